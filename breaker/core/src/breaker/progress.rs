@@ -65,6 +65,7 @@ impl Breaker {
     }
 
     /// The request of `permit` ended.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
         let now = self.advance(now);
         self.permits_out = self.permits_out.saturating_sub(1);
