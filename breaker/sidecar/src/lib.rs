@@ -1,1 +1,4 @@
 //! The sidecar.
+
+pub mod admin;
+pub mod telemetry;
