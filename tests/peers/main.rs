@@ -1,1 +1,9 @@
-//! x
+//! Breaker and programs that nobody here wrote, installed by `./test`, which also sets `BREAKER_PEERS`.
+
+mod curl;
+mod grpc;
+mod h2load;
+mod otlp;
+mod promtool;
+mod rotel;
+mod tools;

@@ -25,11 +25,19 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts it by a configuration. `listen` and `admin` should ask for port 0.
     pub async fn start(yaml: impl AsRef<str>) -> Self {
+        Self::start_with(yaml, []).await
+    }
+
+    /// Starts it by a configuration and environment variables.
+    pub async fn start_with<const N: usize>(
+        yaml: impl AsRef<str>,
+        environment: [(&str, &str); N],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let file = directory.path().join("breaker.yaml");
         fs::write(&file, yaml.as_ref()).expect("the configuration can be written");
         let mut command = breaker(["run", "--config"]);
-        command.arg(&file);
+        command.arg(&file).envs(environment);
         let mut sidecar = Self::spawn(command).await;
         sidecar.directory = Some(directory);
         sidecar

@@ -21,7 +21,7 @@ STEADY = PEERS / "steady"
 class Proxy:
     name: str
     title: str
-    config: str  # a file in proxies/, or none
+    config: str  # a file in configs/, or none
     command: tuple  # with placeholders, as in the configuration
     http2: str = "HTTP1"  # the port for cleartext HTTP/2; none if it cannot
 
@@ -69,7 +69,7 @@ class Running:
         values = {**self.ports, "UPSTREAM": upstream_port or ports[0], "DIR": directory, "BASE": ports[0]}
         if proxy.config:
             config = Path(directory) / proxy.config
-            config.write_text(fill((HERE / "proxies" / proxy.config).read_text(), values))
+            config.write_text(fill((HERE / "configs" / proxy.config).read_text(), values))
             values["CONFIG"] = config
         self.log = open(Path(directory) / f"{proxy.name}.log", "w+")
         self.process = subprocess.Popen(
