@@ -1,5 +1,7 @@
 //! Breaker and programs that nobody here wrote, installed by `./test`, which also sets `BREAKER_PEERS`.
 
+#![cfg(test)]
+
 mod curl;
 mod grpc;
 mod h2load;
