@@ -1,0 +1,376 @@
+//! The state machine.
+//!
+//! Three things happen to it, each at a time that the caller names: a request asks to be admitted ([`Breaker::try_acquire`]), a request
+//! makes progress or ends ([`Breaker::responded`], [`Breaker::record`]), or time passes ([`Breaker::handle_timeout`]). What a source's
+//! numbers mean is decided in `trip`; where the state goes from there in `transition`.
+
+mod admission;
+mod probing;
+mod progress;
+mod ramp;
+mod transition;
+mod trip;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::probing::{Finding, Probing};
+use self::ramp::Ramp;
+use self::trip::Observation;
+use crate::event::{Event, Reason};
+use crate::in_flight::InFlight;
+use crate::outcome::Verdict;
+use crate::policy::{Action, Condition, Policy};
+use crate::ratio::Ratio;
+use crate::rng::Rng;
+use crate::snapshot::{Snapshot, SourceSnapshot, Totals, TransitionCount};
+use crate::source::{Sample, Source, SourceId};
+use crate::state::{Mode, State};
+use crate::time::Timestamp;
+
+/// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
+#[derive(Debug)]
+pub struct Breaker {
+    policy: Arc<Policy>,
+    needs: Needs,
+    mode: Mode,
+    phase: Phase,
+    /// When `phase` began, for the duration of states.
+    since: Timestamp,
+    reason: Arc<Reason>,
+    /// Raised at every transition; permits carry it.
+    epoch: u64,
+    /// The latest time seen: time never goes backwards here, whatever the caller says.
+    now: Timestamp,
+    rng: Rng,
+    /// The proxy's own source, then the feeds.
+    sources: Vec<Source>,
+    /// All permits that are out, of whatever epoch.
+    permits_out: u64,
+    /// The waiting requests of this epoch.
+    in_flight: InFlight,
+    failed_recoveries: u32,
+    /// The latency bound that the last trip was about: a probe that reaches it has failed.
+    tripped_latency: Option<Duration>,
+    /// When a waiting request may next reach a latency bound: never later than it does.
+    next_ageing: Option<Timestamp>,
+    totals: Totals,
+    transitions: Vec<TransitionCount>,
+    events: VecDeque<Event>,
+}
+
+/// What the policy's conditions need to be tried on.
+#[derive(Debug)]
+struct Needs {
+    latency_bounds: Vec<Duration>,
+    histograms: bool,
+    concurrency: bool,
+}
+
+/// The state, with what belongs to it alone.
+#[derive(Debug)]
+enum Phase {
+    Closed {
+        /// The evidence of health that is still owed after a recovery.
+        recovering: Option<Recovering>,
+    },
+    Open {
+        /// `None` when an operator decides.
+        until: Option<Timestamp>,
+        open_for: Duration,
+    },
+    Probing(Probing),
+    Ramp(Ramp),
+}
+
+/// Outcomes since a recovery.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recovering {
+    succeeded: u64,
+    failed: u64,
+}
+
+impl Breaker {
+    /// A closed breaker, whose random numbers follow from `seed`.
+    pub fn new(policy: impl Into<Arc<Policy>>, seed: u64, now: Timestamp) -> Self {
+        let policy = policy.into();
+        let needs = Needs::of(&policy);
+        Self {
+            in_flight: InFlight::new(&needs.latency_bounds),
+            sources: vec![Source::new("proxy", &policy)],
+            needs,
+            policy,
+            mode: Mode::Auto,
+            phase: Phase::Closed { recovering: None },
+            since: now,
+            reason: Arc::new(Reason::Initial),
+            epoch: 0,
+            now,
+            rng: Rng::new(seed),
+            permits_out: 0,
+            failed_recoveries: 0,
+            tripped_latency: None,
+            next_ageing: None,
+            totals: Totals::default(),
+            transitions: Vec::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Adds a telemetry feed as a source with a window of its own.
+    pub fn add_source(&mut self, name: impl Into<Arc<str>>) -> SourceId {
+        self.sources.push(Source::new(name, &self.policy));
+        SourceId(self.sources.len() - 1)
+    }
+
+    // --- commands
+
+    /// Sets who decides. Leaving a forced-open breaker begins with probes, not with all traffic at once; leaving a forced-closed one begins
+    /// closed. Between `auto` and `shadow` the state stays.
+    pub fn force(&mut self, mode: Mode, now: Timestamp) {
+        let now = self.advance(now);
+        let from = std::mem::replace(&mut self.mode, mode);
+        if from == mode {
+            return;
+        }
+        self.events.push_back(Event::ModeChanged {
+            at: now,
+            from,
+            to: mode,
+        });
+        let reason = Reason::Forced(mode);
+        match (from, mode) {
+            (_, Mode::ForcedOpen) => {
+                let open_for = self.policy.open().period;
+                self.enter(
+                    Phase::Open {
+                        until: None,
+                        open_for,
+                    },
+                    reason,
+                    now,
+                );
+            }
+            (_, Mode::ForcedClosed) => self.close(None, reason, now),
+            (Mode::ForcedOpen, _) => self.probe(reason, now),
+            _ => {}
+        }
+    }
+
+    /// Takes over another policy. State, remaining open time and permits stay; windows stay when the new policy counts the same things.
+    pub fn set_policy(&mut self, policy: impl Into<Arc<Policy>>, now: Timestamp) {
+        self.advance(now);
+        let policy = policy.into();
+        let needs = Needs::of(&policy);
+        if needs.latency_bounds != self.needs.latency_bounds {
+            // The permits that are out keep their place in the window, but no longer age: the slots were cut for other bounds.
+            self.in_flight = InFlight::new(&needs.latency_bounds);
+            self.next_ageing = None;
+        }
+        for source in &mut self.sources {
+            source.set_policy(&policy);
+        }
+        self.needs = needs;
+        self.policy = policy;
+    }
+
+    // --- what happened (and see `progress`)
+
+    /// A telemetry feed observed a request.
+    pub fn observe(&mut self, source: SourceId, sample: Sample, now: Timestamp) {
+        let now = self.advance(now);
+        let Some(feed) = self.sources.get_mut(source.0) else {
+            return;
+        };
+        if let Some(latency) = sample.latency
+            && sample.verdict != Verdict::Ignored
+        {
+            feed.record_latency(latency, now);
+        }
+        feed.record_verdict(sample.verdict, now);
+        self.try_conditions(source, now);
+    }
+
+    /// Time has passed: call it when [`Self::poll_timeout`] says, or later.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        for source in &mut self.sources {
+            source.window.expire(now);
+        }
+        if matches!(self.phase, Phase::Closed { .. } | Phase::Ramp(_)) {
+            if self.next_ageing.is_some_and(|at| at <= now) {
+                self.next_ageing = self.next_to_age(now);
+            }
+            for source in 0..self.sources.len() {
+                self.try_conditions(SourceId(source), now);
+            }
+        }
+    }
+
+    // --- what to do next
+
+    /// When [`Self::handle_timeout`] must be called next, if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let phase = match &self.phase {
+            Phase::Closed { .. } => None,
+            Phase::Open { until, .. } => *until,
+            Phase::Probing(probing) => probing.next_expiry(),
+            Phase::Ramp(ramp) => Some(ramp.ends_at(&self.policy.ramp())),
+        };
+        let expiry = self
+            .sources
+            .iter()
+            .filter_map(|source| source.window.expires_at())
+            .min();
+        [phase, self.next_ageing, self.histograms_due(), expiry]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The next event, in the order in which they happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    // --- getters
+
+    /// The state.
+    pub const fn state(&self) -> State {
+        match self.phase {
+            Phase::Closed { .. } => State::Closed,
+            Phase::Open { .. } => State::Open,
+            Phase::Probing(_) | Phase::Ramp(_) => State::HalfOpen,
+        }
+    }
+
+    /// The mode.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The policy.
+    pub const fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// What the breaker knows at `now`.
+    pub fn snapshot(&mut self, now: Timestamp) -> Snapshot {
+        let now = self.advance(now);
+        Snapshot {
+            state: self.state(),
+            mode: self.mode,
+            reason: self.reason.clone(),
+            lasted: now.saturating_since(self.since),
+            open_remaining: match &self.phase {
+                Phase::Open {
+                    until: Some(until), ..
+                } => Some(until.saturating_since(now)),
+                _ => None,
+            },
+            admitted_share: match &self.phase {
+                Phase::Closed { .. } => Ratio::ONE,
+                Phase::Open { .. } | Phase::Probing(_) => Ratio::ZERO,
+                Phase::Ramp(ramp) => ramp.share(&self.policy.ramp(), now),
+            },
+            failed_recoveries: self.failed_recoveries,
+            in_flight: self.permits_out,
+            oldest_in_flight: self.in_flight.ages(now).next().map(|(age, _)| age),
+            totals: self.totals,
+            transitions: self.transitions.clone(),
+            window_bytes: self
+                .sources
+                .iter()
+                .map(|source| source.window.bytes())
+                .sum(),
+            sources: self
+                .sources
+                .iter_mut()
+                .map(|source| SourceSnapshot::of(source, now))
+                .collect(),
+        }
+    }
+
+    // --- conditions
+
+    fn histograms_due(&self) -> Option<Timestamp> {
+        let sources = self.sources.iter().filter(|_| self.needs.histograms);
+        sources.filter_map(Source::histograms_due).min()
+    }
+
+    /// Tries the policy's entries on `source`: those on counts always, those on histograms when they are due.
+    fn try_conditions(&mut self, source: SourceId, now: Timestamp) {
+        if !matches!(self.phase, Phase::Closed { .. } | Phase::Ramp(_)) {
+            return;
+        }
+        let in_flight = (source == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
+        let source = &mut self.sources[source.0];
+        let histograms = self.needs.histograms && source.take_histogram_turn(now);
+        let mut observation = Observation::new(source, &self.policy, in_flight, now);
+        for (index, entry) in self.policy.trip().iter().enumerate() {
+            if entry.conditions.iter().any(Condition::needs_histogram) && !histograms {
+                continue;
+            }
+            let holds = observation.holds(entry);
+            match entry.action {
+                Action::Alert if holds => {
+                    if let Some(alert) = observation.alert(index, entry) {
+                        self.totals.alerts += 1;
+                        self.events.push_back(Event::Alert(alert));
+                    }
+                }
+                Action::Alert => observation.clear_alert(index),
+                Action::Open if holds && self.mode != Mode::ForcedClosed => {
+                    let reason = observation.trip(entry);
+                    self.trip(reason, entry.latency_bound(), now);
+                    return;
+                }
+                Action::Open => {}
+            }
+        }
+    }
+}
+
+// === impl Needs ===
+
+impl Needs {
+    fn of(policy: &Policy) -> Self {
+        let any = |wanted: fn(&Condition) -> bool| {
+            let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
+            conditions.any(wanted)
+        };
+        Self {
+            latency_bounds: policy.latency_bounds(),
+            histograms: any(Condition::needs_histogram),
+            concurrency: any(|condition| matches!(condition, Condition::Concurrency(_))),
+        }
+    }
+}
+
+// === impl Recovering ===
+
+impl Recovering {
+    const fn count(&mut self, good: bool) {
+        if good {
+            self.succeeded += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+}
+
+// === impl Totals ===
+
+impl Totals {
+    const fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Success => self.success += 1,
+            Verdict::Failure => self.failure += 1,
+            Verdict::Ignored => self.ignored += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Whether a request may be sent: as regular traffic, as a probe, or not at all.
+
+use std::time::Duration;
+
+use super::{Breaker, Phase};
+use crate::permit::{Kind, Permit, Progress, Rejected};
+use crate::source::SourceId;
+use crate::state::Mode;
+use crate::time::Timestamp;
+
+/// How a request may be admitted.
+enum Admission {
+    As(Kind),
+    Refused,
+}
+
+impl Breaker {
+    /// Asks to send a request.
+    ///
+    /// # Errors
+    /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and never as an outcome.
+    pub fn try_acquire(&mut self, now: Timestamp) -> Result<Permit, Rejected> {
+        let now = self.advance(now);
+        if self.needs.concurrency {
+            // The request that asks would be in flight too.
+            self.permits_out += 1;
+            self.try_conditions(SourceId::PROXY, now);
+            self.permits_out -= 1;
+        }
+        match self.admission(now) {
+            Admission::As(kind) => Ok(self.admit(kind, now)),
+            Admission::Refused if self.mode == Mode::Shadow => {
+                self.totals.would_reject += 1;
+                Ok(self.admit(Kind::Bypass, now))
+            }
+            Admission::Refused => Err(self.refuse(now)),
+        }
+    }
+
+    /// Refuses a request, and counts that.
+    pub fn refuse(&mut self, now: Timestamp) -> Rejected {
+        let now = self.advance(now);
+        self.totals.rejected += 1;
+        let open = self.policy.open();
+        let (wait, spread) = match &self.phase {
+            Phase::Open { until, open_for } => {
+                let remaining = until.map_or(*open_for, |until| until.saturating_since(now));
+                (remaining, *open_for)
+            }
+            _ => (RETRY_DURING_TRIAL, RETRY_DURING_TRIAL),
+        };
+        Rejected {
+            state: self.state(),
+            retry_after: wait + spread.mul_f64(open.jitter.get() * self.rng.unit()),
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// Whether [`Self::try_acquire`] would now be refused. Counts nothing.
+    pub fn would_reject(&mut self, now: Timestamp) -> bool {
+        self.advance(now);
+        match &self.phase {
+            _ if self.mode == Mode::Shadow => false,
+            Phase::Closed { .. } | Phase::Ramp(_) => false,
+            Phase::Open { .. } => true,
+            Phase::Probing(probing) => !probing.has_room(&self.policy.half_open()),
+        }
+    }
+
+    fn admission(&mut self, now: Timestamp) -> Admission {
+        match &mut self.phase {
+            Phase::Closed { .. } => Admission::As(Kind::Regular),
+            Phase::Open { .. } => Admission::Refused,
+            Phase::Probing(probing) => match probing.admit(&self.policy.half_open(), now) {
+                Some(id) => Admission::As(Kind::Probe(id)),
+                None => Admission::Refused,
+            },
+            Phase::Ramp(ramp) => match ramp.admit(&self.policy.ramp(), now) {
+                true => Admission::As(Kind::Regular),
+                false => Admission::Refused,
+            },
+        }
+    }
+
+    fn admit(&mut self, kind: Kind, now: Timestamp) -> Permit {
+        self.permits_out += 1;
+        let permit = Permit {
+            epoch: self.epoch,
+            admitted: now,
+            kind,
+            progress: Progress::Waiting,
+        };
+        if kind != Kind::Bypass {
+            self.start_ageing(&permit, now);
+            let proxy = &mut self.sources[SourceId::PROXY.0];
+            proxy.window.record_concurrency(self.permits_out, now);
+        }
+        permit
+    }
+}
+
+/// How soon a caller that was turned away during a trial may try again.
+const RETRY_DURING_TRIAL: Duration = Duration::from_secs(1);

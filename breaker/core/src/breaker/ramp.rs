@@ -1,0 +1,68 @@
+//! The ramp of a half-open breaker: a growing share of the traffic, chosen by error diffusion.
+
+use crate::policy::{HalfOpen, Ramp as RampRules};
+use crate::ratio::Ratio;
+use crate::time::Timestamp;
+
+/// The second part of the half-open state.
+#[derive(Debug)]
+pub(super) struct Ramp {
+    started: Timestamp,
+    /// What the share owes: a request is admitted whenever it reaches one.
+    credit: f64,
+    succeeded: u64,
+    failed: u64,
+}
+
+impl Ramp {
+    pub(super) const fn new(started: Timestamp) -> Self {
+        Self {
+            started,
+            // The first request is admitted, however small the share.
+            credit: 1.0,
+            succeeded: 0,
+            failed: 0,
+        }
+    }
+
+    pub(super) fn admit(&mut self, rules: &RampRules, now: Timestamp) -> bool {
+        self.credit = (self.credit + self.share(rules, now).get()).min(2.0);
+        let admitted = self.credit >= 1.0;
+        if admitted {
+            self.credit -= 1.0;
+        }
+        admitted
+    }
+
+    pub(super) fn share(&self, rules: &RampRules, now: Timestamp) -> Ratio {
+        rules.share(now.saturating_since(self.started))
+    }
+
+    pub(super) fn ends_at(&self, rules: &RampRules) -> Timestamp {
+        self.started + rules.period
+    }
+
+    pub(super) const fn count(&mut self, good: bool) {
+        if good {
+            self.succeeded += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    /// The share of good outcomes of `at_least` or more, and their number, where that is less than the probes had to reach. `min_requests`
+    /// does not guard it: the ramp is as much of a trial as the probes were.
+    pub(super) fn shortfall(&self, rules: &HalfOpen, at_least: u64) -> Option<(Ratio, u64)> {
+        let samples = self.succeeded + self.failed;
+        let succeeded = Ratio::of(self.succeeded, samples);
+        (samples >= at_least && succeeded < rules.success).then_some((succeeded, samples))
+    }
+
+    pub(super) const fn succeeded(&self) -> u64 {
+        self.succeeded
+    }
+
+    pub(super) const fn failed(&self) -> u64 {
+        self.failed
+    }
+}

@@ -1,0 +1,195 @@
+//! The trip decision: do all conditions of an entry hold on a source?
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::event::{Alert, Evidence, Reason};
+use crate::in_flight::InFlight;
+use crate::policy::{Condition, Policy, Quantile, TripEntry};
+use crate::source::Source;
+use crate::time::Timestamp;
+use crate::window::Counts;
+
+/// One source as it is seen at one time, by conditions.
+pub(super) struct Observation<'a> {
+    source: &'a mut Source,
+    policy: &'a Policy,
+    /// The requests in flight: only the proxy's own source has them.
+    in_flight: Option<(&'a InFlight, u64)>,
+    now: Timestamp,
+    counts: Counts,
+    /// Latencies of the window, once a condition has asked for them.
+    latencies: Option<Histogram<u32>>,
+}
+
+impl<'a> Observation<'a> {
+    pub(super) fn new(
+        source: &'a mut Source,
+        policy: &'a Policy,
+        in_flight: Option<(&'a InFlight, u64)>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            counts: source.window.counts(now),
+            source,
+            policy,
+            in_flight,
+            now,
+            latencies: None,
+        }
+    }
+
+    /// Whether all conditions of `entry` hold.
+    pub(super) fn holds(&mut self, entry: &TripEntry) -> bool {
+        entry
+            .conditions
+            .iter()
+            .all(|condition| self.evidence(condition).is_some())
+    }
+
+    /// The alert that `entry` gives, unless it gave it less than a minute ago.
+    pub(super) fn alert(&mut self, index: usize, entry: &TripEntry) -> Option<Alert> {
+        let now = self.now;
+        let given = &mut self.source.alerts[index];
+        if given.is_some_and(|at| now.saturating_since(at) < ALERT_INTERVAL) {
+            return None;
+        }
+        *given = Some(now);
+        Some(Alert {
+            at: now,
+            source: self.source.name.clone(),
+            evidence: self.justify(entry),
+        })
+    }
+
+    /// The entry no longer holds: its next alert is a new one.
+    pub(super) fn clear_alert(&mut self, index: usize) {
+        self.source.alerts[index] = None;
+    }
+
+    /// The reason for a trip by `entry`.
+    pub(super) fn trip(&mut self, entry: &TripEntry) -> Reason {
+        Reason::Tripped {
+            source: self.source.name.clone(),
+            evidence: self.justify(entry),
+        }
+    }
+
+    /// The numbers of the conditions of `entry` that hold.
+    fn justify(&mut self, entry: &TripEntry) -> Vec<Evidence> {
+        entry
+            .conditions
+            .iter()
+            .filter_map(|condition| self.evidence(condition))
+            .collect()
+    }
+
+    /// The numbers of `condition`, if it holds.
+    fn evidence(&mut self, condition: &Condition) -> Option<Evidence> {
+        let counts = self.counts;
+        match *condition {
+            Condition::ErrorRate(share) => self.share(
+                condition,
+                counts.failure.into(),
+                counts.judged(),
+                share.get(),
+            ),
+            Condition::SlowRate { share, threshold } => {
+                let hanging = self.hanging(threshold);
+                let slow = u64::from(self.source.window.slow(&counts, threshold)) + hanging;
+                self.share(
+                    condition,
+                    slow,
+                    u64::from(counts.timed) + hanging,
+                    share.get(),
+                )
+            }
+            Condition::Latency { quantile, bound } => {
+                let samples = u64::from(counts.timed) + self.hanging(bound);
+                if samples < self.policy.min_requests() {
+                    return None;
+                }
+                let observed = self.quantile(quantile, bound);
+                self.compare(condition, observed, bound.as_secs_f64(), samples)
+            }
+            Condition::Concurrency(bound) => {
+                let (_, in_flight) = self.in_flight?;
+                self.compare(condition, in_flight as f64, bound as f64, in_flight)
+            }
+            Condition::ConsecutiveFailures(bound) => {
+                let failures = self.source.consecutive_failures;
+                self.compare(condition, failures.into(), bound.into(), failures.into())
+            }
+        }
+    }
+
+    /// Requests in flight that are at least `age` old.
+    fn hanging(&self, age: Duration) -> u64 {
+        self.in_flight
+            .map_or(0, |(in_flight, _)| in_flight.older_than(age, self.now))
+    }
+
+    /// A quantile in seconds, of the window's latencies and of those requests in flight whose age has reached `bound`.
+    fn quantile(&mut self, quantile: Quantile, bound: Duration) -> f64 {
+        let (source, now) = (&mut self.source, self.now);
+        let latencies = self.latencies.get_or_insert_with(|| {
+            let empty = || {
+                Histogram::new(2).expect("2 is a number of significant digits that histograms have")
+            };
+            source.window.latencies(now).unwrap_or_else(empty)
+        });
+        let hanging: Vec<_> = self
+            .in_flight
+            .iter()
+            .flat_map(|(in_flight, _)| in_flight.ages(now))
+            .take_while(|(age, _)| *age >= bound)
+            .collect();
+        let micros = if hanging.is_empty() {
+            latencies.value_at_quantile(quantile.value())
+        } else {
+            let mut with_hanging = latencies.clone();
+            for (age, count) in hanging {
+                let micros = age.as_micros() as u64;
+                with_hanging
+                    .record_n(micros, count)
+                    .expect("a histogram that resizes itself takes any value");
+            }
+            with_hanging.value_at_quantile(quantile.value())
+        };
+        micros as f64 / 1e6
+    }
+
+    fn share(
+        &self,
+        condition: &Condition,
+        part: u64,
+        samples: u64,
+        threshold: f64,
+    ) -> Option<Evidence> {
+        if samples < self.policy.min_requests() {
+            return None;
+        }
+        self.compare(condition, part as f64 / samples as f64, threshold, samples)
+    }
+
+    fn compare(
+        &self,
+        condition: &Condition,
+        observed: f64,
+        threshold: f64,
+        samples: u64,
+    ) -> Option<Evidence> {
+        // 7 of 100 are 7 %, whatever binary fractions make of it.
+        (observed >= threshold * (1.0 - 1e-12)).then(|| Evidence {
+            condition: *condition,
+            observed,
+            threshold,
+            samples,
+            window: self.policy.window(),
+        })
+    }
+}
+
+/// An alert that holds on is repeated this often.
+const ALERT_INTERVAL: Duration = Duration::from_secs(60);

@@ -1,0 +1,243 @@
+//! What a breaker tells: transitions, alerts and changes, each with the numbers that justify it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::Condition;
+use crate::ratio::Ratio;
+use crate::state::{Mode, State};
+use crate::time::Timestamp;
+
+/// Something that a breaker did, for [`Breaker::poll_event`](crate::Breaker::poll_event).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The state changed. In shadow mode this is what would have happened.
+    Transition(Transition),
+    /// The probes succeeded and the ramp began; the state stays half-open.
+    RampStarted {
+        /// When.
+        at: Timestamp,
+        /// How many probes succeeded.
+        succeeded: u32,
+    },
+    /// A trip entry with the action `alert` holds. Repeated once a minute while it does.
+    Alert(Alert),
+    /// The mode changed.
+    ModeChanged {
+        /// When.
+        at: Timestamp,
+        /// The mode before.
+        from: Mode,
+        /// The mode now.
+        to: Mode,
+    },
+}
+
+/// A change of state.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Transition {
+    /// When.
+    pub at: Timestamp,
+    /// The state before.
+    pub from: State,
+    /// The state now.
+    pub to: State,
+    /// Why.
+    pub reason: Arc<Reason>,
+    /// How long the state before had lasted.
+    pub lasted: Duration,
+    /// How long the breaker will stay open, when that is its state now.
+    pub open_for: Option<Duration>,
+}
+
+/// A trip entry that holds, and rejects nothing.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Alert {
+    /// When.
+    pub at: Timestamp,
+    /// Where the outcomes were observed.
+    pub source: Arc<str>,
+    /// The conditions and their numbers.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Why the state changed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Nothing has happened yet.
+    Initial,
+    /// All conditions of a trip entry hold.
+    Tripped {
+        /// Where the outcomes were observed.
+        source: Arc<str>,
+        /// The conditions and their numbers.
+        evidence: Vec<Evidence>,
+    },
+    /// The upstream asked to be left alone.
+    RetryAfter {
+        /// For how long.
+        asked: Duration,
+    },
+    /// The open time has passed.
+    OpenElapsed {
+        /// How long it was.
+        open_for: Duration,
+    },
+    /// Too few probes can still succeed.
+    ProbesFailed {
+        /// Probes that succeeded.
+        succeeded: u32,
+        /// Probes that failed, late ones included.
+        failed: u32,
+        /// How many had to succeed.
+        needed: u32,
+    },
+    /// Too small a share of the ramp's requests succeeded.
+    RampFailed {
+        /// The share that did.
+        succeeded: Ratio,
+        /// Of how many.
+        samples: u64,
+        /// The share that had to.
+        needed: Ratio,
+    },
+    /// The ramp reached all traffic without a trip.
+    RampCompleted {
+        /// Requests of the ramp that ended well.
+        succeeded: u64,
+        /// Requests of the ramp that failed.
+        failed: u64,
+    },
+    /// An operator set the mode.
+    Forced(Mode),
+}
+
+/// A condition that holds, with what was observed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// The condition.
+    pub condition: Condition,
+    /// What was observed: a share (0..=1), seconds, or a count, as the condition has it.
+    pub observed: f64,
+    /// The condition's bound, in the same unit.
+    pub threshold: f64,
+    /// Of how many observations.
+    pub samples: u64,
+    /// In how long a window.
+    pub window: Duration,
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// A word for metrics: the name of the first condition, or of the reason.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Tripped { evidence, .. } => evidence
+                .first()
+                .map_or("tripped", |first| first.condition.name()),
+            Self::RetryAfter { .. } => "retry_after",
+            Self::OpenElapsed { .. } => "open_elapsed",
+            Self::ProbesFailed { .. } => "probes_failed",
+            Self::RampFailed { .. } => "ramp_failed",
+            Self::RampCompleted { .. } => "ramp_completed",
+            Self::Forced(_) => "forced",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Initial => f.write_str("nothing has happened yet"),
+            Self::Tripped { source, evidence } => {
+                for (index, evidence) in evidence.iter().enumerate() {
+                    let and = if index == 0 { "" } else { " and " };
+                    write!(f, "{and}{evidence}")?;
+                }
+                write!(f, " (source {source})")
+            }
+            Self::RetryAfter { asked } => {
+                write!(f, "the upstream asked to be left alone for {asked:?}")
+            }
+            Self::OpenElapsed { open_for } => write!(f, "open for {}", Seconds(*open_for)),
+            Self::ProbesFailed {
+                succeeded,
+                failed,
+                needed,
+            } => write!(
+                f,
+                "{failed} probes failed, {succeeded} succeeded, {needed} were needed"
+            ),
+            Self::RampFailed {
+                succeeded,
+                samples,
+                needed,
+            } => write!(
+                f,
+                "{succeeded} of {samples} requests of the ramp succeeded, {needed} were needed"
+            ),
+            Self::RampCompleted { succeeded, failed } => {
+                write!(f, "ramp completed: {succeeded} succeeded, {failed} failed")
+            }
+            Self::Forced(mode) => write!(f, "mode set to {mode}"),
+        }
+    }
+}
+
+// === impl Evidence ===
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
+        let seconds = Duration::from_secs_f64(self.observed.clamp(0.0, 1e9));
+        match self.condition {
+            Condition::ErrorRate(_) => write!(
+                f,
+                "error rate {} ≥ {}",
+                share(self.observed),
+                share(self.threshold)
+            )?,
+            Condition::Latency { quantile, bound } => {
+                write!(f, "{quantile} {} ≥ {bound:?}", Seconds(seconds))?
+            }
+            Condition::SlowRate { threshold, .. } => write!(
+                f,
+                "{} ≥ {} of the requests took {threshold:?} or longer",
+                share(self.observed),
+                share(self.threshold)
+            )?,
+            Condition::Concurrency(_) => {
+                return write!(
+                    f,
+                    "{} ≥ {} requests in flight",
+                    self.observed, self.threshold
+                );
+            }
+            Condition::ConsecutiveFailures(_) => {
+                return write!(
+                    f,
+                    "{} ≥ {} failures in a row",
+                    self.observed, self.threshold
+                );
+            }
+        }
+        write!(f, ", {} requests in {:?}", self.samples, self.window)
+    }
+}
+
+/// A duration to the millisecond, for people.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", Duration::from_millis(self.0.as_millis() as u64))
+    }
+}

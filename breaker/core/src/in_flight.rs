@@ -1,0 +1,185 @@
+//! How long the requests in flight have been waiting, without a timer or a list entry for each of them.
+//!
+//! A hung upstream produces no completions, so a breaker that looks at completed requests only never sees it. Here every admission is
+//! counted in a slot of admission times; how many requests are older than a bound is then a walk over the oldest slots, which are few.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::{Timestamp, nanos};
+
+/// Admission times of the requests that age, in slots.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    /// Ascending in time, at most [`MAX_SLOTS`], the first never empty.
+    slots: VecDeque<Slot>,
+    resolution: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    first: Timestamp,
+    /// The latest admission in the slot: ages are understated, never overstated.
+    last: Timestamp,
+    count: u32,
+}
+
+impl InFlight {
+    /// Distinguishes ages to a twentieth of the smallest of `bounds`.
+    pub(crate) fn new(bounds: &[Duration]) -> Self {
+        let smallest = bounds
+            .iter()
+            .min()
+            .copied()
+            .unwrap_or(Duration::from_secs(1));
+        Self {
+            slots: VecDeque::new(),
+            resolution: nanos(smallest) / 20,
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.slots = VecDeque::new();
+    }
+
+    /// Adds a request admitted at `now`, not before any other.
+    pub(crate) fn add(&mut self, now: Timestamp) {
+        if let Some(slot) = self.slots.back_mut()
+            && now.as_nanos() - slot.first.as_nanos() < self.resolution
+        {
+            slot.last = now;
+            slot.count += 1;
+            return;
+        }
+        if self.slots.len() == MAX_SLOTS {
+            self.merge_closest(now);
+        }
+        self.slots.push_back(Slot {
+            first: now,
+            last: now,
+            count: 1,
+        });
+    }
+
+    /// Removes a request admitted at `admitted`.
+    pub(crate) fn remove(&mut self, admitted: Timestamp) {
+        let index = self.slots.partition_point(|slot| slot.first <= admitted);
+        if let Some(slot) = index
+            .checked_sub(1)
+            .and_then(|index| self.slots.get_mut(index))
+        {
+            slot.count = slot.count.saturating_sub(1);
+        }
+        while self.slots.front().is_some_and(|slot| slot.count == 0) {
+            self.slots.pop_front();
+        }
+    }
+
+    /// How many requests are at least `age` old.
+    pub(crate) fn older_than(&self, age: Duration, now: Timestamp) -> u64 {
+        self.ages(now)
+            .take_while(|(slot_age, _)| *slot_age >= age)
+            .map(|(_, count)| u64::from(count))
+            .sum()
+    }
+
+    /// Ages and how many requests have at least that age, oldest first.
+    pub(crate) fn ages(&self, now: Timestamp) -> impl Iterator<Item = (Duration, u32)> {
+        self.slots
+            .iter()
+            .map(move |slot| (now.saturating_since(slot.last), slot.count))
+    }
+
+    /// When, after `now`, the next request reaches the age `bound`, if no more are admitted and none ends.
+    pub(crate) fn next_to_reach(&self, bound: Duration, now: Timestamp) -> Option<Timestamp> {
+        self.slots
+            .iter()
+            .filter(|slot| slot.count > 0)
+            .map(|slot| slot.last + bound)
+            .find(|reached| *reached > now)
+    }
+
+    /// Makes room by merging the two neighbours that, merged, span the smallest part of their age.
+    fn merge_closest(&mut self, now: Timestamp) {
+        let relative_span = |index: usize| {
+            let (older, younger) = (self.slots[index], self.slots[index + 1]);
+            let span = younger.last.saturating_since(older.first);
+            let age = now.saturating_since(older.first);
+            span.as_secs_f64() / age.as_secs_f64().max(1e-9)
+        };
+        let closest = (0..self.slots.len() - 1)
+            .min_by(|a, b| relative_span(*a).total_cmp(&relative_span(*b)))
+            .expect("there are slots, or there would be room");
+        if let Some(younger) = self.slots.remove(closest + 1) {
+            let older = &mut self.slots[closest];
+            older.last = younger.last;
+            older.count += younger.count;
+        }
+    }
+}
+
+/// Ages are told apart to about a sixth at worst: 128 slots over 20 octaves, from a twentieth of a 1 ms bound to a minute.
+const MAX_SLOTS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: f64) -> Timestamp {
+        Timestamp::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn requests_age_while_they_hang() {
+        let mut in_flight = InFlight::new(&[SECOND]);
+        for _ in 0..20 {
+            in_flight.add(at(5.0));
+        }
+        assert_eq!(in_flight.older_than(SECOND, at(5.999)), 0);
+        assert_eq!(in_flight.older_than(SECOND, at(6.0)), 20);
+        assert_eq!(in_flight.next_to_reach(SECOND, at(5.5)), Some(at(6.0)));
+        assert_eq!(in_flight.next_to_reach(SECOND, at(6.0)), None);
+    }
+
+    #[test]
+    fn a_request_that_ends_is_no_longer_old() {
+        let mut in_flight = InFlight::new(&[SECOND]);
+        in_flight.add(at(1.0));
+        in_flight.add(at(1.5));
+        in_flight.remove(at(1.0));
+        assert_eq!(in_flight.older_than(SECOND, at(2.4)), 0);
+        assert_eq!(in_flight.older_than(SECOND, at(2.5)), 1);
+        in_flight.remove(at(1.5));
+        assert_eq!(in_flight.slots.len(), 0);
+    }
+
+    #[test]
+    fn ages_are_never_overstated_and_slots_are_bounded() {
+        let mut in_flight = InFlight::new(&[Duration::from_millis(1), 10 * SECOND]);
+        let admissions: Vec<_> = (0..100_000).map(Timestamp::from_millis).collect();
+        for admitted in &admissions {
+            in_flight.add(*admitted);
+        }
+        let now = Timestamp::from_millis(100_000);
+        assert!(in_flight.slots.len() <= MAX_SLOTS);
+        for age in [1, 50, 1000, 10_000, 60_000] {
+            let age = Duration::from_millis(age);
+            let true_count = admissions
+                .iter()
+                .filter(|at| now.saturating_since(**at) >= age)
+                .count() as u64;
+            let counted = in_flight.older_than(age, now);
+            assert!(counted <= true_count, "{age:?}: {counted} of {true_count}");
+            assert!(
+                counted * 4 >= true_count * 3,
+                "{age:?}: {counted} of {true_count}"
+            );
+        }
+        for admitted in admissions {
+            in_flight.remove(admitted);
+        }
+        assert_eq!(in_flight.slots.len(), 0);
+    }
+}

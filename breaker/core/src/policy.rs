@@ -1,0 +1,193 @@
+//! When to trip and how to recover.
+//!
+//! A [`Policy`] is valid by construction: it is made by a [`Builder`], by one of the built-in profiles, or from YAML (feature `yaml`), and
+//! each of them checks every rule once. Nothing is checked again later.
+
+mod builder;
+mod builtin;
+mod failure;
+mod recover;
+mod trip;
+#[cfg(feature = "yaml")]
+pub mod yaml;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use builder::Builder;
+pub(crate) use builder::MAX_SLOW_THRESHOLDS;
+pub use failure::{FailureRules, GrpcCode};
+pub use recover::{HalfOpen, Open, Ramp};
+pub use trip::{Action, Condition, Quantile, TripEntry};
+
+/// When a breaker trips, what counts as a failure, and how it recovers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    name: String,
+    window: Duration,
+    min_requests: u64,
+    trip: Vec<TripEntry>,
+    open: Open,
+    half_open: HalfOpen,
+    ramp: Ramp,
+    latency: LatencyMeasure,
+    failure: FailureRules,
+    reject: Reject,
+    honour_retry_after: bool,
+}
+
+/// Where the latency of a request ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LatencyMeasure {
+    /// At the head of the response.
+    #[default]
+    Head,
+    /// At the end of the body.
+    Complete,
+}
+
+/// The answer to a rejected HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "written as a literal by users of the builder"
+)]
+pub struct Reject {
+    /// The status, 400..=599. Default 503.
+    pub status: u16,
+    /// The body, instead of the `application/problem+json` document.
+    pub body: Option<String>,
+}
+
+impl Default for Reject {
+    fn default() -> Self {
+        Self {
+            status: 503,
+            body: None,
+        }
+    }
+}
+
+/// A rule that a policy breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PolicyError {
+    /// The field, as a path: `half_open.concurrent`, `trip[0].slow_rate`.
+    pub field: String,
+    /// The rule: what the field must be.
+    pub rule: String,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// A builder with the defaults that [`Builder`] names, and no trip entry yet.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder::new(name)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The span of time whose outcomes decide.
+    pub const fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// Fewer observations than this in the window decide nothing by ratio or quantile.
+    pub const fn min_requests(&self) -> u64 {
+        self.min_requests
+    }
+
+    /// The trip entries: any that holds acts.
+    pub fn trip(&self) -> &[TripEntry] {
+        &self.trip
+    }
+
+    /// How long the breaker stays open.
+    pub const fn open(&self) -> Open {
+        self.open
+    }
+
+    /// The trial after the open time.
+    pub const fn half_open(&self) -> HalfOpen {
+        self.half_open
+    }
+
+    /// How traffic returns after good probes.
+    pub const fn ramp(&self) -> Ramp {
+        self.ramp
+    }
+
+    /// Where the latency of a request ends.
+    pub const fn latency(&self) -> LatencyMeasure {
+        self.latency
+    }
+
+    /// What counts as a failure.
+    pub const fn failure(&self) -> &FailureRules {
+        &self.failure
+    }
+
+    /// The answer to a rejected HTTP request.
+    pub const fn reject(&self) -> &Reject {
+        &self.reject
+    }
+
+    /// Whether an upstream that asks to be left alone (`Retry-After`, gRPC pushback) opens the breaker for that time, capped by
+    /// `open.max`.
+    pub const fn honours_retry_after(&self) -> bool {
+        self.honour_retry_after
+    }
+
+    /// Every latency bound of the conditions, ascending, each once: slow thresholds and quantile bounds.
+    pub(crate) fn latency_bounds(&self) -> Vec<Duration> {
+        let mut bounds: Vec<_> = self
+            .conditions()
+            .filter_map(|condition| condition.latency_bound())
+            .collect();
+        bounds.sort_unstable();
+        bounds.dedup();
+        bounds
+    }
+
+    /// The different slow thresholds, ascending.
+    pub(crate) fn slow_thresholds(&self) -> Vec<Duration> {
+        let mut thresholds: Vec<_> = self
+            .conditions()
+            .filter_map(|condition| match condition {
+                Condition::SlowRate { threshold, .. } => Some(*threshold),
+                _ => None,
+            })
+            .collect();
+        thresholds.sort_unstable();
+        thresholds.dedup();
+        thresholds
+    }
+
+    fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.trip.iter().flat_map(|entry| &entry.conditions)
+    }
+}
+
+// === impl PolicyError ===
+
+impl PolicyError {
+    pub(crate) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            rule: rule.into(),
+        }
+    }
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.rule)
+    }
+}
+
+impl std::error::Error for PolicyError {}

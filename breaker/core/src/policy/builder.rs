@@ -1,0 +1,297 @@
+//! The only way to make a [`Policy`]: every rule on its fields is here.
+
+use std::time::Duration;
+
+use super::{
+    Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError, Ramp, Reject,
+    TripEntry,
+};
+use crate::ratio::Ratio;
+
+/// Makes a [`Policy`]. Defaults: window 10 s, 20 requests at least, and those of [`Open`], [`HalfOpen`] and [`Ramp`]; at least one trip
+/// entry must be added.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder(Policy);
+
+impl Builder {
+    pub(super) fn new(name: impl Into<String>) -> Self {
+        Self(Policy {
+            name: name.into(),
+            window: Duration::from_secs(10),
+            min_requests: 20,
+            trip: Vec::new(),
+            open: Open::default(),
+            half_open: HalfOpen::default(),
+            ramp: Ramp::default(),
+            latency: LatencyMeasure::default(),
+            failure: FailureRules::default(),
+            reject: Reject::default(),
+            honour_retry_after: false,
+        })
+    }
+
+    /// Names the policy: 1 to 64 letters, digits, `-`, `_` or `.`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.0.name = name.into();
+        self
+    }
+
+    /// Sets the span of time whose outcomes decide, 100 ms..=1 h.
+    pub const fn window(mut self, window: Duration) -> Self {
+        self.0.window = window;
+        self
+    }
+
+    /// Sets how many observations a ratio or quantile needs, 1..=1,000,000.
+    pub const fn min_requests(mut self, min_requests: u64) -> Self {
+        self.0.min_requests = min_requests;
+        self
+    }
+
+    /// Replaces the trip entries, 1 to 16 of them; any that holds acts.
+    pub fn trip(mut self, entries: impl Into<Vec<TripEntry>>) -> Self {
+        self.0.trip = entries.into();
+        self
+    }
+
+    /// Sets the open time.
+    pub const fn open(mut self, open: Open) -> Self {
+        self.0.open = open;
+        self
+    }
+
+    /// Sets the trial.
+    pub const fn half_open(mut self, half_open: HalfOpen) -> Self {
+        self.0.half_open = half_open;
+        self
+    }
+
+    /// Sets the ramp.
+    pub const fn ramp(mut self, ramp: Ramp) -> Self {
+        self.0.ramp = ramp;
+        self
+    }
+
+    /// Sets where the latency of a request ends.
+    pub const fn latency(mut self, latency: LatencyMeasure) -> Self {
+        self.0.latency = latency;
+        self
+    }
+
+    /// Sets what counts as a failure.
+    pub fn failure(mut self, failure: FailureRules) -> Self {
+        self.0.failure = failure;
+        self
+    }
+
+    /// Sets the answer to a rejected HTTP request.
+    pub fn reject(mut self, reject: Reject) -> Self {
+        self.0.reject = reject;
+        self
+    }
+
+    /// Sets whether the upstream's `Retry-After` opens the breaker. Off by default: one answer to one caller would switch the route off
+    /// for all.
+    pub const fn honour_retry_after(mut self, honour: bool) -> Self {
+        self.0.honour_retry_after = honour;
+        self
+    }
+
+    /// Checks every rule.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with the path of its field.
+    pub fn build(mut self) -> Result<Policy, PolicyError> {
+        let policy = &mut self.0;
+        let name_is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        rule(
+            (1..=64).contains(&policy.name.len()) && policy.name.chars().all(name_is_plain),
+            "name",
+            "must be 1 to 64 letters, digits, '-', '_' or '.'",
+        )?;
+        within(policy.window, MILLI * 100, HOUR, "window", "100ms to 1h")?;
+        rule(
+            (1..=1_000_000).contains(&policy.min_requests),
+            "min_requests",
+            "must be 1 to 1000000",
+        )?;
+        check_trip(&mut policy.trip)?;
+        check_open(policy.open)?;
+        check_half_open(policy.half_open)?;
+        rule(
+            policy.ramp.start.get() >= 0.01,
+            "ramp.start",
+            "must be 1% to 100%",
+        )?;
+        within(
+            policy.ramp.period,
+            Duration::ZERO,
+            HOUR,
+            "ramp.for",
+            "0s to 1h",
+        )?;
+        rule(
+            (400..=599).contains(&policy.reject.status),
+            "reject.status",
+            "must be 400 to 599",
+        )?;
+        rule(
+            policy
+                .reject
+                .body
+                .as_ref()
+                .is_none_or(|body| body.len() <= MAX_BODY),
+            "reject.body",
+            "must be at most 64 KiB",
+        )?;
+        Ok(self.0)
+    }
+}
+
+impl From<Policy> for Builder {
+    /// Starts from `policy`, to change single fields of it.
+    fn from(policy: Policy) -> Self {
+        Self(policy)
+    }
+}
+
+fn check_trip(entries: &mut [TripEntry]) -> Result<(), PolicyError> {
+    rule(
+        (1..=16).contains(&entries.len()),
+        "trip",
+        "must have 1 to 16 entries",
+    )?;
+    let mut thresholds = Vec::new();
+    for (index, entry) in entries.iter_mut().enumerate() {
+        let at = |field: &str| {
+            format!(
+                "trip[{index}]{}{field}",
+                if field.is_empty() { "" } else { "." }
+            )
+        };
+        rule(
+            !entry.conditions.is_empty(),
+            at(""),
+            "must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency or consecutive_failures",
+        )?;
+        // Cheap conditions are tried first, so that a histogram is walked only when the rest holds.
+        entry.conditions.sort_by_key(Condition::needs_histogram);
+        for (position, condition) in entry.conditions.iter().enumerate() {
+            let field = at(condition.name());
+            let twice = entry.conditions[..position]
+                .iter()
+                .any(|other| other.name() == condition.name());
+            rule(
+                !twice,
+                &*field,
+                "must be given once; use two entries for two bounds",
+            )?;
+            check_condition(condition, &field, &at("slow_threshold"))?;
+            if let Condition::SlowRate { threshold, .. } = condition {
+                thresholds.push(*threshold);
+            }
+        }
+    }
+    thresholds.sort_unstable();
+    thresholds.dedup();
+    rule(
+        thresholds.len() <= MAX_SLOW_THRESHOLDS,
+        "trip",
+        "must not have more than 4 different slow_threshold",
+    )
+}
+
+fn check_condition(
+    condition: &Condition,
+    field: &str,
+    threshold_field: &str,
+) -> Result<(), PolicyError> {
+    let some_share = |share: Ratio| {
+        rule(
+            share > Ratio::ZERO,
+            field,
+            "must be more than 0% and at most 100%",
+        )
+    };
+    match condition {
+        Condition::ErrorRate(share) => some_share(*share),
+        Condition::Latency { bound, .. } => within(*bound, MILLI, HOUR, field, "1ms to 1h"),
+        Condition::SlowRate { share, threshold } => {
+            some_share(*share)?;
+            within(*threshold, MILLI, HOUR, threshold_field, "1ms to 1h")
+        }
+        Condition::Concurrency(requests) => rule(*requests > 0, field, "must be at least 1"),
+        Condition::ConsecutiveFailures(failures) => {
+            rule(*failures > 0, field, "must be at least 1")
+        }
+    }
+}
+
+fn check_open(open: Open) -> Result<(), PolicyError> {
+    within(open.period, MILLI * 10, HOUR, "open.for", "10ms to 1h")?;
+    rule(
+        (1.0..=10.0).contains(&open.factor),
+        "open.factor",
+        "must be 1 to 10",
+    )?;
+    rule(
+        open.max >= open.period,
+        "open.max",
+        "must not be less than open.for",
+    )?;
+    rule(open.max <= HOUR * 24, "open.max", "must be at most 24h")
+}
+
+fn check_half_open(half_open: HalfOpen) -> Result<(), PolicyError> {
+    rule(
+        (1..=1000).contains(&half_open.probes),
+        "half_open.probes",
+        "must be 1 to 1000",
+    )?;
+    rule(
+        (1..=half_open.probes).contains(&half_open.concurrent),
+        "half_open.concurrent",
+        "must be 1 to half_open.probes",
+    )?;
+    rule(
+        half_open.success > Ratio::ZERO,
+        "half_open.success",
+        "must be more than 0% and at most 100%",
+    )?;
+    within(
+        half_open.probe_timeout,
+        MILLI * 10,
+        HOUR,
+        "half_open.probe_timeout",
+        "10ms to 1h",
+    )
+}
+
+fn within(
+    value: Duration,
+    least: Duration,
+    most: Duration,
+    field: impl Into<String>,
+    range: &str,
+) -> Result<(), PolicyError> {
+    rule(
+        (least..=most).contains(&value),
+        field,
+        &format!("must be {range}"),
+    )
+}
+
+fn rule(holds: bool, field: impl Into<String>, rule: &str) -> Result<(), PolicyError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(PolicyError::new(field, rule))
+    }
+}
+
+const MILLI: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const MAX_BODY: usize = 64 * 1024;
+/// A window counts slow requests for each of its thresholds.
+pub(crate) const MAX_SLOW_THRESHOLDS: usize = 4;

@@ -1,0 +1,231 @@
+//! Which answers are failures of the upstream.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use crate::outcome::Verdict;
+
+/// Which HTTP statuses and gRPC codes are failures, and which say nothing.
+///
+/// Defaults: HTTP 500–599; gRPC UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS. A 4xx is a success of the upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureRules {
+    http: Vec<RangeInclusive<u16>>,
+    grpc: GrpcCodes,
+    ignored_http: Vec<RangeInclusive<u16>>,
+    ignored_grpc: GrpcCodes,
+}
+
+/// A gRPC status code, 0..=16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GrpcCode(u8);
+
+/// A set of gRPC codes, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct GrpcCodes(u32);
+
+// === impl FailureRules ===
+
+impl FailureRules {
+    /// Replaces the HTTP statuses that are failures.
+    #[must_use]
+    pub fn http(mut self, statuses: impl IntoIterator<Item = RangeInclusive<u16>>) -> Self {
+        self.http = statuses.into_iter().collect();
+        self
+    }
+
+    /// Replaces the gRPC codes that are failures.
+    #[must_use]
+    pub fn grpc(mut self, codes: impl IntoIterator<Item = GrpcCode>) -> Self {
+        self.grpc = codes.into_iter().collect();
+        self
+    }
+
+    /// Names HTTP statuses that are neither success nor failure.
+    #[must_use]
+    pub fn ignore_http(mut self, statuses: impl IntoIterator<Item = RangeInclusive<u16>>) -> Self {
+        self.ignored_http = statuses.into_iter().collect();
+        self
+    }
+
+    /// Names gRPC codes that are neither success nor failure.
+    #[must_use]
+    pub fn ignore_grpc(mut self, codes: impl IntoIterator<Item = GrpcCode>) -> Self {
+        self.ignored_grpc = codes.into_iter().collect();
+        self
+    }
+
+    /// The verdict on an HTTP status.
+    pub fn of_http(&self, status: u16) -> Verdict {
+        let among =
+            |ranges: &[RangeInclusive<u16>]| ranges.iter().any(|range| range.contains(&status));
+        if among(&self.ignored_http) {
+            Verdict::Ignored
+        } else if among(&self.http) {
+            Verdict::Failure
+        } else {
+            Verdict::Success
+        }
+    }
+
+    /// The verdict on a gRPC status.
+    pub const fn of_grpc(&self, code: GrpcCode) -> Verdict {
+        if self.ignored_grpc.contains(code) {
+            Verdict::Ignored
+        } else if self.grpc.contains(code) {
+            Verdict::Failure
+        } else {
+            Verdict::Success
+        }
+    }
+}
+
+impl Default for FailureRules {
+    fn default() -> Self {
+        Self {
+            http: vec![500..=599],
+            grpc: [
+                GrpcCode::UNKNOWN,
+                GrpcCode::DEADLINE_EXCEEDED,
+                GrpcCode::INTERNAL,
+                GrpcCode::UNAVAILABLE,
+                GrpcCode::DATA_LOSS,
+            ]
+            .into_iter()
+            .collect(),
+            ignored_http: Vec::new(),
+            ignored_grpc: GrpcCodes::default(),
+        }
+    }
+}
+
+// === impl GrpcCode ===
+
+impl GrpcCode {
+    /// The call succeeded.
+    pub const OK: Self = Self(0);
+    /// What a status that is missing or unreadable counts as.
+    pub const UNKNOWN: Self = Self(2);
+    /// The deadline passed before the call was done.
+    pub const DEADLINE_EXCEEDED: Self = Self(4);
+    /// An invariant of the server is broken.
+    pub const INTERNAL: Self = Self(13);
+    /// The service is not available; a retry may help.
+    pub const UNAVAILABLE: Self = Self(14);
+    /// Data was lost or is corrupt.
+    pub const DATA_LOSS: Self = Self(15);
+
+    /// The code of a number; anything unknown is [`Self::UNKNOWN`], as the gRPC specification says.
+    pub const fn from_number(code: u64) -> Self {
+        if code < NAMES.len() as u64 {
+            Self(code as u8)
+        } else {
+            Self::UNKNOWN
+        }
+    }
+
+    /// The name: `DEADLINE_EXCEEDED`.
+    pub const fn name(self) -> &'static str {
+        NAMES[self.0 as usize]
+    }
+
+    /// The number, 0..=16.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+impl FromStr for GrpcCode {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        let index = NAMES.iter().position(|known| *known == name).ok_or(())?;
+        Ok(Self(index as u8))
+    }
+}
+
+impl fmt::Display for GrpcCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+// === impl GrpcCodes ===
+
+impl GrpcCodes {
+    const fn contains(self, code: GrpcCode) -> bool {
+        self.0 >> code.0 & 1 == 1
+    }
+}
+
+impl FromIterator<GrpcCode> for GrpcCodes {
+    fn from_iter<I: IntoIterator<Item = GrpcCode>>(codes: I) -> Self {
+        Self(codes.into_iter().fold(0, |bits, code| bits | 1 << code.0))
+    }
+}
+
+/// By number (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
+const NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_5xx_is_a_failure_and_a_4xx_a_success() {
+        let rules = FailureRules::default();
+        assert_eq!(rules.of_http(500), Verdict::Failure);
+        assert_eq!(rules.of_http(599), Verdict::Failure);
+        assert_eq!(rules.of_http(404), Verdict::Success);
+        assert_eq!(rules.of_http(429), Verdict::Success);
+    }
+
+    #[test]
+    fn ignored_comes_before_failure() {
+        let rules = FailureRules::default()
+            .ignore_http([501..=501])
+            .ignore_grpc([GrpcCode::UNAVAILABLE]);
+        assert_eq!(rules.of_http(501), Verdict::Ignored);
+        assert_eq!(rules.of_grpc(GrpcCode::UNAVAILABLE), Verdict::Ignored);
+    }
+
+    #[test]
+    fn the_five_grpc_codes_of_a_broken_server_are_failures() {
+        let rules = FailureRules::default();
+        let failures: Vec<_> = (0..17)
+            .map(GrpcCode::from_number)
+            .filter(|code| rules.of_grpc(*code) == Verdict::Failure)
+            .map(GrpcCode::name)
+            .collect();
+        assert_eq!(
+            failures,
+            [
+                "UNKNOWN",
+                "DEADLINE_EXCEEDED",
+                "INTERNAL",
+                "UNAVAILABLE",
+                "DATA_LOSS"
+            ]
+        );
+        assert_eq!(GrpcCode::from_number(99), GrpcCode::UNKNOWN);
+    }
+}

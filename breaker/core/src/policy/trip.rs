@@ -1,0 +1,183 @@
+//! Trip entries: any entry that holds acts; inside an entry all conditions must hold.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::ratio::Ratio;
+
+/// Conditions that must all hold, and what is then done.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "written as a literal by users of the builder"
+)]
+pub struct TripEntry {
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    /// What is done when they do.
+    pub action: Action,
+}
+
+/// What a trip entry does when its conditions hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Opens the breaker.
+    #[default]
+    Open,
+    /// Reports an [`Alert`](crate::Event::Alert), and rejects nothing.
+    Alert,
+}
+
+/// A condition on a source's window. Comparisons are `>=`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// The share of failures among the window's successes and failures; guarded by `min_requests`.
+    ErrorRate(Ratio),
+    /// A quantile of the window's latencies, to 2 significant digits; guarded by `min_requests`. A request that hangs counts with its
+    /// age as soon as its age reaches the bound.
+    Latency {
+        /// Which quantile.
+        quantile: Quantile,
+        /// The bound, 1 ms..=1 h.
+        bound: Duration,
+    },
+    /// The share of requests that took at least `threshold`, hung ones included; guarded by `min_requests`.
+    SlowRate {
+        /// The bound on the share.
+        share: Ratio,
+        /// From when on a request is slow, 1 ms..=1 h.
+        threshold: Duration,
+    },
+    /// Requests in flight now. Tried on the proxy's own source only.
+    Concurrency(u64),
+    /// Failures without a success between them.
+    ConsecutiveFailures(u32),
+}
+
+/// A quantile that a condition may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Quantile {
+    /// The median.
+    P50,
+    /// 90 % are at or below it.
+    P90,
+    /// 95 % are at or below it.
+    P95,
+    /// 99 % are at or below it.
+    P99,
+    /// 99.9 % are at or below it.
+    P999,
+}
+
+impl TripEntry {
+    /// An entry that opens the breaker when all `conditions` hold.
+    pub fn open(conditions: impl Into<Vec<Condition>>) -> Self {
+        Self {
+            conditions: conditions.into(),
+            action: Action::Open,
+        }
+    }
+
+    /// The smallest latency from which on a single request speaks for this entry.
+    pub(crate) fn latency_bound(&self) -> Option<Duration> {
+        self.conditions
+            .iter()
+            .filter_map(Condition::latency_bound)
+            .min()
+    }
+
+    /// An entry that alerts when all `conditions` hold.
+    pub fn alert(conditions: impl Into<Vec<Condition>>) -> Self {
+        Self {
+            conditions: conditions.into(),
+            action: Action::Alert,
+        }
+    }
+}
+
+impl Condition {
+    /// The field's name in a policy file, and the `reason` of the metric `breaker.transitions`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ErrorRate(_) => "error_rate",
+            Self::Latency { quantile, .. } => quantile.name(),
+            Self::SlowRate { .. } => "slow_rate",
+            Self::Concurrency(_) => "concurrency",
+            Self::ConsecutiveFailures(_) => "consecutive_failures",
+        }
+    }
+
+    /// The latency from which on a single request speaks for this condition.
+    pub const fn latency_bound(&self) -> Option<Duration> {
+        match self {
+            Self::Latency { bound, .. } => Some(*bound),
+            Self::SlowRate { threshold, .. } => Some(*threshold),
+            _ => None,
+        }
+    }
+
+    /// Whether trying the condition walks a histogram.
+    pub(crate) const fn needs_histogram(&self) -> bool {
+        matches!(self, Self::Latency { .. })
+    }
+}
+
+impl Quantile {
+    /// All of them, ascending.
+    pub const ALL: [Self; 5] = [Self::P50, Self::P90, Self::P95, Self::P99, Self::P999];
+
+    /// The share at or below it, 0..=1.
+    pub const fn value(self) -> f64 {
+        match self {
+            Self::P50 => 0.5,
+            Self::P90 => 0.9,
+            Self::P95 => 0.95,
+            Self::P99 => 0.99,
+            Self::P999 => 0.999,
+        }
+    }
+
+    /// The name in a policy file: `p99`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::P50 => "p50",
+            Self::P90 => "p90",
+            Self::P95 => "p95",
+            Self::P99 => "p99",
+            Self::P999 => "p999",
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ErrorRate(share) => write!(f, "error rate ≥ {share}"),
+            Self::Latency { quantile, bound } => write!(f, "{quantile} ≥ {bound:?}"),
+            Self::SlowRate { share, threshold } => {
+                write!(f, "{share} of the requests slower than {threshold:?}")
+            }
+            Self::Concurrency(requests) => write!(f, "{requests} requests in flight"),
+            Self::ConsecutiveFailures(failures) => write!(f, "{failures} failures in a row"),
+        }
+    }
+}
+
+impl fmt::Display for TripEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, condition) in self.conditions.iter().enumerate() {
+            let and = if index == 0 { "" } else { " and " };
+            write!(f, "{and}{condition}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Quantile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

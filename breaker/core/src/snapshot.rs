@@ -1,0 +1,191 @@
+//! What a breaker knows at one time, for people and metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::event::Reason;
+use crate::policy::Quantile;
+use crate::ratio::Ratio;
+use crate::source::Source;
+use crate::state::{Mode, State};
+use crate::time::Timestamp;
+
+/// What a breaker knows at one time. Nothing in it is older than the window, but for the totals.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The state.
+    pub state: State,
+    /// The mode.
+    pub mode: Mode,
+    /// Why the state is what it is.
+    pub reason: Arc<Reason>,
+    /// How long the state has lasted.
+    pub lasted: Duration,
+    /// How long the breaker will stay open, while it is open and not forced.
+    pub open_remaining: Option<Duration>,
+    /// The share of requests that is admitted: all, none, or that of the ramp.
+    pub admitted_share: Ratio,
+    /// Recoveries that failed since the last that held.
+    pub failed_recoveries: u32,
+    /// Requests in flight now.
+    pub in_flight: u64,
+    /// How long the oldest of them has been waiting for its response, in steps of a twentieth of the smallest latency bound.
+    pub oldest_in_flight: Option<Duration>,
+    /// Counts since the breaker was made.
+    pub totals: Totals,
+    /// Transitions since the breaker was made, by kind.
+    pub transitions: Vec<TransitionCount>,
+    /// The windows, the proxy's first.
+    pub sources: Vec<SourceSnapshot>,
+    /// Heap memory that the windows take, in bytes.
+    pub window_bytes: usize,
+}
+
+/// Counts since the breaker was made, of whatever epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Requests that succeeded.
+    pub success: u64,
+    /// Requests that failed.
+    pub failure: u64,
+    /// Requests that say nothing of the upstream.
+    pub ignored: u64,
+    /// Requests that were rejected.
+    pub rejected: u64,
+    /// Requests that would have been rejected, but for shadow mode.
+    pub would_reject: u64,
+    /// Alerts that were given.
+    pub alerts: u64,
+}
+
+/// How often a kind of transition happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransitionCount {
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// [`Reason::label`].
+    pub reason: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+/// The window of one source.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SourceSnapshot {
+    /// The source: `proxy`, or the feed's name.
+    pub name: Arc<str>,
+    /// Successes in the window.
+    pub success: u64,
+    /// Failures in the window.
+    pub failure: u64,
+    /// Ends that say nothing of the upstream, in the window.
+    pub ignored: u64,
+    /// The share of failures among successes and failures.
+    pub error_rate: Ratio,
+    /// Quantiles of the latency; `None` when the window has no latency.
+    pub latency: Option<Latencies>,
+    /// The 99th percentile and the maximum of the requests in flight that admissions saw.
+    pub concurrency: Option<Concurrency>,
+    /// Whether an alert of this source holds.
+    pub alerting: bool,
+}
+
+/// Quantiles of a latency, to 2 significant digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Latencies {
+    /// How many requests.
+    pub samples: u64,
+    /// The median.
+    pub p50: Duration,
+    /// The 90th percentile.
+    pub p90: Duration,
+    /// The 95th percentile.
+    pub p95: Duration,
+    /// The 99th percentile.
+    pub p99: Duration,
+    /// The 99.9th percentile.
+    pub p999: Duration,
+    /// The largest.
+    pub max: Duration,
+}
+
+/// Numbers of requests in flight at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Concurrency {
+    /// The 99th percentile.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+impl SourceSnapshot {
+    pub(crate) fn of(source: &mut Source, now: Timestamp) -> Self {
+        let counts = source.window.counts(now);
+        Self {
+            name: source.name.clone(),
+            success: counts.success.into(),
+            failure: counts.failure.into(),
+            ignored: counts.ignored.into(),
+            error_rate: Ratio::of(counts.failure.into(), counts.judged()),
+            latency: source
+                .window
+                .latencies(now)
+                .and_then(|histogram| Latencies::of(&histogram)),
+            concurrency: source
+                .window
+                .concurrencies(now)
+                .filter(|histogram| !histogram.is_empty())
+                .map(|histogram| Concurrency {
+                    p99: histogram.value_at_quantile(0.99),
+                    max: histogram.max(),
+                }),
+            alerting: source.alerts.iter().any(Option::is_some),
+        }
+    }
+
+    /// Successes and failures in the window.
+    pub const fn requests(&self) -> u64 {
+        self.success + self.failure
+    }
+}
+
+impl Latencies {
+    fn of(histogram: &Histogram<u32>) -> Option<Self> {
+        if histogram.is_empty() {
+            return None;
+        }
+        let at = |quantile: Quantile| {
+            Duration::from_micros(histogram.value_at_quantile(quantile.value()))
+        };
+        Some(Self {
+            samples: histogram.len(),
+            p50: at(Quantile::P50),
+            p90: at(Quantile::P90),
+            p95: at(Quantile::P95),
+            p99: at(Quantile::P99),
+            p999: at(Quantile::P999),
+            max: Duration::from_micros(histogram.max()),
+        })
+    }
+
+    /// The value of `quantile`.
+    pub const fn get(&self, quantile: Quantile) -> Duration {
+        match quantile {
+            Quantile::P50 => self.p50,
+            Quantile::P90 => self.p90,
+            Quantile::P95 => self.p95,
+            Quantile::P99 => self.p99,
+            Quantile::P999 => self.p999,
+        }
+    }
+}

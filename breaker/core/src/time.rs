@@ -1,0 +1,61 @@
+//! Time as a plain number, so that a test, a replay and a live proxy are the same thing to the breaker.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// A point in monotonic time: nanoseconds since an origin of the caller's choosing.
+///
+/// The breaker compares timestamps and never asks where they come from. A driver maps its clock once
+/// (see `breaker-tower`); a backtest builds them from recorded data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The caller's origin.
+    pub const ZERO: Self = Self(0);
+
+    /// A timestamp `nanos` nanoseconds after the origin.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// A timestamp `millis` milliseconds after the origin; saturates.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// A timestamp `seconds` after the origin. Negative and not-a-number become the origin; saturates above.
+    pub fn from_secs_f64(seconds: f64) -> Self {
+        // A float-to-integer cast saturates, and takes NaN to zero.
+        Self((seconds * 1e9) as u64)
+    }
+
+    /// Nanoseconds since the origin.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Seconds since the origin.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// The time from `earlier` to `self`, or zero when `earlier` is later.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    /// Saturates at the end of representable time (584 years).
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+/// A duration in nanoseconds; saturates.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,244 @@
+//! What a source saw in the last `window` of time: ten slices that expire one by one.
+//!
+//! Reading expires, as does writing: nothing older than the window takes part in a decision, after however long an idle gap. A window in
+//! which nothing is left gives its memory back.
+
+mod histogram;
+mod packed;
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use self::histogram::SlicedHistogram;
+use crate::outcome::Verdict;
+use crate::policy::{MAX_SLOW_THRESHOLDS, Policy};
+use crate::time::{Timestamp, nanos};
+
+/// The window of one source.
+#[derive(Debug)]
+pub(crate) struct Window {
+    slice: u64,
+    /// Ascending, in microseconds.
+    slow_thresholds: [u64; MAX_SLOW_THRESHOLDS],
+    /// The number of the live slice, counted from the origin of time, and where that is in the ring.
+    live_slice: u64,
+    live_index: usize,
+    live_ends: Timestamp,
+    contents: Option<Box<Contents>>,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) success: u32,
+    pub(crate) failure: u32,
+    pub(crate) ignored: u32,
+    /// Requests whose latency is known.
+    pub(crate) timed: u32,
+    /// Of those, how many reached each slow threshold.
+    pub(crate) slow: [u32; MAX_SLOW_THRESHOLDS],
+}
+
+#[derive(Debug)]
+struct Contents {
+    counts: [Counts; SLICES],
+    sum: Counts,
+    latency: SlicedHistogram,
+    concurrency: SlicedHistogram,
+}
+
+// === impl Window ===
+
+impl Window {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let mut slow_thresholds = [u64::MAX; MAX_SLOW_THRESHOLDS];
+        for (slot, threshold) in slow_thresholds.iter_mut().zip(policy.slow_thresholds()) {
+            *slot = micros(threshold);
+        }
+        Self {
+            slice: nanos(policy.window()) / SLICES as u64,
+            slow_thresholds,
+            live_slice: 0,
+            live_index: 0,
+            live_ends: Timestamp::ZERO,
+            contents: None,
+        }
+    }
+
+    /// Whether a window for `policy` would count the same things over the same time.
+    pub(crate) fn fits(&self, policy: &Policy) -> bool {
+        let other = Self::new(policy);
+        (self.slice, self.slow_thresholds) == (other.slice, other.slow_thresholds)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.contents = None;
+    }
+
+    /// Counts a verdict.
+    pub(crate) fn record_verdict(&mut self, verdict: Verdict, now: Timestamp) {
+        self.count(now, |counts| match verdict {
+            Verdict::Success => counts.success += 1,
+            Verdict::Failure => counts.failure += 1,
+            Verdict::Ignored => counts.ignored += 1,
+        });
+    }
+
+    /// Records a latency, clamped to 1 µs..=1 h.
+    pub(crate) fn record_latency(&mut self, latency: Duration, now: Timestamp) {
+        let latency = micros(latency).clamp(1, MAX_LATENCY_MICROS);
+        let slow = self
+            .slow_thresholds
+            .map(|threshold| u32::from(latency >= threshold));
+        let contents = self.count(now, |counts| {
+            counts.timed += 1;
+            for (count, slow) in counts.slow.iter_mut().zip(slow) {
+                *count += slow;
+            }
+        });
+        contents.latency.record(latency);
+    }
+
+    /// Records how many requests are in flight, seen by one that has just been admitted.
+    pub(crate) fn record_concurrency(&mut self, in_flight: u64, now: Timestamp) {
+        self.contents_at(now)
+            .concurrency
+            .record(in_flight.clamp(1, MAX_CONCURRENCY));
+    }
+
+    /// What the window holds at `now`.
+    pub(crate) fn counts(&mut self, now: Timestamp) -> Counts {
+        self.expire(now);
+        self.contents
+            .as_ref()
+            .map_or_else(Counts::default, |contents| contents.sum)
+    }
+
+    /// The slow count of a threshold of the policy.
+    pub(crate) fn slow(&self, counts: &Counts, threshold: Duration) -> u32 {
+        let index = self
+            .slow_thresholds
+            .iter()
+            .position(|known| *known == micros(threshold));
+        index.map_or(0, |index| counts.slow[index])
+    }
+
+    /// The latencies that the window holds at `now`, in microseconds.
+    pub(crate) fn latencies(&mut self, now: Timestamp) -> Option<Histogram<u32>> {
+        self.expire(now);
+        self.contents
+            .as_ref()
+            .map(|contents| contents.latency.sum())
+    }
+
+    /// The numbers of requests in flight that the window's admissions saw.
+    pub(crate) fn concurrencies(&mut self, now: Timestamp) -> Option<Histogram<u32>> {
+        self.expire(now);
+        self.contents
+            .as_ref()
+            .map(|contents| contents.concurrency.sum())
+    }
+
+    /// When the last of it will have expired, and its memory can go.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.contents.as_ref()?;
+        let slices = self.live_slice + SLICES as u64;
+        Some(Timestamp::from_nanos(slices.saturating_mul(self.slice)))
+    }
+
+    /// Forgets what is older than the window.
+    pub(crate) fn expire(&mut self, now: Timestamp) {
+        if now < self.live_ends {
+            return;
+        }
+        let current = now.as_nanos() / self.slice;
+        let passed = current - self.live_slice;
+        self.live_slice = current;
+        self.live_index = (current % SLICES as u64) as usize;
+        self.live_ends = Timestamp::from_nanos((current + 1).saturating_mul(self.slice));
+        if passed >= SLICES as u64 {
+            self.contents = None;
+        } else if let Some(contents) = &mut self.contents {
+            contents.advance(current, passed as usize);
+        }
+    }
+
+    /// Heap memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.contents.as_ref().map_or(0, |contents| {
+            size_of::<Contents>() + contents.latency.bytes() + contents.concurrency.bytes()
+        })
+    }
+
+    fn count(&mut self, now: Timestamp, add: impl Fn(&mut Counts)) -> &mut Contents {
+        self.expire(now);
+        let live = self.live_index;
+        let contents = self.contents_at(now);
+        add(&mut contents.counts[live]);
+        add(&mut contents.sum);
+        contents
+    }
+
+    fn contents_at(&mut self, now: Timestamp) -> &mut Contents {
+        self.expire(now);
+        self.contents
+            .get_or_insert_with(|| Box::new(Contents::new()))
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Successes and failures: what an error rate is a share of.
+    pub(crate) const fn judged(&self) -> u64 {
+        self.success as u64 + self.failure as u64
+    }
+
+    fn subtract(&mut self, other: &Self) {
+        self.success -= other.success;
+        self.failure -= other.failure;
+        self.ignored -= other.ignored;
+        self.timed -= other.timed;
+        for (slow, other) in self.slow.iter_mut().zip(other.slow) {
+            *slow -= other;
+        }
+    }
+}
+
+// === impl Contents ===
+
+impl Contents {
+    fn new() -> Self {
+        Self {
+            counts: [Counts::default(); SLICES],
+            sum: Counts::default(),
+            latency: SlicedHistogram::new(),
+            concurrency: SlicedHistogram::new(),
+        }
+    }
+
+    /// Makes slice number `current` the live one, `passed` slices after the last.
+    fn advance(&mut self, current: u64, passed: usize) {
+        for number in (current + 1 - passed as u64)..=current {
+            let expired = &mut self.counts[(number % SLICES as u64) as usize];
+            self.sum.subtract(expired);
+            *expired = Counts::default();
+        }
+        self.latency.advance(passed);
+        self.concurrency.advance(passed);
+    }
+}
+
+/// Whole microseconds, rounded down, so that a latency below a bound does not reach it by rounding.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The slices of a window.
+pub(crate) const SLICES: usize = 10;
+const MAX_LATENCY_MICROS: u64 = 3_600_000_000;
+const MAX_CONCURRENCY: u64 = 1 << 24;
+
+#[cfg(test)]
+mod tests;
