@@ -1,8 +1,8 @@
 //! curl: what an ordinary client sees.
 
-use breaker_tests::{Script, Upstream, get};
+use breaker_tests::{Script, Setup, Upstream, get};
 
-use crate::tools::{Output, run, sidecar};
+use crate::tools::{Output, run};
 
 async fn curl(arguments: &[&str], url: &str, input: &[u8]) -> Output {
     let usual = ["--silent", "--show-error", "--verbose", "--max-time", "20"];
@@ -12,7 +12,7 @@ async fn curl(arguments: &[&str], url: &str, input: &[u8]) -> Output {
 #[tokio::test]
 async fn gets_over_http1_and_over_http2_with_prior_knowledge() {
     let upstream = Upstream::start().await;
-    let sidecar = sidecar(&upstream, "").await;
+    let sidecar = Setup::of(upstream.address()).start().await;
     let url = sidecar.url("/pay/x").to_string();
     for (flag, version) in [
         ("--http1.1", "HTTP/1.1 200"),
@@ -28,7 +28,7 @@ async fn gets_over_http1_and_over_http2_with_prior_knowledge() {
 #[tokio::test]
 async fn posts_after_100_continue() {
     let upstream = Upstream::start().await;
-    let sidecar = sidecar(&upstream, "").await;
+    let sidecar = Setup::of(upstream.address()).start().await;
     let body = vec![b'x'; 100_000];
     let arguments = [
         "--http1.1",
@@ -50,7 +50,7 @@ async fn posts_after_100_continue() {
 async fn uploads_in_chunks_and_gets_them_back() {
     let upstream = Upstream::start().await;
     upstream.play(Script::Echo);
-    let sidecar = sidecar(&upstream, "").await;
+    let sidecar = Setup::of(upstream.address()).start().await;
     let body = vec![b'y'; 1_000_000];
     for flag in ["--http1.1", "--http2-prior-knowledge"] {
         let arguments = [flag, "--upload-file", "-", "-H", "Expect:"];
@@ -67,7 +67,7 @@ async fn uploads_in_chunks_and_gets_them_back() {
 async fn is_told_everything_about_an_open_breaker() {
     let upstream = Upstream::start().await;
     upstream.play(Script::Status(500));
-    let sidecar = sidecar(&upstream, "").await;
+    let sidecar = Setup::of(upstream.address()).start().await;
     for _ in 0..20 {
         assert_eq!(get(sidecar.url("/pay/x")).await.status, 500);
     }

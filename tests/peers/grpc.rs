@@ -1,30 +1,29 @@
 //! grpcio, client and server, with the sidecar between them.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use breaker_tests::{Process, Sidecar};
+use breaker_tests::{Process, Setup, Sidecar};
 use serde_json::Value;
 
-use crate::tools::{installed, pay, run};
+use crate::tools::{installed, run};
 
 /// As `sensitive`, but soon half-open, at a time that the test can rely on.
-const QUICK: &str = "{ window: 10s, min_requests: 20, trip: [{ error_rate: 8% }], \
-    open: { for: 2s, factor: 2, max: 5m, jitter: 0% }, \
-    half_open: { probes: 5, concurrent: 3, success: 80%, probe_timeout: 5s } }";
+const QUICK: &str = "{ base: sensitive, open: { for: 2s, jitter: 0% } }";
 
-async fn server() -> (Process, String) {
+async fn server() -> (Process, SocketAddr) {
     let mut command = Command::new(installed("venv/bin/python"));
     command.arg(script("server.py"));
     let mut process = Process::spawn(command);
     let port: u16 = process
         .wait_for("port", |log| log.strip_prefix("port ")?.trim().parse().ok())
         .await;
-    (process, format!("127.0.0.1:{port}"))
+    (process, SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-async fn sidecar(server: &str) -> Sidecar {
-    Sidecar::start(pay(server, QUICK, "")).await
+async fn sidecar(server: SocketAddr) -> Sidecar {
+    Setup::of(server).policy(QUICK).start().await
 }
 
 /// Calls through `sidecar`, one JSON value a call.
@@ -49,7 +48,7 @@ fn script(name: &str) -> String {
 #[tokio::test]
 async fn unary_calls_and_streams_pass_with_their_trailers() {
     let (_server, address) = server().await;
-    let sidecar = sidecar(&address).await;
+    let sidecar = sidecar(address).await;
     let unary = &call(&sidecar, &["Say", "hello"]).await[0];
     assert_eq!(unary["answers"], serde_json::json!(["hello"]), "{unary}");
     assert_eq!(unary["trailers"]["x-calls"], "1");
@@ -70,7 +69,7 @@ async fn unary_calls_and_streams_pass_with_their_trailers() {
 #[tokio::test]
 async fn failures_told_in_trailers_open_the_breaker() {
     let (_server, address) = server().await;
-    let sidecar = sidecar(&address).await;
+    let sidecar = sidecar(address).await;
     let calls = call(&sidecar, &["Fail", "x", "--times", "21"]).await;
     assert!(
         calls.iter().all(|call| call["code"] == "UNAVAILABLE"),
@@ -87,7 +86,7 @@ async fn failures_told_in_trailers_open_the_breaker() {
 #[tokio::test]
 async fn a_client_that_retries_waits_as_long_as_it_is_told() {
     let (_server, address) = server().await;
-    let sidecar = sidecar(&address).await;
+    let sidecar = sidecar(address).await;
     call(&sidecar, &["Fail", "x", "--times", "20"]).await;
     // The first attempt is rejected; by the policy of the client alone all would be within 0.2 s.
     let retried = &call(&sidecar, &["Say", "hello", "--retry"]).await[0];

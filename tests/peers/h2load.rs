@@ -1,8 +1,8 @@
 //! h2load: many connections and streams at once, and every request is answered.
 
-use breaker_tests::Upstream;
+use breaker_tests::{Setup, Upstream};
 
-use crate::tools::{run, sidecar};
+use crate::tools::run;
 
 #[tokio::test]
 async fn answers_every_request_of_many_connections_over_http1() {
@@ -16,7 +16,7 @@ async fn answers_every_request_of_many_streams_over_http2() {
 
 async fn all_are_answered(shape: &[&str]) {
     let upstream = Upstream::start().await;
-    let sidecar = sidecar(&upstream, "").await;
+    let sidecar = Setup::of(upstream.address()).start().await;
     let url = sidecar.url("/pay/x").to_string();
     let arguments = shape.iter().copied().chain(["-n", "5000", &url]);
     let output = run("h2load", arguments, b"").await.stdout;

@@ -1,19 +1,18 @@
 //! What we export, as a collector that is not ours received it.
 
-use breaker_tests::{Script, Sidecar, Upstream, eventually, get};
+use breaker_tests::{Script, Setup, Sidecar, Upstream, eventually, get};
 
 use crate::rotel::Collector;
-use crate::tools::{pay, sidecar};
 
 #[tokio::test]
 async fn a_collector_receives_our_metrics_by_grpc() {
     let upstream = Upstream::start().await;
     let collector = Collector::start().await;
-    let telemetry = format!(
-        "telemetry:\n  export: {{ endpoint: \"{}\", protocol: grpc, interval: 1s }}\n",
+    let export = format!(
+        "telemetry:\n  export: {{ endpoint: \"{}\", protocol: grpc, interval: 1s }}",
         collector.grpc()
     );
-    let sidecar = sidecar(&upstream, &telemetry).await;
+    let sidecar = Setup::of(upstream.address()).more(&export).start().await;
     trip(&sidecar, &upstream).await;
     has_received_what_the_traffic_implies(&collector).await;
 }
@@ -22,15 +21,12 @@ async fn a_collector_receives_our_metrics_by_grpc() {
 async fn a_collector_receives_our_metrics_by_http() {
     let upstream = Upstream::start().await;
     let collector = Collector::start().await;
-    let sidecar = Sidecar::start_with(
-        pay(&upstream.address().to_string(), "sensitive", ""),
-        [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http().as_str()),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
-            ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
-        ],
-    )
-    .await;
+    let sidecar = Setup::of(upstream.address())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http())
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
+        .start()
+        .await;
     trip(&sidecar, &upstream).await;
     has_received_what_the_traffic_implies(&collector).await;
 }

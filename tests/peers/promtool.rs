@@ -1,13 +1,13 @@
 //! promtool, the judge of what Prometheus scrapes.
 
-use breaker_tests::{Script, Upstream, get};
+use breaker_tests::{Script, Setup, Upstream, get};
 
-use crate::tools::{run, sidecar};
+use crate::tools::run;
 
 #[tokio::test]
 async fn finds_no_fault_in_our_metrics() {
     let upstream = Upstream::start().await;
-    let sidecar = sidecar(&upstream, "").await;
+    let sidecar = Setup::of(upstream.address()).start().await;
     for status in [200, 404, 500] {
         upstream.play(Script::Status(status));
         for _ in 0..10 {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use breaker_tests::{Sidecar, Upstream};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time;
@@ -63,22 +62,4 @@ pub(crate) async fn run<A: AsRef<OsStr>>(
     };
     assert!(output.status.success(), "{}: {text:#?}", output.status);
     text
-}
-
-/// A sidecar with the one route `pay`, by the policy `sensitive`.
-pub(crate) async fn sidecar(upstream: &Upstream, more: &str) -> Sidecar {
-    Sidecar::start(pay(&upstream.address().to_string(), "sensitive", more)).await
-}
-
-/// The configuration of one route `pay`; `more` is appended.
-pub(crate) fn pay(upstream: &str, policy: &str, more: &str) -> String {
-    format!(
-        "listen: 127.0.0.1:0\n\
-         admin: 127.0.0.1:0\n\
-         upstreams:\n\
-         \x20 pay: {{ endpoints: [\"http://{upstream}\"] }}\n\
-         routes:\n\
-         \x20 - {{ name: pay, match: {{ path: \"/{{*rest}}\" }}, upstream: pay, policy: {policy} }}\n\
-         {more}"
-    )
 }

@@ -2,11 +2,11 @@
 //! and plain clients. Everything listens on a free port of the loopback interface, and ends with its value.
 //!
 //! ```no_run
-//! use breaker_tests::{Script, Sidecar, Upstream, eventually, get};
+//! use breaker_tests::{Script, Setup, Upstream, eventually, get};
 //!
 //! # async fn example() {
 //! let upstream = Upstream::start().await;
-//! let sidecar = Sidecar::in_front_of(&upstream, "sensitive").await;
+//! let sidecar = Setup::of(upstream.address()).start().await;
 //! upstream.play(Script::Status(500));
 //! eventually!(get(sidecar.url("/")).await.status == 503);
 //! # }
@@ -16,12 +16,14 @@ mod client;
 mod eventually;
 mod metrics;
 mod process;
+mod setup;
 mod sidecar;
 mod upstream;
 
 pub use client::{Answer, get, raw, send};
 pub use metrics::Metrics;
 pub use process::Process;
+pub use setup::Setup;
 pub use sidecar::{Sidecar, breaker};
 pub use upstream::{Script, Seen, Upstream};
 

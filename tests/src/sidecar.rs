@@ -29,9 +29,9 @@ impl Sidecar {
     }
 
     /// Starts it by a configuration and environment variables.
-    pub async fn start_with<const N: usize>(
+    pub async fn start_with(
         yaml: impl AsRef<str>,
-        environment: [(&str, &str); N],
+        environment: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let file = directory.path().join("breaker.yaml");
