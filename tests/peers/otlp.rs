@@ -52,12 +52,28 @@ async fn trip(sidecar: &Sidecar, upstream: &Upstream) {
 async fn has_received_what_the_traffic_implies(collector: &Collector) {
     let name = ("breaker.name", "pay");
     for (metric, attributes, value) in [
-        ("breaker.requests", vec![name, ("outcome", "success")], 30.0),
-        ("breaker.requests", vec![name, ("outcome", "failure")], 3.0),
-        ("breaker.requests", vec![name, ("outcome", "rejected")], 5.0),
+        (
+            "breaker.requests",
+            vec![name, ("breaker.outcome", "success")],
+            30.0,
+        ),
+        (
+            "breaker.requests",
+            vec![name, ("breaker.outcome", "failure")],
+            3.0,
+        ),
+        (
+            "breaker.requests",
+            vec![name, ("breaker.outcome", "rejected")],
+            5.0,
+        ),
         (
             "breaker.transitions",
-            vec![name, ("from", "closed"), ("to", "open")],
+            vec![
+                name,
+                ("breaker.transition.from", "closed"),
+                ("breaker.transition.to", "open"),
+            ],
             1.0,
         ),
         ("breaker.state", vec![name, ("breaker.state", "open")], 1.0),

@@ -37,6 +37,34 @@ impl Metrics {
             .peekable();
         values.peek().is_some().then(|| values.sum())
     }
+
+    /// The state that a breaker says it is in.
+    pub fn state(&self, breaker: &str) -> &'static str {
+        let mut states = ["closed", "open", "half_open"].into_iter();
+        states
+            .find(|state| {
+                let labels = [("breaker_name", breaker), ("breaker_state", state)];
+                self.sum("breaker_state", &labels) == Some(1.0)
+            })
+            .unwrap_or("unknown")
+    }
+
+    /// How many requests of a breaker had this outcome.
+    pub fn requests(&self, breaker: &str, outcome: &str) -> f64 {
+        let labels = [("breaker_name", breaker), ("breaker_outcome", outcome)];
+        self.sum("breaker_requests_total", &labels).unwrap_or(0.0)
+    }
+
+    /// How often a breaker went from one state to another.
+    pub fn transitions(&self, breaker: &str, from: &str, to: &str) -> f64 {
+        let labels = [
+            ("breaker_name", breaker),
+            ("breaker_transition_from", from),
+            ("breaker_transition_to", to),
+        ];
+        self.sum("breaker_transitions_total", &labels)
+            .unwrap_or(0.0)
+    }
 }
 
 /// Whether `label` is in `set`, and not only the end of a longer name in it.
