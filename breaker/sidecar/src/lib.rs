@@ -1,1 +1,4 @@
 //! The sidecar.
+
+pub mod proxy;
+pub mod upstream;
