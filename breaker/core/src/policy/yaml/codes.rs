@@ -1,11 +1,10 @@
 //! HTTP statuses and gRPC codes, as `failure` lists them.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
 
 use super::explain::nearest;
 use crate::policy::GrpcCode;
@@ -43,9 +42,7 @@ impl Statuses {
 
 impl<'de> Deserialize<'de> for Statuses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_any(Text(
-            "an HTTP status, 100 to 599, or a range such as 500-599",
-        ))?;
+        let text = String::deserialize(deserializer)?;
         Self::parse(&text).map_err(D::Error::custom)
     }
 }
@@ -82,7 +79,7 @@ impl GrpcName {
 
 impl<'de> Deserialize<'de> for GrpcName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_any(Text("a gRPC code, such as UNAVAILABLE"))?;
+        let text = String::deserialize(deserializer)?;
         Self::parse(&text).map_err(D::Error::custom)
     }
 }
@@ -101,7 +98,7 @@ impl JsonSchema for GrpcName {
 
 impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_any(Text("an HTTP status or a gRPC code"))?;
+        let text = String::deserialize(deserializer)?;
         let code = if text.starts_with(|c: char| c.is_ascii_digit()) {
             Statuses::parse(&text).map(Self::Http)
         } else {
@@ -121,29 +118,6 @@ impl JsonSchema for Code {
             generator.subschema_for::<Statuses>(),
             generator.subschema_for::<GrpcName>(),
         ] })
-    }
-}
-
-/// A scalar as text, with what it must be.
-struct Text(&'static str);
-
-impl Visitor<'_> for Text {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<String, E> {
-        Ok(number.to_string())
     }
 }
 

@@ -1,11 +1,10 @@
 //! Shares and times, as people write them.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::ratio::Ratio;
 
@@ -22,72 +21,40 @@ pub struct Period(pub Duration);
 // === impl Share ===
 
 impl Share {
-    /// Reads `8%`.
+    /// Reads `8%` or `0.08`.
     ///
     /// # Errors
     /// The rule that `text` breaks.
-    fn parse(text: &str) -> Result<Self, String> {
-        let percent = text.strip_suffix('%').map(str::trim_end);
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let percent = text.strip_suffix('%');
+        let number = percent.unwrap_or(text).trim_end();
         // Only digits and a point: what else Rust reads as a number (inf, 1e3, +8) is no share.
-        let is_plain = |n: &str| n.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let percent = percent.filter(|n| is_plain(n)).and_then(|n| n.parse().ok());
-        let Some(percent) = percent else {
+        let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let (true, Ok(number)) = (is_plain, number.parse::<f64>()) else {
             return Err("must be a share, such as 8% or 0.08".to_owned());
         };
-        let percent: f64 = percent;
-        Ratio::new(percent / 100.0)
-            .map(Self)
-            .ok_or_else(|| "must be 0% to 100%".to_owned())
-    }
-
-    fn of_number(number: f64) -> Result<Self, String> {
-        match Ratio::new(number) {
+        let is_whole = percent.is_none() && !text.contains('.');
+        let share = match percent {
+            Some(_) => Ratio::new(number / 100.0),
+            None => Ratio::new(number),
+        };
+        match share {
+            Some(_) if is_whole && number == 1.0 => {
+                Err("must be a share: write 1% or 100%".to_owned())
+            }
             Some(share) => Ok(Self(share)),
-            None if (1.0..=100.0).contains(&number) => Err(format!(
+            None if percent.is_none() && number <= 100.0 => Err(format!(
                 "must be a share: write {number}% or {}",
                 number / 100.0
             )),
-            None => Err("must be a share, such as 8% or 0.08".to_owned()),
+            None => Err("must be 0% to 100%".to_owned()),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShareVisitor)
-    }
-}
-
-struct ShareVisitor;
-
-impl Visitor<'_> for ShareVisitor {
-    type Value = Share;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a share, such as 8% or 0.08")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Share, E> {
-        Share::parse(text).map_err(E::custom)
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Share, E> {
-        Share::of_number(number).map_err(E::custom)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Share, E> {
-        match number {
-            0 => Ok(Share(Ratio::ZERO)),
-            1 => Err(E::custom("must be a share: write 1% or 100%")),
-            number => self.visit_f64(number as f64),
-        }
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Share, E> {
-        match u64::try_from(number) {
-            Ok(number) => self.visit_u64(number),
-            Err(_) => Err(E::custom("must be 0% to 100%")),
-        }
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -144,29 +111,7 @@ impl Period {
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PeriodVisitor)
-    }
-}
-
-struct PeriodVisitor;
-
-impl Visitor<'_> for PeriodVisitor {
-    type Value = Period;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a time with its unit, such as 250ms, 10s, 5m, 1h or 1m30s")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Period, E> {
-        Period::parse(text).map_err(E::custom)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Period, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Period, E> {
-        self.visit_str(&number.to_string())
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
