@@ -1,4 +1,5 @@
 //! The sidecar.
 
+pub mod config;
 pub mod proxy;
 pub mod upstream;
