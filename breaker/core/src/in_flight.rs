@@ -99,17 +99,16 @@ impl InFlight {
             .find(|reached| *reached > now)
     }
 
-    /// Makes room by merging the two neighbours whose ages differ least, relative to their age.
+    /// Makes room by merging the two neighbours that, merged, span the smallest part of their age.
     fn merge_closest(&mut self, now: Timestamp) {
-        let relative_gap = |index: usize| {
-            let gap = self.slots[index + 1]
-                .last
-                .saturating_since(self.slots[index].last);
-            let age = now.saturating_since(self.slots[index].last);
-            gap.as_secs_f64() / age.as_secs_f64().max(1e-9)
+        let relative_span = |index: usize| {
+            let (older, younger) = (self.slots[index], self.slots[index + 1]);
+            let span = younger.last.saturating_since(older.first);
+            let age = now.saturating_since(older.first);
+            span.as_secs_f64() / age.as_secs_f64().max(1e-9)
         };
         let closest = (0..self.slots.len() - 1)
-            .min_by(|a, b| relative_gap(*a).total_cmp(&relative_gap(*b)))
+            .min_by(|a, b| relative_span(*a).total_cmp(&relative_span(*b)))
             .expect("there are slots, or there would be room");
         if let Some(younger) = self.slots.remove(closest + 1) {
             let older = &mut self.slots[closest];
@@ -159,7 +158,7 @@ mod tests {
     #[test]
     fn ages_are_never_overstated_and_slots_are_bounded() {
         let mut in_flight = InFlight::new(&[Duration::from_millis(1), 10 * SECOND]);
-        let admissions: Vec<_> = (0..100_000).map(|ms| Timestamp::from_millis(ms)).collect();
+        let admissions: Vec<_> = (0..100_000).map(Timestamp::from_millis).collect();
         for admitted in &admissions {
             in_flight.add(*admitted);
         }

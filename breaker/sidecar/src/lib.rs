@@ -1,4 +1,6 @@
 //! The sidecar.
 
 pub mod admin;
+pub mod proxy;
 pub mod telemetry;
+pub mod upstream;

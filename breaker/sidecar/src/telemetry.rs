@@ -25,7 +25,7 @@ pub(crate) mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_core::{Event, State};
+use breaker_tower::core::{Event, State};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::Temporality;
 

@@ -33,10 +33,26 @@ impl Breaker {
                 self.totals.would_reject += 1;
                 Ok(self.admit(Kind::Bypass, now))
             }
-            Admission::Refused => {
-                self.totals.rejected += 1;
-                Err(self.rejection(now))
+            Admission::Refused => Err(self.refuse(now)),
+        }
+    }
+
+    /// Refuses a request, and counts that.
+    pub fn refuse(&mut self, now: Timestamp) -> Rejected {
+        let now = self.advance(now);
+        self.totals.rejected += 1;
+        let open = self.policy.open();
+        let (wait, spread) = match &self.phase {
+            Phase::Open { until, open_for } => {
+                let remaining = until.map_or(*open_for, |until| until.saturating_since(now));
+                (remaining, *open_for)
             }
+            _ => (RETRY_DURING_TRIAL, RETRY_DURING_TRIAL),
+        };
+        Rejected {
+            state: self.state(),
+            retry_after: wait + spread.mul_f64(open.jitter.get() * self.rng.unit()),
+            reason: self.reason.clone(),
         }
     }
 
@@ -80,22 +96,6 @@ impl Breaker {
             proxy.window.record_concurrency(self.permits_out, now);
         }
         permit
-    }
-
-    fn rejection(&mut self, now: Timestamp) -> Rejected {
-        let open = self.policy.open();
-        let (wait, spread) = match &self.phase {
-            Phase::Open { until, open_for } => {
-                let remaining = until.map_or(*open_for, |until| until.saturating_since(now));
-                (remaining, *open_for)
-            }
-            _ => (RETRY_DURING_TRIAL, RETRY_DURING_TRIAL),
-        };
-        Rejected {
-            state: self.state(),
-            retry_after: wait + spread.mul_f64(open.jitter.get() * self.rng.unit()),
-            reason: self.reason.clone(),
-        }
     }
 }
 

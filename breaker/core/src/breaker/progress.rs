@@ -65,6 +65,7 @@ impl Breaker {
     }
 
     /// The request of `permit` ended.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
         let now = self.advance(now);
         self.permits_out = self.permits_out.saturating_sub(1);
@@ -136,7 +137,7 @@ impl Breaker {
     }
 
     pub(super) fn start_ageing(&mut self, permit: &Permit, now: Timestamp) {
-        if !self.counts(permit) {
+        if !self.counts(permit) || !self.tries_conditions() {
             return;
         }
         if let Some(first_bound) = self.needs.latency_bounds.first() {

@@ -150,7 +150,10 @@ impl<'a> Observation<'a> {
         } else {
             let mut with_hanging = latencies.clone();
             for (age, count) in hanging {
-                with_hanging.saturating_record_n(age.as_micros() as u64, count);
+                let micros = age.as_micros() as u64;
+                with_hanging
+                    .record_n(micros, count)
+                    .expect("a histogram that resizes itself takes any value");
             }
             with_hanging.value_at_quantile(quantile.value())
         };

@@ -27,7 +27,7 @@ impl SlicedHistogram {
     }
 
     pub(super) fn record(&mut self, value: u64) {
-        self.live.saturating_record(value);
+        self.live.record(value).expect(GROWS);
     }
 
     /// Seals the live slice, and forgets the slices that are `slices` or more steps too old. `slices` is less than [`SLICES`].
@@ -50,8 +50,7 @@ impl SlicedHistogram {
     /// All that the window holds.
     pub(super) fn sum(&self) -> Histogram<u32> {
         let mut sum = self.sealed_sum.clone();
-        sum.add(&self.live)
-            .expect("a histogram that resizes itself takes any value of its kind");
+        sum.add(&self.live).expect(GROWS);
         sum
     }
 
@@ -62,6 +61,8 @@ impl SlicedHistogram {
             + (self.live.distinct_values() + self.sealed_sum.distinct_values()) * size_of::<u32>()
     }
 }
+
+pub(super) const GROWS: &str = "a histogram that resizes itself takes any value";
 
 /// A histogram that starts small and grows with the values it sees.
 fn empty() -> Histogram<u32> {

@@ -5,6 +5,8 @@
 
 use hdrhistogram::Histogram;
 
+use super::histogram::GROWS;
+
 /// The buckets of a histogram that are not empty, each as two LEB128 numbers: the distance from the one before, and the count.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Packed(Box<[u8]>);
@@ -29,7 +31,9 @@ impl Packed {
         while let (Some(distance), Some(count)) = (read_leb128(&mut bytes), read_leb128(&mut bytes))
         {
             value += distance;
-            histogram.saturating_record_n(value, u32::try_from(count).unwrap_or(u32::MAX));
+            histogram
+                .record_n(value, u32::try_from(count).unwrap_or(u32::MAX))
+                .expect(GROWS);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_core::{Latencies, Snapshot, SourceSnapshot, Totals};
+use breaker_tower::core::{Latencies, Snapshot, SourceSnapshot, Totals};
 use serde::{Deserialize, Serialize};
 
 /// All breakers, in the order of the configuration.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use breaker_core::Snapshot;
+use breaker_tower::core::Snapshot;
 
 /// A breaker under watch.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use breaker_core::{Alert, Event, Evidence, Reason, Transition};
+use breaker_tower::core::{Alert, Event, Evidence, Reason, Transition};
 
 /// Logs what the breaker of `route` did: transitions and changes of mode at info, alerts at warn.
 pub(crate) fn event(route: &str, event: &Event) {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use breaker_core::policy::Quantile;
-use breaker_core::{Snapshot, State};
+use breaker_tower::core::policy::Quantile;
+use breaker_tower::core::{Snapshot, State};
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
 

@@ -6,7 +6,7 @@ mod series;
 
 use std::time::Duration;
 
-use breaker_core::{Breaker, Outcome, Policy, Snapshot, Timestamp};
+use breaker_tower::core::{Breaker, Outcome, Policy, Snapshot, Timestamp};
 
 use super::{Breakers, Watched};
 

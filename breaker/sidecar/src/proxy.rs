@@ -1,0 +1,173 @@
+//! The data path: from a client's socket to an upstream's and back.
+//!
+//! # Life of a request
+//!
+//! Each worker is a thread with a runtime, a listening socket and connection pools of its own. A connection is first
+//! [`park`]ed: a socket, a deadline and no buffers. Its first bytes tell HTTP/1 from HTTP/2; hyper then parses
+//! requests and calls [`front`], which checks each one ([`check`]), brings its path into the one form that counts
+//! ([`path`]), finds its route ([`route`]) and hands it to the route's [`stack`]: the breaker, and below it
+//! [`forward`], which takes a connection from the pool, adds and strips header fields ([`headers`]) and waits for the
+//! response's head. Bodies ([`body`]) are streamed both ways by the same task. Whatever the proxy answers itself is
+//! made in [`respond`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+mod check;
+mod client;
+mod connection;
+mod forward;
+mod frames;
+mod front;
+mod headers;
+mod http1;
+mod http2;
+mod listener;
+mod park;
+mod path;
+mod respond;
+mod socket;
+mod stack;
+mod worker;
+
+pub(crate) mod body;
+pub(crate) mod error;
+pub(crate) mod limits;
+pub(crate) mod record;
+pub(crate) mod route;
+pub(crate) mod spawn;
+pub(crate) mod timers;
+pub(crate) mod upgrade;
+
+pub use body::{BodyLimits, RequestBody, ResponseBody};
+pub use error::{ErrorKind, Fault, ProxyError};
+pub use forward::Forward;
+pub use limits::Limits;
+pub use record::{Finished, NoRecorder, Recorder};
+pub use route::{Match, Route, RouteError, RouteTable};
+
+/// What a proxy is made of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Threads; at least one.
+    pub workers: usize,
+    /// Bounds on clients.
+    pub limits: Limits,
+    /// Where requests go.
+    pub table: Arc<RouteTable>,
+    /// Time that connections have to end when the proxy shuts down.
+    pub grace: Duration,
+}
+
+/// A proxy whose sockets are bound.
+#[derive(Debug)]
+pub struct Proxy {
+    settings: Settings,
+    listeners: Vec<std::net::TcpListener>,
+    address: SocketAddr,
+}
+
+/// A proxy that runs.
+#[derive(Debug)]
+pub struct Running {
+    workers: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Proxy {
+    /// Binds the listening sockets.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address is not ours or taken.
+    pub fn bind(settings: Settings) -> io::Result<Self> {
+        let listeners = listener::bind(settings.listen, settings.workers)?;
+        let address = listeners[0].local_addr()?;
+        Ok(Self {
+            settings,
+            listeners,
+            address,
+        })
+    }
+
+    /// Returns the address that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts the workers; they end when `shutdown` turns true, or its sender is gone, and their connections have
+    /// ended or the grace period has. `recorder` makes each worker's recorder, on its thread.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a thread cannot be started.
+    pub fn start<F>(self, shutdown: &watch::Receiver<bool>, recorder: F) -> io::Result<Running>
+    where
+        F: Fn() -> Box<dyn Recorder> + Send + Clone + 'static,
+    {
+        let Self {
+            settings,
+            listeners,
+            ..
+        } = self;
+        let start = |(index, listener)| {
+            let (settings, shutdown, recorder) =
+                (settings.clone(), shutdown.clone(), recorder.clone());
+            let work = move || run_worker(listener, settings, shutdown, recorder());
+            std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(work)
+        };
+        let workers = listeners
+            .into_iter()
+            .enumerate()
+            .map(start)
+            .collect::<io::Result<_>>()?;
+        Ok(Running { workers })
+    }
+}
+
+impl Running {
+    /// Waits until all workers have ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a worker could not run.
+    pub fn join(self) -> io::Result<()> {
+        for worker in self.workers {
+            worker
+                .join()
+                .map_err(|_panic| io::Error::other("a worker panicked"))??;
+        }
+        Ok(())
+    }
+}
+
+fn run_worker(
+    listener: std::net::TcpListener,
+    settings: Settings,
+    shutdown: watch::Receiver<bool>,
+    recorder: Box<dyn Recorder>,
+) -> io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let worker = Rc::new(worker::Worker::new(
+            settings.limits,
+            settings.table,
+            recorder,
+        ));
+        worker.run(listener, shutdown, settings.grace).await;
+        Ok(())
+    })
+}

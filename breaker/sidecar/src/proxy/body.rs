@@ -1,0 +1,31 @@
+//! Bodies in flight: streamed both ways, bounded in size and time, never collected.
+
+use std::time::Duration;
+
+pub(crate) mod request;
+pub(crate) mod response;
+
+pub use request::RequestBody;
+pub use response::ResponseBody;
+
+/// Bounds of the bodies of a route's exchanges.
+#[derive(Debug, Clone)]
+pub struct BodyLimits {
+    /// Bytes of a request body; more is answered 413. `None` for no limit, which is the default.
+    pub request_bytes: Option<u64>,
+    /// Time between two pieces of a body, of either side; not applied to gRPC, whose streams may rest.
+    /// `None` for no limit. Default 60 s.
+    pub idle: Option<Duration>,
+    /// Time for a whole request body, after which it is answered 408. `None` for no limit, which is the default.
+    pub request_total: Option<Duration>,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            request_bytes: None,
+            idle: Some(Duration::from_secs(60)),
+            request_total: None,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The caller's body on its way to the upstream.
+//!
+//! It knows when the upload ends and how: while the caller is still uploading, time passes at the caller's expense,
+//! and whatever breaks in its body is the caller's fault, though the upstream's connection is what fails of it.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::BodyLimits;
+use crate::proxy::client::Client;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::headers::Fields;
+use crate::proxy::timers::{Deadline, Timers};
+
+/// A request's body, and what the front knows of the request beyond its head.
+pub struct RequestBody {
+    content: Option<Box<Content>>,
+    client: Rc<Client>,
+    fields: Fields,
+}
+
+/// How far a request's body has got.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    ended: Cell<Option<Instant>>,
+    fault: Cell<Option<ErrorKind>>,
+}
+
+struct Content {
+    incoming: Incoming,
+    upload: Rc<Upload>,
+    /// Bytes that may still come.
+    left: u64,
+    limits: BodyLimits,
+    started: Instant,
+    /// Set while the caller is being waited for.
+    stalled: Option<Deadline>,
+    timers: Rc<Timers>,
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    /// Makes a body of what the client sends.
+    pub(crate) fn new(client: Rc<Client>, fields: Fields) -> Self {
+        Self {
+            content: None,
+            client,
+            fields,
+        }
+    }
+
+    /// Adds the content, if there is any.
+    pub(crate) fn with(
+        mut self,
+        incoming: Incoming,
+        limits: &BodyLimits,
+        now: Instant,
+        timers: &Rc<Timers>,
+    ) -> Self {
+        if !incoming.is_end_stream() {
+            let left = limits.request_bytes.unwrap_or(u64::MAX);
+            self.content = Some(Box::new(Content {
+                incoming,
+                upload: Rc::default(),
+                left,
+                limits: limits.clone(),
+                started: now,
+                stalled: None,
+                timers: timers.clone(),
+            }));
+        }
+        self
+    }
+
+    /// The progress of the upload; `None` if there is nothing to upload.
+    pub(crate) fn upload(&self) -> Option<Rc<Upload>> {
+        self.content.as_ref().map(|content| content.upload.clone())
+    }
+
+    pub(crate) fn client(&self) -> &Rc<Client> {
+        &self.client
+    }
+
+    pub(crate) fn fields(&self) -> Fields {
+        self.fields
+    }
+
+    /// Makes another body for the same request, which must have no content.
+    pub(crate) fn twin(&self) -> Option<Self> {
+        let body = Self {
+            content: None,
+            client: self.client.clone(),
+            fields: self.fields,
+        };
+        self.content.is_none().then_some(body)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = ProxyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        match &mut self.content {
+            Some(content) => content.poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content
+            .as_ref()
+            .is_none_or(|content| content.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.as_ref().map_or_else(
+            || SizeHint::with_exact(0),
+            |content| content.incoming.size_hint(),
+        )
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("size", &self.size_hint())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Content ===
+
+impl Content {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.stalled = None;
+                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let Some(left) = self.left.checked_sub(size) else {
+                    return self.fail(ErrorKind::RequestBodyTooLarge.into());
+                };
+                self.left = left;
+                if self.incoming.is_end_stream() {
+                    self.upload.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.fail(ProxyError::caused_by(fault_of(&error), error))
+            }
+            Poll::Ready(None) => {
+                self.upload.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match self.poll_stalled(cx) {
+                Poll::Ready(()) => self.fail(ErrorKind::RequestBodyTimeout.into()),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.stalled.is_none() {
+            let idle = self.limits.idle.map(|idle| Instant::now() + idle);
+            let total = self.limits.request_total.map(|total| self.started + total);
+            let at = match (idle, total) {
+                (Some(idle), Some(total)) => idle.min(total),
+                (Some(at), None) | (None, Some(at)) => at,
+                (None, None) => return Poll::Pending,
+            };
+            self.stalled = Some(Deadline::new(at, &self.timers));
+        }
+        self.stalled
+            .as_mut()
+            .map_or(Poll::Pending, |stalled| stalled.poll(cx))
+    }
+
+    fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        self.upload.fault.set(Some(error.kind()));
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        // The upstream wants no more of it, or the exchange is over.
+        self.upload.end();
+    }
+}
+
+// === impl Upload ===
+
+impl Upload {
+    fn end(&self) {
+        if self.ended.get().is_none() {
+            self.ended.set(Some(Instant::now()));
+        }
+    }
+
+    /// When the last of the body was handed on; `None` while the caller is uploading.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        self.ended.get()
+    }
+
+    /// What the caller did wrong.
+    pub(crate) fn fault(&self) -> Option<ErrorKind> {
+        self.fault.get()
+    }
+}
+
+/// Tells garbage from a caller that went away.
+fn fault_of(error: &hyper::Error) -> ErrorKind {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>()
+            && matches!(
+                io.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+            )
+        {
+            return ErrorKind::RequestBodyMalformed;
+        }
+        source = cause.source();
+    }
+    ErrorKind::ClientGone
+}

@@ -1,0 +1,173 @@
+//! The upstream's body on its way to the caller.
+//!
+//! It owns the upstream's connection: while it is read it drives the exchange, when it is complete it gives the
+//! connection back, and when it is dropped before that the connection is closed, never reused undrained.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::request::Upload;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::spawn::LocalExecutor;
+use crate::proxy::timers::{Deadline, Timers};
+use crate::upstream::exchange::Exchange;
+use crate::upstream::pool::Connections;
+
+/// A response's body: the upstream's, or one of our own.
+pub struct ResponseBody(Content);
+
+enum Content {
+    Local(Option<Bytes>),
+    Upstream(Streamed),
+}
+
+/// A body that is still coming.
+pub(crate) struct Streamed {
+    pub(crate) incoming: Incoming,
+    /// The HTTP/1.1 connection it comes from, and where that belongs.
+    pub(crate) exchange: Option<(Box<Exchange>, Rc<Connections>)>,
+    pub(crate) upload: Option<Rc<Upload>>,
+    /// How long the upstream may pause.
+    pub(crate) idle: Option<Duration>,
+    /// Set while the upstream is being waited for.
+    pub(crate) stalled: Option<Deadline>,
+    pub(crate) timers: Rc<Timers>,
+}
+
+// === impl ResponseBody ===
+
+impl ResponseBody {
+    /// Makes a body of our own.
+    pub(crate) fn local(content: impl Into<Bytes>) -> Self {
+        let content = content.into();
+        Self(Content::Local(
+            Some(content).filter(|content| !content.is_empty()),
+        ))
+    }
+
+    /// Makes a body of what an upstream sends.
+    pub(crate) fn upstream(mut streamed: Streamed) -> Self {
+        if streamed.incoming.is_end_stream() {
+            streamed.give_back();
+        } else if streamed
+            .upload
+            .as_ref()
+            .is_some_and(|upload| upload.ended().is_none())
+        {
+            streamed.detach();
+        }
+        Self(Content::Upstream(streamed))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = ProxyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        match &mut self.0 {
+            Content::Local(content) => {
+                Poll::Ready(content.take().map(|content| Ok(Frame::data(content))))
+            }
+            Content::Upstream(streamed) => streamed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Content::Local(content) => content.is_none(),
+            Content::Upstream(streamed) => streamed.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Content::Local(content) => {
+                SizeHint::with_exact(content.as_ref().map_or(0, Bytes::len) as u64)
+            }
+            Content::Upstream(streamed) => streamed.incoming.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody")
+            .field("size", &self.size_hint())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Streamed ===
+
+impl Streamed {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if polled.is_pending()
+            && let Some((exchange, _)) = &mut self.exchange
+        {
+            exchange.drive(cx);
+            polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        }
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.stalled = None;
+                if self.incoming.is_end_stream() {
+                    self.give_back();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.exchange = None;
+                let fault = self.upload.as_ref().and_then(|upload| upload.fault());
+                let kind = fault.unwrap_or(ErrorKind::ResponseIncomplete);
+                Poll::Ready(Some(Err(ProxyError::caused_by(kind, error))))
+            }
+            Poll::Ready(None) => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+            Poll::Pending => self.poll_stalled(cx).map(|()| {
+                self.exchange = None;
+                Some(Err(ErrorKind::ResponseBodyTimeout.into()))
+            }),
+        }
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(idle) = self.idle else {
+            return Poll::Pending;
+        };
+        let timers = &self.timers;
+        self.stalled
+            .get_or_insert_with(|| Deadline::new(Instant::now() + idle, timers))
+            .poll(cx)
+    }
+
+    fn give_back(&mut self) {
+        if let Some((exchange, connections)) = self.exchange.take() {
+            connections.give_back(exchange);
+        }
+    }
+
+    /// Lets an upload go on whether or not the caller reads what is answered to it meanwhile.
+    fn detach(&mut self) {
+        if let Some((exchange, _)) = self.exchange.take() {
+            LocalExecutor::spawn(exchange.run());
+        }
+    }
+}

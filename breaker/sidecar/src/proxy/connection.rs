@@ -1,0 +1,75 @@
+//! The life of a client connection: parked, served, parked again, closed.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::client::Client;
+use super::worker::Worker;
+use super::{http1, http2, park, upgrade};
+
+/// Serves a connection until it is closed.
+pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
+    let _open = worker.opened();
+    let Some(mut ahead) = park::next_bytes(&worker, &mut stream, worker.limits.first_byte).await
+    else {
+        return;
+    };
+    while ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
+        let Some(more) = park::next_bytes(&worker, &mut stream, worker.limits.header).await else {
+            return;
+        };
+        ahead = [ahead, more].concat().into();
+    }
+    let client = Rc::new(Client::new(peer));
+    if ahead.starts_with(PREFACE) {
+        return Box::pin(http2::serve(worker.clone(), client, stream, ahead)).await;
+    }
+    loop {
+        // Boxed, so that a parked connection does not pay for the room that a served one needs.
+        match Box::pin(http1::serve(&worker, &client, stream, ahead)).await {
+            http1::Next::Park(idle) => stream = idle,
+            http1::Next::Linger(stream) => return linger(stream).await,
+            http1::Next::Tunnel(ours, theirs) => {
+                // Its end, good or bad, is between the two.
+                let _ = Box::pin(upgrade::tunnel(ours, theirs)).await;
+                return;
+            }
+            http1::Next::Closed => return,
+        }
+        match park::next_bytes(&worker, &mut stream, worker.limits.keep_alive).await {
+            Some(bytes) => ahead = bytes,
+            None => return,
+        }
+    }
+}
+
+/// Ends a connection whose peer may still be sending: closing at once would reset it, and the reset could overtake
+/// the response that tells why (RFC 9112, 9.6).
+async fn linger(mut stream: TcpStream) {
+    let drain = async {
+        let mut scratch = [0; 1024];
+        let mut left = LINGER_BYTES;
+        stream.shutdown().await?;
+        while left > 0 {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                size => left = left.saturating_sub(size),
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    // Whether it ends well or not, the connection is over.
+    let _ = timeout(LINGER, drain).await;
+}
+
+/// What an HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a peer is waited for at the end.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much it may still send.
+const LINGER_BYTES: usize = 4 << 20;

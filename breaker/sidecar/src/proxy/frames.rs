@@ -1,0 +1,201 @@
+//! A budget for what an HTTP/2 client makes us answer without asking for anything.
+//!
+//! PING and SETTINGS are answered one for one, before anything of a request is looked at. Honest clients send few:
+//! a handful of settings, a ping now and then, and those that estimate bandwidth a ping for each piece of data. So
+//! control frames take from a budget that requests, and what we send, fill up again; a client that has used it up is
+//! disconnected.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A connection that ends when its peer sends too many control frames.
+pub(crate) struct Budgeted<T> {
+    inner: T,
+    frames: Frames,
+    written: usize,
+}
+
+/// Reads frame headers as they pass.
+struct Frames {
+    /// Bytes to pass over before the next frame header: the preface, or a payload.
+    skip: usize,
+    header: [u8; HEADER],
+    filled: usize,
+    budget: u32,
+}
+
+impl<T> Budgeted<T> {
+    pub(crate) fn new(inner: T) -> Self {
+        Self {
+            inner,
+            frames: Frames::new(),
+            written: 0,
+        }
+    }
+
+    fn has_written(&mut self, written: usize) {
+        self.written += written;
+        self.frames
+            .earn(u32::try_from(self.written / BYTES_PER_CONTROL).unwrap_or(u32::MAX));
+        self.written %= BYTES_PER_CONTROL;
+    }
+}
+
+impl Frames {
+    const fn new() -> Self {
+        Self {
+            skip: PREFACE,
+            header: [0; HEADER],
+            filled: 0,
+            budget: BUDGET,
+        }
+    }
+
+    fn earn(&mut self, earned: u32) {
+        self.budget = self.budget.saturating_add(earned).min(BUDGET);
+    }
+
+    /// Takes note of bytes received; whether the budget lasts.
+    fn pass(&mut self, mut bytes: &[u8]) -> bool {
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            let taken = (HEADER - self.filled).min(bytes.len());
+            self.header[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+            self.filled += taken;
+            bytes = &bytes[taken..];
+            if self.filled < HEADER {
+                return true;
+            }
+            let [high, middle, low, kind, flags, ..] = self.header;
+            self.filled = 0;
+            self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            match kind {
+                DATA | HEADERS => self.earn(1),
+                SETTINGS | PING if flags & ACK == 0 => match self.budget.checked_sub(1) {
+                    Some(left) => self.budget = left,
+                    None => return false,
+                },
+                _ => {}
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Budgeted<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if self.frames.pass(&buf.filled()[before..]) {
+            return Poll::Ready(Ok(()));
+        }
+        tracing::debug!("closing an HTTP/2 connection that sent too many control frames");
+        Poll::Ready(Err(io::Error::other("too many control frames")))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Budgeted<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf))?;
+        self.has_written(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
+        self.has_written(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Control frames that a connection may send before it must do something useful.
+const BUDGET: u32 = 2048;
+/// Bytes sent to the client that allow it one more: fifteen answers to a ping do not pay for another.
+const BYTES_PER_CONTROL: usize = 256;
+
+/// RFC 9113, sections 3.4, 4.1 and 6.
+const PREFACE: usize = 24;
+const HEADER: usize = 9;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const ACK: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, size: usize) -> Vec<u8> {
+        let mut frame = vec![0, (size >> 8) as u8, size as u8, kind, flags, 0, 0, 0, 0];
+        frame.resize(HEADER + size, 0xff);
+        frame
+    }
+
+    fn started() -> Frames {
+        let mut frames = Frames::new();
+        assert!(frames.pass(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+        frames
+    }
+
+    #[test]
+    fn a_flood_of_pings_uses_the_budget_up() {
+        let mut frames = started();
+        let ping = frame(PING, 0, 8);
+        assert!((0..BUDGET).all(|_| frames.pass(&ping)));
+        assert!(!frames.pass(&ping));
+    }
+
+    #[test]
+    fn frames_are_seen_however_they_are_cut() {
+        let mut frames = started();
+        let bytes = [
+            frame(SETTINGS, 0, 18),
+            frame(DATA, 0, 300),
+            frame(PING, ACK, 8),
+            frame(PING, 0, 8),
+        ]
+        .concat();
+        for byte in bytes {
+            assert!(frames.pass(&[byte]));
+        }
+        assert_eq!(frames.budget, BUDGET - 1);
+    }
+
+    #[test]
+    fn a_ping_for_each_piece_of_data_is_fine() {
+        let mut frames = started();
+        for _ in 0..10 * BUDGET {
+            assert!(frames.pass(&frame(DATA, 0, 100)));
+            assert!(frames.pass(&frame(PING, 0, 8)));
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The service that hyper calls with each request: check, route, and the route's stack.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::body::{RequestBody, ResponseBody};
+use super::check;
+use super::client::{Client, InFlight};
+use super::error::{ErrorKind, ProxyError};
+use super::headers::Fields;
+use super::record::Finished;
+use super::respond::{self, Form};
+use super::route::Target;
+use super::stack::{Place, RouteBody, RouteService};
+use super::worker::Worker;
+
+/// The service of one client connection.
+pub(crate) struct Front {
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+}
+
+/// A request in flight.
+pub(crate) enum FrontFuture {
+    /// Answered without the route's stack.
+    Answered(Option<(Response<ResponseBody>, Account)>),
+    /// On its way through the stack.
+    Routed {
+        future: <RouteService as Service<Request<RequestBody>>>::Future,
+        form: Form,
+        account: Option<Account>,
+    },
+}
+
+/// The body of a response, and the account of its request.
+pub(crate) struct FrontBody {
+    content: Content,
+    account: Account,
+}
+
+enum Content {
+    Route(RouteBody),
+    Local(ResponseBody),
+}
+
+/// What is told to telemetry when a request is over, however it ends.
+pub(crate) struct Account {
+    worker: Rc<Worker>,
+    route: Option<usize>,
+    method: Method,
+    version: Version,
+    started: Instant,
+    status: Option<StatusCode>,
+    error: Option<ErrorKind>,
+    is_complete: bool,
+    _place: Option<Place>,
+    _in_flight: InFlight,
+}
+
+// === impl Front ===
+
+impl Front {
+    pub(crate) fn new(worker: Rc<Worker>, client: Rc<Client>) -> Self {
+        Self { worker, client }
+    }
+
+    fn call(&self, request: Request<Incoming>) -> FrontFuture {
+        let (mut parts, incoming) = request.into_parts();
+        let mut account = Account {
+            worker: self.worker.clone(),
+            route: None,
+            method: parts.method.clone(),
+            version: parts.version,
+            started: Instant::now(),
+            status: None,
+            error: None,
+            is_complete: false,
+            _place: None,
+            _in_flight: self.client.begin(!incoming.is_end_stream()),
+        };
+        let fields = match check::check(&mut parts, &self.worker.limits) {
+            Ok(fields) => fields,
+            Err((status, detail)) => {
+                let form = Form::of(Fields::of(&parts.headers), parts.version);
+                self.client.linger();
+                return FrontFuture::answered(respond::refused(form, status, detail), account);
+            }
+        };
+        let form = Form::of(fields, parts.version);
+        let target = Target {
+            method: &parts.method,
+            path: parts.uri.path(),
+            headers: &parts.headers,
+            is_grpc: fields.has(Fields::GRPC),
+        };
+        let index = match self.worker.table.find(target) {
+            Ok(index) => index,
+            Err(unrouted) => {
+                return FrontFuture::answered(respond::unrouted(form, &unrouted), account);
+            }
+        };
+        account.route = Some(index);
+        let limits = &self.worker.table.routes()[index].body;
+        if let Some(limit) = limits.request_bytes
+            && fields.has(Fields::CONTENT_LENGTH)
+            && incoming.size_hint().lower() > limit
+        {
+            let error = ErrorKind::RequestBodyTooLarge.into();
+            account.error = Some(ErrorKind::RequestBodyTooLarge);
+            return FrontFuture::answered(respond::failed(form, &error), account);
+        }
+        let stack = &self.worker.stacks[index];
+        match stack.admit() {
+            Ok(place) => account._place = place,
+            Err(_full) => return FrontFuture::answered(respond::busy(form), account),
+        }
+        let body = RequestBody::new(self.client.clone(), fields).with(
+            incoming,
+            limits,
+            account.started,
+            &self.worker.timers,
+        );
+        let mut service = stack.service.borrow_mut();
+        // Route services reject in the call, so they are always ready.
+        let _ = service.poll_ready(&mut Context::from_waker(Waker::noop()));
+        let future = service.call(Request::from_parts(parts, body));
+        FrontFuture::Routed {
+            future,
+            form,
+            account: Some(account),
+        }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Front {
+    type Response = Response<FrontBody>;
+    type Error = ProxyError;
+    type Future = FrontFuture;
+
+    fn call(&self, request: Request<Incoming>) -> FrontFuture {
+        self.call(request)
+    }
+}
+
+// === impl FrontFuture ===
+
+impl FrontFuture {
+    fn answered(response: Response<ResponseBody>, account: Account) -> Self {
+        Self::Answered(Some((response, account)))
+    }
+}
+
+impl Future for FrontFuture {
+    type Output = Result<Response<FrontBody>, ProxyError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (response, account) = match self.get_mut() {
+            Self::Answered(answer) => {
+                let Some((response, account)) = answer.take() else {
+                    return Poll::Pending;
+                };
+                (response.map(Content::Local), account)
+            }
+            Self::Routed {
+                future,
+                form,
+                account,
+            } => {
+                let result = ready!(Pin::new(future).poll(cx));
+                let Some(mut account) = account.take() else {
+                    return Poll::Pending;
+                };
+                match result {
+                    Ok(response) => (response.map(Content::Route), account),
+                    Err(error) => {
+                        account.error = Some(error.kind());
+                        if error.kind() == ErrorKind::ClientGone {
+                            return Poll::Ready(Err(error));
+                        }
+                        (respond::failed(*form, &error).map(Content::Local), account)
+                    }
+                }
+            }
+        };
+        Poll::Ready(Ok(account.enclose(response)))
+    }
+}
+
+// === impl Account ===
+
+impl Account {
+    fn enclose(mut self, mut response: Response<Content>) -> Response<FrontBody> {
+        self.status = Some(response.status());
+        self.is_complete = response.body().is_end_stream();
+        if self.version < Version::HTTP_2
+            && self.worker.is_draining()
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|content| FrontBody {
+            content,
+            account: self,
+        })
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let gone = Some(ErrorKind::ClientGone).filter(|_| !self.is_complete);
+        self.worker.recorder.record(&Finished {
+            route: self.route,
+            method: &self.method,
+            version: self.version,
+            status: self.status,
+            duration: self.started.elapsed(),
+            error: self.error.or(gone),
+        });
+    }
+}
+
+// === impl FrontBody ===
+
+impl Body for FrontBody {
+    type Data = Bytes;
+    type Error = ProxyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.content {
+            Content::Route(body) => Pin::new(body).poll_frame(cx),
+            Content::Local(body) => Pin::new(body).poll_frame(cx),
+        };
+        match &polled {
+            Poll::Ready(None) => this.account.is_complete = true,
+            Poll::Ready(Some(Ok(_))) if this.content.is_end_stream() => {
+                this.account.is_complete = true
+            }
+            Poll::Ready(Some(Err(error))) => this.account.error = Some(error.kind()),
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Route(body) => body.size_hint(),
+            Content::Local(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Content {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Route(body) => body.is_end_stream(),
+            Self::Local(body) => body.is_end_stream(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Serves HTTP/1 on a connection that has something to say, until it falls silent.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::client::Client;
+use super::front::Front;
+use super::limits::Limits;
+use super::respond;
+use super::socket::Socket;
+use super::upgrade::Upgraded;
+use super::worker::Worker;
+
+/// What becomes of a connection.
+pub(crate) enum Next {
+    /// It is idle.
+    Park(TcpStream),
+    /// It is over, but the peer may still be sending.
+    Linger(TcpStream),
+    /// It has left HTTP: the client's side, and the upstream's.
+    Tunnel(Upgraded, Upgraded),
+    /// It is over.
+    Closed,
+}
+
+/// Why hyper's connection is left.
+enum End {
+    Over(hyper::Result<()>),
+    Idle,
+    Late,
+    Stuck,
+}
+
+/// Serves requests; `ahead` is what was read from the connection before.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    mut stream: TcpStream,
+    mut ahead: Bytes,
+) -> Next {
+    let _served = worker.unparked();
+    loop {
+        let socket = TokioIo::new(Socket::new(stream, ahead, client.clone()));
+        let front = Front::new(worker.clone(), client.clone());
+        let mut connection = worker.http1.serve_connection(socket, front);
+        let mut watch = Watch::new(&worker.limits);
+        let end = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+            Poll::Ready(result) => Poll::Ready(End::Over(result)),
+            Poll::Pending => watch.poll(cx, worker, client),
+        })
+        .await;
+        let parts = connection.into_parts();
+        stream = parts.io.into_inner().into_stream();
+        ahead = parts.read_buf;
+        return match end {
+            End::Idle if ahead.is_empty() => Next::Park(stream),
+            // The beginning of another request was read together with the last one.
+            End::Idle => continue,
+            End::Late => {
+                // One attempt: a socket that has no room for this has a peer that does not read.
+                let _ = stream.try_write(respond::REQUEST_TIMEOUT);
+                Next::Linger(stream)
+            }
+            End::Stuck => Next::Closed,
+            End::Over(result) => match (client.take_upgrade(), result) {
+                (Some(upstream), Ok(())) => Next::Tunnel(Upgraded { stream, ahead }, upstream),
+                (_, Err(error)) if error.is_parse() => Next::Linger(stream),
+                (_, Err(error)) => {
+                    if error.is_user() {
+                        // A response broke off; where its end is the connection's, a reset tells that it is not whole.
+                        let _ = stream.set_zero_linger();
+                    }
+                    Next::Closed
+                }
+                (_, Ok(())) if client.lingers() => Next::Linger(stream),
+                (_, Ok(())) => Next::Closed,
+            },
+        };
+    }
+}
+
+/// Looks at a connection now and then: whether it is idle, and whether the peer is too slow.
+///
+/// Its alarm is not set for each request, it rings every [`Limits::park_after`] while the connection is quiet, so
+/// what it measures is exact to that much.
+struct Watch<'a> {
+    limits: &'a Limits,
+    alarm: Pin<Box<Sleep>>,
+    /// Requests seen at the last look.
+    requests: u32,
+    /// Since when the peer has owed us bytes, or room for ours.
+    slow_since: Option<Instant>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            alarm: Box::pin(sleep(limits.park_after)),
+            requests: 0,
+            slow_since: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &Client) -> Poll<End> {
+        if worker.is_crowded() && is_silent(client) {
+            return Poll::Ready(End::Idle);
+        }
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            let now = Instant::now();
+            let is_new = client.requests() != self.requests;
+            self.requests = client.requests();
+            if is_new {
+                self.slow_since = None;
+            } else if is_silent(client) {
+                return Poll::Ready(End::Idle);
+            }
+            if client.write_blocked() {
+                if self.is_slow(now, self.limits.write) {
+                    return Poll::Ready(End::Stuck);
+                }
+            } else if client.is_idle() && client.has_partial_head() {
+                if self.is_slow(now, self.limits.header) {
+                    return Poll::Ready(End::Late);
+                }
+            } else {
+                self.slow_since = None;
+            }
+            let pause = if client.is_idle() {
+                self.limits.park_after
+            } else {
+                BUSY
+            };
+            self.alarm.as_mut().reset(now + pause);
+        }
+    }
+
+    fn is_slow(&mut self, now: Instant, limit: Duration) -> bool {
+        now.duration_since(*self.slow_since.get_or_insert(now)) >= limit
+    }
+}
+
+fn is_silent(client: &Client) -> bool {
+    client.is_idle() && !client.has_partial_head() && !client.write_blocked()
+}
+
+/// How often a connection with requests in flight is looked at.
+const BUSY: Duration = Duration::from_secs(1);

@@ -1,0 +1,45 @@
+//! The bounds of the listening side: nothing a client does may grow without one.
+
+use std::time::Duration;
+
+/// Bounds on what clients may hold and for how long.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections per worker; further ones wait in the listen backlog. Default 16,384.
+    pub connections: usize,
+    /// Bytes of a request line and header section; more is answered 431. Default 64 KiB.
+    pub header_bytes: usize,
+    /// Time to the first byte on a new connection. Default 10 s.
+    pub first_byte: Duration,
+    /// Time from the first byte of a header section to its last. Default 15 s.
+    pub header: Duration,
+    /// Time an idle connection is kept between requests. Default 75 s.
+    pub keep_alive: Duration,
+    /// Time a client may take none of the response that waits for it. Default 60 s.
+    pub write: Duration,
+    /// Idle time after which a connection's buffers are given back. Default 200 ms.
+    pub park_after: Duration,
+    /// Connections per worker that hold buffers while idle; beyond it they are parked at once. Default 256.
+    pub unparked: usize,
+    /// Streams open at once on an HTTP/2 connection. Default 250.
+    pub streams: u32,
+    /// Whether `%2F` and `%5C` in a path are passed on instead of answered 400. Default no.
+    pub encoded_slash: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            header_bytes: 64 * 1024,
+            first_byte: Duration::from_secs(10),
+            header: Duration::from_secs(15),
+            keep_alive: Duration::from_secs(75),
+            write: Duration::from_secs(60),
+            park_after: Duration::from_millis(200),
+            unparked: 256,
+            streams: 250,
+            encoded_slash: false,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Listening sockets, one for each worker, and taking connections from them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+
+use super::connection::serve;
+use super::spawn::LocalExecutor;
+use super::worker::Worker;
+use crate::upstream::connect::{EMFILE, ENFILE};
+
+/// Binds `count` listeners to one address, between which the kernel spreads connections.
+///
+/// # Errors
+///
+/// Fails if the address is taken, by whomever.
+pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // Without sharing first: a second proxy on the same port must not silently take half of the connections.
+    let alone = listen(address, false)?;
+    let address = alone.local_addr()?;
+    if count <= 1 {
+        return Ok(vec![alone]);
+    }
+    drop(alone);
+    let first = match listen(address, true) {
+        Ok(first) => first,
+        // No such option here: all workers take from one queue.
+        Err(_) => listen(address, false)?,
+    };
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        let next = listen(address, true).or_else(|_| listeners[0].try_clone())?;
+        listeners.push(next);
+    }
+    Ok(listeners)
+}
+
+fn listen(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Takes connections for good; trouble with one, or with descriptors, does not end it.
+pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener) {
+    let mut pause = MIN_PAUSE;
+    loop {
+        worker.has_room().await;
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                pause = MIN_PAUSE;
+                // A response is written at once; a socket that refuses the option is closed already.
+                if stream.set_nodelay(true).is_ok() {
+                    LocalExecutor::spawn(serve(worker.clone(), stream, peer));
+                }
+            }
+            Err(error) if is_exhausted(&error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                sleep(pause).await;
+                pause = (pause * 2).min(MAX_PAUSE);
+            }
+            // The connection was gone before it was taken.
+            Err(_) => {}
+        }
+    }
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
+    )
+}
+
+/// Connections that the kernel holds until they are taken.
+const BACKLOG: i32 = 4096;
+/// Pauses while there are no descriptors.
+const MIN_PAUSE: Duration = Duration::from_millis(5);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+const ENOMEM: i32 = 12;
+const ENOBUFS: i32 = 105;

@@ -1,0 +1,407 @@
+//! Every response that the proxy itself makes, for HTTP and for gRPC callers; nobody else makes one.
+//!
+//! HTTP callers get a status, RFC 9209's `Proxy-Status` and RFC 9457's problem document; gRPC callers get a
+//! trailers-only response, which is HTTP 200 with the gRPC status in the head.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use serde::Serialize;
+
+use super::body::ResponseBody;
+use super::error::{ErrorKind, ProxyError};
+use super::headers::{Fields, PROXY_STATUS};
+use super::route::Unrouted;
+
+/// How a caller wants its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As HTTP.
+    Http(Version),
+    /// As gRPC.
+    Grpc,
+}
+
+/// Why an open breaker rejects.
+#[derive(Debug)]
+pub(crate) struct Open<'a> {
+    pub(crate) breaker: &'a str,
+    pub(crate) state: &'a str,
+    pub(crate) reason: &'a str,
+    /// Time until the breaker lets requests through again.
+    pub(crate) remaining: Duration,
+    /// Where in 0..1 this caller stands among those rejected, by which they are spread in time.
+    pub(crate) spread: f64,
+}
+
+#[derive(Default, Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+}
+
+impl Form {
+    pub(crate) fn of(fields: Fields, version: Version) -> Self {
+        if fields.has(Fields::GRPC) {
+            Self::Grpc
+        } else {
+            Self::Http(version)
+        }
+    }
+}
+
+/// Answers a request that breaks a rule; the connection is closed, since its next bytes cannot be trusted.
+pub(crate) fn refused(form: Form, status: StatusCode, detail: &str) -> Response<ResponseBody> {
+    let mut response = plain(form, status, detail, None);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(
+            ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
+    }
+    close(form, &mut response);
+    response
+}
+
+/// Answers a request that no route is for.
+pub(crate) fn unrouted(form: Form, why: &Unrouted) -> Response<ResponseBody> {
+    match why {
+        Unrouted::NotFound => plain(
+            form,
+            StatusCode::NOT_FOUND,
+            "no route for this request",
+            Some("destination_not_found"),
+        ),
+        Unrouted::Method(methods) => {
+            let mut response = plain(
+                form,
+                StatusCode::METHOD_NOT_ALLOWED,
+                "no route for this method",
+                None,
+            );
+            let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
+            if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
+                response.headers_mut().insert(ALLOW, allow);
+            }
+            response
+        }
+    }
+}
+
+/// Answers a request that failed on the way.
+pub(crate) fn failed(form: Form, error: &ProxyError) -> Response<ResponseBody> {
+    let kind = error.kind();
+    let mut response = plain(
+        form,
+        status_of(kind),
+        &kind.to_string(),
+        Some(kind.proxy_status()),
+    );
+    if kind.fault() == super::error::Fault::Client {
+        close(form, &mut response);
+    }
+    response
+}
+
+/// Answers a request above a route's limit of requests in flight.
+pub(crate) fn busy(form: Form) -> Response<ResponseBody> {
+    let mut response = plain(
+        form,
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many requests in flight",
+        Some("connection_limit_reached"),
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// Answers a request that an open breaker rejects.
+pub(crate) fn open(form: Form, open: &Open<'_>) -> Response<ResponseBody> {
+    // Spread over at least a second, or whole seconds would send all callers back together.
+    let window = (open.remaining / 5).max(Duration::from_secs(1));
+    let wait = open.remaining + window.mul_f64(open.spread);
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let detail = format!(
+        "breaker {} is {}: {}",
+        open.breaker, open.state, open.reason
+    );
+    if form == Form::Grpc {
+        let mut response = grpc(UNAVAILABLE, &detail);
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        response
+            .headers_mut()
+            .insert(GRPC_RETRY_PUSHBACK, HeaderValue::from(millis));
+        mark(&mut response, "destination_unavailable", &detail);
+        return response;
+    }
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut response = problem(&Problem {
+        kind: "about:blank",
+        title: "Service Unavailable",
+        status: status.as_u16(),
+        detail: &detail,
+        breaker: Some(open.breaker),
+        state: Some(open.state),
+        reason: Some(open.reason),
+        retry_after: Some(seconds),
+    });
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    mark(&mut response, "destination_unavailable", &detail);
+    response
+}
+
+/// Whether a response is another breaker's rejection, and so tells nothing of the upstream behind it.
+pub(crate) fn is_rejection(headers: &http::HeaderMap) -> bool {
+    headers
+        .get_all(PROXY_STATUS)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value.split(',').any(|member| {
+                let mut parameters = member.split(';').map(str::trim);
+                parameters.next() == Some(SERVICE)
+                    && parameters.any(|parameter| parameter == "error=destination_unavailable")
+            })
+        })
+}
+
+/// What is written to a client whose header section does not arrive; there is no request to answer yet.
+pub(crate) const REQUEST_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+fn plain(
+    form: Form,
+    status: StatusCode,
+    detail: &str,
+    error: Option<&str>,
+) -> Response<ResponseBody> {
+    let mut response = match form {
+        Form::Grpc => grpc(grpc_code(status), detail),
+        Form::Http(_) => {
+            let title = status.canonical_reason().unwrap_or_default();
+            let mut response = problem(&Problem {
+                kind: "about:blank",
+                title,
+                status: status.as_u16(),
+                detail,
+                ..Problem::default()
+            });
+            *response.status_mut() = status;
+            response
+        }
+    };
+    if let Some(error) = error {
+        mark(&mut response, error, detail);
+    }
+    response
+}
+
+fn problem(problem: &Problem<'_>) -> Response<ResponseBody> {
+    let document = serde_json::to_vec(problem).unwrap_or_default();
+    let mut response = Response::new(ResponseBody::local(Bytes::from(document)));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    response
+}
+
+fn grpc(code: u16, message: &str) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::local(Bytes::new()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from(code));
+    if let Ok(message) = HeaderValue::from_str(&percent_encoded(message)) {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+    response
+}
+
+fn mark(response: &mut Response<ResponseBody>, error: &str, details: &str) {
+    let mut value = format!("{SERVICE}; error={error}; details=\"");
+    for char in details.chars() {
+        match char {
+            '"' | '\\' => value.extend(['\\', char]),
+            ' '..='~' => value.push(char),
+            _ => value.push('?'),
+        }
+    }
+    value.push('"');
+    if let Ok(value) = HeaderValue::from_str(&value) {
+        response.headers_mut().insert(PROXY_STATUS, value);
+    }
+}
+
+fn close(form: Form, response: &mut Response<ResponseBody>) {
+    if matches!(form, Form::Http(version) if version < Version::HTTP_2) {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// `grpc-message` is percent-encoded (gRPC over HTTP/2, "Status-Message").
+fn percent_encoded(message: &str) -> String {
+    let mut encoded = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b'%' | ..b' ' | 0x7f.. => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+            _ => encoded.push(char::from(byte)),
+        }
+    }
+    encoded
+}
+
+const fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::ClientGone | ErrorKind::RequestBodyMalformed => StatusCode::BAD_REQUEST,
+        ErrorKind::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::RequestBodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout | ErrorKind::ResponseBodyTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+/// The gRPC status for an HTTP one, as gRPC itself maps them, and finer where we know more.
+fn grpc_code(status: StatusCode) -> u16 {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => UNIMPLEMENTED,
+        StatusCode::PAYLOAD_TOO_LARGE => RESOURCE_EXHAUSTED,
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => DEADLINE_EXCEEDED,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE => UNAVAILABLE,
+        _ => INTERNAL,
+    }
+}
+
+/// Our name in `Proxy-Status`.
+const SERVICE: &str = "breaker";
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+const DEADLINE_EXCEEDED: u16 = 4;
+const RESOURCE_EXHAUSTED: u16 = 8;
+const UNIMPLEMENTED: u16 = 12;
+const INTERNAL: u16 = 13;
+const UNAVAILABLE: u16 = 14;
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn rejection<'a>() -> Open<'a> {
+        Open {
+            breaker: "pay",
+            state: "open",
+            reason: "error_rate 12 % >= 8 %",
+            remaining: Duration::from_millis(2100),
+            spread: 0.0,
+        }
+    }
+
+    #[test]
+    fn a_rejection_says_when_to_come_back_and_never_too_early() {
+        for (spread, seconds) in [(0.0, "3"), (0.5, "3"), (0.95, "4")] {
+            let response = open(
+                Form::Http(Version::HTTP_11),
+                &Open {
+                    spread,
+                    ..rejection()
+                },
+            );
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()["retry-after"], seconds);
+            assert_eq!(response.headers()["cache-control"], "no-store");
+            assert_eq!(
+                response.headers()["content-type"],
+                "application/problem+json"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rejection_is_known_as_such_by_the_breaker_before() {
+        let response = open(Form::Http(Version::HTTP_11), &rejection());
+        assert!(is_rejection(response.headers()));
+        let grpc = open(Form::Grpc, &rejection());
+        assert!(is_rejection(grpc.headers()));
+        assert_eq!(grpc.headers()["grpc-status"], "14");
+        assert_eq!(grpc.headers()["grpc-retry-pushback-ms"], "2100");
+        let failed = failed(
+            Form::Http(Version::HTTP_11),
+            &ErrorKind::ConnectRefused.into(),
+        );
+        assert!(!is_rejection(failed.headers()));
+        let mut other = HeaderMap::new();
+        other.insert(
+            PROXY_STATUS,
+            HeaderValue::from_static(
+                "cdn; error=destination_unavailable, breaker; received-status=503",
+            ),
+        );
+        assert!(!is_rejection(&other));
+    }
+
+    #[test]
+    fn errors_have_the_status_that_fits() {
+        for (kind, status, error) in [
+            (ErrorKind::ConnectRefused, 502, "connection_refused"),
+            (ErrorKind::ConnectTimeout, 504, "connection_timeout"),
+            (ErrorKind::ResponseTimeout, 504, "http_response_timeout"),
+            (ErrorKind::Terminated, 502, "connection_terminated"),
+            (ErrorKind::RequestBodyTooLarge, 413, "http_request_denied"),
+        ] {
+            let response = failed(Form::Http(Version::HTTP_2), &kind.into());
+            assert_eq!(response.status(), status);
+            let details = response.headers()["proxy-status"].to_str().unwrap();
+            assert!(
+                details.starts_with(&format!("breaker; error={error}; details=")),
+                "{details}"
+            );
+            assert!(!response.headers().contains_key("connection"));
+        }
+    }
+
+    #[test]
+    fn details_cannot_break_out_of_their_quotes() {
+        let mut response = grpc(UNAVAILABLE, "");
+        mark(&mut response, "x", "a\"b\\c\r\nd");
+        assert_eq!(
+            response.headers()["proxy-status"],
+            "breaker; error=x; details=\"a\\\"b\\\\c??d\""
+        );
+        assert_eq!(percent_encoded("50 %\n"), "50 %25%0A");
+    }
+}

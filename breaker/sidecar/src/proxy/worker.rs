@@ -1,0 +1,206 @@
+//! One thread's share of the proxy: its listener, its connections, its pools. Nothing in it is shared.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, interval, timeout};
+
+use super::limits::Limits;
+use super::listener::accept;
+use super::record::Recorder;
+use super::route::RouteTable;
+use super::spawn::LocalExecutor;
+use super::stack::Stack;
+use super::timers::Timers;
+use crate::upstream::pool::Pool;
+
+/// What the connections of one thread share.
+pub(crate) struct Worker {
+    pub(crate) limits: Limits,
+    pub(crate) table: Arc<RouteTable>,
+    /// One for each route.
+    pub(crate) stacks: Vec<Stack>,
+    pub(crate) timers: Rc<Timers>,
+    pub(crate) recorder: Box<dyn Recorder>,
+    pub(crate) http1: http1::Builder,
+    pub(crate) http2: http2::Builder<LocalExecutor>,
+    /// What parked connections are read into.
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pools: Vec<Rc<Pool>>,
+    is_draining: Cell<bool>,
+    drain: Notify,
+    open: Cell<usize>,
+    closed: Notify,
+    unparked: Cell<usize>,
+}
+
+/// Counts something for as long as it lives.
+pub(crate) struct Counted<'a> {
+    count: &'a Cell<usize>,
+    less: Option<&'a Notify>,
+}
+
+impl Worker {
+    pub(crate) fn new(limits: Limits, table: Arc<RouteTable>, recorder: Box<dyn Recorder>) -> Self {
+        let timers = Rc::new(Timers::default());
+        let mut pools: Vec<Rc<Pool>> = Vec::new();
+        let stacks = table.routes().iter().map(|route| {
+            let known = pools
+                .iter()
+                .find(|pool| pool.is_of(&route.upstream))
+                .cloned();
+            let pool = known.unwrap_or_else(|| {
+                let pool = Rc::new(Pool::new(route.upstream.clone()));
+                pools.push(pool.clone());
+                pool
+            });
+            Stack::new(route, pool, timers.clone())
+        });
+        let stacks = stacks.collect();
+        let mut http1 = http1::Builder::new();
+        http1
+            .max_header_size(limits.header_bytes)
+            .header_read_timeout(None);
+        let mut http2 = http2::Builder::new(LocalExecutor);
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Some(PING_INTERVAL))
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .max_send_buf_size(SEND_BUFFER);
+        Self {
+            limits,
+            table,
+            stacks,
+            timers,
+            recorder,
+            http1,
+            http2,
+            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
+            pools,
+            is_draining: Cell::new(false),
+            drain: Notify::new(),
+            open: Cell::new(0),
+            closed: Notify::new(),
+            unparked: Cell::new(0),
+        }
+    }
+
+    /// Serves the listener until `shutdown` turns true, then lets its connections end within `grace`.
+    pub(crate) async fn run(
+        self: Rc<Self>,
+        listener: TcpListener,
+        mut shutdown: watch::Receiver<bool>,
+        grace: Duration,
+    ) {
+        let worker = self.clone();
+        LocalExecutor::spawn(async move { worker.prune().await });
+        tokio::select! {
+            () = accept(&self, &listener) => {}
+            // A sender that is gone has nothing more to say, and that is a shutdown too.
+            _ = shutdown.wait_for(|&shutdown| shutdown) => {}
+        }
+        drop(listener);
+        self.is_draining.set(true);
+        self.drain.notify_waiters();
+        let emptied = async {
+            while self.open.get() > 0 {
+                self.closed.notified().await;
+            }
+        };
+        if timeout(grace, emptied).await.is_err() {
+            tracing::warn!(
+                connections = self.open.get(),
+                "the grace period is over, connections are cut"
+            );
+        }
+    }
+
+    /// Closes what has been idle in the pools for too long.
+    async fn prune(&self) {
+        let mut interval = interval(PRUNE);
+        loop {
+            interval.tick().await;
+            let now = Instant::now();
+            for pool in &self.pools {
+                pool.prune(now);
+            }
+        }
+    }
+
+    /// Counts a connection.
+    pub(crate) fn opened(&self) -> Counted<'_> {
+        self.open.set(self.open.get() + 1);
+        Counted {
+            count: &self.open,
+            less: Some(&self.closed),
+        }
+    }
+
+    /// Counts a connection that has buffers.
+    pub(crate) fn unparked(&self) -> Counted<'_> {
+        self.unparked.set(self.unparked.get() + 1);
+        Counted {
+            count: &self.unparked,
+            less: None,
+        }
+    }
+
+    /// Whether so many connections have buffers that idle ones must give theirs back at once.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.unparked.get() > self.limits.unparked
+    }
+
+    /// Waits until there is room for another connection.
+    pub(crate) async fn has_room(&self) {
+        if self.open.get() < self.limits.connections {
+            return;
+        }
+        tracing::warn!(
+            limit = self.limits.connections,
+            "connection limit reached, new connections wait"
+        );
+        while self.open.get() >= self.limits.connections {
+            self.closed.notified().await;
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// Waits until the worker drains.
+    pub(crate) async fn drained(&self) {
+        let drained = self.drain.notified();
+        if !self.is_draining.get() {
+            drained.await;
+        }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.count.set(self.count.get() - 1);
+        if let Some(less) = self.less {
+            less.notify_waiters();
+        }
+    }
+}
+
+/// How often idle upstream connections are looked at.
+const PRUNE: Duration = Duration::from_secs(1);
+/// How often a silent HTTP/2 client is asked whether it is alive.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long it may take to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes of an HTTP/2 response that wait for the client, per stream.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Bytes first read from a connection that was silent.
+const SCRATCH: usize = 8 * 1024;

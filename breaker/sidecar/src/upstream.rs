@@ -1,0 +1,81 @@
+//! Where requests go: upstreams, their endpoints and the connections to them.
+//!
+//! Each worker has a [`pool`] of its own for each upstream, so that no connection is shared between threads.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub(crate) mod connect;
+pub(crate) mod exchange;
+pub(crate) mod multiplex;
+pub(crate) mod pool;
+
+/// A service that requests are forwarded to.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// The name in the configuration.
+    pub name: String,
+    /// Its instances, at least one; taken in turn.
+    pub endpoints: Vec<Endpoint>,
+    /// The protocol spoken to it.
+    pub protocol: Protocol,
+    /// Time for a connection to be established. Default 1 s.
+    pub connect_timeout: Duration,
+    /// Time after which an unused connection is closed; below the upstream's own, or requests race with its close.
+    /// Default 4 s, as Node and uvicorn close after 5 s.
+    pub idle_timeout: Duration,
+    /// Unused HTTP/1.1 connections kept for each endpoint and worker. Default 256.
+    pub idle_connections: usize,
+}
+
+impl Upstream {
+    /// Makes an upstream with the default settings.
+    pub fn new(name: impl Into<String>, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            name: name.into(),
+            endpoints,
+            protocol: Protocol::Auto,
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(4),
+            idle_connections: 256,
+        }
+    }
+}
+
+/// The address of one instance of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// An address and port.
+    Address(SocketAddr),
+    /// A name and port, resolved at each connection attempt.
+    Name(String, u16),
+}
+
+impl Endpoint {
+    /// Makes an endpoint of a host, which may be an address, `localhost` or a name, and a port.
+    pub fn new(host: &str, port: u16) -> Self {
+        if host.eq_ignore_ascii_case("localhost") {
+            return Self::Address(SocketAddr::from(([127, 0, 0, 1], port)));
+        }
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        match bare.parse() {
+            Ok(ip) => Self::Address(SocketAddr::new(ip, port)),
+            Err(_) => Self::Name(host.to_owned(), port),
+        }
+    }
+}
+
+/// The protocol spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/2 for gRPC requests that came by HTTP/2, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge.
+    H2c,
+}

@@ -1,0 +1,140 @@
+//! One HTTP/1.1 connection to an endpoint, driven by the request that uses it.
+//!
+//! hyper's connection is a future that somebody must poll. Spawning it costs two wake-ups across tasks per request;
+//! here the request polls it itself, so a request from socket to socket is one task. A connection that nobody uses
+//! is not polled: whether it is still good is found out when it is taken, by one poll without a system call.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::proxy::body::RequestBody;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::upgrade::Upgraded;
+
+/// A connection to an endpoint.
+pub(crate) struct Exchange {
+    sender: SendRequest<RequestBody>,
+    connection: Connection<TokioIo<TcpStream>, RequestBody>,
+    is_over: bool,
+    /// When it was last given back; `None` while it has served nothing.
+    idle_since: Option<Instant>,
+    /// When it is too old to be used again.
+    pub(crate) idle_until: Option<Instant>,
+}
+
+impl Exchange {
+    /// Starts HTTP/1.1 on a connection.
+    pub(crate) async fn open(stream: TcpStream) -> Result<Self, ProxyError> {
+        let handshake = Builder::new()
+            .max_header_size(RESPONSE_HEADER_BYTES)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake
+            .await
+            .map_err(|error| ProxyError::caused_by(ErrorKind::Internal, error))?;
+        Ok(Self {
+            sender,
+            connection,
+            is_over: false,
+            idle_since: None,
+            idle_until: None,
+        })
+    }
+
+    /// Sends a request and waits for its response's head.
+    pub(crate) fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
+        let response = self.sender.try_send_request(request);
+        let (connection, is_over) = (&mut self.connection, &mut self.is_over);
+        async move {
+            let mut response = pin!(response);
+            poll_fn(|cx| {
+                // First the connection: what it reads is there when the response is asked for.
+                drive(connection, is_over, cx);
+                response.as_mut().poll(cx)
+            })
+            .await
+        }
+    }
+
+    /// Moves the bodies of the exchange on.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.connection, &mut self.is_over, cx);
+    }
+
+    /// Drives the exchange to its end, whoever waits for it.
+    pub(crate) async fn run(mut self) {
+        poll_fn(|cx| {
+            self.drive(cx);
+            if self.is_over {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Whether the last exchange is complete, as far as is known without looking.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_over && self.sender.is_ready()
+    }
+
+    /// Whether another request may be sent: the last exchange is complete and the upstream has not closed.
+    pub(crate) fn is_usable(&mut self) -> bool {
+        if !self.is_over {
+            self.drive(&mut Context::from_waker(Waker::noop()));
+        }
+        self.is_ready()
+    }
+
+    /// Marks the connection as unused from `now` on.
+    pub(crate) fn rest(&mut self, now: Instant) {
+        self.idle_since = Some(now);
+    }
+
+    /// How long the connection has been unused; `None` if it is new.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since
+    }
+
+    /// Takes the connection out of HTTP, after a response that switched protocols.
+    pub(crate) async fn upgrade(mut self) -> Result<Upgraded, ProxyError> {
+        if !self.is_over {
+            let over = poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await;
+            over.map_err(|error| ProxyError::caused_by(ErrorKind::Protocol, error))?;
+        }
+        let parts = self.connection.into_parts();
+        Ok(Upgraded {
+            stream: parts.io.into_inner(),
+            ahead: parts.read_buf,
+        })
+    }
+}
+
+fn drive(
+    connection: &mut Connection<TokioIo<TcpStream>, RequestBody>,
+    is_over: &mut bool,
+    cx: &mut Context<'_>,
+) {
+    if !*is_over {
+        // An error of the connection is told to the request that it hits.
+        *is_over = Pin::new(connection)
+            .get_mut()
+            .poll_without_shutdown(cx)
+            .is_ready();
+    }
+}
+
+/// Bytes of a response's status line and header section; more is an error.
+const RESPONSE_HEADER_BYTES: usize = 256 * 1024;

@@ -1,0 +1,146 @@
+//! One worker's connections to one upstream.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::connect::connect;
+use super::exchange::Exchange;
+use super::multiplex::Multiplex;
+use super::{Endpoint, Upstream};
+use crate::proxy::error::{ErrorKind, ProxyError};
+
+/// The connections of one worker to one upstream.
+pub(crate) struct Pool {
+    upstream: Arc<Upstream>,
+    endpoints: Vec<Rc<Connections>>,
+    next: Cell<usize>,
+}
+
+/// The connections to one endpoint.
+pub(crate) struct Connections {
+    endpoint: Endpoint,
+    upstream: Arc<Upstream>,
+    /// Unused connections, the most recently used last.
+    idle: RefCell<Vec<Box<Exchange>>>,
+    /// The connection that all HTTP/2 requests share.
+    pub(super) shared: RefCell<Option<Multiplex>>,
+    /// Lets one request open it while the others wait.
+    pub(super) opening: Semaphore,
+}
+
+impl Pool {
+    pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
+        let connections = |endpoint: &Endpoint| {
+            Rc::new(Connections {
+                endpoint: endpoint.clone(),
+                upstream: upstream.clone(),
+                idle: RefCell::default(),
+                shared: RefCell::default(),
+                opening: Semaphore::new(1),
+            })
+        };
+        let endpoints = upstream.endpoints.iter().map(connections).collect();
+        Self {
+            upstream,
+            endpoints,
+            next: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    pub(crate) fn is_of(&self, upstream: &Arc<Upstream>) -> bool {
+        Arc::ptr_eq(&self.upstream, upstream)
+    }
+
+    /// The endpoint whose turn it is.
+    pub(crate) fn pick(&self) -> Option<&Rc<Connections>> {
+        if let [only] = &*self.endpoints {
+            return Some(only);
+        }
+        let turn = self.next.get();
+        self.next.set(turn.wrapping_add(1));
+        self.endpoints.get(turn.checked_rem(self.endpoints.len())?)
+    }
+
+    /// A connection that is ready for a request: one in use before, or a new one.
+    ///
+    /// An endpoint that can't be connected to is passed over while there are others.
+    pub(crate) async fn take(&self) -> Result<(Box<Exchange>, Rc<Connections>), ProxyError> {
+        let mut failure = ErrorKind::Internal.into();
+        for _ in &self.endpoints {
+            let Some(connections) = self.pick() else {
+                break;
+            };
+            match connections.take().await {
+                Ok(exchange) => return Ok((exchange, connections.clone())),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Closes what has been unused for too long, or was closed by the upstream.
+    pub(crate) fn prune(&self, now: Instant) {
+        for connections in &self.endpoints {
+            connections.prune(now);
+        }
+    }
+}
+
+impl Connections {
+    /// An unused connection, if there is a good one.
+    pub(crate) fn take_idle(&self) -> Option<Box<Exchange>> {
+        loop {
+            let mut exchange = self.idle.borrow_mut().pop()?;
+            if exchange.is_usable() {
+                return Some(exchange);
+            }
+        }
+    }
+
+    async fn take(&self) -> Result<Box<Exchange>, ProxyError> {
+        match self.take_idle() {
+            Some(exchange) => Ok(exchange),
+            None => self.open().await,
+        }
+    }
+
+    /// A new connection.
+    pub(crate) async fn open(&self) -> Result<Box<Exchange>, ProxyError> {
+        let stream = connect(&self.endpoint, self.upstream.connect_timeout).await?;
+        Exchange::open(stream).await.map(Box::new)
+    }
+
+    /// A new shared connection.
+    pub(super) async fn open_shared(&self) -> Result<Multiplex, ProxyError> {
+        let stream = connect(&self.endpoint, self.upstream.connect_timeout).await?;
+        Multiplex::open(stream).await
+    }
+
+    /// Gives a connection back for later use, if it is good for any.
+    pub(crate) fn give_back(&self, mut exchange: Box<Exchange>) {
+        let is_good = exchange.is_ready() || exchange.is_usable();
+        if is_good && self.idle.borrow().len() < self.upstream.idle_connections {
+            exchange.rest(Instant::now());
+            self.idle.borrow_mut().push(exchange);
+        }
+    }
+
+    fn prune(&self, now: Instant) {
+        let limit = self.upstream.idle_timeout;
+        self.idle.borrow_mut().retain_mut(|exchange| {
+            let is_fresh = exchange
+                .idle_since()
+                .is_none_or(|since| now.duration_since(since) < limit)
+                && exchange.idle_until.is_none_or(|until| now < until);
+            is_fresh && exchange.is_usable()
+        });
+    }
+}

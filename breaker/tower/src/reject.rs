@@ -1,0 +1,83 @@
+//! What becomes of a rejected request: an error, or a response.
+
+use std::error::Error;
+use std::fmt;
+
+use breaker_core::Rejected;
+use http::{Request, Response};
+
+/// The error type of middleware that adds an error of its own.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Says what becomes of a rejected request.
+pub trait OnReject<B, RB, E> {
+    /// The error of the service.
+    type Error;
+
+    /// Answers a rejected request.
+    ///
+    /// # Errors
+    /// When the service is to fail with the rejection.
+    fn on_reject(
+        &self,
+        rejected: Rejected,
+        request: Request<B>,
+    ) -> Result<Response<RB>, Self::Error>;
+
+    /// Passes on an error of the inner service.
+    fn inner_error(error: E) -> Self::Error;
+}
+
+/// Fails with [`Rejected`], boxed; [`rejection`] finds it again.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Fail;
+
+/// Answers with the response that a closure makes; errors of the inner service keep their type.
+#[derive(Clone)]
+pub struct Respond<F>(pub(crate) F);
+
+impl<B, RB, E: Into<BoxError>> OnReject<B, RB, E> for Fail {
+    type Error = BoxError;
+
+    fn on_reject(&self, rejected: Rejected, _: Request<B>) -> Result<Response<RB>, BoxError> {
+        Err(rejected.into())
+    }
+
+    fn inner_error(error: E) -> BoxError {
+        error.into()
+    }
+}
+
+impl<F, B, RB, E> OnReject<B, RB, E> for Respond<F>
+where
+    F: Fn(Rejected, Request<B>) -> Response<RB>,
+{
+    type Error = E;
+
+    fn on_reject(&self, rejected: Rejected, request: Request<B>) -> Result<Response<RB>, E> {
+        Ok((self.0)(rejected, request))
+    }
+
+    fn inner_error(error: E) -> E {
+        error
+    }
+}
+
+impl<F> fmt::Debug for Respond<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Respond").finish_non_exhaustive()
+    }
+}
+
+/// The rejection that `error` is, or was caused by.
+pub fn rejection<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Rejected> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rejected) = error.downcast_ref() {
+            return Some(rejected);
+        }
+        cause = error.source();
+    }
+    None
+}

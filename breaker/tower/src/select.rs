@@ -1,0 +1,57 @@
+//! Which breaker a request belongs to.
+
+use std::fmt;
+use std::hash::Hash;
+
+use http::Request;
+
+use crate::handle::BreakerHandle;
+use crate::set::BreakerSet;
+
+/// Finds the breaker of a request.
+pub trait Select<B> {
+    /// The breaker of `request`.
+    fn select(&self, request: &Request<B>) -> BreakerHandle;
+
+    /// The breaker, where it is the same for all requests.
+    fn fixed(&self) -> Option<&BreakerHandle>;
+}
+
+/// A breaker for each key of a request.
+#[derive(Clone)]
+pub struct PerKey<K, F> {
+    pub(crate) breakers: BreakerSet<K>,
+    pub(crate) key: F,
+}
+
+impl<B> Select<B> for BreakerHandle {
+    fn select(&self, _: &Request<B>) -> BreakerHandle {
+        self.clone()
+    }
+
+    fn fixed(&self) -> Option<&BreakerHandle> {
+        Some(self)
+    }
+}
+
+impl<K, F, B> Select<B> for PerKey<K, F>
+where
+    K: Eq + Hash + Clone + fmt::Display,
+    F: Fn(&Request<B>) -> K,
+{
+    fn select(&self, request: &Request<B>) -> BreakerHandle {
+        self.breakers.get((self.key)(request))
+    }
+
+    fn fixed(&self) -> Option<&BreakerHandle> {
+        None
+    }
+}
+
+impl<K, F> fmt::Debug for PerKey<K, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerKey")
+            .field("breakers", &self.breakers)
+            .finish_non_exhaustive()
+    }
+}

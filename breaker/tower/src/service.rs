@@ -1,0 +1,161 @@
+//! The middleware.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::Body;
+use tokio::sync::futures::OwnedNotified;
+use tower_service::Service;
+
+use crate::body::BreakerBody;
+use crate::classify::{Classify, HttpClassifier};
+use crate::future::ResponseFuture;
+use crate::handle::BreakerHandle;
+use crate::layer::Options;
+use crate::reject::{Fail, OnReject};
+use crate::select::Select;
+
+/// A service behind a breaker.
+///
+/// It rejects in `call`, and is ready while the breaker is open: an error of `poll_ready` would tell the caller to discard the service.
+/// With [`unready_while_open`](crate::BreakerLayer::unready_while_open) it is pending instead, for balancers.
+pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail> {
+    inner: S,
+    breaker: P,
+    classifier: C,
+    on_reject: R,
+    options: Options,
+    /// Whether this very clone was ready without asking `inner`, because its next request was to be rejected.
+    inner_skipped: bool,
+    /// The wait for a breaker that may admit again.
+    waiting: Option<Pin<Box<OwnedNotified>>>,
+}
+
+impl<S, P, C, R> BreakerService<S, P, C, R> {
+    pub(crate) const fn new(
+        inner: S,
+        breaker: P,
+        classifier: C,
+        on_reject: R,
+        options: Options,
+    ) -> Self {
+        Self {
+            inner,
+            breaker,
+            classifier,
+            on_reject,
+            options,
+            inner_skipped: false,
+            waiting: None,
+        }
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// Waits until `breaker` may admit a request.
+    fn poll_admitting(&mut self, breaker: &BreakerHandle, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                ready!(waiting.as_mut().poll(cx));
+            }
+            // Listening comes before looking, so that no change is missed between the two.
+            let mut changed = Box::pin(breaker.changed());
+            changed.as_mut().enable();
+            if !breaker.would_reject() {
+                self.waiting = None;
+                return Poll::Ready(());
+            }
+            self.waiting = Some(changed);
+        }
+    }
+}
+
+impl<S, P, C, R, B, RB> Service<Request<B>> for BreakerService<S, P, C, R>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+    S::Error: 'static,
+    P: Select<B>,
+    C: Classify + Clone,
+    R: OnReject<B, RB, S::Error>,
+    B: Body,
+    RB: Body,
+{
+    type Response = Response<BreakerBody<RB, C>>;
+    type Error = R::Error;
+    type Future = ResponseFuture<S::Future, C, R, B, RB, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if let Some(breaker) = self.breaker.fixed().cloned() {
+            if self.options.unready_while_open {
+                ready!(self.poll_admitting(&breaker, cx));
+            } else if breaker.would_reject() {
+                // A rejection needs nothing of the inner service, and that may be what is in trouble.
+                self.inner_skipped = true;
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.inner_skipped = false;
+        self.inner.poll_ready(cx).map_err(R::inner_error)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let breaker = self.breaker.select(&request);
+        let admission = if std::mem::take(&mut self.inner_skipped) {
+            // Even if the breaker went half-open since: the inner service was not asked whether it is ready.
+            Err(breaker.refuse())
+        } else {
+            breaker.try_acquire()
+        };
+        match admission {
+            Ok(mut admitted) => {
+                if self.options.await_upload
+                    && !request.body().is_end_stream()
+                    && let Some(upload) = admitted.uploading()
+                {
+                    request.extensions_mut().insert(upload);
+                }
+                let future = self.inner.call(request);
+                ResponseFuture::admitted(future, admitted, self.classifier.clone())
+            }
+            Err(rejected) => ResponseFuture::rejected(self.on_reject.on_reject(rejected, request)),
+        }
+    }
+}
+
+impl<S: Clone, P: Clone, C: Clone, R: Clone> Clone for BreakerService<S, P, C, R> {
+    /// The clone has not seen anything ready: readiness belongs to the clone that asked.
+    fn clone(&self) -> Self {
+        Self::new(
+            self.inner.clone(),
+            self.breaker.clone(),
+            self.classifier.clone(),
+            self.on_reject.clone(),
+            self.options,
+        )
+    }
+}
+
+impl<S: fmt::Debug, P: fmt::Debug, C, R> fmt::Debug for BreakerService<S, P, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BreakerService")
+            .field("inner", &self.inner)
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
+    }
+}
