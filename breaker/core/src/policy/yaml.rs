@@ -1,1 +1,62 @@
-//! yaml
+//! Policies from YAML, with errors that name file, line, column, field and rule.
+//!
+//! [`parse`] reads a policy file. A program with a configuration file of its own embeds [`RawPolicy`] in its types, reads them through a
+//! [`Document`], and gets errors of the same kind.
+//!
+//! ```
+//! use breaker_core::policy::yaml;
+//!
+//! let policy = yaml::parse("name: strict\nbase: sensitive\nopen: { for: 30s }\n", None)?;
+//! assert_eq!(policy.open().period.as_secs(), 30);
+//!
+//! let error = yaml::parse("name: strict\ntrip:\n  - error_rate: 8\n", Some("strict.yaml")).unwrap_err();
+//! assert_eq!(error.to_string(), "strict.yaml:3:17: trip[0].error_rate: must be a share: write 8% or 0.08");
+//! # Ok::<(), yaml::Error>(())
+//! ```
+
+mod codes;
+mod document;
+mod error;
+mod explain;
+mod places;
+mod raw;
+mod scalar;
+
+pub use document::Document;
+pub use error::Error;
+pub use explain::nearest;
+pub use raw::RawPolicy;
+pub use scalar::{Period, Share};
+
+use super::Policy;
+
+/// Reads a policy whose `base`, if it names one, is a built-in profile. `file` is shown in errors.
+///
+/// # Errors
+/// The first rule that is broken, and where.
+pub fn parse(text: &str, file: Option<&str>) -> Result<Policy, Error> {
+    parse_over(text, file, Policy::builtin)
+}
+
+/// Reads a policy whose `base`, if it names one, is found by `base`. `file` is shown in errors.
+///
+/// # Errors
+/// The first rule that is broken, and where.
+pub fn parse_over(
+    text: &str,
+    file: Option<&str>,
+    base: impl Fn(&str) -> Option<Policy>,
+) -> Result<Policy, Error> {
+    let document = Document::new(text, file)?;
+    let raw: RawPolicy = document.read()?;
+    raw.resolve(None, base)
+        .map_err(|broken| document.error(&broken.field, broken.rule))
+}
+
+/// The JSON Schema of a policy file.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(RawPolicy)
+}
+
+#[cfg(test)]
+mod tests;

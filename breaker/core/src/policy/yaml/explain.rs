@@ -1,0 +1,119 @@
+//! What the parser says, as a rule on a field.
+
+use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
+
+use super::places::{Places, Position, join};
+
+/// A rule that is broken, and where.
+pub(super) struct Broken {
+    pub(super) position: Position,
+    pub(super) field: String,
+    pub(super) rule: String,
+}
+
+/// Explains an error that the parser found at `position`.
+pub(super) fn broken(error: &Error, position: Position, places: &Places) -> Broken {
+    let error = error.without_snippet();
+    let value = places.at_value(position).unwrap_or_default();
+    let key = places.at_key(position);
+    let (position, field) = match error {
+        Error::SerdeMissingField { field, .. } => (places.find(value), join(value, field)),
+        Error::SerdeUnknownField { field: name, .. } => (position, key.unwrap_or(name).to_owned()),
+        Error::DuplicateMappingKey { .. } => (position, key.unwrap_or_default().to_owned()),
+        // The parser finds a value of the wrong type at its key.
+        Error::SerdeInvalidType { .. } => match key {
+            Some(field) => (places.value(field).unwrap_or(position), field.to_owned()),
+            None => (position, value.to_owned()),
+        },
+        _ => (position, value.to_owned()),
+    };
+    Broken {
+        position,
+        field,
+        rule: rule(error),
+    }
+}
+
+fn rule(error: &Error) -> String {
+    match error {
+        Error::Eof { .. } => "must not be empty".to_owned(),
+        Error::MultipleDocuments { .. } => "must be one YAML document".to_owned(),
+        Error::DuplicateMappingKey { .. } => "is given twice".to_owned(),
+        Error::SerdeMissingField { .. } => "is required".to_owned(),
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => unknown(field, expected),
+        Error::SerdeUnknownVariant { expected, .. } => format!("must be {}", any_of(expected)),
+        Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => "must be a word".to_owned(),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "must not contain itself".to_owned(),
+        Error::InvalidBooleanStrict { .. } => "must be true or false".to_owned(),
+        Error::InvalidScalar { ty, .. } => format!("must be {}", kind(ty)),
+        Error::Unexpected { expected, .. } => format!("must be {}", shape(expected)),
+        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
+            format!("must be {expected}")
+        }
+        _ => DefaultMessageFormatter.format_message(error).into_owned(),
+    }
+}
+
+fn unknown(field: &str, known: &[&str]) -> String {
+    match nearest(field, known) {
+        Some(nearest) => format!("is not a field here; did you mean {nearest}?"),
+        None if known.is_empty() => "is not a field here".to_owned(),
+        None => format!("is not a field here; the fields are {}", known.join(", ")),
+    }
+}
+
+/// The `a, b or c` of a list.
+fn any_of(words: &[&str]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [word] => (*word).to_owned(),
+        [words @ .., last] => format!("{} or {last}", words.join(", ")),
+    }
+}
+
+fn kind(ty: &str) -> &str {
+    match ty {
+        "u16" => "a whole number, at most 65535",
+        "u32" => "a whole number, at most 4294967295",
+        "u64" | "usize" => "a whole number, at least 0",
+        "floating point" => "a number",
+        _ => ty,
+    }
+}
+
+fn shape(expected: &str) -> &str {
+    match expected {
+        "mapping start" => "a mapping of fields",
+        "sequence start" => "a list",
+        "string scalar" => "a single value",
+        _ => expected,
+    }
+}
+
+/// The known name that a misspelt one most likely means, if any is near.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distances = known.iter().map(|known| (distance(name, known), *known));
+    let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= nearest.len().div_ceil(3)).then_some(nearest)
+}
+
+/// How many characters must be inserted, removed or replaced to make `a` of `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // A name much longer than any known one is near to none of them; the bound keeps the work small.
+    for (i, a) in a.chars().take(MAX_NAME).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+const MAX_NAME: usize = 64;
