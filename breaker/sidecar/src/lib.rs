@@ -1,10 +1,12 @@
-//! The sidecar.
+//! The sidecar: a reverse proxy whose routes have breakers, and that tells what it does.
+//!
+//! [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is made of a file or of flags;
+//! [`telemetry`] and [`admin`] tell; [`demo`] shows it all in one process.
 
-<<<<<<< HEAD
 pub mod admin;
-=======
+pub mod app;
 pub mod config;
->>>>>>> config
+pub mod demo;
 pub mod proxy;
 pub mod telemetry;
 pub mod upstream;

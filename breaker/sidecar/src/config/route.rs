@@ -59,6 +59,16 @@ impl Route {
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
+
+    /// Bounds of the bodies.
+    pub fn body(&self) -> &BodyLimits {
+        &self.body
+    }
+
+    /// Requests at once per worker, if they are bounded.
+    pub fn max_in_flight(&self) -> Option<usize> {
+        self.max_in_flight
+    }
 }
 
 /// What routes may refer to.
