@@ -198,7 +198,7 @@ impl Breaker {
         for source in &mut self.sources {
             source.window.expire(now);
         }
-        if matches!(self.phase, Phase::Closed { .. } | Phase::Ramp(_)) {
+        if self.tries_conditions() {
             if self.next_ageing.is_some_and(|at| at <= now) {
                 self.next_ageing = self.next_to_age(now);
             }
@@ -294,14 +294,20 @@ impl Breaker {
 
     // --- conditions
 
+    /// Whether the trip entries are on: an open breaker has tripped, and probes are judged by themselves.
+    const fn tries_conditions(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. } | Phase::Ramp(_))
+    }
+
     fn histograms_due(&self) -> Option<Timestamp> {
-        let sources = self.sources.iter().filter(|_| self.needs.histograms);
+        let wanted = self.needs.histograms && self.tries_conditions();
+        let sources = self.sources.iter().filter(|_| wanted);
         sources.filter_map(Source::histograms_due).min()
     }
 
     /// Tries the policy's entries on `source`: those on counts always, those on histograms when they are due.
     fn try_conditions(&mut self, source: SourceId, now: Timestamp) {
-        if !matches!(self.phase, Phase::Closed { .. } | Phase::Ramp(_)) {
+        if !self.tries_conditions() {
             return;
         }
         let in_flight = (source == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));

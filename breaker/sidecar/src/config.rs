@@ -28,11 +28,11 @@ use self::policies::{Policies, unreadable};
 use self::problem::{Findings, time_within, within};
 use self::raw::{RawConfig, RawMatch, RawRoute};
 use crate::proxy::{BodyLimits, Limits, Match};
+use crate::telemetry::Configured;
 
 pub(crate) use self::problem::in_words;
 pub use self::route::Route;
 pub use self::scalar::{Address, AdminAddress};
-pub use self::telemetry::Export;
 pub use self::upstream::EndpointUrl;
 
 /// What the sidecar does.
@@ -43,7 +43,7 @@ pub struct Config {
     workers: usize,
     drain: Duration,
     limits: Limits,
-    export: Option<Export>,
+    export: Option<Configured>,
     routes: Vec<Route>,
 }
 
@@ -148,7 +148,7 @@ impl Config {
     }
 
     /// Where metrics go; `None` leaves it to the environment.
-    pub fn export(&self) -> Option<&Export> {
+    pub fn export(&self) -> Option<&Configured> {
         self.export.as_ref()
     }
 

@@ -137,7 +137,7 @@ impl Breaker {
     }
 
     pub(super) fn start_ageing(&mut self, permit: &Permit, now: Timestamp) {
-        if !self.counts(permit) {
+        if !self.counts(permit) || !self.tries_conditions() {
             return;
         }
         if let Some(first_bound) = self.needs.latency_bounds.first() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::policy::yaml::nearest;
-use breaker_tower::{Mode, Policy};
+use breaker_tower::{BreakerHandle, Mode, Policy};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::policies::Policies;
@@ -13,7 +13,7 @@ use super::problem::{Problem, time_within, within};
 use super::raw::{RawGrpc, RawMatch, RawMode, RawPolicyChoice, RawRoute};
 use super::scalar::{HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
-use crate::proxy::{BodyLimits, Match};
+use crate::proxy::{self, BodyLimits, Match};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of.
@@ -58,6 +58,19 @@ impl Route {
     /// Time to the head of the response, if it is bounded.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    /// Makes the proxy's route, with a breaker in the mode that the configuration says.
+    pub fn with_breaker(&self) -> proxy::Route {
+        let breaker = BreakerHandle::new(self.name.clone(), self.policy.clone());
+        breaker.force(self.mode);
+        proxy::Route {
+            matches: self.matches.clone(),
+            timeout: self.timeout,
+            body: self.body.clone(),
+            max_in_flight: self.max_in_flight,
+            ..proxy::Route::new(breaker, self.upstream.clone())
+        }
     }
 }
 

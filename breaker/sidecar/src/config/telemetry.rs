@@ -1,62 +1,22 @@
 //! `telemetry`: where metrics go.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::problem::{Problem, time_within};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
+use crate::telemetry::{Compression, Configured, Protocol};
 
-/// `telemetry.export` of the configuration. What it leaves out is taken from the environment, then from the defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Export {
-    /// The collector's URL.
-    pub endpoint: Option<String>,
-    /// How to speak to it.
-    pub protocol: Option<Protocol>,
-    /// The time between exports.
-    pub interval: Option<Duration>,
-    /// How long an export may take, its repetitions included.
-    pub timeout: Option<Duration>,
-    /// Sent with each export.
-    pub headers: Vec<(String, String)>,
-    /// How exports are compressed.
-    pub compression: Option<Compression>,
-    /// A PEM file with the certificates to trust instead of the system's.
-    pub certificate: Option<PathBuf>,
-    /// A PEM file with the certificate to show to the collector.
-    pub client_certificate: Option<PathBuf>,
-    /// A PEM file with its key.
-    pub client_key: Option<PathBuf>,
-}
-
-/// How to speak to a collector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP/gRPC.
-    Grpc,
-    /// OTLP/HTTP with protobuf bodies.
-    HttpProtobuf,
-}
-
-/// How exports are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// By gzip.
-    Gzip,
-}
-
-pub(super) fn build(raw: RawTelemetry, folder: &Path) -> Result<Option<Export>, Problem> {
+pub(super) fn build(raw: RawTelemetry, folder: &Path) -> Result<Option<Configured>, Problem> {
     if raw.receive.is_some() {
         return Err(Problem::new("receive", "is not available in this version"));
     }
     raw.export.map(|raw| export(raw, folder)).transpose()
 }
 
-fn export(raw: RawExport, folder: &Path) -> Result<Export, Problem> {
+fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problem> {
     if let Some(endpoint) = &raw.endpoint {
         check_endpoint(endpoint)?;
     }
@@ -82,7 +42,7 @@ fn export(raw: RawExport, folder: &Path) -> Result<Export, Problem> {
         )),
         file => Ok(file),
     };
-    let export = Export {
+    let export = Configured {
         endpoint: raw.endpoint,
         protocol: raw.protocol.map(Protocol::from),
         interval: time("interval", raw.interval, 100..=3_600_000)?,

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -124,15 +124,14 @@ impl Front {
             Ok(place) => account._place = place,
             Err(_full) => return FrontFuture::answered(respond::busy(form), account),
         }
-        let body = RequestBody::new(self.client.clone(), fields).with(
+        let body = RequestBody::new(self.client.clone(), fields, stack.name.clone()).with(
             incoming,
             limits,
             account.started,
             &self.worker.timers,
         );
         let mut service = stack.service.borrow_mut();
-        // Route services reject in the call, so they are always ready.
-        let _ = service.poll_ready(&mut Context::from_waker(Waker::noop()));
+        // Not asked whether it is ready: the breaker rejects in the call, and the forwarder always is.
         let future = service.call(Request::from_parts(parts, body));
         FrontFuture::Routed {
             future,

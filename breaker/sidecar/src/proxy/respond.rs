@@ -4,12 +4,12 @@
 //! trailers-only response, which is HTTP 200 with the gRPC status in the head.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
+use breaker_tower::Rejected;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::body::ResponseBody;
 use super::error::{ErrorKind, ProxyError};
@@ -25,24 +25,14 @@ pub(crate) enum Form {
     Grpc,
 }
 
-/// Why an open breaker rejects.
-#[derive(Debug)]
-pub(crate) struct Open<'a> {
-    pub(crate) breaker: &'a str,
-    pub(crate) state: &'a str,
-    pub(crate) reason: &'a str,
-    /// Time until the breaker lets requests through again.
-    pub(crate) remaining: Duration,
-    /// Where in 0..1 this caller stands among those rejected, by which they are spread in time.
-    pub(crate) spread: f64,
-}
-
-#[derive(Default, Serialize)]
+/// RFC 9457, with members of our own for rejections.
+#[derive(Serialize)]
 struct Problem<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     title: &'a str,
-    status: u16,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     breaker: Option<&'a str>,
@@ -52,6 +42,21 @@ struct Problem<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+}
+
+impl<'a> Problem<'a> {
+    fn new(status: StatusCode, detail: &'a str) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status,
+            detail,
+            breaker: None,
+            state: None,
+            reason: None,
+            retry_after: None,
+        }
+    }
 }
 
 impl Form {
@@ -131,60 +136,37 @@ pub(crate) fn busy(form: Form) -> Response<ResponseBody> {
     response
 }
 
-/// Answers a request that an open breaker rejects.
-pub(crate) fn open(form: Form, open: &Open<'_>) -> Response<ResponseBody> {
-    // Spread over at least a second, or whole seconds would send all callers back together.
-    let window = (open.remaining / 5).max(Duration::from_secs(1));
-    let wait = open.remaining + window.mul_f64(open.spread);
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    let detail = format!(
-        "breaker {} is {}: {}",
-        open.breaker, open.state, open.reason
-    );
-    if form == Form::Grpc {
-        let mut response = grpc(UNAVAILABLE, &detail);
-        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        response
-            .headers_mut()
-            .insert(GRPC_RETRY_PUSHBACK, HeaderValue::from(millis));
-        mark(&mut response, "destination_unavailable", &detail);
-        return response;
-    }
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    let mut response = problem(&Problem {
-        kind: "about:blank",
-        title: "Service Unavailable",
-        status: status.as_u16(),
-        detail: &detail,
-        breaker: Some(open.breaker),
-        state: Some(open.state),
-        reason: Some(open.reason),
-        retry_after: Some(seconds),
-    });
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from(seconds));
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// Answers a request that the breaker called `breaker` rejects.
+pub(crate) fn rejected(form: Form, breaker: &str, rejected: &Rejected) -> Response<ResponseBody> {
+    let wait = rejected.retry_after;
+    let reason = rejected.reason.to_string();
+    let detail = format!("breaker {breaker} is {}: {reason}", rejected.state);
+    let mut response = match form {
+        Form::Grpc => {
+            let mut response = grpc(UNAVAILABLE, &detail);
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            response
+                .headers_mut()
+                .insert(GRPC_RETRY_PUSHBACK, HeaderValue::from(millis));
+            response
+        }
+        Form::Http(_) => {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let mut response = problem(&Problem {
+                breaker: Some(breaker),
+                state: Some(rejected.state.name()),
+                reason: Some(&reason),
+                retry_after: Some(seconds),
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, &detail)
+            });
+            let headers = response.headers_mut();
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+    };
     mark(&mut response, "destination_unavailable", &detail);
     response
-}
-
-/// Whether a response is another breaker's rejection, and so tells nothing of the upstream behind it.
-pub(crate) fn is_rejection(headers: &http::HeaderMap) -> bool {
-    headers
-        .get_all(PROXY_STATUS)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value.split(',').any(|member| {
-                let mut parameters = member.split(';').map(str::trim);
-                parameters.next() == Some(SERVICE)
-                    && parameters.any(|parameter| parameter == "error=destination_unavailable")
-            })
-        })
 }
 
 /// What is written to a client whose header section does not arrive; there is no request to answer yet.
@@ -199,18 +181,7 @@ fn plain(
 ) -> Response<ResponseBody> {
     let mut response = match form {
         Form::Grpc => grpc(grpc_code(status), detail),
-        Form::Http(_) => {
-            let title = status.canonical_reason().unwrap_or_default();
-            let mut response = problem(&Problem {
-                kind: "about:blank",
-                title,
-                status: status.as_u16(),
-                detail,
-                ..Problem::default()
-            });
-            *response.status_mut() = status;
-            response
-        }
+        Form::Http(_) => problem(&Problem::new(status, detail)),
     };
     if let Some(error) = error {
         mark(&mut response, error, detail);
@@ -218,9 +189,14 @@ fn plain(
     response
 }
 
+fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
 fn problem(problem: &Problem<'_>) -> Response<ResponseBody> {
     let document = serde_json::to_vec(problem).unwrap_or_default();
-    let mut response = Response::new(ResponseBody::local(Bytes::from(document)));
+    let mut response = Response::new(ResponseBody::local(document));
+    *response.status_mut() = problem.status;
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
@@ -245,6 +221,7 @@ fn mark(response: &mut Response<ResponseBody>, error: &str, details: &str) {
         match char {
             '"' | '\\' => value.extend(['\\', char]),
             ' '..='~' => value.push(char),
+            '≥' => value.push_str(">="),
             _ => value.push('?'),
         }
     }
@@ -317,62 +294,7 @@ const UNAVAILABLE: u16 = 14;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
-
-    fn rejection<'a>() -> Open<'a> {
-        Open {
-            breaker: "pay",
-            state: "open",
-            reason: "error_rate 12 % >= 8 %",
-            remaining: Duration::from_millis(2100),
-            spread: 0.0,
-        }
-    }
-
-    #[test]
-    fn a_rejection_says_when_to_come_back_and_never_too_early() {
-        for (spread, seconds) in [(0.0, "3"), (0.5, "3"), (0.95, "4")] {
-            let response = open(
-                Form::Http(Version::HTTP_11),
-                &Open {
-                    spread,
-                    ..rejection()
-                },
-            );
-            assert_eq!(response.status(), 503);
-            assert_eq!(response.headers()["retry-after"], seconds);
-            assert_eq!(response.headers()["cache-control"], "no-store");
-            assert_eq!(
-                response.headers()["content-type"],
-                "application/problem+json"
-            );
-        }
-    }
-
-    #[test]
-    fn a_rejection_is_known_as_such_by_the_breaker_before() {
-        let response = open(Form::Http(Version::HTTP_11), &rejection());
-        assert!(is_rejection(response.headers()));
-        let grpc = open(Form::Grpc, &rejection());
-        assert!(is_rejection(grpc.headers()));
-        assert_eq!(grpc.headers()["grpc-status"], "14");
-        assert_eq!(grpc.headers()["grpc-retry-pushback-ms"], "2100");
-        let failed = failed(
-            Form::Http(Version::HTTP_11),
-            &ErrorKind::ConnectRefused.into(),
-        );
-        assert!(!is_rejection(failed.headers()));
-        let mut other = HeaderMap::new();
-        other.insert(
-            PROXY_STATUS,
-            HeaderValue::from_static(
-                "cdn; error=destination_unavailable, breaker; received-status=503",
-            ),
-        );
-        assert!(!is_rejection(&other));
-    }
 
     #[test]
     fn errors_have_the_status_that_fits() {

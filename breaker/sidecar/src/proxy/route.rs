@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::BreakerHandle;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use matchit::Router;
 
@@ -17,8 +18,8 @@ use crate::upstream::Upstream;
 /// One route: which requests, where to, within which bounds.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// The name; `http.route` and `breaker.name` in telemetry.
-    pub name: Arc<str>,
+    /// Its breaker, whose name is the route's: `http.route` and `breaker.name` in telemetry.
+    pub breaker: BreakerHandle,
     /// Which requests belong to it.
     pub matches: Match,
     /// Where they go.
@@ -33,15 +34,20 @@ pub struct Route {
 
 impl Route {
     /// Makes a route to `upstream` with the default settings, for every request.
-    pub fn new(name: impl Into<Arc<str>>, upstream: Arc<Upstream>) -> Self {
+    pub fn new(breaker: BreakerHandle, upstream: Arc<Upstream>) -> Self {
         Self {
-            name: name.into(),
+            breaker,
             matches: Match::default(),
             upstream,
             timeout: Some(Duration::from_secs(15)),
             body: BodyLimits::default(),
             max_in_flight: None,
         }
+    }
+
+    /// Returns the route's name.
+    pub fn name(&self) -> &Arc<str> {
+        self.breaker.name()
     }
 }
 
@@ -129,8 +135,11 @@ impl RouteTable {
         let mut patterns: HashMap<&str, Vec<usize>> = HashMap::new();
         let mut by_rank = Vec::with_capacity(routes.len());
         for (index, route) in routes.iter().enumerate() {
-            if routes[..index].iter().any(|other| other.name == route.name) {
-                return Err(RouteError::Duplicate(route.name.clone()));
+            if routes[..index]
+                .iter()
+                .any(|other| other.name() == route.name())
+            {
+                return Err(RouteError::Duplicate(route.name().clone()));
             }
             let mut alone = None;
             if let Some(pattern) = &route.matches.path {
@@ -271,7 +280,7 @@ fn literal_prefix(route: &Route) -> usize {
 fn pattern_error(route: &Route, source: matchit::InsertError) -> RouteError {
     let pattern = route.matches.path.clone().unwrap_or_default();
     RouteError::Pattern {
-        route: route.name.clone(),
+        route: route.name().clone(),
         pattern,
         source,
     }

@@ -10,10 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::client::Client;
+use super::wire::Wire;
 
 /// A socket, and the bytes that were read from it before it was given to hyper.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    wire: Wire,
     ahead: Bytes,
     client: Rc<Client>,
 }
@@ -21,18 +22,14 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(stream: TcpStream, ahead: Bytes, client: Rc<Client>) -> Self {
         Self {
-            stream,
+            wire: Wire(stream),
             ahead,
             client,
         }
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     pub(crate) fn into_stream(self) -> TcpStream {
-        self.stream
+        self.wire.0
     }
 }
 
@@ -50,7 +47,7 @@ impl AsyncRead for Socket {
             this.client.has_read();
             return Poll::Ready(Ok(()));
         }
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let polled = Pin::new(&mut this.wire).poll_read(cx, buf);
         if polled.is_ready() {
             this.client.has_read();
         }
@@ -64,7 +61,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let polled = Pin::new(&mut self.wire).poll_write(cx, buf);
         self.client.has_written(polled.is_pending());
         polled
     }
@@ -74,13 +71,13 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let polled = Pin::new(&mut self.wire).poll_write_vectored(cx, bufs);
         self.client.has_written(polled.is_pending());
         polled
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.wire.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -88,6 +85,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.wire).poll_shutdown(cx)
     }
 }

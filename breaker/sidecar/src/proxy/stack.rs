@@ -1,22 +1,37 @@
-//! What a request of a route passes through, from the outside in: limit, forward.
+//! What a request of a route passes through, from the outside in: the limit, the breaker, the upstream.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::body::ResponseBody;
+use breaker_tower::core::Verdict;
+use breaker_tower::core::policy::FailureRules;
+use breaker_tower::{
+    BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Classified, Classify, Ending,
+    HttpClassifier, Rejected, Respond,
+};
+use http::{HeaderMap, Request, Response, StatusCode};
+use tower_layer::Layer;
+
+use super::body::{RequestBody, ResponseBody};
+use super::error::{Fault, ProxyError};
 use super::forward::Forward;
+use super::respond::{self, Form};
 use super::route::Route;
 use super::timers::Timers;
 use crate::upstream::pool::Pool;
 
 /// The services of one route on one worker.
-pub(crate) type RouteService = Forward;
+pub(crate) type RouteService = BreakerService<Forward, BreakerHandle, Judge, Respond<Answer>>;
 /// The body of their responses.
-pub(crate) type RouteBody = ResponseBody;
+pub(crate) type RouteBody = BreakerBody<ResponseBody, Judge>;
+/// Answers a rejected request.
+type Answer = fn(Rejected, Request<RequestBody>) -> Response<ResponseBody>;
 
 /// One route on one worker.
 pub(crate) struct Stack {
     pub(crate) service: RefCell<RouteService>,
+    pub(crate) name: Rc<str>,
     limit: Option<usize>,
     in_flight: Rc<Cell<usize>>,
 }
@@ -24,11 +39,26 @@ pub(crate) struct Stack {
 /// A request's place within its route's limit.
 pub(crate) struct Place(Rc<Cell<usize>>);
 
+/// A route has as many requests in flight as it may.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+/// Judges answers as HTTP and gRPC say, and errors by whose fault they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judge(HttpClassifier);
+
+// === impl Stack ===
+
 impl Stack {
     pub(crate) fn new(route: &Route, pool: Rc<Pool>, timers: Rc<Timers>) -> Self {
         let forward = Forward::new(pool, route.timeout, route.body.idle, timers);
+        let layer = BreakerLayer::new(route.breaker.clone())
+            .classify(Judge(HttpClassifier::default()))
+            .respond(reject as Answer)
+            .await_upload();
         Self {
-            service: RefCell::new(forward),
+            service: RefCell::new(layer.layer(forward)),
+            name: Rc::from(&**route.name()),
             limit: route.max_in_flight,
             in_flight: Rc::default(),
         }
@@ -48,12 +78,57 @@ impl Stack {
     }
 }
 
-/// A route has as many requests in flight as it may.
-#[derive(Debug)]
-pub(crate) struct Full;
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature is the layer's"
+)]
+fn reject(rejected: Rejected, request: Request<RequestBody>) -> Response<ResponseBody> {
+    let form = Form::of(request.body().fields(), request.version());
+    respond::rejected(form, request.body().route(), &rejected)
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+// === impl Judge ===
+
+impl Classify for Judge {
+    fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified {
+        self.0.head(rules, status, headers)
+    }
+
+    fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending {
+        self.0.trailers(rules, trailers)
+    }
+
+    fn error(&self, error: &dyn Any) -> Verdict {
+        match error.downcast_ref().map(ProxyError::fault) {
+            Some(Fault::Client | Fault::Proxy) => Verdict::Ignored,
+            Some(Fault::Upstream) | None => Verdict::Failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::error::ErrorKind;
+
+    #[test]
+    fn only_the_upstreams_faults_are_failures() {
+        let judge = Judge(HttpClassifier::default());
+        for (kind, verdict) in [
+            (ErrorKind::ClientGone, Verdict::Ignored),
+            (ErrorKind::RequestBodyMalformed, Verdict::Ignored),
+            (ErrorKind::RequestBodyTimeout, Verdict::Ignored),
+            (ErrorKind::Internal, Verdict::Ignored),
+            (ErrorKind::ConnectRefused, Verdict::Failure),
+            (ErrorKind::ResponseIncomplete, Verdict::Failure),
+        ] {
+            assert_eq!(judge.error(&ProxyError::from(kind)), verdict, "{kind}");
+        }
     }
 }

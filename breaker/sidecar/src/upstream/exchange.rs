@@ -5,7 +5,6 @@
 //! is not polled: whether it is still good is found out when it is taken, by one poll without a system call.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response};
@@ -19,11 +18,12 @@ use tokio::time::Instant;
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::upgrade::Upgraded;
+use crate::proxy::wire::Wire;
 
 /// A connection to an endpoint.
 pub(crate) struct Exchange {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<TcpStream>, RequestBody>,
+    connection: Connection<TokioIo<Wire>, RequestBody>,
     is_over: bool,
     /// When it was last given back; `None` while it has served nothing.
     idle_since: Option<Instant>,
@@ -36,7 +36,7 @@ impl Exchange {
     pub(crate) async fn open(stream: TcpStream) -> Result<Self, ProxyError> {
         let handshake = Builder::new()
             .max_header_size(RESPONSE_HEADER_BYTES)
-            .handshake(TokioIo::new(stream));
+            .handshake(TokioIo::new(Wire(stream)));
         let (sender, connection) = handshake
             .await
             .map_err(|error| ProxyError::caused_by(ErrorKind::Internal, error))?;
@@ -49,27 +49,20 @@ impl Exchange {
         })
     }
 
-    /// Sends a request and waits for its response's head.
+    /// Sends a request; what is returned is its response's head, once the exchange is driven.
     pub(crate) fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
-        let response = self.sender.try_send_request(request);
-        let (connection, is_over) = (&mut self.connection, &mut self.is_over);
-        async move {
-            let mut response = pin!(response);
-            poll_fn(|cx| {
-                // First the connection: what it reads is there when the response is asked for.
-                drive(connection, is_over, cx);
-                response.as_mut().poll(cx)
-            })
-            .await
-        }
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
+    {
+        self.sender.try_send_request(request)
     }
 
-    /// Moves the bodies of the exchange on.
+    /// Moves the exchange on; an error of the connection is told to the request that it hits.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.connection, &mut self.is_over, cx);
+        if !self.is_over {
+            self.is_over = self.connection.poll_without_shutdown(cx).is_ready();
+        }
     }
 
     /// Drives the exchange to its end, whoever waits for it.
@@ -116,23 +109,9 @@ impl Exchange {
         }
         let parts = self.connection.into_parts();
         Ok(Upgraded {
-            stream: parts.io.into_inner(),
+            stream: parts.io.into_inner().0,
             ahead: parts.read_buf,
         })
-    }
-}
-
-fn drive(
-    connection: &mut Connection<TokioIo<TcpStream>, RequestBody>,
-    is_over: &mut bool,
-    cx: &mut Context<'_>,
-) {
-    if !*is_over {
-        // An error of the connection is told to the request that it hits.
-        *is_over = Pin::new(connection)
-            .get_mut()
-            .poll_without_shutdown(cx)
-            .is_ready();
     }
 }
 

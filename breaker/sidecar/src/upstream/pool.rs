@@ -11,7 +11,7 @@ use super::connect::connect;
 use super::exchange::Exchange;
 use super::multiplex::Multiplex;
 use super::{Endpoint, Upstream};
-use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::error::ProxyError;
 
 /// The connections of one worker to one upstream.
 pub(crate) struct Pool {
@@ -25,6 +25,10 @@ pub(crate) struct Connections {
     endpoint: Endpoint,
     upstream: Arc<Upstream>,
     /// Unused connections, the most recently used last.
+    #[expect(
+        clippy::vec_box,
+        reason = "it is boxed wherever it goes, and moves at each request"
+    )]
     idle: RefCell<Vec<Box<Exchange>>>,
     /// The connection that all HTTP/2 requests share.
     pub(super) shared: RefCell<Option<Multiplex>>,
@@ -69,21 +73,25 @@ impl Pool {
         self.endpoints.get(turn.checked_rem(self.endpoints.len())?)
     }
 
-    /// A connection that is ready for a request: one in use before, or a new one.
-    ///
-    /// An endpoint that can't be connected to is passed over while there are others.
-    pub(crate) async fn take(&self) -> Result<(Box<Exchange>, Rc<Connections>), ProxyError> {
-        let mut failure = ErrorKind::Internal.into();
-        for _ in &self.endpoints {
-            let Some(connections) = self.pick() else {
-                break;
+    /// A new connection to `first`, or one to another endpoint if that can't be connected to.
+    pub(crate) async fn open(
+        &self,
+        first: Rc<Connections>,
+    ) -> Result<(Box<Exchange>, Rc<Connections>), ProxyError> {
+        let mut connections = first;
+        let mut others = self.endpoints.len() - 1;
+        loop {
+            let failure = match connections.open().await {
+                Ok(exchange) => return Ok((exchange, connections)),
+                Err(failure) => failure,
             };
-            match connections.take().await {
-                Ok(exchange) => return Ok((exchange, connections.clone())),
-                Err(error) => failure = error,
+            let next = self.pick().filter(|_| others > 0);
+            connections = next.ok_or(failure)?.clone();
+            others -= 1;
+            if let Some(exchange) = connections.take_idle() {
+                return Ok((exchange, connections));
             }
         }
-        Err(failure)
     }
 
     /// Closes what has been unused for too long, or was closed by the upstream.
@@ -105,15 +113,8 @@ impl Connections {
         }
     }
 
-    async fn take(&self) -> Result<Box<Exchange>, ProxyError> {
-        match self.take_idle() {
-            Some(exchange) => Ok(exchange),
-            None => self.open().await,
-        }
-    }
-
     /// A new connection.
-    pub(crate) async fn open(&self) -> Result<Box<Exchange>, ProxyError> {
+    async fn open(&self) -> Result<Box<Exchange>, ProxyError> {
         let stream = connect(&self.endpoint, self.upstream.connect_timeout).await?;
         Exchange::open(stream).await.map(Box::new)
     }

@@ -27,13 +27,16 @@ pub struct RequestBody {
     content: Option<Box<Content>>,
     client: Rc<Client>,
     fields: Fields,
+    route: Rc<str>,
 }
 
 /// How far a request's body has got.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Upload {
     ended: Cell<Option<Instant>>,
     fault: Cell<Option<ErrorKind>>,
+    /// Keeps the breaker's clock from running meanwhile.
+    pause: Cell<Option<breaker_tower::Upload>>,
 }
 
 struct Content {
@@ -52,11 +55,12 @@ struct Content {
 
 impl RequestBody {
     /// Makes a body of what the client sends.
-    pub(crate) fn new(client: Rc<Client>, fields: Fields) -> Self {
+    pub(crate) fn new(client: Rc<Client>, fields: Fields, route: Rc<str>) -> Self {
         Self {
             content: None,
             client,
             fields,
+            route,
         }
     }
 
@@ -92,6 +96,11 @@ impl RequestBody {
         &self.client
     }
 
+    /// The name of the request's route.
+    pub(crate) fn route(&self) -> &str {
+        &self.route
+    }
+
     pub(crate) fn fields(&self) -> Fields {
         self.fields
     }
@@ -102,6 +111,7 @@ impl RequestBody {
             content: None,
             client: self.client.clone(),
             fields: self.fields,
+            route: self.route.clone(),
         };
         self.content.is_none().then_some(body)
     }
@@ -212,7 +222,13 @@ impl Upload {
     fn end(&self) {
         if self.ended.get().is_none() {
             self.ended.set(Some(Instant::now()));
+            self.pause.set(None);
         }
+    }
+
+    /// Holds `pause` until the upload ends.
+    pub(crate) fn pauses(&self, pause: Option<breaker_tower::Upload>) {
+        self.pause.set(pause);
     }
 
     /// When the last of the body was handed on; `None` while the caller is uploading.

@@ -1,13 +1,17 @@
 use super::*;
 use crate::upstream::Endpoint;
 
+fn breaker(name: &str) -> BreakerHandle {
+    BreakerHandle::new(name, breaker_tower::Policy::builtin("sensitive").unwrap())
+}
+
 fn table(matches: Vec<(&str, Match)>) -> RouteTable {
     let upstream = Arc::new(Upstream::new("app", vec![Endpoint::new("127.0.0.1", 1)]));
     let routes = matches
         .into_iter()
         .map(|(name, matches)| Route {
             matches,
-            ..Route::new(name, upstream.clone())
+            ..Route::new(breaker(name), upstream.clone())
         })
         .collect();
     RouteTable::new(routes).unwrap()
@@ -22,19 +26,21 @@ fn path(pattern: &str) -> Match {
 
 fn find<'a>(
     table: &'a RouteTable,
-    method: Method,
+    method: &Method,
     host: &str,
     path: &str,
 ) -> Result<&'a str, Unrouted> {
     let mut headers = HeaderMap::new();
     headers.insert("host", host.parse().unwrap());
     let target = Target {
-        method: &method,
+        method,
         path,
         headers: &headers,
         is_grpc: false,
     };
-    table.find(target).map(|index| &*table.routes()[index].name)
+    table
+        .find(target)
+        .map(|index| &**table.routes()[index].name())
 }
 
 #[test]
@@ -51,15 +57,15 @@ fn the_most_specific_path_wins() {
         ("/pay/two", "pay"),
         ("/pay/one", "one"),
     ] {
-        assert_eq!(find(&table, Method::GET, "a", path), Ok(name), "{path}");
+        assert_eq!(find(&table, &Method::GET, "a", path), Ok(name), "{path}");
     }
 }
 
 #[test]
 fn a_catch_all_matches_the_root() {
     let table = table(vec![("all", path("/{*rest}"))]);
-    assert_eq!(find(&table, Method::GET, "a", "/"), Ok("all"));
-    assert_eq!(find(&table, Method::GET, "a", "/x/y"), Ok("all"));
+    assert_eq!(find(&table, &Method::GET, "a", "/"), Ok("all"));
+    assert_eq!(find(&table, &Method::GET, "a", "/x/y"), Ok("all"));
 }
 
 #[test]
@@ -69,8 +75,8 @@ fn a_path_of_another_method_goes_to_the_next_best_route() {
         ..path("/pay/{*rest}")
     };
     let table = table(vec![("post", post), ("all", path("/{*rest}"))]);
-    assert_eq!(find(&table, Method::POST, "a", "/pay/x"), Ok("post"));
-    assert_eq!(find(&table, Method::GET, "a", "/pay/x"), Ok("all"));
+    assert_eq!(find(&table, &Method::POST, "a", "/pay/x"), Ok("post"));
+    assert_eq!(find(&table, &Method::GET, "a", "/pay/x"), Ok("all"));
 }
 
 #[test]
@@ -85,17 +91,17 @@ fn routes_share_a_path_by_method_and_host() {
         ("put", with(vec![Method::PUT], None)),
         ("shop", with(vec![Method::POST], Some("*.shop.example"))),
     ]);
-    assert_eq!(find(&table, Method::PUT, "a", "/x"), Ok("put"));
+    assert_eq!(find(&table, &Method::PUT, "a", "/x"), Ok("put"));
     assert_eq!(
-        find(&table, Method::POST, "EU.shop.example:80", "/x"),
+        find(&table, &Method::POST, "EU.shop.example:80", "/x"),
         Ok("shop")
     );
     assert_eq!(
-        find(&table, Method::POST, "a", "/x"),
+        find(&table, &Method::POST, "a", "/x"),
         Err(Unrouted::Method(vec![Method::GET, Method::PUT]))
     );
     assert_eq!(
-        find(&table, Method::GET, "a", "/y"),
+        find(&table, &Method::GET, "a", "/y"),
         Err(Unrouted::NotFound)
     );
 }
@@ -105,7 +111,7 @@ fn colliding_patterns_and_names_are_errors() {
     let upstream = Arc::new(Upstream::new("app", vec![]));
     let route = |name: &str, pattern: &str| Route {
         matches: path(pattern),
-        ..Route::new(name, upstream.clone())
+        ..Route::new(breaker(name), upstream.clone())
     };
     let malformed = RouteTable::new(vec![route("a", "/{x")]);
     assert!(matches!(malformed, Err(RouteError::Pattern { .. })));

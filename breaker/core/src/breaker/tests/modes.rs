@@ -1,0 +1,129 @@
+use super::*;
+
+#[test]
+fn shadow_rejects_nothing_and_tells_what_it_would_have_done() {
+    let mut bench = Bench::new(sensitive());
+    bench.breaker.force(Mode::Shadow, at(0.0));
+    assert_eq!(bench.run(20, Outcome::failure(ms(1))), 20);
+    assert_eq!(bench.transitions().len(), 1);
+    assert_eq!(bench.run(100, Outcome::failure(ms(1))), 100);
+    let totals = bench.snapshot().totals;
+    assert_eq!(
+        (totals.would_reject, totals.rejected, totals.failure),
+        (100, 0, 120)
+    );
+    assert_eq!(bench.state(), State::Open);
+}
+
+#[test]
+fn what_shadow_let_through_decides_nothing() {
+    let mut bench = Bench::new(sensitive());
+    bench.breaker.force(Mode::Shadow, at(0.0));
+    bench.run(20, Outcome::failure(ms(1)));
+    let let_through: Vec<_> = (0..50).map(|_| bench.acquire().unwrap()).collect();
+    bench.pass_to(10.0);
+    for permit in let_through {
+        bench.record(permit, Outcome::success(ms(1)));
+    }
+    assert_eq!(bench.state(), State::HalfOpen);
+    assert_eq!(bench.run(1, Outcome::success(ms(1))), 1);
+    let Phase::Probing(probing) = &bench.breaker.phase else {
+        panic!("one probe of five decides nothing");
+    };
+    assert_eq!(probing.succeeded(), 1);
+}
+
+#[test]
+fn an_operator_who_lets_shadow_decide_gets_what_it_has_decided() {
+    let mut bench = Bench::new(sensitive());
+    bench.breaker.force(Mode::Shadow, at(0.0));
+    bench.run(20, Outcome::failure(ms(1)));
+    bench.breaker.force(Mode::Auto, at(1.0));
+    bench.now = 1.0;
+    assert!(bench.acquire().is_err());
+}
+
+#[test]
+fn forced_open_rejects_until_the_operator_says_otherwise_and_then_begins_with_probes() {
+    let mut bench = Bench::new(sensitive());
+    bench.breaker.force(Mode::ForcedOpen, at(0.0));
+    bench.pass_to(86_400.0);
+    assert!(bench.acquire().is_err());
+    assert_eq!(
+        bench.transitions(),
+        ["closed → open: mode set to forced_open"]
+    );
+    bench.breaker.force(Mode::Auto, at(86_400.0));
+    assert_eq!(bench.transitions(), ["open → half_open: mode set to auto"]);
+    assert!(bench.acquire().unwrap().is_probe());
+}
+
+#[test]
+fn forced_closed_admits_all_whatever_they_become() {
+    let mut bench = Bench::open();
+    bench.breaker.force(Mode::ForcedClosed, at(0.0));
+    assert_eq!(bench.run(1000, Outcome::failure(ms(1))), 1000);
+    assert_eq!(bench.state(), State::Closed);
+    bench.breaker.force(Mode::Auto, at(0.0));
+    bench.run(1, Outcome::failure(ms(1)));
+    assert_eq!(
+        bench.state(),
+        State::Open,
+        "what it saw while forced counts"
+    );
+}
+
+#[test]
+fn another_policy_keeps_state_and_remaining_open_time() {
+    let mut bench = Bench::open();
+    bench.pass_to(4.0);
+    bench.breaker.set_policy(Policy::conservative(), at(4.0));
+    assert_eq!(
+        bench.snapshot().open_remaining,
+        Some(Duration::from_secs(6))
+    );
+    bench.pass_to(10.0);
+    assert_eq!(bench.state(), State::HalfOpen);
+}
+
+#[test]
+fn another_policy_keeps_windows_that_count_the_same_things() {
+    let mut bench = Bench::new(sensitive());
+    bench.run(19, Outcome::failure(ms(1)));
+    let stricter = policy::Builder::from(sensitive())
+        .min_requests(10)
+        .build()
+        .unwrap();
+    bench.breaker.set_policy(stricter, at(0.0));
+    assert_eq!(bench.snapshot().sources[0].failure, 19);
+    bench.run(1, Outcome::failure(ms(1)));
+    assert_eq!(bench.state(), State::Open);
+}
+
+#[test]
+fn a_feed_is_a_source_of_its_own_and_is_named_in_the_reason() {
+    let mut bench = Bench::new(sensitive());
+    let feed = bench.breaker.add_source("ledger-db");
+    bench.run(1000, Outcome::success(ms(1)));
+    for _ in 0..20 {
+        let sample = Sample::new(Verdict::Failure, Some(ms(3)));
+        bench.breaker.observe(feed, sample, at(0.0));
+    }
+    assert_eq!(
+        bench.transitions(),
+        ["closed → open: error rate 100% ≥ 8%, 20 requests in 10s (source ledger-db)"]
+    );
+    assert_eq!(bench.snapshot().sources[0].failure, 0);
+}
+
+#[test]
+fn an_idle_breaker_costs_at_most_1_kib() {
+    let mut bench = Bench::new(sensitive());
+    bench.run(1000, Outcome::success(ms(1)));
+    assert!(bench.snapshot().window_bytes > 0);
+    bench.pass(11.0);
+    assert_eq!(bench.snapshot().window_bytes, 0);
+    let source = size_of::<Source>() + 3 * size_of::<Option<Timestamp>>() + "proxy".len() + 16;
+    let whole = size_of::<Breaker>() + source + size_of::<Reason>();
+    assert!(whole <= 1024, "{whole} bytes");
+}

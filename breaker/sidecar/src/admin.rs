@@ -1,0 +1,133 @@
+//! The admin port: health, metrics and what the breakers know.
+//!
+//! | path | |
+//! |---|---|
+//! | `/livez` | 200 while the process serves |
+//! | `/readyz` | 200 while it takes traffic; 503 while it starts and while it drains |
+//! | `/metrics` | Prometheus text |
+//! | `/breakers`, `/breakers/{name}` | [`report::Breaker`] as JSON |
+
+mod guard;
+pub mod report;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use http::{StatusCode, header};
+use tokio::net::TcpListener;
+
+use crate::telemetry::{Breakers, Telemetry};
+
+/// What the admin port shows.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The breakers.
+    pub breakers: Breakers,
+    /// The metrics.
+    pub telemetry: Telemetry,
+    /// Whether the proxy takes traffic.
+    pub readiness: Readiness,
+}
+
+/// Whether the proxy takes traffic: starting, then ready, then draining. Clones share it.
+#[derive(Clone, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+impl Admin {
+    /// Serves on `listener` until `shutdown`, and lets requests under way finish for a moment.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let loopback = listener
+            .local_addr()
+            .is_ok_and(|address: SocketAddr| address.ip().is_loopback());
+        serve::serve(listener, self.router(loopback), shutdown).await;
+    }
+
+    fn router(self, loopback: bool) -> Router {
+        let mut router = Router::new()
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .route("/breakers", get(breakers))
+            .route("/breakers/{name}", get(breaker))
+            .with_state(self);
+        if loopback {
+            router = router.layer(middleware::from_fn(guard::refuse_foreign_hosts));
+        }
+        router.layer(middleware::map_response(guard::secure))
+    }
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    match admin.readiness.0.load(Ordering::Acquire) {
+        STARTING => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        READY => (StatusCode::OK, "ready\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let (media_type, text) = admin.telemetry.prometheus();
+    ([(header::CONTENT_TYPE, media_type)], text).into_response()
+}
+
+async fn breakers(State(admin): State<Admin>) -> Json<report::Breakers> {
+    let breakers = admin.breakers.list();
+    let breakers = breakers
+        .iter()
+        .map(|watched| report::Breaker::new(watched.name(), &watched.snapshot()))
+        .collect();
+    Json(report::Breakers { breakers })
+}
+
+async fn breaker(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
+    match admin.breakers.find(&name) {
+        Some(found) => Json(report::Breaker::new(&name, &found.snapshot())).into_response(),
+        None => (StatusCode::NOT_FOUND, "no breaker has this name\n").into_response(),
+    }
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// The proxy takes traffic from now on. Says nothing once it drains.
+    pub fn ready(&self) {
+        // Only a start can become ready: a drain that came first stands.
+        self.0
+            .compare_exchange(STARTING, READY, Ordering::AcqRel, Ordering::Acquire)
+            .ok();
+    }
+
+    /// The proxy takes no new traffic from now on.
+    pub fn drain(&self) {
+        self.0.store(DRAINING, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.0.load(Ordering::Acquire) {
+            STARTING => "starting",
+            READY => "ready",
+            _ => "draining",
+        };
+        f.debug_tuple("Readiness").field(&state).finish()
+    }
+}
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;

@@ -1,0 +1,206 @@
+//! What a breaker knows, as JSON: for `/breakers`, the dashboard and the command line. Durations and latencies are in seconds.
+
+use std::time::Duration;
+
+use breaker_tower::core::{Latencies, Snapshot, SourceSnapshot, Totals};
+use serde::{Deserialize, Serialize};
+
+/// All breakers, in the order of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Breakers {
+    /// One for each route.
+    pub breakers: Vec<Breaker>,
+}
+
+/// What one breaker knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// The route's name.
+    pub name: String,
+    /// `closed`, `open` or `half_open`.
+    pub state: String,
+    /// `auto`, `forced_open`, `forced_closed` or `shadow`.
+    pub mode: String,
+    /// Why the state is what it is.
+    pub reason: Reason,
+    /// How long the state has lasted.
+    pub lasted: f64,
+    /// How long the breaker will stay open.
+    pub open_remaining: Option<f64>,
+    /// The share of requests that is admitted, 0 to 1.
+    pub admitted_share: f64,
+    /// Recoveries that failed since the last that held.
+    pub failed_recoveries: u32,
+    /// Requests in flight now.
+    pub in_flight: u64,
+    /// How long the oldest of them has been waiting for its response.
+    pub oldest_in_flight: Option<f64>,
+    /// Counts since the start.
+    pub totals: Counts,
+    /// Transitions since the start, by kind.
+    pub transitions: Vec<Transitions>,
+    /// The windows, the proxy's first.
+    pub sources: Vec<Window>,
+}
+
+/// Why a breaker is in its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// One word, as in the attributes of metrics.
+    pub label: String,
+    /// A sentence with the numbers.
+    pub detail: String,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests that succeeded.
+    pub success: u64,
+    /// Requests that failed.
+    pub failure: u64,
+    /// Requests that say nothing of the upstream.
+    pub ignored: u64,
+    /// Requests that were rejected.
+    pub rejected: u64,
+    /// Requests that would have been rejected, but for shadow mode.
+    pub would_reject: u64,
+    /// Alerts.
+    pub alerts: u64,
+}
+
+/// How often a kind of transition happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transitions {
+    /// The state before.
+    pub from: String,
+    /// The state after.
+    pub to: String,
+    /// The label of the reason.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The window of one source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// `proxy`, or the feed's name.
+    pub source: String,
+    /// Successes and failures.
+    pub requests: u64,
+    /// Failures.
+    pub failures: u64,
+    /// Ends that say nothing of the upstream.
+    pub ignored: u64,
+    /// The share of failures, 0 to 1.
+    pub error_rate: f64,
+    /// Quantiles of the latency, where there was any.
+    pub latency: Option<Quantiles>,
+    /// Requests in flight that admissions saw, where there were any.
+    pub concurrency: Option<Concurrency>,
+    /// Whether an alert holds.
+    pub alerting: bool,
+}
+
+/// Quantiles of a latency.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Quantiles {
+    pub p50: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+/// Numbers of requests in flight at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// The 99th percentile.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+impl Breaker {
+    /// The report of the breaker `name`.
+    pub fn new(name: &str, snapshot: &Snapshot) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: snapshot.state.name().to_owned(),
+            mode: snapshot.mode.name().to_owned(),
+            reason: Reason {
+                label: snapshot.reason.label().to_owned(),
+                detail: snapshot.reason.to_string(),
+            },
+            lasted: snapshot.lasted.as_secs_f64(),
+            open_remaining: seconds(snapshot.open_remaining),
+            admitted_share: snapshot.admitted_share.get(),
+            failed_recoveries: snapshot.failed_recoveries,
+            in_flight: snapshot.in_flight,
+            oldest_in_flight: seconds(snapshot.oldest_in_flight),
+            totals: (&snapshot.totals).into(),
+            transitions: snapshot
+                .transitions
+                .iter()
+                .map(|kind| Transitions {
+                    from: kind.from.name().to_owned(),
+                    to: kind.to.name().to_owned(),
+                    reason: kind.reason.to_owned(),
+                    count: kind.count,
+                })
+                .collect(),
+            sources: snapshot.sources.iter().map(Window::from).collect(),
+        }
+    }
+}
+
+impl From<&Totals> for Counts {
+    fn from(totals: &Totals) -> Self {
+        Self {
+            success: totals.success,
+            failure: totals.failure,
+            ignored: totals.ignored,
+            rejected: totals.rejected,
+            would_reject: totals.would_reject,
+            alerts: totals.alerts,
+        }
+    }
+}
+
+impl From<&SourceSnapshot> for Window {
+    fn from(source: &SourceSnapshot) -> Self {
+        Self {
+            source: source.name.to_string(),
+            requests: source.requests(),
+            failures: source.failure,
+            ignored: source.ignored,
+            error_rate: source.error_rate.get(),
+            latency: source.latency.as_ref().map(Quantiles::from),
+            concurrency: source.concurrency.map(|seen| Concurrency {
+                p99: seen.p99,
+                max: seen.max,
+            }),
+            alerting: source.alerting,
+        }
+    }
+}
+
+impl From<&Latencies> for Quantiles {
+    fn from(latencies: &Latencies) -> Self {
+        Self {
+            p50: latencies.p50.as_secs_f64(),
+            p90: latencies.p90.as_secs_f64(),
+            p95: latencies.p95.as_secs_f64(),
+            p99: latencies.p99.as_secs_f64(),
+            p999: latencies.p999.as_secs_f64(),
+            max: latencies.max.as_secs_f64(),
+        }
+    }
+}
+
+fn seconds(duration: Option<Duration>) -> Option<f64> {
+    duration.map(|duration| duration.as_secs_f64())
+}

@@ -1,0 +1,144 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::{Admin, Readiness, report};
+use crate::telemetry::tests::{breakers, tripped};
+use crate::telemetry::{Environment, Settings, Telemetry};
+
+struct Server {
+    address: SocketAddr,
+    readiness: Readiness,
+    shutdown: oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let breakers = breakers([("pay", tripped())]);
+        let settings = Settings::resolve(None, &Environment::default()).unwrap();
+        let (telemetry, _) = Telemetry::start(settings, breakers.clone()).unwrap();
+        let readiness = Readiness::default();
+        let admin = Admin {
+            breakers,
+            telemetry,
+            readiness: readiness.clone(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shutdown, asked) = oneshot::channel();
+        let ended = tokio::spawn(admin.serve(listener, async {
+            asked.await.ok();
+        }));
+        Self {
+            address,
+            readiness,
+            shutdown,
+            ended,
+        }
+    }
+
+    async fn get(&self, path: &str) -> (u16, String, String) {
+        self.ask(path, &self.address.to_string()).await
+    }
+
+    /// Status, head and body.
+    async fn ask(&self, path: &str, host: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (
+            head[9..12].parse().unwrap(),
+            head.to_owned(),
+            body.to_owned(),
+        )
+    }
+}
+
+#[tokio::test]
+async fn readiness_is_that_of_the_proxy_and_a_drain_is_for_good() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/livez").await.0, 200);
+    assert_eq!(server.get("/readyz").await.0, 503);
+    server.readiness.ready();
+    assert_eq!(server.get("/readyz").await.0, 200);
+    server.readiness.drain();
+    server.readiness.ready();
+    let (status, _, body) = server.get("/readyz").await;
+    assert_eq!((status, &*body), (503, "draining\n"));
+    assert_eq!(server.get("/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn breakers_are_told_with_their_reason_and_window() {
+    let server = Server::start().await;
+    let (status, head, body) = server.get("/breakers").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let all: report::Breakers = serde_json::from_str(&body).unwrap();
+    let [pay] = &all.breakers[..] else {
+        panic!("{all:?}");
+    };
+    assert_eq!(
+        (&*pay.name, &*pay.state, &*pay.mode),
+        ("pay", "open", "auto")
+    );
+    assert_eq!(pay.reason.label, "error_rate");
+    assert!(pay.open_remaining.unwrap() > 0.0);
+    assert_eq!((pay.totals.failure, pay.totals.rejected), (20, 1));
+    assert_eq!(pay.sources[0].source, "proxy");
+
+    let (status, _, body) = server.get("/breakers/pay").await;
+    let one: report::Breaker = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &one), (200, pay));
+    assert_eq!(server.get("/breakers/none").await.0, 404);
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let server = Server::start().await;
+    let (status, head, body) = server.get("/metrics").await;
+    assert_eq!(status, 200);
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4"),
+        "{head}"
+    );
+    assert!(
+        body.contains("breaker_state{breaker_name=\"pay\",breaker_state=\"open\"} 1"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn a_foreign_host_is_refused_and_answers_are_kept_from_other_sites() {
+    let server = Server::start().await;
+    for path in ["/breakers", "/none"] {
+        assert_eq!(server.ask(path, "evil.example").await.0, 421);
+        assert_eq!(server.ask(path, "evil.example:80").await.0, 421);
+    }
+    let (status, head, _) = server.ask("/breakers", "localhost:1").await;
+    assert_eq!(status, 200);
+    for header in [
+        "cache-control: no-store",
+        "content-security-policy: default-src 'none'",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(head.contains(header), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_does_not_hold_up_the_shutdown() {
+    let server = Server::start().await;
+    let _silent = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(server.get("/livez").await.0, 200);
+    server.shutdown.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), server.ended);
+    ended.await.expect("an end in time").unwrap();
+}

@@ -1,0 +1,177 @@
+//! The composition root: everything that runs is made and connected here, from a valid configuration.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_tower::BreakerHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::{Admin, Readiness};
+use crate::config::{self, Config};
+use crate::proxy::{self, Proxy, RouteTable};
+use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
+
+/// A sidecar whose sockets are bound.
+#[derive(Debug)]
+pub struct App {
+    proxy: Proxy,
+    admin: std::net::TcpListener,
+    admin_address: SocketAddr,
+    breakers: Vec<BreakerHandle>,
+    catalog: Arc<Catalog>,
+    settings: Settings,
+    drain: Duration,
+}
+
+/// Why a sidecar can't start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address can't be listened on.
+    Bind {
+        /// The field of the configuration.
+        field: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration, together with the environment, can't be followed.
+    Setting(String),
+}
+
+impl App {
+    /// Makes the breakers and binds the sockets.
+    ///
+    /// # Errors
+    /// When an address is taken or not ours, or the environment has a setting that can't be followed.
+    pub fn bind(config: &Config, environment: &Environment) -> Result<Self, StartError> {
+        let settings = Settings::resolve(config.export(), environment)
+            .map_err(|error| StartError::Setting(error.to_string()))?;
+        let routes: Vec<_> = config.routes().iter().map(config::Route::with_breaker).collect();
+        let breakers = routes.iter().map(|route| route.breaker.clone()).collect();
+        let catalog = Arc::new(Catalog::of(&routes));
+        let table = RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
+        let bound = |field, address| {
+            move |source| StartError::Bind {
+                field,
+                address,
+                source,
+            }
+        };
+        let proxy = Proxy::bind(proxy::Settings {
+            listen: config.listen(),
+            workers: config.workers(),
+            limits: config.limits().clone(),
+            table: Arc::new(table),
+            grace: config.drain(),
+        })
+        .map_err(bound("listen", config.listen()))?;
+        let admin = std::net::TcpListener::bind(config.admin())
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(bound("admin", config.admin()))?;
+        Ok(Self {
+            admin_address: admin.local_addr().map_err(bound("admin", config.admin()))?,
+            proxy,
+            admin,
+            breakers,
+            catalog,
+            settings,
+            drain: config.drain(),
+        })
+    }
+
+    /// Where the proxy listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.proxy.local_addr()
+    }
+
+    /// Where the admin port is.
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The breakers, in the order of the routes.
+    pub fn breakers(&self) -> &[BreakerHandle] {
+        &self.breakers
+    }
+
+    /// Serves until `shutdown`, then lets requests under way end for the configured time. The proxy's workers are threads of their own; the
+    /// rest runs on the caller's runtime.
+    ///
+    /// # Errors
+    /// When a part can't be started.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let breakers = Breakers::from_iter(self.breakers.iter().map(watched));
+        let (telemetry, exporting) = Telemetry::start(self.settings, breakers.clone())?;
+        let readiness = Readiness::default();
+        let (stop, stopped) = watch::channel(false);
+
+        let mut tasks = JoinSet::new();
+        for breaker in self.breakers {
+            tasks.spawn(follow(breaker, telemetry.clone()));
+        }
+        let admin = Admin {
+            breakers,
+            telemetry: telemetry.clone(),
+            readiness: readiness.clone(),
+        };
+        tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
+
+        let catalog = self.catalog;
+        let running = self.proxy.start(&stopped, move || telemetry.recorder(catalog.clone()))?;
+        readiness.ready();
+        shutdown.await;
+
+        readiness.drain();
+        tracing::info!(grace = ?self.drain, "draining");
+        // Nobody listens when every worker has ended already.
+        let _ = stop.send(true);
+        tokio::task::spawn_blocking(|| running.join()).await??;
+        end(exporting, tasks).await;
+        Ok(())
+    }
+}
+
+/// The numbers of the drain are exported before the process ends.
+async fn end(exporting: Exporting, tasks: JoinSet<()>) {
+    exporting.shutdown(LAST_EXPORT).await;
+    drop(tasks);
+}
+
+fn watched(breaker: &BreakerHandle) -> Watched {
+    let asked = breaker.clone();
+    Watched::new(breaker.name().clone(), move || asked.snapshot())
+}
+
+/// Tells telemetry what a breaker does.
+async fn follow(breaker: BreakerHandle, telemetry: Telemetry) {
+    let mut events = breaker.subscribe();
+    while let Some(event) = events.recv().await {
+        telemetry.event(breaker.name(), &event);
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind {
+                field,
+                address,
+                source,
+            } => write!(f, "{field}: cannot listen on {address}: {source}"),
+            Self::Setting(rule) => f.write_str(rule),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// How long the last export may take.
+const LAST_EXPORT: Duration = Duration::from_secs(2);

@@ -1,0 +1,131 @@
+//! The demo's account: a line a second, and at the end what the breaker did for the callers.
+
+use std::fmt;
+use std::time::Duration;
+
+use breaker_tower::State;
+use breaker_tower::core::{Event, Transition};
+
+use super::load::{Answer, Call};
+use super::script::{INCIDENT_BEGINS, INCIDENT_ENDS};
+
+/// All calls and transitions of a demo.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    calls: Vec<Call>,
+    transitions: Vec<Transition>,
+    /// How many of `calls` the last line has told.
+    told: usize,
+}
+
+/// What happened since the last line, as callers saw it.
+#[derive(Debug)]
+pub(super) struct Second {
+    pub(super) calls: usize,
+    pub(super) failed: usize,
+    pub(super) rejected: usize,
+    /// Of the calls that were not rejected.
+    pub(super) p99: Option<Duration>,
+}
+
+/// What the breaker did for the callers.
+#[derive(Debug)]
+pub(super) struct Summary {
+    calls: usize,
+    would_have_been_bad: usize,
+    bad: usize,
+    spared: usize,
+    rejected_good: usize,
+    time_to_trip: Option<Duration>,
+    time_to_recover: Option<Duration>,
+}
+
+impl Account {
+    pub(super) fn call(&mut self, call: Call) {
+        self.calls.push(call);
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        if let Event::Transition(transition) = event {
+            self.transitions.push(transition.clone());
+        }
+    }
+
+    /// Whether the breaker opened, and is closed again.
+    pub(super) fn opened_and_closed(&self) -> bool {
+        let opened = self.transitions.iter().any(|transition| transition.to == State::Open);
+        opened && self.transitions.last().is_some_and(|last| last.to == State::Closed)
+    }
+
+    pub(super) fn second(&mut self) -> Second {
+        let calls = &self.calls[self.told..];
+        self.told = self.calls.len();
+        let count = |answer| calls.iter().filter(|call| call.answer == answer).count();
+        let admitted = calls.iter().filter(|call| call.answer != Answer::Rejected);
+        let mut latencies: Vec<_> = admitted.map(|call| call.took).collect();
+        latencies.sort_unstable();
+        Second {
+            calls: calls.len(),
+            failed: count(Answer::Failed),
+            rejected: count(Answer::Rejected),
+            p99: latencies.get((latencies.len() * 99 / 100).min(latencies.len().saturating_sub(1))).copied(),
+        }
+    }
+
+    /// `offset` is when the breaker's time began, since the start of the demo.
+    pub(super) fn summary(&self, offset: Duration) -> Summary {
+        let count = |wanted: fn(&&Call) -> bool| self.calls.iter().filter(wanted).count();
+        let opened = self.transitions.iter().find(|transition| transition.to == State::Open);
+        let closed = self.transitions.last().filter(|last| last.to == State::Closed);
+        let since = |transition: Option<&Transition>, from: Duration| {
+            transition.map(|transition| (Duration::from_nanos(transition.at.as_nanos()) + offset).saturating_sub(from))
+        };
+        Summary {
+            calls: self.calls.len(),
+            would_have_been_bad: count(|call| call.fate.is_bad()),
+            bad: count(|call| call.answer == Answer::Failed || call.answer == Answer::Served && call.took >= SLOW),
+            spared: count(|call| call.answer == Answer::Rejected && call.fate.is_bad()),
+            rejected_good: count(|call| call.answer == Answer::Rejected && !call.fate.is_bad()),
+            time_to_trip: since(opened, INCIDENT_BEGINS),
+            time_to_recover: since(closed, INCIDENT_ENDS),
+        }
+    }
+}
+
+impl fmt::Display for Second {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_cent = self.failed * 100 / self.calls.max(1);
+        let p99 = self.p99.map_or("–".to_owned(), |p99| format!("{} ms", p99.as_millis()));
+        write!(f, "{:>5}  {per_cent:>5} %  {p99:>8}  {:>8}", self.calls, self.rejected)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |time: Option<Duration>| time.map_or("never".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()));
+        writeln!(
+            f,
+            "Of {} requests, {} would have failed or taken longer than a second.",
+            self.calls, self.would_have_been_bad
+        )?;
+        writeln!(
+            f,
+            "With the breaker, callers saw {} of those; {} were answered at once: 503 and when to come back.",
+            self.bad, self.spared
+        )?;
+        writeln!(
+            f,
+            "The price: {} requests were rejected that would have been served.",
+            self.rejected_good
+        )?;
+        writeln!(f, "Time to trip:    {} after the first failure.", seconds(self.time_to_trip))?;
+        write!(
+            f,
+            "Time to recover: {} after the service was well again.",
+            seconds(self.time_to_recover)
+        )
+    }
+}
+
+/// From here on an answer is no better than a failure.
+const SLOW: Duration = Duration::from_secs(1);

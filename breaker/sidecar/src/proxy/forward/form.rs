@@ -1,0 +1,63 @@
+//! The forms in which upstreams of either protocol get a request.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Uri, Version};
+use http_body::Body;
+
+use crate::proxy::body::RequestBody;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::headers::{self, Fields};
+
+/// Brings a request into the form that HTTP/1.1 upstreams get.
+pub(super) fn for_http1(request: &mut Request<RequestBody>) {
+    let fields = request.body().fields();
+    if request.version() == Version::HTTP_2 && fields.has(Fields::COOKIES) {
+        headers::join_cookies(request.headers_mut());
+    }
+    *request.version_mut() = Version::HTTP_11;
+    if fields.has(Fields::TRAILERS) && !fields.has(Fields::SWITCH) {
+        request
+            .headers_mut()
+            .insert(TE, HeaderValue::from_static("trailers"));
+        request
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    let has_content = !request.body().is_end_stream();
+    if has_content && !fields.has(Fields::CONTENT_LENGTH) && !fields.has(Fields::TRANSFER_ENCODING)
+    {
+        // Said here, since hyper would send a GET of unknown length without its body.
+        request
+            .headers_mut()
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Brings a request into the form that HTTP/2 upstreams get.
+pub(super) fn for_http2(request: &mut Request<RequestBody>) -> Result<(), ProxyError> {
+    let fields = request.body().fields();
+    if fields.has(Fields::TRANSFER_ENCODING) {
+        request.headers_mut().remove(TRANSFER_ENCODING);
+        request.headers_mut().remove(CONTENT_LENGTH);
+    }
+    if fields.has(Fields::TRAILERS) {
+        request
+            .headers_mut()
+            .insert(TE, HeaderValue::from_static("trailers"));
+    }
+    let host = request
+        .headers_mut()
+        .remove(HOST)
+        .unwrap_or(HeaderValue::from_static("localhost"));
+    let path = request.uri_mut().path_and_query().cloned();
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(host.as_bytes());
+    let uri = uri
+        .path_and_query(path.map_or_else(|| "/".to_owned(), |path| path.to_string()))
+        .build();
+    *request.uri_mut() = uri.map_err(|error| ProxyError::caused_by(ErrorKind::Internal, error))?;
+    *request.version_mut() = Version::HTTP_2;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Waiting for an upstream, and for how long.
+
+use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::proxy::body::request::Upload;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::timers::{Deadline, Timers};
+use crate::upstream::exchange::Exchange;
+
+/// The wait for the head of a response; the time of the caller's upload is not the upstream's.
+pub(super) struct Wait {
+    limit: Option<(Duration, Deadline)>,
+    upload: Option<Rc<Upload>>,
+}
+
+impl Wait {
+    pub(super) fn new(
+        timeout: Option<Duration>,
+        upload: Option<Rc<Upload>>,
+        timers: &Rc<Timers>,
+    ) -> Self {
+        let limit =
+            timeout.map(|timeout| (timeout, Deadline::new(Instant::now() + timeout, timers)));
+        Self { limit, upload }
+    }
+
+    /// Waits for `future`; being late is an error of `kind`.
+    pub(super) async fn within<T>(
+        &mut self,
+        kind: ErrorKind,
+        future: impl Future<Output = Result<T, ProxyError>>,
+    ) -> Result<T, ProxyError> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => self.poll_late(cx).map(|()| Err(kind.into())),
+        })
+        .await
+    }
+
+    /// Waits for what is `sent`, while driving the exchange that it goes over.
+    pub(super) async fn driving<F: Future>(
+        &mut self,
+        exchange: &mut Exchange,
+        sent: F,
+    ) -> Result<F::Output, ProxyError> {
+        let mut sent = pin!(sent);
+        poll_fn(|cx| {
+            // First the exchange: what it reads is there when the response is asked for.
+            exchange.drive(cx);
+            match sent.as_mut().poll(cx) {
+                Poll::Ready(done) => Poll::Ready(Ok(done)),
+                Poll::Pending => self
+                    .poll_late(cx)
+                    .map(|()| Err(ErrorKind::ResponseTimeout.into())),
+            }
+        })
+        .await
+    }
+
+    /// The upload that goes on meanwhile.
+    pub(super) fn into_upload(self) -> Option<Rc<Upload>> {
+        self.upload
+    }
+
+    /// What an error of the connection comes from: the upstream, or the caller's body.
+    pub(super) fn error(&self, error: hyper::Error) -> ProxyError {
+        let fault = self.upload.as_ref().and_then(|upload| upload.fault());
+        ProxyError::caused_by(fault.unwrap_or_else(|| kind_of(&error)), error)
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((timeout, deadline)) = &mut self.limit else {
+            return Poll::Pending;
+        };
+        loop {
+            ready!(deadline.poll(cx));
+            let Some(upload) = &self.upload else {
+                return Poll::Ready(());
+            };
+            let since = upload.ended().unwrap_or_else(Instant::now);
+            if since + *timeout <= deadline.at() {
+                return Poll::Ready(());
+            }
+            deadline.set(since + *timeout);
+        }
+    }
+}
+
+/// What went wrong, by what hyper tells of it.
+fn kind_of(error: &hyper::Error) -> ErrorKind {
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return ErrorKind::Terminated;
+    }
+    if error.is_parse() {
+        return ErrorKind::Protocol;
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.is::<io::Error>() {
+            return ErrorKind::Terminated;
+        }
+        source = cause.source();
+    }
+    ErrorKind::Protocol
+}

@@ -1,0 +1,93 @@
+//! Every metric and attribute name, once. The HTTP ones are those of the OpenTelemetry semantic conventions; there are none for
+//! breakers, so these are ours. `docs/telemetry.md` is the table for users.
+
+/// A metric as it is announced to a collector.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Metric {
+    pub(crate) name: &'static str,
+    /// UCUM; `{…}` annotates a count and does not become a part of a Prometheus name.
+    pub(crate) unit: &'static str,
+    pub(crate) description: &'static str,
+}
+
+pub(crate) const SERVER_DURATION: Metric = Metric {
+    name: "http.server.request.duration",
+    unit: "s",
+    description: "Duration of requests that the proxy received, its own answers included",
+};
+pub(crate) const CLIENT_DURATION: Metric = Metric {
+    name: "http.client.request.duration",
+    unit: "s",
+    description: "Duration of requests that the proxy sent to an upstream",
+};
+pub(crate) const STATE: Metric = Metric {
+    name: "breaker.state",
+    unit: "{state}",
+    description: "1 for the state that the breaker is in, 0 for the others",
+};
+pub(crate) const TRANSITIONS: Metric = Metric {
+    name: "breaker.transitions",
+    unit: "{transition}",
+    description: "Changes of state",
+};
+pub(crate) const REQUESTS: Metric = Metric {
+    name: "breaker.requests",
+    unit: "{request}",
+    description: "Requests by what the breaker made of them",
+};
+pub(crate) const ERROR_RATE: Metric = Metric {
+    name: "breaker.error_rate",
+    unit: "1",
+    description: "Share of failures among the requests of the window; no value while it has none",
+};
+pub(crate) const LATENCY: Metric = Metric {
+    name: "breaker.latency",
+    unit: "s",
+    description: "Latency quantiles of the window; no value while it has no latency",
+};
+pub(crate) const CONCURRENCY: Metric = Metric {
+    name: "breaker.concurrency",
+    unit: "{request}",
+    description: "Requests in flight now",
+};
+pub(crate) const OPEN_DURATION: Metric = Metric {
+    name: "breaker.open.duration",
+    unit: "s",
+    description: "How long the breaker was open, recorded at the end of each time",
+};
+pub(crate) const ALERTS: Metric = Metric {
+    name: "breaker.alerts",
+    unit: "{alert}",
+    description: "Alerts of trip entries that reject nothing",
+};
+pub(crate) const EXPORTS: Metric = Metric {
+    name: "breaker.telemetry.exports",
+    unit: "{export}",
+    description: "Exports of metrics to the collector",
+};
+
+// Attributes of the semantic conventions.
+pub(crate) const ERROR_TYPE: &str = "error.type";
+pub(crate) const NETWORK_PROTOCOL_VERSION: &str = "network.protocol.version";
+pub(crate) const REQUEST_METHOD: &str = "http.request.method";
+pub(crate) const RESPONSE_STATUS: &str = "http.response.status_code";
+pub(crate) const ROUTE: &str = "http.route";
+pub(crate) const SERVER_ADDRESS: &str = "server.address";
+pub(crate) const SERVER_PORT: &str = "server.port";
+pub(crate) const URL_SCHEME: &str = "url.scheme";
+
+// Our attributes.
+pub(crate) const BREAKER_NAME: &str = "breaker.name";
+pub(crate) const BREAKER_OUTCOME: &str = "breaker.outcome";
+pub(crate) const BREAKER_QUANTILE: &str = "breaker.quantile";
+pub(crate) const BREAKER_SOURCE: &str = "breaker.source";
+pub(crate) const BREAKER_STATE: &str = "breaker.state";
+pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
+pub(crate) const TRANSITION_FROM: &str = "breaker.transition.from";
+pub(crate) const TRANSITION_REASON: &str = "breaker.transition.reason";
+pub(crate) const TRANSITION_TO: &str = "breaker.transition.to";
+
+/// The instrumentation scope of all of them.
+pub(crate) const SCOPE: &str = "breaker";
+/// The source of what the proxy itself observes.
+pub(crate) const SOURCE_PROXY: &str = "proxy";

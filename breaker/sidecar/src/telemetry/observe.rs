@@ -1,0 +1,184 @@
+//! What a collection reads from the breakers: one snapshot of each, for all instruments.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use breaker_tower::core::policy::Quantile;
+use breaker_tower::core::{Snapshot, State};
+use opentelemetry::metrics::{AsyncInstrument, Meter};
+use opentelemetry::{KeyValue, StringValue};
+
+use super::breakers::Breakers;
+use super::names::{self, Metric};
+
+/// The snapshots of the collection under way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Latest(Arc<Mutex<Vec<Named>>>);
+
+#[derive(Debug)]
+struct Named {
+    name: StringValue,
+    snapshot: Snapshot,
+}
+
+impl Latest {
+    /// Asks every breaker what it knows.
+    pub(crate) fn refresh(&self, breakers: &Breakers) {
+        let snapshots = breakers
+            .list()
+            .iter()
+            .map(|watched| Named {
+                name: watched.name().clone().into(),
+                snapshot: watched.snapshot(),
+            })
+            .collect();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = snapshots;
+    }
+
+    /// A callback for an instrument that observes every breaker by `observe`.
+    fn each<T>(
+        &self,
+        observe: impl Fn(&Named, &dyn AsyncInstrument<T>) + Send + Sync + 'static,
+    ) -> impl Fn(&dyn AsyncInstrument<T>) + Send + Sync + 'static {
+        let latest = self.clone();
+        move |instrument| {
+            for named in &*latest.0.lock().unwrap_or_else(PoisonError::into_inner) {
+                observe(named, instrument);
+            }
+        }
+    }
+}
+
+impl Named {
+    fn attributes<const N: usize>(&self, more: [KeyValue; N]) -> Vec<KeyValue> {
+        let name = KeyValue::new(names::BREAKER_NAME, self.name.clone());
+        [name].into_iter().chain(more).collect()
+    }
+}
+
+/// Registers the instruments that are observed.
+pub(crate) fn register(meter: &Meter, latest: &Latest) {
+    counter(meter, names::REQUESTS, latest, requests);
+    counter(meter, names::TRANSITIONS, latest, transitions);
+    counter(meter, names::ALERTS, latest, alerts);
+    whole_gauge(meter, names::STATE, latest, state);
+    whole_gauge(meter, names::CONCURRENCY, latest, concurrency);
+    gauge(meter, names::ERROR_RATE, latest, error_rate);
+    gauge(meter, names::LATENCY, latest, latency);
+}
+
+fn requests(named: &Named, counter: &dyn AsyncInstrument<u64>) {
+    let totals = &named.snapshot.totals;
+    for (outcome, count) in [
+        ("success", totals.success),
+        ("failure", totals.failure),
+        ("ignored", totals.ignored),
+        ("rejected", totals.rejected),
+        ("would_reject", totals.would_reject),
+    ] {
+        let outcome = KeyValue::new(names::BREAKER_OUTCOME, outcome);
+        counter.observe(count, &named.attributes([outcome]));
+    }
+}
+
+fn transitions(named: &Named, counter: &dyn AsyncInstrument<u64>) {
+    for kind in &named.snapshot.transitions {
+        let attributes = named.attributes([
+            KeyValue::new(names::TRANSITION_FROM, kind.from.name()),
+            KeyValue::new(names::TRANSITION_TO, kind.to.name()),
+            KeyValue::new(names::TRANSITION_REASON, kind.reason),
+        ]);
+        counter.observe(kind.count, &attributes);
+    }
+}
+
+fn alerts(named: &Named, counter: &dyn AsyncInstrument<u64>) {
+    counter.observe(named.snapshot.totals.alerts, &named.attributes([]));
+}
+
+fn state(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
+    for state in State::ALL {
+        let holds = u64::from(named.snapshot.state == state);
+        let state = KeyValue::new(names::BREAKER_STATE, state.name());
+        gauge.observe(holds, &named.attributes([state]));
+    }
+}
+
+fn concurrency(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
+    let source = KeyValue::new(names::BREAKER_SOURCE, names::SOURCE_PROXY);
+    gauge.observe(named.snapshot.in_flight, &named.attributes([source]));
+}
+
+fn error_rate(named: &Named, gauge: &dyn AsyncInstrument<f64>) {
+    // Silence is no data, not health: an empty window has no error rate.
+    for source in &named.snapshot.sources {
+        if source.requests() > 0 {
+            let name = KeyValue::new(names::BREAKER_SOURCE, source.name.clone());
+            gauge.observe(source.error_rate.get(), &named.attributes([name]));
+        }
+    }
+}
+
+fn latency(named: &Named, gauge: &dyn AsyncInstrument<f64>) {
+    for source in &named.snapshot.sources {
+        let Some(latencies) = &source.latency else {
+            continue;
+        };
+        for quantile in QUANTILES {
+            let attributes = named.attributes([
+                KeyValue::new(names::BREAKER_SOURCE, source.name.clone()),
+                KeyValue::new(names::BREAKER_QUANTILE, quantile.name()),
+            ]);
+            gauge.observe(latencies.get(quantile).as_secs_f64(), &attributes);
+        }
+    }
+}
+
+fn counter(
+    meter: &Meter,
+    metric: Metric,
+    latest: &Latest,
+    observe: fn(&Named, &dyn AsyncInstrument<u64>),
+) {
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(latest.each(observe))
+        .build();
+}
+
+fn whole_gauge(
+    meter: &Meter,
+    metric: Metric,
+    latest: &Latest,
+    observe: fn(&Named, &dyn AsyncInstrument<u64>),
+) {
+    meter
+        .u64_observable_gauge(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(latest.each(observe))
+        .build();
+}
+
+fn gauge(
+    meter: &Meter,
+    metric: Metric,
+    latest: &Latest,
+    observe: fn(&Named, &dyn AsyncInstrument<f64>),
+) {
+    meter
+        .f64_observable_gauge(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(latest.each(observe))
+        .build();
+}
+
+const QUANTILES: [Quantile; 5] = [
+    Quantile::P50,
+    Quantile::P90,
+    Quantile::P95,
+    Quantile::P99,
+    Quantile::P999,
+];

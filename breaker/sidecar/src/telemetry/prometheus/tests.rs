@@ -1,0 +1,94 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode, Version};
+
+use crate::telemetry::tests::{breakers, tripped};
+use crate::telemetry::{Catalog, Environment, Finished, Histograms, Settings, Telemetry};
+
+fn scrape(histograms: Histograms, millis: &[u64]) -> String {
+    let mut settings = Settings::resolve(None, &Environment::default()).unwrap();
+    settings.histograms = histograms;
+    let (telemetry, _) = Telemetry::start(settings, breakers([("pay", tripped())])).unwrap();
+    let recorder = telemetry.recorder(Arc::new(Catalog {
+        routes: vec!["pa\"y".into()],
+        endpoints: Vec::new(),
+    }));
+    for millis in millis {
+        recorder.record(&Finished {
+            method: &Method::GET,
+            scheme: "http",
+            version: Version::HTTP_2,
+            route: Some(0),
+            status: Some(StatusCode::OK),
+            error: None,
+            duration: Duration::from_millis(*millis),
+            upstream: None,
+        });
+    }
+    telemetry.prometheus().1
+}
+
+/// The value of the line that starts with `name` and has all of `labels`.
+fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    text.lines()
+        .filter(|line| line.starts_with(&format!("{name}{{")))
+        .find(|line| labels.iter().all(|label| line.contains(label)))
+        .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn numbers_of_a_breaker_are_those_of_its_snapshot() {
+    let text = scrape(Histograms::default(), &[]);
+    for (name, labels, expected) in [
+        ("breaker_state", &["breaker_state=\"open\""][..], 1.0),
+        ("breaker_state", &["breaker_state=\"closed\""], 0.0),
+        ("breaker_requests_total", &["\"failure\""], 20.0),
+        ("breaker_requests_total", &["\"rejected\""], 1.0),
+        (
+            "breaker_transitions_total",
+            &["from=\"closed\"", "to=\"open\"", "reason=\"error_rate\""],
+            1.0,
+        ),
+        ("breaker_concurrency", &["breaker_source=\"proxy\""], 0.0),
+        ("breaker_alerts_total", &[], 0.0),
+    ] {
+        assert_eq!(value(&text, name, labels), Some(expected), "{name} {text}");
+    }
+    assert!(value(&text, "target_info", &["service_name=\"breaker\""]).is_some());
+}
+
+#[test]
+fn classic_buckets_count_exactly_what_is_at_most_their_bound() {
+    for spread in [
+        &[3, 700, 900, 1_100, 40_000, 100_000][..],
+        &[700, 900, 1_100],
+    ] {
+        let text = scrape(Histograms::Exponential, spread);
+        let bucket = |bound: &str| {
+            let name = "http_server_request_duration_seconds_bucket";
+            value(&text, name, &[&format!("le=\"{bound}\"")])
+        };
+        let at_most = |limit: u64| spread.iter().filter(|millis| **millis <= limit).count();
+        assert_eq!(bucket("0.5"), Some(at_most(500) as f64));
+        assert_eq!(bucket("1"), Some(at_most(1_000) as f64));
+        assert_eq!(bucket("2"), Some(at_most(2_000) as f64));
+        assert_eq!(bucket("64"), Some(at_most(64_000) as f64));
+        assert_eq!(bucket("+Inf"), Some(spread.len() as f64));
+    }
+}
+
+#[test]
+fn explicit_histograms_are_shown_with_their_own_bounds() {
+    let text = scrape(Histograms::Explicit, &[3, 700, 20_000]);
+    let name = "http_server_request_duration_seconds_bucket";
+    assert_eq!(value(&text, name, &["le=\"0.005\""]), Some(1.0));
+    assert_eq!(value(&text, name, &["le=\"0.75\""]), Some(2.0));
+    assert_eq!(value(&text, name, &["le=\"+Inf\""]), Some(3.0));
+}
+
+#[test]
+fn label_values_are_escaped() {
+    let text = scrape(Histograms::default(), &[5]);
+    assert!(text.contains(r#"http_route="pa\"y""#), "{text}");
+}

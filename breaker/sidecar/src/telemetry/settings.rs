@@ -1,0 +1,113 @@
+//! What is exported where: as the configuration says it, and as it stands once the environment was asked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use opentelemetry_sdk::metrics::Temporality;
+
+use super::env::{self, Environment};
+use super::meters::Histograms;
+
+/// `telemetry.export` of the configuration. What it leaves out is taken from the environment, then from the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// The collector's URL.
+    pub endpoint: Option<String>,
+    /// How to speak to it.
+    pub protocol: Option<Protocol>,
+    /// The time between exports.
+    pub interval: Option<Duration>,
+    /// How long an export may take, its repetitions included.
+    pub timeout: Option<Duration>,
+    /// Sent with each export.
+    pub headers: Vec<(String, String)>,
+    /// How exports are compressed.
+    pub compression: Option<Compression>,
+    /// A PEM file with the certificates to trust instead of the system's.
+    pub certificate: Option<PathBuf>,
+    /// A PEM file with the certificate to show to the collector.
+    pub client_certificate: Option<PathBuf>,
+    /// A PEM file with its key.
+    pub client_key: Option<PathBuf>,
+}
+
+/// How to speak to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// OTLP/gRPC.
+    Grpc,
+    /// OTLP/HTTP with protobuf bodies.
+    HttpProtobuf,
+}
+
+/// How exports are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// By gzip.
+    Gzip,
+}
+
+/// All of telemetry's settings, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where metrics are exported to, if they are.
+    pub export: Option<Export>,
+    /// How histograms are aggregated.
+    pub histograms: Histograms,
+    /// Attributes of the resource that the environment names.
+    pub resource: Vec<(String, String)>,
+    /// Variables that were ignored, and why: for the log.
+    pub warnings: Vec<String>,
+}
+
+/// Where and how metrics are exported.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Export {
+    /// The URL, with the path for HTTP.
+    pub endpoint: http::Uri,
+    /// How to speak to the collector.
+    pub protocol: Protocol,
+    /// The time between exports.
+    pub interval: Duration,
+    /// How long an export may take, its repetitions included.
+    pub timeout: Duration,
+    /// Sent with each export.
+    pub headers: http::HeaderMap,
+    /// How exports are compressed.
+    pub compression: Compression,
+    /// Totals since the start, or since the last export.
+    pub temporality: Temporality,
+    /// A PEM file with the certificates to trust instead of the system's.
+    pub certificate: Option<PathBuf>,
+    /// A PEM file with the certificate to show to the collector.
+    pub client_certificate: Option<PathBuf>,
+    /// A PEM file with its key.
+    pub client_key: Option<PathBuf>,
+}
+
+/// A setting that can't be followed, where ignoring it would send telemetry to the wrong place or to none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {rule}, got {value:?}")]
+pub struct SettingError {
+    /// The field of the configuration or the variable.
+    pub name: String,
+    /// What it must be.
+    pub rule: &'static str,
+    /// What it is.
+    pub value: String,
+}
+
+impl Settings {
+    /// Settings of a configuration and an environment. Metrics are exported if the configuration has `telemetry.export`, or the
+    /// environment names an endpoint or sets `OTEL_METRICS_EXPORTER=otlp`.
+    pub fn resolve(
+        configured: Option<&Configured>,
+        environment: &Environment,
+    ) -> Result<Self, SettingError> {
+        env::resolve(configured, environment)
+    }
+}

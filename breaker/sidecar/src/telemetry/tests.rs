@@ -1,0 +1,31 @@
+//! Breakers for the tests of this module, and the export against collectors of both protocols.
+
+mod collector;
+mod export;
+mod series;
+
+use std::time::Duration;
+
+use breaker_tower::core::{Breaker, Outcome, Policy, Snapshot, Timestamp};
+
+use super::{Breakers, Watched};
+
+pub(crate) fn breakers<const N: usize>(named: [(&str, Snapshot); N]) -> Breakers {
+    named
+        .into_iter()
+        .map(|(name, snapshot)| Watched::new(name, move || snapshot.clone()))
+        .collect()
+}
+
+/// A breaker that 20 failures opened, and that rejected one request.
+pub(crate) fn tripped() -> Snapshot {
+    let mut breaker = Breaker::new(Policy::sensitive(), 1, Timestamp::ZERO);
+    for request in 0..20 {
+        let now = Timestamp::from_millis(request);
+        let permit = breaker.try_acquire(now).unwrap();
+        breaker.record(permit, Outcome::failure(Duration::from_millis(250)), now);
+    }
+    let now = Timestamp::from_millis(30);
+    breaker.try_acquire(now).unwrap_err();
+    breaker.snapshot(now)
+}

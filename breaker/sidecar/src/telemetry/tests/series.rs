@@ -1,0 +1,108 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode, Version};
+
+use super::breakers;
+use crate::telemetry::{Catalog, Environment, Finished, Recorder, Settings, Telemetry};
+
+fn telemetry() -> (Telemetry, Recorder) {
+    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let (telemetry, _) = Telemetry::start(settings, breakers([])).unwrap();
+    let recorder = telemetry.recorder(Arc::new(Catalog {
+        routes: vec!["pay".into()],
+        endpoints: Vec::new(),
+    }));
+    (telemetry, recorder)
+}
+
+fn record(recorder: &Recorder, route: Option<u16>, method: &Method, status: u16) {
+    recorder.record(&Finished {
+        method,
+        scheme: "http",
+        version: Version::HTTP_11,
+        route,
+        status: Some(StatusCode::from_u16(status).unwrap()),
+        error: None,
+        duration: Duration::from_millis(1),
+        upstream: None,
+    });
+}
+
+fn counts(telemetry: &Telemetry) -> Vec<(String, u64)> {
+    let text = telemetry.prometheus().1;
+    text.lines()
+        .filter_map(|line| line.strip_prefix("http_server_request_duration_seconds_count{"))
+        .map(|line| {
+            let (labels, count) = line.rsplit_once("} ").unwrap();
+            (labels.to_owned(), count.parse().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn a_method_that_nobody_knows_is_other_and_no_route_is_no_attribute() {
+    let (telemetry, recorder) = telemetry();
+    record(&recorder, None, &Method::from_bytes(b"BREW").unwrap(), 404);
+    record(&recorder, None, &Method::from_bytes(b"STEAM").unwrap(), 404);
+    assert_eq!(
+        counts(&telemetry),
+        [(
+            "http_request_method=\"_OTHER\",http_response_status_code=\"404\",\
+             network_protocol_version=\"1.1\",url_scheme=\"http\""
+                .to_owned(),
+            2
+        )]
+    );
+}
+
+#[test]
+fn a_status_from_500_on_is_an_error_of_the_server() {
+    let (telemetry, recorder) = telemetry();
+    record(&recorder, Some(0), &Method::GET, 499);
+    record(&recorder, Some(0), &Method::GET, 503);
+    let counts = counts(&telemetry);
+    assert!(
+        !counts
+            .iter()
+            .any(|(labels, _)| labels.contains("error_type=\"499\""))
+    );
+    assert!(
+        counts
+            .iter()
+            .any(|(labels, _)| labels.contains("error_type=\"503\""))
+    );
+}
+
+#[test]
+fn series_are_capped_and_no_request_is_lost() {
+    let (telemetry, recorder) = telemetry();
+    let methods = [Method::GET, Method::PUT, Method::POST, Method::HEAD];
+    for _ in 0..2 {
+        for status in 100..=999 {
+            for method in &methods {
+                record(&recorder, Some(0), method, status);
+            }
+        }
+    }
+    let counts = counts(&telemetry);
+    assert_eq!(counts.len(), 2_001);
+    assert!(
+        counts
+            .iter()
+            .any(|(labels, _)| labels.contains("otel_metric_overflow"))
+    );
+    let total: u64 = counts.iter().map(|(_, count)| count).sum();
+    assert_eq!(total, 2 * 900 * methods.len() as u64);
+}
+
+#[test]
+fn workers_share_the_series() {
+    let (telemetry, recorder) = telemetry();
+    let other = recorder.clone();
+    record(&recorder, Some(0), &Method::GET, 200);
+    record(&other, Some(0), &Method::GET, 200);
+    let counts = counts(&telemetry);
+    assert_eq!(counts.len(), 1);
+    assert_eq!(counts[0].1, 2);
+}

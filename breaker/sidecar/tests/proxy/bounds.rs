@@ -1,0 +1,232 @@
+//! Nothing that a client does grows without bound, or lasts for good.
+
+use std::time::Duration;
+
+use breaker_sidecar::proxy::{Limits, Route};
+
+use crate::harness::{GET, Options, Origin, Sidecar, eventually, header, read_head, status};
+
+#[tokio::test]
+async fn a_connection_that_sends_nothing_is_closed() {
+    let origin = Origin::ok().await;
+    let limits = Limits {
+        first_byte: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let sidecar = Sidecar::start(
+        origin.address,
+        Options {
+            limits,
+            ..Options::default()
+        },
+    );
+    let mut client = sidecar.connect().await;
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let origin = Origin::ok().await;
+    let limits = Limits {
+        keep_alive: Duration::from_millis(100),
+        park_after: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let sidecar = Sidecar::start(
+        origin.address,
+        Options {
+            limits,
+            ..Options::default()
+        },
+    );
+    assert!(sidecar.exchange(GET).await.ends_with("ok"));
+}
+
+#[tokio::test]
+async fn a_header_section_that_does_not_arrive_is_408() {
+    let origin = Origin::ok().await;
+    let limits = Limits {
+        header: Duration::from_millis(100),
+        park_after: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let sidecar = Sidecar::start(
+        origin.address,
+        Options {
+            limits,
+            ..Options::default()
+        },
+    );
+    let response = sidecar.exchange("GET / HTTP/1.1\r\nHost: a\r\n").await;
+    assert_eq!(status(&response), "408");
+    let mut client = sidecar.connect().await;
+    client.send(format!("{GET}GET / HT")).await;
+    assert!(client.response().await.ends_with("ok"));
+    assert_eq!(status(&client.rest().await), "408");
+}
+
+fn bounded(route: Route) -> Route {
+    let mut route = route;
+    route.body.idle = Some(Duration::from_millis(100));
+    route.body.request_total = Some(Duration::from_millis(300));
+    route.body.request_bytes = Some(1000);
+    route
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_408_and_no_observation() {
+    let origin = Origin::ok().await;
+    let sidecar = Sidecar::start(
+        origin.address,
+        Options {
+            route: bounded,
+            ..Options::default()
+        },
+    );
+    let response = sidecar
+        .exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\na")
+        .await;
+    assert_eq!(status(&response), "408", "{response}");
+    assert_eq!(header(&response, "connection"), Some("close"));
+    assert_eq!(sidecar.totals(), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_408_in_the_end() {
+    let origin = Origin::ok().await;
+    let sidecar = Sidecar::start(
+        origin.address,
+        Options {
+            route: bounded,
+            ..Options::default()
+        },
+    );
+    let mut client = sidecar.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+        .await;
+    let (mut read, mut write) = client.0.split();
+    let trickle = async {
+        use tokio::io::AsyncWriteExt;
+        while write.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let answer = async {
+        use tokio::io::AsyncReadExt;
+        let mut head = [0; 12];
+        read.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 408");
+    };
+    tokio::select! {
+        () = trickle => panic!("closed without an answer"),
+        () = answer => {}
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_its_limit_is_413_and_no_observation() {
+    let origin = Origin::ok().await;
+    let sidecar = Sidecar::start(
+        origin.address,
+        Options {
+            route: bounded,
+            ..Options::default()
+        },
+    );
+    let body = "x".repeat(1001);
+    let known = sidecar
+        .exchange(&format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n{body}"
+        ))
+        .await;
+    assert_eq!(status(&known), "413");
+    assert_eq!(origin.connections(), 0);
+    let chunked = sidecar
+        .exchange(&format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n{body}\r\n0\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(status(&chunked), "413");
+    assert_eq!(sidecar.totals(), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let origin = Origin::answering(|_, _| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n{}",
+            "x".repeat(20_000_000)
+        )
+    })
+    .await;
+    let limits = Limits {
+        write: Duration::from_millis(100),
+        park_after: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let sidecar = Sidecar::start(
+        origin.address,
+        Options {
+            limits,
+            ..Options::default()
+        },
+    );
+    let mut client = sidecar.connect().await;
+    client.send(GET).await;
+    eventually("recorded", || sidecar.finished.lock().unwrap().len() == 1).await;
+    assert!(client.rest().await.len() < 20_000_000);
+    assert_eq!(sidecar.totals(), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn requests_over_a_routes_limit_are_429() {
+    let origin = Origin::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let options = Options {
+        route: |route| Route {
+            max_in_flight: Some(1),
+            ..route
+        },
+        ..Options::default()
+    };
+    let sidecar = Sidecar::start(origin.address, options);
+    let mut first = sidecar.connect().await;
+    first.send(GET).await;
+    eventually("in flight", || origin.connections() == 1).await;
+    let response = sidecar.ask(GET).await;
+    assert_eq!(status(&response), "429");
+    assert!(
+        response.contains("error=connection_limit_reached"),
+        "{response}"
+    );
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait() {
+    let origin = Origin::ok().await;
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let sidecar = Sidecar::start(
+        origin.address,
+        Options {
+            limits,
+            ..Options::default()
+        },
+    );
+    let mut clients = [sidecar.connect().await, sidecar.connect().await];
+    for client in &mut clients {
+        client.send(GET).await;
+        client.response().await;
+    }
+    let mut third = sidecar.connect().await;
+    third.send(GET).await;
+    let [first, _second] = clients;
+    drop(first);
+    assert!(third.response().await.ends_with("ok"));
+}

@@ -1,0 +1,318 @@
+//! A proxy, upstreams that do as they are told, and clients that send what they like.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use breaker_sidecar::proxy::{
+    Finished, Limits, Proxy, Recorder, Route, RouteTable, Running, Settings,
+};
+use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_tower::{BreakerHandle, Policy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long anything may take; never waited for in full unless a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running proxy with one route, `all`, unless said otherwise.
+pub(crate) struct Sidecar {
+    pub(crate) address: SocketAddr,
+    pub(crate) breaker: BreakerHandle,
+    pub(crate) finished: Arc<Mutex<Vec<String>>>,
+    shutdown: watch::Sender<bool>,
+    running: Option<Running>,
+}
+
+pub(crate) struct Options {
+    pub(crate) limits: Limits,
+    pub(crate) policy: Policy,
+    pub(crate) route: fn(Route) -> Route,
+    pub(crate) upstream: fn(Upstream) -> Upstream,
+    pub(crate) grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            policy: Policy::builtin("sensitive").unwrap(),
+            route: |route| route,
+            upstream: |upstream| upstream,
+            grace: Duration::from_millis(300),
+        }
+    }
+}
+
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Recorder for Log {
+    fn record(&self, finished: &Finished<'_>) {
+        let status = finished.status.map_or(0, |status| status.as_u16());
+        let line = format!(
+            "{:?} {} {status} {:?}",
+            finished.route, finished.method, finished.error
+        );
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Sidecar {
+    pub(crate) fn start(endpoint: SocketAddr, options: Options) -> Self {
+        let upstream = Upstream::new("app", vec![Endpoint::Address(endpoint)]);
+        let upstream = Arc::new((options.upstream)(upstream));
+        let breaker = BreakerHandle::with_seed("all", options.policy, 1);
+        let route = (options.route)(Route::new(breaker.clone(), upstream));
+        Self::with_routes(vec![route], breaker, options.limits, options.grace)
+    }
+
+    pub(crate) fn with_routes(
+        routes: Vec<Route>,
+        breaker: BreakerHandle,
+        limits: Limits,
+        grace: Duration,
+    ) -> Self {
+        let settings = Settings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            workers: 1,
+            limits,
+            table: Arc::new(RouteTable::new(routes).unwrap()),
+            grace,
+        };
+        let proxy = Proxy::bind(settings).unwrap();
+        let address = proxy.local_addr();
+        let (shutdown, receiver) = watch::channel(false);
+        let finished = Arc::<Mutex<Vec<String>>>::default();
+        let log = finished.clone();
+        let running = proxy
+            .start(&receiver, move || Box::new(Log(log.clone())))
+            .unwrap();
+        Self {
+            address,
+            breaker,
+            finished,
+            shutdown,
+            running: Some(running),
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// Sends one request on a connection of its own; returns what comes until the connection is closed.
+    pub(crate) async fn exchange(&self, request: &str) -> String {
+        let mut client = self.connect().await;
+        client.send(request).await;
+        client.rest().await
+    }
+
+    /// The same, but returns after one response with a `Content-Length`.
+    pub(crate) async fn ask(&self, request: &str) -> String {
+        let mut client = self.connect().await;
+        client.send(request).await;
+        client.response().await
+    }
+
+    pub(crate) fn begin_shutdown(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    pub(crate) async fn ended(&mut self) {
+        let running = self.running.take().unwrap();
+        let joined = tokio::task::spawn_blocking(move || running.join());
+        timeout(PATIENCE, joined)
+            .await
+            .expect("the proxy ends")
+            .unwrap()
+            .unwrap();
+    }
+
+    pub(crate) fn totals(&self) -> (u64, u64, u64) {
+        let totals = self.breaker.snapshot().totals;
+        (totals.success, totals.failure, totals.ignored)
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.begin_shutdown();
+    }
+}
+
+/// A client's raw connection.
+pub(crate) struct Client(pub(crate) TcpStream);
+
+impl Client {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Reads one response with a `Content-Length`, or none that has a body.
+    pub(crate) async fn response(&mut self) -> String {
+        let head = self.head().await;
+        let mut body = vec![0; content_length(&head)];
+        timeout(PATIENCE, self.0.read_exact(&mut body))
+            .await
+            .expect("a body")
+            .unwrap();
+        head + &String::from_utf8_lossy(&body)
+    }
+
+    pub(crate) async fn head(&mut self) -> String {
+        read_head(&mut self.0).await.expect("a response")
+    }
+
+    /// Reads until the connection is closed, or reset.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut all = Vec::new();
+        let read = async {
+            let mut piece = [0; 4096];
+            while let Ok(size @ 1..) = self.0.read(&mut piece).await {
+                all.extend_from_slice(&piece[..size]);
+            }
+        };
+        timeout(PATIENCE, read)
+            .await
+            .expect("the connection is closed");
+        String::from_utf8_lossy(&all).into_owned()
+    }
+}
+
+/// Reads a head up to its empty line; `None` if the connection ends before.
+pub(crate) async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    let read = async {
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.ok()?);
+        }
+        Some(())
+    };
+    timeout(PATIENCE, read).await.expect("a head")?;
+    Some(String::from_utf8(head).unwrap())
+}
+
+pub(crate) fn content_length(head: &str) -> usize {
+    header(head, "content-length").map_or(0, |value| value.parse().unwrap())
+}
+
+/// A header's value.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+}
+
+pub(crate) fn status(response: &str) -> &str {
+    response.get(9..12).unwrap_or(response)
+}
+
+/// An upstream: each connection is given to a script.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: Arc<AtomicUsize>,
+    /// The heads of the requests that came.
+    pub(crate) heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Origin {
+    /// Runs `script` with each connection.
+    pub(crate) async fn raw<F, T>(script: F) -> Self
+    where
+        F: Fn(TcpStream) -> T + Send + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::<AtomicUsize>::default();
+        let count = connections.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(script(stream));
+            }
+        });
+        Self {
+            address,
+            connections,
+            heads: Arc::default(),
+        }
+    }
+
+    /// Answers each request, after its body, with what `answer` makes of its head and body.
+    pub(crate) async fn answering<F>(answer: F) -> Self
+    where
+        F: Fn(&str, &str) -> String + Send + Sync + 'static,
+    {
+        let answer = Arc::new(answer);
+        let heads = Arc::<Mutex<Vec<String>>>::default();
+        let log = heads.clone();
+        let origin = Self::raw(move |mut stream| {
+            let (answer, log) = (answer.clone(), log.clone());
+            async move {
+                while let Some(head) = read_head(&mut stream).await {
+                    log.lock().unwrap().push(head.clone());
+                    let Some(body) = read_body(&mut stream, &head).await else {
+                        return;
+                    };
+                    if stream
+                        .write_all(answer(&head, &body).as_bytes())
+                        .await
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+        })
+        .await;
+        Self { heads, ..origin }
+    }
+
+    /// Answers every request with `ok`.
+    pub(crate) async fn ok() -> Self {
+        Self::answering(|_, _| OK.to_owned()).await
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+/// Reads a request's body as its head says, chunked ones with their framing.
+async fn read_body(stream: &mut TcpStream, head: &str) -> Option<String> {
+    let mut body = Vec::new();
+    if header(head, "transfer-encoding").is_some() {
+        while !body.ends_with(b"0\r\n\r\n") {
+            body.push(stream.read_u8().await.ok()?);
+        }
+    } else {
+        body.resize(content_length(head), 0);
+        stream.read_exact(&mut body).await.ok()?;
+    }
+    Some(String::from_utf8_lossy(&body).into_owned())
+}
+
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Waits until `holds`.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}

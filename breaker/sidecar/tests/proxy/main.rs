@@ -1,0 +1,13 @@
+//! The data path over real sockets: raw clients, scripted upstreams, no fixed sleeps.
+
+#![expect(clippy::unwrap_used, reason = "a failure of the harness is the test's")]
+
+mod bounds;
+mod breaking;
+mod drain;
+mod forwarding;
+mod harness;
+mod http2;
+mod malformed;
+mod parking;
+mod upgrades;

@@ -1,0 +1,70 @@
+//! What the admin port tells, and that telemetry never stands in the way of traffic.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use breaker_tests::{Script, Setup, Upstream, get};
+use tokio::time::Instant;
+
+use crate::traffic::in_turn;
+
+#[tokio::test]
+async fn counts_what_the_traffic_implies() {
+    let upstream = Upstream::start().await;
+    let sidecar = Setup::of(upstream.address()).start().await;
+    in_turn(&sidecar, 30).await;
+    upstream.play(Script::Status(500));
+    assert_eq!(
+        in_turn(&sidecar, 8).await,
+        [500, 500, 500, 503, 503, 503, 503, 503]
+    );
+    let metrics = sidecar.metrics().await;
+    assert_eq!(metrics.requests("pay", "success"), 30.0);
+    assert_eq!(metrics.requests("pay", "failure"), 3.0);
+    assert_eq!(metrics.requests("pay", "rejected"), 5.0);
+    assert_eq!(metrics.transitions("pay", "closed", "open"), 1.0);
+    assert_eq!(metrics.state("pay"), "open");
+    let duration = "http_server_request_duration_seconds_count";
+    assert_eq!(metrics.sum(duration, &[("http_route", "pay")]), Some(38.0));
+}
+
+#[tokio::test]
+async fn lists_its_breakers_and_says_that_it_lives() {
+    let upstream = Upstream::start().await;
+    let sidecar = Setup::of(upstream.address()).start().await;
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(get(sidecar.admin_url(path)).await.status, 200, "{path}");
+    }
+    let breakers = get(sidecar.admin_url("/breakers")).await;
+    let breakers: serde_json::Value = serde_json::from_slice(&breakers.body).unwrap();
+    assert!(breakers.to_string().contains("\"pay\""), "{breakers:#}");
+}
+
+#[tokio::test]
+async fn a_dead_collector_changes_nothing_for_traffic() {
+    let upstream = Upstream::start().await;
+    // Accepts by its backlog, never answers.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut sidecar = Setup::of(upstream.address())
+        .env(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            format!("http://{}", dead.local_addr().unwrap()),
+        )
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
+        .env("OTEL_METRIC_EXPORT_TIMEOUT", "200")
+        .start()
+        .await;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        let sent = Instant::now();
+        assert_eq!(in_turn(&sidecar, 1).await, [200]);
+        assert!(
+            sent.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            sent.elapsed()
+        );
+    }
+    sidecar.process().terminate();
+    let ended = tokio::time::timeout(Duration::from_secs(10), sidecar.process().ended());
+    assert_eq!(ended.await.expect("within 10 s").code(), Some(0));
+}

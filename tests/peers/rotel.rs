@@ -1,0 +1,129 @@
+//! rotel, a collector of telemetry: what it received it prints, and that is read here.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::Command;
+
+use breaker_tests::Process;
+
+use crate::tools::installed;
+
+/// A running collector, and where it receives OTLP.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    process: Process,
+    grpc: u16,
+    http: u16,
+}
+
+/// One point of a metric, the last one of its attributes.
+type Points = BTreeMap<(String, Vec<(String, String)>), f64>;
+
+impl Collector {
+    pub(crate) async fn start() -> Self {
+        let [grpc, http] = free_ports();
+        let mut command = Command::new(installed("venv/bin/python"));
+        command
+            .args(["-c", RUN, "start", "--exporter", "blackhole"])
+            .arg(format!("--otlp-grpc-endpoint=127.0.0.1:{grpc}"))
+            .arg(format!("--otlp-http-endpoint=127.0.0.1:{http}"))
+            .args([
+                "--debug-log",
+                "metrics",
+                "--debug-log-verbosity",
+                "detailed",
+            ]);
+        let mut process = Process::spawn(command);
+        process
+            .wait_for("start", |log| log.contains("Starting Rotel").then_some(()))
+            .await;
+        Self {
+            process,
+            grpc,
+            http,
+        }
+    }
+
+    /// The endpoint of OTLP over gRPC.
+    pub(crate) fn grpc(&self) -> String {
+        format!("http://127.0.0.1:{}", self.grpc)
+    }
+
+    /// The endpoint of OTLP over HTTP.
+    pub(crate) fn http(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http)
+    }
+
+    /// The sum, over the points of `metric` that have all of `attributes`, of their last values;
+    /// of a histogram, of its counts. `None` if there is no such point.
+    pub(crate) fn sum(&self, metric: &str, attributes: &[(&str, &str)]) -> Option<f64> {
+        let points = points(&self.process.log());
+        let mut values = points
+            .iter()
+            .filter(|((name, own), _)| {
+                name == metric
+                    && attributes
+                        .iter()
+                        .all(|(key, value)| own.iter().any(|(k, v)| k == key && v == value))
+            })
+            .map(|(_, value)| value)
+            .peekable();
+        values.peek().is_some().then(|| values.sum())
+    }
+}
+
+/// Replaces Python by the program that the package holds, so that it has the process id of the child.
+const RUN: &str = "import os, pathlib, rotel, sys; \
+    agent = str(pathlib.Path(rotel.__file__).with_name('rotel-agent')); \
+    os.execv(agent, [agent, *sys.argv[1:]])";
+
+fn free_ports() -> [u16; 2] {
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap().port())
+}
+
+/// Reads rotel's detailed log.
+fn points(log: &str) -> Points {
+    let mut points = Points::new();
+    let mut metric = String::new();
+    let mut attributes = Vec::new();
+    for line in log.lines() {
+        if let Some(name) = line.strip_prefix("     -> Name: ") {
+            metric = name.to_owned();
+        } else if line == "Data point attributes:" || line.contains("DataPoints #") {
+            attributes.clear();
+        } else if let Some((key, value)) = line
+            .strip_prefix("     -> ")
+            .and_then(|attribute| attribute.split_once(": "))
+        {
+            let value = value.split_once('(').map_or(value, |(_, inner)| inner);
+            attributes.push((key.to_owned(), value.trim_end_matches(')').to_owned()));
+        } else if let Some(value) = line
+            .strip_prefix("Value: ")
+            .or_else(|| line.strip_prefix("Count: "))
+            .and_then(|value| value.parse().ok())
+        {
+            points.insert((metric.clone(), attributes.clone()), value);
+        }
+    }
+    points
+}
+
+#[test]
+fn reads_numbers_and_histograms() {
+    let log = "Metric #0\nDescriptor:\n     -> Name: breaker.requests\n     -> Unit: \n\
+               NumberDataPoints #0\nData point attributes:\n     -> outcome: Str(failure)\nValue: 7\n\
+               Metric #1\nDescriptor:\n     -> Name: duration\n     -> Unit: s\n\
+               ExponentialHistogramDataPoints #0\nData point attributes:\n     -> http.response.status_code: Int(200)\n\
+               Count: 20\nBucket (1, 2], Count: 9\n";
+    let points = points(log);
+    let number = (
+        "breaker.requests".into(),
+        vec![("outcome".into(), "failure".into())],
+    );
+    let histogram = (
+        "duration".into(),
+        vec![("http.response.status_code".into(), "200".into())],
+    );
+    assert_eq!(points, Points::from([(number, 7.0), (histogram, 20.0)]));
+}

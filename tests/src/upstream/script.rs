@@ -1,0 +1,182 @@
+//! The ways in which a service answers, or doesn't.
+
+use std::fmt;
+use std::future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, UPGRADE};
+use http::{Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::{io as async_io, time};
+
+use super::Seen;
+use super::wire::Fault;
+
+/// A function from a request to its answer.
+type Answer = dyn Fn(&Seen) -> Response<Bytes> + Send + Sync;
+
+type Reply = Response<UnsyncBoxBody<Bytes, io::Error>>;
+
+/// What happens to a request. Where not said otherwise its body is read first.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Script {
+    /// Answers at once with this status.
+    Status(u16),
+    /// Answers with 200 after this time.
+    Delay(Duration),
+    /// Never answers.
+    Hang,
+    /// Resets the TCP connection instead of an answer.
+    Reset,
+    /// Announces 100 bytes, sends 10, and closes.
+    CloseMidBody,
+    /// Sends bytes that are no HTTP, and closes.
+    Garbage,
+    /// Answers with the request's body while it comes, its trailers too.
+    Echo,
+    /// Switches protocols and then sends back every byte, as a WebSocket echo would.
+    Upgrade,
+    /// Answers as the function says.
+    Answer(Arc<Answer>),
+}
+
+impl Script {
+    /// Answers as `answer` says.
+    pub fn answer(answer: impl Fn(&Seen) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+        Self::Answer(Arc::new(answer))
+    }
+
+    pub(super) async fn perform(
+        self,
+        mut request: Request<Incoming>,
+        fault: &Fault,
+        record: impl FnOnce(Seen),
+    ) -> Result<Reply, hyper::Error> {
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (head, body) = request.into_parts();
+        let mut seen = Seen {
+            method: head.method,
+            uri: head.uri,
+            version: head.version,
+            headers: head.headers,
+            body: Bytes::new(),
+        };
+        if let Self::Echo = self {
+            record(seen);
+            return Ok(Response::new(body.map_err(io::Error::other).boxed_unsync()));
+        }
+        if let Self::Upgrade = self {
+            let reply = switch_protocols(upgrade, &seen);
+            record(seen);
+            return Ok(reply);
+        }
+        seen.body = body.collect().await?.to_bytes();
+        record(seen.clone());
+        match self {
+            Self::Delay(delay) => time::sleep(delay).await,
+            Self::Hang => future::pending().await,
+            Self::Reset => fault.reset(),
+            Self::Garbage => fault.garbage(),
+            _ => {}
+        }
+        Ok(match self {
+            Self::Status(status) => reply(status, Full::from("as told\n")),
+            Self::CloseMidBody => reply(200, CutOff::default()),
+            Self::Answer(answer) => answer(&seen).map(|body| box_up(Full::new(body))),
+            _ => reply(200, Full::from("as told\n")),
+        })
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "Status({status})"),
+            Self::Delay(delay) => write!(f, "Delay({delay:?})"),
+            Self::Hang => f.write_str("Hang"),
+            Self::Reset => f.write_str("Reset"),
+            Self::CloseMidBody => f.write_str("CloseMidBody"),
+            Self::Garbage => f.write_str("Garbage"),
+            Self::Echo => f.write_str("Echo"),
+            Self::Upgrade => f.write_str("Upgrade"),
+            Self::Answer(_) => f.write_str("Answer(..)"),
+        }
+    }
+}
+
+/// Answers 101 with the protocol that was asked for, then echoes.
+fn switch_protocols(upgrade: OnUpgrade, seen: &Seen) -> Reply {
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgrade.await {
+            let (mut reader, mut writer) = async_io::split(TokioIo::new(upgraded));
+            // The peer closes when it has heard enough.
+            let _ = async_io::copy(&mut reader, &mut writer).await;
+        }
+    });
+    let mut reply = reply(101, Empty::new());
+    if let Some(protocol) = seen.headers.get(UPGRADE) {
+        reply.headers_mut().insert(UPGRADE, protocol.clone());
+    }
+    let token = UPGRADE.as_str().parse().expect("a header name is a value");
+    reply.headers_mut().insert(CONNECTION, token);
+    reply
+}
+
+fn reply<B>(status: u16, body: B) -> Reply
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut reply = Response::new(box_up(body));
+    *reply.status_mut() = StatusCode::from_u16(status).expect("the script names a status");
+    reply
+}
+
+fn box_up<B>(body: B) -> UnsyncBoxBody<Bytes, io::Error>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    body.map_err(io::Error::other).boxed_unsync()
+}
+
+/// Ten bytes of a hundred, then an error, at which hyper closes the connection.
+#[derive(Default)]
+struct CutOff {
+    polls: u8,
+}
+
+impl Body for CutOff {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.polls += 1;
+        match self.polls {
+            1 => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"0123456789"))))),
+            2 => {
+                // hyper sends what it holds only when it must wait; an error at once would discard it.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            _ => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(100)
+    }
+}
