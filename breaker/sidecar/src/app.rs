@@ -54,10 +54,15 @@ impl App {
     pub fn bind(config: &Config, environment: &Environment) -> Result<Self, StartError> {
         let settings = Settings::resolve(config.export(), environment)
             .map_err(|error| StartError::Setting(error.to_string()))?;
-        let routes: Vec<_> = config.routes().iter().map(config::Route::with_breaker).collect();
+        let routes: Vec<_> = config
+            .routes()
+            .iter()
+            .map(config::Route::with_breaker)
+            .collect();
         let breakers = routes.iter().map(|route| route.breaker.clone()).collect();
         let catalog = Arc::new(Catalog::of(&routes));
-        let table = RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
+        let table =
+            RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let bound = |field, address| {
             move |source| StartError::Bind {
                 field,
@@ -125,7 +130,9 @@ impl App {
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
         let catalog = self.catalog;
-        let running = self.proxy.start(&stopped, move || telemetry.recorder(catalog.clone()))?;
+        let running = self
+            .proxy
+            .start(&stopped, move || telemetry.recorder(catalog.clone()))?;
         readiness.ready();
         shutdown.await;
 

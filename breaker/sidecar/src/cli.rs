@@ -1,0 +1,54 @@
+//! The command line: what each command takes, and what it prints.
+//!
+//! Exit codes: 0 good, 1 failed, 2 for wrong usage, a bad configuration or a bad policy.
+
+mod logging;
+mod output;
+mod run;
+mod schema;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A reverse proxy that stops sending requests to a service in trouble, so that it can recover
+#[derive(Debug, Parser)]
+#[command(
+    name = "breaker",
+    version,
+    max_term_width = 100,
+    subcommand_required = true
+)]
+pub struct Cli {
+    /// How to log.
+    #[command(flatten)]
+    pub logging: logging::Logging,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Runs the proxy
+    Run(run::Run),
+    /// Prints the JSON Schema of a file
+    Schema(schema::Schema),
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::Run(run) => run.run(),
+            Self::Schema(schema) => schema.run(),
+        }
+    }
+}
+
+/// The exit code for wrong usage, a bad configuration or a bad policy; clap uses the same.
+const BAD_INPUT: u8 = 2;
+/// The exit code for what went wrong at run time.
+const FAILED: u8 = 1;
