@@ -1,4 +1,7 @@
-//! The sidecar.
+//! The sidecar: a reverse proxy whose routes have breakers, and that tells what it does.
+//!
+//! [`cli`] is where a run begins; [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is made of a
+//! file or of flags; [`telemetry`] and [`admin`] tell; [`demo`] shows it all in one process.
 
 pub mod admin;
 pub mod app;
