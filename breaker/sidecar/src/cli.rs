@@ -19,19 +19,18 @@ use clap::{Parser, Subcommand};
     max_term_width = 100,
     subcommand_required = true
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// How to log.
     #[command(flatten)]
-    pub logging: logging::Logging,
+    pub(crate) logging: logging::Logging,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-#[non_exhaustive]
-pub enum Command {
+pub(crate) enum Command {
     /// Runs the proxy
     Run(run::Run),
     /// Prints the JSON Schema of a file
@@ -40,7 +39,7 @@ pub enum Command {
 
 impl Command {
     /// Does it.
-    pub fn run(self) -> ExitCode {
+    pub(crate) fn run(self) -> ExitCode {
         match self {
             Self::Run(run) => run.run(),
             Self::Schema(schema) => schema.run(),

@@ -1,11 +1,10 @@
 //! The sidecar: a reverse proxy whose routes have breakers, and that tells what it does.
 //!
-//! [`cli`] is where a run begins; [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is made of a
-//! file or of flags; [`telemetry`] and [`admin`] tell; [`demo`] shows it all in one process.
+//! [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is made of a file or of flags;
+//! [`telemetry`] and [`admin`] tell; [`demo`] shows it all in one process.
 
 pub mod admin;
 pub mod app;
-pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod proxy;

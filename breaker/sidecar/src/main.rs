@@ -1,10 +1,13 @@
 //! The command `breaker`.
 
+mod cli;
+
 use std::process::ExitCode;
 
-use breaker_sidecar::cli::Cli;
 use clap::Parser;
 use mimalloc::MiMalloc;
+
+use self::cli::Cli;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;

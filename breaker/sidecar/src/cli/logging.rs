@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 /// How to log.
 #[derive(Debug, Args)]
-pub struct Logging {
+pub(crate) struct Logging {
     /// What to log: error, warn, info, debug or trace, also by module: info,breaker_sidecar::proxy=debug
     #[arg(long, global = true, env = "BREAKER_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
     log: String,
@@ -32,7 +32,7 @@ enum Format {
 
 impl Logging {
     /// Starts logging, for the whole process.
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         // The filter was tried when the arguments were parsed.
         let filter = EnvFilter::new(&self.log);
         // Colours are escape sequences, which no line may contain.

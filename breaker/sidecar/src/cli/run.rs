@@ -12,14 +12,14 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{BAD_INPUT, FAILED, output};
-use crate::app::{App, StartError};
-use crate::config::{self, Address, AdminAddress, Config, ConfigError, EndpointUrl};
-use crate::telemetry::Environment;
+use breaker_sidecar::app::{App, StartError};
+use breaker_sidecar::config::{self, Address, AdminAddress, Config, ConfigError, EndpointUrl};
+use breaker_sidecar::telemetry::Environment;
 
 /// Arguments of `breaker run`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").args(["config", "upstream"]).required(true))]
-pub struct Run {
+pub(crate) struct Run {
     /// Configuration file
     #[arg(long, env = "BREAKER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,

@@ -6,11 +6,11 @@ use breaker_tower::core::policy::yaml;
 use clap::{Args, ValueEnum};
 
 use super::output;
-use crate::config;
+use breaker_sidecar::config;
 
 /// Arguments of `breaker schema`.
 #[derive(Debug, Args)]
-pub struct Schema {
+pub(crate) struct Schema {
     /// Of what
     #[arg(default_value = "config")]
     of: Kind,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::policy::yaml::nearest;
-use breaker_tower::{BreakerHandle, Mode, Policy};
+use breaker_tower::{Mode, Policy};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::policies::Policies;
@@ -13,7 +13,7 @@ use super::problem::{Problem, time_within, within};
 use super::raw::{RawGrpc, RawMatch, RawMode, RawPolicyChoice, RawRoute};
 use super::scalar::{HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
-use crate::proxy::{self, BodyLimits, Match};
+use crate::proxy::{BodyLimits, Match};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of.
@@ -60,17 +60,14 @@ impl Route {
         self.timeout
     }
 
-    /// Makes the proxy's route, with a breaker in the mode that the configuration says.
-    pub fn with_breaker(&self) -> proxy::Route {
-        let breaker = BreakerHandle::new(self.name.clone(), self.policy.clone());
-        breaker.force(self.mode);
-        proxy::Route {
-            matches: self.matches.clone(),
-            timeout: self.timeout,
-            body: self.body.clone(),
-            max_in_flight: self.max_in_flight,
-            ..proxy::Route::new(breaker, self.upstream.clone())
-        }
+    /// Bounds of the bodies.
+    pub fn body(&self) -> &BodyLimits {
+        &self.body
+    }
+
+    /// Requests at once per worker, if they are bounded.
+    pub fn max_in_flight(&self) -> Option<usize> {
+        self.max_in_flight
     }
 }
 
