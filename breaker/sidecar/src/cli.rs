@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 good, 1 failed, 2 for wrong usage, a bad configuration or a bad policy.
 
+mod check;
+mod explain;
 mod logging;
 mod output;
 mod run;
@@ -33,6 +35,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs the proxy
     Run(run::Run),
+    /// Checks a configuration or a policy, and explains it
+    Check(check::Check),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
 }
@@ -42,6 +46,7 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         match self {
             Self::Run(run) => run.run(),
+            Self::Check(check) => check.run(),
             Self::Schema(schema) => schema.run(),
         }
     }

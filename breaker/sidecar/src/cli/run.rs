@@ -37,7 +37,7 @@ pub(crate) struct Run {
         long,
         env = "BREAKER_POLICY",
         value_name = "NAME|FILE",
-        requires = "upstream"
+        conflicts_with = "config"
     )]
     policy: Option<String>,
 }
