@@ -3,6 +3,7 @@
 //! Exit codes: 0 good, 1 failed, 2 for wrong usage, a bad configuration or a bad policy.
 
 mod check;
+mod demo;
 mod explain;
 mod logging;
 mod output;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Run(run::Run),
     /// Checks a configuration or a policy, and explains it
     Check(check::Check),
+    /// Shows a service failing and the breaker saving it, in one process
+    Demo(demo::Demo),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
 }
@@ -47,6 +50,7 @@ impl Command {
         match self {
             Self::Run(run) => run.run(),
             Self::Check(check) => check.run(),
+            Self::Demo(demo) => demo.run(),
             Self::Schema(schema) => schema.run(),
         }
     }

@@ -13,12 +13,12 @@ struct Folder(PathBuf);
 impl Folder {
     fn new(test: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-        fs::create_dir_all(folder.join("policies")).unwrap();
+        fs::create_dir_all(folder.join("policies")).expect("a folder");
         Self(folder)
     }
 
     fn with(self, file: &str, text: &str) -> Self {
-        fs::write(self.0.join(file), text).unwrap();
+        fs::write(self.0.join(file), text).expect("a file");
         self
     }
 
@@ -35,16 +35,16 @@ impl Folder {
             .args(arguments)
             .current_dir(&self.0)
             .output()
-            .unwrap()
+            .expect("the binary runs")
     }
 }
 
 fn stdout(output: &Output) -> &str {
-    str::from_utf8(&output.stdout).unwrap()
+    str::from_utf8(&output.stdout).expect("text")
 }
 
 fn stderr(output: &Output) -> &str {
-    str::from_utf8(&output.stderr).unwrap()
+    str::from_utf8(&output.stderr).expect("text")
 }
 
 const GOOD: &str = "policies: [policies]

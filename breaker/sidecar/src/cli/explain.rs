@@ -210,7 +210,7 @@ fn failures(rules: &FailureRules) -> String {
 fn named(rules: &FailureRules, verdict: Verdict) -> String {
     let statuses: Vec<_> = ranges(|status| rules.of_http(status) == verdict)
         .into_iter()
-        .map(|range| match range.clone().into_inner() {
+        .map(|range| match range.into_inner() {
             (first, last) if first == last => first.to_string(),
             (first, last) => format!("{first}-{last}"),
         })
