@@ -30,7 +30,7 @@ use self::raw::{RawConfig, RawMatch, RawRoute};
 use crate::proxy::{BodyLimits, Limits, Match};
 use crate::telemetry::Configured;
 
-pub(crate) use self::problem::in_words;
+pub use self::problem::in_words;
 pub use self::route::Route;
 pub use self::scalar::{Address, AdminAddress};
 pub use self::upstream::EndpointUrl;
@@ -164,7 +164,10 @@ pub fn schema() -> schemars::Schema {
 }
 
 /// Reads a file as text.
-pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
+///
+/// # Errors
+/// When the file can't be read.
+pub fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
         file: path.display().to_string(),
         rule: unreadable(&error),

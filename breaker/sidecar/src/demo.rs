@@ -43,7 +43,9 @@ impl Demo {
     pub async fn run(self) -> anyhow::Result<bool> {
         let began = Instant::now();
         let service = service::start(began).await?;
-        let upstream = format!("http://{service}").parse().expect("an address makes a good URL");
+        let upstream = format!("http://{service}")
+            .parse()
+            .expect("an address makes a good URL");
         let config = Config::of_upstream(upstream, Policy::sensitive())
             .with_listen(self.listen)
             .with_admin(self.admin);
@@ -61,7 +63,9 @@ impl Demo {
         drop(stop);
         sidecar.await??;
 
-        let breaker_began = began.elapsed().saturating_sub(breaker.now().saturating_since(Timestamp::ZERO));
+        let breaker_began = began
+            .elapsed()
+            .saturating_sub(breaker.now().saturating_since(Timestamp::ZERO));
         anstream::println!("\n{}", account.summary(breaker_began));
         Ok(account.opened_and_closed())
     }
@@ -100,16 +104,26 @@ async fn tell(
 
 fn introduce(app: &App) {
     let (listen, admin) = (app.listen(), app.admin());
-    anstream::println!("A service behind the sidecar with the policy `sensitive`, {} requests a second.", load::RATE);
-    anstream::println!("It is well for 4 s, fails 4 of 5 requests for 4 s, takes 1.5 s each for 4 s, and is well again.");
-    anstream::println!("Proxy http://{listen}  admin http://{admin}/breakers  http://{admin}/metrics\n");
+    anstream::println!(
+        "A service behind the sidecar with the policy `sensitive`, {} requests a second.",
+        load::RATE
+    );
+    anstream::println!(
+        "It is well for 4 s, fails 4 of 5 requests for 4 s, takes 1.5 s each for 4 s, and is well again."
+    );
+    anstream::println!(
+        "Proxy http://{listen}  admin http://{admin}/breakers  http://{admin}/metrics\n"
+    );
     anstream::println!("   time  service  breaker    req/s   failed       p99  rejected");
 }
 
 fn tell_second(elapsed: Duration, state: State, second: &account::Second) {
     let style = style_of(state);
     let service = Phase::at(elapsed.saturating_sub(Duration::from_secs(1))).name();
-    anstream::println!("{:>5} s  {service:<7}  {style}{state:<9}{style:#}  {second}", elapsed.as_secs());
+    anstream::println!(
+        "{:>5} s  {service:<7}  {style}{state:<9}{style:#}  {second}",
+        elapsed.as_secs()
+    );
 }
 
 fn tell_event(began: Instant, event: &Event) {
@@ -121,7 +135,9 @@ fn tell_event(began: Instant, event: &Event) {
             anstream::println!("{style}{time:>5.1} s  {from} → {to}{style:#}: {reason}");
         }
         Event::RampStarted { succeeded, .. } => {
-            anstream::println!("{time:>5.1} s  {succeeded} probes succeeded: a growing share of the traffic is admitted");
+            anstream::println!(
+                "{time:>5.1} s  {succeeded} probes succeeded: a growing share of the traffic is admitted"
+            );
         }
         Event::Alert(alert) => {
             let numbers: Vec<_> = alert.evidence.iter().map(ToString::to_string).collect();

@@ -3,22 +3,52 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use breaker_sidecar::config::{Address, AdminAddress};
-use breaker_sidecar::demo::{Demo, SHORTEST};
+use breaker_sidecar::config::{Address, AdminAddress, in_words};
+use breaker_sidecar::demo::{self, SHORTEST};
+use breaker_tower::core::policy::yaml::Period;
 use clap::Args;
+use tokio::runtime::Builder;
 
-/// Shows a service failing and the breaker saving it, in one process.
-///
-/// Exits with 1 if the breaker did not open and close again.
+use super::{FAILED, output};
+
+/// Arguments of `breaker demo`, which exits with 1 if the breaker did not open and close again.
 #[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
-    /// How long, in seconds with a unit; at least 28s.
-    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration)]
+pub(crate) struct Demo {
+    /// How long, with its unit
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = lasts)]
     lasts: Duration,
-    /// Where the sidecar listens.
+    /// Where the sidecar listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: Address,
-    /// Where it tells of itself.
+    /// Where it serves health, metrics and breakers; a loopback address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     admin: AdminAddress,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> ExitCode {
+        let demo = demo::Demo {
+            lasts: self.lasts,
+            listen: self.listen,
+            admin: self.admin,
+        };
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let shown = runtime.map_err(anyhow::Error::from);
+        match shown.and_then(|runtime| runtime.block_on(demo.run())) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(FAILED),
+            Err(error) => {
+                output::complain(&format!("{error:#}\n"));
+                ExitCode::from(FAILED)
+            }
+        }
+    }
+}
+
+fn lasts(text: &str) -> Result<Duration, String> {
+    let Period(time) = Period::parse(text)?;
+    if time < SHORTEST {
+        return Err(format!("must be at least {}", in_words(SHORTEST)));
+    }
+    Ok(time)
 }

@@ -116,7 +116,7 @@ pub(super) fn time_within(
 }
 
 /// A time as it is written in a configuration: `1m30s`.
-pub(crate) fn in_words(time: Duration) -> String {
+pub fn in_words(time: Duration) -> String {
     let mut rest = time.as_millis();
     let mut words = String::new();
     for (unit, millis) in [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {

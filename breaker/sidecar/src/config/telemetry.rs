@@ -1,6 +1,6 @@
 //! `telemetry`: where metrics go.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use super::problem::{Problem, time_within};
 use crate::telemetry::{Compression, Configured, Protocol};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
+use crate::telemetry::{Compression, Configured, Protocol};
 
 pub(super) fn build(raw: RawTelemetry, folder: &Path) -> Result<Option<Configured>, Problem> {
     if raw.receive.is_some() {

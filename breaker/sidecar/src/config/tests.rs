@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use breaker_tower::core::policy::yaml;
 
-use super::telemetry::{Compression, Protocol};
 use super::*;
+use crate::telemetry::{Compression, Protocol};
 use crate::upstream::{self, Endpoint};
 
 mod bad;

@@ -53,8 +53,15 @@ impl Account {
 
     /// Whether the breaker opened, and is closed again.
     pub(super) fn opened_and_closed(&self) -> bool {
-        let opened = self.transitions.iter().any(|transition| transition.to == State::Open);
-        opened && self.transitions.last().is_some_and(|last| last.to == State::Closed)
+        let opened = self
+            .transitions
+            .iter()
+            .any(|transition| transition.to == State::Open);
+        opened
+            && self
+                .transitions
+                .last()
+                .is_some_and(|last| last.to == State::Closed)
     }
 
     pub(super) fn second(&mut self) -> Second {
@@ -68,22 +75,34 @@ impl Account {
             calls: calls.len(),
             failed: count(Answer::Failed),
             rejected: count(Answer::Rejected),
-            p99: latencies.get((latencies.len() * 99 / 100).min(latencies.len().saturating_sub(1))).copied(),
+            p99: latencies
+                .get((latencies.len() * 99 / 100).min(latencies.len().saturating_sub(1)))
+                .copied(),
         }
     }
 
     /// `offset` is when the breaker's time began, since the start of the demo.
     pub(super) fn summary(&self, offset: Duration) -> Summary {
         let count = |wanted: fn(&&Call) -> bool| self.calls.iter().filter(wanted).count();
-        let opened = self.transitions.iter().find(|transition| transition.to == State::Open);
-        let closed = self.transitions.last().filter(|last| last.to == State::Closed);
+        let opened = self
+            .transitions
+            .iter()
+            .find(|transition| transition.to == State::Open);
+        let closed = self
+            .transitions
+            .last()
+            .filter(|last| last.to == State::Closed);
         let since = |transition: Option<&Transition>, from: Duration| {
-            transition.map(|transition| (Duration::from_nanos(transition.at.as_nanos()) + offset).saturating_sub(from))
+            transition.map(|transition| {
+                (Duration::from_nanos(transition.at.as_nanos()) + offset).saturating_sub(from)
+            })
         };
         Summary {
             calls: self.calls.len(),
             would_have_been_bad: count(|call| call.fate.is_bad()),
-            bad: count(|call| call.answer == Answer::Failed || call.answer == Answer::Served && call.took >= SLOW),
+            bad: count(|call| {
+                call.answer == Answer::Failed || call.answer == Answer::Served && call.took >= SLOW
+            }),
             spared: count(|call| call.answer == Answer::Rejected && call.fate.is_bad()),
             rejected_good: count(|call| call.answer == Answer::Rejected && !call.fate.is_bad()),
             time_to_trip: since(opened, INCIDENT_BEGINS),
@@ -95,14 +114,24 @@ impl Account {
 impl fmt::Display for Second {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let per_cent = self.failed * 100 / self.calls.max(1);
-        let p99 = self.p99.map_or("–".to_owned(), |p99| format!("{} ms", p99.as_millis()));
-        write!(f, "{:>5}  {per_cent:>5} %  {p99:>8}  {:>8}", self.calls, self.rejected)
+        let p99 = self
+            .p99
+            .map_or("–".to_owned(), |p99| format!("{} ms", p99.as_millis()));
+        write!(
+            f,
+            "{:>5}  {per_cent:>5} %  {p99:>8}  {:>8}",
+            self.calls, self.rejected
+        )
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = |time: Option<Duration>| time.map_or("never".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()));
+        let seconds = |time: Option<Duration>| {
+            time.map_or("never".to_owned(), |time| {
+                format!("{:.1} s", time.as_secs_f64())
+            })
+        };
         writeln!(
             f,
             "Of {} requests, {} would have failed or taken longer than a second.",
@@ -118,7 +147,11 @@ impl fmt::Display for Summary {
             "The price: {} requests were rejected that would have been served.",
             self.rejected_good
         )?;
-        writeln!(f, "Time to trip:    {} after the first failure.", seconds(self.time_to_trip))?;
+        writeln!(
+            f,
+            "Time to trip:    {} after the first failure.",
+            seconds(self.time_to_trip)
+        )?;
         write!(
             f,
             "Time to recover: {} after the service was well again.",

@@ -36,7 +36,12 @@ pub(super) enum Answer {
 }
 
 /// Sends [`RATE`] requests a second to `proxy` until `lasts` has passed since `began`; each is told to `calls` when it is over.
-pub(super) async fn run(proxy: SocketAddr, began: Instant, lasts: Duration, calls: mpsc::UnboundedSender<Call>) {
+pub(super) async fn run(
+    proxy: SocketAddr,
+    began: Instant,
+    lasts: Duration,
+    calls: mpsc::UnboundedSender<Call>,
+) {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let mut ticks = interval(Duration::from_secs(1) / RATE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -60,7 +65,11 @@ pub(super) async fn run(proxy: SocketAddr, began: Instant, lasts: Duration, call
     }
 }
 
-async fn call(client: &Client<HttpConnector, Empty<Bytes>>, proxy: SocketAddr, number: u64) -> Answer {
+async fn call(
+    client: &Client<HttpConnector, Empty<Bytes>>,
+    proxy: SocketAddr,
+    number: u64,
+) -> Answer {
     let request = Request::get(format!("http://{proxy}/work"))
         .header(NUMBER, number)
         .body(Empty::new())

@@ -30,8 +30,14 @@ pub(super) async fn start(began: Instant) -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-async fn answer(request: Request<Incoming>, began: Instant) -> Result<Response<String>, Infallible> {
-    let number = request.headers().get(NUMBER).and_then(|value| value.to_str().ok()?.parse().ok());
+async fn answer(
+    request: Request<Incoming>,
+    began: Instant,
+) -> Result<Response<String>, Infallible> {
+    let number = request
+        .headers()
+        .get(NUMBER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     let fate = Fate::of(number.unwrap_or_default(), began.elapsed());
     sleep(fate.takes).await;
     let mut response = Response::new("done\n".to_owned());

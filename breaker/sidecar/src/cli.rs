@@ -1,0 +1,62 @@
+//! The command line: what each command takes, and what it prints.
+//!
+//! Exit codes: 0 good, 1 failed, 2 for wrong usage, a bad configuration or a bad policy.
+
+mod check;
+mod demo;
+mod explain;
+mod logging;
+mod output;
+mod run;
+mod schema;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A reverse proxy that stops sending requests to a service in trouble, so that it can recover
+#[derive(Debug, Parser)]
+#[command(
+    name = "breaker",
+    version,
+    max_term_width = 100,
+    subcommand_required = true
+)]
+pub(crate) struct Cli {
+    /// How to log.
+    #[command(flatten)]
+    pub(crate) logging: logging::Logging,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the proxy
+    Run(run::Run),
+    /// Checks a configuration or a policy, and explains it
+    Check(check::Check),
+    /// Shows a service failing and the breaker saving it, in one process
+    Demo(demo::Demo),
+    /// Prints the JSON Schema of a file
+    Schema(schema::Schema),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(self) -> ExitCode {
+        match self {
+            Self::Run(run) => run.run(),
+            Self::Check(check) => check.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::Schema(schema) => schema.run(),
+        }
+    }
+}
+
+/// The exit code for wrong usage, a bad configuration or a bad policy; clap uses the same.
+const BAD_INPUT: u8 = 2;
+/// The exit code for what went wrong at run time.
+const FAILED: u8 = 1;

@@ -1,0 +1,248 @@
+//! A configuration in words: which requests go where, when their breaker trips, and how it recovers.
+
+pub(super) mod json;
+
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+
+use breaker_sidecar::config::{Config, Route, in_words};
+use breaker_sidecar::proxy::Match;
+use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
+use breaker_tower::core::Verdict;
+use breaker_tower::core::policy::{Action, FailureRules, GrpcCode, LatencyMeasure};
+use breaker_tower::{Mode, Policy};
+
+use super::output::{FAINT, STRONG};
+
+/// Explains a configuration.
+pub(super) fn configuration(config: &Config) -> String {
+    let mut words = String::new();
+    line(&mut words, "listens on", &config.listen().to_string());
+    line(&mut words, "admin on", &config.admin().to_string());
+    line(&mut words, "workers", &config.workers().to_string());
+    line(&mut words, "metrics", &metrics(config));
+    line(
+        &mut words,
+        "drains",
+        &format!("for up to {}", in_words(config.drain())),
+    );
+    for route in config.routes() {
+        let name = route.name();
+        let (matches, upstream) = (requests(route.matches()), endpoints(route.upstream()));
+        let _ = writeln!(words, "\n{STRONG}{name}{STRONG:#}  {matches} → {upstream}");
+        describe(&mut words, route);
+    }
+    words
+}
+
+/// Explains a policy.
+pub(super) fn policy(policy: &Policy) -> String {
+    let mut words = format!("{STRONG}{}{STRONG:#}\n", policy.name());
+    conditions(&mut words, policy);
+    recovery(&mut words, policy);
+    words
+}
+
+fn describe(words: &mut String, route: &Route) {
+    line(words, "policy", route.policy().name());
+    match route.mode() {
+        Mode::Auto => {}
+        Mode::Shadow => line(
+            words,
+            "mode",
+            "shadow: tells what it would do, rejects nothing",
+        ),
+        Mode::ForcedOpen => line(words, "mode", "forced open: rejects everything"),
+        Mode::ForcedClosed => line(words, "mode", "forced closed: rejects nothing"),
+        mode => line(words, "mode", &mode.to_string()),
+    }
+    conditions(words, route.policy());
+    recovery(words, route.policy());
+    let timeout = route
+        .timeout()
+        .map(|time| format!("{} to the head of the response", in_words(time)));
+    line(words, "timeout", timeout.as_deref().unwrap_or("none"));
+    if let Some(requests) = route.max_in_flight() {
+        line(
+            words,
+            "in flight",
+            &format!("at most {requests} for each worker"),
+        );
+    }
+}
+
+fn metrics(config: &Config) -> String {
+    match config.export().map(|export| export.endpoint.as_deref()) {
+        None => "at /metrics of admin; by OTLP if OTEL_* variables say so".to_owned(),
+        Some(None) => "by OTLP to where OTEL_* variables say, and at /metrics of admin".to_owned(),
+        Some(Some(endpoint)) => format!("by OTLP to {endpoint}, and at /metrics of admin"),
+    }
+}
+
+/// Which requests a route takes.
+pub(super) fn requests(matches: &Match) -> String {
+    let mut parts = Vec::new();
+    if matches.grpc {
+        parts.push("gRPC".to_owned());
+    }
+    if !matches.methods.is_empty() {
+        let methods: Vec<_> = matches.methods.iter().map(http::Method::as_str).collect();
+        parts.push(methods.join(" or "));
+    }
+    let host = matches.host.as_deref().unwrap_or_default();
+    match &matches.path {
+        Some(path) => parts.push(format!("{host}{path}")),
+        None if host.is_empty() => parts.push("everything else".to_owned()),
+        None => parts.push(host.to_owned()),
+    }
+    for (name, value) in &matches.headers {
+        let value = value
+            .as_ref()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        parts.push(match value {
+            Some(value) => format!("with {name}: {value}"),
+            None => format!("with {name}"),
+        });
+    }
+    parts.join(" ")
+}
+
+/// Where requests go.
+pub(super) fn endpoints(upstream: &Upstream) -> String {
+    let scheme = match upstream.protocol {
+        Protocol::H2c => "h2c",
+        Protocol::Auto | Protocol::Http1 => "http",
+    };
+    let urls = upstream.endpoints.iter().map(|endpoint| match endpoint {
+        Endpoint::Address(address) => format!("{scheme}://{address}"),
+        Endpoint::Name(host, port) => format!("{scheme}://{host}:{port}"),
+    });
+    urls.collect::<Vec<_>>().join(", ")
+}
+
+fn conditions(words: &mut String, policy: &Policy) {
+    for action in [Action::Open, Action::Alert] {
+        let entries = policy.trip().iter().filter(|entry| entry.action == action);
+        for (index, entry) in entries.enumerate() {
+            let label = match (index, action) {
+                (0, Action::Open) => "opens when",
+                (0, _) => "alerts when",
+                _ => "or when",
+            };
+            line(words, label, &entry.to_string());
+        }
+    }
+    let window = in_words(policy.window());
+    let judged = format!(
+        "the last {window}, once it has {} requests",
+        policy.min_requests()
+    );
+    line(words, "judged on", &judged);
+    line(words, "failures", &failures(policy.failure()));
+    let measured = match policy.latency() {
+        LatencyMeasure::Complete => "to the end of the body",
+        _ => "to the head of the response",
+    };
+    line(words, "latency", measured);
+    if policy.honours_retry_after() {
+        line(
+            words,
+            "also opens",
+            "for the time that an upstream's Retry-After asks for",
+        );
+    }
+}
+
+fn recovery(words: &mut String, policy: &Policy) {
+    let (open, half_open, ramp) = (policy.open(), policy.half_open(), policy.ramp());
+    let back_off = match open.factor {
+        1.0 => String::new(),
+        factor => {
+            let max = in_words(open.max);
+            format!(", times {factor} after each failed recovery up to {max}")
+        }
+    };
+    let stays = format!("{}{back_off}, ± {}", in_words(open.period), open.jitter);
+    line(words, "stays open", &stays);
+    let (probes, concurrent) = (half_open.probes, half_open.concurrent);
+    let timeout = in_words(half_open.probe_timeout);
+    let trial = format!(
+        "{probes} requests, {concurrent} at once, {timeout} each; {} must succeed",
+        half_open.success
+    );
+    line(words, "then tries", &trial);
+    let grows = if ramp.period.is_zero() {
+        "at once".to_owned()
+    } else {
+        format!(
+            "with {} of the requests, growing to all within {}",
+            ramp.start,
+            in_words(ramp.period)
+        )
+    };
+    line(words, "then closes", &grows);
+    let reject = policy.reject();
+    let body = reject
+        .body
+        .as_ref()
+        .map_or("a problem document", |_| "the policy's body");
+    line(
+        words,
+        "rejects by",
+        &format!("{} with {body}; gRPC UNAVAILABLE", reject.status),
+    );
+}
+
+/// Which answers are failures, and which say nothing.
+fn failures(rules: &FailureRules) -> String {
+    let mut words = named(rules, Verdict::Failure);
+    if words.is_empty() {
+        words.push_str("none");
+    }
+    let ignored = named(rules, Verdict::Ignored);
+    if !ignored.is_empty() {
+        let _ = write!(words, "; ignored: {ignored}");
+    }
+    words
+}
+
+/// The HTTP statuses and gRPC codes with a verdict.
+fn named(rules: &FailureRules, verdict: Verdict) -> String {
+    let statuses: Vec<_> = ranges(|status| rules.of_http(status) == verdict)
+        .into_iter()
+        .map(|range| match range.into_inner() {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        })
+        .collect();
+    let codes: Vec<_> = (0..=16)
+        .map(GrpcCode::from_number)
+        .filter(|code| rules.of_grpc(*code) == verdict)
+        .map(GrpcCode::name)
+        .collect();
+    let mut words = Vec::new();
+    if !statuses.is_empty() {
+        words.push(format!("HTTP {}", statuses.join(", ")));
+    }
+    if !codes.is_empty() {
+        words.push(format!("gRPC {}", codes.join(", ")));
+    }
+    words.join("; ")
+}
+
+/// The runs of HTTP statuses that `wanted` holds for.
+fn ranges(wanted: impl Fn(u16) -> bool) -> Vec<RangeInclusive<u16>> {
+    let mut ranges: Vec<RangeInclusive<u16>> = Vec::new();
+    for status in (100..=599).filter(|status| wanted(*status)) {
+        match ranges.last_mut() {
+            Some(range) if *range.end() + 1 == status => *range = *range.start()..=status,
+            _ => ranges.push(status..=status),
+        }
+    }
+    ranges
+}
+
+fn line(words: &mut String, label: &str, text: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(words, "  {FAINT}{label:<12}{FAINT:#}{text}");
+}

@@ -1,0 +1,123 @@
+//! `breaker run`: the proxy, by a configuration file or for a single upstream.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use breaker_tower::Policy;
+use breaker_tower::core::policy::yaml;
+use clap::{ArgGroup, Args};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{BAD_INPUT, FAILED, output};
+use breaker_sidecar::app::{App, StartError};
+use breaker_sidecar::config::{self, Address, AdminAddress, Config, ConfigError, EndpointUrl};
+use breaker_sidecar::telemetry::Environment;
+
+/// Arguments of `breaker run`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").args(["config", "upstream"]).required(true))]
+pub(crate) struct Run {
+    /// Configuration file
+    #[arg(long, env = "BREAKER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Without a file: send everything to this service, http://host:port or h2c://host:port
+    #[arg(long, env = "BREAKER_UPSTREAM", value_name = "URL")]
+    upstream: Option<EndpointUrl>,
+    /// Where clients connect to, instead of what the file says [default: 127.0.0.1:8080]
+    #[arg(long, env = "BREAKER_LISTEN", value_name = "ADDR")]
+    listen: Option<Address>,
+    /// Where health, metrics and breakers are served; a loopback address [default: 127.0.0.1:9900]
+    #[arg(long, env = "BREAKER_ADMIN", value_name = "ADDR")]
+    admin: Option<AdminAddress>,
+    /// With --upstream: when to trip and how to recover, a built-in policy or a file [default: sensitive]
+    #[arg(
+        long,
+        env = "BREAKER_POLICY",
+        value_name = "NAME|FILE",
+        conflicts_with = "config"
+    )]
+    policy: Option<String>,
+}
+
+impl Run {
+    pub(super) fn run(self) -> ExitCode {
+        match self.configure() {
+            Ok(config) => serve(&config),
+            Err(error) => fail(BAD_INPUT, &error),
+        }
+    }
+
+    fn configure(self) -> Result<Config, ConfigError> {
+        let mut config = match (self.upstream, self.config) {
+            (Some(upstream), _) => {
+                let policy = self.policy.as_deref().map(policy).transpose()?;
+                Config::of_upstream(upstream, policy.unwrap_or_else(Policy::sensitive))
+            }
+            (None, file) => Config::load(&file.unwrap_or_default())?,
+        };
+        if let Some(listen) = self.listen {
+            config = config.with_listen(listen);
+        }
+        if let Some(admin) = self.admin {
+            config = config.with_admin(admin);
+        }
+        Ok(config)
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    let app = match App::bind(config, &Environment::of_process()) {
+        Ok(app) => app,
+        Err(error @ StartError::Setting(_)) => return fail(BAD_INPUT, &error),
+        Err(error) => return fail(FAILED, &error),
+    };
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let served = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            // The handlers are there before anyone is told that the sidecar is.
+            let stop = stop()?;
+            tracing::info!(listen = %app.listen(), admin = %app.admin(), "listening");
+            app.run(stop).await
+        })
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &format!("{error:#}")),
+    }
+}
+
+/// Ends with the first signal that asks the process to stop.
+fn stop() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn fail(code: u8, error: &dyn Display) -> ExitCode {
+    output::complain(&format!("{error}\n"));
+    ExitCode::from(code)
+}
+
+/// The built-in policy called `name`, or else the one in the file of that name.
+fn policy(name: &str) -> Result<Policy, ConfigError> {
+    if let Some(policy) = Policy::builtin(name) {
+        return Ok(policy);
+    }
+    let text = config::read(Path::new(name)).map_err(|error| match error {
+        ConfigError::Unreadable { file, rule } => {
+            let builtin = Policy::BUILTIN.join(", ");
+            let rule = format!("{rule}, or be a built-in policy: {builtin}");
+            ConfigError::Unreadable { file, rule }
+        }
+        invalid => invalid,
+    })?;
+    Ok(yaml::parse(&text, Some(name))?)
+}
