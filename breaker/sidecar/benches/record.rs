@@ -30,7 +30,7 @@ fn record(recorder: &Recorder, n: u64) {
     };
     recorder.record(black_box(&Finished {
         method: &Method::GET,
-        scheme: "http",
+        https: false,
         version: Version::HTTP_11,
         route: Some((n % 2) as u16),
         status: Some(status),
@@ -38,6 +38,7 @@ fn record(recorder: &Recorder, n: u64) {
         duration: Duration::from_nanos(nanos + 20_000),
         upstream: Some(Sent {
             endpoint: 0,
+            https: false,
             version: Version::HTTP_11,
             status: Some(status),
             error: None,

@@ -30,8 +30,8 @@ pub struct Catalog {
 pub struct Finished<'a> {
     /// The method.
     pub method: &'a Method,
-    /// `http` or `https`.
-    pub scheme: &'static str,
+    /// Whether the caller came by TLS: `url.scheme`.
+    pub https: bool,
     /// The version that the caller spoke.
     pub version: Version,
     /// The route's index in the [`Catalog`], where one matched.
@@ -51,6 +51,8 @@ pub struct Finished<'a> {
 pub struct Sent {
     /// The endpoint's index in the [`Catalog`].
     pub endpoint: u16,
+    /// Whether it was sent by TLS: `url.scheme`.
+    pub https: bool,
     /// The version that the upstream spoke.
     pub version: Version,
     /// The status that came back, where one did.
@@ -68,22 +70,14 @@ pub struct Recorder {
     cache: RefCell<Box<[Option<Slot>]>>,
 }
 
-/// All that attributes depend on.
+/// All that attributes depend on, in few words: it is made and compared for each request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
-    server: Shape,
-    client: Option<Shape>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    /// A route or an endpoint.
-    index: Option<u16>,
-    status: Option<StatusCode>,
-    method: u8,
-    version: Version,
-    scheme: &'static str,
-    error: Option<&'static str>,
+    server: u64,
+    /// Zero where nothing was sent.
+    client: u64,
+    server_error: Option<&'static str>,
+    client_error: Option<&'static str>,
 }
 
 struct Slot {
@@ -110,7 +104,7 @@ impl Recorder {
         let slot = &mut cache[key.slot()];
         let bound = match slot {
             Some(bound) if bound.key == key => bound,
-            _ => slot.insert(self.bind(key)),
+            _ => slot.insert(self.bind(key, finished)),
         };
         bound.server.record(finished.duration.as_secs_f64());
         if let (Some(client), Some(sent)) = (&bound.client, &finished.upstream) {
@@ -119,35 +113,34 @@ impl Recorder {
     }
 
     #[cold]
-    fn bind(&self, key: Key) -> Slot {
+    fn bind(&self, key: Key, finished: &Finished<'_>) -> Slot {
+        let meters = &self.meters;
         Slot {
             key,
-            server: self
-                .meters
+            server: meters
                 .server_duration
-                .bind(&self.server_attributes(&key.server)),
-            client: key.client.map(|client| {
-                self.meters
-                    .client_duration
-                    .bind(&self.client_attributes(&client))
+                .bind(&self.server_attributes(finished)),
+            client: finished.upstream.as_ref().map(|sent| {
+                let attributes = self.client_attributes(finished.method, sent);
+                meters.client_duration.bind(&attributes)
             }),
         }
     }
 
-    fn server_attributes(&self, shape: &Shape) -> Vec<KeyValue> {
-        let mut attributes = shape.attributes(500);
-        let route = shape
-            .index
+    fn server_attributes(&self, finished: &Finished<'_>) -> Vec<KeyValue> {
+        let mut attributes = shared_attributes(finished.method, finished.https, finished.version);
+        push_result(&mut attributes, finished.status, finished.error, 500);
+        let route = finished
+            .route
             .and_then(|index| self.catalog.routes.get(usize::from(index)));
         attributes.extend(route.map(|route| KeyValue::new(names::ROUTE, route.clone())));
         attributes
     }
 
-    fn client_attributes(&self, shape: &Shape) -> Vec<KeyValue> {
-        let mut attributes = shape.attributes(400);
-        let endpoint = shape
-            .index
-            .and_then(|index| self.catalog.endpoints.get(usize::from(index)));
+    fn client_attributes(&self, method: &Method, sent: &Sent) -> Vec<KeyValue> {
+        let mut attributes = shared_attributes(method, sent.https, sent.version);
+        push_result(&mut attributes, sent.status, sent.error, 400);
+        let endpoint = self.catalog.endpoints.get(usize::from(sent.endpoint));
         if let Some((address, port)) = endpoint {
             attributes.push(KeyValue::new(names::SERVER_ADDRESS, address.clone()));
             attributes.push(KeyValue::new(names::SERVER_PORT, i64::from(*port)));
@@ -176,69 +169,82 @@ impl fmt::Debug for Recorder {
 impl Key {
     fn of(finished: &Finished<'_>) -> Self {
         let method = method_index(finished.method);
+        let server = packed(
+            finished.route,
+            finished.status,
+            method,
+            finished.version,
+            finished.https,
+        );
+        let client = finished.upstream.as_ref().map_or(0, |sent| {
+            let index = Some(sent.endpoint);
+            packed(index, sent.status, method, sent.version, sent.https)
+        });
         Self {
-            server: Shape {
-                index: finished.route,
-                status: finished.status,
-                method,
-                version: finished.version,
-                scheme: finished.scheme,
-                error: finished.error,
-            },
-            client: finished.upstream.map(|sent| Shape {
-                index: Some(sent.endpoint),
-                status: sent.status,
-                method,
-                version: sent.version,
-                scheme: "http",
-                error: sent.error,
-            }),
+            server,
+            client,
+            server_error: finished.error,
+            client_error: finished.upstream.and_then(|sent| sent.error),
         }
     }
 
-    /// Where in the cache the key belongs. Only what varies most takes part: keys that collide replace each other.
+    /// Where in the cache the key belongs. Keys that collide replace each other.
     fn slot(&self) -> usize {
-        let status = |status: Option<StatusCode>| status.map_or(0, |status| status.as_u16());
-        let index = |index: Option<u16>| index.map_or(0, |index| u64::from(index) + 1);
-        let server = index(self.server.index) << 16 | u64::from(status(self.server.status));
-        let client = self.client.map_or(0, |client| {
-            index(client.index) << 16 | u64::from(status(client.status))
-        });
-        let mixed = (server << 8 | u64::from(self.server.method))
-            .wrapping_add(client.rotate_left(40))
+        let mixed = self
+            .server
+            .wrapping_add(self.client.rotate_left(21))
             .wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (mixed >> (64 - SLOTS.ilog2())) as usize
     }
 }
 
-// === impl Shape ===
+/// Never zero.
+fn packed(
+    index: Option<u16>,
+    status: Option<StatusCode>,
+    method: usize,
+    version: Version,
+    https: bool,
+) -> u64 {
+    let index = index.map_or(0, |index| u64::from(index) + 1);
+    let status = status.map_or(0, |status| u64::from(status.as_u16()));
+    let version = version_index(version) as u64;
+    1 << 63 | index << 32 | status << 16 | (method as u64) << 8 | version << 1 | u64::from(https)
+}
 
-impl Shape {
-    /// The attributes that both metrics have. A status from `error_from` on is the error, unless there is a better word.
-    fn attributes(&self, error_from: u16) -> Vec<KeyValue> {
-        let mut attributes = vec![
-            KeyValue::new(names::REQUEST_METHOD, METHODS[usize::from(self.method)]),
-            KeyValue::new(names::URL_SCHEME, self.scheme),
-            KeyValue::new(names::NETWORK_PROTOCOL_VERSION, version(self.version)),
-        ];
-        if let Some(status) = self.status {
-            let code = i64::from(status.as_u16());
-            attributes.push(KeyValue::new(names::RESPONSE_STATUS, code));
-        }
-        let by_status = self
-            .status
-            .filter(|status| status.as_u16() >= error_from)
-            .map(|status| status.as_u16().to_string());
-        if let Some(word) = self.error {
-            attributes.push(KeyValue::new(names::ERROR_TYPE, word));
-        } else if let Some(code) = by_status {
-            attributes.push(KeyValue::new(names::ERROR_TYPE, code));
-        }
-        attributes
+/// The attributes of the request itself.
+fn shared_attributes(method: &Method, https: bool, version: Version) -> Vec<KeyValue> {
+    let scheme = if https { "https" } else { "http" };
+    vec![
+        KeyValue::new(names::REQUEST_METHOD, METHODS[method_index(method)]),
+        KeyValue::new(names::URL_SCHEME, scheme),
+        KeyValue::new(
+            names::NETWORK_PROTOCOL_VERSION,
+            VERSIONS[version_index(version)],
+        ),
+    ]
+}
+
+/// The attributes of how it ended. A status from `error_from` on is the error, unless there is a better word.
+fn push_result(
+    attributes: &mut Vec<KeyValue>,
+    status: Option<StatusCode>,
+    error: Option<&'static str>,
+    error_from: u16,
+) {
+    if let Some(status) = status {
+        let code = i64::from(status.as_u16());
+        attributes.push(KeyValue::new(names::RESPONSE_STATUS, code));
+    }
+    let by_status = status.filter(|status| status.as_u16() >= error_from);
+    if let Some(word) = error {
+        attributes.push(KeyValue::new(names::ERROR_TYPE, word));
+    } else if let Some(status) = by_status {
+        attributes.push(KeyValue::new(names::ERROR_TYPE, status.as_str().to_owned()));
     }
 }
 
-fn method_index(method: &Method) -> u8 {
+fn method_index(method: &Method) -> usize {
     match *method {
         Method::GET => 1,
         Method::POST => 2,
@@ -253,12 +259,12 @@ fn method_index(method: &Method) -> u8 {
     }
 }
 
-fn version(version: Version) -> &'static str {
+fn version_index(version: Version) -> usize {
     match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        Version::HTTP_3 => "3",
-        _ => "1.1",
+        Version::HTTP_2 => 1,
+        Version::HTTP_10 => 2,
+        Version::HTTP_3 => 3,
+        _ => 0,
     }
 }
 
@@ -267,5 +273,8 @@ const METHODS: [&str; 10] = [
     "_OTHER", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE",
 ];
 
-/// Slots of a worker's cache: 40 KB.
+/// By [`version_index`].
+const VERSIONS: [&str; 4] = ["1.1", "2", "1.0", "3"];
+
+/// Slots of a worker's cache: 24 KB.
 const SLOTS: usize = 256;

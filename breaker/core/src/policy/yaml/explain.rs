@@ -2,7 +2,7 @@
 
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
-use super::places::{Places, Position, join};
+use super::places::{Places, Position, join, parent};
 
 /// A rule that is broken, and where.
 pub(super) struct Broken {
@@ -17,7 +17,14 @@ pub(super) fn broken(error: &Error, position: Position, places: &Places) -> Brok
     let value = places.at_value(position).unwrap_or_default();
     let key = places.at_key(position);
     let (position, field) = match error {
-        Error::SerdeMissingField { field, .. } => (places.find(value), join(value, field)),
+        Error::SerdeMissingField { field, .. } => {
+            // The parser finds it at the mapping, or at the mapping's first field.
+            let mapping = places
+                .at_value(position)
+                .or(key.map(parent))
+                .unwrap_or_default();
+            (places.find(mapping), join(mapping, field))
+        }
         Error::SerdeUnknownField { field: name, .. } => (position, key.unwrap_or(name).to_owned()),
         Error::DuplicateMappingKey { .. } => (position, key.unwrap_or_default().to_owned()),
         // The parser finds a value of the wrong type at its key.

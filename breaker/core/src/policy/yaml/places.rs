@@ -84,7 +84,7 @@ impl Places {
                 }
                 Some(place) => return place.value,
                 None if path.is_empty() => return Position { line: 1, column: 1 },
-                None => path = path.rfind(['.', '[']).map_or("", |end| &path[..end]),
+                None => path = parent(path),
             }
         }
     }
@@ -120,6 +120,11 @@ impl Places {
 pub(super) fn join(path: &str, name: &str) -> String {
     let dot = if path.is_empty() { "" } else { "." };
     format!("{path}{dot}{name}")
+}
+
+/// The path of what is around the field at `path`.
+pub(super) fn parent(path: &str) -> &str {
+    path.rfind(['.', '[']).map_or("", |end| &path[..end])
 }
 
 // === impl Position ===

@@ -17,7 +17,7 @@ fn scrape(histograms: Histograms, millis: &[u64]) -> String {
     for millis in millis {
         recorder.record(&Finished {
             method: &Method::GET,
-            scheme: "http",
+            https: false,
             version: Version::HTTP_2,
             route: Some(0),
             status: Some(StatusCode::OK),

@@ -36,7 +36,7 @@ fn traffic(telemetry: &Telemetry) {
     }));
     recorder.record(&Finished {
         method: &Method::POST,
-        scheme: "http",
+        https: false,
         version: Version::HTTP_11,
         route: Some(0),
         status: Some(StatusCode::BAD_GATEWAY),
@@ -44,6 +44,7 @@ fn traffic(telemetry: &Telemetry) {
         duration: Duration::from_millis(12),
         upstream: Some(Sent {
             endpoint: 0,
+            https: false,
             version: Version::HTTP_2,
             status: None,
             error: Some("connection_refused"),

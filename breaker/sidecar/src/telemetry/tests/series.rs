@@ -19,7 +19,7 @@ fn telemetry() -> (Telemetry, Recorder) {
 fn record(recorder: &Recorder, route: Option<u16>, method: &Method, status: u16) {
     recorder.record(&Finished {
         method,
-        scheme: "http",
+        https: false,
         version: Version::HTTP_11,
         route,
         status: Some(StatusCode::from_u16(status).unwrap()),

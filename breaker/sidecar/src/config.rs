@@ -1,0 +1,322 @@
+//! The configuration: a YAML file, or a few flags, made into types that cannot be invalid.
+//!
+//! [`raw`] is the shape of the file; each section is checked in a module of its own, and everything that is wrong is told at once, with
+//! file, line, column, field and rule. Nothing is checked again later.
+
+mod limits;
+mod policies;
+mod problem;
+mod raw;
+mod route;
+mod scalar;
+mod telemetry;
+mod upstream;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_tower::core::policy::yaml::{self, Document};
+use breaker_tower::{Mode, Policy};
+use matchit::InsertError;
+
+use self::policies::{Policies, unreadable};
+use self::problem::{Findings, time_within, within};
+use self::raw::{RawConfig, RawMatch, RawRoute};
+use crate::proxy::{BodyLimits, Limits, Match};
+
+pub(crate) use self::problem::in_words;
+pub use self::route::Route;
+pub use self::scalar::{Address, AdminAddress};
+pub use self::telemetry::Export;
+pub use self::upstream::EndpointUrl;
+
+/// What the sidecar does.
+#[derive(Clone, Debug)]
+pub struct Config {
+    listen: SocketAddr,
+    admin: SocketAddr,
+    workers: usize,
+    drain: Duration,
+    limits: Limits,
+    export: Option<Export>,
+    routes: Vec<Route>,
+}
+
+/// A configuration that can't be used.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file can't be read.
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        rule: String,
+    },
+    /// Rules that it breaks, in the order of their lines; at least one.
+    Invalid(Vec<yaml::Error>),
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When the file can't be read, or breaks a rule.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        let file = path.display().to_string();
+        Self::parse(&text, Some(&file), path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Reads a text. `file` is shown in errors; paths in the text are relative to `folder`.
+    ///
+    /// # Errors
+    /// When the text breaks a rule.
+    pub fn parse(text: &str, file: Option<&str>, folder: &Path) -> Result<Self, ConfigError> {
+        let document = Document::new(text, file)?;
+        let raw = document.read()?;
+        build(raw, &document, folder).map_err(ConfigError::Invalid)
+    }
+
+    /// One route for everything, to one upstream.
+    pub fn of_upstream(upstream: EndpointUrl, policy: Policy) -> Self {
+        let route = Route {
+            name: DEFAULT_NAME.into(),
+            policy: Arc::new(policy),
+            mode: Mode::Auto,
+            matches: Match::default(),
+            upstream: Arc::new(upstream.into_upstream(DEFAULT_NAME)),
+            timeout: Some(upstream::DEFAULT_TIMEOUT),
+            body: BodyLimits::default(),
+            max_in_flight: None,
+        };
+        Self {
+            listen: LISTEN,
+            admin: ADMIN,
+            workers: processors(),
+            drain: DRAIN,
+            limits: Limits::default(),
+            export: None,
+            routes: vec![route],
+        }
+    }
+
+    /// Listens on `address` instead.
+    #[must_use]
+    pub fn with_listen(mut self, Address(address): Address) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Serves health and metrics on `address` instead.
+    #[must_use]
+    pub fn with_admin(mut self, AdminAddress(address): AdminAddress) -> Self {
+        self.admin = address;
+        self
+    }
+
+    /// Where clients connect to.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where health, metrics and breakers are served; a loopback address.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Threads, at least one.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// How long requests may take to end after a signal to stop.
+    pub fn drain(&self) -> Duration {
+        self.drain
+    }
+
+    /// Bounds on what clients may hold.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Where metrics go; `None` leaves it to the environment.
+    pub fn export(&self) -> Option<&Export> {
+        self.export.as_ref()
+    }
+
+    /// The routes, at least one, in the order of the file.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+}
+
+/// The JSON Schema of a configuration file.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(RawConfig)
+}
+
+/// Reads a file as text.
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        file: path.display().to_string(),
+        rule: unreadable(&error),
+    })
+}
+
+fn build(
+    raw: RawConfig,
+    document: &Document<'_>,
+    folder: &Path,
+) -> Result<Config, Vec<yaml::Error>> {
+    let mut findings = Findings::new(document);
+    let listen = raw.listen.map_or(LISTEN, |Address(address)| address);
+    let admin = raw.admin.map_or(ADMIN, |AdminAddress(address)| address);
+    if listen == admin && listen.port() != 0 {
+        findings.add("admin", "must not be the address of listen");
+    }
+    let workers = within("workers", raw.workers, 1..=1024, processors());
+    let workers = findings.check("", workers);
+    let drain = time_within("drain", raw.drain, 0..=3_600_000, DRAIN);
+    let drain = findings.check("", drain);
+    let limits = limits::build(&raw.limits.unwrap_or_default());
+    let (limits, body) = findings.check("limits", limits).unwrap_or_default();
+    let export = raw.telemetry.and_then(|raw| {
+        let export = telemetry::build(raw, folder);
+        findings.check("telemetry", export).flatten()
+    });
+    let policies = Policies::load(&raw.policies, folder, &mut findings);
+
+    count("upstreams", raw.upstreams.len(), &mut findings);
+    let mut upstreams = BTreeMap::new();
+    for (name, raw) in &raw.upstreams {
+        let upstream = upstream::build(name, raw).map(Arc::new);
+        let upstream = findings.check(&format!("upstreams.{name}"), upstream);
+        upstreams.insert(name.clone(), upstream);
+    }
+
+    count("routes", raw.routes.len(), &mut findings);
+    check_distinct(&raw.routes, &mut findings);
+    let known = route::Known {
+        upstreams: &upstreams,
+        policies: &policies,
+        body: &body,
+    };
+    let mut routes = Vec::with_capacity(raw.routes.len());
+    for (index, raw) in raw.routes.into_iter().enumerate() {
+        let route = route::build(raw, &known);
+        let route = findings.check(&format!("routes[{index}]"), route);
+        routes.extend(route.flatten().map(|route| (index, route)));
+    }
+    check_patterns(&routes, &mut findings);
+    findings.finish()?;
+    Ok(Config {
+        listen,
+        admin,
+        workers: workers.unwrap_or(1),
+        drain: drain.unwrap_or(DRAIN),
+        limits,
+        export,
+        routes: routes.into_iter().map(|(_, route)| route).collect(),
+    })
+}
+
+fn count(section: &str, entries: usize, findings: &mut Findings<'_>) {
+    if !(1..=MAX_ENTRIES).contains(&entries) {
+        findings.add(section, format!("must have 1 to {MAX_ENTRIES} entries"));
+    }
+}
+
+/// Each route has a name of its own, and some request that only it takes.
+fn check_distinct(routes: &[RawRoute], findings: &mut Findings<'_>) {
+    let mut names = HashMap::new();
+    let mut matches: Vec<(&RawMatch, &str)> = Vec::new();
+    for (index, route) in routes.iter().enumerate() {
+        if let Some(first) = names.insert(&route.name, index) {
+            let rule = format!("must be unique; routes[{first}] has it too");
+            findings.add(&format!("routes[{index}].name"), rule);
+        }
+        let same = matches.iter().find(|(other, _)| **other == route.r#match);
+        if let Some((_, name)) = same {
+            let rule = format!("takes the same requests as route {name} before it");
+            findings.add(&format!("routes[{index}].match"), rule);
+        }
+        matches.push((&route.r#match, &route.name));
+    }
+}
+
+/// No two patterns that both match a path without one being more specific.
+fn check_patterns(routes: &[(usize, Route)], findings: &mut Findings<'_>) {
+    let mut router = matchit::Router::new();
+    let mut known = HashSet::new();
+    for (index, route) in routes {
+        let Some(path) = &route.matches.path else {
+            continue;
+        };
+        if known.insert(path)
+            && let Err(error) = router.insert(path, ())
+        {
+            let rule = match error {
+                InsertError::Conflict { with } => format!("can't stand beside {with}"),
+                error => error.to_string(),
+            };
+            findings.add(&format!("routes[{index}].match.path"), rule);
+        }
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+// === impl ConfigError ===
+
+impl ConfigError {
+    /// The errors, if the text could be read.
+    pub fn errors(&self) -> &[yaml::Error] {
+        match self {
+            Self::Unreadable { .. } => &[],
+            Self::Invalid(errors) => errors,
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { file, rule } => write!(f, "{file}: {rule}"),
+            Self::Invalid(errors) => {
+                for (index, error) in errors.iter().enumerate() {
+                    let newline = if index == 0 { "" } else { "\n" };
+                    write!(f, "{newline}{error}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl From<yaml::Error> for ConfigError {
+    fn from(error: yaml::Error) -> Self {
+        Self::Invalid(vec![error])
+    }
+}
+
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+const DRAIN: Duration = Duration::from_secs(10);
+/// Of upstreams and routes. Each route is a breaker with its windows, up to 64 KiB.
+const MAX_ENTRIES: usize = 1000;
+const DEFAULT_NAME: &str = "default";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! `policies`: the built-in profiles, and those of files, which replace a built-in of the same name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use breaker_tower::Policy;
+use breaker_tower::core::policy::yaml;
+
+use super::problem::Findings;
+
+/// Policies by name.
+#[derive(Debug, Default)]
+pub(super) struct Policies {
+    loaded: BTreeMap<String, Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    policy: Policy,
+    file: PathBuf,
+}
+
+impl Policies {
+    /// Reads the files and directories `paths`, which are relative to `folder`. What is wrong goes to `findings`; the rest is there.
+    pub(super) fn load(paths: &[String], folder: &Path, findings: &mut Findings<'_>) -> Self {
+        let mut policies = Self::default();
+        for (index, path) in paths.iter().enumerate() {
+            let field = format!("policies[{index}]");
+            // As components, so that errors show a/b.yaml and not a/./b.yaml.
+            let path: PathBuf = folder.join(path).components().collect();
+            match files(&path) {
+                Ok(files) => {
+                    for file in files {
+                        policies.read(file, &field, findings);
+                    }
+                }
+                Err(error) => findings.add(&field, unreadable(&error)),
+            }
+        }
+        policies
+    }
+
+    fn read(&mut self, file: PathBuf, field: &str, findings: &mut Findings<'_>) {
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) => {
+                let rule = format!("{} {}", file.display(), unreadable(&error));
+                return findings.add(field, rule);
+            }
+        };
+        let shown = file.display().to_string();
+        match yaml::parse_over(&text, Some(&shown), |base| self.get(base)) {
+            Err(error) => findings.add_error(error),
+            Ok(policy) => match self.loaded.get(policy.name()) {
+                Some(other) => {
+                    let (name, other) = (policy.name(), other.file.display());
+                    let rule = format!("{shown} and {other} have the same name: {name}");
+                    findings.add(field, rule);
+                }
+                None => {
+                    let name = policy.name().to_owned();
+                    self.loaded.insert(name, Loaded { policy, file });
+                }
+            },
+        }
+    }
+
+    /// The policy called `name`.
+    pub(super) fn get(&self, name: &str) -> Option<Policy> {
+        let loaded = self.loaded.get(name).map(|loaded| loaded.policy.clone());
+        loaded.or_else(|| Policy::builtin(name))
+    }
+
+    /// All names, those of files first.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let loaded = self.loaded.keys().map(String::as_str);
+        let builtin = Policy::BUILTIN.into_iter();
+        let builtin = builtin.filter(|name| !self.loaded.contains_key(*name));
+        loaded.chain(builtin).collect()
+    }
+}
+
+/// The file itself, or the policy files of a directory in the order of their names.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "yml")) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What keeps a file from being read, as a rule.
+pub(super) fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "must exist".to_owned(),
+        io::ErrorKind::InvalidData => "must be UTF-8 text".to_owned(),
+        _ => format!("can't be read: {error}"),
+    }
+}

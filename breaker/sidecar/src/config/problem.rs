@@ -1,0 +1,133 @@
+//! Rules that a section of the configuration breaks.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use breaker_tower::core::policy::yaml::{self, Document, Period};
+
+/// A rule that a field breaks. The path is relative to the section that is checked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) field: String,
+    pub(super) rule: String,
+}
+
+/// All that is wrong with a configuration.
+#[derive(Debug)]
+pub(super) struct Findings<'a> {
+    document: &'a Document<'a>,
+    errors: Vec<yaml::Error>,
+}
+
+// === impl Problem ===
+
+impl Problem {
+    pub(super) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            rule: rule.into(),
+        }
+    }
+}
+
+// === impl Findings ===
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(document: &'a Document<'a>) -> Self {
+        Self {
+            document,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Keeps what is wrong with `section`, or hands out what it was made into.
+    pub(super) fn check<T>(&mut self, section: &str, built: Result<T, Problem>) -> Option<T> {
+        match built {
+            Ok(value) => Some(value),
+            Err(Problem { field, rule }) => {
+                let dot = if section.is_empty() || field.is_empty() {
+                    ""
+                } else {
+                    "."
+                };
+                self.add(&format!("{section}{dot}{field}"), rule);
+                None
+            }
+        }
+    }
+
+    /// Adds a rule that the field at `path` breaks.
+    pub(super) fn add(&mut self, path: &str, rule: impl Into<String>) {
+        self.errors.push(self.document.error(path, rule));
+    }
+
+    /// Adds an error of another file.
+    pub(super) fn add_error(&mut self, error: yaml::Error) {
+        self.errors.push(error);
+    }
+
+    /// All errors in the order of their lines; `Ok` when there are none.
+    pub(super) fn finish(mut self) -> Result<(), Vec<yaml::Error>> {
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        self.errors
+            .sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        Err(self.errors)
+    }
+}
+
+/// The value of an optional field, or else `default`; it must lie within `range`.
+pub(super) fn within<T: Copy + PartialOrd + Display>(
+    field: &str,
+    value: Option<T>,
+    range: RangeInclusive<T>,
+    default: T,
+) -> Result<T, Problem> {
+    match value {
+        None => Ok(default),
+        Some(value) if range.contains(&value) => Ok(value),
+        Some(_) => {
+            let (least, most) = range.into_inner();
+            Err(Problem::new(field, format!("must be {least} to {most}")))
+        }
+    }
+}
+
+/// The same for a time; `range` is in milliseconds.
+pub(super) fn time_within(
+    field: &str,
+    value: Option<Period>,
+    range: RangeInclusive<u64>,
+    default: Duration,
+) -> Result<Duration, Problem> {
+    let Some(Period(value)) = value else {
+        return Ok(default);
+    };
+    let (least, most) = range.into_inner();
+    let [least, most] = [least, most].map(Duration::from_millis);
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        let rule = format!("must be {} to {}", in_words(least), in_words(most));
+        Err(Problem::new(field, rule))
+    }
+}
+
+/// A time as it is written in a configuration: `1m30s`.
+pub(crate) fn in_words(time: Duration) -> String {
+    let mut rest = time.as_millis();
+    let mut words = String::new();
+    for (unit, millis) in [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+        if rest >= millis {
+            words.push_str(&format!("{}{unit}", rest / millis));
+            rest %= millis;
+        }
+    }
+    if words.is_empty() {
+        "0s".to_owned()
+    } else {
+        words
+    }
+}

@@ -1,0 +1,224 @@
+//! Single values, as people write them.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use breaker_tower::core::policy::yaml::Period;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, Error};
+
+/// An address with a port: `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub(super) SocketAddr);
+
+/// An address of this machine's own, where nobody else can connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminAddress(pub(super) SocketAddr);
+
+/// A size in bytes: `65536` or `64KiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+/// A value, or `off` for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OrOff<T>(pub(crate) Option<T>);
+
+/// A header's value, or `true` for any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderWanted {
+    Any,
+    Value(String),
+}
+
+/// A value that is written as one word.
+pub(crate) trait Scalar: Sized {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The rule that `text` breaks.
+    fn parse(text: &str) -> Result<Self, String>;
+}
+
+// === what can be read ===
+
+impl Scalar for Address {
+    fn parse(text: &str) -> Result<Self, String> {
+        let address = match text.strip_prefix("localhost:") {
+            Some(port) => port
+                .parse()
+                .ok()
+                .map(|port| (Ipv4Addr::LOCALHOST, port).into()),
+            None => text.parse().ok(),
+        };
+        address
+            .map(Self)
+            .ok_or_else(|| "must be an address with a port, such as 127.0.0.1:8080".to_owned())
+    }
+}
+
+impl Scalar for AdminAddress {
+    fn parse(text: &str) -> Result<Self, String> {
+        let Address(address) = Address::parse(text)?;
+        if address.ip().is_loopback() {
+            return Ok(Self(address));
+        }
+        let rule = "must be a loopback address: access from elsewhere needs a control token, which is not available in this version";
+        Err(rule.to_owned())
+    }
+}
+
+impl Scalar for Size {
+    fn parse(text: &str) -> Result<Self, String> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let unit = UNITS.iter().find(|(name, _)| *name == unit);
+        let size = unit.and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes));
+        size.map(Self)
+            .ok_or_else(|| "must be a size, such as 65536, 64KiB or 10MiB".to_owned())
+    }
+}
+
+impl Scalar for Period {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
+impl<T: Scalar> Scalar for OrOff<T> {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let value = T::parse(text).map_err(|rule| format!("{rule}, or off"))?;
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Scalar for HeaderWanted {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "true" => Ok(Self::Any),
+            "false" => Err("must be a value, or true for any".to_owned()),
+            value => Ok(Self::Value(value.to_owned())),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
+impl FromStr for AdminAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
+// === from YAML ===
+
+fn scalar<'de, T: Scalar, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for AdminAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer)
+    }
+}
+
+impl<'de, T: Scalar> Deserialize<'de> for OrOff<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderWanted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer)
+    }
+}
+
+// === in the JSON Schema ===
+
+impl JsonSchema for Address {
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["127.0.0.1:8080"] })
+    }
+}
+
+impl JsonSchema for AdminAddress {
+    fn schema_name() -> Cow<'static, str> {
+        "AdminAddress".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["127.0.0.1:9900"] })
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": 0 },
+            { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|kB|MB|GB)?$" },
+        ] })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OrOff<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}OrOff", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": "off" }, generator.subschema_for::<T>()] })
+    }
+}
+
+impl JsonSchema for HeaderWanted {
+    fn schema_name() -> Cow<'static, str> {
+        "HeaderWanted".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": true }, { "type": "string" }, { "type": "number" }] })
+    }
+}
+
+const UNITS: [(&str, u64); 8] = [
+    ("", 1),
+    ("B", 1),
+    ("kB", 1000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];

@@ -1,0 +1,140 @@
+//! `telemetry`: where metrics go.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Uri};
+
+use super::problem::{Problem, time_within};
+use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
+
+/// `telemetry.export` of the configuration. What it leaves out is taken from the environment, then from the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Export {
+    /// The collector's URL.
+    pub endpoint: Option<String>,
+    /// How to speak to it.
+    pub protocol: Option<Protocol>,
+    /// The time between exports.
+    pub interval: Option<Duration>,
+    /// How long an export may take, its repetitions included.
+    pub timeout: Option<Duration>,
+    /// Sent with each export.
+    pub headers: Vec<(String, String)>,
+    /// How exports are compressed.
+    pub compression: Option<Compression>,
+    /// A PEM file with the certificates to trust instead of the system's.
+    pub certificate: Option<PathBuf>,
+    /// A PEM file with the certificate to show to the collector.
+    pub client_certificate: Option<PathBuf>,
+    /// A PEM file with its key.
+    pub client_key: Option<PathBuf>,
+}
+
+/// How to speak to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP/gRPC.
+    Grpc,
+    /// OTLP/HTTP with protobuf bodies.
+    HttpProtobuf,
+}
+
+/// How exports are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// By gzip.
+    Gzip,
+}
+
+pub(super) fn build(raw: RawTelemetry, folder: &Path) -> Result<Option<Export>, Problem> {
+    if raw.receive.is_some() {
+        return Err(Problem::new("receive", "is not available in this version"));
+    }
+    raw.export.map(|raw| export(raw, folder)).transpose()
+}
+
+fn export(raw: RawExport, folder: &Path) -> Result<Export, Problem> {
+    if let Some(endpoint) = &raw.endpoint {
+        check_endpoint(endpoint)?;
+    }
+    for (name, value) in &raw.headers {
+        let is_header =
+            HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok();
+        if !is_header {
+            return Err(Problem::new(
+                format!("export.headers.{name}"),
+                "must be a header and its value",
+            ));
+        }
+    }
+    let time = |field: &str, value, range| match value {
+        None => Ok(None),
+        value => time_within(&format!("export.{field}"), value, range, Duration::ZERO).map(Some),
+    };
+    // An absent file is told now, and not when the first export fails.
+    let file = |field: &str, name: Option<String>| match name.map(|name| folder.join(name)) {
+        Some(file) if !file.is_file() => Err(Problem::new(
+            format!("export.{field}"),
+            "must be a file that exists",
+        )),
+        file => Ok(file),
+    };
+    let export = Export {
+        endpoint: raw.endpoint,
+        protocol: raw.protocol.map(Protocol::from),
+        interval: time("interval", raw.interval, 100..=3_600_000)?,
+        timeout: time("timeout", raw.timeout, 100..=600_000)?,
+        headers: raw.headers.into_iter().collect(),
+        compression: raw.compression.map(Compression::from),
+        certificate: file("certificate", raw.certificate)?,
+        client_certificate: file("client_certificate", raw.client_certificate)?,
+        client_key: file("client_key", raw.client_key)?,
+    };
+    match (&export.client_certificate, &export.client_key) {
+        (Some(_), None) => Err(Problem::new(
+            "export.client_certificate",
+            "needs client_key beside it",
+        )),
+        (None, Some(_)) => Err(Problem::new(
+            "export.client_key",
+            "needs client_certificate beside it",
+        )),
+        _ => Ok(export),
+    }
+}
+
+fn check_endpoint(endpoint: &str) -> Result<(), Problem> {
+    let is_url = endpoint.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
+    });
+    if is_url {
+        return Ok(());
+    }
+    let rule = "must be a URL with the scheme http or https, such as http://127.0.0.1:4317";
+    Err(Problem::new("export.endpoint", rule))
+}
+
+impl From<RawExportProtocol> for Protocol {
+    fn from(protocol: RawExportProtocol) -> Self {
+        match protocol {
+            RawExportProtocol::Grpc => Self::Grpc,
+            RawExportProtocol::HttpProtobuf => Self::HttpProtobuf,
+        }
+    }
+}
+
+impl From<RawCompression> for Compression {
+    fn from(compression: RawCompression) -> Self {
+        match compression {
+            RawCompression::None => Self::None,
+            RawCompression::Gzip => Self::Gzip,
+        }
+    }
+}

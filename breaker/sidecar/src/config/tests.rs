@@ -1,0 +1,194 @@
+use std::path::{Path, PathBuf};
+
+use breaker_tower::core::policy::yaml;
+
+use super::telemetry::{Compression, Protocol};
+use super::*;
+use crate::upstream::{self, Endpoint};
+
+mod bad;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn parsed(text: &str) -> Config {
+    Config::parse(text, None, &root()).expect(text)
+}
+
+const SMALL: &str = "upstreams:\n  pay: { endpoints: [http://127.0.0.1:9001] }\nroutes:\n  - { name: pay, upstream: pay }\n";
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let config = parsed(SMALL);
+    assert_eq!(config.listen().to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admin().to_string(), "127.0.0.1:9900");
+    assert_eq!(config.drain(), Duration::from_secs(10));
+    assert!(config.workers() >= 1);
+    assert!(config.export().is_none());
+    let [route] = config.routes() else {
+        panic!("one route");
+    };
+    assert_eq!(**route.policy(), Policy::sensitive());
+    assert_eq!(route.mode(), Mode::Auto);
+    assert_eq!(route.timeout(), Some(Duration::from_secs(15)));
+    assert_eq!(route.matches().path, None);
+    assert_eq!(route.max_in_flight, None);
+    assert_eq!(route.body.idle, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn every_field_is_read() {
+    let config = parsed(
+        "listen: 0.0.0.0:80
+admin: '[::1]:9901'
+workers: 3
+drain: 1m
+limits: { max_connections: 10, max_streams: 7, max_header_bytes: 16KiB, max_body_bytes: 2MB, header_timeout: 2s,
+          body_idle_timeout: off, body_timeout: 1m, idle_timeout: 3s, write_timeout: 4s, encoded_slash: true }
+policies: [policies]
+telemetry:
+  export: { endpoint: 'http://127.0.0.1:4318', protocol: http/protobuf, interval: 5s, timeout: 3s,
+            headers: { api-key: secret }, compression: gzip, certificate: LICENSE }
+upstreams:
+  pay: { endpoints: ['http://127.0.0.1:9001', 'http://localhost:9002/', 'http://pay'], protocol: http1,
+         connect_timeout: 50ms, idle_timeout: 20s, max_idle: 8 }
+  bank: { endpoints: ['h2c://[::1]:50051'] }
+routes:
+  - name: pay
+    match: { path: '/api/pay/{*rest}', host: '*.example.com', methods: [POST, PUT], headers: { x-debug: true, x-kind: 3 } }
+    upstream: pay
+    policy: { base: conservative, open: { max: 1h } }
+    timeout: off
+    mode: shadow
+    max_in_flight: 50
+  - { name: bank, match: { grpc: { service: bank.v1.Payments, method: Pay } }, upstream: bank, policy: combined, timeout: 2s }
+",
+    );
+    assert_eq!(config.listen().to_string(), "0.0.0.0:80");
+    assert_eq!(config.admin().to_string(), "[::1]:9901");
+    assert_eq!(config.workers(), 3);
+    assert_eq!(config.drain(), Duration::from_secs(60));
+    let limits = config.limits();
+    assert_eq!((limits.connections, limits.streams), (10, 7));
+    assert_eq!(limits.header_bytes, 16384);
+    assert_eq!(limits.header, Duration::from_secs(2));
+    assert_eq!(limits.first_byte, Duration::from_secs(2));
+    assert_eq!(limits.keep_alive, Duration::from_secs(3));
+    assert_eq!(limits.write, Duration::from_secs(4));
+    assert!(limits.encoded_slash);
+
+    let export = config.export().expect("an export");
+    assert_eq!(export.endpoint.as_deref(), Some("http://127.0.0.1:4318"));
+    assert_eq!(export.protocol, Some(Protocol::HttpProtobuf));
+    assert_eq!(export.compression, Some(Compression::Gzip));
+    assert_eq!(export.interval, Some(Duration::from_secs(5)));
+    assert_eq!(export.timeout, Some(Duration::from_secs(3)));
+    assert_eq!(
+        export.headers,
+        [("api-key".to_owned(), "secret".to_owned())]
+    );
+    assert_eq!(export.certificate, Some(root().join("LICENSE")));
+
+    let [pay, bank] = config.routes() else {
+        panic!("two routes");
+    };
+    assert_eq!(&**pay.name(), "pay");
+    assert_eq!(pay.policy().name(), "pay");
+    assert_eq!(pay.policy().open().max, Duration::from_secs(3600));
+    assert_eq!(pay.policy().trip(), Policy::conservative().trip());
+    assert_eq!((pay.mode(), pay.timeout()), (Mode::Shadow, None));
+    assert_eq!(pay.max_in_flight, Some(50));
+    assert_eq!(pay.body.request_bytes, Some(2_000_000));
+    assert_eq!(pay.body.request_total, Some(Duration::from_secs(60)));
+    assert_eq!(pay.body.idle, None);
+    let matches = pay.matches();
+    assert_eq!(matches.path.as_deref(), Some("/api/pay/{*rest}"));
+    assert_eq!(matches.host.as_deref(), Some("*.example.com"));
+    assert_eq!(matches.methods, ["POST", "PUT"]);
+    let headers = matches
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_ref()));
+    let headers: Vec<_> = headers
+        .map(|(name, value)| (name, value.map(|value| value.as_bytes())))
+        .collect();
+    assert_eq!(headers, [("x-debug", None), ("x-kind", Some(&b"3"[..]))]);
+
+    let upstream = pay.upstream();
+    assert_eq!(
+        (upstream.name.as_str(), upstream.protocol),
+        ("pay", upstream::Protocol::Http1)
+    );
+    assert_eq!(upstream.endpoints.len(), 3);
+    assert_eq!(upstream.endpoints[2], Endpoint::Name("pay".to_owned(), 80));
+    assert_eq!(upstream.connect_timeout, Duration::from_millis(50));
+    assert_eq!(upstream.idle_timeout, Duration::from_secs(20));
+    assert_eq!(upstream.idle_connections, 8);
+
+    assert!(bank.matches().grpc);
+    assert_eq!(
+        bank.matches().path.as_deref(),
+        Some("/bank.v1.Payments/Pay")
+    );
+    assert_eq!(bank.upstream().protocol, upstream::Protocol::H2c);
+    assert_eq!(**bank.policy(), Policy::combined());
+}
+
+#[test]
+fn routes_to_one_upstream_share_it() {
+    let config = parsed(&format!(
+        "{SMALL}  - {{ name: b, upstream: pay, match: {{ path: /b }} }}\n"
+    ));
+    let [a, b] = config.routes() else {
+        panic!("two routes");
+    };
+    assert!(Arc::ptr_eq(a.upstream(), b.upstream()));
+}
+
+#[test]
+fn an_upstream_alone_is_a_configuration() {
+    let upstream = "h2c://127.0.0.1:9001".parse().unwrap();
+    let config = Config::of_upstream(upstream, Policy::combined())
+        .with_listen("localhost:80".parse().unwrap())
+        .with_admin("127.0.0.1:81".parse().unwrap());
+    assert_eq!(config.listen().to_string(), "127.0.0.1:80");
+    assert_eq!(config.admin().to_string(), "127.0.0.1:81");
+    let [route] = config.routes() else {
+        panic!("one route");
+    };
+    assert_eq!(&**route.name(), "default");
+    assert_eq!(route.upstream().protocol, upstream::Protocol::H2c);
+    assert_eq!(**route.policy(), Policy::combined());
+}
+
+#[test]
+fn admin_is_not_reachable_from_elsewhere() {
+    assert!("0.0.0.0:9900".parse::<AdminAddress>().is_err());
+    assert!("[::]:9900".parse::<AdminAddress>().is_err());
+    assert!("[::1]:9900".parse::<AdminAddress>().is_ok());
+}
+
+#[test]
+fn the_schema_knows_the_fields() {
+    let schema = schema().to_value();
+    assert_eq!(schema["additionalProperties"], false);
+    let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(fields.len(), 9, "{fields:?}");
+    assert_eq!(
+        schema["required"],
+        serde_json::json!(["upstreams", "routes"])
+    );
+    assert!(schema["$defs"]["Route"]["properties"]["policy"].is_object());
+    assert!(schema["$defs"]["Route"]["properties"]["feeds"].is_null());
+    assert_eq!(
+        schema["$defs"]["Policy"]["properties"],
+        yaml::schema().to_value()["properties"]
+    );
+}
+
+#[test]
+fn a_missing_file_is_told_by_name() {
+    let error = Config::load(Path::new("no/such.yaml")).unwrap_err();
+    assert_eq!(error.to_string(), "no/such.yaml: must exist");
+}

@@ -1,0 +1,397 @@
+//! Bad configurations, and what is said about them.
+
+use std::path::Path;
+
+use crate::config::Config;
+
+fn said(text: &str) -> String {
+    let error = Config::parse(text, Some("b.yaml"), Path::new("")).expect_err(text);
+    error.to_string().replace("b.yaml:", "")
+}
+
+#[test]
+fn sections() {
+    for (fields, expected) in SECTIONS {
+        let text = format!("{UPSTREAM}routes:\n  - {{ name: pay, upstream: pay }}\n{fields}\n");
+        assert_eq!(said(&text), *expected, "{fields}");
+    }
+}
+
+#[test]
+fn upstreams() {
+    for (fields, expected) in UPSTREAMS {
+        let text = format!(
+            "routes:\n  - {{ name: pay, upstream: pay }}\nupstreams:\n  pay: {{ {fields} }}\n"
+        );
+        assert_eq!(said(&text), *expected, "{fields}");
+    }
+}
+
+#[test]
+fn routes() {
+    for (fields, expected) in ROUTES {
+        let text = format!("{UPSTREAM}routes:\n  - {{ name: pay, upstream: pay, {fields} }}\n");
+        assert_eq!(said(&text), *expected, "{fields}");
+    }
+}
+
+#[test]
+fn whole_configurations_with_all_that_is_wrong() {
+    for (text, expected) in WHOLE {
+        assert_eq!(said(text), *expected, "{text}");
+    }
+}
+
+const UPSTREAM: &str = "upstreams:\n  pay: { endpoints: [\"http://127.0.0.1:9001\"] }\n";
+
+/// The fifth line of a configuration that is good without it.
+const SECTIONS: &[(&str, &str)] = &[
+    (
+        "listen: :8080",
+        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080",
+    ),
+    (
+        "listen: 127.0.0.1",
+        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080",
+    ),
+    (
+        "listen: 127.0.0.1:99999",
+        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080",
+    ),
+    (
+        "admin: 0.0.0.0:9900",
+        "5:8: admin: must be a loopback address: access from elsewhere needs a control token, which is not available in this version",
+    ),
+    (
+        "admin: 127.0.0.1:8080",
+        "5:8: admin: must not be the address of listen",
+    ),
+    (
+        "admin: off",
+        "5:8: admin: must be an address with a port, such as 127.0.0.1:8080",
+    ),
+    ("workers: 0", "5:10: workers: must be 1 to 1024"),
+    ("workers: 2000", "5:10: workers: must be 1 to 1024"),
+    (
+        "workers: auto",
+        "5:10: workers: must be a whole number, at least 0",
+    ),
+    (
+        "drain: 10",
+        "5:8: drain: must have a unit: write 10s, 10ms or 10m",
+    ),
+    ("drain: 2h", "5:8: drain: must be 0s to 1h"),
+    (
+        "limits: { max_connections: 0 }",
+        "5:28: limits.max_connections: must be 1 to 1000000",
+    ),
+    (
+        "limits: { max_header_bytes: 1KiB }",
+        "5:29: limits.max_header_bytes: must be 8KiB to 1MiB",
+    ),
+    (
+        "limits: { max_header_bytes: 64 KiB }",
+        "5:29: limits.max_header_bytes: must be a size, such as 65536, 64KiB or 10MiB",
+    ),
+    (
+        "limits: { max_body_bytes: no }",
+        "5:27: limits.max_body_bytes: must be a size, such as 65536, 64KiB or 10MiB, or off",
+    ),
+    (
+        "limits: { header_timeout: 1ms }",
+        "5:27: limits.header_timeout: must be 10ms to 10m",
+    ),
+    (
+        "limits: { body_idle_timeout: 30 }",
+        "5:30: limits.body_idle_timeout: must have a unit: write 30s, 30ms or 30m, or off",
+    ),
+    (
+        "limits: { body_timeout: 48h }",
+        "5:25: limits.body_timeout: must be 10ms to 24h",
+    ),
+    (
+        "limits: { idle_timeout: off }",
+        "5:25: limits.idle_timeout: must be a time with its unit, such as 250ms, 10s, 5m, 1h or 1m30s",
+    ),
+    (
+        "limits: { max_streams: 100000 }",
+        "5:24: limits.max_streams: must be 1 to 10000",
+    ),
+    (
+        "limits: { max_conections: 5 }",
+        "5:11: limits.max_conections: is not a field here; did you mean max_connections?",
+    ),
+    ("policies: ./policies", "5:11: policies: must be a list"),
+    (
+        "policies: [./no-such-directory]",
+        "5:12: policies[0]: must exist",
+    ),
+    (
+        "telemetry: { receive: { grpc: 127.0.0.1:4317 } }",
+        "5:14: telemetry.receive: is not available in this version",
+    ),
+    (
+        "telemetry: { export: { endpoint: 127.0.0.1:4317 } }",
+        "5:34: telemetry.export.endpoint: must be a URL with the scheme http or https, such as http://127.0.0.1:4317",
+    ),
+    (
+        "telemetry: { export: { endpoint: \"http://127.0.0.1:4317\", protocol: http/json } }",
+        "5:69: telemetry.export.protocol: must be grpc or http/protobuf",
+    ),
+    (
+        "telemetry: { export: { interval: 1ms } }",
+        "5:34: telemetry.export.interval: must be 100ms to 1h",
+    ),
+    (
+        "telemetry: { export: { headers: { \"a b\": c } } }",
+        "5:42: telemetry.export.headers.a b: must be a header and its value",
+    ),
+    (
+        "telemetry: { export: { headers: { a: \"x\u{1b}\" } } }",
+        "5:40: unexpected character: `\\u{1b}'",
+    ),
+    (
+        "telemetry: { export: { compression: zstd } }",
+        "5:37: telemetry.export.compression: must be none or gzip",
+    ),
+    (
+        "telemetry: { export: { certificate: nope.pem } }",
+        "5:37: telemetry.export.certificate: must be a file that exists",
+    ),
+    (
+        "telemetry: { exports: {} }",
+        "5:14: telemetry.exports: is not a field here; did you mean export?",
+    ),
+    (
+        "dashboard: true",
+        "5:1: dashboard: is not a field here; the fields are listen, admin, workers, drain, limits, policies, telemetry, upstreams, routes",
+    ),
+];
+
+/// The fields of an upstream in the fourth line.
+const UPSTREAMS: &[(&str, &str)] = &[
+    (
+        "endpoints: []",
+        "4:10: upstreams.pay.endpoints: must have 1 to 64 entries",
+    ),
+    (
+        "endpoints: http://127.0.0.1:1",
+        "4:21: upstreams.pay.endpoints: must be a list",
+    ),
+    (
+        "endpoints: [\"http://127.0.0.1:9001/api\"]",
+        "4:22: upstreams.pay.endpoints[0]: must have no path: requests keep their own",
+    ),
+    (
+        "endpoints: [\"https://127.0.0.1:9001\"]",
+        "4:22: upstreams.pay.endpoints[0]: https:// is not available in this version",
+    ),
+    (
+        "endpoints: [\"127.0.0.1:9001\"]",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+    ),
+    (
+        "endpoints: [\"http://user:pw@127.0.0.1:9001\"]",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+    ),
+    (
+        "endpoints: [\"http://:9001\"]",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+    ),
+    (
+        "endpoints: [\"http://127.0.0.1:0\"]",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+    ),
+    (
+        "endpoints: [\"http://127.0.0.1:99999\"]",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+    ),
+    (
+        "endpoints: [\"http://a:1\", \"h2c://a:2\"]",
+        "4:36: upstreams.pay.endpoints[1]: must have the scheme of the first one",
+    ),
+    (
+        "endpoints: [\"http://a:1\", \"http://a:1\"]",
+        "4:36: upstreams.pay.endpoints[1]: is given twice",
+    ),
+    (
+        "endpoints: [\"h2c://a:1\"], protocol: http1",
+        "4:46: upstreams.pay.protocol: must be h2c, as the endpoints are h2c://",
+    ),
+    (
+        "endpoints: [\"http://a:1\"], protocol: h2",
+        "4:47: upstreams.pay.protocol: must be auto, http1 or h2c",
+    ),
+    (
+        "endpoints: [\"http://a:1\"], connect_timeout: 5m",
+        "4:54: upstreams.pay.connect_timeout: must be 1ms to 1m",
+    ),
+    (
+        "endpoints: [\"http://a:1\"], max_idle: 100000",
+        "4:47: upstreams.pay.max_idle: must be 0 to 65536",
+    ),
+    (
+        "endpoint: [\"http://a:1\"]",
+        "4:10: upstreams.pay.endpoint: is not a field here; did you mean endpoints?",
+    ),
+    (
+        "protocol: http1",
+        "4:3: upstreams.pay.endpoints: is required",
+    ),
+];
+
+/// More fields of a route in the fourth line.
+const ROUTES: &[(&str, &str)] = &[
+    ("name: b", "4:33: routes[0].name: is given twice"),
+    (
+        "policy: gentle",
+        "4:41: routes[0].policy: must name a policy: conservative, sensitive, combined",
+    ),
+    (
+        "policy: sensitiv",
+        "4:41: routes[0].policy: must name a policy; did you mean sensitive?",
+    ),
+    (
+        "policy: true",
+        "4:41: routes[0].policy: must be the name of a policy, or a mapping of its fields",
+    ),
+    (
+        "policy: [sensitive]",
+        "4:41: routes[0].policy: must be the name of a policy, or a mapping of its fields",
+    ),
+    (
+        "policy: { base: sensitive, open: { max: 1s } }",
+        "4:73: routes[0].policy.open.max: must not be less than open.for",
+    ),
+    (
+        "policy: { base: sensitive, open: { fro: 1s } }",
+        "4:68: routes[0].policy.open.fro: is not a field here; the fields are for, factor, max, jitter",
+    ),
+    (
+        "policy: { base: gentle }",
+        "4:49: routes[0].policy.base: must name a known policy",
+    ),
+    (
+        "policy: { window: 10s }",
+        "4:33: routes[0].policy.trip: is required without a base",
+    ),
+    (
+        "policy: { trip: [{ error_rate: 8 }] }",
+        "4:64: routes[0].policy.trip[0].error_rate: must be a share: write 8% or 0.08",
+    ),
+    (
+        "policy: { trip: [{ error_rate: 8%, slow_rate: 3% }] }",
+        "4:79: routes[0].policy.trip[0].slow_rate: needs slow_threshold beside it",
+    ),
+    ("timeout: 0s", "4:42: routes[0].timeout: must be 1ms to 1h"),
+    (
+        "timeout: 2",
+        "4:42: routes[0].timeout: must have a unit: write 2s, 2ms or 2m, or off",
+    ),
+    (
+        "mode: open",
+        "4:39: routes[0].mode: must be auto, shadow, forced_open or forced_closed",
+    ),
+    (
+        "max_in_flight: 0",
+        "4:48: routes[0].max_in_flight: must be 1 to 1000000",
+    ),
+    (
+        "feeds: [{ name: db }]",
+        "4:33: routes[0].feeds: is not available in this version",
+    ),
+    (
+        "match: { path: api }",
+        "4:48: routes[0].match.path: must be a path such as /api/pay, /users/{id} or /api/{*rest}",
+    ),
+    (
+        "match: { path: \"/api/{*rest}/x\" }",
+        "4:48: routes[0].match.path: is not a pattern: catch-all parameters are only allowed at the end of a route",
+    ),
+    (
+        "match: { path: \"/api/{\" }",
+        "4:48: routes[0].match.path: is not a pattern: parameters must be registered with a valid name",
+    ),
+    (
+        "match: { path: \"/api?x=1\" }",
+        "4:48: routes[0].match.path: must be a path such as /api/pay, /users/{id} or /api/{*rest}",
+    ),
+    (
+        "match: { host: \"a:80\" }",
+        "4:48: routes[0].match.host: must be a host without port, or *. and a domain",
+    ),
+    (
+        "match: { methods: [] }",
+        "4:42: routes[0].match.methods: must have an entry; leave it out for any method",
+    ),
+    (
+        "match: { methods: [get] }",
+        "4:52: routes[0].match.methods[0]: must be a method in capitals, such as GET",
+    ),
+    (
+        "match: { methods: [GET, CONNECT] }",
+        "4:57: routes[0].match.methods[1]: is never forwarded",
+    ),
+    (
+        "match: { headers: { \"x y\": a } }",
+        "4:60: routes[0].match.headers.x y: must be the name of a header",
+    ),
+    (
+        "match: { headers: { x-debug: false } }",
+        "4:62: routes[0].match.headers.x-debug: must be a value, or true for any",
+    ),
+    (
+        "match: { grpc: { service: bank.v1.Payments }, path: / }",
+        "4:42: routes[0].match.grpc: must stand without path and methods",
+    ),
+    (
+        "match: { grpc: { service: \"a/b\" } }",
+        "4:59: routes[0].match.grpc.service: must be a service with its package, such as bank.v1.Payments",
+    ),
+    (
+        "match: { grpc: { method: Pay } }",
+        "4:42: routes[0].match.grpc.service: is required",
+    ),
+    (
+        "match: { pth: /a }",
+        "4:42: routes[0].match.pth: is not a field here; did you mean path?",
+    ),
+    (
+        "match: { grpc: {} }",
+        "4:42: routes[0].match.grpc.service: is required",
+    ),
+];
+
+const WHOLE: &[(&str, &str)] = &[
+    ("", "1:1: must not be empty"),
+    (
+        "upstreams: {}\nroutes: []",
+        "1:1: upstreams: must have 1 to 1000 entries\n2:1: routes: must have 1 to 1000 entries",
+    ),
+    ("routes: []", "1:1: upstreams: is required"),
+    ("routes: 3\nupstreams: {}", "1:9: routes: must be a list"),
+    (
+        "upstreams: { Pay: { endpoints: [http://a:1] } }\nroutes:\n  - { name: Pay Me, upstream: Pay }\n  - { name: b, upstream: nope }\n  - { name: b, upstream: Pay, timeout: 0s }",
+        "3:13: routes[0].name: must be 1 to 64 of a-z, 0-9, '.', '_' and '-'\n4:5: routes[1].match: takes the same requests as route Pay Me before it\n4:26: routes[1].upstream: must name an upstream: Pay\n5:5: routes[2].match: takes the same requests as route Pay Me before it\n5:13: routes[2].name: must be unique; routes[1] has it too\n5:40: routes[2].timeout: must be 1ms to 1h",
+    ),
+    (
+        "upstreams:\n  pay: { endpoints: [http://a:1] }\nroutes:\n  - { name: a, upstream: pay, match: { path: \"/a/{x}\" } }\n  - { name: b, upstream: pay, match: { path: \"/a/{y}\" } }\n  - { name: c, upstream: pay, match: { path: \"/a/{y}\" } }\n  - { name: d, upstream: pay, match: { path: \"/a/{y}\", methods: [GET] } }",
+        "5:46: routes[1].match.path: can't stand beside /a/{x}\n6:31: routes[2].match: takes the same requests as route b before it",
+    ),
+    (
+        "upstreams:\n  pay: { endpoints: [nope] }\nroutes:\n  - { name: a, upstream: pay, policy: x }",
+        "2:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined",
+    ),
+    (
+        "upstreams:\n  pay: {}\nroutes: []",
+        "2:3: upstreams.pay.endpoints: is required",
+    ),
+    (
+        "upstreams:\n  pay:\n    protocol: http1\nroutes: []",
+        "2:3: upstreams.pay.endpoints: is required",
+    ),
+    (
+        "upstreams: { pay: { endpoints: [http://a:1] } }\nroutes:\n  - upstream: pay\n    timeout: 1s",
+        "3:5: routes[0].name: is required",
+    ),
+];

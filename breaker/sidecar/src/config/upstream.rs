@@ -1,0 +1,135 @@
+//! `upstreams`: the services behind the proxy.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::uri::Authority;
+
+use super::problem::{Problem, time_within, within};
+use super::raw::{RawProtocol, RawUpstream};
+use crate::upstream::{Endpoint, Protocol, Upstream};
+
+/// An endpoint as it is written: `http://127.0.0.1:9001` or `h2c://127.0.0.1:9001`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointUrl {
+    scheme: Scheme,
+    endpoint: Endpoint,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    H2c,
+}
+
+pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problem> {
+    let urls = endpoints(raw)?;
+    let protocol = protocol(raw, urls[0].scheme)?;
+    let endpoints = urls.into_iter().map(|url| url.endpoint).collect();
+    let default = Upstream::new(name, endpoints);
+    Ok(Upstream {
+        protocol,
+        connect_timeout: time_within(
+            "connect_timeout",
+            raw.connect_timeout,
+            1..=60_000,
+            default.connect_timeout,
+        )?,
+        idle_timeout: time_within(
+            "idle_timeout",
+            raw.idle_timeout,
+            1..=3_600_000,
+            default.idle_timeout,
+        )?,
+        idle_connections: within(
+            "max_idle",
+            raw.max_idle,
+            0..=65_536,
+            default.idle_connections,
+        )?,
+        ..default
+    })
+}
+
+fn endpoints(raw: &RawUpstream) -> Result<Vec<EndpointUrl>, Problem> {
+    if !(1..=64).contains(&raw.endpoints.len()) {
+        return Err(Problem::new("endpoints", "must have 1 to 64 entries"));
+    }
+    let mut urls: Vec<EndpointUrl> = Vec::with_capacity(raw.endpoints.len());
+    for (index, text) in raw.endpoints.iter().enumerate() {
+        let broken = |rule: String| Problem::new(format!("endpoints[{index}]"), rule);
+        let url: EndpointUrl = text.parse().map_err(broken)?;
+        if urls.first().is_some_and(|first| first.scheme != url.scheme) {
+            return Err(broken("must have the scheme of the first one".to_owned()));
+        }
+        if urls.contains(&url) {
+            return Err(broken("is given twice".to_owned()));
+        }
+        urls.push(url);
+    }
+    Ok(urls)
+}
+
+fn protocol(raw: &RawUpstream, scheme: Scheme) -> Result<Protocol, Problem> {
+    match (raw.protocol, scheme) {
+        (None | Some(RawProtocol::H2c), Scheme::H2c) | (Some(RawProtocol::H2c), Scheme::Http) => {
+            Ok(Protocol::H2c)
+        }
+        (Some(_), Scheme::H2c) => Err(Problem::new(
+            "protocol",
+            "must be h2c, as the endpoints are h2c://",
+        )),
+        (None | Some(RawProtocol::Auto), Scheme::Http) => Ok(Protocol::Auto),
+        (Some(RawProtocol::Http1), Scheme::Http) => Ok(Protocol::Http1),
+    }
+}
+
+// === impl EndpointUrl ===
+
+impl EndpointUrl {
+    /// The upstream that has only this endpoint.
+    pub(super) fn into_upstream(self, name: &str) -> Upstream {
+        Upstream {
+            protocol: match self.scheme {
+                Scheme::Http => Protocol::Auto,
+                Scheme::H2c => Protocol::H2c,
+            },
+            ..Upstream::new(name, vec![self.endpoint])
+        }
+    }
+}
+
+impl FromStr for EndpointUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rule = || "must be http://host:port or h2c://host:port".to_owned();
+        let (scheme, rest) = text.split_once("://").ok_or_else(rule)?;
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "h2c" => Scheme::H2c,
+            "https" => return Err("https:// is not available in this version".to_owned()),
+            _ => return Err(rule()),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#']) {
+            return Err("must have no path: requests keep their own".to_owned());
+        }
+        let authority: Authority = authority.parse().map_err(|_| rule())?;
+        let host = authority.host();
+        let port = match authority.as_str().strip_prefix(host) {
+            Some("") => Some(80),
+            Some(_) => authority.port_u16().filter(|port| *port > 0),
+            // Something stands before the host: user and password.
+            None => None,
+        };
+        let port = port.filter(|_| !host.is_empty()).ok_or_else(rule)?;
+        Ok(Self {
+            scheme,
+            endpoint: Endpoint::new(host, port),
+        })
+    }
+}
+
+/// How long the upstream has for the head of a response, when a route does not say.
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
