@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
-use crate::proxy::{self, Proxy, RouteTable};
+use crate::proxy::{self, Proxy, Recorder, RouteTable};
 use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
 
 /// A sidecar whose sockets are bound.
@@ -54,13 +54,15 @@ impl App {
     pub fn bind(config: &Config, environment: &Environment) -> Result<Self, StartError> {
         let settings = Settings::resolve(config.export(), environment)
             .map_err(|error| StartError::Setting(error.to_string()))?;
-        let routes: Vec<_> = config
-            .routes()
-            .iter()
-            .map(config::Route::with_breaker)
-            .collect();
-        let breakers = routes.iter().map(|route| route.breaker.clone()).collect();
-        let catalog = Arc::new(Catalog::of(&routes));
+        let routes: Vec<_> = config.routes().iter().map(with_breaker).collect();
+        let breakers: Vec<_> = routes.iter().map(|route| route.breaker.clone()).collect();
+        let catalog = Arc::new(Catalog {
+            routes: breakers
+                .iter()
+                .map(|breaker| breaker.name().clone())
+                .collect(),
+            endpoints: Vec::new(),
+        });
         let table =
             RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let bound = |field, address| {
@@ -130,9 +132,8 @@ impl App {
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
         let catalog = self.catalog;
-        let running = self
-            .proxy
-            .start(&stopped, move || telemetry.recorder(catalog.clone()))?;
+        let recorder = move || Box::new(telemetry.recorder(catalog.clone())) as Box<dyn Recorder>;
+        let running = self.proxy.start(&stopped, recorder)?;
         readiness.ready();
         shutdown.await;
 
@@ -150,6 +151,20 @@ impl App {
 async fn end(exporting: Exporting, tasks: JoinSet<()>) {
     exporting.shutdown(LAST_EXPORT).await;
     drop(tasks);
+}
+
+/// A route of the configuration, with its breaker.
+fn with_breaker(route: &config::Route) -> proxy::Route {
+    let breaker = BreakerHandle::new(route.name().clone(), route.policy().clone());
+    breaker.force(route.mode());
+    proxy::Route {
+        breaker,
+        matches: route.matches().clone(),
+        upstream: route.upstream().clone(),
+        timeout: route.timeout(),
+        body: route.body().clone(),
+        max_in_flight: route.max_in_flight(),
+    }
 }
 
 fn watched(breaker: &BreakerHandle) -> Watched {

@@ -67,4 +67,4 @@ pub(super) const INCIDENT_BEGINS: Duration = Duration::from_secs(4);
 const SLOW_FROM: Duration = Duration::from_secs(8);
 pub(super) const INCIDENT_ENDS: Duration = Duration::from_secs(12);
 /// The open time of `sensitive` is at most 12 s and its ramp takes 10 s: by then the breaker has closed again.
-pub(super) const SHORTEST: Duration = Duration::from_secs(28);
+pub(super) const RECOVERED: Duration = Duration::from_secs(28);

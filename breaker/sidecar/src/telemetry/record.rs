@@ -15,6 +15,7 @@ use opentelemetry::metrics::BoundHistogram;
 
 use super::meters::Meters;
 use super::names;
+use crate::proxy;
 
 /// What indices in requests stand for.
 #[derive(Clone, Debug, Default)]
@@ -146,6 +147,24 @@ impl Recorder {
             attributes.push(KeyValue::new(names::SERVER_PORT, i64::from(*port)));
         }
         attributes
+    }
+}
+
+impl proxy::Recorder for Recorder {
+    fn record(&self, finished: &proxy::Finished<'_>) {
+        Self::record(
+            self,
+            &Finished {
+                method: finished.method,
+                https: false,
+                version: finished.version,
+                route: finished.route.and_then(|index| u16::try_from(index).ok()),
+                status: finished.status,
+                error: finished.error.map(|error| error.proxy_status()),
+                duration: finished.duration,
+                upstream: None,
+            },
+        );
     }
 }
 
