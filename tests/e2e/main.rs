@@ -1,16 +1,13 @@
-//! The binary as its users run it: a process between real sockets.
+//! The binary as its users run it: a process between real sockets. The proxy's handling of HTTP, rule by rule, is tested in
+//! process, in `breaker/sidecar/tests`.
 
 #![cfg(test)]
 
 mod cli;
-mod connections;
 mod drain;
 mod faults;
-mod forwarding;
-mod malformed;
 mod neutral;
 mod recovery;
-mod streams;
 mod telemetry;
 mod traffic;
 mod trip;

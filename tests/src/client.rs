@@ -1,7 +1,4 @@
-//! Plain clients: one request on a connection of its own, or bytes as they are.
-
-use std::net::SocketAddr;
-use std::time::Duration;
+//! A plain client: one request on a connection of its own.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Uri};
@@ -9,8 +6,6 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Body;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time;
 
 use crate::PATIENCE;
@@ -81,20 +76,4 @@ where
         })
     };
     time::timeout(PATIENCE, answer).await?
-}
-
-/// Sends bytes as they are and reads until the peer closes, or says nothing for `quiet`.
-///
-/// # Panics
-/// If nobody listens.
-pub async fn raw(address: SocketAddr, bytes: impl AsRef<[u8]>, quiet: Duration) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("somebody listens");
-    // The peer may answer and close before it has read everything.
-    let _ = stream.write_all(bytes.as_ref()).await;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 4096];
-    while let Ok(Ok(read @ 1..)) = time::timeout(quiet, stream.read(&mut chunk)).await {
-        answer.extend_from_slice(&chunk[..read]);
-    }
-    String::from_utf8_lossy(&answer).into_owned()
 }

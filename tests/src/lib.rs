@@ -1,5 +1,5 @@
 //! What the end-to-end tests are made of: the real binary as a child process, an upstream that fails as told,
-//! and plain clients. Everything listens on a free port of the loopback interface, and ends with its value.
+//! and a plain client. Everything listens on a free port of the loopback interface, and ends with its value.
 //!
 //! ```no_run
 //! use breaker_tests::{Script, Setup, Upstream, eventually, get};
@@ -20,7 +20,7 @@ mod setup;
 mod sidecar;
 mod upstream;
 
-pub use client::{Answer, get, raw, send};
+pub use client::{Answer, get, send};
 pub use metrics::Metrics;
 pub use process::Process;
 pub use setup::Setup;

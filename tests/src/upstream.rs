@@ -152,7 +152,7 @@ async fn serve(stream: TcpStream, stage: Arc<Stage>) {
     });
     // How the connection ends is the script's business, and the test's.
     let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection_with_upgrades(TokioIo::new(wire), service)
+        .serve_connection(TokioIo::new(wire), service)
         .await;
 }
 

@@ -9,14 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, UPGRADE};
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::{io as async_io, time};
+use tokio::time;
 
 use super::Seen;
 use super::wire::Fault;
@@ -44,8 +41,6 @@ pub enum Script {
     Garbage,
     /// Answers with the request's body while it comes, its trailers too.
     Echo,
-    /// Switches protocols and then sends back every byte, as a WebSocket echo would.
-    Upgrade,
     /// Answers as the function says.
     Answer(Arc<Answer>),
 }
@@ -58,11 +53,10 @@ impl Script {
 
     pub(super) async fn perform(
         self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         fault: &Fault,
         record: impl FnOnce(Seen),
     ) -> Result<Reply, hyper::Error> {
-        let upgrade = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
         let mut seen = Seen {
             method: head.method,
@@ -74,11 +68,6 @@ impl Script {
         if let Self::Echo = self {
             record(seen);
             return Ok(Response::new(body.map_err(io::Error::other).boxed_unsync()));
-        }
-        if let Self::Upgrade = self {
-            let reply = switch_protocols(upgrade, &seen);
-            record(seen);
-            return Ok(reply);
         }
         seen.body = body.collect().await?.to_bytes();
         record(seen.clone());
@@ -108,28 +97,9 @@ impl fmt::Debug for Script {
             Self::CloseMidBody => f.write_str("CloseMidBody"),
             Self::Garbage => f.write_str("Garbage"),
             Self::Echo => f.write_str("Echo"),
-            Self::Upgrade => f.write_str("Upgrade"),
             Self::Answer(_) => f.write_str("Answer(..)"),
         }
     }
-}
-
-/// Answers 101 with the protocol that was asked for, then echoes.
-fn switch_protocols(upgrade: OnUpgrade, seen: &Seen) -> Reply {
-    tokio::spawn(async move {
-        if let Ok(upgraded) = upgrade.await {
-            let (mut reader, mut writer) = async_io::split(TokioIo::new(upgraded));
-            // The peer closes when it has heard enough.
-            let _ = async_io::copy(&mut reader, &mut writer).await;
-        }
-    });
-    let mut reply = reply(101, Empty::new());
-    if let Some(protocol) = seen.headers.get(UPGRADE) {
-        reply.headers_mut().insert(UPGRADE, protocol.clone());
-    }
-    let token = UPGRADE.as_str().parse().expect("a header name is a value");
-    reply.headers_mut().insert(CONNECTION, token);
-    reply
 }
 
 fn reply<B>(status: u16, body: B) -> Reply

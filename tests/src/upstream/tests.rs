@@ -7,7 +7,7 @@ use hyper::body::Frame;
 use tokio::time;
 
 use super::{Script, Upstream};
-use crate::{Answer, eventually, get, raw, send};
+use crate::{Answer, eventually, get, send};
 
 fn url(upstream: &Upstream) -> http::Uri {
     format!("http://{}/x", upstream.address()).parse().unwrap()
@@ -76,20 +76,6 @@ async fn echoes_bodies_and_trailers_over_http2() {
     let answer = send(request).await.unwrap();
     assert_eq!(answer.text(), "some");
     assert_eq!(answer.trailers["x-sum"], "7");
-}
-
-#[tokio::test]
-async fn upgrades_and_echoes() {
-    let upstream = Upstream::start().await;
-    upstream.play(Script::Upgrade);
-    let answer = raw(
-        upstream.address(),
-        "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nhello",
-        Duration::from_millis(300),
-    )
-    .await;
-    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-    assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::client::Client;
 use super::error::{ErrorKind, ProxyError};
 use super::headers::{self, Fields};
-use super::timers::Timers;
+use super::timers::{Deadline, Timers};
 use crate::upstream::Protocol;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::multiplex::Multiplex;
@@ -125,9 +125,13 @@ impl Pending {
         if let Some(upload) = &upload {
             upload.pauses(request.extensions_mut().remove());
         }
+        let limit = shared.timeout.map(|timeout| {
+            let at = request.body().started() + timeout;
+            (timeout, Deadline::new(at, &shared.timers))
+        });
         let fields = request.body().fields();
         Self {
-            wait: Wait::new(shared.timeout, upload, &shared.timers),
+            wait: Wait::new(limit, upload),
             shared,
             is_grpc: fields.has(Fields::GRPC),
             switch: fields
@@ -148,7 +152,10 @@ impl Pending {
         let sent = exchange.send(request);
         async move {
             match self.wait.driving(&mut exchange, sent).await? {
-                Ok(response) => self.answer(response, exchange, connections).await,
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    Box::pin(self.switch(response, exchange)).await
+                }
+                Ok(response) => Ok(self.stream(response, Some((exchange, connections)))),
                 Err(mut failed) => {
                     let unsent = failed.take_message().map(Box::new).or(spare);
                     match unsent {
@@ -168,7 +175,10 @@ impl Pending {
             self.wait.within(ErrorKind::ConnectTimeout, opening).await?;
         let sent = exchange.send(request);
         match self.wait.driving(&mut exchange, sent).await? {
-            Ok(response) => self.answer(response, exchange, connections).await,
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Box::pin(self.switch(response, exchange)).await
+            }
+            Ok(response) => Ok(self.stream(response, Some((exchange, connections)))),
             Err(failed) => Err(self.wait.error(failed.into_error())),
         }
     }
@@ -198,18 +208,6 @@ impl Pending {
             }
             is_retry = true;
         }
-    }
-
-    async fn answer(
-        self,
-        response: Response<Incoming>,
-        exchange: Box<Exchange>,
-        connections: Rc<Connections>,
-    ) -> Answer {
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Box::pin(self.switch(response, exchange)).await;
-        }
-        Ok(self.stream(response, Some((exchange, connections))))
     }
 
     /// Hands the upstream's connection to the client's, which leaves HTTP too once this response is written.

@@ -124,10 +124,10 @@ impl Front {
             Ok(place) => account._place = place,
             Err(_full) => return FrontFuture::answered(respond::busy(form), account),
         }
-        let body = RequestBody::new(self.client.clone(), fields, stack.name.clone()).with(
+        let route = stack.name.clone();
+        let body = RequestBody::new(self.client.clone(), fields, route, account.started).with(
             incoming,
             limits,
-            account.started,
             &self.worker.timers,
         );
         let mut service = stack.service.borrow_mut();

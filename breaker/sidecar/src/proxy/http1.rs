@@ -15,7 +15,7 @@ use super::client::Client;
 use super::front::Front;
 use super::limits::Limits;
 use super::respond;
-use super::socket::Socket;
+use super::socket::{Peephole, Peer, Socket};
 use super::upgrade::Upgraded;
 use super::worker::Worker;
 
@@ -37,6 +37,7 @@ enum End {
     Idle,
     Late,
     Stuck,
+    Gone,
 }
 
 /// Serves requests; `ahead` is what was read from the connection before.
@@ -48,17 +49,22 @@ pub(crate) async fn serve(
 ) -> Next {
     let _served = worker.unparked();
     loop {
-        let socket = TokioIo::new(Socket::new(stream, ahead, client.clone()));
+        let socket = Socket::new(stream, ahead, client.clone());
+        let peephole = socket.peephole();
         let front = Front::new(worker.clone(), client.clone());
-        let mut connection = worker.http1.serve_connection(socket, front);
+        let mut connection = worker.http1.serve_connection(TokioIo::new(socket), front);
         let mut watch = Watch::new(&worker.limits);
         let end = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
             Poll::Ready(result) => Poll::Ready(End::Over(result)),
-            Poll::Pending => watch.poll(cx, worker, client),
+            Poll::Pending => watch.poll(cx, worker, client, &peephole),
         })
         .await;
+        drop(peephole);
         let parts = connection.into_parts();
-        stream = parts.io.into_inner().into_stream();
+        let Some(taken) = parts.io.into_inner().into_stream() else {
+            return Next::Closed;
+        };
+        stream = taken;
         ahead = parts.read_buf;
         return match end {
             End::Idle if ahead.is_empty() => Next::Park(stream),
@@ -69,7 +75,7 @@ pub(crate) async fn serve(
                 let _ = stream.try_write(respond::REQUEST_TIMEOUT);
                 Next::Linger(stream)
             }
-            End::Stuck => Next::Closed,
+            End::Gone | End::Stuck => Next::Closed,
             End::Over(result) => match (client.take_upgrade(), result) {
                 (Some(upstream), Ok(())) => Next::Tunnel(Upgraded { stream, ahead }, upstream),
                 (_, Err(error)) if error.is_parse() => Next::Linger(stream),
@@ -87,15 +93,18 @@ pub(crate) async fn serve(
     }
 }
 
-/// Looks at a connection now and then: whether it is idle, and whether the peer is too slow.
+/// Looks at a connection: whether it is idle, whether the peer is too slow, and whether it went away meanwhile. hyper
+/// could see the last too, but to that end it would reserve a buffer for each request.
 ///
-/// Its alarm is not set for each request, it rings every [`Limits::park_after`] while the connection is quiet, so
+/// The alarm is not set for each request, it rings every [`Limits::park_after`] while the connection is quiet, so
 /// what it measures is exact to that much.
 struct Watch<'a> {
     limits: &'a Limits,
     alarm: Pin<Box<Sleep>>,
     /// Requests seen at the last look.
     requests: u32,
+    /// The number of requests at which the peer sent more before it had its answer.
+    pipelined_at: u32,
     /// Since when the peer has owed us bytes, or room for ours.
     slow_since: Option<Instant>,
 }
@@ -106,13 +115,29 @@ impl<'a> Watch<'a> {
             limits,
             alarm: Box::pin(sleep(limits.park_after)),
             requests: 0,
+            pipelined_at: 0,
             slow_since: None,
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &Client) -> Poll<End> {
-        if worker.is_crowded() && is_silent(client) {
-            return Poll::Ready(End::Idle);
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        client: &Client,
+        peephole: &Peephole,
+    ) -> Poll<End> {
+        if client.is_idle() {
+            if worker.is_crowded() && is_silent(client) {
+                return Poll::Ready(End::Idle);
+            }
+        } else if self.pipelined_at != client.requests() {
+            match peephole.poll_peer(cx) {
+                Poll::Ready(Peer::Gone) => return Poll::Ready(End::Gone),
+                // The next request. What comes after it can't be seen before it is read.
+                Poll::Ready(Peer::Sends) => self.pipelined_at = client.requests(),
+                Poll::Pending => {}
+            }
         }
         loop {
             ready!(self.alarm.as_mut().poll(cx));

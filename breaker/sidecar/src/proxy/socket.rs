@@ -1,9 +1,10 @@
 //! A client's socket under hyper, which notes what the driver must know of it.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,23 +14,59 @@ use super::client::Client;
 use super::wire::Wire;
 
 /// A socket, and the bytes that were read from it before it was given to hyper.
+///
+/// Its driver shares it, since hyper does not give it out while it serves.
 pub(crate) struct Socket {
-    wire: Wire,
+    wire: Rc<RefCell<Wire>>,
     ahead: Bytes,
     client: Rc<Client>,
+}
+
+/// A view of a connection that hyper has.
+pub(crate) struct Peephole(Rc<RefCell<Wire>>);
+
+/// What a peer did.
+pub(crate) enum Peer {
+    /// It sent more.
+    Sends,
+    /// It closed or reset the connection.
+    Gone,
 }
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, ahead: Bytes, client: Rc<Client>) -> Self {
         Self {
-            wire: Wire(stream),
+            wire: Rc::new(RefCell::new(Wire(stream))),
             ahead,
             client,
         }
     }
 
-    pub(crate) fn into_stream(self) -> TcpStream {
-        self.wire.0
+    /// A look at the connection from outside.
+    pub(crate) fn peephole(&self) -> Peephole {
+        Peephole(self.wire.clone())
+    }
+
+    /// Takes the connection back; the peephole must be gone.
+    pub(crate) fn into_stream(self) -> Option<TcpStream> {
+        Rc::into_inner(self.wire).map(|wire| wire.into_inner().0)
+    }
+}
+
+impl Peephole {
+    /// What the peer did while it is not being read from. Without a system call while it does nothing.
+    pub(crate) fn poll_peer(&self, cx: &mut Context<'_>) -> Poll<Peer> {
+        let mut byte = [0];
+        let peeked = ready!(
+            self.0
+                .borrow()
+                .0
+                .poll_peek(cx, &mut ReadBuf::new(&mut byte))
+        );
+        Poll::Ready(match peeked {
+            Ok(1..) => Peer::Sends,
+            Ok(0) | Err(_) => Peer::Gone,
+        })
     }
 }
 
@@ -47,7 +84,7 @@ impl AsyncRead for Socket {
             this.client.has_read();
             return Poll::Ready(Ok(()));
         }
-        let polled = Pin::new(&mut this.wire).poll_read(cx, buf);
+        let polled = Pin::new(&mut *this.wire.borrow_mut()).poll_read(cx, buf);
         if polled.is_ready() {
             this.client.has_read();
         }
@@ -57,34 +94,34 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.wire).poll_write(cx, buf);
+        let polled = Pin::new(&mut *self.wire.borrow_mut()).poll_write(cx, buf);
         self.client.has_written(polled.is_pending());
         polled
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.wire).poll_write_vectored(cx, bufs);
+        let polled = Pin::new(&mut *self.wire.borrow_mut()).poll_write_vectored(cx, bufs);
         self.client.has_written(polled.is_pending());
         polled
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.wire.is_write_vectored()
+        self.wire.borrow().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.wire.borrow_mut()).poll_shutdown(cx)
     }
 }

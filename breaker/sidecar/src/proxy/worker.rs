@@ -66,7 +66,9 @@ impl Worker {
         let mut http1 = http1::Builder::new();
         http1
             .max_header_size(limits.header_bytes)
-            .header_read_timeout(None);
+            .header_read_timeout(None)
+            // Hang-ups are looked for by the driver.
+            .half_close(true);
         let mut http2 = http2::Builder::new(LocalExecutor);
         http2
             .timer(TokioTimer::new())

@@ -28,6 +28,7 @@ pub struct RequestBody {
     client: Rc<Client>,
     fields: Fields,
     route: Rc<str>,
+    started: Instant,
 }
 
 /// How far a request's body has got.
@@ -55,12 +56,18 @@ struct Content {
 
 impl RequestBody {
     /// Makes a body of what the client sends.
-    pub(crate) fn new(client: Rc<Client>, fields: Fields, route: Rc<str>) -> Self {
+    pub(crate) fn new(
+        client: Rc<Client>,
+        fields: Fields,
+        route: Rc<str>,
+        started: Instant,
+    ) -> Self {
         Self {
             content: None,
             client,
             fields,
             route,
+            started,
         }
     }
 
@@ -69,7 +76,6 @@ impl RequestBody {
         mut self,
         incoming: Incoming,
         limits: &BodyLimits,
-        now: Instant,
         timers: &Rc<Timers>,
     ) -> Self {
         if !incoming.is_end_stream() {
@@ -79,7 +85,7 @@ impl RequestBody {
                 upload: Rc::default(),
                 left,
                 limits: limits.clone(),
-                started: now,
+                started: self.started,
                 stalled: None,
                 timers: timers.clone(),
             }));
@@ -101,6 +107,11 @@ impl RequestBody {
         &self.route
     }
 
+    /// When the request's head had come.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     pub(crate) fn fields(&self) -> Fields {
         self.fields
     }
@@ -112,6 +123,7 @@ impl RequestBody {
             client: self.client.clone(),
             fields: self.fields,
             route: self.route.clone(),
+            started: self.started,
         };
         self.content.is_none().then_some(body)
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::proxy::body::request::Upload;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::timers::{Deadline, Timers};
+use crate::proxy::timers::Deadline;
 use crate::upstream::exchange::Exchange;
 
 /// The wait for the head of a response; the time of the caller's upload is not the upstream's.
@@ -22,13 +22,8 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    pub(super) fn new(
-        timeout: Option<Duration>,
-        upload: Option<Rc<Upload>>,
-        timers: &Rc<Timers>,
-    ) -> Self {
-        let limit =
-            timeout.map(|timeout| (timeout, Deadline::new(Instant::now() + timeout, timers)));
+    /// Makes a wait of so long, until then at the soonest.
+    pub(super) fn new(limit: Option<(Duration, Deadline)>, upload: Option<Rc<Upload>>) -> Self {
         Self { limit, upload }
     }
 
