@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Uri};
 
 use super::problem::{Problem, time_within};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
+use crate::telemetry::{Compression, Configured, Protocol};
 
 pub(super) fn build(raw: RawTelemetry, folder: &Path) -> Result<Option<Configured>, Problem> {
     if raw.receive.is_some() {
