@@ -61,7 +61,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        let mut poll = || this.inner.as_mut().poll_frame(cx);
+        let frame = ready!(match &mut this.observer.0 {
+            Some((request, ..)) => request.failing_on_panic(&mut poll),
+            None => poll(),
+        });
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {

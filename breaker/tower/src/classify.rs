@@ -7,6 +7,8 @@ use breaker_core::Verdict;
 use breaker_core::policy::{FailureRules, GrpcCode};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
+use crate::reject::is_rejection_error;
+
 /// Tells success from failure.
 pub trait Classify {
     /// Classifies the head of a response.
@@ -15,11 +17,13 @@ pub trait Classify {
     /// Classifies the end of a body whose head was [`Classified::AtTrailers`].
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending;
 
-    /// Classifies an error of the inner service or of the response's body, which can be downcast to the type of error that it is. A failure
-    /// unless the implementation knows better.
+    /// Classifies an error of the inner service or of the response's body, which can be downcast to the type of error that it is, often a
+    /// [`BoxError`](crate::BoxError). Unless the implementation knows better, it is a failure, but for the rejection of a breaker further in.
     fn error(&self, error: &dyn Any) -> Verdict {
-        let _ = error;
-        Verdict::Failure
+        match is_rejection_error(error) {
+            true => Verdict::Ignored,
+            false => Verdict::Failure,
+        }
     }
 }
 
@@ -53,7 +57,10 @@ pub struct Ending {
 ///
 /// A rejection by a breaker further in, marked by `Proxy-Status: …; error=destination_unavailable` (RFC 9209), is ignored.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "classifiers of users fall back on it"
+)]
 pub struct HttpClassifier;
 
 impl Classify for HttpClassifier {
@@ -61,15 +68,15 @@ impl Classify for HttpClassifier {
         if is_rejection(headers) {
             return Classified::Head(Verdict::Ignored.into());
         }
-        if is_grpc(headers) {
+        if let Some(framing) = grpc_framing(headers) {
             return match headers.get(GRPC_STATUS) {
                 // Trailers-only: the head is the end.
                 Some(_) => Classified::Head(self.trailers(rules, Some(headers))),
-                // A gRPC answer with another HTTP status comes from something between: its status counts.
-                None if status != StatusCode::OK => {
-                    Classified::Head(rules.of_http(status.as_u16()).into())
+                None if status == StatusCode::OK && framing == Framing::Http2 => {
+                    Classified::AtTrailers
                 }
-                None => Classified::AtTrailers,
+                // With another HTTP status the answer comes from something between. gRPC-Web hides its trailers in the body.
+                None => Classified::Head(rules.of_http(status.as_u16()).into()),
             };
         }
         Classified::Head(Ending {
@@ -114,10 +121,26 @@ fn is_rejection(headers: &HeaderMap) -> bool {
         .any(|parameter| parameter.trim() == "error=destination_unavailable")
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+/// Where a gRPC answer has its status.
+#[derive(PartialEq, Eq)]
+enum Framing {
+    /// In the trailers.
+    Http2,
+    /// In the last message of the body.
+    Web,
+}
+
+fn grpc_framing(headers: &HeaderMap) -> Option<Framing> {
+    let content_type = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    let (prefix, rest) = content_type.split_at_checked(GRPC_CONTENT_TYPE.len())?;
+    if !prefix.eq_ignore_ascii_case(GRPC_CONTENT_TYPE) {
+        return None;
+    }
+    match rest.first() {
+        None | Some(b'+' | b';') => Some(Framing::Http2),
+        Some(b'-') => Some(Framing::Web),
+        Some(_) => None,
+    }
 }
 
 /// `Retry-After` in its form of seconds. The form of a date is not read: it needs the wall clocks of two machines to agree.
@@ -129,6 +152,7 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
+const GRPC_CONTENT_TYPE: &[u8] = b"application/grpc";
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -173,6 +197,8 @@ mod tests {
             verdict(Verdict::Success)
         );
         assert_eq!(head(502, &[grpc]), verdict(Verdict::Failure));
+        let web = ("content-type", "application/grpc-web+proto");
+        assert_eq!(head(200, &[web]), verdict(Verdict::Success));
         let missing = HttpClassifier.trailers(&FailureRules::default(), None);
         assert_eq!(missing.verdict, Verdict::Failure);
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-use crate::handle::Shared;
+use crate::shared::Shared;
 
 /// Wakes or starts the task that calls the breaker when its timeout is due.
 #[derive(Debug, Default)]
@@ -19,15 +19,20 @@ pub(crate) struct Driver {
 struct Running(Weak<Shared>);
 
 impl Driver {
-    /// Makes the task look at the breaker's timeout anew. Outside of a runtime there is none: then time is seen at the next call.
-    pub(crate) fn wake_or_start(&self, shared: &Arc<Shared>) {
+    /// Makes the task look at the breaker's timeout anew. Outside of a runtime there is none, and the answer is `false`: then time is seen
+    /// at the next call.
+    pub(crate) fn wake_or_start(&self, shared: &Arc<Shared>) -> bool {
         if self.running.load(Ordering::Acquire) {
             self.wake.notify_one();
-        } else if let Ok(runtime) = tokio::runtime::Handle::try_current()
-            && !self.running.swap(true, Ordering::AcqRel)
-        {
+            return true;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return false;
+        };
+        if !self.running.swap(true, Ordering::AcqRel) {
             runtime.spawn(drive(Running(Arc::downgrade(shared)), self.wake.clone()));
         }
+        true
     }
 
     /// Lets the task see that the breaker is gone.

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use breaker_core::Verdict;
+use breaker_core::{Rejected, Verdict};
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -35,7 +35,7 @@ pin_project! {
             #[pin]
             future: F,
             // Taken when the future is ready.
-            request: Option<(InFlight, C)>,
+            awaited: Option<Awaited<C>>,
         },
         Rejected {
             answer: Option<A>,
@@ -43,15 +43,32 @@ pin_project! {
     }
 }
 
+/// What is known of a request whose answer is awaited.
+struct Awaited<C> {
+    request: InFlight,
+    classifier: C,
+    /// The answer is all head: nobody will read its body to the end.
+    bodiless: bool,
+}
+
 impl<F, C, R, B, RB, E> ResponseFuture<F, C, R, B, RB, E>
 where
     R: OnReject<B, RB, E>,
 {
-    pub(crate) const fn admitted(future: F, request: InFlight, classifier: C) -> Self {
+    pub(crate) const fn admitted(
+        future: F,
+        request: InFlight,
+        classifier: C,
+        bodiless: bool,
+    ) -> Self {
         Self {
             state: State::Admitted {
                 future,
-                request: Some((request, classifier)),
+                awaited: Some(Awaited {
+                    request,
+                    classifier,
+                    bodiless,
+                }),
             },
             request_body: PhantomData,
         }
@@ -79,13 +96,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Admitted { future, request } => {
-                let result = ready!(future.poll(cx));
-                let (request, classifier) = request.take().expect(POLLED_AFTER_READY);
+            StateProj::Admitted { future, awaited } => {
+                let request = &mut awaited.as_mut().expect(POLLED_AFTER_READY).request;
+                let result = ready!(request.failing_on_panic(|| future.poll(cx)));
+                let awaited = awaited.take().expect(POLLED_AFTER_READY);
                 Poll::Ready(match result {
-                    Ok(response) => Ok(observe(response, request, classifier)),
+                    Ok(response) => Ok(awaited.answered(response)),
                     Err(error) => {
-                        request.finish(classifier.error(&error), None);
+                        let verdict = awaited.classifier.error(&error);
+                        awaited.request.finish(verdict, None);
                         Err(R::inner_error(error))
                     }
                 })
@@ -98,19 +117,28 @@ where
     }
 }
 
-/// Classifies the head of `response`, and lets its body report the end.
-fn observe<RB: Body, C: Classify>(
-    response: Response<RB>,
-    mut request: InFlight,
-    classifier: C,
-) -> Response<BreakerBody<RB, C>> {
-    let rules = request.policy().clone();
-    let head = classifier.head(rules.failure(), response.status(), response.headers());
-    request.responded(match head {
-        Classified::Head(ending) => ending.verdict,
-        Classified::AtTrailers => Verdict::Success,
-    });
-    response.map(|body| BreakerBody::new(body, request, head, classifier))
+impl<C: Classify> Awaited<C> {
+    /// Classifies the head of `response`, and lets its body report the end.
+    fn answered<RB: Body>(mut self, response: Response<RB>) -> Response<BreakerBody<RB, C>> {
+        let head = if response.extensions().get::<Rejected>().is_some() {
+            Classified::Head(Verdict::Ignored.into())
+        } else {
+            let rules = self.request.policy().failure();
+            self.classifier
+                .head(rules, response.status(), response.headers())
+        };
+        self.request.responded(match head {
+            Classified::Head(ending) => ending.verdict,
+            Classified::AtTrailers => Verdict::Success,
+        });
+        response.map(|body| match head {
+            Classified::Head(ending) if self.bodiless => {
+                self.request.finish(ending.verdict, ending.retry_after);
+                BreakerBody::unobserved(body)
+            }
+            head => BreakerBody::new(body, self.request, head, self.classifier),
+        })
+    }
 }
 
 impl<F, C, R, B, RB, E> fmt::Debug for ResponseFuture<F, C, R, B, RB, E>

@@ -1,18 +1,16 @@
 //! A breaker that many tasks share: one lock, one clock, one timer.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use breaker_core::{
     Breaker, Event, Mode, Policy, Rejected, Sample, Snapshot, SourceId, State, Timestamp,
 };
+use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
-use tokio::sync::{Notify, broadcast};
-use tokio::time::Instant;
 
-use crate::driver::Driver;
 use crate::request::InFlight;
+use crate::shared::Shared;
 
 /// A breaker that is shared by services and operators; clones are the same breaker.
 ///
@@ -20,22 +18,6 @@ use crate::request::InFlight;
 /// breaker's next timeout; it ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct BreakerHandle(Arc<Shared>);
-
-pub(crate) struct Shared {
-    name: Arc<str>,
-    state: Mutex<Locked>,
-    origin: Instant,
-    driver: Driver,
-    /// Told at every change that may let a request in.
-    changed: Arc<Notify>,
-    events: broadcast::Sender<Event>,
-}
-
-struct Locked {
-    breaker: Breaker,
-    /// For when the driver's timer is set.
-    armed: Option<Timestamp>,
-}
 
 /// A subscription to a breaker's events.
 #[derive(Debug)]
@@ -53,18 +35,7 @@ impl BreakerHandle {
 
     /// A closed breaker whose random numbers follow from `seed`.
     pub fn with_seed(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>, seed: u64) -> Self {
-        let (events, _) = broadcast::channel(EVENTS_KEPT);
-        Self(Arc::new(Shared {
-            name: name.into(),
-            state: Mutex::new(Locked {
-                breaker: Breaker::new(policy, seed, Timestamp::ZERO),
-                armed: None,
-            }),
-            origin: Instant::now(),
-            driver: Driver::default(),
-            changed: Arc::default(),
-            events,
-        }))
+        Self(Arc::new(Shared::new(name.into(), policy, seed)))
     }
 
     /// The name.
@@ -91,9 +62,14 @@ impl BreakerHandle {
         self.with(Breaker::refuse)
     }
 
-    /// Whether a request would be refused now.
+    /// Whether a request would be refused now. Of a closed breaker it is known without its lock.
     pub fn would_reject(&self) -> bool {
-        self.with(Breaker::would_reject)
+        self.0.rejecting() && self.with(Breaker::would_reject)
+    }
+
+    /// The mode.
+    pub fn mode(&self) -> Mode {
+        self.with(|breaker, _| breaker.mode())
     }
 
     /// The state.
@@ -133,7 +109,7 @@ impl BreakerHandle {
 
     /// Follows the events from now on.
     pub fn subscribe(&self) -> Events {
-        Events(self.0.events.subscribe())
+        Events(self.0.subscribe())
     }
 
     /// Time since the breaker was made, as its events tell it.
@@ -141,23 +117,13 @@ impl BreakerHandle {
         self.0.now()
     }
 
-    /// The next change that may let a request in, for a service that waits for it.
-    pub(crate) fn changed(&self) -> OwnedNotified {
-        self.0.changed.clone().notified_owned()
+    /// The next time that the breaker stops refusing, for a service that waits for it.
+    pub(crate) fn admitting(&self) -> OwnedNotified {
+        self.0.admitting()
     }
 
-    /// Does something with the breaker, and sees to what follows from it: events, and the timer.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Breaker, Timestamp) -> T) -> T {
-        let shared = &self.0;
-        let now = shared.now();
-        let mut locked = shared.lock();
-        let result = act(&mut locked.breaker, now);
-        let rearm = shared.settle(&mut locked);
-        drop(locked);
-        if rearm {
-            shared.driver.wake_or_start(shared);
-        }
-        result
+        self.0.with(act)
     }
 }
 
@@ -166,62 +132,6 @@ impl fmt::Debug for BreakerHandle {
         f.debug_struct("BreakerHandle")
             .field("name", &self.0.name)
             .finish_non_exhaustive()
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    /// Lets the breaker see the time, and says when it wants to see it next.
-    pub(crate) fn handle_timeout(&self) -> Option<Instant> {
-        let now = self.now();
-        let mut locked = self.lock();
-        locked.breaker.handle_timeout(now);
-        self.settle(&mut locked);
-        locked.armed = locked.breaker.poll_timeout();
-        locked
-            .armed
-            .map(|at| self.origin + Duration::from_nanos(at.as_nanos()))
-    }
-
-    /// Passes events on. Says whether the timer is set for too late.
-    fn settle(&self, locked: &mut Locked) -> bool {
-        let mut may_admit_more = locked.breaker.state() == State::HalfOpen;
-        while let Some(event) = locked.breaker.poll_event() {
-            may_admit_more = true;
-            // An error says that nobody is subscribed.
-            let _ = self.events.send(event);
-        }
-        if may_admit_more {
-            self.changed.notify_waiters();
-        }
-        let due = locked.breaker.poll_timeout();
-        let rearm = due.is_some_and(|due| locked.armed.is_none_or(|armed| due < armed));
-        if rearm {
-            locked.armed = due;
-        }
-        rearm
-    }
-
-    /// The driver is gone: the next use of the breaker starts one.
-    pub(crate) fn driver_ended(&self) {
-        self.driver.ended();
-        self.lock().armed = None;
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::ZERO + self.origin.elapsed()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Locked> {
-        // The core does not panic; if it did, its numbers would still be good enough to go on with.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.driver.end();
     }
 }
 
@@ -241,6 +151,3 @@ impl Events {
         }
     }
 }
-
-/// Transitions are seconds apart: this many are minutes.
-const EVENTS_KEPT: usize = 64;

@@ -41,6 +41,16 @@ impl BreakerLayer {
     }
 }
 
+impl<C, R> BreakerLayer<BreakerHandle, C, R> {
+    /// Is not ready while the breaker rejects, so that a balancer above goes round this service. During the ramp it is ready, and a request
+    /// above the ramp's share is rejected.
+    #[must_use]
+    pub const fn unready_while_open(mut self) -> Self {
+        self.options.unready_while_open = true;
+        self
+    }
+}
+
 impl<K, F> BreakerLayer<PerKey<K, F>> {
     /// A layer with a breaker for each key that `key` finds in requests.
     pub fn per_key<B>(breakers: BreakerSet<K>, key: F) -> Self
@@ -79,13 +89,6 @@ impl<P, C, R> BreakerLayer<P, C, R> {
             on_reject: Respond(respond),
             options: self.options,
         }
-    }
-
-    /// Is not ready while the breaker rejects, so that a balancer above goes round this service. Not for a breaker per key.
-    #[must_use]
-    pub const fn unready_while_open(mut self) -> Self {
-        self.options.unready_while_open = true;
-        self
     }
 
     /// Lets the upstream's time begin when the request's body is sent: an [`Upload`](crate::Upload) is put in the extensions of a request

@@ -11,6 +11,7 @@ mod request;
 mod select;
 mod service;
 mod set;
+mod shared;
 
 pub use breaker_core as core;
 pub use breaker_core::{Mode, Policy, Rejected, Snapshot, State};

@@ -1,6 +1,7 @@
 //! A request that was admitted, until its outcome is known.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
@@ -37,6 +38,12 @@ pub struct Upload(#[expect(dead_code, reason = "its drop is what counts")] Arc<U
 struct UploadEnd {
     breaker: BreakerHandle,
     permit: Arc<Mutex<Option<Permit>>>,
+}
+
+/// Reports a failure when it is dropped by a panic that came after it.
+struct FailOnPanic<'a> {
+    request: &'a mut InFlight,
+    panicked_before: bool,
 }
 
 // === impl InFlight ===
@@ -96,6 +103,15 @@ impl InFlight {
         }
     }
 
+    /// Does `act`, on whose panic the request has failed. Its drop would not tell: it may come long after, if somebody catches the panic.
+    pub(crate) fn failing_on_panic<T>(&mut self, act: impl FnOnce() -> T) -> T {
+        let _guard = FailOnPanic {
+            panicked_before: thread::panicking(),
+            request: self,
+        };
+        act()
+    }
+
     /// The outcome is known.
     pub fn finish(mut self, verdict: Verdict, retry_after: Option<Duration>) {
         self.end(verdict, retry_after);
@@ -117,6 +133,16 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.end(Verdict::Ignored, None);
+    }
+}
+
+// === impl FailOnPanic ===
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if !self.panicked_before && thread::panicking() {
+            self.request.end(Verdict::Failure, None);
+        }
     }
 }
 

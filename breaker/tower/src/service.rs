@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::sync::futures::OwnedNotified;
 use tower_service::Service;
@@ -67,23 +67,6 @@ impl<S, P, C, R> BreakerService<S, P, C, R> {
     pub fn into_inner(self) -> S {
         self.inner
     }
-
-    /// Waits until `breaker` may admit a request.
-    fn poll_admitting(&mut self, breaker: &BreakerHandle, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if let Some(waiting) = &mut self.waiting {
-                ready!(waiting.as_mut().poll(cx));
-            }
-            // Listening comes before looking, so that no change is missed between the two.
-            let mut changed = Box::pin(breaker.changed());
-            changed.as_mut().enable();
-            if !breaker.would_reject() {
-                self.waiting = None;
-                return Poll::Ready(());
-            }
-            self.waiting = Some(changed);
-        }
-    }
 }
 
 impl<S, P, C, R, B, RB> Service<Request<B>> for BreakerService<S, P, C, R>
@@ -101,16 +84,16 @@ where
     type Future = ResponseFuture<S::Future, C, R, B, RB, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if let Some(breaker) = self.breaker.fixed().cloned() {
+        self.inner_skipped = false;
+        if let Some(breaker) = self.breaker.fixed() {
             if self.options.unready_while_open {
-                ready!(self.poll_admitting(&breaker, cx));
+                ready!(poll_admitting(breaker, &mut self.waiting, cx));
             } else if breaker.would_reject() {
                 // A rejection needs nothing of the inner service, and that may be what is in trouble.
                 self.inner_skipped = true;
                 return Poll::Ready(Ok(()));
             }
         }
-        self.inner_skipped = false;
         self.inner.poll_ready(cx).map_err(R::inner_error)
     }
 
@@ -130,10 +113,17 @@ where
                 {
                     request.extensions_mut().insert(upload);
                 }
-                let future = self.inner.call(request);
-                ResponseFuture::admitted(future, admitted, self.classifier.clone())
+                let bodiless = request.method() == Method::HEAD;
+                let future = admitted.failing_on_panic(|| self.inner.call(request));
+                ResponseFuture::admitted(future, admitted, self.classifier.clone(), bodiless)
             }
-            Err(rejected) => ResponseFuture::rejected(self.on_reject.on_reject(rejected, request)),
+            Err(rejected) => {
+                let answer = self.on_reject.on_reject(rejected.clone(), request);
+                ResponseFuture::rejected(answer.map(|mut response| {
+                    response.extensions_mut().insert(rejected);
+                    response
+                }))
+            }
         }
     }
 }
@@ -157,5 +147,28 @@ impl<S: fmt::Debug, P: fmt::Debug, C, R> fmt::Debug for BreakerService<S, P, C, 
             .field("inner", &self.inner)
             .field("breaker", &self.breaker)
             .finish_non_exhaustive()
+    }
+}
+
+/// Waits until `breaker` may admit a request. `waiting` is the wait that an earlier call began.
+fn poll_admitting(
+    breaker: &BreakerHandle,
+    waiting: &mut Option<Pin<Box<OwnedNotified>>>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    loop {
+        match waiting {
+            Some(admitting) => ready!(admitting.as_mut().poll(cx)),
+            None if !breaker.would_reject() => return Poll::Ready(()),
+            None => {}
+        }
+        // Listening comes before looking, so that nothing is missed between the two.
+        let mut admitting = Box::pin(breaker.admitting());
+        admitting.as_mut().enable();
+        if !breaker.would_reject() {
+            *waiting = None;
+            return Poll::Ready(());
+        }
+        *waiting = Some(admitting);
     }
 }

@@ -3,23 +3,31 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker_core::{Policy, State};
+use breaker_core::{Mode, Policy, State};
 use tokio::time::Instant;
 
 use crate::handle::BreakerHandle;
 
-/// Breakers by key. A key that was not asked for in `idle` is forgotten; at `capacity`, the one that was not asked for the longest is,
-/// closed ones first.
+/// Breakers by key.
+///
+/// Memory is bounded twice. A breaker whose key was not asked for in the idle time is forgotten when new keys come, unless it is open or
+/// an operator forced it. And of no more breakers than the capacity, those that were not asked for the longest make room for new keys,
+/// closed ones first. A forgotten key starts anew, closed; requests of it that are still in flight end on the breaker that admitted them.
 pub struct BreakerSet<K>(Arc<Inner<K>>);
 
 struct Inner<K> {
     policy: Arc<Policy>,
     capacity: usize,
     idle: Duration,
-    breakers: Mutex<HashMap<K, Entry>>,
+    breakers: Mutex<Breakers<K>>,
+}
+
+struct Breakers<K> {
+    by_key: HashMap<K, Entry>,
+    next_sweep: Instant,
 }
 
 struct Entry {
@@ -28,39 +36,40 @@ struct Entry {
 }
 
 impl<K: Eq + Hash + Clone + fmt::Display> BreakerSet<K> {
-    /// A set of at most `capacity` breakers (at least one), each of which goes by `policy`; a breaker that was not asked for in ten minutes
-    /// may be forgotten.
+    /// A set of at most `capacity` breakers (at least one), each of which goes by `policy`, with an idle time of ten minutes.
     pub fn new(policy: impl Into<Arc<Policy>>, capacity: usize) -> Self {
         Self::with_idle(policy, capacity, Duration::from_secs(600))
     }
 
-    /// A set whose breakers are forgotten when they were not asked for in `idle`.
+    /// A set with another idle time.
     pub fn with_idle(policy: impl Into<Arc<Policy>>, capacity: usize, idle: Duration) -> Self {
         Self(Arc::new(Inner {
             policy: policy.into(),
             capacity: capacity.max(1),
             idle,
-            breakers: Mutex::default(),
+            breakers: Mutex::new(Breakers {
+                by_key: HashMap::new(),
+                next_sweep: Instant::now() + idle,
+            }),
         }))
     }
 
     /// The breaker of `key`, which is its name too.
     pub fn get(&self, key: K) -> BreakerHandle {
         let now = Instant::now();
-        let mut breakers = self
-            .0
-            .breakers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = breakers.get_mut(&key) {
+        let mut breakers = self.0.lock();
+        if let Some(entry) = breakers.by_key.get_mut(&key) {
             entry.used = now;
             return entry.breaker.clone();
         }
-        if breakers.len() >= self.0.capacity {
-            self.0.make_room(&mut breakers, now);
+        if now >= breakers.next_sweep {
+            breakers.forget_idle(self.0.idle, now);
+        }
+        if breakers.by_key.len() >= self.0.capacity {
+            breakers.forget_oldest((self.0.capacity / 8).max(1));
         }
         let breaker = BreakerHandle::new(key.to_string(), self.0.policy.clone());
-        breakers.insert(
+        breakers.by_key.insert(
             key,
             Entry {
                 breaker: breaker.clone(),
@@ -72,30 +81,49 @@ impl<K: Eq + Hash + Clone + fmt::Display> BreakerSet<K> {
 
     /// The breakers that there are.
     pub fn breakers(&self) -> Vec<BreakerHandle> {
-        let breakers = self
-            .0
-            .breakers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        breakers
-            .values()
-            .map(|entry| entry.breaker.clone())
-            .collect()
+        let breakers = self.0.lock();
+        let entries = breakers.by_key.values();
+        entries.map(|entry| entry.breaker.clone()).collect()
     }
 }
 
-impl<K: Eq + Hash + Clone> Inner<K> {
-    fn make_room(&self, breakers: &mut HashMap<K, Entry>, now: Instant) {
-        breakers.retain(|_, entry| now.duration_since(entry.used) < self.idle);
-        if breakers.len() < self.capacity {
-            return;
-        }
-        let least_missed = breakers
+impl<K> Inner<K> {
+    fn lock(&self) -> MutexGuard<'_, Breakers<K>> {
+        // A key's own code may have panicked in between; the map is still a map.
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Clone> Breakers<K> {
+    /// Looking at all of them twice in an idle time bounds what a new key costs.
+    fn forget_idle(&mut self, idle: Duration, now: Instant) {
+        self.next_sweep = now + idle / 2;
+        self.by_key.retain(|_, entry| {
+            now.duration_since(entry.used) < idle
+                || entry.breaker.state() == State::Open
+                || entry.breaker.mode() != Mode::Auto
+        });
+    }
+
+    /// Forgets `count` at once, so that a flood of new keys does not look at all of them for each.
+    fn forget_oldest(&mut self, count: usize) {
+        let mut by_age: Vec<_> = self
+            .by_key
             .iter()
-            .min_by_key(|(_, entry)| (entry.breaker.state() != State::Closed, entry.used))
-            .map(|(key, _)| key.clone());
-        if let Some(key) = least_missed {
-            breakers.remove(&key);
+            .map(|(key, entry)| {
+                (
+                    entry.breaker.state() != State::Closed,
+                    entry.used,
+                    key.clone(),
+                )
+            })
+            .collect();
+        let count = count.min(by_age.len());
+        if count < by_age.len() {
+            by_age.select_nth_unstable_by_key(count, |(active, used, _)| (*active, *used));
+        }
+        for (.., key) in by_age.drain(..count) {
+            self.by_key.remove(&key);
         }
     }
 }

@@ -1,0 +1,156 @@
+//! What the clones of a handle share: the breaker under its lock, and what follows from each use of it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use breaker_core::{Breaker, Event, Policy, State, Timestamp};
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
+
+use crate::driver::Driver;
+
+pub(crate) struct Shared {
+    pub(crate) name: Arc<str>,
+    state: Mutex<Locked>,
+    origin: Instant,
+    driver: Driver,
+    /// Whether the breaker refused requests when it was last looked at. While it did not, time alone does not make it.
+    rejecting: AtomicBool,
+    /// Told when it stops refusing.
+    admitting: Arc<Notify>,
+    /// Made for the first subscriber: the channel's buffer would be most of an idle breaker.
+    events: OnceLock<broadcast::Sender<Event>>,
+}
+
+struct Locked {
+    breaker: Breaker,
+    /// For when the driver's timer is set.
+    armed: Option<Timestamp>,
+}
+
+/// What is left to do when the lock is free again.
+#[derive(Clone, Copy)]
+struct FollowUp {
+    rearm: bool,
+    admits_again: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(name: Arc<str>, policy: impl Into<Arc<Policy>>, seed: u64) -> Self {
+        Self {
+            name,
+            state: Mutex::new(Locked {
+                breaker: Breaker::new(policy, seed, Timestamp::ZERO),
+                armed: None,
+            }),
+            origin: Instant::now(),
+            driver: Driver::default(),
+            rejecting: AtomicBool::new(false),
+            admitting: Arc::default(),
+            events: OnceLock::new(),
+        }
+    }
+
+    /// Does something with the breaker, and sees to what follows from it: events, waiting services, the timer.
+    pub(crate) fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Breaker, Timestamp) -> T) -> T {
+        let now = self.now();
+        let mut locked = self.lock();
+        let result = act(&mut locked.breaker, now);
+        let follow_up = self.settle(&mut locked, now);
+        drop(locked);
+        if follow_up.rearm && !self.driver.wake_or_start(self) {
+            // Nobody keeps this time: the next use must try again.
+            self.lock().armed = None;
+        }
+        self.tell(follow_up);
+        result
+    }
+
+    /// Lets the breaker see the time, and says when it wants to see it next.
+    pub(crate) fn handle_timeout(&self) -> Option<Instant> {
+        let now = self.now();
+        let mut locked = self.lock();
+        locked.breaker.handle_timeout(now);
+        let follow_up = self.settle(&mut locked, now);
+        locked.armed = locked.breaker.poll_timeout();
+        let armed = locked.armed;
+        drop(locked);
+        self.tell(follow_up);
+        armed.map(|at| self.origin + Duration::from_nanos(at.as_nanos()))
+    }
+
+    /// Whether the breaker may refuse a request now. `false` is as of its last use, and costs neither lock nor clock.
+    pub(crate) fn rejecting(&self) -> bool {
+        self.rejecting.load(Ordering::Acquire)
+    }
+
+    /// The next time that the breaker stops refusing.
+    pub(crate) fn admitting(&self) -> OwnedNotified {
+        self.admitting.clone().notified_owned()
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        // Under the lock, so that a subscriber misses nothing that happens after this.
+        let _locked = self.lock();
+        self.events
+            .get_or_init(|| broadcast::Sender::new(EVENTS_KEPT))
+            .subscribe()
+    }
+
+    /// The driver is gone: the next use of the breaker starts one.
+    pub(crate) fn driver_ended(&self) {
+        let mut locked = self.lock();
+        self.driver.ended();
+        locked.armed = None;
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.origin.elapsed()
+    }
+
+    /// Passes events on, in their order, and notes what else has changed.
+    fn settle(&self, locked: &mut Locked, now: Timestamp) -> FollowUp {
+        let rejecting = locked.breaker.state() != State::Closed && locked.breaker.would_reject(now);
+        while let Some(event) = locked.breaker.poll_event() {
+            if let Some(events) = self.events.get() {
+                // An error says that nobody is subscribed.
+                let _ = events.send(event);
+            }
+        }
+        let admits_again = self.rejecting.load(Ordering::Relaxed) && !rejecting;
+        if self.rejecting.load(Ordering::Relaxed) != rejecting {
+            self.rejecting.store(rejecting, Ordering::Release);
+        }
+        let due = locked.breaker.poll_timeout();
+        let rearm = due.is_some_and(|due| locked.armed.is_none_or(|armed| due < armed));
+        if rearm {
+            locked.armed = due;
+        }
+        FollowUp {
+            rearm,
+            admits_again,
+        }
+    }
+
+    fn tell(&self, follow_up: FollowUp) {
+        if follow_up.admits_again {
+            self.admitting.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Locked> {
+        // The core does not panic; if it did, its numbers would still be good enough to go on with.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.driver.end();
+    }
+}
+
+/// Transitions are seconds apart: this many are minutes.
+const EVENTS_KEPT: usize = 64;

@@ -1,0 +1,18 @@
+//! The contract of the layer, a test for each line of it: by the public API, over mock services, in paused time.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees test functions only, not their helpers"
+)]
+
+mod auto_traits;
+mod balancer;
+mod grpc;
+mod harness;
+mod outcome;
+mod per_key;
+mod probe;
+mod readiness;
+mod reject;
+mod timer;
+mod upload;

@@ -1,0 +1,98 @@
+//! `await_upload`: the upstream's time begins when the request's body is sent.
+
+use std::time::Duration;
+
+use breaker_tower::{BreakerHandle, BreakerLayer, BreakerService, State, Upload};
+use http::Request;
+use tokio::time::{advance, sleep};
+use tower::{Layer, Service, ServiceExt};
+use tower_test::mock;
+
+use crate::harness::*;
+
+fn awaiting_upload() -> (BreakerService<Inner>, Upstream, BreakerHandle) {
+    let breaker = BreakerHandle::new("test", sensitive());
+    let (inner, upstream) = mock::pair();
+    let layer = BreakerLayer::new(breaker.clone()).await_upload();
+    (layer.layer(inner), upstream, breaker)
+}
+
+fn post() -> Request<Body> {
+    Request::new(full("much to send"))
+}
+
+async fn receive(upstream: &mut Upstream) -> (Option<Upload>, Answer) {
+    let (mut request, answer) = upstream.next_request().await.unwrap();
+    (request.extensions_mut().remove(), answer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_latency_begins_at_the_end_of_the_upload() {
+    let (mut service, mut upstream, breaker) = awaiting_upload();
+    let call = service.ready().await.unwrap().call(post());
+    let (upload, answer) = receive(&mut upstream).await;
+    advance(Duration::from_secs(30)).await;
+    drop(upload.unwrap());
+    advance(Duration::from_millis(50)).await;
+    answer.send_response(response(200, empty()));
+    drop(call.await.unwrap());
+    let latency = breaker.snapshot().sources[0].latency.unwrap();
+    assert_eq!(latency.max.as_millis(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_uploads_do_not_trip() {
+    let (mut service, mut upstream, breaker) = awaiting_upload();
+    let mut uploading = Vec::new();
+    for _ in 0..40 {
+        let call = service.ready().await.unwrap().call(post());
+        uploading.push((call, receive(&mut upstream).await));
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        (breaker.state(), breaker.snapshot().in_flight),
+        (State::Closed, 40)
+    );
+    // Sent at last, and never answered: now it is the upstream that hangs.
+    for (_, (upload, _)) in &mut uploading {
+        drop(upload.take());
+    }
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_body_has_nothing_to_upload() {
+    let (mut service, mut upstream, _) = awaiting_upload();
+    let _call = service.ready().await.unwrap().call(request());
+    let (upload, _) = receive(&mut upstream).await;
+    assert!(upload.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_before_the_end_of_the_upload_counts() {
+    let (mut service, mut upstream, breaker) = awaiting_upload();
+    let call = service.ready().await.unwrap().call(post());
+    let (upload, answer) = receive(&mut upstream).await;
+    answer.send_response(response(500, empty()));
+    drop(call.await.unwrap());
+    assert_eq!(counted(&breaker), (0, 1, 0));
+    drop(upload);
+    assert_eq!(
+        (counted(&breaker), breaker.snapshot().in_flight),
+        ((0, 1, 0), 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_in_mid_upload_is_ignored() {
+    let (mut service, mut upstream, breaker) = awaiting_upload();
+    let call = service.ready().await.unwrap().call(post());
+    let (upload, _answer) = receive(&mut upstream).await;
+    drop(call);
+    drop(upload);
+    assert_eq!(
+        (counted(&breaker), breaker.snapshot().in_flight),
+        ((0, 0, 1), 0)
+    );
+}
