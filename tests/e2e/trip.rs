@@ -78,8 +78,9 @@ async fn opens_when_too_many_requests_are_in_flight() {
     upstream.play(Script::Hang);
     let policy = "{ base: sensitive, trip: [{ concurrency: 10 }] }";
     let sidecar = Setup::of(upstream.address()).policy(policy).start().await;
+    // The tenth is the one too many: it is rejected.
     let _hanging = at_once(&sidecar, 10);
-    eventually!(upstream.in_flight() == 10);
+    eventually!(upstream.in_flight() == 9);
     eventually!(sidecar.metrics().await.state("pay") == "open");
     assert_eq!(get(sidecar.url("/pay/x")).await.status, 503);
 }

@@ -6,6 +6,7 @@ mod wire;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Uri, Version};
@@ -15,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep};
 
 pub use script::Script;
 use wire::Wire;
@@ -52,6 +54,18 @@ struct Stage {
     connections: AtomicUsize,
 }
 
+/// Binds `address`, which the one before may take a moment to let go of.
+async fn bind(address: SocketAddr) -> TcpListener {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) if Instant::now() > deadline => panic!("cannot listen on {address}: {error}"),
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
 // === impl Upstream ===
 
 impl Upstream {
@@ -65,9 +79,7 @@ impl Upstream {
     /// # Panics
     /// If the address is taken.
     pub async fn start_at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address)
-            .await
-            .unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
+        let listener = bind(address).await;
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");
