@@ -57,10 +57,14 @@ impl App {
         let routes: Vec<_> = config.routes().iter().map(with_breaker).collect();
         let breakers: Vec<_> = routes.iter().map(|route| route.breaker.clone()).collect();
         let catalog = Arc::new(Catalog {
-            routes: breakers.iter().map(|breaker| breaker.name().clone()).collect(),
+            routes: breakers
+                .iter()
+                .map(|breaker| breaker.name().clone())
+                .collect(),
             endpoints: Vec::new(),
         });
-        let table = RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
+        let table =
+            RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let bound = |field, address| {
             move |source| StartError::Bind {
                 field,

@@ -20,7 +20,6 @@ use crate::app::App;
 use crate::config::{Address, AdminAddress, Config};
 use crate::telemetry::Environment;
 
-
 /// The shortest demo: by then the breaker has closed again.
 pub const SHORTEST: Duration = script::RECOVERED;
 

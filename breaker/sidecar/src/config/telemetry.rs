@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::problem::{Problem, time_within};
-use crate::telemetry::{Compression, Configured, Protocol};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
+use crate::telemetry::{Compression, Configured, Protocol};
 
 pub(super) fn build(raw: RawTelemetry, folder: &Path) -> Result<Option<Configured>, Problem> {
     if raw.receive.is_some() {

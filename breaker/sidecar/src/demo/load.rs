@@ -18,8 +18,6 @@ use super::service::NUMBER;
 /// A request as its caller saw it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
-    /// When it was sent, since the start.
-    pub(super) sent: Duration,
     pub(super) took: Duration,
     pub(super) answer: Answer,
     /// What would have become of it, had it reached the service.
@@ -56,7 +54,6 @@ pub(super) async fn run(
             let answer = call(&client, proxy, number).await;
             // Nobody listens any more when the demo is over.
             let _ = calls.send(Call {
-                sent,
                 took: began.elapsed() - sent,
                 answer,
                 fate: Fate::of(number, sent),
