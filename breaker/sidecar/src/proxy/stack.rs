@@ -53,7 +53,7 @@ impl Stack {
     pub(crate) fn new(route: &Route, pool: Rc<Pool>, timers: Rc<Timers>) -> Self {
         let forward = Forward::new(pool, route.timeout, route.body.idle, timers);
         let layer = BreakerLayer::new(route.breaker.clone())
-            .classify(Judge(HttpClassifier::default()))
+            .classify(Judge(HttpClassifier))
             .respond(reject as Answer)
             .await_upload();
         Self {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn only_the_upstreams_faults_are_failures() {
-        let judge = Judge(HttpClassifier::default());
+        let judge = Judge(HttpClassifier);
         for (kind, verdict) in [
             (ErrorKind::ClientGone, Verdict::Ignored),
             (ErrorKind::RequestBodyMalformed, Verdict::Ignored),
