@@ -1,4 +1,64 @@
-//! A circuit breaker as a tower layer.
+//! A circuit breaker as a tower layer: by error rate, latency quantiles and concurrency, over any [`Service`](tower_service::Service) of
+//! HTTP or gRPC.
+//!
+//! A request counts when its body ends, fails or is dropped, and is in flight until then; one that hangs counts as slow while it hangs.
+//! Rejections are errors (or responses) of `call` and never of `poll_ready`, and no breaker counts them.
+//!
+//! ```
+//! use breaker_tower::{BreakerHandle, BreakerLayer, Policy, State, rejection};
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{Layer, Service, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let breaker = BreakerHandle::new("pay", Policy::sensitive());
+//! let mut service = BreakerLayer::new(breaker.clone()).layer(service_fn(
+//!     async |_: Request<Full<&'static [u8]>>| {
+//!         Err::<Response<Full<&'static [u8]>>, _>(std::io::Error::other("refused"))
+//!     },
+//! ));
+//! for _ in 0..20 {
+//!     let _ = service.ready().await.unwrap().call(Request::default()).await;
+//! }
+//! assert_eq!(breaker.state(), State::Open);
+//! let error = service.ready().await.unwrap().call(Request::default()).await.unwrap_err();
+//! assert!(rejection(&*error).is_some());
+//! # }
+//! ```
+//!
+//! A breaker for each key, and a classifier of one's own:
+//!
+//! ```
+//! use breaker_tower::core::{Verdict, policy::FailureRules};
+//! use breaker_tower::{BreakerLayer, BreakerSet, Classified, Classify, Ending, HttpClassifier, Policy};
+//! use http::{HeaderMap, Request, StatusCode};
+//!
+//! /// 429 is a failure too.
+//! #[derive(Clone)]
+//! struct Strict;
+//!
+//! impl Classify for Strict {
+//!     fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified {
+//!         match status {
+//!             StatusCode::TOO_MANY_REQUESTS => Classified::Head(Verdict::Failure.into()),
+//!             _ => HttpClassifier.head(rules, status, headers),
+//!         }
+//!     }
+//!
+//!     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending {
+//!         HttpClassifier.trailers(rules, trailers)
+//!     }
+//! }
+//!
+//! let hosts = BreakerSet::new(Policy::sensitive(), 1000);
+//! let layer = BreakerLayer::per_key(hosts, |request: &Request<()>| {
+//!     request.uri().host().unwrap_or_default().to_owned()
+//! })
+//! .classify(Strict);
+//! # drop(layer);
+//! ```
+#![cfg_attr(doc, doc = include_str!("../docs/frameworks.md"))]
 
 mod body;
 mod classify;

@@ -22,10 +22,7 @@ async fn unreachable(_: Request<Body>) -> Result<Response<Body>, Infallible> {
     unreachable!("the breaker is open")
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature is the layer's"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "what respond takes")]
 fn unavailable(rejected: Rejected, _: Request<Body>) -> Response<Body> {
     let mut response = response(503, empty());
     let seconds = rejected.retry_after.as_secs().to_string();
