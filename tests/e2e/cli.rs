@@ -32,8 +32,18 @@ fn a_bad_configuration_is_told_with_its_place_and_rule() {
             ":6:",
             "retries",
         ),
-        ("upstream: pay", "upstream: nowhere", ":6:", "must name an upstream: pay"),
-        ("policy: sensitive", "policy: gentle", ":6:", "must name a policy"),
+        (
+            "upstream: pay",
+            "upstream: nowhere",
+            ":6:",
+            "must name an upstream: pay",
+        ),
+        (
+            "policy: sensitive",
+            "policy: gentle",
+            ":6:",
+            "must name a policy",
+        ),
         (
             "policy: sensitive",
             "policy: { base: sensitive, min_requests: 0 }",

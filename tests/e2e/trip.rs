@@ -63,6 +63,18 @@ async fn tells_callers_why_and_for_how_long() {
 }
 
 #[tokio::test]
+async fn rejects_with_the_status_and_body_of_the_policy() {
+    let upstream = Upstream::start().await;
+    upstream.play(Script::Status(500));
+    let policy = "{ base: sensitive, reject: { status: 429, body: later } }";
+    let sidecar = Setup::of(upstream.address()).policy(policy).start().await;
+    in_turn(&sidecar, 20).await;
+    let answer = get(sidecar.url("/pay/x")).await;
+    assert_eq!((answer.status, &*answer.body), (429, &b"later"[..]));
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+}
+
+#[tokio::test]
 async fn opens_when_the_p99_is_reached() {
     let upstream = Upstream::start().await;
     upstream.play(Script::Delay(Duration::from_millis(150)));

@@ -60,7 +60,9 @@ async fn bind(address: SocketAddr) -> TcpListener {
     loop {
         match TcpListener::bind(address).await {
             Ok(listener) => return listener,
-            Err(error) if Instant::now() > deadline => panic!("cannot listen on {address}: {error}"),
+            Err(error) if Instant::now() > deadline => {
+                panic!("cannot listen on {address}: {error}")
+            }
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }

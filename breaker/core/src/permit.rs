@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::Reason;
+use crate::policy::Policy;
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -53,6 +54,8 @@ pub struct Rejected {
     pub retry_after: Duration,
     /// Why the breaker is in this state.
     pub reason: Arc<Reason>,
+    /// The policy, which says how a rejection is answered.
+    pub policy: Arc<Policy>,
 }
 
 impl Permit {

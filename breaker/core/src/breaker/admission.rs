@@ -53,6 +53,7 @@ impl Breaker {
             state: self.state(),
             retry_after: wait + spread.mul_f64(open.jitter.get() * self.rng.unit()),
             reason: self.reason.clone(),
+            policy: self.policy.clone(),
         }
     }
 

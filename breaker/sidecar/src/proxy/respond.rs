@@ -139,8 +139,10 @@ pub(crate) fn busy(form: Form) -> Response<ResponseBody> {
 /// Answers a request that the breaker called `breaker` rejects.
 pub(crate) fn rejected(form: Form, breaker: &str, rejected: &Rejected) -> Response<ResponseBody> {
     let wait = rejected.retry_after;
-    let reason = rejected.reason.to_string();
-    let detail = format!("breaker {breaker} is {}: {reason}", rejected.state);
+    let detail = format!(
+        "breaker {breaker} is {}: {}",
+        rejected.state, rejected.reason
+    );
     let mut response = match form {
         Form::Grpc => {
             let mut response = grpc(UNAVAILABLE, &detail);
@@ -152,13 +154,22 @@ pub(crate) fn rejected(form: Form, breaker: &str, rejected: &Rejected) -> Respon
         }
         Form::Http(_) => {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let reject = rejected.policy.reject();
+            // The policy's rules allow no other numbers than statuses.
+            let status =
+                StatusCode::from_u16(reject.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             let mut response = problem(&Problem {
                 breaker: Some(breaker),
                 state: Some(rejected.state.name()),
-                reason: Some(&reason),
+                reason: Some(rejected.reason.label()),
                 retry_after: Some(seconds),
-                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, &detail)
+                ..Problem::new(status, &detail)
             });
+            if let Some(body) = &reject.body {
+                *response.body_mut() = ResponseBody::local(body.clone());
+                let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, media_type);
+            }
             let headers = response.headers_mut();
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -183,7 +183,7 @@ async fn a_breaker_that_opens_rejects_and_says_why() {
         "\"status\":503",
         "\"breaker\":\"all\"",
         "\"state\":\"open\"",
-        "\"reason\":\"error rate",
+        "\"reason\":\"error_rate\"",
         "\"retry_after\":",
     ] {
         assert!(response.contains(member), "{member}: {response}");
