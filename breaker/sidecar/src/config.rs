@@ -1,6 +1,6 @@
 //! The configuration: a YAML file, or a few flags, made into types that cannot be invalid.
 //!
-//! [`raw`] is the shape of the file; each section is checked in a module of its own, and everything that is wrong is told at once, with
+//! `raw` is the shape of the file; each section is checked in a module of its own, and everything that is wrong is told at once, with
 //! file, line, column, field and rule. Nothing is checked again later.
 
 mod limits;

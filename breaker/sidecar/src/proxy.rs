@@ -3,12 +3,12 @@
 //! # Life of a request
 //!
 //! Each worker is a thread with a runtime, a listening socket and connection pools of its own. A connection is first
-//! [`park`]ed: a socket, a deadline and no buffers. Its first bytes tell HTTP/1 from HTTP/2; hyper then parses
-//! requests and calls [`front`], which checks each one ([`check`]), brings its path into the one form that counts
-//! ([`path`]), finds its route ([`route`]) and hands it to the route's [`stack`]: the breaker, and below it
-//! [`forward`], which takes a connection from the pool, adds and strips header fields ([`headers`]) and waits for the
-//! response's head. Bodies ([`body`]) are streamed both ways by the same task. Whatever the proxy answers itself is
-//! made in [`respond`].
+//! `park`ed: a socket, a deadline and no buffers. Its first bytes tell HTTP/1 from HTTP/2; hyper then parses
+//! requests and calls `front`, which checks each one (`check`), brings its path into the one form that counts
+//! (`path`), finds its route (`route`) and hands it to the route's `stack`: the breaker, and below it
+//! `forward`, which takes a connection from the pool, adds and strips header fields (`headers`) and waits for the
+//! response's head. Bodies (`body`) are streamed both ways by the same task. Whatever the proxy answers itself is
+//! made in `respond`.
 
 use std::io;
 use std::net::SocketAddr;

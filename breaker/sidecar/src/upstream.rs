@@ -1,6 +1,6 @@
 //! Where requests go: upstreams, their endpoints and the connections to them.
 //!
-//! Each worker has a [`pool`] of its own for each upstream, so that no connection is shared between threads.
+//! Each worker has a `pool` of its own for each upstream, so that no connection is shared between threads.
 
 use std::net::SocketAddr;
 use std::time::Duration;
