@@ -3,6 +3,7 @@
 mod script;
 mod wire;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
@@ -58,7 +59,7 @@ struct Stage {
 async fn bind(address: SocketAddr) -> TcpListener {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        match TcpListener::bind(address).await {
+        match listen(address) {
             Ok(listener) => return listener,
             Err(error) if Instant::now() > deadline => {
                 panic!("cannot listen on {address}: {error}")
@@ -66,6 +67,14 @@ async fn bind(address: SocketAddr) -> TcpListener {
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    // A test may open hundreds of connections at once; the usual 128 would drop some of them for a second.
+    socket.listen(4096)
 }
 
 // === impl Upstream ===
