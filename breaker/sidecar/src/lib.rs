@@ -7,6 +7,7 @@ pub mod admin;
 pub mod app;
 pub mod config;
 pub mod demo;
+pub mod ingest;
 pub mod proxy;
 pub mod telemetry;
 pub mod upstream;
