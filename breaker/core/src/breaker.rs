@@ -5,6 +5,7 @@
 //! numbers mean is decided in `trip`; where the state goes from there in `transition`.
 
 mod admission;
+mod feeds;
 mod probing;
 mod progress;
 mod ramp;
@@ -25,8 +26,9 @@ use crate::policy::{Action, Condition, Policy};
 use crate::ratio::Ratio;
 use crate::rng::Rng;
 use crate::snapshot::{Snapshot, SourceSnapshot, Totals, TransitionCount};
-use crate::source::{Sample, Source, SourceId};
+use crate::source::{Source, SourceId};
 use crate::state::{Mode, State};
+use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
@@ -51,8 +53,12 @@ pub struct Breaker {
     /// The waiting requests of this epoch.
     in_flight: InFlight,
     failed_recoveries: u32,
-    /// The latency bound that the last trip was about: a probe that reaches it has failed.
+    /// The source that tripped last, by which the recovery is judged beside the probes.
+    tripped_by: Option<SourceId>,
+    /// The latency bound that the last trip was about: a request of the trial that reaches it has failed.
     tripped_latency: Option<Duration>,
+    /// Whether nobody asks for permits: the feeds alone show whether a trial goes well.
+    telemetry_only: bool,
     /// When a waiting request may next reach a latency bound: never later than it does.
     next_ageing: Option<Timestamp>,
     totals: Totals,
@@ -60,11 +66,10 @@ pub struct Breaker {
     events: VecDeque<Event>,
 }
 
-/// What the policy's conditions need to be tried on.
+/// What the policy's conditions need of requests in flight to be tried on.
 #[derive(Debug)]
 struct Needs {
     latency_bounds: Vec<Duration>,
-    histograms: bool,
     concurrency: bool,
 }
 
@@ -73,7 +78,7 @@ struct Needs {
 enum Phase {
     Closed {
         /// The evidence of health that is still owed after a recovery.
-        recovering: Option<Recovering>,
+        recovering: Option<Tally>,
     },
     Open {
         /// `None` when an operator decides.
@@ -84,13 +89,6 @@ enum Phase {
     Ramp(Ramp),
 }
 
-/// Outcomes since a recovery.
-#[derive(Clone, Copy, Debug, Default)]
-struct Recovering {
-    succeeded: u64,
-    failed: u64,
-}
-
 impl Breaker {
     /// A closed breaker, whose random numbers follow from `seed`.
     pub fn new(policy: impl Into<Arc<Policy>>, seed: u64, now: Timestamp) -> Self {
@@ -98,7 +96,7 @@ impl Breaker {
         let needs = Needs::of(&policy);
         Self {
             in_flight: InFlight::new(&needs.latency_bounds),
-            sources: vec![Source::new("proxy", &policy)],
+            sources: vec![Source::proxy(&policy)],
             needs,
             policy,
             mode: Mode::Auto,
@@ -110,18 +108,14 @@ impl Breaker {
             rng: Rng::new(seed),
             permits_out: 0,
             failed_recoveries: 0,
+            tripped_by: None,
             tripped_latency: None,
+            telemetry_only: false,
             next_ageing: None,
             totals: Totals::default(),
             transitions: Vec::new(),
             events: VecDeque::new(),
         }
-    }
-
-    /// Adds a telemetry feed as a source with a window of its own.
-    pub fn add_source(&mut self, name: impl Into<Arc<str>>) -> SourceId {
-        self.sources.push(Source::new(name, &self.policy));
-        SourceId(self.sources.len() - 1)
     }
 
     // --- commands
@@ -140,6 +134,7 @@ impl Breaker {
             to: mode,
         });
         let reason = Reason::Forced(mode);
+        self.tripped_by = None;
         match (from, mode) {
             (_, Mode::ForcedOpen) => {
                 let open_for = self.policy.open().period;
@@ -175,22 +170,7 @@ impl Breaker {
         self.policy = policy;
     }
 
-    // --- what happened (and see `progress`)
-
-    /// A telemetry feed observed a request.
-    pub fn observe(&mut self, source: SourceId, sample: Sample, now: Timestamp) {
-        let now = self.advance(now);
-        let Some(feed) = self.sources.get_mut(source.0) else {
-            return;
-        };
-        if let Some(latency) = sample.latency
-            && sample.verdict != Verdict::Ignored
-        {
-            feed.record_latency(latency, now);
-        }
-        feed.record_verdict(sample.verdict, now);
-        self.try_conditions(source, now);
-    }
+    // --- what happened (and see `progress` and `feeds`)
 
     /// Time has passed: call it when [`Self::poll_timeout`] says, or later.
     pub fn handle_timeout(&mut self, now: Timestamp) {
@@ -223,10 +203,14 @@ impl Breaker {
             .iter()
             .filter_map(|source| source.window.expires_at())
             .min();
-        [phase, self.next_ageing, self.histograms_due(), expiry]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [
+            phase,
+            self.next_ageing,
+            self.histograms_due(),
+            self.quiet_ends(),
+            expiry,
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// The next event, in the order in which they happened.
@@ -300,21 +284,22 @@ impl Breaker {
     }
 
     fn histograms_due(&self) -> Option<Timestamp> {
-        let wanted = self.needs.histograms && self.tries_conditions();
-        let sources = self.sources.iter().filter(|_| wanted);
+        let sources = self.sources.iter().filter(|_| self.tries_conditions());
         sources.filter_map(Source::histograms_due).min()
     }
 
-    /// Tries the policy's entries on `source`: those on counts always, those on histograms when they are due.
-    fn try_conditions(&mut self, source: SourceId, now: Timestamp) {
+    /// Tries the entries of its policy on a source: those on counts always, those on histograms when they are due.
+    fn try_conditions(&mut self, id: SourceId, now: Timestamp) {
         if !self.tries_conditions() {
             return;
         }
-        let in_flight = (source == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
-        let source = &mut self.sources[source.0];
-        let histograms = self.needs.histograms && source.take_histogram_turn(now);
-        let mut observation = Observation::new(source, &self.policy, in_flight, now);
-        for (index, entry) in self.policy.trip().iter().enumerate() {
+        let in_flight = (id == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
+        let source = &mut self.sources[id.0];
+        let own = source.policy.clone();
+        let policy = own.as_ref().unwrap_or(&self.policy);
+        let histograms = source.take_histogram_turn(now);
+        let mut observation = Observation::new(source, policy, in_flight, now);
+        for (index, entry) in policy.trip().iter().enumerate() {
             if entry.conditions.iter().any(Condition::needs_histogram) && !histograms {
                 continue;
             }
@@ -329,7 +314,7 @@ impl Breaker {
                 Action::Alert => observation.clear_alert(index),
                 Action::Open if holds && self.mode != Mode::ForcedClosed => {
                     let reason = observation.trip(entry);
-                    self.trip(reason, entry.latency_bound(), now);
+                    self.trip(id, reason, entry.latency_bound(), now);
                     return;
                 }
                 Action::Open => {}
@@ -342,26 +327,10 @@ impl Breaker {
 
 impl Needs {
     fn of(policy: &Policy) -> Self {
-        let any = |wanted: fn(&Condition) -> bool| {
-            let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
-            conditions.any(wanted)
-        };
+        let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
         Self {
             latency_bounds: policy.latency_bounds(),
-            histograms: any(Condition::needs_histogram),
-            concurrency: any(|condition| matches!(condition, Condition::Concurrency(_))),
-        }
-    }
-}
-
-// === impl Recovering ===
-
-impl Recovering {
-    const fn count(&mut self, good: bool) {
-        if good {
-            self.succeeded += 1;
-        } else {
-            self.failed += 1;
+            concurrency: conditions.any(|condition| matches!(condition, Condition::Concurrency(_))),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::policy::Condition;
 use crate::ratio::Ratio;
 use crate::state::{Mode, State};
 use crate::time::Timestamp;
+use crate::trace::TraceId;
 
 /// Something that a breaker did, for [`Breaker::poll_event`](crate::Breaker::poll_event).
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,8 @@ pub struct Transition {
     pub lasted: Duration,
     /// How long the breaker will stay open, when that is its state now.
     pub open_for: Option<Duration>,
+    /// For a trip: up to five traces of requests that failed or were slow, as far as traces are known, oldest first.
+    pub traces: Vec<TraceId>,
 }
 
 /// A trip entry that holds, and rejects nothing.
@@ -63,6 +66,8 @@ pub struct Alert {
     pub source: Arc<str>,
     /// The conditions and their numbers.
     pub evidence: Vec<Evidence>,
+    /// Up to five traces of requests that failed or were slow, as far as traces are known, oldest first.
+    pub traces: Vec<TraceId>,
 }
 
 /// Why the state changed.
@@ -96,6 +101,17 @@ pub enum Reason {
         failed: u32,
         /// How many had to succeed.
         needed: u32,
+    },
+    /// The feed that tripped the breaker shows no health since the trial began.
+    FeedUnhealthy {
+        /// The feed.
+        source: Arc<str>,
+        /// Of its requests since then, how many succeeded.
+        succeeded: u64,
+        /// How many failed.
+        failed: u64,
+        /// The share that had to succeed.
+        needed: Ratio,
     },
     /// Too small a share of the ramp's requests succeeded.
     RampFailed {
@@ -146,6 +162,7 @@ impl Reason {
             Self::RetryAfter { .. } => "retry_after",
             Self::OpenElapsed { .. } => "open_elapsed",
             Self::ProbesFailed { .. } => "probes_failed",
+            Self::FeedUnhealthy { .. } => "feed_unhealthy",
             Self::RampFailed { .. } => "ramp_failed",
             Self::RampCompleted { .. } => "ramp_completed",
             Self::Forced(_) => "forced",
@@ -175,6 +192,16 @@ impl fmt::Display for Reason {
             } => write!(
                 f,
                 "{failed} probes failed, {succeeded} succeeded, {needed} were needed"
+            ),
+            Self::FeedUnhealthy {
+                source,
+                succeeded,
+                failed,
+                needed,
+            } => write!(
+                f,
+                "{succeeded} of {} requests succeeded since the trial began, {needed} were needed (source {source})",
+                succeeded + failed
             ),
             Self::RampFailed {
                 succeeded,

@@ -36,6 +36,7 @@
 
 mod breaker;
 mod event;
+mod feed;
 mod in_flight;
 mod outcome;
 mod permit;
@@ -45,16 +46,20 @@ mod rng;
 mod snapshot;
 mod source;
 mod state;
+mod tally;
 mod time;
+mod trace;
 mod window;
 
 pub use breaker::Breaker;
 pub use event::{Alert, Event, Evidence, Reason, Transition};
+pub use feed::{Feed, Observed, Sample};
 pub use outcome::{Outcome, Verdict};
 pub use permit::{Permit, Rejected};
 pub use policy::Policy;
 pub use ratio::Ratio;
 pub use snapshot::{Concurrency, Latencies, Snapshot, SourceSnapshot, Totals, TransitionCount};
-pub use source::{Sample, SourceId};
+pub use source::SourceId;
 pub use state::{Mode, State};
 pub use time::Timestamp;
+pub use trace::TraceId;

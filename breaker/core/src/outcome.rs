@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::trace::TraceId;
+
 /// The verdict on a finished request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -25,6 +27,8 @@ pub struct Outcome {
     pub latency: Duration,
     /// For how long the upstream asked to be left alone (`Retry-After`, gRPC pushback).
     pub retry_after: Option<Duration>,
+    /// The trace that the request belongs to, where it is known.
+    pub trace: Option<TraceId>,
 }
 
 impl Outcome {
@@ -34,6 +38,7 @@ impl Outcome {
             verdict,
             latency,
             retry_after: None,
+            trace: None,
         }
     }
 
@@ -56,6 +61,13 @@ impl Outcome {
     #[must_use]
     pub const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after;
+        self
+    }
+
+    /// Adds the trace that the request belongs to.
+    #[must_use]
+    pub const fn traced(mut self, trace: Option<TraceId>) -> Self {
+        self.trace = trace;
         self
     }
 }

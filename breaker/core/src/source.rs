@@ -1,11 +1,15 @@
 //! A source: where outcomes are observed. The proxy is one, every telemetry feed another; they are never added together.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::feed::Feed;
 use crate::outcome::Verdict;
-use crate::policy::Policy;
+use crate::policy::{Condition, Policy};
+use crate::tally::Tally;
 use crate::time::Timestamp;
+use crate::trace::TraceId;
 use crate::window::Window;
 
 /// Names a source of one breaker.
@@ -17,68 +21,141 @@ impl SourceId {
     pub const PROXY: Self = Self(0);
 }
 
-/// An observation of a source that has no permits: of a telemetry feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Sample {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The latency, where the telemetry has it.
-    pub latency: Option<Duration>,
-}
-
-impl Sample {
-    /// A sample.
-    pub const fn new(verdict: Verdict, latency: Option<Duration>) -> Self {
-        Self { verdict, latency }
-    }
-}
-
 /// What a breaker keeps of a source.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) name: Arc<str>,
+    /// A feed's own policy, which stands in for the breaker's.
+    pub(crate) policy: Option<Arc<Policy>>,
+    /// How long a feed must be silent to say nothing against a recovery.
+    pub(crate) quiet: Duration,
     pub(crate) window: Window,
     pub(crate) consecutive_failures: u32,
     /// For each trip entry: when its alert was given last, while it holds.
     pub(crate) alerts: Vec<Option<Timestamp>>,
-    /// When histograms may be walked again, and whether a latency was recorded since they were.
+    /// What a feed has told since the trial or the ramp began.
+    pub(crate) trial: Tally,
+    /// When a feed last told of a success or a failure.
+    pub(crate) last_judged: Option<Timestamp>,
+    /// What happened before this is forgotten, however late it is told.
+    forgotten_until: Timestamp,
+    /// The latest requests that failed or were slow, oldest first.
+    suspects: VecDeque<(Timestamp, TraceId)>,
+    /// Whether a trip entry asks for quantiles, the smallest latency bound, when histograms may be walked again, and whether a latency was recorded since they were.
+    wants_histograms: bool,
+    slow_from: Option<Duration>,
     next_histogram_turn: Timestamp,
     latencies_changed: bool,
 }
 
 impl Source {
-    pub(crate) fn new(name: impl Into<Arc<str>>, policy: &Policy) -> Self {
+    /// The source of those who ask for permits.
+    pub(crate) fn proxy(policy: &Policy) -> Self {
+        Self::new("proxy".into(), None, Duration::ZERO, policy)
+    }
+
+    /// A telemetry feed, of a breaker with `policy`.
+    pub(crate) fn feed(feed: Feed, policy: &Policy) -> Self {
+        let own = feed.policy.clone();
+        let policy = own.as_deref().unwrap_or(policy);
+        Self::new(feed.name, feed.policy, feed.quiet, policy)
+    }
+
+    fn new(name: Arc<str>, own: Option<Arc<Policy>>, quiet: Duration, policy: &Policy) -> Self {
         Self {
-            name: name.into(),
+            name,
+            policy: own,
+            quiet,
             window: Window::new(policy),
             consecutive_failures: 0,
             alerts: vec![None; policy.trip().len()],
+            trial: Tally::default(),
+            last_judged: None,
+            forgotten_until: Timestamp::ZERO,
+            suspects: VecDeque::new(),
+            wants_histograms: wants_histograms(policy),
+            slow_from: slow_from(policy),
             next_histogram_turn: Timestamp::ZERO,
             latencies_changed: false,
         }
     }
 
-    /// Forgets all observations.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets all observations, those too of what happened before `now` and is told later.
+    pub(crate) fn forget(&mut self, now: Timestamp) {
         self.window.clear();
         self.consecutive_failures = 0;
         self.latencies_changed = false;
+        self.forgotten_until = now;
+        self.suspects.clear();
+        self.trial = Tally::default();
     }
 
-    pub(crate) fn record_latency(&mut self, latency: Duration, now: Timestamp) {
-        self.window.record_latency(latency, now);
+    /// Whether what happened at `at` may still be counted.
+    pub(crate) fn remembers(&mut self, at: Timestamp, now: Timestamp) -> bool {
+        at >= self.forgotten_until && self.window.covers(at, now)
+    }
+
+    /// Counts `latency` as that of `count` requests that ended at `at`, which is not after `now`.
+    pub(crate) fn record_latency(
+        &mut self,
+        latency: Duration,
+        count: u32,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        self.window.record_latency(latency, count, at, now);
         self.latencies_changed = true;
+    }
+
+    /// Counts `verdict` as that of `count` requests that ended at `at`, which is not after `now`.
+    pub(crate) fn record_verdict(
+        &mut self,
+        verdict: Verdict,
+        count: u32,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        match verdict {
+            Verdict::Success => self.consecutive_failures = 0,
+            Verdict::Failure => {
+                self.consecutive_failures = self.consecutive_failures.saturating_add(count)
+            }
+            Verdict::Ignored => {}
+        }
+        self.window.record_verdict(verdict, count, at, now);
+    }
+
+    /// The latency from which on a request is slow: the smallest latency bound of the policy.
+    pub(crate) const fn slow_from(&self) -> Option<Duration> {
+        self.slow_from
+    }
+
+    /// Remembers the trace of a request that failed or was slow.
+    pub(crate) fn suspect(&mut self, trace: TraceId, at: Timestamp) {
+        if self.suspects.len() == SUSPECTS {
+            self.suspects.pop_front();
+        }
+        self.suspects.push_back((at, trace));
+    }
+
+    /// The traces of the latest requests in the window that failed or were slow, oldest first.
+    pub(crate) fn suspects(&mut self, now: Timestamp) -> Vec<TraceId> {
+        let window = &mut self.window;
+        let suspects = self.suspects.iter();
+        suspects
+            .filter(|(at, _)| window.covers(*at, now))
+            .map(|(_, trace)| *trace)
+            .collect()
     }
 
     /// When conditions on histograms must next be tried.
     pub(crate) fn histograms_due(&self) -> Option<Timestamp> {
-        self.latencies_changed.then_some(self.next_histogram_turn)
+        (self.wants_histograms && self.latencies_changed).then_some(self.next_histogram_turn)
     }
 
     /// Whether conditions on histograms may be tried now; if so, not again for a while.
     pub(crate) fn take_histogram_turn(&mut self, now: Timestamp) -> bool {
-        if now < self.next_histogram_turn {
+        if !self.wants_histograms || now < self.next_histogram_turn {
             return false;
         }
         self.next_histogram_turn = now + HISTOGRAM_INTERVAL;
@@ -86,25 +163,31 @@ impl Source {
         true
     }
 
-    pub(crate) fn record_verdict(&mut self, verdict: Verdict, now: Timestamp) {
-        match verdict {
-            Verdict::Success => self.consecutive_failures = 0,
-            Verdict::Failure => {
-                self.consecutive_failures = self.consecutive_failures.saturating_add(1)
-            }
-            Verdict::Ignored => {}
-        }
-        self.window.record_verdict(verdict, now);
-    }
-
-    /// Takes over `policy`; what was observed stays where it is still of use.
+    /// Takes over the policy of the breaker, unless there is an own one; what was observed stays where it is still of use.
     pub(crate) fn set_policy(&mut self, policy: &Policy) {
+        if self.policy.is_some() {
+            return;
+        }
         if !self.window.fits(policy) {
             self.window = Window::new(policy);
         }
         self.alerts = vec![None; policy.trip().len()];
+        self.wants_histograms = wants_histograms(policy);
+        self.slow_from = slow_from(policy);
     }
+}
+
+fn wants_histograms(policy: &Policy) -> bool {
+    let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
+    conditions.any(Condition::needs_histogram)
+}
+
+fn slow_from(policy: &Policy) -> Option<Duration> {
+    policy.latency_bounds().first().copied()
 }
 
 /// Conditions on quantiles are tried at most this often.
 const HISTOGRAM_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Traces that a transition tells.
+const SUSPECTS: usize = 5;

@@ -72,39 +72,67 @@ impl Window {
         (self.slice, self.slow_thresholds) == (other.slice, other.slow_thresholds)
     }
 
+    /// The length of a slice.
+    pub(crate) const fn slice(&self) -> Duration {
+        Duration::from_nanos(self.slice)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.contents = None;
     }
 
-    /// Counts a verdict.
-    pub(crate) fn record_verdict(&mut self, verdict: Verdict, now: Timestamp) {
-        self.count(now, |counts| match verdict {
-            Verdict::Success => counts.success += 1,
-            Verdict::Failure => counts.failure += 1,
-            Verdict::Ignored => counts.ignored += 1,
+    /// Whether a request that ended at `at` belongs to the window that ends at `now`.
+    pub(crate) fn covers(&mut self, at: Timestamp, now: Timestamp) -> bool {
+        self.expire(now);
+        self.slices_ago(at) < SLICES
+    }
+
+    /// Counts a verdict on `count` requests that ended at `at`, a time that the window [covers](Self::covers).
+    pub(crate) fn record_verdict(
+        &mut self,
+        verdict: Verdict,
+        count: u32,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        self.count(at, now, |counts| {
+            let counter = match verdict {
+                Verdict::Success => &mut counts.success,
+                Verdict::Failure => &mut counts.failure,
+                Verdict::Ignored => &mut counts.ignored,
+            };
+            *counter = counter.saturating_add(count);
         });
     }
 
-    /// Records a latency, clamped to 1 µs..=1 h.
-    pub(crate) fn record_latency(&mut self, latency: Duration, now: Timestamp) {
+    /// Records a latency, clamped to 1 µs..=1 h, of `count` requests that ended at `at`, a time that the window covers.
+    pub(crate) fn record_latency(
+        &mut self,
+        latency: Duration,
+        count: u32,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
         let latency = micros(latency).clamp(1, MAX_LATENCY_MICROS);
         let slow = self
             .slow_thresholds
-            .map(|threshold| u32::from(latency >= threshold));
-        let contents = self.count(now, |counts| {
-            counts.timed += 1;
-            for (count, slow) in counts.slow.iter_mut().zip(slow) {
-                *count += slow;
+            .map(|threshold| if latency >= threshold { count } else { 0 });
+        self.expire(now);
+        let slices_ago = self.slices_ago(at);
+        let contents = self.count(at, now, |counts| {
+            counts.timed = counts.timed.saturating_add(count);
+            for (total, slow) in counts.slow.iter_mut().zip(slow) {
+                *total = total.saturating_add(slow);
             }
         });
-        contents.latency.record(latency);
+        contents.latency.record(latency, count, slices_ago);
     }
 
     /// Records how many requests are in flight, seen by one that has just been admitted.
     pub(crate) fn record_concurrency(&mut self, in_flight: u64, now: Timestamp) {
         self.contents_at(now)
             .concurrency
-            .record(in_flight.clamp(1, MAX_CONCURRENCY));
+            .record(in_flight.clamp(1, MAX_CONCURRENCY), 1, 0);
     }
 
     /// What the window holds at `now`.
@@ -171,11 +199,20 @@ impl Window {
         })
     }
 
-    fn count(&mut self, now: Timestamp, add: impl Fn(&mut Counts)) -> &mut Contents {
+    /// In the how manieth slice before the live one `at` is; times to come are in the live one.
+    fn slices_ago(&self, at: Timestamp) -> usize {
+        if at >= self.live_ends {
+            return 0;
+        }
+        let slices = self.live_slice.saturating_sub(at.as_nanos() / self.slice);
+        usize::try_from(slices).unwrap_or(usize::MAX)
+    }
+
+    fn count(&mut self, at: Timestamp, now: Timestamp, add: impl Fn(&mut Counts)) -> &mut Contents {
         self.expire(now);
-        let live = self.live_index;
+        let index = (self.live_index + SLICES - self.slices_ago(at).min(SLICES - 1)) % SLICES;
         let contents = self.contents_at(now);
-        add(&mut contents.counts[live]);
+        add(&mut contents.counts[index]);
         add(&mut contents.sum);
         contents
     }
@@ -196,12 +233,13 @@ impl Counts {
     }
 
     fn subtract(&mut self, other: &Self) {
-        self.success -= other.success;
-        self.failure -= other.failure;
-        self.ignored -= other.ignored;
-        self.timed -= other.timed;
+        // Saturating, as the additions are.
+        self.success = self.success.saturating_sub(other.success);
+        self.failure = self.failure.saturating_sub(other.failure);
+        self.ignored = self.ignored.saturating_sub(other.ignored);
+        self.timed = self.timed.saturating_sub(other.timed);
         for (slow, other) in self.slow.iter_mut().zip(other.slow) {
-            *slow -= other;
+            *slow = slow.saturating_sub(other);
         }
     }
 }

@@ -51,7 +51,7 @@ impl Breaker {
         if !self.counts(permit) {
             return;
         }
-        self.sources[SourceId::PROXY.0].record_latency(latency, now);
+        self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase) {
             if self.tripped_latency.is_some_and(|bound| latency >= bound) {
                 probing.settle(id, Some(false));
@@ -75,11 +75,9 @@ impl Breaker {
             return;
         }
         let proxy = &mut self.sources[SourceId::PROXY.0];
-        let slow = self
-            .needs
-            .latency_bounds
-            .first()
-            .is_some_and(|bound| outcome.latency >= *bound);
+        let slow = proxy
+            .slow_from()
+            .is_some_and(|bound| outcome.latency >= bound);
         let says_latency = match permit.progress {
             Progress::Responded => false,
             Progress::Uploading => outcome.verdict != Verdict::Ignored,
@@ -87,9 +85,14 @@ impl Breaker {
             Progress::Waiting => outcome.verdict != Verdict::Ignored || slow,
         };
         if says_latency {
-            proxy.record_latency(outcome.latency, now);
+            proxy.record_latency(outcome.latency, 1, now, now);
         }
-        proxy.record_verdict(outcome.verdict, now);
+        proxy.record_verdict(outcome.verdict, 1, now, now);
+        if let Some(trace) = outcome.trace
+            && (slow || outcome.verdict == Verdict::Failure)
+        {
+            proxy.suspect(trace, now);
+        }
 
         if let Some(asked) = outcome.retry_after
             && self.policy.honours_retry_after()
@@ -106,7 +109,7 @@ impl Breaker {
         match &mut self.phase {
             Phase::Closed { recovering } => {
                 if let (Some(recovering), Some(good)) = (recovering, good) {
-                    recovering.count(good);
+                    recovering.count(good, 1);
                     self.judge_health(now);
                 }
                 self.try_conditions(SourceId::PROXY, now);

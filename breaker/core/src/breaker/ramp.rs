@@ -2,6 +2,7 @@
 
 use crate::policy::{HalfOpen, Ramp as RampRules};
 use crate::ratio::Ratio;
+use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// The second part of the half-open state.
@@ -10,8 +11,7 @@ pub(super) struct Ramp {
     started: Timestamp,
     /// What the share owes: a request is admitted whenever it reaches one.
     credit: f64,
-    succeeded: u64,
-    failed: u64,
+    tally: Tally,
 }
 
 impl Ramp {
@@ -20,8 +20,10 @@ impl Ramp {
             started,
             // The first request is admitted, however small the share.
             credit: 1.0,
-            succeeded: 0,
-            failed: 0,
+            tally: Tally {
+                succeeded: 0,
+                failed: 0,
+            },
         }
     }
 
@@ -43,26 +45,17 @@ impl Ramp {
     }
 
     pub(super) const fn count(&mut self, good: bool) {
-        if good {
-            self.succeeded += 1;
-        } else {
-            self.failed += 1;
-        }
+        self.tally.count(good, 1);
     }
 
     /// The share of good outcomes of `at_least` or more, and their number, where that is less than the probes had to reach. `min_requests`
     /// does not guard it: the ramp is as much of a trial as the probes were.
     pub(super) fn shortfall(&self, rules: &HalfOpen, at_least: u64) -> Option<(Ratio, u64)> {
-        let samples = self.succeeded + self.failed;
-        let succeeded = Ratio::of(self.succeeded, samples);
+        let (samples, succeeded) = (self.tally.samples(), self.tally.success());
         (samples >= at_least && succeeded < rules.success).then_some((succeeded, samples))
     }
 
-    pub(super) const fn succeeded(&self) -> u64 {
-        self.succeeded
-    }
-
-    pub(super) const fn failed(&self) -> u64 {
-        self.failed
+    pub(super) const fn tally(&self) -> Tally {
+        self.tally
     }
 }

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::event::Transition;
+use crate::feed::{Feed, Observed, Sample};
 use crate::outcome::Outcome;
 use crate::permit::{Permit, Rejected};
 use crate::policy;
 use crate::policy::{HalfOpen, Open, Quantile, Ramp as RampRules, TripEntry};
 
 mod anomalies;
+mod feeds;
 mod modes;
 mod recovery;
 mod trips;
@@ -117,6 +119,19 @@ impl Bench {
             }
         }
         admitted
+    }
+
+    /// A feed tells of `requests` that end now.
+    fn tell(&mut self, feed: SourceId, requests: u32, outcome: Outcome) {
+        self.tell_of(feed, requests, outcome, self.now);
+    }
+
+    /// A feed tells now of `requests` that ended at another time.
+    fn tell_of(&mut self, feed: SourceId, requests: u32, outcome: Outcome, ended: f64) -> Observed {
+        let sample = Sample::new(outcome.verdict, Some(outcome.latency), at(ended))
+            .times(requests)
+            .traced(outcome.trace);
+        self.breaker.observe(feed, &sample, at(self.now))
     }
 
     fn state(&self) -> State {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Breaker, Finding, Phase, Probing, Ramp, Recovering};
+use super::{Breaker, Finding, Phase, Probing, Ramp};
 use crate::event::{Event, Reason, Transition};
-use crate::ratio::Ratio;
 use crate::snapshot::TransitionCount;
+use crate::source::SourceId;
 use crate::state::State;
+use crate::tally::Tally;
 use crate::time::Timestamp;
+use crate::trace::TraceId;
 
 impl Breaker {
     /// Lets time pass: what was due by `now` happens. Returns the time it is, which is never before the time it was.
@@ -38,54 +40,69 @@ impl Breaker {
         now
     }
 
-    /// Opens on a trip entry. `latency_bound` is the bound of its condition on latency, if it has one.
-    pub(super) fn trip(&mut self, reason: Reason, latency_bound: Option<Duration>, now: Timestamp) {
+    /// Opens on a trip entry that holds on `source`. `latency_bound` is the bound of its condition on latency, if it has one.
+    pub(super) fn trip(
+        &mut self,
+        source: SourceId,
+        reason: Reason,
+        latency_bound: Option<Duration>,
+        now: Timestamp,
+    ) {
+        self.tripped_by = Some(source);
         self.tripped_latency = latency_bound;
         self.reopen(reason, now);
     }
 
     /// Opens because the upstream asked for it: for the time it asked for, not less.
     pub(super) fn leave_alone(&mut self, asked: Duration, now: Timestamp) {
+        self.tripped_by = Some(SourceId::PROXY);
         let open_for = asked.min(self.policy.open().max);
         self.open(open_for, Reason::RetryAfter { asked }, now);
     }
 
-    /// Decides on the probes, if they have shown enough.
+    /// Decides on the trial, if the probes and the feeds have shown enough.
     pub(super) fn judge_probes(&mut self, now: Timestamp) {
         let Phase::Probing(probing) = &self.phase else {
             return;
         };
-        let rules = self.policy.half_open();
         let (succeeded, failed) = (probing.succeeded(), probing.failed());
-        match probing.finding(&rules) {
-            Finding::Undecided => {}
-            Finding::Good => {
+        match (self.finding_of_probes(probing), self.judge_feeds(now)) {
+            (Finding::Bad, _) => {
+                let reason = Reason::ProbesFailed {
+                    succeeded,
+                    failed,
+                    needed: self.policy.half_open().needed(),
+                };
+                self.reopen(reason, now);
+            }
+            (_, Err(unhealthy)) => self.reopen(unhealthy, now),
+            (Finding::Good, Ok(Finding::Good)) => {
                 self.enter_phase(Phase::Ramp(Ramp::new(now)));
-                self.forget_observations();
+                self.forget_observations(now);
                 self.events
                     .push_back(Event::RampStarted { at: now, succeeded });
                 if self.policy.ramp().period.is_zero() {
                     self.end_ramp(now);
                 }
             }
-            Finding::Bad => {
-                let reason = Reason::ProbesFailed {
-                    succeeded,
-                    failed,
-                    needed: rules.needed(),
-                };
-                self.reopen(reason, now);
-            }
+            _ => {}
+        }
+    }
+
+    /// What the probes have shown, where there are any.
+    pub(super) fn finding_of_probes(&self, probing: &Probing) -> Finding {
+        if self.telemetry_only {
+            Finding::Good
+        } else {
+            probing.finding(&self.policy.half_open())
         }
     }
 
     /// Goes back to open if too many requests of the ramp fail, though no trip entry holds.
     pub(super) fn judge_ramp(&mut self, now: Timestamp) {
-        if let Phase::Ramp(ramp) = &self.phase {
-            let rules = self.policy.half_open();
-            if let Some(shortfall) = ramp.shortfall(&rules, rules.probes.into()) {
-                self.fail_ramp(shortfall, now);
-            }
+        let enough = self.policy.half_open().probes;
+        if let Some(reason) = self.ramp_shortfall(enough.into()) {
+            self.reopen(reason, now);
         }
     }
 
@@ -93,25 +110,30 @@ impl Breaker {
         let Phase::Ramp(ramp) = &self.phase else {
             return;
         };
-        match ramp.shortfall(&self.policy.half_open(), 1) {
-            Some(shortfall) => self.fail_ramp(shortfall, now),
+        let Tally { succeeded, failed } = ramp.tally();
+        match self.ramp_shortfall(1) {
+            Some(reason) => self.reopen(reason, now),
             None => {
-                let reason = Reason::RampCompleted {
-                    succeeded: ramp.succeeded(),
-                    failed: ramp.failed(),
-                };
-                self.close(Some(Recovering::default()), reason, now);
+                let reason = Reason::RampCompleted { succeeded, failed };
+                self.close(Some(Tally::default()), reason, now);
             }
         }
     }
 
-    fn fail_ramp(&mut self, (succeeded, samples): (Ratio, u64), now: Timestamp) {
-        let reason = Reason::RampFailed {
-            succeeded,
-            samples,
-            needed: self.policy.half_open().success,
+    /// Why the ramp has failed, by at least so many requests.
+    fn ramp_shortfall(&self, at_least: u64) -> Option<Reason> {
+        let Phase::Ramp(ramp) = &self.phase else {
+            return None;
         };
-        self.reopen(reason, now);
+        let rules = self.policy.half_open();
+        let failed = ramp
+            .shortfall(&rules, at_least)
+            .map(|(succeeded, samples)| Reason::RampFailed {
+                succeeded,
+                samples,
+                needed: rules.success,
+            });
+        failed.or_else(|| self.feed_shortfall(at_least))
     }
 
     /// Begins the back-off anew after a full window of healthy traffic since closing. Silence is not health.
@@ -119,12 +141,12 @@ impl Breaker {
         let Phase::Closed { recovering } = &mut self.phase else {
             return;
         };
-        let Some(Recovering { succeeded, failed }) = *recovering else {
+        let Some(tally) = *recovering else {
             return;
         };
-        let healthy = Ratio::of(succeeded, succeeded + failed) >= self.policy.half_open().success;
+        let healthy = tally.success() >= self.policy.half_open().success;
         let full_window = now.saturating_since(self.since) >= self.policy.window();
-        if healthy && full_window && succeeded >= self.policy.min_requests() {
+        if healthy && full_window && tally.succeeded >= self.policy.min_requests() {
             *recovering = None;
             self.failed_recoveries = 0;
         }
@@ -151,10 +173,10 @@ impl Breaker {
     /// Begins the trial.
     pub(super) fn probe(&mut self, reason: Reason, now: Timestamp) {
         self.enter(Phase::Probing(Probing::new()), reason, now);
-        self.forget_observations();
+        self.forget_observations(now);
     }
 
-    pub(super) fn close(&mut self, recovering: Option<Recovering>, reason: Reason, now: Timestamp) {
+    pub(super) fn close(&mut self, recovering: Option<Tally>, reason: Reason, now: Timestamp) {
         self.enter(Phase::Closed { recovering }, reason, now);
     }
 
@@ -169,6 +191,7 @@ impl Breaker {
         }
         let lasted = now.saturating_since(std::mem::replace(&mut self.since, now));
         self.count_transition(from, to);
+        let traces = self.suspects(now);
         self.events.push_back(Event::Transition(Transition {
             at: now,
             from,
@@ -182,7 +205,16 @@ impl Breaker {
                 } => Some(open_for),
                 _ => None,
             },
+            traces,
         }));
+    }
+
+    /// The traces behind a trip that has just happened.
+    fn suspects(&mut self, now: Timestamp) -> Vec<TraceId> {
+        match (&*self.reason, self.tripped_by) {
+            (Reason::Tripped { .. }, Some(source)) => self.sources[source.0].suspects(now),
+            _ => Vec::new(),
+        }
     }
 
     /// Every permit that is out belongs to an earlier epoch from now on.
@@ -193,9 +225,9 @@ impl Breaker {
         self.next_ageing = None;
     }
 
-    fn forget_observations(&mut self) {
+    fn forget_observations(&mut self, now: Timestamp) {
         for source in &mut self.sources {
-            source.clear();
+            source.forget(now);
         }
     }
 

@@ -60,6 +60,7 @@ impl<'a> Observation<'a> {
             at: now,
             source: self.source.name.clone(),
             evidence: self.justify(entry),
+            traces: self.source.suspects(now),
         })
     }
 

@@ -14,6 +14,8 @@ pub(super) struct SlicedHistogram {
     sealed_sum: Histogram<u32>,
     /// Where in `sealed` the live slice goes next.
     next: usize,
+    /// The sealed slice that was written to last, unpacked: telemetry comes late, and in the order of its times.
+    reopened: Option<(usize, Histogram<u32>)>,
 }
 
 impl SlicedHistogram {
@@ -23,15 +25,49 @@ impl SlicedHistogram {
             sealed: Default::default(),
             sealed_sum: empty(),
             next: 0,
+            reopened: None,
         }
     }
 
-    pub(super) fn record(&mut self, value: u64) {
-        self.live.record(value).expect(GROWS);
+    /// Records `count` times `value`, `slices_ago` slices before the live one: less than [`SLICES`].
+    pub(super) fn record(&mut self, value: u64, count: u32, slices_ago: usize) {
+        if slices_ago == 0 {
+            self.live.record_n(value, count).expect(GROWS);
+            return;
+        }
+        let slices = self.sealed.len();
+        let index = (self.next + slices - slices_ago.min(slices)) % slices;
+        self.sealed_sum.record_n(value, count).expect(GROWS);
+        self.reopen(index).record_n(value, count).expect(GROWS);
+    }
+
+    fn reopen(&mut self, index: usize) -> &mut Histogram<u32> {
+        if self
+            .reopened
+            .as_ref()
+            .is_some_and(|(open, _)| *open != index)
+        {
+            self.seal();
+        }
+        let sealed = &self.sealed[index];
+        let (_, histogram) = self.reopened.get_or_insert_with(|| {
+            let mut histogram = empty();
+            sealed.add_to(&mut histogram);
+            (index, histogram)
+        });
+        histogram
+    }
+
+    /// Packs the slice that was reopened.
+    fn seal(&mut self) {
+        if let Some((index, histogram)) = self.reopened.take() {
+            self.sealed[index] = Packed::of(&histogram);
+        }
     }
 
     /// Seals the live slice, and forgets the slices that are `slices` or more steps too old. `slices` is less than [`SLICES`].
     pub(super) fn advance(&mut self, slices: usize) {
+        self.seal();
         for step in 0..slices {
             self.sealed[self.next] = if step == 0 {
                 Packed::of(&self.live)
@@ -57,8 +93,12 @@ impl SlicedHistogram {
     /// Heap memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let packed: usize = self.sealed.iter().map(Packed::bytes).sum();
-        packed
-            + (self.live.distinct_values() + self.sealed_sum.distinct_values()) * size_of::<u32>()
+        let reopened = self.reopened.iter().map(|(_, histogram)| histogram);
+        let unpacked: usize = reopened
+            .chain([&self.live, &self.sealed_sum])
+            .map(Histogram::distinct_values)
+            .sum();
+        packed + unpacked * size_of::<u32>()
     }
 }
 

@@ -50,7 +50,7 @@ const VERDICTS: [Verdict; 3] = [Verdict::Success, Verdict::Failure, Verdict::Ign
 /// Takes the steps, and checks what must hold after each. Returns all that the breaker told.
 fn play(steps: &[Step], seed: u64) -> Vec<String> {
     let mut breaker = Breaker::new(Policy::sensitive(), seed, Timestamp::ZERO);
-    let feed = breaker.add_source("feed");
+    let feed = breaker.add_feed(Feed::new("feed"));
     let mut now = Timestamp::ZERO;
     let mut permits: Vec<Permit> = Vec::new();
     let mut told = Vec::new();
@@ -80,8 +80,8 @@ fn play(steps: &[Step], seed: u64) -> Vec<String> {
             }
             Step::Force(mode) => breaker.force(Mode::ALL[usize::from(*mode)], now),
             Step::Observe(end, latency) => {
-                let sample = Sample::new(VERDICTS[usize::from(*end)], Some(ms(*latency)));
-                breaker.observe(feed, sample, now);
+                let sample = Sample::new(VERDICTS[usize::from(*end)], Some(ms(*latency)), now);
+                breaker.observe(feed, &sample, now);
             }
             Step::SetPolicy(sensitive) => {
                 let policy = if *sensitive {

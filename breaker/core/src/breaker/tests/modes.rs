@@ -101,22 +101,6 @@ fn another_policy_keeps_windows_that_count_the_same_things() {
 }
 
 #[test]
-fn a_feed_is_a_source_of_its_own_and_is_named_in_the_reason() {
-    let mut bench = Bench::new(sensitive());
-    let feed = bench.breaker.add_source("ledger-db");
-    bench.run(1000, Outcome::success(ms(1)));
-    for _ in 0..20 {
-        let sample = Sample::new(Verdict::Failure, Some(ms(3)));
-        bench.breaker.observe(feed, sample, at(0.0));
-    }
-    assert_eq!(
-        bench.transitions(),
-        ["closed → open: error rate 100% ≥ 8%, 20 requests in 10s (source ledger-db)"]
-    );
-    assert_eq!(bench.snapshot().sources[0].failure, 0);
-}
-
-#[test]
 fn an_idle_breaker_costs_at_most_1_kib() {
     let mut bench = Bench::new(sensitive());
     bench.run(1000, Outcome::success(ms(1)));

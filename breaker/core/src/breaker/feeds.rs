@@ -1,0 +1,153 @@
+//! What telemetry feeds tell, and how a recovery is judged by them.
+
+use super::{Breaker, Finding, Phase};
+use crate::event::Reason;
+use crate::feed::{Feed, Observed, Sample};
+use crate::outcome::Verdict;
+use crate::source::{Source, SourceId};
+use crate::time::Timestamp;
+
+impl Breaker {
+    /// Adds a telemetry feed as a source with a window of its own.
+    pub fn add_feed(&mut self, feed: Feed) -> SourceId {
+        self.sources.push(Source::feed(feed, &self.policy));
+        SourceId(self.sources.len() - 1)
+    }
+
+    /// Says that nobody will ask for permits. A trial is then judged by the feeds alone: by the one that tripped the breaker, or by all
+    /// of them where none did.
+    #[must_use]
+    pub const fn telemetry_only(mut self) -> Self {
+        self.telemetry_only = true;
+        self
+    }
+
+    /// A telemetry feed tells of requests that ended. They count at the time at which they ended, if that is still in the window and not
+    /// before the trial or the ramp that goes on.
+    pub fn observe(&mut self, feed: SourceId, sample: &Sample, now: Timestamp) -> Observed {
+        let now = self.advance(now);
+        let id = feed;
+        let Some(feed) = self.sources.get_mut(id.0).filter(|_| id != SourceId::PROXY) else {
+            return Observed::Unknown;
+        };
+        if sample.at > now + feed.window.slice() {
+            return Observed::Future;
+        }
+        let at = sample.at.min(now);
+        if !feed.remembers(at, now) {
+            return Observed::Late;
+        }
+        if sample.count == 0 {
+            return Observed::Counted;
+        }
+        let judged = sample.verdict != Verdict::Ignored;
+        if let Some(latency) = sample.latency
+            && judged
+        {
+            feed.record_latency(latency, sample.count, at, now);
+        }
+        feed.record_verdict(sample.verdict, sample.count, at, now);
+        if judged {
+            let reaches = |bound| sample.latency.is_some_and(|latency| latency >= bound);
+            let failed = sample.verdict == Verdict::Failure;
+            if let Some(trace) = sample.trace
+                && (failed || feed.slow_from().is_some_and(reaches))
+            {
+                feed.suspect(trace, at);
+            }
+            let too_slow = self.tripped_by == Some(id) && self.tripped_latency.is_some_and(reaches);
+            feed.last_judged = Some(now);
+            let good = !failed && !too_slow;
+            feed.trial.count(good, sample.count);
+            if let Phase::Closed {
+                recovering: Some(recovering),
+            } = &mut self.phase
+                && self.telemetry_only
+            {
+                recovering.count(good, sample.count);
+                self.judge_health(now);
+            }
+        }
+        self.try_conditions(id, now);
+        self.judge_probes(now);
+        self.judge_ramp(now);
+        Observed::Counted
+    }
+
+    /// What the feeds by which the recovery is judged have shown since the trial or the ramp began. Good, where there are none.
+    pub(super) fn judge_feeds(&self, now: Timestamp) -> Result<Finding, Reason> {
+        let mut all = Finding::Good;
+        for feed in self.judging_feeds() {
+            match self.finding_of(feed, now) {
+                Finding::Good => {}
+                Finding::Undecided => all = Finding::Undecided,
+                Finding::Bad => return Err(self.unhealthy(feed)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Why the ramp has failed by a feed of which at least so many requests are known.
+    pub(super) fn feed_shortfall(&self, at_least: u64) -> Option<Reason> {
+        let needed = self.policy.half_open().success;
+        self.judging_feeds()
+            .find(|feed| feed.trial.samples() >= at_least && feed.trial.success() < needed)
+            .map(|feed| self.unhealthy(feed))
+    }
+
+    /// When the silence of a feed that is waited for will have been long enough.
+    pub(super) fn quiet_ends(&self) -> Option<Timestamp> {
+        let Phase::Probing(probing) = &self.phase else {
+            return None;
+        };
+        if self.finding_of_probes(probing) != Finding::Good {
+            return None;
+        }
+        self.judging_feeds()
+            .filter(|feed| self.finding_of(feed, self.now) == Finding::Undecided)
+            .map(|feed| self.quiet_end(feed))
+            .min()
+    }
+
+    fn judging_feeds(&self) -> impl Iterator<Item = &Source> {
+        let judges = move |id: usize| match self.tripped_by {
+            Some(tripped_by) => tripped_by.0 == id,
+            None => self.telemetry_only,
+        };
+        let feeds = self.sources.iter().enumerate().skip(1);
+        feeds
+            .filter(move |(id, _)| judges(*id))
+            .map(|(_, feed)| feed)
+    }
+
+    fn finding_of(&self, feed: &Source, now: Timestamp) -> Finding {
+        let rules = self.policy.half_open();
+        let (trial, probes, needed) = (feed.trial, rules.probes.into(), rules.needed().into());
+        if trial.samples() >= probes || self.quiet_end(feed) <= now {
+            if trial.success() >= rules.success {
+                Finding::Good
+            } else {
+                Finding::Bad
+            }
+        } else if trial.succeeded >= needed {
+            Finding::Good
+        } else if trial.failed > probes - needed {
+            Finding::Bad
+        } else {
+            Finding::Undecided
+        }
+    }
+
+    fn quiet_end(&self, feed: &Source) -> Timestamp {
+        self.since.max(feed.last_judged.unwrap_or_default()) + feed.quiet
+    }
+
+    fn unhealthy(&self, feed: &Source) -> Reason {
+        Reason::FeedUnhealthy {
+            source: feed.name.clone(),
+            succeeded: feed.trial.succeeded,
+            failed: feed.trial.failed,
+            needed: self.policy.half_open().success,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What requests of a trial, or since one, came to.
+
+use crate::ratio::Ratio;
+
+/// Requests that succeeded and that failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+}
+
+impl Tally {
+    /// Counts `requests` that all ended well, or all badly.
+    pub(crate) const fn count(&mut self, good: bool, requests: u32) {
+        let counter = if good {
+            &mut self.succeeded
+        } else {
+            &mut self.failed
+        };
+        *counter = counter.saturating_add(requests as u64);
+    }
+
+    pub(crate) const fn samples(self) -> u64 {
+        self.succeeded.saturating_add(self.failed)
+    }
+
+    /// The share that succeeded; all, of none.
+    pub(crate) fn success(self) -> Ratio {
+        match self.samples() {
+            0 => Ratio::ONE,
+            samples => Ratio::of(self.succeeded, samples),
+        }
+    }
+}
