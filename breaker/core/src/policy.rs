@@ -154,6 +154,13 @@ impl Policy {
         bounds
     }
 
+    /// The latency from which on a request is slow: the smallest latency bound of the conditions.
+    pub fn slow_from(&self) -> Option<Duration> {
+        self.conditions()
+            .filter_map(|condition| condition.latency_bound())
+            .min()
+    }
+
     /// The different slow thresholds, ascending.
     pub(crate) fn slow_thresholds(&self) -> Vec<Duration> {
         let mut thresholds: Vec<_> = self

@@ -74,7 +74,7 @@ impl Source {
             forgotten_until: Timestamp::ZERO,
             suspects: VecDeque::new(),
             wants_histograms: wants_histograms(policy),
-            slow_from: slow_from(policy),
+            slow_from: policy.slow_from(),
             next_histogram_turn: Timestamp::ZERO,
             latencies_changed: false,
         }
@@ -173,17 +173,13 @@ impl Source {
         }
         self.alerts = vec![None; policy.trip().len()];
         self.wants_histograms = wants_histograms(policy);
-        self.slow_from = slow_from(policy);
+        self.slow_from = policy.slow_from();
     }
 }
 
 fn wants_histograms(policy: &Policy) -> bool {
     let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
     conditions.any(Condition::needs_histogram)
-}
-
-fn slow_from(policy: &Policy) -> Option<Duration> {
-    policy.latency_bounds().first().copied()
 }
 
 /// Conditions on quantiles are tried at most this often.

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use breaker_core::{
-    Breaker, Event, Mode, Policy, Rejected, Sample, Snapshot, SourceId, State, Timestamp,
+    Breaker, Event, Feed, Mode, Observed, Policy, Rejected, Sample, Snapshot, SourceId, State,
+    Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
@@ -28,14 +29,24 @@ pub struct Events(broadcast::Receiver<Event>);
 impl BreakerHandle {
     /// A closed breaker called `name`, with a seed of its own.
     pub fn new(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>) -> Self {
-        // Distinct breakers must not jitter in step; what the numbers are does not matter.
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
-        Self::with_seed(name, policy, seed)
+        Self::with_seed(name, policy, random_seed())
     }
 
     /// A closed breaker whose random numbers follow from `seed`.
     pub fn with_seed(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>, seed: u64) -> Self {
-        Self(Arc::new(Shared::new(name.into(), policy, seed)))
+        Self(Arc::new(Shared::new(
+            name.into(),
+            Breaker::new(policy, seed, Timestamp::ZERO),
+        )))
+    }
+
+    /// The breaker of something that is not called through it: its feeds trip it, and show whether a trial goes well. Who asks it for a
+    /// permit all the same is admitted or refused as usual.
+    pub fn telemetry_only(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>) -> Self {
+        Self(Arc::new(Shared::new(
+            name.into(),
+            Breaker::new(policy, random_seed(), Timestamp::ZERO).telemetry_only(),
+        )))
     }
 
     /// The name.
@@ -98,13 +109,23 @@ impl BreakerHandle {
     }
 
     /// Adds a telemetry feed as a source with a window of its own.
-    pub fn add_source(&self, name: impl Into<Arc<str>>) -> SourceId {
-        self.with(|breaker, _| breaker.add_source(name))
+    pub fn add_feed(&self, feed: Feed) -> SourceId {
+        self.with(|breaker, _| breaker.add_feed(feed))
     }
 
-    /// A telemetry feed observed a request.
-    pub fn observe(&self, source: SourceId, sample: Sample) {
-        self.with(|breaker, now| breaker.observe(source, sample, now));
+    /// A telemetry feed tells of requests that ended, in the order in which they did as far as that is known. `told` is called with what
+    /// became of each sample, under the breaker's lock.
+    pub fn observe(
+        &self,
+        feed: SourceId,
+        samples: impl IntoIterator<Item = Sample>,
+        mut told: impl FnMut(Observed),
+    ) {
+        self.with(|breaker, now| {
+            for sample in samples {
+                told(breaker.observe(feed, &sample, now));
+            }
+        });
     }
 
     /// Follows the events from now on.
@@ -150,4 +171,9 @@ impl Events {
             }
         }
     }
+}
+
+/// Distinct breakers must not jitter in step; what the numbers are does not matter.
+fn random_seed() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)
 }

@@ -72,6 +72,7 @@ mod select;
 mod service;
 mod set;
 mod shared;
+mod trace;
 
 pub use breaker_core as core;
 pub use breaker_core::{Mode, Policy, Rejected, Snapshot, State};

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
 use breaker_core::{Outcome, Permit, Policy, Verdict};
+use http::HeaderMap;
 
 use crate::handle::BreakerHandle;
+use crate::trace::TraceParent;
 
 /// A request that was admitted. Dropped before its outcome is known, it says that its caller went away.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub struct InFlight {
     permit: Held,
     /// The latency to the head of the response, once that has come.
     head_latency: Option<Duration>,
+    traceparent: TraceParent,
 }
 
 /// Where the permit is: with the request, or with the upload of its body too.
@@ -49,13 +52,19 @@ struct FailOnPanic<'a> {
 // === impl InFlight ===
 
 impl InFlight {
-    pub(crate) const fn new(breaker: BreakerHandle, permit: Permit, policy: Arc<Policy>) -> Self {
+    pub(crate) fn new(breaker: BreakerHandle, permit: Permit, policy: Arc<Policy>) -> Self {
         Self {
             breaker,
             policy,
             permit: Held::Alone(Some(permit)),
             head_latency: None,
+            traceparent: TraceParent::default(),
         }
+    }
+
+    /// Takes note of the trace that the request belongs to, by its header fields: a trip names the traces behind it.
+    pub fn traced(&mut self, headers: &HeaderMap) {
+        self.traceparent = TraceParent::of(headers);
     }
 
     /// The policy under which the request was admitted.
@@ -122,9 +131,17 @@ impl InFlight {
             return;
         };
         let head_latency = self.head_latency;
+        let (policy, traceparent) = (&self.policy, &self.traceparent);
         self.breaker.with(|breaker, now| {
             let latency = head_latency.unwrap_or_else(|| now.saturating_since(permit.admitted()));
-            let outcome = Outcome::new(verdict, latency).with_retry_after(retry_after);
+            let is_suspect = || {
+                verdict == Verdict::Failure
+                    || policy.slow_from().is_some_and(|bound| latency >= bound)
+            };
+            let trace = traceparent.trace_id_if(is_suspect);
+            let outcome = Outcome::new(verdict, latency)
+                .with_retry_after(retry_after)
+                .traced(trace);
             breaker.record(permit, outcome, now);
         });
     }

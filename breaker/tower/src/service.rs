@@ -107,6 +107,7 @@ where
         };
         match admission {
             Ok(mut admitted) => {
+                admitted.traced(request.headers());
                 if self.options.await_upload
                     && !request.body().is_end_stream()
                     && let Some(upload) = admitted.uploading()

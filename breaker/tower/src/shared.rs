@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use breaker_core::{Breaker, Event, Policy, State, Timestamp};
+use breaker_core::{Breaker, Event, State, Timestamp};
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -38,11 +38,11 @@ struct FollowUp {
 }
 
 impl Shared {
-    pub(crate) fn new(name: Arc<str>, policy: impl Into<Arc<Policy>>, seed: u64) -> Self {
+    pub(crate) fn new(name: Arc<str>, breaker: Breaker) -> Self {
         Self {
             name,
             state: Mutex::new(Locked {
-                breaker: Breaker::new(policy, seed, Timestamp::ZERO),
+                breaker,
                 armed: None,
             }),
             origin: Instant::now(),

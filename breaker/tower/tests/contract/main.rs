@@ -14,5 +14,6 @@ mod per_key;
 mod probe;
 mod readiness;
 mod reject;
+mod telemetry;
 mod timer;
 mod upload;
