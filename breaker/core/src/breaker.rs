@@ -21,6 +21,7 @@ use self::trip::Observation;
 use crate::event::{Event, Reason};
 use crate::in_flight::InFlight;
 use crate::outcome::Verdict;
+use crate::permit::Ground;
 use crate::policy::{Action, Condition, Policy};
 use crate::ratio::Ratio;
 use crate::rng::Rng;
@@ -39,6 +40,8 @@ pub struct Breaker {
     /// When `phase` began, for the duration of states.
     since: Timestamp,
     reason: Arc<Reason>,
+    /// Of the last rejection; made anew when reason or policy are others.
+    ground: Option<Arc<Ground>>,
     /// Raised at every transition; permits carry it.
     epoch: u64,
     /// The latest time seen: time never goes backwards here, whatever the caller says.
@@ -105,6 +108,7 @@ impl Breaker {
             phase: Phase::Closed { recovering: None },
             since: now,
             reason: Arc::new(Reason::Initial),
+            ground: None,
             epoch: 0,
             now,
             rng: Rng::new(seed),

@@ -110,9 +110,14 @@ impl Window {
     /// What the window holds at `now`.
     pub(crate) fn counts(&mut self, now: Timestamp) -> Counts {
         self.expire(now);
+        *self.unexpired()
+    }
+
+    /// What the window held when it was last expired. By reference: a copy of counters that have just been written would wait for them.
+    pub(crate) fn unexpired(&self) -> &Counts {
         self.contents
             .as_ref()
-            .map_or_else(Counts::default, |contents| contents.sum)
+            .map_or(&Counts::NONE, |contents| &contents.sum)
     }
 
     /// The slow count of a threshold of the policy.
@@ -173,9 +178,10 @@ impl Window {
 
     fn count(&mut self, now: Timestamp, add: impl Fn(&mut Counts)) -> &mut Contents {
         self.expire(now);
-        let live = self.live_index;
-        let contents = self.contents_at(now);
-        add(&mut contents.counts[live]);
+        let contents = self
+            .contents
+            .get_or_insert_with(|| Box::new(Contents::new()));
+        add(&mut contents.counts[self.live_index]);
         add(&mut contents.sum);
         contents
     }
@@ -190,6 +196,14 @@ impl Window {
 // === impl Counts ===
 
 impl Counts {
+    const NONE: Self = Self {
+        success: 0,
+        failure: 0,
+        ignored: 0,
+        timed: 0,
+        slow: [0; MAX_SLOW_THRESHOLDS],
+    };
+
     /// Successes and failures: what an error rate is a share of.
     pub(crate) const fn judged(&self) -> u64 {
         self.success as u64 + self.failure as u64
