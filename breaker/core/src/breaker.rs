@@ -28,7 +28,7 @@ use crate::rng::Rng;
 use crate::snapshot::{Snapshot, SourceSnapshot, Totals, TransitionCount};
 use crate::source::{Sample, Source, SourceId};
 use crate::state::{Mode, State};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 
 /// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
 #[derive(Debug)]
@@ -222,15 +222,13 @@ impl Breaker {
             Phase::Probing(probing) => probing.next_expiry(),
             Phase::Ramp(ramp) => Some(ramp.ends_at(&self.policy.ramp())),
         };
-        let expiry = self
-            .sources
-            .iter()
-            .filter_map(|source| source.window.expires_at())
-            .min();
-        [phase, self.next_ageing, self.histograms_due(), expiry]
-            .into_iter()
-            .flatten()
-            .min()
+        // A fold over a handful of options, because it is done at each use of the breaker.
+        let mut due = earliest(phase, self.next_ageing);
+        due = earliest(due, self.histograms_due());
+        for source in &self.sources {
+            due = earliest(due, source.window.expires_at());
+        }
+        due
     }
 
     /// The next event, in the order in which they happened.
