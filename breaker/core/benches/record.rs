@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use breaker_core::{Breaker, Mode, Outcome, Policy, Timestamp};
+use breaker_core::{Breaker, Outcome, Policy, State, Timestamp};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// 10,000 requests a second, each of 2 ms.
@@ -30,14 +30,37 @@ fn record(criterion: &mut Criterion) {
     group.bench_function("snapshot", |bencher| {
         bencher.iter(|| black_box(breaker.snapshot(now)));
     });
+
+    // The bounds of both are tests: `an_active_window_costs_at_most_64_kib` and `an_idle_breaker_costs_at_most_1_kib`.
+    for request in 1..=100_000_u32 {
+        // 10 s of latencies of 1 to 100 ms, as many in each octave.
+        let share = f64::from(request.wrapping_mul(0x9E37_79B9)) / f64::from(u32::MAX);
+        let latency = Duration::from_secs_f64(0.001 * 100_f64.powf(share));
+        nanos += GAP;
+        let now = Timestamp::from_nanos(nanos);
+        if let Ok(permit) = breaker.try_acquire(now) {
+            breaker.record(permit, Outcome::success(latency), now);
+        }
+    }
+    let now = Timestamp::from_nanos(nanos);
+    let active = breaker.snapshot(now).window_bytes;
+    let later = now + Duration::from_secs(60);
+    breaker.handle_timeout(later);
+    let idle = breaker.snapshot(later).window_bytes;
     println!(
-        "bytes: {} of a window with traffic and the struct, {} of the struct alone",
-        breaker.snapshot(now).window_bytes + size_of::<Breaker>(),
+        "bytes of a route: {} active, {} idle ({} of them the struct)",
+        size_of::<Breaker>() + active,
+        size_of::<Breaker>() + idle,
         size_of::<Breaker>()
     );
-    breaker.force(Mode::ForcedOpen, now);
-    group.bench_function("rejecting", |bencher| {
-        bencher.iter(|| black_box(breaker.try_acquire(black_box(now)).is_err()));
+
+    while breaker.state() == State::Closed
+        && let Ok(permit) = breaker.try_acquire(later)
+    {
+        breaker.record(permit, Outcome::failure(LATENCY), later);
+    }
+    group.bench_function("try_acquire, open", |bencher| {
+        bencher.iter(|| black_box(breaker.try_acquire(black_box(later)).is_err()));
     });
     group.finish();
 }

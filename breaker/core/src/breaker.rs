@@ -22,6 +22,7 @@ use self::trip::Observation;
 use crate::event::{Event, Reason};
 use crate::in_flight::InFlight;
 use crate::outcome::Verdict;
+use crate::permit::Ground;
 use crate::policy::{Action, Condition, Policy};
 use crate::ratio::Ratio;
 use crate::rng::Rng;
@@ -29,7 +30,7 @@ use crate::snapshot::{Snapshot, SourceSnapshot, Totals, TransitionCount};
 use crate::source::{Source, SourceId};
 use crate::state::{Mode, State};
 use crate::tally::Tally;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 
 /// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct Breaker {
     /// When `phase` began, for the duration of states.
     since: Timestamp,
     reason: Arc<Reason>,
+    /// Of the last rejection; made anew when reason or policy are others.
+    ground: Option<Arc<Ground>>,
     /// Raised at every transition; permits carry it.
     epoch: u64,
     /// The latest time seen: time never goes backwards here, whatever the caller says.
@@ -103,6 +106,7 @@ impl Breaker {
             phase: Phase::Closed { recovering: None },
             since: now,
             reason: Arc::new(Reason::Initial),
+            ground: None,
             epoch: 0,
             now,
             rng: Rng::new(seed),
@@ -198,19 +202,14 @@ impl Breaker {
             Phase::Probing(probing) => probing.next_expiry(),
             Phase::Ramp(ramp) => Some(ramp.ends_at(&self.policy.ramp())),
         };
-        let expiry = self
-            .sources
-            .iter()
-            .filter_map(|source| source.window.expires_at())
-            .min();
-        let due = [
-            phase,
-            self.next_ageing,
-            self.histograms_due(),
-            self.quiet_ends(),
-            expiry,
-        ];
-        due.into_iter().flatten().min()
+        // A fold over a handful of options, because it is done at each use of the breaker.
+        let mut due = earliest(phase, self.next_ageing);
+        due = earliest(due, self.histograms_due());
+        due = earliest(due, self.quiet_ends());
+        for source in &self.sources {
+            due = earliest(due, source.window.expires_at());
+        }
+        due
     }
 
     /// The next event, in the order in which they happened.

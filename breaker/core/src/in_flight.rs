@@ -63,11 +63,17 @@ impl InFlight {
 
     /// Removes a request admitted at `admitted`.
     pub(crate) fn remove(&mut self, admitted: Timestamp) {
-        let index = self.slots.partition_point(|slot| slot.first <= admitted);
-        if let Some(slot) = index
-            .checked_sub(1)
-            .and_then(|index| self.slots.get_mut(index))
-        {
+        let slot = match self.slots.back_mut() {
+            // Most requests are over before the youngest slot is full.
+            Some(youngest) if youngest.first <= admitted => Some(youngest),
+            _ => {
+                let after = self.slots.partition_point(|slot| slot.first <= admitted);
+                after
+                    .checked_sub(1)
+                    .and_then(|index| self.slots.get_mut(index))
+            }
+        };
+        if let Some(slot) = slot {
             slot.count = slot.count.saturating_sub(1);
         }
         while self.slots.front().is_some_and(|slot| slot.count == 0) {
@@ -77,9 +83,11 @@ impl InFlight {
 
     /// How many requests are at least `age` old.
     pub(crate) fn older_than(&self, age: Duration, now: Timestamp) -> u64 {
-        self.ages(now)
-            .take_while(|(slot_age, _)| *slot_age >= age)
-            .map(|(_, count)| u64::from(count))
+        let age = nanos(age);
+        self.slots
+            .iter()
+            .take_while(|slot| now.as_nanos().saturating_sub(slot.last.as_nanos()) >= age)
+            .map(|slot| u64::from(slot.count))
             .sum()
     }
 

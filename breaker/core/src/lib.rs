@@ -28,7 +28,7 @@
 //! assert_eq!(breaker.state(), State::Open);
 //! let rejected = breaker.try_acquire(Timestamp::from_millis(300)).unwrap_err();
 //! assert_eq!(
-//!     rejected.reason.to_string(),
+//!     rejected.reason().to_string(),
 //!     "error rate 100% ≥ 8%, 20 requests in 10s (source proxy)"
 //! );
 //! # Ok::<(), breaker_core::Rejected>(())

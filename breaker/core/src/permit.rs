@@ -52,10 +52,14 @@ pub struct Rejected {
     pub state: State,
     /// When to try again: at least the remaining open time, spread over callers by the policy's jitter.
     pub retry_after: Duration,
-    /// Why the breaker is in this state.
-    pub reason: Arc<Reason>,
-    /// The policy, which says how a rejection is answered.
-    pub policy: Arc<Policy>,
+    pub(crate) ground: Arc<Ground>,
+}
+
+/// On what a breaker rejects: the same for all rejections of one state, so that each counts one reference and not two.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) reason: Arc<Reason>,
+    pub(crate) policy: Arc<Policy>,
 }
 
 impl Permit {
@@ -70,12 +74,25 @@ impl Permit {
     }
 }
 
+impl Rejected {
+    /// Why the breaker is in this state.
+    pub fn reason(&self) -> &Arc<Reason> {
+        &self.ground.reason
+    }
+
+    /// The policy, which says how a rejection is answered.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.ground.policy
+    }
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "rejected by the circuit breaker, which is {}: {}",
-            self.state, self.reason
+            self.state,
+            self.reason()
         )
     }
 }

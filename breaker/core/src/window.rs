@@ -138,9 +138,14 @@ impl Window {
     /// What the window holds at `now`.
     pub(crate) fn counts(&mut self, now: Timestamp) -> Counts {
         self.expire(now);
+        *self.unexpired()
+    }
+
+    /// What the window held when it was last expired. By reference: a copy of counters that have just been written would wait for them.
+    pub(crate) fn unexpired(&self) -> &Counts {
         self.contents
             .as_ref()
-            .map_or_else(Counts::default, |contents| contents.sum)
+            .map_or(&Counts::NONE, |contents| &contents.sum)
     }
 
     /// The slow count of a threshold of the policy.
@@ -201,7 +206,7 @@ impl Window {
 
     /// In the how manieth slice before the live one `at` is; times to come are in the live one.
     fn slices_ago(&self, at: Timestamp) -> usize {
-        if at >= self.live_ends {
+        if at.as_nanos().saturating_add(self.slice) >= self.live_ends.as_nanos() {
             return 0;
         }
         let slices = self.live_slice.saturating_sub(at.as_nanos() / self.slice);
@@ -211,7 +216,9 @@ impl Window {
     fn count(&mut self, at: Timestamp, now: Timestamp, add: impl Fn(&mut Counts)) -> &mut Contents {
         self.expire(now);
         let index = (self.live_index + SLICES - self.slices_ago(at).min(SLICES - 1)) % SLICES;
-        let contents = self.contents_at(now);
+        let contents = self
+            .contents
+            .get_or_insert_with(|| Box::new(Contents::new()));
         add(&mut contents.counts[index]);
         add(&mut contents.sum);
         contents
@@ -227,6 +234,14 @@ impl Window {
 // === impl Counts ===
 
 impl Counts {
+    const NONE: Self = Self {
+        success: 0,
+        failure: 0,
+        ignored: 0,
+        timed: 0,
+        slow: [0; MAX_SLOW_THRESHOLDS],
+    };
+
     /// Successes and failures: what an error rate is a share of.
     pub(crate) const fn judged(&self) -> u64 {
         self.success as u64 + self.failure as u64

@@ -127,17 +127,17 @@ impl<C: Classify> Awaited<C> {
             self.classifier
                 .head(rules, response.status(), response.headers())
         };
+        if let Classified::Head(ending) = head
+            && (self.bodiless || response.body().is_end_stream())
+        {
+            self.request.finish(ending.verdict, ending.retry_after);
+            return response.map(BreakerBody::unobserved);
+        }
         self.request.responded(match head {
             Classified::Head(ending) => ending.verdict,
             Classified::AtTrailers => Verdict::Success,
         });
-        response.map(|body| match head {
-            Classified::Head(ending) if self.bodiless => {
-                self.request.finish(ending.verdict, ending.retry_after);
-                BreakerBody::unobserved(body)
-            }
-            head => BreakerBody::new(body, self.request, head, self.classifier),
-        })
+        response.map(|body| BreakerBody::new(body, self.request, head, self.classifier))
     }
 }
 

@@ -60,12 +60,16 @@ impl BreakerHandle {
     /// # Errors
     /// [`Rejected`], when the breaker refuses.
     pub fn try_acquire(&self) -> Result<InFlight, Rejected> {
-        self.with(|breaker, now| {
+        self.clone().into_in_flight()
+    }
+
+    /// [`Self::try_acquire`] of a handle that its caller has no more use for: what is returned holds it.
+    pub(crate) fn into_in_flight(self) -> Result<InFlight, Rejected> {
+        let (permit, policy) = self.with(|breaker, now| {
             let permit = breaker.try_acquire(now)?;
-            let policy = breaker.policy().clone();
-            Ok((permit, policy))
-        })
-        .map(|(permit, policy)| InFlight::new(self.clone(), permit, policy))
+            Ok((permit, breaker.policy().clone()))
+        })?;
+        Ok(InFlight::new(self, permit, policy))
     }
 
     /// Refuses a request, whatever the state.

@@ -98,14 +98,16 @@ impl InFlight {
     /// The head of the response has come, with `verdict` as far as it is known. From a head that is no failure on, the request no longer
     /// ages, where the policy measures the latency to the head.
     pub fn responded(&mut self, verdict: Verdict) {
-        let now = self.breaker.now();
         let breaker = &self.breaker;
         let latency = self.permit.with(|permit| {
-            let latency = now.saturating_since(permit.admitted());
-            if verdict == Verdict::Success {
-                breaker.with(|breaker, now| breaker.responded(permit, latency, now));
+            if verdict != Verdict::Success {
+                return breaker.now().saturating_since(permit.admitted());
             }
-            latency
+            breaker.with(|breaker, now| {
+                let latency = now.saturating_since(permit.admitted());
+                breaker.responded(permit, latency, now);
+                latency
+            })
         });
         if self.policy.latency() == LatencyMeasure::Head {
             self.head_latency = latency;

@@ -103,7 +103,7 @@ where
             // Even if the breaker went half-open since: the inner service was not asked whether it is ready.
             Err(breaker.refuse())
         } else {
-            breaker.try_acquire()
+            breaker.into_in_flight()
         };
         match admission {
             Ok(mut admitted) => {

@@ -1,12 +1,13 @@
 //! Whether a request may be sent: as regular traffic, as a probe, or not at all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Breaker, Phase};
-use crate::permit::{Kind, Permit, Progress, Rejected};
+use crate::permit::{Ground, Kind, Permit, Progress, Rejected};
 use crate::source::SourceId;
 use crate::state::Mode;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, nanos};
 
 /// How a request may be admitted.
 enum Admission {
@@ -41,20 +42,36 @@ impl Breaker {
     pub fn refuse(&mut self, now: Timestamp) -> Rejected {
         let now = self.advance(now);
         self.totals.rejected += 1;
-        let open = self.policy.open();
-        let (wait, spread) = match &self.phase {
-            Phase::Open { until, open_for } => {
-                let remaining = until.map_or(*open_for, |until| until.saturating_since(now));
-                (remaining, *open_for)
-            }
-            _ => (RETRY_DURING_TRIAL, RETRY_DURING_TRIAL),
+        let (until, spread) = match &self.phase {
+            Phase::Open { until, open_for } => (*until, *open_for),
+            _ => (None, RETRY_DURING_TRIAL),
         };
+        // In whole nanoseconds: arithmetic on durations would be a good part of what a rejection costs.
+        let spread = nanos(spread);
+        let wait = until.map_or(spread, |until| {
+            until.as_nanos().saturating_sub(now.as_nanos())
+        });
+        let jitter = self.policy.open().jitter.get() * self.rng.unit();
+        let jitter = (spread as f64 * jitter) as u64;
         Rejected {
             state: self.state(),
-            retry_after: wait + spread.mul_f64(open.jitter.get() * self.rng.unit()),
+            retry_after: Duration::from_nanos(wait.saturating_add(jitter)),
+            ground: self.ground(),
+        }
+    }
+
+    fn ground(&mut self) -> Arc<Ground> {
+        if let Some(ground) = &self.ground
+            && Arc::ptr_eq(&ground.reason, &self.reason)
+            && Arc::ptr_eq(&ground.policy, &self.policy)
+        {
+            return ground.clone();
+        }
+        let ground = Arc::new(Ground {
             reason: self.reason.clone(),
             policy: self.policy.clone(),
-        }
+        });
+        self.ground.insert(ground).clone()
     }
 
     /// Whether [`Self::try_acquire`] would now be refused. Counts nothing.

@@ -141,7 +141,8 @@ pub(crate) fn rejected(form: Form, breaker: &str, rejected: &Rejected) -> Respon
     let wait = rejected.retry_after;
     let detail = format!(
         "breaker {breaker} is {}: {}",
-        rejected.state, rejected.reason
+        rejected.state,
+        rejected.reason()
     );
     let mut response = match form {
         Form::Grpc => {
@@ -154,14 +155,14 @@ pub(crate) fn rejected(form: Form, breaker: &str, rejected: &Rejected) -> Respon
         }
         Form::Http(_) => {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            let reject = rejected.policy.reject();
+            let reject = rejected.policy().reject();
             // The policy's rules allow no other numbers than statuses.
             let status =
                 StatusCode::from_u16(reject.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             let mut response = problem(&Problem {
                 breaker: Some(breaker),
                 state: Some(rejected.state.name()),
-                reason: Some(rejected.reason.label()),
+                reason: Some(rejected.reason().label()),
                 retry_after: Some(seconds),
                 ..Problem::new(status, &detail)
             });

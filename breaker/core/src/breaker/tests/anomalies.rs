@@ -18,6 +18,31 @@ fn time_that_goes_backwards_is_the_latest_time_seen() {
     assert_eq!(bench.state(), State::HalfOpen);
 }
 
+#[test]
+fn a_clock_set_back_an_hour_changes_nothing() {
+    let life = |set_back: f64| {
+        let mut bench = Bench::new(sensitive());
+        bench.pass_to(7200.0);
+        bench.run(19, Outcome::failure(ms(1)));
+        bench.now -= set_back;
+        bench.run(1, Outcome::failure(ms(1)));
+        assert!(bench.acquire().is_err());
+        let open = bench.snapshot().open_remaining;
+        bench.pass_to(7210.0);
+        bench.now -= set_back;
+        bench.run(4, Outcome::success(ms(1)));
+        bench.breaker.handle_timeout(at(bench.now));
+        bench.pass_to(7220.0);
+        (open, bench.events())
+    };
+    let (open, events) = life(3600.0);
+    assert_eq!(
+        (open, &events),
+        (Some(Duration::from_secs(10)), &life(0.0).1)
+    );
+    assert_eq!(events.len(), 4, "open, half-open, ramp, closed: {events:?}");
+}
+
 /// What may happen to a breaker.
 #[derive(Clone, Debug)]
 enum Step {

@@ -87,6 +87,23 @@ fn another_policy_keeps_state_and_remaining_open_time() {
 }
 
 #[test]
+fn a_rejection_tells_the_reason_and_policy_of_its_own_time() {
+    let mut bench = Bench::open();
+    let before = bench.acquire().unwrap_err();
+    bench.breaker.set_policy(Policy::conservative(), at(0.0));
+    let renamed = bench.acquire().unwrap_err();
+    bench.breaker.force(Mode::ForcedOpen, at(0.0));
+    let forced = bench.acquire().unwrap_err();
+    let told = |rejected: &Rejected| {
+        let policy = rejected.policy().name().to_owned();
+        (policy, rejected.reason().label())
+    };
+    assert_eq!(told(&before), ("sensitive".into(), "error_rate"));
+    assert_eq!(told(&renamed), ("conservative".into(), "error_rate"));
+    assert_eq!(told(&forced), ("conservative".into(), "forced"));
+}
+
+#[test]
 fn another_policy_keeps_windows_that_count_the_same_things() {
     let mut bench = Bench::new(sensitive());
     bench.run(19, Outcome::failure(ms(1)));
@@ -108,6 +125,6 @@ fn an_idle_breaker_costs_at_most_1_kib() {
     bench.pass(11.0);
     assert_eq!(bench.snapshot().window_bytes, 0);
     let source = size_of::<Source>() + 3 * size_of::<Option<Timestamp>>() + "proxy".len() + 16;
-    let whole = size_of::<Breaker>() + source + size_of::<Reason>();
+    let whole = size_of::<Breaker>() + source + size_of::<Reason>() + size_of::<Ground>();
     assert!(whole <= 1024, "{whole} bytes");
 }

@@ -21,7 +21,7 @@ fn open_rejects_all_and_says_when_to_come_back() {
         (rejected.state, rejected.retry_after),
         (State::Open, Duration::from_secs(6))
     );
-    assert_eq!(rejected.reason.label(), "error_rate");
+    assert_eq!(rejected.reason().label(), "error_rate");
     assert_eq!(bench.run(100, Outcome::success(ms(1))), 0);
     assert_eq!(bench.snapshot().totals.rejected, 101);
 }

@@ -1,0 +1,231 @@
+//! What a breaker adds to a call of a service that answers at once, closed and open: time and allocations, beside two other breakers.
+//!
+//! All are to open at 8 % failures of at least 20 requests, for an hour. `tower-resilience` looks at the last 100 calls (its window by
+//! time keeps every call of it), `failsafe` at a moving average over 10 s; both leave histograms, trailers and ends of bodies aside.
+
+#![expect(clippy::print_stdout, reason = "a benchmark")]
+
+use std::alloc::System;
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::hint::black_box;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use breaker_tower::core::Ratio;
+use breaker_tower::core::policy::{Builder, Open};
+use breaker_tower::{BreakerHandle, BreakerLayer, Policy, State};
+use bytes::Bytes;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use failsafe::futures::CircuitBreaker as _;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{Empty, Full};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::time::Instant;
+use tower::{Layer, Service};
+use tower_resilience_circuitbreaker::CircuitBreakerLayer;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+type Answer = Response<Full<Bytes>>;
+
+/// Is ready, and answers at once with a status that can be changed.
+#[derive(Clone)]
+struct Inner(Arc<AtomicU16>);
+
+impl Inner {
+    fn new() -> Self {
+        Self(Arc::new(AtomicU16::new(200)))
+    }
+
+    fn fail(&self, failing: bool) {
+        let status = if failing { 500 } else { 200 };
+        self.0.store(status, Ordering::Relaxed);
+    }
+}
+
+impl Service<Request<Empty<Bytes>>> for Inner {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Ready<Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Empty<Bytes>>) -> Self::Future {
+        let mut response = Response::new(Full::new(Bytes::from_static(b"paid")));
+        let status = StatusCode::from_u16(self.0.load(Ordering::Relaxed));
+        *response.status_mut() = status.expect("200 and 500 are statuses");
+        ready(Ok(response))
+    }
+}
+
+/// One call, and its body to the end. Whether it was admitted.
+fn call<S, B>(service: &mut S) -> bool
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>>,
+    B: Body,
+{
+    let admitted = now(std::future::poll_fn(|cx| service.poll_ready(cx))).is_ok();
+    admitted && read(now(service.call(black_box(Request::default()))))
+}
+
+/// Reads an answer to the end of its body. Whether there is one.
+fn read<B: Body, E>(answer: Result<Response<B>, E>) -> bool {
+    let Ok(response) = answer else {
+        return false;
+    };
+    let mut body = pin!(response.into_body());
+    while let Some(Ok(frame)) = now(std::future::poll_fn(|cx| body.as_mut().poll_frame(cx))) {
+        drop(black_box(frame));
+    }
+    true
+}
+
+/// The output of a future that is ready at once.
+fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("nothing here waits"),
+    }
+}
+
+/// Measures `call`, and returns the median of its nanoseconds, and its allocations.
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    mut call: impl FnMut() -> bool,
+) -> (f64, f64) {
+    let mut samples = Vec::new();
+    group.bench_function(name, |bencher| {
+        bencher.iter_custom(|calls| {
+            let begin = Instant::now();
+            for _ in 0..calls {
+                black_box(call());
+            }
+            let took = begin.elapsed();
+            samples.push(took.as_secs_f64() * 1e9 / calls as f64);
+            took
+        });
+    });
+    samples.sort_by(f64::total_cmp);
+    let region = Region::new(ALLOCATOR);
+    for _ in 0..CALLS_COUNTED {
+        black_box(call());
+    }
+    let change = region.change();
+    let allocations = change.allocations + change.reallocations;
+    (
+        samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN),
+        allocations as f64 / f64::from(CALLS_COUNTED),
+    )
+}
+
+/// Measures `call` closed and then open, and prints what it adds to `bare`.
+fn closed_and_open(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    bare: (f64, f64),
+    inner: &Inner,
+    mut call: impl FnMut() -> bool,
+) {
+    assert!(call(), "{name} admits while closed");
+    let closed = measure(group, &format!("{name}, closed"), &mut call);
+    inner.fail(true);
+    let opened = (0..1_000_000_000_u32).any(|_| !call());
+    assert!(opened, "{name} opens when every call fails");
+    let open = measure(group, &format!("{name}, open"), &mut call);
+    assert!(!call(), "{name} still rejects");
+    for (state, (nanos, allocations)) in [("closed", closed), ("open", open)] {
+        println!(
+            "{name}, {state}: {:+.1} ns, {:+.1} allocations",
+            nanos - bare.0,
+            allocations - bare.1
+        );
+    }
+}
+
+fn breaker(group: &mut BenchmarkGroup<'_, WallTime>, bare: (f64, f64)) {
+    let policy = Builder::from(Policy::sensitive()).open(Open {
+        period: HOUR,
+        max: HOUR,
+        jitter: Ratio::ZERO,
+        ..Open::default()
+    });
+    let breaker = BreakerHandle::new("pay", policy.build().expect("an hour is in range"));
+    let inner = Inner::new();
+    let mut service = BreakerLayer::new(breaker.clone()).layer(inner.clone());
+    closed_and_open(group, "breaker", bare, &inner, || call(&mut service));
+    assert_eq!(breaker.state(), State::Open);
+}
+
+fn tower_resilience(group: &mut BenchmarkGroup<'_, WallTime>, bare: (f64, f64)) {
+    let layer = CircuitBreakerLayer::builder()
+        .failure_rate_threshold(0.08)
+        .sliding_window_size(100)
+        .minimum_number_of_calls(20)
+        .slow_call_duration_threshold(Duration::from_secs(1))
+        .slow_call_rate_threshold(0.5)
+        .wait_duration_in_open(HOUR)
+        .classify_response(|response: &Answer| response.status().is_server_error())
+        .build()
+        .expect("the settings are valid");
+    let inner = Inner::new();
+    let mut service = layer.layer(inner.clone());
+    closed_and_open(group, "tower-resilience", bare, &inner, || {
+        call(&mut service)
+    });
+}
+
+/// It has no layer for tower: its future is used as its documentation shows.
+fn failsafe(group: &mut BenchmarkGroup<'_, WallTime>, bare: (f64, f64)) {
+    let policy = failsafe::failure_policy::success_rate_over_time_window(
+        0.92,
+        20,
+        Duration::from_secs(10),
+        failsafe::backoff::constant(HOUR),
+    );
+    let breaker = failsafe::Config::new().failure_policy(policy).build();
+    let inner = Inner::new();
+    let mut service = inner.clone();
+    closed_and_open(group, "failsafe", bare, &inner, || {
+        let _ = now(std::future::poll_fn(|cx| service.poll_ready(cx)));
+        let answer = service.call(black_box(Request::default()));
+        read(now(breaker.call(async {
+            let Ok(response) = answer.await;
+            match response.status().is_server_error() {
+                true => Err(response),
+                false => Ok(response),
+            }
+        })))
+    });
+}
+
+fn overhead(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .expect("a runtime without I/O");
+    let _entered = runtime.enter();
+    let mut group = criterion.benchmark_group("overhead");
+    let mut inner = Inner::new();
+    let bare = measure(&mut group, "no breaker", || call(&mut inner));
+    breaker(&mut group, bare);
+    tower_resilience(&mut group, bare);
+    failsafe(&mut group, bare);
+    group.finish();
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const CALLS_COUNTED: u32 = 10_000;
+
+criterion_group!(benches, overhead);
+criterion_main!(benches);
