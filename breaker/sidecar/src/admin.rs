@@ -5,13 +5,15 @@
 //! | `/livez` | 200 while the process serves |
 //! | `/readyz` | 200 while it takes traffic; 503 while it starts and while it drains |
 //! | `/metrics` | Prometheus text |
-//! | `/breakers`, `/breakers/{name}` | [`report::Breaker`] as JSON |
+//! | `/breakers`, `/breakers/{name}/report` | [`report::Breaker`] as JSON |
+//! | `/breakers/{name}` | a verdict: 200 with the report while the breaker admits, 503 while it refuses |
 
 mod guard;
 pub mod report;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::fmt;
 use std::future::Future;
@@ -58,7 +60,8 @@ impl Admin {
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .route("/breakers", get(breakers))
-            .route("/breakers/{name}", get(breaker))
+            .route("/breakers/{name}", get(verdict::verdict))
+            .route("/breakers/{name}/report", get(breaker))
             .with_state(self);
         if loopback {
             router = router.layer(middleware::from_fn(guard::refuse_foreign_hosts));
@@ -96,8 +99,12 @@ async fn breakers(State(admin): State<Admin>) -> Json<report::Breakers> {
 async fn breaker(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
     match admin.breakers.find(&name) {
         Some(found) => Json(report::Breaker::new(&name, &found.snapshot())).into_response(),
-        None => (StatusCode::NOT_FOUND, "no breaker has this name\n").into_response(),
+        None => no_such_breaker(),
     }
+}
+
+fn no_such_breaker() -> Response {
+    (StatusCode::NOT_FOUND, "no breaker has this name\n").into_response()
 }
 
 // === impl Readiness ===
