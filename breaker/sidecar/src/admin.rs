@@ -7,7 +7,9 @@
 //! | `/metrics` | Prometheus text |
 //! | `/breakers`, `/breakers/{name}/report` | [`report::Breaker`] as JSON |
 //! | `/breakers/{name}` | a verdict: 200 with the report while the breaker admits, 503 while it refuses |
+//! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
+mod ext_authz;
 mod guard;
 pub mod report;
 mod serve;
@@ -23,7 +25,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
@@ -62,6 +64,7 @@ impl Admin {
             .route("/breakers", get(breakers))
             .route("/breakers/{name}", get(verdict::verdict))
             .route("/breakers/{name}/report", get(breaker))
+            .route(ext_authz::CHECK, post(ext_authz::check))
             .with_state(self);
         if loopback {
             router = router.layer(middleware::from_fn(guard::refuse_foreign_hosts));

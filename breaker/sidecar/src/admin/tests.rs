@@ -142,6 +142,18 @@ async fn a_foreign_host_is_refused_and_answers_are_kept_from_other_sites() {
 }
 
 #[tokio::test]
+async fn a_connection_that_stops_in_the_preface_of_http2_does_not_hold_up_the_shutdown() {
+    let server = Server::start().await;
+    let mut halting = TcpStream::connect(server.address).await.unwrap();
+    halting.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+    assert_eq!(server.get("/livez").await.0, 200);
+    server.shutdown.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), server.ended);
+    ended.await.expect("an end in time").unwrap();
+    assert_eq!(halting.read(&mut [0; 16]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
 async fn a_connection_that_says_nothing_does_not_hold_up_the_shutdown() {
     let server = Server::start().await;
     let _silent = TcpStream::connect(server.address).await.unwrap();
