@@ -1,5 +1,8 @@
 //! Connections of the admin port: few, and none that dawdles. HTTP/1.1, and HTTP/2 by prior knowledge for gRPC.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +14,8 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
@@ -56,7 +60,10 @@ pub(super) async fn serve(
 }
 
 /// Serves one connection until its peer leaves, sends nothing new for [`IDLE`], or all is to stop.
-async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn connection<S>(stream: S, router: Router, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let requests = AtomicUsize::new(0);
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request| {
