@@ -111,12 +111,15 @@ impl Asking {
             ("9001", upstream.address().port()),
             ("9900", sidecar.admin_address().port()),
         ];
-        let block = ports
-            .iter()
-            .fold(documented(peer.language), |block, (documented, port)| {
-                assert!(block.contains(documented), "{documented} is not in {block}");
-                block.replace(documented, &port.to_string())
-            });
+        let mut block = documented(peer.language);
+        for (documented, _) in ports {
+            assert!(block.contains(documented), "{documented} is not in {block}");
+            // Marked first: the digits of one port may occur in another.
+            block = block.replace(documented, &format!("@{documented}@"));
+        }
+        for (documented, port) in ports {
+            block = block.replace(&format!("@{documented}@"), &port.to_string());
+        }
         let [before, after] = peer.around.map(|text| text.replace('@', place));
         let config = directory.path().join(format!("config.{}", peer.language));
         fs::write(&config, [before, block, after].concat()).unwrap();

@@ -137,7 +137,7 @@ fn denied(breaker: &str, rejected: &Rejected, is_call: bool) -> CheckResponse {
     }
 }
 
-/// A check is the head of a request, unless Envoy is told to add bodies, of which nothing is read here.
-const MAX_MESSAGE: usize = 256 * 1024;
+/// A check is the head of a request, which Envoy takes up to 60 KiB of by default, and its body only if Envoy is told to send it.
+const MAX_MESSAGE: usize = 128 * 1024;
 /// How long a check may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -113,7 +113,7 @@ where
 }
 
 const MAX_CONNECTIONS: usize = 128;
-const MAX_STREAMS: u32 = 128;
+const MAX_STREAMS: u32 = 64;
 const MAX_HEADER: usize = 16 * 1024;
 /// How long a connection may take for a head, and is kept without a new request, up to twice.
 const IDLE: Duration = Duration::from_secs(30);
