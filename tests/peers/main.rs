@@ -9,3 +9,4 @@ mod otlp;
 mod promtool;
 mod rotel;
 mod tools;
+mod verdict;

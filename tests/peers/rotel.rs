@@ -1,12 +1,11 @@
 //! rotel, a collector of telemetry: what it received it prints, and that is read here.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::process::Command;
 
 use breaker_tests::Process;
 
-use crate::tools::installed;
+use crate::tools::{free_ports, installed};
 
 /// A running collector, and where it receives OTLP.
 #[derive(Debug)]
@@ -76,11 +75,6 @@ impl Collector {
 const RUN: &str = "import os, pathlib, rotel, sys; \
     agent = str(pathlib.Path(rotel.__file__).with_name('rotel-agent')); \
     os.execv(agent, [agent, *sys.argv[1:]])";
-
-fn free_ports() -> [u16; 2] {
-    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
-}
 
 /// Reads rotel's detailed log.
 fn points(log: &str) -> Points {

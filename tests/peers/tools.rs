@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -28,6 +29,12 @@ pub(crate) fn installed(path: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Ports for programs that cannot choose one and tell it.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let sockets = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
 /// Runs a program to its end, which must be a good one within a minute.

@@ -5,13 +5,17 @@
 //! | `/livez` | 200 while the process serves |
 //! | `/readyz` | 200 while it takes traffic; 503 while it starts and while it drains |
 //! | `/metrics` | Prometheus text |
-//! | `/breakers`, `/breakers/{name}` | [`report::Breaker`] as JSON |
+//! | `/breakers`, `/breakers/{name}/report` | [`report::Breaker`] as JSON |
+//! | `/breakers/{name}` | a verdict: 200 with the report while the breaker admits, 503 while it refuses |
+//! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
+mod ext_authz;
 mod guard;
 pub mod report;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::fmt;
 use std::future::Future;
@@ -21,7 +25,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
@@ -58,7 +62,9 @@ impl Admin {
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .route("/breakers", get(breakers))
-            .route("/breakers/{name}", get(breaker))
+            .route("/breakers/{name}", get(verdict::verdict))
+            .route("/breakers/{name}/report", get(breaker))
+            .route(ext_authz::CHECK, post(ext_authz::check))
             .with_state(self);
         if loopback {
             router = router.layer(middleware::from_fn(guard::refuse_foreign_hosts));
@@ -96,8 +102,12 @@ async fn breakers(State(admin): State<Admin>) -> Json<report::Breakers> {
 async fn breaker(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
     match admin.breakers.find(&name) {
         Some(found) => Json(report::Breaker::new(&name, &found.snapshot())).into_response(),
-        None => (StatusCode::NOT_FOUND, "no breaker has this name\n").into_response(),
+        None => no_such_breaker(),
     }
+}
+
+fn no_such_breaker() -> Response {
+    (StatusCode::NOT_FOUND, "no breaker has this name\n").into_response()
 }
 
 // === impl Readiness ===

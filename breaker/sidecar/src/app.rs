@@ -115,7 +115,7 @@ impl App {
     /// # Errors
     /// When a part can't be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let breakers = Breakers::from_iter(self.breakers.iter().map(watched));
+        let breakers = Breakers::from_iter(self.breakers.iter().map(Watched::from));
         let (telemetry, exporting) = Telemetry::start(self.settings, breakers.clone())?;
         let readiness = Readiness::default();
         let (stop, stopped) = watch::channel(false);
@@ -165,11 +165,6 @@ fn with_breaker(route: &config::Route) -> proxy::Route {
         body: route.body().clone(),
         max_in_flight: route.max_in_flight(),
     }
-}
-
-fn watched(breaker: &BreakerHandle) -> Watched {
-    let asked = breaker.clone();
-    Watched::new(breaker.name().clone(), move || asked.snapshot())
 }
 
 /// Tells telemetry what a breaker does.

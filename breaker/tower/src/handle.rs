@@ -72,6 +72,14 @@ impl BreakerHandle {
         Ok(InFlight::new(self, permit, policy))
     }
 
+    /// Asks for a verdict without a permit, for a request that somebody else sends and whose outcome nobody reports.
+    ///
+    /// # Errors
+    /// [`Rejected`], when the breaker refuses; that is counted.
+    pub fn ask(&self) -> Result<(), Rejected> {
+        self.with(Breaker::ask)
+    }
+
     /// Refuses a request, whatever the state.
     pub(crate) fn refuse(&self) -> Rejected {
         self.with(Breaker::refuse)

@@ -38,6 +38,31 @@ impl Breaker {
         }
     }
 
+    /// Asks for a verdict without a permit, for a request that somebody else sends and whose outcome nobody reports here.
+    ///
+    /// During a trial it is admitted as a probe would be, at most `half_open.concurrent` within `half_open.probe_timeout`, beside the
+    /// probes: what never reports must not keep those waiting that do.
+    ///
+    /// # Errors
+    /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and never as an outcome.
+    pub fn ask(&mut self, now: Timestamp) -> Result<(), Rejected> {
+        let now = self.advance(now);
+        let admitted = match &mut self.phase {
+            Phase::Closed { .. } => true,
+            Phase::Open { .. } => false,
+            Phase::Probing(probing) => probing.ask(&self.policy.half_open(), now),
+            Phase::Ramp(ramp) => ramp.admit(&self.policy.ramp(), now),
+        };
+        match admitted {
+            true => Ok(()),
+            false if self.mode == Mode::Shadow => {
+                self.totals.would_reject += 1;
+                Ok(())
+            }
+            false => Err(self.refuse(now)),
+        }
+    }
+
     /// Refuses a request, and counts that.
     pub fn refuse(&mut self, now: Timestamp) -> Rejected {
         let now = self.advance(now);

@@ -7,6 +7,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Probing {
     leases: Vec<Lease>,
+    /// Until when each of the requests counts as in flight that were let through without a lease.
+    asked: Vec<Timestamp>,
     next_id: u64,
     succeeded: u32,
     failed: u32,
@@ -43,6 +45,7 @@ impl Probing {
     pub(super) const fn new() -> Self {
         Self {
             leases: Vec::new(),
+            asked: Vec::new(),
             next_id: 0,
             succeeded: 0,
             failed: 0,
@@ -62,6 +65,16 @@ impl Probing {
             progress: Progress::Waiting,
         });
         Some(id)
+    }
+
+    /// Lets a request through of which nothing will be heard, if there is room among those alone.
+    pub(super) fn ask(&mut self, rules: &HalfOpen, now: Timestamp) -> bool {
+        self.asked.retain(|until| *until > now);
+        let has_room = self.asked.len() < rules.concurrent as usize;
+        if has_room {
+            self.asked.push(now + rules.probe_timeout);
+        }
+        has_room
     }
 
     /// Whether a further probe has a slot, and its outcome is needed.

@@ -9,6 +9,7 @@ use crate::policy;
 use crate::policy::{HalfOpen, Open, Quantile, Ramp as RampRules, TripEntry};
 
 mod anomalies;
+mod asking;
 mod feeds;
 mod modes;
 mod recovery;
@@ -103,6 +104,12 @@ impl Bench {
 
     fn acquire(&mut self) -> Result<Permit, Rejected> {
         self.breaker.try_acquire(at(self.now))
+    }
+
+    /// How many of `requests` get the verdict that they may be sent.
+    fn ask(&mut self, requests: u32) -> u32 {
+        let verdicts = (0..requests).map(|_| self.breaker.ask(at(self.now)));
+        verdicts.filter(Result::is_ok).count() as u32
     }
 
     fn record(&mut self, permit: Permit, outcome: Outcome) {

@@ -4,10 +4,11 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
 /// Answers only requests that were meant for this machine. A page of another site can point a name of its own at 127.0.0.1 (DNS
-/// rebinding) and would then read what is here; but its requests carry that name.
+/// rebinding) and would then read what is here; but its requests carry that name. HTTP/2 is no browser's, since those speak it over TLS
+/// only, and its clients call a server by names of their own: Envoy by that of the cluster.
 pub(super) async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
     let host = match request.uri().authority() {
         Some(authority) => Some(authority.clone()),
@@ -16,7 +17,9 @@ pub(super) async fn refuse_foreign_hosts(request: Request, next: Next) -> Respon
             .get(header::HOST)
             .and_then(|host| host.to_str().ok()?.parse().ok()),
     };
-    if host.is_some_and(|host: Authority| is_local(host.host())) {
+    if request.version() == Version::HTTP_2
+        || host.is_some_and(|host: Authority| is_local(host.host()))
+    {
         next.run(request).await
     } else {
         let text = "this port answers only to localhost\n";

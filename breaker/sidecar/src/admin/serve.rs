@@ -1,17 +1,22 @@
-//! Connections of the admin port: few, and none that dawdles.
+//! Connections of the admin port: few, and none that dawdles. HTTP/1.1, and HTTP/2 by prior knowledge for gRPC.
+
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 /// Serves `router` on `listener` until `shutdown`.
@@ -22,7 +27,7 @@ pub(super) async fn serve(
 ) {
     let mut shutdown = pin!(shutdown);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+    let (stop, stopped) = watch::channel(false);
     loop {
         let accepted = async {
             // Beyond the limit, callers wait in the kernel's queue.
@@ -41,33 +46,77 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_HEADER)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(router.clone()),
-            );
-        let connection = graceful.watch(connection);
+        let (router, stopped) = (router.clone(), stopped.clone());
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection of the admin port ended");
-            }
+            connection(stream, router, stopped).await;
         });
     }
-    drop(listener);
+    drop((listener, stopped));
+    // Nobody listens when there is no connection.
+    let _ = stop.send(true);
     // What is still under way after this ends with the runtime.
-    time::timeout(SHUTDOWN_GRACE, graceful.shutdown())
-        .await
-        .ok();
+    time::timeout(SHUTDOWN_GRACE, stop.closed()).await.ok();
+}
+
+/// Serves one connection until its peer leaves, sends nothing new for [`IDLE`], or all is to stop.
+async fn connection<S>(stream: S, router: Router, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let requests = AtomicUsize::new(0);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        requests.fetch_add(1, Ordering::Relaxed);
+        router.call(request)
+    });
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(MAX_HEADER);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(IDLE)
+        .max_header_list_size(MAX_HEADER as u32)
+        .max_concurrent_streams(MAX_STREAMS);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut served = 0;
+    let mut is_ending = false;
+    loop {
+        let quiet = async {
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => true,
+                () = time::sleep(IDLE) => false,
+            }
+        };
+        let is_stopped = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection of the admin port ended");
+                }
+                return;
+            }
+            is_stopped = quiet, if !is_ending => is_stopped,
+        };
+        let so_far = requests.load(Ordering::Relaxed);
+        if so_far == 0 {
+            // It may be in the middle of a preface or a handshake, which would not end by itself.
+            return;
+        }
+        if is_stopped || so_far == served {
+            is_ending = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        served = so_far;
+    }
 }
 
 const MAX_CONNECTIONS: usize = 128;
+const MAX_STREAMS: u32 = 64;
 const MAX_HEADER: usize = 16 * 1024;
-/// Also how long an idle connection is kept.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take for a head, and is kept without a new request, up to twice.
+const IDLE: Duration = Duration::from_secs(30);
 /// Out of file descriptors: others must be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use super::{Admin, Readiness, report};
 use crate::telemetry::tests::{breakers, tripped};
-use crate::telemetry::{Environment, Settings, Telemetry};
+use crate::telemetry::{Breakers, Environment, Settings, Telemetry};
 
-struct Server {
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     readiness: Readiness,
     shutdown: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<()>,
@@ -18,7 +18,10 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        let breakers = breakers([("pay", tripped())]);
+        Self::with(breakers([("pay", tripped())])).await
+    }
+
+    pub(super) async fn with(breakers: Breakers) -> Self {
         let settings = Settings::resolve(None, &Environment::default()).unwrap();
         let (telemetry, _) = Telemetry::start(settings, breakers.clone()).unwrap();
         let readiness = Readiness::default();
@@ -41,14 +44,19 @@ impl Server {
         }
     }
 
-    async fn get(&self, path: &str) -> (u16, String, String) {
+    pub(super) async fn get(&self, path: &str) -> (u16, String, String) {
         self.ask(path, &self.address.to_string()).await
     }
 
     /// Status, head and body.
     async fn ask(&self, path: &str, host: &str) -> (u16, String, String) {
+        self.send("GET", path, host).await
+    }
+
+    pub(super) async fn send(&self, method: &str, path: &str, host: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -94,10 +102,10 @@ async fn breakers_are_told_with_their_reason_and_window() {
     assert_eq!((pay.totals.failure, pay.totals.rejected), (20, 1));
     assert_eq!(pay.sources[0].source, "proxy");
 
-    let (status, _, body) = server.get("/breakers/pay").await;
+    let (status, _, body) = server.get("/breakers/pay/report").await;
     let one: report::Breaker = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &one), (200, pay));
-    assert_eq!(server.get("/breakers/none").await.0, 404);
+    assert_eq!(server.get("/breakers/none/report").await.0, 404);
 }
 
 #[tokio::test]
@@ -131,6 +139,18 @@ async fn a_foreign_host_is_refused_and_answers_are_kept_from_other_sites() {
     ] {
         assert!(head.contains(header), "{head}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_stops_in_the_preface_of_http2_does_not_hold_up_the_shutdown() {
+    let server = Server::start().await;
+    let mut halting = TcpStream::connect(server.address).await.unwrap();
+    halting.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+    assert_eq!(server.get("/livez").await.0, 200);
+    server.shutdown.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), server.ended);
+    ended.await.expect("an end in time").unwrap();
+    assert_eq!(halting.read(&mut [0; 16]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use breaker_tower::Rejected;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use serde::{Serialize, Serializer};
 
 use super::body::ResponseBody;
@@ -138,47 +138,61 @@ pub(crate) fn busy(form: Form) -> Response<ResponseBody> {
 
 /// Answers a request that the breaker called `breaker` rejects.
 pub(crate) fn rejected(form: Form, breaker: &str, rejected: &Rejected) -> Response<ResponseBody> {
-    let wait = rejected.retry_after;
-    let detail = format!(
-        "breaker {breaker} is {}: {}",
-        rejected.state,
-        rejected.reason()
-    );
-    let mut response = match form {
-        Form::Grpc => {
-            let mut response = grpc(UNAVAILABLE, &detail);
-            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            response
-                .headers_mut()
-                .insert(GRPC_RETRY_PUSHBACK, HeaderValue::from(millis));
-            response
-        }
-        Form::Http(_) => {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            let reject = rejected.policy().reject();
-            // The policy's rules allow no other numbers than statuses.
-            let status =
-                StatusCode::from_u16(reject.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-            let mut response = problem(&Problem {
-                breaker: Some(breaker),
-                state: Some(rejected.state.name()),
-                reason: Some(rejected.reason().label()),
-                retry_after: Some(seconds),
-                ..Problem::new(status, &detail)
-            });
-            if let Some(body) = &reject.body {
-                *response.body_mut() = ResponseBody::local(body.clone());
-                let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
-                response.headers_mut().insert(CONTENT_TYPE, media_type);
-            }
-            let headers = response.headers_mut();
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
+    let response = match form {
+        Form::Grpc => rejected_call(breaker, rejected),
+        Form::Http(_) => rejected_request(breaker, rejected, None),
     };
-    mark(&mut response, "destination_unavailable", &detail);
+    response.map(ResponseBody::local)
+}
+
+/// The answer to a rejected HTTP request, with the policy's status or with `status`.
+pub(crate) fn rejected_request(
+    breaker: &str,
+    rejected: &Rejected,
+    status: Option<StatusCode>,
+) -> Response<Bytes> {
+    let wait = rejected.retry_after;
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let detail = detail(breaker, rejected);
+    let reject = rejected.policy().reject();
+    // The policy's rules allow no other numbers than statuses.
+    let status = status
+        .or_else(|| StatusCode::from_u16(reject.status).ok())
+        .unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut response = problem(&Problem {
+        breaker: Some(breaker),
+        state: Some(rejected.state.name()),
+        reason: Some(rejected.reason().label()),
+        retry_after: Some(seconds),
+        ..Problem::new(status, &detail)
+    });
+    if let Some(body) = &reject.body {
+        *response.body_mut() = body.clone().into();
+        let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
+    }
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    mark(headers, "destination_unavailable", &detail);
     response
+}
+
+/// The answer to a rejected gRPC call.
+pub(crate) fn rejected_call(breaker: &str, rejected: &Rejected) -> Response<Bytes> {
+    let detail = detail(breaker, rejected);
+    let mut response = grpc(UNAVAILABLE, &detail);
+    let millis = u64::try_from(rejected.retry_after.as_millis()).unwrap_or(u64::MAX);
+    let headers = response.headers_mut();
+    headers.insert(GRPC_RETRY_PUSHBACK, HeaderValue::from(millis));
+    mark(headers, "destination_unavailable", &detail);
+    response
+}
+
+/// Why a request is rejected, as a sentence.
+pub(crate) fn detail(breaker: &str, rejected: &Rejected) -> String {
+    let (state, reason) = (rejected.state, &rejected.reason());
+    format!("breaker {breaker} is {state}: {reason}")
 }
 
 /// What is written to a client whose header section does not arrive; there is no request to answer yet.
@@ -196,18 +210,18 @@ fn plain(
         Form::Http(_) => problem(&Problem::new(status, detail)),
     };
     if let Some(error) = error {
-        mark(&mut response, error, detail);
+        mark(response.headers_mut(), error, detail);
     }
-    response
+    response.map(ResponseBody::local)
 }
 
 fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
 
-fn problem(problem: &Problem<'_>) -> Response<ResponseBody> {
+fn problem(problem: &Problem<'_>) -> Response<Bytes> {
     let document = serde_json::to_vec(problem).unwrap_or_default();
-    let mut response = Response::new(ResponseBody::local(document));
+    let mut response = Response::new(document.into());
     *response.status_mut() = problem.status;
     response.headers_mut().insert(
         CONTENT_TYPE,
@@ -216,8 +230,8 @@ fn problem(problem: &Problem<'_>) -> Response<ResponseBody> {
     response
 }
 
-fn grpc(code: u16, message: &str) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::local(Bytes::new()));
+fn grpc(code: u16, message: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from(code));
@@ -227,7 +241,7 @@ fn grpc(code: u16, message: &str) -> Response<ResponseBody> {
     response
 }
 
-fn mark(response: &mut Response<ResponseBody>, error: &str, details: &str) {
+fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
     let mut value = format!("{SERVICE}; error={error}; details=\"");
     for char in details.chars() {
         match char {
@@ -239,7 +253,7 @@ fn mark(response: &mut Response<ResponseBody>, error: &str, details: &str) {
     }
     value.push('"');
     if let Ok(value) = HeaderValue::from_str(&value) {
-        response.headers_mut().insert(PROXY_STATUS, value);
+        headers.insert(PROXY_STATUS, value);
     }
 }
 
@@ -294,15 +308,15 @@ fn grpc_code(status: StatusCode) -> u16 {
 /// Our name in `Proxy-Status`.
 const SERVICE: &str = "breaker";
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 const DEADLINE_EXCEEDED: u16 = 4;
 const RESOURCE_EXHAUSTED: u16 = 8;
 const UNIMPLEMENTED: u16 = 12;
 const INTERNAL: u16 = 13;
-const UNAVAILABLE: u16 = 14;
+pub(crate) const UNAVAILABLE: u16 = 14;
 
 #[cfg(test)]
 mod tests {
@@ -331,7 +345,7 @@ mod tests {
     #[test]
     fn details_cannot_break_out_of_their_quotes() {
         let mut response = grpc(UNAVAILABLE, "");
-        mark(&mut response, "x", "a\"b\\c\r\nd");
+        mark(response.headers_mut(), "x", "a\"b\\c\r\nd");
         assert_eq!(
             response.headers()["proxy-status"],
             "breaker; error=x; details=\"a\\\"b\\\\c??d\""

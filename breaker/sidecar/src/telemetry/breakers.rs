@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use breaker_tower::core::Snapshot;
+use breaker_tower::{BreakerHandle, Rejected};
 
 /// A breaker under watch.
 #[derive(Clone)]
 pub struct Watched {
     name: Arc<str>,
     snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
+    ask: Arc<dyn Fn() -> Result<(), Rejected> + Send + Sync>,
 }
 
 /// The breakers under watch. Clones share one list, which a reload replaces.
@@ -21,14 +23,16 @@ pub struct Breakers {
 // === impl Watched ===
 
 impl Watched {
-    /// Watches the breaker `name`, which is asked by `snapshot`.
+    /// Watches the breaker `name`, which tells what it knows by `snapshot`, and whether a request may be sent by `ask`.
     pub fn new(
         name: impl Into<Arc<str>>,
         snapshot: impl Fn() -> Snapshot + Send + Sync + 'static,
+        ask: impl Fn() -> Result<(), Rejected> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
             snapshot: Arc::new(snapshot),
+            ask: Arc::new(ask),
         }
     }
 
@@ -40,6 +44,25 @@ impl Watched {
     /// What the breaker knows now.
     pub fn snapshot(&self) -> Snapshot {
         (self.snapshot)()
+    }
+
+    /// Asks whether a request may be sent that somebody else sends.
+    ///
+    /// # Errors
+    /// [`Rejected`], when the breaker refuses; that is counted.
+    pub fn ask(&self) -> Result<(), Rejected> {
+        (self.ask)()
+    }
+}
+
+impl From<&BreakerHandle> for Watched {
+    fn from(breaker: &BreakerHandle) -> Self {
+        let (watched, asked) = (breaker.clone(), breaker.clone());
+        Self::new(
+            breaker.name().clone(),
+            move || watched.snapshot(),
+            move || asked.ask(),
+        )
     }
 }
 
