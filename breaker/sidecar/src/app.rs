@@ -56,15 +56,18 @@ impl App {
             .map_err(|error| StartError::Setting(error.to_string()))?;
         let routes: Vec<_> = config.routes().iter().map(with_breaker).collect();
         let breakers: Vec<_> = routes.iter().map(|route| route.breaker.clone()).collect();
+        let table =
+            RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let catalog = Arc::new(Catalog {
             routes: breakers
                 .iter()
                 .map(|breaker| breaker.name().clone())
                 .collect(),
-            endpoints: Vec::new(),
+            endpoints: table
+                .endpoints()
+                .map(|endpoint| (endpoint.host().into(), endpoint.port()))
+                .collect(),
         });
-        let table =
-            RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let bound = |field, address| {
             move |source| StartError::Bind {
                 field,

@@ -37,6 +37,7 @@ mod socket;
 mod stack;
 mod worker;
 
+pub(crate) mod attempt;
 pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod limits;
@@ -51,7 +52,7 @@ pub use body::{BodyLimits, RequestBody, ResponseBody};
 pub use error::{ErrorKind, Fault, ProxyError};
 pub use forward::Forward;
 pub use limits::Limits;
-pub use record::{Finished, NoRecorder, Recorder};
+pub use record::{Finished, NoRecorder, Recorder, Sent};
 pub use route::{Match, Route, RouteError, RouteTable};
 
 /// What a proxy is made of.

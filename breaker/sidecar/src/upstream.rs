@@ -66,6 +66,22 @@ impl Endpoint {
             Err(_) => Self::Name(host.to_owned(), port),
         }
     }
+
+    /// Returns the address or the name: `server.address` in telemetry.
+    pub fn host(&self) -> String {
+        match self {
+            Self::Address(address) => address.ip().to_string(),
+            Self::Name(host, _) => host.clone(),
+        }
+    }
+
+    /// Returns the port.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Name(_, port) => *port,
+        }
+    }
 }
 
 /// The protocol spoken to an upstream.

@@ -9,5 +9,6 @@ mod forwarding;
 mod harness;
 mod http2;
 mod malformed;
+mod measuring;
 mod parking;
 mod upgrades;

@@ -42,14 +42,15 @@ fn traffic(telemetry: &Telemetry) {
         status: Some(StatusCode::BAD_GATEWAY),
         error: Some("connection_refused"),
         duration: Duration::from_millis(12),
-        upstream: Some(Sent {
-            endpoint: 0,
-            https: false,
-            version: Version::HTTP_2,
-            status: None,
-            error: Some("connection_refused"),
-            duration: Duration::from_millis(11),
-        }),
+    });
+    recorder.sent(&Sent {
+        method: &Method::POST,
+        endpoint: Some(0),
+        https: false,
+        version: Version::HTTP_2,
+        status: None,
+        error: Some("connection_refused"),
+        duration: Duration::from_millis(11),
     });
 }
 
