@@ -16,6 +16,7 @@ use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
 use crate::proxy::{self, Proxy, Recorder, RouteTable};
 use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
+use crate::upstream::Names;
 
 /// A sidecar whose sockets are bound.
 #[derive(Debug)]
@@ -80,6 +81,7 @@ impl App {
             workers: config.workers(),
             limits: config.limits().clone(),
             table: Arc::new(table),
+            names: Names::of_system(),
             grace: config.drain(),
         })
         .map_err(bound("listen", config.listen()))?;

@@ -19,6 +19,7 @@ use super::spawn::LocalExecutor;
 use super::stack::Stack;
 use super::timers::Timers;
 use crate::upstream::pool::Pool;
+use crate::upstream::resolve::Resolver;
 
 /// What the connections of one thread share.
 pub(crate) struct Worker {
@@ -47,14 +48,20 @@ pub(crate) struct Counted<'a> {
 }
 
 impl Worker {
-    pub(crate) fn new(limits: Limits, table: Arc<RouteTable>, recorder: Box<dyn Recorder>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        table: Arc<RouteTable>,
+        resolver: Resolver,
+        recorder: Box<dyn Recorder>,
+    ) -> Self {
         let timers = Rc::new(Timers::default());
         let recorder: Rc<dyn Recorder> = Rc::from(recorder);
+        let resolver = Rc::new(resolver);
         let mut endpoints = 0;
         let pools = table.upstreams().iter().map(|upstream| {
             let first = endpoints;
             endpoints += upstream.endpoints.len();
-            Rc::new(Pool::new(upstream.clone(), first))
+            Rc::new(Pool::new(upstream.clone(), first, &resolver))
         });
         let pools: Vec<Rc<Pool>> = pools.collect();
         let stacks = table.routes().iter().map(|route| {

@@ -4,12 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::connect;
 use super::exchange::Exchange;
 use super::multiplex::Multiplex;
+use super::resolve::Resolver;
 use super::{Endpoint, Upstream};
 use crate::proxy::attempt::Attempt;
 use crate::proxy::error::ProxyError;
@@ -27,6 +29,7 @@ pub(crate) struct Connections {
     /// The endpoint's index among those of all upstreams.
     index: usize,
     upstream: Arc<Upstream>,
+    resolver: Rc<Resolver>,
     /// Unused connections, the most recently used last.
     #[expect(
         clippy::vec_box,
@@ -41,12 +44,13 @@ pub(crate) struct Connections {
 
 impl Pool {
     /// Makes a pool whose first endpoint is number `first` of all upstreams'.
-    pub(crate) fn new(upstream: Arc<Upstream>, first: usize) -> Self {
+    pub(crate) fn new(upstream: Arc<Upstream>, first: usize, resolver: &Rc<Resolver>) -> Self {
         let connections = |(offset, endpoint): (usize, &Endpoint)| {
             Rc::new(Connections {
                 endpoint: endpoint.clone(),
                 index: first + offset,
                 upstream: upstream.clone(),
+                resolver: resolver.clone(),
                 idle: RefCell::default(),
                 shared: RefCell::default(),
                 opening: Semaphore::new(1),
@@ -135,14 +139,17 @@ impl Connections {
 
     /// A new connection.
     async fn open(&self) -> Result<Box<Exchange>, ProxyError> {
-        let stream = connect(&self.endpoint, self.upstream.connect_timeout).await?;
-        Exchange::open(stream).await.map(Box::new)
+        Exchange::open(self.connect().await?).await.map(Box::new)
     }
 
     /// A new shared connection.
     pub(super) async fn open_shared(&self) -> Result<Multiplex, ProxyError> {
-        let stream = connect(&self.endpoint, self.upstream.connect_timeout).await?;
-        Multiplex::open(stream).await
+        Multiplex::open(self.connect().await?).await
+    }
+
+    async fn connect(&self) -> Result<TcpStream, ProxyError> {
+        let limit = self.upstream.connect_timeout;
+        connect(&self.endpoint, limit, &self.resolver).await
     }
 
     /// Gives a connection back for later use, if it is good for any.

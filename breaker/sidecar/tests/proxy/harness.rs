@@ -9,7 +9,7 @@ use std::time::Duration;
 use breaker_sidecar::proxy::{
     Finished, Limits, Proxy, Recorder, Route, RouteTable, Running, Sent, Settings,
 };
-use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
 use breaker_tower::{BreakerHandle, Policy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,17 +84,42 @@ impl Sidecar {
         Self::with_routes(vec![route], breaker, options.limits, options.grace)
     }
 
+    /// With an upstream that is known by name.
+    pub(crate) fn by_name(endpoint: Endpoint, names: Names) -> Self {
+        let upstream = Arc::new(Upstream::new("app", vec![endpoint]));
+        let breaker = BreakerHandle::with_seed("all", Policy::builtin("sensitive").unwrap(), 1);
+        let route = Route::new(breaker.clone(), upstream);
+        Self::with_names(
+            vec![route],
+            breaker,
+            Limits::default(),
+            Duration::ZERO,
+            names,
+        )
+    }
+
     pub(crate) fn with_routes(
         routes: Vec<Route>,
         breaker: BreakerHandle,
         limits: Limits,
         grace: Duration,
     ) -> Self {
+        Self::with_names(routes, breaker, limits, grace, Names::of_system())
+    }
+
+    fn with_names(
+        routes: Vec<Route>,
+        breaker: BreakerHandle,
+        limits: Limits,
+        grace: Duration,
+        names: Names,
+    ) -> Self {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: 1,
             limits,
             table: Arc::new(RouteTable::new(routes).unwrap()),
+            names,
             grace,
         };
         let proxy = Proxy::bind(settings).unwrap();

@@ -10,5 +10,6 @@ mod harness;
 mod http2;
 mod malformed;
 mod measuring;
+mod names;
 mod parking;
 mod upgrades;
