@@ -84,6 +84,17 @@ fn a_port_that_is_taken_is_a_clear_error() {
     assert!(stderr(&output).contains(&address), "{}", stderr(&output));
 }
 
+/// Takes the 30 s that it is shown for.
+#[test]
+fn the_demo_shows_a_breaker_that_opens_and_closes() {
+    let output = breaker(["demo"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{told}{}", stderr(&output));
+    for expected in ["closed → open", "open → half_open", "half_open → closed"] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+}
+
 #[test]
 fn the_schema_is_json() {
     let output = breaker(["schema"]).output().unwrap();

@@ -6,6 +6,7 @@
 mod cli;
 mod drain;
 mod faults;
+mod idle;
 mod neutral;
 mod recovery;
 mod telemetry;

@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use breaker_tests::{Script, Setup, Upstream, get};
+use breaker_tests::{Metrics, Script, Setup, Upstream, eventually, get};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::traffic::in_turn;
@@ -26,6 +27,46 @@ async fn counts_what_the_traffic_implies() {
     assert_eq!(metrics.state("pay"), "open");
     let duration = "http_server_request_duration_seconds_count";
     assert_eq!(metrics.sum(duration, &[("http_route", "pay")]), Some(38.0));
+}
+
+#[tokio::test]
+async fn counts_what_it_sends_by_endpoint() {
+    let upstream = Upstream::start().await;
+    let address = upstream.address();
+    let port = address.port().to_string();
+    let sidecar = Setup::of(address).start().await;
+    in_turn(&sidecar, 2).await;
+    upstream.play(Script::Status(500));
+    in_turn(&sidecar, 1).await;
+    drop(upstream);
+    // The pooled connection is closed with the upstream; the next one is refused.
+    eventually!(TcpStream::connect(address).await.is_err());
+    assert_eq!(in_turn(&sidecar, 1).await, [502]);
+
+    let endpoint = [
+        ("server_address", "127.0.0.1"),
+        ("server_port", &port),
+        ("http_request_method", "GET"),
+        ("network_protocol_version", "1.1"),
+        ("url_scheme", "http"),
+    ];
+    let count = |metrics: &Metrics, labels: &[(&str, &str)]| {
+        let labels = [&endpoint, labels].concat();
+        metrics.sum("http_client_request_duration_seconds_count", &labels)
+    };
+    let code = "http_response_status_code";
+    let refused = [("error_type", "connection_refused")];
+    let mut metrics;
+    eventually!({
+        metrics = sidecar.metrics().await;
+        count(&metrics, &[]) == Some(4.0)
+    });
+    assert_eq!(count(&metrics, &[(code, "200")]), Some(2.0));
+    assert_eq!(
+        count(&metrics, &[(code, "500"), ("error_type", "500")]),
+        Some(1.0)
+    );
+    assert_eq!(count(&metrics, &refused), Some(1.0));
 }
 
 #[tokio::test]

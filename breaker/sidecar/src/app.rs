@@ -16,6 +16,7 @@ use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
 use crate::proxy::{self, Proxy, Recorder, RouteTable};
 use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
+use crate::upstream::Names;
 
 /// A sidecar whose sockets are bound.
 #[derive(Debug)]
@@ -56,15 +57,18 @@ impl App {
             .map_err(|error| StartError::Setting(error.to_string()))?;
         let routes: Vec<_> = config.routes().iter().map(with_breaker).collect();
         let breakers: Vec<_> = routes.iter().map(|route| route.breaker.clone()).collect();
+        let table =
+            RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let catalog = Arc::new(Catalog {
             routes: breakers
                 .iter()
                 .map(|breaker| breaker.name().clone())
                 .collect(),
-            endpoints: Vec::new(),
+            endpoints: table
+                .endpoints()
+                .map(|endpoint| (endpoint.host().into(), endpoint.port()))
+                .collect(),
         });
-        let table =
-            RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let bound = |field, address| {
             move |source| StartError::Bind {
                 field,
@@ -77,6 +81,7 @@ impl App {
             workers: config.workers(),
             limits: config.limits().clone(),
             table: Arc::new(table),
+            names: Names::of_system(),
             grace: config.drain(),
         })
         .map_err(bound("listen", config.listen()))?;

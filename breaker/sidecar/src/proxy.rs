@@ -20,6 +20,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
+use crate::upstream::Names;
+use crate::upstream::resolve::Resolver;
+
 mod check;
 mod client;
 mod connection;
@@ -36,6 +39,7 @@ mod socket;
 mod stack;
 mod worker;
 
+pub(crate) mod attempt;
 pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod limits;
@@ -51,7 +55,7 @@ pub use body::{BodyLimits, RequestBody, ResponseBody};
 pub use error::{ErrorKind, Fault, ProxyError};
 pub use forward::Forward;
 pub use limits::Limits;
-pub use record::{Finished, NoRecorder, Recorder};
+pub use record::{Finished, NoRecorder, Recorder, Sent};
 pub use route::{Match, Route, RouteError, RouteTable};
 
 /// What a proxy is made of.
@@ -65,6 +69,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where requests go.
     pub table: Arc<RouteTable>,
+    /// Where names of endpoints are looked up.
+    pub names: Names,
     /// Time that connections have to end when the proxy shuts down.
     pub grace: Duration,
 }
@@ -163,9 +169,11 @@ fn run_worker(
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        let resolver = Resolver::new(&settings.names).map_err(io::Error::other)?;
         let worker = Rc::new(worker::Worker::new(
             settings.limits,
             settings.table,
+            resolver,
             recorder,
         ));
         worker.run(listener, shutdown, settings.grace).await;

@@ -9,6 +9,9 @@ pub(crate) mod connect;
 pub(crate) mod exchange;
 pub(crate) mod multiplex;
 pub(crate) mod pool;
+pub(crate) mod resolve;
+
+pub use resolve::Names;
 
 /// A service that requests are forwarded to.
 #[derive(Debug, Clone)]
@@ -19,7 +22,7 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// The protocol spoken to it.
     pub protocol: Protocol,
-    /// Time for a connection to be established. Default 1 s.
+    /// Time for the name to be resolved and a connection to be established. Default 1 s.
     pub connect_timeout: Duration,
     /// Time after which an unused connection is closed; below the upstream's own, or requests race with its close.
     /// Default 4 s, as Node and uvicorn close after 5 s.
@@ -47,7 +50,7 @@ impl Upstream {
 pub enum Endpoint {
     /// An address and port.
     Address(SocketAddr),
-    /// A name and port, resolved at each connection attempt.
+    /// A name and port, resolved at each connection attempt, from memory while the last answer is valid.
     Name(String, u16),
 }
 
@@ -64,6 +67,22 @@ impl Endpoint {
         match bare.parse() {
             Ok(ip) => Self::Address(SocketAddr::new(ip, port)),
             Err(_) => Self::Name(host.to_owned(), port),
+        }
+    }
+
+    /// Returns the address or the name: `server.address` in telemetry.
+    pub fn host(&self) -> String {
+        match self {
+            Self::Address(address) => address.ip().to_string(),
+            Self::Name(host, _) => host.clone(),
+        }
+    }
+
+    /// Returns the port.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Name(_, port) => *port,
         }
     }
 }

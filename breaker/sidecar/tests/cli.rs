@@ -223,7 +223,39 @@ fn an_address_that_is_taken_is_told_by_field() {
         assert_eq!(output.status.code(), Some(1));
         let expected = format!("{field}: cannot listen on {address}: ");
         assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+
+        let output = folder.breaker(&["demo", "--listen", listen, "--admin", admin]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn a_certificate_that_can_not_be_used_is_told_by_file() {
+    let export = "telemetry: { export: { endpoint: https://127.0.0.1:9, certificate: ca.pem } }\n";
+    let anywhere = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n";
+    let folder = Folder::new("certificate")
+        .with("policies/strict.yaml", STRICT)
+        .with("breaker.yaml", &format!("{anywhere}{GOOD}{export}"))
+        .with("ca.pem", "no certificate\n");
+    let output = folder.breaker(&["run", "--config", "breaker.yaml"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("ca.pem: no certificate in it"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_demo_too_short_to_recover_is_wrong_usage() {
+    let output = Folder::new("short_demo").breaker(&["demo", "--for", "5s"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("must be at least 28s"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -34,13 +34,18 @@ impl Demo {
         };
         let runtime = Builder::new_current_thread().enable_all().build();
         let shown = runtime.map_err(anyhow::Error::from);
-        match shown.and_then(|runtime| runtime.block_on(demo.run())) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(FAILED),
-            Err(error) => {
-                output::complain(&format!("{error:#}\n"));
-                ExitCode::from(FAILED)
-            }
+        exit_code(shown.and_then(|runtime| runtime.block_on(demo.run())))
+    }
+}
+
+/// Of a demo that says whether the breaker opened and closed again.
+fn exit_code(shown: anyhow::Result<bool>) -> ExitCode {
+    match shown {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(error) => {
+            output::complain(&format!("{error:#}\n"));
+            ExitCode::from(FAILED)
         }
     }
 }
@@ -51,4 +56,15 @@ fn lasts(text: &str) -> Result<Duration, String> {
         return Err(format!("must be at least {}", in_words(SHORTEST)));
     }
     Ok(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_breaker_that_did_not_open_and_close_is_exit_code_1() {
+        assert_eq!(exit_code(Ok(true)), ExitCode::SUCCESS);
+        assert_eq!(exit_code(Ok(false)), ExitCode::from(1));
+    }
 }

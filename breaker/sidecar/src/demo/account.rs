@@ -162,3 +162,45 @@ impl fmt::Display for Summary {
 
 /// From here on an answer is no better than a failure.
 const SLOW: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use breaker_tower::core::{Breaker, Outcome, Policy, Timestamp};
+
+    use super::*;
+
+    /// An account of a service that fails for a while, with 100 requests a second, up to `seconds`.
+    fn account(failing: bool, seconds: u64) -> Account {
+        let mut account = Account::default();
+        let mut breaker = Breaker::new(Policy::sensitive(), 1, Timestamp::ZERO);
+        for request in 0..seconds * 100 {
+            let now = Timestamp::from_millis(request * 10);
+            breaker.handle_timeout(now);
+            if let Ok(permit) = breaker.try_acquire(now) {
+                let latency = Duration::from_millis(1);
+                let outcome = if failing && request < 200 {
+                    Outcome::failure(latency)
+                } else {
+                    Outcome::success(latency)
+                };
+                breaker.record(permit, outcome, now);
+            }
+            while let Some(event) = breaker.poll_event() {
+                account.event(&event);
+            }
+        }
+        account
+    }
+
+    #[test]
+    fn a_demo_is_good_if_the_breaker_opened_and_closed_again() {
+        assert!(account(true, 30).opened_and_closed());
+    }
+
+    #[test]
+    fn a_demo_whose_breaker_never_opened_or_is_not_closed_again_is_not() {
+        assert!(!account(false, 30).opened_and_closed());
+        assert!(!account(true, 5).opened_and_closed(), "it is open");
+        assert!(!account(true, 15).opened_and_closed(), "it is in its ramp");
+    }
+}

@@ -44,6 +44,9 @@ pub enum ErrorKind {
     /// The upstream's name has no address.
     #[error("upstream name not resolved")]
     Resolve,
+    /// The upstream's name was not resolved within the connect timeout.
+    #[error("timed out resolving upstream's name")]
+    ResolveTimeout,
     /// The upstream closed or reset the connection before the response head.
     #[error("upstream closed the connection before answering")]
     Terminated,
@@ -91,6 +94,7 @@ impl ErrorKind {
             Self::ConnectTimeout => "connection_timeout",
             Self::Unreachable => "destination_ip_unroutable",
             Self::Resolve => "dns_error",
+            Self::ResolveTimeout => "dns_timeout",
             Self::Terminated => "connection_terminated",
             Self::Protocol => "http_protocol_error",
             Self::ResponseTimeout => "http_response_timeout",

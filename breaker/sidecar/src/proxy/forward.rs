@@ -14,11 +14,13 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use self::wait::Wait;
+use super::attempt::Attempt;
 use super::body::response::Streamed;
 use super::body::{RequestBody, ResponseBody};
 use super::client::Client;
 use super::error::{ErrorKind, ProxyError};
 use super::headers::{self, Fields};
+use super::record::Recorder;
 use super::timers::{Deadline, Timers};
 use crate::upstream::Protocol;
 use crate::upstream::exchange::Exchange;
@@ -37,12 +39,14 @@ struct Shared {
     timeout: Option<Duration>,
     body_idle: Option<Duration>,
     timers: Rc<Timers>,
+    recorder: Rc<dyn Recorder>,
 }
 
 /// One request on its way.
 struct Pending {
     shared: Rc<Shared>,
     wait: Wait,
+    attempt: Attempt,
     is_grpc: bool,
     /// The client, if it wants to switch protocols.
     switch: Option<Rc<Client>>,
@@ -57,12 +61,14 @@ impl Forward {
         timeout: Option<Duration>,
         body_idle: Option<Duration>,
         timers: Rc<Timers>,
+        recorder: Rc<dyn Recorder>,
     ) -> Self {
         Self(Rc::new(Shared {
             pool,
             timeout,
             body_idle,
             timers,
+            recorder,
         }))
     }
 
@@ -89,15 +95,23 @@ impl Service<Request<RequestBody>> for Forward {
     /// Sends at once over a connection that is there already. What can be done here is done here, before the future
     /// is made: a future that held the request would be copied with it.
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+        let Some(connections) = self.0.pool.pick().cloned() else {
+            return Box::pin(ready(Err(ErrorKind::Internal.into())));
+        };
         let is_multiplexed = self.is_multiplexed(&request);
-        let pending = Pending::new(self.0.clone(), &mut request);
+        let version = if is_multiplexed {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        };
+        let recorder = self.0.recorder.clone();
+        let method = request.method().clone();
+        let attempt = Attempt::begin(recorder, method, connections.index(), version);
+        let pending = Pending::new(self.0.clone(), attempt, &mut request);
         let fields = request.body().fields();
         let client = request.body().client().clone();
         headers::strip_request(request.headers_mut(), fields);
         headers::add_forwarded(request.headers_mut(), fields, client.address());
-        let Some(connections) = self.0.pool.pick().cloned() else {
-            return Box::pin(ready(Err(ErrorKind::Internal.into())));
-        };
         if is_multiplexed {
             return Box::pin(pending.multiplex(connections, request));
         }
@@ -120,7 +134,7 @@ impl fmt::Debug for Forward {
 // === impl Pending ===
 
 impl Pending {
-    fn new(shared: Rc<Shared>, request: &mut Request<RequestBody>) -> Self {
+    fn new(shared: Rc<Shared>, attempt: Attempt, request: &mut Request<RequestBody>) -> Self {
         let upload = request.body().upload();
         if let Some(upload) = &upload {
             upload.pauses(request.extensions_mut().remove());
@@ -132,6 +146,7 @@ impl Pending {
         let fields = request.body().fields();
         Self {
             wait: Wait::new(limit, upload),
+            attempt,
             shared,
             is_grpc: fields.has(Fields::GRPC),
             switch: fields
@@ -151,16 +166,23 @@ impl Pending {
         let spare = spare(&request, &exchange);
         let sent = exchange.send(request);
         async move {
-            match self.wait.driving(&mut exchange, sent).await? {
+            let answer = self.wait.driving(&mut exchange, sent).await;
+            match answer.map_err(|error| self.attempt.failed(error))? {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     Box::pin(self.switch(response, exchange)).await
                 }
                 Ok(response) => Ok(self.stream(response, Some((exchange, connections)))),
                 Err(mut failed) => {
-                    let unsent = failed.take_message().map(Box::new).or(spare);
-                    match unsent {
-                        Some(request) => Box::pin(self.open(connections, *request)).await,
-                        None => Err(self.wait.error(failed.into_error())),
+                    if let Some(unsent) = failed.take_message() {
+                        return Box::pin(self.open(connections, unsent)).await;
+                    }
+                    let error = self.wait.error(failed.into_error());
+                    match spare {
+                        Some(request) => {
+                            self.attempt.again(error.kind(), connections.index());
+                            Box::pin(self.open(connections, *request)).await
+                        }
+                        None => Err(self.attempt.failed(error)),
                     }
                 }
             }
@@ -170,16 +192,20 @@ impl Pending {
     /// Sends over a new connection, of another endpoint if this one can't be connected to.
     async fn open(mut self, first: Rc<Connections>, request: Request<RequestBody>) -> Answer {
         let shared = self.shared.clone();
-        let opening = shared.pool.open(first);
-        let (mut exchange, connections) =
-            self.wait.within(ErrorKind::ConnectTimeout, opening).await?;
+        let opening = shared.pool.open(first, &mut self.attempt);
+        let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
+        let (mut exchange, connections) = opened.map_err(|error| self.attempt.failed(error))?;
         let sent = exchange.send(request);
-        match self.wait.driving(&mut exchange, sent).await? {
+        let answer = self.wait.driving(&mut exchange, sent).await;
+        match answer.map_err(|error| self.attempt.failed(error))? {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(response, exchange)).await
             }
             Ok(response) => Ok(self.stream(response, Some((exchange, connections)))),
-            Err(failed) => Err(self.wait.error(failed.into_error())),
+            Err(failed) => {
+                let error = self.wait.error(failed.into_error());
+                Err(self.attempt.failed(error))
+            }
         }
     }
 
@@ -189,21 +215,25 @@ impl Pending {
         connections: Rc<Connections>,
         mut request: Request<RequestBody>,
     ) -> Answer {
-        form::for_http2(&mut request)?;
+        form::for_http2(&mut request).map_err(|error| self.attempt.failed(error))?;
         let mut is_retry = false;
         loop {
             let opening = Multiplex::of(&connections);
-            let mut shared = self.wait.within(ErrorKind::ConnectTimeout, opening).await?;
+            let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
+            let mut shared = opened.map_err(|error| self.attempt.failed(error))?;
             let sent = shared.send(request);
-            let sent: Sent = self
+            let sent: Result<Sent, ProxyError> = self
                 .wait
                 .within(ErrorKind::ResponseTimeout, async { Ok(sent.await) })
-                .await?;
-            match sent {
+                .await;
+            match sent.map_err(|error| self.attempt.failed(error))? {
                 Ok(response) => return Ok(self.stream(response, None)),
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if !is_retry => request = unsent,
-                    _ => return Err(self.wait.error(failed.into_error())),
+                    _ => {
+                        let error = self.wait.error(failed.into_error());
+                        return Err(self.attempt.failed(error));
+                    }
                 },
             }
             is_retry = true;
@@ -211,18 +241,24 @@ impl Pending {
     }
 
     /// Hands the upstream's connection to the client's, which leaves HTTP too once this response is written.
-    async fn switch(self, mut response: Response<Incoming>, exchange: Box<Exchange>) -> Answer {
-        let client = self.switch.ok_or(ErrorKind::UpgradeUnasked)?;
+    async fn switch(mut self, mut response: Response<Incoming>, exchange: Box<Exchange>) -> Answer {
+        self.attempt.answered(&response);
+        let Some(client) = self.switch else {
+            return Err(self.attempt.failed(ErrorKind::UpgradeUnasked.into()));
+        };
         headers::strip_response(response.headers_mut(), true);
-        client.offer_upgrade(exchange.upgrade().await?);
+        let upgraded = exchange.upgrade().await;
+        client.offer_upgrade(upgraded.map_err(|error| self.attempt.failed(error))?);
+        self.attempt.complete();
         Ok(response.map(|_| ResponseBody::local("")))
     }
 
     fn stream(
-        self,
+        mut self,
         mut response: Response<Incoming>,
         mut exchange: Option<(Box<Exchange>, Rc<Connections>)>,
     ) -> Response<ResponseBody> {
+        self.attempt.answered(&response);
         *response.version_mut() = Version::HTTP_11;
         let kept = headers::strip_response(response.headers_mut(), false);
         headers::canonical_length(response.headers_mut());
@@ -239,6 +275,7 @@ impl Pending {
                 incoming,
                 exchange,
                 upload,
+                attempt: Some(self.attempt),
                 idle,
                 stalled: None,
                 timers,

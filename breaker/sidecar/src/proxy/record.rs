@@ -10,6 +10,10 @@ use super::error::ErrorKind;
 pub trait Recorder {
     /// Records a request that is over: its response's body complete, failed or dropped.
     fn record(&self, finished: &Finished<'_>);
+
+    /// Records an attempt to have a request answered by an endpoint, when that is over. A request has none if it was
+    /// answered by the proxy itself, and several if the first endpoints could not be connected to.
+    fn sent(&self, sent: &Sent<'_>);
 }
 
 /// A request that is over.
@@ -30,10 +34,30 @@ pub struct Finished<'a> {
     pub error: Option<ErrorKind>,
 }
 
+/// An attempt to have a request answered by an endpoint.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Sent<'a> {
+    /// The endpoint's index in [`RouteTable::endpoints`](super::RouteTable::endpoints).
+    pub endpoint: usize,
+    /// The request's method.
+    pub method: &'a Method,
+    /// The protocol version that the endpoint spoke, or was to be spoken to.
+    pub version: Version,
+    /// The status that came back; `None` if none did.
+    pub status: Option<StatusCode>,
+    /// Time from when the request was ready to be sent, so with that of connecting, to the end of the response's body.
+    pub duration: Duration,
+    /// What went wrong; `None` if a response came to its end, whatever its status.
+    pub error: Option<ErrorKind>,
+}
+
 /// Forgets everything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoRecorder;
 
 impl Recorder for NoRecorder {
     fn record(&self, _: &Finished<'_>) {}
+
+    fn sent(&self, _: &Sent<'_>) {}
 }

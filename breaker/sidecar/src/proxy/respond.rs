@@ -284,9 +284,10 @@ const fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::ClientGone | ErrorKind::RequestBodyMalformed => StatusCode::BAD_REQUEST,
         ErrorKind::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::RequestBodyTimeout => StatusCode::REQUEST_TIMEOUT,
-        ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout | ErrorKind::ResponseBodyTimeout => {
-            StatusCode::GATEWAY_TIMEOUT
-        }
+        ErrorKind::ConnectTimeout
+        | ErrorKind::ResolveTimeout
+        | ErrorKind::ResponseTimeout
+        | ErrorKind::ResponseBodyTimeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,
     }
@@ -327,6 +328,8 @@ mod tests {
         for (kind, status, error) in [
             (ErrorKind::ConnectRefused, 502, "connection_refused"),
             (ErrorKind::ConnectTimeout, 504, "connection_timeout"),
+            (ErrorKind::Resolve, 502, "dns_error"),
+            (ErrorKind::ResolveTimeout, 504, "dns_timeout"),
             (ErrorKind::ResponseTimeout, 504, "http_response_timeout"),
             (ErrorKind::Terminated, 502, "connection_terminated"),
             (ErrorKind::RequestBodyTooLarge, 413, "http_request_denied"),

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use matchit::Router;
 
 use super::body::BodyLimits;
-use crate::upstream::Upstream;
+use crate::upstream::{Endpoint, Upstream};
 
 /// One route: which requests, where to, within which bounds.
 #[derive(Debug, Clone)]
@@ -119,6 +119,8 @@ pub enum RouteError {
 #[derive(Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
+    /// The routes' upstreams, each once.
+    upstreams: Vec<Arc<Upstream>>,
     /// The routes of each pattern, in the order of the configuration.
     by_path: Router<Vec<usize>>,
     /// Each route's pattern alone, most specific first, for requests that the best pattern's routes don't want.
@@ -171,8 +173,18 @@ impl RouteTable {
             insert_parent(&mut by_path, pattern_of(indices), indices.clone());
         }
         by_rank.sort_by_key(|&(index, _)| (Reverse(literal_prefix(&routes[index])), index));
+        let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
+        for route in &routes {
+            if !upstreams
+                .iter()
+                .any(|known| Arc::ptr_eq(known, &route.upstream))
+            {
+                upstreams.push(route.upstream.clone());
+            }
+        }
         Ok(Self {
             routes,
+            upstreams,
             by_path,
             by_rank,
         })
@@ -181,6 +193,18 @@ impl RouteTable {
     /// Returns the routes in the order of the configuration.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// Returns the endpoints of all upstreams, in the order of their indices in telemetry.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.upstreams
+            .iter()
+            .flat_map(|upstream| &upstream.endpoints)
+    }
+
+    /// The routes' upstreams, each once.
+    pub(crate) fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
     }
 
     /// Finds the index of the route that `target` belongs to.

@@ -16,6 +16,7 @@ use tower_layer::Layer;
 use super::body::{RequestBody, ResponseBody};
 use super::error::{Fault, ProxyError};
 use super::forward::Forward;
+use super::record::Recorder;
 use super::respond::{self, Form};
 use super::route::Route;
 use super::timers::Timers;
@@ -50,8 +51,13 @@ pub(crate) struct Judge(HttpClassifier);
 // === impl Stack ===
 
 impl Stack {
-    pub(crate) fn new(route: &Route, pool: Rc<Pool>, timers: Rc<Timers>) -> Self {
-        let forward = Forward::new(pool, route.timeout, route.body.idle, timers);
+    pub(crate) fn new(
+        route: &Route,
+        pool: Rc<Pool>,
+        timers: Rc<Timers>,
+        recorder: Rc<dyn Recorder>,
+    ) -> Self {
+        let forward = Forward::new(pool, route.timeout, route.body.idle, timers, recorder);
         let layer = BreakerLayer::new(route.breaker.clone())
             .classify(Judge(HttpClassifier))
             .respond(reject as Answer)

@@ -19,6 +19,7 @@ use super::spawn::LocalExecutor;
 use super::stack::Stack;
 use super::timers::Timers;
 use crate::upstream::pool::Pool;
+use crate::upstream::resolve::Resolver;
 
 /// What the connections of one thread share.
 pub(crate) struct Worker {
@@ -27,7 +28,7 @@ pub(crate) struct Worker {
     /// One for each route.
     pub(crate) stacks: Vec<Stack>,
     pub(crate) timers: Rc<Timers>,
-    pub(crate) recorder: Box<dyn Recorder>,
+    pub(crate) recorder: Rc<dyn Recorder>,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<LocalExecutor>,
     /// What parked connections are read into.
@@ -47,20 +48,26 @@ pub(crate) struct Counted<'a> {
 }
 
 impl Worker {
-    pub(crate) fn new(limits: Limits, table: Arc<RouteTable>, recorder: Box<dyn Recorder>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        table: Arc<RouteTable>,
+        resolver: Resolver,
+        recorder: Box<dyn Recorder>,
+    ) -> Self {
         let timers = Rc::new(Timers::default());
-        let mut pools: Vec<Rc<Pool>> = Vec::new();
+        let recorder: Rc<dyn Recorder> = Rc::from(recorder);
+        let resolver = Rc::new(resolver);
+        let mut endpoints = 0;
+        let pools = table.upstreams().iter().map(|upstream| {
+            let first = endpoints;
+            endpoints += upstream.endpoints.len();
+            Rc::new(Pool::new(upstream.clone(), first, &resolver))
+        });
+        let pools: Vec<Rc<Pool>> = pools.collect();
         let stacks = table.routes().iter().map(|route| {
-            let known = pools
-                .iter()
-                .find(|pool| pool.is_of(&route.upstream))
-                .cloned();
-            let pool = known.unwrap_or_else(|| {
-                let pool = Rc::new(Pool::new(route.upstream.clone()));
-                pools.push(pool.clone());
-                pool
-            });
-            Stack::new(route, pool, timers.clone())
+            let pool = pools.iter().find(|pool| pool.is_of(&route.upstream));
+            let pool = pool.expect("the table has the upstreams of its routes");
+            Stack::new(route, pool.clone(), timers.clone(), recorder.clone())
         });
         let stacks = stacks.collect();
         let mut http1 = http1::Builder::new();

@@ -32,7 +32,15 @@ impl Exporter {
             .build()?;
         let exporter = {
             let _within = runtime.enter();
-            otlp::exporter(&export)?
+            otlp::exporter(&export)
+        };
+        let exporter = match exporter {
+            Ok(exporter) => exporter,
+            Err(error) => {
+                // Merely dropped, a runtime waits for its threads, and panics where an async caller would be held up.
+                runtime.shutdown_background();
+                return Err(error);
+            }
         };
         let (stop, stopping) = oneshot::channel();
         let (ended, stopped) = oneshot::channel();

@@ -8,12 +8,15 @@ mod tls;
 
 use std::path::PathBuf;
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_otlp::{
     ExporterBuildError, MetricExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
 
 use self::http::Client;
 use super::settings::{Compression, Export, Protocol};
+use crate::upstream::Names;
+use crate::upstream::resolve::Resolver;
 
 /// Why an exporter can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,9 @@ pub enum OtlpError {
     /// TLS can't be set up.
     #[error("TLS to the collector can't be set up: {0}")]
     Tls(String),
+    /// Names can't be resolved.
+    #[error("names can't be resolved: {0}")]
+    Names(String),
     /// The exporter of the SDK refuses the settings.
     #[error(transparent)]
     Exporter(#[from] ExporterBuildError),
@@ -46,8 +52,20 @@ pub(super) fn exporter(export: &Export) -> Result<MetricExporter, OtlpError> {
     }
 }
 
+/// Connects to names as the proxy does; the scheme is looked at above it.
+fn by_name() -> Result<HttpConnector<Resolver>, OtlpError> {
+    let resolver = Resolver::new(&Names::of_system());
+    let mut connector = HttpConnector::new_with_resolver(
+        resolver.map_err(|error| OtlpError::Names(error.to_string()))?,
+    );
+    connector.enforce_http(false);
+    Ok(connector)
+}
+
 fn grpc(export: &Export) -> Result<MetricExporter, OtlpError> {
-    let connector = tls::connector(export)?.enable_http2().build();
+    let connector = tls::connector(export)?
+        .enable_http2()
+        .wrap_connector(by_name()?);
     let channel = tonic::transport::Endpoint::from(export.endpoint.clone())
         .timeout(export.timeout)
         .connect_timeout(export.timeout)
@@ -74,7 +92,9 @@ fn grpc(export: &Export) -> Result<MetricExporter, OtlpError> {
 }
 
 fn http_protobuf(export: &Export) -> Result<MetricExporter, OtlpError> {
-    let connector = tls::connector(export)?.enable_http1().build();
+    let connector = tls::connector(export)?
+        .enable_http1()
+        .wrap_connector(by_name()?);
     let client = Client::new(connector, export.headers.clone(), export.timeout);
     let mut builder = MetricExporter::builder()
         .with_temporality(export.temporality)

@@ -1,8 +1,8 @@
-//! The hot path: one call for each finished request.
+//! The hot path: one call for each finished request, and one for each attempt to have it answered by an endpoint.
 //!
 //! A worker keeps the histograms that its recent requests went to, bound to their attributes (an experimental feature of the SDK), in
-//! a direct-mapped cache: a request that looks like one before it costs a hash, a comparison and two records. Whatever callers and
-//! upstreams do, the cache has a fixed size and the SDK caps the series.
+//! direct-mapped caches: a request that looks like one before it costs a hash, a comparison and a record. Whatever callers and
+//! upstreams do, the caches have a fixed size and the SDK caps the series.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -43,15 +43,15 @@ pub struct Finished<'a> {
     pub error: Option<&'static str>,
     /// From the request's head to the end of the response.
     pub duration: Duration,
-    /// The request that the proxy sent, where it sent one.
-    pub upstream: Option<Sent>,
 }
 
-/// A request that the proxy sent to an upstream.
+/// A request that the proxy sent to an endpoint, or tried to.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
+pub struct Sent<'a> {
+    /// The method.
+    pub method: &'a Method,
     /// The endpoint's index in the [`Catalog`].
-    pub endpoint: u16,
+    pub endpoint: Option<u16>,
     /// Whether it was sent by TLS: `url.scheme`.
     pub https: bool,
     /// The version that the upstream spoke.
@@ -68,23 +68,23 @@ pub struct Sent {
 pub struct Recorder {
     meters: Arc<Meters>,
     catalog: Arc<Catalog>,
-    cache: RefCell<Box<[Option<Slot>]>>,
+    server: Cache,
+    client: Cache,
+}
+
+/// The series of one histogram that were used recently.
+struct Cache(RefCell<Box<[Option<Slot>]>>);
+
+struct Slot {
+    key: Key,
+    bound: BoundHistogram<f64>,
 }
 
 /// All that attributes depend on, in few words: it is made and compared for each request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
-    server: u64,
-    /// Zero where nothing was sent.
-    client: u64,
-    server_error: Option<&'static str>,
-    client_error: Option<&'static str>,
-}
-
-struct Slot {
-    key: Key,
-    server: BoundHistogram<f64>,
-    client: Option<BoundHistogram<f64>>,
+    packed: u64,
+    error: Option<&'static str>,
 }
 
 // === impl Recorder ===
@@ -94,38 +94,26 @@ impl Recorder {
         Self {
             meters,
             catalog,
-            cache: RefCell::new((0..SLOTS).map(|_| None).collect()),
+            server: Cache::new(),
+            client: Cache::new(),
         }
     }
 
-    /// Records a finished request in `http.server.request.duration`, and in `http.client.request.duration` if it was sent on.
+    /// Records a finished request in `http.server.request.duration`.
     pub fn record(&self, finished: &Finished<'_>) {
-        let key = Key::of(finished);
-        let mut cache = self.cache.borrow_mut();
-        let slot = &mut cache[key.slot()];
-        let bound = match slot {
-            Some(bound) if bound.key == key => bound,
-            _ => slot.insert(self.bind(key, finished)),
-        };
-        bound.server.record(finished.duration.as_secs_f64());
-        if let (Some(client), Some(sent)) = (&bound.client, &finished.upstream) {
-            client.record(sent.duration.as_secs_f64());
-        }
+        self.server
+            .record(Key::of(finished), finished.duration, || {
+                let attributes = self.server_attributes(finished);
+                self.meters.server_duration.bind(&attributes)
+            });
     }
 
-    #[cold]
-    fn bind(&self, key: Key, finished: &Finished<'_>) -> Slot {
-        let meters = &self.meters;
-        Slot {
-            key,
-            server: meters
-                .server_duration
-                .bind(&self.server_attributes(finished)),
-            client: finished.upstream.as_ref().map(|sent| {
-                let attributes = self.client_attributes(finished.method, sent);
-                meters.client_duration.bind(&attributes)
-            }),
-        }
+    /// Records a request that was sent on in `http.client.request.duration`.
+    pub fn sent(&self, sent: &Sent<'_>) {
+        self.client.record(Key::of_sent(sent), sent.duration, || {
+            let attributes = self.client_attributes(sent);
+            self.meters.client_duration.bind(&attributes)
+        });
     }
 
     fn server_attributes(&self, finished: &Finished<'_>) -> Vec<KeyValue> {
@@ -138,10 +126,12 @@ impl Recorder {
         attributes
     }
 
-    fn client_attributes(&self, method: &Method, sent: &Sent) -> Vec<KeyValue> {
-        let mut attributes = shared_attributes(method, sent.https, sent.version);
+    fn client_attributes(&self, sent: &Sent<'_>) -> Vec<KeyValue> {
+        let mut attributes = shared_attributes(sent.method, sent.https, sent.version);
         push_result(&mut attributes, sent.status, sent.error, 400);
-        let endpoint = self.catalog.endpoints.get(usize::from(sent.endpoint));
+        let endpoint = sent
+            .endpoint
+            .and_then(|index| self.catalog.endpoints.get(usize::from(index)));
         if let Some((address, port)) = endpoint {
             attributes.push(KeyValue::new(names::SERVER_ADDRESS, address.clone()));
             attributes.push(KeyValue::new(names::SERVER_PORT, i64::from(*port)));
@@ -162,7 +152,21 @@ impl proxy::Recorder for Recorder {
                 status: finished.status,
                 error: finished.error.map(|error| error.proxy_status()),
                 duration: finished.duration,
-                upstream: None,
+            },
+        );
+    }
+
+    fn sent(&self, sent: &proxy::Sent<'_>) {
+        Self::sent(
+            self,
+            &Sent {
+                method: sent.method,
+                endpoint: u16::try_from(sent.endpoint).ok(),
+                https: false,
+                version: sent.version,
+                status: sent.status,
+                error: sent.error.map(|error| error.proxy_status()),
+                duration: sent.duration,
             },
         );
     }
@@ -183,52 +187,73 @@ impl fmt::Debug for Recorder {
     }
 }
 
+// === impl Cache ===
+
+impl Cache {
+    fn new() -> Self {
+        Self(RefCell::new((0..SLOTS).map(|_| None).collect()))
+    }
+
+    /// Records in the series of `key`, which `bind` makes if it is not the one in its slot.
+    fn record(&self, key: Key, duration: Duration, bind: impl FnOnce() -> BoundHistogram<f64>) {
+        let mut slots = self.0.borrow_mut();
+        let slot = &mut slots[key.slot()];
+        let series = match slot {
+            Some(series) if series.key == key => series,
+            _ => slot.insert(Slot { key, bound: bind() }),
+        };
+        series.bound.record(duration.as_secs_f64());
+    }
+}
+
 // === impl Key ===
 
 impl Key {
     fn of(finished: &Finished<'_>) -> Self {
-        let method = method_index(finished.method);
-        let server = packed(
-            finished.route,
-            finished.status,
-            method,
-            finished.version,
-            finished.https,
-        );
-        let client = finished.upstream.as_ref().map_or(0, |sent| {
-            let index = Some(sent.endpoint);
-            packed(index, sent.status, method, sent.version, sent.https)
-        });
+        let Finished {
+            method, version, ..
+        } = *finished;
         Self {
-            server,
-            client,
-            server_error: finished.error,
-            client_error: finished.upstream.and_then(|sent| sent.error),
+            packed: packed(
+                finished.route,
+                finished.status,
+                method,
+                version,
+                finished.https,
+            ),
+            error: finished.error,
+        }
+    }
+
+    fn of_sent(sent: &Sent<'_>) -> Self {
+        let Sent {
+            method, version, ..
+        } = *sent;
+        Self {
+            packed: packed(sent.endpoint, sent.status, method, version, sent.https),
+            error: sent.error,
         }
     }
 
     /// Where in the cache the key belongs. Keys that collide replace each other.
     fn slot(&self) -> usize {
-        let mixed = self
-            .server
-            .wrapping_add(self.client.rotate_left(21))
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = self.packed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (mixed >> (64 - SLOTS.ilog2())) as usize
     }
 }
 
-/// Never zero.
 fn packed(
     index: Option<u16>,
     status: Option<StatusCode>,
-    method: usize,
+    method: &Method,
     version: Version,
     https: bool,
 ) -> u64 {
     let index = index.map_or(0, |index| u64::from(index) + 1);
     let status = status.map_or(0, |status| u64::from(status.as_u16()));
+    let method = method_index(method) as u64;
     let version = version_index(version) as u64;
-    1 << 63 | index << 32 | status << 16 | (method as u64) << 8 | version << 1 | u64::from(https)
+    index << 32 | status << 16 | method << 8 | version << 1 | u64::from(https)
 }
 
 /// The attributes of the request itself.
@@ -295,5 +320,5 @@ const METHODS: [&str; 10] = [
 /// By [`version_index`].
 const VERSIONS: [&str; 4] = ["1.1", "2", "1.0", "3"];
 
-/// Slots of a worker's cache: 24 KB.
+/// Slots of a worker's cache for each of both histograms: 10 KB.
 const SLOTS: usize = 256;

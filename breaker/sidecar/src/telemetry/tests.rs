@@ -3,6 +3,7 @@
 mod collector;
 mod export;
 mod series;
+mod tls;
 
 use std::time::Duration;
 

@@ -5,41 +5,42 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::Endpoint;
+use super::resolve::Resolver;
 use crate::proxy::error::{ErrorKind, ProxyError};
 
-/// Connects to `endpoint` within `limit`.
-pub(crate) async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<TcpStream, ProxyError> {
-    match timeout(limit, open(endpoint)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(ErrorKind::ConnectTimeout.into()),
-    }
-}
-
-async fn open(endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
-    match endpoint {
-        Endpoint::Address(address) => open_address(*address).await,
-        Endpoint::Name(host, port) => {
-            let resolved = tokio::net::lookup_host((host.as_str(), *port)).await;
-            let addresses =
-                resolved.map_err(|error| ProxyError::caused_by(ErrorKind::Resolve, error))?;
-            let mut failure = ErrorKind::Resolve.into();
-            for address in addresses {
-                match open_address(address).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => failure = error,
-                }
-            }
-            Err(failure)
+/// Connects to `endpoint` within `limit`, in which its name is resolved too.
+pub(crate) async fn connect(
+    endpoint: &Endpoint,
+    limit: Duration,
+    resolver: &Resolver,
+) -> Result<TcpStream, ProxyError> {
+    let deadline = Instant::now() + limit;
+    let (host, port) = match endpoint {
+        Endpoint::Address(address) => return open(*address, deadline).await,
+        Endpoint::Name(host, port) => (host, *port),
+    };
+    let addresses = timeout_at(deadline, resolver.resolve(host))
+        .await
+        .map_err(|_late| ErrorKind::ResolveTimeout)?
+        .map_err(|error| ProxyError::caused_by(ErrorKind::Resolve, error))?;
+    let mut failure = ErrorKind::Resolve.into();
+    for address in addresses {
+        match open(SocketAddr::new(address, port), deadline).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
         }
     }
+    Err(failure)
 }
 
-async fn open_address(address: SocketAddr) -> Result<TcpStream, ProxyError> {
-    let connected = TcpStream::connect(address).await;
-    let stream = connected.map_err(|error| ProxyError::caused_by(kind_of(&error), error))?;
+async fn open(address: SocketAddr, deadline: Instant) -> Result<TcpStream, ProxyError> {
+    let stream = timeout_at(deadline, TcpStream::connect(address))
+        .await
+        .map_err(|_late| ErrorKind::ConnectTimeout)?
+        .map_err(|error| ProxyError::caused_by(kind_of(&error), error))?;
     // A request is written at once; waiting for more would only delay its tail.
     stream
         .set_nodelay(true)

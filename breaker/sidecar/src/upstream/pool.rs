@@ -4,13 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::connect;
 use super::exchange::Exchange;
 use super::multiplex::Multiplex;
+use super::resolve::Resolver;
 use super::{Endpoint, Upstream};
+use crate::proxy::attempt::Attempt;
 use crate::proxy::error::ProxyError;
 
 /// The connections of one worker to one upstream.
@@ -23,7 +26,10 @@ pub(crate) struct Pool {
 /// The connections to one endpoint.
 pub(crate) struct Connections {
     endpoint: Endpoint,
+    /// The endpoint's index among those of all upstreams.
+    index: usize,
     upstream: Arc<Upstream>,
+    resolver: Rc<Resolver>,
     /// Unused connections, the most recently used last.
     #[expect(
         clippy::vec_box,
@@ -37,17 +43,25 @@ pub(crate) struct Connections {
 }
 
 impl Pool {
-    pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
-        let connections = |endpoint: &Endpoint| {
+    /// Makes a pool whose first endpoint is number `first` of all upstreams'.
+    pub(crate) fn new(upstream: Arc<Upstream>, first: usize, resolver: &Rc<Resolver>) -> Self {
+        let connections = |(offset, endpoint): (usize, &Endpoint)| {
             Rc::new(Connections {
                 endpoint: endpoint.clone(),
+                index: first + offset,
                 upstream: upstream.clone(),
+                resolver: resolver.clone(),
                 idle: RefCell::default(),
                 shared: RefCell::default(),
                 opening: Semaphore::new(1),
             })
         };
-        let endpoints = upstream.endpoints.iter().map(connections).collect();
+        let endpoints = upstream
+            .endpoints
+            .iter()
+            .enumerate()
+            .map(connections)
+            .collect();
         Self {
             upstream,
             endpoints,
@@ -73,10 +87,12 @@ impl Pool {
         self.endpoints.get(turn.checked_rem(self.endpoints.len())?)
     }
 
-    /// A new connection to `first`, or one to another endpoint if that can't be connected to.
+    /// A new connection to `first`, or one to another endpoint if that can't be connected to; then `attempt` becomes an
+    /// attempt at that one.
     pub(crate) async fn open(
         &self,
         first: Rc<Connections>,
+        attempt: &mut Attempt,
     ) -> Result<(Box<Exchange>, Rc<Connections>), ProxyError> {
         let mut connections = first;
         let mut others = self.endpoints.len() - 1;
@@ -85,8 +101,11 @@ impl Pool {
                 Ok(exchange) => return Ok((exchange, connections)),
                 Err(failure) => failure,
             };
-            let next = self.pick().filter(|_| others > 0);
-            connections = next.ok_or(failure)?.clone();
+            let Some(next) = self.pick().filter(|_| others > 0) else {
+                return Err(failure);
+            };
+            attempt.again(failure.kind(), next.index);
+            connections = next.clone();
             others -= 1;
             if let Some(exchange) = connections.take_idle() {
                 return Ok((exchange, connections));
@@ -103,6 +122,11 @@ impl Pool {
 }
 
 impl Connections {
+    /// The endpoint's index among those of all upstreams.
+    pub(crate) const fn index(&self) -> usize {
+        self.index
+    }
+
     /// An unused connection, if there is a good one.
     pub(crate) fn take_idle(&self) -> Option<Box<Exchange>> {
         loop {
@@ -115,14 +139,17 @@ impl Connections {
 
     /// A new connection.
     async fn open(&self) -> Result<Box<Exchange>, ProxyError> {
-        let stream = connect(&self.endpoint, self.upstream.connect_timeout).await?;
-        Exchange::open(stream).await.map(Box::new)
+        Exchange::open(self.connect().await?).await.map(Box::new)
     }
 
     /// A new shared connection.
     pub(super) async fn open_shared(&self) -> Result<Multiplex, ProxyError> {
-        let stream = connect(&self.endpoint, self.upstream.connect_timeout).await?;
-        Multiplex::open(stream).await
+        Multiplex::open(self.connect().await?).await
+    }
+
+    async fn connect(&self) -> Result<TcpStream, ProxyError> {
+        let limit = self.upstream.connect_timeout;
+        connect(&self.endpoint, limit, &self.resolver).await
     }
 
     /// Gives a connection back for later use, if it is good for any.

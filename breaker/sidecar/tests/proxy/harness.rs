@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{
-    Finished, Limits, Proxy, Recorder, Route, RouteTable, Running, Settings,
+    Finished, Limits, Proxy, Recorder, Route, RouteTable, Running, Sent, Settings,
 };
-use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
 use breaker_tower::{BreakerHandle, Policy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +24,8 @@ pub(crate) struct Sidecar {
     pub(crate) address: SocketAddr,
     pub(crate) breaker: BreakerHandle,
     pub(crate) finished: Arc<Mutex<Vec<String>>>,
+    /// What was sent to endpoints, in the order of its end.
+    pub(crate) sent: Arc<Mutex<Vec<String>>>,
     shutdown: watch::Sender<bool>,
     running: Option<Running>,
 }
@@ -48,7 +50,10 @@ impl Default for Options {
     }
 }
 
-struct Log(Arc<Mutex<Vec<String>>>);
+struct Log {
+    finished: Arc<Mutex<Vec<String>>>,
+    sent: Arc<Mutex<Vec<String>>>,
+}
 
 impl Recorder for Log {
     fn record(&self, finished: &Finished<'_>) {
@@ -57,7 +62,16 @@ impl Recorder for Log {
             "{:?} {} {status} {:?}",
             finished.route, finished.method, finished.error
         );
-        self.0.lock().unwrap().push(line);
+        self.finished.lock().unwrap().push(line);
+    }
+
+    fn sent(&self, sent: &Sent<'_>) {
+        let status = sent.status.map_or(0, |status| status.as_u16());
+        let line = format!(
+            "{} {:?} {} {status} {:?}",
+            sent.endpoint, sent.version, sent.method, sent.error
+        );
+        self.sent.lock().unwrap().push(line);
     }
 }
 
@@ -70,31 +84,62 @@ impl Sidecar {
         Self::with_routes(vec![route], breaker, options.limits, options.grace)
     }
 
+    /// With an upstream that is known by name.
+    pub(crate) fn by_name(endpoint: Endpoint, names: Names) -> Self {
+        let upstream = Arc::new(Upstream::new("app", vec![endpoint]));
+        let breaker = BreakerHandle::with_seed("all", Policy::builtin("sensitive").unwrap(), 1);
+        let route = Route::new(breaker.clone(), upstream);
+        Self::with_names(
+            vec![route],
+            breaker,
+            Limits::default(),
+            Duration::ZERO,
+            names,
+        )
+    }
+
     pub(crate) fn with_routes(
         routes: Vec<Route>,
         breaker: BreakerHandle,
         limits: Limits,
         grace: Duration,
     ) -> Self {
+        Self::with_names(routes, breaker, limits, grace, Names::of_system())
+    }
+
+    fn with_names(
+        routes: Vec<Route>,
+        breaker: BreakerHandle,
+        limits: Limits,
+        grace: Duration,
+        names: Names,
+    ) -> Self {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: 1,
             limits,
             table: Arc::new(RouteTable::new(routes).unwrap()),
+            names,
             grace,
         };
         let proxy = Proxy::bind(settings).unwrap();
         let address = proxy.local_addr();
         let (shutdown, receiver) = watch::channel(false);
         let finished = Arc::<Mutex<Vec<String>>>::default();
-        let log = finished.clone();
-        let running = proxy
-            .start(&receiver, move || Box::new(Log(log.clone())))
-            .unwrap();
+        let sent = Arc::<Mutex<Vec<String>>>::default();
+        let (log, sent_log) = (finished.clone(), sent.clone());
+        let recorder = move || -> Box<dyn Recorder> {
+            Box::new(Log {
+                finished: log.clone(),
+                sent: sent_log.clone(),
+            })
+        };
+        let running = proxy.start(&receiver, recorder).unwrap();
         Self {
             address,
             breaker,
             finished,
+            sent,
             shutdown,
             running: Some(running),
         }

@@ -9,5 +9,7 @@ mod forwarding;
 mod harness;
 mod http2;
 mod malformed;
+mod measuring;
+mod names;
 mod parking;
 mod upgrades;

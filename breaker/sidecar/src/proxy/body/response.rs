@@ -6,7 +6,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::request::Upload;
+use crate::proxy::attempt::Attempt;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::spawn::LocalExecutor;
 use crate::proxy::timers::{Deadline, Timers};
@@ -35,6 +36,8 @@ pub(crate) struct Streamed {
     /// The HTTP/1.1 connection it comes from, and where that belongs.
     pub(crate) exchange: Option<(Box<Exchange>, Rc<Connections>)>,
     pub(crate) upload: Option<Rc<Upload>>,
+    /// `None` once its end is told.
+    pub(crate) attempt: Option<Attempt>,
     /// How long the upstream may pause.
     pub(crate) idle: Option<Duration>,
     /// Set while the upstream is being waited for.
@@ -56,7 +59,7 @@ impl ResponseBody {
     /// Makes a body of what an upstream sends.
     pub(crate) fn upstream(mut streamed: Streamed) -> Self {
         if streamed.incoming.is_end_stream() {
-            streamed.give_back();
+            streamed.complete();
         } else if streamed
             .upload
             .as_ref()
@@ -127,24 +130,23 @@ impl Streamed {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stalled = None;
                 if self.incoming.is_end_stream() {
-                    self.give_back();
+                    self.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                self.exchange = None;
                 let fault = self.upload.as_ref().and_then(|upload| upload.fault());
                 let kind = fault.unwrap_or(ErrorKind::ResponseIncomplete);
-                Poll::Ready(Some(Err(ProxyError::caused_by(kind, error))))
+                self.fail(ProxyError::caused_by(kind, error))
             }
             Poll::Ready(None) => {
-                self.give_back();
+                self.complete();
                 Poll::Ready(None)
             }
-            Poll::Pending => self.poll_stalled(cx).map(|()| {
-                self.exchange = None;
-                Some(Err(ErrorKind::ResponseBodyTimeout.into()))
-            }),
+            Poll::Pending => {
+                ready!(self.poll_stalled(cx));
+                self.fail(ErrorKind::ResponseBodyTimeout.into())
+            }
         }
     }
 
@@ -158,10 +160,22 @@ impl Streamed {
             .poll(cx)
     }
 
-    fn give_back(&mut self) {
+    fn complete(&mut self) {
         if let Some((exchange, connections)) = self.exchange.take() {
             connections.give_back(exchange);
         }
+        if let Some(attempt) = self.attempt.take() {
+            attempt.complete();
+        }
+    }
+
+    fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        self.exchange = None;
+        let error = match self.attempt.take() {
+            Some(mut attempt) => attempt.failed(error),
+            None => error,
+        };
+        Poll::Ready(Some(Err(error)))
     }
 
     /// Lets an upload go on whether or not the caller reads what is answered to it meanwhile.

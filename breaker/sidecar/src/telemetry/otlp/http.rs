@@ -12,20 +12,20 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_http::{HttpClient, HttpError};
 
+use crate::upstream::resolve::Resolver;
+
+type Connector = HttpsConnector<HttpConnector<Resolver>>;
+
 /// A client with its own headers and deadline.
 #[derive(Debug)]
 pub(super) struct Client {
-    inner: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    inner: legacy::Client<Connector, Full<Bytes>>,
     headers: HeaderMap,
     timeout: Duration,
 }
 
 impl Client {
-    pub(super) fn new(
-        connector: HttpsConnector<HttpConnector>,
-        headers: HeaderMap,
-        timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(connector: Connector, headers: HeaderMap, timeout: Duration) -> Self {
         Self {
             inner: legacy::Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())

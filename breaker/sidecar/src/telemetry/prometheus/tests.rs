@@ -23,7 +23,6 @@ fn scrape(histograms: Histograms, millis: &[u64]) -> String {
             status: Some(StatusCode::OK),
             error: None,
             duration: Duration::from_millis(*millis),
-            upstream: None,
         });
     }
     telemetry.prometheus().1

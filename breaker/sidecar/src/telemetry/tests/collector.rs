@@ -95,6 +95,11 @@ impl Collector {
         self.behaviour.refuses.store(refuses, Ordering::Relaxed);
     }
 
+    /// Whether nothing has come that was not taken by [`Self::next`].
+    pub(super) fn is_untouched(&self) -> bool {
+        self.received.is_empty()
+    }
+
     pub(super) async fn next(&mut self) -> Received {
         let next = tokio::time::timeout(Duration::from_secs(20), self.received.recv());
         next.await.expect("an export in time").unwrap()

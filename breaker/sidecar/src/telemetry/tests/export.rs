@@ -11,7 +11,7 @@ use super::collector::{Collector, Received};
 use super::{breakers, tripped};
 use crate::telemetry::{Catalog, Environment, Exporting, Finished, Sent, Settings, Telemetry};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn start(address: SocketAddr, variables: &[(&str, &str)]) -> (Telemetry, Exporting) {
     let endpoint = format!("http://{address}");
@@ -29,7 +29,7 @@ fn start(address: SocketAddr, variables: &[(&str, &str)]) -> (Telemetry, Exporti
 }
 
 /// One request that failed at the upstream.
-fn traffic(telemetry: &Telemetry) {
+pub(super) fn traffic(telemetry: &Telemetry) {
     let recorder = telemetry.recorder(Arc::new(Catalog {
         routes: vec!["/pay/{id}".into()],
         endpoints: vec![("ledger".into(), 9001)],
@@ -42,18 +42,19 @@ fn traffic(telemetry: &Telemetry) {
         status: Some(StatusCode::BAD_GATEWAY),
         error: Some("connection_refused"),
         duration: Duration::from_millis(12),
-        upstream: Some(Sent {
-            endpoint: 0,
-            https: false,
-            version: Version::HTTP_2,
-            status: None,
-            error: Some("connection_refused"),
-            duration: Duration::from_millis(11),
-        }),
+    });
+    recorder.sent(&Sent {
+        method: &Method::POST,
+        endpoint: Some(0),
+        https: false,
+        version: Version::HTTP_2,
+        status: None,
+        error: Some("connection_refused"),
+        duration: Duration::from_millis(11),
     });
 }
 
-fn assert_complete(received: &Received) {
+pub(super) fn assert_complete(received: &Received) {
     let value = |name: &str, attributes: &[(&str, &str)]| received.value(name, attributes);
     let pay = ("breaker.name", "pay");
     assert_eq!(received.resource("service.name").as_deref(), Some("shop"));
@@ -161,7 +162,7 @@ async fn a_collector_that_was_dead_gets_the_totals_when_it_lives() {
     }
 }
 
-const FAILED_TWICE: &str =
+pub(super) const FAILED_TWICE: &str =
     "breaker_telemetry_exports_total{breaker_telemetry_outcome=\"failure\"} 2";
 
 #[tokio::test]

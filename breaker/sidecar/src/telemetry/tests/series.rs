@@ -25,7 +25,6 @@ fn record(recorder: &Recorder, route: Option<u16>, method: &Method, status: u16)
         status: Some(StatusCode::from_u16(status).unwrap()),
         error: None,
         duration: Duration::from_millis(1),
-        upstream: None,
     });
 }
 

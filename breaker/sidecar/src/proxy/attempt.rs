@@ -1,0 +1,88 @@
+//! One attempt to have a request answered by an endpoint, told to telemetry however it ends.
+//!
+//! It goes where the request goes: from the forwarder, while a connection and then the response's head are waited for,
+//! into the response's body. So its end is told when it happens, also when the caller drops either of them.
+
+use std::rc::Rc;
+
+use http::{Method, Response, StatusCode, Version};
+use tokio::time::Instant;
+
+use super::error::{ErrorKind, ProxyError};
+use super::record::{Recorder, Sent};
+
+/// An attempt under way. Dropped before its end, it counts as given up by the caller.
+pub(crate) struct Attempt {
+    recorder: Rc<dyn Recorder>,
+    method: Method,
+    /// The endpoint's index in the table.
+    endpoint: usize,
+    version: Version,
+    started: Instant,
+    status: Option<StatusCode>,
+    /// What went wrong if nothing more comes.
+    error: Option<ErrorKind>,
+}
+
+impl Attempt {
+    /// Begins an attempt; until the endpoint has answered, `version` is what is spoken to it.
+    pub(crate) fn begin(
+        recorder: Rc<dyn Recorder>,
+        method: Method,
+        endpoint: usize,
+        version: Version,
+    ) -> Self {
+        Self {
+            recorder,
+            method,
+            endpoint,
+            version,
+            started: Instant::now(),
+            status: None,
+            error: Some(ErrorKind::ClientGone),
+        }
+    }
+
+    /// Notes the head of the response.
+    pub(crate) fn answered<T>(&mut self, response: &Response<T>) {
+        self.status = Some(response.status());
+        self.version = response.version();
+    }
+
+    /// Notes what went wrong, and hands it on.
+    pub(crate) fn failed(&mut self, error: ProxyError) -> ProxyError {
+        self.error = Some(error.kind());
+        error
+    }
+
+    /// Ends the attempt as failed and begins another one, at `endpoint`.
+    pub(crate) fn again(&mut self, failed: ErrorKind, endpoint: usize) {
+        self.error = Some(failed);
+        self.tell();
+        self.endpoint = endpoint;
+        self.started = Instant::now();
+        self.error = Some(ErrorKind::ClientGone);
+    }
+
+    /// Ends the attempt with a complete response.
+    pub(crate) fn complete(mut self) {
+        self.error = None;
+    }
+
+    fn tell(&self) {
+        self.recorder.sent(&Sent {
+            endpoint: self.endpoint,
+            method: &self.method,
+            version: self.version,
+            status: self.status,
+            duration: self.started.elapsed(),
+            error: self.error,
+        });
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
