@@ -26,7 +26,6 @@ mod connection;
 mod forward;
 mod frames;
 mod front;
-mod headers;
 mod http1;
 mod http2;
 mod listener;
@@ -39,6 +38,7 @@ mod worker;
 
 pub(crate) mod body;
 pub(crate) mod error;
+pub(crate) mod headers;
 pub(crate) mod limits;
 pub(crate) mod record;
 pub(crate) mod route;

@@ -4,7 +4,7 @@
 //! Connections, TLS and headers are ours: one way for both protocols, with the variables that the SDK doesn't read.
 
 mod http;
-mod tls;
+pub(super) mod tls;
 
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use opentelemetry_otlp::{
 };
 
 use self::http::Client;
+use self::tls::Trust;
 use super::settings::{Compression, Export, Protocol};
 
 /// Why an exporter can't be made.
@@ -47,7 +48,7 @@ pub(super) fn exporter(export: &Export) -> Result<MetricExporter, OtlpError> {
 }
 
 fn grpc(export: &Export) -> Result<MetricExporter, OtlpError> {
-    let connector = tls::connector(export)?.enable_http2().build();
+    let connector = tls::connector(&Trust::of(export))?.enable_http2().build();
     let channel = tonic::transport::Endpoint::from(export.endpoint.clone())
         .timeout(export.timeout)
         .connect_timeout(export.timeout)
@@ -74,7 +75,7 @@ fn grpc(export: &Export) -> Result<MetricExporter, OtlpError> {
 }
 
 fn http_protobuf(export: &Export) -> Result<MetricExporter, OtlpError> {
-    let connector = tls::connector(export)?.enable_http1().build();
+    let connector = tls::connector(&Trust::of(export))?.enable_http1().build();
     let client = Client::new(connector, export.headers.clone(), export.timeout);
     let mut builder = MetricExporter::builder()
         .with_temporality(export.temporality)
