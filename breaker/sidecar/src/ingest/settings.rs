@@ -129,6 +129,15 @@ impl Settings {
         if limits.connections == 0 {
             return problem("limits.connections", "must be above zero");
         }
+        if ![limits.body_pause, limits.body, limits.idle]
+            .into_iter()
+            .all(is_sensible)
+        {
+            return problem("limits", TIME_RULE);
+        }
+        if limits.grace > MAX_TIME {
+            return problem("limits.grace", "must be within a day");
+        }
         let Some(forward) = &self.forward else {
             return Ok(());
         };
@@ -235,8 +244,19 @@ impl Forward {
         if self.queue_bytes == 0 || self.queue_batches == 0 {
             return problem("forward.queue", "must be above zero");
         }
-        if self.timeout.is_zero() || self.retry.first.is_zero() {
-            return problem("forward", "must have times above zero");
+        let Retry {
+            first,
+            max,
+            give_up,
+        } = self.retry;
+        if ![self.timeout, first, max, give_up]
+            .into_iter()
+            .all(is_sensible)
+        {
+            return problem("forward", TIME_RULE);
+        }
+        if self.flush > MAX_TIME {
+            return problem("forward.flush", "must be within a day");
         }
         if self.tls.client_certificate.is_some() != self.tls.client_key.is_some() {
             return problem(
@@ -281,6 +301,13 @@ fn problem(field: &'static str, rule: &'static str) -> Result<(), SettingsError>
     Err(SettingsError { field, rule })
 }
 
+fn is_sensible(time: Duration) -> bool {
+    !time.is_zero() && time <= MAX_TIME
+}
+
+const TIME_RULE: &str = "must have times above zero and within a day";
+/// Far beyond this, sums of times overflow.
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The port of OTLP/HTTP.
 const HTTP_PORT: u16 = 4318;
 

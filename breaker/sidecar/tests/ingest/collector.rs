@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -55,6 +56,15 @@ impl Collector {
     }
 
     pub(crate) async fn at(address: SocketAddr) -> Self {
+        Self::with(address, None).await
+    }
+
+    /// One that speaks TLS only.
+    pub(crate) async fn secure(acceptor: TlsAcceptor) -> Self {
+        Self::with(ANY, Some(acceptor)).await
+    }
+
+    async fn with(address: SocketAddr, acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let (sender, received) = mpsc::unbounded_channel();
         let replies = Arc::<Mutex<VecDeque<Reply>>>::default();
@@ -62,7 +72,7 @@ impl Collector {
             address: listener.local_addr().unwrap(),
             received,
             replies: replies.clone(),
-            server: tokio::spawn(serve(listener, sender, replies)),
+            server: tokio::spawn(serve(listener, acceptor, sender, replies)),
         }
     }
 
@@ -90,6 +100,7 @@ impl Drop for Collector {
 
 async fn serve(
     listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
     sender: mpsc::UnboundedSender<Received>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
 ) {
@@ -97,11 +108,23 @@ async fn serve(
         let (stream, _) = listener.accept().await.unwrap();
         let (sender, replies) = (sender.clone(), replies.clone());
         let service = service_fn(move |request| take(request, sender.clone(), replies.clone()));
+        let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await
-                .ok();
+            let server = auto::Builder::new(TokioExecutor::new());
+            // How a connection ends is the sender's business.
+            match acceptor {
+                None => {
+                    let served = server.serve_connection(TokioIo::new(stream), service);
+                    served.await.ok();
+                }
+                Some(acceptor) => {
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let served = server.serve_connection(TokioIo::new(stream), service);
+                    served.await.ok();
+                }
+            }
         });
     }
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use breaker_sidecar::ingest::{Forward, Lost, Retry, Signal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::client::{export, http};
 use crate::collector::{Collector, Reply};
-use crate::harness::{PATIENCE, Running, eventually, nobody, quick};
+use crate::harness::{ANY, PATIENCE, Running, eventually, nobody, quick};
 
 const TRACES: Signal = Signal::Traces;
 
@@ -166,6 +168,54 @@ async fn a_collector_that_does_not_answer_is_asked_again() {
     collector.next().await;
     collector.next().await;
     assert_eq!(receiver.stop().await.signal(TRACES).retries, 1);
+}
+
+/// Passes bytes on to `target`, and for its first connection stops to at its second request: as if the network were gone.
+async fn swallow(listener: TcpListener, target: std::net::SocketAddr) {
+    for is_first in std::iter::once(true).chain(std::iter::repeat(false)) {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = TcpStream::connect(target).await.unwrap();
+        tokio::spawn(async move {
+            if !is_first {
+                return copy_bidirectional(&mut near, &mut far).await.map(|_| ());
+            }
+            let (mut from_near, mut to_near) = near.split();
+            let (mut from_far, mut to_far) = far.split();
+            let up = async {
+                let mut piece = [0; 4096];
+                loop {
+                    let size = from_near.read(&mut piece).await?;
+                    if size == 0 || piece[..size].windows(4).any(|part| part == b"lost") {
+                        return std::io::Result::Ok(());
+                    }
+                    to_far.write_all(&piece[..size]).await?;
+                }
+            };
+            tokio::select! {
+                _ = up => {}
+                copied = tokio::io::copy(&mut from_far, &mut to_near) => drop(copied),
+            }
+            // Open, and silent.
+            std::future::pending().await
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_went_silent_is_not_used_again() {
+    let mut collector = Collector::start().await;
+    let listener = TcpListener::bind(ANY).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(swallow(listener, collector.address));
+    let receiver = Running::forwarding(Forward {
+        timeout: Duration::from_millis(300),
+        ..quick(Some(address), None)
+    });
+    export(receiver.address, TRACES, "", b"arrives").await;
+    assert_eq!(&collector.next().await.body[5..], b"arrives");
+    export(receiver.address, TRACES, "", b"is lost").await;
+    assert_eq!(&collector.next().await.body[5..], b"is lost");
+    assert!(receiver.stop().await.signal(TRACES).retries >= 1);
 }
 
 #[tokio::test]

@@ -12,3 +12,4 @@ mod overload;
 mod peers;
 mod refusals;
 mod success;
+mod tls;

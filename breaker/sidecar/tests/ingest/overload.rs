@@ -154,10 +154,9 @@ async fn connections_beyond_the_limit_wait_until_others_are_closed() {
     let first = begin(&receiver, 2, b"{").await;
     let second = begin(&receiver, 2, b"{").await;
     let address = receiver.address;
-    let third = tokio::spawn(async move { export(address, Signal::Traces, "", b"a").await });
-    // The first two were accepted before it; nothing tells when it was not. It must be served once one of them is gone.
-    tokio::task::yield_now().await;
-    assert!(!third.is_finished());
+    let mut third = tokio::spawn(async move { export(address, Signal::Traces, "", b"a").await });
+    let too_soon = timeout(Duration::from_millis(100), &mut third).await;
+    assert!(too_soon.is_err());
     drop(first);
     assert_eq!(third.await.unwrap().code(), 0);
     drop(second);

@@ -190,17 +190,19 @@ async fn a_message_that_is_announced_too_large_is_refused_at_its_first_bytes() {
 }
 
 #[tokio::test]
-async fn a_refusal_reaches_a_sender_that_is_still_sending() {
+async fn a_sender_that_is_still_sending_is_answered_and_keeps_its_connection() {
     let receiver = limited(1000);
-    for _ in 0..20 {
-        let mut stream = TcpStream::connect(receiver.address).await.unwrap();
-        let head = "POST /v1/logs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 3000000\r\n\r\n";
+    let mut stream = TcpStream::connect(receiver.address).await.unwrap();
+    for _ in 0..3 {
+        let head = "POST /v1/logs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&vec![b' '; 3_000_000]).await.unwrap();
-        let mut answer = [0; 12];
-        let read = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
-        read.unwrap().unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 413");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"larger than 1000 bytes\"}") {
+            let byte = timeout(PATIENCE, stream.read_u8()).await;
+            answer.push(byte.expect("an answer in time").unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 413"));
+        stream.write_all(&vec![b' '; 1_000_000]).await.unwrap();
     }
 }
 

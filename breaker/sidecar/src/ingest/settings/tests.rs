@@ -56,6 +56,20 @@ fn settings_that_make_no_sense_name_their_field() {
             limits(|limits| limits.memory = limits.batch),
             "limits.memory",
         ),
+        (limits(|limits| limits.idle = Duration::ZERO), "limits"),
+        (limits(|limits| limits.body = Duration::MAX), "limits"),
+        (
+            limits(|limits| limits.grace = Duration::MAX),
+            "limits.grace",
+        ),
+        (
+            forward(|forward| forward.retry.max = Duration::MAX),
+            "forward",
+        ),
+        (
+            forward(|forward| forward.flush = Duration::MAX),
+            "forward.flush",
+        ),
         (
             limits(|limits| limits.connections = 0),
             "limits.connections",
