@@ -30,7 +30,7 @@ pub(super) struct Intake {
     pub(super) overload: Overload,
     pub(super) stats: Arc<Stats>,
     pub(super) marker: Marker,
-    large: Semaphore,
+    large: Arc<Semaphore>,
     loop_told: AtomicBool,
 }
 
@@ -57,7 +57,7 @@ impl Intake {
             limits,
             stats,
             marker,
-            large: Semaphore::new(LARGE_AT_ONCE),
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
             loop_told: AtomicBool::new(false),
         }
     }
@@ -132,49 +132,49 @@ impl Intake {
             frame,
             headers: std::mem::take(&mut head.headers),
         };
-        let (batch, accepted) = self.digest(batch, place).await?;
-        self.stats.took(
-            batch.signal,
-            accepted.items,
-            accepted.rejected,
-            batch.message().len(),
-        );
-        if let Some(forwarder) = &self.forwarder {
-            forwarder.offer(batch);
-        }
-        Ok(accepted)
+        self.digest(batch, place).await
     }
 
-    /// Decompresses and samples a batch: a small one at once, a large one beside, so that others needn't wait for it.
-    async fn digest(
-        self: &Arc<Self>,
-        batch: Batch,
-        mut place: Place,
-    ) -> Result<(Batch, Accepted), Refusal> {
+    /// Decompresses, samples and queues a batch: a small one at once, another one beside, so that others needn't wait for it.
+    async fn digest(self: &Arc<Self>, batch: Batch, mut place: Place) -> Result<Accepted, Refusal> {
         if batch.frame.len() <= SMALL {
-            let accepted = self.sample(&batch, &mut place)?;
-            return Ok((batch, accepted));
+            let most = SMALL_PAYLOAD.min(self.limits.batch);
+            match self.sample(&batch, most, &mut place) {
+                // A few bytes can stand for many.
+                Err(Refusal::TooLarge { .. }) => {}
+                sampled => return sampled.inspect(|accepted| self.keep(batch, accepted)),
+            }
         }
-        let turn = self.large.acquire().await;
+        let turn = self.large.clone().acquire_owned().await;
         let this = self.clone();
         let digested = tokio::task::spawn_blocking(move || {
-            let accepted = this.sample(&batch, &mut place)?;
-            Ok((batch, accepted))
+            // Goes on to its end though the sender may be gone; so the turn is this thread's.
+            let _turn = turn;
+            let sampled = this.sample(&batch, this.limits.batch, &mut place);
+            sampled.inspect(|accepted| this.keep(batch, accepted))
         });
-        let digested = digested.await;
-        drop(turn);
         // A panic in the sampler is this request's end only.
-        digested.unwrap_or(Err(Refusal::Internal))
+        digested.await.unwrap_or(Err(Refusal::Internal))
     }
 
-    fn sample(&self, batch: &Batch, place: &mut Place) -> Result<Accepted, Refusal> {
+    fn sample(&self, batch: &Batch, most: usize, place: &mut Place) -> Result<Accepted, Refusal> {
         let message = batch.message();
         let payload = match batch.coding {
             None => Cow::Borrowed(&*message),
-            Some(coding) => Cow::Owned(decompress(coding, &message, self.limits.batch, place)?),
+            Some(coding) => Cow::Owned(decompress(coding, &message, most, place)?),
         };
         let sampled = self.sampler.sample(batch.signal, batch.encoding, &payload);
         Ok(sampled?)
+    }
+
+    /// Counts a batch that was sampled, and queues it to be sent on: at once, so that a sender that goes away leaves no half.
+    fn keep(&self, batch: Batch, accepted: &Accepted) {
+        let (items, rejected) = (accepted.items, accepted.rejected);
+        let size = batch.message().len();
+        self.stats.took(batch.signal, items, rejected, size);
+        if let Some(forwarder) = &self.forwarder {
+            forwarder.offer(batch);
+        }
     }
 
     fn drop_own(&self, signal: Signal) {
@@ -239,8 +239,9 @@ async fn drain(mut body: Incoming) {
     timeout(DRAIN, rest).await.ok();
 }
 
-/// A batch up to this size is no work worth a thread: at most about 10 ms, even if it is made to grow a thousandfold.
+/// Bytes up to which a batch, as it came and decompressed, is not worth a thread.
 const SMALL: usize = 16 * 1024;
+const SMALL_PAYLOAD: usize = 256 * 1024;
 /// Large batches that are digested at once: more would take the processor from traffic.
 const LARGE_AT_ONCE: usize = 2;
 const DRAIN: std::time::Duration = std::time::Duration::from_secs(2);

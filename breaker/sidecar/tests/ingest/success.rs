@@ -214,3 +214,19 @@ async fn senders_are_told_what_was_rejected_of_a_batch_and_all_of_it_goes_on() {
     assert_eq!(stats.rejected_items, 12);
     assert_eq!(stats.signal(Signal::Traces).items, 14);
 }
+
+#[tokio::test]
+async fn a_small_batch_that_grows_is_sampled_and_sent_on_once() {
+    let mut collector = Collector::start().await;
+    let receiver = Running::forwarding(quick(Some(collector.address), None));
+    let plain = vec![0; 1 << 20];
+    for coding in ["gzip", "zstd"] {
+        assert!(compress(coding, &plain).len() < 16 * 1024);
+        is_empty_success(&export(receiver.address, Signal::Logs, coding, &plain).await);
+        let sampled = receiver.kept.take();
+        assert!(sampled == [(Signal::Logs, Encoding::Protobuf, plain.clone())]);
+        collector.next().await;
+    }
+    assert_eq!(receiver.stop().await.signal(Signal::Logs).batches, 2);
+    assert!(collector.is_quiet());
+}
