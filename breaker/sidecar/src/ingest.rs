@@ -1,5 +1,46 @@
 //! Telemetry in: what applications tell by OTLP becomes samples of feeds, and feeds are sources of breakers.
 //!
-//! * `otlp`: the wire format, read in place; JSON becomes the same views.
+//! [`Receiver`] takes it in by OTLP/gRPC and OTLP/HTTP. The way of a request:
+//!
+//! * `connection`: HTTP/1.1 and HTTP/2 on every port.
+//! * `intake`: the steps below, in order; `grpc` and `http` know what the two protocols say differently.
+//! * `overload`: a place, or a refusal before anything was read.
+//! * `decode`: the body, and what it is when decompressed.
+//! * `batch`: the [`Sampler`] that it is given to.
+//! * `forward`: the queue from which it is sent on, byte for byte.
+//! * `reply`: the answer; `refusal` has why there is none but an error.
+//!
+//! `otlp` is the wire format, read in place; JSON becomes the same views.
 
+mod batch;
+mod connection;
+mod decode;
+mod forward;
+mod grpc;
+mod http;
+mod intake;
 pub mod otlp;
+mod overload;
+mod receiver;
+mod refusal;
+mod reply;
+mod settings;
+mod stats;
+
+use std::hash::{BuildHasher, RandomState};
+
+pub use self::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
+pub use self::receiver::{Addresses, Receiver, ReceiverError};
+pub use self::refusal::Reason;
+pub use self::settings::{Forward, Limits, Retry, Settings, SettingsError, Tls, loops_back};
+pub use self::stats::{Lost, SignalSnapshot, Snapshot, Stats};
+
+/// A number by chance, from the seeds that the standard library draws for its hash maps.
+fn chance_bits() -> u64 {
+    RandomState::new().hash_one(0_u8)
+}
+
+/// A number by chance, 0 to 1.
+fn chance() -> f64 {
+    chance_bits() as f64 / u64::MAX as f64
+}

@@ -36,6 +36,8 @@ pub use self::breakers::{Breakers, Watched};
 pub use self::env::Environment;
 pub use self::meters::Histograms;
 pub use self::otlp::OtlpError;
+pub(crate) use self::otlp::by_name;
+pub(crate) use self::otlp::tls::{Trust, connector};
 pub use self::record::{Catalog, Finished, Recorder, Sent};
 pub use self::settings::{Compression, Configured, Export, Protocol, SettingError, Settings};
 

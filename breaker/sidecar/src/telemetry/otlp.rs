@@ -4,7 +4,7 @@
 //! Connections, TLS and headers are ours: one way for both protocols, with the variables that the SDK doesn't read.
 
 mod http;
-mod tls;
+pub(super) mod tls;
 
 use std::path::PathBuf;
 
@@ -14,6 +14,7 @@ use opentelemetry_otlp::{
 };
 
 use self::http::Client;
+use self::tls::Trust;
 use super::settings::{Compression, Export, Protocol};
 use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
@@ -53,7 +54,7 @@ pub(super) fn exporter(export: &Export) -> Result<MetricExporter, OtlpError> {
 }
 
 /// Connects to names as the proxy does; the scheme is looked at above it.
-fn by_name() -> Result<HttpConnector<Resolver>, OtlpError> {
+pub(crate) fn by_name() -> Result<HttpConnector<Resolver>, OtlpError> {
     let resolver = Resolver::new(&Names::of_system());
     let mut connector = HttpConnector::new_with_resolver(
         resolver.map_err(|error| OtlpError::Names(error.to_string()))?,
@@ -63,7 +64,7 @@ fn by_name() -> Result<HttpConnector<Resolver>, OtlpError> {
 }
 
 fn grpc(export: &Export) -> Result<MetricExporter, OtlpError> {
-    let connector = tls::connector(export)?
+    let connector = tls::connector(&Trust::of(export))?
         .enable_http2()
         .wrap_connector(by_name()?);
     let channel = tonic::transport::Endpoint::from(export.endpoint.clone())
@@ -92,7 +93,7 @@ fn grpc(export: &Export) -> Result<MetricExporter, OtlpError> {
 }
 
 fn http_protobuf(export: &Export) -> Result<MetricExporter, OtlpError> {
-    let connector = tls::connector(export)?
+    let connector = tls::connector(&Trust::of(export))?
         .enable_http1()
         .wrap_connector(by_name()?);
     let client = Client::new(connector, export.headers.clone(), export.timeout);

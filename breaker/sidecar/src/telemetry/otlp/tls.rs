@@ -1,4 +1,4 @@
-//! TLS to the collector, by rustls with ring.
+//! TLS to a collector, by rustls with ring.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,23 +13,47 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use super::OtlpError;
 use crate::telemetry::settings::Export;
 
-/// A connector for the endpoint's scheme, for HTTP versions to be added.
-pub(super) fn connector(
-    export: &Export,
+/// Whom to trust, and what to show.
+#[derive(Debug)]
+pub(crate) struct Trust<'a> {
+    /// Whether the scheme is `https`: only then the system's certificates are read.
+    pub(crate) is_secure: bool,
+    /// A PEM file with the certificates to trust instead of the system's.
+    pub(crate) certificate: Option<&'a Path>,
+    /// A PEM file with the certificate to show.
+    pub(crate) client_certificate: Option<&'a Path>,
+    /// A PEM file with its key.
+    pub(crate) client_key: Option<&'a Path>,
+}
+
+impl<'a> Trust<'a> {
+    pub(super) fn of(export: &'a Export) -> Self {
+        Self {
+            is_secure: export.endpoint.scheme_str() == Some("https"),
+            certificate: export.certificate.as_deref(),
+            client_certificate: export.client_certificate.as_deref(),
+            client_key: export.client_key.as_deref(),
+        }
+    }
+}
+
+/// A connector for both schemes, for HTTP versions to be added.
+pub(crate) fn connector(
+    trust: &Trust<'_>,
 ) -> Result<HttpsConnectorBuilder<WantsProtocols1>, OtlpError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| OtlpError::Tls(error.to_string()))?;
-    let config = match &export.certificate {
+    let config = match trust.certificate {
         Some(path) => config.with_root_certificates(roots(path)?),
-        None if export.endpoint.scheme_str() == Some("https") => config
+        None if trust.is_secure => config
             .with_native_roots()
             .map_err(|error| OtlpError::Tls(error.to_string()))?,
         None => config.with_root_certificates(RootCertStore::empty()),
     };
     Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(identify(config, export)?)
+        .with_tls_config(identify(config, trust)?)
         .https_or_http())
 }
 
@@ -45,9 +69,9 @@ fn roots(path: &Path) -> Result<RootCertStore, OtlpError> {
 
 fn identify(
     config: ConfigBuilder<ClientConfig, WantsClientCert>,
-    export: &Export,
+    trust: &Trust<'_>,
 ) -> Result<ClientConfig, OtlpError> {
-    match (&export.client_certificate, &export.client_key) {
+    match (trust.client_certificate, trust.client_key) {
         (Some(chain), Some(key_file)) => {
             let key = PrivateKeyDer::from_pem_file(key_file)
                 .map_err(|error| file(key_file, error.to_string()))?;

@@ -1,0 +1,139 @@
+//! Connections of senders: HTTP/1.1 and HTTP/2 on every one, none that stays for nothing.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::intake::Intake;
+use super::settings::Limits;
+
+/// Serves a connection until it is closed, was idle for too long, or `stopping` turns true.
+pub(super) async fn serve(
+    intake: Arc<Intake>,
+    stream: TcpStream,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let activity = Arc::new(Activity::new());
+    let limits = &intake.limits;
+    let builder = builder(limits);
+    let service = service_fn(|request| {
+        let answer = intake.clone().answer(request);
+        let busy = activity.begin();
+        async move {
+            let _busy = busy;
+            Ok::<_, Infallible>(answer.await)
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = activity.idle(limits.idle) => None,
+        // An error: the receiver is gone, and with it this task, soon.
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            let Ok(ended) = timeout(limits.grace, connection).await else {
+                return;
+            };
+            ended
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection with telemetry ended");
+    }
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEAD as u32)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
+}
+
+/// Whether a connection has requests, and since when it has not.
+struct Activity(Mutex<Requests>);
+
+struct Requests {
+    count: usize,
+    changed: Instant,
+}
+
+/// A request under way.
+struct Busy(Arc<Activity>);
+
+impl Activity {
+    fn new() -> Self {
+        Self(Mutex::new(Requests {
+            count: 0,
+            changed: Instant::now(),
+        }))
+    }
+
+    fn begin(self: &Arc<Self>) -> Busy {
+        self.change(|count| count + 1);
+        Busy(self.clone())
+    }
+
+    fn change(&self, by: impl FnOnce(usize) -> usize) {
+        let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.count = by(requests.count);
+        requests.changed = Instant::now();
+    }
+
+    /// Waits until there was no request for `limit`.
+    async fn idle(&self, limit: Duration) {
+        loop {
+            let now = Instant::now();
+            let until = {
+                let requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                match requests.count {
+                    0 => requests.changed + limit,
+                    _ => now + limit,
+                }
+            };
+            if until <= now {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.change(|count| count - 1);
+    }
+}
+
+/// Bytes of a head; credentials can be long.
+const MAX_HEAD: usize = 32 * 1024;
+const MAX_STREAMS: u32 = 128;
+/// What a sender may send ahead of our reading is held by no request: it must be little.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// A peer that is gone without a word is noticed.
+const PING: Duration = Duration::from_secs(20);

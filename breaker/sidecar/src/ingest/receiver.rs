@@ -1,0 +1,218 @@
+//! Listeners for OTLP.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::batch::Sampler;
+use super::connection;
+use super::forward::{Forwarder, Marker, Targets};
+use super::intake::Intake;
+use super::settings::{Settings, SettingsError};
+use super::stats::Stats;
+use crate::telemetry::OtlpError;
+
+/// Listeners for OTLP that are bound, and don't serve yet.
+#[derive(Debug)]
+pub struct Receiver {
+    listeners: Vec<std::net::TcpListener>,
+    addresses: Addresses,
+    settings: Settings,
+    targets: Option<Targets>,
+    stats: Arc<Stats>,
+    marker: Marker,
+}
+
+/// Where a receiver listens: the ports that were chosen, where port 0 was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Where OTLP/gRPC is expected.
+    pub grpc: Option<SocketAddr>,
+    /// Where OTLP/HTTP is expected.
+    pub http: Option<SocketAddr>,
+}
+
+/// Why telemetry can't be received.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiverError {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// An address can't be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// TLS to the forward target can't be set up.
+    #[error(transparent)]
+    Tls(#[from] OtlpError),
+}
+
+// === impl Receiver ===
+
+impl Receiver {
+    /// Binds the listeners. Needs no runtime; connections wait until [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the settings make no sense, an address is taken, or a certificate can't be used.
+    pub fn bind(settings: Settings) -> Result<Self, ReceiverError> {
+        settings.check()?;
+        let targets = settings.forward.as_ref().map(Targets::new).transpose()?;
+        let mut listeners = Vec::new();
+        let mut listen = |address| {
+            let failed = |source| ReceiverError::Listen { address, source };
+            let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+            listener.set_nonblocking(true).map_err(failed)?;
+            let bound = listener.local_addr().map_err(failed)?;
+            listeners.push(listener);
+            Ok::<_, ReceiverError>(bound)
+        };
+        let grpc = settings.grpc.map(&mut listen).transpose()?;
+        let http = match settings.http {
+            same if same == settings.grpc => grpc,
+            other => other.map(listen).transpose()?,
+        };
+        Ok(Self {
+            listeners,
+            addresses: Addresses { grpc, http },
+            settings,
+            targets,
+            stats: Arc::default(),
+            marker: Marker::draw(),
+        })
+    }
+
+    /// Where it listens.
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// What it counts; to be read at any time.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+
+    /// The field by which this process knows what it sent itself: what carries it is not taken in. For the headers of the export.
+    pub fn marker(&self) -> (HeaderName, HeaderValue) {
+        self.marker.field()
+    }
+
+    /// Receives until `shutdown`, lets requests under way finish for a moment, and tries for a bounded time to send on what waits.
+    /// Dropped, it ends at once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the runtime can't take the listeners: at the start, or never.
+    pub async fn run(
+        self,
+        sampler: Arc<dyn Sampler>,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let listeners = self.listeners.into_iter().map(TcpListener::from_std);
+        let listeners: Vec<_> = listeners.collect::<io::Result<_>>()?;
+        let mut senders = None;
+        let forwarder = self
+            .targets
+            .zip(self.settings.forward)
+            .map(|(targets, forward)| {
+                let (forwarder, tasks) =
+                    Forwarder::start(targets, &forward, &self.stats, &self.marker);
+                senders = Some((forwarder.clone(), tasks, forward.flush));
+                forwarder
+            });
+        let limits = self.settings.limits;
+        let (connections, grace) = (limits.connections, limits.grace);
+        let intake = Intake::new(sampler, forwarder, limits, self.stats, self.marker);
+        let intake = Arc::new(intake);
+
+        accept(listeners, intake, connections, grace, shutdown).await;
+        if let Some((forwarder, tasks, flush)) = senders {
+            forwarder.finish(tasks, flush).await;
+        }
+        Ok(())
+    }
+}
+
+/// Takes connections from all listeners until `shutdown`, and lets them finish for `grace`.
+async fn accept(
+    listeners: Vec<TcpListener>,
+    intake: Arc<Intake>,
+    connections: usize,
+    grace: Duration,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (stop, stopping) = watch::channel(false);
+    let places = Arc::new(Semaphore::new(connections));
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(listen(
+            listener,
+            intake.clone(),
+            places.clone(),
+            stopping.clone(),
+        ));
+    }
+    drop((intake, stopping));
+    shutdown.await;
+    stop.send_replace(true);
+    // A moment more than what each connection gives itself.
+    let ended = async { while loops.join_next().await.is_some() {} };
+    timeout(grace + Duration::from_millis(100), ended)
+        .await
+        .ok();
+}
+
+/// Takes connections from one listener until `stopping`, then waits for their end.
+async fn listen(
+    listener: TcpListener,
+    intake: Arc<Intake>,
+    places: Arc<Semaphore>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = async {
+            // Beyond the limit, senders wait in the kernel's queue.
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // An answer is written at once; a socket that refuses the option is closed already.
+                stream.set_nodelay(true).ok();
+                let served = connection::serve(intake.clone(), stream, stopping.clone());
+                connections.spawn(async move {
+                    let _place = place;
+                    served.await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections with telemetry");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Out of file descriptors: others must be closed first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

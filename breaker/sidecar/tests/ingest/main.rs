@@ -1,0 +1,15 @@
+//! The receiver over real sockets: senders of every kind, a recording collector behind it, no fixed sleeps.
+
+#![expect(clippy::unwrap_used, reason = "a failure of the harness is the test's")]
+
+mod bombs;
+mod client;
+mod collector;
+mod delivery;
+mod forwarding;
+mod harness;
+mod overload;
+mod peers;
+mod refusals;
+mod success;
+mod tls;
