@@ -35,6 +35,7 @@ mod path;
 mod respond;
 mod socket;
 mod stack;
+mod trace_context;
 mod worker;
 
 pub(crate) mod body;
@@ -53,6 +54,7 @@ pub use forward::Forward;
 pub use limits::Limits;
 pub use record::{Finished, NoRecorder, Recorder};
 pub use route::{Match, Route, RouteError, RouteTable};
+pub use trace_context::TraceContext;
 
 /// What a proxy is made of.
 #[derive(Debug, Clone)]
