@@ -44,7 +44,7 @@ pub(crate) struct Place(Rc<Cell<usize>>);
 pub(crate) struct Full;
 
 /// Judges answers as HTTP and gRPC say, and errors by whose fault they are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Judge(HttpClassifier);
 
 // === impl Stack ===
@@ -53,7 +53,7 @@ impl Stack {
     pub(crate) fn new(route: &Route, pool: Rc<Pool>, timers: Rc<Timers>) -> Self {
         let forward = Forward::new(pool, route.timeout, route.body.idle, timers);
         let layer = BreakerLayer::new(route.breaker.clone())
-            .classify(Judge(HttpClassifier))
+            .classify(Judge::default())
             .respond(reject as Answer)
             .await_upload();
         Self {

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, timeout};
 
+use super::Observers;
 use super::limits::Limits;
 use super::listener::accept;
 use super::record::Recorder;
@@ -18,6 +19,7 @@ use super::route::RouteTable;
 use super::spawn::LocalExecutor;
 use super::stack::Stack;
 use super::timers::Timers;
+use super::trace::Tracer;
 use crate::upstream::pool::Pool;
 
 /// What the connections of one thread share.
@@ -28,6 +30,8 @@ pub(crate) struct Worker {
     pub(crate) stacks: Vec<Stack>,
     pub(crate) timers: Rc<Timers>,
     pub(crate) recorder: Box<dyn Recorder>,
+    /// While tracing is on.
+    pub(crate) tracer: Option<Box<dyn Tracer>>,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<LocalExecutor>,
     /// What parked connections are read into.
@@ -47,7 +51,7 @@ pub(crate) struct Counted<'a> {
 }
 
 impl Worker {
-    pub(crate) fn new(limits: Limits, table: Arc<RouteTable>, recorder: Box<dyn Recorder>) -> Self {
+    pub(crate) fn new(limits: Limits, table: Arc<RouteTable>, observers: Observers) -> Self {
         let timers = Rc::new(Timers::default());
         let mut pools: Vec<Rc<Pool>> = Vec::new();
         let stacks = table.routes().iter().map(|route| {
@@ -82,7 +86,8 @@ impl Worker {
             table,
             stacks,
             timers,
-            recorder,
+            recorder: observers.recorder,
+            tracer: observers.tracer,
             http1,
             http2,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{
-    Finished, Limits, Proxy, Recorder, Route, RouteTable, Running, Settings,
+    Finished, Limits, Observers, Proxy, Recorder, Route, RouteTable, Running, Settings,
 };
 use breaker_sidecar::upstream::{Endpoint, Upstream};
 use breaker_tower::{BreakerHandle, Policy};
@@ -89,7 +89,7 @@ impl Sidecar {
         let finished = Arc::<Mutex<Vec<String>>>::default();
         let log = finished.clone();
         let running = proxy
-            .start(&receiver, move || Box::new(Log(log.clone())))
+            .start(&receiver, move || Observers::new(Log(log.clone())))
             .unwrap();
         Self {
             address,
