@@ -58,11 +58,6 @@ impl TraceContext {
         let value = HeaderValue::try_from(self.to_string());
         headers.insert(TRACEPARENT, value.expect("hexadecimal digits and dashes"));
     }
-
-    /// Whether the trace's spans are recorded.
-    pub const fn is_sampled(self) -> bool {
-        self.flags & Self::SAMPLED != 0
-    }
 }
 
 /// A value of `traceparent`, in version 00.
