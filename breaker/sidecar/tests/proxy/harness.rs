@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{
-    Finished, Limits, Observers, Proxy, Recorder, Route, RouteTable, Running, Settings,
+    Decision, Finished, Limits, Observers, Proxy, Recorder, Route, RouteTable, Running, Settings,
+    Span, TraceContext, Tracer,
 };
 use breaker_sidecar::upstream::{Endpoint, Upstream};
 use breaker_tower::{BreakerHandle, Policy};
@@ -24,6 +25,8 @@ pub(crate) struct Sidecar {
     pub(crate) address: SocketAddr,
     pub(crate) breaker: BreakerHandle,
     pub(crate) finished: Arc<Mutex<Vec<String>>>,
+    /// What the spans of requests were told, if they are traced.
+    pub(crate) decisions: Arc<Mutex<Vec<Option<Decision>>>>,
     shutdown: watch::Sender<bool>,
     running: Option<Running>,
 }
@@ -34,6 +37,7 @@ pub(crate) struct Options {
     pub(crate) route: fn(Route) -> Route,
     pub(crate) upstream: fn(Upstream) -> Upstream,
     pub(crate) grace: Duration,
+    pub(crate) traced: bool,
 }
 
 impl Default for Options {
@@ -44,6 +48,7 @@ impl Default for Options {
             route: |route| route,
             upstream: |upstream| upstream,
             grace: Duration::from_millis(300),
+            traced: false,
         }
     }
 }
@@ -61,13 +66,44 @@ impl Recorder for Log {
     }
 }
 
+/// Records every request.
+struct Spans(Arc<Mutex<Vec<Option<Decision>>>>);
+
+impl Tracer for Spans {
+    fn begin(
+        &self,
+        _: Option<TraceContext>,
+        _: &http::request::Parts,
+        _: &http::HeaderValue,
+    ) -> (TraceContext, Option<Box<dyn Span>>) {
+        let context = TraceContext {
+            trace_id: 1,
+            span_id: 2,
+            flags: 3,
+        };
+        (context, Some(Box::new(Self(self.0.clone()))))
+    }
+}
+
+impl Span for Spans {
+    fn end(self: Box<Self>, _: &Finished<'_>, decision: Option<Decision>) {
+        self.0.lock().unwrap().push(decision);
+    }
+}
+
 impl Sidecar {
     pub(crate) fn start(endpoint: SocketAddr, options: Options) -> Self {
         let upstream = Upstream::new("app", vec![Endpoint::Address(endpoint)]);
         let upstream = Arc::new((options.upstream)(upstream));
         let breaker = BreakerHandle::with_seed("all", options.policy, 1);
         let route = (options.route)(Route::new(breaker.clone(), upstream));
-        Self::with_routes(vec![route], breaker, options.limits, options.grace)
+        Self::run(
+            vec![route],
+            breaker,
+            options.limits,
+            options.grace,
+            options.traced,
+        )
     }
 
     pub(crate) fn with_routes(
@@ -75,6 +111,16 @@ impl Sidecar {
         breaker: BreakerHandle,
         limits: Limits,
         grace: Duration,
+    ) -> Self {
+        Self::run(routes, breaker, limits, grace, false)
+    }
+
+    fn run(
+        routes: Vec<Route>,
+        breaker: BreakerHandle,
+        limits: Limits,
+        grace: Duration,
+        traced: bool,
     ) -> Self {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -88,13 +134,16 @@ impl Sidecar {
         let (shutdown, receiver) = watch::channel(false);
         let finished = Arc::<Mutex<Vec<String>>>::default();
         let log = finished.clone();
-        let running = proxy
-            .start(&receiver, move || Observers::new(Log(log.clone())))
-            .unwrap();
+        let decisions = Arc::<Mutex<Vec<Option<Decision>>>>::default();
+        let told = decisions.clone();
+        let observers =
+            move || Observers::new(Log(log.clone())).traced(traced.then(|| Spans(told.clone())));
+        let running = proxy.start(&receiver, observers).unwrap();
         Self {
             address,
             breaker,
             finished,
+            decisions,
             shutdown,
             running: Some(running),
         }

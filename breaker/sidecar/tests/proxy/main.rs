@@ -10,4 +10,5 @@ mod harness;
 mod http2;
 mod malformed;
 mod parking;
+mod tracing;
 mod upgrades;
