@@ -82,7 +82,7 @@ async fn lists_its_breakers_and_says_that_it_lives() {
 }
 
 #[tokio::test]
-async fn a_dead_collector_changes_nothing_for_traffic() {
+async fn a_dead_collector_costs_spans_and_changes_nothing_for_traffic() {
     let upstream = Upstream::start().await;
     // Accepts by its backlog, never answers.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -93,6 +93,9 @@ async fn a_dead_collector_changes_nothing_for_traffic() {
         )
         .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
         .env("OTEL_METRIC_EXPORT_TIMEOUT", "200")
+        .env("OTEL_TRACES_EXPORTER", "otlp")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .env("OTEL_BSP_EXPORT_TIMEOUT", "200")
         .start()
         .await;
     let start = Instant::now();
@@ -105,6 +108,15 @@ async fn a_dead_collector_changes_nothing_for_traffic() {
             sent.elapsed()
         );
     }
+    let lost = [
+        ("breaker_telemetry_signal", "traces"),
+        ("breaker_telemetry_drop_reason", "export_failed"),
+    ];
+    let dropped = sidecar
+        .metrics()
+        .await
+        .sum("breaker_telemetry_dropped_total", &lost);
+    assert!(dropped > Some(0.0), "{dropped:?}");
     sidecar.process().terminate();
     let ended = tokio::time::timeout(Duration::from_secs(10), sidecar.process().ended());
     assert_eq!(ended.await.expect("within 10 s").code(), Some(0));

@@ -2,7 +2,7 @@
 
 use breaker_tests::{Script, Setup, Sidecar, Upstream, eventually, get};
 
-use crate::rotel::Collector;
+use crate::rotel::{Collector, Item};
 
 #[tokio::test]
 async fn a_collector_receives_our_metrics_by_grpc() {
@@ -29,6 +29,56 @@ async fn a_collector_receives_our_metrics_by_http() {
         .await;
     trip(&sidecar, &upstream).await;
     has_received_what_the_traffic_implies(&collector).await;
+}
+
+#[tokio::test]
+async fn a_collector_receives_our_spans_and_events() {
+    let upstream = Upstream::start().await;
+    let collector = Collector::start().await;
+    let sidecar = Setup::of(upstream.address())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc())
+        .env("OTEL_TRACES_EXPORTER", "otlp")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .env("OTEL_BLRP_SCHEDULE_DELAY", "100")
+        .start()
+        .await;
+    trip(&sidecar, &upstream).await;
+    eventually!(
+        collector.spans().len() == 38,
+        "{} spans",
+        collector.spans().len()
+    );
+    let spans = collector.spans();
+    let with = |key: &str, value: &str| {
+        let has = |span: &&Item| span.get(key).is_some_and(|found| found == value);
+        spans.iter().filter(has).count()
+    };
+    assert_eq!(with("Name", "GET pay"), 38);
+    assert_eq!(with("Kind", "SPAN_KIND_SERVER"), 38);
+    assert_eq!(with("breaker.outcome", "success"), 30);
+    assert_eq!(with("breaker.outcome", "failure"), 3);
+    assert_eq!(with("breaker.outcome", "rejected"), 5);
+    assert_eq!(with("Status code", "STATUS_CODE_ERROR"), 8);
+    for seen in upstream.seen() {
+        let parent = seen.headers["traceparent"].to_str().unwrap();
+        let ids: Vec<_> = parent.split('-').collect();
+        let is_named = |span: &Item| span["Trace ID"] == ids[1] && span["ID"] == ids[2];
+        assert!(spans.iter().any(is_named), "{parent}");
+    }
+
+    eventually!(!collector.records().is_empty(), "no log record");
+    let record = &collector.records()[0];
+    for (key, value) in [
+        ("EventName", "breaker.transition"),
+        ("breaker.name", "pay"),
+        ("breaker.transition.from", "closed"),
+        ("breaker.transition.to", "open"),
+        ("breaker.transition.reason", "error_rate"),
+        ("breaker.samples", "33"),
+        ("breaker.threshold", "0.08"),
+    ] {
+        assert_eq!(record.get(key).map(String::as_str), Some(value), "{key}");
+    }
 }
 
 /// 30 good requests, then 3 failures of 33, the first share of 8 % or more; then 5 are rejected.

@@ -18,6 +18,9 @@ pub(crate) struct Collector {
 /// One point of a metric, the last one of its attributes.
 type Points = BTreeMap<(String, Vec<(String, String)>), f64>;
 
+/// A span or a log record: its fields and its attributes.
+pub(crate) type Item = BTreeMap<String, String>;
+
 impl Collector {
     pub(crate) async fn start() -> Self {
         let [grpc, http] = free_ports();
@@ -26,12 +29,8 @@ impl Collector {
             .args(["-c", RUN, "start", "--exporter", "blackhole"])
             .arg(format!("--otlp-grpc-endpoint=127.0.0.1:{grpc}"))
             .arg(format!("--otlp-http-endpoint=127.0.0.1:{http}"))
-            .args([
-                "--debug-log",
-                "metrics",
-                "--debug-log-verbosity",
-                "detailed",
-            ]);
+            .args(["metrics", "traces", "logs"].map(|signal| format!("--debug-log={signal}")))
+            .arg("--debug-log-verbosity=detailed");
         let mut process = Process::spawn(command);
         process
             .wait_for("start", |log| log.contains("Starting Rotel").then_some(()))
@@ -69,6 +68,16 @@ impl Collector {
             .peekable();
         values.peek().is_some().then(|| values.sum())
     }
+
+    /// The spans, each by its fields and attributes.
+    pub(crate) fn spans(&self) -> Vec<Item> {
+        items(&self.process.log(), "Span #")
+    }
+
+    /// The log records, each by its fields and attributes.
+    pub(crate) fn records(&self) -> Vec<Item> {
+        items(&self.process.log(), "LogRecord #")
+    }
 }
 
 /// Replaces Python by the program that the package holds, so that it has the process id of the child.
@@ -90,8 +99,7 @@ fn points(log: &str) -> Points {
             .strip_prefix("     -> ")
             .and_then(|attribute| attribute.split_once(": "))
         {
-            let value = value.split_once('(').map_or(value, |(_, inner)| inner);
-            attributes.push((key.to_owned(), value.trim_end_matches(')').to_owned()));
+            attributes.push((key.to_owned(), untyped(value).to_owned()));
         } else if let Some(value) = line
             .strip_prefix("Value: ")
             .or_else(|| line.strip_prefix("Count: "))
@@ -101,6 +109,33 @@ fn points(log: &str) -> Points {
         }
     }
     points
+}
+
+/// Reads what begins with `head` and a number, up to what begins next.
+fn items(log: &str, head: &str) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut is_within = false;
+    for line in log.lines() {
+        if line.starts_with(head) {
+            is_within = true;
+            items.push(Item::new());
+        } else if line.starts_with("Resource") {
+            is_within = false;
+        } else if let Some(item) = items.last_mut().filter(|_| is_within)
+            && let Some((key, value)) = line.trim_start().split_once(": ")
+        {
+            let key = key.trim_start_matches("-> ").trim_end();
+            item.insert(key.to_owned(), untyped(value).to_owned());
+        }
+    }
+    items
+}
+
+/// The value of `Str(value)`, or what is without a type.
+fn untyped(value: &str) -> &str {
+    value
+        .split_once('(')
+        .map_or(value, |(_, inner)| inner.trim_end_matches(')'))
 }
 
 #[test]
@@ -120,4 +155,26 @@ fn reads_numbers_and_histograms() {
         vec![("http.response.status_code".into(), "200".into())],
     );
     assert_eq!(points, Points::from([(number, 7.0), (histogram, 20.0)]));
+}
+
+#[test]
+fn reads_spans_and_log_records() {
+    let log = "Span #0\n    Trace ID       : 0af7\n    Name           : GET pay\nAttributes:\n     -> url.path: Str(/x)\n\
+               ResourceLog #0\nResource attributes:\n     -> service.name: Str(breaker)\nLogRecord #0\n\
+               EventName: breaker.transition\nAttributes:\n     -> breaker.samples: Int(20)\n";
+    let item = |fields: &[(&str, &str)]| {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        fields.iter().map(owned).collect::<Item>()
+    };
+    let span = item(&[
+        ("Trace ID", "0af7"),
+        ("Name", "GET pay"),
+        ("url.path", "/x"),
+    ]);
+    let record = item(&[
+        ("EventName", "breaker.transition"),
+        ("breaker.samples", "20"),
+    ]);
+    assert_eq!(items(log, "Span #"), [span]);
+    assert_eq!(items(log, "LogRecord #"), [record]);
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
-use crate::proxy::{self, Proxy, Recorder, RouteTable};
+use crate::proxy::{self, Observers, Proxy, RouteTable};
 use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
 use crate::upstream::Names;
 
@@ -137,8 +137,11 @@ impl App {
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
         let catalog = self.catalog;
-        let recorder = move || Box::new(telemetry.recorder(catalog.clone())) as Box<dyn Recorder>;
-        let running = self.proxy.start(&stopped, recorder)?;
+        let observers = move || {
+            Observers::new(telemetry.recorder(catalog.clone()))
+                .traced(telemetry.tracer(catalog.clone()))
+        };
+        let running = self.proxy.start(&stopped, observers)?;
         readiness.ready();
         shutdown.await;
 

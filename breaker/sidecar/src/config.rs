@@ -147,7 +147,7 @@ impl Config {
         &self.limits
     }
 
-    /// Where metrics go; `None` leaves it to the environment.
+    /// Where metrics and events go; `None` leaves it to the environment.
     pub fn export(&self) -> Option<&Configured> {
         self.export.as_ref()
     }

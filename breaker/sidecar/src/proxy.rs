@@ -36,6 +36,8 @@ mod park;
 mod path;
 mod socket;
 mod stack;
+mod trace;
+mod trace_context;
 mod worker;
 
 pub(crate) mod attempt;
@@ -57,6 +59,8 @@ pub use forward::Forward;
 pub use limits::Limits;
 pub use record::{Finished, NoRecorder, Recorder, Sent};
 pub use route::{Match, Route, RouteError, RouteTable};
+pub use trace::{Decision, Span, Tracer};
+pub use trace_context::TraceContext;
 
 /// What a proxy is made of.
 #[derive(Debug, Clone)]
@@ -73,6 +77,16 @@ pub struct Settings {
     pub names: Names,
     /// Time that connections have to end when the proxy shuts down.
     pub grace: Duration,
+}
+
+/// Who is told of one worker's requests; made on its thread.
+#[expect(
+    missing_debug_implementations,
+    reason = "observers are whatever telemetry makes of them"
+)]
+pub struct Observers {
+    recorder: Box<dyn Recorder>,
+    tracer: Option<Box<dyn Tracer>>,
 }
 
 /// A proxy whose sockets are bound.
@@ -111,14 +125,14 @@ impl Proxy {
     }
 
     /// Starts the workers; they end when `shutdown` turns true, or its sender is gone, and their connections have
-    /// ended or the grace period has. `recorder` makes each worker's recorder, on its thread.
+    /// ended or the grace period has. `observers` makes each worker's observers, on its thread.
     ///
     /// # Errors
     ///
     /// Fails if a thread cannot be started.
-    pub fn start<F>(self, shutdown: &watch::Receiver<bool>, recorder: F) -> io::Result<Running>
+    pub fn start<F>(self, shutdown: &watch::Receiver<bool>, observers: F) -> io::Result<Running>
     where
-        F: Fn() -> Box<dyn Recorder> + Send + Clone + 'static,
+        F: Fn() -> Observers + Send + Clone + 'static,
     {
         let Self {
             settings,
@@ -126,9 +140,9 @@ impl Proxy {
             ..
         } = self;
         let start = |(index, listener)| {
-            let (settings, shutdown, recorder) =
-                (settings.clone(), shutdown.clone(), recorder.clone());
-            let work = move || run_worker(listener, settings, shutdown, recorder());
+            let (settings, shutdown, observers) =
+                (settings.clone(), shutdown.clone(), observers.clone());
+            let work = move || run_worker(listener, settings, shutdown, observers());
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(work)
@@ -139,6 +153,25 @@ impl Proxy {
             .map(start)
             .collect::<io::Result<_>>()?;
         Ok(Running { workers })
+    }
+}
+
+impl Observers {
+    /// Tells `recorder` of each finished request.
+    pub fn new(recorder: impl Recorder + 'static) -> Self {
+        Self {
+            recorder: Box::new(recorder),
+            tracer: None,
+        }
+    }
+
+    /// Lets `tracer` make a span of each request, if there is one.
+    #[must_use]
+    pub fn traced(self, tracer: Option<impl Tracer + 'static>) -> Self {
+        Self {
+            tracer: tracer.map(|tracer| Box::new(tracer) as Box<dyn Tracer>),
+            ..self
+        }
     }
 }
 
@@ -162,7 +195,7 @@ fn run_worker(
     listener: std::net::TcpListener,
     settings: Settings,
     shutdown: watch::Receiver<bool>,
-    recorder: Box<dyn Recorder>,
+    observers: Observers,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -174,7 +207,7 @@ fn run_worker(
             settings.limits,
             settings.table,
             resolver,
-            recorder,
+            observers,
         ));
         worker.run(listener, shutdown, settings.grace).await;
         Ok(())

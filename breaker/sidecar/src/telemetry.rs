@@ -1,10 +1,12 @@
-//! Telemetry out: metrics by OTLP and as Prometheus text, events as log lines.
+//! Telemetry out: metrics by OTLP and as Prometheus text, spans of requests by OTLP, events as log lines and by OTLP.
 //!
 //! * `record`: the hot path, one call for each finished request.
 //! * `observe`: what a collection reads from the breakers' snapshots.
-//! * `meters`: the SDK that aggregates both; `otlp`, `export` and `prometheus` read it.
+//! * `meters`: the SDK that aggregates both; `export` and `prometheus` read it.
+//! * `trace`: spans of requests. With the log records they wait in a `queue`.
+//! * `otlp`: the exporters; `export`: the thread that drives them.
 //! * `env`, `settings`: what is exported where.
-//! * `log`: a line for each event of a breaker.
+//! * `log`: a line and a log record for each event of a breaker.
 
 mod breakers;
 mod env;
@@ -16,11 +18,14 @@ mod observe;
 mod otlp;
 mod percent;
 mod prometheus;
+mod queue;
 mod record;
 mod resource;
 mod settings;
+mod signal;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +33,13 @@ use std::time::Duration;
 use breaker_tower::core::{Event, State};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::trace::SdkTracer;
 
-use self::export::Exporter;
+use self::export::{Exporter, Exports};
+use self::log::otlp::Logger;
 use self::meters::Meters;
+use self::queue::Queue;
+use self::signal::Signal;
 
 pub use self::breakers::{Breakers, Watched};
 pub use self::env::Environment;
@@ -39,12 +48,18 @@ pub use self::otlp::OtlpError;
 pub(crate) use self::otlp::by_name;
 pub(crate) use self::otlp::tls::{Trust, connector};
 pub use self::record::{Catalog, Finished, Recorder, Sent};
-pub use self::settings::{Compression, Configured, Export, Protocol, SettingError, Settings};
+pub use self::settings::{
+    Batches, Compression, Configured, Export, Logs, Metrics, Protocol, Sampling, SettingError,
+    Settings, Traces,
+};
+pub use self::trace::Tracer;
 
-/// Metrics and their export. Clones share them.
+/// Metrics, spans and log records, and their export. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
     meters: Arc<Meters>,
+    tracer: Option<SdkTracer>,
+    logger: Option<Arc<Logger>>,
 }
 
 /// A running export, to be ended by [`Exporting::shutdown`]. Dropped, it ends by itself after a last export.
@@ -52,26 +67,61 @@ pub struct Telemetry {
 pub struct Exporting(Option<Exporter>);
 
 impl Telemetry {
-    /// Sets up the metrics of `breakers`, and starts the export if `settings` have one.
+    /// Sets up telemetry of `breakers`, and starts the exports that `settings` have.
+    ///
+    /// # Errors
+    /// When certificates can't be read, or the thread of the exports can't be started.
     pub fn start(settings: Settings, breakers: Breakers) -> Result<(Self, Exporting), OtlpError> {
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
         let temporality = settings
-            .export
+            .metrics
             .as_ref()
-            .map_or(Temporality::Cumulative, |export| export.temporality);
+            .map_or(Temporality::Cumulative, |metrics| metrics.temporality);
+        let resource = resource::resource(&settings.resource);
         let meters = Arc::new(Meters::new(
-            resource::resource(&settings.resource),
+            resource.clone(),
             breakers,
             settings.histograms,
             temporality,
         ));
-        let exporter = settings
-            .export
-            .map(|export| Exporter::start(meters.clone(), export))
-            .transpose()?;
-        Ok((Self { meters }, Exporting(exporter)))
+        let mut telemetry = Self {
+            meters: meters.clone(),
+            tracer: None,
+            logger: None,
+        };
+        let Settings {
+            metrics,
+            traces,
+            logs,
+            ..
+        } = settings;
+        if metrics.is_none() && traces.is_none() && logs.is_none() {
+            return Ok((telemetry, Exporting(None)));
+        }
+
+        let mut exports = Exports::new(meters.clone(), resource.clone())?;
+        if let Some(metrics) = &metrics {
+            exports.metrics(metrics)?;
+        }
+        if let Some(traces) = traces {
+            let queue = Arc::new(Queue::new(traces.batches, meters.overflow(Signal::Traces)));
+            exports.spans(&traces.export, queue.clone())?;
+            telemetry.tracer = Some(trace::tracer(resource.clone(), traces.sampling, queue));
+        }
+        if let Some(logs) = logs {
+            let queue = Arc::new(Queue::new(logs.batches, meters.overflow(Signal::Logs)));
+            exports.logs(&logs.export, queue.clone())?;
+            telemetry.logger = Some(Arc::new(Logger::new(resource, queue)));
+        }
+        Ok((telemetry, Exporting(Some(exports.start()?))))
+    }
+
+    /// A tracer for a worker, of requests whose indices mean what `catalog` says; `None` while tracing is off.
+    pub fn tracer(&self, catalog: Arc<Catalog>) -> Option<Tracer> {
+        let tracer = self.tracer.clone()?;
+        Some(Tracer::new(tracer, catalog))
     }
 
     /// A recorder for a worker, of requests whose indices mean what `catalog` says.
@@ -82,6 +132,10 @@ impl Telemetry {
     /// Logs what the breaker of `route` did, and records how long it was open if it no longer is.
     pub fn event(&self, route: &Arc<str>, event: &Event) {
         log::event(route, event);
+        if let Some(logger) = &self.logger {
+            // FILL IN WHEN MERGING: `traces` of the transition, from the core. This is the one place.
+            logger.event(route, event, &[]);
+        }
         if let Event::Transition(change) = event
             && change.from == State::Open
         {

@@ -70,13 +70,13 @@ pub(super) struct RawLimits {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Telemetry")]
 pub(super) struct RawTelemetry {
-    /// Metrics by OTLP. What is left out is taken from the OTEL_* variables.
+    /// Metrics and events by OTLP. What is left out is taken from the OTEL_* variables.
     pub(super) export: Option<RawExport>,
     #[schemars(skip)]
     pub(super) receive: Option<IgnoredAny>,
 }
 
-/// Metrics by OTLP. What is left out is taken from the OTEL_* variables.
+/// Metrics and events by OTLP. What is left out is taken from the OTEL_* variables.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Export")]

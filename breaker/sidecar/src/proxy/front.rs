@@ -22,6 +22,7 @@ use super::record::Finished;
 use super::respond::{self, Form};
 use super::route::Target;
 use super::stack::{Place, RouteBody, RouteService};
+use super::trace::Traced;
 use super::worker::Worker;
 
 /// The service of one client connection.
@@ -63,6 +64,8 @@ pub(crate) struct Account {
     status: Option<StatusCode>,
     error: Option<ErrorKind>,
     is_complete: bool,
+    /// While tracing is on, and the trace recorded.
+    traced: Option<Box<Traced>>,
     _place: Option<Place>,
     _in_flight: InFlight,
 }
@@ -76,6 +79,9 @@ impl Front {
 
     fn call(&self, request: Request<Incoming>) -> FrontFuture {
         let (mut parts, incoming) = request.into_parts();
+        let tracer = self.worker.tracer.as_deref();
+        let traced =
+            tracer.and_then(|tracer| Traced::begin(tracer, &mut parts, self.client.address()));
         let mut account = Account {
             worker: self.worker.clone(),
             route: None,
@@ -85,6 +91,7 @@ impl Front {
             status: None,
             error: None,
             is_complete: false,
+            traced,
             _place: None,
             _in_flight: self.client.begin(!incoming.is_end_stream()),
         };
@@ -133,6 +140,9 @@ impl Front {
         let mut service = stack.service.borrow_mut();
         // Not asked whether it is ready: the breaker rejects in the call, and the forwarder always is.
         let future = service.call(Request::from_parts(parts, body));
+        if let Some(traced) = &mut account.traced {
+            traced.came_to(&self.worker.table.routes()[index].breaker);
+        }
         FrontFuture::Routed {
             future,
             form,
@@ -180,8 +190,17 @@ impl Future for FrontFuture {
                     return Poll::Pending;
                 };
                 match result {
-                    Ok(response) => (response.map(Content::Route), account),
+                    Ok(response) => {
+                        if let Some(traced) = &mut account.traced {
+                            let is_complete = response.body().is_end_stream();
+                            traced.answered(&account.method, &response, is_complete);
+                        }
+                        (response.map(Content::Route), account)
+                    }
                     Err(error) => {
+                        if let Some(traced) = &mut account.traced {
+                            traced.failed(&error);
+                        }
                         account.error = Some(error.kind());
                         if error.kind() == ErrorKind::ClientGone {
                             return Poll::Ready(Err(error));
@@ -219,14 +238,18 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let gone = Some(ErrorKind::ClientGone).filter(|_| !self.is_complete);
-        self.worker.recorder.record(&Finished {
+        let finished = Finished {
             route: self.route,
             method: &self.method,
             version: self.version,
             status: self.status,
             duration: self.started.elapsed(),
             error: self.error.or(gone),
-        });
+        };
+        self.worker.recorder.record(&finished);
+        if let Some(traced) = self.traced.take() {
+            traced.end(&finished);
+        }
     }
 }
 
@@ -252,6 +275,16 @@ impl Body for FrontBody {
             }
             Poll::Ready(Some(Err(error))) => this.account.error = Some(error.kind()),
             _ => {}
+        }
+        if let Some(traced) = &mut this.account.traced {
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                    traced.ended(frame.trailers_ref());
+                }
+                Poll::Ready(Some(Err(error))) => traced.failed(error),
+                Poll::Ready(_) if this.account.is_complete => traced.ended(None),
+                _ => {}
+            }
         }
         polled
     }

@@ -45,7 +45,7 @@ pub(crate) struct Place(Rc<Cell<usize>>);
 pub(crate) struct Full;
 
 /// Judges answers as HTTP and gRPC say, and errors by whose fault they are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Judge(HttpClassifier);
 
 // === impl Stack ===
@@ -59,7 +59,7 @@ impl Stack {
     ) -> Self {
         let forward = Forward::new(pool, route.timeout, route.body.idle, timers, recorder);
         let layer = BreakerLayer::new(route.breaker.clone())
-            .classify(Judge(HttpClassifier))
+            .classify(Judge::default())
             .respond(reject as Answer)
             .await_upload();
         Self {

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, timeout};
 
+use super::Observers;
 use super::limits::Limits;
 use super::listener::accept;
 use super::record::Recorder;
@@ -18,6 +19,7 @@ use super::route::RouteTable;
 use super::spawn::LocalExecutor;
 use super::stack::Stack;
 use super::timers::Timers;
+use super::trace::Tracer;
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 
@@ -29,6 +31,8 @@ pub(crate) struct Worker {
     pub(crate) stacks: Vec<Stack>,
     pub(crate) timers: Rc<Timers>,
     pub(crate) recorder: Rc<dyn Recorder>,
+    /// While tracing is on.
+    pub(crate) tracer: Option<Box<dyn Tracer>>,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<LocalExecutor>,
     /// What parked connections are read into.
@@ -52,10 +56,10 @@ impl Worker {
         limits: Limits,
         table: Arc<RouteTable>,
         resolver: Resolver,
-        recorder: Box<dyn Recorder>,
+        observers: Observers,
     ) -> Self {
         let timers = Rc::new(Timers::default());
-        let recorder: Rc<dyn Recorder> = Rc::from(recorder);
+        let recorder: Rc<dyn Recorder> = Rc::from(observers.recorder);
         let resolver = Rc::new(resolver);
         let mut endpoints = 0;
         let pools = table.upstreams().iter().map(|upstream| {
@@ -89,7 +93,8 @@ impl Worker {
             table,
             stacks,
             timers,
-            recorder,
+            recorder: observers.recorder,
+            tracer: observers.tracer,
             http1,
             http2,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),

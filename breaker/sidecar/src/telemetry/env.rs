@@ -1,17 +1,21 @@
 //! The `OTEL_*` variables, by the specification: an empty one counts as not set, one that can't be understood is ignored with a
-//! warning, the one for metrics goes before the one for all signals. The configuration goes before all of them, except that
-//! `OTEL_SDK_DISABLED` and `OTEL_METRICS_EXPORTER=none` turn the export off whatever it says: they are there for that.
+//! warning, the one for a signal goes before the one for all signals. The configuration goes before all of them, except that
+//! `OTEL_SDK_DISABLED` and `OTEL_METRICS_EXPORTER=none`, `OTEL_LOGS_EXPORTER=none` turn exports off whatever it says: they are there for
+//! that.
+
+mod export;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use opentelemetry_sdk::metrics::Temporality;
 
 use super::meters::Histograms;
-use super::settings::{Compression, Configured, Export, Protocol, SettingError, Settings};
-use crate::telemetry::percent;
+use super::percent;
+use super::settings::{
+    Batches, Configured, Logs, Metrics, Sampling, SettingError, Settings, Traces,
+};
+use super::signal::Signal;
 
 /// Environment variables, as an argument: tests don't touch those of the process.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +36,11 @@ impl Environment {
     }
 
     /// `OTEL_EXPORTER_OTLP_METRICS_…`, or else `OTEL_EXPORTER_OTLP_…`; with the name of the one that is set.
-    fn otlp(&self, setting: &str) -> Option<(String, &str)> {
-        ["METRICS_", ""].into_iter().find_map(|signal| {
-            let name = format!("OTEL_EXPORTER_OTLP_{signal}{setting}");
-            self.get(&name).map(|value| (name.clone(), value))
-        })
+    fn otlp(&self, signal: Signal, setting: &str) -> Option<(String, &str)> {
+        let own = format!("OTEL_EXPORTER_OTLP_{}_{setting}", signal.variable());
+        [own, format!("OTEL_EXPORTER_OTLP_{setting}")]
+            .into_iter()
+            .find_map(|name| self.get(&name).map(|value| (name.clone(), value)))
     }
 }
 
@@ -56,13 +60,23 @@ pub(crate) fn resolve(
         environment,
         warnings: Vec::new(),
     };
-    let export = if reader.exports(configured.is_some()) {
-        Some(reader.export(configured.unwrap_or(&Configured::default()))?)
-    } else {
-        None
+    let or_default = || configured.cloned().unwrap_or_default();
+    let export = |signal| {
+        reader
+            .exports(signal, configured.is_some())
+            .then(or_default)
     };
+    let [metrics, traces, logs] = [Signal::Metrics, Signal::Traces, Signal::Logs].map(export);
     Ok(Settings {
-        export,
+        metrics: metrics
+            .map(|configured| reader.metrics(&configured))
+            .transpose()?,
+        traces: traces
+            .map(|configured| reader.traces(&configured))
+            .transpose()?,
+        logs: logs
+            .map(|configured| reader.logs(&configured))
+            .transpose()?,
         histograms: reader.histograms(),
         resource: reader.resource(),
         warnings: reader.warnings,
@@ -74,133 +88,114 @@ struct Reader<'a> {
     warnings: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
-    fn exports(&mut self, configured: bool) -> bool {
+impl Reader<'_> {
+    /// Whether `signal` is exported, where `configured` is whether the configuration has an export.
+    fn exports(&self, signal: Signal, configured: bool) -> bool {
         let off = |value: &str| value.eq_ignore_ascii_case("true");
         if self.environment.get("OTEL_SDK_DISABLED").is_some_and(off) {
             return false;
         }
-        match self.environment.get("OTEL_METRICS_EXPORTER") {
+        let exporters = format!("OTEL_{}_EXPORTER", signal.variable());
+        match self.environment.get(&exporters) {
             Some(exporters) => exporters.split(',').any(|name| name.trim() == "otlp"),
-            None => configured || self.environment.otlp("ENDPOINT").is_some(),
+            // Each request pays for its span: that is not switched on by naming a collector.
+            None if signal == Signal::Traces => false,
+            None => configured || self.environment.otlp(signal, "ENDPOINT").is_some(),
         }
     }
 
-    fn export(&mut self, configured: &Configured) -> Result<Export, SettingError> {
-        let protocol = configured
-            .protocol
-            .or_else(|| self.word("PROTOCOL", &PROTOCOLS))
-            .unwrap_or_else(|| self.protocol_of_port(configured));
-        let timeout = configured
-            .timeout
-            .or_else(|| self.otlp_millis("TIMEOUT"))
-            .unwrap_or(DEFAULT_TIMEOUT);
+    fn metrics(&mut self, configured: &Configured) -> Result<Metrics, SettingError> {
         let longest = self.millis("OTEL_METRIC_EXPORT_TIMEOUT");
-        Ok(Export {
-            endpoint: self.endpoint(configured, protocol)?,
-            protocol,
+        Ok(Metrics {
+            export: self.export(Signal::Metrics, configured, longest)?,
             interval: configured
                 .interval
                 .or_else(|| self.millis("OTEL_METRIC_EXPORT_INTERVAL"))
                 .unwrap_or(DEFAULT_INTERVAL),
-            timeout: longest.map_or(timeout, |longest| timeout.min(longest)),
-            headers: self.headers(&configured.headers)?,
-            compression: configured
-                .compression
-                .or_else(|| self.word("COMPRESSION", &COMPRESSIONS))
-                .unwrap_or(Compression::None),
             temporality: self
-                .word("TEMPORALITY_PREFERENCE", &TEMPORALITIES)
+                .word(Signal::Metrics, "TEMPORALITY_PREFERENCE", &TEMPORALITIES)
                 .unwrap_or(Temporality::Cumulative),
-            certificate: self.path(&configured.certificate, "CERTIFICATE"),
-            client_certificate: self.path(&configured.client_certificate, "CLIENT_CERTIFICATE"),
-            client_key: self.path(&configured.client_key, "CLIENT_KEY"),
         })
     }
 
-    /// Without a word about the protocol, a collector's port for HTTP is taken to mean it.
-    fn protocol_of_port(&self, configured: &Configured) -> Protocol {
-        let endpoint = match &configured.endpoint {
-            Some(endpoint) => Some(endpoint.as_str()),
-            None => self.environment.otlp("ENDPOINT").map(|(_, value)| value),
-        };
-        let port = endpoint
-            .and_then(|endpoint| endpoint.parse::<Uri>().ok())
-            .and_then(|uri| uri.port_u16());
-        if port == Some(HTTP_PORT) {
-            Protocol::HttpProtobuf
-        } else {
-            Protocol::Grpc
-        }
+    fn traces(&mut self, configured: &Configured) -> Result<Traces, SettingError> {
+        let longest = self.millis("OTEL_BSP_EXPORT_TIMEOUT");
+        Ok(Traces {
+            export: self.export(Signal::Traces, configured, longest)?,
+            sampling: self.sampling(),
+            batches: self.batches("BSP", DEFAULT_SPAN_DELAY),
+        })
     }
 
-    fn endpoint(&self, configured: &Configured, protocol: Protocol) -> Result<Uri, SettingError> {
-        let (name, value) = match &configured.endpoint {
-            Some(endpoint) => ("telemetry.export.endpoint".to_owned(), endpoint.as_str()),
-            None => match self.environment.otlp("ENDPOINT") {
-                Some((name, value)) => (name, value),
-                None => return Ok(default_endpoint(protocol)),
-            },
-        };
-        let error = |rule| SettingError {
-            name: name.clone(),
-            rule,
-            value: value.to_owned(),
-        };
-
-        let with_scheme = if value.contains("://") || protocol == Protocol::HttpProtobuf {
-            value.to_owned()
-        } else {
-            format!("{}://{value}", self.scheme_of_grpc())
-        };
-        let uri: Uri = with_scheme.parse().map_err(|_| error(ENDPOINT_RULE))?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-            return Err(error(ENDPOINT_RULE));
-        }
-        // The variable for metrics is the whole URL; a base URL gets the signal's path.
-        let whole = name == "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
-            || (configured.endpoint.is_some() && uri.path() != "/");
-        if protocol == Protocol::Grpc || whole {
-            return Ok(uri);
-        }
-        let base = with_scheme.trim_end_matches('/');
-        format!("{base}{METRICS_PATH}")
-            .parse()
-            .map_err(|_| error(ENDPOINT_RULE))
+    fn logs(&mut self, configured: &Configured) -> Result<Logs, SettingError> {
+        let longest = self.millis("OTEL_BLRP_EXPORT_TIMEOUT");
+        Ok(Logs {
+            export: self.export(Signal::Logs, configured, longest)?,
+            batches: self.batches("BLRP", DEFAULT_LOG_DELAY),
+        })
     }
 
-    fn scheme_of_grpc(&self) -> &'static str {
-        match self.environment.otlp("INSECURE") {
-            Some((_, value)) if value.eq_ignore_ascii_case("true") => "http",
-            _ => "https",
-        }
-    }
-
-    /// Headers of both; for one that both have, the configuration's value.
-    fn headers(&mut self, configured: &[(String, String)]) -> Result<HeaderMap, SettingError> {
-        let mut headers = HeaderMap::new();
-        if let Some((variable, list)) = self.environment.otlp("HEADERS") {
-            for (key, value) in self.pairs(&variable, list) {
-                match header(&key, &value) {
-                    Some((name, value)) => drop(headers.insert(name, value)),
-                    None => self.ignore(&variable, &key, "not a header"),
+    fn sampling(&mut self) -> Sampling {
+        let name = self.environment.get(SAMPLER).unwrap_or_default();
+        let (sampler, follows_parent) = match name.strip_prefix("parentbased_") {
+            Some(sampler) => (sampler, true),
+            None => (name, false),
+        };
+        let share = match sampler {
+            "always_on" => 1.0,
+            "always_off" => 0.0,
+            "traceidratio" => self.ratio(),
+            _ => {
+                if !name.is_empty() {
+                    self.ignore(SAMPLER, name, "not supported");
                 }
+                return Sampling {
+                    share: 1.0,
+                    follows_parent: true,
+                };
+            }
+        };
+        Sampling {
+            share,
+            follows_parent,
+        }
+    }
+
+    fn ratio(&mut self) -> f64 {
+        let Some(value) = self.environment.get(SAMPLER_ARG) else {
+            return 1.0;
+        };
+        match value.parse() {
+            Ok(share @ 0.0..=1.0) => share,
+            _ => {
+                self.ignore(SAMPLER_ARG, value, "not a number from 0 to 1");
+                1.0
             }
         }
-        for (key, value) in configured {
-            let (name, value) = header(key, value).ok_or_else(|| SettingError {
-                name: format!("telemetry.export.headers.{key}"),
-                rule: "must be a valid header name and value",
-                value: key.clone(),
-            })?;
-            headers.insert(name, value);
+    }
+
+    /// The settings of a batch processor: `OTEL_BSP_…` or `OTEL_BLRP_…`.
+    fn batches(&mut self, processor: &str, delay: Duration) -> Batches {
+        let variable = |setting| format!("OTEL_{processor}_{setting}");
+        let delay = self.millis(&variable("SCHEDULE_DELAY")).unwrap_or(delay);
+        let queue = self
+            .count(&variable("MAX_QUEUE_SIZE"), MAX_QUEUE)
+            .unwrap_or(DEFAULT_QUEUE);
+        let size = self.count(&variable("MAX_EXPORT_BATCH_SIZE"), queue);
+        Batches {
+            delay,
+            queue,
+            size: size.unwrap_or(DEFAULT_BATCH.min(queue)),
         }
-        Ok(headers)
     }
 
     fn histograms(&mut self) -> Histograms {
-        self.word("DEFAULT_HISTOGRAM_AGGREGATION", &HISTOGRAMS)
-            .unwrap_or_default()
+        self.word(
+            Signal::Metrics,
+            "DEFAULT_HISTOGRAM_AGGREGATION",
+            &HISTOGRAMS,
+        )
+        .unwrap_or_default()
     }
 
     fn resource(&mut self) -> Vec<(String, String)> {
@@ -231,8 +226,8 @@ impl<'a> Reader<'a> {
         pairs
     }
 
-    fn word<T: Copy>(&mut self, setting: &str, words: &[(&str, T)]) -> Option<T> {
-        let (variable, value) = self.environment.otlp(setting)?;
+    fn word<T: Copy>(&mut self, signal: Signal, setting: &str, words: &[(&str, T)]) -> Option<T> {
+        let (variable, value) = self.environment.otlp(signal, setting)?;
         let known = words
             .iter()
             .find(|(word, _)| value.eq_ignore_ascii_case(word))
@@ -241,11 +236,6 @@ impl<'a> Reader<'a> {
             self.ignore(&variable, value, "not supported");
         }
         known
-    }
-
-    fn otlp_millis(&mut self, setting: &str) -> Option<Duration> {
-        let (variable, _) = self.environment.otlp(setting)?;
-        self.millis(&variable)
     }
 
     fn millis(&mut self, variable: &str) -> Option<Duration> {
@@ -259,10 +249,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn path(&self, configured: &Option<PathBuf>, setting: &str) -> Option<PathBuf> {
-        configured
-            .clone()
-            .or_else(|| Some(self.environment.otlp(setting)?.1.into()))
+    fn count(&mut self, variable: &str, most: usize) -> Option<usize> {
+        let value = self.environment.get(variable)?;
+        match value.parse() {
+            Ok(count) if (1..=most).contains(&count) => Some(count),
+            _ => {
+                self.ignore(variable, value, &format!("not a number from 1 to {most}"));
+                None
+            }
+        }
     }
 
     fn ignore(&mut self, variable: &str, value: &str, why: &str) {
@@ -271,26 +266,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn default_endpoint(protocol: Protocol) -> Uri {
-    Uri::from_static(match protocol {
-        Protocol::Grpc => "http://localhost:4317",
-        Protocol::HttpProtobuf => "http://localhost:4318/v1/metrics",
-    })
-}
-
-fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let mut value = HeaderValue::from_str(value).ok()?;
-    // Headers carry credentials: no debug output may show them.
-    value.set_sensitive(true);
-    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
-}
-
-const PROTOCOLS: [(&str, Protocol); 2] = [
-    ("grpc", Protocol::Grpc),
-    ("http/protobuf", Protocol::HttpProtobuf),
-];
-const COMPRESSIONS: [(&str, Compression); 2] =
-    [("none", Compression::None), ("gzip", Compression::Gzip)];
 const TEMPORALITIES: [(&str, Temporality); 3] = [
     ("cumulative", Temporality::Cumulative),
     ("delta", Temporality::Delta),
@@ -305,12 +280,16 @@ const HISTOGRAMS: [(&str, Histograms); 2] = [
 ];
 
 const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
-const ENDPOINT_RULE: &str = "must be a URL with the scheme http or https";
-const METRICS_PATH: &str = "/v1/metrics";
-const HTTP_PORT: u16 = 4318;
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 /// The specification's minute is long beside a breaker that opens within a second.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_SPAN_DELAY: Duration = Duration::from_secs(5);
+const DEFAULT_LOG_DELAY: Duration = Duration::from_secs(1);
+const DEFAULT_QUEUE: usize = 2048;
+const DEFAULT_BATCH: usize = 512;
+/// Twice this many may be in memory, at up to 4 KB each.
+const MAX_QUEUE: usize = 65_536;
 
 #[cfg(test)]
 mod tests;

@@ -1,127 +1,224 @@
 //! The export: a thread and a runtime of its own, so that nothing that a collector does reaches traffic.
 //!
-//! What is not sent is bounded by what is aggregated: nothing queues. A cumulative export that fails is made good by the next; a delta
-//! is lost, and counted. The log tells when the collector is lost and when it is back, not each attempt between.
+//! All signals share the thread; each has its own collector, batches and deadline. The log tells when a collector is lost and when it is
+//! back, not each attempt between.
 
+mod batches;
+mod metrics;
+
+use std::future::Future;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use opentelemetry_otlp::MetricExporter;
-use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use tokio::sync::oneshot;
+use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogBatch, LogExporter, SdkLogRecord};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{self, Instant, MissedTickBehavior};
+use tokio::time;
 
 use super::meters::Meters;
+use super::names;
 use super::otlp::{self, OtlpError};
-use super::settings::Export;
+use super::queue::Queue;
+use super::settings::{Export, Metrics};
+use super::signal::Signal;
 
 /// A running export.
 #[derive(Debug)]
 pub(crate) struct Exporter {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     stopped: oneshot::Receiver<()>,
 }
 
-impl Exporter {
-    /// Starts to export `meters` every `export.interval`.
-    pub(crate) fn start(meters: Arc<Meters>, export: Export) -> Result<Self, OtlpError> {
+/// The exports of one thread, before it is started.
+#[derive(Debug)]
+pub(crate) struct Exports {
+    meters: Arc<Meters>,
+    resource: Resource,
+    /// Until the start.
+    runtime: Option<Runtime>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+// === impl Exports ===
+
+impl Exports {
+    /// No exports yet; those to come send `resource`, and count themselves in `meters`.
+    pub(crate) fn new(meters: Arc<Meters>, resource: Resource) -> Result<Self, OtlpError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let exporter = {
-            let _within = runtime.enter();
-            otlp::exporter(&export)
+        Ok(Self {
+            meters,
+            resource,
+            runtime: Some(runtime),
+            tasks: JoinSet::new(),
+            stop: watch::Sender::new(false),
+        })
+    }
+
+    /// Exports the metrics at their interval.
+    pub(crate) fn metrics(&mut self, settings: &Metrics) -> Result<(), OtlpError> {
+        let _within = self.runtime.as_ref().map(Runtime::enter);
+        let exporter = otlp::metrics(settings)?;
+        let line = self.line(Signal::Metrics, &settings.export);
+        let run = metrics::run(
+            self.meters.clone(),
+            exporter,
+            settings.interval,
+            line,
+            self.stop.subscribe(),
+        );
+        self.tasks.spawn(run);
+        Ok(())
+    }
+
+    /// Exports the spans of `queue`.
+    pub(crate) fn spans(
+        &mut self,
+        export: &Export,
+        queue: Arc<Queue<SpanData>>,
+    ) -> Result<(), OtlpError> {
+        let _within = self.runtime.as_ref().map(Runtime::enter);
+        let mut exporter = otlp::spans(export)?;
+        exporter.set_resource(&self.resource);
+        let exporter = Arc::new(exporter);
+        let send = move |spans| {
+            let exporter = exporter.clone();
+            async move { exporter.export(spans).await }
         };
-        let exporter = match exporter {
-            Ok(exporter) => exporter,
-            Err(error) => {
-                // Merely dropped, a runtime waits for its threads, and panics where an async caller would be held up.
-                runtime.shutdown_background();
-                return Err(error);
+        let line = self.line(Signal::Traces, export);
+        let run = batches::run(queue, send, line, self.stop.subscribe());
+        self.tasks.spawn(run);
+        Ok(())
+    }
+
+    /// Exports the log records of `queue`.
+    pub(crate) fn logs(
+        &mut self,
+        export: &Export,
+        queue: Arc<Queue<SdkLogRecord>>,
+    ) -> Result<(), OtlpError> {
+        let _within = self.runtime.as_ref().map(Runtime::enter);
+        let mut exporter = otlp::logs(export)?;
+        exporter.set_resource(&self.resource);
+        let exporter = Arc::new(exporter);
+        let send = move |records: Vec<SdkLogRecord>| {
+            let exporter = exporter.clone();
+            async move {
+                let scope = names::scope();
+                let records: Vec<(&SdkLogRecord, &InstrumentationScope)> =
+                    records.iter().map(|record| (record, &scope)).collect();
+                exporter.export(LogBatch::new(&records)).await
             }
         };
-        let (stop, stopping) = oneshot::channel();
+        let line = self.line(Signal::Logs, export);
+        let run = batches::run(queue, send, line, self.stop.subscribe());
+        self.tasks.spawn(run);
+        Ok(())
+    }
+
+    /// Starts the thread.
+    pub(crate) fn start(mut self) -> Result<Exporter, OtlpError> {
+        let runtime = self.runtime.take().expect("it is taken here alone");
+        let mut tasks = std::mem::take(&mut self.tasks);
+        let stop = self.stop.clone();
         let (ended, stopped) = oneshot::channel();
-        let worker = Worker {
-            meters,
-            exporter: Arc::new(exporter),
-            export,
-            contact: Contact::default(),
-        };
         thread::Builder::new()
             .name("breaker-export".to_owned())
             .spawn(move || {
-                runtime.block_on(worker.run(stopping));
+                runtime.block_on(async { while tasks.join_next().await.is_some() {} });
                 // The receiver may have stopped waiting.
                 ended.send(()).ok();
             })?;
-        Ok(Self { stop, stopped })
+        Ok(Exporter { stop, stopped })
     }
 
+    fn line(&self, signal: Signal, export: &Export) -> Line {
+        Line {
+            signal,
+            endpoint: export.endpoint.clone(),
+            timeout: export.timeout,
+            meters: self.meters.clone(),
+            contact: Contact::default(),
+        }
+    }
+}
+
+impl Drop for Exports {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Not started, since something failed: and the caller may be within a runtime, where another must not be waited for.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+// === impl Exporter ===
+
+impl Exporter {
     /// Exports once more and stops, within a time.
     pub(crate) async fn shutdown(self, within: Duration) {
         // The thread may have ended already.
-        self.stop.send(()).ok();
+        self.stop.send(true).ok();
         if time::timeout(within, self.stopped).await.is_err() {
-            tracing::warn!(?within, "the last metrics could not be exported in time");
+            tracing::warn!(?within, "the last telemetry could not be exported in time");
         }
     }
 }
 
-struct Worker {
+/// One signal's line to its collector.
+struct Line {
+    signal: Signal,
+    endpoint: http::Uri,
+    timeout: Duration,
     meters: Arc<Meters>,
-    exporter: Arc<MetricExporter>,
-    export: Export,
     contact: Contact,
 }
 
-impl Worker {
-    async fn run(mut self, mut stopping: oneshot::Receiver<()>) {
-        let first = Instant::now() + self.export.interval;
-        let mut ticks = time::interval_at(first, self.export.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = &mut stopping => break,
-                () = async { ticks.tick().await; self.export_once().await } => {}
-            }
-        }
-        self.export_once().await;
-    }
-
-    async fn export_once(&mut self) {
-        let meters = self.meters.clone();
-        let exporter = self.exporter.clone();
+impl Line {
+    /// Makes one export, within the timeout; returns whether it succeeded.
+    async fn export(
+        &mut self,
+        export: impl Future<Output = OTelSdkResult> + Send + 'static,
+    ) -> bool {
         // A task of its own: a panic in the SDK ends this export, not the thread.
         let mut attempt = JoinSet::new();
-        attempt.spawn(async move {
-            let metrics = meters.collect_for_export();
-            exporter.export(&metrics).await
-        });
-        let result = match time::timeout(self.export.timeout, attempt.join_next()).await {
+        attempt.spawn(export);
+        let result = match time::timeout(self.timeout, attempt.join_next()).await {
             Ok(None | Some(Ok(Ok(())))) => Ok(()),
             Ok(Some(Ok(Err(error)))) => Err(error.to_string()),
             Ok(Some(Err(error))) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {:?}", self.export.timeout)),
+            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
         };
-        self.meters.count_export(result.is_ok());
+        let succeeded = result.is_ok();
+        self.meters.count_export(self.signal, succeeded);
         self.tell(result);
+        succeeded
+    }
+
+    /// Counts items that an export that failed had.
+    fn count_lost(&self, items: usize) {
+        self.meters.count_lost(self.signal, items);
     }
 
     fn tell(&mut self, result: Result<(), String>) {
-        let endpoint = &self.export.endpoint;
+        let (endpoint, signal) = (&self.endpoint, self.signal.name());
         let change = self.contact.note(result.is_ok());
         match (change, result) {
             (Some(Change::Lost), Err(error)) => {
-                let interval = self.export.interval;
-                tracing::warn!(%endpoint, error, ?interval, "metrics can't be exported; trying again");
+                tracing::warn!(%endpoint, error, "{signal} can't be exported; trying again");
             }
             (Some(Change::Regained { failed }), _) => {
-                tracing::info!(%endpoint, failed, "metrics are exported again");
+                tracing::info!(%endpoint, failed, "{signal} are exported again");
             }
-            (_, Err(error)) => tracing::debug!(%endpoint, error, "metrics can't be exported"),
+            (_, Err(error)) => tracing::debug!(%endpoint, error, "{signal} can't be exported"),
             _ => {}
         }
     }

@@ -1,4 +1,6 @@
-//! Events of breakers as structured log lines.
+//! Events of breakers as structured log lines; in `otlp` as log records for a collector.
+
+pub(crate) mod otlp;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
+use opentelemetry::metrics::{BoundCounter, Counter, Histogram, Meter, MeterProvider};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
@@ -20,6 +20,7 @@ use opentelemetry_sdk::metrics::{
 use super::breakers::Breakers;
 use super::names::{self, Metric};
 use super::observe::{self, Latest};
+use super::signal::Signal;
 
 /// How histograms are aggregated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +39,8 @@ pub(crate) struct Meters {
     pub(crate) server_duration: Histogram<f64>,
     pub(crate) client_duration: Histogram<f64>,
     pub(crate) open_duration: Histogram<f64>,
-    pub(crate) exports: Counter<u64>,
+    exports: Counter<u64>,
+    dropped: Counter<u64>,
     breakers: Breakers,
     latest: Latest,
     cumulative: SharedReader,
@@ -76,11 +78,8 @@ impl Meters {
             server_duration: histogram(&meter, names::SERVER_DURATION),
             client_duration: histogram(&meter, names::CLIENT_DURATION),
             open_duration: histogram(&meter, names::OPEN_DURATION),
-            exports: meter
-                .u64_counter(names::EXPORTS.name)
-                .with_unit(names::EXPORTS.unit)
-                .with_description(names::EXPORTS.description)
-                .build(),
+            exports: counter(&meter, names::EXPORTS),
+            dropped: counter(&meter, names::DROPPED),
             breakers,
             latest,
             cumulative,
@@ -111,10 +110,27 @@ impl Meters {
     }
 
     /// Counts an export to the collector.
-    pub(crate) fn count_export(&self, succeeded: bool) {
+    pub(crate) fn count_export(&self, signal: Signal, succeeded: bool) {
         let outcome = if succeeded { "success" } else { "failure" };
-        self.exports
-            .add(1, &[KeyValue::new(names::EXPORT_OUTCOME, outcome)]);
+        self.exports.add(
+            1,
+            &[
+                KeyValue::new(names::SIGNAL, signal.name()),
+                KeyValue::new(names::EXPORT_OUTCOME, outcome),
+            ],
+        );
+    }
+
+    /// Counts items that an export that failed had.
+    pub(crate) fn count_lost(&self, signal: Signal, items: usize) {
+        let items = u64::try_from(items).unwrap_or(u64::MAX);
+        self.dropped
+            .add(items, &drop_attributes(signal, "export_failed"));
+    }
+
+    /// Counts items that there was no room for, where a lookup of the attributes would be felt.
+    pub(crate) fn overflow(&self, signal: Signal) -> BoundCounter<u64> {
+        self.dropped.bind(&drop_attributes(signal, "queue_full"))
     }
 }
 
@@ -152,6 +168,21 @@ impl MetricReader for SharedReader {
     fn temporality(&self, kind: InstrumentKind) -> Temporality {
         self.0.temporality(kind)
     }
+}
+
+fn drop_attributes(signal: Signal, reason: &'static str) -> [KeyValue; 2] {
+    [
+        KeyValue::new(names::SIGNAL, signal.name()),
+        KeyValue::new(names::DROP_REASON, reason),
+    ]
+}
+
+fn counter(meter: &Meter, metric: Metric) -> Counter<u64> {
+    meter
+        .u64_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .build()
 }
 
 fn histogram(meter: &Meter, metric: Metric) -> Histogram<f64> {

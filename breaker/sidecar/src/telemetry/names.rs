@@ -1,6 +1,8 @@
 //! Every metric and attribute name, once. The HTTP ones are those of the OpenTelemetry semantic conventions; there are none for
 //! breakers, so these are ours. `docs/telemetry.md` is the table for users.
 
+use opentelemetry::InstrumentationScope;
+
 /// A metric as it is announced to a collector.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metric {
@@ -63,31 +65,67 @@ pub(crate) const ALERTS: Metric = Metric {
 pub(crate) const EXPORTS: Metric = Metric {
     name: "breaker.telemetry.exports",
     unit: "{export}",
-    description: "Exports of metrics to the collector",
+    description: "Exports to the collector",
+};
+pub(crate) const DROPPED: Metric = Metric {
+    name: "breaker.telemetry.dropped",
+    unit: "{item}",
+    description: "Spans and log records that did not reach the collector",
 };
 
+// Events, as log records.
+pub(crate) const EVENT_ALERT: &str = "breaker.alert";
+pub(crate) const EVENT_MODE_CHANGED: &str = "breaker.mode_changed";
+pub(crate) const EVENT_TRANSITION: &str = "breaker.transition";
+
 // Attributes of the semantic conventions.
+pub(crate) const CLIENT_ADDRESS: &str = "client.address";
 pub(crate) const ERROR_TYPE: &str = "error.type";
 pub(crate) const NETWORK_PROTOCOL_VERSION: &str = "network.protocol.version";
 pub(crate) const REQUEST_METHOD: &str = "http.request.method";
+pub(crate) const REQUEST_METHOD_ORIGINAL: &str = "http.request.method_original";
 pub(crate) const RESPONSE_STATUS: &str = "http.response.status_code";
 pub(crate) const ROUTE: &str = "http.route";
 pub(crate) const SERVER_ADDRESS: &str = "server.address";
 pub(crate) const SERVER_PORT: &str = "server.port";
+pub(crate) const URL_PATH: &str = "url.path";
 pub(crate) const URL_SCHEME: &str = "url.scheme";
+pub(crate) const USER_AGENT: &str = "user_agent.original";
 
 // Our attributes.
+pub(crate) const ALERT_REASON: &str = "breaker.alert.reason";
 pub(crate) const BREAKER_NAME: &str = "breaker.name";
 pub(crate) const BREAKER_OUTCOME: &str = "breaker.outcome";
 pub(crate) const BREAKER_QUANTILE: &str = "breaker.quantile";
 pub(crate) const BREAKER_SOURCE: &str = "breaker.source";
 pub(crate) const BREAKER_STATE: &str = "breaker.state";
+pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
+pub(crate) const MODE_FROM: &str = "breaker.mode.from";
+pub(crate) const MODE_TO: &str = "breaker.mode.to";
+/// What was observed, in the unit of the condition: a share of 1, seconds, or a count.
+pub(crate) const OBSERVED: &str = "breaker.observed";
+/// Seconds.
+pub(crate) const OPEN_FOR: &str = "breaker.open_for";
+pub(crate) const SAMPLES: &str = "breaker.samples";
+pub(crate) const SIGNAL: &str = "breaker.telemetry.signal";
+pub(crate) const THRESHOLD: &str = "breaker.threshold";
+/// Hexadecimal ids of traces.
+pub(crate) const TRACES: &str = "breaker.traces";
 pub(crate) const TRANSITION_FROM: &str = "breaker.transition.from";
 pub(crate) const TRANSITION_REASON: &str = "breaker.transition.reason";
 pub(crate) const TRANSITION_TO: &str = "breaker.transition.to";
+/// Seconds.
+pub(crate) const WINDOW: &str = "breaker.window";
 
 /// The instrumentation scope of all of them.
 pub(crate) const SCOPE: &str = "breaker";
 /// The source of what the proxy itself observes.
 pub(crate) const SOURCE_PROXY: &str = "proxy";
+
+/// The instrumentation scope of spans and log records, with our version.
+pub(crate) fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder(SCOPE)
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .build()
+}

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
+    ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig,
+    WithHttpConfig, WithTonicConfig,
 };
 
 use self::http::Client;
 use self::tls::Trust;
-use super::settings::{Compression, Export, Protocol};
+use super::settings::{Compression, Export, Metrics, Protocol};
 use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
 
@@ -45,12 +46,32 @@ pub enum OtlpError {
     Start(#[from] std::io::Error),
 }
 
-/// An exporter to where `export` says. Must be called within a Tokio runtime; connects when it first exports.
-pub(super) fn exporter(export: &Export) -> Result<MetricExporter, OtlpError> {
-    match export.protocol {
-        Protocol::Grpc => grpc(export),
-        Protocol::HttpProtobuf => http_protobuf(export),
-    }
+/// An exporter of metrics. As all of them, it must be made within a Tokio runtime, and connects when it first exports.
+pub(super) fn metrics(settings: &Metrics) -> Result<MetricExporter, OtlpError> {
+    let builder = MetricExporter::builder().with_temporality(settings.temporality);
+    let export = &settings.export;
+    Ok(match export.protocol {
+        Protocol::Grpc => grpc(builder.with_tonic(), export)?.build()?,
+        Protocol::HttpProtobuf => http_protobuf(builder.with_http(), export)?.build()?,
+    })
+}
+
+/// An exporter of spans, to where `export` says.
+pub(super) fn spans(export: &Export) -> Result<SpanExporter, OtlpError> {
+    let builder = SpanExporter::builder();
+    Ok(match export.protocol {
+        Protocol::Grpc => grpc(builder.with_tonic(), export)?.build()?,
+        Protocol::HttpProtobuf => http_protobuf(builder.with_http(), export)?.build()?,
+    })
+}
+
+/// An exporter of log records, to where `export` says.
+pub(super) fn logs(export: &Export) -> Result<LogExporter, OtlpError> {
+    let builder = LogExporter::builder();
+    Ok(match export.protocol {
+        Protocol::Grpc => grpc(builder.with_tonic(), export)?.build()?,
+        Protocol::HttpProtobuf => http_protobuf(builder.with_http(), export)?.build()?,
+    })
 }
 
 /// Connects to names as the proxy does; the scheme is looked at above it.
@@ -63,7 +84,10 @@ pub(crate) fn by_name() -> Result<HttpConnector<Resolver>, OtlpError> {
     Ok(connector)
 }
 
-fn grpc(export: &Export) -> Result<MetricExporter, OtlpError> {
+fn grpc<B>(builder: B, export: &Export) -> Result<B, OtlpError>
+where
+    B: WithExportConfig + WithTonicConfig,
+{
     let connector = tls::connector(&Trust::of(export))?
         .enable_http2()
         .wrap_connector(by_name()?);
@@ -80,32 +104,31 @@ fn grpc(export: &Export) -> Result<MetricExporter, OtlpError> {
         *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(all);
         Ok(request)
     };
-    let mut builder = MetricExporter::builder()
-        .with_temporality(export.temporality)
-        .with_tonic()
+    let builder = builder
         .with_channel(channel)
         .with_interceptor(interceptor)
         .with_timeout(export.timeout);
-    if export.compression == Compression::Gzip {
-        builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
-    }
-    Ok(builder.build()?)
+    Ok(match export.compression {
+        Compression::None => builder,
+        Compression::Gzip => builder.with_compression(opentelemetry_otlp::Compression::Gzip),
+    })
 }
 
-fn http_protobuf(export: &Export) -> Result<MetricExporter, OtlpError> {
+fn http_protobuf<B>(builder: B, export: &Export) -> Result<B, OtlpError>
+where
+    B: WithExportConfig + WithHttpConfig,
+{
     let connector = tls::connector(&Trust::of(export))?
         .enable_http1()
         .wrap_connector(by_name()?);
     let client = Client::new(connector, export.headers.clone(), export.timeout);
-    let mut builder = MetricExporter::builder()
-        .with_temporality(export.temporality)
-        .with_http()
+    let builder = builder
         .with_http_client(client)
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
         .with_endpoint(export.endpoint.to_string())
         .with_timeout(export.timeout);
-    if export.compression == Compression::Gzip {
-        builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
-    }
-    Ok(builder.build()?)
+    Ok(match export.compression {
+        Compression::None => builder,
+        Compression::Gzip => builder.with_compression(opentelemetry_otlp::Compression::Gzip),
+    })
 }

@@ -257,7 +257,7 @@ fn packed(
 }
 
 /// The attributes of the request itself.
-fn shared_attributes(method: &Method, https: bool, version: Version) -> Vec<KeyValue> {
+pub(super) fn shared_attributes(method: &Method, https: bool, version: Version) -> Vec<KeyValue> {
     let scheme = if https { "https" } else { "http" };
     vec![
         KeyValue::new(names::REQUEST_METHOD, METHODS[method_index(method)]),
@@ -270,7 +270,7 @@ fn shared_attributes(method: &Method, https: bool, version: Version) -> Vec<KeyV
 }
 
 /// The attributes of how it ended. A status from `error_from` on is the error, unless there is a better word.
-fn push_result(
+pub(super) fn push_result(
     attributes: &mut Vec<KeyValue>,
     status: Option<StatusCode>,
     error: Option<&'static str>,
@@ -288,7 +288,7 @@ fn push_result(
     }
 }
 
-fn method_index(method: &Method) -> usize {
+pub(super) fn method_index(method: &Method) -> usize {
     match *method {
         Method::GET => 1,
         Method::POST => 2,
@@ -313,7 +313,7 @@ fn version_index(version: Version) -> usize {
 }
 
 /// By [`method_index`]. Others are one, as the conventions ask: a caller can't make series.
-const METHODS: [&str; 10] = [
+pub(super) const METHODS: [&str; 10] = [
     "_OTHER", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE",
 ];
 

@@ -1,9 +1,12 @@
-//! Breakers for the tests of this module, and the export against collectors of both protocols.
+//! Breakers for the tests of this module, and exports to collectors of both protocols.
 
 mod collector;
 mod export;
+mod logs;
 mod series;
+mod sidecar;
 mod tls;
+mod traces;
 
 use std::time::Duration;
 

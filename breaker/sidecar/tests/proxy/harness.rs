@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{
-    Finished, Limits, Proxy, Recorder, Route, RouteTable, Running, Sent, Settings,
+    Decision, Finished, Limits, Observers, Proxy, Recorder, Route, RouteTable, Running, Sent,
+    Settings, Span, TraceContext, Tracer,
 };
 use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
 use breaker_tower::{BreakerHandle, Policy};
@@ -26,6 +27,8 @@ pub(crate) struct Sidecar {
     pub(crate) finished: Arc<Mutex<Vec<String>>>,
     /// What was sent to endpoints, in the order of its end.
     pub(crate) sent: Arc<Mutex<Vec<String>>>,
+    /// What the spans of requests were told, if they are traced.
+    pub(crate) decisions: Arc<Mutex<Vec<Option<Decision>>>>,
     shutdown: watch::Sender<bool>,
     running: Option<Running>,
 }
@@ -36,6 +39,7 @@ pub(crate) struct Options {
     pub(crate) route: fn(Route) -> Route,
     pub(crate) upstream: fn(Upstream) -> Upstream,
     pub(crate) grace: Duration,
+    pub(crate) traced: bool,
 }
 
 impl Default for Options {
@@ -46,6 +50,7 @@ impl Default for Options {
             route: |route| route,
             upstream: |upstream| upstream,
             grace: Duration::from_millis(300),
+            traced: false,
         }
     }
 }
@@ -75,13 +80,45 @@ impl Recorder for Log {
     }
 }
 
+/// Records every request.
+struct Spans(Arc<Mutex<Vec<Option<Decision>>>>);
+
+impl Tracer for Spans {
+    fn begin(
+        &self,
+        _: Option<TraceContext>,
+        _: &http::request::Parts,
+        _: &http::HeaderValue,
+    ) -> (TraceContext, Option<Box<dyn Span>>) {
+        let context = TraceContext {
+            trace_id: 1,
+            span_id: 2,
+            flags: 3,
+        };
+        (context, Some(Box::new(Self(self.0.clone()))))
+    }
+}
+
+impl Span for Spans {
+    fn end(self: Box<Self>, _: &Finished<'_>, decision: Option<Decision>) {
+        self.0.lock().unwrap().push(decision);
+    }
+}
+
 impl Sidecar {
     pub(crate) fn start(endpoint: SocketAddr, options: Options) -> Self {
         let upstream = Upstream::new("app", vec![Endpoint::Address(endpoint)]);
         let upstream = Arc::new((options.upstream)(upstream));
         let breaker = BreakerHandle::with_seed("all", options.policy, 1);
         let route = (options.route)(Route::new(breaker.clone(), upstream));
-        Self::with_routes(vec![route], breaker, options.limits, options.grace)
+        Self::run(
+            vec![route],
+            breaker,
+            options.limits,
+            options.grace,
+            Names::of_system(),
+            options.traced,
+        )
     }
 
     /// With an upstream that is known by name.
@@ -89,12 +126,13 @@ impl Sidecar {
         let upstream = Arc::new(Upstream::new("app", vec![endpoint]));
         let breaker = BreakerHandle::with_seed("all", Policy::builtin("sensitive").unwrap(), 1);
         let route = Route::new(breaker.clone(), upstream);
-        Self::with_names(
+        Self::run(
             vec![route],
             breaker,
             Limits::default(),
             Duration::ZERO,
             names,
+            false,
         )
     }
 
@@ -104,15 +142,16 @@ impl Sidecar {
         limits: Limits,
         grace: Duration,
     ) -> Self {
-        Self::with_names(routes, breaker, limits, grace, Names::of_system())
+        Self::run(routes, breaker, limits, grace, Names::of_system(), false)
     }
 
-    fn with_names(
+    fn run(
         routes: Vec<Route>,
         breaker: BreakerHandle,
         limits: Limits,
         grace: Duration,
         names: Names,
+        traced: bool,
     ) -> Self {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -128,18 +167,22 @@ impl Sidecar {
         let finished = Arc::<Mutex<Vec<String>>>::default();
         let sent = Arc::<Mutex<Vec<String>>>::default();
         let (log, sent_log) = (finished.clone(), sent.clone());
-        let recorder = move || -> Box<dyn Recorder> {
-            Box::new(Log {
+        let decisions = Arc::<Mutex<Vec<Option<Decision>>>>::default();
+        let told = decisions.clone();
+        let observers = move || {
+            let log = Log {
                 finished: log.clone(),
                 sent: sent_log.clone(),
-            })
+            };
+            Observers::new(log).traced(traced.then(|| Spans(told.clone())))
         };
-        let running = proxy.start(&receiver, recorder).unwrap();
+        let running = proxy.start(&receiver, observers).unwrap();
         Self {
             address,
             breaker,
             finished,
             sent,
+            decisions,
             shutdown,
             running: Some(running),
         }

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{OK, Options, Origin, PATIENCE, Sidecar, eventually, header, read_head};
 
-async fn connect<B>(sidecar: &Sidecar) -> SendRequest<B>
+pub(crate) async fn connect<B>(sidecar: &Sidecar) -> SendRequest<B>
 where
     B: http_body::Body + Send + Unpin + 'static,
     B::Data: Send,
@@ -31,14 +31,14 @@ where
     sender
 }
 
-fn grpc(path: &str) -> http::request::Builder {
+pub(crate) fn grpc(path: &str) -> http::request::Builder {
     Request::post(format!("http://a{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
 }
 
 /// A gRPC server that answers with `code` in its trailers, unless the path says to refuse.
-async fn grpc_origin(code: &'static str) -> std::net::SocketAddr {
+pub(crate) async fn grpc_origin(code: &'static str) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

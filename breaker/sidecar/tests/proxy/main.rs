@@ -12,4 +12,5 @@ mod malformed;
 mod measuring;
 mod names;
 mod parking;
+mod tracing;
 mod upgrades;

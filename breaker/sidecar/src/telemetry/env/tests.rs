@@ -1,17 +1,24 @@
+use super::export::DEFAULT_TIMEOUT;
 use super::*;
+use crate::telemetry::settings::{Compression, Protocol};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().copied().collect()
 }
 
-fn export(configured: Option<&Configured>, variables: &[(&str, &str)]) -> Option<Export> {
+fn settings(configured: Option<&Configured>, variables: &[(&str, &str)]) -> Settings {
     let settings = resolve(configured, &environment(variables)).unwrap();
     assert_eq!(settings.warnings, [] as [String; 0]);
-    settings.export
+    settings
+}
+
+fn metrics(configured: Option<&Configured>, variables: &[(&str, &str)]) -> Option<Metrics> {
+    settings(configured, variables).metrics
 }
 
 fn endpoint(variables: &[(&str, &str)]) -> String {
-    export(None, variables).unwrap().endpoint.to_string()
+    let metrics = metrics(None, variables).unwrap();
+    metrics.export.endpoint.to_string()
 }
 
 #[test]
@@ -41,7 +48,7 @@ fn nothing_is_exported_unless_it_is_asked_for() {
         (Some(&configured), &[("OTEL_SDK_DISABLED", "yes")], true),
     ] {
         assert_eq!(
-            export(configured, variables).is_some(),
+            metrics(configured, variables).is_some(),
             exports,
             "{variables:?}"
         );
@@ -92,7 +99,7 @@ fn an_endpoint_that_is_no_url_is_an_error() {
 
 #[test]
 fn every_variable_is_read() {
-    let export = export(
+    let metrics = metrics(
         None,
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c:4317"),
@@ -111,14 +118,15 @@ fn every_variable_is_read() {
         ],
     )
     .unwrap();
+    let export = &metrics.export;
     assert_eq!(export.protocol, Protocol::Grpc);
     assert_eq!(export.headers["authorization"], "Basic YTpi");
     assert_eq!(export.headers["x-team"], "pay");
     assert!(!format!("{export:?}").contains("YTpi"));
     assert_eq!(export.timeout, Duration::from_millis(2500));
-    assert_eq!(export.interval, Duration::from_secs(3));
+    assert_eq!(metrics.interval, Duration::from_secs(3));
     assert_eq!(export.compression, Compression::Gzip);
-    assert_eq!(export.temporality, Temporality::Delta);
+    assert_eq!(metrics.temporality, Temporality::Delta);
     assert_eq!(export.certificate, Some("/ca.pem".into()));
     assert_eq!(export.client_certificate, Some("/me.pem".into()));
     assert_eq!(export.client_key, Some("/me.key".into()));
@@ -133,22 +141,23 @@ fn the_variable_for_metrics_goes_before_that_for_all_signals_and_the_configurati
         ("OTEL_EXPORTER_OTLP_HEADERS", "team=environment,more=yes"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://environment:4317"),
     ];
-    let export_of = |configured: &Configured| export(Some(configured), &variables).unwrap();
+    let metrics_of = |configured: &Configured| metrics(Some(configured), &variables).unwrap();
     assert_eq!(
-        export_of(&Configured::default()).timeout,
+        metrics_of(&Configured::default()).export.timeout,
         Duration::from_secs(1)
     );
 
-    let export = export_of(&Configured {
+    let metrics = metrics_of(&Configured {
         endpoint: Some("http://file:4318".to_owned()),
         interval: Some(Duration::from_secs(7)),
         timeout: Some(Duration::from_secs(8)),
         headers: vec![("team".to_owned(), "file".to_owned())],
         ..Configured::default()
     });
+    let export = &metrics.export;
     assert_eq!(export.endpoint, "http://file:4318/v1/metrics");
     assert_eq!(export.protocol, Protocol::HttpProtobuf);
-    assert_eq!(export.interval, Duration::from_secs(7));
+    assert_eq!(metrics.interval, Duration::from_secs(7));
     assert_eq!(export.timeout, Duration::from_secs(8));
     assert_eq!(export.headers["team"], "file");
     assert_eq!(export.headers["more"], "yes");
@@ -161,7 +170,7 @@ fn the_longest_time_of_an_export_bounds_its_timeout() {
         ("OTEL_METRIC_EXPORT_TIMEOUT", "700"),
     ];
     assert_eq!(
-        export(None, &variables).unwrap().timeout,
+        metrics(None, &variables).unwrap().export.timeout,
         Duration::from_millis(700)
     );
 }
@@ -179,10 +188,11 @@ fn what_cannot_be_understood_is_ignored_with_a_warning() {
         ]),
     )
     .unwrap();
-    let export = settings.export.unwrap();
+    let metrics = settings.metrics.unwrap();
+    let export = metrics.export;
     assert_eq!(export.protocol, Protocol::Grpc);
     assert_eq!(export.timeout, DEFAULT_TIMEOUT);
-    assert_eq!(export.interval, DEFAULT_INTERVAL);
+    assert_eq!(metrics.interval, DEFAULT_INTERVAL);
     assert_eq!(export.headers["a"], "b");
     let warned = settings.warnings.join("\n");
     for variable in ["PROTOCOL", "TIMEOUT", "HEADERS", "INTERVAL"] {
@@ -217,4 +227,176 @@ fn the_service_is_named_by_its_variable_before_the_resource_attributes() {
         ]
     );
     assert_eq!(settings.histograms, Histograms::Explicit);
+}
+
+#[test]
+fn logs_go_where_metrics_go_and_traces_only_when_asked_for() {
+    let configured = Configured::default();
+    let url = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317");
+    let traces = ("OTEL_TRACES_EXPORTER", "otlp");
+    for (configured, variables, exports) in [
+        (None, &[][..], [false, false, false]),
+        (None, &[url], [true, false, true]),
+        (None, &[url, traces], [true, true, true]),
+        (None, &[traces], [false, true, false]),
+        (Some(&configured), &[], [true, false, true]),
+        (
+            Some(&configured),
+            &[("OTEL_LOGS_EXPORTER", "none"), traces],
+            [true, true, false],
+        ),
+        (
+            Some(&configured),
+            &[("OTEL_METRICS_EXPORTER", "none")],
+            [false, false, true],
+        ),
+        (
+            None,
+            &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4317")],
+            [false, false, false],
+        ),
+        (
+            None,
+            &[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://c:4317")],
+            [false, false, true],
+        ),
+        (
+            None,
+            &[("OTEL_LOGS_EXPORTER", "otlp")],
+            [false, false, true],
+        ),
+        (
+            Some(&configured),
+            &[("OTEL_SDK_DISABLED", "true"), traces],
+            [false, false, false],
+        ),
+    ] {
+        let settings = settings(configured, variables);
+        assert_eq!(
+            [
+                settings.metrics.is_some(),
+                settings.traces.is_some(),
+                settings.logs.is_some()
+            ],
+            exports,
+            "{variables:?}"
+        );
+    }
+}
+
+#[test]
+fn each_signal_has_its_own_path_and_variables() {
+    let of = |endpoint: Option<&str>, variables: &[(&str, &str)]| {
+        let configured = Configured {
+            endpoint: endpoint.map(str::to_owned),
+            ..Configured::default()
+        };
+        let always = [
+            ("OTEL_TRACES_EXPORTER", "otlp"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ];
+        let settings = settings(Some(&configured), &[variables, &always].concat());
+        [
+            settings.metrics.unwrap().export,
+            settings.traces.unwrap().export,
+            settings.logs.unwrap().export,
+        ]
+        .map(|export| export.endpoint.to_string())
+    };
+    let all = |base: &str| ["metrics", "traces", "logs"].map(|path| format!("{base}/v1/{path}"));
+    assert_eq!(of(None, &[]), all("http://localhost:4318"));
+    assert_eq!(of(Some("http://c:1"), &[]), all("http://c:1"));
+    assert_eq!(of(Some("http://c:1/v1/metrics"), &[]), all("http://c:1"));
+    assert_eq!(
+        of(Some("http://c:1/mine"), &[]),
+        [
+            "http://c:1/mine",
+            "http://c:1/mine/v1/traces",
+            "http://c:1/mine/v1/logs"
+        ]
+    );
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1/base/"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t:2/spans"),
+    ];
+    assert_eq!(
+        of(None, &variables),
+        [
+            "http://c:1/base/v1/metrics",
+            "http://t:2/spans",
+            "http://c:1/base/v1/logs"
+        ]
+    );
+}
+
+#[test]
+fn samplers_are_those_of_the_specification() {
+    let sampling = |variables: &[(&str, &str)]| {
+        let on = [("OTEL_TRACES_EXPORTER", "otlp")];
+        let traces = settings(None, &[variables, &on].concat()).traces.unwrap();
+        (traces.sampling.share, traces.sampling.follows_parent)
+    };
+    let arg = ("OTEL_TRACES_SAMPLER_ARG", "0.25");
+    for (sampler, expected) in [
+        ("", (1.0, true)),
+        ("always_on", (1.0, false)),
+        ("always_off", (0.0, false)),
+        ("traceidratio", (0.25, false)),
+        ("parentbased_always_on", (1.0, true)),
+        ("parentbased_always_off", (0.0, true)),
+        ("parentbased_traceidratio", (0.25, true)),
+    ] {
+        let name = ("OTEL_TRACES_SAMPLER", sampler);
+        assert_eq!(sampling(&[name, arg]), expected, "{sampler}");
+    }
+    let ratio = ("OTEL_TRACES_SAMPLER", "traceidratio");
+    assert_eq!(sampling(&[ratio]), (1.0, false));
+}
+
+#[test]
+fn batches_are_bounded_and_what_is_beyond_the_bounds_is_ignored() {
+    let on = [
+        ("OTEL_TRACES_EXPORTER", "otlp"),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+    ];
+    let variables = [
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "700"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "64"),
+        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "7"),
+    ];
+    let settings = settings(None, &[&on[..], &variables].concat());
+    let (traces, logs) = (settings.traces.unwrap(), settings.logs.unwrap());
+    assert_eq!(traces.export.timeout, Duration::from_millis(700));
+    let expected = Batches {
+        delay: Duration::from_millis(100),
+        queue: 64,
+        size: 64,
+    };
+    assert_eq!(traces.batches, expected);
+    assert_eq!(logs.export.timeout, DEFAULT_TIMEOUT);
+    let expected = Batches {
+        delay: DEFAULT_LOG_DELAY,
+        queue: DEFAULT_QUEUE,
+        size: 7,
+    };
+    assert_eq!(logs.batches, expected);
+
+    let variables = [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "100000000"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+    ];
+    let settings = resolve(None, &environment(&[&on[..], &variables].concat())).unwrap();
+    let traces = settings.traces.unwrap();
+    assert_eq!(traces.batches.queue, DEFAULT_QUEUE);
+    assert_eq!(traces.batches.size, DEFAULT_BATCH);
+    assert_eq!(
+        traces.sampling,
+        Sampling {
+            share: 1.0,
+            follows_parent: true
+        }
+    );
+    assert_eq!(settings.warnings.len(), 3, "{:?}", settings.warnings);
 }

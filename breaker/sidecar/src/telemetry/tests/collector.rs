@@ -12,15 +12,29 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
+    LogsService, LogsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, number_data_point};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -29,81 +43,110 @@ use tonic::transport::server::TcpIncoming;
 
 /// What came in with one export.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct Received<T = ExportMetricsServiceRequest> {
     pub(super) headers: HeaderMap,
-    request: ExportMetricsServiceRequest,
+    request: T,
 }
 
 pub(super) struct Collector {
     pub(super) address: SocketAddr,
-    received: mpsc::UnboundedReceiver<Received>,
-    behaviour: Behaviour,
+    metrics: mpsc::UnboundedReceiver<Received>,
+    traces: mpsc::UnboundedReceiver<Received<ExportTraceServiceRequest>>,
+    logs: mpsc::UnboundedReceiver<Received<ExportLogsServiceRequest>>,
+    refuses: Arc<AtomicBool>,
     server: tokio::task::JoinHandle<()>,
 }
 
-#[derive(Clone)]
-struct Behaviour {
-    sender: mpsc::UnboundedSender<Received>,
+/// What one of its services does.
+struct Service<T> {
+    sender: mpsc::UnboundedSender<Received<T>>,
     refuses: Arc<AtomicBool>,
 }
 
 impl Collector {
     pub(super) async fn grpc(address: SocketAddr) -> Self {
-        let (listener, behaviour, received) = Self::parts(address).await;
-        let address = listener.local_addr().unwrap();
-        let service = MetricsServiceServer::new(behaviour.clone())
-            .accept_compressed(CompressionEncoding::Gzip);
-        let server = tonic::transport::Server::builder()
-            .add_service(service)
-            .serve_with_incoming(TcpIncoming::from(listener));
-        Self {
-            address,
-            received,
-            behaviour,
-            server: tokio::spawn(async { server.await.unwrap() }),
-        }
+        Self::start(address, |listener, metrics, traces, logs| {
+            let server = tonic::transport::Server::builder()
+                .add_service(
+                    MetricsServiceServer::new(metrics).accept_compressed(CompressionEncoding::Gzip),
+                )
+                .add_service(
+                    TraceServiceServer::new(traces).accept_compressed(CompressionEncoding::Gzip),
+                )
+                .add_service(
+                    LogsServiceServer::new(logs).accept_compressed(CompressionEncoding::Gzip),
+                )
+                .serve_with_incoming(TcpIncoming::from(listener));
+            tokio::spawn(async { server.await.unwrap() })
+        })
+        .await
     }
 
     pub(super) async fn http(address: SocketAddr) -> Self {
-        let (listener, behaviour, received) = Self::parts(address).await;
-        let address = listener.local_addr().unwrap();
-        let router = Router::new()
-            .route("/v1/metrics", post(export))
-            .with_state(behaviour.clone());
-        Self {
-            address,
-            received,
-            behaviour,
-            server: tokio::spawn(async { axum::serve(listener, router).await.unwrap() }),
-        }
+        Self::start(address, |listener, metrics, traces, logs| {
+            let router = Router::new()
+                .route("/v1/metrics", post(export).with_state(metrics))
+                .route("/v1/traces", post(export).with_state(traces))
+                .route("/v1/logs", post(export).with_state(logs));
+            tokio::spawn(async { axum::serve(listener, router).await.unwrap() })
+        })
+        .await
     }
 
-    async fn parts(
+    async fn start(
         address: SocketAddr,
-    ) -> (TcpListener, Behaviour, mpsc::UnboundedReceiver<Received>) {
-        let (sender, received) = mpsc::unbounded_channel();
-        let behaviour = Behaviour {
-            sender,
-            refuses: Arc::default(),
-        };
+        serve: impl FnOnce(
+            TcpListener,
+            Service<ExportMetricsServiceRequest>,
+            Service<ExportTraceServiceRequest>,
+            Service<ExportLogsServiceRequest>,
+        ) -> tokio::task::JoinHandle<()>,
+    ) -> Self {
+        let refuses = Arc::<AtomicBool>::default();
         let listener = TcpListener::bind(address).await.unwrap();
-        (listener, behaviour, received)
+        let address = listener.local_addr().unwrap();
+        let (metrics_service, metrics) = Service::new(&refuses);
+        let (traces_service, traces) = Service::new(&refuses);
+        let (logs_service, logs) = Service::new(&refuses);
+        Self {
+            address,
+            metrics,
+            traces,
+            logs,
+            refuses,
+            server: serve(listener, metrics_service, traces_service, logs_service),
+        }
     }
 
     /// Answers each export with an error that is not worth a repetition.
     pub(super) fn refuse(&self, refuses: bool) {
-        self.behaviour.refuses.store(refuses, Ordering::Relaxed);
+        self.refuses.store(refuses, Ordering::Relaxed);
     }
 
     /// Whether nothing has come that was not taken by [`Self::next`].
     pub(super) fn is_untouched(&self) -> bool {
-        self.received.is_empty()
+        self.metrics.is_empty()
     }
 
+    /// The next export of metrics.
     pub(super) async fn next(&mut self) -> Received {
-        let next = tokio::time::timeout(Duration::from_secs(20), self.received.recv());
-        next.await.expect("an export in time").unwrap()
+        in_time(self.metrics.recv()).await
     }
+
+    /// The next export of spans.
+    pub(super) async fn spans(&mut self) -> Received<ExportTraceServiceRequest> {
+        in_time(self.traces.recv()).await
+    }
+
+    /// The next export of log records.
+    pub(super) async fn logs(&mut self) -> Received<ExportLogsServiceRequest> {
+        in_time(self.logs.recv()).await
+    }
+}
+
+async fn in_time<T>(next: impl Future<Output = Option<T>>) -> T {
+    let next = tokio::time::timeout(Duration::from_secs(20), next);
+    next.await.expect("an export in time").unwrap()
 }
 
 impl Drop for Collector {
@@ -112,24 +155,74 @@ impl Drop for Collector {
     }
 }
 
+impl<T> Service<T> {
+    fn new(refuses: &Arc<AtomicBool>) -> (Self, mpsc::UnboundedReceiver<Received<T>>) {
+        let (sender, received) = mpsc::unbounded_channel();
+        let refuses = refuses.clone();
+        (Self { sender, refuses }, received)
+    }
+
+    /// Keeps a request; returns whether it is taken.
+    fn keep(&self, headers: HeaderMap, request: T) -> bool {
+        self.sender.send(Received { headers, request }).ok();
+        !self.refuses.load(Ordering::Relaxed)
+    }
+
+    fn answer<A: Default>(
+        &self,
+        request: tonic::Request<T>,
+    ) -> Result<tonic::Response<A>, tonic::Status> {
+        let (metadata, _, request) = request.into_parts();
+        if self.keep(metadata.into_headers(), request) {
+            Ok(tonic::Response::new(A::default()))
+        } else {
+            Err(tonic::Status::invalid_argument("no"))
+        }
+    }
+}
+
+impl<T> Clone for Service<T> {
+    fn clone(&self) -> Self {
+        Self {
+            sender: self.sender.clone(),
+            refuses: self.refuses.clone(),
+        }
+    }
+}
+
 #[tonic::async_trait]
-impl MetricsService for Behaviour {
+impl MetricsService for Service<ExportMetricsServiceRequest> {
     async fn export(
         &self,
         request: tonic::Request<ExportMetricsServiceRequest>,
     ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
-        let (metadata, _, request) = request.into_parts();
-        let headers = metadata.into_headers();
-        self.sender.send(Received { headers, request }).ok();
-        if self.refuses.load(Ordering::Relaxed) {
-            return Err(tonic::Status::invalid_argument("no"));
-        }
-        Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
+        self.answer(request)
     }
 }
 
-async fn export(
-    State(behaviour): State<Behaviour>,
+#[tonic::async_trait]
+impl TraceService for Service<ExportTraceServiceRequest> {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        self.answer(request)
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Service<ExportLogsServiceRequest> {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportLogsServiceRequest>,
+    ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
+        self.answer(request)
+    }
+}
+
+/// The answer is empty for each of the signals.
+async fn export<T: Message + Default>(
+    State(service): State<Service<T>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> impl IntoResponse {
@@ -144,23 +237,46 @@ async fn export(
         protobuf.extend(body);
     }
     assert_eq!(headers["content-type"], "application/x-protobuf");
-    let request = ExportMetricsServiceRequest::decode(&*protobuf).unwrap();
-    behaviour.sender.send(Received { headers, request }).ok();
-    if behaviour.refuses.load(Ordering::Relaxed) {
-        return (StatusCode::BAD_REQUEST, Vec::new());
+    let request = T::decode(&*protobuf).unwrap();
+    if service.keep(headers, request) {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
     }
-    let answer = ExportMetricsServiceResponse::default();
-    (StatusCode::OK, answer.encode_to_vec())
+}
+
+impl Received<ExportTraceServiceRequest> {
+    pub(super) fn spans(&self) -> impl Iterator<Item = &Span> {
+        let resources = self.request.resource_spans.iter();
+        resources
+            .flat_map(|resource| &resource.scope_spans)
+            .flat_map(|scope| &scope.spans)
+    }
+
+    pub(super) fn resource(&self, key: &str) -> Option<String> {
+        let resource = self.request.resource_spans[0].resource.as_ref().unwrap();
+        attribute(&resource.attributes, key)
+    }
+}
+
+impl Received<ExportLogsServiceRequest> {
+    pub(super) fn records(&self) -> impl Iterator<Item = &LogRecord> {
+        let resources = self.request.resource_logs.iter();
+        resources
+            .flat_map(|resource| &resource.scope_logs)
+            .flat_map(|scope| &scope.log_records)
+    }
+
+    pub(super) fn resource(&self, key: &str) -> Option<String> {
+        let resource = self.request.resource_logs[0].resource.as_ref().unwrap();
+        attribute(&resource.attributes, key)
+    }
 }
 
 impl Received {
     pub(super) fn resource(&self, key: &str) -> Option<String> {
         let resource = self.request.resource_metrics[0].resource.as_ref().unwrap();
-        resource
-            .attributes
-            .iter()
-            .find(|pair| pair.key == key)
-            .map(text)
+        attribute(&resource.attributes, key)
     }
 
     pub(super) fn metric(&self, name: &str) -> Option<&Metric> {
@@ -195,6 +311,12 @@ impl Received {
             number_data_point::Value::AsInt(value) => value as f64,
         })
     }
+}
+
+/// An attribute's value, as text.
+pub(super) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let pair = attributes.iter().find(|pair| pair.key == key);
+    pair.map(text)
 }
 
 fn text(pair: &KeyValue) -> String {

@@ -155,15 +155,17 @@ async fn a_collector_that_was_dead_gets_the_totals_when_it_lives() {
         };
         let received = collector.next().await;
         assert_complete(&received);
-        let failures = [("breaker.telemetry.outcome", "failure")];
+        let failures = [
+            ("breaker.telemetry.outcome", "failure"),
+            ("breaker.telemetry.signal", "metrics"),
+        ];
         let failures = received.value("breaker.telemetry.exports", &failures);
         assert!(failures.unwrap() >= 2.0);
         exporting.shutdown(Duration::from_secs(5)).await;
     }
 }
 
-pub(super) const FAILED_TWICE: &str =
-    "breaker_telemetry_exports_total{breaker_telemetry_outcome=\"failure\"} 2";
+pub(super) const FAILED_TWICE: &str = "breaker_telemetry_exports_total{breaker_telemetry_outcome=\"failure\",breaker_telemetry_signal=\"metrics\"} 2";
 
 #[tokio::test]
 async fn what_a_collector_refuses_is_counted_and_not_repeated() {
@@ -174,7 +176,10 @@ async fn what_a_collector_refuses_is_counted_and_not_repeated() {
     collector.next().await;
     collector.refuse(false);
     let received = collector.next().await;
-    let failures = [("breaker.telemetry.outcome", "failure")];
+    let failures = [
+        ("breaker.telemetry.outcome", "failure"),
+        ("breaker.telemetry.signal", "metrics"),
+    ];
     assert_eq!(
         received.value("breaker.telemetry.exports", &failures),
         Some(1.0)
@@ -267,4 +272,30 @@ fn the_time_that_a_breaker_was_open_is_recorded_when_it_ends() {
         text.contains("breaker_open_duration_seconds_count{breaker_name=\"pay\"} 1"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_none_is_an_error_and_no_panic() {
+    for on in [
+        "OTEL_METRICS_EXPORTER",
+        "OTEL_TRACES_EXPORTER",
+        "OTEL_LOGS_EXPORTER",
+    ] {
+        let environment: Environment = [
+            (on, "otlp"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:4317"),
+            (
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+            ),
+        ]
+        .into_iter()
+        .collect();
+        let settings = Settings::resolve(None, &environment).unwrap();
+        let error = Telemetry::start(settings, breakers([])).unwrap_err();
+        assert!(
+            error.to_string().ends_with("no certificate in it"),
+            "{error}"
+        );
+    }
 }

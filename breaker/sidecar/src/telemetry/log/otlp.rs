@@ -1,0 +1,117 @@
+//! Events of breakers as OTLP log records.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use breaker_tower::core::{Alert, Event, Evidence, Mode, Transition};
+use opentelemetry::logs::{AnyValue, LogRecord, Logger as _, LoggerProvider, Severity};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
+
+use super::justification;
+use crate::telemetry::names;
+use crate::telemetry::queue::{LogQueue, Queue};
+
+/// Makes log records of events.
+#[derive(Debug)]
+pub(crate) struct Logger {
+    inner: SdkLogger,
+    /// Holds the processors of `inner`: dropped, it would shut them down.
+    _provider: SdkLoggerProvider,
+}
+
+impl Logger {
+    /// A logger whose records go into `queue`.
+    pub(crate) fn new(resource: Resource, queue: Arc<Queue<SdkLogRecord>>) -> Self {
+        let provider = SdkLoggerProvider::builder()
+            .with_resource(resource)
+            .with_log_processor(LogQueue(queue))
+            .build();
+        Self {
+            inner: provider.logger_with_scope(names::scope()),
+            _provider: provider,
+        }
+    }
+
+    /// Tells what the breaker `name` did, with ids of traces that it did it for; of those the first five.
+    pub(crate) fn event(&self, name: &Arc<str>, event: &Event, traces: &[u128]) {
+        let mut record = self.inner.create_log_record();
+        match event {
+            Event::Transition(change) => transition(&mut record, change),
+            Event::Alert(what) => alert(&mut record, what),
+            Event::ModeChanged { from, to, .. } => mode_changed(&mut record, *from, *to),
+            _ => return,
+        }
+        record.set_timestamp(opentelemetry::time::now());
+        record.add_attribute(names::BREAKER_NAME, text(name));
+        if !traces.is_empty() {
+            let ids = traces.iter().take(MAX_TRACES);
+            let ids: Vec<AnyValue> = ids.map(|id| text(&format!("{id:032x}"))).collect();
+            record.add_attribute(names::TRACES, AnyValue::ListAny(Box::new(ids)));
+        }
+        self.inner.emit(record);
+    }
+}
+
+fn transition(record: &mut SdkLogRecord, change: &Transition) {
+    describe(record, names::EVENT_TRANSITION, Severity::Info);
+    record.set_body(text(&change.reason.to_string()));
+    record.add_attributes([
+        (names::TRANSITION_FROM, change.from.name()),
+        (names::TRANSITION_TO, change.to.name()),
+        (names::TRANSITION_REASON, change.reason.label()),
+    ]);
+    if let Some(time) = change.open_for {
+        record.add_attribute(names::OPEN_FOR, time.as_secs_f64());
+    }
+    let (source, evidence) = justification(&change.reason);
+    if let (Some(source), Some(evidence)) = (source, evidence) {
+        justify(record, source, evidence);
+    }
+}
+
+fn alert(record: &mut SdkLogRecord, alert: &Alert) {
+    describe(record, names::EVENT_ALERT, Severity::Warn);
+    let mut message = String::new();
+    for (index, evidence) in alert.evidence.iter().enumerate() {
+        let and = if index == 0 { "" } else { " and " };
+        // Writing to a string does not fail.
+        let _ = write!(message, "{and}{evidence}");
+    }
+    record.set_body(message.into());
+    if let Some(evidence) = alert.evidence.first() {
+        record.add_attribute(names::ALERT_REASON, evidence.condition.name());
+        justify(record, &alert.source, evidence);
+    }
+}
+
+fn mode_changed(record: &mut SdkLogRecord, from: Mode, to: Mode) {
+    describe(record, names::EVENT_MODE_CHANGED, Severity::Info);
+    record.set_body(text(&format!("mode changed from {from} to {to}")));
+    record.add_attributes([(names::MODE_FROM, from.name()), (names::MODE_TO, to.name())]);
+}
+
+fn describe(record: &mut SdkLogRecord, event: &'static str, severity: Severity) {
+    record.set_event_name(event);
+    record.set_severity_text(severity.name());
+    record.set_severity_number(severity);
+}
+
+/// The numbers of the first condition; the body has them all.
+fn justify(record: &mut SdkLogRecord, source: &str, evidence: &Evidence) {
+    record.add_attribute(names::BREAKER_SOURCE, text(source));
+    record.add_attributes([
+        (names::OBSERVED, evidence.observed),
+        (names::THRESHOLD, evidence.threshold),
+        (names::WINDOW, evidence.window.as_secs_f64()),
+    ]);
+    let samples = i64::try_from(evidence.samples).unwrap_or(i64::MAX);
+    record.add_attribute(names::SAMPLES, samples);
+}
+
+fn text(value: &str) -> AnyValue {
+    value.to_owned().into()
+}
+
+/// Enough to look at, and no more than one would.
+const MAX_TRACES: usize = 5;

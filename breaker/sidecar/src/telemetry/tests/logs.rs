@@ -1,0 +1,172 @@
+//! Events of breakers, from traffic to a collector's log records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_tower::Mode;
+use breaker_tower::core::{Breaker, Event, Outcome, Policy, Timestamp};
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry::metrics::noop::NoopMeterProvider;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_sdk::Resource;
+
+use super::collector::{Collector, attribute};
+use super::export::ANY;
+use super::sidecar::Sidecar;
+use crate::telemetry::log::otlp::Logger;
+use crate::telemetry::queue::Queue;
+use crate::telemetry::settings::Batches;
+
+fn assert_attributes(record: &LogRecord, expected: &[(&str, &str)]) {
+    for (key, value) in expected {
+        let found = attribute(&record.attributes, key);
+        assert_eq!(found.as_deref(), Some(*value), "{key} of {record:#?}");
+    }
+}
+
+#[tokio::test]
+async fn each_transition_and_mode_change_is_a_record_with_its_numbers() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let mut collector = match protocol {
+            "grpc" => Collector::grpc(ANY).await,
+            _ => Collector::http(ANY).await,
+        };
+        let endpoint = format!("http://{}", collector.address);
+        let sidecar = Sidecar::start(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20YTpi"),
+            ("OTEL_BLRP_SCHEDULE_DELAY", "20"),
+            ("OTEL_SERVICE_NAME", "shop"),
+        ])
+        .await;
+        sidecar.answer(500);
+        for status in [500, 500, 503] {
+            assert_eq!(sidecar.send("GET /pay/7", &[]).await, status);
+        }
+        let received = collector.logs().await;
+        assert_eq!(received.headers["authorization"], "Basic YTpi");
+        assert_eq!(received.resource("service.name").as_deref(), Some("shop"));
+        let record = received.records().next().unwrap();
+        assert_eq!(record.event_name, "breaker.transition");
+        assert_eq!(
+            (record.severity_number, &*record.severity_text),
+            (9, "INFO")
+        );
+        assert!(record.time_unix_nano > 0);
+        let body = format!("{:?}", record.body);
+        assert!(body.contains("error rate 100% ≥ 8%, 2 requests"), "{body}");
+        assert_attributes(
+            record,
+            &[
+                ("breaker.name", "pay"),
+                ("breaker.transition.from", "closed"),
+                ("breaker.transition.to", "open"),
+                ("breaker.transition.reason", "error_rate"),
+                ("breaker.source", "proxy"),
+                ("breaker.observed", "DoubleValue(1.0)"),
+                ("breaker.threshold", "DoubleValue(0.08)"),
+                ("breaker.samples", "2"),
+                ("breaker.window", "DoubleValue(10.0)"),
+            ],
+        );
+        let open_for = attribute(&record.attributes, "breaker.open_for");
+        assert!(open_for.is_some(), "{record:?}");
+
+        sidecar.breaker.force(Mode::Shadow);
+        let received = collector.logs().await;
+        let mut records = received.records();
+        let record = records.find(|record| record.event_name == "breaker.mode_changed");
+        let modes = [
+            ("breaker.name", "pay"),
+            ("breaker.mode.from", "auto"),
+            ("breaker.mode.to", "shadow"),
+        ];
+        assert_attributes(record.unwrap(), &modes);
+        sidecar.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn shutdown_sends_the_records_that_still_wait() {
+    let mut collector = Collector::grpc(ANY).await;
+    let endpoint = format!("http://{}", collector.address);
+    let sidecar = Sidecar::start(&[
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &endpoint),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "3600000"),
+    ])
+    .await;
+    // A request is answered after the events are followed.
+    assert_eq!(sidecar.send("GET /pay/7", &[]).await, 200);
+    sidecar.breaker.force(Mode::ForcedOpen);
+    assert_eq!(sidecar.send("GET /pay/7", &[]).await, 503);
+    sidecar.stop().await;
+    let received = collector.logs().await;
+    let names: Vec<_> = received
+        .records()
+        .map(|record| &*record.event_name)
+        .collect();
+    assert!(names.contains(&"breaker.mode_changed"), "{names:?}");
+}
+
+/// What the events of `breaker` are as records, without a collector.
+fn records(breaker: &mut Breaker, traces: &[u128]) -> Vec<String> {
+    let meter = NoopMeterProvider::new().meter("test");
+    let dropped = meter.u64_counter("dropped").build().bind(&[]);
+    let delay = Duration::from_secs(1);
+    let batches = Batches {
+        delay,
+        queue: 10,
+        size: 10,
+    };
+    let queue = Arc::new(Queue::new(batches, dropped));
+    let logger = Logger::new(Resource::builder_empty().build(), queue.clone());
+    while let Some(event) = breaker.poll_event() {
+        assert!(!matches!(event, Event::RampStarted { .. }));
+        logger.event(&"pay".into(), &event, traces);
+    }
+    let records = queue.take().into_iter();
+    records.map(|record| format!("{record:?}")).collect()
+}
+
+fn failed(policy: Policy) -> Breaker {
+    let mut breaker = Breaker::new(policy, 1, Timestamp::ZERO);
+    for request in 0..20 {
+        let now = Timestamp::from_millis(request);
+        let permit = breaker.try_acquire(now).unwrap();
+        breaker.record(permit, Outcome::failure(Duration::from_millis(1)), now);
+    }
+    breaker
+}
+
+#[test]
+fn a_transition_names_five_of_the_traces_it_is_about() {
+    let mut breaker = failed(Policy::sensitive());
+    let [record] = &records(&mut breaker, &[1, 2, 3, 4, 5, 6])[..] else {
+        panic!("one record");
+    };
+    for id in 1..=5 {
+        assert!(record.contains(&format!("\"{id:032x}\"")), "{record}");
+    }
+    assert!(!record.contains(&format!("{:032x}", 6)), "{record}");
+    assert!(!records(&mut failed(Policy::sensitive()), &[])[0].contains("breaker.traces"));
+}
+
+#[test]
+fn an_alert_is_a_warning_with_its_numbers() {
+    let yaml = "name: watch\nmin_requests: 10\ntrip:\n  - { error_rate: 50%, action: alert }\n";
+    let policy = breaker_tower::core::policy::yaml::parse(yaml, None).unwrap();
+    let records = records(&mut failed(policy), &[]);
+    let [record] = &records[..] else {
+        panic!("{records:?}");
+    };
+    for part in [
+        "breaker.alert",
+        "Warn",
+        "error_rate",
+        "Double(0.5)",
+        "error rate 100% ≥ 50%",
+    ] {
+        assert!(record.contains(part), "{part} in {record}");
+    }
+}
