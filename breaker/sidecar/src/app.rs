@@ -20,7 +20,8 @@ use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Tele
 /// A sidecar whose sockets are bound.
 #[derive(Debug)]
 pub struct App {
-    proxy: Proxy,
+    /// None when no route has an upstream.
+    proxy: Option<Proxy>,
     admin: std::net::TcpListener,
     admin_address: SocketAddr,
     breakers: Vec<BreakerHandle>,
@@ -54,17 +55,16 @@ impl App {
     pub fn bind(config: &Config, environment: &Environment) -> Result<Self, StartError> {
         let settings = Settings::resolve(config.export(), environment)
             .map_err(|error| StartError::Setting(error.to_string()))?;
-        let routes: Vec<_> = config.routes().iter().map(with_breaker).collect();
-        let breakers: Vec<_> = routes.iter().map(|route| route.breaker.clone()).collect();
+        check_loop(config, &settings)?;
+        let breakers: Vec<_> = config.routes().iter().map(breaker).collect();
+        let routes = config.routes().iter().zip(&breakers);
+        let routes: Vec<_> = routes
+            .filter_map(|(route, breaker)| proxied(route, breaker))
+            .collect();
         let catalog = Arc::new(Catalog {
-            routes: breakers
-                .iter()
-                .map(|breaker| breaker.name().clone())
-                .collect(),
+            routes: routes.iter().map(|route| route.name().clone()).collect(),
             endpoints: Vec::new(),
         });
-        let table =
-            RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let bound = |field, address| {
             move |source| StartError::Bind {
                 field,
@@ -72,14 +72,20 @@ impl App {
                 source,
             }
         };
-        let proxy = Proxy::bind(proxy::Settings {
-            listen: config.listen(),
-            workers: config.workers(),
-            limits: config.limits().clone(),
-            table: Arc::new(table),
-            grace: config.drain(),
-        })
-        .map_err(bound("listen", config.listen()))?;
+        let proxy = if routes.is_empty() {
+            None
+        } else {
+            let table =
+                RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
+            let proxy = Proxy::bind(proxy::Settings {
+                listen: config.listen(),
+                workers: config.workers(),
+                limits: config.limits().clone(),
+                table: Arc::new(table),
+                grace: config.drain(),
+            });
+            Some(proxy.map_err(bound("listen", config.listen()))?)
+        };
         let admin = std::net::TcpListener::bind(config.admin())
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(bound("admin", config.admin()))?;
@@ -94,9 +100,9 @@ impl App {
         })
     }
 
-    /// Where the proxy listens.
-    pub fn listen(&self) -> SocketAddr {
-        self.proxy.local_addr()
+    /// Where the proxy listens; nowhere when no route has an upstream.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.proxy.as_ref().map(Proxy::local_addr)
     }
 
     /// Where the admin port is.
@@ -133,7 +139,8 @@ impl App {
 
         let catalog = self.catalog;
         let recorder = move || Box::new(telemetry.recorder(catalog.clone())) as Box<dyn Recorder>;
-        let running = self.proxy.start(&stopped, recorder)?;
+        let proxy = self.proxy.map(|proxy| proxy.start(&stopped, recorder));
+        let running = proxy.transpose()?;
         readiness.ready();
         shutdown.await;
 
@@ -141,7 +148,9 @@ impl App {
         tracing::info!(grace = ?self.drain, "draining");
         // Nobody listens when every worker has ended already.
         let _ = stop.send(true);
-        tokio::task::spawn_blocking(|| running.join()).await??;
+        if let Some(running) = running {
+            tokio::task::spawn_blocking(|| running.join()).await??;
+        }
         end(exporting, tasks).await;
         Ok(())
     }
@@ -153,18 +162,36 @@ async fn end(exporting: Exporting, tasks: JoinSet<()>) {
     drop(tasks);
 }
 
-/// A route of the configuration, with its breaker.
-fn with_breaker(route: &config::Route) -> proxy::Route {
+/// What is exported, by the configuration or by the environment, must not come back as an application's telemetry.
+fn check_loop(config: &Config, settings: &Settings) -> Result<(), StartError> {
+    match (config.receive(), &settings.export) {
+        (Some(receive), Some(export)) if receive.is_own(&export.endpoint) => {
+            let endpoint = &export.endpoint;
+            Err(StartError::Setting(format!(
+                "metrics must not be exported to {endpoint}, where telemetry is received: a loop; \
+                 set telemetry.export.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT to a collector"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn breaker(route: &config::Route) -> BreakerHandle {
     let breaker = BreakerHandle::new(route.name().clone(), route.policy().clone());
     breaker.force(route.mode());
-    proxy::Route {
-        breaker,
+    breaker
+}
+
+/// A route of the proxy, unless it is one that only others ask for.
+fn proxied(route: &config::Route, breaker: &BreakerHandle) -> Option<proxy::Route> {
+    Some(proxy::Route {
+        breaker: breaker.clone(),
         matches: route.matches().clone(),
-        upstream: route.upstream().clone(),
+        upstream: route.upstream()?.clone(),
         timeout: route.timeout(),
         body: route.body().clone(),
         max_in_flight: route.max_in_flight(),
-    }
+    })
 }
 
 fn watched(breaker: &BreakerHandle) -> Watched {
@@ -197,3 +224,6 @@ impl std::error::Error for StartError {}
 
 /// How long the last export may take.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
