@@ -196,7 +196,8 @@ impl Conditions {
             .collect();
     }
 
-    /// Tries the conditions on `attributes`. The first of several attributes with the same name counts.
+    /// Tries the conditions on `attributes`. The first of several attributes with the same name counts. Values that no condition asks for
+    /// are not looked at.
     fn read(&self, attributes: Attributes<'_>, pass: &mut Pass) {
         pass.holds.clone_from(&self.absent);
         pass.seen.clear();
@@ -205,7 +206,7 @@ impl Conditions {
         if unseen == 0 {
             return;
         }
-        for (name, value) in attributes.iter() {
+        for (name, value) in attributes.raw() {
             let Some(at) = self.find(name) else {
                 continue;
             };
@@ -213,6 +214,7 @@ impl Conditions {
                 continue;
             }
             set(&mut pass.seen, at, true);
+            let value = value.value();
             for (number, pattern) in &self.keys[at].conditions {
                 set(&mut pass.holds, *number, pattern.holds(Some(value)));
             }
@@ -223,14 +225,14 @@ impl Conditions {
         }
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    fn find(&self, name: &[u8]) -> Option<usize> {
         let (&first, &end) = (
             self.lengths.get(name.len())?,
             self.lengths.get(name.len() + 1)?,
         );
         let found = self.keys[first..end]
             .iter()
-            .position(|key| *key.name == *name)?;
+            .position(|key| key.name.as_bytes() == name)?;
         Some(first + found)
     }
 }

@@ -31,11 +31,8 @@ impl<'a> Attributes<'a> {
 
     /// Name and value of each, in the order in which they were sent. An attribute that can't be read is left out.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
-        let wanted = self.field;
-        fields(self.message).filter_map(move |(field, content)| match content {
-            Content::Bytes(bytes) if field == wanted => key_value(bytes),
-            _ => None,
-        })
+        self.raw()
+            .filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, value.value())))
     }
 
     /// The value of the first attribute called `name`.
@@ -43,7 +40,20 @@ impl<'a> Attributes<'a> {
         self.iter()
             .find_map(|(known, value)| (known == name).then_some(value))
     }
+
+    /// Name and value of each before any text is looked at.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a> {
+        let wanted = self.field;
+        fields(self.message).filter_map(move |(field, content)| match content {
+            Content::Bytes(bytes) if field == wanted => Some(key_value(bytes)),
+            _ => None,
+        })
+    }
 }
+
+/// The value of an attribute as it was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Raw<'a>(&'a [u8]);
 
 enum Content<'a> {
     Varint(u64),
@@ -71,26 +81,29 @@ fn fields<'a>(mut rest: &'a [u8]) -> impl Iterator<Item = (u32, Content<'a>)> + 
     })
 }
 
-fn key_value(message: &[u8]) -> Option<(&str, Value<'_>)> {
-    let (mut key, mut value) = ("", Value::Other);
+fn key_value(message: &[u8]) -> (&[u8], Raw<'_>) {
+    let (mut key, mut value) = (&[][..], &[][..]);
     for (field, content) in fields(message) {
         match (field, content) {
-            (1, Content::Bytes(bytes)) => key = str::from_utf8(bytes).ok()?,
-            (2, Content::Bytes(bytes)) => value = any_value(bytes),
+            (1, Content::Bytes(bytes)) => key = bytes,
+            (2, Content::Bytes(bytes)) => value = bytes,
             _ => {}
         }
     }
-    Some((key, value))
+    (key, Raw(value))
 }
 
-fn any_value(message: &[u8]) -> Value<'_> {
-    let value = fields(message).last();
-    match value {
-        Some((1, Content::Bytes(bytes))) => str::from_utf8(bytes).map_or(Value::Other, Value::Str),
-        Some((2, Content::Varint(bit))) => Value::Bool(bit != 0),
-        Some((3, Content::Varint(number))) => Value::Int(number.cast_signed()),
-        Some((4, Content::Fixed64(bits))) => Value::Double(f64::from_bits(bits)),
-        _ => Value::Other,
+impl<'a> Raw<'a> {
+    pub(crate) fn value(self) -> Value<'a> {
+        match fields(self.0).last() {
+            Some((1, Content::Bytes(text))) => {
+                str::from_utf8(text).map_or(Value::Other, Value::Str)
+            }
+            Some((2, Content::Varint(bit))) => Value::Bool(bit != 0),
+            Some((3, Content::Varint(number))) => Value::Int(number.cast_signed()),
+            Some((4, Content::Fixed64(bits))) => Value::Double(f64::from_bits(bits)),
+            _ => Value::Other,
+        }
     }
 }
 
