@@ -4,9 +4,9 @@
 //! answers it, although OpenTelemetry marks the client's span an error. Only where there is none do the span's status and `error.type`
 //! decide. Recorded exceptions are events of a span, and no failure by themselves: applications handle most of them.
 //!
-//! A caller that went away says nothing of the service. So gRPC CANCELLED, the HTTP statuses 499 (nginx, Envoy) and 0 (Envoy) and the
-//! [`CALLER_GONE`] types of error are ignored, unless the policy counts CANCELLED or 499 as failures. `_OTHER` is not among them: it
-//! stands for any error that the instrumentation has no name for.
+//! A caller that went away says nothing of the service. So gRPC CANCELLED, the HTTP status 499 (nginx, Envoy), Envoy's response flag DC
+//! and the [`CALLER_GONE`] types of error are ignored, unless the policy counts CANCELLED or 499 as failures. `_OTHER` is not among them:
+//! it stands for any error that the instrumentation has no name for.
 
 use breaker_tower::core::Verdict;
 use breaker_tower::core::policy::{FailureRules, GrpcCode};
@@ -21,6 +21,8 @@ pub struct Facts<'a> {
     error: Option<&'a str>,
     /// `error: true`, which came before OpenTelemetry and is still what Envoy and bridges of old tracers send.
     flagged: bool,
+    /// Envoy's response flag DC: the downstream connection was closed before there was an answer.
+    gone: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -38,6 +40,7 @@ impl<'a> Facts<'a> {
                 }
                 "error.type" => facts.error = text(value),
                 "exception.type" => exception = text(value),
+                "response_flags" => facts.gone = text(value).is_some_and(has_dc),
                 "error" => facts.flagged = matches!(value, Value::Bool(true) | Value::Str("true")),
                 _ => {}
             }
@@ -55,6 +58,9 @@ impl<'a> Facts<'a> {
         }
         if let Some(status) = self.http {
             return of_http(status, rules);
+        }
+        if self.gone {
+            return of_grpc(CANCELLED, rules);
         }
         match (status, self.error) {
             // "Analysis tools SHOULD respond to an Ok status by suppressing any errors they would otherwise generate."
@@ -76,7 +82,7 @@ fn of_grpc(code: GrpcCode, rules: &FailureRules) -> Verdict {
 
 fn of_http(status: u16, rules: &FailureRules) -> Verdict {
     match (status, rules.of_http(status)) {
-        (NO_ANSWER | CLIENT_CLOSED_REQUEST, Verdict::Success) => Verdict::Ignored,
+        (CLIENT_CLOSED_REQUEST, Verdict::Success) => Verdict::Ignored,
         (_, verdict) => verdict,
     }
 }
@@ -95,14 +101,14 @@ fn of_error(error: &str, rules: &FailureRules) -> Verdict {
     Verdict::Failure
 }
 
+/// Envoy's status 0 is none: it stands for a refused connection and a time-out as well as for a caller that went away.
 fn http(value: Value<'_>) -> Option<u16> {
     let status = match value {
         Value::Int(number) => u16::try_from(number).ok(),
-        Value::Str("0") => Some(NO_ANSWER),
         Value::Str(text) => return status(text),
         _ => None,
     };
-    status.filter(|status| matches!(status, &NO_ANSWER | 100..=599))
+    status.filter(|status| (100..=599).contains(status))
 }
 
 /// An HTTP status in digits.
@@ -143,6 +149,10 @@ fn code(name: &str) -> Option<GrpcCode> {
     }
 }
 
+fn has_dc(flags: &str) -> bool {
+    flags.split(',').any(|flag| flag == "DC")
+}
+
 fn text(value: Value<'_>) -> Option<&str> {
     match value {
         Value::Str("") => None,
@@ -169,8 +179,6 @@ pub const CALLER_GONE: [&str; 11] = [
 ];
 
 const CANCELLED: GrpcCode = GrpcCode::from_number(1);
-/// No answer was sent, since nobody was there for it.
-const NO_ANSWER: u16 = 0;
 /// The caller closed the connection before there was an answer.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 

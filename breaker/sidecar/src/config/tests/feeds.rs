@@ -239,3 +239,22 @@ fn feeds_and_their_conditions_are_bounded() {
         "4:13: routes[0].feeds[0]: must have at most 32 conditions"
     );
 }
+
+#[test]
+fn the_configurations_of_the_documentation_are_good() {
+    let text = include_str!("../../../../../docs/feeds.md");
+    let blocks = text.split("```yaml\n").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split_once("```").map(|(block, _)| block));
+    let ours: Vec<_> = blocks
+        .filter(|block| block.starts_with("telemetry:"))
+        .collect();
+    assert_eq!(ours.len(), 3);
+    for block in ours {
+        assert!(
+            parsed(block)
+                .routes()
+                .iter()
+                .all(|route| !route.feeds().is_empty())
+        );
+    }
+}

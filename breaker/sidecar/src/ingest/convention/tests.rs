@@ -165,8 +165,28 @@ fn a_caller_that_went_away_is_ignored_unless_the_policy_says_otherwise() {
         let found = judged(&strict, StatusCode::Error, &[sent]);
         assert_eq!(found, Failure, "{sent:?}");
     }
-    let nobody = [("http.status_code", Sent::Str("0"))];
-    assert_eq!(verdict(StatusCode::Unset, &nobody), Ignored);
+}
+
+/// As Envoy 1.40 was seen to send them.
+#[test]
+fn envoy_s_status_0_is_a_failure_unless_the_caller_went_away() {
+    let sent = |status, flags, error: &'static [(&'static str, Sent<'static>)]| {
+        let status = ("http.status_code", Sent::Str(status));
+        [&[status, ("response_flags", Sent::Str(flags))], error].concat()
+    };
+    let error = &[("error", Sent::Str("true"))][..];
+    for (sent, expected) in [
+        (sent("200", "-", &[]), Success),
+        (sent("504", "UT", error), Failure),
+        (sent("503", "UF", error), Failure),
+        (sent("0", "UF", error), Failure),
+        (sent("0", "-", error), Failure),
+        (sent("0", "DC", error), Ignored),
+        (sent("0", "UT,DC", error), Ignored),
+        (sent("200", "DC", &[]), Success),
+    ] {
+        assert_eq!(verdict(StatusCode::Unset, &sent), expected, "{sent:?}");
+    }
 }
 
 #[test]
