@@ -60,12 +60,20 @@ fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problem> {
         };
         match receive.is_own(&url) {
             true => Err(broken(LOOP)),
+            false if url.query().is_some() => Err(broken("must have no query")),
             false => Ok(Some(url)),
         }
     };
+    let grpc = |field: &str, text| match url(field, text)? {
+        Some(url) if url.path() != "/" => {
+            let rule = "must have no path: OTLP/gRPC has its own";
+            Err(Problem::new(format!("forward{field}"), rule))
+        }
+        url => Ok(url),
+    };
     match raw {
         RawForward::Url(text) => {
-            let target = url("", Some(text))?;
+            let target = url("", Some(text.clone()))?;
             let is_http = target.as_ref().and_then(Uri::port_u16) == Some(HTTP.port());
             Ok(match is_http {
                 true => Forward {
@@ -73,7 +81,7 @@ fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problem> {
                     http: target,
                 },
                 false => Forward {
-                    grpc: target,
+                    grpc: grpc("", Some(text))?,
                     http: None,
                 },
             })
@@ -82,7 +90,7 @@ fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problem> {
             Err(Problem::new("forward", "must have grpc, http or both"))
         }
         RawForward::Urls(raw) => Ok(Forward {
-            grpc: url(".grpc", raw.grpc)?,
+            grpc: grpc(".grpc", raw.grpc)?,
             http: url(".http", raw.http)?,
         }),
     }

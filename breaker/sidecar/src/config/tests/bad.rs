@@ -186,6 +186,18 @@ const SECTIONS: &[(&str, &str)] = &[
         "5:42: telemetry.receive.forward.http: must be a URL with the scheme http or https, such as http://collector:4317",
     ),
     (
+        "telemetry: { receive: { forward: 'http://c:4317/otlp' } }",
+        "5:34: telemetry.receive.forward: must have no path: OTLP/gRPC has its own",
+    ),
+    (
+        "telemetry: { receive: { forward: { grpc: 'http://c/otlp' } } }",
+        "5:42: telemetry.receive.forward.grpc: must have no path: OTLP/gRPC has its own",
+    ),
+    (
+        "telemetry: { receive: { forward: { http: 'http://c?a=b' } } }",
+        "5:42: telemetry.receive.forward.http: must have no query",
+    ),
+    (
         "telemetry: { receive: { forward: 'http://localhost:4317' } }",
         "5:34: telemetry.receive.forward: must not be where telemetry is received: a loop",
     ),
