@@ -1,5 +1,7 @@
 //! The composition root: everything that runs is made and connected here, from a valid configuration.
 
+mod ingest;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -12,8 +14,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::ingest::Ingest;
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
+use crate::ingest::Addresses;
 use crate::proxy::{self, Observers, Proxy, RouteTable};
 use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
 use crate::upstream::Names;
@@ -21,7 +25,9 @@ use crate::upstream::Names;
 /// A sidecar whose sockets are bound.
 #[derive(Debug)]
 pub struct App {
-    proxy: Proxy,
+    /// None when no route has an upstream.
+    proxy: Option<Proxy>,
+    ingest: Option<Ingest>,
     admin: std::net::TcpListener,
     admin_address: SocketAddr,
     breakers: Vec<BreakerHandle>,
@@ -53,16 +59,25 @@ impl App {
     /// # Errors
     /// When an address is taken or not ours, or the environment has a setting that can't be followed.
     pub fn bind(config: &Config, environment: &Environment) -> Result<Self, StartError> {
-        let settings = Settings::resolve(config.export(), environment)
+        let mut settings = Settings::resolve(config.export(), environment)
             .map_err(|error| StartError::Setting(error.to_string()))?;
-        let routes: Vec<_> = config.routes().iter().map(with_breaker).collect();
-        let breakers: Vec<_> = routes.iter().map(|route| route.breaker.clone()).collect();
+        check_loop(config, &mut settings)?;
+        let breakers: Vec<_> = config.routes().iter().map(breaker).collect();
+        let ingest = Ingest::bind(config, &breakers)?;
+        if let Some(ingest) = &ingest {
+            ingest.mark(&mut settings);
+        }
+        let routes = config.routes().iter().zip(&breakers);
+        let routes: Vec<_> = routes
+            .filter_map(|(route, breaker)| proxied(route, breaker))
+            .collect();
         let table =
             RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
         let catalog = Arc::new(Catalog {
-            routes: breakers
+            routes: table
+                .routes()
                 .iter()
-                .map(|breaker| breaker.name().clone())
+                .map(|route| route.name().clone())
                 .collect(),
             endpoints: table
                 .endpoints()
@@ -76,21 +91,26 @@ impl App {
                 source,
             }
         };
-        let proxy = Proxy::bind(proxy::Settings {
-            listen: config.listen(),
-            workers: config.workers(),
-            limits: config.limits().clone(),
-            table: Arc::new(table),
-            names: Names::of_system(),
-            grace: config.drain(),
-        })
-        .map_err(bound("listen", config.listen()))?;
+        let proxy = if table.routes().is_empty() {
+            None
+        } else {
+            let proxy = Proxy::bind(proxy::Settings {
+                listen: config.listen(),
+                workers: config.workers(),
+                limits: config.limits().clone(),
+                table: Arc::new(table),
+                names: Names::of_system(),
+                grace: config.drain(),
+            });
+            Some(proxy.map_err(bound("listen", config.listen()))?)
+        };
         let admin = std::net::TcpListener::bind(config.admin())
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(bound("admin", config.admin()))?;
         Ok(Self {
             admin_address: admin.local_addr().map_err(bound("admin", config.admin()))?,
             proxy,
+            ingest,
             admin,
             breakers,
             catalog,
@@ -99,14 +119,19 @@ impl App {
         })
     }
 
-    /// Where the proxy listens.
-    pub fn listen(&self) -> SocketAddr {
-        self.proxy.local_addr()
+    /// Where the proxy listens; nowhere when no route has an upstream.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.proxy.as_ref().map(Proxy::local_addr)
     }
 
     /// Where the admin port is.
     pub const fn admin(&self) -> SocketAddr {
         self.admin_address
+    }
+
+    /// Where telemetry is received, if it is.
+    pub fn receives(&self) -> Option<Addresses> {
+        self.ingest.as_ref().map(Ingest::addresses)
     }
 
     /// The breakers, in the order of the routes.
@@ -136,12 +161,17 @@ impl App {
         };
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
+        let receiving = self.ingest.map(|ingest| {
+            telemetry.show_received(&ingest.received());
+            tokio::spawn(ingest.run(stopped.clone()))
+        });
         let catalog = self.catalog;
         let observers = move || {
             Observers::new(telemetry.recorder(catalog.clone()))
                 .traced(telemetry.tracer(catalog.clone()))
         };
-        let running = self.proxy.start(&stopped, observers)?;
+        let proxy = self.proxy.map(|proxy| proxy.start(&stopped, observers));
+        let running = proxy.transpose()?;
         readiness.ready();
         shutdown.await;
 
@@ -149,7 +179,12 @@ impl App {
         tracing::info!(grace = ?self.drain, "draining");
         // Nobody listens when every worker has ended already.
         let _ = stop.send(true);
-        tokio::task::spawn_blocking(|| running.join()).await??;
+        if let Some(running) = running {
+            tokio::task::spawn_blocking(|| running.join()).await??;
+        }
+        if let Some(receiving) = receiving {
+            receiving.await??;
+        }
         end(exporting, tasks).await;
         Ok(())
     }
@@ -161,18 +196,44 @@ async fn end(exporting: Exporting, tasks: JoinSet<()>) {
     drop(tasks);
 }
 
-/// A route of the configuration, with its breaker.
-fn with_breaker(route: &config::Route) -> proxy::Route {
-    let breaker = BreakerHandle::new(route.name().clone(), route.policy().clone());
+/// What is exported, by the configuration or by the environment, must not come back as an application's telemetry.
+fn check_loop(config: &Config, settings: &mut Settings) -> Result<(), StartError> {
+    let Some(receive) = config.receive() else {
+        return Ok(());
+    };
+    match settings
+        .exports_mut()
+        .find(|export| receive.is_own(&export.endpoint))
+    {
+        Some(export) => Err(StartError::Setting(format!(
+            "telemetry must not be exported to {}, where it is received: a loop; \
+             set telemetry.export.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT to a collector",
+            export.endpoint
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn breaker(route: &config::Route) -> BreakerHandle {
+    let (name, policy) = (route.name().clone(), route.policy().clone());
+    let breaker = match route.upstream() {
+        Some(_) => BreakerHandle::new(name, policy),
+        None => BreakerHandle::telemetry_only(name, policy),
+    };
     breaker.force(route.mode());
-    proxy::Route {
-        breaker,
+    breaker
+}
+
+/// A route of the proxy, unless it is one that only others ask for.
+fn proxied(route: &config::Route, breaker: &BreakerHandle) -> Option<proxy::Route> {
+    Some(proxy::Route {
+        breaker: breaker.clone(),
         matches: route.matches().clone(),
-        upstream: route.upstream().clone(),
+        upstream: route.upstream()?.clone(),
         timeout: route.timeout(),
         body: route.body().clone(),
         max_in_flight: route.max_in_flight(),
-    }
+    })
 }
 
 /// Tells telemetry what a breaker does.
@@ -200,3 +261,6 @@ impl std::error::Error for StartError {}
 
 /// How long the last export may take.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

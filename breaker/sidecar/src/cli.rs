@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod explain;
 mod logging;
+mod otlp_env;
 mod output;
 mod run;
 mod schema;

@@ -3,10 +3,12 @@
 //! `raw` is the shape of the file; each section is checked in a module of its own, and everything that is wrong is told at once, with
 //! file, line, column, field and rule. Nothing is checked again later.
 
+mod feed;
 mod limits;
 mod policies;
 mod problem;
 mod raw;
+mod receive;
 mod route;
 mod scalar;
 mod telemetry;
@@ -30,7 +32,9 @@ use self::raw::{RawConfig, RawMatch, RawRoute};
 use crate::proxy::{BodyLimits, Limits, Match};
 use crate::telemetry::Configured;
 
+pub use self::feed::Feed;
 pub use self::problem::in_words;
+pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
 pub use self::scalar::{Address, AdminAddress};
 pub use self::upstream::EndpointUrl;
@@ -44,6 +48,7 @@ pub struct Config {
     drain: Duration,
     limits: Limits,
     export: Option<Configured>,
+    receive: Option<Receive>,
     routes: Vec<Route>,
 }
 
@@ -92,10 +97,11 @@ impl Config {
             policy: Arc::new(policy),
             mode: Mode::Auto,
             matches: Match::default(),
-            upstream: Arc::new(upstream.into_upstream(DEFAULT_NAME)),
+            upstream: Some(Arc::new(upstream.into_upstream(DEFAULT_NAME))),
             timeout: Some(upstream::DEFAULT_TIMEOUT),
             body: BodyLimits::default(),
             max_in_flight: None,
+            feeds: Vec::new(),
         };
         Self {
             listen: LISTEN,
@@ -104,6 +110,7 @@ impl Config {
             drain: DRAIN,
             limits: Limits::default(),
             export: None,
+            receive: None,
             routes: vec![route],
         }
     }
@@ -122,7 +129,12 @@ impl Config {
         self
     }
 
-    /// Where clients connect to.
+    /// Whether there is anything for the proxy to do: a route has an upstream.
+    pub fn proxies(&self) -> bool {
+        self.routes.iter().any(|route| route.upstream.is_some())
+    }
+
+    /// Where clients connect to, if [`Self::proxies`].
     pub fn listen(&self) -> SocketAddr {
         self.listen
     }
@@ -150,6 +162,11 @@ impl Config {
     /// Where metrics and events go; `None` leaves it to the environment.
     pub fn export(&self) -> Option<&Configured> {
         self.export.as_ref()
+    }
+
+    /// Where telemetry is received, if it is.
+    pub fn receive(&self) -> Option<&Receive> {
+        self.receive.as_ref()
     }
 
     /// The routes, at least one, in the order of the file.
@@ -191,15 +208,32 @@ fn build(
     let drain = findings.check("", drain);
     let limits = limits::build(&raw.limits.unwrap_or_default());
     let (limits, body) = findings.check("limits", limits).unwrap_or_default();
-    let export = raw.telemetry.and_then(|raw| {
-        let export = telemetry::build(raw, folder);
-        findings.check("telemetry", export).flatten()
+    let told = raw.telemetry.is_some();
+    let telemetry = raw.telemetry.and_then(|raw| {
+        let telemetry = telemetry::build(raw, folder);
+        findings.check("telemetry", telemetry)
     });
+    // Feeds without anything that feeds them are told only where it is sure.
+    let can_receive = told
+        && telemetry
+            .as_ref()
+            .is_none_or(|(_, receive)| receive.is_some());
+    let (export, receive) = telemetry.unwrap_or_default();
+    for (field, address) in receive.iter().flat_map(Receive::addresses) {
+        check_free(
+            field,
+            address,
+            &[("listen", listen), ("admin", admin)],
+            &mut findings,
+        );
+    }
     let policies = Policies::load(&raw.policies, folder, &mut findings);
 
-    count("upstreams", raw.upstreams.len(), &mut findings);
     let mut upstreams = BTreeMap::new();
-    for (name, raw) in &raw.upstreams {
+    if let Some(raw) = &raw.upstreams {
+        count("upstreams", raw.len(), &mut findings);
+    }
+    for (name, raw) in raw.upstreams.iter().flatten() {
         let upstream = upstream::build(name, raw).map(Arc::new);
         let upstream = findings.check(&format!("upstreams.{name}"), upstream);
         upstreams.insert(name.clone(), upstream);
@@ -214,6 +248,10 @@ fn build(
     };
     let mut routes = Vec::with_capacity(raw.routes.len());
     for (index, raw) in raw.routes.into_iter().enumerate() {
+        if raw.feeds.is_some() && !can_receive {
+            let rule = "needs telemetry.receive, where applications send their telemetry to";
+            findings.add(&format!("routes[{index}].feeds"), rule);
+        }
         let route = route::build(raw, &known);
         let route = findings.check(&format!("routes[{index}]"), route);
         routes.extend(route.flatten().map(|route| (index, route)));
@@ -227,6 +265,7 @@ fn build(
         drain: drain.unwrap_or(DRAIN),
         limits,
         export,
+        receive,
         routes: routes.into_iter().map(|(_, route)| route).collect(),
     })
 }
@@ -237,8 +276,24 @@ fn count(section: &str, entries: usize, findings: &mut Findings<'_>) {
     }
 }
 
-/// Each route has a name of its own, and some request that only it takes.
+/// Nothing else listens where telemetry is received.
+fn check_free(
+    field: &str,
+    address: SocketAddr,
+    others: &[(&str, SocketAddr)],
+    findings: &mut Findings<'_>,
+) {
+    for (other, taken) in others {
+        if address == *taken && address.port() != 0 {
+            let rule = format!("must not be the address of {other}");
+            findings.add(&format!("telemetry.receive.{field}"), rule);
+        }
+    }
+}
+
+/// Each route has a name of its own, and each with an upstream some request that only it takes.
 fn check_distinct(routes: &[RawRoute], findings: &mut Findings<'_>) {
+    let everything = RawMatch::default();
     let mut names = HashMap::new();
     let mut matches: Vec<(&RawMatch, &str)> = Vec::new();
     for (index, route) in routes.iter().enumerate() {
@@ -246,12 +301,16 @@ fn check_distinct(routes: &[RawRoute], findings: &mut Findings<'_>) {
             let rule = format!("must be unique; routes[{first}] has it too");
             findings.add(&format!("routes[{index}].name"), rule);
         }
-        let same = matches.iter().find(|(other, _)| **other == route.r#match);
+        if route.upstream.is_none() {
+            continue;
+        }
+        let wanted = route.r#match.as_ref().unwrap_or(&everything);
+        let same = matches.iter().find(|(other, _)| *other == wanted);
         if let Some((_, name)) = same {
             let rule = format!("takes the same requests as route {name} before it");
             findings.add(&format!("routes[{index}].match"), rule);
         }
-        matches.push((&route.r#match, &route.name));
+        matches.push((wanted, &route.name));
     }
 }
 

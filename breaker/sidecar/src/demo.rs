@@ -52,7 +52,7 @@ impl Demo {
         let breaker = app.breakers()[0].clone();
         introduce(&app);
 
-        let proxy = app.listen();
+        let proxy = app.listen().expect(PROXIED);
         let (stop, stopped) = oneshot::channel::<()>();
         let sidecar = tokio::spawn(app.run(async { drop(stopped.await) }));
         let (calls, told) = mpsc::unbounded_channel();
@@ -69,6 +69,8 @@ impl Demo {
         Ok(account.opened_and_closed())
     }
 }
+
+const PROXIED: &str = "the demo's route has an upstream";
 
 /// A line a second and one for each event, until all calls are told.
 async fn tell(
@@ -102,7 +104,7 @@ async fn tell(
 }
 
 fn introduce(app: &App) {
-    let (listen, admin) = (app.listen(), app.admin());
+    let (listen, admin) = (app.listen().expect(PROXIED), app.admin());
     anstream::println!(
         "A service behind the sidecar with the policy `sensitive`, {} requests a second.",
         load::RATE

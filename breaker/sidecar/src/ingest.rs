@@ -10,20 +10,29 @@
 //! * `forward`: the queue from which it is sent on, byte for byte.
 //! * `reply`: the answer; `refusal` has why there is none but an error.
 //!
-//! `otlp` is the wire format, read in place; JSON becomes the same views.
+//! The [`FeedSampler`] tells breakers what batches say about their feeds:
+//!
+//! * `otlp`: the wire format, read in place; JSON becomes the same views.
+//! * `matching`: which feeds a span or a point belongs to.
+//! * `convention`: what a span or a point says of the request, by the semantic conventions.
+//! * `series`: what a histogram's point adds to the one before it.
 
 mod batch;
 mod connection;
+pub mod convention;
 mod decode;
 mod forward;
 mod grpc;
 mod http;
 mod intake;
+pub mod matching;
 pub mod otlp;
 mod overload;
 mod receiver;
 mod refusal;
 mod reply;
+mod sampler;
+pub mod series;
 mod settings;
 mod stats;
 
@@ -32,6 +41,7 @@ use std::hash::{BuildHasher, RandomState};
 pub use self::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
 pub use self::receiver::{Addresses, Receiver, ReceiverError};
 pub use self::refusal::Reason;
+pub use self::sampler::{Fate, Fed, FeedSampler, Told};
 pub use self::settings::{Forward, Limits, Retry, Settings, SettingsError, Tls, loops_back};
 pub use self::stats::{Lost, SignalSnapshot, Snapshot, Stats};
 

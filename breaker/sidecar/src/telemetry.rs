@@ -6,6 +6,7 @@
 //! * `trace`: spans of requests. With the log records they wait in a `queue`.
 //! * `otlp`: the exporters; `export`: the thread that drives them.
 //! * `env`, `settings`: what is exported where.
+//! * `received`: what telemetry in counts.
 //! * `log`: a line and a log record for each event of a breaker.
 
 mod breakers;
@@ -19,6 +20,7 @@ mod otlp;
 mod percent;
 mod prometheus;
 mod queue;
+mod received;
 mod record;
 mod resource;
 mod settings;
@@ -47,6 +49,7 @@ pub use self::meters::Histograms;
 pub use self::otlp::OtlpError;
 pub(crate) use self::otlp::by_name;
 pub(crate) use self::otlp::tls::{Trust, connector};
+pub use self::received::Received;
 pub use self::record::{Catalog, Finished, Recorder, Sent};
 pub use self::settings::{
     Batches, Compression, Configured, Export, Logs, Metrics, Protocol, Sampling, SettingError,
@@ -118,6 +121,11 @@ impl Telemetry {
         Ok((telemetry, Exporting(Some(exports.start()?))))
     }
 
+    /// Shows what telemetry in counts beside the rest.
+    pub fn show_received(&self, received: &Received) {
+        received::register(self.meters.meter(), received);
+    }
+
     /// A tracer for a worker, of requests whose indices mean what `catalog` says; `None` while tracing is off.
     pub fn tracer(&self, catalog: Arc<Catalog>) -> Option<Tracer> {
         let tracer = self.tracer.clone()?;
@@ -133,8 +141,7 @@ impl Telemetry {
     pub fn event(&self, route: &Arc<str>, event: &Event) {
         log::event(route, event);
         if let Some(logger) = &self.logger {
-            // FILL IN WHEN MERGING: `traces` of the transition, from the core. This is the one place.
-            logger.event(route, event, &[]);
+            logger.event(route, event);
         }
         if let Event::Transition(change) = event
             && change.from == State::Open

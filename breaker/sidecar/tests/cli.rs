@@ -24,6 +24,11 @@ impl Folder {
 
     /// Runs `breaker` here, without the environment's own settings.
     fn breaker(&self, arguments: &[&str]) -> Output {
+        self.breaker_with(arguments, &[])
+    }
+
+    /// The same with `settings` in the environment.
+    fn breaker_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
         let variables = std::env::vars().map(|(name, _)| name);
         let mut command = Command::new(env!("CARGO_BIN_EXE_breaker"));
         for name in
@@ -33,6 +38,7 @@ impl Folder {
         }
         command
             .args(arguments)
+            .envs(settings.iter().copied())
             .current_dir(&self.0)
             .output()
             .expect("the binary runs")
@@ -98,6 +104,214 @@ fn a_good_configuration_is_explained_in_plain_words() {
         "{words}"
     );
     assert!(!words.contains('\u{1b}'), "no colours in a pipe: {words:?}");
+}
+
+const FED: &str = "telemetry:
+  receive: { forward: http://collector:4317 }
+upstreams:
+  pay: { endpoints: [http://127.0.0.1:9001] }
+routes:
+  - name: pay
+    upstream: pay
+    policy: { base: sensitive, trip: [{ p99: 1s }, { slow_rate: 50%, slow_threshold: 800ms }] }
+    feeds:
+      - { name: db, service: checkout, span: client, match: { db.system.name: postgresql, db.namespace: { not: [a, b] } } }
+      - { name: http, metric: http.server.request.duration, resource: { k8s.pod.name: { prefix: pay- } }, scope: io }
+  - name: search
+    feeds: [{ name: es, metric: db.client.operation.duration, policy: { base: conservative, trip: [{ p99: 250ms }] }, quiet: 1m }]
+";
+
+#[test]
+fn feeds_are_explained_in_plain_words() {
+    let folder = Folder::new("feeds").with("breaker.yaml", FED);
+    let output = folder.breaker(&["check", "breaker.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let words = stdout(&output);
+    for expected in [
+        "  receives    OTLP/gRPC on 127.0.0.1:4317, OTLP/HTTP on 127.0.0.1:4318; sends it on to http://collector:4317\n",
+        "\npay  everything else → http://127.0.0.1:9001\n",
+        "  feed        db: client spans of service checkout with db.namespace not a or b and db.system.name postgresql\n",
+        "              once it tripped, 30s of silence let the breaker recover\n",
+        "  feed        http: the histogram http.server.request.duration in scope io of resources with k8s.pod.name pay-…\n",
+        "  timeout     15s to the head of the response\n",
+        "\nsearch  fed by telemetry alone, for others to ask\n",
+        "  feed        es: the histogram db.client.operation.duration\n",
+        "              by policy es: p99 ≥ 250ms\n",
+        "              once it tripped, 1m of silence let the breaker recover\n",
+    ] {
+        assert!(words.contains(expected), "{expected}\n{words}");
+    }
+    let (_, search) = words.split_once("\nsearch").unwrap();
+    assert!(!search.contains("timeout     "), "{search}");
+}
+
+#[test]
+fn a_latency_that_default_buckets_cannot_tell_is_warned_of() {
+    let folder = Folder::new("buckets").with("breaker.yaml", FED);
+    let output = folder.breaker(&["check", "--json", "breaker.yaml"]);
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let lower = |latency: &str, near: &str| {
+        format!(
+            "{latency} lies between the bounds of default buckets, so of histograms with explicit buckets the share above it \
+             is only a lower estimate: use {near}, or exponential histograms (breaker run --otlp-env)"
+        )
+    };
+    let expected = [
+        format!("route pay, feed http: {}", lower("800ms", "750ms or 1s")),
+        format!(
+            "route search, feed es: {}",
+            lower("250ms", "100ms or 500ms")
+        ),
+    ];
+    assert_eq!(report["warnings"], serde_json::json!(expected));
+    let words = folder.breaker(&["check", "breaker.yaml"]);
+    let warning = format!("  warning     {}\n", lower("800ms", "750ms or 1s"));
+    assert!(stdout(&words).contains(&warning), "{}", stdout(&words));
+
+    assert_eq!(report["receive"]["grpc"], "127.0.0.1:4317");
+    assert_eq!(report["receive"]["forward"]["http"], Value::Null);
+    assert_eq!(report["routes"][0]["feeds"][0]["quiet"], 30.0);
+    assert_eq!(report["routes"][0]["feeds"][0]["policy"], Value::Null);
+    assert_eq!(report["routes"][1]["upstream"], Value::Null);
+    assert_eq!(report["routes"][1]["timeout"], Value::Null);
+    assert_eq!(report["routes"][1]["feeds"][0]["policy"]["name"], "es");
+}
+
+#[test]
+fn a_feed_that_can_never_trip_or_match_is_warned_of() {
+    let folder = Folder::new("never").with(
+        "breaker.yaml",
+        "telemetry: { receive: {} }
+routes:
+  - name: pay
+    policy: { base: sensitive, trip: [{ concurrency: 50, error_rate: 5% }] }
+    feeds: [{ name: db, match: { service.name: checkout } }, { name: slow, metric: m, policy: { base: sensitive, trip: [{ p50: 20s }] } }]
+",
+    );
+    let output = folder.breaker(&["check", "--json", "breaker.yaml"]);
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let warnings: Vec<_> = report["warnings"].as_array().unwrap().iter().collect();
+    let expected = [
+        "route pay, feed db: service.name is an attribute of resources, which match does not look at: write service",
+        "route pay, feed db: telemetry does not tell what is in flight, so no condition can hold here",
+        "route pay, feed slow: 20s lies above the bounds of default buckets, so of histograms with explicit buckets the share above it is only a lower estimate: use 10s, or exponential histograms (breaker run --otlp-env)",
+    ];
+    assert_eq!(warnings, expected);
+    assert_eq!(report["listen"], Value::Null);
+
+    let words = folder.breaker(&["check", "breaker.yaml"]);
+    let nothing = "  listens on  nothing, for no route has an upstream\n";
+    assert!(stdout(&words).contains(nothing), "{}", stdout(&words));
+}
+
+#[test]
+fn the_variables_for_applications_are_printed_for_env_and_for_programs() {
+    let folder = Folder::new("otlp_env").with("breaker.yaml", FED);
+    let run = ["run", "--config", "breaker.yaml", "--otlp-env"];
+    let output = folder.breaker(&run);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let expected = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "500"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "2000"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "base2_exponential_bucket_histogram",
+        ),
+        ("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database"),
+    ];
+    let lines: Vec<_> = stdout(&output).lines().collect();
+    assert_eq!(lines.len(), 2 * expected.len());
+    for (pair, (name, value)) in lines.chunks(2).zip(expected) {
+        assert!(pair[0].starts_with("# "), "{pair:?}");
+        assert_eq!(pair[1], format!("{name}={value}"));
+    }
+
+    let output = folder.breaker(&[&run[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let fields = expected.map(|(name, value)| (name.to_owned(), value.into()));
+    assert_eq!(report, Value::Object(fields.into_iter().collect()));
+}
+
+#[test]
+fn a_shell_can_start_an_application_with_the_variables() {
+    let folder = Folder::new("otlp_env_shell").with("breaker.yaml", FED);
+    let breaker = env!("CARGO_BIN_EXE_breaker");
+    let command = format!(
+        "env $({breaker} run --config breaker.yaml --otlp-env | grep -v '^#') sh -c 'echo $OTEL_EXPORTER_OTLP_ENDPOINT $OTEL_SEMCONV_STABILITY_OPT_IN'"
+    );
+    let output = Command::new("sh")
+        .args(["-c", &command])
+        .current_dir(&folder.0)
+        .output()
+        .expect("a shell");
+    assert_eq!(stdout(&output), "http://127.0.0.1:4318 http,database\n");
+}
+
+#[test]
+fn the_variables_follow_the_addresses_that_are_received_on() {
+    for (receive, endpoint, protocol) in [
+        ("{ grpc: 127.0.0.1:5317 }", "http://127.0.0.1:5317", "grpc"),
+        (
+            "{ http: '[::]:5318', allow_remote: true }",
+            "http://[::1]:5318",
+            "http/protobuf",
+        ),
+        (
+            "{ grpc: 0.0.0.0:5317, allow_remote: true }",
+            "http://127.0.0.1:5317",
+            "grpc",
+        ),
+    ] {
+        let text = format!("telemetry: {{ receive: {receive} }}\n{GOOD}");
+        let folder = Folder::new("otlp_env_addresses")
+            .with("policies/strict.yaml", STRICT)
+            .with("breaker.yaml", &text);
+        let run = ["run", "--config", "breaker.yaml", "--otlp-env", "--json"];
+        let output = folder.breaker(&run);
+        let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+        assert_eq!(report["OTEL_EXPORTER_OTLP_ENDPOINT"], endpoint);
+        assert_eq!(report["OTEL_EXPORTER_OTLP_PROTOCOL"], protocol);
+    }
+}
+
+#[test]
+fn without_a_receiver_there_are_no_variables() {
+    let folder = Folder::new("otlp_env_nothing").with(
+        "zero.yaml",
+        &format!(
+            "telemetry: {{ receive: {{ grpc: 127.0.0.1:0 }} }}\n{}",
+            &GOOD["policies: [policies]\n".len()..]
+        )
+        .replace("policy: strict, ", ""),
+    );
+    for (source, expected) in [
+        (
+            "--upstream=http://127.0.0.1:1",
+            "telemetry.receive is not configured: there is nothing that an application could send to\n",
+        ),
+        (
+            "--config=zero.yaml",
+            "telemetry.receive has port 0: its port is not known before it runs\n",
+        ),
+    ] {
+        let output = folder.breaker(&["run", source, "--otlp-env"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(stderr(&output), expected);
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn metrics_are_not_exported_to_where_telemetry_is_received() {
+    let folder = Folder::new("loop").with("breaker.yaml", FED);
+    let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")];
+    let output = folder.breaker_with(&["run", "--config", "breaker.yaml"], &endpoint);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let expected = "metrics must not be exported to http://localhost:4318";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
 }
 
 #[test]
@@ -196,6 +410,10 @@ fn wrong_usage_is_told_and_exits_with_2() {
         (
             &["--log", "breaker=loud", "schema"],
             "invalid value 'breaker=loud' for '--log",
+        ),
+        (
+            &["run", upstream, "--json"],
+            "the following required arguments were not provided",
         ),
         (&["schema", "routes"], "[possible values: config, policy]"),
     ] {

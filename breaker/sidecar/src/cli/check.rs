@@ -24,8 +24,8 @@ pub(crate) struct Check {
 
 /// A file that is good.
 enum Checked {
-    Configuration(Config),
-    Policy(Policy),
+    Configuration(Box<Config>),
+    Policy(Box<Policy>),
 }
 
 impl Check {
@@ -62,9 +62,10 @@ fn check(path: &Path) -> Result<Checked, ConfigError> {
     let text = config::read(path)?;
     let file = path.display().to_string();
     if is_policy(&Document::new(&text, Some(&file))?) {
-        Ok(Checked::Policy(yaml::parse(&text, Some(&file))?))
+        let policy = yaml::parse(&text, Some(&file))?;
+        Ok(Checked::Policy(Box::new(policy)))
     } else {
-        Config::load(path).map(Checked::Configuration)
+        Config::load(path).map(|config| Checked::Configuration(Box::new(config)))
     }
 }
 

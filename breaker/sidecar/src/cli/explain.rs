@@ -1,6 +1,7 @@
 //! A configuration in words: which requests go where, when their breaker trips, and how it recovers.
 
 pub(super) mod json;
+mod telemetry;
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -17,10 +18,17 @@ use super::output::{FAINT, STRONG};
 /// Explains a configuration.
 pub(super) fn configuration(config: &Config) -> String {
     let mut words = String::new();
-    line(&mut words, "listens on", &config.listen().to_string());
+    let listen = match config.proxies() {
+        true => config.listen().to_string(),
+        false => "nothing, for no route has an upstream".to_owned(),
+    };
+    line(&mut words, "listens on", &listen);
     line(&mut words, "admin on", &config.admin().to_string());
     line(&mut words, "workers", &config.workers().to_string());
     line(&mut words, "metrics", &metrics(config));
+    if let Some(receive) = config.receive() {
+        line(&mut words, "receives", &telemetry::received(receive));
+    }
     line(
         &mut words,
         "drains",
@@ -28,8 +36,11 @@ pub(super) fn configuration(config: &Config) -> String {
     );
     for route in config.routes() {
         let name = route.name();
-        let (matches, upstream) = (requests(route.matches()), endpoints(route.upstream()));
-        let _ = writeln!(words, "\n{STRONG}{name}{STRONG:#}  {matches} → {upstream}");
+        let serves = match route.upstream() {
+            Some(upstream) => format!("{} → {}", requests(route.matches()), endpoints(upstream)),
+            None => "fed by telemetry alone, for others to ask".to_owned(),
+        };
+        let _ = writeln!(words, "\n{STRONG}{name}{STRONG:#}  {serves}");
         describe(&mut words, route);
     }
     words
@@ -58,6 +69,10 @@ fn describe(words: &mut String, route: &Route) {
     }
     conditions(words, route.policy());
     recovery(words, route.policy());
+    telemetry::feeds(words, route);
+    if route.upstream().is_none() {
+        return;
+    }
     let timeout = route
         .timeout()
         .map(|time| format!("{} to the head of the response", in_words(time)));

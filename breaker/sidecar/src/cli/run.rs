@@ -11,9 +11,10 @@ use clap::{ArgGroup, Args};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{BAD_INPUT, FAILED, output};
+use super::{BAD_INPUT, FAILED, otlp_env, output};
 use breaker_sidecar::app::{App, StartError};
 use breaker_sidecar::config::{self, Address, AdminAddress, Config, ConfigError, EndpointUrl};
+use breaker_sidecar::ingest::Addresses;
 use breaker_sidecar::telemetry::Environment;
 
 /// Arguments of `breaker run`.
@@ -40,11 +41,20 @@ pub(crate) struct Run {
         conflicts_with = "config"
     )]
     policy: Option<String>,
+    /// Prints the variables with which applications send their telemetry here, and runs nothing:
+    /// env $(breaker run --otlp-env | grep -v '^#') APP
+    #[arg(long)]
+    otlp_env: bool,
+    /// With --otlp-env: prints JSON, for programs
+    #[arg(long, requires = "otlp_env")]
+    json: bool,
 }
 
 impl Run {
     pub(super) fn run(self) -> ExitCode {
+        let (otlp_env, json) = (self.otlp_env, self.json);
         match self.configure() {
+            Ok(config) if otlp_env => print_otlp_env(&config, json),
             Ok(config) => serve(&config),
             Err(error) => fail(BAD_INPUT, &error),
         }
@@ -68,6 +78,14 @@ impl Run {
     }
 }
 
+fn print_otlp_env(config: &Config, json: bool) -> ExitCode {
+    match otlp_env::variables(config) {
+        Ok(variables) if json => output::print(&format!("{:#}\n", otlp_env::in_json(&variables))),
+        Ok(variables) => output::print(&otlp_env::in_lines(&variables)),
+        Err(rule) => fail(BAD_INPUT, &rule),
+    }
+}
+
 fn serve(config: &Config) -> ExitCode {
     let app = match App::bind(config, &Environment::of_process()) {
         Ok(app) => app,
@@ -79,7 +97,14 @@ fn serve(config: &Config) -> ExitCode {
         runtime.block_on(async {
             // The handlers are there before anyone is told that the sidecar is.
             let stop = stop()?;
-            tracing::info!(listen = %app.listen(), admin = %app.admin(), "listening");
+            match app.listen() {
+                Some(listen) => tracing::info!(%listen, admin = %app.admin(), "listening"),
+                None => tracing::info!(admin = %app.admin(), "listening; no route has an upstream"),
+            }
+            if let Some(Addresses { grpc, http }) = app.receives() {
+                let (grpc, http) = (grpc.map(tracing::field::display), http.map(tracing::field::display));
+                tracing::info!(grpc, http, "receiving telemetry");
+            }
             app.run(stop).await
         })
     });

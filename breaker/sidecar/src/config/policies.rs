@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use breaker_tower::Policy;
 use breaker_tower::core::policy::yaml;
 
-use super::problem::Findings;
+use super::problem::{Findings, Problem, unknown};
+use super::raw::RawPolicyChoice;
 
 /// Policies by name.
 #[derive(Debug, Default)]
@@ -71,6 +72,18 @@ impl Policies {
     pub(super) fn get(&self, name: &str) -> Option<Policy> {
         let loaded = self.loaded.get(name).map(|loaded| loaded.policy.clone());
         loaded.or_else(|| Policy::builtin(name))
+    }
+
+    /// The policy that a section called `name` chooses.
+    pub(super) fn choose(&self, name: &str, choice: RawPolicyChoice) -> Result<Policy, Problem> {
+        match choice {
+            RawPolicyChoice::Named(policy) => self
+                .get(&policy)
+                .ok_or_else(|| Problem::new("policy", unknown(&policy, &self.names(), "a policy"))),
+            RawPolicyChoice::Inline(policy) => policy
+                .resolve(Some(name), |base| self.get(base))
+                .map_err(|broken| Problem::new(format!("policy.{}", broken.field), broken.rule)),
+        }
     }
 
     /// All names, those of files first.

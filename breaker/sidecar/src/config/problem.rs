@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use breaker_tower::core::policy::yaml::{self, Document, Period};
+use breaker_tower::core::policy::yaml::{self, Document, Period, nearest};
 
 /// A rule that a field breaks. The path is relative to the section that is checked.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +27,15 @@ impl Problem {
         Self {
             field: field.into(),
             rule: rule.into(),
+        }
+    }
+
+    /// The same, seen from the section that has `section` in it.
+    pub(super) fn within(self, section: &str) -> Self {
+        let dot = if self.field.is_empty() { "" } else { "." };
+        Self {
+            field: format!("{section}{dot}{}", self.field),
+            rule: self.rule,
         }
     }
 }
@@ -113,6 +122,25 @@ pub(super) fn time_within(
         let rule = format!("must be {} to {}", in_words(least), in_words(most));
         Err(Problem::new(field, rule))
     }
+}
+
+/// That `name` must be one of the `known` names of `what`.
+pub(super) fn unknown(name: &str, known: &[&str], what: &str) -> String {
+    match nearest(name, known) {
+        Some(near) => format!("must name {what}; did you mean {near}?"),
+        None if known.is_empty() => format!("must name {what}, and there is none"),
+        None => format!("must name {what}: {}", known.join(", ")),
+    }
+}
+
+/// A name of a route or feed.
+pub(super) fn check_name(name: &str) -> Result<(), Problem> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if (1..=64).contains(&name.len()) && name.chars().all(is_plain) {
+        return Ok(());
+    }
+    let rule = "must be 1 to 64 of a-z, 0-9, '.', '_' and '-'";
+    Err(Problem::new("name", rule))
 }
 
 /// A time as it is written in a configuration: `1m30s`.

@@ -1,5 +1,8 @@
 //! The shape of a configuration file. What its values mean is checked where they are used: [`super::upstream`], [`super::route`] and so on.
 
+mod feed;
+mod receive;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,9 +11,12 @@ use breaker_tower::core::policy::yaml::{Period, RawPolicy};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::scalar::{Address, AdminAddress, HeaderWanted, OrOff, Size};
+
+pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
+pub(super) use self::receive::{RawForward, RawReceive};
 
 /// The configuration of the sidecar.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,10 +36,10 @@ pub(crate) struct RawConfig {
     /// Files and directories with policies, relative to this file. A policy of a built-in's name replaces it.
     #[serde(default)]
     pub(super) policies: Vec<String>,
-    /// Where telemetry goes.
+    /// Where telemetry goes, and where it comes from.
     pub(super) telemetry: Option<RawTelemetry>,
-    /// The services behind the proxy, by name.
-    pub(super) upstreams: BTreeMap<String, RawUpstream>,
+    /// The services behind the proxy, by name; they may be left out if no route has one.
+    pub(super) upstreams: Option<BTreeMap<String, RawUpstream>>,
     /// Which requests go where, each with a breaker of its own. The most specific path wins.
     pub(super) routes: Vec<RawRoute>,
 }
@@ -65,15 +71,15 @@ pub(super) struct RawLimits {
     pub(super) encoded_slash: Option<bool>,
 }
 
-/// Where telemetry goes.
+/// Where telemetry goes, and where it comes from.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Telemetry")]
 pub(super) struct RawTelemetry {
     /// Metrics and events by OTLP. What is left out is taken from the OTEL_* variables.
     pub(super) export: Option<RawExport>,
-    #[schemars(skip)]
-    pub(super) receive: Option<IgnoredAny>,
+    /// Where applications send their telemetry to, for the feeds of routes.
+    pub(super) receive: Option<RawReceive>,
 }
 
 /// Metrics and events by OTLP. What is left out is taken from the OTEL_* variables.
@@ -160,10 +166,9 @@ pub(super) struct RawRoute {
     /// The route's and its breaker's name: 1 to 64 of a-z, 0-9, '.', '_' and '-'; no other route has it.
     pub(super) name: String,
     /// Which requests; all that no other route takes when it is left out.
-    #[serde(default)]
-    pub(super) r#match: RawMatch,
-    /// The name of an upstream.
-    pub(super) upstream: String,
+    pub(super) r#match: Option<RawMatch>,
+    /// The name of an upstream. Left out, the proxy has no such route: its breaker is fed by telemetry alone, and others ask for its verdict.
+    pub(super) upstream: Option<String>,
     /// The name of a policy, or single fields over a `base`. Default sensitive.
     pub(super) policy: Option<RawPolicyChoice>,
     /// Time from the end of the request to the head of the response, 1ms to 1h, or off. Default 15s.
@@ -172,8 +177,8 @@ pub(super) struct RawRoute {
     pub(super) mode: Option<RawMode>,
     /// Requests in flight at once for each worker, 1 to 1000000; more are answered 429. Default no limit.
     pub(super) max_in_flight: Option<usize>,
-    #[schemars(skip)]
-    pub(super) feeds: Option<IgnoredAny>,
+    /// Telemetry of others that may open the breaker too; 1 to 16.
+    pub(super) feeds: Option<Vec<RawFeed>>,
 }
 
 /// Which requests belong to a route: those that all fields fit.

@@ -4,29 +4,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::policy::yaml::nearest;
 use breaker_tower::{Mode, Policy};
 use http::{HeaderName, HeaderValue, Method};
 
+use super::feed::{self, Feed};
 use super::policies::Policies;
-use super::problem::{Problem, time_within, within};
-use super::raw::{RawGrpc, RawMatch, RawMode, RawPolicyChoice, RawRoute};
+use super::problem::{Problem, check_name, time_within, unknown, within};
+use super::raw::{RawGrpc, RawMatch, RawMode, RawRoute};
 use super::scalar::{HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
 use crate::proxy::{BodyLimits, Match};
 use crate::upstream::Upstream;
 
-/// A route of the configuration: what the proxy makes a route and a breaker of.
+/// A route of the configuration: what the proxy makes a route and a breaker of; without an upstream, a breaker alone.
 #[derive(Clone, Debug)]
 pub struct Route {
     pub(super) name: Arc<str>,
     pub(super) policy: Arc<Policy>,
     pub(super) mode: Mode,
     pub(super) matches: Match,
-    pub(super) upstream: Arc<Upstream>,
+    pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) timeout: Option<Duration>,
     pub(super) body: BodyLimits,
     pub(super) max_in_flight: Option<usize>,
+    pub(super) feeds: Vec<Feed>,
 }
 
 impl Route {
@@ -45,14 +46,14 @@ impl Route {
         self.mode
     }
 
-    /// Which requests belong to it.
+    /// Which requests belong to it, if it has an upstream.
     pub fn matches(&self) -> &Match {
         &self.matches
     }
 
-    /// Where they go.
-    pub fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
+    /// Where they go. `None`: the proxy has no such route; its breaker is fed by telemetry, and others ask for its verdict.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.upstream.as_ref()
     }
 
     /// Time to the head of the response, if it is bounded.
@@ -69,6 +70,11 @@ impl Route {
     pub fn max_in_flight(&self) -> Option<usize> {
         self.max_in_flight
     }
+
+    /// Telemetry that may open its breaker too, at most 16; at least one without an upstream.
+    pub fn feeds(&self) -> &[Feed] {
+        &self.feeds
+    }
 }
 
 /// What routes may refer to.
@@ -82,8 +88,8 @@ pub(super) struct Known<'a> {
 /// The route, or `None` when its upstream is broken itself, which is told already.
 pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, Problem> {
     check_name(&raw.name)?;
-    if raw.feeds.is_some() {
-        return Err(Problem::new("feeds", "is not available in this version"));
+    if raw.upstream.is_none() {
+        check_alone(&raw)?;
     }
     let timeout = match raw.timeout {
         Some(OrOff(None)) => None,
@@ -104,16 +110,23 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         )?),
         None => None,
     };
-    let matches = matches(&raw.r#match)?;
-    let policy = policy(&raw.name, raw.policy, known.policies)?;
-    let names: Vec<_> = known.upstreams.keys().map(String::as_str).collect();
-    let Some(upstream) = known.upstreams.get(&raw.upstream) else {
-        return Err(Problem::new(
-            "upstream",
-            unknown(&raw.upstream, &names, "an upstream"),
-        ));
+    let matches = matches(&raw.r#match.unwrap_or_default())?;
+    let policy = match raw.policy {
+        Some(choice) => known.policies.choose(&raw.name, choice)?,
+        None => known
+            .policies
+            .get(DEFAULT_POLICY)
+            .unwrap_or_else(Policy::sensitive),
     };
-    Ok(upstream.clone().map(|upstream| Route {
+    let feeds = raw.feeds.map(|raw| feed::build(raw, known.policies));
+    let upstream = match raw.upstream.map(|name| upstream(&name, known.upstreams)) {
+        None => None,
+        Some(upstream) => match upstream? {
+            None => return Ok(None),
+            upstream => upstream,
+        },
+    };
+    Ok(Some(Route {
         name: raw.name.into(),
         policy: Arc::new(policy),
         mode: raw.mode.map(Mode::from).unwrap_or_default(),
@@ -122,41 +135,34 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         timeout,
         body: known.body.clone(),
         max_in_flight,
+        feeds: feeds.transpose()?.unwrap_or_default(),
     }))
 }
 
-fn check_name(name: &str) -> Result<(), Problem> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    if (1..=64).contains(&name.len()) && name.chars().all(is_plain) {
-        return Ok(());
+/// What a route without an upstream must have, and what says nothing there.
+fn check_alone(raw: &RawRoute) -> Result<(), Problem> {
+    if raw.feeds.is_none() {
+        return Err(Problem::new("upstream", "is required without feeds"));
     }
-    let rule = "must be 1 to 64 of a-z, 0-9, '.', '_' and '-'";
-    Err(Problem::new("name", rule))
+    for (field, is_given) in [
+        ("match", raw.r#match.is_some()),
+        ("timeout", raw.timeout.is_some()),
+        ("max_in_flight", raw.max_in_flight.is_some()),
+    ] {
+        if is_given {
+            return Err(Problem::new(field, "needs an upstream beside it"));
+        }
+    }
+    Ok(())
 }
 
-fn policy(
-    route: &str,
-    choice: Option<RawPolicyChoice>,
-    policies: &Policies,
-) -> Result<Policy, Problem> {
-    match choice {
-        None => Ok(policies
-            .get(DEFAULT_POLICY)
-            .unwrap_or_else(Policy::sensitive)),
-        Some(RawPolicyChoice::Named(name)) => policies
-            .get(&name)
-            .ok_or_else(|| Problem::new("policy", unknown(&name, &policies.names(), "a policy"))),
-        Some(RawPolicyChoice::Inline(policy)) => policy
-            .resolve(Some(route), |base| policies.get(base))
-            .map_err(|broken| Problem::new(format!("policy.{}", broken.field), broken.rule)),
-    }
-}
-
-fn unknown(name: &str, known: &[&str], what: &str) -> String {
-    match nearest(name, known) {
-        Some(near) => format!("must name {what}; did you mean {near}?"),
-        None => format!("must name {what}: {}", known.join(", ")),
-    }
+fn upstream(
+    name: &str,
+    upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
+) -> Result<Option<Arc<Upstream>>, Problem> {
+    let names = || upstreams.keys().map(String::as_str).collect::<Vec<_>>();
+    let upstream = upstreams.get(name).cloned();
+    upstream.ok_or_else(|| Problem::new("upstream", unknown(name, &names(), "an upstream")))
 }
 
 fn matches(raw: &RawMatch) -> Result<Match, Problem> {

@@ -1,4 +1,4 @@
-//! `telemetry`: where metrics go.
+//! `telemetry`: where metrics go, and where telemetry comes from.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,13 +7,24 @@ use http::{HeaderName, HeaderValue, Uri};
 
 use super::problem::{Problem, time_within};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
+use super::receive::{self, Receive};
 use crate::telemetry::{Compression, Configured, Protocol};
 
-pub(super) fn build(raw: RawTelemetry, folder: &Path) -> Result<Option<Configured>, Problem> {
-    if raw.receive.is_some() {
-        return Err(Problem::new("receive", "is not available in this version"));
+pub(super) fn build(
+    raw: RawTelemetry,
+    folder: &Path,
+) -> Result<(Option<Configured>, Option<Receive>), Problem> {
+    let receive = raw.receive.map(receive::build).transpose();
+    let receive = receive.map_err(|problem| problem.within("receive"))?;
+    let export = raw.export.map(|raw| export(raw, folder)).transpose()?;
+    let endpoint = export.as_ref().and_then(|export| export.endpoint.as_ref());
+    let endpoint = endpoint.and_then(|endpoint| endpoint.parse().ok());
+    if let (Some(receive), Some(endpoint)) = (&receive, endpoint)
+        && receive.is_own(&endpoint)
+    {
+        return Err(Problem::new("export.endpoint", LOOP));
     }
-    raw.export.map(|raw| export(raw, folder)).transpose()
+    Ok((export, receive))
 }
 
 fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problem> {
@@ -67,18 +78,20 @@ fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problem> {
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), Problem> {
-    let is_url = endpoint.parse::<Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.host().is_some_and(|host| !host.is_empty())
-            && uri
-                .authority()
-                .is_some_and(|authority| !authority.as_str().contains('@'))
-    });
-    if is_url {
+    if endpoint.parse().is_ok_and(|uri| is_url(&uri)) {
         return Ok(());
     }
     let rule = "must be a URL with the scheme http or https, such as http://127.0.0.1:4317";
     Err(Problem::new("export.endpoint", rule))
+}
+
+/// Whether it is a URL of a collector.
+pub(super) fn is_url(uri: &Uri) -> bool {
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.host().is_some_and(|host| !host.is_empty())
+        && uri
+            .authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'))
 }
 
 impl From<RawExportProtocol> for Protocol {
@@ -98,3 +111,6 @@ impl From<RawCompression> for Compression {
         }
     }
 }
+
+/// Of what is sent to where it is received.
+pub(super) const LOOP: &str = "must not be where telemetry is received: a loop";

@@ -7,6 +7,7 @@ use crate::telemetry::{Compression, Protocol};
 use crate::upstream::{self, Endpoint};
 
 mod bad;
+mod feeds;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -115,7 +116,7 @@ routes:
         .collect();
     assert_eq!(headers, [("x-debug", None), ("x-kind", Some(&b"3"[..]))]);
 
-    let upstream = pay.upstream();
+    let upstream = pay.upstream().expect("an upstream");
     assert_eq!(
         (upstream.name.as_str(), upstream.protocol),
         ("pay", upstream::Protocol::Http1)
@@ -131,7 +132,8 @@ routes:
         bank.matches().path.as_deref(),
         Some("/bank.v1.Payments/Pay")
     );
-    assert_eq!(bank.upstream().protocol, upstream::Protocol::H2c);
+    let upstream = bank.upstream().expect("an upstream");
+    assert_eq!(upstream.protocol, upstream::Protocol::H2c);
     assert_eq!(**bank.policy(), Policy::combined());
 }
 
@@ -143,7 +145,10 @@ fn routes_to_one_upstream_share_it() {
     let [a, b] = config.routes() else {
         panic!("two routes");
     };
-    assert!(Arc::ptr_eq(a.upstream(), b.upstream()));
+    assert!(Arc::ptr_eq(
+        a.upstream().expect("an upstream"),
+        b.upstream().expect("an upstream")
+    ));
 }
 
 #[test]
@@ -158,7 +163,8 @@ fn an_upstream_alone_is_a_configuration() {
         panic!("one route");
     };
     assert_eq!(&**route.name(), "default");
-    assert_eq!(route.upstream().protocol, upstream::Protocol::H2c);
+    let upstream = route.upstream().expect("an upstream");
+    assert_eq!(upstream.protocol, upstream::Protocol::H2c);
     assert_eq!(**route.policy(), Policy::combined());
 }
 
@@ -175,12 +181,13 @@ fn the_schema_knows_the_fields() {
     assert_eq!(schema["additionalProperties"], false);
     let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
     assert_eq!(fields.len(), 9, "{fields:?}");
-    assert_eq!(
-        schema["required"],
-        serde_json::json!(["upstreams", "routes"])
-    );
+    assert_eq!(schema["required"], serde_json::json!(["routes"]));
     assert!(schema["$defs"]["Route"]["properties"]["policy"].is_object());
-    assert!(schema["$defs"]["Route"]["properties"]["feeds"].is_null());
+    assert!(schema["$defs"]["Route"]["properties"]["feeds"].is_object());
+    assert!(schema["$defs"]["Telemetry"]["properties"]["receive"].is_object());
+    let feed = schema["$defs"]["Feed"]["properties"].as_object().unwrap();
+    let fields: Vec<_> = feed.keys().collect();
+    assert_eq!(fields.len(), 9, "{fields:?}");
     assert_eq!(
         schema["$defs"]["Policy"]["properties"],
         yaml::schema().to_value()["properties"]

@@ -47,6 +47,8 @@ pub(crate) struct Meters {
     delta: Option<SharedReader>,
     /// Held for a collection: the instruments that are observed share one look at the breakers.
     turn: Mutex<()>,
+    meter: Meter,
+    /// Ends the instruments when it is dropped.
     _provider: SdkMeterProvider,
 }
 
@@ -85,8 +87,14 @@ impl Meters {
             cumulative,
             delta,
             turn: Mutex::new(()),
+            meter,
             _provider: provider,
         }
+    }
+
+    /// For further instruments.
+    pub(crate) const fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Everything since the start.

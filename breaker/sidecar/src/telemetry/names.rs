@@ -73,6 +73,37 @@ pub(crate) const DROPPED: Metric = Metric {
     description: "Spans and log records that did not reach the collector",
 };
 
+pub(crate) const RECEIVED: Metric = Metric {
+    name: "breaker.receiver.batches",
+    unit: "{batch}",
+    description: "Batches of telemetry that were taken",
+};
+pub(crate) const RECEIVE_REFUSED: Metric = Metric {
+    name: "breaker.receiver.refused",
+    unit: "{batch}",
+    description: "Batches of telemetry that were refused",
+};
+pub(crate) const FORWARDED: Metric = Metric {
+    name: "breaker.receiver.forwarded",
+    unit: "{batch}",
+    description: "Batches of telemetry that were sent on",
+};
+pub(crate) const FORWARD_DROPPED: Metric = Metric {
+    name: "breaker.receiver.dropped",
+    unit: "{batch}",
+    description: "Batches of telemetry that were taken and not sent on",
+};
+pub(crate) const FORWARD_QUEUE: Metric = Metric {
+    name: "breaker.receiver.queue",
+    unit: "By",
+    description: "Telemetry that waits to be sent on",
+};
+pub(crate) const FEED_SAMPLES: Metric = Metric {
+    name: "breaker.feed.samples",
+    unit: "{request}",
+    description: "Requests that a feed told of, by whether they count",
+};
+
 // Events, as log records.
 pub(crate) const EVENT_ALERT: &str = "breaker.alert";
 pub(crate) const EVENT_MODE_CHANGED: &str = "breaker.mode_changed";
@@ -107,6 +138,8 @@ pub(crate) const MODE_TO: &str = "breaker.mode.to";
 pub(crate) const OBSERVED: &str = "breaker.observed";
 /// Seconds.
 pub(crate) const OPEN_FOR: &str = "breaker.open_for";
+pub(crate) const REFUSED_REASON: &str = "breaker.receiver.reason";
+pub(crate) const SAMPLE_FATE: &str = "breaker.feed.fate";
 pub(crate) const SAMPLES: &str = "breaker.samples";
 pub(crate) const SIGNAL: &str = "breaker.telemetry.signal";
 pub(crate) const THRESHOLD: &str = "breaker.threshold";

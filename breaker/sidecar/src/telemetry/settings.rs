@@ -153,6 +153,14 @@ pub struct SettingError {
 }
 
 impl Settings {
+    /// Where each of the signals is exported to.
+    pub(crate) fn exports_mut(&mut self) -> impl Iterator<Item = &mut Export> {
+        let metrics = self.metrics.as_mut().map(|metrics| &mut metrics.export);
+        let traces = self.traces.as_mut().map(|traces| &mut traces.export);
+        let logs = self.logs.as_mut().map(|logs| &mut logs.export);
+        metrics.into_iter().chain(traces).chain(logs)
+    }
+
     /// Settings of a configuration and an environment. Metrics and logs are exported if the configuration has `telemetry.export`, or the
     /// environment names an endpoint or sets `OTEL_METRICS_EXPORTER=otlp` or `OTEL_LOGS_EXPORTER=otlp`; traces with
     /// `OTEL_TRACES_EXPORTER=otlp` only, since they cost time at each request.

@@ -27,8 +27,8 @@ pub(super) fn broken(error: &Error, position: Position, places: &Places) -> Brok
         }
         Error::SerdeUnknownField { field: name, .. } => (position, key.unwrap_or(name).to_owned()),
         Error::DuplicateMappingKey { .. } => (position, key.unwrap_or_default().to_owned()),
-        // The parser finds a value of the wrong type at its key.
-        Error::SerdeInvalidType { .. } => match key {
+        // The parser finds a value of the wrong type at its key, and so a word in a field of any type.
+        Error::SerdeInvalidType { .. } | Error::SerdeUnknownVariant { .. } => match key {
             Some(field) => (places.value(field).unwrap_or(position), field.to_owned()),
             None => (position, value.to_owned()),
         },

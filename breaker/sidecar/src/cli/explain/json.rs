@@ -1,20 +1,22 @@
 //! A configuration as JSON. Times are in seconds, shares are 0 to 1.
 
-use breaker_sidecar::config::{Config, Route};
+use breaker_sidecar::config::{Config, Feed, Receive, Route};
 use breaker_tower::Policy;
 use breaker_tower::core::policy::Action;
 use serde_json::{Value, json};
 
-use super::{endpoints, requests};
+use super::{endpoints, requests, telemetry};
 
 /// A configuration.
 pub(in crate::cli) fn configuration(config: &Config) -> Value {
     json!({
-        "listen": config.listen().to_string(),
+        "listen": config.proxies().then(|| config.listen().to_string()),
         "admin": config.admin().to_string(),
         "workers": config.workers(),
         "drain": config.drain().as_secs_f64(),
+        "receive": config.receive().map(receive),
         "routes": config.routes().iter().map(route).collect::<Vec<_>>(),
+        "warnings": telemetry::warnings(config),
     })
 }
 
@@ -50,14 +52,41 @@ pub(in crate::cli) fn policy(policy: &Policy) -> Value {
     })
 }
 
+fn receive(receive: &Receive) -> Value {
+    let forward = receive.forward().map(|forward| {
+        json!({
+            "grpc": forward.grpc().map(ToString::to_string),
+            "http": forward.http().map(ToString::to_string),
+        })
+    });
+    json!({
+        "grpc": receive.grpc().map(|address| address.to_string()),
+        "http": receive.http().map(|address| address.to_string()),
+        "forward": forward,
+    })
+}
+
 fn route(route: &Route) -> Value {
+    // Without an upstream there are no requests to take, and nothing to bound.
+    let proxied = route.upstream();
+    let timeout = proxied.and(route.timeout());
     json!({
         "name": **route.name(),
-        "match": requests(route.matches()),
-        "upstream": endpoints(route.upstream()),
+        "match": proxied.map(|_| requests(route.matches())),
+        "upstream": proxied.map(|upstream| endpoints(upstream)),
         "mode": route.mode().to_string(),
-        "timeout": route.timeout().map(|time| time.as_secs_f64()),
+        "timeout": timeout.map(|time| time.as_secs_f64()),
         "max_in_flight": route.max_in_flight(),
         "policy": policy(route.policy()),
+        "feeds": route.feeds().iter().map(feed).collect::<Vec<_>>(),
+    })
+}
+
+fn feed(feed: &Feed) -> Value {
+    json!({
+        "name": **feed.name(),
+        "takes": telemetry::taken(feed.matcher()),
+        "policy": feed.policy().map(|own| policy(own)),
+        "quiet": feed.quiet().as_secs_f64(),
     })
 }

@@ -36,6 +36,25 @@ fn routes() {
 }
 
 #[test]
+fn feeds() {
+    for (fields, expected) in FEEDS {
+        let text = format!(
+            "{UPSTREAM}telemetry: {{ receive: {{}} }}\nroutes:\n  - name: pay\n    feeds:\n      - {{ name: db, {fields} }}\n"
+        );
+        assert_eq!(said(&text), *expected, "{fields}");
+    }
+}
+
+#[test]
+fn routes_without_upstream() {
+    for (fields, expected) in ALONE {
+        let text =
+            format!("telemetry: {{ receive: {{}} }}\nroutes:\n  - name: pay\n    {fields}\n");
+        assert_eq!(said(&text), *expected, "{fields}");
+    }
+}
+
+#[test]
 fn whole_configurations_with_all_that_is_wrong() {
     for (text, expected) in WHOLE {
         assert_eq!(said(text), *expected, "{text}");
@@ -127,8 +146,80 @@ const SECTIONS: &[(&str, &str)] = &[
         "5:12: policies[0]: must exist",
     ),
     (
-        "telemetry: { receive: { grpc: 127.0.0.1:4317 } }",
-        "5:14: telemetry.receive: is not available in this version",
+        "telemetry: { receive: { grpc: 0.0.0.0:4317 } }",
+        "5:31: telemetry.receive.grpc: must be a loopback address: whoever can send telemetry can open breakers; allow_remote: true beside it allows that",
+    ),
+    (
+        "telemetry: { receive: { http: '[::]:4318', allow_remote: false } }",
+        "5:31: telemetry.receive.http: must be a loopback address: whoever can send telemetry can open breakers; allow_remote: true beside it allows that",
+    ),
+    (
+        "telemetry: { receive: { grpc: 4317 } }",
+        "5:31: telemetry.receive.grpc: must be an address with a port, such as 127.0.0.1:8080",
+    ),
+    (
+        "telemetry: { receive: { grpc: 127.0.0.1:8080 } }",
+        "5:31: telemetry.receive.grpc: must not be the address of listen",
+    ),
+    (
+        "telemetry: { receive: { http: 127.0.0.1:9900 } }",
+        "5:31: telemetry.receive.http: must not be the address of admin",
+    ),
+    (
+        "telemetry: { receive: { forward: collector:4317 } }",
+        "5:34: telemetry.receive.forward: must be a URL with the scheme http or https, such as http://collector:4317",
+    ),
+    (
+        "telemetry: { receive: { forward: {} } }",
+        "5:25: telemetry.receive.forward: must have grpc, http or both",
+    ),
+    (
+        "telemetry: { receive: { forward: [] } }",
+        "5:34: telemetry.receive.forward: must be a URL, or a mapping of grpc and http to URLs",
+    ),
+    (
+        "telemetry: { receive: { forward: { htp: 'http://c' } } }",
+        "5:36: telemetry.receive.forward.htp: is not a field here; did you mean http?",
+    ),
+    (
+        "telemetry: { receive: { forward: { http: 'ftp://c' } } }",
+        "5:42: telemetry.receive.forward.http: must be a URL with the scheme http or https, such as http://collector:4317",
+    ),
+    (
+        "telemetry: { receive: { forward: 'http://c:4317/otlp' } }",
+        "5:34: telemetry.receive.forward: must have no path: OTLP/gRPC has its own",
+    ),
+    (
+        "telemetry: { receive: { forward: { grpc: 'http://c/otlp' } } }",
+        "5:42: telemetry.receive.forward.grpc: must have no path: OTLP/gRPC has its own",
+    ),
+    (
+        "telemetry: { receive: { forward: { http: 'http://c?a=b' } } }",
+        "5:42: telemetry.receive.forward.http: must have no query",
+    ),
+    (
+        "telemetry: { receive: { forward: 'http://localhost:4317' } }",
+        "5:34: telemetry.receive.forward: must not be where telemetry is received: a loop",
+    ),
+    (
+        "telemetry: { receive: { http: '[::1]:4318', forward: { http: 'http://[::1]:4318' } } }",
+        "5:62: telemetry.receive.forward.http: must not be where telemetry is received: a loop",
+    ),
+    (
+        "telemetry: { receive: { http: '0.0.0.0:80', allow_remote: true, forward: { http: 'http://127.0.0.1' } } }",
+        "5:82: telemetry.receive.forward.http: must not be where telemetry is received: a loop",
+    ),
+    (
+        "telemetry: { receive: {}, export: { endpoint: 'http://127.0.0.1:4317' } }",
+        "5:47: telemetry.export.endpoint: must not be where telemetry is received: a loop",
+    ),
+    (
+        "telemetry: { receive: { port: 4317 } }",
+        "5:25: telemetry.receive.port: is not a field here; the fields are grpc, http, forward, allow_remote",
+    ),
+    (
+        "telemetry: { receive: true }",
+        "5:23: telemetry.receive: must be a mapping of fields",
     ),
     (
         "telemetry: { export: { endpoint: 127.0.0.1:4317 } }",
@@ -298,7 +389,7 @@ const ROUTES: &[(&str, &str)] = &[
     ),
     (
         "feeds: [{ name: db }]",
-        "4:33: routes[0].feeds: is not available in this version",
+        "4:33: routes[0].feeds: needs telemetry.receive, where applications send their telemetry to",
     ),
     (
         "match: { path: api }",
@@ -362,13 +453,166 @@ const ROUTES: &[(&str, &str)] = &[
     ),
 ];
 
+/// More fields of a feed in the seventh line.
+const FEEDS: &[(&str, &str)] = &[
+    ("name: x", "7:21: routes[0].feeds[0].name: is given twice"),
+    (
+        "quiet: 10ms",
+        "7:28: routes[0].feeds[0].quiet: must be 1s to 1h",
+    ),
+    (
+        "kind: client",
+        "7:21: routes[0].feeds[0].kind: is not a field here; the fields are name, service, span, metric, scope, resource, match, policy, quiet",
+    ),
+    (
+        "span: clients",
+        "7:27: routes[0].feeds[0].span: must be client, server, consumer, producer or internal",
+    ),
+    (
+        "span: [client, sever]",
+        "7:36: routes[0].feeds[0].span[1]: must be client, server, consumer, producer or internal",
+    ),
+    (
+        "span: []",
+        "7:21: routes[0].feeds[0].span: must have an entry",
+    ),
+    (
+        "span: { client: true }",
+        "7:27: routes[0].feeds[0].span: must be a word or a list",
+    ),
+    (
+        "span: client, metric: http.server.request.duration",
+        "7:43: routes[0].feeds[0].metric: must stand without span: a request that is told by both would count twice",
+    ),
+    (
+        "metric: http server",
+        "7:29: routes[0].feeds[0].metric: must be the name of a metric, such as http.server.request.duration",
+    ),
+    (
+        "service: 1.10",
+        "7:30: routes[0].feeds[0].service: must be quoted: \"1.10\" is the text and the number",
+    ),
+    (
+        "service: checkout, resource: { service.name: checkout }",
+        "7:30: routes[0].feeds[0].service: stands for resource.service.name, which is given too",
+    ),
+    (
+        "match: { db.system.name: [] }",
+        "7:30: routes[0].feeds[0].match.db.system.name: must have 1 to 64 entries",
+    ),
+    (
+        "match: { db.system.name: [a, [b]] }",
+        "7:50: routes[0].feeds[0].match.db.system.name[1]: must not be a list in a list",
+    ),
+    (
+        "match: { db.system.name: { prefx: a } }",
+        "7:48: routes[0].feeds[0].match.db.system.name.prefx: is not a field here; did you mean prefix?",
+    ),
+    (
+        "match: { db.system.name: { prefix: a, glob: b } }",
+        "7:30: routes[0].feeds[0].match.db.system.name: must have one of prefix, glob, present and not",
+    ),
+    (
+        "match: { db.system.name: {} }",
+        "7:30: routes[0].feeds[0].match.db.system.name: must have one of prefix, glob, present and not",
+    ),
+    (
+        "match: { db.system.name: { prefix: '' } }",
+        "7:56: routes[0].feeds[0].match.db.system.name.prefix: must have 1 to 256 bytes",
+    ),
+    (
+        "match: { db.system.name: { present: yes } }",
+        "7:57: routes[0].feeds[0].match.db.system.name.present: must be true or false",
+    ),
+    (
+        "match: { db.system.name: { not: { not: a } } }",
+        "7:60: routes[0].feeds[0].match.db.system.name.not.not: must stand alone: not in a list, nor in another not",
+    ),
+    (
+        "match: { db.system.name: [{ not: a }] }",
+        "7:54: routes[0].feeds[0].match.db.system.name[0].not: must stand alone: not in a list, nor in another not",
+    ),
+    (
+        "match: { '': a }",
+        "7:21: routes[0].feeds[0].match: must have attributes with names of 1 to 256 bytes",
+    ),
+    (
+        "match: [db]",
+        "7:28: routes[0].feeds[0].match: must be a mapping of fields",
+    ),
+    (
+        "policy: gentle",
+        "7:29: routes[0].feeds[0].policy: must name a policy: conservative, sensitive, combined",
+    ),
+    (
+        "policy: { base: sensitive, window: 1ms }",
+        "7:56: routes[0].feeds[0].policy.window: must be 100ms to 1h",
+    ),
+];
+
+/// The fields of a route without an upstream from the fourth line on.
+const ALONE: &[(&str, &str)] = &[
+    (
+        "mode: auto",
+        "3:5: routes[0].upstream: is required without feeds",
+    ),
+    (
+        "feeds: []",
+        "4:5: routes[0].feeds: must have 1 to 16 entries",
+    ),
+    (
+        "feeds: [{ name: db }]\n    match: { path: /pay }",
+        "5:5: routes[0].match: needs an upstream beside it",
+    ),
+    (
+        "feeds: [{ name: db }]\n    timeout: 1s",
+        "5:14: routes[0].timeout: needs an upstream beside it",
+    ),
+    (
+        "feeds: [{ name: db }]\n    max_in_flight: 5",
+        "5:20: routes[0].max_in_flight: needs an upstream beside it",
+    ),
+    (
+        "feeds: [{ name: proxy }]",
+        "4:21: routes[0].feeds[0].name: must not be proxy, which is what the proxy itself observes",
+    ),
+    (
+        "feeds: [{ name: DB }]",
+        "4:21: routes[0].feeds[0].name: must be 1 to 64 of a-z, 0-9, '.', '_' and '-'",
+    ),
+    (
+        "feeds: [{ name: db }, { name: x }, { name: db }]",
+        "4:48: routes[0].feeds[2].name: must be unique; feeds[0] has it too",
+    ),
+    (
+        "feeds: [db]",
+        "4:13: routes[0].feeds[0]: must be a mapping of fields",
+    ),
+    (
+        "feeds: { name: db }",
+        "4:12: routes[0].feeds: must be a list",
+    ),
+];
+
 const WHOLE: &[(&str, &str)] = &[
     ("", "1:1: must not be empty"),
     (
         "upstreams: {}\nroutes: []",
         "1:1: upstreams: must have 1 to 1000 entries\n2:1: routes: must have 1 to 1000 entries",
     ),
-    ("routes: []", "1:1: upstreams: is required"),
+    ("routes: []", "1:1: routes: must have 1 to 1000 entries"),
+    (
+        "routes:\n  - { name: a, upstream: pay }",
+        "2:26: routes[0].upstream: must name an upstream, and there is none",
+    ),
+    (
+        "telemetry: { exporter: {} }\nroutes:\n  - { name: a, feeds: [{ name: x }] }",
+        "1:14: telemetry.exporter: is not a field here; did you mean export?",
+    ),
+    (
+        "telemetry: { export: { endpoint: x } }\nroutes:\n  - { name: a, feeds: [{ name: x }] }",
+        "1:34: telemetry.export.endpoint: must be a URL with the scheme http or https, such as http://127.0.0.1:4317",
+    ),
     ("routes: 3\nupstreams: {}", "1:9: routes: must be a list"),
     (
         "upstreams: { Pay: { endpoints: [http://a:1] } }\nroutes:\n  - { name: Pay Me, upstream: Pay }\n  - { name: b, upstream: nope }\n  - { name: b, upstream: Pay, timeout: 0s }",

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use breaker_tower::core::{Alert, Event, Evidence, Mode, Transition};
+use breaker_tower::core::{Alert, Event, Evidence, Mode, TraceId, Transition};
 use opentelemetry::logs::{AnyValue, LogRecord, Logger as _, LoggerProvider, Severity};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
@@ -33,20 +33,28 @@ impl Logger {
         }
     }
 
-    /// Tells what the breaker `name` did, with ids of traces that it did it for; of those the first five.
-    pub(crate) fn event(&self, name: &Arc<str>, event: &Event, traces: &[u128]) {
+    /// Tells what the breaker `name` did, with the traces of requests that it did it for.
+    pub(crate) fn event(&self, name: &Arc<str>, event: &Event) {
         let mut record = self.inner.create_log_record();
-        match event {
-            Event::Transition(change) => transition(&mut record, change),
-            Event::Alert(what) => alert(&mut record, what),
-            Event::ModeChanged { from, to, .. } => mode_changed(&mut record, *from, *to),
+        let traces: &[TraceId] = match event {
+            Event::Transition(change) => {
+                transition(&mut record, change);
+                &change.traces
+            }
+            Event::Alert(what) => {
+                alert(&mut record, what);
+                &what.traces
+            }
+            Event::ModeChanged { from, to, .. } => {
+                mode_changed(&mut record, *from, *to);
+                &[]
+            }
             _ => return,
-        }
+        };
         record.set_timestamp(opentelemetry::time::now());
         record.add_attribute(names::BREAKER_NAME, text(name));
         if !traces.is_empty() {
-            let ids = traces.iter().take(MAX_TRACES);
-            let ids: Vec<AnyValue> = ids.map(|id| text(&format!("{id:032x}"))).collect();
+            let ids: Vec<AnyValue> = traces.iter().map(|id| text(&id.to_string())).collect();
             record.add_attribute(names::TRACES, AnyValue::ListAny(Box::new(ids)));
         }
         self.inner.emit(record);
@@ -112,6 +120,3 @@ fn justify(record: &mut SdkLogRecord, source: &str, evidence: &Evidence) {
 fn text(value: &str) -> AnyValue {
     value.to_owned().into()
 }
-
-/// Enough to look at, and no more than one would.
-const MAX_TRACES: usize = 5;

@@ -1,0 +1,188 @@
+//! The shape of `feeds`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use breaker_tower::core::policy::yaml::Period;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::RawPolicyChoice;
+
+/// Telemetry of others that may open the route's breaker too: spans, or the points of a histogram.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Feed")]
+pub(in crate::config) struct RawFeed {
+    /// The name, by which reasons and metrics name it: 1 to 64 of a-z, 0-9, '.', '_' and '-', not proxy; no other feed of the route has it.
+    pub(in crate::config) name: String,
+    /// The service that tells: the attribute service.name of its resource.
+    pub(in crate::config) service: Option<RawPattern>,
+    /// The kind of spans, or a list of kinds. Default client and server, unless metric is given.
+    pub(in crate::config) span: Option<OneOrMany<RawSpanKind>>,
+    /// Instead of spans, the name of a histogram of durations; * stands for any characters and ? for one.
+    pub(in crate::config) metric: Option<String>,
+    /// The name of the instrumentation scope, which is that of a library.
+    pub(in crate::config) scope: Option<RawPattern>,
+    /// Attributes of the resource.
+    #[serde(default)]
+    pub(in crate::config) resource: BTreeMap<String, RawPattern>,
+    /// Attributes of the spans or points.
+    #[serde(default)]
+    pub(in crate::config) r#match: BTreeMap<String, RawPattern>,
+    /// What is failing and slow here, and when the breaker trips by it: the name of a policy, or single fields over a `base`. Default the route's policy. Recovery stays the route's.
+    pub(in crate::config) policy: Option<RawPolicyChoice>,
+    /// For how long a feed that tripped the breaker must be silent to no longer stand against its recovery, 1s to 1h. Default 30s.
+    pub(in crate::config) quiet: Option<Period>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "SpanKind")]
+pub(in crate::config) enum RawSpanKind {
+    /// The service that calls.
+    Client,
+    /// The service that answers.
+    Server,
+    /// Who takes messages out of a queue.
+    Consumer,
+    /// Who puts messages into a queue.
+    Producer,
+    /// Within a service.
+    Internal,
+}
+
+/// One value, or a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct OneOrMany<T>(pub(in crate::config) Vec<T>);
+
+/// What an attribute must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) enum RawPattern {
+    /// This value.
+    Equal(String),
+    /// One of these.
+    AnyOf(Vec<Self>),
+    /// What a test says.
+    Test(Box<RawTest>),
+}
+
+/// What an attribute must be, if not a certain value. One field of these.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Test")]
+pub(in crate::config) struct RawTest {
+    /// How it begins.
+    pub(in crate::config) prefix: Option<String>,
+    /// What it looks like; * stands for any characters and ? for one.
+    pub(in crate::config) glob: Option<String>,
+    /// Whether it is there, with any value.
+    pub(in crate::config) present: Option<bool>,
+    /// What it must not be. An absent attribute is nothing.
+    pub(in crate::config) not: Option<RawPattern>,
+}
+
+// === OneOrMany ===
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
+    }
+}
+
+struct OneOrManyVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
+    type Value = OneOrMany<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a word or a list")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
+        Ok(OneOrMany(vec![T::deserialize(StrDeserializer::new(word))?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}OrList", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+}
+
+// === RawPattern ===
+
+impl<'de> Deserialize<'de> for RawPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PatternVisitor)
+    }
+}
+
+struct PatternVisitor;
+
+impl<'de> Visitor<'de> for PatternVisitor {
+    type Value = RawPattern;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value, a list of values, or one of prefix, glob, present and not")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RawPattern, E> {
+        Ok(RawPattern::Equal(text.to_owned()))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<RawPattern, E> {
+        Ok(RawPattern::Equal(value.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<RawPattern, E> {
+        Ok(RawPattern::Equal(number.to_string()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<RawPattern, E> {
+        Ok(RawPattern::Equal(number.to_string()))
+    }
+
+    /// YAML has made 1.1 of a version 1.10 by now, which would then never match.
+    fn visit_f64<E: Error>(self, _: f64) -> Result<RawPattern, E> {
+        Err(E::custom(
+            "must be quoted: \"1.10\" is the text and the number",
+        ))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawPattern, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(RawPattern::AnyOf)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<RawPattern, A::Error> {
+        let test = RawTest::deserialize(MapAccessDeserializer::new(fields))?;
+        Ok(RawPattern::Test(Box::new(test)))
+    }
+}
+
+impl JsonSchema for RawPattern {
+    fn schema_name() -> Cow<'static, str> {
+        "Pattern".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": ["string", "integer", "boolean"] },
+            { "type": "array", "items": generator.subschema_for::<Self>(), "minItems": 1 },
+            generator.subschema_for::<RawTest>(),
+        ] })
+    }
+}

@@ -1,0 +1,83 @@
+//! The shape of `telemetry.receive`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use crate::config::scalar::Address;
+
+/// Where applications send their telemetry to, for the feeds of routes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Receive")]
+pub(in crate::config) struct RawReceive {
+    /// Where OTLP/gRPC is received. Default 127.0.0.1:4317, unless http is given.
+    pub(in crate::config) grpc: Option<Address>,
+    /// Where OTLP/HTTP is received. Default 127.0.0.1:4318, unless grpc is given.
+    pub(in crate::config) http: Option<Address>,
+    /// Where all of it is sent on to, as it came: a collector.
+    pub(in crate::config) forward: Option<RawForward>,
+    /// Whether addresses other than loopback are allowed. Whoever can send telemetry there can open breakers. Default false.
+    #[serde(default)]
+    pub(in crate::config) allow_remote: bool,
+}
+
+/// A collector's URL, or one for each protocol.
+#[derive(Clone, Debug)]
+pub(in crate::config) enum RawForward {
+    /// For OTLP/HTTP if its port is 4318, else for OTLP/gRPC.
+    Url(String),
+    /// For each protocol.
+    Urls(RawForwardUrls),
+}
+
+/// A collector's URLs, http or https; at least one.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "ForwardUrls")]
+pub(in crate::config) struct RawForwardUrls {
+    /// For OTLP/gRPC.
+    pub(in crate::config) grpc: Option<String>,
+    /// For OTLP/HTTP.
+    pub(in crate::config) http: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for RawForward {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ForwardVisitor)
+    }
+}
+
+struct ForwardVisitor;
+
+impl<'de> Visitor<'de> for ForwardVisitor {
+    type Value = RawForward;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL, or a mapping of grpc and http to URLs")
+    }
+
+    fn visit_str<E: Error>(self, url: &str) -> Result<RawForward, E> {
+        Ok(RawForward::Url(url.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<RawForward, A::Error> {
+        RawForwardUrls::deserialize(MapAccessDeserializer::new(fields)).map(RawForward::Urls)
+    }
+}
+
+impl JsonSchema for RawForward {
+    fn schema_name() -> Cow<'static, str> {
+        "Forward".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [{ "type": "string" }, generator.subschema_for::<RawForwardUrls>()],
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! `telemetry.receive`: where applications send their telemetry to.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use http::Uri;
+
+use super::problem::Problem;
+use super::raw::{RawForward, RawReceive};
+use super::scalar::Address;
+use super::telemetry::{LOOP, is_url};
+
+/// Where OTLP is received, and where it is sent on to. It has an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receive {
+    grpc: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    forward: Option<Forward>,
+}
+
+/// Where telemetry is sent on to. It has a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    grpc: Option<Uri>,
+    http: Option<Uri>,
+}
+
+pub(super) fn build(raw: RawReceive) -> Result<Receive, Problem> {
+    let address = |address: Option<Address>| address.map(|Address(address)| address);
+    let (grpc, http) = match (address(raw.grpc), address(raw.http)) {
+        (None, None) => (Some(GRPC), Some(HTTP)),
+        given => given,
+    };
+    for (field, address) in [("grpc", grpc), ("http", http)] {
+        if !raw.allow_remote && address.is_some_and(|address| !address.ip().is_loopback()) {
+            let rule = "must be a loopback address: whoever can send telemetry can open breakers; allow_remote: true beside it allows that";
+            return Err(Problem::new(field, rule));
+        }
+    }
+    let mut receive = Receive {
+        grpc,
+        http,
+        forward: None,
+    };
+    if let Some(raw) = raw.forward {
+        receive.forward = Some(forward(raw, &receive)?);
+    }
+    Ok(receive)
+}
+
+fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problem> {
+    let url = |field: &str, text: Option<String>| {
+        let broken = |rule| Problem::new(format!("forward{field}"), rule);
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        let Some(url) = text.parse().ok().filter(is_url) else {
+            return Err(broken(
+                "must be a URL with the scheme http or https, such as http://collector:4317",
+            ));
+        };
+        match receive.is_own(&url) {
+            true => Err(broken(LOOP)),
+            false if url.query().is_some() => Err(broken("must have no query")),
+            false => Ok(Some(url)),
+        }
+    };
+    let grpc = |field: &str, text| match url(field, text)? {
+        Some(url) if url.path() != "/" => {
+            let rule = "must have no path: OTLP/gRPC has its own";
+            Err(Problem::new(format!("forward{field}"), rule))
+        }
+        url => Ok(url),
+    };
+    match raw {
+        RawForward::Url(text) => {
+            let target = url("", Some(text.clone()))?;
+            let is_http = target.as_ref().and_then(Uri::port_u16) == Some(HTTP.port());
+            Ok(match is_http {
+                true => Forward {
+                    grpc: None,
+                    http: target,
+                },
+                false => Forward {
+                    grpc: grpc("", Some(text))?,
+                    http: None,
+                },
+            })
+        }
+        RawForward::Urls(raw) if raw.grpc.is_none() && raw.http.is_none() => {
+            Err(Problem::new("forward", "must have grpc, http or both"))
+        }
+        RawForward::Urls(raw) => Ok(Forward {
+            grpc: grpc(".grpc", raw.grpc)?,
+            http: url(".http", raw.http)?,
+        }),
+    }
+}
+
+// === impl Receive ===
+
+impl Receive {
+    /// Where OTLP/gRPC is received.
+    pub fn grpc(&self) -> Option<SocketAddr> {
+        self.grpc
+    }
+
+    /// Where OTLP/HTTP is received; it may be the same address.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Where all of it is sent on to.
+    pub fn forward(&self) -> Option<&Forward> {
+        self.forward.as_ref()
+    }
+
+    /// The addresses, at least one, with the names of their fields.
+    pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + use<> {
+        let both = [("grpc", self.grpc), ("http", self.http)].into_iter();
+        both.filter_map(|(field, address)| Some((field, address?)))
+    }
+
+    /// Whether what is sent to `url` comes back here. Names other than localhost are not asked for.
+    pub fn is_own(&self, url: &Uri) -> bool {
+        let port = url.port_u16().or_else(|| match url.scheme_str() {
+            Some("http") => Some(80),
+            Some("https") => Some(443),
+            _ => None,
+        });
+        let host = url.host().unwrap_or_default();
+        let ips = match host.trim_start_matches('[').trim_end_matches(']').parse() {
+            Ok(ip) => vec![ip],
+            Err(_) if host.eq_ignore_ascii_case("localhost") => {
+                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            }
+            Err(_) => Vec::new(),
+        };
+        let mut addresses = self.addresses();
+        addresses.any(|(_, address)| {
+            // Port 0 becomes one that nobody can know now.
+            address.port() != 0
+                && Some(address.port()) == port
+                && ips.iter().any(|ip| reaches(*ip, address.ip()))
+        })
+    }
+}
+
+/// Whether a connection to `ip` reaches a socket that is bound to `bound` on this machine, as far as that is sure.
+fn reaches(ip: IpAddr, bound: IpAddr) -> bool {
+    let is_here = ip.is_loopback() || ip.is_unspecified();
+    ip == bound || ip.is_unspecified() && bound.is_loopback() || is_here && bound.is_unspecified()
+}
+
+// === impl Forward ===
+
+impl Forward {
+    /// The target by OTLP/gRPC.
+    pub fn grpc(&self) -> Option<&Uri> {
+        self.grpc.as_ref()
+    }
+
+    /// The target by OTLP/HTTP.
+    pub fn http(&self) -> Option<&Uri> {
+        self.http.as_ref()
+    }
+}
+
+const GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4317);
+const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4318);

@@ -1,0 +1,186 @@
+//! What a span or a point says of its request, by the semantic conventions, old and new.
+//!
+//! A status of the protocol decides by the policy's failure rules, as it does for the proxy: a 404 is a success of the service that
+//! answers it, although OpenTelemetry marks the client's span an error. Only where there is none do the span's status and `error.type`
+//! decide. Recorded exceptions are events of a span, and no failure by themselves: applications handle most of them.
+//!
+//! A caller that went away says nothing of the service. So gRPC CANCELLED, the HTTP status 499 (nginx, Envoy), Envoy's response flag DC
+//! and the [`CALLER_GONE`] types of error are ignored, unless the policy counts CANCELLED or 499 as failures. `_OTHER` is not among them:
+//! it stands for any error that the instrumentation has no name for.
+
+use breaker_tower::core::Verdict;
+use breaker_tower::core::policy::{FailureRules, GrpcCode};
+
+use super::otlp::{Attributes, StatusCode, Value};
+
+/// What the attributes of a span or point say of how its request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Facts<'a> {
+    http: Option<u16>,
+    grpc: Option<GrpcCode>,
+    error: Option<&'a str>,
+    /// `error: true`, which came before OpenTelemetry and is still what Envoy and bridges of old tracers send.
+    flagged: bool,
+    /// Envoy's response flag DC: the downstream connection was closed before there was an answer.
+    gone: bool,
+}
+
+impl<'a> Facts<'a> {
+    /// Reads the attributes of a span or point, once for the policies of all feeds. Of several names for the same, the new one counts.
+    pub fn of(attributes: Attributes<'a>) -> Self {
+        let (mut facts, mut old_http, mut exception) = (Self::default(), None, None);
+        for (name, value) in attributes.iter() {
+            match name {
+                "http.response.status_code" => facts.http = http(value),
+                "http.status_code" => old_http = http(value),
+                "rpc.response.status_code" => facts.grpc = rpc(value).or(facts.grpc),
+                // The last one is Envoy's.
+                "rpc.grpc.status_code" | "grpc.status_code" => {
+                    facts.grpc = facts.grpc.or(grpc(value));
+                }
+                "error.type" => facts.error = text(value),
+                "exception.type" => exception = text(value),
+                "response_flags" => facts.gone = text(value).is_some_and(has_dc),
+                "error" => facts.flagged = matches!(value, Value::Bool(true) | Value::Str("true")),
+                _ => {}
+            }
+        }
+        facts.http = facts.http.or(old_http);
+        facts.error = facts.error.or(exception);
+        facts
+    }
+
+    /// The verdict by `rules`, with the status of the span; points have none, which is [`StatusCode::Unset`].
+    pub fn verdict(&self, status: StatusCode, rules: &FailureRules) -> Verdict {
+        // gRPC goes by HTTP, with a status of 200 whatever happened.
+        if let Some(code) = self.grpc {
+            return of_grpc(code, rules);
+        }
+        if let Some(status) = self.http {
+            return of_http(status, rules);
+        }
+        if self.gone {
+            return of_grpc(CANCELLED, rules);
+        }
+        match (status, self.error) {
+            // "Analysis tools SHOULD respond to an Ok status by suppressing any errors they would otherwise generate."
+            (StatusCode::Ok, _) => Verdict::Success,
+            (_, Some(error)) => of_error(error, rules),
+            (StatusCode::Error, None) => Verdict::Failure,
+            (_, None) if self.flagged => Verdict::Failure,
+            (_, None) => Verdict::Success,
+        }
+    }
+}
+
+fn of_grpc(code: GrpcCode, rules: &FailureRules) -> Verdict {
+    match rules.of_grpc(code) {
+        Verdict::Success if code == CANCELLED => Verdict::Ignored,
+        verdict => verdict,
+    }
+}
+
+fn of_http(status: u16, rules: &FailureRules) -> Verdict {
+    match (status, rules.of_http(status)) {
+        (CLIENT_CLOSED_REQUEST, Verdict::Success) => Verdict::Ignored,
+        (_, verdict) => verdict,
+    }
+}
+
+/// The conventions let `error.type` be a status of the protocol, and views may leave only it on a point.
+fn of_error(error: &str, rules: &FailureRules) -> Verdict {
+    if let Some(status) = status(error) {
+        return of_http(status, rules);
+    }
+    if let Ok(code) = error.parse() {
+        return of_grpc(code, rules);
+    }
+    if CALLER_GONE.contains(&error) {
+        return of_grpc(CANCELLED, rules);
+    }
+    Verdict::Failure
+}
+
+/// Envoy's status 0 is none: it stands for a refused connection and a time-out as well as for a caller that went away.
+fn http(value: Value<'_>) -> Option<u16> {
+    let status = match value {
+        Value::Int(number) => u16::try_from(number).ok(),
+        Value::Str(text) => return status(text),
+        _ => None,
+    };
+    status.filter(|status| (100..=599).contains(status))
+}
+
+/// An HTTP status in digits.
+fn status(text: &str) -> Option<u16> {
+    let is_plain = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let status = is_plain.then(|| text.parse().ok()).flatten();
+    status.filter(|status| (100..=599).contains(status))
+}
+
+/// A gRPC code by number or name; what is neither is UNKNOWN, as the gRPC specification says.
+fn grpc(value: Value<'_>) -> Option<GrpcCode> {
+    match value {
+        Value::Other => None,
+        value => Some(rpc(value).unwrap_or(GrpcCode::UNKNOWN)),
+    }
+}
+
+/// The status of any RPC system: a gRPC code if it is one, in capitals or as Connect writes it. Those of other systems (JSON-RPC,
+/// Dubbo) say nothing here; their spans have `error.type`.
+fn rpc(value: Value<'_>) -> Option<GrpcCode> {
+    let number = match value {
+        Value::Int(number) => u64::try_from(number).ok(),
+        Value::Str(text) => match text.parse() {
+            Ok(number) => Some(number),
+            Err(_) => return code(text),
+        },
+        _ => None,
+    };
+    let number = number.filter(|number| *number <= 16);
+    number.map(GrpcCode::from_number)
+}
+
+fn code(name: &str) -> Option<GrpcCode> {
+    let mut codes = (0..=16).map(GrpcCode::from_number);
+    match name {
+        "canceled" => Some(CANCELLED),
+        name => codes.find(|code| code.name().eq_ignore_ascii_case(name)),
+    }
+}
+
+fn has_dc(flags: &str) -> bool {
+    flags.split(',').any(|flag| flag == "DC")
+}
+
+fn text(value: Value<'_>) -> Option<&str> {
+    match value {
+        Value::Str("") => None,
+        Value::Str(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Values of `error.type` that say that the caller went away.
+///
+/// Not among them are `AbortError` (JavaScript) and `TaskCanceledException` (.NET): time-outs throw these too, and those are failures.
+pub const CALLER_GONE: [&str; 11] = [
+    "canceled",
+    "cancelled",
+    "CANCELED",
+    "context canceled",
+    "context.Canceled",
+    "CancelledError",
+    "asyncio.CancelledError",
+    "asyncio.exceptions.CancelledError",
+    "java.util.concurrent.CancellationException",
+    "kotlinx.coroutines.JobCancellationException",
+    "System.OperationCanceledException",
+];
+
+const CANCELLED: GrpcCode = GrpcCode::from_number(1);
+/// The caller closed the connection before there was an answer.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+#[cfg(test)]
+mod tests;

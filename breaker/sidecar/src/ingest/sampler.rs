@@ -1,0 +1,317 @@
+//! From batches to samples: what comes in is read, matched to feeds, judged, and told to the breakers.
+//!
+//! A batch is read whole before anything of it counts: one that turns out to be malformed has changed nothing.
+
+mod duplicates;
+mod points;
+mod spans;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use breaker_tower::core::{Observed, Sample, SourceId, TraceId, Verdict};
+use breaker_tower::{BreakerHandle, Policy};
+
+use self::duplicates::Duplicates;
+use self::points::Points;
+use self::spans::Spans;
+use super::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
+use super::matching::{FeedMatcher, MatchSet};
+use super::otlp::{self, json, read_metrics, read_traces};
+use super::series::{Limits, SeriesTable};
+
+/// Tells breakers of what batches say about their feeds.
+pub struct FeedSampler {
+    matches: MatchSet,
+    feeds: Vec<Fed>,
+    memory: Mutex<Memory>,
+    clock: fn() -> u64,
+}
+
+/// A feed of a breaker, and what telemetry belongs to it.
+#[derive(Debug)]
+pub struct Fed {
+    breaker: BreakerHandle,
+    source: SourceId,
+    name: Arc<str>,
+    matcher: FeedMatcher,
+    /// The feed's own policy, where it has one.
+    policy: Option<Arc<Policy>>,
+    told: Arc<Told>,
+}
+
+/// What became of a feed's samples, counted.
+#[derive(Debug, Default)]
+pub struct Told([AtomicU64; Fate::ALL.len()]);
+
+/// What became of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// It counts.
+    Counted,
+    /// The requests ended before the window, the trial or the breaker began.
+    Late,
+    /// Their end lies ahead.
+    Future,
+    /// The span was told before.
+    Duplicate,
+    /// It cannot be: a span that ends before it begins, a histogram without a unit of time.
+    Invalid,
+    /// The first point of a cumulative histogram that began before it was watched: later ones are compared to it.
+    Baseline,
+    /// A point of one series too many.
+    Refused,
+}
+
+/// What must be remembered from batch to batch.
+#[derive(Debug)]
+struct Memory {
+    spans: Duplicates,
+    series: SeriesTable,
+}
+
+/// A sample of one of the feeds, at a time of the sender's clock.
+#[derive(Clone, Copy, Debug)]
+struct Gathered {
+    feed: usize,
+    verdict: Verdict,
+    latency: Duration,
+    count: u64,
+    /// In nanoseconds since 1970.
+    ended: u64,
+    trace: Option<TraceId>,
+    span: Option<(u128, u64)>,
+}
+
+// === impl FeedSampler ===
+
+impl FeedSampler {
+    /// A sampler for these feeds.
+    pub fn new(feeds: Vec<Fed>) -> Self {
+        Self::with_clock(feeds, now)
+    }
+
+    fn with_clock(feeds: Vec<Fed>, clock: fn() -> u64) -> Self {
+        Self {
+            matches: MatchSet::new(feeds.iter().map(|fed| &fed.matcher)),
+            feeds,
+            memory: Mutex::new(Memory {
+                spans: Duplicates::default(),
+                series: SeriesTable::new(Limits::default(), clock()),
+            }),
+            clock,
+        }
+    }
+
+    /// The policies by which the feeds are judged now; a breaker's may change.
+    fn policies(&self) -> Vec<Arc<Policy>> {
+        let policies = self.feeds.iter().map(|fed| {
+            let own = fed.policy.clone();
+            own.unwrap_or_else(|| fed.breaker.policy())
+        });
+        policies.collect()
+    }
+
+    fn traces(&self, message: &[u8]) -> Result<Accepted, otlp::Malformed> {
+        let mut spans = Spans::new(&self.matches, self.policies());
+        read_traces(message, &mut spans)?;
+        let (items, mut gathered) = spans.gathered(&self.feeds);
+        let memory = &mut self.memory();
+        gathered.retain(|sample| {
+            let is_new = sample
+                .span
+                .is_none_or(|span| memory.spans.is_new(span, sample.feed));
+            if !is_new {
+                self.feeds[sample.feed].told.count(Fate::Duplicate, 1);
+            }
+            is_new
+        });
+        self.tell(&mut gathered);
+        Ok(accepted(items))
+    }
+
+    fn metrics(&self, message: &[u8]) -> Result<Accepted, otlp::Malformed> {
+        // Series remember what they were told, so the batch is read once to see that it can be, and then to count it.
+        read_metrics(message, &mut points::Checked)?;
+        let policies = self.policies();
+        let memory = &mut self.memory();
+        let mut points = Points::new(&self.matches, policies, &mut memory.series, (self.clock)());
+        read_metrics(message, &mut points)?;
+        let (items, mut gathered) = points.gathered(&self.feeds);
+        self.tell(&mut gathered);
+        Ok(accepted(items))
+    }
+
+    /// Tells each breaker of its samples, in the order of their times.
+    fn tell(&self, gathered: &mut [Gathered]) {
+        gathered.sort_by_key(|sample| (sample.feed, sample.ended));
+        let unix = (self.clock)();
+        for samples in gathered.chunk_by(|one, other| one.feed == other.feed) {
+            let fed = &self.feeds[samples[0].feed];
+            // Both clocks are read at one time: that is what ties them.
+            let now = fed.breaker.now();
+            let on_breakers_clock = |sample: &Gathered| {
+                let at = (now.as_nanos() + sample.ended.saturating_sub(unix))
+                    .checked_sub(unix.saturating_sub(sample.ended));
+                let Some(at) = at else {
+                    fed.told.count(Fate::Late, sample.count);
+                    return None;
+                };
+                let at = breaker_tower::core::Timestamp::from_nanos(at);
+                Some(
+                    Sample::new(sample.verdict, Some(sample.latency), at)
+                        .times(u32::try_from(sample.count).unwrap_or(u32::MAX))
+                        .traced(sample.trace),
+                )
+            };
+            let samples: Vec<_> = samples.iter().filter_map(on_breakers_clock).collect();
+            let mut counts = samples.iter().map(|sample| u64::from(sample.count));
+            fed.breaker
+                .observe(fed.source, samples.iter().copied(), |observed| {
+                    let fate = match observed {
+                        Observed::Counted => Fate::Counted,
+                        Observed::Future => Fate::Future,
+                        _ => Fate::Late,
+                    };
+                    fed.told.count(fate, counts.next().unwrap_or(1));
+                });
+        }
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        // Nothing in it is left half done by a panic that would matter.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sampler for FeedSampler {
+    fn sample(
+        &self,
+        signal: Signal,
+        encoding: Encoding,
+        payload: &[u8],
+    ) -> Result<Accepted, Malformed> {
+        let message;
+        let payload = match encoding {
+            Encoding::Protobuf => payload,
+            Encoding::Json => {
+                message = match signal {
+                    Signal::Traces => json::traces(payload),
+                    Signal::Metrics => json::metrics(payload),
+                    Signal::Logs => json::check_logs(payload).map(|()| Vec::new()),
+                }
+                .map_err(|error| Malformed::new(error.to_string()))?;
+                &message
+            }
+        };
+        match signal {
+            Signal::Traces => self.traces(payload),
+            Signal::Metrics => self.metrics(payload),
+            // They are sent on, and say nothing that a breaker counts.
+            Signal::Logs => Ok(Accepted::default()),
+        }
+        .map_err(|error| Malformed::new(error.to_string()))
+    }
+}
+
+impl fmt::Debug for FeedSampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FeedSampler")
+            .field("feeds", &self.feeds)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Fed ===
+
+impl Fed {
+    /// The source `source`, called `name`, of `breaker`, which takes what `matcher` says. `policy` is the feed's own.
+    pub fn new(
+        breaker: BreakerHandle,
+        source: SourceId,
+        name: Arc<str>,
+        matcher: FeedMatcher,
+        policy: Option<Arc<Policy>>,
+    ) -> Self {
+        Self {
+            breaker,
+            source,
+            name,
+            matcher,
+            policy,
+            told: Arc::default(),
+        }
+    }
+
+    /// The breaker's name, its own, and what became of its samples, which may be read at any time.
+    pub fn telling(&self) -> (Arc<str>, Arc<str>, Arc<Told>) {
+        let breaker = self.breaker.name().clone();
+        (breaker, self.name.clone(), self.told.clone())
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    /// How many samples became this.
+    pub fn of(&self, fate: Fate) -> u64 {
+        self.0[fate as usize].load(Ordering::Relaxed)
+    }
+
+    fn count(&self, fate: Fate, samples: u64) {
+        self.0[fate as usize].fetch_add(samples, Ordering::Relaxed);
+    }
+}
+
+// === impl Fate ===
+
+impl Fate {
+    /// All fates.
+    pub const ALL: [Self; 7] = [
+        Self::Counted,
+        Self::Late,
+        Self::Future,
+        Self::Duplicate,
+        Self::Invalid,
+        Self::Baseline,
+        Self::Refused,
+    ];
+
+    /// A word for it, as metrics have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Late => "late",
+            Self::Future => "future",
+            Self::Duplicate => "duplicate",
+            Self::Invalid => "invalid",
+            Self::Baseline => "baseline",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+fn accepted(items: u64) -> Accepted {
+    Accepted {
+        items,
+        ..Accepted::default()
+    }
+}
+
+/// The wall clock, in nanoseconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "telemetry is stamped with wall-clock times; only differences to it reach the breakers"
+)]
+fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

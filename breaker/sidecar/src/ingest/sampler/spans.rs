@@ -1,0 +1,80 @@
+//! Spans of a batch as samples.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_tower::Policy;
+use breaker_tower::core::TraceId;
+
+use super::{Fate, Fed, Gathered};
+use crate::ingest::convention::Facts;
+use crate::ingest::matching::{MatchSet, Matching};
+use crate::ingest::otlp::{Attributes, Span, TraceVisitor};
+
+/// Gathers samples while a batch is read.
+pub(super) struct Spans<'s> {
+    matching: Matching<'s>,
+    policies: Vec<Arc<Policy>>,
+    items: u64,
+    gathered: Vec<Gathered>,
+    /// Feeds that were told of a span that cannot be.
+    invalid: Vec<usize>,
+}
+
+impl<'s> Spans<'s> {
+    pub(super) fn new(matches: &'s MatchSet, policies: Vec<Arc<Policy>>) -> Self {
+        Self {
+            matching: matches.matching(),
+            policies,
+            items: 0,
+            gathered: Vec::new(),
+            invalid: Vec::new(),
+        }
+    }
+
+    /// How many spans were looked at, and the samples.
+    pub(super) fn gathered(self, feeds: &[Fed]) -> (u64, Vec<Gathered>) {
+        for feed in self.invalid {
+            feeds[feed].told.count(Fate::Invalid, 1);
+        }
+        (self.items, self.gathered)
+    }
+}
+
+impl TraceVisitor for Spans<'_> {
+    fn resource(&mut self, resource: Attributes<'_>) -> bool {
+        self.matching.resource(resource)
+    }
+
+    fn scope(&mut self, name: &str, _version: &str) -> bool {
+        self.matching.scope(name)
+    }
+
+    fn span(&mut self, span: &Span<'_>) {
+        self.items += 1;
+        let feeds = self.matching.span(span.kind, span.attributes);
+        if feeds.is_empty() {
+            return;
+        }
+        let Some(nanos) = span.end.checked_sub(span.start) else {
+            self.invalid.extend_from_slice(feeds);
+            return;
+        };
+        let facts = Facts::of(span.attributes);
+        for &feed in feeds {
+            self.gathered.push(Gathered {
+                feed,
+                verdict: facts.verdict(span.status, self.policies[feed].failure()),
+                latency: Duration::from_nanos(nanos),
+                count: 1,
+                ended: span.end,
+                trace: TraceId::new(span.trace_id),
+                span: Some((span.trace_id, span.span_id)),
+            });
+        }
+    }
+
+    fn invalid_span(&mut self) {
+        self.items += 1;
+    }
+}
