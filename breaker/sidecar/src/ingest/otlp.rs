@@ -1,10 +1,11 @@
 //! OTLP as it is sent, read in place: no object tree is built.
 //!
-//! [`read_traces`] and [`read_metrics`] take an encoded request and tell a visitor what is in it. Neither
-//! allocates, panics or recurses without a bound, whatever the bytes.
+//! [`read_traces`] and [`read_metrics`] take an encoded request and tell a visitor what is in it, without allocating;
+//! [`json`] turns OTLP/JSON into the same bytes. None of them panics or recurses without a bound, whatever the bytes.
 
 mod attributes;
 mod envelope;
+pub mod json;
 mod metrics;
 #[cfg(test)]
 pub(crate) mod sample;
