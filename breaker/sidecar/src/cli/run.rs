@@ -102,7 +102,10 @@ fn serve(config: &Config) -> ExitCode {
                 None => tracing::info!(admin = %app.admin(), "listening; no route has an upstream"),
             }
             if let Some(Addresses { grpc, http }) = app.receives() {
-                let (grpc, http) = (grpc.map(tracing::field::display), http.map(tracing::field::display));
+                let (grpc, http) = (
+                    grpc.map(tracing::field::display),
+                    http.map(tracing::field::display),
+                );
                 tracing::info!(grpc, http, "receiving telemetry");
             }
             app.run(stop).await

@@ -93,7 +93,7 @@ impl Worker {
             table,
             stacks,
             timers,
-            recorder: observers.recorder,
+            recorder,
             tracer: observers.tracer,
             http1,
             http2,

@@ -130,6 +130,12 @@ impl Matching<'_> {
         )
     }
 
+    /// Whether a feed may take points of the scope's histogram called `name`.
+    pub fn metric(&self, name: &str) -> bool {
+        let takes = |index: &usize| matches!(&self.set.feeds[*index].takes, Takes::Histogram(pattern) if pattern.holds_for(name));
+        self.of_scope.iter().any(takes)
+    }
+
     /// The positions of the feeds that a point of the scope's histogram called `name` belongs to, ascending.
     pub fn point(&mut self, name: &str, attributes: Attributes<'_>) -> &[usize] {
         self.find(

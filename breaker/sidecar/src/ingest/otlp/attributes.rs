@@ -1,5 +1,7 @@
 //! Attributes, read in place.
 
+use super::wire::{Fields, Malformed};
+
 /// The value of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -12,11 +14,13 @@ pub enum Value<'a> {
     Int(i64),
     /// A number.
     Double(f64),
-    /// An array, a list of attributes, bytes, or nothing: no condition looks into them.
+    /// An array, a list of attributes, bytes, a text that is no UTF-8, or nothing: no condition looks into them.
     Other,
 }
 
 /// The attributes of a resource, scope, span or point: the fields `field` of an encoded message, each a `KeyValue`.
+///
+/// An attribute whose own bytes are malformed or whose name is no UTF-8 is absent.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     message: &'a [u8],
@@ -29,92 +33,219 @@ impl<'a> Attributes<'a> {
         Self { message, field }
     }
 
-    /// Name and value of each, in the order in which they were sent. An attribute that can't be read is left out.
+    /// Name and value of each, in the order in which they were sent.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
-        self.raw()
-            .filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, value.value())))
+        self.raw().filter_map(|(name, value)| {
+            let name = str::from_utf8(name).ok()?;
+            Some((name, value.value()))
+        })
     }
 
     /// The value of the first attribute called `name`.
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.iter()
-            .find_map(|(known, value)| (known == name).then_some(value))
+        self.raw()
+            .find_map(|(known, value)| (known == name.as_bytes()).then(|| value.value()))
     }
 
     /// Name and value of each before any text is looked at.
     pub(crate) fn raw(&self) -> impl Iterator<Item = (&'a [u8], Raw<'a>)> + use<'a> {
         let wanted = self.field;
-        fields(self.message).filter_map(move |(field, content)| match content {
-            Content::Bytes(bytes) if field == wanted => Some(key_value(bytes)),
-            _ => None,
-        })
+        Fields::new(self.message)
+            .map_while(Result::ok)
+            .filter(move |&(number, _)| number == wanted)
+            .filter_map(|(_, payload)| key_value(payload.bytes().ok()?).ok())
+    }
+
+    /// These attributes, if the message that holds them is well formed.
+    pub(crate) fn checked(self) -> Result<Self, Malformed> {
+        for field in Fields::new(self.message) {
+            let (number, payload) = field?;
+            if number == self.field {
+                payload.bytes()?;
+            }
+        }
+        Ok(self)
     }
 }
 
 /// The value of an attribute as it was sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Raw<'a>(&'a [u8]);
-
-enum Content<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Fixed32,
-    Bytes(&'a [u8]),
-}
-
-/// The fields of a message, up to the first that can't be read.
-fn fields<'a>(mut rest: &'a [u8]) -> impl Iterator<Item = (u32, Content<'a>)> + use<'a> {
-    std::iter::from_fn(move || {
-        let tag = varint(&mut rest)?;
-        let field = u32::try_from(tag >> 3).ok()?;
-        let content = match tag & 7 {
-            0 => Content::Varint(varint(&mut rest)?),
-            1 => Content::Fixed64(u64::from_le_bytes(*rest.split_off(..8)?.as_array()?)),
-            2 => {
-                let length = usize::try_from(varint(&mut rest)?).ok()?;
-                Content::Bytes(rest.split_off(..length)?)
-            }
-            5 => rest.split_off(..4).map(|_| Content::Fixed32)?,
-            _ => return None,
-        };
-        Some((field, content))
-    })
-}
-
-fn key_value(message: &[u8]) -> (&[u8], Raw<'_>) {
-    let (mut key, mut value) = (&[][..], &[][..]);
-    for (field, content) in fields(message) {
-        match (field, content) {
-            (1, Content::Bytes(bytes)) => key = bytes,
-            (2, Content::Bytes(bytes)) => value = bytes,
-            _ => {}
-        }
-    }
-    (key, Raw(value))
+pub(crate) enum Raw<'a> {
+    Str(&'a [u8]),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    /// The number of the field that was set, and its bytes.
+    Nested(u32, &'a [u8]),
+    Nothing,
 }
 
 impl<'a> Raw<'a> {
     pub(crate) fn value(self) -> Value<'a> {
-        match fields(self.0).last() {
-            Some((1, Content::Bytes(text))) => {
-                str::from_utf8(text).map_or(Value::Other, Value::Str)
-            }
-            Some((2, Content::Varint(bit))) => Value::Bool(bit != 0),
-            Some((3, Content::Varint(number))) => Value::Int(number.cast_signed()),
-            Some((4, Content::Fixed64(bits))) => Value::Double(f64::from_bits(bits)),
-            _ => Value::Other,
+        match self {
+            Self::Str(text) => str::from_utf8(text).map_or(Value::Other, Value::Str),
+            Self::Bool(value) => Value::Bool(value),
+            Self::Int(value) => Value::Int(value),
+            Self::Double(value) => Value::Double(value),
+            Self::Nested(..) | Self::Nothing => Value::Other,
         }
     }
 }
 
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = rest.split_off_first()?;
-        number |= u64::from(byte & 0x7F) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
+/// Where the fields of one number lie in a message, from the first to the last of them, so that reading them again
+/// leaves out what is around them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extent {
+    start: usize,
+    end: usize,
+}
+
+impl Extent {
+    pub(crate) const fn add(&mut self, start: usize, end: usize) {
+        if self.end == 0 {
+            self.start = start;
+        }
+        self.end = end;
+    }
+
+    pub(crate) fn of(self, message: &[u8]) -> &[u8] {
+        message.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+fn key_value(message: &[u8]) -> Result<(&[u8], Raw<'_>), Malformed> {
+    let (mut key, mut value) = (&[][..], Raw::Nothing);
+    for field in Fields::new(message) {
+        match field? {
+            (1, payload) => key = payload.bytes()?,
+            (2, payload) => any_value(payload.bytes()?, &mut value)?,
+            _ => {}
         }
     }
-    None
+    Ok((key, value))
+}
+
+/// Reads an `AnyValue` over what another one has set before: of a `oneof` the last counts.
+#[inline]
+fn any_value<'a>(message: &'a [u8], value: &mut Raw<'a>) -> Result<(), Malformed> {
+    for field in Fields::new(message) {
+        *value = match field? {
+            (1, payload) => Raw::Str(payload.bytes()?),
+            (2, payload) => Raw::Bool(payload.varint()? != 0),
+            (3, payload) => Raw::Int(payload.varint()? as i64),
+            (4, payload) => Raw::Double(payload.double()?),
+            (number @ 5..=7, payload) => Raw::Nested(number, payload.bytes()?),
+            _ => continue,
+        };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Sent;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use prost::Message;
+
+    use super::*;
+
+    fn attribute(key: &str, value: Option<Sent>) -> KeyValue {
+        KeyValue {
+            key: key.into(),
+            value: Some(AnyValue { value }),
+            ..KeyValue::default()
+        }
+    }
+
+    fn resource(attributes: Vec<KeyValue>) -> Vec<u8> {
+        Resource {
+            attributes,
+            dropped_attributes_count: 7,
+            ..Resource::default()
+        }
+        .encode_to_vec()
+    }
+
+    #[test]
+    fn every_kind_of_value_is_read_in_order() {
+        let mut nameless = attribute("no value", None);
+        nameless.value = None;
+        let bytes = resource(vec![
+            attribute("text", Some(Sent::StringValue("grün".into()))),
+            attribute("empty", Some(Sent::StringValue(String::new()))),
+            attribute("truth", Some(Sent::BoolValue(true))),
+            attribute("int", Some(Sent::IntValue(-1))),
+            attribute("double", Some(Sent::DoubleValue(0.5))),
+            attribute("array", Some(Sent::ArrayValue(ArrayValue::default()))),
+            attribute("list", Some(Sent::KvlistValue(KeyValueList::default()))),
+            attribute("bytes", Some(Sent::BytesValue(vec![0xff]))),
+            attribute("nothing", None),
+            nameless,
+        ]);
+        let read: Vec<_> = Attributes::new(&bytes, 1).iter().collect();
+        let expected = [
+            ("text", Value::Str("grün")),
+            ("empty", Value::Str("")),
+            ("truth", Value::Bool(true)),
+            ("int", Value::Int(-1)),
+            ("double", Value::Double(0.5)),
+            ("array", Value::Other),
+            ("list", Value::Other),
+            ("bytes", Value::Other),
+            ("nothing", Value::Other),
+            ("no value", Value::Other),
+        ];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn the_first_of_two_attributes_of_one_name_is_found() {
+        let bytes = resource(vec![
+            attribute("status", Some(Sent::IntValue(1))),
+            attribute("status", Some(Sent::IntValue(2))),
+        ]);
+        let attributes = Attributes::new(&bytes, 1);
+        assert_eq!(attributes.get("status"), Some(Value::Int(1)));
+        assert_eq!(attributes.get("stat"), None);
+    }
+
+    #[test]
+    fn of_several_values_of_one_attribute_the_last_one_that_is_set_counts() {
+        // Key "k", then two values (3: int 1, then 2: true), then an empty one; the key may come last.
+        let bytes = [
+            0x0a, 15, 0x12, 4, 0x18, 1, 0x10, 1, 0x12, 0, 0x18, 5, 0x0a, 1, b'k', 0x20, 1,
+        ];
+        let read: Vec<_> = Attributes::new(&bytes, 1).iter().collect();
+        assert_eq!(read, [("k", Value::Bool(true))]);
+    }
+
+    #[test]
+    fn text_that_is_no_utf_8_is_other_and_such_a_name_is_absent() {
+        let bytes = [
+            0x0a, 8, 0x0a, 1, b'a', 0x12, 3, 0x0a, 1, 0xff, // a: "\xff"
+            0x0a, 7, 0x0a, 1, 0xff, 0x12, 2, 0x18, 1, // "\xff": 1
+            0x0a, 7, 0x0a, 1, b'b', 0x12, 2, 0x18, 1, // b: 1
+        ];
+        let read: Vec<_> = Attributes::new(&bytes, 1).iter().collect();
+        assert_eq!(read, [("a", Value::Other), ("b", Value::Int(1))]);
+    }
+
+    #[test]
+    fn a_malformed_attribute_is_absent_and_those_beside_it_are_not() {
+        let bytes = [
+            0x0a, 4, 0x0a, 9, b'a', b'b', // The name is longer than its attribute.
+            0x0a, 7, 0x0a, 1, b'b', 0x12, 2, 0x18, 1,
+        ];
+        let read: Vec<_> = Attributes::new(&bytes, 1).iter().collect();
+        assert_eq!(read, [("b", Value::Int(1))]);
+    }
+
+    #[test]
+    fn a_message_that_ends_early_is_found_by_the_check() {
+        let bytes = resource(vec![attribute("int", Some(Sent::IntValue(1)))]);
+        assert!(Attributes::new(&bytes, 1).checked().is_ok());
+        let checked = Attributes::new(&bytes[..bytes.len() - 1], 1).checked();
+        assert_eq!(checked.map(drop), Err(Malformed::Truncated));
+    }
 }

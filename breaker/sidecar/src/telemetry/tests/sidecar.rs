@@ -54,7 +54,7 @@ impl Sidecar {
         let app = App::bind(&config, &environment).unwrap();
         let (stop, stopped) = oneshot::channel();
         Self {
-            address: app.listen(),
+            address: app.listen().unwrap(),
             admin: app.admin(),
             breaker: app.breakers()[0].clone(),
             service,

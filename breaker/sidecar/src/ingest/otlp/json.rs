@@ -1,0 +1,339 @@
+//! OTLP/JSON, turned into the protobuf bytes of the same request, so that one reader serves both.
+//!
+//! Each JSON value is written as soon as it is parsed, by the tables of `schema`: no tree is built of either form. Only
+//! the fields that the readers read are written; others are skipped, as unknown ones are. The nesting of what is written
+//! is bounded by the parser's limit of 128 levels, its bytes by [`MAX_MESSAGE`].
+//!
+//! `opentelemetry-proto` has serde implementations for its types, but they stop at unknown fields inside attributes,
+//! which the specification tells a receiver to ignore, and build the tree that is to be avoided here.
+
+mod number;
+mod schema;
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use self::schema::{Field, Kind, Message};
+
+/// How many bytes a request may have as protobuf: as many as one that is sent so, 64 MiB.
+pub const MAX_MESSAGE: usize = 64 << 20;
+
+/// Why a text is no OTLP/JSON request, with line and column.
+#[derive(Debug, thiserror::Error)]
+#[error("invalid OTLP/JSON: {0}")]
+pub struct Invalid(#[from] serde_json::Error);
+
+/// An `ExportTraceServiceRequest` as protobuf, for [`read_traces`](super::read_traces).
+///
+/// # Errors
+///
+/// [`Invalid`] where `json` is no such request.
+pub fn traces(json: &[u8]) -> Result<Vec<u8>, Invalid> {
+    transcode(json, &schema::TRACES)
+}
+
+/// An `ExportMetricsServiceRequest` as protobuf, for [`read_metrics`](super::read_metrics).
+///
+/// # Errors
+///
+/// [`Invalid`] where `json` is no such request.
+pub fn metrics(json: &[u8]) -> Result<Vec<u8>, Invalid> {
+    transcode(json, &schema::METRICS)
+}
+
+/// Checks that an `ExportLogsServiceRequest` is a JSON object: nothing reads logs here, they are only passed on.
+///
+/// # Errors
+///
+/// [`Invalid`] where it is none.
+pub fn check_logs(json: &[u8]) -> Result<(), Invalid> {
+    transcode(json, &Message(&[])).map(drop)
+}
+
+fn transcode(json: &[u8], message: &Message) -> Result<Vec<u8>, Invalid> {
+    let mut out = Vec::with_capacity(json.len() / 2);
+    let mut parser = serde_json::Deserializer::from_slice(json);
+    parser.deserialize_map(Object {
+        message,
+        out: &mut out,
+    })?;
+    parser.end()?;
+    Ok(out)
+}
+
+/// The fields of a message.
+struct Object<'m, 'o> {
+    message: &'m Message,
+    out: &'o mut Vec<u8>,
+}
+
+impl<'de> Visitor<'de> for Object<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(field) = map.next_key_seed(Key(self.message))? {
+            match field {
+                Some(field) if field.repeated => map.next_value_seed(List {
+                    field,
+                    out: self.out,
+                })?,
+                Some(field) => map.next_value_seed(Value {
+                    field,
+                    out: self.out,
+                    packed: false,
+                })?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which field of a message a name means, if any.
+struct Key<'m>(&'m Message);
+
+impl<'de, 'm> DeserializeSeed<'de> for Key<'m> {
+    type Value = Option<&'m Field>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'m> Visitor<'_> for Key<'m> {
+    type Value = Option<&'m Field>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.0.iter().find(|field| field.name == name))
+    }
+}
+
+/// The values of a repeated field.
+struct List<'f, 'o> {
+    field: &'f Field,
+    out: &'o mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for List<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a list of {}", self.field.name)
+    }
+
+    /// `null` is the same as nothing.
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self { field, out } = self;
+        let packed = !matches!(field.kind, Kind::Message(_));
+        let mut elements = |out: &mut Vec<u8>| loop {
+            let value = Value { field, out, packed };
+            if seq.next_element_seed(value)?.is_none() {
+                return Ok(());
+            }
+        };
+        if packed {
+            put_embedded(field, out, elements)
+        } else {
+            elements(out)
+        }
+    }
+}
+
+/// The value of a field, or one of those in a list.
+struct Value<'f, 'o> {
+    field: &'f Field,
+    out: &'o mut Vec<u8>,
+    /// Inside a packed list, where values have no tags.
+    packed: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Value<'_, '_> {
+    fn tag(&mut self, wire_type: u32) {
+        if !self.packed {
+            put_tag(self.out, self.field, wire_type);
+        }
+    }
+
+    fn put<E: Error>(mut self, number: number::Number<'_>) -> Result<(), E> {
+        let encoded = number.encode(self.field.kind);
+        let encoded = encoded.ok_or_else(|| E::custom(self.complaint(&number)))?;
+        match encoded {
+            number::Encoded::Varint(value) => {
+                self.tag(VARINT);
+                put_varint(self.out, value);
+            }
+            number::Encoded::Fixed64(value) => {
+                self.tag(FIXED64);
+                self.out.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        check_size(self.out)
+    }
+
+    fn put_bytes<E: Error>(mut self, bytes: &[u8]) -> Result<(), E> {
+        self.tag(BYTES);
+        put_varint(self.out, bytes.len() as u64);
+        self.out.extend_from_slice(bytes);
+        check_size(self.out)
+    }
+
+    fn complaint(&self, found: &dyn fmt::Display) -> String {
+        format!("{found} is no value of {}", self.field.name)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a value of {}", self.field.name)
+    }
+
+    /// `null` is the same as nothing.
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(mut self, value: bool) -> Result<(), E> {
+        if !matches!(self.field.kind, Kind::Bool) {
+            return Err(E::custom(self.complaint(&value)));
+        }
+        self.tag(VARINT);
+        self.out.push(u8::from(value));
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.put(number::Number::Int(value.into()))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.put(number::Number::Int(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.put(number::Number::Double(value))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        match self.field.kind {
+            Kind::Text => self.put_bytes(text.as_bytes()),
+            Kind::Hex => match from_hex(text) {
+                Some(bytes) => self.put_bytes(&bytes),
+                None => Err(E::custom(self.complaint(&format_args!("{text:?}")))),
+            },
+            Kind::Base64 => match from_base64(text) {
+                Some(bytes) => self.put_bytes(&bytes),
+                None => Err(E::custom(self.complaint(&format_args!("{text:?}")))),
+            },
+            _ => self.put(number::Number::Text(text)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        match self.field.kind {
+            Kind::Message(message) => put_embedded(self.field, self.out, |out| {
+                Object { message, out }.visit_map(map)
+            }),
+            _ => Err(A::Error::custom(self.complaint(&"an object"))),
+        }
+    }
+}
+
+/// Writes an embedded message or packed numbers after their tag and length. The length takes four bytes whatever it
+/// is, which protobuf allows, so that nothing that was written has to move.
+fn put_embedded<E: Error>(
+    field: &Field,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    put_tag(out, field, BYTES);
+    let start = out.len() + LENGTH;
+    out.resize(start, 0);
+    write(out)?;
+    check_size(out)?;
+    let length = out.len() - start;
+    for (at, byte) in out[start - LENGTH..start].iter_mut().enumerate() {
+        let more = if at + 1 < LENGTH { 0x80 } else { 0 };
+        *byte = (length >> (7 * at) & 0x7f) as u8 | more;
+    }
+    Ok(())
+}
+
+fn put_tag(out: &mut Vec<u8>, field: &Field, wire_type: u32) {
+    put_varint(out, u64::from(field.number << 3 | wire_type));
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Trace and span ids, in either case. The only hex in the crate.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| match *pair {
+            [high, low] => Some((digit(high)? << 4 | digit(low)?) as u8),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Protobuf's JSON takes both alphabets, with and without padding.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
+        .iter()
+        .find_map(|engine| engine.decode(text).ok())
+}
+
+fn check_size<E: Error>(out: &[u8]) -> Result<(), E> {
+    if out.len() > MAX_MESSAGE {
+        return Err(E::custom("the request has more than 64 MiB as protobuf"));
+    }
+    Ok(())
+}
+
+const VARINT: u32 = 0;
+const FIXED64: u32 = 1;
+const BYTES: u32 = 2;
+/// The bytes of a length: 28 bits, more than [`MAX_MESSAGE`] needs.
+const LENGTH: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Histogram points, read in an `ExportMetricsServiceRequest` in place.
+
+mod numbers;
+mod point;
+
+pub use self::numbers::{Bounds, Counts};
+pub use self::point::{Buckets, HistogramPoint, Range, Rejection, Temporality};
+
+use self::point::{Metric, read_explicit, read_exponential};
+use super::attributes::Attributes;
+use super::envelope::{self, Signal, embedded, text};
+use super::wire::{Fields, Malformed};
+
+/// What is told while a request is read: a resource, its scopes, and after each scope the points of its histograms.
+pub trait MetricVisitor {
+    /// Whether metrics of this resource are wanted.
+    fn resource(&mut self, resource: Attributes<'_>) -> bool;
+    /// Whether metrics of this scope are wanted; it belongs to the resource before it.
+    fn scope(&mut self, name: &str, version: &str) -> bool;
+    /// Whether the points of this histogram are wanted; it belongs to the scope before it. By default they are.
+    fn metric(&mut self, _name: &str, _unit: &str) -> bool {
+        true
+    }
+    /// A point of a histogram, explicit or exponential, of the resource and scope before it.
+    fn histogram(&mut self, point: &HistogramPoint<'_>);
+    /// A point left out, because what it says cannot be. Does nothing by default.
+    fn rejected_point(&mut self, _metric: &str, _reason: Rejection) {}
+}
+
+/// Reads an encoded `ExportMetricsServiceRequest` and tells `visitor` of the points of its histograms; gauges, sums
+/// and summaries are passed over.
+///
+/// Fields may come in any order. Where a message that is not repeated by its definition is repeated, the last one
+/// counts. What nobody wants is checked only as far as its length; so is what lies inside single attributes and
+/// exemplars.
+///
+/// # Errors
+///
+/// [`Malformed`] where the bytes are no such message. What came before has been told by then.
+pub fn read_metrics(message: &[u8], visitor: &mut impl MetricVisitor) -> Result<(), Malformed> {
+    envelope::read(message, &mut Histograms(visitor))
+}
+
+struct Histograms<'v, V>(&'v mut V);
+
+impl<V: MetricVisitor> Signal for Histograms<'_, V> {
+    fn resource(&mut self, resource: Attributes<'_>) -> bool {
+        self.0.resource(resource)
+    }
+
+    fn scope(&mut self, name: &str, version: &str) -> bool {
+        self.0.scope(name, version)
+    }
+
+    fn item(&mut self, message: &[u8]) -> Result<(), Malformed> {
+        let (mut name, mut unit) = ("", "");
+        let mut data = None;
+        for field in Fields::new(message) {
+            match field? {
+                (1, payload) => name = text(payload.bytes()?),
+                (3, payload) => unit = text(payload.bytes()?),
+                (number @ (5 | 7 | 9 | 10 | 11), payload) => {
+                    data = Some((number, payload.bytes()?))
+                }
+                (2 | 12, payload) => drop(payload.bytes()?),
+                _ => {}
+            }
+        }
+        let (read, points): (Reader, _) = match data {
+            Some((9, points)) => (read_explicit, points),
+            Some((10, points)) => (read_exponential, points),
+            _ => return Ok(()),
+        };
+        let temporality = read_temporality(points)?;
+        if !self.0.metric(name, unit) {
+            return Ok(());
+        }
+        let metric = Metric {
+            name,
+            unit,
+            temporality,
+        };
+        for point in embedded(points, 1) {
+            match read(point?, metric)? {
+                Ok(point) => self.0.histogram(&point),
+                Err(reason) => self.0.rejected_point(name, reason),
+            }
+        }
+        Ok(())
+    }
+}
+
+type Reader =
+    for<'a> fn(&'a [u8], Metric<'a>) -> Result<Result<HistogramPoint<'a>, Rejection>, Malformed>;
+
+/// The temporality of a `Histogram` or `ExponentialHistogram`: it may be sent after the points. Checks the whole
+/// message on its way.
+fn read_temporality(message: &[u8]) -> Result<Temporality, Malformed> {
+    let mut temporality = 0;
+    for field in Fields::new(message) {
+        match field? {
+            (1, payload) => drop(payload.bytes()?),
+            (2, payload) => temporality = payload.int32()?,
+            _ => {}
+        }
+    }
+    Ok(match temporality {
+        1 => Temporality::Delta,
+        2 => Temporality::Cumulative,
+        _ => Temporality::Unspecified,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+use breaker_tower::State;
+use breaker_tower::core::Feed;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Histogram, HistogramDataPoint, Metric, ResourceMetrics, ScopeMetrics, metric,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use prost::Message;
+
+use super::*;
+use crate::ingest::matching::{Pattern, Takes, Test};
+use crate::ingest::otlp::SpanKind;
+
+const CLIENT: i32 = 3;
+const ERROR: i32 = 2;
+const HOUR: u64 = 3_600_000_000_000;
+
+/// A breaker with a feed, and the sampler that tells it.
+struct Bench {
+    breaker: BreakerHandle,
+    told: Arc<Told>,
+    sampler: FeedSampler,
+    spans: u64,
+}
+
+impl Bench {
+    fn new(takes: Takes) -> Self {
+        let breaker = BreakerHandle::new("pay", Policy::sensitive());
+        let fed = fed(&breaker, "ledger-db", takes);
+        Self {
+            told: fed.told.clone(),
+            sampler: FeedSampler::new(vec![fed]),
+            breaker,
+            spans: 0,
+        }
+    }
+
+    fn of_spans() -> Self {
+        Self::new(spans())
+    }
+
+    /// Client spans that failed, each another, that ended at `ended`.
+    fn failed(&mut self, count: u64, ended: u64) -> Vec<Span> {
+        let first = self.spans + 1;
+        self.spans += count;
+        (first..=self.spans)
+            .map(|id| Span {
+                trace_id: u128::from(id).to_be_bytes().to_vec(),
+                span_id: id.to_be_bytes().to_vec(),
+                kind: CLIENT,
+                start_time_unix_nano: ended.saturating_sub(3_000_000),
+                end_time_unix_nano: ended,
+                attributes: vec![text("db.system.name", "postgresql")],
+                status: Some(Status {
+                    code: ERROR,
+                    ..Status::default()
+                }),
+                ..Span::default()
+            })
+            .collect()
+    }
+
+    fn send(&self, spans: Vec<Span>) -> Result<Accepted, Malformed> {
+        self.sampler
+            .sample(Signal::Traces, Encoding::Protobuf, &request(spans))
+    }
+
+    fn fates(&self) -> Vec<(Fate, u64)> {
+        let fates = Fate::ALL.map(|fate| (fate, self.told.of(fate)));
+        fates.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+fn fed(breaker: &BreakerHandle, name: &str, takes: Takes) -> Fed {
+    let matcher = FeedMatcher {
+        takes,
+        resource: vec![("service.name".to_owned(), equal("checkout"))],
+        scope: None,
+        attributes: Vec::new(),
+    };
+    let source = breaker.add_feed(Feed::new(name));
+    Fed::new(breaker.clone(), source, name.into(), matcher, None)
+}
+
+fn equal(text: &str) -> Pattern {
+    Pattern::any([Test::equal(text)])
+}
+
+fn spans() -> Takes {
+    Takes::Spans([SpanKind::Client].into_iter().collect())
+}
+
+fn text(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(value.to_owned())),
+        }),
+        ..KeyValue::default()
+    }
+}
+
+fn checkout() -> Option<Resource> {
+    Some(Resource {
+        attributes: vec![text("service.name", "checkout")],
+        ..Resource::default()
+    })
+}
+
+fn request(spans: Vec<Span>) -> Vec<u8> {
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            resource: checkout(),
+            scope_spans: vec![ScopeSpans {
+                spans,
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    };
+    request.encode_to_vec()
+}
+
+/// A point of a histogram with bounds at 0.5 s and 1 s.
+fn points(start: u64, time: u64, counts: [u64; 3], temporality: i32) -> Vec<u8> {
+    let point = HistogramDataPoint {
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        count: counts.iter().sum(),
+        bucket_counts: counts.to_vec(),
+        explicit_bounds: vec![0.5, 1.0],
+        ..HistogramDataPoint::default()
+    };
+    let metric = Metric {
+        name: "http.server.request.duration".to_owned(),
+        unit: "s".to_owned(),
+        data: Some(metric::Data::Histogram(Histogram {
+            data_points: vec![point],
+            aggregation_temporality: temporality,
+        })),
+        ..Metric::default()
+    };
+    let request = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: checkout(),
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![metric],
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }],
+    };
+    request.encode_to_vec()
+}
+
+#[test]
+fn spans_that_fail_open_the_breaker_of_their_feed() {
+    let mut bench = Bench::of_spans();
+    let spans = bench.failed(20, now());
+    assert_eq!(bench.send(spans).unwrap().items, 20);
+    assert_eq!(bench.breaker.state(), State::Open);
+    let reason = bench.breaker.snapshot().reason.to_string();
+    assert_eq!(
+        reason,
+        "error rate 100% ≥ 8%, 20 requests in 10s (source ledger-db)"
+    );
+    assert_eq!(bench.fates(), [(Fate::Counted, 20)]);
+}
+
+#[test]
+fn other_services_and_kinds_are_not_counted() {
+    let mut bench = Bench::of_spans();
+    let mut spans = bench.failed(40, now());
+    for span in &mut spans {
+        span.kind = 2;
+    }
+    bench.send(spans).unwrap();
+    assert_eq!(bench.fates(), []);
+    assert_eq!(bench.breaker.state(), State::Closed);
+}
+
+#[test]
+fn a_span_that_two_feeds_take_counts_for_each() {
+    let one = BreakerHandle::new("one", Policy::sensitive());
+    let two = BreakerHandle::new("two", Policy::sensitive());
+    let feeds = vec![fed(&one, "db", spans()), fed(&two, "db", spans())];
+    let sampler = FeedSampler::new(feeds);
+    let failed = Bench::of_spans().failed(20, now());
+    sampler
+        .sample(Signal::Traces, Encoding::Protobuf, &request(failed))
+        .unwrap();
+    assert_eq!([one.state(), two.state()], [State::Open, State::Open]);
+}
+
+#[test]
+fn a_batch_that_is_sent_again_counts_once() {
+    let mut bench = Bench::of_spans();
+    let spans = bench.failed(19, now());
+    bench.send(spans.clone()).unwrap();
+    bench.send(spans).unwrap();
+    assert_eq!(bench.fates(), [(Fate::Counted, 19), (Fate::Duplicate, 19)]);
+    assert_eq!(bench.breaker.state(), State::Closed);
+}
+
+#[test]
+fn a_malformed_batch_counts_nothing_of_itself() {
+    let mut bench = Bench::of_spans();
+    let mut bytes = request(bench.failed(40, now()));
+    // A field that is longer than what is left.
+    bytes.extend([0x0a, 0x7f]);
+    let sent = bench
+        .sampler
+        .sample(Signal::Traces, Encoding::Protobuf, &bytes);
+    assert!(sent.is_err());
+    assert_eq!(bench.fates(), []);
+    let mut bytes = points(now() - 1, now(), [0, 0, 40], 1);
+    bytes.extend([0x0a, 0x7f]);
+    let sent = bench
+        .sampler
+        .sample(Signal::Metrics, Encoding::Protobuf, &bytes);
+    assert!(sent.is_err());
+}
+
+#[test]
+fn a_clock_that_is_an_hour_off_counts_nothing() {
+    let mut bench = Bench::of_spans();
+    let (early, late) = (
+        bench.failed(20, now() + HOUR),
+        bench.failed(20, now() - HOUR),
+    );
+    bench.send(early).unwrap();
+    bench.send(late).unwrap();
+    assert_eq!(bench.fates(), [(Fate::Late, 20), (Fate::Future, 20)]);
+    assert_eq!(bench.breaker.state(), State::Closed);
+}
+
+#[test]
+fn a_span_that_ends_before_it_begins_is_invalid() {
+    let mut bench = Bench::of_spans();
+    let mut spans = bench.failed(20, now());
+    for span in &mut spans {
+        span.start_time_unix_nano = span.end_time_unix_nano + 1;
+    }
+    bench.send(spans).unwrap();
+    assert_eq!(bench.fates(), [(Fate::Invalid, 20)]);
+}
+
+#[test]
+fn json_counts_as_protobuf_does() {
+    let bench = Bench::of_spans();
+    let ended = now();
+    let spans: Vec<_> = (1..=20)
+        .map(|id| {
+            format!(
+                r#"{{"traceId": "{id:032X}", "spanId": "{id:016x}", "kind": 3, "startTimeUnixNano": "{}",
+                "endTimeUnixNano": {ended}, "status": {{"code": 2}}}}"#,
+                ended - 5
+            )
+        })
+        .collect();
+    let json = format!(
+        r#"{{"resourceSpans": [{{"resource": {{"attributes": [{{"key": "service.name", "value": {{"stringValue": "checkout"}}}}]}},
+        "scopeSpans": [{{"spans": [{}]}}]}}]}}"#,
+        spans.join(",")
+    );
+    bench
+        .sampler
+        .sample(Signal::Traces, Encoding::Json, json.as_bytes())
+        .unwrap();
+    assert_eq!(bench.fates(), [(Fate::Counted, 20)]);
+    assert_eq!(bench.breaker.state(), State::Open);
+    let sent = bench
+        .sampler
+        .sample(Signal::Traces, Encoding::Json, b"{\"resourceSpans\": 7}");
+    assert!(sent.is_err());
+}
+
+#[test]
+fn a_slow_share_above_a_bound_of_the_buckets_opens() {
+    let histogram = || Takes::Histogram(equal("http.server.request.duration"));
+    let send = |bench: &Bench, counts| {
+        let bytes = points(now() - 1_000_000, now(), counts, 1);
+        bench
+            .sampler
+            .sample(Signal::Metrics, Encoding::Protobuf, &bytes)
+            .unwrap();
+        bench.breaker.state()
+    };
+    // `sensitive` opens when half of the requests take a second.
+    let bench = Bench::new(histogram());
+    assert_eq!(send(&bench, [10, 11, 20]), State::Closed);
+    assert_eq!(bench.fates(), [(Fate::Counted, 41)]);
+    let bench = Bench::new(histogram());
+    assert_eq!(send(&bench, [10, 10, 20]), State::Open);
+    let reason = bench.breaker.snapshot().reason.to_string();
+    assert!(reason.ends_with("(source ledger-db)"), "{reason}");
+}
+
+#[test]
+fn a_cumulative_histogram_counts_what_is_new_in_it() {
+    let histogram = Takes::Histogram(equal("http.server.request.duration"));
+    let bench = Bench::new(histogram);
+    let (start, ended) = (now() - HOUR, now());
+    for (time, counts) in [
+        (ended - 3, [1000, 0, 500]),
+        (ended - 2, [1000, 0, 510]),
+        (ended - 2, [1000, 0, 510]),
+        (ended - 1, [1002, 0, 510]),
+    ] {
+        let bytes = points(start, time, counts, 2);
+        bench
+            .sampler
+            .sample(Signal::Metrics, Encoding::Protobuf, &bytes)
+            .unwrap();
+    }
+    assert_eq!(
+        bench.fates(),
+        [
+            (Fate::Counted, 12),
+            (Fate::Duplicate, 1),
+            (Fate::Baseline, 1)
+        ]
+    );
+}
