@@ -46,7 +46,7 @@ async fn metrics_are_not_exported_to_where_telemetry_is_received() {
     let config = Config::parse(&text, None, Path::new("")).expect("a configuration");
     // The default of an export is the default of a receiver.
     let error = App::bind(&config, &Environment::default()).expect_err("a loop");
-    let expected = "metrics must not be exported to http://localhost:4317/, where telemetry is received: a loop; \
+    let expected = "telemetry must not be exported to http://localhost:4317/, where it is received: a loop; \
                     set telemetry.export.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT to a collector";
     assert_eq!(error.to_string(), expected);
 }

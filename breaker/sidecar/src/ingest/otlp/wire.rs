@@ -91,7 +91,8 @@ impl<'a> Fields<'a> {
         self.rest.len()
     }
 
-    #[inline]
+    // Out of line, moving what this returns through memory is a third of the time that a span takes.
+    #[inline(always)]
     fn read(&mut self) -> Result<(u32, Payload<'a>), Malformed> {
         let (number, wire_type) = take_tag(&mut self.rest)?;
         let payload = match wire_type {
@@ -110,7 +111,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Payload<'a>), Malformed>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -123,7 +124,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     // Nearly all tags, lengths and enums are one byte.
     if let Some((&first, after)) = rest.split_first()
@@ -135,6 +136,7 @@ pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     take_long_varint(rest)
 }
 
+#[inline(never)]
 fn take_long_varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0;
     for (at, &byte) in rest.iter().enumerate().take(MAX_VARINT) {
@@ -151,13 +153,14 @@ fn take_long_varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     Err(Malformed::Truncated)
 }
 
+#[inline(always)]
 pub(crate) fn take_fixed64(rest: &mut &[u8]) -> Result<u64, Malformed> {
     let (bytes, after) = rest.split_first_chunk().ok_or(Malformed::Truncated)?;
     *rest = after;
     Ok(u64::from_le_bytes(*bytes))
 }
 
-#[inline]
+#[inline(always)]
 fn take_tag(rest: &mut &[u8]) -> Result<(u32, u32), Malformed> {
     let tag = u32::try_from(take_varint(rest)?).map_err(|_| Malformed::Tag)?;
     match tag >> 3 {
@@ -166,7 +169,7 @@ fn take_tag(rest: &mut &[u8]) -> Result<(u32, u32), Malformed> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
     let length = usize::try_from(take_varint(rest)?).map_err(|_| Malformed::Truncated)?;
     let (bytes, after) = rest.split_at_checked(length).ok_or(Malformed::Truncated)?;
@@ -175,6 +178,7 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
 }
 
 /// Skips a payload of any wire type, groups with all that is in them.
+#[cold]
 fn skip(rest: &mut &[u8], number: u32, wire_type: u32, depth: u32) -> Result<(), Malformed> {
     match wire_type {
         VARINT => take_varint(rest).map(drop),

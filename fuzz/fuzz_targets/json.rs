@@ -1,0 +1,20 @@
+//! Whatever the text is, turning JSON into protobuf does not panic, and what comes out is protobuf.
+#![no_main]
+
+use breaker_sidecar::ingest::otlp::json;
+use libfuzzer_sys::fuzz_target;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+
+fuzz_target!(|text: &[u8]| {
+    let logs = json::check_logs(text);
+    if let Ok(bytes) = json::traces(text) {
+        ExportTraceServiceRequest::decode(&bytes[..]).expect("well formed");
+        logs.as_ref()
+            .expect("an object for one signal is one for another");
+    }
+    if let Ok(bytes) = json::metrics(text) {
+        ExportMetricsServiceRequest::decode(&bytes[..]).expect("well formed");
+    }
+});
