@@ -310,7 +310,7 @@ fn metrics_are_not_exported_to_where_telemetry_is_received() {
     let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")];
     let output = folder.breaker_with(&["run", "--config", "breaker.yaml"], &endpoint);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    let expected = "metrics must not be exported to http://localhost:4318";
+    let expected = "telemetry must not be exported to http://localhost:4318";
     assert!(stderr(&output).contains(expected), "{}", stderr(&output));
 }
 
