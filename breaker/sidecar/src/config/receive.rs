@@ -1,6 +1,6 @@
 //! `telemetry.receive`: where applications send their telemetry to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::Uri;
 
@@ -8,6 +8,7 @@ use super::problem::Problem;
 use super::raw::{RawForward, RawReceive};
 use super::scalar::Address;
 use super::telemetry::{LOOP, is_url};
+use crate::ingest::loops_back;
 
 /// Where OTLP is received, and where it is sent on to. It has an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,35 +121,13 @@ impl Receive {
         both.filter_map(|(field, address)| Some((field, address?)))
     }
 
-    /// Whether what is sent to `url` comes back here. Names other than localhost are not asked for.
+    /// Whether what is sent to `url` comes back here. Names other than localhost are not asked for, and port 0 becomes one that nobody
+    /// can know now.
     pub fn is_own(&self, url: &Uri) -> bool {
-        let port = url.port_u16().or_else(|| match url.scheme_str() {
-            Some("http") => Some(80),
-            Some("https") => Some(443),
-            _ => None,
-        });
-        let host = url.host().unwrap_or_default();
-        let ips = match host.trim_start_matches('[').trim_end_matches(']').parse() {
-            Ok(ip) => vec![ip],
-            Err(_) if host.eq_ignore_ascii_case("localhost") => {
-                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
-            }
-            Err(_) => Vec::new(),
-        };
-        let mut addresses = self.addresses();
-        addresses.any(|(_, address)| {
-            // Port 0 becomes one that nobody can know now.
-            address.port() != 0
-                && Some(address.port()) == port
-                && ips.iter().any(|ip| reaches(*ip, address.ip()))
-        })
+        let addresses = self.addresses().map(|(_, address)| address);
+        let known: Vec<_> = addresses.filter(|address| address.port() != 0).collect();
+        loops_back(&known, url)
     }
-}
-
-/// Whether a connection to `ip` reaches a socket that is bound to `bound` on this machine, as far as that is sure.
-fn reaches(ip: IpAddr, bound: IpAddr) -> bool {
-    let is_here = ip.is_loopback() || ip.is_unspecified();
-    ip == bound || ip.is_unspecified() && bound.is_loopback() || is_here && bound.is_unspecified()
 }
 
 // === impl Forward ===
