@@ -3,10 +3,13 @@
 #![cfg(test)]
 
 mod curl;
+mod envoy;
 mod grpc;
 mod h2load;
 mod otlp;
 mod promtool;
+mod python;
 mod rotel;
+mod shop;
 mod tools;
 mod verdict;
