@@ -1,4 +1,4 @@
-//! The trip decision: do all conditions of an entry hold on a source?
+//! Do all conditions of an entry hold on a source? What follows if they do is decided in `Breaker::try_conditions`.
 
 use std::time::Duration;
 
