@@ -1,17 +1,13 @@
 //! An Envoy that already runs gets a breaker from its own telemetry: what it sends opens it, and it asks it.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::Command;
 
-use breaker_tests::{Process, Script, Sidecar, Upstream, eventually, get};
+use breaker_tests::{Script, Sidecar, Upstream, eventually, get};
 use http::Uri;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::shop::{Receive, batches, report};
-use crate::tools::{free_ports, installed};
+use crate::tools::{documented, envoy, free_ports, serve};
 
 /// The rest of what Envoy can send by OTLP, beside the spans of docs/feeds.md.
 const ACCESS_LOG: &str = r#"access_log:
@@ -41,17 +37,6 @@ const RECEIVER: &str = r#"
               - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: @4317@ } } }
 "#;
 
-/// A block of a page of the documentation, from what it begins with.
-fn documented(page: &str, begins: &str) -> String {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../docs")
-        .join(page);
-    let page = fs::read_to_string(page).unwrap();
-    let start = format!("```yaml\n{begins}");
-    let (_, block) = page.split_once(&start).unwrap();
-    format!("{begins}{}", block.split_once("```").unwrap().0)
-}
-
 fn indent(block: &str, by: usize) -> String {
     let lines = block
         .lines()
@@ -61,8 +46,8 @@ fn indent(block: &str, by: usize) -> String {
 
 /// Envoy as docs/verdict.md configures it, with the tracing of docs/feeds.md, and all else that it can send.
 fn configuration(ports: [(&str, u16); 4]) -> String {
-    let mut config = documented("verdict.md", "static_resources:\n");
-    let tracing = documented("feeds.md", "# in Envoy's HttpConnectionManager\n");
+    let mut config = documented("verdict.md", "yaml", "static_resources:\n");
+    let tracing = documented("feeds.md", "yaml", "# in Envoy's HttpConnectionManager\n");
     let anchor = "                stat_prefix: in\n";
     assert!(config.contains(anchor), "{config}");
     let sending = [tracing, ACCESS_LOG.to_owned()].concat();
@@ -83,36 +68,11 @@ fn configuration(ports: [(&str, u16); 4]) -> String {
     config
 }
 
-/// Envoy, waited for until it listens.
-async fn start(config: &str, port: u16) -> (Process, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("envoy.yaml");
-    fs::write(&file, config).unwrap();
-    let mut command = Command::new(installed("venv/bin/envoy"));
-    command.args([
-        "--disable-hot-restart",
-        "--concurrency",
-        "1",
-        "-l",
-        "warning",
-        "-c",
-    ]);
-    command.arg(&file);
-    let mut envoy = Process::spawn(command);
-    eventually!(
-        {
-            assert!(envoy.exit_status().is_none(), "{}", envoy.log());
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-        },
-        "Envoy does not listen"
-    );
-    (envoy, directory)
-}
-
 /// The sidecar of docs/feeds.md, soon half-open and on free ports.
 async fn sidecar(receive: Receive) -> Sidecar {
     let mut yaml = documented(
         "feeds.md",
+        "yaml",
         "telemetry: { receive: { grpc: 127.0.0.1:4317 } }\n",
     );
     for (documented, ours) in [
@@ -134,18 +94,17 @@ async fn an_envoy_that_runs_gets_a_breaker_from_its_own_telemetry() {
     let receive = Receive::grpc();
     let sidecar = sidecar(receive).await;
     let [port] = free_ports();
-    let Receive::Grpc(otlp) = receive else {
-        unreachable!("made so above")
-    };
     let config = configuration([
         ("8000", port),
         ("9001", upstream.address().port()),
         ("9900", sidecar.admin_address().port()),
-        ("4317", otlp),
+        ("4317", receive.port()),
     ]);
-    let (_envoy, _directory) = start(&config, port).await;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let url: Uri = format!("http://{address}/pay/x").parse().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("envoy.yaml");
+    fs::write(&file, config).unwrap();
+    let _envoy = serve(envoy(&file), port).await;
+    let url: Uri = format!("http://127.0.0.1:{port}/pay/x").parse().unwrap();
 
     for _ in 0..10 {
         assert_eq!(get(url.clone()).await.status, 200);

@@ -1,16 +1,16 @@
 //! A Flask application and its Redis, with OpenTelemetry's SDK and instrumentations for Python as their authors ship them.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use breaker_tests::{Process, Sidecar, breaker, eventually, get};
+use breaker_tests::{Process, Sidecar, breaker, get};
 use http::Uri;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::tools::{free_ports, installed, run};
+use crate::tools::{free_ports, installed, run, serve};
 
 /// Variables of an application's environment.
 pub(crate) type Environment = Vec<(String, String)>;
@@ -84,14 +84,7 @@ impl Redis {
             .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(directory.path());
-        let mut process = Process::spawn(command);
-        eventually!(
-            {
-                assert!(process.exit_status().is_none(), "{}", process.log());
-                TcpStream::connect(("127.0.0.1", port)).is_ok()
-            },
-            "redis-server does not listen"
-        );
+        let process = serve(command, port).await;
         Self {
             _process: process,
             _directory: directory,
@@ -120,9 +113,13 @@ impl Receive {
         }
     }
 
-    pub(crate) fn endpoint(self) -> String {
+    pub(crate) const fn port(self) -> u16 {
         let (Self::Grpc(port) | Self::Http(port)) = self;
-        format!("http://127.0.0.1:{port}")
+        port
+    }
+
+    pub(crate) fn endpoint(self) -> String {
+        format!("http://127.0.0.1:{}", self.port())
     }
 
     /// Only where to send to and how; everything else as the SDK has it.
