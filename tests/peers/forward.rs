@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::recorder::{Passed, Recorder};
 use crate::rotel::Collector;
-use crate::shop::{Environment, Receive, Shop, report, telemetry_only, variable};
+use crate::shop::{Environment, Receive, Shop, telemetry_only, variable};
 use crate::tools::free_ports;
 
 const CACHE: &str =
@@ -119,7 +119,15 @@ async fn passes_unchanged(receive: Receive, more: Environment, how: &str) {
         }
     }
     // It was read as well.
-    eventually!(report(&sidecar).await["sources"][1]["failures"] == 5);
+    let counted = [
+        ("breaker_source", "cache"),
+        ("breaker_feed_fate", "counted"),
+    ];
+    let samples = sidecar
+        .metrics()
+        .await
+        .sum("breaker_feed_samples_total", &counted);
+    assert_eq!(samples, Some(5.0));
     let names = || -> Vec<String> {
         let spans = rotel.spans().into_iter();
         spans.map(|mut span| span.remove("Name").unwrap()).collect()
