@@ -18,7 +18,7 @@ struct Points {
 
 impl MetricVisitor for Points {
     fn resource(&mut self, resource: Attributes<'_>) -> bool {
-        self.origin = Some(self.table.origin(resource, "scope", ""));
+        self.origin = Some(self.table.scope(self.table.resource(resource), "scope", ""));
         true
     }
 

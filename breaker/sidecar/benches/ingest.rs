@@ -258,7 +258,7 @@ impl MetricVisitor for Points<'_> {
         self.origin = self
             .table
             .as_ref()
-            .map(|table| table.origin(resource, "", ""));
+            .map(|table| table.scope(table.resource(resource), "", ""));
         true
     }
     fn scope(&mut self, _: &str, _: &str) -> bool {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use breaker_tower::core::policy::FailureRules;
 use breaker_tower::core::{Observed, Sample, SourceId, TraceId, Verdict};
 use breaker_tower::{BreakerHandle, Policy};
 
@@ -73,6 +74,12 @@ struct Memory {
     series: SeriesTable,
 }
 
+/// The policies by which feeds are judged, each asked for once a batch: a breaker's may change from batch to batch.
+struct Policies<'s> {
+    feeds: &'s [Fed],
+    known: Vec<Option<Arc<Policy>>>,
+}
+
 /// A sample of one of the feeds, at a time of the sender's clock.
 #[derive(Clone, Copy, Debug)]
 struct Gathered {
@@ -106,17 +113,8 @@ impl FeedSampler {
         }
     }
 
-    /// The policies by which the feeds are judged now; a breaker's may change.
-    fn policies(&self) -> Vec<Arc<Policy>> {
-        let policies = self.feeds.iter().map(|fed| {
-            let own = fed.policy.clone();
-            own.unwrap_or_else(|| fed.breaker.policy())
-        });
-        policies.collect()
-    }
-
     fn traces(&self, message: &[u8]) -> Result<Accepted, otlp::Malformed> {
-        let mut spans = Spans::new(&self.matches, self.policies());
+        let mut spans = Spans::new(&self.matches, Policies::of(&self.feeds));
         read_traces(message, &mut spans)?;
         let (items, mut gathered) = spans.gathered(&self.feeds);
         let memory = &mut self.memory();
@@ -136,7 +134,7 @@ impl FeedSampler {
     fn metrics(&self, message: &[u8]) -> Result<Accepted, otlp::Malformed> {
         // Series remember what they were told, so the batch is read once to see that it can be, and then to count it.
         read_metrics(message, &mut points::Checked)?;
-        let policies = self.policies();
+        let policies = Policies::of(&self.feeds);
         let memory = &mut self.memory();
         let mut points = Points::new(&self.matches, policies, &mut memory.series, (self.clock)());
         read_metrics(message, &mut points)?;
@@ -250,6 +248,26 @@ impl Fed {
     pub fn telling(&self) -> (Arc<str>, Arc<str>, Arc<Told>) {
         let breaker = self.breaker.name().clone();
         (breaker, self.name.clone(), self.told.clone())
+    }
+}
+
+// === impl Policies ===
+
+impl<'s> Policies<'s> {
+    fn of(feeds: &'s [Fed]) -> Self {
+        Self {
+            feeds,
+            known: vec![None; feeds.len()],
+        }
+    }
+
+    fn failure(&mut self, feed: usize) -> &FailureRules {
+        let fed = &self.feeds[feed];
+        let policy = self.known[feed].get_or_insert_with(|| {
+            let own = fed.policy.clone();
+            own.unwrap_or_else(|| fed.breaker.policy())
+        });
+        policy.failure()
     }
 }
 

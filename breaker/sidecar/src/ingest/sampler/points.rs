@@ -1,10 +1,6 @@
 //! Points of histograms as samples.
 
-use std::sync::Arc;
-
-use breaker_tower::Policy;
-
-use super::{Fate, Fed, Gathered};
+use super::{Fate, Fed, Gathered, Policies};
 use crate::ingest::convention::Facts;
 use crate::ingest::matching::{MatchSet, Matching};
 use crate::ingest::otlp::{Attributes, HistogramPoint, MetricVisitor, Rejection, StatusCode};
@@ -13,7 +9,7 @@ use crate::ingest::series::{Origin, SeriesTable, Skipped};
 /// Gathers samples while a batch is read.
 pub(super) struct Points<'s> {
     matching: Matching<'s>,
-    policies: Vec<Arc<Policy>>,
+    policies: Policies<'s>,
     series: &'s mut SeriesTable,
     /// What is read: the identity of the series begins with it.
     resource: Option<Origin>,
@@ -43,7 +39,7 @@ impl MetricVisitor for Checked {
 impl<'s> Points<'s> {
     pub(super) fn new(
         matches: &'s MatchSet,
-        policies: Vec<Arc<Policy>>,
+        policies: Policies<'s>,
         series: &'s mut SeriesTable,
         now: u64,
     ) -> Self {
@@ -103,7 +99,7 @@ impl MetricVisitor for Points<'_> {
         };
         let facts = Facts::of(point.attributes);
         for &feed in feeds {
-            let verdict = facts.verdict(StatusCode::Unset, self.policies[feed].failure());
+            let verdict = facts.verdict(StatusCode::Unset, self.policies.failure(feed));
             let samples = increase.iter().map(|(latency, count)| Gathered {
                 feed,
                 verdict,

@@ -1,12 +1,10 @@
 //! Spans of a batch as samples.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::Policy;
 use breaker_tower::core::TraceId;
 
-use super::{Fate, Fed, Gathered};
+use super::{Fate, Fed, Gathered, Policies};
 use crate::ingest::convention::Facts;
 use crate::ingest::matching::{MatchSet, Matching};
 use crate::ingest::otlp::{Attributes, Span, TraceVisitor};
@@ -14,7 +12,7 @@ use crate::ingest::otlp::{Attributes, Span, TraceVisitor};
 /// Gathers samples while a batch is read.
 pub(super) struct Spans<'s> {
     matching: Matching<'s>,
-    policies: Vec<Arc<Policy>>,
+    policies: Policies<'s>,
     items: u64,
     gathered: Vec<Gathered>,
     /// Feeds that were told of a span that cannot be.
@@ -22,7 +20,7 @@ pub(super) struct Spans<'s> {
 }
 
 impl<'s> Spans<'s> {
-    pub(super) fn new(matches: &'s MatchSet, policies: Vec<Arc<Policy>>) -> Self {
+    pub(super) fn new(matches: &'s MatchSet, policies: Policies<'s>) -> Self {
         Self {
             matching: matches.matching(),
             policies,
@@ -64,7 +62,7 @@ impl TraceVisitor for Spans<'_> {
         for &feed in feeds {
             self.gathered.push(Gathered {
                 feed,
-                verdict: facts.verdict(span.status, self.policies[feed].failure()),
+                verdict: facts.verdict(span.status, self.policies.failure(feed)),
                 latency: Duration::from_nanos(nanos),
                 count: 1,
                 ended: span.end,
