@@ -2,11 +2,17 @@
 
 #![cfg(test)]
 
+mod caddy;
 mod curl;
+mod envoy;
+mod forward;
 mod grpc;
 mod h2load;
 mod otlp;
 mod promtool;
+mod python;
+mod recorder;
 mod rotel;
+mod shop;
 mod tools;
 mod verdict;

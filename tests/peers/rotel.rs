@@ -22,11 +22,27 @@ type Points = BTreeMap<(String, Vec<(String, String)>), f64>;
 pub(crate) type Item = BTreeMap<String, String>;
 
 impl Collector {
+    /// Starts one that keeps what it receives.
     pub(crate) async fn start() -> Self {
+        Self::exporting(&["--exporter=blackhole"]).await
+    }
+
+    /// Starts one that sends on what it receives, by `grpc` or `http`.
+    pub(crate) async fn sending_to(endpoint: &str, protocol: &str) -> Self {
+        Self::exporting(&[
+            "--exporter=otlp",
+            &format!("--otlp-exporter-endpoint={endpoint}"),
+            &format!("--otlp-exporter-protocol={protocol}"),
+        ])
+        .await
+    }
+
+    async fn exporting(exporter: &[&str]) -> Self {
         let [grpc, http] = free_ports();
         let mut command = Command::new(installed("venv/bin/python"));
         command
-            .args(["-c", RUN, "start", "--exporter", "blackhole"])
+            .args(["-c", RUN, "start"])
+            .args(exporter)
             .arg(format!("--otlp-grpc-endpoint=127.0.0.1:{grpc}"))
             .arg(format!("--otlp-http-endpoint=127.0.0.1:{http}"))
             .args(["metrics", "traces", "logs"].map(|signal| format!("--debug-log={signal}")))
@@ -125,7 +141,9 @@ fn items(log: &str, head: &str) -> Vec<Item> {
             && let Some((key, value)) = line.trim_start().split_once(": ")
         {
             let key = key.trim_start_matches("-> ").trim_end();
-            item.insert(key.to_owned(), untyped(value).to_owned());
+            // Events come last; what they say must not hide what the span says.
+            item.entry(key.to_owned())
+                .or_insert_with(|| untyped(value).to_owned());
         }
     }
     items

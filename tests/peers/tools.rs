@@ -1,14 +1,14 @@
 //! Where the programs are, and how they are run.
 
-use std::env;
 use std::ffi::OsStr;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
+use std::{env, fs};
 
+use breaker_tests::{Process, eventually};
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 use tokio::time;
 
 /// What a program printed.
@@ -37,13 +37,59 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
+/// The block of a page of the documentation, in this language, that begins so.
+pub(crate) fn documented(page: &str, language: &str, begins: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(page);
+    let page = fs::read_to_string(page).unwrap();
+    let start = format!("```{language}\n{begins}");
+    let (_, block) = page
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("no block begins so: {start}"));
+    format!("{begins}{}", block.split_once("```").unwrap().0)
+}
+
+/// Envoy by this configuration.
+pub(crate) fn envoy(config: &Path) -> Command {
+    let mut command = Command::new(installed("venv/bin/envoy"));
+    command.args(["--disable-hot-restart", "--concurrency", "1"]);
+    command.args(["-l", "warning", "-c"]).arg(config);
+    command
+}
+
+/// Caddy by this Caddyfile; it keeps what it must in the directory.
+pub(crate) fn caddy(directory: &Path, config: &Path) -> Command {
+    let mut command = Command::new(installed("venv/bin/caddy"));
+    command
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(config)
+        .env("XDG_DATA_HOME", directory)
+        .env("XDG_CONFIG_HOME", directory);
+    command
+}
+
+/// Starts a server, and waits until it listens on this port.
+pub(crate) async fn serve(command: Command, port: u16) -> Process {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut server = Process::spawn(command);
+    eventually!(
+        {
+            assert!(server.exit_status().is_none(), "{}", server.log());
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        },
+        "{name} does not listen"
+    );
+    server
+}
+
 /// Runs a program to its end, which must be a good one within a minute.
 pub(crate) async fn run<A: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     arguments: impl IntoIterator<Item = A>,
     input: &[u8],
 ) -> Output {
-    let mut child = Command::new(&program)
+    let mut child = tokio::process::Command::new(&program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

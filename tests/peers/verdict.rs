@@ -1,7 +1,7 @@
 //! nginx, Caddy and Envoy ask for verdicts, as configured by docs/verdict.md.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use http::Uri;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::tools::{free_ports, installed, run};
+use crate::tools::{caddy, documented, envoy, free_ports, installed, run, serve};
 
 /// As `sensitive`, but soon half-open, at a time that the test can rely on.
 const QUICK: &str = "{ base: sensitive, open: { for: 3s, jitter: 0% } }";
@@ -60,43 +60,14 @@ const NGINX: Peer = Peer {
 const CADDY: Peer = Peer {
     language: "caddyfile",
     around: ["{\n\tadmin off\n}\n", ""],
-    command: |directory, config| {
-        let mut command = Command::new(installed("venv/bin/caddy"));
-        command
-            .args(["run", "--adapter", "caddyfile", "--config"])
-            .arg(config);
-        command
-            .env("XDG_DATA_HOME", directory)
-            .env("XDG_CONFIG_HOME", directory);
-        command
-    },
+    command: caddy,
 };
 
 const ENVOY: Peer = Peer {
     language: "yaml",
     around: ["", ""],
-    command: |_, config| {
-        let mut command = Command::new(installed("venv/bin/envoy"));
-        command.args([
-            "--disable-hot-restart",
-            "--concurrency",
-            "1",
-            "-l",
-            "warning",
-            "-c",
-        ]);
-        command.arg(config);
-        command
-    },
+    command: |_, config| envoy(config),
 };
-
-/// The block in that language.
-fn documented(language: &str) -> String {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/verdict.md");
-    let page = fs::read_to_string(page).unwrap();
-    let (_, block) = page.split_once(&format!("```{language}\n")).unwrap();
-    block.split_once("```").unwrap().0.to_owned()
-}
 
 impl Asking {
     async fn start(peer: &Peer) -> Self {
@@ -111,7 +82,7 @@ impl Asking {
             ("9001", upstream.address().port()),
             ("9900", sidecar.admin_address().port()),
         ];
-        let mut block = documented(peer.language);
+        let mut block = documented("verdict.md", peer.language, "");
         for (documented, _) in ports {
             assert!(block.contains(documented), "{documented} is not in {block}");
             // Marked first: the digits of one port may occur in another.
@@ -123,19 +94,10 @@ impl Asking {
         let [before, after] = peer.around.map(|text| text.replace('@', place));
         let config = directory.path().join(format!("config.{}", peer.language));
         fs::write(&config, [before, block, after].concat()).unwrap();
-        let mut proxy = Process::spawn((peer.command)(directory.path(), &config));
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        eventually!(
-            {
-                assert!(proxy.exit_status().is_none(), "{}", proxy.log());
-                TcpStream::connect(address).is_ok()
-            },
-            "{} does not listen",
-            peer.language
-        );
+        let proxy = serve((peer.command)(directory.path(), &config), port).await;
         Self {
             proxy,
-            address,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             sidecar,
             upstream,
             _directory: directory,
