@@ -32,7 +32,8 @@ pub struct Snapshot {
     pub failed_recoveries: u32,
     /// Requests in flight now.
     pub in_flight: u64,
-    /// How long the oldest of them has been waiting for its response, in steps of a twentieth of the smallest latency bound.
+    /// How long the oldest of those has been waiting for its response that were admitted since the last transition, in steps of a
+    /// twentieth of the smallest latency bound. None while open, and without latency bounds.
     pub oldest_in_flight: Option<Duration>,
     /// Counts since the breaker was made.
     pub totals: Totals,

@@ -42,7 +42,7 @@ pub(crate) struct Run {
     )]
     policy: Option<String>,
     /// Prints the variables with which applications send their telemetry here, and runs nothing:
-    /// env $(breaker run --otlp-env | grep -v '^#') APP
+    /// env $(breaker run --config FILE --otlp-env | grep -v '^#') APP
     #[arg(long)]
     otlp_env: bool,
     /// With --otlp-env: prints JSON, for programs
