@@ -128,7 +128,7 @@ function draw() {
   }
   const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600].find(s => span / s <= 12) || 86400;
   g.fillStyle = colour('--quiet'); g.textAlign = 'center';
-  for (let t = Math.ceil((first.from - zero) / step) * step; t <= first.from + span - zero; t += step) g.fillText(clock(t), x(zero + t), y + 14);
+  for (let t = Math.ceil((first.from - zero) / step) * step; t <= first.from + span - zero; t += step) g.fillText(clock(t), Math.min(x(zero + t), width - g.measureText(clock(t)).width / 2), y + 14);
   let at = LEFT;
   g.textAlign = 'left'; y += 34;
   STATES.forEach((state, i) => {
@@ -140,7 +140,7 @@ function draw() {
 }
 
 function ticks(chart, low, top) {
-  if (chart.log) return [1, 10, 100, 1000, 5000].filter(v => Math.log10(v) >= low && v <= top);
+  if (chart.log) return [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].filter((v, i) => top / 10 ** low < 50 || i % 3 === 0).filter(v => Math.log10(v) >= low && v <= top);
   const step = [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000].find(s => top / s <= 4.2) || 5000;
   return Array.from({ length: Math.floor(top / step) + 1 }, (_, i) => i * step);
 }

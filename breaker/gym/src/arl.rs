@@ -3,7 +3,7 @@
 //! A thousand days of a service are too many to simulate whole. Here only what a detector sees is made: each request ends at once, as a
 //! failure with the given probability, independently. That is the case for which a detector's false-alarm budget is stated.
 
-use std::fmt::Write;
+use std::fmt;
 use std::sync::Mutex;
 
 use serde::Serialize;
@@ -28,11 +28,20 @@ pub(crate) struct Row {
     pub(crate) alerts: u64,
 }
 
-/// Lets `days` of healthy traffic at `rate` requests a second pass by each of `systems`, at each of several error rates.
-pub(crate) fn measure(systems: &[Entry], rate: f64, days: u32, threads: usize) -> Vec<Row> {
+/// Lets `days` of healthy traffic at `rate` requests a second pass by each of `systems`, at each of several error rates. Tells each row as
+/// soon as it is known: a thousand days take a minute or two.
+///
+/// # Errors
+/// The first of `tell`.
+pub(crate) fn measure<E>(
+    systems: &[Entry],
+    rate: f64,
+    days: u32,
+    threads: usize,
+    mut tell: impl FnMut(&Row) -> Result<(), E>,
+) -> Result<(), E> {
     // Pieces of days, each with a new system: short enough to keep all threads busy, long against any warm-up.
     let pieces = days.div_ceil(PIECE);
-    let mut rows = Vec::new();
     for system in systems {
         for error_rate in ERROR_RATES {
             let total = Mutex::new((0, 0));
@@ -48,16 +57,16 @@ pub(crate) fn measure(systems: &[Entry], rate: f64, days: u32, threads: usize) -
             let (trips, alerts) = total
                 .into_inner()
                 .expect("no thread panicked while it held the lock");
-            rows.push(Row {
+            tell(&Row {
                 system: system.name,
                 error_rate,
                 days: f64::from(days),
                 trips,
                 alerts,
-            });
+            })?;
         }
     }
-    rows
+    Ok(())
 }
 
 /// Counts trips and alerts.
@@ -102,30 +111,29 @@ fn run(entry: Entry, rate: f64, error_rate: f64, days: u32, seed: u64) -> (u64, 
     (trips, system.status().alerts)
 }
 
-/// The rows as a table.
-pub(crate) fn render(rows: &[Row], rate: f64, days: u32) -> String {
-    let mut out = format!("{days} days of healthy traffic at {rate}/s\n\n");
-    let _ = writeln!(
-        out,
-        "{:<20} {:>8} {:>12} {:>12} {:>16}",
+/// The titles of a table of rows.
+pub(crate) fn header(rate: f64, days: u32) -> String {
+    format!(
+        "{days} days of healthy traffic at {rate}/s\n\n{:<20} {:>8} {:>12} {:>12} {:>16}",
         "system", "errors", "trips/day", "alerts/day", "days to the next"
-    );
-    for row in rows {
-        let events = row.trips + row.alerts;
-        let length = match events {
-            0 => format!("> {:.0}", row.days),
-            _ => format!("{:.3}", row.days / events as f64),
+    )
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = match self.trips + self.alerts {
+            0 => format!("> {:.0}", self.days),
+            events => format!("{:.3}", self.days / events as f64),
         };
-        let _ = writeln!(
-            out,
+        write!(
+            f,
             "{:<20} {:>7}% {:>12.4} {:>12.4} {length:>16}",
-            row.system,
-            row.error_rate * 100.0,
-            row.trips as f64 / row.days,
-            row.alerts as f64 / row.days,
-        );
+            self.system,
+            self.error_rate * 100.0,
+            self.trips as f64 / self.days,
+            self.alerts as f64 / self.days,
+        )
     }
-    out
 }
 
 const ERROR_RATES: [f64; 5] = [0.001, 0.0025, 0.005, 0.01, 0.02];
@@ -154,7 +162,12 @@ mod tests {
 
     #[test]
     fn none_never_trips() {
-        let rows = measure(&[find("none").unwrap()], 0.01, 30, 2);
+        let mut rows = Vec::new();
+        let tell = |row: &Row| {
+            rows.push(*row);
+            Ok::<_, ()>(())
+        };
+        measure(&[find("none").unwrap()], 0.01, 30, 2, tell).unwrap();
         assert_eq!(rows.len(), ERROR_RATES.len());
         assert!(rows.iter().all(|row| row.trips + row.alerts == 0));
     }

@@ -117,17 +117,26 @@ impl Cli {
         })
     }
 
+    fn measure(&self, plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+        if !self.json {
+            writeln!(out, "{}", arl::header(self.rate, self.days))?;
+        }
+        arl::measure(&plan.systems, self.rate, self.days, plan.threads, |row| {
+            match self.json {
+                true => writeln!(out, "{}", json!(row)),
+                false => writeln!(out, "{row}"),
+            }?;
+            out.flush()
+        })
+    }
+
     fn report(&self, plan: &Plan) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.list {
             return list(&mut out);
         }
         if self.arl {
-            let rows = arl::measure(&plan.systems, self.rate, self.days, plan.threads);
-            return match self.json {
-                true => writeln!(out, "{}", json!(rows)),
-                false => write!(out, "{}", arl::render(&rows, self.rate, self.days)),
-            };
+            return self.measure(plan, &mut out);
         }
         let runs = gym::run(plan);
         let groups = groups(&runs);

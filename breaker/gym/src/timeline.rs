@@ -68,10 +68,15 @@ impl Timeline {
         // A bin should hold some requests.
         let at_least = SECOND.max((5.0e9 / scenario.rate()) as Nanos);
         let width = (span.length() / BINS).max(at_least);
+        // Whole bins only: half a bin would look like half the traffic.
+        let bins = (span.length() / width).max(1);
         Self {
-            span,
+            span: Span {
+                until: span.from + bins * width,
+                ..span
+            },
             width,
-            bins: vec![Bin::EMPTY; span.length().div_ceil(width) as usize],
+            bins: vec![Bin::EMPTY; bins as usize],
             states: vec![(seconds(span.from), code(State::Closed))],
             alerts: Vec::new(),
         }
