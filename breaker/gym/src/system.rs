@@ -200,6 +200,9 @@ pub(crate) const ALL: &[Entry] = &[
     entry("combined", |setup| {
         Box::new(ours::Ours::new(Policy::combined(), setup))
     }),
+    entry("adaptive", |setup| {
+        Box::new(ours::Ours::new(Policy::adaptive(), setup))
+    }),
 ];
 
 /// The system called `name`.

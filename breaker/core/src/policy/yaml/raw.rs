@@ -6,9 +6,10 @@ use serde::de::{Deserialize, Deserializer, Error};
 use super::codes::{Code, GrpcName, Statuses};
 use super::scalar::{Period, Share};
 use crate::policy::{
-    Action, Builder, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError,
-    Quantile, Ramp, Reject, TripEntry,
+    Action, Budget, Builder, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy,
+    PolicyError, Quantile, Ramp, Recovery, Reject, Stream, TripEntry,
 };
+use crate::ratio::Ratio;
 
 /// A policy: when to trip and how to recover.
 ///
@@ -27,6 +28,12 @@ pub struct RawPolicy {
     min_requests: Option<u64>,
     /// 1 to 16 entries; any that holds acts. Required without a base.
     trip: Option<Vec<RawTrip>>,
+    /// How rarely the anomaly detectors may be wrong. Default conservative.
+    budget: Option<RawBudget>,
+    /// From which latency on a request misses the deadline, 10ms to 1h. Default 1s.
+    deadline: Option<Period>,
+    /// How the trial and the ramp are judged. Default counted.
+    recovery: Option<RawRecovery>,
     /// How long the breaker stays open.
     open: Option<RawOpen>,
     /// The trial after the open time.
@@ -68,9 +75,10 @@ struct RawTrip {
     concurrency: Option<u64>,
     /// Failures without a success between them, at least.
     consecutive_failures: Option<u32>,
-    /// Known so that the error can say more than "is not a field".
-    #[schemars(skip)]
-    anomaly: Option<String>,
+    /// The detectors of a stream have an alarm.
+    anomaly: Option<RawStream>,
+    /// Beside anomaly: the lower bound of the estimated share, at least. Default 0%.
+    at_least: Option<Share>,
     /// What is done when all conditions hold. Default open.
     action: Option<RawAction>,
 }
@@ -82,6 +90,41 @@ enum RawAction {
     Open,
     /// Reports an alert, and rejects nothing.
     Alert,
+}
+
+/// What anomaly detectors watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Stream")]
+enum RawStream {
+    /// Failures among all requests that ended.
+    Errors,
+    /// Requests slower than twice what the P95 usually is.
+    Latency,
+    /// Requests slower than the policy's deadline.
+    Deadline,
+}
+
+/// How rarely anomaly detectors may be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Budget")]
+enum RawBudget {
+    /// Once in 30 days.
+    Conservative,
+    /// Once in 3 days.
+    Sensitive,
+}
+
+/// How the trial and the ramp are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Recovery")]
+enum RawRecovery {
+    /// By counts, and the ramp by time.
+    Counted,
+    /// By a sequential test, and the ramp by what its requests show.
+    Sequential,
 }
 
 /// The open time: `for × factor^n`, capped at `max`, ± `jitter`; n counts failed recoveries.
@@ -201,6 +244,15 @@ impl RawPolicy {
             let entries: Result<Vec<_>, _> = entries.map(|(at, entry)| entry.entry(at)).collect();
             builder = builder.trip(entries?);
         }
+        if let Some(budget) = self.budget {
+            builder = builder.budget(budget.into());
+        }
+        if let Some(deadline) = self.deadline {
+            builder = builder.deadline(deadline.0);
+        }
+        if let Some(recovery) = self.recovery {
+            builder = builder.recovery(recovery.into());
+        }
         if let Some(open) = self.open {
             builder = builder.open(open.over(base.map(Policy::open).unwrap_or_default()));
         }
@@ -235,9 +287,14 @@ impl RawTrip {
     fn entry(self, index: usize) -> Result<TripEntry, PolicyError> {
         let broken =
             |field: &str, rule: &str| Err(PolicyError::new(format!("trip[{index}].{field}"), rule));
-        if self.anomaly.is_some() {
-            return broken("anomaly", NOT_AVAILABLE);
-        }
+        let anomaly = match (self.anomaly, self.at_least) {
+            (Some(stream), at_least) => Some(Condition::Anomaly {
+                stream: stream.into(),
+                at_least: at_least.map_or(Ratio::ZERO, |share| share.0),
+            }),
+            (None, Some(_)) => return broken("at_least", "needs anomaly beside it"),
+            (None, None) => None,
+        };
         let action = match self.action {
             None | Some(RawAction::Open) => Action::Open,
             Some(RawAction::Alert) => Action::Alert,
@@ -266,6 +323,7 @@ impl RawTrip {
                 self.consecutive_failures
                     .map(Condition::ConsecutiveFailures),
             )
+            .chain(anomaly)
             .chain(latencies)
             .collect();
         Ok(TripEntry { conditions, action })
@@ -345,6 +403,34 @@ impl RawReject {
         Reject {
             status: self.status.unwrap_or(base.status),
             body: self.body.or(base.body),
+        }
+    }
+}
+
+impl From<RawStream> for Stream {
+    fn from(stream: RawStream) -> Self {
+        match stream {
+            RawStream::Errors => Self::Errors,
+            RawStream::Latency => Self::Latency,
+            RawStream::Deadline => Self::Deadline,
+        }
+    }
+}
+
+impl From<RawBudget> for Budget {
+    fn from(budget: RawBudget) -> Self {
+        match budget {
+            RawBudget::Conservative => Self::Conservative,
+            RawBudget::Sensitive => Self::Sensitive,
+        }
+    }
+}
+
+impl From<RawRecovery> for Recovery {
+    fn from(recovery: RawRecovery) -> Self {
+        match recovery {
+            RawRecovery::Counted => Self::Counted,
+            RawRecovery::Sequential => Self::Sequential,
         }
     }
 }
