@@ -1,13 +1,16 @@
 //! The shape of a policy in YAML. What may be combined with what is the builder's business.
 
+mod names;
+
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error};
 
+use self::names::{RawBudget, RawRecovery, RawStream};
 use super::codes::{Code, GrpcName, Statuses};
 use super::scalar::{Period, Share};
 use crate::policy::{
-    Action, Budget, Builder, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy,
-    PolicyError, Quantile, Ramp, Recovery, Reject, Stream, TripEntry,
+    Action, Builder, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError,
+    Quantile, Ramp, Reject, TripEntry,
 };
 use crate::ratio::Ratio;
 
@@ -90,41 +93,6 @@ enum RawAction {
     Open,
     /// Reports an alert, and rejects nothing.
     Alert,
-}
-
-/// What anomaly detectors watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "Stream")]
-enum RawStream {
-    /// Failures among all requests that ended.
-    Errors,
-    /// Requests slower than twice what the P95 usually is.
-    Latency,
-    /// Requests slower than the policy's deadline.
-    Deadline,
-}
-
-/// How rarely anomaly detectors may be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "Budget")]
-enum RawBudget {
-    /// Once in 30 days.
-    Conservative,
-    /// Once in 3 days.
-    Sensitive,
-}
-
-/// How the trial and the ramp are judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "Recovery")]
-enum RawRecovery {
-    /// By counts, and the ramp by time.
-    Counted,
-    /// By a sequential test, and the ramp by what its requests show.
-    Sequential,
 }
 
 /// The open time: `for × factor^n`, capped at `max`, ± `jitter`; n counts failed recoveries.
@@ -403,34 +371,6 @@ impl RawReject {
         Reject {
             status: self.status.unwrap_or(base.status),
             body: self.body.or(base.body),
-        }
-    }
-}
-
-impl From<RawStream> for Stream {
-    fn from(stream: RawStream) -> Self {
-        match stream {
-            RawStream::Errors => Self::Errors,
-            RawStream::Latency => Self::Latency,
-            RawStream::Deadline => Self::Deadline,
-        }
-    }
-}
-
-impl From<RawBudget> for Budget {
-    fn from(budget: RawBudget) -> Self {
-        match budget {
-            RawBudget::Conservative => Self::Conservative,
-            RawBudget::Sensitive => Self::Sensitive,
-        }
-    }
-}
-
-impl From<RawRecovery> for Recovery {
-    fn from(recovery: RawRecovery) -> Self {
-        match recovery {
-            RawRecovery::Counted => Self::Counted,
-            RawRecovery::Sequential => Self::Sequential,
         }
     }
 }
