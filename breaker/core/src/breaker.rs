@@ -5,6 +5,8 @@
 //! numbers mean is decided in `trip`; where the state goes from there in `transition`.
 
 mod admission;
+mod aimd;
+mod detection;
 mod feeds;
 mod probing;
 mod progress;
@@ -16,14 +18,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::aimd::Aimd;
 use self::probing::{Finding, Probing};
 use self::ramp::Ramp;
 use self::trip::Observation;
+use crate::detector::LEAST_THRESHOLD;
 use crate::event::{Event, Reason};
 use crate::in_flight::InFlight;
 use crate::outcome::Verdict;
 use crate::permit::Ground;
-use crate::policy::{Action, Condition, Policy};
+use crate::policy::{Action, Condition, Policy, Stream};
+use crate::rate::ArrivalRate;
 use crate::ratio::Ratio;
 use crate::rng::Rng;
 use crate::snapshot::{Snapshot, SourceSnapshot, Totals, TransitionCount};
@@ -56,6 +61,8 @@ pub struct Breaker {
     /// The waiting requests of this epoch.
     in_flight: InFlight,
     failed_recoveries: u32,
+    /// Kept where the open time follows the traffic.
+    arrivals: ArrivalRate,
     /// The source that tripped last, by which the recovery is judged beside the probes.
     tripped_by: Option<SourceId>,
     /// The latency bound that the last trip was about: a request of the trial that reaches it has failed.
@@ -73,6 +80,10 @@ pub struct Breaker {
 #[derive(Debug)]
 struct Needs {
     latency_bounds: Vec<Duration>,
+    /// Where requests that miss it are watched.
+    deadline: Option<Duration>,
+    /// How finely ages must be told apart, for a bound that is learned.
+    learned_bound: Option<Duration>,
     concurrency: bool,
 }
 
@@ -90,6 +101,7 @@ enum Phase {
     },
     Probing(Probing),
     Ramp(Ramp),
+    Aimd(Aimd),
 }
 
 impl Breaker {
@@ -98,7 +110,7 @@ impl Breaker {
         let policy = policy.into();
         let needs = Needs::of(&policy);
         Self {
-            in_flight: InFlight::new(&needs.latency_bounds),
+            in_flight: needs.in_flight(),
             sources: vec![Source::proxy(&policy)],
             needs,
             policy,
@@ -112,6 +124,7 @@ impl Breaker {
             rng: Rng::new(seed),
             permits_out: 0,
             failed_recoveries: 0,
+            arrivals: ArrivalRate::new(now),
             tripped_by: None,
             tripped_latency: None,
             telemetry_only: false,
@@ -162,14 +175,17 @@ impl Breaker {
         self.advance(now);
         let policy = policy.into();
         let needs = Needs::of(&policy);
-        if needs.latency_bounds != self.needs.latency_bounds {
+        if (&needs.latency_bounds, needs.learned_bound)
+            != (&self.needs.latency_bounds, self.needs.learned_bound)
+        {
             // The permits that are out keep their place in the window, but no longer age: the slots were cut for other bounds.
-            self.in_flight = InFlight::new(&needs.latency_bounds);
+            self.in_flight = needs.in_flight();
             self.next_ageing = None;
         }
         for source in &mut self.sources {
             source.set_policy(&policy);
         }
+        self.share_budget();
         self.needs = needs;
         self.policy = policy;
     }
@@ -182,10 +198,11 @@ impl Breaker {
         for source in &mut self.sources {
             source.window.expire(now);
         }
+        if self.ages() && self.next_ageing.is_some_and(|at| at <= now) {
+            self.detect_hanging(now);
+            self.next_ageing = self.next_to_age(now);
+        }
         if self.tries_conditions() {
-            if self.next_ageing.is_some_and(|at| at <= now) {
-                self.next_ageing = self.next_to_age(now);
-            }
             for source in 0..self.sources.len() {
                 self.try_conditions(SourceId(source), now);
             }
@@ -197,7 +214,7 @@ impl Breaker {
     /// When [`Self::handle_timeout`] must be called next, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let phase = match &self.phase {
-            Phase::Closed { .. } => None,
+            Phase::Closed { .. } | Phase::Aimd(_) => None,
             Phase::Open { until, .. } => *until,
             Phase::Probing(probing) => probing.next_expiry(),
             Phase::Ramp(ramp) => Some(ramp.ends_at(&self.policy.ramp())),
@@ -224,7 +241,7 @@ impl Breaker {
         match self.phase {
             Phase::Closed { .. } => State::Closed,
             Phase::Open { .. } => State::Open,
-            Phase::Probing(_) | Phase::Ramp(_) => State::HalfOpen,
+            Phase::Probing(_) | Phase::Ramp(_) | Phase::Aimd(_) => State::HalfOpen,
         }
     }
 
@@ -256,17 +273,14 @@ impl Breaker {
                 Phase::Closed { .. } => Ratio::ONE,
                 Phase::Open { .. } | Phase::Probing(_) => Ratio::ZERO,
                 Phase::Ramp(ramp) => ramp.share(&self.policy.ramp(), now),
+                Phase::Aimd(ramp) => ramp.share(),
             },
             failed_recoveries: self.failed_recoveries,
             in_flight: self.permits_out,
             oldest_in_flight: self.in_flight.ages(now).next().map(|(age, _)| age),
             totals: self.totals,
             transitions: self.transitions.clone(),
-            window_bytes: self
-                .sources
-                .iter()
-                .map(|source| source.window.bytes())
-                .sum(),
+            window_bytes: self.sources.iter().map(Source::bytes).sum(),
             sources: self
                 .sources
                 .iter_mut()
@@ -277,7 +291,8 @@ impl Breaker {
 
     // --- conditions
 
-    /// Whether the trip entries are on: an open breaker has tripped, and probes are judged by themselves.
+    /// Whether the trip entries are on: an open breaker has tripped, and probes and the ramp of a sequential recovery are judged by
+    /// themselves.
     const fn tries_conditions(&self) -> bool {
         matches!(self.phase, Phase::Closed { .. } | Phase::Ramp(_))
     }
@@ -313,7 +328,8 @@ impl Breaker {
                 Action::Alert => observation.clear_alert(index),
                 Action::Open if holds && self.mode != Mode::ForcedClosed => {
                     let reason = observation.trip(entry);
-                    self.trip(id, reason, entry.latency_bound(), now);
+                    let bound = policy.entry_bound(entry);
+                    self.trip(id, reason, bound, now);
                     return;
                 }
                 Action::Open => {}
@@ -327,10 +343,19 @@ impl Breaker {
 impl Needs {
     fn of(policy: &Policy) -> Self {
         let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
+        let watches = |stream| policy.streams().any(|watched| watched == stream);
         Self {
             latency_bounds: policy.latency_bounds(),
+            deadline: watches(Stream::Deadline).then(|| policy.deadline()),
+            learned_bound: watches(Stream::Latency).then_some(LEAST_THRESHOLD),
             concurrency: conditions.any(|condition| matches!(condition, Condition::Concurrency(_))),
         }
+    }
+
+    fn in_flight(&self) -> InFlight {
+        let mut bounds = self.latency_bounds.clone();
+        bounds.extend(self.learned_bound);
+        InFlight::new(&bounds)
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::Condition;
+use crate::detector::Anomaly;
+use crate::policy::{Condition, Stream};
 use crate::ratio::Ratio;
 use crate::state::{Mode, State};
 use crate::time::Timestamp;
@@ -139,14 +140,16 @@ pub enum Reason {
 pub struct Evidence {
     /// The condition.
     pub condition: Condition,
-    /// What was observed: a share (0..=1), seconds, or a count, as the condition has it.
+    /// What was observed: a share (0..=1), seconds, or a count, as the condition has it. Of an anomaly the estimated share of hits.
     pub observed: f64,
-    /// The condition's bound, in the same unit.
+    /// The condition's bound, in the same unit. Of an anomaly the share that is normal at most.
     pub threshold: f64,
     /// Of how many observations.
     pub samples: u64,
-    /// In how long a window.
+    /// In how long a window. Of an anomaly the time since the change.
     pub window: Duration,
+    /// What the detector says, where the condition is on an anomaly.
+    pub anomaly: Option<Anomaly>,
 }
 
 // === impl Reason ===
@@ -254,6 +257,26 @@ impl fmt::Display for Evidence {
                     "{} ≥ {} failures in a row",
                     self.observed, self.threshold
                 );
+            }
+            Condition::Anomaly { stream, .. } => {
+                let hits = match stream {
+                    Stream::Errors => "of the requests fail",
+                    Stream::Latency => "of the requests are slow",
+                    Stream::Deadline => "of the requests miss the deadline",
+                };
+                write!(f, "{} {hits}", share(self.observed))?;
+                if let Some(anomaly) = &self.anomaly {
+                    write!(f, " ({} to {})", anomaly.low, anomaly.high)?;
+                }
+                write!(f, ", {} is normal", share(self.threshold))?;
+                let window = Seconds(self.window);
+                write!(f, ", {} requests in {window}", self.samples)?;
+                return match &self.anomaly {
+                    Some(Anomaly { evidence, line, .. }) => {
+                        write!(f, ", evidence {evidence:.1}, alarm at {line:.1}")
+                    }
+                    None => Ok(()),
+                };
             }
         }
         write!(f, ", {} requests in {:?}", self.samples, self.window)

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::detector::Crossed;
 use crate::time::{Timestamp, nanos};
 
 /// Admission times of the requests that age, in slots.
@@ -22,6 +23,8 @@ struct Slot {
     /// The latest admission in the slot: ages are understated, never overstated.
     last: Timestamp,
     count: u32,
+    /// Of those that are in it now: each is observed once by a detector, while it hangs or when it ends.
+    crossed: Crossed,
 }
 
 impl InFlight {
@@ -58,11 +61,12 @@ impl InFlight {
             first: now,
             last: now,
             count: 1,
+            crossed: Crossed::default(),
         });
     }
 
-    /// Removes a request admitted at `admitted`.
-    pub(crate) fn remove(&mut self, admitted: Timestamp) {
+    /// Removes a request admitted at `admitted`. Returns what it was observed for while it hung.
+    pub(crate) fn remove(&mut self, admitted: Timestamp) -> Crossed {
         let slot = match self.slots.back_mut() {
             // Most requests are over before the youngest slot is full.
             Some(youngest) if youngest.first <= admitted => Some(youngest),
@@ -73,12 +77,35 @@ impl InFlight {
                     .and_then(|index| self.slots.get_mut(index))
             }
         };
-        if let Some(slot) = slot {
+        let crossed = slot.map(|slot| {
             slot.count = slot.count.saturating_sub(1);
-        }
+            slot.crossed
+        });
         while self.slots.front().is_some_and(|slot| slot.count == 0) {
             self.slots.pop_front();
         }
+        crossed.unwrap_or_default()
+    }
+
+    /// How many requests have reached `age` since they were asked for last, by the mark that says so.
+    pub(crate) fn cross(
+        &mut self,
+        age: Duration,
+        now: Timestamp,
+        mark: impl Fn(&mut Crossed) -> &mut bool,
+    ) -> u32 {
+        let is_marked = |slot: &Slot| *mark(&mut { slot.crossed });
+        // Marks are set from the oldest on, so that the slots that have one come first.
+        let first = self.slots.partition_point(is_marked);
+        let mut count = 0_u32;
+        for slot in self.slots.range_mut(first..) {
+            if now.saturating_since(slot.last) < age {
+                break;
+            }
+            *mark(&mut slot.crossed) = true;
+            count = count.saturating_add(slot.count);
+        }
+        count
     }
 
     /// How many requests are at least `age` old.
@@ -119,6 +146,7 @@ impl InFlight {
             .min_by(|a, b| relative_span(*a).total_cmp(&relative_span(*b)))
             .expect("there are slots, or there would be room");
         if let Some(younger) = self.slots.remove(closest + 1) {
+            // The marks stay those of the older: some of the younger may then never be observed, and none twice.
             let older = &mut self.slots[closest];
             older.last = younger.last;
             older.count += younger.count;
@@ -161,6 +189,22 @@ mod tests {
         assert_eq!(in_flight.older_than(SECOND, at(2.5)), 1);
         in_flight.remove(at(1.5));
         assert_eq!(in_flight.slots.len(), 0);
+    }
+
+    #[test]
+    fn a_request_crosses_a_bound_once() {
+        let mut in_flight = InFlight::new(&[SECOND]);
+        in_flight.add(at(1.0));
+        in_flight.add(at(1.5));
+        let cross = |in_flight: &mut InFlight, seconds| {
+            in_flight.cross(SECOND, at(seconds), |crossed| &mut crossed.deadline)
+        };
+        assert_eq!(cross(&mut in_flight, 1.9), 0);
+        assert_eq!(cross(&mut in_flight, 2.0), 1);
+        assert_eq!(cross(&mut in_flight, 2.4), 0);
+        let first = in_flight.remove(at(1.0));
+        assert_eq!((first.deadline, first.threshold), (true, false));
+        assert_eq!(in_flight.remove(at(1.5)), Crossed::default());
     }
 
     #[test]

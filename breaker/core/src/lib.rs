@@ -35,12 +35,14 @@
 //! ```
 
 mod breaker;
+mod detector;
 mod event;
 mod feed;
 mod in_flight;
 mod outcome;
 mod permit;
 pub mod policy;
+mod rate;
 mod ratio;
 mod rng;
 mod snapshot;
@@ -52,6 +54,7 @@ mod trace;
 mod window;
 
 pub use breaker::Breaker;
+pub use detector::Anomaly;
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
 pub use outcome::{Outcome, Verdict};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::detector::Crossed;
 use crate::event::Reason;
 use crate::policy::Policy;
 use crate::state::State;
@@ -20,6 +21,8 @@ pub struct Permit {
     pub(crate) admitted: Timestamp,
     pub(crate) kind: Kind,
     pub(crate) progress: Progress,
+    /// Of a request that no longer waits: what it was observed for while it did.
+    pub(crate) crossed: Crossed,
 }
 
 /// As what a request was admitted.

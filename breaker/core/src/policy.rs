@@ -3,6 +3,7 @@
 //! A [`Policy`] is valid by construction: it is made by a [`Builder`], by one of the built-in profiles, or from YAML (feature `yaml`), and
 //! each of them checks every rule once. Nothing is checked again later.
 
+mod anomaly;
 mod builder;
 mod builtin;
 mod failure;
@@ -14,10 +15,11 @@ pub mod yaml;
 use std::fmt;
 use std::time::Duration;
 
+pub use anomaly::{Budget, Stream};
 pub use builder::Builder;
 pub(crate) use builder::MAX_SLOW_THRESHOLDS;
 pub use failure::{FailureRules, GrpcCode};
-pub use recover::{HalfOpen, Open, Ramp};
+pub use recover::{HalfOpen, Open, Ramp, Recovery};
 pub use trip::{Action, Condition, Quantile, TripEntry};
 
 /// When a breaker trips, what counts as a failure, and how it recovers.
@@ -27,6 +29,9 @@ pub struct Policy {
     window: Duration,
     min_requests: u64,
     trip: Vec<TripEntry>,
+    budget: Budget,
+    deadline: Duration,
+    recovery: Recovery,
     open: Open,
     half_open: HalfOpen,
     ramp: Ramp,
@@ -107,6 +112,21 @@ impl Policy {
         &self.trip
     }
 
+    /// How rarely the anomaly detectors may be wrong.
+    pub const fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// From which latency on a request is a hit of [`Stream::Deadline`].
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// How the trial and the ramp are judged.
+    pub const fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+
     /// How long the breaker stays open.
     pub const fn open(&self) -> Open {
         self.open
@@ -143,11 +163,11 @@ impl Policy {
         self.honour_retry_after
     }
 
-    /// Every latency bound of the conditions, ascending, each once: slow thresholds and quantile bounds.
+    /// Every latency bound of the conditions, ascending, each once: slow thresholds, quantile bounds, the deadline.
     pub(crate) fn latency_bounds(&self) -> Vec<Duration> {
         let mut bounds: Vec<_> = self
             .conditions()
-            .filter_map(|condition| condition.latency_bound())
+            .filter_map(|condition| self.latency_bound(condition))
             .collect();
         bounds.sort_unstable();
         bounds.dedup();
@@ -157,8 +177,35 @@ impl Policy {
     /// The latency from which on a request is slow: the smallest latency bound of the conditions.
     pub fn slow_from(&self) -> Option<Duration> {
         self.conditions()
-            .filter_map(|condition| condition.latency_bound())
+            .filter_map(|condition| self.latency_bound(condition))
             .min()
+    }
+
+    /// The smallest latency from which on a single request speaks for `entry`.
+    pub(crate) fn entry_bound(&self, entry: &TripEntry) -> Option<Duration> {
+        let conditions = entry.conditions.iter();
+        conditions
+            .filter_map(|condition| self.latency_bound(condition))
+            .min()
+    }
+
+    fn latency_bound(&self, condition: &Condition) -> Option<Duration> {
+        match condition {
+            Condition::Anomaly {
+                stream: Stream::Deadline,
+                ..
+            } => Some(self.deadline),
+            _ => condition.latency_bound(),
+        }
+    }
+
+    /// The streams that the conditions watch, each once.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = Stream> {
+        let watches = |stream: &Stream| {
+            let mut conditions = self.conditions();
+            conditions.any(|condition| matches!(condition, Condition::Anomaly { stream: watched, .. } if watched == stream))
+        };
+        Stream::ALL.into_iter().filter(watches)
     }
 
     /// The different slow thresholds, ascending.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::detector::Anomaly;
 use crate::event::Reason;
 use crate::policy::Quantile;
 use crate::ratio::Ratio;
@@ -41,7 +42,7 @@ pub struct Snapshot {
     pub transitions: Vec<TransitionCount>,
     /// The windows, the proxy's first.
     pub sources: Vec<SourceSnapshot>,
-    /// Heap memory that the windows take, in bytes.
+    /// Heap memory that windows and detectors take, in bytes.
     pub window_bytes: usize,
 }
 
@@ -95,6 +96,8 @@ pub struct SourceSnapshot {
     pub latency: Option<Latencies>,
     /// The 99th percentile and the maximum of the requests in flight that admissions saw.
     pub concurrency: Option<Concurrency>,
+    /// What the detector of each watched stream says that has most evidence against its line.
+    pub anomalies: Vec<Anomaly>,
     /// Whether an alert of this source holds.
     pub alerting: bool,
 }
@@ -150,6 +153,10 @@ impl SourceSnapshot {
                     p99: histogram.value_at_quantile(0.99),
                     max: histogram.max(),
                 }),
+            anomalies: source
+                .detectors
+                .as_ref()
+                .map_or_else(Vec::new, |detectors| detectors.scores()),
             alerting: source.alerts.iter().any(Option::is_some),
         }
     }

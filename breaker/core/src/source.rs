@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::detector::Detectors;
 use crate::feed::Feed;
 use crate::outcome::Verdict;
 use crate::policy::{Condition, Policy};
@@ -30,6 +31,9 @@ pub(crate) struct Source {
     /// How long a feed must be silent to say nothing against a recovery.
     pub(crate) quiet: Duration,
     pub(crate) window: Window,
+    /// Where the policy has a condition on anomalies.
+    pub(crate) detectors: Option<Box<Detectors>>,
+    is_feed: bool,
     pub(crate) consecutive_failures: u32,
     /// For each trip entry: when its alert was given last, while it holds.
     pub(crate) alerts: Vec<Option<Timestamp>>,
@@ -51,22 +55,30 @@ pub(crate) struct Source {
 impl Source {
     /// The source of those who ask for permits.
     pub(crate) fn proxy(policy: &Policy) -> Self {
-        Self::new("proxy".into(), None, Duration::ZERO, policy)
+        Self::new("proxy".into(), None, Duration::ZERO, policy, false)
     }
 
     /// A telemetry feed, of a breaker with `policy`.
     pub(crate) fn feed(feed: Feed, policy: &Policy) -> Self {
         let own = feed.policy.clone();
         let policy = own.as_deref().unwrap_or(policy);
-        Self::new(feed.name, feed.policy, feed.quiet, policy)
+        Self::new(feed.name, feed.policy, feed.quiet, policy, true)
     }
 
-    fn new(name: Arc<str>, own: Option<Arc<Policy>>, quiet: Duration, policy: &Policy) -> Self {
+    fn new(
+        name: Arc<str>,
+        own: Option<Arc<Policy>>,
+        quiet: Duration,
+        policy: &Policy,
+        is_feed: bool,
+    ) -> Self {
         Self {
             name,
             policy: own,
             quiet,
             window: Window::new(policy),
+            detectors: Detectors::of(policy, is_feed),
+            is_feed,
             consecutive_failures: 0,
             alerts: vec![None; policy.trip().len()],
             trial: Tally::default(),
@@ -83,6 +95,9 @@ impl Source {
     /// Forgets all observations, those too of what happened before `now` and is told later.
     pub(crate) fn forget(&mut self, now: Timestamp) {
         self.window.clear();
+        if let Some(detectors) = &mut self.detectors {
+            detectors.reset();
+        }
         self.consecutive_failures = 0;
         self.latencies_changed = false;
         self.forgotten_until = now;
@@ -148,6 +163,12 @@ impl Source {
             .collect()
     }
 
+    /// Heap memory of what is observed, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let detectors = self.detectors.as_ref();
+        self.window.bytes() + detectors.map_or(0, |detectors| detectors.bytes())
+    }
+
     /// When conditions on histograms must next be tried.
     pub(crate) fn histograms_due(&self) -> Option<Timestamp> {
         (self.wants_histograms && self.latencies_changed).then_some(self.next_histogram_turn)
@@ -170,6 +191,13 @@ impl Source {
         }
         if !self.window.fits(policy) {
             self.window = Window::new(policy);
+        }
+        if !self
+            .detectors
+            .as_ref()
+            .is_some_and(|detectors| detectors.fit(policy))
+        {
+            self.detectors = Detectors::of(policy, self.is_feed);
         }
         self.alerts = vec![None; policy.trip().len()];
         self.wants_histograms = wants_histograms(policy);

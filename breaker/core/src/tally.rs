@@ -3,7 +3,7 @@
 use crate::ratio::Ratio;
 
 /// Requests that succeeded and that failed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,

@@ -371,7 +371,7 @@ fn a_file_that_is_not_there_is_told_by_name() {
                 "--policy",
                 "gentle",
             ],
-            "gentle: must exist, or be a built-in policy: conservative, sensitive, combined\n",
+            "gentle: must exist, or be a built-in policy: conservative, sensitive, combined, adaptive\n",
         ),
     ] {
         let output = folder.breaker(arguments);

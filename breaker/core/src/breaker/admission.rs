@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Breaker, Phase};
+use crate::detector::Crossed;
 use crate::permit::{Ground, Kind, Permit, Progress, Rejected};
+use crate::policy::Recovery;
 use crate::source::SourceId;
 use crate::state::Mode;
 use crate::time::{Timestamp, nanos};
@@ -22,6 +24,7 @@ impl Breaker {
     /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and never as an outcome.
     pub fn try_acquire(&mut self, now: Timestamp) -> Result<Permit, Rejected> {
         let now = self.advance(now);
+        self.arrive(now);
         if self.needs.concurrency {
             // The request that asks would be in flight too.
             self.permits_out += 1;
@@ -47,10 +50,12 @@ impl Breaker {
     /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and never as an outcome.
     pub fn ask(&mut self, now: Timestamp) -> Result<(), Rejected> {
         let now = self.advance(now);
+        self.arrive(now);
         let admitted = match &mut self.phase {
             Phase::Closed { .. } => true,
             Phase::Open { .. } => false,
             Phase::Probing(probing) => probing.ask(&self.policy.half_open(), now),
+            Phase::Aimd(ramp) => ramp.admit(now),
             Phase::Ramp(ramp) => ramp.admit(&self.policy.ramp(), now),
         };
         match admitted {
@@ -104,9 +109,18 @@ impl Breaker {
         self.advance(now);
         match &self.phase {
             _ if self.mode == Mode::Shadow => false,
-            Phase::Closed { .. } | Phase::Ramp(_) => false,
+            Phase::Closed { .. } | Phase::Ramp(_) | Phase::Aimd(_) => false,
             Phase::Open { .. } => true,
-            Phase::Probing(probing) => !probing.has_room(&self.policy.half_open()),
+            Phase::Probing(probing) => {
+                !probing.has_room(&self.policy.half_open(), self.policy.recovery())
+            }
+        }
+    }
+
+    /// Counts an arrival, where the open time follows the traffic.
+    fn arrive(&mut self, now: Timestamp) {
+        if self.policy.recovery() == Recovery::Sequential {
+            self.arrivals.arrive(now);
         }
     }
 
@@ -114,9 +128,16 @@ impl Breaker {
         match &mut self.phase {
             Phase::Closed { .. } => Admission::As(Kind::Regular),
             Phase::Open { .. } => Admission::Refused,
-            Phase::Probing(probing) => match probing.admit(&self.policy.half_open(), now) {
-                Some(id) => Admission::As(Kind::Probe(id)),
-                None => Admission::Refused,
+            Phase::Probing(probing) => {
+                let (rules, recovery) = (self.policy.half_open(), self.policy.recovery());
+                match probing.admit(&rules, recovery, now) {
+                    Some(id) => Admission::As(Kind::Probe(id)),
+                    None => Admission::Refused,
+                }
+            }
+            Phase::Aimd(ramp) => match ramp.admit(now) {
+                true => Admission::As(Kind::Regular),
+                false => Admission::Refused,
             },
             Phase::Ramp(ramp) => match ramp.admit(&self.policy.ramp(), now) {
                 true => Admission::As(Kind::Regular),
@@ -132,6 +153,7 @@ impl Breaker {
             admitted: now,
             kind,
             progress: Progress::Waiting,
+            crossed: Crossed::default(),
         };
         if kind != Kind::Bypass {
             self.start_ageing(&permit, now);

@@ -1,9 +1,12 @@
 //! What telemetry feeds tell, and how a recovery is judged by them.
 
+use super::probing::sequential;
 use super::{Breaker, Finding, Phase};
+use crate::detector::Crossed;
 use crate::event::Reason;
 use crate::feed::{Feed, Observed, Sample};
 use crate::outcome::Verdict;
+use crate::policy::Recovery;
 use crate::source::{Source, SourceId};
 use crate::time::Timestamp;
 
@@ -11,6 +14,7 @@ impl Breaker {
     /// Adds a telemetry feed as a source with a window of its own.
     pub fn add_feed(&mut self, feed: Feed) -> SourceId {
         self.sources.push(Source::feed(feed, &self.policy));
+        self.share_budget();
         SourceId(self.sources.len() - 1)
     }
 
@@ -59,6 +63,16 @@ impl Breaker {
             feed.last_judged = Some(now);
             let good = !failed && !too_slow;
             feed.trial.count(good, sample.count);
+            if let Some(latency) = sample.latency {
+                self.detect_latency(id, latency, Crossed::default(), sample.count, at);
+            }
+            self.detect_errors(id, sample.verdict, sample.count, at);
+            let judges = self.judges(id);
+            if let Phase::Aimd(ramp) = &mut self.phase
+                && judges
+            {
+                ramp.count(good, sample.count);
+            }
             if let Phase::Closed {
                 recovering: Some(recovering),
             } = &mut self.phase
@@ -71,6 +85,7 @@ impl Breaker {
         self.try_conditions(id, now);
         self.judge_probes(now);
         self.judge_ramp(now);
+        self.judge_aimd(now);
         Observed::Counted
     }
 
@@ -110,17 +125,24 @@ impl Breaker {
     }
 
     fn judging_feeds(&self) -> impl Iterator<Item = &Source> {
-        let judges = move |id: usize| match self.tripped_by {
-            Some(tripped_by) => tripped_by.0 == id,
-            None => self.telemetry_only,
-        };
         let feeds = self.sources.iter().enumerate().skip(1);
         feeds
-            .filter(move |(id, _)| judges(*id))
+            .filter(move |(id, _)| self.judges(SourceId(*id)))
             .map(|(_, feed)| feed)
     }
 
+    /// Whether the recovery is judged by this feed.
+    fn judges(&self, feed: SourceId) -> bool {
+        match self.tripped_by {
+            Some(tripped_by) => tripped_by == feed,
+            None => self.telemetry_only,
+        }
+    }
+
     fn finding_of(&self, feed: &Source, now: Timestamp) -> Finding {
+        if self.policy.recovery() == Recovery::Sequential && self.quiet_end(feed) > now {
+            return sequential(feed.trial.succeeded, feed.trial.failed);
+        }
         let rules = self.policy.half_open();
         let (trial, probes, needed) = (feed.trial, rules.probes.into(), rules.needed().into());
         if trial.samples() >= probes || self.quiet_end(feed) <= now {

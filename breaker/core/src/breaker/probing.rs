@@ -1,6 +1,6 @@
 //! The probes of a half-open breaker: leases that end by an outcome or by time, and a verdict on all of them.
 
-use crate::policy::HalfOpen;
+use crate::policy::{HalfOpen, Recovery};
 use crate::time::Timestamp;
 
 /// The first part of the half-open state.
@@ -53,8 +53,13 @@ impl Probing {
     }
 
     /// Admits a probe, if there is room.
-    pub(super) fn admit(&mut self, rules: &HalfOpen, now: Timestamp) -> Option<u64> {
-        if !self.has_room(rules) {
+    pub(super) fn admit(
+        &mut self,
+        rules: &HalfOpen,
+        recovery: Recovery,
+        now: Timestamp,
+    ) -> Option<u64> {
+        if !self.has_room(rules, recovery) {
             return None;
         }
         let id = self.next_id;
@@ -78,8 +83,12 @@ impl Probing {
     }
 
     /// Whether a further probe has a slot, and its outcome is needed.
-    pub(super) fn has_room(&self, rules: &HalfOpen) -> bool {
+    pub(super) fn has_room(&self, rules: &HalfOpen, recovery: Recovery) -> bool {
         let in_flight = self.leases.len() as u32;
+        if recovery == Recovery::Sequential {
+            // It takes as many as it takes.
+            return in_flight < rules.concurrent;
+        }
         in_flight < rules.concurrent && self.succeeded + self.failed + in_flight < rules.probes
     }
 
@@ -126,7 +135,10 @@ impl Probing {
     }
 
     /// Decides as soon as the outcomes still to come can no longer change the decision.
-    pub(super) fn finding(&self, rules: &HalfOpen) -> Finding {
+    pub(super) fn finding(&self, rules: &HalfOpen, recovery: Recovery) -> Finding {
+        if recovery == Recovery::Sequential {
+            return sequential(self.succeeded.into(), self.failed.into());
+        }
         if self.succeeded >= rules.needed() {
             Finding::Good
         } else if self.failed > rules.probes - rules.needed() {
@@ -160,5 +172,42 @@ impl Probing {
 
     fn lease(&mut self, id: u64) -> Option<&mut Lease> {
         self.leases.iter_mut().find(|lease| lease.id == id)
+    }
+}
+
+/// Wald's sequential test of the hypothesis that 2 % of the requests are bad against the one that half of them are: one or the other is
+/// wrong in 2 of 100 cases at most, and it takes two bad ones or six good ones in a row.
+pub(super) fn sequential(succeeded: u64, failed: u64) -> Finding {
+    let evidence = failed as f64 * BAD - succeeded as f64 * GOOD;
+    if evidence >= REOPENS {
+        Finding::Bad
+    } else if evidence <= GOES_ON {
+        Finding::Good
+    } else {
+        Finding::Undecided
+    }
+}
+
+/// How many good probes, without a bad one, a sequential recovery takes.
+pub(super) const SEQUENTIAL_PROBES: u32 = 6;
+
+/// ln(0.5 / 0.02), and −ln(0.5 / 0.98).
+const BAD: f64 = 3.219;
+const GOOD: f64 = 0.673;
+const REOPENS: f64 = 4.0;
+const GOES_ON: f64 = -3.9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_bad_probes_reopen_and_six_good_ones_go_on() {
+        assert_eq!(sequential(0, 1), Finding::Undecided);
+        assert_eq!(sequential(0, 2), Finding::Bad);
+        assert_eq!(sequential(5, 0), Finding::Undecided);
+        assert_eq!(sequential(SEQUENTIAL_PROBES.into(), 0), Finding::Good);
+        assert_eq!(sequential(SEQUENTIAL_PROBES.into(), 1), Finding::Undecided);
+        assert_eq!(sequential(11, 1), Finding::Good);
     }
 }

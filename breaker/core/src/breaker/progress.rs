@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Breaker, Phase};
+use crate::detector::Crossed;
 use crate::outcome::{Outcome, Verdict};
 use crate::permit::{Kind, Permit, Progress};
 use crate::policy::LatencyMeasure;
@@ -12,7 +13,7 @@ use crate::time::Timestamp;
 impl Breaker {
     /// The caller of `permit`'s request is still sending it: until [`Self::uploaded`] the upstream's time does not run.
     pub fn uploading(&mut self, permit: &mut Permit) {
-        self.stop_ageing(permit);
+        let _ = self.stop_ageing(permit);
         permit.progress = Progress::Uploading;
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
             && permit.epoch == self.epoch
@@ -46,12 +47,13 @@ impl Breaker {
             return;
         }
         let now = self.advance(now);
-        self.stop_ageing(permit);
+        permit.crossed = self.stop_ageing(permit);
         permit.progress = Progress::Responded;
         if !self.counts(permit) {
             return;
         }
         self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
+        self.detect_latency(SourceId::PROXY, latency, permit.crossed, 1, now);
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase) {
             if self.tripped_latency.is_some_and(|bound| latency >= bound) {
                 probing.settle(id, Some(false));
@@ -70,7 +72,10 @@ impl Breaker {
         let now = self.advance(now);
         self.permits_out = self.permits_out.saturating_sub(1);
         self.totals.count(outcome.verdict);
-        self.stop_ageing(&permit);
+        let crossed = match permit.progress {
+            Progress::Responded => permit.crossed,
+            _ => self.stop_ageing(&permit),
+        };
         if !self.counts(&permit) {
             return;
         }
@@ -88,6 +93,11 @@ impl Breaker {
             proxy.record_latency(outcome.latency, 1, now, now);
         }
         proxy.record_verdict(outcome.verdict, 1, now, now);
+        if says_latency && outcome.verdict != Verdict::Ignored {
+            self.detect_latency(SourceId::PROXY, outcome.latency, crossed, 1, now);
+        }
+        self.detect_errors(SourceId::PROXY, outcome.verdict, 1, now);
+        let proxy = &mut self.sources[SourceId::PROXY.0];
         if let Some(trace) = outcome.trace
             && (slow || outcome.verdict == Verdict::Failure)
         {
@@ -106,6 +116,7 @@ impl Breaker {
             Verdict::Failure => Some(false),
             Verdict::Ignored => None,
         };
+        let late = self.needs.deadline.is_some_and(|at| outcome.latency >= at);
         match &mut self.phase {
             Phase::Closed { recovering } => {
                 if let (Some(recovering), Some(good)) = (recovering, good) {
@@ -130,6 +141,15 @@ impl Breaker {
                 self.try_conditions(SourceId::PROXY, now);
                 self.judge_ramp(now);
             }
+            Phase::Aimd(ramp) => {
+                // One that has crossed the deadline has counted as bad already.
+                if let Some(good) = good
+                    && !crossed.deadline
+                {
+                    ramp.count(good && !late, 1);
+                }
+                self.judge_aimd(now);
+            }
             Phase::Open { .. } => {}
         }
     }
@@ -140,25 +160,42 @@ impl Breaker {
     }
 
     pub(super) fn start_ageing(&mut self, permit: &Permit, now: Timestamp) {
-        if !self.counts(permit) || !self.tries_conditions() {
+        if !self.counts(permit) || !self.ages() {
             return;
         }
-        if let Some(first_bound) = self.needs.latency_bounds.first() {
+        if let Some(first_bound) = self.first_bound() {
             self.in_flight.add(now);
-            self.next_ageing.get_or_insert(now + *first_bound);
+            self.next_ageing.get_or_insert(now + first_bound);
         }
     }
 
-    fn stop_ageing(&mut self, permit: &Permit) {
+    /// Returns what the request was observed for while it waited.
+    fn stop_ageing(&mut self, permit: &Permit) -> Crossed {
         if permit.progress == Progress::Waiting && self.counts(permit) {
-            self.in_flight.remove(permit.admitted);
+            self.in_flight.remove(permit.admitted)
+        } else {
+            Crossed::default()
+        }
+    }
+
+    /// Whether it matters how old the requests in flight are. Probes have leases.
+    pub(super) const fn ages(&self) -> bool {
+        self.tries_conditions() || matches!(self.phase, Phase::Aimd(_))
+    }
+
+    fn first_bound(&self) -> Option<Duration> {
+        let first = self.needs.latency_bounds.first().copied();
+        match (first, self.slow_threshold()) {
+            (Some(first), Some(slow)) => Some(first.min(slow)),
+            (first, slow) => first.or(slow),
         }
     }
 
     pub(super) fn next_to_age(&self, now: Timestamp) -> Option<Timestamp> {
-        let bounds = self.needs.latency_bounds.iter();
+        let bounds = self.needs.latency_bounds.iter().copied();
         bounds
-            .filter_map(|bound| self.in_flight.next_to_reach(*bound, now))
+            .chain(self.slow_threshold())
+            .filter_map(|bound| self.in_flight.next_to_reach(bound, now))
             .min()
     }
 }

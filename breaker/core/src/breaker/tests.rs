@@ -8,6 +8,7 @@ use crate::permit::{Permit, Rejected};
 use crate::policy;
 use crate::policy::{HalfOpen, Open, Quantile, Ramp as RampRules, TripEntry};
 
+mod adaptive;
 mod anomalies;
 mod asking;
 mod feeds;

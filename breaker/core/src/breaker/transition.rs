@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::aimd::{Aimd, Progress};
+use super::probing::SEQUENTIAL_PROBES;
 use super::{Breaker, Finding, Phase, Probing, Ramp};
 use crate::event::{Event, Reason, Transition};
+use crate::policy::Recovery;
 use crate::snapshot::TransitionCount;
 use crate::source::SourceId;
 use crate::state::State;
@@ -26,7 +29,7 @@ impl Breaker {
                 let open_for = *open_for;
                 self.probe(Reason::OpenElapsed { open_for }, now);
             }
-            Phase::Open { .. } => {}
+            Phase::Open { .. } | Phase::Aimd(_) => {}
             Phase::Probing(probing) => {
                 probing.expire(now);
                 self.judge_probes(now);
@@ -71,11 +74,19 @@ impl Breaker {
                 let reason = Reason::ProbesFailed {
                     succeeded,
                     failed,
-                    needed: self.policy.half_open().needed(),
+                    needed: match self.policy.recovery() {
+                        Recovery::Counted => self.policy.half_open().needed(),
+                        Recovery::Sequential => SEQUENTIAL_PROBES,
+                    },
                 };
                 self.reopen(reason, now);
             }
             (_, Err(unhealthy)) => self.reopen(unhealthy, now),
+            (Finding::Good, Ok(Finding::Good))
+                if self.policy.recovery() == Recovery::Sequential =>
+            {
+                self.begin_aimd(succeeded, now);
+            }
             (Finding::Good, Ok(Finding::Good)) => {
                 self.enter_phase(Phase::Ramp(Ramp::new(now)));
                 self.forget_observations(now);
@@ -94,7 +105,7 @@ impl Breaker {
         if self.telemetry_only {
             Finding::Good
         } else {
-            probing.finding(&self.policy.half_open())
+            probing.finding(&self.policy.half_open(), self.policy.recovery())
         }
     }
 
@@ -104,6 +115,46 @@ impl Breaker {
         if let Some(reason) = self.ramp_shortfall(enough.into()) {
             self.reopen(reason, now);
         }
+    }
+
+    /// Begins the ramp of a sequential recovery; with few requests there is nothing to ramp.
+    fn begin_aimd(&mut self, succeeded: u32, now: Timestamp) {
+        let rate = self.arrivals.get(now);
+        self.enter_phase(Phase::Aimd(Aimd::new(self.policy.ramp().start, now)));
+        self.forget_observations(now);
+        self.events
+            .push_back(Event::RampStarted { at: now, succeeded });
+        if rate < LEAST_RATE {
+            self.end_aimd(now);
+        }
+    }
+
+    /// Lets the ramp of a sequential recovery follow what its requests have shown.
+    pub(super) fn judge_aimd(&mut self, now: Timestamp) {
+        let Phase::Aimd(ramp) = &mut self.phase else {
+            return;
+        };
+        match ramp.judge(now) {
+            Progress::GoesOn => {}
+            Progress::Done => self.end_aimd(now),
+            Progress::Failed(slice) => {
+                let reason = Reason::RampFailed {
+                    succeeded: slice.success(),
+                    samples: slice.samples(),
+                    needed: Aimd::needed(),
+                };
+                self.reopen(reason, now);
+            }
+        }
+    }
+
+    fn end_aimd(&mut self, now: Timestamp) {
+        let Phase::Aimd(ramp) = &self.phase else {
+            return;
+        };
+        let Tally { succeeded, failed } = ramp.total();
+        let reason = Reason::RampCompleted { succeeded, failed };
+        self.close(Some(Tally::default()), reason, now);
     }
 
     fn end_ramp(&mut self, now: Timestamp) {
@@ -138,9 +189,14 @@ impl Breaker {
 
     /// Begins the back-off anew after a full window of healthy traffic since closing. Silence is not health.
     pub(super) fn judge_health(&mut self, now: Timestamp) {
+        let held = self.has_held(now);
         let Phase::Closed { recovering } = &mut self.phase else {
             return;
         };
+        if held {
+            *recovering = None;
+            self.failed_recoveries = 0;
+        }
         let Some(tally) = *recovering else {
             return;
         };
@@ -154,15 +210,29 @@ impl Breaker {
 
     /// Opens for the next back-off. A trip before a recovery has shown its health is one more failed recovery.
     fn reopen(&mut self, reason: Reason, now: Timestamp) {
-        let recovered = matches!(self.phase, Phase::Closed { recovering: None });
+        let recovered =
+            matches!(self.phase, Phase::Closed { recovering: None }) || self.has_held(now);
         self.failed_recoveries = if recovered {
             0
         } else {
             self.failed_recoveries.saturating_add(1)
         };
         let open = self.policy.open();
-        let open_for = open.jittered(open.backed_off(self.failed_recoveries), &mut self.rng);
+        let open_for = match self.policy.recovery() {
+            Recovery::Counted => open.backed_off(self.failed_recoveries),
+            Recovery::Sequential => {
+                open.for_traffic(self.arrivals.get(now), self.failed_recoveries)
+            }
+        };
+        let open_for = open.jittered(open_for, &mut self.rng);
         self.open(open_for, reason, now);
+    }
+
+    /// Whether a sequential recovery has lasted long enough for the next trip to be the first of another incident.
+    fn has_held(&self, now: Timestamp) -> bool {
+        self.policy.recovery() == Recovery::Sequential
+            && matches!(self.phase, Phase::Closed { .. })
+            && now.saturating_since(self.since) >= HELD
     }
 
     fn open(&mut self, open_for: Duration, reason: Reason, now: Timestamp) {
@@ -248,3 +318,8 @@ impl Breaker {
         }
     }
 }
+
+/// How long a breaker must stay closed after a sequential recovery for its back-off to begin anew.
+const HELD: Duration = Duration::from_secs(60);
+/// Arrivals a second below which a sequential recovery has no ramp.
+const LEAST_RATE: f64 = 2.0;

@@ -120,6 +120,18 @@ impl<'a> Observation<'a> {
                 let failures = self.source.consecutive_failures;
                 self.compare(condition, failures.into(), bound.into(), failures.into())
             }
+            Condition::Anomaly { stream, at_least } => {
+                let detectors = self.source.detectors.as_ref()?;
+                let anomaly = detectors.alarm(stream, at_least)?;
+                Some(Evidence {
+                    condition: *condition,
+                    observed: anomaly.share.get(),
+                    threshold: anomaly.normal.get(),
+                    samples: anomaly.observations,
+                    window: self.now.saturating_since(anomaly.since),
+                    anomaly: Some(anomaly),
+                })
+            }
         }
     }
 
@@ -197,6 +209,7 @@ impl<'a> Observation<'a> {
             threshold,
             samples,
             window: self.policy.window(),
+            anomaly: None,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError, Ramp, Reject,
-    TripEntry,
+    Budget, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError, Ramp,
+    Recovery, Reject, TripEntry,
 };
 use crate::ratio::Ratio;
 
@@ -21,6 +21,9 @@ impl Builder {
             window: Duration::from_secs(10),
             min_requests: 20,
             trip: Vec::new(),
+            budget: Budget::default(),
+            deadline: Duration::from_secs(1),
+            recovery: Recovery::default(),
             open: Open::default(),
             half_open: HalfOpen::default(),
             ramp: Ramp::default(),
@@ -52,6 +55,24 @@ impl Builder {
     /// Replaces the trip entries, 1 to 16 of them; any that holds acts.
     pub fn trip(mut self, entries: impl Into<Vec<TripEntry>>) -> Self {
         self.0.trip = entries.into();
+        self
+    }
+
+    /// Sets how rarely the anomaly detectors may be wrong. Default [`Budget::Conservative`].
+    pub const fn budget(mut self, budget: Budget) -> Self {
+        self.0.budget = budget;
+        self
+    }
+
+    /// Sets from which latency on a request misses the deadline, 10 ms..=1 h. Default 1 s.
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.0.deadline = deadline;
+        self
+    }
+
+    /// Sets how the trial and the ramp are judged. Default [`Recovery::Counted`].
+    pub const fn recovery(mut self, recovery: Recovery) -> Self {
+        self.0.recovery = recovery;
         self
     }
 
@@ -117,6 +138,7 @@ impl Builder {
             "must be 1 to 1000000",
         )?;
         check_trip(&mut policy.trip)?;
+        within(policy.deadline, MILLI * 10, HOUR, "deadline", "10ms to 1h")?;
         check_open(policy.open)?;
         check_half_open(policy.half_open)?;
         rule(
@@ -173,7 +195,7 @@ fn check_trip(entries: &mut [TripEntry]) -> Result<(), PolicyError> {
         rule(
             !entry.conditions.is_empty(),
             at(""),
-            "must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency or consecutive_failures",
+            "must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency, consecutive_failures or anomaly",
         )?;
         // Cheap conditions are tried first, so that a histogram is walked only when the rest holds.
         entry.conditions.sort_by_key(Condition::needs_histogram);
@@ -225,6 +247,8 @@ fn check_condition(
         Condition::ConsecutiveFailures(failures) => {
             rule(*failures > 0, field, "must be at least 1")
         }
+        // Every ratio and every stream is one that it may have.
+        Condition::Anomaly { .. } => Ok(()),
     }
 }
 

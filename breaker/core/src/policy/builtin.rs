@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use super::{Builder, Condition, HalfOpen, Open, Policy, Quantile, Ramp, TripEntry};
+use super::{
+    Builder, Condition, HalfOpen, Open, Policy, Quantile, Ramp, Recovery, Stream, TripEntry,
+};
 use crate::ratio::Ratio;
 
 impl Policy {
     /// The names of the built-in profiles.
-    pub const BUILTIN: [&str; 3] = ["conservative", "sensitive", "combined"];
+    pub const BUILTIN: [&str; 4] = ["conservative", "sensitive", "combined", "adaptive"];
 
     /// The built-in profile called `name`.
     pub fn builtin(name: &str) -> Option<Self> {
@@ -16,6 +18,7 @@ impl Policy {
             "conservative" => Some(Self::conservative()),
             "sensitive" => Some(Self::sensitive()),
             "combined" => Some(Self::combined()),
+            "adaptive" => Some(Self::adaptive()),
             _ => None,
         }
     }
@@ -65,6 +68,30 @@ impl Policy {
             p99(Duration::from_secs(1)),
         ])]))
     }
+
+    /// Opens when nearly all fails or misses the deadline of 1 s, and alerts when more fails or is slow than usual; what is usual it
+    /// learns. Recovers as fast as its requests show that it may.
+    pub fn adaptive() -> Self {
+        built(
+            Self::builder("adaptive")
+                .trip([
+                    TripEntry::open([near_total(Stream::Errors)]),
+                    TripEntry::open([near_total(Stream::Deadline)]),
+                    TripEntry::alert([anomaly(Stream::Errors)]),
+                    TripEntry::alert([anomaly(Stream::Latency)]),
+                ])
+                .recovery(Recovery::Sequential)
+                .open(Open {
+                    period: Duration::from_secs(1),
+                    max: Duration::from_secs(60),
+                    ..Open::default()
+                })
+                .half_open(HalfOpen {
+                    probe_timeout: Duration::from_secs(1),
+                    ..HalfOpen::default()
+                }),
+        )
+    }
 }
 
 fn slow(threshold: Duration) -> Condition {
@@ -78,6 +105,20 @@ const fn p99(bound: Duration) -> Condition {
     Condition::Latency {
         quantile: Quantile::P99,
         bound,
+    }
+}
+
+const fn anomaly(stream: Stream) -> Condition {
+    Condition::Anomaly {
+        stream,
+        at_least: Ratio::ZERO,
+    }
+}
+
+fn near_total(stream: Stream) -> Condition {
+    Condition::Anomaly {
+        stream,
+        at_least: Ratio::of(40, 100),
     }
 }
 

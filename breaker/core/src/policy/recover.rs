@@ -22,6 +22,18 @@ pub struct Open {
     pub jitter: Ratio,
 }
 
+/// How the trial and the ramp are judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// By counts: of so many probes so many must succeed, then the ramp takes its time.
+    #[default]
+    Counted,
+    /// By a sequential test: probes until it is clear enough what they are, then a ramp that follows what its requests show. The open time
+    /// follows the traffic: as long as 40 requests take to arrive, but 5 s at least, at most `open.max`, and less after a first trip.
+    Sequential,
+}
+
 /// The trial after the open time: a few requests decide whether more may come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(
@@ -58,6 +70,15 @@ impl Open {
         let exponent = i32::try_from(failed_recoveries).unwrap_or(i32::MAX);
         let seconds = self.period.as_secs_f64() * self.factor.powi(exponent);
         Duration::from_secs_f64(seconds.min(self.max.as_secs_f64()))
+    }
+
+    /// The open time of [`Recovery::Sequential`] before jitter, at `rate` arrivals a second.
+    pub(crate) fn for_traffic(&self, rate: f64, failed_recoveries: u32) -> Duration {
+        let most = self.max.as_secs_f64();
+        // At no traffic the quotient is infinite, which the bound takes in.
+        let traffic = (ARRIVALS / rate).max(LEAST_OPEN).min(most);
+        self.backed_off(failed_recoveries)
+            .min(Duration::from_secs_f64(traffic))
     }
 
     pub(crate) fn jittered(&self, open_time: Duration, rng: &mut Rng) -> Duration {
@@ -116,6 +137,10 @@ impl Default for Ramp {
     }
 }
 
+/// How many requests a sequential recovery lets pass before it tries again, and for how many seconds it waits at least.
+const ARRIVALS: f64 = 40.0;
+const LEAST_OPEN: f64 = 5.0;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +151,24 @@ mod tests {
         let times: Vec<_> = (0..7).map(|n| open.backed_off(n).as_secs()).collect();
         assert_eq!(times, [10, 20, 40, 80, 160, 300, 300]);
         assert_eq!(open.backed_off(u32::MAX), open.max);
+    }
+
+    #[test]
+    fn a_sequential_recovery_waits_for_forty_requests() {
+        let open = Open {
+            period: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+            ..Open::default()
+        };
+        let after = |rate, failed| open.for_traffic(rate, failed).as_secs_f64();
+        assert_eq!(
+            [after(100.0, 0), after(100.0, 2), after(100.0, 9)],
+            [1.0, 4.0, 5.0]
+        );
+        assert_eq!(
+            [after(2.0, 9), after(0.1, 9), after(0.0, 9)],
+            [20.0, 60.0, 60.0]
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::anomaly::Stream;
 use crate::ratio::Ratio;
 
 /// Conditions that must all hold, and what is then done.
@@ -54,6 +55,13 @@ pub enum Condition {
     Concurrency(u64),
     /// Failures without a success between them.
     ConsecutiveFailures(u32),
+    /// The detectors of a stream have an alarm. Neither `window` nor `min_requests` have a part in it.
+    Anomaly {
+        /// What they watch.
+        stream: Stream,
+        /// The lower bound (Wilson, 95 %) of the estimated share of hits must be at least this; zero for any alarm.
+        at_least: Ratio,
+    },
 }
 
 /// A quantile that a condition may name.
@@ -81,14 +89,6 @@ impl TripEntry {
         }
     }
 
-    /// The smallest latency from which on a single request speaks for this entry.
-    pub(crate) fn latency_bound(&self) -> Option<Duration> {
-        self.conditions
-            .iter()
-            .filter_map(Condition::latency_bound)
-            .min()
-    }
-
     /// An entry that alerts when all `conditions` hold.
     pub fn alert(conditions: impl Into<Vec<Condition>>) -> Self {
         Self {
@@ -107,10 +107,12 @@ impl Condition {
             Self::SlowRate { .. } => "slow_rate",
             Self::Concurrency(_) => "concurrency",
             Self::ConsecutiveFailures(_) => "consecutive_failures",
+            Self::Anomaly { .. } => "anomaly",
         }
     }
 
-    /// The latency from which on a single request speaks for this condition.
+    /// The latency from which on a single request speaks for this condition, where the condition itself says so. That of
+    /// [`Stream::Deadline`] is the policy's; see [`Policy::slow_from`](super::Policy::slow_from).
     pub const fn latency_bound(&self) -> Option<Duration> {
         match self {
             Self::Latency { bound, .. } => Some(*bound),
@@ -162,6 +164,17 @@ impl fmt::Display for Condition {
             }
             Self::Concurrency(requests) => write!(f, "{requests} requests in flight"),
             Self::ConsecutiveFailures(failures) => write!(f, "{failures} failures in a row"),
+            Self::Anomaly { stream, at_least } => {
+                let more = match stream {
+                    Stream::Errors => "more requests fail than usual",
+                    Stream::Latency => "more requests are slow than usual",
+                    Stream::Deadline => "more requests miss the deadline than usual",
+                };
+                match *at_least {
+                    Ratio::ZERO => f.write_str(more),
+                    at_least => write!(f, "{more}, {at_least} of them at least"),
+                }
+            }
         }
     }
 }

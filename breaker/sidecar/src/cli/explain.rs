@@ -1,6 +1,7 @@
 //! A configuration in words: which requests go where, when their breaker trips, and how it recovers.
 
 pub(super) mod json;
+mod recovery;
 mod telemetry;
 
 use std::fmt::Write;
@@ -10,9 +11,12 @@ use breaker_sidecar::config::{Config, Route, in_words};
 use breaker_sidecar::proxy::Match;
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
 use breaker_tower::core::Verdict;
-use breaker_tower::core::policy::{Action, FailureRules, GrpcCode, LatencyMeasure};
+use breaker_tower::core::policy::{
+    Action, Condition, FailureRules, GrpcCode, LatencyMeasure, Stream,
+};
 use breaker_tower::{Mode, Policy};
 
+use self::recovery::recovery;
 use super::output::{FAINT, STRONG};
 
 /// Explains a configuration.
@@ -147,12 +151,33 @@ fn conditions(words: &mut String, policy: &Policy) {
             line(words, label, &entry.to_string());
         }
     }
-    let window = in_words(policy.window());
-    let judged = format!(
-        "the last {window}, once it has {} requests",
-        policy.min_requests()
-    );
-    line(words, "judged on", &judged);
+    let conditions = || policy.trip().iter().flat_map(|entry| &entry.conditions);
+    let on_window = |condition: &Condition| !matches!(condition, Condition::Anomaly { .. });
+    if conditions().any(on_window) {
+        let window = in_words(policy.window());
+        let judged = format!(
+            "the last {window}, once it has {} requests",
+            policy.min_requests()
+        );
+        line(words, "judged on", &judged);
+    }
+    if !conditions().all(on_window) {
+        let days = policy.budget().run_length().as_secs() / 86_400;
+        let usual = format!("is learned; one false alarm in {days} days at most");
+        line(words, "usual", &usual);
+    }
+    let deadline = |condition: &Condition| {
+        matches!(
+            condition,
+            Condition::Anomaly {
+                stream: Stream::Deadline,
+                ..
+            }
+        )
+    };
+    if conditions().any(deadline) {
+        line(words, "deadline", &in_words(policy.deadline()));
+    }
     line(words, "failures", &failures(policy.failure()));
     let measured = match policy.latency() {
         LatencyMeasure::Complete => "to the end of the body",
@@ -166,46 +191,6 @@ fn conditions(words: &mut String, policy: &Policy) {
             "for the time that an upstream's Retry-After asks for",
         );
     }
-}
-
-fn recovery(words: &mut String, policy: &Policy) {
-    let (open, half_open, ramp) = (policy.open(), policy.half_open(), policy.ramp());
-    let back_off = match open.factor {
-        1.0 => String::new(),
-        factor => {
-            let max = in_words(open.max);
-            format!(", times {factor} after each failed recovery up to {max}")
-        }
-    };
-    let stays = format!("{}{back_off}, ± {}", in_words(open.period), open.jitter);
-    line(words, "stays open", &stays);
-    let (probes, concurrent) = (half_open.probes, half_open.concurrent);
-    let timeout = in_words(half_open.probe_timeout);
-    let trial = format!(
-        "{probes} requests, {concurrent} at once, {timeout} each; {} must succeed",
-        half_open.success
-    );
-    line(words, "then tries", &trial);
-    let grows = if ramp.period.is_zero() {
-        "at once".to_owned()
-    } else {
-        format!(
-            "with {} of the requests, growing to all within {}",
-            ramp.start,
-            in_words(ramp.period)
-        )
-    };
-    line(words, "then closes", &grows);
-    let reject = policy.reject();
-    let body = reject
-        .body
-        .as_ref()
-        .map_or("a problem document", |_| "the policy's body");
-    line(
-        words,
-        "rejects by",
-        &format!("{} with {body}; gRPC UNAVAILABLE", reject.status),
-    );
 }
 
 /// Which answers are failures, and which say nothing.

@@ -53,7 +53,7 @@ enum Step {
     Pass(u64),
     Force(u8),
     Observe(u8, u64),
-    SetPolicy(bool),
+    SetPolicy(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -65,16 +65,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => prop_oneof![0_u64..50, 0_u64..20_000].prop_map(Step::Pass),
         1 => (0_u8..4).prop_map(Step::Force),
         1 => (0_u8..3, 0_u64..5000).prop_map(|(end, ms)| Step::Observe(end, ms)),
-        1 => any::<bool>().prop_map(Step::SetPolicy),
+        1 => any::<usize>().prop_map(Step::SetPolicy),
     ];
     proptest::collection::vec(step, 0..400)
 }
 
 const VERDICTS: [Verdict; 3] = [Verdict::Success, Verdict::Failure, Verdict::Ignored];
 
+fn builtin(which: usize) -> Policy {
+    let name = Policy::BUILTIN[which % Policy::BUILTIN.len()];
+    Policy::builtin(name).unwrap()
+}
+
 /// Takes the steps, and checks what must hold after each. Returns all that the breaker told.
-fn play(steps: &[Step], seed: u64) -> Vec<String> {
-    let mut breaker = Breaker::new(Policy::sensitive(), seed, Timestamp::ZERO);
+fn play(steps: &[Step], policy: usize, seed: u64) -> Vec<String> {
+    let mut breaker = Breaker::new(builtin(policy), seed, Timestamp::ZERO);
     let feed = breaker.add_feed(Feed::new("feed"));
     let mut now = Timestamp::ZERO;
     let mut permits: Vec<Permit> = Vec::new();
@@ -108,14 +113,7 @@ fn play(steps: &[Step], seed: u64) -> Vec<String> {
                 let sample = Sample::new(VERDICTS[usize::from(*end)], Some(ms(*latency)), now);
                 breaker.observe(feed, &sample, now);
             }
-            Step::SetPolicy(sensitive) => {
-                let policy = if *sensitive {
-                    Policy::sensitive()
-                } else {
-                    Policy::conservative()
-                };
-                breaker.set_policy(policy, now);
-            }
+            Step::SetPolicy(which) => breaker.set_policy(builtin(*which), now),
             _ => {}
         }
         while let Some(event) = breaker.poll_event() {
@@ -140,8 +138,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn equal_inputs_and_seeds_give_equal_outputs(steps in steps(), seed: u64) {
-        prop_assert_eq!(play(&steps, seed), play(&steps, seed));
+    fn equal_inputs_and_seeds_give_equal_outputs(steps in steps(), policy in 0_usize..4, seed: u64) {
+        prop_assert_eq!(play(&steps, policy, seed), play(&steps, policy, seed));
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! The shape of a policy in YAML. What may be combined with what is the builder's business.
 
+mod names;
+
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error};
 
+use self::names::{RawBudget, RawRecovery, RawStream};
 use super::codes::{Code, GrpcName, Statuses};
 use super::scalar::{Period, Share};
 use crate::policy::{
     Action, Builder, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError,
     Quantile, Ramp, Reject, TripEntry,
 };
+use crate::ratio::Ratio;
 
 /// A policy: when to trip and how to recover.
 ///
@@ -27,6 +31,12 @@ pub struct RawPolicy {
     min_requests: Option<u64>,
     /// 1 to 16 entries; any that holds acts. Required without a base.
     trip: Option<Vec<RawTrip>>,
+    /// How rarely the anomaly detectors may be wrong. Default conservative.
+    budget: Option<RawBudget>,
+    /// From which latency on a request misses the deadline, 10ms to 1h. Default 1s.
+    deadline: Option<Period>,
+    /// How the trial and the ramp are judged. Default counted.
+    recovery: Option<RawRecovery>,
     /// How long the breaker stays open.
     open: Option<RawOpen>,
     /// The trial after the open time.
@@ -68,9 +78,10 @@ struct RawTrip {
     concurrency: Option<u64>,
     /// Failures without a success between them, at least.
     consecutive_failures: Option<u32>,
-    /// Known so that the error can say more than "is not a field".
-    #[schemars(skip)]
-    anomaly: Option<String>,
+    /// The detectors of a stream have an alarm.
+    anomaly: Option<RawStream>,
+    /// Beside anomaly: the lower bound of the estimated share, at least. Default 0%.
+    at_least: Option<Share>,
     /// What is done when all conditions hold. Default open.
     action: Option<RawAction>,
 }
@@ -201,6 +212,15 @@ impl RawPolicy {
             let entries: Result<Vec<_>, _> = entries.map(|(at, entry)| entry.entry(at)).collect();
             builder = builder.trip(entries?);
         }
+        if let Some(budget) = self.budget {
+            builder = builder.budget(budget.into());
+        }
+        if let Some(deadline) = self.deadline {
+            builder = builder.deadline(deadline.0);
+        }
+        if let Some(recovery) = self.recovery {
+            builder = builder.recovery(recovery.into());
+        }
         if let Some(open) = self.open {
             builder = builder.open(open.over(base.map(Policy::open).unwrap_or_default()));
         }
@@ -235,9 +255,14 @@ impl RawTrip {
     fn entry(self, index: usize) -> Result<TripEntry, PolicyError> {
         let broken =
             |field: &str, rule: &str| Err(PolicyError::new(format!("trip[{index}].{field}"), rule));
-        if self.anomaly.is_some() {
-            return broken("anomaly", NOT_AVAILABLE);
-        }
+        let anomaly = match (self.anomaly, self.at_least) {
+            (Some(stream), at_least) => Some(Condition::Anomaly {
+                stream: stream.into(),
+                at_least: at_least.map_or(Ratio::ZERO, |share| share.0),
+            }),
+            (None, Some(_)) => return broken("at_least", "needs anomaly beside it"),
+            (None, None) => None,
+        };
         let action = match self.action {
             None | Some(RawAction::Open) => Action::Open,
             Some(RawAction::Alert) => Action::Alert,
@@ -266,6 +291,7 @@ impl RawTrip {
                 self.consecutive_failures
                     .map(Condition::ConsecutiveFailures),
             )
+            .chain(anomaly)
             .chain(latencies)
             .collect();
         Ok(TripEntry { conditions, action })

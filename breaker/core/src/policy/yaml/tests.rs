@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{Condition, GrpcCode, LatencyMeasure};
+use crate::policy::{Budget, Condition, GrpcCode, LatencyMeasure, Recovery};
 use crate::{Breaker, Event, Outcome, Permit, State, Timestamp, Verdict};
 
 mod bad;
@@ -80,6 +80,12 @@ fn the_shipped_policies_open_at_thirty_per_cent_of_errors() {
         };
         let name = policy.name().to_owned();
         let (breaker, events) = replay(policy, 3, latency);
+        if name == "adaptive" {
+            // It opens on near-total failure only, and tells of the rest.
+            assert_eq!(breaker.state(), State::Closed);
+            assert!(matches!(events[..], [Event::Alert(_)]), "{events:?}");
+            continue;
+        }
         assert_eq!(breaker.state(), State::Open, "{name}");
         let [Event::Transition(transition)] = &events[..] else {
             panic!("{name}: {events:?}");
@@ -89,6 +95,19 @@ fn the_shipped_policies_open_at_thirty_per_cent_of_errors() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn adaptive_opens_when_nearly_all_fails_and_says_what_it_saw() {
+    let (breaker, events) = replay(Policy::adaptive(), 9, Duration::from_millis(20));
+    assert_eq!(breaker.state(), State::Open);
+    let transition = events.iter().find_map(|event| match event {
+        Event::Transition(transition) => Some(transition),
+        _ => None,
+    });
+    let reason = transition.unwrap().reason.to_string();
+    assert!(reason.contains("of the requests fail ("), "{reason}");
+    assert!(reason.contains("2% is normal"), "{reason}");
 }
 
 #[test]
@@ -116,8 +135,13 @@ window: 1m30s
 min_requests: 7
 latency: complete
 honour_retry_after: true
+budget: sensitive
+deadline: 700ms
+recovery: sequential
 trip:
   - { error_rate: 0.125, p50: 250ms, p90: 1s, p95: 2s, p99: 1m, p999: 1h, action: open }
+  - { anomaly: deadline, at_least: 40% }
+  - anomaly: errors
   - { concurrency: 100, consecutive_failures: 5, slow_rate: 12.5%, slow_threshold: 1s500ms }
 open: { for: 5s, factor: 1.5, max: 1h, jitter: 0 }
 half_open: { probes: 4, concurrent: 2, success: 75%, probe_timeout: 3s }
@@ -133,6 +157,9 @@ reject: { status: 429, body: busy }
     assert_eq!(policy.min_requests(), 7);
     assert_eq!(policy.latency(), LatencyMeasure::Complete);
     assert!(policy.honours_retry_after());
+    assert_eq!(policy.budget(), Budget::Sensitive);
+    assert_eq!(policy.deadline(), Duration::from_millis(700));
+    assert_eq!(policy.recovery(), Recovery::Sequential);
     assert_eq!(
         policy
             .trip()
@@ -141,6 +168,8 @@ reject: { status: 429, body: busy }
             .collect::<Vec<_>>(),
         [
             "error rate ≥ 12.5% and p50 ≥ 250ms and p90 ≥ 1s and p95 ≥ 2s and p99 ≥ 60s and p999 ≥ 3600s",
+            "more requests miss the deadline than usual, 40% of them at least",
+            "more requests fail than usual",
             "12.5% of the requests slower than 1.5s and 100 requests in flight and 5 failures in a row",
         ]
     );
@@ -207,10 +236,10 @@ fn the_schema_knows_every_field_and_no_other() {
     let schema = schema().to_value();
     assert_eq!(schema["additionalProperties"], false);
     let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(fields.len(), 12, "{fields:?}");
+    assert_eq!(fields.len(), 15, "{fields:?}");
     let trip = &schema["$defs"]["Trip"]["properties"];
     assert!(trip["slow_threshold"].is_object());
-    assert!(trip["anomaly"].is_null());
+    assert!(trip["anomaly"].is_object() && trip["at_least"].is_object());
     assert!(!schema.to_string().contains("shed"));
 }
 

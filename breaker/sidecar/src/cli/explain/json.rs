@@ -2,7 +2,7 @@
 
 use breaker_sidecar::config::{Config, Feed, Receive, Route};
 use breaker_tower::Policy;
-use breaker_tower::core::policy::Action;
+use breaker_tower::core::policy::{Action, Recovery};
 use serde_json::{Value, json};
 
 use super::{endpoints, requests, telemetry};
@@ -36,6 +36,12 @@ pub(in crate::cli) fn policy(policy: &Policy) -> Value {
         "window": policy.window().as_secs_f64(),
         "min_requests": policy.min_requests(),
         "trip": entries.collect::<Vec<_>>(),
+        "budget": policy.budget().name(),
+        "deadline": policy.deadline().as_secs_f64(),
+        "recovery": match policy.recovery() {
+            Recovery::Sequential => "sequential",
+            _ => "counted",
+        },
         "open": {
             "for": open.period.as_secs_f64(),
             "factor": open.factor,

@@ -336,7 +336,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("name: b", "4:33: routes[0].name: is given twice"),
     (
         "policy: gentle",
-        "4:41: routes[0].policy: must name a policy: conservative, sensitive, combined",
+        "4:41: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive",
     ),
     (
         "policy: sensitiv",
@@ -542,7 +542,7 @@ const FEEDS: &[(&str, &str)] = &[
     ),
     (
         "policy: gentle",
-        "7:29: routes[0].feeds[0].policy: must name a policy: conservative, sensitive, combined",
+        "7:29: routes[0].feeds[0].policy: must name a policy: conservative, sensitive, combined, adaptive",
     ),
     (
         "policy: { base: sensitive, window: 1ms }",
@@ -624,7 +624,7 @@ const WHOLE: &[(&str, &str)] = &[
     ),
     (
         "upstreams:\n  pay: { endpoints: [nope] }\nroutes:\n  - { name: a, upstream: pay, policy: x }",
-        "2:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined",
+        "2:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive",
     ),
     (
         "upstreams:\n  pay: {}\nroutes: []",

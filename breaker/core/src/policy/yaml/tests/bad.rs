@@ -257,7 +257,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("base: unknown", "4:7: base: must name a known policy"),
     (
         "colour: red",
-        "4:1: colour: is not a field here; the fields are name, base, window, min_requests, trip, open, half_open, ramp, latency, failure, reject, honour_retry_after",
+        "4:1: colour: is not a field here; the fields are name, base, window, min_requests, trip, budget, deadline, recovery, open, half_open, ramp, latency, failure, reject, honour_retry_after",
     ),
     (
         "failure: { http: [404, true] }",
@@ -298,11 +298,11 @@ const POLICIES: &[(&str, &str)] = &[
     ),
     (
         "name: x\ntrip:\n  - {}",
-        "3:5: trip[0]: must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency or consecutive_failures",
+        "3:5: trip[0]: must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency, consecutive_failures or anomaly",
     ),
     (
         "name: x\ntrip:\n  - action: alert",
-        "3:5: trip[0]: must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency or consecutive_failures",
+        "3:5: trip[0]: must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency, consecutive_failures or anomaly",
     ),
     (
         "name: x\ntrip:\n  - error_rate: 8",
@@ -365,8 +365,12 @@ const POLICIES: &[(&str, &str)] = &[
         "3:27: trip[0].consecutive_failures: must be at least 1",
     ),
     (
-        "name: x\ntrip:\n  - anomaly: errors",
-        "3:14: trip[0].anomaly: is not available in this version",
+        "name: x\ntrip:\n  - { error_rate: 8%, at_least: 40% }",
+        "3:33: trip[0].at_least: needs anomaly beside it",
+    ),
+    (
+        "name: x\ntrip:\n  - anomaly: errors\ndeadline: 1ms",
+        "4:11: deadline: must be 10ms to 1h",
     ),
     (
         "name: x\ntrip:\n  - { error_rate: 8%, action: shed }",
@@ -406,7 +410,7 @@ const POLICIES: &[(&str, &str)] = &[
     ),
     (
         "name: x\n\"bad\\u001bkey\": 1",
-        "2:1: bad\\u{1b}key: is not a field here; the fields are name, base, window, min_requests, trip, open, half_open, ramp, latency, failure, reject, honour_retry_after",
+        "2:1: bad\\u{1b}key: is not a field here; the fields are name, base, window, min_requests, trip, budget, deadline, recovery, open, half_open, ramp, latency, failure, reject, honour_retry_after",
     ),
     (
         "window: [10s]\nname: x\ntrip: []",

@@ -1,0 +1,157 @@
+//! The ramp of a sequential recovery: the admitted share grows while requests go well and shrinks while they don't, additive-increase's
+//! multiplicative cousin. A service that comes back slowly finds the share that it can bear, instead of being opened upon again.
+
+use std::time::Duration;
+
+use crate::ratio::Ratio;
+use crate::tally::Tally;
+use crate::time::Timestamp;
+
+/// The second part of the half-open state of a sequential recovery.
+#[derive(Debug)]
+pub(super) struct Aimd {
+    share: f64,
+    /// What the share owes: a request is admitted whenever it reaches one.
+    credit: f64,
+    last_admitted: Option<Timestamp>,
+    slice_began: Timestamp,
+    slice: Tally,
+    clean_slices: u32,
+    total: Tally,
+}
+
+/// What a slice of the ramp has come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Progress {
+    GoesOn,
+    Done,
+    /// The share has become too small for the service to bear anything.
+    Failed(Tally),
+}
+
+impl Aimd {
+    pub(super) fn new(start: Ratio, now: Timestamp) -> Self {
+        Self {
+            share: start.get(),
+            credit: 1.0,
+            last_admitted: None,
+            slice_began: now,
+            slice: Tally::default(),
+            clean_slices: 0,
+            total: Tally::default(),
+        }
+    }
+
+    /// Whether a request may be sent: by the share, or because none was for a slice.
+    pub(super) fn admit(&mut self, now: Timestamp) -> bool {
+        self.credit = (self.credit + self.share).min(2.0);
+        let starved = self
+            .last_admitted
+            .is_none_or(|last| now.saturating_since(last) >= SLICE);
+        if self.credit < 1.0 && !starved {
+            return false;
+        }
+        self.credit = (self.credit - 1.0).max(0.0);
+        self.last_admitted = Some(now);
+        true
+    }
+
+    pub(super) fn share(&self) -> Ratio {
+        Ratio::new(self.share).unwrap_or(Ratio::ONE)
+    }
+
+    pub(super) const fn count(&mut self, good: bool, requests: u32) {
+        self.slice.count(good, requests);
+        self.total.count(good, requests);
+    }
+
+    /// Ends the slice, if it is long enough and shows enough.
+    pub(super) fn judge(&mut self, now: Timestamp) -> Progress {
+        if now.saturating_since(self.slice_began) < SLICE || self.slice.samples() < ENOUGH {
+            return Progress::GoesOn;
+        }
+        let slice = std::mem::take(&mut self.slice);
+        self.slice_began = now;
+        let bad = slice.failed as f64 / slice.samples() as f64;
+        let was_full = self.share >= 1.0;
+        if bad <= CLEAN {
+            self.share = (self.share * 1.5).min(1.0);
+            self.clean_slices = if was_full { self.clean_slices + 1 } else { 0 };
+        } else {
+            self.clean_slices = 0;
+        }
+        if bad >= DIRTY {
+            self.share /= 2.0;
+        }
+        if self.share < LEAST_SHARE {
+            Progress::Failed(slice)
+        } else if self.clean_slices >= CLEAN_SLICES {
+            Progress::Done
+        } else {
+            Progress::GoesOn
+        }
+    }
+
+    pub(super) const fn total(&self) -> Tally {
+        self.total
+    }
+
+    /// The share of good requests below which a slice halves the admitted share.
+    pub(super) fn needed() -> Ratio {
+        Ratio::new(1.0 - DIRTY).unwrap_or(Ratio::ONE)
+    }
+}
+
+const SLICE: Duration = Duration::from_millis(500);
+/// A slice with fewer requests goes on.
+const ENOUGH: u64 = 3;
+const CLEAN: f64 = 0.1;
+const DIRTY: f64 = 0.3;
+const LEAST_SHARE: f64 = 0.04;
+const CLEAN_SLICES: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slice of ten requests, of which so many are good.
+    fn slice(ramp: &mut Aimd, at: u64, good: u32) -> Progress {
+        ramp.count(true, good);
+        ramp.count(false, 10 - good);
+        ramp.judge(Timestamp::from_millis(at))
+    }
+
+    fn ramp() -> Aimd {
+        Aimd::new(Ratio::of(1, 10), Timestamp::ZERO)
+    }
+
+    #[test]
+    fn the_share_grows_by_half_a_slice_and_two_clean_slices_of_all_end_it() {
+        let mut ramp = ramp();
+        let ended = (1..=20).find(|index| slice(&mut ramp, index * 500, 10) == Progress::Done);
+        assert_eq!(ended, Some(8), "0.1 × 1.5^6 is more than 1");
+    }
+
+    #[test]
+    fn bad_slices_halve_the_share_until_the_ramp_has_failed() {
+        let mut ramp = ramp();
+        assert_eq!(slice(&mut ramp, 500, 7), Progress::GoesOn);
+        assert_eq!(ramp.share().to_string(), "5%");
+        assert_eq!(slice(&mut ramp, 1000, 8), Progress::GoesOn);
+        assert_eq!(ramp.share().to_string(), "5%", "neither clean nor dirty");
+        assert!(matches!(slice(&mut ramp, 1500, 0), Progress::Failed(_)));
+    }
+
+    #[test]
+    fn one_request_is_admitted_each_half_second_however_small_the_share() {
+        let mut ramp = ramp();
+        let admitted = (0..20).filter(|index| ramp.admit(Timestamp::from_millis(index * 500)));
+        assert_eq!(admitted.count(), 20);
+        let admitted = (0..100).filter(|index| ramp.admit(Timestamp::from_millis(10_000 + index)));
+        let admitted = admitted.count();
+        assert!(
+            (10..=11).contains(&admitted),
+            "{admitted} of 100 at a tenth"
+        );
+    }
+}

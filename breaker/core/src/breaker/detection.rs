@@ -1,0 +1,97 @@
+//! What the anomaly detectors of the sources are told, and when.
+
+use std::time::Duration;
+
+use super::{Breaker, Phase};
+use crate::detector::Crossed;
+use crate::outcome::Verdict;
+use crate::policy::Stream;
+use crate::source::{Source, SourceId};
+use crate::time::Timestamp;
+
+impl Breaker {
+    /// `count` requests of a source ended at `at`.
+    pub(super) fn detect_errors(
+        &mut self,
+        id: SourceId,
+        verdict: Verdict,
+        count: u32,
+        at: Timestamp,
+    ) {
+        let (detects, learns) = (self.tries_conditions(), self.learns());
+        if let Some(detectors) = &mut self.sources[id.0].detectors
+            && detects
+            && verdict != Verdict::Ignored
+        {
+            detectors.ended(verdict == Verdict::Failure, count, at, learns);
+        }
+    }
+
+    /// `count` requests of a source took `latency` until `at`. For what they have `crossed` while they hung they are observed already.
+    pub(super) fn detect_latency(
+        &mut self,
+        id: SourceId,
+        latency: Duration,
+        crossed: Crossed,
+        count: u32,
+        at: Timestamp,
+    ) {
+        let (detects, learns) = (self.tries_conditions(), self.learns());
+        if let Some(detectors) = &mut self.sources[id.0].detectors
+            && detects
+        {
+            detectors.took(latency, crossed, count, at, learns);
+        }
+    }
+
+    /// Observes the requests in flight that have reached an age since the last call.
+    pub(super) fn detect_hanging(&mut self, now: Timestamp) {
+        let learns = self.learns();
+        let deadline = self.needs.deadline.map_or(0, |age| {
+            self.in_flight
+                .cross(age, now, |crossed| &mut crossed.deadline)
+        });
+        if let Phase::Aimd(ramp) = &mut self.phase {
+            ramp.count(false, deadline);
+            self.judge_aimd(now);
+            return;
+        }
+        let slow = self.slow_threshold().map_or(0, |age| {
+            self.in_flight
+                .cross(age, now, |crossed| &mut crossed.threshold)
+        });
+        let Some(detectors) = &mut self.sources[SourceId::PROXY.0].detectors else {
+            return;
+        };
+        for (stream, count) in [(Stream::Latency, slow), (Stream::Deadline, deadline)] {
+            if count > 0 {
+                detectors.crossed(stream, count, now, learns);
+            }
+        }
+    }
+
+    /// The latency from which on a request of the proxy's own source is slow, where that is watched.
+    pub(super) fn slow_threshold(&self) -> Option<Duration> {
+        let proxy = &self.sources[SourceId::PROXY.0];
+        proxy.detectors.as_ref()?.threshold()
+    }
+
+    /// Shares the budget of false alarms among the detectors of all sources.
+    pub(super) fn share_budget(&mut self) {
+        let detectors = self
+            .sources
+            .iter()
+            .filter_map(|source| source.detectors.as_ref());
+        let all = detectors.map(|detectors| detectors.count()).sum();
+        for Source { detectors, .. } in &mut self.sources {
+            if let Some(detectors) = detectors {
+                detectors.set_company(all);
+            }
+        }
+    }
+
+    /// Whether what happens may be normal: not while a trial goes on.
+    const fn learns(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. })
+    }
+}

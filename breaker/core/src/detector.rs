@@ -1,0 +1,192 @@
+//! Anomaly detectors: sequential tests with a stated budget of false alarms, which need no minimum of requests and no length of window.
+//!
+//! What is observed is a [`Stream`] of hits and misses: failures, requests slower than usual, requests slower than the deadline. Several
+//! detectors watch each stream, on time scales from a tenth of a second to five seconds, against what was learned to be normal
+//! (`baseline`). Their lines follow from the budget (`scale`): of all detectors of a breaker together, with independent requests that hit
+//! no oftener than is normal, the probability of a false alarm within t is at most t / run length.
+//!
+//! References: Shiryaev 1963, Roberts 1966, Pollak, Ann. Stat. 13 (1985) 206; Page, Biometrika 41 (1954) 100; Lorden 1971; Moustakides,
+//! Ann. Stat. 36 (2008) 787; Shin, Ramdas, Rinaldo, "E-detectors", arXiv 2203.03532.
+
+mod baseline;
+mod scale;
+mod stream;
+mod threshold;
+mod wilson;
+
+use std::time::Duration;
+
+use self::stream::StreamDetector;
+pub(crate) use self::threshold::LEAST as LEAST_THRESHOLD;
+use self::threshold::Threshold;
+use crate::policy::{Budget, Policy, Stream};
+use crate::ratio::Ratio;
+use crate::time::Timestamp;
+
+/// What a detector says of its stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Anomaly {
+    /// What it watches.
+    pub stream: Stream,
+    /// The estimated share of hits since the change.
+    pub share: Ratio,
+    /// The lower bound of that share (Wilson, 95 %).
+    pub low: Ratio,
+    /// The upper bound of that share.
+    pub high: Ratio,
+    /// The share that is normal at most, as it was learned.
+    pub normal: Ratio,
+    /// How many observations there were since the change.
+    pub observations: u64,
+    /// When the share seems to have changed.
+    pub since: Timestamp,
+    /// The evidence of an anomaly in nats, of the scale that has most against its line.
+    pub evidence: f64,
+    /// The evidence at which there is an alarm.
+    pub line: f64,
+    /// Whether there is one. It lasts until the evidence has fallen to half of the line.
+    pub alarming: bool,
+}
+
+/// The detectors of one source.
+#[derive(Debug)]
+pub(crate) struct Detectors {
+    budget: Budget,
+    deadline: Duration,
+    streams: Vec<StreamDetector>,
+    /// Learned where the latency is watched.
+    threshold: Option<Threshold>,
+}
+
+/// How much of its age a request has been observed for already, while it hung.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Crossed {
+    pub(crate) threshold: bool,
+    pub(crate) deadline: bool,
+}
+
+impl Detectors {
+    /// The detectors that `policy` asks for, of the proxy's own source or of a feed; none, if it asks for none.
+    pub(crate) fn of(policy: &Policy, feed: bool) -> Option<Box<Self>> {
+        let streams: Vec<_> = policy
+            .streams()
+            .map(|stream| StreamDetector::new(stream, feed))
+            .collect();
+        if streams.is_empty() {
+            return None;
+        }
+        let watches_latency = streams
+            .iter()
+            .any(|detector| detector.stream() == Stream::Latency);
+        let mut detectors = Self {
+            budget: policy.budget(),
+            deadline: policy.deadline(),
+            streams,
+            threshold: watches_latency.then(Threshold::new),
+        };
+        detectors.set_company(detectors.count());
+        Some(Box::new(detectors))
+    }
+
+    /// Whether they are those that `policy` asks for.
+    pub(crate) fn fit(&self, policy: &Policy) -> bool {
+        let own = self.streams.iter().map(StreamDetector::stream);
+        own.eq(policy.streams())
+            && (self.budget, self.deadline) == (policy.budget(), policy.deadline())
+    }
+
+    /// How many detectors these are.
+    pub(crate) fn count(&self) -> usize {
+        self.streams.iter().map(StreamDetector::detectors).sum()
+    }
+
+    /// Shares the budget among `detectors`, those of other sources too.
+    pub(crate) fn set_company(&mut self, detectors: usize) {
+        for stream in &mut self.streams {
+            stream.set_budget(self.budget.run_length(), detectors);
+        }
+    }
+
+    /// The latency from which on a request is slow, where latency is watched.
+    pub(crate) fn threshold(&self) -> Option<Duration> {
+        self.threshold.as_ref().map(Threshold::value)
+    }
+
+    /// `count` requests ended at `at`.
+    pub(crate) fn ended(&mut self, failed: bool, count: u32, at: Timestamp, learn: bool) {
+        self.observe(Stream::Errors, failed, count, at, learn);
+    }
+
+    /// `count` requests took `latency` until `at`. Those that have `crossed` a bound while they hung are observed already.
+    pub(crate) fn took(
+        &mut self,
+        latency: Duration,
+        crossed: Crossed,
+        count: u32,
+        at: Timestamp,
+        learn: bool,
+    ) {
+        if let Some(threshold) = &mut self.threshold {
+            let slow = latency >= threshold.value();
+            if learn {
+                threshold.learn(latency, count, at);
+            }
+            if !crossed.threshold {
+                self.observe(Stream::Latency, slow, count, at, learn);
+            }
+        }
+        if !crossed.deadline {
+            let late = latency >= self.deadline;
+            self.observe(Stream::Deadline, late, count, at, learn);
+        }
+    }
+
+    /// `count` requests in flight have just reached the age from which on they are hits of `stream`.
+    pub(crate) fn crossed(&mut self, stream: Stream, count: u32, at: Timestamp, learn: bool) {
+        self.observe(stream, true, count, at, learn);
+    }
+
+    /// What there is to say of `stream`, if it is an alarm and its share of hits is `at_least` with a confidence of 97.5 %.
+    pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio) -> Option<Anomaly> {
+        let mut streams = self.streams.iter();
+        streams
+            .find(|detector| detector.stream() == stream)?
+            .alarm(at_least)
+    }
+
+    /// What each stream says that is nearest to an alarm.
+    pub(crate) fn scores(&self) -> Vec<Anomaly> {
+        self.streams
+            .iter()
+            .filter_map(StreamDetector::score)
+            .collect()
+    }
+
+    /// Forgets all evidence; not what was learned.
+    pub(crate) fn reset(&mut self) {
+        for stream in &mut self.streams {
+            stream.reset();
+        }
+    }
+
+    /// Memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let streams: usize = self
+            .streams
+            .iter()
+            .map(|stream| size_of_val(stream) + stream.bytes())
+            .sum();
+        size_of::<Self>() + streams + self.threshold.as_ref().map_or(0, Threshold::bytes)
+    }
+
+    fn observe(&mut self, stream: Stream, hit: bool, count: u32, at: Timestamp, learn: bool) {
+        let mut streams = self.streams.iter_mut();
+        if let Some(detector) = streams.find(|detector| detector.stream() == stream) {
+            detector.observe(hit, count, at, learn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

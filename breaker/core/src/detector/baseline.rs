@@ -1,0 +1,154 @@
+//! What share of hits is normal, learned from the time in which nothing is wrong.
+//!
+//! Observations wait a minute before they are learned from: an incident is noticed in less, and what waits is dropped then, so that a
+//! failing service never teaches that failing is normal. What was learned fades with a half-life of 30 minutes, and is held within bounds:
+//! below the floor the first single failure would be an anomaly, and nothing above the cap is ever normal.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// Between which shares the normal one is held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) floor: f64,
+    pub(super) cap: f64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Baseline {
+    bounds: Bounds,
+    /// Of those that count, faded.
+    observations: f64,
+    hits: f64,
+    /// The buckets that wait, oldest first; the last is live.
+    waiting: [Bucket; BUCKETS],
+    live_ends: Timestamp,
+    started: bool,
+    share: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    observations: u64,
+    hits: u64,
+}
+
+impl Baseline {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            observations: 0.0,
+            hits: 0.0,
+            waiting: [Bucket::default(); BUCKETS],
+            live_ends: Timestamp::ZERO,
+            started: false,
+            share: bounds.cap,
+        }
+    }
+
+    /// The share of hits that is normal at most.
+    pub(super) const fn share(&self) -> f64 {
+        self.share
+    }
+
+    /// Learns of `count` hits or misses at `at`. Returns whether [`Self::share`] may be another than before.
+    pub(super) fn learn(&mut self, hit: bool, count: u32, at: Timestamp) -> bool {
+        let turns = at >= self.live_ends;
+        if turns {
+            self.turn(at);
+        }
+        let live = &mut self.waiting[BUCKETS - 1];
+        live.observations += u64::from(count);
+        live.hits += if hit { u64::from(count) } else { 0 };
+        turns
+    }
+
+    /// Something is wrong: what waits was perhaps part of it.
+    pub(super) fn drop_waiting(&mut self) {
+        self.waiting = [Bucket::default(); BUCKETS];
+    }
+
+    #[cold]
+    fn turn(&mut self, at: Timestamp) {
+        if !self.started {
+            self.started = true;
+            self.live_ends = at + BUCKET;
+            return;
+        }
+        let bucket = BUCKET.as_nanos() as u64;
+        let late = at.as_nanos().saturating_sub(self.live_ends.as_nanos());
+        let buckets = (late / bucket).saturating_add(1);
+        for _ in 0..buckets.min(BUCKETS as u64) {
+            let oldest = self.waiting[0];
+            self.hits = self.hits * FADING + oldest.hits as f64;
+            self.observations = self.observations * FADING + oldest.observations as f64;
+            self.waiting.rotate_left(1);
+            self.waiting[BUCKETS - 1] = Bucket::default();
+        }
+        let further = FADING.powf(buckets.saturating_sub(BUCKETS as u64) as f64);
+        self.hits *= further;
+        self.observations *= further;
+        self.live_ends = self.live_ends + Duration::from_nanos(bucket.saturating_mul(buckets));
+
+        let share = (self.hits + 0.5) / (self.observations + 1.0);
+        let deviation = (share * (1.0 - share) / (self.observations + 1.0)).sqrt();
+        self.share = (1.5 * (share + 2.0 * deviation)).clamp(self.bounds.floor, self.bounds.cap);
+    }
+}
+
+const BUCKET: Duration = Duration::from_secs(10);
+/// A full minute, and the live bucket.
+const BUCKETS: usize = 7;
+/// Of a bucket: 2^(−10/1800).
+const FADING: f64 = 0.996_156_587_2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        floor: 0.01,
+        cap: 0.02,
+    };
+
+    /// Learns of 100 observations a second, of which one in `one_in` is a hit.
+    fn teach(baseline: &mut Baseline, seconds: std::ops::Range<u64>, one_in: u64) {
+        for index in seconds.start * 100..seconds.end * 100 {
+            let hit = index % one_in == 0;
+            baseline.learn(hit, 1, Timestamp::from_millis(index * 10));
+        }
+    }
+
+    #[test]
+    fn the_share_is_the_cap_until_more_is_known_and_never_less_than_the_floor() {
+        let mut baseline = Baseline::new(BOUNDS);
+        teach(&mut baseline, 0..60, 1000);
+        assert_eq!(baseline.share(), 0.02);
+        teach(&mut baseline, 60..600, 1000);
+        assert_eq!(baseline.share(), 0.01);
+        teach(&mut baseline, 600..4000, 100);
+        assert!(
+            (0.0145..0.018).contains(&baseline.share()),
+            "{}",
+            baseline.share()
+        );
+        teach(&mut baseline, 4000..5000, 2);
+        assert_eq!(baseline.share(), 0.02);
+    }
+
+    #[test]
+    fn what_waits_can_still_be_dropped() {
+        let mut baseline = Baseline::new(BOUNDS);
+        teach(&mut baseline, 0..600, 1000);
+        teach(&mut baseline, 600..655, 2);
+        baseline.drop_waiting();
+        teach(&mut baseline, 655..800, 1000);
+        assert_eq!(baseline.share(), 0.01);
+    }
+
+    #[test]
+    fn the_fading_halves_in_half_an_hour() {
+        assert!((FADING.powi(180) - 0.5).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,194 @@
+//! One detector: the evidence that the share of hits is now of the order of its alternative, and no longer what is normal.
+//!
+//! A Shiryaev–Roberts statistic over slices of time. In a slice the log-likelihood ratio of its observations is summed; at its end
+//! `R = (1 + R) · exp(min(sum, cap))`. While hits have at most the normal share, each uncapped R minus the number of slices is a
+//! martingale, so that R reaches `exp(line)` within time t with probability at most `t / slice · exp(−line)`; capping only lowers it. The
+//! cap is what makes the detector wait through short blips: no alarm comes from fewer slices than `line / cap`.
+//!
+//! Beside it a CUSUM of the same ratios (Page 1954) says since when the share has been another, and what it has been since then.
+
+use std::time::Duration;
+
+use super::wilson;
+use crate::time::Timestamp;
+
+/// What a scale looks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// The length of a slice.
+    pub(super) slice: Duration,
+    /// The share of hits that it notices soonest.
+    pub(super) alternative: f64,
+    /// How many slices it takes to reach the line at least.
+    pub(super) slices: f64,
+    /// There is no alarm while the lower bound of the estimated share is less.
+    pub(super) at_least: f64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Scale {
+    rule: Rule,
+    slice: u64,
+    /// Evidence (in nats) from which on there is an alarm.
+    line: f64,
+    /// The most evidence that one slice adds.
+    cap: f64,
+    /// What a hit adds, and what a miss takes away.
+    hit: f64,
+    miss: f64,
+    /// `ln(1 + R)` of the slices that have ended. It is held at the line: an anomaly that lasts must not take as long to be over.
+    ended: f64,
+    /// The sum over the live slice, and when that ends; until the first observation none is live.
+    live: f64,
+    live_ends: Timestamp,
+    started: bool,
+    /// The CUSUM, and the observations since it was zero, which fade: of a change that lasts, the estimate follows what comes.
+    drift: f64,
+    since: Timestamp,
+    observations: u64,
+    hits: u64,
+    fades: Timestamp,
+    alarming: bool,
+}
+
+/// What a scale has observed since the share of hits changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Estimate {
+    pub(super) hits: u64,
+    pub(super) observations: u64,
+    pub(super) since: Timestamp,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Scale {
+    pub(super) const fn new(rule: Rule) -> Self {
+        Self {
+            slice: nanos_of(rule.slice),
+            rule,
+            line: f64::INFINITY,
+            cap: f64::INFINITY,
+            hit: 0.0,
+            miss: 0.0,
+            ended: 0.0,
+            live: 0.0,
+            live_ends: Timestamp::ZERO,
+            started: false,
+            drift: 0.0,
+            since: Timestamp::ZERO,
+            observations: 0,
+            hits: 0,
+            fades: Timestamp::ZERO,
+            alarming: false,
+        }
+    }
+
+    /// Sets the line for a run length of `run_length` with `detectors` of its kind at once.
+    pub(super) fn set_budget(&mut self, run_length: Duration, detectors: usize) {
+        let slices = run_length.as_secs_f64() / self.rule.slice.as_secs_f64();
+        self.line = (detectors.max(1) as f64 * slices).ln();
+        self.cap = self.line / self.rule.slices;
+        self.ended = self.ended.min(self.line);
+    }
+
+    /// Sets the share of hits that is normal: less than the alternative.
+    pub(super) fn set_normal(&mut self, share: f64) {
+        self.hit = (self.rule.alternative / share).ln();
+        self.miss = ((1.0 - self.rule.alternative) / (1.0 - share)).ln();
+    }
+
+    /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it.
+    pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp) {
+        if at >= self.live_ends {
+            self.turn(at);
+        }
+        let ratio = f64::from(count) * if hit { self.hit } else { self.miss };
+        self.live += ratio;
+        if self.observations == 0 {
+            self.since = at;
+        }
+        self.drift += ratio;
+        if self.drift > 0.0 {
+            self.observations += u64::from(count);
+            self.hits += if hit { u64::from(count) } else { 0 };
+        } else {
+            self.forget_change();
+        }
+        let evidence = self.evidence();
+        if evidence >= self.line {
+            self.alarming = self.alarming || self.estimate().low >= self.rule.at_least;
+        } else if evidence < self.line * ALARM_ENDS {
+            self.alarming = false;
+        }
+    }
+
+    const fn forget_change(&mut self) {
+        (self.drift, self.observations, self.hits) = (0.0, 0, 0);
+    }
+
+    /// Ends the live slice, and the empty ones since then, in one step: each of them adds 1 to R.
+    #[cold]
+    fn turn(&mut self, at: Timestamp) {
+        if at >= self.fades {
+            self.observations /= 2;
+            self.hits /= 2;
+            self.fades = at + HALF_LIFE;
+        }
+        let length = Duration::from_nanos(self.slice);
+        if !self.started {
+            self.started = true;
+            self.live_ends = at + length;
+            return;
+        }
+        let late = at.as_nanos().saturating_sub(self.live_ends.as_nanos());
+        let empty = late / self.slice;
+        let sum = (self.ended + self.live.min(self.cap)).exp() + 1.0 + empty as f64;
+        self.ended = sum.ln().min(self.line);
+        self.live = 0.0;
+        let passed = self.slice.saturating_mul(empty.saturating_add(1));
+        self.live_ends = self.live_ends + Duration::from_nanos(passed);
+    }
+
+    /// Forgets all evidence.
+    pub(super) fn reset(&mut self) {
+        (self.ended, self.live) = (0.0, 0.0);
+        self.forget_change();
+        (self.started, self.live_ends) = (false, Timestamp::ZERO);
+        self.alarming = false;
+    }
+
+    /// The evidence in nats, as of the last observation.
+    pub(super) fn evidence(&self) -> f64 {
+        self.ended + self.live.min(self.cap)
+    }
+
+    /// The evidence from which on there is an alarm.
+    pub(super) const fn line(&self) -> f64 {
+        self.line
+    }
+
+    /// Whether the line was reached, and the evidence has not fallen to half of it since.
+    pub(super) const fn is_alarming(&self) -> bool {
+        self.alarming
+    }
+
+    pub(super) fn estimate(&self) -> Estimate {
+        let (low, high) = wilson::interval(self.hits, self.observations);
+        Estimate {
+            hits: self.hits,
+            observations: self.observations,
+            since: self.since,
+            low,
+            high,
+        }
+    }
+}
+
+const fn nanos_of(slice: Duration) -> u64 {
+    slice.as_nanos() as u64
+}
+
+/// An alarm is over when the evidence is this part of the line: an anomaly at the line is one alarm, and not a hundred.
+const ALARM_ENDS: f64 = 0.5;
+/// How fast the estimate forgets.
+const HALF_LIFE: Duration = Duration::from_secs(60);

@@ -1,0 +1,167 @@
+//! The detectors of one stream of hits and misses: several time scales over one baseline.
+
+use std::time::Duration;
+
+use super::Anomaly;
+use super::baseline::{Baseline, Bounds};
+use super::scale::{Rule, Scale};
+use crate::policy::Stream;
+use crate::ratio::Ratio;
+use crate::time::Timestamp;
+
+#[derive(Clone, Debug)]
+pub(super) struct StreamDetector {
+    stream: Stream,
+    baseline: Baseline,
+    scales: Box<[Scale]>,
+    alarming: bool,
+}
+
+impl StreamDetector {
+    /// The detectors of `stream` of the proxy's own source, or of a feed.
+    pub(super) fn new(stream: Stream, feed: bool) -> Self {
+        let (rules, bounds) = match stream {
+            Stream::Errors => (&ERRORS[..], if feed { FEED_ERRORS } else { PROXY_ERRORS }),
+            Stream::Latency => (&LATENCY[..], SLOW),
+            Stream::Deadline => (&LATENCY[..], HARD),
+        };
+        let mut detector = Self {
+            stream,
+            baseline: Baseline::new(bounds),
+            scales: rules.iter().map(|rule| Scale::new(*rule)).collect(),
+            alarming: false,
+        };
+        detector.take_over_baseline();
+        detector
+    }
+
+    pub(super) const fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// How many detectors these are.
+    pub(super) fn detectors(&self) -> usize {
+        self.scales.len()
+    }
+
+    pub(super) fn set_budget(&mut self, run_length: Duration, detectors: usize) {
+        for scale in &mut self.scales {
+            scale.set_budget(run_length, detectors);
+        }
+    }
+
+    /// Observes `count` hits or misses at `at`. They are learned from if `learn` says so and nothing is wrong.
+    pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, learn: bool) {
+        if learn && !self.alarming && self.baseline.learn(hit, count, at) {
+            self.take_over_baseline();
+        }
+        let mut alarming = false;
+        for scale in &mut self.scales {
+            scale.observe(hit, count, at);
+            alarming |= scale.is_alarming();
+        }
+        if alarming && !self.alarming {
+            self.baseline.drop_waiting();
+        }
+        self.alarming = alarming;
+    }
+
+    /// Whether there is an alarm, with a share of hits that is `at_least` with a confidence of 97.5 %.
+    pub(super) fn alarm(&self, at_least: Ratio) -> Option<Anomaly> {
+        if !self.alarming {
+            return None;
+        }
+        let alarming = self.scales.iter().filter(|scale| scale.is_alarming());
+        let clearest = alarming
+            .filter(|scale| at_least == Ratio::ZERO || scale.estimate().low >= at_least.get())
+            .max_by(|a, b| a.evidence().total_cmp(&b.evidence()))?;
+        Some(self.told(clearest))
+    }
+
+    /// What the scale says that is nearest to an alarm.
+    pub(super) fn score(&self) -> Option<Anomaly> {
+        let share = |scale: &Scale| scale.evidence() / scale.line();
+        let nearest = self
+            .scales
+            .iter()
+            .max_by(|a, b| share(a).total_cmp(&share(b)))?;
+        Some(self.told(nearest))
+    }
+
+    /// Forgets all evidence, and what would be learned from; not what was learned.
+    pub(super) fn reset(&mut self) {
+        for scale in &mut self.scales {
+            scale.reset();
+        }
+        self.baseline.drop_waiting();
+        self.alarming = false;
+    }
+
+    /// Heap memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.scales)
+    }
+
+    fn take_over_baseline(&mut self) {
+        for scale in &mut self.scales {
+            scale.set_normal(self.baseline.share());
+        }
+    }
+
+    fn told(&self, scale: &Scale) -> Anomaly {
+        let estimate = scale.estimate();
+        let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
+        Anomaly {
+            stream: self.stream,
+            share: Ratio::of(estimate.hits, estimate.observations),
+            low: share(estimate.low),
+            high: share(estimate.high),
+            normal: share(self.baseline.share()),
+            observations: estimate.observations,
+            since: estimate.since,
+            evidence: scale.evidence(),
+            line: scale.line(),
+            alarming: self.alarming,
+        }
+    }
+}
+
+const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule {
+    Rule {
+        slice: Duration::from_millis(millis),
+        alternative,
+        slices,
+        at_least,
+    }
+}
+
+/// Failures are judged within tenths of seconds where nearly all fail, which the finest scale must be sure of.
+const ERRORS: [Rule; 4] = [
+    rule(100, 0.9, 3.0, 0.7),
+    rule(1500, 0.5, 3.0, 0.0),
+    rule(2000, 0.2, 3.0, 0.0),
+    rule(5000, 0.06, 3.0, 0.0),
+];
+/// Latencies take longer to show, and pauses of a second are common: no alarm comes from fewer than four slices.
+const LATENCY: [Rule; 3] = [
+    rule(1000, 0.9, 4.0, 0.0),
+    rule(2000, 0.5, 4.0, 0.0),
+    rule(5000, 0.2, 4.0, 0.0),
+];
+
+const PROXY_ERRORS: Bounds = Bounds {
+    floor: 0.01,
+    cap: 0.02,
+};
+const FEED_ERRORS: Bounds = Bounds {
+    floor: 0.01,
+    cap: 0.05,
+};
+const SLOW: Bounds = Bounds {
+    floor: 0.02,
+    cap: 0.05,
+};
+const HARD: Bounds = Bounds {
+    floor: 0.01,
+    cap: 0.02,
+};

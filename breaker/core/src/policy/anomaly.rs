@@ -1,0 +1,72 @@
+//! What the anomaly detectors watch, and how rarely they may be wrong.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a detector watches. Each is a stream of hits and misses, one an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stream {
+    /// Failures among all requests that ended.
+    Errors,
+    /// Requests slower than twice what the P95 usually is; those that hang count as soon as they are that old.
+    Latency,
+    /// Requests slower than the policy's `deadline`; those that hang count as soon as they are that old.
+    Deadline,
+}
+
+/// How rarely detectors may be wrong while nothing is: with independent requests that fail no oftener than is normal, the probability of a
+/// false alarm within t is at most t / [`Self::run_length`], of all detectors of a breaker together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Budget {
+    /// One false alarm in 30 days.
+    #[default]
+    Conservative,
+    /// One false alarm in 3 days.
+    Sensitive,
+}
+
+impl Stream {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Errors, Self::Latency, Self::Deadline];
+
+    /// The name in a policy file, and the attribute `stream` of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+impl Budget {
+    /// The average time from one false alarm to the next, at least.
+    pub const fn run_length(self) -> Duration {
+        match self {
+            Self::Conservative => Duration::from_secs(30 * 86_400),
+            Self::Sensitive => Duration::from_secs(3 * 86_400),
+        }
+    }
+
+    /// The name in a policy file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conservative => "conservative",
+            Self::Sensitive => "sensitive",
+        }
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,68 @@
+//! Words of a policy file that stand for what detectors watch, and how recovery is judged.
+
+use schemars::JsonSchema;
+
+use crate::policy::{Budget, Recovery, Stream};
+
+/// What anomaly detectors watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Stream")]
+pub(super) enum RawStream {
+    /// Failures among all requests that ended.
+    Errors,
+    /// Requests slower than twice what the P95 usually is.
+    Latency,
+    /// Requests slower than the policy's deadline.
+    Deadline,
+}
+
+/// How rarely anomaly detectors may be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Budget")]
+pub(super) enum RawBudget {
+    /// Once in 30 days.
+    Conservative,
+    /// Once in 3 days.
+    Sensitive,
+}
+
+/// How the trial and the ramp are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Recovery")]
+pub(super) enum RawRecovery {
+    /// By counts, and the ramp by time.
+    Counted,
+    /// By a sequential test, and the ramp by what its requests show.
+    Sequential,
+}
+
+impl From<RawStream> for Stream {
+    fn from(stream: RawStream) -> Self {
+        match stream {
+            RawStream::Errors => Self::Errors,
+            RawStream::Latency => Self::Latency,
+            RawStream::Deadline => Self::Deadline,
+        }
+    }
+}
+
+impl From<RawBudget> for Budget {
+    fn from(budget: RawBudget) -> Self {
+        match budget {
+            RawBudget::Conservative => Self::Conservative,
+            RawBudget::Sensitive => Self::Sensitive,
+        }
+    }
+}
+
+impl From<RawRecovery> for Recovery {
+    fn from(recovery: RawRecovery) -> Self {
+        match recovery {
+            RawRecovery::Counted => Self::Counted,
+            RawRecovery::Sequential => Self::Sequential,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! How many requests arrive, as an average that forgets.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// Arrivals a second, faded with a time constant of 30 s. Folded in once a second, because an exponential at each arrival would be a good
+/// part of what an admission costs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ArrivalRate {
+    rate: f64,
+    second: u32,
+    second_began: Timestamp,
+    /// Seconds that were folded in: a young average is divided by the weight it has.
+    weight: f64,
+}
+
+impl ArrivalRate {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            second_began: now,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn arrive(&mut self, now: Timestamp) {
+        self.fold(now);
+        self.second = self.second.saturating_add(1);
+    }
+
+    /// Arrivals a second.
+    pub(crate) fn get(&mut self, now: Timestamp) -> f64 {
+        self.fold(now);
+        if self.weight > 0.0 {
+            self.rate / self.weight
+        } else {
+            f64::from(self.second)
+        }
+    }
+
+    fn fold(&mut self, now: Timestamp) {
+        let passed = now.saturating_since(self.second_began).as_secs();
+        if passed == 0 {
+            return;
+        }
+        // The second that was live, then those without arrivals.
+        let fading = FADING.powf(passed as f64);
+        let first = FADING.powf((passed - 1) as f64);
+        self.rate = self.rate * fading + (1.0 - FADING) * first * f64::from(self.second);
+        self.weight = 1.0 - (1.0 - self.weight) * fading;
+        self.second = 0;
+        self.second_began = self.second_began + Duration::from_secs(passed);
+    }
+}
+
+/// Of a second: e^(−1/30).
+const FADING: f64 = 0.967_216_100_5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_known_after_seconds_and_follows_within_a_minute_or_two() {
+        let mut rate = ArrivalRate::new(Timestamp::ZERO);
+        for millis in 0..5000 {
+            rate.arrive(Timestamp::from_millis(millis));
+        }
+        assert!((rate.get(Timestamp::from_millis(5000)) - 1000.0).abs() < 1.0);
+        let later = rate.get(Timestamp::from_millis(125_000));
+        let expected = 1000.0 * (1.0 - (-5.0_f64 / 30.0).exp()) * (-4.0_f64).exp();
+        assert!(
+            (later / expected - 1.0).abs() < 0.05,
+            "{later} of {expected}"
+        );
+        assert!(rate.get(Timestamp::from_nanos(u64::MAX)).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,283 @@
+//! The command line.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::json;
+
+use crate::gym::{self, Plan, Run};
+use crate::summary::{Summaries, summarise};
+use crate::table::{self, Style};
+use crate::{arl, page, scenario, system};
+
+/// Runs breakers through scenarios in virtual time, on identical traffic, and scores them
+#[derive(Debug, Parser)]
+#[command(name = "breaker-gym", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Seeds, such as 1-5 or 1,3,7; 1 to 5 are those on which detectors are tuned, all others are held out
+    #[arg(long, default_value = "1-10", value_parser = parse_seeds)]
+    seeds: Seeds,
+    /// Scenarios, by name or by the beginning of it; all by default
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    scenario: Vec<String>,
+    /// Systems, by name; all by default
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    system: Vec<String>,
+    /// Writes tables in Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Writes every run and the summaries as JSON
+    #[arg(long)]
+    json: bool,
+    /// Writes a page with the timelines of the first seed, any two systems over each other
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Lists scenarios and systems
+    #[arg(long)]
+    list: bool,
+    /// Measures how often healthy traffic sets systems off, instead of running scenarios
+    #[arg(long, conflicts_with_all = ["scenario", "markdown", "html", "list"])]
+    arl: bool,
+    /// For --arl: simulated days at each error rate
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    days: u32,
+    /// For --arl: requests a second
+    #[arg(long, default_value_t = 1.0, value_parser = parse_rate)]
+    rate: f64,
+    /// Threads; as many as the machine has cores by default
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+/// A list of seeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seeds(Vec<u64>);
+
+impl Cli {
+    /// Does it. Exit codes: 0 good, 1 failed, 2 wrong usage.
+    pub(crate) fn run(self) -> ExitCode {
+        let plan = match self.plan() {
+            Ok(plan) => plan,
+            Err(message) => {
+                let _ = writeln!(io::stderr(), "error: {message}");
+                return ExitCode::from(2);
+            }
+        };
+        match self.report(&plan) {
+            Ok(()) => ExitCode::SUCCESS,
+            // Whoever read has read enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "error: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn plan(&self) -> Result<Plan, String> {
+        let mut scenarios = Vec::new();
+        for name in &self.scenario {
+            match scenario::find(name) {
+                Some(entry) => scenarios.push(entry),
+                None => {
+                    let before = scenarios.len();
+                    let begins = |id: &str| id.to_lowercase().starts_with(&name.to_lowercase());
+                    scenarios.extend(scenario::all().filter(|entry| begins(entry.id)));
+                    if scenarios.len() == before || name.is_empty() {
+                        return Err(format!("no scenario is called '{name}': see --list"));
+                    }
+                }
+            }
+        }
+        if scenarios.is_empty() {
+            scenarios = scenario::all().collect();
+        }
+        scenarios.sort_by_key(|entry| entry.id);
+        scenarios.dedup_by_key(|entry| entry.id);
+        let mut systems: Vec<_> = Vec::new();
+        for name in &self.system {
+            systems.push(
+                system::find(name)
+                    .ok_or_else(|| format!("no system is called '{name}': see --list"))?,
+            );
+        }
+        if systems.is_empty() {
+            systems = system::ALL.to_vec();
+        }
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Plan {
+            scenarios,
+            systems,
+            seeds: self.seeds.0.clone(),
+            threads: self.threads.map_or_else(cores, usize::from),
+            timelines: self.html.is_some(),
+        })
+    }
+
+    fn measure(&self, plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+        if !self.json {
+            writeln!(out, "{}", arl::header(self.rate, self.days))?;
+        }
+        arl::measure(&plan.systems, self.rate, self.days, plan.threads, |row| {
+            match self.json {
+                true => writeln!(out, "{}", json!(row)),
+                false => writeln!(out, "{row}"),
+            }?;
+            out.flush()
+        })
+    }
+
+    fn report(&self, plan: &Plan) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.list {
+            return list(&mut out);
+        }
+        if self.arl {
+            return self.measure(plan, &mut out);
+        }
+        let runs = gym::run(plan);
+        let groups = groups(&runs);
+        if let Some(file) = &self.html {
+            fs::write(file, page::render(plan, &runs, &groups)).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", file.display()))
+            })?;
+        }
+        if self.json {
+            let summaries: Vec<_> = groups.iter().flat_map(|(group, summaries)| {
+                summaries.iter().map(move |((scenario, system), summary)| {
+                    json!({ "seeds": group, "scenario": scenario, "system": system, "summary": summary })
+                })
+            }).collect();
+            return writeln!(out, "{}", json!({ "runs": runs, "summaries": summaries }));
+        }
+        let style = if self.markdown {
+            Style::Markdown
+        } else {
+            Style::Text
+        };
+        for (group, summaries) in &groups {
+            match style {
+                Style::Text => writeln!(out, "{}\n", group.to_uppercase())?,
+                Style::Markdown => writeln!(out, "## {group}\n")?,
+            }
+            writeln!(out, "{}", table::render(plan, summaries, style))?;
+        }
+        Ok(())
+    }
+}
+
+/// The runs of tuned and of held-out seeds, apart.
+fn groups(runs: &[Run]) -> Vec<(&'static str, Summaries)> {
+    let group = |name, tuned: bool| {
+        let runs = runs.iter().filter(move |run| is_tuned(run.seed) == tuned);
+        (name, summarise(runs))
+    };
+    let groups = [
+        group("Seeds for tuning", true),
+        group("Held-out seeds", false),
+    ];
+    groups
+        .into_iter()
+        .filter(|(_, summaries)| !summaries.is_empty())
+        .collect()
+}
+
+/// Whether detectors were tuned on this seed.
+fn is_tuned(seed: u64) -> bool {
+    (1..=5).contains(&seed)
+}
+
+fn list(out: &mut impl Write) -> io::Result<()> {
+    for entry in scenario::all() {
+        writeln!(out, "{:<5} {} → {}", entry.id, entry.title, entry.wanted)?;
+    }
+    writeln!(out)?;
+    system::ALL
+        .iter()
+        .try_for_each(|entry| writeln!(out, "{}", entry.name))
+}
+
+fn parse_seeds(text: &str) -> Result<Seeds, String> {
+    let number = |text: &str| {
+        text.trim()
+            .parse::<u64>()
+            .map_err(|_| format!("'{text}' is not a seed"))
+    };
+    let mut seeds = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('-') {
+            Some((from, to)) => {
+                let (from, to) = (number(from)?, number(to)?);
+                if from > to || to - from >= MAX_SEEDS {
+                    return Err(format!(
+                        "'{part}' must be 1 to {MAX_SEEDS} seeds, ascending"
+                    ));
+                }
+                seeds.extend(from..=to);
+            }
+            None => seeds.push(number(part)?),
+        }
+    }
+    seeds.sort_unstable();
+    seeds.dedup();
+    Ok(Seeds(seeds))
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=10_000.0).contains(&rate) => Ok(rate),
+        _ => Err("must be 0.001 to 10000".to_owned()),
+    }
+}
+
+const MAX_SEEDS: u64 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(arguments: &[&str]) -> Result<Plan, String> {
+        let arguments = [&["breaker-gym"], arguments].concat();
+        Cli::try_parse_from(arguments)
+            .map_err(|error| error.to_string())?
+            .plan()
+    }
+
+    #[test]
+    fn seeds_are_numbers_and_ranges() {
+        assert_eq!(parse_seeds("3,1-2,2"), Ok(Seeds(vec![1, 2, 3])));
+        assert_eq!(parse_seeds("x"), Err("'x' is not a seed".to_owned()));
+        assert!(parse_seeds("5-1").is_err());
+        assert!(parse_seeds("0-18446744073709551615").is_err());
+    }
+
+    #[test]
+    fn a_scenario_is_named_by_its_beginning_unless_that_is_a_name() {
+        let ids = |name: &str| {
+            let plan = plan(&["--scenario", name])?;
+            Ok::<_, String>(
+                plan.scenarios
+                    .iter()
+                    .map(|entry| entry.id)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(ids("s04").unwrap(), ["S04a", "S04b", "S04c"]);
+        assert_eq!(ids("S06").unwrap(), ["S06"]);
+        assert_eq!(ids("S06b,S06,S06b").unwrap(), ["S06", "S06b"]);
+        assert_eq!(
+            ids("S99").unwrap_err(),
+            "no scenario is called 'S99': see --list"
+        );
+    }
+
+    #[test]
+    fn systems_keep_the_order_in_which_they_are_named() {
+        let plan = plan(&["--system", "hystrix,none"]).unwrap();
+        let names: Vec<_> = plan.systems.iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["hystrix", "none"]);
+    }
+}

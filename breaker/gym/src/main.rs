@@ -1,0 +1,36 @@
+//! The gym: how well does a breaker notice, and what does it then do?
+//!
+//! Scenarios run in virtual time over the real `breaker-core` and over the rules of other systems, on identical traffic, and are scored.
+//!
+//! * [`luck`], [`traffic`]: requests and their fates, drawn before anybody decides anything
+//! * [`scenario`]: what happens to the service, S01 to S18
+//! * [`service`], [`world`]: a queue with a capacity, and the loop of events in virtual time
+//! * [`system`]: our policies, and the others' rules, one file each
+//! * [`score`], [`summary`], [`timeline`]: what is counted
+//! * [`gym`]: every system in every scenario, on all threads
+//! * [`cli`], [`table`], [`page`]: what is asked and what is shown
+//! * [`arl`]: false alarms on healthy traffic
+
+mod arl;
+mod cli;
+mod gym;
+mod luck;
+mod page;
+mod scenario;
+mod score;
+mod service;
+mod summary;
+mod system;
+mod table;
+mod time;
+mod timeline;
+mod traffic;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

@@ -1,0 +1,337 @@
+//! What is compared: something that admits or rejects requests and learns how they end.
+//!
+//! Ours run on the real `breaker-core`. The others' rules are written down here, one file each, whose head names where they were read.
+
+mod envoy_admission;
+mod envoy_concurrency;
+mod envoy_outlier;
+mod failsafe_limiter;
+mod hosts;
+mod hystrix;
+mod linkerd;
+mod none;
+mod ours;
+mod resilience4j;
+mod rolling;
+mod sentinel;
+mod sentinel_bbr;
+mod shedding;
+mod traefik;
+
+use std::fmt;
+
+use breaker_core::Policy;
+
+use crate::time::{NEVER, Nanos, SECOND};
+
+/// A system under test.
+pub(crate) trait System: Send {
+    /// Whether a request is sent, and where.
+    fn arrive(&mut self, arrival: &Arrival) -> Decision;
+
+    /// A request that was sent has ended.
+    fn complete(&mut self, completion: &Completion);
+
+    /// A batch of a dependency's spans was exported.
+    fn observe(&mut self, _spans: &[DependencySpan], _now: Nanos) {}
+
+    /// In the last second the service's machine was busy for this share of the time. Told only where the service has a capacity.
+    fn load(&mut self, _utilisation: f64, _now: Nanos) {}
+
+    /// The time that [`Self::next_tick`] named has come.
+    fn tick(&mut self, _now: Nanos) {}
+
+    /// When something happens to it by the passing of time alone.
+    fn next_tick(&self) -> Nanos {
+        NEVER
+    }
+
+    /// When it gives a request up.
+    fn timeout(&self) -> Nanos {
+        TIMEOUT
+    }
+
+    /// What it shows of itself.
+    fn status(&self) -> Status;
+}
+
+/// A request that asks to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// Now.
+    pub(crate) now: Nanos,
+    /// A random number, by which a load balancer picks one of the endpoints.
+    pub(crate) pick: u32,
+    /// How many endpoints there are.
+    pub(crate) endpoints: u8,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It is sent.
+    Admit {
+        /// To which endpoint.
+        endpoint: u8,
+        /// Comes back with the completion.
+        tag: u32,
+    },
+    /// It is not.
+    Reject,
+}
+
+/// The end of a request that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Completion {
+    /// Now.
+    pub(crate) now: Nanos,
+    /// When it was sent.
+    pub(crate) sent: Nanos,
+    /// To where.
+    pub(crate) endpoint: u8,
+    /// Of its admission.
+    pub(crate) tag: u32,
+    /// How it ended.
+    pub(crate) ending: Ending,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// By a 2xx.
+    Success,
+    /// By a 4xx.
+    ClientError,
+    /// By a 5xx or a refused connection.
+    Failure,
+    /// By the system's timeout.
+    Timeout,
+}
+
+/// A call of the service to its dependency, as its telemetry tells of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DependencySpan {
+    /// When it ended.
+    pub(crate) at: Nanos,
+    /// How long it took.
+    pub(crate) latency: Nanos,
+    /// Whether it failed.
+    pub(crate) failed: bool,
+}
+
+/// What a system shows of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Its state.
+    pub(crate) state: State,
+    /// Alerts that it has given so far: detections that reject nothing, or eject one endpoint of several.
+    pub(crate) alerts: u64,
+}
+
+/// A state, in words that fit all systems.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    /// All is admitted.
+    #[default]
+    Closed,
+    /// A part is rejected, or a part of the endpoints ejected.
+    Shedding,
+    /// A trial.
+    HalfOpen,
+    /// All is rejected; of systems that shed by shares, at least half.
+    Open,
+}
+
+/// What a system may know when it is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    /// For its own random numbers.
+    pub(crate) seed: u64,
+    /// Over how many endpoints requests are spread.
+    pub(crate) endpoints: u8,
+    /// Whether a dependency's spans will come.
+    pub(crate) spans: bool,
+}
+
+/// A system's name, and how to make it.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    /// By which it is called.
+    pub(crate) name: &'static str,
+    make: fn(&Setup) -> Box<dyn System>,
+}
+
+/// All systems. A policy of ours is one line: its name and how it is made.
+pub(crate) const ALL: &[Entry] = &[
+    entry("none", |_| Box::new(none::None)),
+    entry("resilience4j", |_| {
+        Box::<resilience4j::Resilience4j>::default()
+    }),
+    entry("traefik", |_| Box::<traefik::Traefik>::default()),
+    entry("envoy-outlier", |setup| {
+        Box::new(envoy_outlier::EnvoyOutlier::new(setup))
+    }),
+    entry("envoy-admission", |setup| {
+        Box::new(envoy_admission::EnvoyAdmission::new(setup))
+    }),
+    entry("sentinel", |_| Box::<sentinel::Sentinel>::default()),
+    entry("linkerd-consecutive", |setup| {
+        Box::new(linkerd::Linkerd::consecutive(setup))
+    }),
+    entry("linkerd-unified", |setup| {
+        Box::new(linkerd::Linkerd::unified(setup))
+    }),
+    entry("hystrix", |_| Box::<hystrix::Hystrix>::default()),
+    entry("envoy-concurrency", |setup| {
+        Box::new(envoy_concurrency::EnvoyConcurrency::new(setup))
+    }),
+    entry("failsafe-limiter", |_| {
+        Box::<failsafe_limiter::FailsafeLimiter>::default()
+    }),
+    entry("sentinel-bbr", |_| {
+        Box::<sentinel_bbr::SentinelBbr>::default()
+    }),
+    entry("conservative", |setup| {
+        Box::new(ours::Ours::new(Policy::conservative(), setup))
+    }),
+    entry("sensitive", |setup| {
+        Box::new(ours::Ours::new(Policy::sensitive(), setup))
+    }),
+    entry("combined", |setup| {
+        Box::new(ours::Ours::new(Policy::combined(), setup))
+    }),
+    entry("adaptive", |setup| {
+        Box::new(ours::Ours::new(Policy::adaptive(), setup))
+    }),
+];
+
+/// The system called `name`.
+pub(crate) fn find(name: &str) -> Option<Entry> {
+    ALL.iter()
+        .find(|entry| entry.name.eq_ignore_ascii_case(name))
+        .copied()
+}
+
+const fn entry(name: &'static str, make: fn(&Setup) -> Box<dyn System>) -> Entry {
+    Entry { name, make }
+}
+
+/// When a proxy gives a request up.
+pub(crate) const TIMEOUT: Nanos = 5 * SECOND;
+
+// === impl Entry ===
+
+impl Entry {
+    /// A new system.
+    pub(crate) fn build(&self, setup: &Setup) -> Box<dyn System> {
+        (self.make)(setup)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Entry").field(&self.name).finish()
+    }
+}
+
+// === impl Arrival ===
+
+impl Arrival {
+    /// The endpoint to which a balancer sends the request that knows nothing of their health.
+    pub(crate) const fn endpoint(&self) -> u8 {
+        (self.pick % self.endpoints as u32) as u8
+    }
+
+    /// Sends it there.
+    pub(crate) const fn admit(&self) -> Decision {
+        Decision::Admit {
+            endpoint: self.endpoint(),
+            tag: 0,
+        }
+    }
+}
+
+// === impl Completion ===
+
+impl Completion {
+    /// Whether the service failed.
+    pub(crate) const fn failed(&self) -> bool {
+        matches!(self.ending, Ending::Failure | Ending::Timeout)
+    }
+
+    /// From being sent to its end.
+    pub(crate) const fn latency(&self) -> Nanos {
+        self.now - self.sent
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Whether requests are admitted as in health, or by a share of more than half.
+    pub(crate) const fn is_closed(self) -> bool {
+        matches!(self, Self::Closed | Self::Shedding)
+    }
+}
+
+// === impl Status ===
+
+impl Status {
+    /// A status without alerts.
+    pub(crate) const fn of(state: State) -> Self {
+        Self { state, alerts: 0 }
+    }
+}
+
+/// Drives a system by hand, in the tests of rules.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    pub(crate) const SETUP: Setup = Setup {
+        seed: 1,
+        endpoints: 1,
+        spans: false,
+    };
+
+    /// Asks at `now`.
+    pub(crate) fn admits(system: &mut dyn System, now: Nanos) -> bool {
+        system.arrive(&arrival(now)) != Decision::Reject
+    }
+
+    /// Sends a request to one endpoint at `now`, if the system admits it, which ends after `latency`.
+    pub(crate) fn request(
+        system: &mut dyn System,
+        now: Nanos,
+        latency: Nanos,
+        ending: Ending,
+    ) -> bool {
+        let Decision::Admit { endpoint, tag } = system.arrive(&arrival(now)) else {
+            return false;
+        };
+        system.complete(&Completion {
+            now: now + latency,
+            sent: now,
+            endpoint,
+            tag,
+            ending,
+        });
+        true
+    }
+
+    /// Lets all ticks until `now` happen.
+    pub(crate) fn advance(system: &mut dyn System, now: Nanos) {
+        while system.next_tick() <= now {
+            let at = system.next_tick();
+            system.tick(at);
+        }
+    }
+
+    fn arrival(now: Nanos) -> Arrival {
+        Arrival {
+            now,
+            pick: 0,
+            endpoints: 1,
+        }
+    }
+}

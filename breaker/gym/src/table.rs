@@ -1,0 +1,292 @@
+//! The score table, as text or as Markdown: one that compares the systems over all scenarios, and one for each scenario with all scores.
+
+use std::fmt::Write;
+
+use crate::gym::Plan;
+use crate::summary::{Summaries, Summary};
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Aligned, for a terminal.
+    Text,
+    /// For a page.
+    Markdown,
+}
+
+/// All tables of `summaries`.
+pub(crate) fn render(plan: &Plan, summaries: &Summaries, style: Style) -> String {
+    let mut out = comparison(plan, summaries).render(style);
+    for entry in &plan.scenarios {
+        let _ = match style {
+            Style::Text => writeln!(out, "\n{}  {} → {}\n", entry.id, entry.title, entry.wanted),
+            Style::Markdown => {
+                writeln!(
+                    out,
+                    "\n### {} {} → {}\n",
+                    entry.id, entry.title, entry.wanted
+                )
+            }
+        };
+        out += &of_scenario(plan, summaries, entry.id).render(style);
+    }
+    out
+}
+
+/// How a cell is made.
+type Cell = fn(&Summary) -> String;
+
+/// The columns of the comparison: the scenario, what the column says, and how.
+const COLUMNS: &[(&str, &str, Cell)] = &[
+    ("S03", "0.2/s: open s / false per day", |of| {
+        format!("{} / {}", number(of.open), per_day(of.false_trips))
+    }),
+    ("S04a", "5 %: detect s, goodput %", detect_and_goodput),
+    ("S04b", "20 %: detect s, goodput %", detect_and_goodput),
+    ("S04c", "100 %: open s, bad before, closed after s", |of| {
+        let (open, closed) = (number(of.open), number(of.closed_after));
+        format!("{open}, {:.0}, {closed}", of.bad_before_open)
+    }),
+    (
+        "S06",
+        "latency ×10: detect s, goodput %",
+        detect_and_goodput,
+    ),
+    ("S08", "hang: open s", |of| number(of.open)),
+    ("S09", "1 of 5: goodput %", |of| percent(of.goodput)),
+    ("S02", "noisy day: false per day", |of| {
+        per_day(of.false_trips)
+    }),
+    ("S10", "pauses: false per day", |of| per_day(of.false_trips)),
+    ("S13", "cold start: lost", |of| {
+        format!("{:.0}", of.lost_after)
+    }),
+    ("S06b", "brownout: goodput %", |of| percent(of.goodput)),
+    ("S17", "overload: goodput %", |of| percent(of.goodput)),
+    ("S18", "retry storm: lost", |of| {
+        format!("{:.0}", of.lost_after)
+    }),
+];
+
+fn detect_and_goodput(of: &Summary) -> String {
+    format!("{}, {}", number(of.detect), percent(of.goodput))
+}
+
+fn comparison(plan: &Plan, summaries: &Summaries) -> Table {
+    let columns: Vec<_> = COLUMNS
+        .iter()
+        .filter(|(id, ..)| plan.scenarios.iter().any(|entry| entry.id == *id))
+        .collect();
+    let mut header = vec!["system".to_owned()];
+    header.extend(columns.iter().map(|(id, title, _)| format!("{id} {title}")));
+    let rows = plan.systems.iter().map(|system| {
+        let mut row = vec![system.name.to_owned()];
+        row.extend(columns.iter().map(|(id, _, cell)| {
+            summaries
+                .get(&(*id, system.name))
+                .map_or_else(String::new, cell)
+        }));
+        row
+    });
+    Table {
+        rows: rows.collect(),
+        header,
+    }
+}
+
+fn of_scenario(plan: &Plan, summaries: &Summaries, scenario: &'static str) -> Table {
+    const HEADER: [&str; 13] = [
+        "system",
+        "detect s",
+        "open s",
+        "bad before open",
+        "goodput %",
+        "good rejected",
+        "… after",
+        "closed after s",
+        "good after s",
+        "premature closes",
+        "lost after",
+        "false trips/day",
+        "false alerts/day",
+    ];
+    let rows = plan.systems.iter().filter_map(|system| {
+        let of = summaries.get(&(scenario, system.name))?;
+        Some(vec![
+            system.name.to_owned(),
+            number(of.detect),
+            number(of.open),
+            format!("{:.0}", of.bad_before_open),
+            percent(of.goodput),
+            format!("{:.0}", of.good_rejected),
+            format!("{:.0}", of.good_rejected_after),
+            number(of.closed_after),
+            number(of.good_after),
+            format!("{:.1}", of.premature_closes),
+            format!("{:.0}", of.lost_after),
+            per_day(of.false_trips),
+            per_day(of.false_alerts),
+        ])
+    });
+    Table {
+        rows: rows.collect(),
+        header: HEADER.map(str::to_owned).into(),
+    }
+}
+
+/// Seconds with as many digits as mean something.
+fn number(value: Option<f64>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(value) if value < 0.995 => format!("{value:.2}"),
+        Some(value) if value < 9.95 => format!("{value:.1}"),
+        Some(value) => format!("{value:.0}"),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0}", share * 100.0)
+}
+
+fn per_day(count: f64) -> String {
+    if count == 0.0 {
+        "0".to_owned()
+    } else {
+        number(Some(count))
+    }
+}
+
+/// Cells, the first of each row a name.
+struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn render(&self, style: Style) -> String {
+        let mut out = String::new();
+        let mut line = |cells: Vec<String>| {
+            let _ = match style {
+                Style::Text => writeln!(out, "{}", cells.join("  ").trim_end()),
+                Style::Markdown => writeln!(out, "| {} |", cells.join(" | ")),
+            };
+        };
+        match style {
+            Style::Markdown => {
+                line(self.header.clone());
+                line(vec!["---".to_owned(); self.header.len()]);
+                self.rows.iter().for_each(|row| line(row.clone()));
+            }
+            Style::Text => {
+                let widths = self.widths();
+                // Titles are longer than numbers: they stand on several lines.
+                let titles: Vec<_> = self
+                    .header
+                    .iter()
+                    .zip(&widths)
+                    .map(|(title, width)| wrap(title, *width))
+                    .collect();
+                let height = titles.iter().map(Vec::len).max().unwrap_or(0);
+                for index in 0..height {
+                    let part = |title: &Vec<String>| {
+                        let skipped = height - title.len();
+                        index
+                            .checked_sub(skipped)
+                            .map_or_else(String::new, |at| title[at].clone())
+                    };
+                    line(aligned(titles.iter().map(part), &widths));
+                }
+                line(widths.iter().map(|width| "─".repeat(*width)).collect());
+                for row in &self.rows {
+                    line(aligned(row.iter().cloned(), &widths));
+                }
+            }
+        }
+        out
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let longest_word = |title: &String| title.split(' ').map(length).max().unwrap_or(0);
+        (0..self.header.len())
+            .map(|column| {
+                let cells = self.rows.iter().map(|row| length(&row[column]));
+                cells
+                    .max()
+                    .unwrap_or(0)
+                    .max(longest_word(&self.header[column]))
+            })
+            .collect()
+    }
+}
+
+/// The first to the left, the others to the right.
+fn aligned(cells: impl Iterator<Item = String>, widths: &[usize]) -> Vec<String> {
+    cells
+        .zip(widths)
+        .enumerate()
+        .map(|(column, (cell, width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        })
+        .collect()
+}
+
+fn wrap(title: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in title.split(' ') {
+        match lines.last_mut() {
+            Some(last) if length(last) + 1 + length(word) <= width => {
+                *last += " ";
+                *last += word;
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table {
+            header: vec!["system".into(), "a b".into()],
+            rows: vec![
+                vec!["none".into(), "1".into()],
+                vec!["x".into(), "22".into()],
+            ],
+        }
+    }
+
+    #[test]
+    fn text_is_aligned_and_titles_wrap() {
+        let lines = [
+            "         a",
+            "system   b",
+            "──────  ──",
+            "none     1",
+            "x       22",
+            "",
+        ];
+        assert_eq!(table().render(Style::Text), lines.join("\n"));
+    }
+
+    #[test]
+    fn markdown_has_a_row_a_line() {
+        let wanted = "| system | a b |\n| --- | --- |\n| none | 1 |\n| x | 22 |\n";
+        assert_eq!(table().render(Style::Markdown), wanted);
+    }
+
+    #[test]
+    fn numbers_have_the_digits_that_mean_something() {
+        let numbers = [0.074, 1.53, 9.96, 236.4].map(|value| number(Some(value)));
+        assert_eq!(numbers, ["0.07", "1.5", "10", "236"]);
+        assert_eq!(number(None), "–");
+        assert_eq!((per_day(0.0), per_day(0.3)), ("0".into(), "0.30".into()));
+    }
+}

@@ -1,0 +1,313 @@
+//! One system in one scenario: the loop of events in virtual time.
+//!
+//! The loop is closed. A rejected request costs the service nothing and relieves its queue; a failed or rejected one may come back as a
+//! retry. What differs between two systems' worlds is only what the systems decided.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::luck::Luck;
+use crate::scenario::{Scenario, Weather};
+use crate::score::{Score, Tally};
+use crate::service::Service;
+use crate::system::{Arrival, Completion, Decision, DependencySpan, Ending, Status, System};
+use crate::time::{MILLI, NEVER, Nanos, SECOND};
+use crate::timeline::{Timeline, TimelineData};
+use crate::traffic::{FAST_FAILURE, Fate, PATIENCE, Request};
+
+/// A system in a scenario.
+pub(crate) struct World<'a> {
+    scenario: &'a Scenario,
+    system: Box<dyn System>,
+    status: Status,
+    timeout: Nanos,
+    /// What happens to attempts, by time, then by attempt: completions of those in flight, and retries.
+    due: BinaryHeap<Reverse<(Nanos, u32)>>,
+    attempts: Vec<Attempt>,
+    free: Vec<u32>,
+    service: Option<Service<'a>>,
+    weather: Weather<'a>,
+    spans: Vec<DependencySpan>,
+    /// When the batch of spans is exported, and when the load is told.
+    next_second: Nanos,
+    next_batch: Nanos,
+    tally: Tally,
+    timeline: Option<Timeline>,
+}
+
+/// An attempt that is in flight, or waits to be made.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    request: Request,
+    /// How many there were before.
+    number: u8,
+    sent: Nanos,
+    endpoint: u8,
+    tag: u32,
+    /// `None` for one that is to be made.
+    ending: Option<Ending>,
+}
+
+/// What became of a request, all attempts considered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fortune {
+    /// Answered in time and not by a failure.
+    Good,
+    /// Sent, and it failed or took too long.
+    Bad,
+    /// Rejected.
+    Rejected {
+        /// Whether it would have been good.
+        good: bool,
+    },
+}
+
+impl<'a> World<'a> {
+    /// `system` in `scenario`; a timeline costs time and memory.
+    pub(crate) fn new(scenario: &'a Scenario, system: Box<dyn System>, timeline: bool) -> Self {
+        Self {
+            status: system.status(),
+            timeout: system.timeout(),
+            system,
+            due: BinaryHeap::new(),
+            attempts: Vec::new(),
+            free: Vec::new(),
+            service: Service::new(scenario),
+            weather: Weather::new(scenario),
+            spans: Vec::new(),
+            next_second: SECOND,
+            next_batch: BATCH,
+            tally: Tally::new(scenario),
+            timeline: timeline.then(|| Timeline::new(scenario)),
+            scenario,
+        }
+    }
+
+    /// A request arrives, not before any that arrived earlier.
+    pub(crate) fn arrive(&mut self, request: &Request) {
+        self.advance(request.at);
+        self.attempt(request, 0, request.at);
+    }
+
+    /// Nothing arrives any more: what is in flight ends. Says the score.
+    pub(crate) fn finish(mut self) -> (Score, Option<TimelineData>) {
+        self.advance(self.scenario.duration + 20 * SECOND);
+        let score = self.tally.finish(self.scenario.duration);
+        (score, self.timeline.map(Timeline::finish))
+    }
+
+    /// Lets everything happen that is due by `now`.
+    fn advance(&mut self, now: Nanos) {
+        loop {
+            let due = self.due.peek().map_or(NEVER, |Reverse((at, _))| *at);
+            let tick = self.system.next_tick();
+            let regular = self.next_regular();
+            let next = due.min(tick).min(regular);
+            if next > now {
+                return;
+            }
+            if next == due {
+                if let Some(Reverse((at, index))) = self.due.pop() {
+                    self.happen(at, index);
+                }
+            } else if next == tick {
+                self.system.tick(next);
+                self.note(next);
+            } else {
+                self.tell(next);
+            }
+        }
+    }
+
+    /// When the load or a batch of spans is told next, where such things are told.
+    fn next_regular(&self) -> Nanos {
+        let load = if self.service.is_some() {
+            self.next_second
+        } else {
+            NEVER
+        };
+        let batch = if self.scenario.spans {
+            self.next_batch
+        } else {
+            NEVER
+        };
+        load.min(batch)
+    }
+
+    fn tell(&mut self, now: Nanos) {
+        if self.next_second == now {
+            self.next_second += SECOND;
+            if let Some(service) = &mut self.service {
+                self.system.load(service.take_utilisation(now), now);
+            }
+        }
+        if self.next_batch == now {
+            self.next_batch += BATCH;
+            self.system.observe(&self.spans, now);
+            self.spans.clear();
+        }
+        self.note(now);
+    }
+
+    /// An attempt asks to be sent.
+    fn attempt(&mut self, request: &Request, number: u8, now: Nanos) {
+        let decision = self.system.arrive(&Arrival {
+            now,
+            pick: request.pick,
+            endpoints: self.scenario.endpoints,
+        });
+        self.note(now);
+        match decision {
+            Decision::Admit { endpoint, tag } => {
+                let (latency, ending) = self.serve(&request.fate, endpoint, now);
+                let attempt = Attempt {
+                    request: *request,
+                    number,
+                    sent: now,
+                    endpoint,
+                    tag,
+                    ending: Some(ending),
+                };
+                self.schedule(now + latency, attempt);
+            }
+            Decision::Reject => {
+                if !self.retry(request, number, now) {
+                    let favourite = (request.pick % u32::from(self.scenario.endpoints)) as u8;
+                    let good = request.fate.good(favourite);
+                    self.settle(request, Fortune::Rejected { good }, None);
+                }
+            }
+        }
+    }
+
+    /// What the service makes of an attempt that it gets: after how long it ends, and how.
+    fn serve(&mut self, fate: &Fate, endpoint: u8, now: Nanos) -> (Nanos, Ending) {
+        if endpoint < fate.dead_endpoints {
+            return (FAST_FAILURE, Ending::Failure);
+        }
+        let wait = self
+            .service
+            .as_mut()
+            .map_or(0, |service| service.enqueue(now));
+        let latency = fate.latency.saturating_add(wait);
+        if latency > self.timeout {
+            (self.timeout, Ending::Timeout)
+        } else if fate.fails {
+            (latency, Ending::Failure)
+        } else if fate.client_error {
+            (latency, Ending::ClientError)
+        } else {
+            (latency, Ending::Success)
+        }
+    }
+
+    fn schedule(&mut self, at: Nanos, attempt: Attempt) {
+        let index = if let Some(index) = self.free.pop() {
+            self.attempts[index as usize] = attempt;
+            index
+        } else {
+            self.attempts.push(attempt);
+            (self.attempts.len() - 1) as u32
+        };
+        self.due.push(Reverse((at, index)));
+    }
+
+    fn happen(&mut self, now: Nanos, index: u32) {
+        self.free.push(index);
+        let Attempt {
+            request,
+            number,
+            sent,
+            endpoint,
+            tag,
+            ending,
+        } = self.attempts[index as usize];
+        let Some(ending) = ending else {
+            self.attempt(&request, number, now);
+            return;
+        };
+        let completion = Completion {
+            now,
+            sent,
+            endpoint,
+            tag,
+            ending,
+        };
+        self.system.complete(&completion);
+        self.note(now);
+        if self.scenario.spans {
+            self.spans.push(DependencySpan {
+                at: now,
+                latency: completion.latency(),
+                failed: request.fate.span_fails,
+            });
+        }
+        let failed = completion.failed();
+        if failed && self.retry(&request, number, now) {
+            return;
+        }
+        let good = !failed && completion.latency() <= PATIENCE;
+        let fortune = if good { Fortune::Good } else { Fortune::Bad };
+        self.settle(&request, fortune, Some(completion.latency()));
+    }
+
+    /// Whether the caller tries again: if so, soon, with other luck.
+    fn retry(&mut self, request: &Request, number: u8, now: Nanos) -> bool {
+        if number >= self.scenario.retries {
+            return false;
+        }
+        let mut luck = Luck::of(self.scenario.seed, request.id, number + 1);
+        let at = now + RETRY_AFTER + (luck.unit() * RETRY_AFTER as f64) as Nanos;
+        let pick = luck.bits() as u32;
+        let fate = Fate::draw(&mut luck, self.weather.at(now));
+        let attempt = Attempt {
+            request: Request {
+                pick,
+                fate,
+                ..*request
+            },
+            number: number + 1,
+            sent: at,
+            endpoint: 0,
+            tag: 0,
+            ending: None,
+        };
+        self.schedule(at, attempt);
+        true
+    }
+
+    fn settle(&mut self, request: &Request, fortune: Fortune, latency: Option<Nanos>) {
+        self.tally.count(request.at, fortune);
+        if let Some(timeline) = &mut self.timeline {
+            timeline.count(request.at, fortune, latency);
+        }
+    }
+
+    /// Notes what the system shows of itself, if that has changed.
+    fn note(&mut self, now: Nanos) {
+        let status = self.system.status();
+        if status == self.status {
+            return;
+        }
+        self.tally.note(self.status, status, now);
+        if status.state != self.status.state
+            && let Some(timeline) = &mut self.timeline
+        {
+            timeline.enter(status.state, now);
+        }
+        if status.alerts != self.status.alerts
+            && let Some(timeline) = &mut self.timeline
+        {
+            timeline.alert(now);
+        }
+        self.status = status;
+    }
+}
+
+/// How often spans are exported, as the OpenTelemetry SDKs do by default.
+const BATCH: Nanos = 5 * SECOND;
+/// A retry comes after this time to twice of it.
+const RETRY_AFTER: Nanos = 50 * MILLI;
+
+#[cfg(test)]
+mod tests;
