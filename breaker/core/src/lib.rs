@@ -42,6 +42,7 @@ mod outcome;
 mod permit;
 pub mod policy;
 mod ratio;
+pub mod replay;
 mod rng;
 mod snapshot;
 mod source;
