@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 good, 1 failed, 2 for wrong usage, a bad configuration or a bad policy.
 
+mod backtest;
 mod check;
 mod demo;
 mod explain;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Check(check::Check),
     /// Shows a service failing and the breaker saving it, in one process
     Demo(demo::Demo),
+    /// Shows what policies would have done on recorded traffic
+    Backtest(backtest::Backtest),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
 }
@@ -52,6 +55,7 @@ impl Command {
             Self::Run(run) => run.run(),
             Self::Check(check) => check.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Backtest(backtest) => backtest.run(),
             Self::Schema(schema) => schema.run(),
         }
     }

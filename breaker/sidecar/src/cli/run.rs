@@ -135,7 +135,7 @@ fn fail(code: u8, error: &dyn Display) -> ExitCode {
 }
 
 /// The built-in policy called `name`, or else the one in the file of that name.
-fn policy(name: &str) -> Result<Policy, ConfigError> {
+pub(super) fn policy(name: &str) -> Result<Policy, ConfigError> {
     if let Some(policy) = Policy::builtin(name) {
         return Ok(policy);
     }
