@@ -247,7 +247,7 @@ impl Backtest {
         if !self.reorder.push(request) {
             self.lost.late += 1;
             return Err(format!(
-                "t is more than {:?} before that of an earlier line",
+                "t is more than {:?}, or {MOST_HELD} requests, before that of an earlier line",
                 self.options.tolerance
             ));
         }

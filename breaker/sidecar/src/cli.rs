@@ -38,6 +38,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs the proxy
     Run(run::Run),
+    /// Runs the proxy and records its requests, for backtests
+    Record(run::Record),
     /// Checks a configuration or a policy, and explains it
     Check(check::Check),
     /// Shows a service failing and the breaker saving it, in one process
@@ -53,6 +55,7 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         match self {
             Self::Run(run) => run.run(),
+            Self::Record(record) => record.run(),
             Self::Check(check) => check.run(),
             Self::Demo(demo) => demo.run(),
             Self::Backtest(backtest) => backtest.run(),

@@ -599,3 +599,46 @@ fn a_backtest_without_its_trace_or_policy_says_so() {
         assert_eq!(output.status.code(), Some(2), "{policies:?}");
     }
 }
+
+#[test]
+fn record_is_run_with_a_file_and_needs_one_that_can_be_written() {
+    let folder = Folder::new("record");
+    let proxy = [
+        "--upstream",
+        "http://127.0.0.1:9",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    for (command, flag) in [("run", "--record"), ("record", "--out")] {
+        let output = folder.breaker(&[&[command][..], &proxy, &[flag, "."]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("cannot record to .: "),
+            "{}",
+            stderr(&output)
+        );
+    }
+    let output = folder.breaker(&[&["record"][..], &proxy].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("--out <FILE>"),
+        "{}",
+        stderr(&output)
+    );
+    let output = folder.breaker(
+        &[
+            &["run"][..],
+            &proxy,
+            &["--record", "t", "--record-max-size", "big"],
+        ]
+        .concat(),
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("must be a size"),
+        "{}",
+        stderr(&output)
+    );
+}

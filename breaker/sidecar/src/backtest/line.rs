@@ -1,7 +1,7 @@
 //! A line of a trace: `{"t": 12.345, "route": "pay", "latency": 0.023, "status": 200}`.
 //!
-//! The form that a recording has is read byte by byte; whatever else is JSON, and whatever is none, goes to serde, which is five times
-//! slower and has the words for what is wrong.
+//! The form that a recording has is read byte by byte; whatever else is JSON, and whatever is none, goes to serde, which is
+//! slower (see the benchmark) and has the words for what is wrong.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -203,7 +203,7 @@ impl<'a> Raw<'a> {
     }
 
     fn checked(self) -> Result<Line<'a>, String> {
-        let nanos = |seconds: f64, field| match seconds >= 0.0 && seconds < MOST_SECONDS {
+        let nanos = |seconds: f64, field| match (0.0..MOST_SECONDS).contains(&seconds) {
             true => Ok((seconds * 1e9).round() as u64),
             false => Err(format!(
                 "{field} must be seconds from 0 to {MOST_SECONDS:e}, not {seconds}"

@@ -171,7 +171,7 @@ fn what_comes_too_late_is_counted_and_left_out() {
     );
     assert_eq!(
         complaints,
-        ["trace:4: t is more than 60s before that of an earlier line"]
+        ["trace:4: t is more than 60s, or 2097152 requests, before that of an earlier line"]
     );
 }
 
