@@ -44,6 +44,7 @@ mod permit;
 pub mod policy;
 mod rate;
 mod ratio;
+pub mod replay;
 mod rng;
 mod snapshot;
 mod source;

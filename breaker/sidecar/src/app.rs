@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
 use crate::ingest::Addresses;
 use crate::proxy::{self, Observers, Proxy, RouteTable};
+use crate::recording::{self, Recording, Writing};
 use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
 use crate::upstream::Names;
 
@@ -34,6 +36,7 @@ pub struct App {
     catalog: Arc<Catalog>,
     settings: Settings,
     drain: Duration,
+    recording: Option<(Recording, Writing)>,
 }
 
 /// Why a sidecar can't start.
@@ -51,6 +54,13 @@ pub enum StartError {
     },
     /// The configuration, together with the environment, can't be followed.
     Setting(String),
+    /// Requests can't be recorded.
+    Recording {
+        /// Where to.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl App {
@@ -116,7 +126,22 @@ impl App {
             catalog,
             settings,
             drain: config.drain(),
+            recording: None,
         })
+    }
+
+    /// Records the proxy's requests from now on.
+    ///
+    /// # Errors
+    /// When the file can't be written to.
+    pub fn record(&mut self, settings: &recording::Settings) -> Result<(), StartError> {
+        let started = Recording::start(settings, &self.catalog.routes);
+        let started = started.map_err(|source| StartError::Recording {
+            file: settings.file.clone(),
+            source,
+        })?;
+        self.recording = Some(started);
+        Ok(())
     }
 
     /// Where the proxy listens; nowhere when no route has an upstream.
@@ -166,9 +191,11 @@ impl App {
             tokio::spawn(ingest.run(stopped.clone()))
         });
         let catalog = self.catalog;
+        let (tape, writing) = self.recording.unzip();
         let observers = move || {
             Observers::new(telemetry.recorder(catalog.clone()))
                 .traced(telemetry.tracer(catalog.clone()))
+                .taped(tape.clone())
         };
         let proxy = self.proxy.map(|proxy| proxy.start(&stopped, observers));
         let running = proxy.transpose()?;
@@ -184,6 +211,10 @@ impl App {
         }
         if let Some(receiving) = receiving {
             receiving.await??;
+        }
+        if let Some(writing) = writing {
+            // The workers are gone, and their tapes with them.
+            tokio::task::spawn_blocking(|| writing.join()).await?;
         }
         end(exporting, tasks).await;
         Ok(())
@@ -253,6 +284,9 @@ impl fmt::Display for StartError {
                 source,
             } => write!(f, "{field}: cannot listen on {address}: {source}"),
             Self::Setting(rule) => f.write_str(rule),
+            Self::Recording { file, source } => {
+                write!(f, "cannot record to {}: {source}", file.display())
+            }
         }
     }
 }

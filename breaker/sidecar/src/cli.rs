@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 good, 1 failed, 2 for wrong usage, a bad configuration or a bad policy.
 
+mod backtest;
 mod check;
 mod demo;
 mod explain;
@@ -37,10 +38,14 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs the proxy
     Run(run::Run),
+    /// Runs the proxy and records its requests, for backtests
+    Record(run::Record),
     /// Checks a configuration or a policy, and explains it
     Check(check::Check),
     /// Shows a service failing and the breaker saving it, in one process
     Demo(demo::Demo),
+    /// Shows what policies would have done on recorded traffic
+    Backtest(backtest::Backtest),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
 }
@@ -50,8 +55,10 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         match self {
             Self::Run(run) => run.run(),
+            Self::Record(record) => record.run(),
             Self::Check(check) => check.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Backtest(backtest) => backtest.run(),
             Self::Schema(schema) => schema.run(),
         }
     }

@@ -36,7 +36,7 @@ pub use self::feed::Feed;
 pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
-pub use self::scalar::{Address, AdminAddress};
+pub use self::scalar::{Address, AdminAddress, Size};
 pub use self::upstream::EndpointUrl;
 
 /// What the sidecar does.

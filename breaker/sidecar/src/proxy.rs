@@ -31,11 +31,13 @@ mod frames;
 mod front;
 mod http1;
 mod http2;
+mod judging;
 mod listener;
 mod park;
 mod path;
 mod socket;
 mod stack;
+mod tape;
 mod trace;
 mod trace_context;
 mod worker;
@@ -56,10 +58,12 @@ pub(crate) mod wire;
 pub use body::{BodyLimits, RequestBody, ResponseBody};
 pub use error::{ErrorKind, Fault, ProxyError};
 pub use forward::Forward;
+pub use judging::Decision;
 pub use limits::Limits;
 pub use record::{Finished, NoRecorder, Recorder, Sent};
 pub use route::{Match, Route, RouteError, RouteTable};
-pub use trace::{Decision, Span, Tracer};
+pub use tape::{Exchange, Tape};
+pub use trace::{Span, Tracer};
 pub use trace_context::TraceContext;
 
 /// What a proxy is made of.
@@ -87,6 +91,7 @@ pub struct Settings {
 pub struct Observers {
     recorder: Box<dyn Recorder>,
     tracer: Option<Box<dyn Tracer>>,
+    tape: Option<Box<dyn Tape>>,
 }
 
 /// A proxy whose sockets are bound.
@@ -162,6 +167,7 @@ impl Observers {
         Self {
             recorder: Box::new(recorder),
             tracer: None,
+            tape: None,
         }
     }
 
@@ -170,6 +176,15 @@ impl Observers {
     pub fn traced(self, tracer: Option<impl Tracer + 'static>) -> Self {
         Self {
             tracer: tracer.map(|tracer| Box::new(tracer) as Box<dyn Tracer>),
+            ..self
+        }
+    }
+
+    /// Records each request that was not rejected, if there is a `tape`.
+    #[must_use]
+    pub fn taped(self, tape: Option<impl Tape + 'static>) -> Self {
+        Self {
+            tape: tape.map(|tape| Box::new(tape) as Box<dyn Tape>),
             ..self
         }
     }

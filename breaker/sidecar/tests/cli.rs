@@ -490,3 +490,155 @@ fn schemas_are_json() {
         assert_eq!(schema["title"], title);
     }
 }
+
+fn trace() -> String {
+    let line = |number: u32| {
+        let status = if (500..1000).contains(&number) {
+            500
+        } else {
+            200
+        };
+        format!(
+            "{{\"t\":{}.{:02},\"route\":\"pay\",\"latency\":0.01,\"status\":{status}}}\n",
+            number / 100,
+            number % 100
+        )
+    };
+    (0..4000).map(line).collect()
+}
+
+#[test]
+fn a_backtest_shows_policies_side_by_side_and_writes_a_page() {
+    let folder = Folder::new("backtest")
+        .with("policies/strict.yaml", STRICT)
+        .with("trace.jsonl", &trace());
+    let policies = ["--policy", "sensitive", "--policy", "policies/strict.yaml"];
+    let arguments = [
+        &["backtest"],
+        &policies[..],
+        &["--html", "report.html", "trace.jsonl"],
+    ]
+    .concat();
+    let output = folder.breaker(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let words = stdout(&output);
+    assert!(
+        words.contains("\nsensitive ") && words.contains("\nstrict "),
+        "{words}"
+    );
+    assert!(!words.contains('\u{1b}'), "no colours in a pipe");
+    let page = fs::read_to_string(folder.0.join("report.html")).expect("a page");
+    assert!(page.contains(r#""name":"strict""#));
+    assert!(
+        !page.contains("http://") && !page.contains("https://"),
+        "it needs nothing else"
+    );
+
+    let output = folder.breaker(&["backtest", "--policy", "sensitive", "--json", "trace.jsonl"]);
+    let last: Value =
+        serde_json::from_str(stdout(&output).lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["summary"]["requests"], 4000);
+    assert_eq!(last["summary"]["trips"], 1);
+}
+
+#[test]
+fn a_backtest_tells_bad_lines_and_strictly_stops_at_the_first() {
+    let bad = trace() + "what\n";
+    let folder = Folder::new("backtest_bad")
+        .with("trace.jsonl", &bad)
+        .with("empty.jsonl", "");
+    let output = folder.breaker(&["backtest", "--policy", "sensitive", "trace.jsonl"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        stderr(&output).starts_with("trace.jsonl:4001: expected value"),
+        "{}",
+        stderr(&output)
+    );
+    let output = folder.breaker(&[
+        "backtest",
+        "--strict",
+        "--policy",
+        "sensitive",
+        "trace.jsonl",
+    ]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(1), ""));
+
+    let output = folder.breaker(&["backtest", "--policy", "sensitive", "empty.jsonl"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
+    let output = folder.breaker(&[
+        "backtest",
+        "--policy",
+        "sensitive",
+        "--route",
+        "pya",
+        "trace.jsonl",
+    ]);
+    assert!(
+        stderr(&output).ends_with("the trace has no request of pya\n"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_backtest_without_its_trace_or_policy_says_so() {
+    let folder = Folder::new("backtest_missing").with("trace.jsonl", "");
+    let output = folder.breaker(&["backtest", "--policy", "sensitive", "none.jsonl"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).starts_with("none.jsonl can't be read: "),
+        "{}",
+        stderr(&output)
+    );
+    for policies in [
+        &["--policy", "none"][..],
+        &["--policy", "sensitive", "--policy", "sensitive"],
+        &[],
+    ] {
+        let output = folder.breaker(&[&["backtest"], policies, &["trace.jsonl"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{policies:?}");
+    }
+}
+
+#[test]
+fn record_is_run_with_a_file_and_needs_one_that_can_be_written() {
+    let folder = Folder::new("record");
+    let proxy = [
+        "--upstream",
+        "http://127.0.0.1:9",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    for (command, flag) in [("run", "--record"), ("record", "--out")] {
+        let output = folder.breaker(&[&[command][..], &proxy, &[flag, "."]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("cannot record to .: "),
+            "{}",
+            stderr(&output)
+        );
+    }
+    let output = folder.breaker(&[&["record"][..], &proxy].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("--out <FILE>"),
+        "{}",
+        stderr(&output)
+    );
+    let output = folder.breaker(
+        &[
+            &["run"][..],
+            &proxy,
+            &["--record", "t", "--record-max-size", "big"],
+        ]
+        .concat(),
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("must be a size"),
+        "{}",
+        stderr(&output)
+    );
+}

@@ -7,20 +7,62 @@ use std::process::ExitCode;
 
 use breaker_tower::Policy;
 use breaker_tower::core::policy::yaml;
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, value_parser};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{BAD_INPUT, FAILED, otlp_env, output};
 use breaker_sidecar::app::{App, StartError};
-use breaker_sidecar::config::{self, Address, AdminAddress, Config, ConfigError, EndpointUrl};
+use breaker_sidecar::config::{
+    self, Address, AdminAddress, Config, ConfigError, EndpointUrl, Size,
+};
 use breaker_sidecar::ingest::Addresses;
+use breaker_sidecar::recording;
 use breaker_sidecar::telemetry::Environment;
 
 /// Arguments of `breaker run`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("source").args(["config", "upstream"]).required(true))]
 pub(crate) struct Run {
+    #[command(flatten)]
+    sidecar: Sidecar,
+    /// Records requests as JSON lines, for breaker backtest
+    #[arg(long, env = "BREAKER_RECORD", value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// With --record: begins another file at this size
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    record_max_size: Size,
+    /// With --record: how many full files to keep, as FILE.1, FILE.2 and so on
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(0..=1000))]
+    record_rotate: u32,
+    /// Prints the variables with which applications send their telemetry here, and runs nothing:
+    /// env $(breaker run --config FILE --otlp-env | grep -v '^#') APP
+    #[arg(long)]
+    otlp_env: bool,
+    /// With --otlp-env: prints JSON, for programs
+    #[arg(long, requires = "otlp_env")]
+    json: bool,
+}
+
+/// Arguments of `breaker record`: the proxy, and where to record.
+#[derive(Debug, Args)]
+pub(crate) struct Record {
+    #[command(flatten)]
+    sidecar: Sidecar,
+    /// Where to record
+    #[arg(long, env = "BREAKER_RECORD", value_name = "FILE")]
+    out: PathBuf,
+    /// Begins another file at this size
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    max_size: Size,
+    /// How many full files to keep, as FILE.1, FILE.2 and so on
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(0..=1000))]
+    rotate: u32,
+}
+
+/// Which proxy to run.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").args(["config", "upstream"]).required(true))]
+struct Sidecar {
     /// Configuration file
     #[arg(long, env = "BREAKER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -41,25 +83,39 @@ pub(crate) struct Run {
         conflicts_with = "config"
     )]
     policy: Option<String>,
-    /// Prints the variables with which applications send their telemetry here, and runs nothing:
-    /// env $(breaker run --config FILE --otlp-env | grep -v '^#') APP
-    #[arg(long)]
-    otlp_env: bool,
-    /// With --otlp-env: prints JSON, for programs
-    #[arg(long, requires = "otlp_env")]
-    json: bool,
 }
 
 impl Run {
     pub(super) fn run(self) -> ExitCode {
-        let (otlp_env, json) = (self.otlp_env, self.json);
-        match self.configure() {
-            Ok(config) if otlp_env => print_otlp_env(&config, json),
-            Ok(config) => serve(&config),
+        let recording = self
+            .record
+            .map(|file| recording(file, self.record_max_size, self.record_rotate));
+        match self.sidecar.configure() {
+            Ok(config) if self.otlp_env => print_otlp_env(&config, self.json),
+            Ok(config) => serve(&config, recording.as_ref()),
             Err(error) => fail(BAD_INPUT, &error),
         }
     }
+}
 
+impl Record {
+    pub(super) fn run(self) -> ExitCode {
+        let recording = recording(self.out, self.max_size, self.rotate);
+        match self.sidecar.configure() {
+            Ok(config) => serve(&config, Some(&recording)),
+            Err(error) => fail(BAD_INPUT, &error),
+        }
+    }
+}
+
+fn recording(file: PathBuf, max_size: Size, rotate: u32) -> recording::Settings {
+    let mut settings = recording::Settings::new(file);
+    settings.max_size = max_size.bytes();
+    settings.rotate = rotate;
+    settings
+}
+
+impl Sidecar {
     fn configure(self) -> Result<Config, ConfigError> {
         let mut config = match (self.upstream, self.config) {
             (Some(upstream), _) => {
@@ -86,12 +142,15 @@ fn print_otlp_env(config: &Config, json: bool) -> ExitCode {
     }
 }
 
-fn serve(config: &Config) -> ExitCode {
-    let app = match App::bind(config, &Environment::of_process()) {
+fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
+    let mut app = match App::bind(config, &Environment::of_process()) {
         Ok(app) => app,
         Err(error @ StartError::Setting(_)) => return fail(BAD_INPUT, &error),
         Err(error) => return fail(FAILED, &error),
     };
+    if let Some(Err(error)) = recording.map(|settings| app.record(settings)) {
+        return fail(FAILED, &error);
+    }
     let runtime = Builder::new_current_thread().enable_all().build();
     let served = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
@@ -135,7 +194,7 @@ fn fail(code: u8, error: &dyn Display) -> ExitCode {
 }
 
 /// The built-in policy called `name`, or else the one in the file of that name.
-fn policy(name: &str) -> Result<Policy, ConfigError> {
+pub(super) fn policy(name: &str) -> Result<Policy, ConfigError> {
     if let Some(policy) = Policy::builtin(name) {
         return Ok(policy);
     }

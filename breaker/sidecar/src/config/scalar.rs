@@ -18,7 +18,14 @@ pub struct AdminAddress(pub(super) SocketAddr);
 
 /// A size in bytes: `65536` or `64KiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size(pub(crate) u64);
+pub struct Size(pub(crate) u64);
+
+impl Size {
+    /// In bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
 
 /// A value, or `off` for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +117,14 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::parse(text)
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Scalar::parse(text)
     }
 }
 

@@ -22,6 +22,7 @@ use super::record::Finished;
 use super::respond::{self, Form};
 use super::route::Target;
 use super::stack::{Place, RouteBody, RouteService};
+use super::tape::Taped;
 use super::trace::Traced;
 use super::worker::Worker;
 
@@ -66,6 +67,8 @@ pub(crate) struct Account {
     is_complete: bool,
     /// While tracing is on, and the trace recorded.
     traced: Option<Box<Traced>>,
+    /// While requests are recorded, and once this one has come to its breaker.
+    taped: Option<Box<Taped>>,
     _place: Option<Place>,
     _in_flight: InFlight,
 }
@@ -92,6 +95,7 @@ impl Front {
             error: None,
             is_complete: false,
             traced,
+            taped: None,
             _place: None,
             _in_flight: self.client.begin(!incoming.is_end_stream()),
         };
@@ -137,6 +141,10 @@ impl Front {
             limits,
             &self.worker.timers,
         );
+        if self.worker.tape.is_some() {
+            let breaker = &self.worker.table.routes()[index].breaker;
+            account.taped = Some(Taped::begin(breaker, account.started, body.upload()));
+        }
         let mut service = stack.service.borrow_mut();
         // Not asked whether it is ready: the breaker rejects in the call, and the forwarder always is.
         let future = service.call(Request::from_parts(parts, body));
@@ -191,6 +199,10 @@ impl Future for FrontFuture {
                 };
                 match result {
                     Ok(response) => {
+                        if let Some(taped) = &mut account.taped {
+                            let is_complete = response.body().is_end_stream();
+                            taped.answered(&account.method, &response, is_complete);
+                        }
                         if let Some(traced) = &mut account.traced {
                             let is_complete = response.body().is_end_stream();
                             traced.answered(&account.method, &response, is_complete);
@@ -200,6 +212,9 @@ impl Future for FrontFuture {
                     Err(error) => {
                         if let Some(traced) = &mut account.traced {
                             traced.failed(&error);
+                        }
+                        if let Some(taped) = &mut account.taped {
+                            taped.judging().failed(&error);
                         }
                         account.error = Some(error.kind());
                         if error.kind() == ErrorKind::ClientGone {
@@ -250,6 +265,12 @@ impl Drop for Account {
         if let Some(traced) = self.traced.take() {
             traced.end(&finished);
         }
+        if let (Some(taped), Some(route), Some(tape)) =
+            (self.taped.take(), self.route, &self.worker.tape)
+            && let Some(exchange) = taped.end(route)
+        {
+            tape.record(&exchange);
+        }
     }
 }
 
@@ -283,6 +304,17 @@ impl Body for FrontBody {
                 }
                 Poll::Ready(Some(Err(error))) => traced.failed(error),
                 Poll::Ready(_) if this.account.is_complete => traced.ended(None),
+                _ => {}
+            }
+        }
+        if let Some(taped) = &mut this.account.taped {
+            let judging = taped.judging();
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                    judging.ended(frame.trailers_ref());
+                }
+                Poll::Ready(Some(Err(error))) => judging.failed(error),
+                Poll::Ready(_) if this.account.is_complete => judging.ended(None),
                 _ => {}
             }
         }

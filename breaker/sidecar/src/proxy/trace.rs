@@ -1,16 +1,13 @@
 //! Spans of requests: begun at the front, ended when the request is over. While tracing is off there is no [`Tracer`], and all of this is
 //! one branch.
 
-use std::sync::Arc;
-
-use breaker_tower::core::Verdict;
-use breaker_tower::{BreakerHandle, Classified, Classify, Policy, Rejected, State};
+use breaker_tower::BreakerHandle;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response};
 
 use super::error::ProxyError;
+use super::judging::{Decision, Judging};
 use super::record::Finished;
-use super::stack::Judge;
 use super::trace_context::{TRACESTATE, TraceContext};
 
 /// Makes the spans of one worker's requests; never shared between threads.
@@ -32,37 +29,10 @@ pub trait Span {
     fn end(self: Box<Self>, finished: &Finished<'_>, decision: Option<Decision>);
 }
 
-/// What a breaker made of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Decision {
-    /// The breaker's state when the request came to it.
-    pub state: State,
-    /// What the request counts as; `None` if it was rejected.
-    pub verdict: Option<Verdict>,
-}
-
 /// A request that has a span.
 pub(crate) struct Traced {
     span: Box<dyn Span>,
     judging: Option<Judging>,
-}
-
-/// Judges as the breaker's layer does, by the same judge and the same rules: the layer tells its verdict to the breaker alone.
-struct Judging {
-    policy: Arc<Policy>,
-    state: State,
-    progress: Progress,
-}
-
-#[derive(Clone, Copy)]
-enum Progress {
-    /// No head yet.
-    Sent,
-    /// The body is under way.
-    Answered(Classified),
-    Judged(Verdict),
-    Rejected,
 }
 
 // === impl Traced ===
@@ -91,11 +61,7 @@ impl Traced {
 
     /// The request has come to its breaker.
     pub(crate) fn came_to(&mut self, breaker: &BreakerHandle) {
-        self.judging = Some(Judging {
-            policy: breaker.policy(),
-            state: breaker.state(),
-            progress: Progress::Sent,
-        });
+        self.judging = Some(Judging::of(breaker));
     }
 
     /// The head of the answer is there, and with `is_complete` all of it.
@@ -105,46 +71,22 @@ impl Traced {
         response: &Response<B>,
         is_complete: bool,
     ) {
-        let Some(judging) = &mut self.judging else {
-            return;
-        };
-        if let Some(rejected) = response.extensions().get::<Rejected>() {
-            judging.state = rejected.state;
-            judging.progress = Progress::Rejected;
-            return;
-        }
-        let rules = judging.policy.failure();
-        let head = Judge::default().head(rules, response.status(), response.headers());
-        judging.progress = match head {
-            Classified::Head(ending) if method == Method::HEAD => Progress::Judged(ending.verdict),
-            head => Progress::Answered(head),
-        };
-        if is_complete {
-            self.ended(None);
+        if let Some(judging) = &mut self.judging {
+            judging.answered(method, response, is_complete);
         }
     }
 
     /// The answer is complete.
     pub(crate) fn ended(&mut self, trailers: Option<&HeaderMap>) {
-        if let Some(judging) = &mut self.judging
-            && let Progress::Answered(head) = judging.progress
-        {
-            let ending = match head {
-                Classified::Head(ending) => ending,
-                Classified::AtTrailers => {
-                    Judge::default().trailers(judging.policy.failure(), trailers)
-                }
-            };
-            judging.progress = Progress::Judged(ending.verdict);
+        if let Some(judging) = &mut self.judging {
+            judging.ended(trailers);
         }
     }
 
     /// The request failed on the way.
     pub(crate) fn failed(&mut self, error: &ProxyError) {
-        if let Some(judging) = &mut self.judging
-            && matches!(judging.progress, Progress::Sent | Progress::Answered(_))
-        {
-            judging.progress = Progress::Judged(Judge::default().error(error));
+        if let Some(judging) = &mut self.judging {
+            judging.failed(error);
         }
     }
 
@@ -154,32 +96,14 @@ impl Traced {
     }
 }
 
-// === impl Judging ===
-
-impl Judging {
-    fn decision(&self) -> Decision {
-        let verdict = match self.progress {
-            Progress::Rejected => None,
-            Progress::Judged(verdict) => Some(verdict),
-            // The caller went away. A head that was a failure stays one.
-            Progress::Answered(Classified::Head(ending)) if ending.verdict == Verdict::Failure => {
-                Some(Verdict::Failure)
-            }
-            Progress::Sent | Progress::Answered(_) => Some(Verdict::Ignored),
-        };
-        Decision {
-            state: self.state,
-            verdict,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
     use std::time::Duration;
 
+    use breaker_tower::core::Verdict;
+    use breaker_tower::{Policy, State};
     use http::{StatusCode, Version};
 
     use super::*;

@@ -18,6 +18,7 @@ use super::record::Recorder;
 use super::route::RouteTable;
 use super::spawn::LocalExecutor;
 use super::stack::Stack;
+use super::tape::Tape;
 use super::timers::Timers;
 use super::trace::Tracer;
 use crate::upstream::pool::Pool;
@@ -33,6 +34,8 @@ pub(crate) struct Worker {
     pub(crate) recorder: Rc<dyn Recorder>,
     /// While tracing is on.
     pub(crate) tracer: Option<Box<dyn Tracer>>,
+    /// While requests are recorded.
+    pub(crate) tape: Option<Box<dyn Tape>>,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<LocalExecutor>,
     /// What parked connections are read into.
@@ -95,6 +98,7 @@ impl Worker {
             timers,
             recorder,
             tracer: observers.tracer,
+            tape: observers.tape,
             http1,
             http2,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),

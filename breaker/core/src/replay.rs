@@ -1,0 +1,246 @@
+//! What a breaker would have done on recorded requests, in virtual time.
+//!
+//! A request is admitted or rejected at its start; its outcome is known one latency later, and only if it was admitted. So a replay knows
+//! what a live breaker would have known, and when. It assumes that the upstream would have done the same with less traffic: what it says
+//! of an overload that a breaker would have relieved is too dark.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::breaker::Breaker;
+use crate::event::{Event, Transition};
+use crate::outcome::{Outcome, Verdict};
+use crate::permit::Permit;
+use crate::policy::Policy;
+use crate::state::State;
+use crate::time::Timestamp;
+
+/// A recorded request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "it is built by whoever reads traces, and has three fields for good"
+)]
+pub struct Request {
+    /// When it began. A time before that of an earlier request is taken as that one's.
+    pub at: Timestamp,
+    /// How long it took; `None` if it was never answered, which is a failure once the replay's timeout has passed.
+    pub latency: Option<Duration>,
+    /// How it ended, where it was answered.
+    pub verdict: Verdict,
+}
+
+/// What a breaker did in a replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// All requests.
+    pub requests: u64,
+    /// Those that were admitted.
+    pub admitted: u64,
+    /// Those that were rejected.
+    pub rejected: u64,
+    /// Those that were rejected and had succeeded: the price.
+    pub rejected_good: u64,
+    /// Those that were admitted and failed: what the breaker did not spare.
+    pub admitted_bad: u64,
+    /// Transitions from closed to open.
+    pub trips: u64,
+    /// When the first of them was.
+    pub first_trip: Option<Timestamp>,
+}
+
+/// One breaker, fed with the recorded requests of its route in the order of their start.
+///
+/// ```
+/// use std::time::Duration;
+/// use breaker_core::replay::{Replay, Request};
+/// use breaker_core::{Policy, Timestamp, Verdict};
+///
+/// let mut replay = Replay::new(Policy::sensitive(), 1, Timestamp::ZERO);
+/// for request in 0..100 {
+///     replay.request(&Request {
+///         at: Timestamp::from_millis(request * 10),
+///         latency: Some(Duration::from_millis(5)),
+///         verdict: Verdict::Failure,
+///     });
+/// }
+/// replay.finish();
+/// let report = replay.report();
+/// assert_eq!((report.trips, report.admitted, report.rejected), (1, 20, 80));
+/// ```
+#[derive(Debug)]
+pub struct Replay {
+    breaker: Breaker,
+    /// When a request that was never answered has failed.
+    timeout: Duration,
+    now: Timestamp,
+    in_flight: BinaryHeap<Reverse<Pending>>,
+    /// Orders those that end at the same time.
+    admitted: u64,
+    transitions: VecDeque<Transition>,
+    report: Report,
+}
+
+/// An admitted request, until its outcome is known.
+#[derive(Debug)]
+struct Pending {
+    ends: Timestamp,
+    number: u64,
+    permit: Permit,
+    outcome: Outcome,
+}
+
+impl Replay {
+    /// After this time a request that was never answered has failed, unless said otherwise.
+    pub const TIMEOUT: Duration = Duration::from_secs(60);
+    /// At most so many requests are in flight at once: with more, those that would end first end at once. It bounds the memory of a trace
+    /// whose requests never end.
+    pub const MAX_IN_FLIGHT: usize = 1 << 18;
+
+    /// A replay that begins at `start` with a closed breaker, whose random numbers follow from `seed`.
+    pub fn new(policy: impl Into<Arc<Policy>>, seed: u64, start: Timestamp) -> Self {
+        Self {
+            breaker: Breaker::new(policy, seed, start),
+            timeout: Self::TIMEOUT,
+            now: start,
+            in_flight: BinaryHeap::new(),
+            admitted: 0,
+            transitions: VecDeque::new(),
+            report: Report::default(),
+        }
+    }
+
+    /// Sets after what time a request that was never answered has failed.
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// A request begins: all that has happened before is told to the breaker, then it is asked. Says whether it admits the request.
+    pub fn request(&mut self, request: &Request) -> bool {
+        let at = request.at.max(self.now);
+        self.advance(at);
+        let (latency, verdict) = match request.latency {
+            Some(latency) => (latency, request.verdict),
+            None => (self.timeout, Verdict::Failure),
+        };
+        self.report.requests += 1;
+        let admitted = match self.breaker.try_acquire(at) {
+            Ok(permit) => {
+                self.report.admitted += 1;
+                self.report.admitted_bad += u64::from(verdict == Verdict::Failure);
+                self.admit(permit, Outcome::new(verdict, latency), at);
+                true
+            }
+            Err(_) => {
+                self.report.rejected += 1;
+                self.report.rejected_good += u64::from(verdict == Verdict::Success);
+                false
+            }
+        };
+        self.take_events();
+        admitted
+    }
+
+    /// No more requests come: those in flight end, each at its time.
+    pub fn finish(&mut self) {
+        while let Some(Reverse(next)) = self.in_flight.peek() {
+            self.advance(next.ends);
+        }
+    }
+
+    /// The next transition, in their order.
+    pub fn poll_transition(&mut self) -> Option<Transition> {
+        self.transitions.pop_front()
+    }
+
+    /// What the breaker has done so far.
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    fn admit(&mut self, permit: Permit, outcome: Outcome, at: Timestamp) {
+        if self.in_flight.len() >= Self::MAX_IN_FLIGHT {
+            self.settle(at);
+        }
+        self.admitted += 1;
+        self.in_flight.push(Reverse(Pending {
+            ends: at + outcome.latency,
+            number: self.admitted,
+            permit,
+            outcome,
+        }));
+    }
+
+    /// Lets time pass: timers and outcomes happen in their order, up to `until` and with it.
+    fn advance(&mut self, until: Timestamp) {
+        // A timer that is still due after it was handled waits for time to move on: a replay must end.
+        let mut handled = None;
+        loop {
+            let timer = self.breaker.poll_timeout();
+            let timer = timer.filter(|due| *due <= until && handled.is_none_or(|at| at < *due));
+            let ends = self.in_flight.peek().map(|Reverse(next)| next.ends);
+            let ends = ends.filter(|ends| *ends <= until);
+            match (timer, ends) {
+                (Some(due), ends) if ends.is_none_or(|ends| due <= ends) => {
+                    handled = Some(due);
+                    self.breaker.handle_timeout(due);
+                    self.take_events();
+                }
+                (_, Some(ends)) => self.settle(ends),
+                _ => break,
+            }
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// The request that ends first does so `at` that time.
+    fn settle(&mut self, at: Timestamp) {
+        if let Some(Reverse(ended)) = self.in_flight.pop() {
+            self.breaker.record(ended.permit, ended.outcome, at);
+            self.take_events();
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.breaker.poll_event() {
+            let Event::Transition(transition) = event else {
+                continue;
+            };
+            if (transition.from, transition.to) == (State::Closed, State::Open) {
+                self.report.trips += 1;
+                self.report.first_trip.get_or_insert(transition.at);
+            }
+            self.transitions.push_back(transition);
+        }
+    }
+}
+
+// === impl Pending ===
+
+impl Ord for Pending {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.ends, self.number).cmp(&(other.ends, other.number))
+    }
+}
+
+impl PartialOrd for Pending {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Pending {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Pending {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! How requests ended, by the failure rules of each policy.
+
+use breaker_tower::Policy;
+use breaker_tower::core::Verdict;
+
+use super::line::Ending;
+
+/// What each policy makes of a request: two bits each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Verdicts(u32);
+
+/// Judges for all policies at once.
+#[derive(Debug)]
+pub(super) struct Judge {
+    policies: usize,
+    by_status: Vec<Verdicts>,
+}
+
+impl Verdicts {
+    /// Of each policy, the verdict that `of` gives for its index.
+    pub(super) fn new(policies: usize, mut of: impl FnMut(usize) -> Verdict) -> Self {
+        let bits = (0..policies).map(|index| {
+            let verdict = match of(index) {
+                Verdict::Failure => 1,
+                Verdict::Ignored => 2,
+                _ => 0,
+            };
+            verdict << (2 * index)
+        });
+        Self(bits.fold(0, |all, bits| all | bits))
+    }
+
+    pub(super) const fn of(self, policy: usize) -> Verdict {
+        match self.0 >> (2 * policy) & 3 {
+            0 => Verdict::Success,
+            1 => Verdict::Failure,
+            _ => Verdict::Ignored,
+        }
+    }
+}
+
+impl Judge {
+    /// So many policies fit into the bits.
+    pub(super) const MOST: usize = 16;
+
+    pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
+        let policies: Vec<_> = policies.collect();
+        let by_status = (0..1000).map(|status| {
+            Verdicts::new(policies.len(), |index| {
+                policies[index].failure().of_http(status)
+            })
+        });
+        Self {
+            by_status: by_status.collect(),
+            policies: policies.len(),
+        }
+    }
+
+    pub(super) fn verdicts(&self, ending: Ending) -> Verdicts {
+        match ending {
+            Ending::Status(status) => self
+                .by_status
+                .get(usize::from(status))
+                .copied()
+                .unwrap_or_default(),
+            Ending::Outcome(verdict) => Verdicts::new(self.policies, |_| verdict),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use breaker_tower::core::policy::yaml;
+
+    use super::*;
+
+    #[test]
+    fn each_policy_judges_by_its_own_rules() {
+        let strict = "name: strict\nbase: sensitive\nfailure: { http: [429] }\n";
+        let strict = yaml::parse(strict, None).expect("a good policy");
+        let judge = Judge::new([&Policy::sensitive(), &strict].into_iter());
+        let of = |ending| {
+            let verdicts = judge.verdicts(ending);
+            [verdicts.of(0), verdicts.of(1)]
+        };
+        assert_eq!(
+            of(Ending::Status(429)),
+            [Verdict::Success, Verdict::Failure]
+        );
+        assert_eq!(
+            of(Ending::Status(500)),
+            [Verdict::Failure, Verdict::Success]
+        );
+        assert_eq!(of(Ending::Outcome(Verdict::Ignored)), [Verdict::Ignored; 2]);
+    }
+}

@@ -1,0 +1,268 @@
+//! A line of a trace: `{"t": 12.345, "route": "pay", "latency": 0.023, "status": 200}`.
+//!
+//! The form that a recording has is read byte by byte; whatever else is JSON, and whatever is none, goes to serde, which is
+//! slower (see the benchmark) and has the words for what is wrong.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use breaker_tower::core::{Timestamp, Verdict};
+use serde::{Deserialize, Deserializer};
+
+/// A recorded request.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Line<'a> {
+    pub(super) at: Timestamp,
+    pub(super) route: Cow<'a, str>,
+    /// `None` if it was never answered.
+    pub(super) latency: Option<Duration>,
+    pub(super) ending: Ending,
+}
+
+/// How a request ended, as far as the line tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// An HTTP status, for each policy to judge.
+    Status(u16),
+    Outcome(Verdict),
+}
+
+/// The request of a line.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, String> {
+    match Scanner::new(line).line() {
+        Some(line) => check(line),
+        None => Raw::read(line)?.checked(),
+    }
+}
+
+// === the form that recordings have ===
+
+struct Scanner<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Scanner<'a> {
+    const fn new(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    /// The line, if it has the form of a recording's.
+    fn line(mut self) -> Option<Line<'a>> {
+        let (mut at, mut route, mut latency, mut ending) = (None, None, None, None);
+        self.eat(b'{')?;
+        loop {
+            let key = self.text()?;
+            self.eat(b':')?;
+            // A name that comes twice is not for this place to judge.
+            let first = match key {
+                "t" => at.replace(self.nanos()?).is_none(),
+                "route" => route.replace(self.text()?).is_none(),
+                "latency" => latency.replace(self.latency()?).is_none(),
+                "status" => ending.replace(self.status()?).is_none(),
+                "outcome" => ending.replace(outcome(self.text()?)?).is_none(),
+                _ => false,
+            };
+            if !first {
+                return None;
+            }
+            self.skip();
+            match self.next()? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        self.skip();
+        let latency = latency?;
+        self.rest.is_empty().then_some(Line {
+            at: Timestamp::from_nanos(at?),
+            route: Cow::Borrowed(route?),
+            latency: latency.map(Duration::from_nanos),
+            ending: match latency {
+                Some(_) => ending?,
+                None => ending.unwrap_or(Ending::Outcome(Verdict::Failure)),
+            },
+        })
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
+    fn skip(&mut self) {
+        while let [b' ' | b'\t' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
+    fn eat(&mut self, wanted: u8) -> Option<()> {
+        self.skip();
+        (self.next()? == wanted).then_some(())
+    }
+
+    /// A text without escapes.
+    fn text(&mut self) -> Option<&'a str> {
+        self.eat(b'"')?;
+        let end = self
+            .rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=31))?;
+        let (text, rest) = self.rest.split_at(end);
+        let [b'"', rest @ ..] = rest else {
+            return None;
+        };
+        self.rest = rest;
+        str::from_utf8(text).ok()
+    }
+
+    /// Seconds without sign and exponent, in nanoseconds: exactly, which a float of today's seconds is not.
+    fn nanos(&mut self) -> Option<u64> {
+        self.skip();
+        let seconds = self.digits(10)?;
+        let [b'.', rest @ ..] = self.rest else {
+            return seconds.checked_mul(NANOS);
+        };
+        self.rest = rest;
+        let before = self.rest.len();
+        let fraction = self.digits(9)?;
+        let scale = 9 - (before - self.rest.len());
+        // What is below a nanosecond is cut off.
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        let fraction = fraction * 10_u64.pow(u32::try_from(scale).ok()?);
+        seconds.checked_mul(NANOS)?.checked_add(fraction)
+    }
+
+    /// One to `most` digits, the first of which is a zero only if it may lead a fraction or stands alone.
+    fn digits(&mut self, most: usize) -> Option<u64> {
+        let start = self.rest;
+        let mut value = 0;
+        while let [digit @ b'0'..=b'9', rest @ ..] = self.rest {
+            if start.len() - self.rest.len() == most {
+                // Of a fraction there may be more, of seconds not.
+                return (most < 10).then_some(value);
+            }
+            value = value * 10 + u64::from(digit - b'0');
+            self.rest = rest;
+        }
+        let leads = most == 10 && start.first() == Some(&b'0') && start.len() - self.rest.len() > 1;
+        (start.len() > self.rest.len() && !leads).then_some(value)
+    }
+
+    fn latency(&mut self) -> Option<Option<u64>> {
+        self.skip();
+        if let Some(rest) = self.rest.strip_prefix(b"null") {
+            self.rest = rest;
+            return Some(None);
+        }
+        self.nanos().map(Some)
+    }
+
+    fn status(&mut self) -> Option<Ending> {
+        self.skip();
+        let status = u16::try_from(self.digits(10)?).ok()?;
+        is_status(status).then_some(Ending::Status(status))
+    }
+}
+
+// === all other forms ===
+
+#[derive(Debug, Deserialize)]
+struct Raw<'a> {
+    t: f64,
+    #[serde(borrow)]
+    route: Cow<'a, str>,
+    /// The outer option is whether it is there.
+    #[serde(default, deserialize_with = "present")]
+    latency: Option<Option<f64>>,
+    status: Option<i64>,
+    #[serde(borrow)]
+    outcome: Option<Cow<'a, str>>,
+}
+
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<f64>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+impl<'a> Raw<'a> {
+    fn read(line: &'a [u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| {
+            // A line of a file has one number too many otherwise.
+            let text = error.to_string();
+            match text.rsplit_once(" at line 1 column ") {
+                Some((rule, column)) => format!("{rule} at column {column}"),
+                None => text,
+            }
+        })
+    }
+
+    fn checked(self) -> Result<Line<'a>, String> {
+        let nanos = |seconds: f64, field| match (0.0..MOST_SECONDS).contains(&seconds) {
+            true => Ok((seconds * 1e9).round() as u64),
+            false => Err(format!(
+                "{field} must be seconds from 0 to {MOST_SECONDS:e}, not {seconds}"
+            )),
+        };
+        let at = Timestamp::from_nanos(nanos(self.t, "t")?);
+        let latency = match self.latency.ok_or("there must be a latency, or null")? {
+            Some(seconds) => Some(Duration::from_nanos(nanos(seconds, "latency")?)),
+            None => None,
+        };
+        let by_status = |status| match u16::try_from(status) {
+            Ok(status) if is_status(status) => Ok(Ending::Status(status)),
+            _ => Err(format!("status must be 100 to 999, not {status}")),
+        };
+        let ending = match (self.outcome.as_deref(), self.status) {
+            (Some(word), _) => outcome(word).ok_or_else(|| {
+                format!("outcome must be success, failure or ignored, not {word:?}")
+            })?,
+            (None, Some(status)) => by_status(status)?,
+            (None, None) if latency.is_none() => Ending::Outcome(Verdict::Failure),
+            (None, None) => return Err("there must be a status or an outcome".to_owned()),
+        };
+        check(Line {
+            at,
+            route: self.route,
+            latency,
+            ending,
+        })
+    }
+}
+
+fn check(line: Line<'_>) -> Result<Line<'_>, String> {
+    match line.route.len() {
+        1..=MOST_ROUTE => Ok(line),
+        length => Err(format!(
+            "route must have 1 to {MOST_ROUTE} bytes, not {length}"
+        )),
+    }
+}
+
+fn outcome(word: &str) -> Option<Ending> {
+    let verdict = match word {
+        "success" => Verdict::Success,
+        "failure" => Verdict::Failure,
+        "ignored" => Verdict::Ignored,
+        _ => return None,
+    };
+    Some(Ending::Outcome(verdict))
+}
+
+const fn is_status(status: u16) -> bool {
+    matches!(status, 100..=999)
+}
+
+const NANOS: u64 = 1_000_000_000;
+/// The year 2286; what is later can't be nanoseconds.
+const MOST_SECONDS: f64 = 1e10;
+/// Bytes of a route's name.
+pub(super) const MOST_ROUTE: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Requests in the order of their start, from traces that have them in about that order: recordings are written when requests end.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use breaker_tower::core::Timestamp;
+
+use super::judge::Verdicts;
+
+/// A request, as small as it can be: millions of them wait here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Recorded {
+    pub(super) at: Timestamp,
+    /// Nanoseconds; [`Self::NEVER`] if it was never answered.
+    pub(super) latency: u64,
+    pub(super) route: u32,
+    pub(super) verdicts: Verdicts,
+}
+
+/// Holds requests back until none that began before them is to be expected.
+#[derive(Debug)]
+pub(super) struct Reorder {
+    tolerance: Duration,
+    most: usize,
+    /// Those that came in order.
+    ordered: VecDeque<Recorded>,
+    /// Those that did not.
+    strays: BinaryHeap<Reverse<Recorded>>,
+    latest: Timestamp,
+    /// What begins before this comes too late.
+    released: Timestamp,
+}
+
+impl Recorded {
+    pub(super) const NEVER: u64 = u64::MAX;
+}
+
+impl Reorder {
+    pub(super) fn new(tolerance: Duration, most: usize) -> Self {
+        Self {
+            tolerance,
+            most,
+            ordered: VecDeque::new(),
+            strays: BinaryHeap::new(),
+            latest: Timestamp::ZERO,
+            released: Timestamp::ZERO,
+        }
+    }
+
+    /// Takes a request, unless it comes too late: says so.
+    pub(super) fn push(&mut self, request: Recorded) -> bool {
+        if request.at < self.released {
+            return false;
+        }
+        self.latest = self.latest.max(request.at);
+        match self.ordered.back() {
+            Some(last) if request.at < last.at => self.strays.push(Reverse(request)),
+            _ => self.ordered.push_back(request),
+        }
+        true
+    }
+
+    /// The next request that nothing can come before: it is as old as the tolerance, or there is no room for more.
+    pub(super) fn pop_due(&mut self) -> Option<Recorded> {
+        let first = self.first()?.at;
+        let is_full = self.ordered.len() + self.strays.len() > self.most;
+        if !is_full && first + self.tolerance >= self.latest {
+            return None;
+        }
+        self.pop()
+    }
+
+    /// The next request, when no more come.
+    pub(super) fn pop(&mut self) -> Option<Recorded> {
+        let next = match (self.ordered.front(), self.strays.peek()) {
+            (Some(ordered), Some(Reverse(stray))) if stray < ordered => {
+                self.strays.pop().map(|next| next.0)
+            }
+            (None, Some(_)) => self.strays.pop().map(|next| next.0),
+            _ => self.ordered.pop_front(),
+        }?;
+        self.released = next.at;
+        Some(next)
+    }
+
+    fn first(&self) -> Option<&Recorded> {
+        match (self.ordered.front(), self.strays.peek()) {
+            (Some(ordered), Some(Reverse(stray))) => Some(ordered.min(stray)),
+            (ordered, stray) => ordered.or(stray.map(|Reverse(stray)| stray)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Recorded {
+        Recorded {
+            at: Timestamp::from_millis(seconds * 1000),
+            latency: 0,
+            route: 0,
+            verdicts: Verdicts::default(),
+        }
+    }
+
+    fn times(mut next: impl FnMut() -> Option<Recorded>) -> Vec<u64> {
+        std::iter::from_fn(|| next().map(|request| request.at.as_nanos() / 1_000_000_000)).collect()
+    }
+
+    #[test]
+    fn requests_within_the_tolerance_are_put_in_order() {
+        let mut reorder = Reorder::new(Duration::from_secs(60), 1000);
+        for seconds in [10, 5, 30, 20, 31, 6] {
+            assert!(reorder.push(at(seconds)));
+        }
+        assert_eq!(times(|| reorder.pop_due()), [0; 0]);
+        assert!(reorder.push(at(71)));
+        assert_eq!(times(|| reorder.pop_due()), [5, 6, 10]);
+        assert_eq!(times(|| reorder.pop()), [20, 30, 31, 71]);
+    }
+
+    #[test]
+    fn what_comes_after_its_time_was_passed_is_refused() {
+        let mut reorder = Reorder::new(Duration::from_secs(10), 1000);
+        for seconds in [1, 2, 30] {
+            reorder.push(at(seconds));
+        }
+        assert_eq!(times(|| reorder.pop_due()), [1, 2]);
+        assert!(!reorder.push(at(1)));
+        assert!(
+            reorder.push(at(2)),
+            "as late as the last one is not too late"
+        );
+    }
+
+    #[test]
+    fn no_more_than_its_room_is_held_back() {
+        let mut reorder = Reorder::new(Duration::from_secs(60), 3);
+        for seconds in [5, 4, 3, 2, 1] {
+            reorder.push(at(seconds));
+        }
+        assert_eq!(times(|| reorder.pop_due()), [1, 2]);
+    }
+}

@@ -1,0 +1,190 @@
+//! What a route's traffic was over time, in a bounded number of bins: when they are too few, each becomes twice as wide.
+
+use std::time::Duration;
+
+use breaker_tower::core::{Timestamp, Verdict};
+use hdrhistogram::Histogram;
+
+use super::judge::Verdicts;
+
+/// A route's traffic over time.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    start: Timestamp,
+    width: Duration,
+    policies: usize,
+    bins: Vec<Bin>,
+}
+
+/// What happened in one bin, by the start of requests.
+#[derive(Clone, Debug)]
+pub(super) struct Bin {
+    pub(super) requests: u64,
+    /// By the rules of the first policy.
+    pub(super) failed: u64,
+    /// Microseconds. One significant digit: a pixel shows no more.
+    latencies: Histogram<u32>,
+    /// Of each policy.
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// Requests that a policy rejected, by what they had been.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rejected {
+    pub(super) good: u64,
+    pub(super) bad: u64,
+}
+
+impl Timeline {
+    pub(super) const fn new(start: Timestamp, policies: usize) -> Self {
+        Self {
+            start,
+            width: FIRST_WIDTH,
+            policies,
+            bins: Vec::new(),
+        }
+    }
+
+    /// Counts a request, whose latency is `None` if it was never answered. Times must not go backwards.
+    pub(super) fn count(
+        &mut self,
+        at: Timestamp,
+        latency: Option<Duration>,
+        verdicts: Verdicts,
+        rejected_by: u32,
+    ) {
+        let since = at.saturating_since(self.start).as_nanos();
+        let mut index = since / self.width.as_nanos();
+        while index >= MOST_BINS as u128 {
+            self.widen();
+            index = since / self.width.as_nanos();
+        }
+        // Below the most bins, so it is no large number.
+        let index = index as usize;
+        if index >= self.bins.len() {
+            self.bins.resize(index + 1, Bin::new(self.policies));
+        }
+        self.bins[index].count(latency, verdicts, rejected_by);
+    }
+
+    pub(super) const fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    pub(super) const fn width(&self) -> Duration {
+        self.width
+    }
+
+    pub(super) fn bins(&self) -> &[Bin] {
+        &self.bins
+    }
+
+    fn widen(&mut self) {
+        self.width *= 2;
+        let pairs = self.bins.chunks(2).map(|pair| match pair {
+            [one, other] => one.clone().with(other),
+            pair => pair[0].clone(),
+        });
+        self.bins = pairs.collect();
+    }
+}
+
+impl Bin {
+    fn new(policies: usize) -> Self {
+        Self {
+            requests: 0,
+            failed: 0,
+            latencies: Histogram::new_with_bounds(1, MOST_MICROS, 1).expect("the bounds are good"),
+            rejected: vec![Rejected::default(); policies],
+        }
+    }
+
+    /// Microseconds of the quantile, if there were answers.
+    pub(super) fn quantile(&self, quantile: f64) -> Option<u64> {
+        let latencies = &self.latencies;
+        (!latencies.is_empty()).then(|| latencies.value_at_quantile(quantile))
+    }
+
+    fn count(&mut self, latency: Option<Duration>, verdicts: Verdicts, rejected_by: u32) {
+        self.requests += 1;
+        self.failed += u64::from(verdicts.of(0) == Verdict::Failure);
+        if let Some(latency) = latency {
+            self.latencies
+                .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        }
+        for (policy, rejected) in self.rejected.iter_mut().enumerate() {
+            if rejected_by >> policy & 1 == 1 {
+                match verdicts.of(policy) {
+                    Verdict::Success => rejected.good += 1,
+                    Verdict::Failure => rejected.bad += 1,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn with(mut self, other: &Self) -> Self {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.latencies
+            .add(&other.latencies)
+            .expect("all have the same bounds");
+        for (rejected, other) in self.rejected.iter_mut().zip(&other.rejected) {
+            rejected.good += other.good;
+            rejected.bad += other.bad;
+        }
+        self
+    }
+}
+
+const FIRST_WIDTH: Duration = Duration::from_millis(250);
+/// More than a page has pixels for.
+const MOST_BINS: usize = 480;
+/// An hour.
+const MOST_MICROS: u64 = 3_600_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_fits_into_the_bins_and_nothing_is_lost() {
+        let mut timeline = Timeline::new(Timestamp::ZERO, 2);
+        let verdicts = Verdicts::new(2, |policy| {
+            if policy == 0 {
+                Verdict::Failure
+            } else {
+                Verdict::Success
+            }
+        });
+        for second in 0..86_400 {
+            let at = Timestamp::from_millis(second * 1000);
+            timeline.count(at, Some(Duration::from_millis(20)), verdicts, 0b10);
+        }
+        assert!(timeline.bins().len() <= MOST_BINS);
+        let sum = |of: fn(&Bin) -> u64| timeline.bins().iter().map(of).sum::<u64>();
+        assert_eq!(
+            (sum(|bin| bin.requests), sum(|bin| bin.failed)),
+            (86_400, 86_400)
+        );
+        assert_eq!(
+            (
+                sum(|bin| bin.rejected[1].good),
+                sum(|bin| bin.rejected[0].bad)
+            ),
+            (86_400, 0)
+        );
+        let p50 = timeline.bins()[0].quantile(0.5).expect("there are answers");
+        assert!((20_000..22_000).contains(&p50), "{p50}");
+    }
+
+    #[test]
+    fn the_end_of_time_is_a_bin_too() {
+        let mut timeline = Timeline::new(Timestamp::ZERO, 1);
+        for at in [0, u64::MAX] {
+            timeline.count(Timestamp::from_nanos(at), None, Verdicts::default(), 0);
+        }
+        assert!(timeline.bins().len() <= MOST_BINS);
+        assert_eq!(timeline.bins()[0].quantile(0.5), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! `breaker backtest`: what would policies have done on recorded traffic?
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use breaker_sidecar::backtest::{Backtest as Test, Findings, Options, TraceError};
+use breaker_tower::Policy;
+use breaker_tower::core::policy::yaml::Period;
+use clap::Args;
+
+use super::{BAD_INPUT, FAILED, output, run};
+
+/// Arguments of `breaker backtest`.
+#[derive(Debug, Args)]
+pub(crate) struct Backtest {
+    /// A built-in policy or a file; may be given several times, to see policies side by side
+    #[arg(long = "policy", value_name = "NAME|FILE", required = true)]
+    policies: Vec<String>,
+    /// Prints JSON lines: one for each transition, then the summary
+    #[arg(long)]
+    json: bool,
+    /// Writes a page that shows it all into this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Stops at the first bad line, with exit code 1
+    #[arg(long)]
+    strict: bool,
+    /// Only this route; may be given several times
+    #[arg(long = "route", value_name = "NAME")]
+    routes: Vec<String>,
+    /// When a request that was never answered counts as failed
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = period)]
+    timeout: Duration,
+    /// How far requests may be out of the order of their start; those further back are left out
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = period)]
+    tolerance: Duration,
+    /// Recordings, or what the OpenTelemetry Collector's file exporter writes; plain, gzip or zstd; - is standard input
+    #[arg(value_name = "TRACE", required = true)]
+    traces: Vec<PathBuf>,
+}
+
+impl Backtest {
+    pub(super) fn run(self) -> ExitCode {
+        let policies = match policies(&self.policies) {
+            Ok(policies) => policies,
+            Err(error) => return fail(BAD_INPUT, &error),
+        };
+        let findings = match self.test(policies) {
+            Ok(findings) => findings,
+            Err(error) => return fail(FAILED, &error.to_string()),
+        };
+        if let Some(file) = &self.html
+            && let Err(error) = fs::write(file, findings.html())
+        {
+            return fail(
+                FAILED,
+                &format!("{} can't be written: {error}", file.display()),
+            );
+        }
+        let printed = output::print(&match self.json {
+            true => findings.json(),
+            false => findings.text(),
+        });
+        self.warn_of_nothing(&findings);
+        printed
+    }
+
+    fn test(&self, policies: Vec<(String, Policy)>) -> Result<Findings, TraceError> {
+        let mut options = Options::new(policies);
+        options.routes.clone_from(&self.routes);
+        options.timeout = self.timeout;
+        options.tolerance = self.tolerance;
+        options.strict = self.strict;
+        options.timelines = self.html.is_some();
+        let mut test = Test::new(options);
+        test.read_files(&self.traces, |problem| {
+            output::complain(&format!("{problem}\n"))
+        })?;
+        Ok(test.finish())
+    }
+
+    /// A misspelt route looks like one without trouble.
+    fn warn_of_nothing(&self, findings: &Findings) {
+        if findings.routes == 0 && !self.routes.is_empty() {
+            let routes = self.routes.join(", ");
+            output::complain(&format!("the trace has no request of {routes}\n"));
+        }
+    }
+}
+
+/// The policies by the names that tell them apart: their own, or else what was written on the command line.
+fn policies(names: &[String]) -> Result<Vec<(String, Policy)>, String> {
+    if names.len() > Test::MOST_POLICIES {
+        return Err(format!("at most {} policies at once", Test::MOST_POLICIES));
+    }
+    let mut policies = Vec::<(String, Policy)>::new();
+    for name in names {
+        let policy = run::policy(name).map_err(|error| error.to_string())?;
+        let is_taken = |label: &str| policies.iter().any(|(other, _)| other == label);
+        let label = match is_taken(policy.name()) {
+            true => name.clone(),
+            false => policy.name().to_owned(),
+        };
+        if is_taken(&label) {
+            return Err(format!("policy {name} is given twice"));
+        }
+        policies.push((label, policy));
+    }
+    Ok(policies)
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    Period::parse(text).map(|Period(time)| time)
+}
+
+fn fail(code: u8, error: &str) -> ExitCode {
+    output::complain(&format!("{error}\n"));
+    ExitCode::from(code)
+}

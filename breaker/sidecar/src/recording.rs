@@ -1,0 +1,148 @@
+//! `breaker run --record FILE`: requests as JSON lines for `breaker backtest`.
+//!
+//! Workers hand requests to a writer's thread by a bounded queue: what does not fit is dropped and counted, and no request waits. Files are
+//! rotated by size: `FILE` is the one that is written to, `FILE.1` the one before it. Rejected requests are not there: nothing is known
+//! of what would have become of them.
+
+mod files;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use breaker_tower::core::Verdict;
+use tokio::time::Instant;
+
+use self::files::Files;
+use self::writer::{Entry, Writer};
+use crate::proxy::{Exchange, Tape};
+
+/// Where to record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The file that is written to. What it has is kept.
+    pub file: PathBuf,
+    /// Bytes after which another file is begun. Default 1 GiB; files are never smaller than what is written at once, 64 KiB.
+    pub max_size: u64,
+    /// How many full files are kept beside it. Default 4; 0 keeps none.
+    pub rotate: u32,
+}
+
+/// A recording under way, as a worker sees it; clones write to the same file.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    sender: SyncSender<Entry>,
+    dropped: Arc<AtomicU64>,
+    clock: Clock,
+}
+
+/// The thread that writes. It ends when all of its [`Recording`]s are dropped.
+#[derive(Debug)]
+pub struct Writing(JoinHandle<()>);
+
+/// What monotonic time is by the calendar. The wall clock is read once: setting it back must not put requests out of order.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    instant: Instant,
+    unix: Duration,
+}
+
+impl Settings {
+    /// The usual ones, for `file`.
+    pub const fn new(file: PathBuf) -> Self {
+        Self {
+            file,
+            max_size: 1 << 30,
+            rotate: 4,
+        }
+    }
+}
+
+impl Recording {
+    /// Opens the file and starts the thread; `routes` are the names by index.
+    ///
+    /// # Errors
+    /// When the file can't be opened or the thread not started.
+    pub fn start(settings: &Settings, routes: &[Arc<str>]) -> io::Result<(Self, Writing)> {
+        let files = Files::open(settings)?;
+        let (sender, receiver) = sync_channel(QUEUE);
+        let dropped = Arc::<AtomicU64>::default();
+        let writer = Writer::new(files, routes, dropped.clone());
+        let thread = std::thread::Builder::new().name("recording".to_owned());
+        let thread = thread.spawn(move || writer.run(&receiver))?;
+        let recording = Self {
+            sender,
+            dropped,
+            clock: Clock::now(),
+        };
+        Ok((recording, Writing(thread)))
+    }
+}
+
+impl Tape for Recording {
+    fn record(&self, exchange: &Exchange) {
+        let entry = Entry {
+            route: exchange.route,
+            at: self.clock.unix(exchange.started),
+            latency: exchange.latency,
+            status: exchange.status.map(|status| status.as_u16()),
+            verdict: exchange.verdict,
+        };
+        if self.sender.try_send(entry).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Writing {
+    /// Waits until all is written. Blocks until every [`Recording`] is dropped.
+    pub fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the recording's thread panicked: the end of the recording is lost");
+        }
+    }
+}
+
+impl Clock {
+    fn now() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a recording tells calendar time, and decides nothing"
+        )]
+        let now = SystemTime::now();
+        Self {
+            instant: Instant::now(),
+            unix: now
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The time since 1970 at `instant`.
+    fn unix(&self, instant: Instant) -> Duration {
+        let before = self.instant.saturating_duration_since(instant);
+        let after = instant.saturating_duration_since(self.instant);
+        (self.unix + after).saturating_sub(before)
+    }
+}
+
+/// The word of a verdict in a recording.
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Success => "success",
+        Verdict::Failure => "failure",
+        _ => "ignored",
+    }
+}
+
+/// Requests on their way to the thread: 4 MB, and at 100,000 requests a second more than half a second of a disk that hangs.
+const QUEUE: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests;
