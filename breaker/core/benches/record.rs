@@ -5,6 +5,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use breaker_core::policy::{Condition, TripEntry};
 use breaker_core::{Breaker, Outcome, Policy, State, Timestamp};
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -26,6 +27,35 @@ fn record(criterion: &mut Criterion) {
             while breaker.poll_event().is_some() {}
         });
     });
+    // Ten detectors on three streams, beside the window; what is usual has been learned by then.
+    let mut adaptive = Breaker::new(Policy::adaptive(), 1, Timestamp::ZERO);
+    let mut elapsed = 0;
+    group.bench_function("try_acquire + record, closed, adaptive", |bencher| {
+        bencher.iter(|| {
+            elapsed += GAP;
+            let now = Timestamp::from_nanos(elapsed);
+            if let Ok(permit) = adaptive.try_acquire(now) {
+                adaptive.record(permit, Outcome::success(LATENCY), now + LATENCY);
+            }
+            while adaptive.poll_event().is_some() {}
+        });
+    });
+    // A breaker whose policy has the same window and conditions on counts only: the difference is what the detectors cost.
+    let counts = [TripEntry::open([Condition::ConsecutiveFailures(100)])];
+    let counts = Policy::builder("counts").trip(counts).build();
+    let mut counts = Breaker::new(counts.expect("keeps the rules"), 1, Timestamp::ZERO);
+    let mut elapsed = 0;
+    group.bench_function("try_acquire + record, closed, no detectors", |bencher| {
+        bencher.iter(|| {
+            elapsed += GAP;
+            let now = Timestamp::from_nanos(elapsed);
+            if let Ok(permit) = counts.try_acquire(now) {
+                counts.record(permit, Outcome::success(LATENCY), now + LATENCY);
+            }
+            while counts.poll_event().is_some() {}
+        });
+    });
+
     let now = Timestamp::from_nanos(nanos);
     group.bench_function("snapshot", |bencher| {
         bencher.iter(|| black_box(breaker.snapshot(now)));
@@ -54,6 +84,9 @@ fn record(criterion: &mut Criterion) {
         size_of::<Breaker>()
     );
 
+    let later_adaptive = adaptive_idle(&mut adaptive, elapsed);
+    println!("bytes of an idle route with detectors: {later_adaptive}");
+
     while breaker.state() == State::Closed
         && let Ok(permit) = breaker.try_acquire(later)
     {
@@ -63,6 +96,13 @@ fn record(criterion: &mut Criterion) {
         bencher.iter(|| black_box(breaker.try_acquire(black_box(later)).is_err()));
     });
     group.finish();
+}
+
+/// Bytes of a breaker in whose window nothing is left: the struct, and the detectors with what they have learned.
+fn adaptive_idle(breaker: &mut Breaker, elapsed: u64) -> usize {
+    let later = Timestamp::from_nanos(elapsed) + Duration::from_secs(3600);
+    breaker.handle_timeout(later);
+    size_of::<Breaker>() + breaker.snapshot(later).window_bytes
 }
 
 criterion_group!(benches, record);
