@@ -49,6 +49,13 @@ pub struct Anomaly {
     pub alarming: bool,
 }
 
+impl Anomaly {
+    /// The evidence as a share of its alarm line: from 1 on there is an alarm.
+    pub fn score(&self) -> f64 {
+        self.evidence / self.line
+    }
+}
+
 /// The detectors of one source.
 #[derive(Debug)]
 pub(crate) struct Detectors {

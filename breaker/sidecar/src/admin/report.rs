@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Latencies, Snapshot, SourceSnapshot, Totals};
+use breaker_tower::core::{Anomaly as Detected, Latencies, Snapshot, SourceSnapshot, Totals};
 use serde::{Deserialize, Serialize};
 
 /// All breakers, in the order of the configuration.
@@ -101,6 +101,28 @@ pub struct Window {
     pub concurrency: Option<Concurrency>,
     /// Whether an alert holds.
     pub alerting: bool,
+    /// What the detectors of anomalies say, where the policy asks for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anomalies: Vec<Anomaly>,
+}
+
+/// What a detector says of its stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// `errors`, `latency` or `deadline`.
+    pub stream: String,
+    /// The estimated share of hits since the change, 0 to 1.
+    pub share: f64,
+    /// The bounds of that share (Wilson, 95 %).
+    pub interval: [f64; 2],
+    /// The share that is normal at most, as it was learned.
+    pub normal: f64,
+    /// Observations since the change.
+    pub observations: u64,
+    /// The evidence as a share of its alarm line: 1 is an alarm.
+    pub score: f64,
+    /// Whether there is an alarm.
+    pub alarming: bool,
 }
 
 /// Quantiles of a latency.
@@ -184,6 +206,21 @@ impl From<&SourceSnapshot> for Window {
                 max: seen.max,
             }),
             alerting: source.alerting,
+            anomalies: source.anomalies.iter().map(Anomaly::from).collect(),
+        }
+    }
+}
+
+impl From<&Detected> for Anomaly {
+    fn from(anomaly: &Detected) -> Self {
+        Self {
+            stream: anomaly.stream.name().to_owned(),
+            share: anomaly.share.get(),
+            interval: [anomaly.low.get(), anomaly.high.get()],
+            normal: anomaly.normal.get(),
+            observations: anomaly.observations,
+            score: anomaly.score(),
+            alarming: anomaly.alarming,
         }
     }
 }

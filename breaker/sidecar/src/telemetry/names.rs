@@ -62,6 +62,11 @@ pub(crate) const ALERTS: Metric = Metric {
     unit: "{alert}",
     description: "Alerts of trip entries that reject nothing",
 };
+pub(crate) const ANOMALY_SCORE: Metric = Metric {
+    name: "breaker.anomaly.score",
+    unit: "1",
+    description: "Evidence of an anomaly as a share of its alarm line",
+};
 pub(crate) const EXPORTS: Metric = Metric {
     name: "breaker.telemetry.exports",
     unit: "{export}",
@@ -130,6 +135,7 @@ pub(crate) const BREAKER_OUTCOME: &str = "breaker.outcome";
 pub(crate) const BREAKER_QUANTILE: &str = "breaker.quantile";
 pub(crate) const BREAKER_SOURCE: &str = "breaker.source";
 pub(crate) const BREAKER_STATE: &str = "breaker.state";
+pub(crate) const BREAKER_STREAM: &str = "breaker.stream";
 pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 pub(crate) const MODE_FROM: &str = "breaker.mode.from";

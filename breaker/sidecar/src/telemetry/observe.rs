@@ -64,6 +64,7 @@ pub(crate) fn register(meter: &Meter, latest: &Latest) {
     whole_gauge(meter, names::CONCURRENCY, latest, concurrency);
     gauge(meter, names::ERROR_RATE, latest, error_rate);
     gauge(meter, names::LATENCY, latest, latency);
+    gauge(meter, names::ANOMALY_SCORE, latest, anomaly_score);
 }
 
 fn requests(named: &Named, counter: &dyn AsyncInstrument<u64>) {
@@ -129,6 +130,18 @@ fn latency(named: &Named, gauge: &dyn AsyncInstrument<f64>) {
                 KeyValue::new(names::BREAKER_QUANTILE, quantile.name()),
             ]);
             gauge.observe(latencies.get(quantile).as_secs_f64(), &attributes);
+        }
+    }
+}
+
+fn anomaly_score(named: &Named, gauge: &dyn AsyncInstrument<f64>) {
+    for source in &named.snapshot.sources {
+        for anomaly in &source.anomalies {
+            let attributes = named.attributes([
+                KeyValue::new(names::BREAKER_SOURCE, source.name.clone()),
+                KeyValue::new(names::BREAKER_STREAM, anomaly.stream.name()),
+            ]);
+            gauge.observe(anomaly.score(), &attributes);
         }
     }
 }

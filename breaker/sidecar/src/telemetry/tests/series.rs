@@ -1,10 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::{BreakerHandle, Policy};
 use http::{Method, StatusCode, Version};
 
 use super::breakers;
-use crate::telemetry::{Catalog, Environment, Finished, Recorder, Settings, Telemetry};
+use crate::telemetry::{
+    Breakers, Catalog, Environment, Finished, Recorder, Settings, Telemetry, Watched,
+};
 
 fn telemetry() -> (Telemetry, Recorder) {
     let settings = Settings::resolve(None, &Environment::default()).unwrap();
@@ -104,4 +107,27 @@ fn workers_share_the_series() {
     let counts = counts(&telemetry);
     assert_eq!(counts.len(), 1);
     assert_eq!(counts[0].1, 2);
+}
+
+#[test]
+fn each_detector_of_a_source_has_a_score() {
+    let adaptive = BreakerHandle::new("pay", Policy::adaptive());
+    let sensitive = BreakerHandle::new("other", Policy::sensitive());
+    for breaker in [&adaptive, &sensitive] {
+        drop(breaker.try_acquire());
+    }
+    let breakers = [&adaptive, &sensitive].into_iter().map(Watched::from);
+    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
+    let text = telemetry.prometheus().1;
+    let scores = text
+        .lines()
+        .filter(|line| line.starts_with("breaker_anomaly_score_ratio{"));
+    let labels: Vec<_> = scores.filter_map(|line| line.split(' ').next()).collect();
+    let expected = ["deadline", "errors", "latency"].map(|stream| {
+        format!(
+            "breaker_anomaly_score_ratio{{breaker_name=\"pay\",breaker_source=\"proxy\",breaker_stream=\"{stream}\"}}"
+        )
+    });
+    assert_eq!(labels, expected);
 }
