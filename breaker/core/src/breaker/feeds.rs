@@ -28,9 +28,8 @@ impl Breaker {
 
     /// A telemetry feed tells of requests that ended. They count at the time at which they ended, if that is still in the window and not
     /// before the trial or the ramp that goes on.
-    pub fn observe(&mut self, feed: SourceId, sample: &Sample, now: Timestamp) -> Observed {
+    pub fn observe(&mut self, id: SourceId, sample: &Sample, now: Timestamp) -> Observed {
         let now = self.advance(now);
-        let id = feed;
         let Some(feed) = self.sources.get_mut(id.0).filter(|_| id != SourceId::PROXY) else {
             return Observed::Unknown;
         };
