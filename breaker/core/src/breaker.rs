@@ -26,7 +26,7 @@ use self::probing::{Finding, Probing};
 use self::ramp::Ramp;
 use self::trip::Observation;
 use crate::detector::LEAST_THRESHOLD;
-use crate::event::{Alert, Event, Reason};
+use crate::event::{Event, Reason, stream_of};
 use crate::in_flight::InFlight;
 use crate::outcome::Verdict;
 use crate::permit::Ground;
@@ -286,7 +286,7 @@ impl Breaker {
             in_flight: self.permits_out,
             oldest_in_flight: self.in_flight.ages(now).next().map(|(age, _)| age),
             totals: self.totals,
-            alerts: self.alerts.clone(),
+            alerts: self.alert_counts(),
             transitions: self.transitions.clone(),
             window_bytes: self.sources.iter().map(Source::bytes).sum(),
             sources: self
@@ -295,6 +295,19 @@ impl Breaker {
                 .map(|source| SourceSnapshot::of(source, now))
                 .collect(),
         }
+    }
+
+    /// The alerts that were given, and those that may be: a count that begins with zero shows its first alert.
+    fn alert_counts(&self) -> Vec<AlertCount> {
+        let mut counts = self.alerts.clone();
+        for source in &self.sources {
+            let policy = source.policy.as_ref().unwrap_or(&self.policy);
+            let entries = policy.trip().iter();
+            for entry in entries.filter(|entry| entry.action == Action::Alert) {
+                count_alert(&mut counts, &source.name, stream_of(&entry.conditions), 0);
+            }
+        }
+        counts
     }
 
     // --- conditions
@@ -330,7 +343,7 @@ impl Breaker {
                 Action::Alert if holds => {
                     if let Some(alert) = observation.alert(index, entry) {
                         self.totals.alerts += 1;
-                        count_alert(&mut self.alerts, &alert);
+                        count_alert(&mut self.alerts, &alert.source, alert.stream(), 1);
                         self.events.push_back(Event::Alert(alert));
                     }
                 }
@@ -369,17 +382,16 @@ impl Needs {
 }
 
 /// There are no more kinds than sources times names of conditions and streams.
-fn count_alert(counts: &mut Vec<AlertCount>, alert: &Alert) {
-    let (source, stream) = (&alert.source, alert.stream());
+fn count_alert(counts: &mut Vec<AlertCount>, source: &Arc<str>, stream: &'static str, alerts: u64) {
     let known = counts
         .iter_mut()
         .find(|known| (&known.source, known.stream) == (source, stream));
     match known {
-        Some(known) => known.count += 1,
+        Some(known) => known.count += alerts,
         None => counts.push(AlertCount {
             source: source.clone(),
             stream,
-            count: 1,
+            count: alerts,
         }),
     }
 }

@@ -166,9 +166,14 @@ pub struct Evidence {
 impl Alert {
     /// What the first condition watches, in one word.
     pub fn stream(&self) -> &'static str {
-        let first = self.evidence.first();
-        first.map_or("alert", |first| first.condition.stream())
+        stream_of(self.evidence.iter().map(|evidence| &evidence.condition))
     }
+}
+
+/// What the first of `conditions` watches, in one word. A trip entry has one at least.
+pub(crate) fn stream_of<'a>(conditions: impl IntoIterator<Item = &'a Condition>) -> &'static str {
+    let first = conditions.into_iter().next();
+    first.map_or("none", Condition::stream)
 }
 
 // === impl Reason ===

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use self::ingest::Ingest;
 use crate::admin::{Admin, Readiness};
+use crate::baselines::{Baselines, Keeper, Learner};
 use crate::config::{self, Config};
 use crate::control::{Entry, Registry};
 use crate::ingest::Addresses;
@@ -39,6 +40,7 @@ pub struct App {
     settings: Settings,
     drain: Duration,
     recording: Option<(Recording, Writing)>,
+    keeper: Option<Arc<Keeper>>,
 }
 
 /// Why a sidecar can't start.
@@ -56,6 +58,13 @@ pub enum StartError {
     },
     /// The configuration, together with the environment, can't be followed.
     Setting(String),
+    /// What the breakers learn can't be kept.
+    State {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Requests can't be recorded.
     Recording {
         /// Where to.
@@ -80,6 +89,14 @@ impl App {
             ingest.mark(&mut settings);
         }
         let routes = config.routes().iter().zip(&breakers);
+        let baselines = Baselines::new(routes.clone().map(|(route, breaker)| Learner {
+            breaker: breaker.clone(),
+            version: route.version().cloned(),
+        }));
+        let keeper = config
+            .state()
+            .map(|file| keep(file, baselines))
+            .transpose()?;
         let routes: Vec<_> = routes
             .filter_map(|(route, breaker)| proxied(route, breaker))
             .collect();
@@ -133,6 +150,7 @@ impl App {
             settings,
             drain: config.drain(),
             recording: None,
+            keeper,
         })
     }
 
@@ -191,6 +209,10 @@ impl App {
         };
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
+        if let Some(keeper) = &self.keeper {
+            telemetry.show_saves(&keeper.saves());
+            tasks.spawn(keeper.clone().keep());
+        }
         let receiving = self.ingest.map(|ingest| {
             telemetry.show_received(&ingest.received());
             tokio::spawn(ingest.run(stopped.clone()))
@@ -221,9 +243,22 @@ impl App {
             // The workers are gone, and their tapes with them.
             tokio::task::spawn_blocking(|| writing.join()).await?;
         }
+        if let Some(keeper) = self.keeper {
+            keeper.save().await;
+        }
         end(exporting, tasks).await;
         Ok(())
     }
+}
+
+/// Restores what the breakers have learned from `file`, and keeps it there.
+fn keep(file: &Path, baselines: Baselines) -> Result<Arc<Keeper>, StartError> {
+    let opened = Keeper::open(file, baselines);
+    let opened = opened.map_err(|source| StartError::State {
+        file: file.to_owned(),
+        source,
+    });
+    opened.map(Arc::new)
 }
 
 /// The numbers of the drain are exported before the process ends.
@@ -289,6 +324,11 @@ impl fmt::Display for StartError {
                 source,
             } => write!(f, "{field}: cannot listen on {address}: {source}"),
             Self::Setting(rule) => f.write_str(rule),
+            Self::State { file, source } => write!(
+                f,
+                "state: {} must be a file that can be read, in a directory that can be written to: {source}",
+                file.display()
+            ),
             Self::Recording { file, source } => {
                 write!(f, "cannot record to {}: {source}", file.display())
             }

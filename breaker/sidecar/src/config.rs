@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ pub struct Config {
     workers: usize,
     drain: Duration,
     limits: Limits,
+    state: Option<PathBuf>,
     export: Option<Configured>,
     receive: Option<Receive>,
     policies: Policies,
@@ -103,6 +104,7 @@ impl Config {
             timeout: Some(upstream::DEFAULT_TIMEOUT),
             body: BodyLimits::default(),
             max_in_flight: None,
+            version: None,
             feeds: Vec::new(),
         };
         Self {
@@ -111,6 +113,7 @@ impl Config {
             workers: processors(),
             drain: DRAIN,
             limits: Limits::default(),
+            state: None,
             export: None,
             receive: None,
             policies: Policies::default(),
@@ -129,6 +132,13 @@ impl Config {
     #[must_use]
     pub fn with_admin(mut self, AdminAddress(address): AdminAddress) -> Self {
         self.admin = address;
+        self
+    }
+
+    /// Keeps what the breakers have learned in `file`.
+    #[must_use]
+    pub fn with_state(mut self, file: PathBuf) -> Self {
+        self.state = Some(file);
         self
     }
 
@@ -160,6 +170,11 @@ impl Config {
     /// Bounds on what clients may hold.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The file that keeps what the breakers have learned, if there is one.
+    pub fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
     }
 
     /// Where metrics and events go; `None` leaves it to the environment.
@@ -216,6 +231,9 @@ fn build(
     let drain = findings.check("", drain);
     let limits = limits::build(&raw.limits.unwrap_or_default());
     let (limits, body) = findings.check("limits", limits).unwrap_or_default();
+    if raw.state.as_deref() == Some("") {
+        findings.add("state", "must be the path of a file");
+    }
     let told = raw.telemetry.is_some();
     let telemetry = raw.telemetry.and_then(|raw| {
         let telemetry = telemetry::build(raw, folder);
@@ -272,6 +290,7 @@ fn build(
         workers: workers.unwrap_or(1),
         drain: drain.unwrap_or(DRAIN),
         limits,
+        state: raw.state.map(|file| folder.join(file)),
         export,
         receive,
         policies,

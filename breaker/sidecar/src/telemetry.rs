@@ -56,6 +56,7 @@ pub use self::settings::{
     Settings, Traces,
 };
 pub use self::trace::Tracer;
+use crate::baselines::Saves;
 
 /// Metrics, spans and log records, and their export. Clones share them.
 #[derive(Clone, Debug)]
@@ -124,6 +125,11 @@ impl Telemetry {
     /// Shows what telemetry in counts beside the rest.
     pub fn show_received(&self, received: &Received) {
         received::register(self.meters.meter(), received);
+    }
+
+    /// Shows how the state file fares beside the rest.
+    pub fn show_saves(&self, saves: &Saves) {
+        observe::register_saves(self.meters.meter(), saves);
     }
 
     /// A tracer for a worker, of requests whose indices mean what `catalog` says; `None` while tracing is off.

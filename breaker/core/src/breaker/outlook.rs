@@ -8,7 +8,7 @@ use super::{Breaker, State};
 use crate::detector::Anomaly;
 use crate::feed::Sample;
 use crate::outcome::{Outcome, Verdict};
-use crate::policy::Condition;
+use crate::policy::{Condition, Policy};
 use crate::source::SourceId;
 use crate::time::Timestamp;
 
@@ -26,6 +26,8 @@ pub struct Outlook {
 pub struct SourceOutlook {
     /// The source.
     pub name: Arc<str>,
+    /// The source's own policy, which stands in for the breaker's.
+    pub policy: Option<Arc<Policy>>,
     /// Each condition of each trip entry, in their order.
     pub conditions: Vec<Standing>,
     /// Requests that ended in a second, over the window; the failures of the outlook come as fast.
@@ -86,6 +88,7 @@ impl Breaker {
         let name = source.name.clone();
         SourceOutlook {
             name,
+            policy: own,
             conditions,
             rate,
             failures_to_open: self.failures_to_open(id, rate, now),
