@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{Admin, Readiness, report};
+use super::{Admin, Readiness, explanation, report};
 use crate::control::{Entry, Registry};
 use crate::telemetry::{Environment, Settings, Telemetry};
 
@@ -124,6 +124,13 @@ async fn breakers_are_told_with_their_reason_and_window() {
     };
     assert_eq!((status, &one), (200, pay));
     assert_eq!(server.get("/breakers/none/report").await.0, 404);
+
+    let (status, _, body) = server.get("/api/v1/breakers/pay/explanation").await;
+    let told: explanation::Explanation = serde_json::from_str(&body).unwrap();
+    let why = "pay is open: its requests are rejected. ";
+    assert!(status == 200 && told.text.starts_with(why), "{body}");
+    let nowhere = server.get("/api/v1/breakers/none/explanation").await;
+    assert_eq!(nowhere.0, 404);
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 use std::path::Path;
 
+use breaker_tower::core::policy::{LatencyMeasure, Stream};
+use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
+
 use super::*;
 
 const ADDRESSES: &str = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n";
@@ -29,6 +32,55 @@ async fn a_route_without_an_upstream_has_a_breaker_and_no_place_in_the_proxy() {
     assert!(app.listen().is_some());
     // The recorder finds names by the positions of the proxy's routes.
     assert_eq!(app.catalog.routes, ["pay".into()]);
+}
+
+/// Ten requests a second, a hundred of which are hits in 5000.
+fn learned() -> Baseline {
+    let bounds = LatencyBounds {
+        deadline: Duration::from_secs(1),
+        measure: LatencyMeasure::Head,
+    };
+    let stream = |stream| StreamBaseline::new(stream, 5000.0, 100.0).unwrap();
+    let proxy = SourceBaseline::new("proxy", bounds, Stream::ALL.map(stream), vec![90; 600]);
+    Baseline::new([proxy.unwrap()])
+}
+
+#[tokio::test]
+async fn what_was_learned_outlives_a_restart_and_a_version_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let app = |version: &str| {
+        let text = format!(
+            "{ADDRESSES}state: {}\nupstreams: {{ pay: {{ endpoints: [http://127.0.0.1:9] }} }}\nroutes:\n  - {{ name: pay, upstream: pay, version: {version} }}\n",
+            state.display()
+        );
+        let config = Config::parse(&text, None, Path::new("")).expect("a configuration");
+        App::bind(&config, &Environment::default()).expect("free ports")
+    };
+    let first = app("v1");
+    let unlearned = first.breakers()[0].baseline();
+    first.breakers()[0].restore_baseline(&learned());
+    first
+        .run(std::future::ready(()))
+        .await
+        .expect("a clean end");
+
+    let second = app("v1");
+    assert_eq!(second.breakers()[0].baseline(), learned());
+    second
+        .run(std::future::ready(()))
+        .await
+        .expect("a clean end");
+    assert_eq!(app("v2").breakers()[0].baseline(), unlearned);
+}
+
+#[test]
+fn a_state_file_in_no_directory_is_an_error_that_names_field_and_rule() {
+    let text = format!("{ADDRESSES}state: no/such/state\n{FED}");
+    let config = Config::parse(&text, None, Path::new("")).expect("a configuration");
+    let error = App::bind(&config, &Environment::default()).unwrap_err();
+    let rule = "state: no/such/state must be a file that can be read, in a directory that can be written to: ";
+    assert!(error.to_string().starts_with(rule), "{error}");
 }
 
 #[tokio::test]
