@@ -1,7 +1,8 @@
 //! The sidecar: a reverse proxy whose routes have breakers, and that tells what it does.
 //!
 //! [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is made of a file or of flags;
-//! [`telemetry`] and [`admin`] tell; [`recording`] keeps requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process.
+//! [`telemetry`] and [`admin`] tell; [`recording`] keeps requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process,
+//! [`shop`] in a container for each part.
 
 pub mod admin;
 pub mod app;
@@ -11,5 +12,6 @@ pub mod demo;
 pub mod ingest;
 pub mod proxy;
 pub mod recording;
+pub mod shop;
 pub mod telemetry;
 pub mod upstream;
