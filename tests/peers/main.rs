@@ -3,11 +3,13 @@
 #![cfg(test)]
 
 mod caddy;
+mod compose;
 mod curl;
 mod envoy;
 mod forward;
 mod grpc;
 mod h2load;
+mod kubernetes;
 mod otlp;
 mod promtool;
 mod python;

@@ -8,11 +8,13 @@ mod client;
 mod demo;
 mod explain;
 mod explanation;
+mod health;
 mod logging;
 mod otlp_env;
 mod output;
 mod run;
 mod schema;
+mod shop;
 mod status;
 mod table;
 
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     Check(check::Check),
     /// Shows a service failing and the breaker saving it, in one process
     Demo(demo::Demo),
+    /// Asks whether a sidecar takes traffic, for health checks
+    Health(health::Health),
     /// Shows what policies would have done on recorded traffic
     Backtest(backtest::Backtest),
     /// Shows what the breakers of a running sidecar know
@@ -56,6 +60,15 @@ pub(crate) enum Command {
     Explain(explanation::Explain),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
+    /// A service of the chaos demo
+    #[command(hide = true)]
+    DemoService(shop::DemoService),
+    /// The collector of the chaos demo
+    #[command(hide = true)]
+    DemoCollector(shop::DemoCollector),
+    /// The chaos of the chaos demo: faults, load, narration and table
+    #[command(hide = true)]
+    DemoChaos(shop::DemoChaos),
 }
 
 impl Command {
@@ -66,10 +79,14 @@ impl Command {
             Self::Record(record) => record.run(),
             Self::Check(check) => check.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Health(health) => health.run(),
             Self::Backtest(backtest) => backtest.run(),
             Self::Status(status) => status.run(),
             Self::Explain(explain) => explain.run(),
             Self::Schema(schema) => schema.run(),
+            Self::DemoService(service) => service.run(),
+            Self::DemoCollector(collector) => collector.run(),
+            Self::DemoChaos(chaos) => chaos.run(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is made of a file or of flags;
 //! [`telemetry`] and [`admin`] tell; [`control`] changes what breakers do; [`baselines`] keeps what they learned; [`recording`] keeps
-//! requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process.
+//! requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process, [`shop`] in a container for each part.
 
 pub mod admin;
 pub mod app;
@@ -14,5 +14,6 @@ pub mod demo;
 pub mod ingest;
 pub mod proxy;
 pub mod recording;
+pub mod shop;
 pub mod telemetry;
 pub mod upstream;

@@ -58,6 +58,7 @@ pub(crate) mod wire;
 pub use body::{BodyLimits, RequestBody, ResponseBody};
 pub use error::{ErrorKind, Fault, ProxyError};
 pub use forward::Forward;
+pub(crate) use headers::PROXY_STATUS;
 pub use judging::Decision;
 pub use limits::Limits;
 pub use record::{Finished, NoRecorder, Recorder, Sent};

@@ -14,7 +14,7 @@ mod env;
 mod export;
 mod log;
 mod meters;
-mod names;
+pub(crate) mod names;
 mod observe;
 mod otlp;
 mod percent;

@@ -1,9 +1,11 @@
 //! The binary, as a shell sees it: output, messages and exit codes.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
 
 use serde_json::Value;
 
@@ -641,4 +643,52 @@ fn record_is_run_with_a_file_and_needs_one_that_can_be_written() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn health_is_exit_code_0_for_a_good_answer_only() {
+    let folder = Folder::new("health");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let server = thread::spawn(move || {
+        for status in ["200 OK", "503 Service Unavailable"] {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            let answer =
+                format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let mut request = [0; 1024];
+            let _ = socket.read(&mut request).expect("a request");
+            socket.write_all(answer.as_bytes()).expect("an answer");
+        }
+    });
+    let url = format!("http://{address}/readyz");
+    let ask = || folder.breaker(&["health", &url]);
+    assert_eq!(ask().status.code(), Some(0));
+    let unwell = ask();
+    assert_eq!(unwell.status.code(), Some(1));
+    assert_eq!(stderr(&unwell), format!("{url}: 503 Service Unavailable\n"));
+    server.join().expect("the server ends");
+    let gone = ask();
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stderr(&gone).starts_with(&url), "{}", stderr(&gone));
+}
+
+#[test]
+fn chaos_needs_the_fault_ports_of_its_script() {
+    let folder = Folder::new("chaos");
+    let output = folder.breaker(&[
+        "demo-chaos",
+        "--shop=http://127.0.0.1:9",
+        "--collector=http://127.0.0.1:9",
+        "--faults=checkout=http://127.0.0.1:9",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("the script needs the fault port of ledger"),
+        "{}",
+        stderr(&output)
+    );
+    for bad in ["--pace=0", "--faults=checkout"] {
+        let output = folder.breaker(&["demo-chaos", bad]);
+        assert_eq!(output.status.code(), Some(2), "{bad}");
+    }
 }

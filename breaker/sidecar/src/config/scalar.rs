@@ -20,6 +20,13 @@ pub struct AdminAddress(pub(super) SocketAddr);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub(crate) u64);
 
+impl Address {
+    /// As the system takes it.
+    pub const fn socket(self) -> SocketAddr {
+        self.0
+    }
+}
+
 impl Size {
     /// In bytes.
     pub const fn bytes(self) -> u64 {

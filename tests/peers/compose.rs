@@ -1,0 +1,132 @@
+//! The chaos demo, whole, on the Docker Engine of this machine: `docker-compose.yml` with the image of the binary under test.
+
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::time::Duration;
+
+use breaker_tests::breaker;
+use tokio::time;
+
+/// The demo's containers, which are removed whatever happens.
+struct Demo {
+    project: String,
+    image: String,
+}
+
+impl Demo {
+    /// Builds the image of the binary under test, which must be static.
+    async fn build() -> Self {
+        let nothing: [&str; 0] = [];
+        let command = breaker(nothing);
+        let demo = Self {
+            project: format!("breaker-test-{}", process::id()),
+            image: "breaker-test".to_owned(),
+        };
+        let mut build = Command::new(root().join("deploy/image"));
+        build
+            .arg(command.get_program())
+            .env("BREAKER_IMAGE", &demo.image);
+        output(build, Duration::from_secs(60)).await;
+        demo
+    }
+
+    /// Runs both shops to the end of the script; what chaos printed.
+    async fn run(&self) -> String {
+        let mut up = self.compose();
+        // Two thirds of the two minutes.
+        up.env("BREAKER_DEMO_PACE", "1.5")
+            .env("CLICOLOR_FORCE", "0");
+        up.args(["--profile", "bare", "up", "--no-build", "--no-color"]);
+        up.args(["--abort-on-container-exit", "--exit-code-from", "chaos"]);
+        let printed = output(up, Duration::from_secs(240)).await;
+        let chaos = printed.lines().filter(|line| line.starts_with("chaos"));
+        chaos
+            .filter_map(|line| Some(line.split_once("| ")?.1))
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect()
+    }
+
+    fn compose(&self) -> Command {
+        let plugin = Command::new("docker").args(["compose", "version"]).output();
+        let mut compose = match plugin {
+            Ok(output) if output.status.success() => {
+                let mut docker = Command::new("docker");
+                docker.arg("compose");
+                docker
+            }
+            _ => Command::new("docker-compose"),
+        };
+        compose.arg("--file").arg(root().join("docker-compose.yml"));
+        compose.args(["--project-name", &self.project]);
+        compose.env("BREAKER_IMAGE", &self.image);
+        compose
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let mut down = self.compose();
+        down.args(["--profile", "bare", "down", "--volumes", "--timeout", "1"]);
+        let _ = down.output();
+    }
+}
+
+/// Runs a program to its end, which must be a good one; what it printed on standard output.
+async fn output(mut command: Command, limit: Duration) -> String {
+    command.stdin(Stdio::null());
+    let name = format!("{command:?}");
+    let ended = time::timeout(limit, tokio::process::Command::from(command).output()).await;
+    let output = ended
+        .unwrap_or_else(|_| panic!("{name} does not end"))
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {stdout}\n{stderr}");
+    stdout
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The numbers of a row of the table: with breakers, and bare. A time that is only known to be more counts as that.
+fn row(printed: &str, label: &str) -> [f64; 2] {
+    let rest = printed.lines().find_map(|line| line.strip_prefix(label));
+    let rest = rest.unwrap_or_else(|| panic!("no row '{label}': {printed}"));
+    // "47 (1.0 %)", "> 21.6 s"
+    let words = rest
+        .split_whitespace()
+        .filter(|word| !word.starts_with('('));
+    let numbers = words.filter_map(|word| word.replace(',', "").parse().ok());
+    let numbers: Vec<f64> = numbers.collect();
+    numbers
+        .try_into()
+        .unwrap_or_else(|_| panic!("not two columns: {rest}"))
+}
+
+#[tokio::test]
+async fn with_breakers_fewer_orders_fail_and_the_shop_recovers_sooner() {
+    let demo = Demo::build().await;
+    let printed = demo.run().await;
+
+    let [orders, bare_orders] = row(&printed, "orders ");
+    assert_eq!(orders, bare_orders, "{printed}");
+    let [failed, bare_failed] = row(&printed, "failed ");
+    assert!(failed < bare_failed, "{printed}");
+    let [recovered, bare_recovered] = row(&printed, "time to recover, all ");
+    assert!(recovered < bare_recovered, "{printed}");
+    for breaker in ["checkout-breaker", "payments-breaker", "ledger-breaker"] {
+        let told = format!("  {breaker} ");
+        let seen = printed.lines().find_map(|line| line.strip_prefix(&told));
+        let trips = seen.and_then(|counts| counts.trim_start().split_once(" trips"));
+        let trips = trips.and_then(|(trips, _)| trips.parse::<u32>().ok());
+        assert!(trips >= Some(1), "{breaker} did not trip: {printed}");
+    }
+}
+
+#[test]
+fn reads_rows() {
+    let printed = "failed       47 (1.0 %)     2,266 (47.2 %)\nP99       1.4 s       > 2.9 s\n";
+    assert_eq!(row(printed, "failed "), [47.0, 2266.0]);
+    assert_eq!(row(printed, "P99 "), [1.4, 2.9]);
+}
