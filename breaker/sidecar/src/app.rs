@@ -22,10 +22,11 @@ use self::ingest::Ingest;
 use self::reload::{Followed, Reached};
 use crate::admin::{Admin, Readiness};
 use crate::config::Config;
+use crate::control::Registry;
 use crate::ingest::Addresses;
 use crate::proxy::{self, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
-use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
+use crate::telemetry::{Catalog, Environment, Exporting, Settings, Telemetry};
 use crate::upstream::Names;
 
 pub use self::reload::{Configuration, Refused, ReloadError, Reloaded, Reloader};
@@ -38,7 +39,7 @@ pub struct App {
     ingest: Option<Ingest>,
     admin: std::net::TcpListener,
     admin_address: SocketAddr,
-    breakers: Breakers,
+    registry: Registry,
     reloader: Reloader,
     followed: mpsc::UnboundedReceiver<Followed>,
     settings: Settings,
@@ -108,10 +109,10 @@ impl App {
         let admin = std::net::TcpListener::bind(config.admin())
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(bound("admin", config.admin()))?;
-        let breakers = Breakers::from_iter(composition.breakers.iter().map(Watched::from));
+        let registry = composition.registry();
         let (follow, followed) = mpsc::unbounded_channel();
         let reached = Reached {
-            breakers: breakers.clone(),
+            registry: registry.clone(),
             routes: proxy.as_ref().map(Proxy::routes),
             feeds: ingest.as_ref().map(|ingest| ingest.sampler().clone()),
             followed: follow,
@@ -121,7 +122,7 @@ impl App {
             proxy,
             ingest,
             admin,
-            breakers,
+            registry,
             reloader: Reloader::new(composition, reached),
             followed,
             settings,
@@ -164,6 +165,12 @@ impl App {
         self.reloader.breakers()
     }
 
+    /// The breakers with their policies, for operators.
+    #[cfg(test)]
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
     /// What loads the configuration anew.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
@@ -175,7 +182,7 @@ impl App {
     /// # Errors
     /// When a part can't be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let (telemetry, exporting) = Telemetry::start(self.settings, self.breakers.clone())?;
+        let (telemetry, exporting) = Telemetry::start(self.settings, self.registry.watched())?;
         let readiness = Readiness::default();
         let (stop, stopped) = watch::channel(false);
 
@@ -190,7 +197,7 @@ impl App {
             tasks.spawn(reload::watch(reloader));
         }
         let admin = Admin {
-            breakers: self.breakers,
+            registry: self.registry,
             telemetry: telemetry.clone(),
             readiness: readiness.clone(),
         };

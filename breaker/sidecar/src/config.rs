@@ -28,13 +28,14 @@ use breaker_tower::{Mode, Policy};
 use matchit::InsertError;
 
 use self::origin::Origin;
-use self::policies::{Policies, unreadable};
+use self::policies::unreadable;
 use self::problem::{Findings, time_within, within};
 use self::raw::{RawConfig, RawMatch, RawRoute};
 use crate::proxy::{BodyLimits, Limits, Match};
 use crate::telemetry::Configured;
 
 pub use self::feed::Feed;
+pub use self::policies::Policies;
 pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
@@ -52,6 +53,7 @@ pub struct Config {
     limits: Limits,
     export: Option<Configured>,
     receive: Option<Receive>,
+    policies: Policies,
     routes: Vec<Route>,
     origin: Origin,
 }
@@ -142,6 +144,7 @@ impl Config {
             limits: Limits::default(),
             export: None,
             receive: None,
+            policies: Policies::default(),
             routes: vec![route],
             origin: Origin::default(),
         }
@@ -206,6 +209,11 @@ impl Config {
     /// Where telemetry is received, if it is.
     pub fn receive(&self) -> Option<&Receive> {
         self.receive.as_ref()
+    }
+
+    /// The policies that can be named.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// The routes, at least one, in the order of the file.
@@ -327,6 +335,7 @@ fn build(
         limits,
         export,
         receive,
+        policies,
         routes: routes.into_iter().map(|(_, route)| route).collect(),
         origin: origin.finished(),
     })

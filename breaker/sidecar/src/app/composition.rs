@@ -6,6 +6,7 @@ use std::sync::Arc;
 use breaker_tower::BreakerHandle;
 
 use crate::config::{Config, Route};
+use crate::control::{Entry, Registry};
 use crate::proxy::{self, RouteError, RouteTable};
 
 /// A configuration that runs, or is about to.
@@ -30,7 +31,8 @@ pub(super) struct Changes {
 type ByName<'a> = HashMap<&'a str, (&'a Route, &'a BreakerHandle)>;
 
 impl Composition {
-    /// Makes what `config` asks for. Routes that `before` has too get its breakers, which are as they were until [`Self::enforce`].
+    /// Makes what `config` asks for. Routes that `before` has too get its breakers, to which
+    /// nothing is done yet.
     pub(super) fn new(config: Config, before: Option<&Self>) -> Result<Self, RouteError> {
         let before = before.map(Self::by_name).unwrap_or_default();
         let breakers = config.routes().iter().map(|route| {
@@ -70,24 +72,35 @@ impl Composition {
         changes
     }
 
-    /// Tells the breakers that `before` had too what is new for them: state, permits and the remaining open time stay. A mode that the
-    /// configuration does not change stays as an operator has set it. Returns the breakers that are new.
-    pub(super) fn enforce(&self, before: &Self) -> Vec<&BreakerHandle> {
+    /// The breakers that `before` does not have.
+    pub(super) fn new_breakers(&self, before: &Self) -> Vec<&BreakerHandle> {
         let before = before.by_name();
-        let mut new = Vec::new();
+        let new = self.routes();
+        new.filter(|(route, _)| kept(&before, route).is_none())
+            .map(|(_, breaker)| breaker)
+            .collect()
+    }
+
+    /// Forces the modes that the configuration changes. Where it says what it said before, the mode stays as an operator has set it.
+    pub(super) fn set_modes(&self, before: &Self) {
+        let before = before.by_name();
         for (route, breaker) in self.routes() {
-            let Some((old, _)) = kept(&before, route) else {
-                new.push(breaker);
-                continue;
-            };
-            if old.policy() != route.policy() {
-                breaker.set_policy(route.policy().clone());
-            }
-            if old.mode() != route.mode() {
+            if let Some((old, _)) = kept(&before, route)
+                && old.mode() != route.mode()
+            {
                 breaker.force(route.mode());
             }
         }
-        new
+    }
+
+    /// What the control API knows of the breakers.
+    pub(super) fn registry(&self) -> Registry {
+        Registry::new(self.entries(), self.config.policies().clone())
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
+        let routes = self.routes();
+        routes.map(|(route, breaker)| Entry::new(breaker.clone(), route.policy().clone()))
     }
 
     fn by_name(&self) -> ByName<'_> {

@@ -15,9 +15,10 @@ use tokio::task::spawn_blocking;
 use super::composition::{Changes, Composition};
 use super::ingest;
 use crate::config::ConfigError;
+use crate::control::Registry;
 use crate::ingest::FeedSampler;
 use crate::proxy::{RouteError, Routes};
-use crate::telemetry::{Breakers, Reloads, Watched};
+use crate::telemetry::Reloads;
 
 pub(super) use self::watch::watch;
 
@@ -89,7 +90,7 @@ pub(super) type Followed = (Arc<str>, Events);
 /// What a reload reaches.
 #[derive(Debug)]
 pub(super) struct Reached {
-    pub(super) breakers: Breakers,
+    pub(super) registry: Registry,
     /// None when the proxy doesn't run.
     pub(super) routes: Option<Routes>,
     /// None when no telemetry is received.
@@ -246,10 +247,11 @@ impl Shared {
             removed,
             updated,
         } = next.changes(running);
-        for breaker in next.enforce(running) {
+        for breaker in next.new_breakers(running) {
             self.reached.follow(breaker);
         }
         self.reached.reach(&next);
+        next.set_modes(running);
         *running = next;
         Ok(Reloaded {
             changed: true,
@@ -291,11 +293,11 @@ impl Reached {
     }
 
     fn reach(&self, next: &Composition) {
+        self.registry
+            .replace(next.entries(), next.config.policies().clone());
         if let Some(feeds) = &self.feeds {
             feeds.replace(ingest::feed(next.routes()));
         }
-        self.breakers
-            .replace(next.breakers.iter().map(Watched::from));
         if let Some(routes) = &self.routes {
             routes.replace(next.table.clone());
         }

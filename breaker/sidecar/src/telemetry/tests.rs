@@ -17,7 +17,7 @@ use super::{Breakers, Watched};
 pub(crate) fn breakers<const N: usize>(named: [(&str, Snapshot); N]) -> Breakers {
     named
         .into_iter()
-        .map(|(name, snapshot)| Watched::new(name, move || snapshot.clone(), || Ok(())))
+        .map(|(name, snapshot)| Watched::new(name, move || snapshot.clone()))
         .collect()
 }
 

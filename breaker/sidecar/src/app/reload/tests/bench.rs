@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Reloaded, Reloader};
 use crate::app::App;
 use crate::config::Config;
+use crate::control::Registry;
 use crate::telemetry::Environment;
 
 /// A route below `/pay`.
@@ -29,6 +30,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Bench {
     pub(super) folder: TempDir,
     pub(super) reloader: Reloader,
+    pub(super) registry: Registry,
     pub(super) address: SocketAddr,
     pub(super) receives: Option<SocketAddr>,
     /// Where the service is.
@@ -81,6 +83,7 @@ impl Bench {
         Self {
             folder,
             reloader: app.reloader(),
+            registry: app.registry(),
             address: app.listen().unwrap(),
             receives: app.receives().and_then(|addresses| addresses.http),
             service: service.0,

@@ -1,8 +1,9 @@
 //! What a reload means for requests and breakers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::{Mode, State};
+use breaker_tower::{Mode, Policy, State};
 
 use super::bench::{Bench, PAY, eventually};
 
@@ -108,6 +109,18 @@ async fn the_limit_of_a_route_that_stays_counts_requests_from_before() {
     bench.gate.add_permits(100);
     eventually("end", || bench.breaker("slow").snapshot().in_flight == 0).await;
     assert_eq!(bench.get("/slow").await, 200);
+}
+
+#[tokio::test]
+async fn a_policy_that_an_operator_has_put_in_place_stays() {
+    let bench = Bench::start(PAY).await;
+    let adaptive = Arc::new(Policy::adaptive());
+    bench.registry.set_override("pay", Some(adaptive)).unwrap();
+    bench.write("  - { name: pay, upstream: app, match: { path: /pay }, policy: conservative }\n");
+    bench.reload().await;
+    assert_eq!(bench.breaker("pay").policy().name(), "adaptive");
+    bench.registry.set_override("pay", None).unwrap();
+    assert_eq!(bench.breaker("pay").policy().name(), "conservative");
 }
 
 #[tokio::test]
