@@ -35,6 +35,13 @@ pub enum Event {
         /// The mode now.
         to: Mode,
     },
+    /// The breaker began anew: its windows, its back-off and what it had learned are forgotten.
+    Reset {
+        /// When.
+        at: Timestamp,
+        /// The state before.
+        from: State,
+    },
 }
 
 /// A change of state.
@@ -132,6 +139,8 @@ pub enum Reason {
     },
     /// An operator set the mode.
     Forced(Mode),
+    /// An operator had the breaker begin anew.
+    Reset,
 }
 
 /// A condition that holds, with what was observed.
@@ -152,6 +161,21 @@ pub struct Evidence {
     pub anomaly: Option<Anomaly>,
 }
 
+// === impl Alert ===
+
+impl Alert {
+    /// What the first condition watches, in one word.
+    pub fn stream(&self) -> &'static str {
+        stream_of(self.evidence.iter().map(|evidence| &evidence.condition))
+    }
+}
+
+/// What the first of `conditions` watches, in one word. A trip entry has one at least.
+pub(crate) fn stream_of<'a>(conditions: impl IntoIterator<Item = &'a Condition>) -> &'static str {
+    let first = conditions.into_iter().next();
+    first.map_or("none", Condition::stream)
+}
+
 // === impl Reason ===
 
 impl Reason {
@@ -169,6 +193,7 @@ impl Reason {
             Self::RampFailed { .. } => "ramp_failed",
             Self::RampCompleted { .. } => "ramp_completed",
             Self::Forced(_) => "forced",
+            Self::Reset => "reset",
         }
     }
 }
@@ -218,6 +243,7 @@ impl fmt::Display for Reason {
                 write!(f, "ramp completed: {succeeded} succeeded, {failed} failed")
             }
             Self::Forced(mode) => write!(f, "mode set to {mode}"),
+            Self::Reset => f.write_str("reset"),
         }
     }
 }

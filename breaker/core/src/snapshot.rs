@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub oldest_in_flight: Option<Duration>,
     /// Counts since the breaker was made.
     pub totals: Totals,
+    /// Alerts since the breaker was made, by source and stream; those that the policy may give and did not with 0.
+    pub alerts: Vec<AlertCount>,
     /// Transitions since the breaker was made, by kind.
     pub transitions: Vec<TransitionCount>,
     /// The windows, the proxy's first.
@@ -62,6 +64,18 @@ pub struct Totals {
     pub would_reject: u64,
     /// Alerts that were given.
     pub alerts: u64,
+}
+
+/// How often a source gave alerts on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AlertCount {
+    /// The source.
+    pub source: Arc<str>,
+    /// [`Condition::stream`](crate::policy::Condition::stream) of the entry's first condition.
+    pub stream: &'static str,
+    /// How often.
+    pub count: u64,
 }
 
 /// How often a kind of transition happened.
@@ -96,6 +110,8 @@ pub struct SourceSnapshot {
     pub latency: Option<Latencies>,
     /// The 99th percentile and the maximum of the requests in flight that admissions saw.
     pub concurrency: Option<Concurrency>,
+    /// From which latency on a request is slow, where that is learned.
+    pub slow_threshold: Option<Duration>,
     /// What the detector of each watched stream says that has most evidence against its line.
     pub anomalies: Vec<Anomaly>,
     /// Whether an alert of this source holds.
@@ -153,6 +169,10 @@ impl SourceSnapshot {
                     p99: histogram.value_at_quantile(0.99),
                     max: histogram.max(),
                 }),
+            slow_threshold: source
+                .detectors
+                .as_ref()
+                .and_then(|detectors| detectors.threshold()),
             anomalies: source
                 .detectors
                 .as_ref()

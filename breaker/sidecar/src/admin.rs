@@ -10,6 +10,7 @@
 //! | `/api/v1` | [the control API](crate::control) |
 //! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
+pub mod explanation;
 mod ext_authz;
 mod guard;
 pub mod report;

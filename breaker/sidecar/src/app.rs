@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use self::composition::Composition;
 use self::ingest::Ingest;
 use self::reload::{Followed, Reached};
 use crate::admin::{Admin, Readiness};
+use crate::baselines::{Baselines, Keeper};
 use crate::config::Config;
 use crate::control::Registry;
 use crate::ingest::Addresses;
@@ -45,6 +46,7 @@ pub struct App {
     settings: Settings,
     drain: Duration,
     recording: Option<(Recording, Writing)>,
+    keeper: Option<Arc<Keeper>>,
 }
 
 /// Why a sidecar can't start.
@@ -62,6 +64,13 @@ pub enum StartError {
     },
     /// The configuration, together with the environment, can't be followed.
     Setting(String),
+    /// What the breakers learn can't be kept.
+    State {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Requests can't be recorded.
     Recording {
         /// Where to.
@@ -86,6 +95,11 @@ impl App {
         if let Some(ingest) = &ingest {
             ingest.mark(&mut settings);
         }
+        let baselines = Baselines::new(composition.learners());
+        let keeper = config
+            .state()
+            .map(|file| keep(file, baselines.clone()))
+            .transpose()?;
         let bound = |field, address| {
             move |source| StartError::Bind {
                 field,
@@ -113,6 +127,7 @@ impl App {
         let (follow, followed) = mpsc::unbounded_channel();
         let reached = Reached {
             registry: registry.clone(),
+            baselines,
             routes: proxy.as_ref().map(Proxy::routes),
             feeds: ingest.as_ref().map(|ingest| ingest.sampler().clone()),
             followed: follow,
@@ -128,6 +143,7 @@ impl App {
             settings,
             drain: config.drain(),
             recording: None,
+            keeper,
         })
     }
 
@@ -203,6 +219,10 @@ impl App {
         };
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
+        if let Some(keeper) = &self.keeper {
+            telemetry.show_saves(&keeper.saves());
+            tasks.spawn(keeper.clone().keep());
+        }
         let receiving = self.ingest.map(|ingest| {
             telemetry.show_received(&ingest.received());
             tokio::spawn(ingest.run(stopped.clone()))
@@ -228,9 +248,22 @@ impl App {
             // The workers are gone, and their tapes with them.
             tokio::task::spawn_blocking(|| writing.join()).await?;
         }
+        if let Some(keeper) = self.keeper {
+            keeper.save().await;
+        }
         end(exporting, tasks).await;
         Ok(())
     }
+}
+
+/// Restores what the breakers have learned from `file`, and keeps it there.
+fn keep(file: &Path, baselines: Baselines) -> Result<Arc<Keeper>, StartError> {
+    let opened = Keeper::open(file, baselines);
+    let opened = opened.map_err(|source| StartError::State {
+        file: file.to_owned(),
+        source,
+    });
+    opened.map(Arc::new)
 }
 
 /// The numbers of the drain are exported before the process ends.
@@ -302,6 +335,11 @@ impl fmt::Display for StartError {
                 source,
             } => write!(f, "{field}: cannot listen on {address}: {source}"),
             Self::Setting(rule) => f.write_str(rule),
+            Self::State { file, source } => write!(
+                f,
+                "state: {} must be a file that can be read, in a directory that can be written to: {source}",
+                file.display()
+            ),
             Self::Recording { file, source } => {
                 write!(f, "cannot record to {}: {source}", file.display())
             }

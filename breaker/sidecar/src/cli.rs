@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod explanation;
 mod logging;
 mod otlp_env;
 mod output;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Backtest(backtest::Backtest),
     /// Shows what the breakers of a running sidecar know
     Status(status::Status),
+    /// Tells in words what a breaker of a running sidecar believes, and what would open or close it
+    Explain(explanation::Explain),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
 }
@@ -65,6 +68,7 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Backtest(backtest) => backtest.run(),
             Self::Status(status) => status.run(),
+            Self::Explain(explain) => explain.run(),
             Self::Schema(schema) => schema.run(),
         }
     }

@@ -51,6 +51,7 @@ pub struct Config {
     drain: Duration,
     watch: bool,
     limits: Limits,
+    state: Option<PathBuf>,
     export: Option<Configured>,
     receive: Option<Receive>,
     policies: Policies,
@@ -106,6 +107,9 @@ impl Config {
         if let Some(admin) = self.origin.admin {
             config = config.with_admin(admin);
         }
+        if let Some(state) = &self.origin.state {
+            config = config.with_state(state.clone());
+        }
         for route in &mut config.routes {
             route.share_upstream(&self.routes);
         }
@@ -133,6 +137,7 @@ impl Config {
             timeout: Some(upstream::DEFAULT_TIMEOUT),
             body: BodyLimits::default(),
             max_in_flight: None,
+            version: None,
             feeds: Vec::new(),
         };
         Self {
@@ -142,6 +147,7 @@ impl Config {
             drain: DRAIN,
             watch: false,
             limits: Limits::default(),
+            state: None,
             export: None,
             receive: None,
             policies: Policies::default(),
@@ -163,6 +169,14 @@ impl Config {
     pub fn with_admin(mut self, admin: AdminAddress) -> Self {
         self.admin = admin.0;
         self.origin.admin = Some(admin);
+        self
+    }
+
+    /// Keeps what the breakers have learned in `file`.
+    #[must_use]
+    pub fn with_state(mut self, file: PathBuf) -> Self {
+        self.origin.state = Some(file.clone());
+        self.state = Some(file);
         self
     }
 
@@ -199,6 +213,11 @@ impl Config {
     /// Bounds on what clients may hold.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The file that keeps what the breakers have learned, if there is one.
+    pub fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
     }
 
     /// Where metrics and events go; `None` leaves it to the environment.
@@ -276,6 +295,9 @@ fn build(
     let drain = findings.check("", drain);
     let limits = limits::build(&raw.limits.unwrap_or_default());
     let (limits, body) = findings.check("limits", limits).unwrap_or_default();
+    if raw.state.as_deref() == Some("") {
+        findings.add("state", "must be the path of a file");
+    }
     let told = raw.telemetry.is_some();
     let telemetry = raw.telemetry.and_then(|raw| {
         let telemetry = telemetry::build(raw, folder);
@@ -333,6 +355,7 @@ fn build(
         drain: drain.unwrap_or(DRAIN),
         watch: raw.watch.unwrap_or(true),
         limits,
+        state: raw.state.map(|file| folder.join(file)),
         export,
         receive,
         policies,

@@ -58,6 +58,7 @@ pub use self::settings::{
     Settings, Traces,
 };
 pub use self::trace::Tracer;
+use crate::baselines::Saves;
 
 /// Metrics, spans and log records, and their export. Clones share them.
 #[derive(Clone, Debug)]
@@ -131,6 +132,11 @@ impl Telemetry {
     /// Shows what `reloads` says beside the rest.
     pub fn show_reloads(&self, reloads: impl Fn() -> Reloads + Send + Sync + 'static) {
         reloads::register(self.meters.meter(), reloads);
+    }
+
+    /// Shows how the state file fares beside the rest.
+    pub fn show_saves(&self, saves: &Saves) {
+        observe::register_saves(self.meters.meter(), saves);
     }
 
     /// A tracer for a worker, of requests whose indices mean what `catalog` says; `None` while tracing is off.

@@ -88,7 +88,7 @@ impl Open {
 
 impl HalfOpen {
     /// How many of the probes must succeed.
-    pub(crate) fn needed(&self) -> u32 {
+    pub fn needed(&self) -> u32 {
         // 80 % of 5 is 4 and not 5, whatever binary fractions make of it.
         ((f64::from(self.probes) * self.success.get() - 1e-9).ceil() as u32).max(1)
     }

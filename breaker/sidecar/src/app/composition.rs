@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use breaker_tower::BreakerHandle;
 
+use crate::baselines::Learner;
 use crate::config::{Config, Route};
 use crate::control::{Entry, Registry};
 use crate::proxy::{self, RouteError, RouteTable};
@@ -101,6 +102,14 @@ impl Composition {
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
         let routes = self.routes();
         routes.map(|(route, breaker)| Entry::new(breaker.clone(), route.policy().clone()))
+    }
+
+    /// Those that learn what is usual, each with its route's version.
+    pub(super) fn learners(&self) -> impl Iterator<Item = Learner> {
+        self.routes().map(|(route, breaker)| Learner {
+            breaker: breaker.clone(),
+            version: route.version().cloned(),
+        })
     }
 
     fn by_name(&self) -> ByName<'_> {

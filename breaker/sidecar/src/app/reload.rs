@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::composition::{Changes, Composition};
 use super::ingest;
+use crate::baselines::Baselines;
 use crate::config::ConfigError;
 use crate::control::Registry;
 use crate::ingest::FeedSampler;
@@ -91,6 +92,7 @@ pub(super) type Followed = (Arc<str>, Events);
 #[derive(Debug)]
 pub(super) struct Reached {
     pub(super) registry: Registry,
+    pub(super) baselines: Baselines,
     /// None when the proxy doesn't run.
     pub(super) routes: Option<Routes>,
     /// None when no telemetry is received.
@@ -295,6 +297,7 @@ impl Reached {
     fn reach(&self, next: &Composition) {
         self.registry
             .replace(next.entries(), next.config.policies().clone());
+        self.baselines.replace(next.learners());
         if let Some(feeds) = &self.feeds {
             feeds.replace(ingest::feed(next.routes()));
         }

@@ -33,6 +33,10 @@ pub(super) fn configuration(config: &Config) -> String {
     if let Some(receive) = config.receive() {
         line(&mut words, "receives", &telemetry::received(receive));
     }
+    if let Some(state) = config.state() {
+        let kept = format!("what is usual, in {}", state.display());
+        line(&mut words, "keeps", &kept);
+    }
     line(
         &mut words,
         "drains",
@@ -60,6 +64,10 @@ pub(super) fn policy(policy: &Policy) -> String {
 
 fn describe(words: &mut String, route: &Route) {
     line(words, "policy", route.policy().name());
+    if let Some(version) = route.version() {
+        let learned = format!("{version}; what is usual is learned anew when it changes");
+        line(words, "version", &learned);
+    }
     match route.mode() {
         Mode::Auto => {}
         Mode::Shadow => line(

@@ -76,7 +76,10 @@ struct Sidecar {
     /// Where health, metrics and breakers are served; a loopback address [default: 127.0.0.1:9900]
     #[arg(long, env = "BREAKER_ADMIN", value_name = "ADDR")]
     admin: Option<AdminAddress>,
-    /// With --upstream: when to trip and how to recover, a built-in policy or a file [default: sensitive]
+    /// Keeps what the breakers learn to be usual in this file, over a restart
+    #[arg(long, env = "BREAKER_STATE", value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// With --upstream: when to trip and how to recover, a built-in policy or a file [default: adaptive]
     #[arg(
         long,
         env = "BREAKER_POLICY",
@@ -121,7 +124,7 @@ impl Sidecar {
         let mut config = match (self.upstream, self.config) {
             (Some(upstream), _) => {
                 let policy = self.policy.as_deref().map(policy).transpose()?;
-                Config::of_upstream(upstream, policy.unwrap_or_else(Policy::sensitive))
+                Config::of_upstream(upstream, policy.unwrap_or_else(Policy::adaptive))
             }
             (None, file) => Config::load(&file.unwrap_or_default())?,
         };
@@ -130,6 +133,9 @@ impl Sidecar {
         }
         if let Some(admin) = self.admin {
             config = config.with_admin(admin);
+        }
+        if let Some(state) = self.state {
+            config = config.with_state(state);
         }
         Ok(config)
     }

@@ -17,6 +17,7 @@ pub(super) struct Origin {
     pub(super) file: Option<PathBuf>,
     pub(super) listen: Option<Address>,
     pub(super) admin: Option<AdminAddress>,
+    pub(super) state: Option<PathBuf>,
     pub(super) hash: String,
     /// Files and directories of policies, in the order in which they were read.
     policies: Vec<PathBuf>,

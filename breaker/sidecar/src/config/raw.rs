@@ -38,6 +38,8 @@ pub(crate) struct RawConfig {
     /// Files and directories with policies, relative to this file. A policy of a built-in's name replaces it.
     #[serde(default)]
     pub(super) policies: Vec<String>,
+    /// A file, relative to this one, that keeps what the breakers have learned to be usual. Default none: it is learned anew after a restart.
+    pub(super) state: Option<String>,
     /// Where telemetry goes, and where it comes from.
     pub(super) telemetry: Option<RawTelemetry>,
     /// The services behind the proxy, by name; they may be left out if no route has one.
@@ -171,10 +173,12 @@ pub(super) struct RawRoute {
     pub(super) r#match: Option<RawMatch>,
     /// The name of an upstream. Left out, the proxy has no such route: its breaker is fed by telemetry alone, and others ask for its verdict.
     pub(super) upstream: Option<String>,
-    /// The name of a policy, or single fields over a `base`. Default sensitive.
+    /// The name of a policy, or single fields over a `base`. Default adaptive.
     pub(super) policy: Option<RawPolicyChoice>,
     /// Time from the end of the request to the head of the response, 1ms to 1h, or off. Default 15s.
     pub(super) timeout: Option<OrOff<Period>>,
+    /// What the service behind it is, such as v42: 1 to 128 characters. With another one, what was usual is learned anew.
+    pub(super) version: Option<String>,
     /// Who decides at start. Default auto.
     pub(super) mode: Option<RawMode>,
     /// Requests in flight at once for each worker, 1 to 1000000; more are answered 429. Default no limit.

@@ -27,6 +27,7 @@ pub struct Route {
     pub(super) timeout: Option<Duration>,
     pub(super) body: BodyLimits,
     pub(super) max_in_flight: Option<usize>,
+    pub(super) version: Option<Arc<str>>,
     pub(super) feeds: Vec<Feed>,
 }
 
@@ -69,6 +70,11 @@ impl Route {
     /// Requests at once per worker, if they are bounded.
     pub fn max_in_flight(&self) -> Option<usize> {
         self.max_in_flight
+    }
+
+    /// What the service behind it is: another version's usual is another.
+    pub fn version(&self) -> Option<&Arc<str>> {
+        self.version.as_ref()
     }
 
     /// Telemetry that may open its breaker too, at most 16; at least one without an upstream.
@@ -118,13 +124,14 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         )?),
         None => None,
     };
+    let version = raw.version.as_deref().map(version).transpose()?;
     let matches = matches(&raw.r#match.unwrap_or_default())?;
     let policy = match raw.policy {
         Some(choice) => known.policies.choose(&raw.name, choice)?,
         None => known
             .policies
             .get(DEFAULT_POLICY)
-            .unwrap_or_else(Policy::sensitive),
+            .unwrap_or_else(Policy::adaptive),
     };
     let feeds = raw.feeds.map(|raw| feed::build(raw, known.policies));
     let upstream = match raw.upstream.map(|name| upstream(&name, known.upstreams)) {
@@ -143,8 +150,18 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         timeout,
         body: known.body.clone(),
         max_in_flight,
+        version,
         feeds: feeds.transpose()?.unwrap_or_default(),
     }))
+}
+
+fn version(label: &str) -> Result<Arc<str>, Problem> {
+    let is_plain = !label.chars().any(char::is_control);
+    if is_plain && (1..=128).contains(&label.chars().count()) {
+        return Ok(label.into());
+    }
+    let rule = "must be 1 to 128 characters, and none of them a control character";
+    Err(Problem::new("version", rule))
 }
 
 /// What a route without an upstream must have, and what says nothing there.
@@ -297,4 +314,4 @@ impl From<RawMode> for Mode {
     }
 }
 
-const DEFAULT_POLICY: &str = "sensitive";
+const DEFAULT_POLICY: &str = "adaptive";

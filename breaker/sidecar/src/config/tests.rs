@@ -32,7 +32,8 @@ fn what_is_left_out_has_a_default() {
     let [route] = config.routes() else {
         panic!("one route");
     };
-    assert_eq!(**route.policy(), Policy::sensitive());
+    assert_eq!(**route.policy(), Policy::adaptive());
+    assert_eq!((config.state(), route.version()), (None, None));
     assert_eq!(route.mode(), Mode::Auto);
     assert_eq!(route.timeout(), Some(Duration::from_secs(15)));
     assert_eq!(route.matches().path, None);
@@ -183,7 +184,7 @@ fn the_schema_knows_the_fields() {
     let schema = schema().to_value();
     assert_eq!(schema["additionalProperties"], false);
     let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(fields.len(), 10, "{fields:?}");
+    assert_eq!(fields.len(), 11, "{fields:?}");
     assert_eq!(schema["required"], serde_json::json!(["routes"]));
     assert!(schema["$defs"]["Route"]["properties"]["policy"].is_object());
     assert!(schema["$defs"]["Route"]["properties"]["feeds"].is_object());
@@ -195,6 +196,15 @@ fn the_schema_knows_the_fields() {
         schema["$defs"]["Policy"]["properties"],
         yaml::schema().to_value()["properties"]
     );
+}
+
+#[test]
+fn the_state_file_is_relative_to_the_configuration_and_a_version_is_a_text() {
+    let text = SMALL.replace("upstream: pay }", "upstream: pay, version: v42 }");
+    let text = format!("state: learned/state\n{text}");
+    let config = Config::parse(&text, None, Path::new("etc")).unwrap();
+    assert_eq!(config.state(), Some(Path::new("etc/learned/state")));
+    assert_eq!(config.routes()[0].version().map(|v| &**v), Some("v42"));
 }
 
 #[test]

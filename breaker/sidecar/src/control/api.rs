@@ -6,6 +6,7 @@ use axum::{Json, Router};
 
 use super::problem::Problem;
 use super::registry::Registry;
+use crate::admin::explanation::Explanation;
 use crate::admin::report;
 
 /// The routes of the API.
@@ -13,6 +14,7 @@ pub(crate) fn router(registry: Registry) -> Router {
     Router::new()
         .route("/api/v1/breakers", get(breakers))
         .route("/api/v1/breakers/{name}", get(breaker))
+        .route("/api/v1/breakers/{name}/explanation", get(explanation))
         .with_state(registry)
 }
 
@@ -26,4 +28,12 @@ async fn breaker(
 ) -> Result<Json<report::Breaker>, Problem> {
     let entry = registry.find(&name)?;
     Ok(Json(report::Breaker::from(&entry)))
+}
+
+async fn explanation(
+    State(registry): State<Registry>,
+    Path(name): Path<String>,
+) -> Result<Json<Explanation>, Problem> {
+    let entry = registry.find(&name)?;
+    Ok(Json(Explanation::from(entry.breaker())))
 }

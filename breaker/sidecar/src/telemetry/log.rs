@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use breaker_tower::core::{Alert, Event, Evidence, Reason, Transition};
 
-/// Logs what the breaker of `route` did: transitions and changes of mode at info, alerts at warn.
+/// Logs what the breaker of `route` did: transitions and changes of mode at info, resets too, alerts at warn.
 pub(crate) fn event(route: &str, event: &Event) {
     match event {
         Event::Transition(change) => transition(route, change),
@@ -16,6 +16,9 @@ pub(crate) fn event(route: &str, event: &Event) {
         Event::Alert(what) => alert(route, what),
         Event::ModeChanged { from, to, .. } => {
             tracing::info!(route, from = from.name(), to = to.name(), "mode changed");
+        }
+        Event::Reset { from, .. } => {
+            tracing::info!(route, from = from.name(), "reset");
         }
         _ => {}
     }
@@ -43,13 +46,19 @@ fn alert(route: &str, alert: &Alert) {
     let Some(evidence) = alert.evidence.first() else {
         return;
     };
+    let anomaly = evidence.anomaly.as_ref();
     tracing::warn!(
         route,
         reason = evidence.condition.name(),
+        stream = alert.stream(),
         observed = evidence.observed,
+        low = anomaly.map(|anomaly| anomaly.low.get()),
+        high = anomaly.map(|anomaly| anomaly.high.get()),
         threshold = evidence.threshold,
         samples = evidence.samples,
         window_s = evidence.window.as_secs_f64(),
+        evidence = anomaly.map(|anomaly| anomaly.evidence),
+        line = anomaly.map(|anomaly| anomaly.line),
         source = &*alert.source,
         "alert: {evidence}",
     );

@@ -67,6 +67,11 @@ pub(crate) const ANOMALY_SCORE: Metric = Metric {
     unit: "1",
     description: "Evidence of an anomaly as a share of its alarm line",
 };
+pub(crate) const BASELINE_SAVES: Metric = Metric {
+    name: "breaker.baseline.saves",
+    unit: "{save}",
+    description: "Attempts to write what was learned to the state file",
+};
 pub(crate) const EXPORTS: Metric = Metric {
     name: "breaker.telemetry.exports",
     unit: "{export}",
@@ -127,6 +132,7 @@ pub(crate) const RELOAD_TIME: Metric = Metric {
 
 // Events, as log records.
 pub(crate) const EVENT_ALERT: &str = "breaker.alert";
+pub(crate) const EVENT_RESET: &str = "breaker.reset";
 pub(crate) const EVENT_MODE_CHANGED: &str = "breaker.mode_changed";
 pub(crate) const EVENT_TRANSITION: &str = "breaker.transition";
 
@@ -146,6 +152,7 @@ pub(crate) const USER_AGENT: &str = "user_agent.original";
 
 // Our attributes.
 pub(crate) const ALERT_REASON: &str = "breaker.alert.reason";
+pub(crate) const BASELINE_OUTCOME: &str = "breaker.baseline.outcome";
 pub(crate) const BREAKER_NAME: &str = "breaker.name";
 pub(crate) const BREAKER_OUTCOME: &str = "breaker.outcome";
 pub(crate) const BREAKER_QUANTILE: &str = "breaker.quantile";
@@ -156,6 +163,12 @@ pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 pub(crate) const MODE_FROM: &str = "breaker.mode.from";
 pub(crate) const MODE_TO: &str = "breaker.mode.to";
+/// The evidence of an anomaly in nats, and the line at which it is an alarm.
+pub(crate) const ANOMALY_EVIDENCE: &str = "breaker.anomaly.evidence";
+pub(crate) const ANOMALY_LINE: &str = "breaker.anomaly.line";
+/// The bounds of the share that an anomaly is estimated to have (Wilson, 95 %).
+pub(crate) const OBSERVED_HIGH: &str = "breaker.observed.high";
+pub(crate) const OBSERVED_LOW: &str = "breaker.observed.low";
 /// What was observed, in the unit of the condition: a share of 1, seconds, or a count.
 pub(crate) const OBSERVED: &str = "breaker.observed";
 /// Seconds.

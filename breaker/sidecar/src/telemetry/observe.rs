@@ -9,6 +9,7 @@ use opentelemetry::{KeyValue, StringValue};
 
 use super::breakers::Breakers;
 use super::names::{self, Metric};
+use crate::baselines::Saves;
 
 /// The snapshots of the collection under way.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +68,21 @@ pub(crate) fn register(meter: &Meter, latest: &Latest) {
     gauge(meter, names::ANOMALY_SCORE, latest, anomaly_score);
 }
 
+/// Registers the instrument that observes how the state file fares.
+pub(crate) fn register_saves(meter: &Meter, saves: &Saves) {
+    let (metric, saves) = (names::BASELINE_SAVES, saves.clone());
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |counter| {
+            for (outcome, count) in [("success", saves.succeeded()), ("failure", saves.failed())] {
+                counter.observe(count, &[KeyValue::new(names::BASELINE_OUTCOME, outcome)]);
+            }
+        })
+        .build();
+}
+
 fn requests(named: &Named, counter: &dyn AsyncInstrument<u64>) {
     let totals = &named.snapshot.totals;
     for (outcome, count) in [
@@ -93,7 +109,13 @@ fn transitions(named: &Named, counter: &dyn AsyncInstrument<u64>) {
 }
 
 fn alerts(named: &Named, counter: &dyn AsyncInstrument<u64>) {
-    counter.observe(named.snapshot.totals.alerts, &named.attributes([]));
+    for kind in &named.snapshot.alerts {
+        let attributes = named.attributes([
+            KeyValue::new(names::BREAKER_SOURCE, kind.source.clone()),
+            KeyValue::new(names::BREAKER_STREAM, kind.stream),
+        ]);
+        counter.observe(kind.count, &attributes);
+    }
 }
 
 fn state(named: &Named, gauge: &dyn AsyncInstrument<u64>) {

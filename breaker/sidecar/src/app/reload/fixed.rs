@@ -11,6 +11,7 @@ pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
         ("drain", running.drain() != next.drain()),
         ("watch", running.watch() != next.watch()),
         ("limits", running.limits() != next.limits()),
+        ("state", running.state() != next.state()),
         ("telemetry.export", running.export() != next.export()),
         ("telemetry.receive", running.receive() != next.receive()),
         // The proxy listens from the start, or never.

@@ -65,6 +65,7 @@ const UPSTREAM: &str = "upstreams:\n  pay: { endpoints: [\"http://127.0.0.1:9001
 
 /// The fifth line of a configuration that is good without it.
 const SECTIONS: &[(&str, &str)] = &[
+    ("state: ''", "5:8: state: must be the path of a file"),
     (
         "listen: :8080",
         "5:9: listen: must be an address with a port, such as 127.0.0.1:8080",
@@ -255,7 +256,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "dashboard: true",
-        "5:1: dashboard: is not a field here; the fields are listen, admin, workers, drain, watch, limits, policies, telemetry, upstreams, routes",
+        "5:1: dashboard: is not a field here; the fields are listen, admin, workers, drain, watch, limits, policies, state, telemetry, upstreams, routes",
     ),
 ];
 
@@ -333,6 +334,10 @@ const UPSTREAMS: &[(&str, &str)] = &[
 
 /// More fields of a route in the fourth line.
 const ROUTES: &[(&str, &str)] = &[
+    (
+        "version: ''",
+        "4:42: routes[0].version: must be 1 to 128 characters, and none of them a control character",
+    ),
     ("name: b", "4:33: routes[0].name: is given twice"),
     (
         "policy: gentle",

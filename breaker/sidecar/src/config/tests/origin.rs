@@ -46,13 +46,15 @@ fn what_was_set_beside_the_file_stands_when_it_is_loaded_again() {
     let config = Config::load(&folder.path().join("breaker.yaml"))
         .unwrap()
         .with_listen("127.0.0.1:1".parse().unwrap())
-        .with_admin("127.0.0.1:2".parse().unwrap());
+        .with_admin("127.0.0.1:2".parse().unwrap())
+        .with_state("state".into());
     let again = config.load_again().unwrap();
     assert_eq!(
         (again.listen(), again.admin()),
         (config.listen(), config.admin())
     );
     assert_eq!(again.load_again().unwrap().listen(), config.listen());
+    assert_eq!(again.state(), config.state());
     let [upstream, same] = [&config, &again].map(|config| config.routes()[0].upstream().unwrap());
     assert!(Arc::ptr_eq(upstream, same), "its connections stay");
 }

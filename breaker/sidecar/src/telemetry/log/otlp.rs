@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use breaker_tower::core::{Alert, Event, Evidence, Mode, TraceId, Transition};
+use breaker_tower::core::{Alert, Event, Evidence, Mode, State, TraceId, Transition};
 use opentelemetry::logs::{AnyValue, LogRecord, Logger as _, LoggerProvider, Severity};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
@@ -49,6 +49,10 @@ impl Logger {
                 mode_changed(&mut record, *from, *to);
                 &[]
             }
+            Event::Reset { from, .. } => {
+                reset(&mut record, *from);
+                &[]
+            }
             _ => return,
         };
         record.set_timestamp(opentelemetry::time::now());
@@ -89,6 +93,7 @@ fn alert(record: &mut SdkLogRecord, alert: &Alert) {
     record.set_body(message.into());
     if let Some(evidence) = alert.evidence.first() {
         record.add_attribute(names::ALERT_REASON, evidence.condition.name());
+        record.add_attribute(names::BREAKER_STREAM, alert.stream());
         justify(record, &alert.source, evidence);
     }
 }
@@ -97,6 +102,12 @@ fn mode_changed(record: &mut SdkLogRecord, from: Mode, to: Mode) {
     describe(record, names::EVENT_MODE_CHANGED, Severity::Info);
     record.set_body(text(&format!("mode changed from {from} to {to}")));
     record.add_attributes([(names::MODE_FROM, from.name()), (names::MODE_TO, to.name())]);
+}
+
+fn reset(record: &mut SdkLogRecord, from: State) {
+    describe(record, names::EVENT_RESET, Severity::Info);
+    record.set_body(text(&format!("reset while {from}")));
+    record.add_attribute(names::TRANSITION_FROM, from.name());
 }
 
 fn describe(record: &mut SdkLogRecord, event: &'static str, severity: Severity) {
@@ -115,6 +126,14 @@ fn justify(record: &mut SdkLogRecord, source: &str, evidence: &Evidence) {
     ]);
     let samples = i64::try_from(evidence.samples).unwrap_or(i64::MAX);
     record.add_attribute(names::SAMPLES, samples);
+    if let Some(anomaly) = &evidence.anomaly {
+        record.add_attributes([
+            (names::OBSERVED_LOW, anomaly.low.get()),
+            (names::OBSERVED_HIGH, anomaly.high.get()),
+            (names::ANOMALY_EVIDENCE, anomaly.evidence),
+            (names::ANOMALY_LINE, anomaly.line),
+        ]);
+    }
 }
 
 fn text(value: &str) -> AnyValue {

@@ -50,7 +50,11 @@ fn numbers_of_a_breaker_are_those_of_its_snapshot() {
             1.0,
         ),
         ("breaker_concurrency", &["breaker_source=\"proxy\""], 0.0),
-        ("breaker_alerts_total", &[], 0.0),
+        (
+            "breaker_alerts_total",
+            &["breaker_source=\"proxy\"", "breaker_stream=\"p99\""],
+            0.0,
+        ),
     ] {
         assert_eq!(value(&text, name, labels), Some(expected), "{name} {text}");
     }

@@ -178,3 +178,49 @@ fn an_alert_is_a_warning_with_its_numbers() {
         assert!(record.contains(part), "{part} in {record}");
     }
 }
+
+#[test]
+fn an_alert_of_a_detector_has_rate_interval_baseline_and_evidence_against_its_line() {
+    let mut breaker = Breaker::new(Policy::adaptive(), 1, Timestamp::ZERO);
+    for request in 0..3000_u64 {
+        let now = Timestamp::from_millis(request * 10);
+        let permit = breaker.try_acquire(now).unwrap();
+        let latency = Duration::from_millis(1);
+        let outcome = match request % 10 {
+            0 if request > 1000 => Outcome::failure(latency),
+            _ => Outcome::success(latency),
+        };
+        breaker.record(permit, outcome, now);
+    }
+    let records = records(&mut breaker);
+    let [record] = &records[..] else {
+        panic!("{records:?}");
+    };
+    for part in [
+        "breaker.stream",
+        "errors",
+        "breaker.observed.low",
+        "breaker.observed.high",
+        "breaker.threshold",
+        "breaker.anomaly.evidence",
+        "breaker.anomaly.line",
+        "of the requests fail (",
+        "is normal",
+        "alarm at",
+    ] {
+        assert!(record.contains(part), "{part} in {record}");
+    }
+}
+
+#[test]
+fn a_reset_is_a_record() {
+    let mut breaker = failed(Policy::sensitive());
+    breaker.reset(Timestamp::from_millis(20));
+    let records = records(&mut breaker);
+    assert!(
+        records
+            .iter()
+            .any(|record| record.contains("reset while open")),
+        "{records:?}"
+    );
+}

@@ -24,7 +24,8 @@ use crate::control::Registry;
 use crate::telemetry::Environment;
 
 /// A route below `/pay`.
-pub(super) const PAY: &str = "  - { name: pay, upstream: app, match: { path: /pay } }\n";
+pub(super) const PAY: &str =
+    "  - { name: pay, upstream: app, match: { path: /pay }, policy: sensitive }\n";
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Bench {

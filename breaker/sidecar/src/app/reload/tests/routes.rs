@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::core::policy::{LatencyMeasure, Stream};
+use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
 use breaker_tower::{Mode, Policy, State};
 
 use super::bench::{Bench, PAY, eventually};
@@ -121,6 +123,32 @@ async fn a_policy_that_an_operator_has_put_in_place_stays() {
     assert_eq!(bench.breaker("pay").policy().name(), "adaptive");
     bench.registry.set_override("pay", None).unwrap();
     assert_eq!(bench.breaker("pay").policy().name(), "conservative");
+}
+
+#[tokio::test]
+async fn another_version_of_a_route_forgets_what_was_usual_and_a_reload_alone_does_not() {
+    let route = |more: &str| {
+        format!(
+            "  - {{ name: pay, upstream: app, match: {{ path: /pay }}, policy: adaptive, {more} }}\n"
+        )
+    };
+    let bench = Bench::start(&route("version: v1")).await;
+    let breaker = bench.breaker("pay");
+    let bounds = LatencyBounds {
+        deadline: Duration::from_secs(1),
+        measure: LatencyMeasure::Head,
+    };
+    let stream = |stream| StreamBaseline::new(stream, 5000.0, 50.0).unwrap();
+    let proxy = SourceBaseline::new("proxy", bounds, Stream::ALL.map(stream), vec![100; 60]);
+    let learned = Baseline::new([proxy.unwrap()]);
+    breaker.restore_baseline(&learned);
+    assert_eq!(breaker.baseline(), learned);
+    bench.write(&route("version: v1, timeout: 1s"));
+    bench.reload().await;
+    assert_eq!(breaker.baseline(), learned);
+    bench.write(&route("version: v2, timeout: 1s"));
+    bench.reload().await;
+    assert_ne!(breaker.baseline(), learned);
 }
 
 #[tokio::test]

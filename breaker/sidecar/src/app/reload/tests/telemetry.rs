@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::bench::Bench;
 
-const LEDGER: &str = "  - { name: pay, upstream: app, feeds: [{ name: ledger, span: client }] }\n";
+const LEDGER: &str = "  - { name: pay, upstream: app, policy: sensitive, feeds: [{ name: ledger, span: client }] }\n";
 
 /// Tells of `count` client spans that failed just now.
 async fn tell(bench: &Bench, first: u64, count: u64) {
@@ -75,7 +75,7 @@ fn failures(snapshot: &Snapshot) -> Vec<(String, u64)> {
 async fn a_feed_that_stays_goes_on_counting_and_others_come_and_go() {
     let bench = Bench::start(LEDGER).await;
     tell(&bench, 1, 19).await;
-    bench.write("  - { name: pay, upstream: app, feeds: [{ name: new, span: server }, { name: ledger, span: client }] }\n");
+    bench.write("  - { name: pay, upstream: app, policy: sensitive, feeds: [{ name: new, span: server }, { name: ledger, span: client }] }\n");
     assert_eq!(bench.reload().await.updated, ["pay"]);
     let breaker = bench.breaker("pay");
     assert_eq!(
@@ -96,7 +96,7 @@ async fn a_feed_that_stays_goes_on_counting_and_others_come_and_go() {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
 
-    bench.write("  - { name: pay, upstream: app, feeds: [{ name: new, span: server }] }\n");
+    bench.write("  - { name: pay, upstream: app, policy: sensitive, feeds: [{ name: new, span: server }] }\n");
     bench.reload().await;
     assert_eq!(failures(&breaker.snapshot()), [("new".into(), 0)]);
     assert!(!bench.metrics().await.contains("breaker_source=\"ledger\""));

@@ -1,0 +1,122 @@
+//! What a breaker believes, in plain words: its state and why, what it observes against what it takes, and what would change its state.
+
+mod recovery;
+mod source;
+mod words;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use breaker_tower::core::{Outlook, Reason, Snapshot, SourceOutlook};
+use breaker_tower::{BreakerHandle, Mode, Policy, State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::words::{rate, span};
+
+/// What a breaker believes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Explanation {
+    /// It in plain words; lines end with a line feed.
+    pub text: String,
+}
+
+impl From<&BreakerHandle> for Explanation {
+    fn from(breaker: &BreakerHandle) -> Self {
+        let (policy, snapshot) = (breaker.policy(), breaker.snapshot());
+        Self {
+            text: explain(breaker.name(), &policy, &snapshot, &breaker.outlook()),
+        }
+    }
+}
+
+/// The explanation of the breaker `name`, of what is known of it at one time.
+pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlook) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{name} is {}. {}", state(snapshot), why(snapshot));
+    for source in snapshot.sources.iter().filter(|source| source.alerting) {
+        let _ = writeln!(text, "An alert holds, of source {}.", source.name);
+    }
+    text.push('\n');
+    if let Some(mode) = mode(snapshot.mode) {
+        let _ = write!(text, "{mode}\n\n");
+    }
+    let _ = writeln!(text, "What it observes, by policy {}:", policy.name());
+    for (window, looked_at) in snapshot.sources.iter().zip(&outlook.sources) {
+        source::explain(&mut text, policy, window, looked_at);
+    }
+    if let Some(next) = next(policy, snapshot, outlook) {
+        let _ = write!(text, "\n{next}");
+    }
+    text
+}
+
+fn state(snapshot: &Snapshot) -> String {
+    match snapshot.state {
+        State::Closed => "closed: its requests are sent".to_owned(),
+        State::Open => "open: its requests are rejected".to_owned(),
+        State::HalfOpen if snapshot.admitted_share.get() > 0.0 => {
+            let share = snapshot.admitted_share;
+            format!("half-open: {share} of its requests are sent, the others are rejected")
+        }
+        State::HalfOpen => "half-open: single requests are sent as a trial".to_owned(),
+    }
+}
+
+fn why(snapshot: &Snapshot) -> String {
+    let since = span(snapshot.lasted);
+    match &*snapshot.reason {
+        Reason::Initial => format!("It has been so since the start, {since} ago."),
+        reason => format!("It has been so for {since}: {reason}."),
+    }
+}
+
+fn mode(mode: Mode) -> Option<&'static str> {
+    match mode {
+        Mode::ForcedOpen => {
+            Some("An operator has forced it open: it rejects all until the mode is changed.")
+        }
+        Mode::ForcedClosed => {
+            Some("An operator has forced it closed: whatever is observed, it does not open.")
+        }
+        Mode::Shadow => {
+            Some("It is in shadow mode: it says what it would do, and rejects nothing.")
+        }
+        _ => None,
+    }
+}
+
+/// What would change the state.
+fn next(policy: &Policy, snapshot: &Snapshot, outlook: &Outlook) -> Option<String> {
+    match (snapshot.state, snapshot.mode) {
+        (_, Mode::ForcedClosed | Mode::ForcedOpen) => None,
+        (State::Closed, _) => {
+            let mut text = "What would open it:\n".to_owned();
+            for source in &outlook.sources {
+                let _ = writeln!(text, "- {}: {}", source.name, failures(source));
+            }
+            Some(text)
+        }
+        _ => Some(recovery::explain(policy, snapshot)),
+    }
+}
+
+/// How many failures in a row a source's breaker takes.
+fn failures(source: &SourceOutlook) -> String {
+    let known = source.rate > 0.0;
+    let at = rate(source.rate);
+    match source.failures_to_open {
+        Some(1) => "one failure".to_owned(),
+        Some(failures) if known => {
+            let within = span(Duration::from_secs_f64(failures as f64 / source.rate));
+            format!("{failures} failures in a row, which take {within} at {at}")
+        }
+        Some(failures) => format!("{failures} failures in a row, one a second"),
+        None if known => format!("failures alone would not, not even 1000 in a row at {at}"),
+        None => "failures alone would not, not even 1000 in a row, one a second".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! What would close a breaker that is open or half-open.
+
+use std::fmt::Write;
+
+use breaker_tower::core::Snapshot;
+use breaker_tower::core::policy::Recovery;
+use breaker_tower::{Policy, State};
+
+use super::words::span;
+
+pub(super) fn explain(policy: &Policy, snapshot: &Snapshot) -> String {
+    let mut text = "What would close it:\n".to_owned();
+    if let (State::Open, Some(remaining)) = (snapshot.state, snapshot.open_remaining) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "- In {} the trial begins.", span(remaining));
+    }
+    let ramps = snapshot.admitted_share.get() > 0.0;
+    if !ramps {
+        let _ = writeln!(text, "- {}", trial(policy));
+    }
+    let _ = writeln!(text, "- {}", ramp(policy, ramps));
+    if snapshot.failed_recoveries > 0 {
+        let failed = match snapshot.failed_recoveries {
+            1 => "1 recovery has".to_owned(),
+            more => format!("{more} recoveries have"),
+        };
+        let _ = writeln!(
+            text,
+            "- {failed} failed since the last that held: each makes the next open time longer."
+        );
+    }
+    text
+}
+
+fn trial(policy: &Policy) -> String {
+    let rules = policy.half_open();
+    let at_once = rules.concurrent;
+    match policy.recovery() {
+        Recovery::Sequential => format!(
+            "The trial sends up to {at_once} requests at once: six good ones in a row end it well, two bad ones open the breaker again."
+        ),
+        _ => format!(
+            "The trial sends up to {at_once} requests at once: {} of {} must succeed, or the breaker opens again.",
+            rules.needed(),
+            rules.probes
+        ),
+    }
+}
+
+fn ramp(policy: &Policy, ramps: bool) -> String {
+    let rules = policy.ramp();
+    let begins = if ramps {
+        "The share of requests that are sent"
+    } else {
+        "Then the share of requests that are sent"
+    };
+    match policy.recovery() {
+        Recovery::Sequential => format!(
+            "{begins} grows from {} by half each 0.5s in which 90% go well, and is halved where 30% don't; it closes after two such times at 100%.",
+            rules.start
+        ),
+        _ if rules.period.is_zero() => "Then it closes at once.".to_owned(),
+        _ => format!(
+            "{begins} grows from {} to all within {}; it closes then, unless a condition holds or fewer than {} succeed.",
+            rules.start,
+            span(rules.period),
+            policy.half_open().success
+        ),
+    }
+}

@@ -1,0 +1,204 @@
+//! What is observed of one source: each condition with its number now, and how far that is from its bound.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use breaker_tower::Policy;
+use breaker_tower::core::policy::{Action, Condition, Stream, TripEntry};
+use breaker_tower::core::{Anomaly, Ratio, SourceOutlook, SourceSnapshot, Standing};
+
+use super::words::{count, percent, rate, span};
+
+/// Explains a source of a breaker with `policy`.
+pub(super) fn explain(
+    text: &mut String,
+    policy: &Policy,
+    window: &SourceSnapshot,
+    outlook: &SourceOutlook,
+) {
+    let policy = outlook.policy.as_deref().unwrap_or(policy);
+    let _ = writeln!(text, "{}: {}", window.name, traffic(window, outlook));
+    for anomaly in &window.anomalies {
+        let words = stream(policy, window, anomaly);
+        let _ = writeln!(text, "- {}: {words}", anomaly.stream);
+    }
+    for (index, entry) in policy.trip().iter().enumerate() {
+        let of_entry = |standing: &&Standing| standing.entry == index;
+        let standings: Vec<_> = outlook.conditions.iter().filter(of_entry).collect();
+        if standings.iter().all(|standing| standing.anomaly.is_some()) {
+            continue;
+        }
+        let now: Vec<_> = standings
+            .iter()
+            .map(|standing| self::standing(standing, window))
+            .collect();
+        let _ = writeln!(
+            text,
+            "- {} when {entry}: {}.",
+            verb(entry),
+            now.join(", and ")
+        );
+    }
+}
+
+fn traffic(window: &SourceSnapshot, outlook: &SourceOutlook) -> String {
+    let requests = window.requests();
+    if requests == 0 {
+        return "no request ended of late.".to_owned();
+    }
+    let ended = count(requests, "request");
+    let failed = match window.failure {
+        0 => "none failed".to_owned(),
+        failed => format!("{failed} failed"),
+    };
+    format!("{ended} in the window, {}; {failed}.", rate(outlook.rate))
+}
+
+const fn verb(entry: &TripEntry) -> &'static str {
+    match entry.action {
+        Action::Open => "opens",
+        _ => "alerts",
+    }
+}
+
+/// What the detectors of a stream say, and what an alarm leads to.
+fn stream(policy: &Policy, window: &SourceSnapshot, anomaly: &Anomaly) -> String {
+    let hits = match anomaly.stream {
+        Stream::Errors => "fail".to_owned(),
+        Stream::Latency => {
+            let bound = window.slow_threshold.unwrap_or_default();
+            format!("take {} or longer", span(bound))
+        }
+        _ => format!("miss the deadline of {}", span(policy.deadline())),
+    };
+    let usually = format!("usually up to {} of the requests {hits}", anomaly.normal);
+    let now = match anomaly.observations {
+        0 => "and no more do now".to_owned(),
+        observations => format!(
+            "since that may have changed, {} of {observations} did ({} to {})",
+            anomaly.share, anomaly.low, anomaly.high
+        ),
+    };
+    let separator = if anomaly.observations == 0 { "," } else { ";" };
+    let evidence = percent(anomaly.score().max(0.0));
+    let verdict = if anomaly.alarming {
+        format!("That is an alarm, at {evidence} of its line, which")
+    } else {
+        format!("The evidence is {evidence} of what an alarm takes, which")
+    };
+    let actions = actions(policy, anomaly.stream);
+    format!("{usually}{separator} {now}. {verdict} {actions}.")
+}
+
+/// What an alarm of `stream` leads to.
+fn actions(policy: &Policy, stream: Stream) -> String {
+    let mut words = Vec::new();
+    for entry in policy.trip() {
+        for condition in &entry.conditions {
+            let Condition::Anomaly {
+                stream: watched,
+                at_least,
+            } = condition
+            else {
+                continue;
+            };
+            if *watched != stream {
+                continue;
+            }
+            let mut action = verb(entry).to_owned();
+            if *at_least > Ratio::ZERO {
+                // Writing to a string cannot fail.
+                let _ = write!(action, " if surely {at_least} or more do");
+            }
+            if entry.conditions.len() > 1 {
+                action.push_str(" if all of its entry holds");
+            }
+            words.push(action);
+        }
+    }
+    words.join(", or else ")
+}
+
+/// A condition as it stands.
+fn standing(standing: &Standing, window: &SourceSnapshot) -> String {
+    let samples = standing.samples;
+    let Some(observed) = standing.observed else {
+        return "there is nothing to tell yet".to_owned();
+    };
+    let share = Ratio::new(observed).unwrap_or(Ratio::ONE);
+    let now = match standing.condition {
+        Condition::ErrorRate(_) => format!("it is {share} of {}", count(samples, "request")),
+        Condition::SlowRate { .. } => format!("{share} are, of {}", count(samples, "request")),
+        Condition::Latency { .. } => {
+            let observed = span(Duration::from_secs_f64(observed.clamp(0.0, 1e9)));
+            format!("it is {observed}")
+        }
+        Condition::Concurrency(_) => format!("{observed} are"),
+        Condition::ConsecutiveFailures(_) => format!("there are {observed}"),
+        Condition::Anomaly { .. } => format!("{share} are"),
+        _ => format!("it is {observed}"),
+    };
+    if standing.holds {
+        return format!("{now}, so this holds");
+    }
+    match missing(standing, window.failure) {
+        Some(missing) => format!("{now}; {missing}"),
+        None => now,
+    }
+}
+
+/// What is missing for the condition to hold.
+fn missing(standing: &Standing, failed: u64) -> Option<String> {
+    let observed = standing.observed?;
+    let short = standing.min_requests.saturating_sub(standing.samples);
+    let waits = || {
+        let more = count(short, "more request");
+        format!("it is judged after {more}")
+    };
+    match standing.condition {
+        Condition::ErrorRate(bound) if short > 0 => {
+            let wanted = whole(bound.get() * standing.min_requests as f64);
+            match wanted.saturating_sub(failed) {
+                0 => Some(waits()),
+                more => {
+                    let failures = count(more, "more failure");
+                    Some(format!("{failures} of the next {short} would do"))
+                }
+            }
+        }
+        Condition::ErrorRate(bound) => {
+            let more = in_a_row(failed, standing.samples, bound.get())?;
+            Some(format!("{} in a row would do", count(more, "failure")))
+        }
+        Condition::SlowRate { .. } | Condition::Latency { .. } if short > 0 => Some(waits()),
+        Condition::SlowRate { share, .. } => {
+            let part = percent(observed / share.get());
+            Some(format!("that is {part} of the bound"))
+        }
+        Condition::Latency { bound, .. } => {
+            let part = percent(observed / bound.as_secs_f64());
+            Some(format!("that is {part} of the bound"))
+        }
+        Condition::Concurrency(bound) => {
+            let more = (bound as f64 - observed) as u64;
+            Some(format!("{more} more would do"))
+        }
+        Condition::ConsecutiveFailures(bound) => {
+            let more = (f64::from(bound) - observed) as u64;
+            Some(format!("{more} more would do"))
+        }
+        _ => None,
+    }
+}
+
+/// How many failures in a row make `bound` of all requests fail, if so many `failed` of the `requests` that there are.
+fn in_a_row(failed: u64, requests: u64, bound: f64) -> Option<u64> {
+    let (failed, requests) = (failed as f64, requests as f64);
+    let more = whole((bound * requests - failed) / (1.0 - bound));
+    (bound < 1.0 && more > 0).then_some(more)
+}
+
+/// The least whole number that is enough: 7 % of 100 are 7, whatever binary fractions make of it.
+fn whole(number: f64) -> u64 {
+    (number - 1e-9).ceil() as u64
+}

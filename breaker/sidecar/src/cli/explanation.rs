@@ -1,0 +1,34 @@
+//! `breaker explain`: what a breaker of a running sidecar believes, and what would change its state.
+
+use std::process::ExitCode;
+
+use breaker_sidecar::admin::explanation::Explanation;
+use clap::Args;
+
+use super::client::{Connect, breaker_path};
+use super::status::print;
+
+/// Arguments of `breaker explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The route
+    route: String,
+    #[command(flatten)]
+    connect: Connect,
+    /// Prints JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> ExitCode {
+        let (route, json) = (self.route, self.json);
+        self.connect.run(async |client| {
+            let path = breaker_path(&route, "/explanation");
+            let explanation: Explanation = client.get(&path).await?;
+            Ok(print(&explanation, json, |explanation| {
+                explanation.text.clone()
+            }))
+        })
+    }
+}
