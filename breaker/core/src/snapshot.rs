@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub state: State,
     /// The mode.
     pub mode: Mode,
+    /// How long the mode will last, where that was said.
+    pub mode_remaining: Option<Duration>,
     /// Why the state is what it is.
     pub reason: Arc<Reason>,
     /// How long the state has lasted.

@@ -24,6 +24,8 @@ pub struct Breaker {
     pub state: String,
     /// `auto`, `forced_open`, `forced_closed` or `shadow`.
     pub mode: String,
+    /// How long the mode will last, where that was said.
+    pub mode_remaining: Option<f64>,
     /// Who decides when to trip.
     pub policy: PolicyInForce,
     /// Whether an alert holds, of any source.
@@ -188,6 +190,7 @@ impl Breaker {
             alerting: snapshot.sources.iter().any(|source| source.alerting),
             state: snapshot.state.name().to_owned(),
             mode: snapshot.mode.name().to_owned(),
+            mode_remaining: seconds(snapshot.mode_remaining),
             reason: Reason {
                 label: snapshot.reason.label().to_owned(),
                 detail: snapshot.reason.to_string(),
