@@ -7,10 +7,13 @@
 //! | `/metrics` | Prometheus text |
 //! | `/breakers`, `/breakers/{name}/report` | [`report::Breaker`] as JSON |
 //! | `/breakers/{name}` | a verdict: 200 with the report while the breaker admits, 503 while it refuses |
+//! | `/api/v1/watch` | [`Reading`](crate::live::Reading)s and [`Event`](crate::live::Event)s, as server-sent events |
+//! | `/api/v1/breakers/{name}/history` | [`History`](crate::live::History) as JSON |
 //! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
 mod ext_authz;
 mod guard;
+mod live;
 pub mod report;
 mod serve;
 #[cfg(test)]
@@ -30,6 +33,7 @@ use axum::{Json, Router, middleware};
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
 
+use crate::live::Live;
 use crate::telemetry::{Breakers, Telemetry};
 
 /// What the admin port shows.
@@ -39,6 +43,8 @@ pub struct Admin {
     pub breakers: Breakers,
     /// The metrics.
     pub telemetry: Telemetry,
+    /// What happens.
+    pub live: Live,
     /// Whether the proxy takes traffic.
     pub readiness: Readiness,
 }
@@ -64,6 +70,8 @@ impl Admin {
             .route("/breakers", get(breakers))
             .route("/breakers/{name}", get(verdict::verdict))
             .route("/breakers/{name}/report", get(breaker))
+            .route("/api/v1/watch", get(live::watch))
+            .route("/api/v1/breakers/{name}/history", get(live::history))
             .route(ext_authz::CHECK, post(ext_authz::check))
             .with_state(self);
         if loopback {

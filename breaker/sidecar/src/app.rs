@@ -19,6 +19,7 @@ use self::ingest::Ingest;
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
 use crate::ingest::Addresses;
+use crate::live::{self, Live};
 use crate::proxy::{self, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
 use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
@@ -172,16 +173,19 @@ impl App {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let breakers = Breakers::from_iter(self.breakers.iter().map(Watched::from));
         let (telemetry, exporting) = Telemetry::start(self.settings, breakers.clone())?;
+        let live = Live::new(breakers.clone());
         let readiness = Readiness::default();
         let (stop, stopped) = watch::channel(false);
 
         let mut tasks = JoinSet::new();
         for breaker in self.breakers {
-            tasks.spawn(follow(breaker, telemetry.clone()));
+            tasks.spawn(follow(breaker, telemetry.clone(), live.clone()));
         }
+        tasks.spawn(live.clone().run());
         let admin = Admin {
             breakers,
             telemetry: telemetry.clone(),
+            live,
             readiness: readiness.clone(),
         };
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
@@ -267,11 +271,14 @@ fn proxied(route: &config::Route, breaker: &BreakerHandle) -> Option<proxy::Rout
     })
 }
 
-/// Tells telemetry what a breaker does.
-async fn follow(breaker: BreakerHandle, telemetry: Telemetry) {
+/// Tells telemetry and watchers what a breaker does.
+async fn follow(breaker: BreakerHandle, telemetry: Telemetry, live: Live) {
     let mut events = breaker.subscribe();
     while let Some(event) = events.recv().await {
         telemetry.event(breaker.name(), &event);
+        if let Some(event) = live::Event::told(breaker.name(), &event) {
+            live.tell(event);
+        }
     }
 }
 
