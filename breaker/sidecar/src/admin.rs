@@ -8,10 +8,13 @@
 //! | `/breakers`, `/breakers/{name}/report` | [`report::Breaker`] as JSON |
 //! | `/breakers/{name}` | a verdict: 200 with the report while the breaker admits, 503 while it refuses |
 //! | `/api/v1` | [the control API](crate::control) |
+//! | `/api/v1/watch` | [`Reading`](crate::live::Reading)s and [`Event`](crate::live::Event)s, as server-sent events |
+//! | `/api/v1/breakers/{name}/history` | [`History`](crate::live::History) as JSON |
 //! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
 mod ext_authz;
 mod guard;
+mod live;
 pub mod report;
 mod serve;
 #[cfg(test)]
@@ -32,6 +35,7 @@ use http::{StatusCode, header};
 use tokio::net::TcpListener;
 
 use crate::control::{self, Registry};
+use crate::live::Live;
 use crate::telemetry::Telemetry;
 
 /// What the admin port shows.
@@ -41,6 +45,8 @@ pub struct Admin {
     pub registry: Registry,
     /// The metrics.
     pub telemetry: Telemetry,
+    /// What happens.
+    pub live: Live,
     /// Whether the proxy takes traffic.
     pub readiness: Readiness,
 }
@@ -67,6 +73,8 @@ impl Admin {
             .route("/breakers", get(breakers))
             .route("/breakers/{name}", get(verdict::verdict))
             .route("/breakers/{name}/report", get(breaker))
+            .route("/api/v1/watch", get(live::watch))
+            .route("/api/v1/breakers/{name}/history", get(live::history))
             .route(ext_authz::CHECK, post(ext_authz::check))
             .with_state(self)
             .merge(control);

@@ -20,6 +20,7 @@ use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
 use crate::control::{Entry, Registry};
 use crate::ingest::Addresses;
+use crate::live::{self, Live};
 use crate::proxy::{self, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
 use crate::telemetry::{Catalog, Environment, Exporting, Settings, Telemetry};
@@ -177,16 +178,19 @@ impl App {
     /// When a part can't be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (telemetry, exporting) = Telemetry::start(self.settings, self.registry.watched())?;
+        let live = Live::new(self.registry.watched());
         let readiness = Readiness::default();
         let (stop, stopped) = watch::channel(false);
 
         let mut tasks = JoinSet::new();
         for breaker in self.breakers {
-            tasks.spawn(follow(breaker, telemetry.clone()));
+            tasks.spawn(follow(breaker, telemetry.clone(), live.clone()));
         }
+        tasks.spawn(live.clone().run());
         let admin = Admin {
             registry: self.registry,
             telemetry: telemetry.clone(),
+            live,
             readiness: readiness.clone(),
         };
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
@@ -272,11 +276,14 @@ fn proxied(route: &config::Route, breaker: &BreakerHandle) -> Option<proxy::Rout
     })
 }
 
-/// Tells telemetry what a breaker does.
-async fn follow(breaker: BreakerHandle, telemetry: Telemetry) {
+/// Tells telemetry and watchers what a breaker does.
+async fn follow(breaker: BreakerHandle, telemetry: Telemetry, live: Live) {
     let mut events = breaker.subscribe();
     while let Some(event) = events.recv().await {
         telemetry.event(breaker.name(), &event);
+        if let Some(event) = live::Event::told(breaker.name(), &event) {
+            live.tell(event);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::Entry;
+use crate::telemetry::Watched;
 
 /// All breakers, in the order of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -174,18 +175,18 @@ impl From<&[Entry]> for Breakers {
 
 impl From<&Entry> for Breaker {
     fn from(entry: &Entry) -> Self {
-        Self::new(entry, &entry.breaker().snapshot())
+        Self::new(&Watched::from(entry), &entry.breaker().snapshot())
     }
 }
 
 impl Breaker {
     /// The report of a breaker that knew this.
-    pub fn new(entry: &Entry, snapshot: &Snapshot) -> Self {
+    pub fn new(watched: &Watched, snapshot: &Snapshot) -> Self {
         Self {
-            name: entry.name().to_string(),
+            name: watched.name().to_string(),
             policy: PolicyInForce {
-                name: entry.policy().name().to_owned(),
-                origin: entry.origin().name().to_owned(),
+                name: watched.policy().name().to_owned(),
+                origin: watched.origin().name().to_owned(),
             },
             alerting: snapshot.sources.iter().any(|source| source.alerting),
             state: snapshot.state.name().to_owned(),

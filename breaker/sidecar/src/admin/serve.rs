@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
+use tokio_io_timeout::TimeoutWriter;
 
 /// Serves `router` on `listener` until `shutdown`.
 pub(super) async fn serve(
@@ -80,7 +81,11 @@ where
         .keep_alive_interval(IDLE)
         .max_header_list_size(MAX_HEADER as u32)
         .max_concurrent_streams(MAX_STREAMS);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // A peer that stops reading would keep what is written to it, and a watcher's place, for ever.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(UNREAD));
+    let stream = TokioIo::new(Box::pin(stream));
+    let mut connection = pin!(http.serve_connection(stream, service));
     let mut served = 0;
     let mut is_ending = false;
     loop {
@@ -117,6 +122,8 @@ const MAX_STREAMS: u32 = 64;
 const MAX_HEADER: usize = 16 * 1024;
 /// How long a connection may take for a head, and is kept without a new request, up to twice.
 const IDLE: Duration = Duration::from_secs(30);
+/// How long a peer may leave unread what is sent to it.
+const UNREAD: Duration = Duration::from_secs(30);
 /// Out of file descriptors: others must be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);

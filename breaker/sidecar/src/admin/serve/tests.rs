@@ -1,9 +1,12 @@
 //! Over a pipe and with a paused clock.
 
+use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
+use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http2::{self, SendRequest};
@@ -17,7 +20,14 @@ use super::*;
 fn connect() -> (DuplexStream, watch::Sender<bool>) {
     let (ours, theirs) = duplex(64 * 1024);
     let (stop, stopped) = watch::channel(false);
-    let router = Router::new().route("/", get(async || "here"));
+    let endless = || {
+        Body::from_stream(stream::repeat(Ok::<_, Infallible>(Bytes::from_static(
+            &[b'x'; 1024],
+        ))))
+    };
+    let router = Router::new()
+        .route("/", get(async || "here"))
+        .route("/endless", get(async move || endless()));
     tokio::spawn(connection(theirs, router, stopped));
     (ours, stop)
 }
@@ -61,6 +71,18 @@ async fn who_says_nothing_or_not_enough_is_left() {
         let waited = seconds_since(start);
         assert!((30..=31).contains(&waited), "{beginning:?}: {waited} s");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_reading_is_left() {
+    let (mut client, stop) = connect();
+    let start = Instant::now();
+    let request = b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    client.read_exact(&mut [0; 100_000]).await.unwrap();
+    // When the connection ends, so does its subscription.
+    stop.closed().await;
+    assert_eq!(seconds_since(start), 30);
 }
 
 #[tokio::test(start_paused = true)]
