@@ -12,7 +12,9 @@ async fn call(sidecar: &Sidecar, variables: &[(&str, &str)], calls: &[&str]) -> 
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/control");
     let script = directory.join("client.py").to_str().unwrap().to_owned();
     let python = installed("venv/bin/python").to_str().unwrap().to_owned();
-    let variables = variables.iter().map(|(name, value)| format!("{name}={value}"));
+    let variables = variables
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
     let mut arguments: Vec<_> = variables.collect();
     arguments.extend([python, script, sidecar.admin_address().to_string()]);
     arguments.extend(calls.iter().map(|&call| call.to_owned()));
@@ -31,9 +33,15 @@ async fn a_mode_is_set_watched_and_seen_by_callers() {
     let open = [("BREAKER_STATE", "STATE_OPEN")];
     let answers = call(&sidecar, &open, &[set, "WatchBreakers", "GetStatus"]).await;
     let set = &answers[0]["answer"];
-    assert_eq!((&set["state"], &set["mode"]), (&json!("STATE_OPEN"), &json!("MODE_FORCED_OPEN")));
+    assert_eq!(
+        (&set["state"], &set["mode"]),
+        (&json!("STATE_OPEN"), &json!("MODE_FORCED_OPEN"))
+    );
     let watched = &answers[1]["answer"]["breakers"][0];
-    assert_eq!(watched["policy"], json!({ "name": "sensitive", "origin": "ORIGIN_CONFIGURATION" }));
+    assert_eq!(
+        watched["policy"],
+        json!({ "name": "sensitive", "origin": "ORIGIN_CONFIGURATION" })
+    );
     assert_eq!(answers[2]["answer"]["readiness"], "READINESS_READY");
     assert_eq!(get(sidecar.url("/")).await.status, 503);
 }
@@ -61,7 +69,11 @@ async fn changes_need_the_token() {
         .start()
         .await;
     let reset = [r#"ResetBreaker:{"name":"pay"}"#];
-    for (token, code) in [("", "UNAUTHENTICATED"), ("secret", "PERMISSION_DENIED"), ("s3cret", "OK")] {
+    for (token, code) in [
+        ("", "UNAUTHENTICATED"),
+        ("secret", "PERMISSION_DENIED"),
+        ("s3cret", "OK"),
+    ] {
         let answers = call(&sidecar, &[("BREAKER_CONTROL_TOKEN", token)], &reset).await;
         assert_eq!(answers[0]["code"], code, "{answers:?}");
     }
@@ -79,10 +91,18 @@ async fn the_documented_lines_of_curl_work() {
     let directory = tempfile::tempdir().unwrap();
     let address = sidecar.admin_address().to_string();
     let lines = lines.replace("127.0.0.1:9900", &address);
-    let lines = lines.replace("$(cat token)", "s3cret").replace("curl ", "curl -sS --fail-with-body ");
-    let script = format!("set -eu\ncd {}\necho 'name: strict\nbase: sensitive\n' >strict.yaml\n{lines}", directory.path().display());
+    let lines = lines
+        .replace("$(cat token)", "s3cret")
+        .replace("curl ", "curl -sS --fail-with-body ");
+    let script = format!(
+        "set -eu\ncd {}\necho 'name: strict\nbase: sensitive\n' >strict.yaml\n{lines}",
+        directory.path().display()
+    );
     let output = run("bash", ["-c", &script], b"").await;
-    assert!(output.stdout.contains("\"origin\":\"override\""), "{output:?}");
+    assert!(
+        output.stdout.contains("\"origin\":\"override\""),
+        "{output:?}"
+    );
     let breaker = get(sidecar.admin_url("/api/v1/breakers/pay")).await;
     let breaker: Value = serde_json::from_slice(&breaker.body).unwrap();
     assert_eq!(breaker["policy"]["origin"], "configuration", "{breaker}");
