@@ -4,6 +4,7 @@
 
 mod caddy;
 mod compose;
+mod control;
 mod curl;
 mod envoy;
 mod forward;

@@ -48,6 +48,8 @@ pub struct Breaker {
     policy: Arc<Policy>,
     needs: Needs,
     mode: Mode,
+    /// When the policy decides again, if that was said.
+    mode_until: Option<Timestamp>,
     phase: Phase,
     /// When `phase` began, for the duration of states.
     since: Timestamp,
@@ -124,6 +126,7 @@ impl Breaker {
             needs,
             policy,
             mode: Mode::Auto,
+            mode_until: None,
             phase: Phase::Closed { recovering: None },
             since: now,
             reason: Arc::new(Reason::Initial),
@@ -151,6 +154,25 @@ impl Breaker {
     /// closed. Between `auto` and `shadow` the state stays.
     pub fn force(&mut self, mode: Mode, now: Timestamp) {
         let now = self.advance(now);
+        self.mode_until = None;
+        self.set_mode(mode, now);
+    }
+
+    /// Sets who decides for `period`; then the mode is [`Mode::Auto`]. What is said of a mode later counts instead.
+    pub fn force_for(&mut self, mode: Mode, period: Duration, now: Timestamp) {
+        self.force(mode, now);
+        self.mode_until = (mode != Mode::Auto).then(|| self.now + period);
+    }
+
+    /// Ends a mode whose time has passed.
+    fn end_mode(&mut self, now: Timestamp) {
+        if self.mode_until.is_some_and(|until| until <= now) {
+            self.mode_until = None;
+            self.set_mode(Mode::Auto, now);
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode, now: Timestamp) {
         let from = std::mem::replace(&mut self.mode, mode);
         if from == mode {
             return;
@@ -231,6 +253,7 @@ impl Breaker {
         };
         // A fold over a handful of options, because it is done at each use of the breaker.
         let mut due = earliest(phase, self.next_ageing);
+        due = earliest(due, self.mode_until);
         due = earliest(due, self.histograms_due());
         due = earliest(due, self.quiet_ends());
         for source in &self.sources {
@@ -271,6 +294,7 @@ impl Breaker {
         Snapshot {
             state: self.state(),
             mode: self.mode,
+            mode_remaining: self.mode_until.map(|until| until.saturating_since(now)),
             reason: self.reason.clone(),
             lasted: now.saturating_since(self.since),
             open_remaining: match &self.phase {

@@ -42,6 +42,7 @@ mod detector;
 mod event;
 mod feed;
 mod in_flight;
+mod latency_counts;
 mod outcome;
 mod permit;
 pub mod policy;
@@ -62,12 +63,14 @@ pub use breaker::{Breaker, Outlook, SourceOutlook, Standing};
 pub use detector::Anomaly;
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
+pub use latency_counts::LatencyCounts;
 pub use outcome::{Outcome, Verdict};
 pub use permit::{Permit, Rejected};
 pub use policy::Policy;
 pub use ratio::Ratio;
 pub use snapshot::{
-    AlertCount, Concurrency, Latencies, Snapshot, SourceSnapshot, Totals, TransitionCount,
+    AlertCount, Concurrency, Latencies, Snapshot, SourceSnapshot, SourceTotals, Totals,
+    TransitionCount,
 };
 pub use source::SourceId;
 pub use state::{Mode, State};

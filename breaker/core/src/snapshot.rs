@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::detector::Anomaly;
 use crate::event::Reason;
+use crate::latency_counts::LatencyCounts;
 use crate::policy::Quantile;
 use crate::ratio::Ratio;
 use crate::source::Source;
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub state: State,
     /// The mode.
     pub mode: Mode,
+    /// How long the mode will last, where that was said.
+    pub mode_remaining: Option<Duration>,
     /// Why the state is what it is.
     pub reason: Arc<Reason>,
     /// How long the state has lasted.
@@ -116,6 +119,20 @@ pub struct SourceSnapshot {
     pub anomalies: Vec<Anomaly>,
     /// Whether an alert of this source holds.
     pub alerting: bool,
+    /// What the source told since it was made, as far as the window took it: for what happened between two snapshots.
+    pub totals: SourceTotals,
+}
+
+/// What a source told since it was made, as far as its window took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceTotals {
+    /// Successes.
+    pub success: u64,
+    /// Failures.
+    pub failure: u64,
+    /// Latencies.
+    pub latency: LatencyCounts,
 }
 
 /// Quantiles of a latency, to 2 significant digits.
@@ -178,6 +195,7 @@ impl SourceSnapshot {
                 .as_ref()
                 .map_or_else(Vec::new, |detectors| detectors.scores()),
             alerting: source.alerts.iter().any(Option::is_some),
+            totals: source.totals,
         }
     }
 
@@ -185,6 +203,15 @@ impl SourceSnapshot {
     pub const fn requests(&self) -> u64 {
         self.success + self.failure
     }
+}
+
+impl SourceTotals {
+    /// Nothing told.
+    pub const NONE: Self = Self {
+        success: 0,
+        failure: 0,
+        latency: LatencyCounts::EMPTY,
+    };
 }
 
 impl Latencies {

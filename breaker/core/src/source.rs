@@ -9,6 +9,7 @@ use crate::detector::Detectors;
 use crate::feed::Feed;
 use crate::outcome::Verdict;
 use crate::policy::{Condition, Policy};
+use crate::snapshot::SourceTotals;
 use crate::tally::Tally;
 use crate::time::Timestamp;
 use crate::trace::TraceId;
@@ -33,6 +34,8 @@ pub(crate) struct Source {
     /// How long a feed must be silent to say nothing against a recovery.
     pub(crate) quiet: Duration,
     pub(crate) window: Window,
+    /// What the window has ever been told, whatever is forgotten.
+    pub(crate) totals: SourceTotals,
     /// Where the policy has a condition on anomalies.
     pub(crate) detectors: Option<Box<Detectors>>,
     is_feed: bool,
@@ -75,6 +78,7 @@ impl Source {
             policy: feed.policy,
             quiet: feed.quiet,
             window: Window::new(policy),
+            totals: SourceTotals::NONE,
             detectors: Detectors::of(policy, is_feed),
             is_feed,
             consecutive_failures: 0,
@@ -147,6 +151,7 @@ impl Source {
         now: Timestamp,
     ) {
         self.window.record_latency(latency, count, at, now);
+        self.totals.latency.record(latency, count);
         self.latencies_changed = true;
     }
 
@@ -159,9 +164,13 @@ impl Source {
         now: Timestamp,
     ) {
         match verdict {
-            Verdict::Success => self.consecutive_failures = 0,
+            Verdict::Success => {
+                self.consecutive_failures = 0;
+                self.totals.success += u64::from(count);
+            }
             Verdict::Failure => {
-                self.consecutive_failures = self.consecutive_failures.saturating_add(count)
+                self.consecutive_failures = self.consecutive_failures.saturating_add(count);
+                self.totals.failure += u64::from(count);
             }
             Verdict::Ignored => {}
         }

@@ -23,14 +23,15 @@ use self::reload::{Followed, Reached};
 use crate::admin::{Admin, Readiness};
 use crate::baselines::{Baselines, Keeper};
 use crate::config::Config;
-use crate::control::Registry;
+use crate::control::{Registry, Token};
 use crate::ingest::Addresses;
+use crate::live::{self, Live};
 use crate::proxy::{self, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
 use crate::telemetry::{Catalog, Environment, Exporting, Settings, Telemetry};
 use crate::upstream::Names;
 
-pub use self::reload::{Configuration, Refused, ReloadError, Reloaded, Reloader};
+pub use self::reload::{ReloadError, Reloader};
 
 /// A sidecar whose sockets are bound.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub struct App {
     admin: std::net::TcpListener,
     admin_address: SocketAddr,
     registry: Registry,
+    token: Option<Token>,
     reloader: Reloader,
     followed: mpsc::UnboundedReceiver<Followed>,
     settings: Settings,
@@ -89,6 +91,7 @@ impl App {
         let mut settings = Settings::resolve(config.export(), environment)
             .map_err(|error| StartError::Setting(error.to_string()))?;
         check_loop(config, &mut settings)?;
+        check_control(config)?;
         let composition = Composition::new(config.clone(), None)
             .map_err(|error| StartError::Setting(error.to_string()))?;
         let ingest = Ingest::bind(config, ingest::feed(composition.routes()))?;
@@ -133,6 +136,7 @@ impl App {
             followed: follow,
         };
         Ok(Self {
+            token: config.token().cloned(),
             admin_address: admin.local_addr().map_err(bound("admin", config.admin()))?,
             proxy,
             ingest,
@@ -199,23 +203,28 @@ impl App {
     /// When a part can't be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (telemetry, exporting) = Telemetry::start(self.settings, self.registry.watched())?;
+        let live = Live::new(self.registry.watched());
         let readiness = Readiness::default();
         let (stop, stopped) = watch::channel(false);
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow_all(self.followed, telemetry.clone()));
+        tasks.spawn(follow_all(self.followed, telemetry.clone(), live.clone()));
         let reloader = self.reloader;
         telemetry.show_reloads({
             let reloader = reloader.clone();
             move || reloader.reloads()
         });
         if reloader.watches() {
-            tasks.spawn(reload::watch(reloader));
+            tasks.spawn(reload::watch(reloader.clone()));
         }
+        tasks.spawn(live.clone().run());
         let admin = Admin {
             registry: self.registry,
             telemetry: telemetry.clone(),
+            live,
             readiness: readiness.clone(),
+            token: self.token,
+            reload: Some(Arc::new(reloader)),
         };
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
@@ -290,6 +299,16 @@ fn check_loop(config: &Config, settings: &mut Settings) -> Result<(), StartError
     }
 }
 
+/// Who can reach the admin port from elsewhere must be known.
+fn check_control(config: &Config) -> Result<(), StartError> {
+    if config.admin().ip().is_loopback() || config.token().is_some() {
+        return Ok(());
+    }
+    let rule = "admin: must be a loopback address, or changes must need a token: \
+                set control.token_file, --control-token-file or BREAKER_CONTROL_TOKEN";
+    Err(StartError::Setting(rule.to_owned()))
+}
+
 /// Who is told of a worker's requests by this table.
 fn observers(table: &RouteTable, telemetry: &Telemetry, tape: Option<&Recording>) -> Observers {
     let names = || table.routes().iter().map(proxy::Route::name);
@@ -305,13 +324,17 @@ fn observers(table: &RouteTable, telemetry: &Telemetry, tape: Option<&Recording>
         .taped(tape.map(|tape| tape.clone().of_routes(names())))
 }
 
-/// Tells telemetry what the breakers do that are `followed`, each until it is gone.
-async fn follow_all(mut followed: mpsc::UnboundedReceiver<Followed>, telemetry: Telemetry) {
+/// Tells telemetry and watchers what the breakers do that are `followed`, each until it is gone.
+async fn follow_all(
+    mut followed: mpsc::UnboundedReceiver<Followed>,
+    telemetry: Telemetry,
+    live: Live,
+) {
     let mut following = JoinSet::new();
     loop {
         tokio::select! {
             next = followed.recv() => match next {
-                Some(next) => drop(following.spawn(follow(next, telemetry.clone()))),
+                Some(next) => drop(following.spawn(follow(next, telemetry.clone(), live.clone()))),
                 None => break,
             },
             Some(_) = following.join_next() => {}
@@ -320,9 +343,12 @@ async fn follow_all(mut followed: mpsc::UnboundedReceiver<Followed>, telemetry: 
     while following.join_next().await.is_some() {}
 }
 
-async fn follow((name, mut events): Followed, telemetry: Telemetry) {
+async fn follow((name, mut events): Followed, telemetry: Telemetry, live: Live) {
     while let Some(event) = events.recv().await {
         telemetry.event(&name, &event);
+        if let Some(event) = live::Event::told(&name, &event) {
+            live.tell(event);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod backtest;
 mod check;
 mod client;
+mod control;
 mod demo;
 mod explain;
 mod explanation;
@@ -20,6 +21,7 @@ mod table;
 
 use std::process::ExitCode;
 
+use breaker_sidecar::control::ModeName;
 use clap::{Parser, Subcommand};
 
 /// A reverse proxy that stops sending requests to a service in trouble, so that it can recover
@@ -58,6 +60,20 @@ pub(crate) enum Command {
     Status(status::Status),
     /// Tells in words what a breaker of a running sidecar believes, and what would open or close it
     Explain(explanation::Explain),
+    /// Opens a breaker of a running sidecar: rejects all requests of the route
+    Open(control::Force),
+    /// Closes it: admits all requests, whatever becomes of them
+    Close(control::Force),
+    /// Lets its policy decide and report, and rejects nothing
+    Shadow(control::Force),
+    /// Lets its policy decide again
+    Auto(control::Which),
+    /// Closes it, and makes it forget its windows, its back-off and what it has learned
+    Reset(control::Which),
+    /// Shows its policy, or puts another one in force
+    Policy(control::Policy),
+    /// Has a running sidecar load its configuration anew
+    Reload(control::Reload),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
     /// A service of the chaos demo
@@ -83,6 +99,13 @@ impl Command {
             Self::Backtest(backtest) => backtest.run(),
             Self::Status(status) => status.run(),
             Self::Explain(explain) => explain.run(),
+            Self::Open(force) => force.run(ModeName::ForcedOpen),
+            Self::Close(force) => force.run(ModeName::ForcedClosed),
+            Self::Shadow(force) => force.run(ModeName::Shadow),
+            Self::Auto(which) => which.auto(),
+            Self::Reset(which) => which.reset(),
+            Self::Policy(policy) => policy.run(),
+            Self::Reload(reload) => reload.run(),
             Self::Schema(schema) => schema.run(),
             Self::DemoService(service) => service.run(),
             Self::DemoCollector(collector) => collector.run(),

@@ -29,8 +29,9 @@ use matchit::InsertError;
 
 use self::origin::Origin;
 use self::policies::unreadable;
-use self::problem::{Findings, time_within, within};
+use self::problem::{Findings, Problem, time_within, within};
 use self::raw::{RawConfig, RawMatch, RawRoute};
+use crate::control::Token;
 use crate::proxy::{BodyLimits, Limits, Match};
 use crate::telemetry::Configured;
 
@@ -39,7 +40,7 @@ pub use self::policies::Policies;
 pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
-pub use self::scalar::{Address, AdminAddress, Size};
+pub use self::scalar::{Address, Size};
 pub use self::upstream::EndpointUrl;
 
 /// What the sidecar does.
@@ -47,6 +48,7 @@ pub use self::upstream::EndpointUrl;
 pub struct Config {
     listen: SocketAddr,
     admin: SocketAddr,
+    token: Option<Token>,
     workers: usize,
     drain: Duration,
     watch: bool,
@@ -110,6 +112,9 @@ impl Config {
         if let Some(state) = &self.origin.state {
             config = config.with_state(state.clone());
         }
+        if let Some(token) = &self.origin.token {
+            config = config.with_token(token.clone());
+        }
         for route in &mut config.routes {
             route.share_upstream(&self.routes);
         }
@@ -143,6 +148,7 @@ impl Config {
         Self {
             listen: LISTEN,
             admin: ADMIN,
+            token: None,
             workers: processors(),
             drain: DRAIN,
             watch: false,
@@ -166,7 +172,7 @@ impl Config {
 
     /// Serves health and metrics on `address` instead.
     #[must_use]
-    pub fn with_admin(mut self, admin: AdminAddress) -> Self {
+    pub fn with_admin(mut self, admin: Address) -> Self {
         self.admin = admin.0;
         self.origin.admin = Some(admin);
         self
@@ -180,6 +186,14 @@ impl Config {
         self
     }
 
+    /// Has changes need this token.
+    #[must_use]
+    pub fn with_token(mut self, token: Token) -> Self {
+        self.token = Some(token.clone());
+        self.origin.token = Some(token);
+        self
+    }
+
     /// Whether there is anything for the proxy to do: a route has an upstream.
     pub fn proxies(&self) -> bool {
         self.routes.iter().any(|route| route.upstream.is_some())
@@ -190,7 +204,12 @@ impl Config {
         self.listen
     }
 
-    /// Where health, metrics and breakers are served; a loopback address.
+    /// What changes need that operators make, if they need a token.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    /// Where health, metrics and breakers are served.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
@@ -285,10 +304,17 @@ fn build(
 ) -> Result<Config, Vec<yaml::Error>> {
     let mut findings = Findings::new(document);
     let listen = raw.listen.map_or(LISTEN, |Address(address)| address);
-    let admin = raw.admin.map_or(ADMIN, |AdminAddress(address)| address);
+    let admin = raw.admin.map_or(ADMIN, |Address(address)| address);
     if listen == admin && listen.port() != 0 {
         findings.add("admin", "must not be the address of listen");
     }
+    let token = raw.control.and_then(|raw| {
+        let token = Token::read(&folder.join(raw.token_file));
+        findings.check(
+            "control",
+            token.map_err(|rule| Problem::new("token_file", rule)),
+        )
+    });
     let workers = within("workers", raw.workers, 1..=1024, processors());
     let workers = findings.check("", workers);
     let drain = time_within("drain", raw.drain, 0..=3_600_000, DRAIN);
@@ -351,6 +377,7 @@ fn build(
     Ok(Config {
         listen,
         admin,
+        token,
         workers: workers.unwrap_or(1),
         drain: drain.unwrap_or(DRAIN),
         watch: raw.watch.unwrap_or(true),

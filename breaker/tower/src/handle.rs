@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use breaker_core::{
     Baseline, Breaker, Event, Feed, Mode, Observed, Outlook, Policy, Rejected, Sample, Snapshot,
@@ -113,6 +114,11 @@ impl BreakerHandle {
     /// Sets who decides.
     pub fn force(&self, mode: Mode) {
         self.with(|breaker, now| breaker.force(mode, now));
+    }
+
+    /// Sets who decides for `period`; then the policy does.
+    pub fn force_for(&self, mode: Mode, period: Duration) {
+        self.with(|breaker, now| breaker.force_for(mode, period, now));
     }
 
     /// Takes over another policy; the state stays.

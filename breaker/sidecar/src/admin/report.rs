@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::Entry;
+use crate::telemetry::Watched;
 
 /// All breakers, in the order of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +25,8 @@ pub struct Breaker {
     pub state: String,
     /// `auto`, `forced_open`, `forced_closed` or `shadow`.
     pub mode: String,
+    /// How long the mode will last, where that was said.
+    pub mode_remaining: Option<f64>,
     /// Who decides when to trip.
     pub policy: PolicyInForce,
     /// Whether an alert holds, of any source.
@@ -172,22 +175,23 @@ impl From<&[Entry]> for Breakers {
 
 impl From<&Entry> for Breaker {
     fn from(entry: &Entry) -> Self {
-        Self::new(entry, &entry.breaker().snapshot())
+        Self::new(&Watched::from(entry), &entry.breaker().snapshot())
     }
 }
 
 impl Breaker {
     /// The report of a breaker that knew this.
-    pub fn new(entry: &Entry, snapshot: &Snapshot) -> Self {
+    pub fn new(watched: &Watched, snapshot: &Snapshot) -> Self {
         Self {
-            name: entry.name().to_string(),
+            name: watched.name().to_string(),
             policy: PolicyInForce {
-                name: entry.policy().name().to_owned(),
-                origin: entry.origin().name().to_owned(),
+                name: watched.policy().name().to_owned(),
+                origin: watched.origin().name().to_owned(),
             },
             alerting: snapshot.sources.iter().any(|source| source.alerting),
             state: snapshot.state.name().to_owned(),
             mode: snapshot.mode.name().to_owned(),
+            mode_remaining: seconds(snapshot.mode_remaining),
             reason: Reason {
                 label: snapshot.reason.label().to_owned(),
                 detail: snapshot.reason.to_string(),

@@ -4,12 +4,15 @@
 mod tests;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -18,6 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
+use tokio_io_timeout::TimeoutWriter;
+
+use crate::control::Peer;
 
 /// Serves `router` on `listener` until `shutdown`.
 pub(super) async fn serve(
@@ -38,8 +44,8 @@ pub(super) async fn serve(
             () = &mut shutdown => break,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "the admin port can't accept a connection");
                 time::sleep(ACCEPT_PAUSE).await;
@@ -49,7 +55,7 @@ pub(super) async fn serve(
         let (router, stopped) = (router.clone(), stopped.clone());
         tokio::spawn(async move {
             let _place = place;
-            connection(stream, router, stopped).await;
+            connection(stream, peer, router, stopped).await;
         });
     }
     drop((listener, stopped));
@@ -60,14 +66,19 @@ pub(super) async fn serve(
 }
 
 /// Serves one connection until its peer leaves, sends nothing new for [`IDLE`], or all is to stop.
-async fn connection<S>(stream: S, router: Router, mut stopped: watch::Receiver<bool>)
-where
+async fn connection<S>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let requests = AtomicUsize::new(0);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         requests.fetch_add(1, Ordering::Relaxed);
+        request.extensions_mut().insert(Peer(peer));
         router.call(request)
     });
     let mut http = auto::Builder::new(TokioExecutor::new());
@@ -80,7 +91,11 @@ where
         .keep_alive_interval(IDLE)
         .max_header_list_size(MAX_HEADER as u32)
         .max_concurrent_streams(MAX_STREAMS);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // A peer that stops reading would keep what is written to it, and a watcher's place, for ever.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(UNREAD));
+    let stream = TokioIo::new(Box::pin(stream));
+    let mut connection = pin!(http.serve_connection(stream, service));
     let mut served = 0;
     let mut is_ending = false;
     loop {
@@ -117,6 +132,8 @@ const MAX_STREAMS: u32 = 64;
 const MAX_HEADER: usize = 16 * 1024;
 /// How long a connection may take for a head, and is kept without a new request, up to twice.
 const IDLE: Duration = Duration::from_secs(30);
+/// How long a peer may leave unread what is sent to it.
+const UNREAD: Duration = Duration::from_secs(30);
 /// Out of file descriptors: others must be closed first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);

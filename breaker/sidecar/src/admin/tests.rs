@@ -1,14 +1,16 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::Verdict;
 use breaker_tower::{BreakerHandle, Policy};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::{Admin, Readiness, explanation, report};
-use crate::control::{Entry, Registry};
+use crate::control::{Entry, Problem, Registry, Reload, Token};
+use crate::live::{self, Live};
 use crate::telemetry::{Environment, Settings, Telemetry};
 
 /// A breaker that 20 failures opened, and that rejected one request.
@@ -21,9 +23,10 @@ pub(super) fn tripped() -> BreakerHandle {
     pay
 }
 
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     readiness: Readiness,
+    live: Live,
     shutdown: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<()>,
 }
@@ -33,22 +36,38 @@ impl Server {
         Self::with([Entry::from(&tripped())].into_iter().collect()).await
     }
 
-    pub(super) async fn with(registry: Registry) -> Self {
+    pub(crate) async fn with(registry: Registry) -> Self {
+        Self::steered(registry, None, None).await
+    }
+
+    /// A server whose changes need this token, and whose configuration is loaded anew by this.
+    pub(crate) async fn steered(
+        registry: Registry,
+        token: Option<Token>,
+        reload: Option<Arc<dyn Reload>>,
+    ) -> Self {
         let settings = Settings::resolve(None, &Environment::default()).unwrap();
         let (telemetry, _) = Telemetry::start(settings, registry.watched()).unwrap();
         let readiness = Readiness::default();
+        let live = Live::new(registry.watched());
+        let reading = tokio::spawn(live.clone().run());
         let admin = Admin {
             registry,
             telemetry,
+            live: live.clone(),
             readiness: readiness.clone(),
+            token,
+            reload,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, asked) = oneshot::channel();
-        let ended = tokio::spawn(admin.serve(listener, async {
+        let ended = tokio::spawn(admin.serve(listener, async move {
             asked.await.ok();
+            reading.abort();
         }));
         Self {
+            live,
             address,
             readiness,
             shutdown,
@@ -56,7 +75,7 @@ impl Server {
         }
     }
 
-    pub(super) async fn get(&self, path: &str) -> (u16, String, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String, String) {
         self.ask(path, &self.address.to_string()).await
     }
 
@@ -186,4 +205,99 @@ async fn a_connection_that_says_nothing_does_not_hold_up_the_shutdown() {
     server.shutdown.send(()).unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(10), server.ended);
     ended.await.expect("an end in time").unwrap();
+}
+
+/// An answer that does not end, without chunks: HTTP/1.0 has none.
+struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    async fn open(server: &Server) -> (String, Self) {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = format!(
+            "GET /api/v1/watch HTTP/1.0\r\nHost: {}\r\n\r\n",
+            server.address
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = Self(BufReader::new(stream));
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head += &stream.line().await;
+        }
+        (head, stream)
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.0.read_line(&mut line);
+        let read = tokio::time::timeout(Duration::from_secs(10), read);
+        assert!(read.await.expect("a line in time").unwrap() > 0, "it ended");
+        line
+    }
+
+    /// The next event of this name.
+    async fn next(&mut self, name: &str) -> String {
+        while self.line().await != format!("event: {name}\n") {}
+        let data = self.line().await;
+        data.strip_prefix("data: ").unwrap().trim_end().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_is_told_all_at_once_each_second_and_what_happens() {
+    let server = Server::start().await;
+    let (head, mut stream) = Stream::open(&server).await;
+    assert!(head.starts_with("HTTP/1.0 200"), "{head}");
+    assert!(head.contains("content-type: text/event-stream"), "{head}");
+    assert!(head.contains("cache-control: no-store"), "{head}");
+    let first: live::Reading = serde_json::from_str(&stream.next("snapshot").await).unwrap();
+    let second: live::Reading = serde_json::from_str(&stream.next("snapshot").await).unwrap();
+    assert_eq!(second.breakers[0].state, "open");
+    assert_eq!(second.points.len(), 1);
+    assert!(second.t > first.t, "{} {}", first.t, second.t);
+    let told = live::Event::now(live::Kind::Reset, "pay".to_owned());
+    server.live.tell(told.clone());
+    let event: live::Event = serde_json::from_str(&stream.next("event").await).unwrap();
+    assert_eq!(event, told);
+}
+
+#[tokio::test]
+async fn the_sixty_fifth_watcher_is_told_to_come_back() {
+    let server = Server::start().await;
+    let watchers: Vec<_> = (0..64).map(|_| server.live.watch().unwrap()).collect();
+    let (status, head, body) = server.get("/api/v1/watch").await;
+    let problem: Problem = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &*problem.detail), (503, "64 watch already"));
+    assert!(head.contains("retry-after: 5"), "{head}");
+    drop(watchers);
+    assert!(Stream::open(&server).await.0.starts_with("HTTP/1.0 200"));
+}
+
+#[tokio::test]
+async fn the_place_of_a_watcher_that_leaves_is_free_again() {
+    let server = Server::start().await;
+    let watchers: Vec<_> = (0..63).map(|_| server.live.watch().unwrap()).collect();
+    let (_, stream) = Stream::open(&server).await;
+    assert!(server.live.watch().is_err());
+    drop(stream);
+    let freed = async {
+        while server.live.watch().is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let freed = tokio::time::timeout(Duration::from_secs(10), freed);
+    freed.await.expect("a free place");
+    drop(watchers);
+}
+
+#[tokio::test]
+async fn the_history_of_a_breaker_is_told() {
+    let server = Server::start().await;
+    let (_, mut stream) = Stream::open(&server).await;
+    stream.next("snapshot").await;
+    stream.next("snapshot").await;
+    let (status, _, body) = server.get("/api/v1/breakers/pay/history").await;
+    assert_eq!(status, 200);
+    let history: live::History = serde_json::from_str(&body).unwrap();
+    assert_eq!(history.points.last().unwrap().state, live::State::Open);
+    assert_eq!(server.get("/api/v1/breakers/none/history").await.0, 404);
 }

@@ -6,9 +6,9 @@ mod watch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
 use breaker_tower::core::policy::yaml;
 use breaker_tower::{BreakerHandle, Events};
-use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -16,7 +16,7 @@ use super::composition::{Changes, Composition};
 use super::ingest;
 use crate::baselines::Baselines;
 use crate::config::ConfigError;
-use crate::control::Registry;
+use crate::control::{Configuration, Refused, Registry, Reload, Reloaded};
 use crate::ingest::FeedSampler;
 use crate::proxy::{RouteError, Routes};
 use crate::telemetry::Reloads;
@@ -26,20 +26,6 @@ pub(super) use self::watch::watch;
 /// Loads the configuration anew. Clones are of the same sidecar.
 #[derive(Clone, Debug)]
 pub struct Reloader(Arc<Shared>);
-
-/// What a reload has changed, by names of routes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Reloaded {
-    /// Whether there was anything new; a file may be new in its comments alone.
-    pub changed: bool,
-    /// Routes that were not there before.
-    pub added: Vec<String>,
-    /// Routes that are gone. Their requests under way end as they began.
-    pub removed: Vec<String>,
-    /// Routes that say something else now. Their breakers are in the state they were in.
-    pub updated: Vec<String>,
-}
 
 /// Why a reload was refused. What ran before goes on.
 #[derive(Debug, thiserror::Error)]
@@ -57,32 +43,6 @@ pub enum ReloadError {
     /// The sidecar is ending, or there is a bug.
     #[error("the reload did not end: {0}")]
     Unfinished(String),
-}
-
-/// The configuration that runs, and how the last attempt to load another one ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Configuration {
-    /// The file, unless it was made of flags.
-    pub file: Option<String>,
-    /// When it was loaded, in seconds since 1970.
-    pub loaded: f64,
-    /// A hash of its texts, those of policies included.
-    pub hash: String,
-    /// How many reloads were applied.
-    pub reloads: u64,
-    /// Why the last reload was refused, if it was.
-    pub error: Option<Refused>,
-}
-
-/// A reload that was refused.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Refused {
-    /// When, in seconds since 1970.
-    pub at: f64,
-    /// Why.
-    pub detail: String,
 }
 
 /// A breaker that is new, and what it does from now on.
@@ -190,6 +150,18 @@ impl Reloader {
         let running = self.0.running();
         let routes = running.table.routes().iter();
         routes.map(|route| route.name().clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Reload for Reloader {
+    fn configuration(&self) -> Configuration {
+        Self::configuration(self)
+    }
+
+    async fn reload(&self) -> Result<Reloaded, String> {
+        let reloaded = Self::reload(self).await;
+        reloaded.map_err(|error| error.to_string())
     }
 }
 

@@ -80,7 +80,14 @@ fn table(breakers: &[Breaker]) -> String {
             Cell::styled(&*breaker.name, STRONG),
             Cell::styled(state(breaker), style(breaker)),
             span(breaker.lasted).into(),
-            mode(breaker),
+            Cell::styled(
+                mode(breaker),
+                if breaker.mode == "auto" {
+                    FAINT
+                } else {
+                    UNSURE
+                },
+            ),
             policy(breaker).into(),
             own.map_or(0, |own| own.requests).to_string().into(),
             errors(own).into(),
@@ -93,8 +100,20 @@ fn table(breakers: &[Breaker]) -> String {
     table.text()
 }
 
+/// One breaker, in a line.
+pub(super) fn in_short(breaker: &Breaker) -> String {
+    let style = style(breaker);
+    format!(
+        "{STRONG}{}{STRONG:#} is {style}{}{style:#}, mode {}: {}\n",
+        breaker.name,
+        state(breaker),
+        mode(breaker),
+        breaker.reason.detail
+    )
+}
+
 /// One breaker, in words.
-pub(super) fn in_detail(breaker: &Breaker) -> String {
+fn in_detail(breaker: &Breaker) -> String {
     let mut text = String::new();
     let style = style(breaker);
     let state = state(breaker);
@@ -113,7 +132,7 @@ pub(super) fn in_detail(breaker: &Breaker) -> String {
     }
     line("state", &now);
     line("why", &breaker.reason.detail);
-    line("mode", &breaker.mode);
+    line("mode", &mode(breaker));
     line("policy", &policy(breaker));
     line("in flight", &breaker.in_flight);
     let totals = &breaker.totals;
@@ -191,13 +210,11 @@ fn style(breaker: &Breaker) -> Style {
     }
 }
 
-fn mode(breaker: &Breaker) -> Cell {
-    let style = if breaker.mode == "auto" {
-        FAINT
-    } else {
-        UNSURE
-    };
-    Cell::styled(&*breaker.mode, style)
+fn mode(breaker: &Breaker) -> String {
+    match breaker.mode_remaining {
+        Some(remaining) => format!("{} for {}", breaker.mode, span(remaining)),
+        None => breaker.mode.clone(),
+    }
 }
 
 fn policy(breaker: &Breaker) -> String {

@@ -9,15 +9,17 @@ use std::path::{Path, PathBuf};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::policies::files;
-use super::scalar::{Address, AdminAddress};
+use super::scalar::Address;
+use crate::control::Token;
 
 /// The texts that a configuration was made of, and what was set beside them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origin {
     pub(super) file: Option<PathBuf>,
     pub(super) listen: Option<Address>,
-    pub(super) admin: Option<AdminAddress>,
+    pub(super) admin: Option<Address>,
     pub(super) state: Option<PathBuf>,
+    pub(super) token: Option<Token>,
     pub(super) hash: String,
     /// Files and directories of policies, in the order in which they were read.
     policies: Vec<PathBuf>,

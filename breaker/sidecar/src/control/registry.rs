@@ -114,10 +114,7 @@ impl Registry {
         let registry = self.clone();
         Breakers::new(move || {
             let entries = registry.list();
-            entries
-                .iter()
-                .map(|entry| Watched::from(&entry.breaker))
-                .collect()
+            entries.iter().map(Watched::from).collect()
         })
     }
 

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use breaker_tower::BreakerHandle;
+use breaker_tower::Policy;
 use breaker_tower::core::Snapshot;
+
+use crate::control::{Entry, Origin};
 
 /// A breaker under watch.
 #[derive(Clone)]
 pub struct Watched {
     name: Arc<str>,
+    policy: Arc<Policy>,
+    origin: Origin,
     snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
 }
 
@@ -20,13 +24,17 @@ pub struct Breakers(Arc<dyn Fn() -> Vec<Watched> + Send + Sync>);
 // === impl Watched ===
 
 impl Watched {
-    /// Watches the breaker `name`, which tells what it knows by `snapshot`.
+    /// Watches the breaker `name`, which follows `policy` and tells what it knows by `snapshot`.
     pub fn new(
         name: impl Into<Arc<str>>,
+        policy: Arc<Policy>,
+        origin: Origin,
         snapshot: impl Fn() -> Snapshot + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
+            policy,
+            origin,
             snapshot: Arc::new(snapshot),
         }
     }
@@ -36,16 +44,27 @@ impl Watched {
         &self.name
     }
 
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Where that comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// What the breaker knows now.
     pub fn snapshot(&self) -> Snapshot {
         (self.snapshot)()
     }
 }
 
-impl From<&BreakerHandle> for Watched {
-    fn from(breaker: &BreakerHandle) -> Self {
-        let watched = breaker.clone();
-        Self::new(breaker.name().clone(), move || watched.snapshot())
+impl From<&Entry> for Watched {
+    fn from(entry: &Entry) -> Self {
+        let watched = entry.breaker().clone();
+        let (name, policy) = (entry.name().clone(), entry.policy().clone());
+        Self::new(name, policy, entry.origin(), move || watched.snapshot())
     }
 }
 

@@ -1,10 +1,14 @@
 //! Over a pipe and with a paused clock.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
+use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use futures_util::stream;
+use http::StatusCode;
 use http_body_util::Empty;
 use hyper::client::conn::http2::{self, SendRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -13,12 +17,21 @@ use tokio::time::Instant;
 
 use super::*;
 
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
 /// A connection that is served, and what keeps the port from closing.
 fn connect() -> (DuplexStream, watch::Sender<bool>) {
     let (ours, theirs) = duplex(64 * 1024);
     let (stop, stopped) = watch::channel(false);
-    let router = Router::new().route("/", get(async || "here"));
-    tokio::spawn(connection(theirs, router, stopped));
+    let endless = || {
+        Body::from_stream(stream::repeat(Ok::<_, Infallible>(Bytes::from_static(
+            &[b'x'; 1024],
+        ))))
+    };
+    let router = Router::new()
+        .route("/", get(async || "here"))
+        .route("/endless", get(async move || endless()));
+    tokio::spawn(connection(theirs, PEER, router, stopped));
     (ours, stop)
 }
 
@@ -61,6 +74,18 @@ async fn who_says_nothing_or_not_enough_is_left() {
         let waited = seconds_since(start);
         assert!((30..=31).contains(&waited), "{beginning:?}: {waited} s");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_reading_is_left() {
+    let (mut client, stop) = connect();
+    let start = Instant::now();
+    let request = b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    client.read_exact(&mut [0; 100_000]).await.unwrap();
+    // When the connection ends, so does its subscription.
+    stop.closed().await;
+    assert_eq!(seconds_since(start), 30);
 }
 
 #[tokio::test(start_paused = true)]

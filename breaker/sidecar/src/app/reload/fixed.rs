@@ -7,6 +7,7 @@ pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
     let fields = [
         ("listen", running.listen() != next.listen()),
         ("admin", running.admin() != next.admin()),
+        ("control", running.token() != next.token()),
         ("workers", running.workers() != next.workers()),
         ("drain", running.drain() != next.drain()),
         ("watch", running.watch() != next.watch()),

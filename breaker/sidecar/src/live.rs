@@ -1,0 +1,150 @@
+//! What the breakers do, as it happens: for the dashboard, `watch` and `history`.
+//!
+//! One task reads every breaker each second, whoever watches. A reading adds a point to the history of each breaker, which is bounded in
+//! time, and is shared by all watchers. Events reach watchers at once. A watcher that is slow skips readings; nobody keeps them for it.
+
+mod event;
+mod history;
+#[cfg(test)]
+mod tests;
+mod watcher;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::event::Log;
+pub use self::event::{Event, Kind, Reason};
+use self::history::Recent;
+pub use self::history::{History, Point, State};
+pub use self::watcher::{Reading, TooManyWatchers, Update, Watcher};
+use crate::admin::report;
+use crate::telemetry::Breakers;
+
+/// The hub between the breakers and those who watch them. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Hub>);
+
+#[derive(Debug)]
+struct Hub {
+    breakers: Breakers,
+    kept: Mutex<Kept>,
+    /// Only the latest: whoever is slow finds nothing older.
+    readings: watch::Sender<Arc<Reading>>,
+    events: broadcast::Sender<Arc<Event>>,
+    places: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    recent: HashMap<Arc<str>, Recent>,
+    log: Log,
+}
+
+impl Live {
+    /// A hub for `breakers`, which [`Self::run`] reads.
+    pub fn new(breakers: Breakers) -> Self {
+        Self(Arc::new(Hub {
+            breakers,
+            kept: Mutex::default(),
+            readings: watch::Sender::new(Arc::default()),
+            events: broadcast::Sender::new(EVENTS_UNREAD),
+            places: Arc::new(Semaphore::new(MAX_WATCHERS)),
+        }))
+    }
+
+    /// Reads the breakers, now and then each second.
+    pub async fn run(self) {
+        let mut seconds = interval(EVERY);
+        // A second that was missed is missing in the history.
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            seconds.tick().await;
+            self.read(unix_now()).await;
+        }
+    }
+
+    async fn read(&self, t: f64) {
+        let list = self.0.breakers.list();
+        let mut reading = Reading::with_capacity(t, list.len());
+        for some in list.chunks(AT_ONCE) {
+            for watched in some {
+                let (name, snapshot) = (watched.name(), watched.snapshot());
+                let mut kept = self.kept();
+                let recent = kept.recent.entry(name.clone()).or_default();
+                reading.points.push(recent.add(t, &snapshot).clone());
+                drop(kept);
+                reading
+                    .breakers
+                    .push(report::Breaker::new(watched, &snapshot));
+            }
+            tokio::task::yield_now().await;
+        }
+        self.kept().recent.retain(|_, recent| recent.read_at(t));
+        self.0.readings.send_replace(Arc::new(reading));
+    }
+
+    /// Tells an event to the watchers, and keeps it.
+    pub fn tell(&self, event: Event) {
+        let event = Arc::new(event);
+        self.kept().log.push(event.clone());
+        // An error says that nobody watches.
+        let _ = self.0.events.send(event);
+    }
+
+    /// The last five minutes of a breaker; `None` when no breaker has this name.
+    pub fn history(&self, breaker: &str) -> Option<History> {
+        let breakers = self.0.breakers.list();
+        breakers
+            .iter()
+            .find(|watched| &**watched.name() == breaker)?;
+        let kept = self.kept();
+        Some(History {
+            points: kept
+                .recent
+                .get(breaker)
+                .map_or_else(Vec::new, Recent::points),
+            events: kept.log.of(breaker),
+        })
+    }
+
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// When 64 watch already.
+    pub fn watch(&self) -> Result<Watcher, TooManyWatchers> {
+        let place = self.0.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| TooManyWatchers {
+            limit: MAX_WATCHERS,
+        })?;
+        let (readings, events) = (self.0.readings.subscribe(), self.0.events.subscribe());
+        Ok(Watcher::new(readings, events, place))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The calendar time in seconds since 1970.
+pub(crate) fn unix_now() -> f64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "people read it, and nothing is decided by it"
+    )]
+    let now = SystemTime::now();
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    since.as_millis() as f64 / 1000.0
+}
+
+const EVERY: Duration = Duration::from_secs(1);
+/// Breakers that are read before others of the runtime get a turn.
+const AT_ONCE: usize = 32;
+const MAX_WATCHERS: usize = 64;
+/// Events that are kept for those who have not read them: they are small, and shared.
+const EVENTS_UNREAD: usize = 256;

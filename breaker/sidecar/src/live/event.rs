@@ -1,0 +1,175 @@
+//! What happened, for watchers and histories.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use breaker_tower::core;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::unix_now;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// When, in seconds since 1970.
+    pub t: f64,
+    /// To which breaker; a reload happens to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<String>,
+    /// What.
+    pub kind: Kind,
+    /// The state before a transition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The state after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Where it was observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The mode that was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Traces of requests that failed or were slow, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<String>,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// The state changed.
+    Transition,
+    /// The probes succeeded and the ramp began; the state stays half-open.
+    Ramp,
+    /// A condition holds that rejects nothing.
+    Alert,
+    /// An operator set the mode, or its time was over.
+    Mode,
+    /// The policy changed.
+    Policy,
+    /// The configuration was loaded anew.
+    Configuration,
+    /// An operator made the breaker forget.
+    Reset,
+}
+
+/// Why something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reason {
+    /// One word, as in the attributes of metrics.
+    pub label: String,
+    /// A sentence with the numbers.
+    pub detail: String,
+}
+
+impl Event {
+    /// An event of a breaker, now, that says only what it is about.
+    pub fn now(kind: Kind, breaker: impl Into<Option<String>>) -> Self {
+        Self {
+            t: unix_now(),
+            breaker: breaker.into(),
+            kind,
+            from: None,
+            to: None,
+            reason: None,
+            source: None,
+            mode: None,
+            traces: Vec::new(),
+        }
+    }
+
+    /// What the breaker told just now, unless it is of no interest here.
+    pub fn told(breaker: &str, told: &core::Event) -> Option<Self> {
+        let event = |kind| Self::now(kind, breaker.to_owned());
+        Some(match told {
+            core::Event::Transition(change) => Self {
+                from: Some(change.from.name().into()),
+                to: Some(change.to.name().into()),
+                source: source(&change.reason).map(|source| source.to_string()),
+                reason: Some(Reason::new(change.reason.label(), &change.reason)),
+                traces: change.traces.iter().map(ToString::to_string).collect(),
+                ..event(Kind::Transition)
+            },
+            core::Event::RampStarted { succeeded, .. } => Self {
+                reason: Some(Reason {
+                    label: "ramp_started".into(),
+                    detail: format!(
+                        "{succeeded} probes succeeded: a growing share of the traffic is admitted"
+                    ),
+                }),
+                ..event(Kind::Ramp)
+            },
+            core::Event::Alert(alert) => {
+                let evidence: Vec<_> = alert.evidence.iter().map(ToString::to_string).collect();
+                let first = alert.evidence.first()?;
+                Self {
+                    reason: Some(Reason::new(first.condition.name(), evidence.join(" and "))),
+                    source: Some(alert.source.to_string()),
+                    traces: alert.traces.iter().map(ToString::to_string).collect(),
+                    ..event(Kind::Alert)
+                }
+            }
+            core::Event::ModeChanged { to, .. } => Self {
+                mode: Some(to.name().into()),
+                ..event(Kind::Mode)
+            },
+            _ => return None,
+        })
+    }
+}
+
+impl Reason {
+    fn new(label: &str, detail: impl ToString) -> Self {
+        Self {
+            label: label.to_owned(),
+            detail: detail.to_string(),
+        }
+    }
+}
+
+fn source(reason: &core::Reason) -> Option<&Arc<str>> {
+    match reason {
+        core::Reason::Tripped { source, .. } | core::Reason::FeedUnhealthy { source, .. } => {
+            Some(source)
+        }
+        _ => None,
+    }
+}
+
+/// The last events: so many of each breaker, so many in all. They are seconds apart, so a walk through them is cheap enough.
+#[derive(Debug, Default)]
+pub(super) struct Log(VecDeque<Arc<Event>>);
+
+impl Log {
+    pub(super) fn push(&mut self, event: Arc<Event>) {
+        let same = |kept: &Arc<Event>| kept.breaker == event.breaker;
+        let excess = if self.0.iter().filter(|kept| same(kept)).count() >= MAX_OF_ONE {
+            self.0.iter().position(same)
+        } else {
+            (self.0.len() >= MAX_IN_ALL).then_some(0)
+        };
+        if let Some(oldest) = excess {
+            self.0.remove(oldest);
+        }
+        self.0.push_back(event);
+    }
+
+    /// Those of a breaker, oldest first.
+    pub(super) fn of(&self, breaker: &str) -> Vec<Event> {
+        let events = self.0.iter().map(|event| &**event);
+        events
+            .filter(|event| event.breaker.as_deref() == Some(breaker))
+            .cloned()
+            .collect()
+    }
+}
+
+const MAX_OF_ONE: usize = 100;
+const MAX_IN_ALL: usize = 1_000;

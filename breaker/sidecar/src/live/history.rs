@@ -1,0 +1,172 @@
+//! The last minutes of a breaker, a point a second.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use breaker_tower::core::{self, Snapshot, SourceSnapshot, SourceTotals};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Event;
+
+/// The last minutes of a breaker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct History {
+    /// A point a second for five minutes at most, oldest first.
+    pub points: Vec<Point>,
+    /// The last 100 events at most, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// What a breaker saw in a second: by the proxy, or by the feed that tells most where the proxy has no traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Point {
+    /// When the second ended, since 1970.
+    pub t: f64,
+    /// Successes and failures of this second.
+    pub requests: u32,
+    /// Failures of this second.
+    pub failures: u32,
+    /// Requests that were rejected in this second.
+    pub rejected: u32,
+    /// The share of failures in the window, 0 to 1; none in an empty one.
+    pub error_rate: Option<f32>,
+    /// The median of the window's latencies.
+    pub p50: Option<f32>,
+    /// Their 99th percentile.
+    pub p99: Option<f32>,
+    /// Requests in flight at the end of the second.
+    pub in_flight: u32,
+    /// The largest evidence of the window's detectors, as a share of its alarm line.
+    pub score: Option<f32>,
+    /// The state at the end of the second.
+    pub state: State,
+    /// Latencies of this second: upper bounds, and how many latencies are below that and not below half to two thirds of it.
+    pub latency: Box<[(f32, u32)]>,
+}
+
+/// The state of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words of the core")]
+pub enum State {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+/// The points of a breaker, and what its counts were at the last.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    points: VecDeque<Point>,
+    last: Option<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    source: Arc<str>,
+    totals: SourceTotals,
+    rejected: u64,
+}
+
+impl Recent {
+    /// Adds the point of the second that ended at `t`.
+    pub(super) fn add(&mut self, t: f64, snapshot: &Snapshot) -> &Point {
+        let source = telling(snapshot);
+        let now = Last {
+            source: source.name.clone(),
+            totals: source.totals,
+            rejected: snapshot.totals.rejected,
+        };
+        let point = point(t, snapshot, source, self.last.as_ref(), &now);
+        self.last = Some(now);
+        if self.points.len() == MAX_POINTS {
+            self.points.pop_front();
+        } else if self.points.len() == self.points.capacity() {
+            self.points.reserve_exact(MAX_POINTS / 5);
+        }
+        self.points.push_back(point);
+        self.points.back().expect("it was just pushed")
+    }
+
+    pub(super) fn read_at(&self, t: f64) -> bool {
+        self.points.back().is_some_and(|last| last.t == t)
+    }
+
+    pub(super) fn points(&self) -> Vec<Point> {
+        self.points.iter().cloned().collect()
+    }
+}
+
+/// The source that a breaker's history tells of. Sources are never added together.
+fn telling(snapshot: &Snapshot) -> &SourceSnapshot {
+    let told = |source: &&SourceSnapshot| source.totals.success + source.totals.failure;
+    let totals = &snapshot.totals;
+    let proxy = &snapshot.sources[0];
+    if totals.success + totals.failure + totals.rejected > 0 {
+        return proxy;
+    }
+    snapshot.sources.iter().max_by_key(told).unwrap_or(proxy)
+}
+
+fn point(
+    t: f64,
+    snapshot: &Snapshot,
+    source: &SourceSnapshot,
+    last: Option<&Last>,
+    now: &Last,
+) -> Point {
+    // What was before the first reading, or of another breaker of this name, is not of this second.
+    let last = last.filter(|last| last.source == now.source && !last.is_after(now));
+    let last = last.unwrap_or(now);
+    let (was, is) = (&last.totals, &now.totals);
+    let failures = is.failure - was.failure;
+    let latency = source.latency.as_ref();
+    let scores = source
+        .anomalies
+        .iter()
+        .map(|anomaly| anomaly.score() as f32);
+    Point {
+        t,
+        requests: narrow(is.success - was.success + failures),
+        failures: narrow(failures),
+        rejected: narrow(now.rejected - last.rejected),
+        error_rate: (source.requests() > 0).then(|| source.error_rate.get() as f32),
+        p50: latency.map(|latency| latency.p50.as_secs_f32()),
+        p99: latency.map(|latency| latency.p99.as_secs_f32()),
+        in_flight: narrow(snapshot.in_flight),
+        score: scores.reduce(f32::max),
+        state: snapshot.state.into(),
+        latency: is
+            .latency
+            .since(&was.latency)
+            .map(|(bound, count)| (bound.as_secs_f32(), count))
+            .collect(),
+    }
+}
+
+impl Last {
+    fn is_after(&self, other: &Self) -> bool {
+        let (own, others) = (&self.totals, &other.totals);
+        own.success > others.success
+            || own.failure > others.failure
+            || self.rejected > other.rejected
+    }
+}
+
+impl From<core::State> for State {
+    fn from(state: core::State) -> Self {
+        match state {
+            core::State::Closed => Self::Closed,
+            core::State::Open => Self::Open,
+            core::State::HalfOpen => Self::HalfOpen,
+        }
+    }
+}
+
+fn narrow(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Five minutes.
+pub(super) const MAX_POINTS: usize = 300;

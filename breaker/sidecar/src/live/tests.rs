@@ -1,0 +1,244 @@
+//! Bounds of the hub, with breakers whose time is an argument.
+
+use std::sync::Mutex;
+
+use breaker_tower::core::{Breaker, Event as Told, Outcome, Policy, Timestamp};
+
+use super::*;
+use crate::control::Origin;
+use crate::telemetry::Watched;
+
+/// A breaker in a hub, whose time the test tells.
+struct Bench {
+    breaker: Arc<Mutex<Breaker>>,
+    watched: Arc<Mutex<Vec<Watched>>>,
+    live: Live,
+    second: u64,
+}
+
+impl Bench {
+    fn new(name: &'static str) -> Self {
+        let breaker = Breaker::new(Policy::sensitive(), 1, Timestamp::ZERO);
+        let breaker = Arc::new(Mutex::new(breaker));
+        let policy = Arc::new(Policy::sensitive());
+        let watched = breaker.clone();
+        let watched = Watched::new(name, policy, Origin::Configuration, move || {
+            // The breaker's own time is the latest that it has seen.
+            watched.lock().unwrap().snapshot(Timestamp::ZERO)
+        });
+        let watched = Arc::new(Mutex::new(vec![watched]));
+        let list = watched.clone();
+        Self {
+            breaker,
+            watched,
+            live: Live::new(Breakers::new(move || list.lock().unwrap().clone())),
+            second: 0,
+        }
+    }
+
+    /// A second with so many requests, and a reading at its end.
+    async fn second(&mut self, requests: u64, outcome: Outcome) {
+        self.second += 1;
+        let now = Timestamp::from_millis(self.second * 1000);
+        {
+            let mut breaker = self.breaker.lock().unwrap();
+            breaker.handle_timeout(now);
+            for _ in 0..requests {
+                if let Ok(permit) = breaker.try_acquire(now) {
+                    breaker.record(permit, outcome.clone(), now);
+                }
+            }
+            while let Some(told) = breaker.poll_event() {
+                self.live.tell(Event::told("pay", &told).unwrap());
+            }
+        }
+        self.live.read(self.second as f64).await;
+    }
+
+    fn history(&self) -> History {
+        self.live.history("pay").unwrap()
+    }
+}
+
+fn good() -> Outcome {
+    Outcome::success(Duration::from_millis(3))
+}
+
+fn bad() -> Outcome {
+    Outcome::failure(Duration::from_millis(100))
+}
+
+#[tokio::test]
+async fn a_point_is_what_happened_in_its_second() {
+    let mut bench = Bench::new("pay");
+    bench.second(5, good()).await;
+    bench.second(7, good()).await;
+    bench.second(0, good()).await;
+    let points = bench.history().points;
+    let requests: Vec<_> = points.iter().map(|point| point.requests).collect();
+    // What was before the first reading was not in a second that it knows of.
+    assert_eq!(requests, [0, 7, 0]);
+    assert_eq!(*points[1].latency, [(0.003_072, 7)]);
+    assert_eq!(*points[2].latency, []);
+    assert_eq!(points[2].error_rate, Some(0.0), "of the window");
+    assert_eq!(points[2].t, 3.0);
+}
+
+#[tokio::test]
+async fn a_trip_is_in_the_second_in_which_it_was_with_the_failures_that_caused_it() {
+    let mut bench = Bench::new("pay");
+    bench.second(0, good()).await;
+    bench.second(30, bad()).await;
+    let History { points, events } = bench.history();
+    let last = points.last().unwrap();
+    assert_eq!((last.requests, last.failures, last.rejected), (20, 20, 10));
+    assert_eq!(last.state, State::Open);
+    let [trip] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(trip.kind, Kind::Transition);
+    assert_eq!(trip.to.as_deref(), Some("open"));
+    assert_eq!(trip.source.as_deref(), Some("proxy"));
+    let reason = trip.reason.as_ref().unwrap();
+    assert_eq!(reason.label, "error_rate");
+    assert_eq!(
+        reason.detail,
+        "error rate 100% ≥ 8%, 20 requests in 10s (source proxy)"
+    );
+}
+
+#[tokio::test]
+async fn a_history_has_the_last_300_seconds() {
+    let mut bench = Bench::new("pay");
+    for _ in 0..310 {
+        bench.second(1, good()).await;
+    }
+    let points = bench.history().points;
+    assert_eq!(points.len(), 300);
+    assert_eq!((points[0].t, points[299].t), (11.0, 310.0));
+}
+
+#[tokio::test]
+async fn a_breaker_that_is_gone_leaves_no_history() {
+    let mut bench = Bench::new("pay");
+    bench.second(1, good()).await;
+    bench.watched.lock().unwrap().clear();
+    bench.live.read(2.0).await;
+    assert!(bench.live.history("pay").is_none());
+    assert!(bench.live.kept().recent.is_empty());
+}
+
+#[tokio::test]
+async fn a_breaker_of_the_same_name_begins_anew() {
+    let mut bench = Bench::new("pay");
+    bench.second(5, good()).await;
+    bench.second(5, good()).await;
+    *bench.breaker.lock().unwrap() = Breaker::new(Policy::sensitive(), 1, Timestamp::ZERO);
+    bench.second(3, good()).await;
+    bench.second(4, good()).await;
+    let points = bench.history().points;
+    let requests: Vec<_> = points.iter().map(|point| point.requests).collect();
+    assert_eq!(requests, [0, 5, 0, 4]);
+}
+
+#[test]
+fn the_last_100_events_of_a_breaker_and_1000_in_all_are_kept() {
+    let mut log = Log::default();
+    let event = |breaker: &str, t| {
+        Arc::new(Event {
+            t,
+            ..Event::now(Kind::Reset, breaker.to_owned())
+        })
+    };
+    for t in 0..150 {
+        log.push(event("a", f64::from(t)));
+        log.push(event("b", f64::from(t)));
+    }
+    let kept = log.of("a");
+    assert_eq!((kept.len(), kept[0].t, kept[99].t), (100, 50.0, 149.0));
+    for number in 0..1_000 {
+        log.push(event(&format!("c{}", number % 20), 200.0));
+    }
+    assert!(log.of("a").is_empty() && log.of("b").is_empty());
+    assert_eq!(log.of("c7").len(), 50);
+}
+
+#[tokio::test]
+async fn a_watcher_gets_the_latest_reading_at_once_and_events_as_they_come() {
+    let mut bench = Bench::new("pay");
+    bench.second(1, good()).await;
+    let mut watcher = bench.live.watch().unwrap();
+    let Some(Update::Reading(first)) = watcher.next().await else {
+        panic!("no reading");
+    };
+    assert_eq!((first.t, &*first.breakers[0].name), (1.0, "pay"));
+    bench.second(30, bad()).await;
+    let Some(Update::Event(trip)) = watcher.next().await else {
+        panic!("no event");
+    };
+    assert_eq!(trip.to.as_deref(), Some("open"));
+    let Some(Update::Reading(second)) = watcher.next().await else {
+        panic!("no reading");
+    };
+    assert_eq!(second.breakers[0].state, "open");
+    assert_eq!(second.points[0].failures, 19, "one was before the first");
+}
+
+#[tokio::test]
+async fn a_slow_watcher_skips_readings_and_finds_only_the_latest() {
+    let mut bench = Bench::new("pay");
+    let mut watcher = bench.live.watch().unwrap();
+    for _ in 0..100 {
+        bench.second(1, good()).await;
+    }
+    let Some(Update::Reading(reading)) = watcher.next().await else {
+        panic!("no reading");
+    };
+    assert_eq!(reading.t, 100.0);
+}
+
+#[tokio::test]
+async fn a_watcher_that_lost_events_gets_a_reading() {
+    let mut bench = Bench::new("pay");
+    bench.second(1, good()).await;
+    let mut watcher = bench.live.watch().unwrap();
+    for _ in 0..EVENTS_UNREAD + 1 {
+        bench.live.tell(Event::now(Kind::Reset, "pay".to_owned()));
+    }
+    assert!(matches!(watcher.next().await, Some(Update::Reading(_))));
+    assert!(matches!(watcher.next().await, Some(Update::Event(_))));
+}
+
+#[tokio::test]
+async fn sixty_four_may_watch_and_a_place_is_given_back() {
+    let bench = Bench::new("pay");
+    let mut watchers: Vec<_> = (0..64).map(|_| bench.live.watch().unwrap()).collect();
+    let refused = bench.live.watch().unwrap_err();
+    assert_eq!(refused.to_string(), "64 watch already");
+    watchers.pop();
+    bench.live.watch().unwrap();
+}
+
+#[tokio::test]
+async fn the_json_of_a_reading_is_made_once_for_all() {
+    let mut bench = Bench::new("pay");
+    bench.second(1, good()).await;
+    let readings = [(); 2].map(|()| bench.live.0.readings.borrow().clone());
+    let [one, other] = readings.map(|reading| reading.json());
+    assert_eq!(one.as_ptr(), other.as_ptr());
+    let read: Reading = serde_json::from_slice(&one).unwrap();
+    assert_eq!(read.breakers[0].name, "pay");
+}
+
+#[test]
+fn what_a_ramp_tells_is_an_event_too() {
+    let told = Told::RampStarted {
+        at: Timestamp::ZERO,
+        succeeded: 5,
+    };
+    let event = Event::told("pay", &told).unwrap();
+    assert_eq!(event.kind, Kind::Ramp);
+    let json = serde_json::to_value(&event).unwrap();
+    assert_eq!(json["kind"], "ramp");
+    assert!(json.get("from").is_none(), "{json}");
+}
