@@ -1,7 +1,8 @@
-//! The admin port: health, metrics and what the breakers know.
+//! The admin port: the dashboard, health, metrics and what the breakers know.
 //!
 //! | path | |
 //! |---|---|
+//! | `/`, `/dashboard/…` | the dashboard |
 //! | `/livez` | 200 while the process serves |
 //! | `/readyz` | 200 while it takes traffic; 503 while it starts and while it drains |
 //! | `/metrics` | Prometheus text |
@@ -11,6 +12,7 @@
 //! | `/api/v1/breakers/{name}/history` | [`History`](crate::live::History) as JSON |
 //! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
+mod dashboard;
 mod ext_authz;
 mod guard;
 mod live;
@@ -64,6 +66,8 @@ impl Admin {
 
     fn router(self, loopback: bool) -> Router {
         let mut router = Router::new()
+            .route("/", get(dashboard::page))
+            .route("/dashboard/{file}", get(dashboard::asset))
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
