@@ -16,11 +16,18 @@ export function prepare(canvas) {
   return { context, width, height };
 }
 
-/** Where a time is, on an axis of `seconds` that ends at `until`. */
+/** An axis of `seconds` that ends at `until`: where a time is, what time is at a place, and the column of the second before a time. */
 export function timeAxis(until, seconds, left, right) {
   const second = (right - left) / seconds;
   const x = (t) => right - (until - t) * second;
-  return { x, second, at: (position) => until - (right - position) / second };
+  const at = (position) => until - (right - position) / second;
+  // Whole pixels, and each column begins where the one before ends: no seams.
+  const column = (t) => {
+    const end = Math.round(x(t));
+    const begin = Math.max(left, Math.round(x(t - 1)));
+    return [begin, Math.max(1, end - begin)];
+  };
+  return { x, at, column };
 }
 
 /** A line through those points that have a value. */

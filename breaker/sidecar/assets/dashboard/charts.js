@@ -12,14 +12,18 @@ const LEFT = 46;
 export function charts() {
   const figures = CHARTS.map(figure);
   const panel = make("div", { class: "charts", tabIndex: 0, role: "group", "aria-label": "Charts of the last five minutes. Left and right arrow keys read a second, Escape the present." });
-  panel.append(...figures.map(({ element }) => element));
+  const ends = ["−5 min", "−4", "−3", "−2", "−1", "now"].map((at) => make("span", {}, at));
+  panel.append(...figures.map(({ element }) => element), make("p", { class: "axis", "aria-hidden": "true" }, ...ends));
   let latest = { points: [], until: 0, conditions: [] };
   let chosen = null;
 
   const redraw = () => {
     const { points, until } = latest;
     const at = chosen === null ? points.at(-1) : nearest(points, chosen);
-    for (const figure of figures) draw(figure, latest, at, chosen !== null && at ? at.t : null, until);
+    for (const figure of figures) {
+      figure.element.hidden = figure.chart.absent?.(points) ?? false;
+      draw(figure, latest, at, chosen !== null && at ? at.t : null, until);
+    }
   };
   const choose = (t) => {
     chosen = t;
@@ -61,9 +65,9 @@ function draw({ chart, canvas, value }, { points, conditions }, at, crosshair, u
   if (!drawing) return;
   const { context, width, height } = drawing;
   const colours = palette();
-  const { x, second } = axis(until, width);
+  const { x, column } = axis(until, width);
   context.font = "11px system-ui, sans-serif";
-  const area = { context, colours, x, second, left: LEFT, width, top: 6, bottom: height - 1 };
+  const area = { context, colours, x, column, left: LEFT, width, top: 6, bottom: height - 1 };
   chart.draw(area, points, conditions.filter((condition) => condition.metric && chart.metrics?.includes(condition.metric)));
   if (chart.kind !== "strip") for (const t of trips(points)) mark(context, x(t), height, colours.open);
   if (crosshair !== null) {
@@ -98,7 +102,7 @@ function grid(context, colours, y, left, width, label, bottom) {
 }
 
 /** The bounds of the policy, each with what happens there. */
-function bounds(area, conditions, y, most) {
+function bounds(area, conditions, y, most, label) {
   const { context, colours, left, width } = area;
   for (const { threshold, action, metric } of conditions) {
     if (threshold == null || threshold > most) continue;
@@ -112,11 +116,11 @@ function bounds(area, conditions, y, most) {
     context.setLineDash([]);
     context.textAlign = "left";
     context.textBaseline = y(threshold) > 16 ? "bottom" : "top";
-    context.fillText(`${LABELS[metric] ?? metric}: ${action}`, left + 4, y(threshold));
+    context.fillText(`${LABELS[metric] ?? metric} ≥ ${label(threshold)}: ${action}`, left + 4, y(threshold));
   }
 }
 
-const LABELS = { error_rate: "error rate", p50: "P50", p90: "P90", p95: "P95", p99: "P99", p999: "P99.9", concurrency: "in flight", anomaly: "alarm" };
+const LABELS = { error_rate: "error rate", p50: "P50", p90: "P90", p95: "P95", p99: "P99", p999: "P99.9", concurrency: "in flight", anomaly: "evidence" };
 
 /** The next of 1, 2, 5, 10, 20 … */
 function round(value) {
@@ -131,12 +135,13 @@ const STATE = {
   title: "State",
   kind: "strip",
   say: (point) => WORDS[point.state],
-  draw: ({ context, colours, x, second, bottom }, points) => {
+  draw: ({ context, colours, column, bottom }, points) => {
     const tall = { closed: 0.25, half_open: 0.6, open: 1 };
     for (const point of points) {
       const height = bottom * tall[point.state];
       context.fillStyle = colours[point.state];
-      context.fillRect(x(point.t) - second, bottom - height, second + 0.4, height);
+      const [left, wide] = column(point.t);
+      context.fillRect(left, bottom - height, wide, height);
     }
   },
 };
@@ -145,13 +150,14 @@ const TRAFFIC = {
   title: "Requests",
   say: (point) => `${format.count(point.requests)}/s · ${format.count(point.failures)} failed · ${format.count(point.rejected)} rejected`,
   draw: (area, points) => {
-    const { context, colours, x, second, bottom } = area;
+    const { context, colours, column, bottom } = area;
     const y = upTo(area, round(Math.max(10, greatest(points, (point) => point.requests + point.rejected))), format.count);
     const layer = (colour, from, to) => {
       context.fillStyle = colour;
       for (const point of points) {
         const [below, above] = [y(from(point)), y(to(point))];
-        if (below > above) context.fillRect(x(point.t) - second, above, second + 0.4, Math.min(below, bottom) - above);
+        const [left, wide] = column(point.t);
+        if (below > above) context.fillRect(left, above, wide, below - above);
       }
     };
     layer(colours.bar, () => 0, (point) => point.requests - point.failures);
@@ -161,12 +167,12 @@ const TRAFFIC = {
 };
 
 const LATENCY = {
-  title: "Latency",
+  title: "Latency, with P99",
   kind: "tall",
   metrics: ["p50", "p90", "p95", "p99", "p999"],
   say: (point) => `P50 ${format.time(point.p50)} · P99 ${format.time(point.p99)}`,
   draw: (area, points, conditions) => {
-    const { context, colours, x, second, top, bottom, left, width } = area;
+    const { context, colours, x, column, top, bottom, left, width } = area;
     const cells = points.flatMap((point) => point.latency.map(([above, count]) => ({ t: point.t, above, below: lower(above), count })));
     const least = Math.min(0.001, ...cells.map((cell) => cell.below));
     const most = Math.max(1, highest(conditions) * 1.5, ...cells.map((cell) => cell.above));
@@ -177,7 +183,8 @@ const LATENCY = {
     for (const cell of cells) {
       // The square root lets the few slow ones be seen beside the many fast ones.
       context.globalAlpha = 0.12 + 0.88 * Math.sqrt(cell.count / full);
-      context.fillRect(x(cell.t) - second, y(cell.above), second + 0.4, y(cell.below) - y(cell.above));
+      const [begin, wide] = column(cell.t);
+      context.fillRect(begin, y(cell.above), wide, y(cell.below) - y(cell.above));
     }
     context.globalAlpha = 1;
     for (const decade of DECADES) {
@@ -185,7 +192,7 @@ const LATENCY = {
     }
     line(context, points.map((point) => [point.t, point.p99]), x, y, colours.panel, 4);
     line(context, points.map((point) => [point.t, point.p99]), x, y, colours.ink, 1.75);
-    bounds(area, conditions, y, most);
+    bounds(area, conditions, y, most, format.time);
   },
 };
 
@@ -206,17 +213,21 @@ const plain = (title, metrics, of, label, least, colour) => ({
     const most = round(Math.max(least, greatest(points, of) * 1.05, highest(conditions) * 1.25));
     const y = upTo(area, most, label);
     line(area.context, points.map((point) => [point.t, of(point)]), area.x, y, area.colours[colour]);
-    bounds(area, conditions, y, most);
+    bounds(area, conditions, y, most, label);
   },
 });
 
 const ERRORS = plain("Error rate", ["error_rate"], (point) => point.error_rate, format.share, 0.05, "bad");
 const CONCURRENCY = plain("In flight", ["concurrency"], (point) => point.in_flight, format.count, 5, "accent");
+// Evidence for health is below 0: no news.
+const score = (point) => (point.score == null ? null : Math.max(0, point.score));
+const evidence = plain("Anomaly", ["anomaly"], score, format.share, 1, "alert");
 const ANOMALY = {
-  ...plain("Anomaly", [], (point) => point.score, format.share, 1, "alert"),
-  say: (point) => (point.score == null ? "not watched by this policy" : `${format.share(point.score)} of the alarm line`),
+  ...evidence,
+  absent: (points) => points.every((point) => point.score == null),
+  say: (point) => `${format.share(score(point))} of the alarm line`,
+  // Whatever the policy says, the alarm is at 1.
+  draw: (area, points) => evidence.draw(area, points, [{ threshold: 1, action: "alarm", metric: "anomaly" }]),
 };
-const line100 = ANOMALY.draw;
-ANOMALY.draw = (area, points) => line100(area, points, points.some((point) => point.score != null) ? [{ threshold: 1, action: "act", metric: "anomaly" }] : []);
 
 const CHARTS = [STATE, TRAFFIC, LATENCY, ERRORS, CONCURRENCY, ANOMALY];

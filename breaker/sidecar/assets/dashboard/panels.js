@@ -38,10 +38,11 @@ const scoreRow = () => make("div", { class: "score" }, make("span"), make("meter
 function score(row, { source, stream, score, share, normal, observations, alarming }) {
   const [name, meter, number, words] = row.children;
   text(name, stream);
-  meter.value = score;
+  meter.value = Math.max(0, score);
   attribute(meter, "aria-label", `${stream} of ${source}: evidence against the alarm line`);
-  text(number, format.share(score));
-  text(words, `${source}: ${format.share(share)} of ${format.count(observations)}, ${format.share(normal)} is normal${alarming ? ": alarm" : ""}`);
+  text(number, format.share(Math.max(0, score)));
+  const seen = observations === 0 ? "no evidence" : `${format.share(share)} of ${format.count(observations)}`;
+  text(words, `${source}: ${seen}, ${format.share(normal)} is normal${alarming ? ": alarm" : ""}`);
   attribute(words, "data-state", alarming ? "open" : null);
 }
 

@@ -18,7 +18,7 @@ export function open(name) {
   const parts = {
     name, charts: charts(), chip: chip("closed"), conditions: [],
     title: make("h1", { id: "route-name" }, name), sentence: make("p", { class: "sentence" }),
-    facts: make("p", { class: "facts" }), sources: make("div", { class: "scroll" }), scores: make("div", { class: "stack" }),
+    facts: make("p", { class: "facts" }), sources: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Numbers of the sources" }), scores: make("div", { class: "scores" }),
     log: make("ol", { class: "log", tabIndex: 0, "aria-label": "History" }), policy: make("div"), missing: make("p", { class: "empty wide", hidden: true }),
   };
   parts.modes = Object.entries(MODES).map(([mode, word]) =>

@@ -12,7 +12,7 @@ export function spark(canvas, points, until) {
   const { context, width, height } = drawing;
   const colours = palette();
   const bottom = height - 4;
-  const { x, second } = timeAxis(until, SECONDS, 0, width);
+  const { x, column } = timeAxis(until, SECONDS, 0, width);
   const shown = points.filter((point) => point.t > until - SECONDS);
   const most = Math.max(4, ...shown.map((point) => point.requests + point.rejected));
   const scale = (bottom - 7) / most;
@@ -28,13 +28,16 @@ export function spark(canvas, points, until) {
     context.fillStyle = colour;
     for (const point of shown) {
       const [below, count] = layer(point);
-      if (count > 0) context.fillRect(x(point.t) - second, bottom - (below + count) * scale, second + 0.3, count * scale);
+      if (count === 0) continue;
+      const [left, wide] = column(point.t);
+      context.fillRect(left, bottom - (below + count) * scale, wide, count * scale);
     }
   }
   for (const point of shown) {
     if (point.state === "closed") continue;
     context.fillStyle = colours[point.state];
-    context.fillRect(x(point.t) - second, bottom + 1, second + 0.3, 3);
+    const [left, wide] = column(point.t);
+    context.fillRect(left, bottom + 1, wide, 3);
   }
   for (const t of trips(points)) if (t > until - SECONDS) mark(context, x(t), bottom, colours.open);
 }

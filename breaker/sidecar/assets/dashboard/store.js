@@ -34,6 +34,11 @@ export function snapshot({ t, breakers, points }) {
 export function event(told) {
   const route = routes.get(told.breaker);
   if (!route) return;
+  // The next snapshot has the numbers; the state is shown at once.
+  if (told.kind === "transition") {
+    Object.assign(route.report, { state: told.to, reason: told.reason, lasted: 0 });
+    route.deadline = null;
+  }
   route.events.push(told);
   if (route.events.length > EVENTS) route.events.shift();
 }
