@@ -6,8 +6,10 @@
 
 mod admission;
 mod aimd;
+mod baseline;
 mod detection;
 mod feeds;
+mod outlook;
 mod probing;
 mod progress;
 mod ramp;
@@ -19,11 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::aimd::Aimd;
+pub use self::outlook::{Outlook, SourceOutlook, Standing};
 use self::probing::{Finding, Probing};
 use self::ramp::Ramp;
 use self::trip::Observation;
 use crate::detector::LEAST_THRESHOLD;
-use crate::event::{Event, Reason};
+use crate::event::{Alert, Event, Reason};
 use crate::in_flight::InFlight;
 use crate::outcome::Verdict;
 use crate::permit::Ground;
@@ -31,18 +34,22 @@ use crate::policy::{Action, Condition, Policy, Stream};
 use crate::rate::ArrivalRate;
 use crate::ratio::Ratio;
 use crate::rng::Rng;
-use crate::snapshot::{Snapshot, SourceSnapshot, Totals, TransitionCount};
+use crate::snapshot::{AlertCount, Snapshot, SourceSnapshot, Totals, TransitionCount};
 use crate::source::{Source, SourceId};
 use crate::state::{Mode, State};
 use crate::tally::Tally;
 use crate::time::{Timestamp, earliest};
 
 /// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
-#[derive(Debug)]
+///
+/// A clone goes its own way from then on; permits belong to the one that gave them.
+#[derive(Clone, Debug)]
 pub struct Breaker {
     policy: Arc<Policy>,
     needs: Needs,
     mode: Mode,
+    /// When the policy decides again, if that was said.
+    mode_until: Option<Timestamp>,
     phase: Phase,
     /// When `phase` began, for the duration of states.
     since: Timestamp,
@@ -72,12 +79,13 @@ pub struct Breaker {
     /// When a waiting request may next reach a latency bound: never later than it does.
     next_ageing: Option<Timestamp>,
     totals: Totals,
+    alerts: Vec<AlertCount>,
     transitions: Vec<TransitionCount>,
     events: VecDeque<Event>,
 }
 
 /// What the policy's conditions need of requests in flight to be tried on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Needs {
     latency_bounds: Vec<Duration>,
     /// Where requests that miss it are watched.
@@ -88,7 +96,7 @@ struct Needs {
 }
 
 /// The state, with what belongs to it alone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     Closed {
         /// The evidence of health that is still owed after a recovery.
@@ -115,6 +123,7 @@ impl Breaker {
             needs,
             policy,
             mode: Mode::Auto,
+            mode_until: None,
             phase: Phase::Closed { recovering: None },
             since: now,
             reason: Arc::new(Reason::Initial),
@@ -130,6 +139,7 @@ impl Breaker {
             telemetry_only: false,
             next_ageing: None,
             totals: Totals::default(),
+            alerts: Vec::new(),
             transitions: Vec::new(),
             events: VecDeque::new(),
         }
@@ -141,6 +151,25 @@ impl Breaker {
     /// closed. Between `auto` and `shadow` the state stays.
     pub fn force(&mut self, mode: Mode, now: Timestamp) {
         let now = self.advance(now);
+        self.mode_until = None;
+        self.set_mode(mode, now);
+    }
+
+    /// Sets who decides for `period`; then the mode is [`Mode::Auto`]. What is said of a mode later counts instead.
+    pub fn force_for(&mut self, mode: Mode, period: Duration, now: Timestamp) {
+        self.force(mode, now);
+        self.mode_until = (mode != Mode::Auto).then(|| self.now + period);
+    }
+
+    /// Ends a mode whose time has passed.
+    fn end_mode(&mut self, now: Timestamp) {
+        if self.mode_until.is_some_and(|until| until <= now) {
+            self.mode_until = None;
+            self.set_mode(Mode::Auto, now);
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode, now: Timestamp) {
         let from = std::mem::replace(&mut self.mode, mode);
         if from == mode {
             return;
@@ -221,6 +250,7 @@ impl Breaker {
         };
         // A fold over a handful of options, because it is done at each use of the breaker.
         let mut due = earliest(phase, self.next_ageing);
+        due = earliest(due, self.mode_until);
         due = earliest(due, self.histograms_due());
         due = earliest(due, self.quiet_ends());
         for source in &self.sources {
@@ -261,6 +291,7 @@ impl Breaker {
         Snapshot {
             state: self.state(),
             mode: self.mode,
+            mode_remaining: self.mode_until.map(|until| until.saturating_since(now)),
             reason: self.reason.clone(),
             lasted: now.saturating_since(self.since),
             open_remaining: match &self.phase {
@@ -279,6 +310,7 @@ impl Breaker {
             in_flight: self.permits_out,
             oldest_in_flight: self.in_flight.ages(now).next().map(|(age, _)| age),
             totals: self.totals,
+            alerts: self.alerts.clone(),
             transitions: self.transitions.clone(),
             window_bytes: self.sources.iter().map(Source::bytes).sum(),
             sources: self
@@ -322,6 +354,7 @@ impl Breaker {
                 Action::Alert if holds => {
                     if let Some(alert) = observation.alert(index, entry) {
                         self.totals.alerts += 1;
+                        count_alert(&mut self.alerts, &alert);
                         self.events.push_back(Event::Alert(alert));
                     }
                 }
@@ -356,6 +389,22 @@ impl Needs {
         let mut bounds = self.latency_bounds.clone();
         bounds.extend(self.learned_bound);
         InFlight::new(&bounds)
+    }
+}
+
+/// There are no more kinds than sources times names of conditions and streams.
+fn count_alert(counts: &mut Vec<AlertCount>, alert: &Alert) {
+    let (source, stream) = (&alert.source, alert.stream());
+    let known = counts
+        .iter_mut()
+        .find(|known| (&known.source, known.stream) == (source, stream));
+    match known {
+        Some(known) => known.count += 1,
+        None => counts.push(AlertCount {
+            source: source.clone(),
+            stream,
+            count: 1,
+        }),
     }
 }
 

@@ -14,11 +14,13 @@ mod stream;
 mod threshold;
 mod wilson;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::stream::StreamDetector;
 pub(crate) use self::threshold::LEAST as LEAST_THRESHOLD;
 use self::threshold::Threshold;
+use crate::baseline::{LatencyBounds, SourceBaseline};
 use crate::policy::{Budget, Policy, Stream};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
@@ -57,10 +59,10 @@ impl Anomaly {
 }
 
 /// The detectors of one source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Detectors {
     budget: Budget,
-    deadline: Duration,
+    bounds: LatencyBounds,
     streams: Vec<StreamDetector>,
     /// Learned where the latency is watched.
     threshold: Option<Threshold>,
@@ -88,7 +90,7 @@ impl Detectors {
             .any(|detector| detector.stream() == Stream::Latency);
         let mut detectors = Self {
             budget: policy.budget(),
-            deadline: policy.deadline(),
+            bounds: bounds(policy),
             streams,
             threshold: watches_latency.then(Threshold::new),
         };
@@ -99,8 +101,7 @@ impl Detectors {
     /// Whether they are those that `policy` asks for.
     pub(crate) fn fit(&self, policy: &Policy) -> bool {
         let own = self.streams.iter().map(StreamDetector::stream);
-        own.eq(policy.streams())
-            && (self.budget, self.deadline) == (policy.budget(), policy.deadline())
+        own.eq(policy.streams()) && (self.budget, self.bounds) == (policy.budget(), bounds(policy))
     }
 
     /// How many detectors these are.
@@ -144,7 +145,7 @@ impl Detectors {
             }
         }
         if !crossed.deadline {
-            let late = latency >= self.deadline;
+            let late = latency >= self.bounds.deadline;
             self.observe(Stream::Deadline, late, count, at, learn);
         }
     }
@@ -177,6 +178,40 @@ impl Detectors {
         }
     }
 
+    /// What was learned of the source `name`, which these are the detectors of.
+    pub(crate) fn learned(&self, name: &Arc<str>) -> Option<SourceBaseline> {
+        let streams = self.streams.iter().filter_map(StreamDetector::learned);
+        let p95s = self.threshold.as_ref().map(Threshold::learned);
+        let p95s = p95s.unwrap_or_default();
+        SourceBaseline::new(name.clone(), self.bounds, streams.collect::<Vec<_>>(), p95s).ok()
+    }
+
+    /// Begins with what was learned before, as far as it was learned of the same; the evidence is forgotten. Returns whether it was of any
+    /// use.
+    pub(crate) fn restore(&mut self, learned: &SourceBaseline) -> bool {
+        let same_measure = learned.bounds().measure == self.bounds.measure;
+        let mut restored = false;
+        for stream in &mut self.streams {
+            let comparable = match stream.stream() {
+                Stream::Errors => true,
+                Stream::Latency => same_measure,
+                Stream::Deadline => learned.bounds() == self.bounds,
+            };
+            let mut known = learned.streams().iter().filter(|_| comparable);
+            if let Some(known) = known.find(|known| known.stream() == stream.stream()) {
+                stream.reset();
+                stream.restore(known);
+                restored = true;
+            }
+        }
+        if let Some(threshold) = &mut self.threshold
+            && same_measure
+        {
+            threshold.restore(learned.p95s());
+        }
+        restored
+    }
+
     /// Memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let streams: usize = self
@@ -192,6 +227,13 @@ impl Detectors {
         if let Some(detector) = streams.find(|detector| detector.stream() == stream) {
             detector.observe(hit, count, at, learn);
         }
+    }
+}
+
+const fn bounds(policy: &Policy) -> LatencyBounds {
+    LatencyBounds {
+        deadline: policy.deadline(),
+        measure: policy.latency(),
     }
 }
 

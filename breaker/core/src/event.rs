@@ -35,6 +35,13 @@ pub enum Event {
         /// The mode now.
         to: Mode,
     },
+    /// The breaker began anew: its windows, its back-off and what it had learned are forgotten.
+    Reset {
+        /// When.
+        at: Timestamp,
+        /// The state before.
+        from: State,
+    },
 }
 
 /// A change of state.
@@ -132,6 +139,8 @@ pub enum Reason {
     },
     /// An operator set the mode.
     Forced(Mode),
+    /// An operator had the breaker begin anew.
+    Reset,
 }
 
 /// A condition that holds, with what was observed.
@@ -152,6 +161,16 @@ pub struct Evidence {
     pub anomaly: Option<Anomaly>,
 }
 
+// === impl Alert ===
+
+impl Alert {
+    /// What the first condition watches, in one word.
+    pub fn stream(&self) -> &'static str {
+        let first = self.evidence.first();
+        first.map_or("alert", |first| first.condition.stream())
+    }
+}
+
 // === impl Reason ===
 
 impl Reason {
@@ -169,6 +188,7 @@ impl Reason {
             Self::RampFailed { .. } => "ramp_failed",
             Self::RampCompleted { .. } => "ramp_completed",
             Self::Forced(_) => "forced",
+            Self::Reset => "reset",
         }
     }
 }
@@ -218,6 +238,7 @@ impl fmt::Display for Reason {
                 write!(f, "ramp completed: {succeeded} succeeded, {failed} failed")
             }
             Self::Forced(mode) => write!(f, "mode set to {mode}"),
+            Self::Reset => f.write_str("reset"),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::detector::Crossed;
 use crate::time::{Timestamp, nanos};
 
 /// Admission times of the requests that age, in slots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct InFlight {
     /// Ascending in time, at most [`MAX_SLOTS`], the first never empty.
     slots: VecDeque<Slot>,

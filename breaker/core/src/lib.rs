@@ -6,11 +6,13 @@
 //!
 //! # The four kinds of method
 //! After quinn-proto, [`Breaker`] has
-//! * **commands**: [`try_acquire`](Breaker::try_acquire), [`force`](Breaker::force), [`set_policy`](Breaker::set_policy);
+//! * **commands**: [`try_acquire`](Breaker::try_acquire), [`force`](Breaker::force), [`set_policy`](Breaker::set_policy),
+//!   [`reset`](Breaker::reset), [`restore_baseline`](Breaker::restore_baseline);
 //! * **events in**: [`responded`](Breaker::responded), [`record`](Breaker::record), [`observe`](Breaker::observe),
 //!   [`handle_timeout`](Breaker::handle_timeout);
 //! * **polls**: [`poll_timeout`](Breaker::poll_timeout), [`poll_event`](Breaker::poll_event);
-//! * **getters**: [`state`](Breaker::state), [`snapshot`](Breaker::snapshot), [`policy`](Breaker::policy).
+//! * **getters**: [`state`](Breaker::state), [`snapshot`](Breaker::snapshot), [`outlook`](Breaker::outlook), [`baseline`](Breaker::baseline),
+//!   [`policy`](Breaker::policy).
 //!
 //! A driver calls a command or an event, then drains `poll_event`, then arms one timer for `poll_timeout`, at which it calls
 //! `handle_timeout`. Times that go backwards are taken as the latest time seen.
@@ -34,6 +36,7 @@
 //! # Ok::<(), breaker_core::Rejected>(())
 //! ```
 
+mod baseline;
 mod breaker;
 mod detector;
 mod event;
@@ -55,7 +58,8 @@ mod time;
 mod trace;
 mod window;
 
-pub use breaker::Breaker;
+pub use baseline::{Baseline, BaselineError, LatencyBounds, SourceBaseline, StreamBaseline};
+pub use breaker::{Breaker, Outlook, SourceOutlook, Standing};
 pub use detector::Anomaly;
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
@@ -65,7 +69,8 @@ pub use permit::{Permit, Rejected};
 pub use policy::Policy;
 pub use ratio::Ratio;
 pub use snapshot::{
-    Concurrency, Latencies, Snapshot, SourceSnapshot, SourceTotals, Totals, TransitionCount,
+    AlertCount, Concurrency, Latencies, Snapshot, SourceSnapshot, SourceTotals, Totals,
+    TransitionCount,
 };
 pub use source::SourceId;
 pub use state::{Mode, State};

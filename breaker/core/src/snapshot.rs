@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub state: State,
     /// The mode.
     pub mode: Mode,
+    /// How long the mode will last, where that was said.
+    pub mode_remaining: Option<Duration>,
     /// Why the state is what it is.
     pub reason: Arc<Reason>,
     /// How long the state has lasted.
@@ -39,6 +41,8 @@ pub struct Snapshot {
     pub oldest_in_flight: Option<Duration>,
     /// Counts since the breaker was made.
     pub totals: Totals,
+    /// Alerts since the breaker was made, by source and stream.
+    pub alerts: Vec<AlertCount>,
     /// Transitions since the breaker was made, by kind.
     pub transitions: Vec<TransitionCount>,
     /// The windows, the proxy's first.
@@ -63,6 +67,18 @@ pub struct Totals {
     pub would_reject: u64,
     /// Alerts that were given.
     pub alerts: u64,
+}
+
+/// How often a source gave alerts on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AlertCount {
+    /// The source.
+    pub source: Arc<str>,
+    /// [`Condition::stream`](crate::policy::Condition::stream) of the entry's first condition.
+    pub stream: &'static str,
+    /// How often.
+    pub count: u64,
 }
 
 /// How often a kind of transition happened.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::baseline::SourceBaseline;
 use crate::detector::Detectors;
 use crate::feed::Feed;
 use crate::outcome::Verdict;
@@ -24,7 +25,7 @@ impl SourceId {
 }
 
 /// What a breaker keeps of a source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) name: Arc<str>,
     /// A feed's own policy, which stands in for the breaker's.
@@ -107,6 +108,36 @@ impl Source {
         self.forgotten_until = now;
         self.suspects.clear();
         self.trial = Tally::default();
+    }
+
+    /// How much time the window tells of: all of it, unless observations were forgotten since then. At least a second.
+    pub(crate) fn observed_for(&self, policy: &Policy, now: Timestamp) -> Duration {
+        let remembered = now.saturating_since(self.forgotten_until);
+        remembered.min(policy.window()).max(Duration::from_secs(1))
+    }
+
+    /// Forgets all observations, and the alerts that hold.
+    pub(crate) fn reset(&mut self, now: Timestamp) {
+        self.forget(now);
+        self.alerts.fill(None);
+        self.last_judged = None;
+    }
+
+    /// What the detectors have learned, if there are any.
+    pub(crate) fn learned(&self) -> Option<SourceBaseline> {
+        self.detectors.as_ref()?.learned(&self.name)
+    }
+
+    /// Begins with what was learned before. Returns whether it was of any use.
+    pub(crate) fn restore(&mut self, learned: &SourceBaseline) -> bool {
+        let detectors = self.detectors.as_mut();
+        detectors.is_some_and(|detectors| detectors.restore(learned))
+    }
+
+    /// Forgets what the detectors have learned, and their evidence with it, in which the breaker's `policy` has them be.
+    pub(crate) fn forget_learned(&mut self, policy: &Policy) {
+        let policy = self.policy.as_deref().unwrap_or(policy);
+        self.detectors = Detectors::of(policy, self.is_feed);
     }
 
     /// Whether what happened at `at` may still be counted.
@@ -206,7 +237,11 @@ impl Source {
             .as_ref()
             .is_some_and(|detectors| detectors.fit(policy))
         {
+            let learned = self.learned();
             self.detectors = Detectors::of(policy, self.is_feed);
+            if let Some(learned) = learned {
+                self.restore(&learned);
+            }
         }
         self.alerts = vec![None; policy.trip().len()];
         self.wants_histograms = wants_histograms(policy);

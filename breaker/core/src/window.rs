@@ -16,7 +16,7 @@ use crate::policy::{MAX_SLOW_THRESHOLDS, Policy};
 use crate::time::{Timestamp, nanos};
 
 /// The window of one source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Window {
     slice: u64,
     /// Ascending, in microseconds.
@@ -40,7 +40,7 @@ pub(crate) struct Counts {
     pub(crate) slow: [u32; MAX_SLOW_THRESHOLDS],
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Contents {
     counts: [Counts; SLICES],
     sum: Counts,

@@ -13,7 +13,7 @@ use http::{Method, StatusCode, Version};
 
 fn recorder() -> Recorder {
     let settings = Settings::resolve(None, &Environment::default()).expect("no setting");
-    let (telemetry, _) = Telemetry::start(settings, Breakers::default()).expect("no export");
+    let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter([])).expect("no export");
     telemetry.recorder(Arc::new(Catalog {
         routes: vec!["pay".into(), "list".into()],
         endpoints: vec![("127.0.0.1".into(), 9001)],

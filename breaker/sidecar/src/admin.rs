@@ -8,6 +8,7 @@
 //! | `/metrics` | Prometheus text |
 //! | `/breakers`, `/breakers/{name}/report` | [`report::Breaker`] as JSON |
 //! | `/breakers/{name}` | a verdict: 200 with the report while the breaker admits, 503 while it refuses |
+//! | `/api/v1` | [the control API](crate::control) |
 //! | `/api/v1/watch` | [`Reading`](crate::live::Reading)s and [`Event`](crate::live::Event)s, as server-sent events |
 //! | `/api/v1/breakers/{name}/history` | [`History`](crate::live::History) as JSON |
 //! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
@@ -35,14 +36,15 @@ use axum::{Json, Router, middleware};
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
 
+use crate::control::{self, Registry};
 use crate::live::Live;
-use crate::telemetry::{Breakers, Telemetry};
+use crate::telemetry::Telemetry;
 
 /// What the admin port shows.
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// The breakers.
-    pub breakers: Breakers,
+    pub registry: Registry,
     /// The metrics.
     pub telemetry: Telemetry,
     /// What happens.
@@ -65,6 +67,7 @@ impl Admin {
     }
 
     fn router(self, loopback: bool) -> Router {
+        let control = control::api::router(self.registry.clone());
         let mut router = Router::new()
             .route("/", get(dashboard::page))
             .route("/dashboard/{file}", get(dashboard::asset))
@@ -77,7 +80,8 @@ impl Admin {
             .route("/api/v1/watch", get(live::watch))
             .route("/api/v1/breakers/{name}/history", get(live::history))
             .route(ext_authz::CHECK, post(ext_authz::check))
-            .with_state(self);
+            .with_state(self)
+            .merge(control);
         if loopback {
             router = router.layer(middleware::from_fn(guard::refuse_foreign_hosts));
         }
@@ -103,18 +107,13 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn breakers(State(admin): State<Admin>) -> Json<report::Breakers> {
-    let breakers = admin.breakers.list();
-    let breakers = breakers
-        .iter()
-        .map(|watched| report::Breaker::new(watched.name(), &watched.snapshot()))
-        .collect();
-    Json(report::Breakers { breakers })
+    Json(report::Breakers::from(&*admin.registry.list()))
 }
 
 async fn breaker(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
-    match admin.breakers.find(&name) {
-        Some(found) => Json(report::Breaker::new(&name, &found.snapshot())).into_response(),
-        None => no_such_breaker(),
+    match admin.registry.find(&name) {
+        Ok(entry) => Json(report::Breaker::from(&entry)).into_response(),
+        Err(_) => no_such_breaker(),
     }
 }
 

@@ -18,11 +18,12 @@ use tokio::task::JoinSet;
 use self::ingest::Ingest;
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
+use crate::control::{Entry, Registry};
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
 use crate::proxy::{self, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
-use crate::telemetry::{Breakers, Catalog, Environment, Exporting, Settings, Telemetry, Watched};
+use crate::telemetry::{Catalog, Environment, Exporting, Settings, Telemetry};
 use crate::upstream::Names;
 
 /// A sidecar whose sockets are bound.
@@ -34,6 +35,7 @@ pub struct App {
     admin: std::net::TcpListener,
     admin_address: SocketAddr,
     breakers: Vec<BreakerHandle>,
+    registry: Registry,
     catalog: Arc<Catalog>,
     settings: Settings,
     drain: Duration,
@@ -118,7 +120,11 @@ impl App {
         let admin = std::net::TcpListener::bind(config.admin())
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(bound("admin", config.admin()))?;
+        let entries = config.routes().iter().zip(&breakers);
+        let entries =
+            entries.map(|(route, breaker)| Entry::new(breaker.clone(), route.policy().clone()));
         Ok(Self {
+            registry: Registry::new(entries, config.policies().clone()),
             admin_address: admin.local_addr().map_err(bound("admin", config.admin()))?,
             proxy,
             ingest,
@@ -171,9 +177,8 @@ impl App {
     /// # Errors
     /// When a part can't be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let breakers = Breakers::from_iter(self.breakers.iter().map(Watched::from));
-        let (telemetry, exporting) = Telemetry::start(self.settings, breakers.clone())?;
-        let live = Live::new(breakers.clone());
+        let (telemetry, exporting) = Telemetry::start(self.settings, self.registry.watched())?;
+        let live = Live::new(self.registry.watched());
         let readiness = Readiness::default();
         let (stop, stopped) = watch::channel(false);
 
@@ -183,7 +188,7 @@ impl App {
         }
         tasks.spawn(live.clone().run());
         let admin = Admin {
-            breakers,
+            registry: self.registry,
             telemetry: telemetry.clone(),
             live,
             readiness: readiness.clone(),

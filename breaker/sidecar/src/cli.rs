@@ -4,6 +4,7 @@
 
 mod backtest;
 mod check;
+mod client;
 mod demo;
 mod explain;
 mod logging;
@@ -11,6 +12,8 @@ mod otlp_env;
 mod output;
 mod run;
 mod schema;
+mod status;
+mod table;
 
 use std::process::ExitCode;
 
@@ -46,6 +49,8 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     /// Shows what policies would have done on recorded traffic
     Backtest(backtest::Backtest),
+    /// Shows what the breakers of a running sidecar know
+    Status(status::Status),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
 }
@@ -59,6 +64,7 @@ impl Command {
             Self::Check(check) => check.run(),
             Self::Demo(demo) => demo.run(),
             Self::Backtest(backtest) => backtest.run(),
+            Self::Status(status) => status.run(),
             Self::Schema(schema) => schema.run(),
         }
     }

@@ -26,13 +26,14 @@ use breaker_tower::core::policy::yaml::{self, Document};
 use breaker_tower::{Mode, Policy};
 use matchit::InsertError;
 
-use self::policies::{Policies, unreadable};
+use self::policies::unreadable;
 use self::problem::{Findings, time_within, within};
 use self::raw::{RawConfig, RawMatch, RawRoute};
 use crate::proxy::{BodyLimits, Limits, Match};
 use crate::telemetry::Configured;
 
 pub use self::feed::Feed;
+pub use self::policies::Policies;
 pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
@@ -49,6 +50,7 @@ pub struct Config {
     limits: Limits,
     export: Option<Configured>,
     receive: Option<Receive>,
+    policies: Policies,
     routes: Vec<Route>,
 }
 
@@ -111,6 +113,7 @@ impl Config {
             limits: Limits::default(),
             export: None,
             receive: None,
+            policies: Policies::default(),
             routes: vec![route],
         }
     }
@@ -167,6 +170,11 @@ impl Config {
     /// Where telemetry is received, if it is.
     pub fn receive(&self) -> Option<&Receive> {
         self.receive.as_ref()
+    }
+
+    /// The policies that can be named.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// The routes, at least one, in the order of the file.
@@ -266,6 +274,7 @@ fn build(
         limits,
         export,
         receive,
+        policies,
         routes: routes.into_iter().map(|(_, route)| route).collect(),
     })
 }

@@ -1,12 +1,14 @@
 //! The sidecar: a reverse proxy whose routes have breakers, and that tells what it does.
 //!
 //! [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is made of a file or of flags;
-//! [`telemetry`] and [`admin`] tell, [`live`] as it happens; [`recording`] keeps requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process.
+//! [`telemetry`] and [`admin`] tell, [`live`] as it happens; [`control`] changes what breakers do; [`recording`] keeps requests, on which
+//! [`backtest`] tries policies; [`demo`] shows it all in one process.
 
 pub mod admin;
 pub mod app;
 pub mod backtest;
 pub mod config;
+pub mod control;
 pub mod demo;
 pub mod ingest;
 pub mod live;

@@ -77,7 +77,7 @@ impl Live {
                 let recent = kept.recent.entry(name.clone()).or_default();
                 reading.points.push(recent.add(t, &snapshot).clone());
                 drop(kept);
-                reading.breakers.push(report::Breaker::new(name, &snapshot));
+                reading.breakers.push(report::Breaker::new(watched, &snapshot));
             }
             tokio::task::yield_now().await;
         }
@@ -95,7 +95,8 @@ impl Live {
 
     /// The last five minutes of a breaker; `None` when no breaker has this name.
     pub fn history(&self, breaker: &str) -> Option<History> {
-        self.0.breakers.find(breaker)?;
+        let breakers = self.0.breakers.list();
+        breakers.iter().find(|watched| &**watched.name() == breaker)?;
         let kept = self.kept();
         Some(History {
             points: kept

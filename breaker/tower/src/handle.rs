@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use breaker_core::{
-    Breaker, Event, Feed, Mode, Observed, Policy, Rejected, Sample, Snapshot, SourceId, State,
-    Timestamp,
+    Baseline, Breaker, Event, Feed, Mode, Observed, Outlook, Policy, Rejected, Sample, Snapshot,
+    SourceId, State, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
@@ -115,9 +116,40 @@ impl BreakerHandle {
         self.with(|breaker, now| breaker.force(mode, now));
     }
 
+    /// Sets who decides for `period`; then the policy does.
+    pub fn force_for(&self, mode: Mode, period: Duration) {
+        self.with(|breaker, now| breaker.force_for(mode, period, now));
+    }
+
     /// Takes over another policy; the state stays.
     pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
         self.with(|breaker, now| breaker.set_policy(policy, now));
+    }
+
+    /// Begins anew: closed, with empty windows, and nothing learned. Totals and mode stay.
+    pub fn reset(&self) {
+        self.with(Breaker::reset);
+    }
+
+    /// What the anomaly detectors have learned to be usual.
+    pub fn baseline(&self) -> Baseline {
+        self.with(|breaker, _| breaker.baseline())
+    }
+
+    /// Begins with what was learned before. Returns how many sources took something.
+    pub fn restore_baseline(&self, baseline: &Baseline) -> usize {
+        self.with(|breaker, _| breaker.restore_baseline(baseline))
+    }
+
+    /// Forgets what was learned: what was usual no longer is.
+    pub fn forget_baseline(&self) {
+        self.with(|breaker, _| breaker.forget_baseline());
+    }
+
+    /// How far the breaker is from opening. It is found out on a copy, without the lock.
+    pub fn outlook(&self) -> Outlook {
+        let (copy, now) = self.with(|breaker, now| (breaker.clone(), now));
+        copy.outlook(now)
     }
 
     /// Adds a telemetry feed as a source with a window of its own.

@@ -8,7 +8,7 @@ use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// The second part of the half-open state of a sequential recovery.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Aimd {
     share: f64,
     /// What the share owes: a request is admitted whenever it reaches one.

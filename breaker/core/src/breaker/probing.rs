@@ -4,7 +4,7 @@ use crate::policy::{HalfOpen, Recovery};
 use crate::time::Timestamp;
 
 /// The first part of the half-open state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Probing {
     leases: Vec<Lease>,
     /// Until when each of the requests counts as in flight that were let through without a lease.
@@ -15,7 +15,7 @@ pub(super) struct Probing {
 }
 
 /// A probe in flight.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lease {
     id: u64,
     expires: Timestamp,

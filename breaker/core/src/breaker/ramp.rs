@@ -6,7 +6,7 @@ use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// The second part of the half-open state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ramp {
     started: Timestamp,
     /// What the share owes: a request is admitted whenever it reaches one.

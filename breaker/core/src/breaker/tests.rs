@@ -11,8 +11,10 @@ use crate::policy::{HalfOpen, Open, Quantile, Ramp as RampRules, TripEntry};
 mod adaptive;
 mod anomalies;
 mod asking;
+mod baselines;
 mod feeds;
 mod modes;
+mod outlook;
 mod recovery;
 mod trips;
 

@@ -20,6 +20,7 @@ impl Breaker {
     pub(super) fn advance(&mut self, now: Timestamp) -> Timestamp {
         let now = self.now.max(now);
         self.now = now;
+        self.end_mode(now);
         match &mut self.phase {
             Phase::Closed { .. } => {}
             Phase::Open {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::outlook::Standing;
 use crate::event::{Alert, Evidence, Reason};
 use crate::in_flight::InFlight;
 use crate::policy::{Condition, Policy, Quantile, TripEntry};
@@ -133,6 +134,64 @@ impl<'a> Observation<'a> {
                 })
             }
         }
+    }
+
+    /// `condition`, of the trip entry of that index, as it stands.
+    pub(super) fn standing(&mut self, entry: usize, condition: &Condition) -> Standing {
+        let counts = self.source.window.unexpired();
+        let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
+        let timed = u64::from(counts.timed);
+        let (observed, samples) = match *condition {
+            Condition::ErrorRate(_) => {
+                let judged = counts.judged();
+                (share(counts.failure.into(), judged), judged)
+            }
+            Condition::SlowRate { threshold, .. } => {
+                let hanging = self.hanging(threshold);
+                let slow = u64::from(self.source.window.slow(counts, threshold)) + hanging;
+                (share(slow, timed + hanging), timed + hanging)
+            }
+            Condition::Latency { quantile, bound } => {
+                let samples = timed + self.hanging(bound);
+                let observed = (samples > 0).then(|| self.quantile(quantile, bound));
+                (observed, samples)
+            }
+            Condition::Concurrency(_) => match self.in_flight {
+                Some((_, in_flight)) => (Some(in_flight as f64), in_flight),
+                None => (None, 0),
+            },
+            Condition::ConsecutiveFailures(_) => {
+                let failures = self.source.consecutive_failures;
+                (Some(failures.into()), failures.into())
+            }
+            Condition::Anomaly { .. } => (None, 0),
+        };
+        let mut standing = Standing {
+            entry,
+            condition: *condition,
+            observed,
+            samples,
+            min_requests: match condition {
+                Condition::ErrorRate(_)
+                | Condition::SlowRate { .. }
+                | Condition::Latency { .. } => self.policy.min_requests(),
+                _ => 0,
+            },
+            anomaly: None,
+            holds: self.evidence(condition).is_some(),
+        };
+        if let Condition::Anomaly { stream, .. } = *condition
+            && let Some(detectors) = &self.source.detectors
+        {
+            let mut scores = detectors.scores().into_iter();
+            let anomaly = scores.find(|score| score.stream == stream);
+            standing.observed = anomaly
+                .filter(|anomaly| anomaly.observations > 0)
+                .map(|anomaly| anomaly.share.get());
+            standing.samples = anomaly.map_or(0, |anomaly| anomaly.observations);
+            standing.anomaly = anomaly;
+        }
+        standing
     }
 
     /// Requests in flight that are at least `age` old.

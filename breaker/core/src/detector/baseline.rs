@@ -64,6 +64,19 @@ impl Baseline {
         turns
     }
 
+    /// What was learned: observations and hits, faded; not what waits.
+    pub(super) const fn learned(&self) -> (f64, f64) {
+        (self.observations, self.hits)
+    }
+
+    /// Begins with what was learned before. That no time seems to have passed since then is meant: what was usual before a stop is the best
+    /// guess of what is after it.
+    pub(super) fn restore(&mut self, observations: f64, hits: f64) {
+        (self.observations, self.hits) = (observations, hits);
+        self.drop_waiting();
+        self.settle_share();
+    }
+
     /// Something is wrong: what waits was perhaps part of it.
     pub(super) fn drop_waiting(&mut self) {
         self.waiting = [Bucket::default(); BUCKETS];
@@ -90,7 +103,10 @@ impl Baseline {
         self.hits *= further;
         self.observations *= further;
         self.live_ends = self.live_ends + Duration::from_nanos(bucket.saturating_mul(buckets));
+        self.settle_share();
+    }
 
+    fn settle_share(&mut self) {
         let share = (self.hits + 0.5) / (self.observations + 1.0);
         let deviation = (share * (1.0 - share) / (self.observations + 1.0)).sqrt();
         self.share = (1.5 * (share + 2.0 * deviation)).clamp(self.bounds.floor, self.bounds.cap);

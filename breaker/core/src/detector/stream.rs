@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Anomaly;
 use super::baseline::{Baseline, Bounds};
 use super::scale::{Rule, Scale};
+use crate::baseline::StreamBaseline;
 use crate::policy::Stream;
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
@@ -100,6 +101,19 @@ impl StreamDetector {
     /// Heap memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.scales)
+    }
+
+    /// What was learned.
+    pub(super) fn learned(&self) -> Option<StreamBaseline> {
+        let (observations, hits) = self.baseline.learned();
+        StreamBaseline::new(self.stream, observations, hits).ok()
+    }
+
+    /// Begins with what was learned before.
+    pub(super) fn restore(&mut self, learned: &StreamBaseline) {
+        self.baseline
+            .restore(learned.observations(), learned.hits());
+        self.take_over_baseline();
     }
 
     fn take_over_baseline(&mut self) {

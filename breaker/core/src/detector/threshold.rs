@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::baseline::SourceBaseline;
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug)]
@@ -50,6 +51,22 @@ impl Threshold {
         self.samples = self.samples.saturating_add(count);
     }
 
+    /// The buckets of the P95s of the last day's minutes, oldest first; those before the first that is known are left out.
+    pub(super) fn learned(&self) -> Vec<u8> {
+        let (newer, older) = self.day.split_at(self.next);
+        let minutes = older.iter().chain(newer).copied();
+        minutes.skip_while(|bucket| *bucket == NONE).collect()
+    }
+
+    /// Begins with the P95s of another day.
+    pub(super) fn restore(&mut self, p95s: &[u8]) {
+        *self = Self::new();
+        for bucket in p95s {
+            self.keep(*bucket);
+        }
+        self.settle_value();
+    }
+
     /// Heap memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.day.len()
@@ -73,6 +90,10 @@ impl Threshold {
         self.minute_ends = self.minute_ends + Duration::from_nanos(minute.saturating_mul(minutes));
         self.minute = [0; BUCKETS];
         self.samples = 0;
+        self.settle_value();
+    }
+
+    fn settle_value(&mut self) {
         self.value = self.median().map_or(UNKNOWN, |median| {
             (2 * latency_of(median)).clamp(LEAST, MOST)
         });
@@ -141,12 +162,12 @@ fn latency_of(bucket: u8) -> Duration {
 }
 
 /// A histogram of its own, because the HDR ones of the window take ten times the memory for digits that nobody asks for here.
-const BUCKETS: usize = 208;
+const BUCKETS: usize = SourceBaseline::BUCKETS as usize;
 /// In µs.
 const UNIT: u64 = 64;
-const NONE: u8 = u8::MAX;
+const NONE: u8 = SourceBaseline::NO_P95;
 const MINUTE: Duration = Duration::from_secs(60);
-const MINUTES: usize = 24 * 60;
+const MINUTES: usize = SourceBaseline::MINUTES;
 /// A minute with fewer requests says nothing.
 const ENOUGH: u32 = 20;
 const UNKNOWN: Duration = Duration::from_secs(1);

@@ -56,6 +56,30 @@ impl FailureRules {
         self
     }
 
+    /// The HTTP statuses that are failures.
+    #[cfg(feature = "yaml")]
+    pub(super) fn failed_http(&self) -> &[RangeInclusive<u16>] {
+        &self.http
+    }
+
+    /// The gRPC codes that are failures.
+    #[cfg(feature = "yaml")]
+    pub(super) fn failed_grpc(&self) -> impl Iterator<Item = GrpcCode> {
+        self.grpc.iter()
+    }
+
+    /// The HTTP statuses that are neither success nor failure.
+    #[cfg(feature = "yaml")]
+    pub(super) fn ignored_http(&self) -> &[RangeInclusive<u16>] {
+        &self.ignored_http
+    }
+
+    /// The gRPC codes that are neither success nor failure.
+    #[cfg(feature = "yaml")]
+    pub(super) fn ignored_grpc(&self) -> impl Iterator<Item = GrpcCode> {
+        self.ignored_grpc.iter()
+    }
+
     /// The verdict on an HTTP status.
     pub fn of_http(&self, status: u16) -> Verdict {
         let among =
@@ -156,6 +180,12 @@ impl fmt::Display for GrpcCode {
 impl GrpcCodes {
     const fn contains(self, code: GrpcCode) -> bool {
         self.0 >> code.0 & 1 == 1
+    }
+
+    #[cfg(feature = "yaml")]
+    fn iter(self) -> impl Iterator<Item = GrpcCode> {
+        let codes = (0..NAMES.len() as u8).map(GrpcCode);
+        codes.filter(move |code| self.contains(*code))
     }
 }
 

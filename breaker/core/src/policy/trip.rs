@@ -111,6 +111,14 @@ impl Condition {
         }
     }
 
+    /// What it watches, in one word: of an anomaly its stream, else [`Self::name`].
+    pub const fn stream(&self) -> &'static str {
+        match self {
+            Self::Anomaly { stream, .. } => stream.name(),
+            _ => self.name(),
+        }
+    }
+
     /// The latency from which on a single request speaks for this condition, where the condition itself says so. That of
     /// [`Stream::Deadline`] is the policy's; see [`Policy::slow_from`](super::Policy::slow_from).
     pub const fn latency_bound(&self) -> Option<Duration> {

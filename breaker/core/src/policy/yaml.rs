@@ -1,4 +1,4 @@
-//! Policies from YAML, with errors that name file, line, column, field and rule.
+//! Policies from YAML, with errors that name file, line, column, field and rule, and policies to YAML.
 //!
 //! [`parse`] reads a policy file. A program with a configuration file of its own embeds [`RawPolicy`] in its types, reads them through a
 //! [`Document`], and gets errors of the same kind.
@@ -21,12 +21,14 @@ mod explain;
 mod places;
 mod raw;
 mod scalar;
+mod write;
 
 pub use document::Document;
 pub use error::Error;
 pub use explain::nearest;
 pub use raw::RawPolicy;
 pub use scalar::{Period, Share};
+pub use write::write;
 
 use super::Policy;
 

@@ -21,8 +21,8 @@ use self::messages::{
     HttpStatus, OVERWRITE, OkHttpResponse, RpcStatus,
 };
 use super::Admin;
+use crate::control::{Entry, Registry};
 use crate::proxy::respond;
-use crate::telemetry::{Breakers, Watched};
 
 /// The path of the method.
 pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -33,31 +33,33 @@ pub(super) async fn check(
     request: Request,
 ) -> Response<tonic::body::Body> {
     let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(MAX_MESSAGE);
-    let answer = grpc.unary(Authorization(admin.breakers), request);
+    let answer = grpc.unary(Authorization(admin.registry), request);
     time::timeout(TIMEOUT, answer)
         .await
         .unwrap_or_else(|_| Status::deadline_exceeded("the check did not arrive").into_http())
 }
 
 /// The service `envoy.service.auth.v3.Authorization`.
-struct Authorization(Breakers);
+struct Authorization(Registry);
 
 impl UnaryService<CheckRequest> for Authorization {
     type Response = CheckResponse;
     type Future = Ready<Result<tonic::Response<CheckResponse>, Status>>;
 
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
-        let verdict = self.breaker(&request).map(|breaker| match breaker.ask() {
-            Ok(()) => allowed(),
-            Err(rejected) => denied(breaker.name(), &rejected, is_call(request.get_ref())),
-        });
+        let verdict = self
+            .breaker(&request)
+            .map(|entry| match entry.breaker().ask() {
+                Ok(()) => allowed(),
+                Err(rejected) => denied(entry.name(), &rejected, is_call(request.get_ref())),
+            });
         ready(verdict.map(tonic::Response::new))
     }
 }
 
 impl Authorization {
     /// The breaker that the route names, else the listener, else the only one there is. Never one that Envoy's client could choose.
-    fn breaker(&self, request: &tonic::Request<CheckRequest>) -> Result<Watched, Status> {
+    fn breaker(&self, request: &tonic::Request<CheckRequest>) -> Result<Entry, Status> {
         let attributes = request.get_ref().attributes.as_ref();
         let of_route = attributes.and_then(|all| all.context_extensions.get("breaker"));
         let name = match (of_route, request.metadata().get("x-breaker")) {
@@ -76,7 +78,7 @@ impl Authorization {
         };
         self.0
             .find(name)
-            .ok_or_else(|| Status::not_found(format!("no breaker is called '{name}'")))
+            .map_err(|unknown| Status::not_found(unknown.to_string()))
     }
 }
 

@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use breaker_tower::core::{Anomaly as Detected, Latencies, Snapshot, SourceSnapshot, Totals};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::control::Entry;
+use crate::telemetry::Watched;
+
 /// All breakers, in the order of the configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Breakers {
     /// One for each route.
     pub breakers: Vec<Breaker>,
 }
 
 /// What one breaker knows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Breaker {
     /// The route's name.
     pub name: String,
@@ -21,6 +25,12 @@ pub struct Breaker {
     pub state: String,
     /// `auto`, `forced_open`, `forced_closed` or `shadow`.
     pub mode: String,
+    /// How long the mode will last, where that was said.
+    pub mode_remaining: Option<f64>,
+    /// Who decides when to trip.
+    pub policy: PolicyInForce,
+    /// Whether an alert holds, of any source.
+    pub alerting: bool,
     /// Why the state is what it is.
     pub reason: Reason,
     /// How long the state has lasted.
@@ -43,8 +53,17 @@ pub struct Breaker {
     pub sources: Vec<Window>,
 }
 
+/// The policy that a breaker follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyInForce {
+    /// Its name.
+    pub name: String,
+    /// `configuration`, or `override` when an operator set it.
+    pub origin: String,
+}
+
 /// Why a breaker is in its state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// One word, as in the attributes of metrics.
     pub label: String,
@@ -53,7 +72,7 @@ pub struct Reason {
 }
 
 /// Counts since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Requests that succeeded.
     pub success: u64,
@@ -70,7 +89,7 @@ pub struct Counts {
 }
 
 /// How often a kind of transition happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transitions {
     /// The state before.
     pub from: String,
@@ -83,7 +102,7 @@ pub struct Transitions {
 }
 
 /// The window of one source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// `proxy`, or the feed's name.
     pub source: String,
@@ -107,7 +126,7 @@ pub struct Window {
 }
 
 /// What a detector says of its stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Anomaly {
     /// `errors`, `latency` or `deadline`.
     pub stream: String,
@@ -126,7 +145,7 @@ pub struct Anomaly {
 }
 
 /// Quantiles of a latency.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Quantiles {
     pub p50: f64,
@@ -138,7 +157,7 @@ pub struct Quantiles {
 }
 
 /// Numbers of requests in flight at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Concurrency {
     /// The 99th percentile.
     pub p99: u64,
@@ -146,13 +165,33 @@ pub struct Concurrency {
     pub max: u64,
 }
 
-impl Breaker {
-    /// The report of the breaker `name`.
-    pub fn new(name: &str, snapshot: &Snapshot) -> Self {
+impl From<&[Entry]> for Breakers {
+    fn from(entries: &[Entry]) -> Self {
         Self {
-            name: name.to_owned(),
+            breakers: entries.iter().map(Breaker::from).collect(),
+        }
+    }
+}
+
+impl From<&Entry> for Breaker {
+    fn from(entry: &Entry) -> Self {
+        Self::new(&Watched::from(entry), &entry.breaker().snapshot())
+    }
+}
+
+impl Breaker {
+    /// The report of a breaker that knew this.
+    pub fn new(watched: &Watched, snapshot: &Snapshot) -> Self {
+        Self {
+            name: watched.name().to_string(),
+            policy: PolicyInForce {
+                name: watched.policy().name().to_owned(),
+                origin: watched.origin().name().to_owned(),
+            },
+            alerting: snapshot.sources.iter().any(|source| source.alerting),
             state: snapshot.state.name().to_owned(),
             mode: snapshot.mode.name().to_owned(),
+            mode_remaining: seconds(snapshot.mode_remaining),
             reason: Reason {
                 label: snapshot.reason.label().to_owned(),
                 detail: snapshot.reason.to_string(),

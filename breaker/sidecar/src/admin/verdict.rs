@@ -27,13 +27,13 @@ pub(super) async fn verdict(
         let rule = "deny must be 401, 403, 429 or 503\n";
         return (StatusCode::BAD_REQUEST, rule).into_response();
     };
-    let Some(breaker) = admin.breakers.find(&name) else {
+    let Ok(entry) = admin.registry.find(&name) else {
         return no_such_breaker();
     };
-    match breaker.ask() {
+    match entry.breaker().ask() {
         // To say what is in a window takes longer than to say yes, which is all that a HEAD asks for.
         Ok(()) if method == Method::HEAD => StatusCode::OK.into_response(),
-        Ok(()) => Json(report::Breaker::new(&name, &breaker.snapshot())).into_response(),
+        Ok(()) => Json(report::Breaker::from(&entry)).into_response(),
         Err(rejected) => respond::rejected_request(&name, &rejected, denied).map(Body::from),
     }
 }

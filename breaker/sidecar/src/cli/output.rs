@@ -11,6 +11,8 @@ pub(super) const STRONG: Style = Style::new().bold();
 pub(super) const FAINT: Style = Style::new().dimmed();
 /// All is well.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// Something is not as usual.
+pub(super) const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
 /// Something is wrong.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 

@@ -11,13 +11,13 @@ use breaker_tower::core::policy::yaml;
 use super::problem::{Findings, Problem, unknown};
 use super::raw::RawPolicyChoice;
 
-/// Policies by name.
-#[derive(Debug, Default)]
-pub(super) struct Policies {
+/// Policies by name: the built-in ones, and those of files.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
     loaded: BTreeMap<String, Loaded>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Loaded {
     policy: Policy,
     file: PathBuf,
@@ -69,7 +69,7 @@ impl Policies {
     }
 
     /// The policy called `name`.
-    pub(super) fn get(&self, name: &str) -> Option<Policy> {
+    pub fn get(&self, name: &str) -> Option<Policy> {
         let loaded = self.loaded.get(name).map(|loaded| loaded.policy.clone());
         loaded.or_else(|| Policy::builtin(name))
     }
@@ -87,7 +87,7 @@ impl Policies {
     }
 
     /// All names, those of files first.
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub fn names(&self) -> Vec<&str> {
         let loaded = self.loaded.keys().map(String::as_str);
         let builtin = Policy::BUILTIN.into_iter();
         let builtin = builtin.filter(|name| !self.loaded.contains_key(*name));

@@ -5,11 +5,13 @@ use std::sync::Mutex;
 use breaker_tower::core::{Breaker, Event as Told, Outcome, Policy, Timestamp};
 
 use super::*;
+use crate::control::Origin;
 use crate::telemetry::Watched;
 
 /// A breaker in a hub, whose time the test tells.
 struct Bench {
     breaker: Arc<Mutex<Breaker>>,
+    watched: Arc<Mutex<Vec<Watched>>>,
     live: Live,
     second: u64,
 }
@@ -18,16 +20,18 @@ impl Bench {
     fn new(name: &'static str) -> Self {
         let breaker = Breaker::new(Policy::sensitive(), 1, Timestamp::ZERO);
         let breaker = Arc::new(Mutex::new(breaker));
+        let policy = Arc::new(Policy::sensitive());
         let watched = breaker.clone();
-        let watched = Watched::new(
-            name,
+        let watched = Watched::new(name, policy, Origin::Configuration, move || {
             // The breaker's own time is the latest that it has seen.
-            move || watched.lock().unwrap().snapshot(Timestamp::ZERO),
-            || Ok(()),
-        );
+            watched.lock().unwrap().snapshot(Timestamp::ZERO)
+        });
+        let watched = Arc::new(Mutex::new(vec![watched]));
+        let list = watched.clone();
         Self {
             breaker,
-            live: Live::new(Breakers::from_iter([watched])),
+            watched,
+            live: Live::new(Breakers::new(move || list.lock().unwrap().clone())),
             second: 0,
         }
     }
@@ -118,7 +122,7 @@ async fn a_history_has_the_last_300_seconds() {
 async fn a_breaker_that_is_gone_leaves_no_history() {
     let mut bench = Bench::new("pay");
     bench.second(1, good()).await;
-    bench.live.0.breakers.replace([]);
+    bench.watched.lock().unwrap().clear();
     bench.live.read(2.0).await;
     assert!(bench.live.history("pay").is_none());
     assert!(bench.live.kept().recent.is_empty());

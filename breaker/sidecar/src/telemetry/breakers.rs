@@ -1,38 +1,41 @@
 //! The breakers under watch: who they are, and how to ask what they know.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use breaker_tower::Policy;
 use breaker_tower::core::Snapshot;
-use breaker_tower::{BreakerHandle, Rejected};
+
+use crate::control::{Entry, Origin};
 
 /// A breaker under watch.
 #[derive(Clone)]
 pub struct Watched {
     name: Arc<str>,
+    policy: Arc<Policy>,
+    origin: Origin,
     snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
-    ask: Arc<dyn Fn() -> Result<(), Rejected> + Send + Sync>,
 }
 
-/// The breakers under watch. Clones share one list, which a reload replaces.
-#[derive(Clone, Debug, Default)]
-pub struct Breakers {
-    watched: Arc<RwLock<Arc<[Watched]>>>,
-}
+/// The breakers under watch: a list that may be another one each time it is asked for.
+#[derive(Clone)]
+pub struct Breakers(Arc<dyn Fn() -> Vec<Watched> + Send + Sync>);
 
 // === impl Watched ===
 
 impl Watched {
-    /// Watches the breaker `name`, which tells what it knows by `snapshot`, and whether a request may be sent by `ask`.
+    /// Watches the breaker `name`, which follows `policy` and tells what it knows by `snapshot`.
     pub fn new(
         name: impl Into<Arc<str>>,
+        policy: Arc<Policy>,
+        origin: Origin,
         snapshot: impl Fn() -> Snapshot + Send + Sync + 'static,
-        ask: impl Fn() -> Result<(), Rejected> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
+            policy,
+            origin,
             snapshot: Arc::new(snapshot),
-            ask: Arc::new(ask),
         }
     }
 
@@ -41,28 +44,27 @@ impl Watched {
         &self.name
     }
 
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Where that comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// What the breaker knows now.
     pub fn snapshot(&self) -> Snapshot {
         (self.snapshot)()
     }
-
-    /// Asks whether a request may be sent that somebody else sends.
-    ///
-    /// # Errors
-    /// [`Rejected`], when the breaker refuses; that is counted.
-    pub fn ask(&self) -> Result<(), Rejected> {
-        (self.ask)()
-    }
 }
 
-impl From<&BreakerHandle> for Watched {
-    fn from(breaker: &BreakerHandle) -> Self {
-        let (watched, asked) = (breaker.clone(), breaker.clone());
-        Self::new(
-            breaker.name().clone(),
-            move || watched.snapshot(),
-            move || asked.ask(),
-        )
+impl From<&Entry> for Watched {
+    fn from(entry: &Entry) -> Self {
+        let watched = entry.breaker().clone();
+        let (name, policy) = (entry.name().clone(), entry.policy().clone());
+        Self::new(name, policy, entry.origin(), move || watched.snapshot())
     }
 }
 
@@ -75,33 +77,26 @@ impl fmt::Debug for Watched {
 // === impl Breakers ===
 
 impl Breakers {
-    /// Replaces the list: series of breakers that are no longer in it end.
-    pub fn replace(&self, watched: impl IntoIterator<Item = Watched>) {
-        let watched = watched.into_iter().collect();
-        *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
+    /// Those that `list` says. Series of breakers that are no longer among them end.
+    pub fn new(list: impl Fn() -> Vec<Watched> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(list))
     }
 
     /// The list as it is now.
-    pub fn list(&self) -> Arc<[Watched]> {
-        self.watched
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// The breaker of that name.
-    pub fn find(&self, name: &str) -> Option<Watched> {
-        self.list()
-            .iter()
-            .find(|watched| &*watched.name == name)
-            .cloned()
+    pub fn list(&self) -> Vec<Watched> {
+        (self.0)()
     }
 }
 
 impl FromIterator<Watched> for Breakers {
     fn from_iter<I: IntoIterator<Item = Watched>>(watched: I) -> Self {
-        Self {
-            watched: Arc::new(RwLock::new(watched.into_iter().collect())),
-        }
+        let watched: Vec<_> = watched.into_iter().collect();
+        Self::new(move || watched.clone())
+    }
+}
+
+impl fmt::Debug for Breakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Breakers").field(&self.list()).finish()
     }
 }

@@ -8,16 +8,21 @@ mod sidecar;
 mod tls;
 mod traces;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::{Breaker, Outcome, Policy, Snapshot, Timestamp};
 
 use super::{Breakers, Watched};
+use crate::control::Origin;
 
 pub(crate) fn breakers<const N: usize>(named: [(&str, Snapshot); N]) -> Breakers {
     named
         .into_iter()
-        .map(|(name, snapshot)| Watched::new(name, move || snapshot.clone(), || Ok(())))
+        .map(|(name, snapshot)| {
+            let policy = Arc::new(Policy::sensitive());
+            Watched::new(name, policy, Origin::Configuration, move || snapshot.clone())
+        })
         .collect()
 }
 

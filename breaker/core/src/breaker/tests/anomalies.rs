@@ -54,6 +54,9 @@ enum Step {
     Force(u8),
     Observe(u8, u64),
     SetPolicy(usize),
+    Reset,
+    Restore,
+    Look,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -66,6 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0_u8..4).prop_map(Step::Force),
         1 => (0_u8..3, 0_u64..5000).prop_map(|(end, ms)| Step::Observe(end, ms)),
         1 => any::<usize>().prop_map(Step::SetPolicy),
+        1 => prop_oneof![Just(Step::Reset), Just(Step::Restore), Just(Step::Look)],
     ];
     proptest::collection::vec(step, 0..400)
 }
@@ -114,6 +118,12 @@ fn play(steps: &[Step], policy: usize, seed: u64) -> Vec<String> {
                 breaker.observe(feed, &sample, now);
             }
             Step::SetPolicy(which) => breaker.set_policy(builtin(*which), now),
+            Step::Reset => breaker.reset(now),
+            Step::Restore => {
+                let baseline = breaker.baseline();
+                breaker.restore_baseline(&baseline);
+            }
+            Step::Look => told.push(format!("{:?}", breaker.outlook(now))),
             _ => {}
         }
         while let Some(event) = breaker.poll_event() {

@@ -59,6 +59,56 @@ fn forced_open_rejects_until_the_operator_says_otherwise_and_then_begins_with_pr
 }
 
 #[test]
+fn a_mode_with_a_time_ends_by_itself_and_is_an_event() {
+    let mut bench = Bench::new(sensitive());
+    let half_a_minute = Duration::from_secs(30);
+    bench
+        .breaker
+        .force_for(Mode::ForcedOpen, half_a_minute, at(0.0));
+    bench.pass_to(29.9);
+    assert!(bench.acquire().is_err());
+    assert_eq!(bench.snapshot().mode_remaining, Some(ms(100)));
+    bench.events();
+    bench.pass_to(30.0);
+    assert_eq!(
+        bench.events()[0],
+        Event::ModeChanged {
+            at: at(30.0),
+            from: Mode::ForcedOpen,
+            to: Mode::Auto
+        }
+    );
+    assert_eq!(bench.snapshot().mode_remaining, None);
+    assert!(bench.acquire().unwrap().is_probe());
+}
+
+#[test]
+fn a_mode_ends_in_time_without_a_driver_too() {
+    let mut bench = Bench::new(sensitive());
+    bench
+        .breaker
+        .force_for(Mode::ForcedClosed, Duration::from_secs(5), at(0.0));
+    bench.now = 5.0;
+    assert_eq!(bench.run(20, Outcome::failure(ms(1))), 20);
+    assert!(bench.acquire().is_err(), "the policy decides again");
+}
+
+#[test]
+fn what_is_said_of_a_mode_later_counts_instead() {
+    let mut bench = Bench::new(sensitive());
+    let minute = Duration::from_secs(60);
+    bench.breaker.force_for(Mode::Shadow, minute, at(0.0));
+    bench.breaker.force_for(Mode::Shadow, minute, at(30.0));
+    bench.now = 30.0;
+    assert_eq!(bench.snapshot().mode_remaining, Some(minute));
+    bench.breaker.force(Mode::Shadow, at(40.0));
+    bench.pass_to(1000.0);
+    assert_eq!(bench.snapshot().mode, Mode::Shadow);
+    bench.breaker.force_for(Mode::Auto, minute, at(1000.0));
+    assert_eq!(bench.snapshot().mode_remaining, None);
+}
+
+#[test]
 fn forced_closed_admits_all_whatever_they_become() {
     let mut bench = Bench::open();
     bench.breaker.force(Mode::ForcedClosed, at(0.0));

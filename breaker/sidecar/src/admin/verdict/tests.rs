@@ -5,11 +5,11 @@ use breaker_tower::{BreakerHandle, Mode, Policy, State};
 use serde_json::{Value, json};
 
 use super::super::tests::Server;
-use crate::telemetry::Watched;
+use crate::control::Entry;
 
 /// A server that has one breaker, `pay`.
 async fn server(pay: &BreakerHandle) -> Server {
-    Server::with([Watched::from(pay)].into_iter().collect()).await
+    Server::with([Entry::from(pay)].into_iter().collect()).await
 }
 
 fn open(policy: Policy) -> BreakerHandle {

@@ -1,0 +1,238 @@
+//! What the anomaly detectors of a breaker have learned to be usual, as plain numbers: for a file that outlives the process.
+//!
+//! A baseline is what [`Breaker::baseline`](crate::Breaker::baseline) tells, or is made of numbers that keep the rules; so that what is
+//! restored can't harm, wherever the numbers come from.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::{LatencyMeasure, Stream};
+
+/// What the detectors of a breaker have learned: a part for each source that has any.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Baseline {
+    /// The sources, the proxy's first.
+    pub sources: Vec<SourceBaseline>,
+}
+
+/// What the detectors of one source have learned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceBaseline {
+    name: Arc<str>,
+    bounds: LatencyBounds,
+    streams: Vec<StreamBaseline>,
+    p95s: Vec<u8>,
+}
+
+/// What latencies were compared with, and where they ended. What was learned of latencies holds for these alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "written as a literal by who restores a baseline"
+)]
+pub struct LatencyBounds {
+    /// The policy's deadline.
+    pub deadline: Duration,
+    /// Where latencies end.
+    pub measure: LatencyMeasure,
+}
+
+/// What was learned of a stream: how many observations there were, and how many of them were hits. Both fade with a half-life of 30 minutes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StreamBaseline {
+    stream: Stream,
+    observations: f64,
+    hits: f64,
+}
+
+/// A rule that the numbers of a baseline break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BaselineError {
+    /// The field.
+    pub field: &'static str,
+    /// What it must be.
+    pub rule: &'static str,
+}
+
+impl Baseline {
+    /// What was learned of these sources.
+    pub fn new(sources: impl Into<Vec<SourceBaseline>>) -> Self {
+        Self {
+            sources: sources.into(),
+        }
+    }
+}
+
+impl SourceBaseline {
+    /// The most entries that [`Self::p95s`] has: the minutes of a day.
+    pub const MINUTES: usize = 24 * 60;
+    /// An entry of [`Self::p95s`] is less than this, or [`Self::NO_P95`].
+    pub const BUCKETS: u8 = 208;
+    /// The entry of a minute that had too few requests.
+    pub const NO_P95: u8 = u8::MAX;
+
+    /// What was learned of the source `name`.
+    ///
+    /// # Errors
+    /// When a stream is there twice, or `p95s` has too many entries, or one that is no bucket.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        bounds: LatencyBounds,
+        streams: impl Into<Vec<StreamBaseline>>,
+        p95s: impl Into<Vec<u8>>,
+    ) -> Result<Self, BaselineError> {
+        let (streams, p95s) = (streams.into(), p95s.into());
+        let twice = |(index, one): (usize, &StreamBaseline)| {
+            let before = &streams[..index];
+            before.iter().any(|other| other.stream == one.stream)
+        };
+        if streams.iter().enumerate().any(twice) {
+            return Err(BaselineError::new("streams", "must have each stream once"));
+        }
+        if p95s.len() > Self::MINUTES {
+            return Err(BaselineError::new("p95s", "must have 1440 entries at most"));
+        }
+        let is_entry = |entry: &u8| *entry < Self::BUCKETS || *entry == Self::NO_P95;
+        if !p95s.iter().all(is_entry) {
+            return Err(BaselineError::new(
+                "p95s",
+                "must have entries less than 208, or 255",
+            ));
+        }
+        Ok(Self {
+            name: name.into(),
+            bounds,
+            streams,
+            p95s,
+        })
+    }
+
+    /// The source: `proxy`, or the feed's name.
+    pub const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What the latencies were compared with.
+    pub const fn bounds(&self) -> LatencyBounds {
+        self.bounds
+    }
+
+    /// The streams, each once.
+    pub fn streams(&self) -> &[StreamBaseline] {
+        &self.streams
+    }
+
+    /// For each minute of the last day, oldest first, the bucket that the P95 of its latencies lies in; the latest is the last. Buckets are
+    /// sixteenths of octaves of 64 µs. Empty where latency isn't watched.
+    pub fn p95s(&self) -> &[u8] {
+        &self.p95s
+    }
+}
+
+impl StreamBaseline {
+    /// What was learned of `stream`.
+    ///
+    /// # Errors
+    /// When a number is not finite or negative, or there are more hits than observations.
+    pub fn new(stream: Stream, observations: f64, hits: f64) -> Result<Self, BaselineError> {
+        if !observations.is_finite() || observations < 0.0 {
+            return Err(BaselineError::new("observations", "must be 0 or more"));
+        }
+        if !(0.0..=observations).contains(&hits) {
+            return Err(BaselineError::new("hits", "must be 0 to observations"));
+        }
+        Ok(Self {
+            stream,
+            observations,
+            hits,
+        })
+    }
+
+    /// The stream.
+    pub const fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// How many observations, faded.
+    pub const fn observations(&self) -> f64 {
+        self.observations
+    }
+
+    /// How many of them were hits, faded.
+    pub const fn hits(&self) -> f64 {
+        self.hits
+    }
+}
+
+impl BaselineError {
+    const fn new(field: &'static str, rule: &'static str) -> Self {
+        Self { field, rule }
+    }
+}
+
+impl fmt::Display for BaselineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.rule)
+    }
+}
+
+impl std::error::Error for BaselineError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: LatencyBounds = LatencyBounds {
+        deadline: Duration::from_secs(1),
+        measure: LatencyMeasure::Head,
+    };
+
+    #[test]
+    fn numbers_that_keep_no_rule_are_refused() {
+        let stream = |observations, hits| StreamBaseline::new(Stream::Errors, observations, hits);
+        for (observations, hits, field) in [
+            (f64::NAN, 0.0, "observations"),
+            (f64::INFINITY, 0.0, "observations"),
+            (-1.0, 0.0, "observations"),
+            (1.0, f64::NAN, "hits"),
+            (1.0, 1.1, "hits"),
+            (1.0, -0.1, "hits"),
+        ] {
+            let refused = stream(observations, hits).unwrap_err();
+            assert_eq!(refused.field, field, "{observations} {hits}");
+        }
+        assert!(stream(0.0, 0.0).is_ok());
+    }
+
+    #[test]
+    fn minutes_and_streams_that_keep_no_rule_are_refused() {
+        let source = |streams: Vec<_>, p95s: Vec<u8>| {
+            SourceBaseline::new("proxy", BOUNDS, streams, p95s).map_err(|error| error.to_string())
+        };
+        let errors = StreamBaseline::new(Stream::Errors, 1.0, 0.0).unwrap();
+        for (streams, p95s, refused) in [
+            (
+                vec![errors, errors],
+                vec![],
+                "streams: must have each stream once",
+            ),
+            (
+                vec![],
+                vec![0; 1441],
+                "p95s: must have 1440 entries at most",
+            ),
+            (
+                vec![],
+                vec![208],
+                "p95s: must have entries less than 208, or 255",
+            ),
+        ] {
+            assert_eq!(source(streams, p95s).unwrap_err(), refused);
+        }
+        assert!(source(vec![errors], vec![255; 1440]).is_ok());
+        assert!(source(vec![], vec![207]).is_ok());
+    }
+}

@@ -1,0 +1,128 @@
+//! How far a breaker is from opening: each condition as it stands, and how many failures in a row it would take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::trip::Observation;
+use super::{Breaker, State};
+use crate::detector::Anomaly;
+use crate::feed::Sample;
+use crate::outcome::{Outcome, Verdict};
+use crate::policy::Condition;
+use crate::source::SourceId;
+use crate::time::Timestamp;
+
+/// How far a breaker is from opening.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Outlook {
+    /// The sources, in the order of [`Snapshot::sources`](crate::Snapshot::sources).
+    pub sources: Vec<SourceOutlook>,
+}
+
+/// How far one source is from opening its breaker.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SourceOutlook {
+    /// The source.
+    pub name: Arc<str>,
+    /// Each condition of each trip entry, in their order.
+    pub conditions: Vec<Standing>,
+    /// Requests that ended in a second, over the window; the failures of the outlook come as fast.
+    pub rate: f64,
+    /// How many failures in a row would open a breaker that is closed now; `None` if 1,000 would not, or if it is not closed.
+    pub failures_to_open: Option<u64>,
+}
+
+/// A condition as it stands.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Standing {
+    /// The index of its trip entry.
+    pub entry: usize,
+    /// The condition.
+    pub condition: Condition,
+    /// What is observed: a share (0..=1), seconds, or a count, as the condition has it; of an anomaly the estimated share of hits. `None`
+    /// where nothing is.
+    pub observed: Option<f64>,
+    /// Of how many observations.
+    pub samples: u64,
+    /// How many observations are needed for the condition to be tried at all.
+    pub min_requests: u64,
+    /// What the detectors say, where the condition is on an anomaly.
+    pub anomaly: Option<Anomaly>,
+    /// Whether it holds.
+    pub holds: bool,
+}
+
+impl Breaker {
+    /// How far the breaker is from opening. The failures are played on a copy of it: some tens of microseconds, milliseconds if it takes
+    /// many.
+    pub fn outlook(&self, now: Timestamp) -> Outlook {
+        let mut looked_at = self.clone();
+        let now = looked_at.advance(now);
+        let sources = (0..looked_at.sources.len()).map(SourceId);
+        Outlook {
+            sources: sources.map(|id| looked_at.look(id, now)).collect(),
+        }
+    }
+
+    fn look(&mut self, id: SourceId, now: Timestamp) -> SourceOutlook {
+        let in_flight = (id == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
+        let source = &mut self.sources[id.0];
+        let own = source.policy.clone();
+        let policy = own.as_ref().unwrap_or(&self.policy);
+        let mut observation = Observation::new(source, policy, in_flight, now);
+        let entries = policy.trip().iter().enumerate();
+        let conditions = entries.flat_map(|(entry, trip)| {
+            let conditions = trip.conditions.iter();
+            conditions.map(move |condition| (entry, condition))
+        });
+        let conditions = conditions
+            .map(|(entry, condition)| observation.standing(entry, condition))
+            .collect();
+        let ended = source.window.counts(now).judged() as f64;
+        let rate = ended / source.observed_for(policy, now).as_secs_f64();
+        let name = source.name.clone();
+        SourceOutlook {
+            name,
+            conditions,
+            rate,
+            failures_to_open: self.failures_to_open(id, rate, now),
+        }
+    }
+
+    fn failures_to_open(&self, id: SourceId, rate: f64, now: Timestamp) -> Option<u64> {
+        if self.state() != State::Closed {
+            return None;
+        }
+        let mut copy = self.clone();
+        // What is under way ends in one way or the other: the failures alone are to speak.
+        copy.in_flight.clear();
+        copy.next_ageing = None;
+        let rate = if rate > 0.0 { rate } else { UNKNOWN_RATE };
+        let gap = Duration::from_secs_f64(1.0 / rate);
+        let mut now = now;
+        (1..=MOST_FAILURES).find(|_| {
+            now = now + gap;
+            copy.fail(id, now);
+            copy.state() != State::Closed
+        })
+    }
+
+    /// A request of a source fails.
+    fn fail(&mut self, id: SourceId, now: Timestamp) {
+        if id != SourceId::PROXY {
+            let sample = Sample::new(Verdict::Failure, None, now);
+            self.observe(id, &sample, now);
+        } else if let Ok(permit) = self.try_acquire(now) {
+            self.record(permit, Outcome::failure(FAST), now);
+        }
+    }
+}
+
+/// A failure that takes no time says nothing of latencies.
+const FAST: Duration = Duration::ZERO;
+const MOST_FAILURES: u64 = 1000;
+/// Requests a second where none ended of late.
+const UNKNOWN_RATE: f64 = 1.0;

@@ -1,0 +1,85 @@
+//! How far a breaker is from opening.
+
+use super::*;
+use crate::breaker::outlook::Standing;
+
+fn outlook(bench: &Bench) -> (Vec<Standing>, Option<u64>) {
+    let mut outlook = bench.breaker.outlook(at(bench.now));
+    let proxy = outlook.sources.remove(0);
+    (proxy.conditions, proxy.failures_to_open)
+}
+
+#[test]
+fn the_failures_that_an_outlook_tells_open_the_breaker() {
+    for policy in [sensitive(), Policy::conservative(), Policy::adaptive()] {
+        let mut bench = Bench::new(policy);
+        for _ in 0..1000 {
+            bench.pass(0.1);
+            bench.run(1, Outcome::success(ms(5)));
+        }
+        let (_, failures) = outlook(&bench);
+        let failures = failures.expect("it opens when all fails");
+        for done in 0..failures {
+            let policy = bench.breaker.policy().name();
+            assert_eq!(bench.state(), State::Closed, "{policy} after {done}");
+            bench.pass(0.1);
+            bench.run(1, Outcome::failure(Duration::ZERO));
+        }
+        assert_eq!(bench.state(), State::Open, "after {failures}");
+        assert_eq!(outlook(&bench).1, None, "it is open");
+    }
+}
+
+#[test]
+fn an_outlook_changes_nothing() {
+    let mut bench = Bench::new(sensitive());
+    bench.run(10, Outcome::success(ms(5)));
+    let totals = bench.snapshot().totals;
+    bench.breaker.outlook(at(bench.now));
+    assert_eq!(bench.snapshot().totals, totals);
+    assert_eq!(bench.state(), State::Closed);
+}
+
+#[test]
+fn conditions_stand_with_their_numbers() {
+    let mut bench = Bench::new(sensitive());
+    bench.run(9, Outcome::success(ms(500)));
+    bench.run(1, Outcome::failure(ms(500)));
+    let (conditions, failures) = outlook(&bench);
+    let [errors, slow, p99] = &conditions[..] else {
+        panic!("{conditions:?}")
+    };
+    assert_eq!((errors.observed, errors.samples), (Some(0.1), 10));
+    assert!(!errors.holds, "10 requests of 20");
+    assert_eq!(errors.min_requests, 20);
+    assert_eq!((slow.observed, slow.entry), (Some(0.0), 1));
+    assert!(p99.observed.is_some_and(|p99| (0.49..0.52).contains(&p99)));
+    assert_eq!(failures, Some(10), "those that make it 20");
+}
+
+#[test]
+fn where_nothing_is_observed_nothing_stands() {
+    let bench = Bench::new(sensitive());
+    let (conditions, failures) = outlook(&bench);
+    assert!(
+        conditions
+            .iter()
+            .all(|standing| standing.observed.is_none())
+    );
+    assert_eq!(
+        failures, None,
+        "one a second never is 20 requests in 10 seconds"
+    );
+}
+
+#[test]
+fn a_feed_has_an_outlook_of_its_own() {
+    let mut bench = Bench::new(sensitive());
+    let feed = bench.breaker.add_feed(Feed::new("ledger"));
+    bench.pass(20.0);
+    bench.tell(feed, 30, Outcome::success(ms(5)));
+    let outlook = bench.breaker.outlook(at(bench.now));
+    let ledger = &outlook.sources[1];
+    assert_eq!((&*ledger.name, ledger.rate), ("ledger", 3.0));
+    assert_eq!(ledger.failures_to_open, Some(3), "3 of 33");
+}

@@ -1,0 +1,255 @@
+//! `breaker status`: what the breakers of a running sidecar know.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anstyle::Style;
+use breaker_sidecar::admin::report::{Breaker, Breakers, Quantiles, Window};
+use breaker_sidecar::config::in_words;
+use breaker_tower::core::Ratio;
+use clap::Args;
+
+use super::client::{Connect, breaker_path};
+use super::output::{self, BAD, FAINT, GOOD, STRONG, UNSURE};
+use super::table::{Cell, Table, left, right};
+
+/// Arguments of `breaker status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// One route, with all that its breaker knows
+    route: Option<String>,
+    #[command(flatten)]
+    connect: Connect,
+    /// Prints JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub(super) fn run(self) -> ExitCode {
+        let (route, json) = (self.route, self.json);
+        self.connect.run(async |client| match &route {
+            Some(route) => {
+                let breaker: Breaker = client.get(&breaker_path(route, "")).await?;
+                Ok(print(&breaker, json, in_detail))
+            }
+            None => {
+                let all: Breakers = client.get("/api/v1/breakers").await?;
+                Ok(print(&all, json, |all| table(&all.breakers)))
+            }
+        })
+    }
+}
+
+/// Prints a document: as it is, or in words.
+pub(super) fn print<T: serde::Serialize>(
+    document: &T,
+    json: bool,
+    in_words: impl FnOnce(&T) -> String,
+) -> ExitCode {
+    let text = if json {
+        serde_json::to_string_pretty(document).expect("texts and numbers are JSON") + "\n"
+    } else {
+        in_words(document)
+    };
+    output::print(&text)
+}
+
+fn table(breakers: &[Breaker]) -> String {
+    let mut table = Table::new([
+        left("ROUTE"),
+        left("STATE"),
+        right("SINCE"),
+        left("MODE"),
+        left("POLICY"),
+        right("REQUESTS"),
+        right("ERRORS"),
+        right("P50"),
+        right("P99"),
+        right("IN FLIGHT"),
+        right("REJECTED"),
+    ]);
+    for breaker in breakers {
+        let own = breaker.sources.first();
+        let latency = own.and_then(|own| own.latency);
+        let latency = |of: fn(&Quantiles) -> f64| {
+            latency.as_ref().map_or("-".to_owned(), |all| span(of(all)))
+        };
+        table.push([
+            Cell::styled(&*breaker.name, STRONG),
+            Cell::styled(state(breaker), style(breaker)),
+            span(breaker.lasted).into(),
+            Cell::styled(
+                mode(breaker),
+                if breaker.mode == "auto" {
+                    FAINT
+                } else {
+                    UNSURE
+                },
+            ),
+            policy(breaker).into(),
+            own.map_or(0, |own| own.requests).to_string().into(),
+            errors(own).into(),
+            latency(|all| all.p50).into(),
+            latency(|all| all.p99).into(),
+            breaker.in_flight.to_string().into(),
+            breaker.totals.rejected.to_string().into(),
+        ]);
+    }
+    table.text()
+}
+
+/// One breaker, in words.
+pub(super) fn in_detail(breaker: &Breaker) -> String {
+    let mut text = String::new();
+    let style = style(breaker);
+    let state = state(breaker);
+    let mut line = |title: &str, value: &dyn std::fmt::Display| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{FAINT}{title:<10}{FAINT:#}  {value}");
+    };
+    line("route", &format_args!("{STRONG}{}{STRONG:#}", breaker.name));
+    let since = span(breaker.lasted);
+    let mut now = format!("{style}{state}{style:#} for {since}");
+    if let Some(remaining) = breaker.open_remaining {
+        now += &format!(", {} to go", span(remaining));
+    }
+    if breaker.state == "half_open" {
+        now += &format!(", {} admitted", percent(breaker.admitted_share));
+    }
+    line("state", &now);
+    line("why", &breaker.reason.detail);
+    line("mode", &mode(breaker));
+    line("policy", &policy(breaker));
+    line("in flight", &breaker.in_flight);
+    let totals = &breaker.totals;
+    line(
+        "totals",
+        &format_args!(
+            "{} succeeded, {} failed, {} ignored, {} rejected, {} would have been, {} alerts",
+            totals.success,
+            totals.failure,
+            totals.ignored,
+            totals.rejected,
+            totals.would_reject,
+            totals.alerts
+        ),
+    );
+    text.push('\n');
+    text + &sources(&breaker.sources)
+}
+
+fn sources(sources: &[Window]) -> String {
+    let mut table = Table::new([
+        left("SOURCE"),
+        right("REQUESTS"),
+        right("FAILURES"),
+        right("ERRORS"),
+        right("P50"),
+        right("P90"),
+        right("P95"),
+        right("P99"),
+        right("P99.9"),
+        right("MAX"),
+        left("ALERT"),
+    ]);
+    for window in sources {
+        let latencies = match window.latency {
+            Some(all) => [all.p50, all.p90, all.p95, all.p99, all.p999, all.max].map(span),
+            None => [(); 6].map(|()| "-".to_owned()),
+        };
+        let [p50, p90, p95, p99, p999, max] = latencies.map(Cell::from);
+        let alert = match window.alerting {
+            true => Cell::styled("alert", UNSURE),
+            false => "".into(),
+        };
+        table.push([
+            (&*window.source).into(),
+            window.requests.to_string().into(),
+            window.failures.to_string().into(),
+            errors(Some(window)).into(),
+            p50,
+            p90,
+            p95,
+            p99,
+            p999,
+            max,
+            alert,
+        ]);
+    }
+    table.text()
+}
+
+fn state(breaker: &Breaker) -> String {
+    let state = breaker.state.replace('_', "-");
+    match breaker.alerting {
+        true => state + " (alert)",
+        false => state,
+    }
+}
+
+fn style(breaker: &Breaker) -> Style {
+    match &*breaker.state {
+        "closed" if breaker.alerting => UNSURE,
+        "closed" => GOOD,
+        "open" => BAD,
+        _ => UNSURE,
+    }
+}
+
+fn mode(breaker: &Breaker) -> String {
+    match breaker.mode_remaining {
+        Some(remaining) => format!("{} for {}", breaker.mode, span(remaining)),
+        None => breaker.mode.clone(),
+    }
+}
+
+fn policy(breaker: &Breaker) -> String {
+    match &*breaker.policy.origin {
+        "override" => format!("{} (override)", breaker.policy.name),
+        _ => breaker.policy.name.clone(),
+    }
+}
+
+fn errors(window: Option<&Window>) -> String {
+    match window {
+        Some(window) if window.requests > 0 => percent(window.error_rate),
+        _ => "-".to_owned(),
+    }
+}
+
+fn percent(share: f64) -> String {
+    Ratio::new(share).unwrap_or_default().to_string()
+}
+
+/// A time in seconds, to about two digits.
+pub(super) fn span(seconds: f64) -> String {
+    let micros = Duration::try_from_secs_f64(seconds).map_or(u128::MAX, |time| time.as_micros());
+    match micros {
+        0..1_000 => format!("{micros}µs"),
+        1_000..10_000 => format!("{:.1}ms", seconds * 1e3),
+        10_000..1_000_000 => format!("{:.0}ms", seconds * 1e3),
+        1_000_000..10_000_000 => format!("{seconds:.1}s"),
+        _ => in_words(Duration::from_secs_f64(seconds.round().clamp(0.0, 1e15))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn times_have_two_digits_or_whole_seconds() {
+        for (seconds, text) in [
+            (0.0, "0µs"),
+            (0.000_25, "250µs"),
+            (0.0024, "2.4ms"),
+            (0.25, "250ms"),
+            (2.54, "2.5s"),
+            (61.2, "1m1s"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The breakers, each with the policy that the configuration gives it and the one that an operator may have put in its place.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use breaker_tower::core::policy::yaml::nearest;
+use breaker_tower::{BreakerHandle, Policy};
+
+use crate::config::Policies;
+use crate::telemetry::{Breakers, Watched};
+
+/// The breakers of a sidecar, in the order of its routes. Clones share one list, which a reload replaces.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(Arc<RwLock<Contents>>);
+
+/// A breaker, with where its policy comes from.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    breaker: BreakerHandle,
+    configured: Arc<Policy>,
+    overriding: Option<Arc<Policy>>,
+}
+
+/// Where a policy comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The configuration.
+    Configuration,
+    /// An operator, at run time.
+    Override,
+}
+
+/// No breaker has this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The name.
+    pub name: String,
+    /// The names that may have been meant, the nearest first.
+    pub nearest: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    entries: Arc<[Entry]>,
+    policies: Arc<Policies>,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// The breakers of `entries`, and the `policies` that can be named.
+    pub fn new(entries: impl IntoIterator<Item = Entry>, policies: Policies) -> Self {
+        Self(Arc::new(RwLock::new(Contents {
+            entries: entries.into_iter().collect(),
+            policies: Arc::new(policies),
+        })))
+    }
+
+    /// Takes over what another configuration has. A breaker that was there under its name keeps its override; each is given the policy that
+    /// is now in force for it, and keeps its state. Those that `entries` doesn't have are forgotten.
+    pub fn replace(&self, entries: impl IntoIterator<Item = Entry>, policies: Policies) {
+        let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let entries = entries.into_iter().map(|mut entry| {
+            let before = find(&contents.entries, entry.name());
+            entry.overriding = before.and_then(|before| before.overriding.clone());
+            entry.apply();
+            entry
+        });
+        contents.entries = entries.collect();
+        contents.policies = Arc::new(policies);
+    }
+
+    /// The breakers as they are now.
+    pub fn list(&self) -> Arc<[Entry]> {
+        self.read(|contents| contents.entries.clone())
+    }
+
+    /// The breaker called `name`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, name: &str) -> Result<Entry, Unknown> {
+        let entries = self.list();
+        find(&entries, name)
+            .cloned()
+            .ok_or_else(|| Unknown::among(&entries, name))
+    }
+
+    /// The policies that can be named.
+    pub fn policies(&self) -> Arc<Policies> {
+        self.read(|contents| contents.policies.clone())
+    }
+
+    /// Puts `policy` in the place of what the configuration says, or with `None` takes such a policy away; the breaker keeps its state.
+    ///
+    /// # Errors
+    /// When no breaker is called `name`.
+    pub fn set_override(&self, name: &str, policy: Option<Arc<Policy>>) -> Result<Entry, Unknown> {
+        let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = contents.entries.to_vec();
+        let Some(entry) = entries.iter_mut().find(|entry| &**entry.name() == name) else {
+            return Err(Unknown::among(&entries, name));
+        };
+        entry.overriding = policy;
+        entry.apply();
+        let entry = entry.clone();
+        contents.entries = entries.into();
+        Ok(entry)
+    }
+
+    /// What telemetry watches.
+    pub fn watched(&self) -> Breakers {
+        let registry = self.clone();
+        Breakers::new(move || {
+            let entries = registry.list();
+            entries.iter().map(Watched::from).collect()
+        })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Contents) -> T) -> T {
+        read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl FromIterator<Entry> for Registry {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        Self::new(entries, Policies::default())
+    }
+}
+
+fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
+    entries.iter().find(|entry| &**entry.name() == name)
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// A breaker for which the configuration has this policy.
+    pub fn new(breaker: BreakerHandle, configured: Arc<Policy>) -> Self {
+        Self {
+            breaker,
+            configured,
+            overriding: None,
+        }
+    }
+
+    /// The route's name, which is the breaker's.
+    pub fn name(&self) -> &Arc<str> {
+        self.breaker.name()
+    }
+
+    /// The breaker.
+    pub const fn breaker(&self) -> &BreakerHandle {
+        &self.breaker
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Arc<Policy> {
+        self.overriding.as_ref().unwrap_or(&self.configured)
+    }
+
+    /// Where that comes from.
+    pub const fn origin(&self) -> Origin {
+        match self.overriding {
+            Some(_) => Origin::Override,
+            None => Origin::Configuration,
+        }
+    }
+
+    fn apply(&self) {
+        if self.breaker.policy() != *self.policy() {
+            self.breaker.set_policy(self.policy().clone());
+        }
+    }
+}
+
+impl From<&BreakerHandle> for Entry {
+    fn from(breaker: &BreakerHandle) -> Self {
+        Self::new(breaker.clone(), breaker.policy())
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// `configuration` or `override`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Override => "override",
+        }
+    }
+}
+
+// === impl Unknown ===
+
+impl Unknown {
+    fn among(entries: &[Entry], name: &str) -> Self {
+        let mut known: Vec<&str> = entries.iter().map(|entry| &**entry.name()).collect();
+        let mut nearby = Vec::new();
+        while nearby.len() < MOST_NEAR
+            && let Some(near) = nearest(name, &known)
+        {
+            known.retain(|known| *known != near);
+            nearby.push(near.to_owned());
+        }
+        Self {
+            name: name.to_owned(),
+            nearest: nearby,
+        }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no breaker is called '{}'", self.name.escape_debug())?;
+        match &*self.nearest {
+            [] => Ok(()),
+            names => write!(f, "; did you mean {}?", names.join(" or ")),
+        }
+    }
+}
+
+impl std::error::Error for Unknown {}
+
+/// More would not help.
+const MOST_NEAR: usize = 3;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+use breaker_tower::{Mode, State};
+
+use super::*;
+
+fn entry(name: &str, policy: Policy) -> Entry {
+    let policy = Arc::new(policy);
+    Entry::new(BreakerHandle::new(name, policy.clone()), policy)
+}
+
+fn two() -> Registry {
+    [
+        entry("pay", Policy::sensitive()),
+        entry("search", Policy::conservative()),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn names(registry: &Registry) -> Vec<String> {
+    let entries = registry.list();
+    entries
+        .iter()
+        .map(|entry| entry.name().to_string())
+        .collect()
+}
+
+#[test]
+fn an_override_is_in_force_until_it_is_dropped() {
+    let registry = two();
+    let pay = registry.find("pay").unwrap();
+    let over = Some(Arc::new(Policy::conservative()));
+    let changed = registry.set_override("pay", over).unwrap();
+    assert_eq!(
+        (changed.origin(), changed.policy().name()),
+        (Origin::Override, "conservative")
+    );
+    assert_eq!(pay.breaker().policy().name(), "conservative");
+    let dropped = registry.set_override("pay", None).unwrap();
+    assert_eq!(
+        (dropped.origin(), dropped.policy().name()),
+        (Origin::Configuration, "sensitive")
+    );
+    assert_eq!(pay.breaker().policy().name(), "sensitive");
+}
+
+#[test]
+fn a_reload_keeps_overrides_and_the_state_of_what_stays() {
+    let registry = two();
+    let pay = registry.find("pay").unwrap().breaker().clone();
+    pay.force(Mode::ForcedOpen);
+    registry
+        .set_override("pay", Some(Arc::new(Policy::conservative())))
+        .unwrap();
+    let stays = Entry::new(pay.clone(), Arc::new(Policy::combined()));
+    registry.replace(
+        [stays, entry("new", Policy::adaptive())],
+        Policies::default(),
+    );
+    assert_eq!(names(&registry), ["pay", "new"]);
+    assert_eq!(
+        (pay.state(), pay.policy().name()),
+        (State::Open, "conservative")
+    );
+    // What the override hides is the new configuration.
+    let dropped = registry.set_override("pay", None).unwrap();
+    assert_eq!(dropped.policy().name(), "combined");
+    assert_eq!(pay.policy().name(), "combined");
+}
+
+#[test]
+fn a_reload_sets_the_policy_where_nothing_overrides_it() {
+    let registry = two();
+    let pay = registry.find("pay").unwrap().breaker().clone();
+    registry.replace(
+        [Entry::new(pay.clone(), Arc::new(Policy::combined()))],
+        Policies::default(),
+    );
+    assert_eq!(pay.policy().name(), "combined");
+}
+
+#[test]
+fn what_telemetry_watches_follows_a_reload() {
+    let registry = two();
+    let watched = registry.watched();
+    let watching = || -> Vec<String> {
+        let list = watched.list();
+        list.iter()
+            .map(|breaker| breaker.name().to_string())
+            .collect()
+    };
+    assert_eq!(watching(), ["pay", "search"]);
+    registry.replace([entry("new", Policy::adaptive())], Policies::default());
+    assert_eq!(watching(), ["new"]);
+}
+
+#[test]
+fn an_unknown_name_is_told_with_those_that_are_near() {
+    let unknown = two().find("serch").unwrap_err();
+    assert_eq!(unknown.nearest, ["search"]);
+    assert_eq!(
+        unknown.to_string(),
+        "no breaker is called 'serch'; did you mean search?"
+    );
+    let unknown = two().set_override("zzz", None).unwrap_err();
+    assert_eq!(unknown.to_string(), "no breaker is called 'zzz'");
+}
