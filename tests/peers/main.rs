@@ -4,6 +4,7 @@
 
 mod caddy;
 mod curl;
+mod dashboard;
 mod envoy;
 mod forward;
 mod grpc;

@@ -67,7 +67,8 @@ impl Live {
         }
     }
 
-    async fn read(&self, t: f64) {
+    /// Reads the breakers once, at `t` seconds since 1970: [`Self::run`] does.
+    pub async fn read(&self, t: f64) {
         let list = self.0.breakers.list();
         let mut reading = Reading::with_capacity(t, list.len());
         for some in list.chunks(AT_ONCE) {
@@ -77,7 +78,9 @@ impl Live {
                 let recent = kept.recent.entry(name.clone()).or_default();
                 reading.points.push(recent.add(t, &snapshot).clone());
                 drop(kept);
-                reading.breakers.push(report::Breaker::new(watched, &snapshot));
+                reading
+                    .breakers
+                    .push(report::Breaker::new(watched, &snapshot));
             }
             tokio::task::yield_now().await;
         }
@@ -96,7 +99,9 @@ impl Live {
     /// The last five minutes of a breaker; `None` when no breaker has this name.
     pub fn history(&self, breaker: &str) -> Option<History> {
         let breakers = self.0.breakers.list();
-        breakers.iter().find(|watched| &**watched.name() == breaker)?;
+        breakers
+            .iter()
+            .find(|watched| &**watched.name() == breaker)?;
         let kept = self.kept();
         Some(History {
             points: kept

@@ -10,6 +10,8 @@ const template = byId("tile");
 const filter = byId("filter");
 const tiles = new Map();
 let stale = true;
+/** From here on tiles are small. */
+const MANY = 60;
 
 const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -35,6 +37,7 @@ export function update() {
     heading(tile);
     if (tile.visible) draw(tile);
   }
+  list.classList.toggle("many", tiles.size > MANY);
   arrange();
 }
 
@@ -123,7 +126,9 @@ function trouble(route) {
   if (state === "half_open") return 1;
   if (route.report.admitted_share < 1) return 2;
   if (alerting(route)) return 3;
-  const errors = route.points.at(-1)?.error_rate ?? 0;
+  const errors = route.points.at(-1)?.error_rate ?? null;
+  // An idle route says nothing, good or bad.
+  if (errors === null) return 7;
   if (errors >= 0.05) return 4;
   return errors >= 0.01 ? 5 : 6;
 }

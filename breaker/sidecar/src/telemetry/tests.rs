@@ -21,7 +21,9 @@ pub(crate) fn breakers<const N: usize>(named: [(&str, Snapshot); N]) -> Breakers
         .into_iter()
         .map(|(name, snapshot)| {
             let policy = Arc::new(Policy::sensitive());
-            Watched::new(name, policy, Origin::Configuration, move || snapshot.clone())
+            Watched::new(name, policy, Origin::Configuration, move || {
+                snapshot.clone()
+            })
         })
         .collect()
 }

@@ -117,7 +117,9 @@ fn each_detector_of_a_source_has_a_score() {
     for breaker in [&adaptive, &sensitive] {
         drop(breaker.try_acquire());
     }
-    let breakers = [&adaptive, &sensitive].into_iter().map(|breaker| Watched::from(&Entry::from(breaker)));
+    let breakers = [&adaptive, &sensitive]
+        .into_iter()
+        .map(|breaker| Watched::from(&Entry::from(breaker)));
     let settings = Settings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
     let text = telemetry.prometheus().1;
