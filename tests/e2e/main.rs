@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod cli;
+mod control;
 mod drain;
 mod faults;
 mod idle;

@@ -9,25 +9,23 @@
 //! | `/breakers`, `/breakers/{name}/report` | [`report::Breaker`] as JSON |
 //! | `/breakers/{name}` | a verdict: 200 with the report while the breaker admits, 503 while it refuses |
 //! | `/api/v1` | [the control API](crate::control) |
-//! | `/api/v1/watch` | [`Reading`](crate::live::Reading)s and [`Event`](crate::live::Event)s, as server-sent events |
-//! | `/api/v1/breakers/{name}/history` | [`History`](crate::live::History) as JSON |
+//! | `/breaker.v1.Control/…` | the same by gRPC, with `grpc.reflection.v1` and `grpc.health.v1` |
 //! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
 mod dashboard;
 mod ext_authz;
 mod guard;
-mod live;
+pub(crate) mod live;
 pub mod report;
 mod serve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verdict;
 
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -35,8 +33,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::control::{self, Registry};
+use crate::control::{self, Registry, Reload, Token};
 use crate::live::Live;
 use crate::telemetry::Telemetry;
 
@@ -51,11 +50,24 @@ pub struct Admin {
     pub live: Live,
     /// Whether the proxy takes traffic.
     pub readiness: Readiness,
+    /// What changes need, if they need one.
+    pub token: Option<Token>,
+    /// Who loads the configuration anew, where that is possible.
+    pub reload: Option<Arc<dyn Reload>>,
 }
 
 /// Whether the proxy takes traffic: starting, then ready, then draining. Clones share it.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<AtomicU8>);
+pub struct Readiness(Arc<watch::Sender<Phase>>);
+
+/// What the proxy is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    #[default]
+    Starting,
+    Ready,
+    Draining,
+}
 
 impl Admin {
     /// Serves on `listener` until `shutdown`, and lets requests under way finish for a moment.
@@ -67,7 +79,7 @@ impl Admin {
     }
 
     fn router(self, loopback: bool) -> Router {
-        let control = control::api::router(self.registry.clone());
+        let control = control::router(self.clone());
         let mut router = Router::new()
             .route("/", get(dashboard::page))
             .route("/dashboard/{file}", get(dashboard::asset))
@@ -77,8 +89,6 @@ impl Admin {
             .route("/breakers", get(breakers))
             .route("/breakers/{name}", get(verdict::verdict))
             .route("/breakers/{name}/report", get(breaker))
-            .route("/api/v1/watch", get(live::watch))
-            .route("/api/v1/breakers/{name}/history", get(live::history))
             .route(ext_authz::CHECK, post(ext_authz::check))
             .with_state(self)
             .merge(control);
@@ -94,10 +104,10 @@ async fn livez() -> &'static str {
 }
 
 async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    match admin.readiness.0.load(Ordering::Acquire) {
-        STARTING => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        READY => (StatusCode::OK, "ready\n"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    match admin.readiness.phase() {
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        Phase::Ready => (StatusCode::OK, "ready\n"),
+        Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }
 
@@ -127,28 +137,46 @@ impl Readiness {
     /// The proxy takes traffic from now on. Says nothing once it drains.
     pub fn ready(&self) {
         // Only a start can become ready: a drain that came first stands.
-        self.0
-            .compare_exchange(STARTING, READY, Ordering::AcqRel, Ordering::Acquire)
-            .ok();
+        self.0.send_if_modified(|phase| {
+            let starting = *phase == Phase::Starting;
+            if starting {
+                *phase = Phase::Ready;
+            }
+            starting
+        });
     }
 
     /// The proxy takes no new traffic from now on.
     pub fn drain(&self) {
-        self.0.store(DRAINING, Ordering::Release);
+        self.0.send_replace(Phase::Draining);
+    }
+
+    /// Whether the proxy takes traffic.
+    pub fn is_ready(&self) -> bool {
+        self.phase() == Phase::Ready
+    }
+
+    /// `starting`, `ready` or `draining`.
+    pub fn name(&self) -> &'static str {
+        match self.phase() {
+            Phase::Starting => "starting",
+            Phase::Ready => "ready",
+            Phase::Draining => "draining",
+        }
+    }
+
+    /// Follows changes from now on.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Phase> {
+        self.0.subscribe()
+    }
+
+    fn phase(&self) -> Phase {
+        *self.0.borrow()
     }
 }
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.0.load(Ordering::Acquire) {
-            STARTING => "starting",
-            READY => "ready",
-            _ => "draining",
-        };
-        f.debug_tuple("Readiness").field(&state).finish()
+        f.debug_tuple("Readiness").field(&self.name()).finish()
     }
 }
-
-const STARTING: u8 = 0;
-const READY: u8 = 1;
-const DRAINING: u8 = 2;

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use self::ingest::Ingest;
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, Config};
-use crate::control::{Entry, Registry};
+use crate::control::{Entry, Registry, Token};
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
 use crate::proxy::{self, Observers, Proxy, RouteTable};
@@ -36,6 +36,7 @@ pub struct App {
     admin_address: SocketAddr,
     breakers: Vec<BreakerHandle>,
     registry: Registry,
+    token: Option<Token>,
     catalog: Arc<Catalog>,
     settings: Settings,
     drain: Duration,
@@ -75,6 +76,7 @@ impl App {
         let mut settings = Settings::resolve(config.export(), environment)
             .map_err(|error| StartError::Setting(error.to_string()))?;
         check_loop(config, &mut settings)?;
+        check_control(config)?;
         let breakers: Vec<_> = config.routes().iter().map(breaker).collect();
         let ingest = Ingest::bind(config, &breakers)?;
         if let Some(ingest) = &ingest {
@@ -124,6 +126,7 @@ impl App {
         let entries =
             entries.map(|(route, breaker)| Entry::new(breaker.clone(), route.policy().clone()));
         Ok(Self {
+            token: config.token().cloned(),
             registry: Registry::new(entries, config.policies().clone()),
             admin_address: admin.local_addr().map_err(bound("admin", config.admin()))?,
             proxy,
@@ -192,6 +195,8 @@ impl App {
             telemetry: telemetry.clone(),
             live,
             readiness: readiness.clone(),
+            token: self.token,
+            reload: None,
         };
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
@@ -252,6 +257,16 @@ fn check_loop(config: &Config, settings: &mut Settings) -> Result<(), StartError
         ))),
         None => Ok(()),
     }
+}
+
+/// Who can reach the admin port from elsewhere must be known.
+fn check_control(config: &Config) -> Result<(), StartError> {
+    if config.admin().ip().is_loopback() || config.token().is_some() {
+        return Ok(());
+    }
+    let rule = "admin: must be a loopback address, or changes must need a token: \
+                set control.token_file, --control-token-file or BREAKER_CONTROL_TOKEN";
+    Err(StartError::Setting(rule.to_owned()))
 }
 
 fn breaker(route: &config::Route) -> BreakerHandle {

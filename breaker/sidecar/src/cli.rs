@@ -5,6 +5,7 @@
 mod backtest;
 mod check;
 mod client;
+mod control;
 mod demo;
 mod explain;
 mod logging;
@@ -17,6 +18,7 @@ mod table;
 
 use std::process::ExitCode;
 
+use breaker_sidecar::control::ModeName;
 use clap::{Parser, Subcommand};
 
 /// A reverse proxy that stops sending requests to a service in trouble, so that it can recover
@@ -51,6 +53,20 @@ pub(crate) enum Command {
     Backtest(backtest::Backtest),
     /// Shows what the breakers of a running sidecar know
     Status(status::Status),
+    /// Opens a breaker of a running sidecar: rejects all requests of the route
+    Open(control::Force),
+    /// Closes it: admits all requests, whatever becomes of them
+    Close(control::Force),
+    /// Lets its policy decide and report, and rejects nothing
+    Shadow(control::Force),
+    /// Lets its policy decide again
+    Auto(control::Which),
+    /// Closes it, and makes it forget its windows, its back-off and what it has learned
+    Reset(control::Which),
+    /// Shows its policy, or puts another one in force
+    Policy(control::Policy),
+    /// Has a running sidecar load its configuration anew
+    Reload(control::Reload),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
 }
@@ -65,6 +81,13 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Backtest(backtest) => backtest.run(),
             Self::Status(status) => status.run(),
+            Self::Open(force) => force.run(ModeName::ForcedOpen),
+            Self::Close(force) => force.run(ModeName::ForcedClosed),
+            Self::Shadow(force) => force.run(ModeName::Shadow),
+            Self::Auto(which) => which.auto(),
+            Self::Reset(which) => which.reset(),
+            Self::Policy(policy) => policy.run(),
+            Self::Reload(reload) => reload.run(),
             Self::Schema(schema) => schema.run(),
         }
     }

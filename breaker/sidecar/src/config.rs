@@ -27,8 +27,9 @@ use breaker_tower::{Mode, Policy};
 use matchit::InsertError;
 
 use self::policies::unreadable;
-use self::problem::{Findings, time_within, within};
+use self::problem::{Findings, Problem, time_within, within};
 use self::raw::{RawConfig, RawMatch, RawRoute};
+use crate::control::Token;
 use crate::proxy::{BodyLimits, Limits, Match};
 use crate::telemetry::Configured;
 
@@ -37,7 +38,7 @@ pub use self::policies::Policies;
 pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
-pub use self::scalar::{Address, AdminAddress, Size};
+pub use self::scalar::{Address, Size};
 pub use self::upstream::EndpointUrl;
 
 /// What the sidecar does.
@@ -45,6 +46,7 @@ pub use self::upstream::EndpointUrl;
 pub struct Config {
     listen: SocketAddr,
     admin: SocketAddr,
+    token: Option<Token>,
     workers: usize,
     drain: Duration,
     limits: Limits,
@@ -108,6 +110,7 @@ impl Config {
         Self {
             listen: LISTEN,
             admin: ADMIN,
+            token: None,
             workers: processors(),
             drain: DRAIN,
             limits: Limits::default(),
@@ -127,8 +130,15 @@ impl Config {
 
     /// Serves health and metrics on `address` instead.
     #[must_use]
-    pub fn with_admin(mut self, AdminAddress(address): AdminAddress) -> Self {
+    pub fn with_admin(mut self, Address(address): Address) -> Self {
         self.admin = address;
+        self
+    }
+
+    /// Has changes need this token.
+    #[must_use]
+    pub fn with_token(mut self, token: Token) -> Self {
+        self.token = Some(token);
         self
     }
 
@@ -142,7 +152,12 @@ impl Config {
         self.listen
     }
 
-    /// Where health, metrics and breakers are served; a loopback address.
+    /// What changes need that operators make, if they need a token.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    /// Where health, metrics and breakers are served.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
@@ -206,10 +221,17 @@ fn build(
 ) -> Result<Config, Vec<yaml::Error>> {
     let mut findings = Findings::new(document);
     let listen = raw.listen.map_or(LISTEN, |Address(address)| address);
-    let admin = raw.admin.map_or(ADMIN, |AdminAddress(address)| address);
+    let admin = raw.admin.map_or(ADMIN, |Address(address)| address);
     if listen == admin && listen.port() != 0 {
         findings.add("admin", "must not be the address of listen");
     }
+    let token = raw.control.and_then(|raw| {
+        let token = Token::read(&folder.join(raw.token_file));
+        findings.check(
+            "control",
+            token.map_err(|rule| Problem::new("token_file", rule)),
+        )
+    });
     let workers = within("workers", raw.workers, 1..=1024, processors());
     let workers = findings.check("", workers);
     let drain = time_within("drain", raw.drain, 0..=3_600_000, DRAIN);
@@ -269,6 +291,7 @@ fn build(
     Ok(Config {
         listen,
         admin,
+        token,
         workers: workers.unwrap_or(1),
         drain: drain.unwrap_or(DRAIN),
         limits,

@@ -1,12 +1,45 @@
 //! The control API: what the breakers are, and how an operator changes what they do.
 //!
 //! * `registry`: the breakers, each with the policy in force.
-//! * `api`: the resources as JSON, under `/api/v1`.
-//! * `problem`: what is told instead when something is wrong.
+//! * `service`: what can be asked and done; `api` offers it as JSON under `/api/v1`, `grpc` as `breaker.v1.Control`.
+//! * `trust`: who may change something; `audit`: who did.
+//! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::admin::report) and [`live`](crate::live).
+//! * `operation`, `openapi`: the list of operations, from which both the router and the document are made; `body`: what they take.
 
-pub(crate) mod api;
+mod api;
+mod audit;
+mod body;
+mod grpc;
+mod openapi;
+mod operation;
+mod policy;
 mod problem;
 mod registry;
+mod service;
+mod status;
+#[cfg(test)]
+mod tests;
+mod trust;
 
+use axum::{Router, middleware};
+
+pub use self::api::{ModeName, SetMode};
+pub use self::policy::{Choice, Condition, Policy};
 pub use self::problem::Problem;
 pub use self::registry::{Entry, Origin, Registry, Unknown};
+pub(crate) use self::service::Control;
+pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};
+pub(crate) use self::trust::Peer;
+pub use self::trust::Token;
+use crate::admin::Admin;
+
+/// The API on the admin port.
+pub(crate) fn router(admin: Admin) -> Router {
+    let (readiness, token) = (admin.readiness.clone(), admin.token.clone());
+    let control = Control::new(admin);
+    api::router()
+        .with_state(control.clone())
+        .merge(grpc::router(control))
+        .layer(middleware::from_fn_with_state(token, trust::guard))
+        .merge(grpc::about(readiness))
+}

@@ -17,7 +17,7 @@ use self::account::Account;
 use self::load::Call;
 use self::script::Phase;
 use crate::app::App;
-use crate::config::{Address, AdminAddress, Config};
+use crate::config::{Address, Config};
 use crate::telemetry::Environment;
 
 /// The shortest demo: by then the breaker has closed again.
@@ -31,7 +31,7 @@ pub struct Demo {
     /// Where the sidecar listens.
     pub listen: Address,
     /// Where it tells of itself.
-    pub admin: AdminAddress,
+    pub admin: Address,
 }
 
 impl Demo {

@@ -29,6 +29,7 @@ mod signal;
 pub(crate) mod tests;
 mod trace;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ use self::signal::Signal;
 
 pub use self::breakers::{Breakers, Watched};
 pub use self::env::Environment;
+pub(crate) use self::log::Change;
 pub use self::meters::Histograms;
 pub use self::otlp::OtlpError;
 pub(crate) use self::otlp::by_name;
@@ -150,6 +152,13 @@ impl Telemetry {
             self.meters
                 .open_duration
                 .record(change.lasted.as_secs_f64(), &[name]);
+        }
+    }
+
+    /// Sends on what an operator changed, from which address.
+    pub(crate) fn changed(&self, peer: Option<SocketAddr>, change: &Change<'_>) {
+        if let Some(logger) = &self.logger {
+            logger.changed(peer, change);
         }
     }
 

@@ -405,7 +405,7 @@ fn wrong_usage_is_told_and_exits_with_2() {
         ),
         (
             &["run", upstream, "--admin", "0.0.0.0:9900"],
-            "must be a loopback address",
+            "admin: must be a loopback address, or changes must need a token",
         ),
         (
             &["--log", "breaker=loud", "schema"],

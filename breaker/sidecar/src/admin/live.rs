@@ -12,11 +12,12 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http::{StatusCode, header};
 use tokio::time;
 
-use super::{Admin, no_such_breaker};
+use super::Admin;
+use crate::control::Problem;
 use crate::live::{Update, Watcher};
 
 /// `snapshot` with all breakers at once and each second, `event` as it happens.
-pub(super) async fn watch(State(admin): State<Admin>) -> Response {
+pub(crate) async fn watch(State(admin): State<Admin>) -> Response {
     match admin.live.watch() {
         Ok(watcher) => {
             let media_type = [(header::CONTENT_TYPE, "text/event-stream")];
@@ -24,16 +25,16 @@ pub(super) async fn watch(State(admin): State<Admin>) -> Response {
         }
         Err(error) => {
             let retry_after = [(header::RETRY_AFTER, "5")];
-            let text = format!("{error}\n");
-            (StatusCode::SERVICE_UNAVAILABLE, retry_after, text).into_response()
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+            (retry_after, problem).into_response()
         }
     }
 }
 
-pub(super) async fn history(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
-    match admin.live.history(&name) {
-        Some(history) => Json(history).into_response(),
-        None => no_such_breaker(),
+pub(crate) async fn history(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
+    match admin.registry.find(&name) {
+        Ok(_) => Json(admin.live.history(&name)).into_response(),
+        Err(unknown) => Problem::from(unknown).into_response(),
     }
 }
 

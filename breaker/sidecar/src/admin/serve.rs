@@ -4,12 +4,15 @@
 mod tests;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -19,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
 use tokio_io_timeout::TimeoutWriter;
+
+use crate::control::Peer;
 
 /// Serves `router` on `listener` until `shutdown`.
 pub(super) async fn serve(
@@ -39,8 +44,8 @@ pub(super) async fn serve(
             () = &mut shutdown => break,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "the admin port can't accept a connection");
                 time::sleep(ACCEPT_PAUSE).await;
@@ -50,7 +55,7 @@ pub(super) async fn serve(
         let (router, stopped) = (router.clone(), stopped.clone());
         tokio::spawn(async move {
             let _place = place;
-            connection(stream, router, stopped).await;
+            connection(stream, peer, router, stopped).await;
         });
     }
     drop((listener, stopped));
@@ -61,14 +66,19 @@ pub(super) async fn serve(
 }
 
 /// Serves one connection until its peer leaves, sends nothing new for [`IDLE`], or all is to stop.
-async fn connection<S>(stream: S, router: Router, mut stopped: watch::Receiver<bool>)
-where
+async fn connection<S>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let requests = AtomicUsize::new(0);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         requests.fetch_add(1, Ordering::Relaxed);
+        request.extensions_mut().insert(Peer(peer));
         router.call(request)
     });
     let mut http = auto::Builder::new(TokioExecutor::new());

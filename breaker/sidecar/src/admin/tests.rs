@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::Verdict;
@@ -8,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::{Admin, Readiness, report};
-use crate::control::{Entry, Registry};
+use crate::control::{Entry, Problem, Registry, Reload, Token};
 use crate::live::{self, Live};
 use crate::telemetry::{Environment, Settings, Telemetry};
 
@@ -22,8 +23,8 @@ pub(super) fn tripped() -> BreakerHandle {
     pay
 }
 
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     readiness: Readiness,
     live: Live,
     shutdown: oneshot::Sender<()>,
@@ -35,7 +36,16 @@ impl Server {
         Self::with([Entry::from(&tripped())].into_iter().collect()).await
     }
 
-    pub(super) async fn with(registry: Registry) -> Self {
+    pub(crate) async fn with(registry: Registry) -> Self {
+        Self::steered(registry, None, None).await
+    }
+
+    /// A server whose changes need this token, and whose configuration is loaded anew by this.
+    pub(crate) async fn steered(
+        registry: Registry,
+        token: Option<Token>,
+        reload: Option<Arc<dyn Reload>>,
+    ) -> Self {
         let settings = Settings::resolve(None, &Environment::default()).unwrap();
         let (telemetry, _) = Telemetry::start(settings, registry.watched()).unwrap();
         let readiness = Readiness::default();
@@ -46,6 +56,8 @@ impl Server {
             telemetry,
             live: live.clone(),
             readiness: readiness.clone(),
+            token,
+            reload,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -63,7 +75,7 @@ impl Server {
         }
     }
 
-    pub(super) async fn get(&self, path: &str) -> (u16, String, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String, String) {
         self.ask(path, &self.address.to_string()).await
     }
 
@@ -246,7 +258,8 @@ async fn the_sixty_fifth_watcher_is_told_to_come_back() {
     let server = Server::start().await;
     let watchers: Vec<_> = (0..64).map(|_| server.live.watch().unwrap()).collect();
     let (status, head, body) = server.get("/api/v1/watch").await;
-    assert_eq!((status, &*body), (503, "64 watch already\n"));
+    let problem: Problem = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &*problem.detail), (503, "64 watch already"));
     assert!(head.contains("retry-after: 5"), "{head}");
     drop(watchers);
     assert!(Stream::open(&server).await.0.starts_with("HTTP/1.0 200"));

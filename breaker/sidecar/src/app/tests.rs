@@ -41,6 +41,21 @@ async fn without_any_upstream_nothing_listens_but_admin() {
 }
 
 #[tokio::test]
+async fn beyond_loopback_the_admin_port_needs_a_token() {
+    for admin in ["0.0.0.0:0", "[::]:0"] {
+        let text = format!("listen: 127.0.0.1:0\nadmin: \"{admin}\"\n{FED}");
+        let config = Config::parse(&text, None, Path::new("")).expect("a configuration");
+        let error = App::bind(&config, &Environment::default()).expect_err("no token");
+        let rule = "admin: must be a loopback address, or changes must need a token: \
+                    set control.token_file, --control-token-file or BREAKER_CONTROL_TOKEN";
+        assert_eq!(error.to_string(), rule);
+        let config = config.with_token(Token::new("s3cret").expect("a token"));
+        let app = App::bind(&config, &Environment::default()).expect("free ports");
+        assert!(app.admin().ip().is_unspecified());
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_not_exported_to_where_telemetry_is_received() {
     let text = format!("{ADDRESSES}{FED}").replace("receive: {}", "receive: {}, export: {}");
     let config = Config::parse(&text, None, Path::new("")).expect("a configuration");

@@ -66,6 +66,8 @@ pub(super) struct Content {
 pub(super) enum ClientError {
     /// The file of the token can't be used.
     Token(String),
+    /// A file can't be read, or breaks a rule.
+    File(String),
     /// Nobody is there.
     Unreachable { admin: AdminUrl, why: Unreachable },
     /// The sidecar says what is wrong.
@@ -280,6 +282,7 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(why) => write!(f, "the control token can't be used: {why}"),
+            Self::File(why) => f.write_str(why),
             Self::Unreachable { admin, why } => match why {
                 Unreachable::Refused => write!(
                     f,
@@ -303,7 +306,8 @@ impl fmt::Display for ClientError {
     }
 }
 
-const TOKEN_VARIABLE: &str = "BREAKER_CONTROL_TOKEN";
+/// The environment variable with the control token.
+pub(super) const TOKEN_VARIABLE: &str = "BREAKER_CONTROL_TOKEN";
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A thousand breakers with sixteen feeds each are 10 MB.
 const MAX_ANSWER: usize = 64 << 20;

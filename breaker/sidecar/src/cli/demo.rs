@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use breaker_sidecar::config::{Address, AdminAddress, in_words};
+use breaker_sidecar::config::{Address, in_words};
 use breaker_sidecar::demo::{self, SHORTEST};
 use breaker_tower::core::policy::yaml::Period;
 use clap::Args;
@@ -22,7 +22,7 @@ pub(crate) struct Demo {
     listen: Address,
     /// Where it serves health, metrics and breakers; a loopback address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    admin: AdminAddress,
+    admin: Address,
 }
 
 impl Demo {

@@ -1,5 +1,6 @@
 //! `breaker run`: the proxy, by a configuration file or for a single upstream.
 
+use std::env;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,11 @@ use clap::{ArgGroup, Args, value_parser};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::client::TOKEN_VARIABLE;
 use super::{BAD_INPUT, FAILED, otlp_env, output};
 use breaker_sidecar::app::{App, StartError};
-use breaker_sidecar::config::{
-    self, Address, AdminAddress, Config, ConfigError, EndpointUrl, Size,
-};
+use breaker_sidecar::config::{self, Address, Config, ConfigError, EndpointUrl, Size};
+use breaker_sidecar::control::Token;
 use breaker_sidecar::ingest::Addresses;
 use breaker_sidecar::recording;
 use breaker_sidecar::telemetry::Environment;
@@ -72,9 +73,12 @@ struct Sidecar {
     /// Where clients connect to, instead of what the file says [default: 127.0.0.1:8080]
     #[arg(long, env = "BREAKER_LISTEN", value_name = "ADDR")]
     listen: Option<Address>,
-    /// Where health, metrics and breakers are served; a loopback address [default: 127.0.0.1:9900]
+    /// Where health, metrics and breakers are served; beyond loopback only with a control token [default: 127.0.0.1:9900]
     #[arg(long, env = "BREAKER_ADMIN", value_name = "ADDR")]
-    admin: Option<AdminAddress>,
+    admin: Option<Address>,
+    /// A file with the token that changes on the admin port need; BREAKER_CONTROL_TOKEN can have it instead
+    #[arg(long, env = "BREAKER_CONTROL_TOKEN_FILE", value_name = "FILE")]
+    control_token_file: Option<PathBuf>,
     /// With --upstream: when to trip and how to recover, a built-in policy or a file [default: sensitive]
     #[arg(
         long,
@@ -130,8 +134,26 @@ impl Sidecar {
         if let Some(admin) = self.admin {
             config = config.with_admin(admin);
         }
+        if let Some(token) = control_token(self.control_token_file.as_deref())? {
+            config = config.with_token(token);
+        }
         Ok(config)
     }
+}
+
+/// The token of the file, or else of the environment; the configuration's counts where neither has one.
+fn control_token(file: Option<&Path>) -> Result<Option<Token>, ConfigError> {
+    let (from, token) = match (file, env::var(TOKEN_VARIABLE)) {
+        (Some(file), _) => (file.display().to_string(), Token::read(file)),
+        (None, Ok(token)) => {
+            let token = Token::new(&token).map_err(str::to_owned);
+            (TOKEN_VARIABLE.to_owned(), token)
+        }
+        (None, Err(_)) => return Ok(None),
+    };
+    token
+        .map(Some)
+        .map_err(|rule| ConfigError::Unreadable { file: from, rule })
 }
 
 fn print_otlp_env(config: &Config, json: bool) -> ExitCode {

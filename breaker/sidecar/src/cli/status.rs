@@ -100,8 +100,20 @@ fn table(breakers: &[Breaker]) -> String {
     table.text()
 }
 
+/// One breaker, in a line.
+pub(super) fn in_short(breaker: &Breaker) -> String {
+    let style = style(breaker);
+    format!(
+        "{STRONG}{}{STRONG:#} is {style}{}{style:#}, mode {}: {}\n",
+        breaker.name,
+        state(breaker),
+        mode(breaker),
+        breaker.reason.detail
+    )
+}
+
 /// One breaker, in words.
-pub(super) fn in_detail(breaker: &Breaker) -> String {
+fn in_detail(breaker: &Breaker) -> String {
     let mut text = String::new();
     let style = style(breaker);
     let state = state(breaker);

@@ -79,11 +79,16 @@ impl Policies {
         match choice {
             RawPolicyChoice::Named(policy) => self
                 .get(&policy)
-                .ok_or_else(|| Problem::new("policy", unknown(&policy, &self.names(), "a policy"))),
+                .ok_or_else(|| Problem::new("policy", self.unknown(&policy))),
             RawPolicyChoice::Inline(policy) => policy
                 .resolve(Some(name), |base| self.get(base))
                 .map_err(|broken| Problem::new(format!("policy.{}", broken.field), broken.rule)),
         }
+    }
+
+    /// That `name` must be another one.
+    pub(crate) fn unknown(&self, name: &str) -> String {
+        unknown(name, &self.names(), "a policy")
     }
 
     /// All names, those of files first.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::scalar::{Address, AdminAddress, HeaderWanted, OrOff, Size};
+use super::scalar::{Address, HeaderWanted, OrOff, Size};
 
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
 pub(super) use self::receive::{RawForward, RawReceive};
@@ -25,8 +25,10 @@ pub(super) use self::receive::{RawForward, RawReceive};
 pub(crate) struct RawConfig {
     /// Where clients connect to. Default 127.0.0.1:8080.
     pub(super) listen: Option<Address>,
-    /// Health, metrics and breakers; a loopback address. Default 127.0.0.1:9900.
-    pub(super) admin: Option<AdminAddress>,
+    /// Health, metrics and breakers; beyond loopback only with a control token. Default 127.0.0.1:9900.
+    pub(super) admin: Option<Address>,
+    /// How operators change what breakers do, on the admin port.
+    pub(super) control: Option<RawControl>,
     /// Threads, each with connections of its own, 1 to 1024. Default one for each processor.
     pub(super) workers: Option<usize>,
     /// How long requests may take to end after a signal to stop, 0s to 1h. Default 10s.
@@ -127,6 +129,15 @@ pub(super) enum RawCompression {
     None,
     /// By gzip.
     Gzip,
+}
+
+/// How operators change what breakers do.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Control")]
+pub(super) struct RawControl {
+    /// A file with the token that changes need, relative to this file. Without a token only programs of this machine may change anything.
+    pub(super) token_file: String,
 }
 
 /// A service behind the proxy.

@@ -12,10 +12,6 @@ use serde::de::{Deserialize, Deserializer, Error};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub(super) SocketAddr);
 
-/// An address of this machine's own, where nobody else can connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AdminAddress(pub(super) SocketAddr);
-
 /// A size in bytes: `65536` or `64KiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub(crate) u64);
@@ -61,17 +57,6 @@ impl Scalar for Address {
         address
             .map(Self)
             .ok_or_else(|| "must be an address with a port, such as 127.0.0.1:8080".to_owned())
-    }
-}
-
-impl Scalar for AdminAddress {
-    fn parse(text: &str) -> Result<Self, String> {
-        let Address(address) = Address::parse(text)?;
-        if address.ip().is_loopback() {
-            return Ok(Self(address));
-        }
-        let rule = "must be a loopback address: access from elsewhere needs a control token, which is not available in this version";
-        Err(rule.to_owned())
     }
 }
 
@@ -128,14 +113,6 @@ impl FromStr for Size {
     }
 }
 
-impl FromStr for AdminAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::parse(text)
-    }
-}
-
 // === from YAML ===
 
 fn scalar<'de, T: Scalar, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
@@ -143,12 +120,6 @@ fn scalar<'de, T: Scalar, D: Deserializer<'de>>(deserializer: D) -> Result<T, D:
 }
 
 impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        scalar(deserializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for AdminAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         scalar(deserializer)
     }
@@ -181,16 +152,6 @@ impl JsonSchema for Address {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "examples": ["127.0.0.1:8080"] })
-    }
-}
-
-impl JsonSchema for AdminAddress {
-    fn schema_name() -> Cow<'static, str> {
-        "AdminAddress".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["127.0.0.1:9900"] })
     }
 }
 

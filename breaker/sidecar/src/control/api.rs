@@ -1,29 +1,248 @@
 //! The resources as JSON, under `/api/v1`.
 
-use axum::extract::{Path, State};
-use axum::routing::get;
+use axum::extract::{Extension, Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
+use breaker_tower::Mode;
+use http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::body;
+use super::openapi;
+use super::operation::{self, Content, Operation};
+use super::policy::{Choice, Policy};
 use super::problem::Problem;
-use super::registry::Registry;
-use crate::admin::report;
+use super::service::Control;
+use super::status::{Reloaded, Status};
+use super::trust::Peer;
+use crate::admin::live;
+use crate::admin::report::{Breaker, Breakers};
+use crate::live::History;
+
+/// A mode that is to be set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetMode {
+    /// Who decides from now on.
+    pub mode: ModeName,
+    /// For how many seconds, 0.1 to 604800; then the policy decides again. For good when it is left out.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub period: Option<f64>,
+}
+
+/// Who decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "what a request may say")]
+pub enum ModeName {
+    /// The policy.
+    Auto,
+    /// The operator: rejects all.
+    ForcedOpen,
+    /// The operator: admits all.
+    ForcedClosed,
+    /// The policy decides and reports, and nothing is rejected.
+    Shadow,
+}
 
 /// The routes of the API.
-pub(crate) fn router(registry: Registry) -> Router {
-    Router::new()
-        .route("/api/v1/breakers", get(breakers))
-        .route("/api/v1/breakers/{name}", get(breaker))
-        .with_state(registry)
+pub(super) fn router() -> Router<Control> {
+    let document = openapi::document(&operations());
+    operation::router(operations())
+        .route("/api/v1/openapi.json", get(async || Json(document)))
+        // As other proxies have it.
+        .route("/reload", post(reload))
+        .route("/api/v1/{*path}", axum::routing::any(no_such_resource))
+        .method_not_allowed_fallback(wrong_method)
 }
 
-async fn breakers(State(registry): State<Registry>) -> Json<report::Breakers> {
-    Json(report::Breakers::from(&*registry.list()))
+/// What the document tells of; beside it, there is the document.
+fn operations() -> Vec<Operation<Control>> {
+    let breaker = || Content::json::<Breaker>();
+    let policy_of = || Content::json::<Policy>();
+    vec![
+        Operation::new(
+            Method::GET,
+            "/api/v1/status",
+            "getStatus",
+            "What the sidecar is, and which configuration it follows.",
+            Content::json::<Status>(),
+            get(status),
+        ),
+        Operation::new(
+            Method::GET,
+            "/api/v1/breakers",
+            "listBreakers",
+            "All breakers, in the order of the configuration.",
+            Content::json::<Breakers>(),
+            get(breakers),
+        ),
+        Operation::new(
+            Method::GET,
+            "/api/v1/breakers/{name}",
+            "getBreaker",
+            "One breaker.",
+            breaker(),
+            get(self::breaker),
+        ),
+        Operation::new(
+            Method::GET,
+            "/api/v1/breakers/{name}/history",
+            "getHistory",
+            "The last five minutes of a breaker, a point a second, and its last events.",
+            Content::json::<History>(),
+            get(live::history),
+        ),
+        Operation::new(
+            Method::GET,
+            "/api/v1/watch",
+            "watch",
+            "Server-sent events: `snapshot` with all breakers at once and each second, `event` as something happens.",
+            Content::text("text/event-stream"),
+            get(live::watch),
+        ),
+        Operation::new(
+            Method::PUT,
+            "/api/v1/breakers/{name}/mode",
+            "setMode",
+            "Sets who decides, for good or for a while.",
+            breaker(),
+            put(set_mode),
+        )
+        .taking([Content::json::<SetMode>()]),
+        Operation::new(
+            Method::POST,
+            "/api/v1/breakers/{name}/reset",
+            "resetBreaker",
+            "Closes the breaker, and makes it forget its windows, its back-off and what its detectors have learned.",
+            breaker(),
+            post(reset),
+        ),
+        Operation::new(
+            Method::GET,
+            "/api/v1/breakers/{name}/policy",
+            "getPolicy",
+            "The policy that is in force.",
+            policy_of(),
+            get(policy),
+        ),
+        Operation::new(
+            Method::PUT,
+            "/api/v1/breakers/{name}/policy",
+            "putPolicy",
+            "Puts a policy in the place of the configuration's, until it is deleted. The breaker keeps its state.",
+            policy_of(),
+            put(put_policy),
+        )
+        .taking([Content::text("application/yaml"), Content::json::<Choice>()]),
+        Operation::new(
+            Method::DELETE,
+            "/api/v1/breakers/{name}/policy",
+            "deletePolicy",
+            "Goes back to the configuration's policy.",
+            policy_of(),
+            delete(delete_policy),
+        ),
+        Operation::new(
+            Method::POST,
+            "/api/v1/reload",
+            "reload",
+            "Loads the configuration anew. One that breaks a rule is refused, and the one in force stays.",
+            Content::json::<Reloaded>(),
+            post(reload),
+        ),
+    ]
 }
 
-async fn breaker(
-    State(registry): State<Registry>,
+type Answer<T> = Result<Json<T>, Problem>;
+/// Absent only where no connection is.
+type Caller = Option<Extension<Peer>>;
+
+async fn status(State(control): State<Control>) -> Json<Status> {
+    Json(control.status())
+}
+
+async fn breakers(State(control): State<Control>) -> Json<Breakers> {
+    Json(control.breakers())
+}
+
+async fn breaker(State(control): State<Control>, Path(name): Path<String>) -> Answer<Breaker> {
+    control.breaker(&name).map(Json)
+}
+
+async fn set_mode(
+    State(control): State<Control>,
     Path(name): Path<String>,
-) -> Result<Json<report::Breaker>, Problem> {
-    let entry = registry.find(&name)?;
-    Ok(Json(report::Breaker::from(&entry)))
+    from: Caller,
+    request: Request,
+) -> Answer<Breaker> {
+    // A name that is not there says more than what may be wrong with the body.
+    control.breaker(&name)?;
+    let wanted: SetMode = body::json(request.into_body()).await?;
+    let mode = wanted.mode.into();
+    control
+        .set_mode(peer(from), &name, mode, wanted.period)
+        .map(Json)
+}
+
+async fn reset(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    from: Caller,
+) -> Answer<Breaker> {
+    control.reset(peer(from), &name).map(Json)
+}
+
+async fn policy(State(control): State<Control>, Path(name): Path<String>) -> Answer<Policy> {
+    control.policy(&name).map(Json)
+}
+
+async fn put_policy(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    from: Caller,
+    request: Request,
+) -> Answer<Policy> {
+    control.breaker(&name)?;
+    let choice = body::policy(request).await?;
+    control.put_policy(peer(from), &name, &choice).map(Json)
+}
+
+async fn delete_policy(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    from: Caller,
+) -> Answer<Policy> {
+    control.delete_policy(peer(from), &name).map(Json)
+}
+
+async fn reload(State(control): State<Control>, from: Caller) -> Answer<Reloaded> {
+    control.reload(peer(from)).await.map(Json)
+}
+
+async fn no_such_resource() -> Problem {
+    let detail = "no such resource: /api/v1/openapi.json says what is there";
+    Problem::new(StatusCode::NOT_FOUND, detail)
+}
+
+async fn wrong_method(method: Method) -> Response {
+    let detail = format!("{method} is not for this resource: Allow says what is");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response()
+}
+
+fn peer(from: Caller) -> Option<Peer> {
+    from.map(|Extension(peer)| peer)
+}
+
+impl From<ModeName> for Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::Auto => Self::Auto,
+            ModeName::ForcedOpen => Self::ForcedOpen,
+            ModeName::ForcedClosed => Self::ForcedClosed,
+            ModeName::Shadow => Self::Shadow,
+        }
+    }
 }

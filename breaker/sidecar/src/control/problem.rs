@@ -2,9 +2,11 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use breaker_tower::core::policy::yaml;
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tonic::{Code, Status};
 
 use super::registry::Unknown;
 
@@ -23,6 +25,18 @@ pub struct Problem {
     /// Beside 404: the names that may have been meant, the nearest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest: Option<Vec<String>>,
+    /// Beside 422: the field, such as `trip[0].error_rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The line of a text, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// The rule: what the field must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 impl Problem {
@@ -33,7 +47,38 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             nearest: None,
+            path: None,
+            line: None,
+            column: None,
+            rule: None,
         }
+    }
+
+    /// A field breaks a rule.
+    pub(super) fn of_field(path: impl Into<String>, rule: impl Into<String>) -> Self {
+        let (path, rule) = (path.into(), rule.into());
+        let detail = match &*path {
+            "" => rule.clone(),
+            path => format!("{path}: {rule}"),
+        };
+        Self {
+            path: Some(path),
+            rule: Some(rule),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        }
+    }
+
+    /// The same for a caller by gRPC.
+    pub(super) fn into_status(self) -> Status {
+        let code = match self.status {
+            401 => Code::Unauthenticated,
+            403 => Code::PermissionDenied,
+            404 => Code::NotFound,
+            501 => Code::Unimplemented,
+            503 => Code::ResourceExhausted,
+            _ => Code::InvalidArgument,
+        };
+        Status::new(code, self.detail)
     }
 }
 
@@ -42,6 +87,17 @@ impl From<Unknown> for Problem {
         Self {
             nearest: Some(unknown.nearest.clone()),
             ..Self::new(StatusCode::NOT_FOUND, unknown.to_string())
+        }
+    }
+}
+
+impl From<yaml::Error> for Problem {
+    fn from(error: yaml::Error) -> Self {
+        Self {
+            detail: error.to_string(),
+            line: Some(error.line),
+            column: Some(error.column),
+            ..Self::of_field(error.field, error.rule)
         }
     }
 }

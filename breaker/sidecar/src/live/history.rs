@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use breaker_tower::core::{self, Snapshot, SourceSnapshot, SourceTotals};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Event;
 
 /// The last minutes of a breaker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct History {
     /// A point a second for five minutes at most, oldest first.
     pub points: Vec<Point>,
@@ -18,7 +19,7 @@ pub struct History {
 }
 
 /// What a breaker saw in a second: by the proxy, or by the feed that tells most where the proxy has no traffic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// When the second ended, since 1970.
     pub t: f64,
@@ -45,7 +46,7 @@ pub struct Point {
 }
 
 /// The state of a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of the core")]
 pub enum State {

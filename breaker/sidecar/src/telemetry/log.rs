@@ -2,9 +2,33 @@
 
 pub(crate) mod otlp;
 
+use std::fmt;
 use std::sync::Arc;
 
 use breaker_tower::core::{Alert, Event, Evidence, Reason, Transition};
+
+/// What an operator changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'a> {
+    /// `set_mode`, `reset`, `put_policy`, `delete_policy` or `reload`.
+    pub action: &'static str,
+    /// Of which breaker, if it is one.
+    pub breaker: Option<&'a str>,
+    /// What was before.
+    pub before: &'a str,
+    /// What is now.
+    pub after: &'a str,
+}
+
+impl fmt::Display for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.action)?;
+        if let Some(breaker) = self.breaker {
+            write!(f, " of {breaker}")?;
+        }
+        write!(f, ": {} → {}", self.before, self.after)
+    }
+}
 
 /// Logs what the breaker of `route` did: transitions and changes of mode at info, alerts at warn.
 pub(crate) fn event(route: &str, event: &Event) {

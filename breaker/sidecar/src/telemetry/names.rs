@@ -111,6 +111,8 @@ pub(crate) const FEED_SAMPLES: Metric = Metric {
 
 // Events, as log records.
 pub(crate) const EVENT_ALERT: &str = "breaker.alert";
+/// An operator changed something.
+pub(crate) const EVENT_CONTROL: &str = "breaker.control";
 pub(crate) const EVENT_MODE_CHANGED: &str = "breaker.mode_changed";
 pub(crate) const EVENT_TRANSITION: &str = "breaker.transition";
 
@@ -136,6 +138,9 @@ pub(crate) const BREAKER_QUANTILE: &str = "breaker.quantile";
 pub(crate) const BREAKER_SOURCE: &str = "breaker.source";
 pub(crate) const BREAKER_STATE: &str = "breaker.state";
 pub(crate) const BREAKER_STREAM: &str = "breaker.stream";
+pub(crate) const CONTROL_ACTION: &str = "breaker.control.action";
+pub(crate) const CONTROL_AFTER: &str = "breaker.control.after";
+pub(crate) const CONTROL_BEFORE: &str = "breaker.control.before";
 pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 pub(crate) const MODE_FROM: &str = "breaker.mode.from";

@@ -1,13 +1,14 @@
 //! Over a pipe and with a paused clock.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
 use futures_util::stream;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use http_body_util::Empty;
 use hyper::client::conn::http2::{self, SendRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -15,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
+
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// A connection that is served, and what keeps the port from closing.
 fn connect() -> (DuplexStream, watch::Sender<bool>) {
@@ -28,7 +31,7 @@ fn connect() -> (DuplexStream, watch::Sender<bool>) {
     let router = Router::new()
         .route("/", get(async || "here"))
         .route("/endless", get(async move || endless()));
-    tokio::spawn(connection(theirs, router, stopped));
+    tokio::spawn(connection(theirs, PEER, router, stopped));
     (ours, stop)
 }
 

@@ -78,9 +78,10 @@ const SECTIONS: &[(&str, &str)] = &[
         "5:9: listen: must be an address with a port, such as 127.0.0.1:8080",
     ),
     (
-        "admin: 0.0.0.0:9900",
-        "5:8: admin: must be a loopback address: access from elsewhere needs a control token, which is not available in this version",
+        "control: { token_file: nowhere/token }",
+        "5:24: control.token_file: must be a file that exists",
     ),
+    ("control: {}", "5:1: control.token_file: is required"),
     (
         "admin: 127.0.0.1:8080",
         "5:8: admin: must not be the address of listen",

@@ -1,6 +1,7 @@
 //! Events of breakers as OTLP log records.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use breaker_tower::core::{Alert, Event, Evidence, Mode, TraceId, Transition};
@@ -8,7 +9,7 @@ use opentelemetry::logs::{AnyValue, LogRecord, Logger as _, LoggerProvider, Seve
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
-use super::justification;
+use super::{Change, justification};
 use crate::telemetry::names;
 use crate::telemetry::queue::{LogQueue, Queue};
 
@@ -56,6 +57,24 @@ impl Logger {
         if !traces.is_empty() {
             let ids: Vec<AnyValue> = traces.iter().map(|id| text(&id.to_string())).collect();
             record.add_attribute(names::TRACES, AnyValue::ListAny(Box::new(ids)));
+        }
+        self.inner.emit(record);
+    }
+
+    /// Tells what an operator changed, from which address.
+    pub(crate) fn changed(&self, peer: Option<SocketAddr>, change: &Change<'_>) {
+        let mut record = self.inner.create_log_record();
+        describe(&mut record, names::EVENT_CONTROL, Severity::Info);
+        record.set_timestamp(opentelemetry::time::now());
+        record.set_body(text(&change.to_string()));
+        record.add_attribute(names::CONTROL_ACTION, change.action);
+        record.add_attribute(names::CONTROL_BEFORE, text(change.before));
+        record.add_attribute(names::CONTROL_AFTER, text(change.after));
+        if let Some(breaker) = change.breaker {
+            record.add_attribute(names::BREAKER_NAME, text(breaker));
+        }
+        if let Some(peer) = peer {
+            record.add_attribute(names::CLIENT_ADDRESS, text(&peer.ip().to_string()));
         }
         self.inner.emit(record);
     }

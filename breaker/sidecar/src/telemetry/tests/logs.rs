@@ -12,7 +12,7 @@ use opentelemetry_sdk::Resource;
 
 use super::collector::{Collector, attribute};
 use super::export::ANY;
-use super::sidecar::Sidecar;
+use super::sidecar::{Sidecar, exchange};
 use crate::telemetry::log::otlp::Logger;
 use crate::telemetry::queue::Queue;
 use crate::telemetry::settings::Batches;
@@ -85,6 +85,37 @@ async fn each_transition_and_mode_change_is_a_record_with_its_numbers() {
         assert_attributes(record.unwrap(), &modes);
         sidecar.stop().await;
     }
+}
+
+#[tokio::test]
+async fn what_an_operator_changes_is_a_record() {
+    let mut collector = Collector::grpc(ANY).await;
+    let endpoint = format!("http://{}", collector.address);
+    let sidecar = Sidecar::start(&[
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &endpoint),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "20"),
+    ])
+    .await;
+    let request = "PUT /api/v1/breakers/pay/mode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                   Content-Length: 27\r\n\r\n{\"mode\":\"shadow\",\"for\":9.5}";
+    let answer = exchange(sidecar.admin, request).await;
+    assert!(answer.contains(" 200 "), "{answer}");
+    let record = loop {
+        let received = collector.logs().await;
+        let mut records = received.records();
+        if let Some(record) = records.find(|record| record.event_name == "breaker.control") {
+            break record.clone();
+        }
+    };
+    let expected = [
+        ("breaker.name", "pay"),
+        ("breaker.control.action", "set_mode"),
+        ("breaker.control.before", "auto"),
+        ("breaker.control.after", "shadow for 9.5s"),
+        ("client.address", "127.0.0.1"),
+    ];
+    assert_attributes(&record, &expected);
+    sidecar.stop().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,215 @@
+//! The service `breaker.v1.Control`, with server reflection and health.
+
+mod convert;
+
+use std::pin::Pin;
+
+use axum::Router;
+use breaker_proto::v1;
+use breaker_proto::v1::control_server::{Control as Service, ControlServer, SERVICE_NAME};
+use breaker_proto::v1::put_policy_request::Policy as Chosen;
+use futures_util::{Stream, stream};
+use tonic::{Request, Response, Status};
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, health_reporter};
+use tonic_reflection::server::Builder as Reflection;
+
+use super::policy::Choice;
+use super::problem::Problem;
+use super::service::Control;
+use super::trust::Peer;
+use crate::admin::Readiness;
+use crate::live::{Update, Watcher};
+
+/// The paths of the service's methods begin so.
+pub(super) const PREFIX: &str = "/breaker.v1.Control/";
+
+/// The paths of the methods that change nothing; whatever is not among them needs the token.
+pub(super) const READS: [&str; 5] = [
+    "/breaker.v1.Control/GetStatus",
+    "/breaker.v1.Control/ListBreakers",
+    "/breaker.v1.Control/GetBreaker",
+    "/breaker.v1.Control/WatchBreakers",
+    "/breaker.v1.Control/GetPolicy",
+];
+
+/// The service.
+pub(super) fn router(control: Control) -> Router {
+    let service = ControlServer::new(Grpc(control)).max_decoding_message_size(MAX_MESSAGE);
+    Router::new().route_service("/breaker.v1.Control/{method}", service)
+}
+
+/// What tells about services: reflection and health, which change nothing.
+pub(super) fn about(readiness: Readiness) -> Router {
+    let described = || {
+        Reflection::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Clients that are older than the first version ask for the draft of it.
+    let reflection = described().build_v1().expect(DESCRIBED);
+    let draft = described().build_v1alpha().expect(DESCRIBED);
+    let (reporter, health) = health_reporter();
+    tokio::spawn(follow(reporter, readiness));
+    Router::new()
+        .route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection)
+        .route_service("/grpc.reflection.v1alpha.ServerReflection/{method}", draft)
+        .route_service("/grpc.health.v1.Health/{method}", health)
+}
+
+/// Health of the whole is whether the proxy takes traffic; the service itself is there as long as its port.
+async fn follow(reporter: HealthReporter, readiness: Readiness) {
+    reporter
+        .set_service_status(SERVICE_NAME, ServingStatus::Serving)
+        .await;
+    let mut changes = readiness.subscribe();
+    loop {
+        let status = match readiness.is_ready() {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        reporter.set_service_status("", status).await;
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The service `breaker.v1.Control`.
+struct Grpc(Control);
+
+#[tonic::async_trait]
+impl Service for Grpc {
+    async fn get_status(
+        &self,
+        _: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::Status>, Status> {
+        Ok(Response::new(self.0.status().into()))
+    }
+
+    async fn list_breakers(
+        &self,
+        _: Request<v1::ListBreakersRequest>,
+    ) -> Result<Response<v1::ListBreakersResponse>, Status> {
+        let breakers = self.0.breakers().breakers;
+        Ok(Response::new(v1::ListBreakersResponse {
+            breakers: breakers.iter().map(v1::Breaker::from).collect(),
+        }))
+    }
+
+    async fn get_breaker(
+        &self,
+        request: Request<v1::GetBreakerRequest>,
+    ) -> Result<Response<v1::Breaker>, Status> {
+        answer(self.0.breaker(&request.get_ref().name))
+    }
+
+    type WatchBreakersStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchBreakersResponse, Status>> + Send>>;
+
+    async fn watch_breakers(
+        &self,
+        _: Request<v1::WatchBreakersRequest>,
+    ) -> Result<Response<Self::WatchBreakersStream>, Status> {
+        let watcher = self.0.watch();
+        let watcher = watcher.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        Ok(Response::new(Box::pin(readings(watcher))))
+    }
+
+    async fn set_mode(
+        &self,
+        request: Request<v1::SetModeRequest>,
+    ) -> Result<Response<v1::Breaker>, Status> {
+        let peer = peer(&request);
+        let wanted = request.get_ref();
+        let mode = convert::mode(wanted.mode())
+            .ok_or_else(|| Problem::of_field("mode", "must be said").into_status())?;
+        answer(
+            self.0
+                .set_mode(peer, &wanted.name, mode, wanted.for_seconds),
+        )
+    }
+
+    async fn reset_breaker(
+        &self,
+        request: Request<v1::ResetBreakerRequest>,
+    ) -> Result<Response<v1::Breaker>, Status> {
+        answer(self.0.reset(peer(&request), &request.get_ref().name))
+    }
+
+    async fn get_policy(
+        &self,
+        request: Request<v1::GetPolicyRequest>,
+    ) -> Result<Response<v1::Policy>, Status> {
+        answer(self.0.policy(&request.get_ref().name))
+    }
+
+    async fn put_policy(
+        &self,
+        request: Request<v1::PutPolicyRequest>,
+    ) -> Result<Response<v1::Policy>, Status> {
+        let peer = peer(&request);
+        let v1::PutPolicyRequest { name, policy } = request.into_inner();
+        let choice = match policy {
+            Some(Chosen::Yaml(text)) => Choice::Yaml(text),
+            Some(Chosen::PolicyName(name)) => Choice::Name(name),
+            None => return Err(Problem::of_field("policy", "must be said").into_status()),
+        };
+        answer(self.0.put_policy(peer, &name, &choice))
+    }
+
+    async fn delete_policy(
+        &self,
+        request: Request<v1::DeletePolicyRequest>,
+    ) -> Result<Response<v1::Policy>, Status> {
+        answer(
+            self.0
+                .delete_policy(peer(&request), &request.get_ref().name),
+        )
+    }
+
+    async fn reload_configuration(
+        &self,
+        request: Request<v1::ReloadConfigurationRequest>,
+    ) -> Result<Response<v1::ReloadConfigurationResponse>, Status> {
+        match self.0.reload(peer(&request)).await {
+            Ok(reloaded) => Ok(Response::new(reloaded.into())),
+            // The request was good: it is the file that must change.
+            Err(problem) if problem.status == 422 => {
+                Err(Status::failed_precondition(problem.detail))
+            }
+            Err(problem) => Err(problem.into_status()),
+        }
+    }
+}
+
+/// The readings of a watcher, for as long as the caller takes them.
+fn readings(watcher: Watcher) -> impl Stream<Item = Result<v1::WatchBreakersResponse, Status>> {
+    stream::unfold(watcher, |mut watcher| async {
+        loop {
+            if let Update::Reading(reading) = watcher.next().await? {
+                let breakers = reading.breakers.iter().map(v1::Breaker::from);
+                let response = v1::WatchBreakersResponse {
+                    time: reading.t,
+                    breakers: breakers.collect(),
+                };
+                return Some((Ok(response), watcher));
+            }
+        }
+    })
+}
+
+fn answer<T, U: From<T>>(result: Result<T, Problem>) -> Result<Response<U>, Status> {
+    match result {
+        Ok(answer) => Ok(Response::new(answer.into())),
+        Err(problem) => Err(problem.into_status()),
+    }
+}
+
+fn peer<T>(request: &Request<T>) -> Option<Peer> {
+    request.extensions().get().copied()
+}
+
+/// A policy may have 1 MiB.
+const MAX_MESSAGE: usize = 1024 * 1024 + 1024;
+const DESCRIBED: &str = "descriptors that are checked in";

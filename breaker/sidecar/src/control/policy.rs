@@ -1,0 +1,104 @@
+//! The policy of a breaker, as a resource.
+
+use breaker_tower::core::policy::{Action, Condition as Bound, Policy as Rules, yaml};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use super::registry::Entry;
+use crate::config::Policies;
+
+/// The policy of a breaker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// `configuration`, or `override` when an operator set it.
+    pub origin: String,
+    /// All of it, as in a file.
+    pub yaml: String,
+    /// The span of time whose outcomes decide, in seconds.
+    pub window: f64,
+    /// Fewer requests than this in the window decide nothing by ratio or quantile.
+    pub min_requests: u64,
+    /// What its trip entries want.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition of a trip entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Condition {
+    /// The index of the entry: all conditions of one entry must hold.
+    pub entry: usize,
+    /// What is done then: `open` or `alert`.
+    pub action: String,
+    /// The condition in words.
+    pub text: String,
+    /// The field in a file: `error_rate`, `p99`, `anomaly` and so on.
+    pub metric: String,
+    /// Its bound: a share of 1, seconds, or a count; none of an anomaly.
+    pub threshold: Option<f64>,
+}
+
+/// A policy that is to be in force.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Choice {
+    /// This one, as in a file.
+    Yaml(String),
+    /// The built-in one of this name, or one of the configuration.
+    Name(String),
+}
+
+impl From<&Entry> for Policy {
+    fn from(entry: &Entry) -> Self {
+        let policy = entry.policy();
+        let entries = policy.trip().iter().enumerate();
+        let conditions = entries.flat_map(|(index, entry)| {
+            let conditions = entry.conditions.iter();
+            conditions.map(move |condition| Condition {
+                entry: index,
+                action: match entry.action {
+                    Action::Alert => "alert",
+                    _ => "open",
+                }
+                .to_owned(),
+                text: condition.to_string(),
+                metric: condition.name().to_owned(),
+                threshold: threshold(condition),
+            })
+        });
+        Self {
+            name: policy.name().to_owned(),
+            origin: entry.origin().name().to_owned(),
+            yaml: yaml::write(policy),
+            window: policy.window().as_secs_f64(),
+            min_requests: policy.min_requests(),
+            conditions: conditions.collect(),
+        }
+    }
+}
+
+fn threshold(condition: &Bound) -> Option<f64> {
+    match condition {
+        Bound::ErrorRate(share) | Bound::SlowRate { share, .. } => Some(share.get()),
+        Bound::Latency { bound, .. } => Some(bound.as_secs_f64()),
+        Bound::Concurrency(requests) => Some(*requests as f64),
+        Bound::ConsecutiveFailures(failures) => Some(f64::from(*failures)),
+        _ => None,
+    }
+}
+
+impl Choice {
+    /// The policy that is chosen, where `known` can be named.
+    pub(super) fn resolve(&self, known: &Policies) -> Result<Rules, Problem> {
+        match self {
+            Self::Yaml(text) => {
+                yaml::parse_over(text, None, |base| known.get(base)).map_err(Problem::from)
+            }
+            Self::Name(name) => known
+                .get(name)
+                .ok_or_else(|| Problem::of_field("name", known.unknown(name))),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What can be asked and done, whichever way it is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use breaker_tower::Mode;
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::audit;
+use super::policy::{Choice, Policy};
+use super::problem::Problem;
+use super::registry::Entry;
+use super::status::{Configuration, Reloaded, Status};
+use super::trust::Peer;
+use crate::admin::{Admin, report};
+use crate::live::{Event, Kind, TooManyWatchers, Watcher, unix_now};
+use crate::telemetry::Change;
+
+/// The operations of the control API. Clones are of the same sidecar.
+#[derive(Clone, Debug)]
+pub(crate) struct Control(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    admin: Admin,
+    /// In seconds since 1970.
+    started: f64,
+    since: Instant,
+}
+
+impl Control {
+    /// Control of what `admin` shows.
+    pub(crate) fn new(admin: Admin) -> Self {
+        Self(Arc::new(Shared {
+            admin,
+            started: unix_now(),
+            since: Instant::now(),
+        }))
+    }
+
+    // --- what is
+
+    pub(super) fn status(&self) -> Status {
+        let Shared {
+            admin,
+            started,
+            since,
+        } = &*self.0;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: *started,
+            uptime: since.elapsed().as_secs_f64(),
+            readiness: admin.readiness.name().to_owned(),
+            token_required: admin.token.is_some(),
+            configuration: match &admin.reload {
+                Some(reload) => reload.configuration(),
+                None => Configuration {
+                    loaded: *started,
+                    ..Configuration::default()
+                },
+            },
+        }
+    }
+
+    pub(super) fn breakers(&self) -> report::Breakers {
+        report::Breakers::from(&*self.0.admin.registry.list())
+    }
+
+    pub(super) fn breaker(&self, name: &str) -> Result<report::Breaker, Problem> {
+        Ok(report::Breaker::from(&self.find(name)?))
+    }
+
+    pub(super) fn policy(&self, name: &str) -> Result<Policy, Problem> {
+        Ok(Policy::from(&self.find(name)?))
+    }
+
+    pub(super) fn watch(&self) -> Result<Watcher, TooManyWatchers> {
+        self.0.admin.live.watch()
+    }
+
+    // --- what is done
+
+    /// Sets who decides; `period` is in seconds.
+    pub(super) fn set_mode(
+        &self,
+        peer: Option<Peer>,
+        name: &str,
+        mode: Mode,
+        period: Option<f64>,
+    ) -> Result<report::Breaker, Problem> {
+        let entry = self.find(name)?;
+        let period = period
+            .map(|seconds| mode_period(mode, seconds))
+            .transpose()?;
+        let before = entry.breaker().mode();
+        let after = match period {
+            Some(period) => {
+                entry.breaker().force_for(mode, period);
+                format!("{mode} for {period:?}")
+            }
+            None => {
+                entry.breaker().force(mode);
+                mode.to_string()
+            }
+        };
+        self.tell(peer, "set_mode", Some(&entry), before.name(), &after);
+        Ok(report::Breaker::from(&entry))
+    }
+
+    /// Begins anew.
+    pub(super) fn reset(&self, peer: Option<Peer>, name: &str) -> Result<report::Breaker, Problem> {
+        let entry = self.find(name)?;
+        let before = entry.breaker().state();
+        entry.breaker().reset();
+        let after = entry.breaker().state();
+        self.tell(peer, "reset", Some(&entry), before.name(), after.name());
+        Ok(report::Breaker::from(&entry))
+    }
+
+    /// Puts a policy in the place of the configuration's.
+    pub(super) fn put_policy(
+        &self,
+        peer: Option<Peer>,
+        name: &str,
+        choice: &Choice,
+    ) -> Result<Policy, Problem> {
+        // A name that is not there says more than what may be wrong with the policy.
+        self.find(name)?;
+        let policy = choice.resolve(&self.0.admin.registry.policies())?;
+        self.set_override(peer, name, "put_policy", Some(Arc::new(policy)))
+    }
+
+    /// Goes back to the configuration's policy.
+    pub(super) fn delete_policy(&self, peer: Option<Peer>, name: &str) -> Result<Policy, Problem> {
+        self.set_override(peer, name, "delete_policy", None)
+    }
+
+    fn set_override(
+        &self,
+        peer: Option<Peer>,
+        name: &str,
+        action: &'static str,
+        policy: Option<Arc<breaker_tower::Policy>>,
+    ) -> Result<Policy, Problem> {
+        let registry = &self.0.admin.registry;
+        let before = described(&self.find(name)?);
+        let entry = registry.set_override(name, policy)?;
+        let after = described(&entry);
+        self.tell(peer, action, Some(&entry), &before, &after);
+        self.0.admin.live.tell(Event {
+            reason: Some(crate::live::Reason {
+                label: entry.origin().name().to_owned(),
+                detail: format!("policy {after}, before {before}"),
+            }),
+            ..Event::now(Kind::Policy, name.to_owned())
+        });
+        Ok(Policy::from(&entry))
+    }
+
+    /// Loads the configuration anew.
+    pub(super) async fn reload(&self, peer: Option<Peer>) -> Result<Reloaded, Problem> {
+        let Some(reload) = &self.0.admin.reload else {
+            let detail = "this sidecar can't load its configuration anew";
+            return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
+        };
+        let before = reload.configuration().hash;
+        let reloaded = reload.reload().await;
+        let after = match &reloaded {
+            Ok(_) => reload.configuration().hash,
+            Err(error) => format!("refused: {error}"),
+        };
+        self.tell(peer, "reload", None, &before, &after);
+        reloaded.map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+    }
+
+    fn find(&self, name: &str) -> Result<Entry, Problem> {
+        Ok(self.0.admin.registry.find(name)?)
+    }
+
+    fn tell(
+        &self,
+        peer: Option<Peer>,
+        action: &'static str,
+        entry: Option<&Entry>,
+        before: &str,
+        after: &str,
+    ) {
+        let change = Change {
+            action,
+            breaker: entry.map(|entry| &**entry.name()),
+            before,
+            after,
+        };
+        audit::tell(&self.0.admin.telemetry, peer, &change);
+    }
+}
+
+impl FromRef<Control> for Admin {
+    fn from_ref(control: &Control) -> Self {
+        control.0.admin.clone()
+    }
+}
+
+/// A policy for the audit: its name, and where it comes from.
+fn described(entry: &Entry) -> String {
+    format!("{} ({})", entry.policy().name(), entry.origin().name())
+}
+
+fn mode_period(mode: Mode, seconds: f64) -> Result<Duration, Problem> {
+    if mode == Mode::Auto {
+        return Err(Problem::of_field(
+            "for",
+            "must be left out: auto has no end",
+        ));
+    }
+    if !(LEAST_PERIOD..=MOST_PERIOD).contains(&seconds) {
+        let rule = format!("must be {LEAST_PERIOD} to {MOST_PERIOD} seconds");
+        return Err(Problem::of_field("for", rule));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// In seconds.
+const LEAST_PERIOD: f64 = 0.1;
+/// Seven days: what lasts longer is no exception, but configuration.
+const MOST_PERIOD: f64 = 604_800.0;

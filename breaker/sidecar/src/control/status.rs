@@ -1,0 +1,74 @@
+//! What a sidecar is, and which configuration it follows.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a sidecar is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// When it started, in seconds since 1970.
+    pub started: f64,
+    /// How long ago, in seconds.
+    pub uptime: f64,
+    /// Whether it takes traffic: `starting`, `ready` or `draining`.
+    pub readiness: String,
+    /// Whether changes need a token.
+    pub token_required: bool,
+    /// What it follows.
+    pub configuration: Configuration,
+}
+
+/// The configuration that a sidecar follows, and how the last attempt to load another one ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Configuration {
+    /// The file, unless it was told by flags.
+    pub file: Option<String>,
+    /// When it was taken over, in seconds since 1970.
+    pub loaded: f64,
+    /// A hash of what it says.
+    pub hash: String,
+    /// How often another one was taken over since the start.
+    pub reloads: u64,
+    /// Why the last reload was refused, if it was.
+    pub error: Option<Refused>,
+}
+
+/// A reload that was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Refused {
+    /// When, in seconds since 1970.
+    pub at: f64,
+    /// Why, with file, line, column, field and rule.
+    pub detail: String,
+}
+
+/// What a reload changed, by names of routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reloaded {
+    /// Whether the configuration is another one than before.
+    pub changed: bool,
+    /// Routes that are new.
+    pub added: Vec<String>,
+    /// Routes that are gone.
+    pub removed: Vec<String>,
+    /// Routes that are configured otherwise than before.
+    pub updated: Vec<String>,
+}
+
+/// Who loads the configuration anew.
+#[async_trait]
+pub trait Reload: fmt::Debug + Send + Sync {
+    /// What is followed now.
+    fn configuration(&self) -> Configuration;
+
+    /// Loads the configuration and takes it over.
+    ///
+    /// # Errors
+    /// Why it can't be used, with file, line, column, field and rule; what ran before goes on.
+    async fn reload(&self) -> Result<Reloaded, String>;
+}

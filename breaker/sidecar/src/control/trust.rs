@@ -1,0 +1,191 @@
+//! Who may change something.
+//!
+//! Whoever has the token, where there is one; else programs of the same machine. And no page of another site that an operator's browser
+//! shows: its requests name where they come from, and can't have a media type of their own without asking first.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::uri::{Authority, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use subtle::ConstantTimeEq;
+
+use super::grpc;
+use super::problem::Problem;
+
+/// What proves that a caller may change something.
+#[derive(Clone)]
+pub struct Token(Arc<str>);
+
+/// Who asks: the address at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Refuses to change anything for who may not.
+pub(super) async fn guard(
+    State(token): State<Option<Token>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    let is_call = path.starts_with(grpc::PREFIX);
+    let changes = match *request.method() {
+        Method::GET | Method::HEAD | Method::OPTIONS => false,
+        _ => !grpc::READS.contains(&path),
+    };
+    if !changes {
+        return next.run(request).await;
+    }
+    let peer = request.extensions().get().copied();
+    let permitted = check_site(request.headers(), request.uri())
+        .and_then(|()| check_caller(token.as_ref(), peer, request.headers()));
+    let Err(problem) = permitted else {
+        return next.run(request).await;
+    };
+    tracing::warn!(
+        target: super::audit::TARGET,
+        peer = peer.map(|Peer(address)| tracing::field::display(address)),
+        method = %request.method(),
+        path,
+        status = problem.status,
+        "refused: {}",
+        problem.detail
+    );
+    if is_call {
+        return problem.into_status().into_http::<axum::body::Body>();
+    }
+    let asks_for_token = problem.status == StatusCode::UNAUTHORIZED.as_u16();
+    let mut response = problem.into_response();
+    if asks_for_token {
+        let challenge = HeaderValue::from_static("Bearer realm=\"breaker\"");
+        let headers = response.headers_mut();
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// A browser says from where it sends a request that changes something; a form can't be anything but one of three media types.
+fn check_site(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let media_type = text(&header::CONTENT_TYPE).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    if FORMS
+        .iter()
+        .any(|form| media_type.eq_ignore_ascii_case(form))
+    {
+        let detail =
+            format!("{media_type} is what forms of other sites send: use another Content-Type");
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    if let Some(site) = text(&SEC_FETCH_SITE)
+        && !matches!(site, "same-origin" | "none")
+    {
+        let detail = "a page of another site must not change anything here";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    if let Some(origin) = text(&header::ORIGIN) {
+        let host = uri
+            .authority()
+            .map(Authority::as_str)
+            .or(text(&header::HOST));
+        let origin = origin.split_once("://").map(|(_, authority)| authority);
+        if origin.is_none() || origin != host {
+            let detail =
+                "Origin is not this host: a page of another site must not change anything here";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+    }
+    Ok(())
+}
+
+fn check_caller(
+    token: Option<&Token>,
+    peer: Option<Peer>,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let Some(token) = token else {
+        let is_own = peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+        return if is_own {
+            Ok(())
+        } else {
+            let detail = "without a control token only this machine itself may change anything";
+            Err(Problem::new(StatusCode::FORBIDDEN, detail))
+        };
+    };
+    let given = headers.get(header::AUTHORIZATION);
+    let given = given.and_then(|value| value.as_bytes().split_first_chunk::<7>());
+    match given {
+        Some((scheme, given)) if scheme.eq_ignore_ascii_case(b"Bearer ") => {
+            if token.is(given) {
+                Ok(())
+            } else {
+                let detail = "this is not the control token";
+                Err(Problem::new(StatusCode::FORBIDDEN, detail))
+            }
+        }
+        _ => {
+            let detail = "changes need the control token";
+            Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
+        }
+    }
+}
+
+// === impl Token ===
+
+impl Token {
+    /// A token; white space around it is no part of it.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        let is_good =
+            (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        is_good.then(|| Self(text.into())).ok_or(RULE)
+    }
+
+    /// The token that a file has in it, and nothing else.
+    ///
+    /// # Errors
+    /// The rule that the file breaks.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        match fs::read_to_string(file) {
+            Ok(text) => Self::new(&text).map_err(str::to_owned),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err("must be a file that exists".to_owned())
+            }
+            Err(error) => Err(format!("can't be read: {error}")),
+        }
+    }
+
+    /// Whether it is this one; how long the answer takes says nothing about it.
+    fn is(&self, given: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(given).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// What a form may send (https://html.spec.whatwg.org/multipage/forms.html), which needs no permission of ours.
+const FORMS: [&str; 3] = [
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "text/plain",
+];
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const MAX_TOKEN: usize = 4096;
+const RULE: &str = "must hold a token: one line of 1 to 4096 visible ASCII characters";
+
+#[cfg(test)]
+mod tests;
