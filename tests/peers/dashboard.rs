@@ -7,6 +7,9 @@ use breaker_tests::{Script, Setup, Sidecar, Upstream};
 
 use crate::tools::{installed, run};
 
+/// What the sidecar of the modes wants to see.
+const TOKEN: &str = "a-token-that-is-long-enough";
+
 /// Runs a case against the admin port; the other arguments are its own.
 async fn case(name: &str, sidecar: &mut Sidecar, more: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/dashboard/cases.py");
@@ -40,8 +43,9 @@ async fn the_page_says_when_it_is_not_live_and_goes_on_by_itself() {
 
 #[tokio::test]
 async fn modes_are_confirmed_and_the_token_is_asked_for_and_kept_in_the_tab() {
-    let (mut sidecar, _upstream) = failing().await;
-    case("modes", &mut sidecar, &[]).await;
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(upstream.address()).env("BREAKER_CONTROL_TOKEN", TOKEN);
+    case("modes", &mut setup.start().await, &[TOKEN]).await;
 }
 
 #[tokio::test]

@@ -19,15 +19,6 @@ AUDIT = (Path(__file__).parent / "audit.js").read_text()
 expect.set_options(timeout=15_000)
 
 
-POLICY = {
-    "name": "sensitive", "origin": "configuration", "yaml": "name: sensitive\n", "window": 10.0, "min_requests": 20,
-    "conditions": [
-        {"entry": 0, "action": "open", "text": "error rate ≥ 8%", "metric": "error_rate", "threshold": 0.08},
-        {"entry": 1, "action": "alert", "text": "p99 ≥ 1s", "metric": "p99", "threshold": 1.0},
-    ],
-}
-
-
 def trip(url):
     for _ in range(20):
         try:
@@ -81,24 +72,14 @@ def case_stall(page, process):
     expect(page.locator("#connection-text")).to_have_text("live")
 
 
-def case_modes(page):
-    """Against an API of the test's own that wants a token."""
+def case_modes(page, secret):
     asked = []
 
-    def status(route):
-        route.fulfill(json={"token_required": True})
+    def request(request):
+        if request.method != "GET":
+            asked.append((request.method, request.headers.get("authorization"), json.loads(request.post_data)))
 
-    def mode(route):
-        request = route.request
-        asked.append((request.method, request.headers.get("authorization"), json.loads(request.post_data)))
-        if request.headers.get("authorization") == "Bearer right":
-            return route.fulfill(json={})
-        wrong = "authorization" in request.headers
-        problem = {"title": "refused", "detail": "the token is wrong" if wrong else "a token is needed"}
-        route.fulfill(status=403 if wrong else 401, json=problem, content_type="application/problem+json")
-
-    page.route("**/api/v1/status", status)
-    page.route("**/api/v1/breakers/pay/mode", mode)
+    page.on("request", request)
     live(page, "/#/route/pay")
     modes = page.get_by_role("group", name="Mode")
     expect(modes.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "true")
@@ -115,22 +96,31 @@ def case_modes(page):
     token.fill("wrong")
     dialog.get_by_label("For").select_option("30 seconds")
     dialog.get_by_role("button", name="Force open").click()
-    expect(dialog.get_by_role("alert")).to_have_text("the token is wrong")
-    token.fill("right")
+    expect(dialog.get_by_role("alert")).to_contain_text("token")
+    token.fill(secret)
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
+    expect(page.locator(".title .state")).to_have_text("Open")
+    expect(page.locator(".facts")).to_contain_text("Mode Forced open for")
     body = {"mode": "forced_open", "for": 30}
-    assert asked == [("PUT", "Bearer wrong", body), ("PUT", "Bearer right", body)], asked
+    assert asked == [("PUT", "Bearer wrong", body), ("PUT", f"Bearer {secret}", body)], asked
 
     # It is not asked for again, and no other tab has it.
     modes.get_by_role("button", name="Automatic").click()
     expect(token).to_be_hidden()
     page.get_by_role("dialog").get_by_role("button", name="Automatic").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
-    assert asked[-1] == ("PUT", "Bearer right", {"mode": "auto"}), asked
-    assert page.evaluate("sessionStorage.getItem('breaker.token')") == "right"
+    assert asked[-1] == ("PUT", f"Bearer {secret}", {"mode": "auto"}), asked
+    expect(modes.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".log")).to_contain_text("Mode: Automatic")
+
+    modes.get_by_role("button", name="Reset").click()
+    page.get_by_role("dialog").get_by_role("button", name="Reset").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator(".title .state")).to_have_text("Closed")
+    assert page.evaluate("sessionStorage.getItem('breaker.token')") == secret
     kept = page.evaluate("JSON.stringify(localStorage) + document.cookie")
-    assert "right" not in kept, kept
+    assert secret not in kept, kept
 
 
 def case_accessible(page, proxy):
@@ -181,11 +171,10 @@ def case_many(page, count):
 
 def main():
     name, admin, *more = sys.argv[1:]
-    # A refusal is what these cases ask for; a browser tells it on its console.
+    # Refusals that the case asks for; a browser tells them on its console.
     expected = {"modes": (401, 403)}.get(name, ())
     with browser() as chromium:
         page = page_of(chromium, admin, expected, base_url=admin)
-        page.route("**/api/v1/breakers/*/policy", lambda route: route.fulfill(json=POLICY))
         globals()[f"case_{name}"](page, *more)
         assert page.wrong == [], page.wrong
     print("passed")

@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/dashboard.md: `shots.py BREAKER DIRECTORY`. Takes five minutes, so that the charts are full."""
+"""Takes the pictures of docs/dashboard.md: `shots.py BREAKER DIRECTORY`. Takes six minutes, so that the charts have something to show."""
 
 import http.client
 import json
@@ -11,16 +11,18 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from playwright.sync_api import expect
+
 from browser import browser, page_of
 
 BEGAN = time.monotonic()
-LASTS = 290
+LASTS = 210
 
 # name: requests a second, policy and more of the route, and what the service does: failures and seconds, by the time.
 ROUTES = {
-    "checkout": (40, "sensitive", lambda t: (0.85, 0.02) if 80 < t < 110 or t > 272 else (0.01, 0.02)),
-    "ledger": (25, "sensitive", lambda t: (0.95, 0.008) if t > 160 else (0.0, 0.008)),
-    "search": (30, "sensitive", lambda t: (0.6, 0.05) if 120 < t < 200 else (0.01, 0.05)),
+    "checkout": (40, "sensitive", lambda t: (0.85, 0.02) if 80 < t < 110 or t > 190 else (0.01, 0.02)),
+    "ledger": (25, "sensitive", lambda t: (0.95, 0.008) if t > 130 else (0.0, 0.008)),
+    "search": (30, "sensitive", lambda t: (0.6, 0.05) if 100 < t < 150 else (0.01, 0.05)),
     "recommendations": (15, "sensitive", lambda t: (0.0, 1.2 if random.random() < 0.03 and t > 30 else 0.06)),
     "inventory": (20, "sensitive, mode: shadow", lambda t: (0.3 if 60 < t < 220 else 0.0, 0.012)),
     "pricing": (30, "adaptive", lambda t: (0.02, 0.015 if t < 200 else 0.045)),
@@ -87,13 +89,13 @@ def start(breaker, routes):
     raise SystemExit("the sidecar does not run")
 
 
-def shoot(chromium, admin, file, address="/", wait=None, full=False, **options):
+def shoot(chromium, admin, file, address="/", state=None, full=False, **options):
     options = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light", **options}
     page = page_of(chromium, admin, base_url=admin, **options)
     page.goto(address)
-    page.wait_for_function("document.querySelector('#connection').dataset.state === 'live'")
-    if wait:
-        page.wait_for_function(wait, timeout=120_000)
+    expect(page.locator("#connection-text")).to_have_text("live")
+    if state:
+        expect(page.locator("#route")).to_have_attribute("data-state", state, timeout=120_000)
     # Histories come one by one, and charts are drawn a frame later.
     page.wait_for_timeout(3000)
     page.screenshot(path=file, full_page=full)
@@ -107,15 +109,14 @@ def scene(breaker, directory):
         for _ in range(3 if rate else 0):
             threading.Thread(target=load, args=(port, name, rate / 3), daemon=True).start()
     with browser() as chromium:
-        in_state = "document.querySelector('#route').dataset.state === '{}'"
         time.sleep(HALF_OPEN)
-        shoot(chromium, admin, directory / "half-open.png", "/#/route/checkout", in_state.format("half_open"), True)
+        shoot(chromium, admin, directory / "half-open.png", "/#/route/checkout", "half_open", True)
         time.sleep(LASTS - (time.monotonic() - BEGAN))
         shoot(chromium, admin, directory / "overview.png")
         shoot(chromium, admin, directory / "overview-dark.png", color_scheme="dark")
         shoot(chromium, admin, directory / "narrow.png", viewport={"width": 390, "height": 800})
         shoot(chromium, admin, directory / "closed.png", "/#/route/pricing", full=True, color_scheme="dark")
-        shoot(chromium, admin, directory / "open.png", "/#/route/ledger", in_state.format("open"), True)
+        shoot(chromium, admin, directory / "open.png", "/#/route/ledger", "open", True)
     process.terminate()
 
 
