@@ -10,6 +10,7 @@ mod faults;
 mod idle;
 mod neutral;
 mod recovery;
+mod reload;
 mod telemetry;
 mod traffic;
 mod trip;

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod caddy;
+mod control;
 mod curl;
 mod dashboard;
 mod envoy;

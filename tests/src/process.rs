@@ -61,6 +61,11 @@ impl Process {
         let _ = kill_process(self.pid(), Signal::TERM);
     }
 
+    /// Asks it to load its configuration anew: SIGHUP.
+    pub fn hang_up(&self) {
+        let _ = kill_process(self.pid(), Signal::HUP);
+    }
+
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         eventually!(self.exit_status().is_some(), "{} still runs", self.name);

@@ -35,7 +35,7 @@ use crate::rate::ArrivalRate;
 use crate::ratio::Ratio;
 use crate::rng::Rng;
 use crate::snapshot::{AlertCount, Snapshot, SourceSnapshot, Totals, TransitionCount};
-use crate::source::{Source, SourceId};
+use crate::source::{Source, SourceId, find};
 use crate::state::{Mode, State};
 use crate::tally::Tally;
 use crate::time::{Timestamp, earliest};
@@ -63,6 +63,8 @@ pub struct Breaker {
     rng: Rng,
     /// The proxy's own source, then the feeds.
     sources: Vec<Source>,
+    /// The id of the next feed that is new.
+    next_source: usize,
     /// All permits that are out, of whatever epoch.
     permits_out: u64,
     /// The waiting requests of this epoch.
@@ -120,6 +122,7 @@ impl Breaker {
         Self {
             in_flight: needs.in_flight(),
             sources: vec![Source::proxy(&policy)],
+            next_source: 1,
             needs,
             policy,
             mode: Mode::Auto,
@@ -232,8 +235,8 @@ impl Breaker {
             self.next_ageing = self.next_to_age(now);
         }
         if self.tries_conditions() {
-            for source in 0..self.sources.len() {
-                self.try_conditions(SourceId(source), now);
+            for index in 0..self.sources.len() {
+                self.try_conditions(self.sources[index].id, now);
             }
         }
     }
@@ -340,7 +343,9 @@ impl Breaker {
             return;
         }
         let in_flight = (id == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
-        let source = &mut self.sources[id.0];
+        let Some(source) = find(&mut self.sources, id) else {
+            return;
+        };
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
         let histograms = source.take_histogram_turn(now);

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::trace::TraceId;
 use crate::window::Window;
 
-/// Names a source of one breaker.
+/// Names a source of one breaker. It is never given to another one, also when its source is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceId(pub(crate) usize);
 
@@ -27,6 +27,7 @@ impl SourceId {
 /// What a breaker keeps of a source.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
+    pub(crate) id: SourceId,
     pub(crate) name: Arc<str>,
     /// A feed's own policy, which stands in for the breaker's.
     pub(crate) policy: Option<Arc<Policy>>,
@@ -59,27 +60,23 @@ pub(crate) struct Source {
 impl Source {
     /// The source of those who ask for permits.
     pub(crate) fn proxy(policy: &Policy) -> Self {
-        Self::new("proxy".into(), None, Duration::ZERO, policy, false)
+        Self::new(SourceId::PROXY, Feed::new("proxy"), policy)
     }
 
     /// A telemetry feed, of a breaker with `policy`.
-    pub(crate) fn feed(feed: Feed, policy: &Policy) -> Self {
-        let own = feed.policy.clone();
-        let policy = own.as_deref().unwrap_or(policy);
-        Self::new(feed.name, feed.policy, feed.quiet, policy, true)
+    pub(crate) fn feed(id: SourceId, feed: Feed, policy: &Policy) -> Self {
+        Self::new(id, feed, policy)
     }
 
-    fn new(
-        name: Arc<str>,
-        own: Option<Arc<Policy>>,
-        quiet: Duration,
-        policy: &Policy,
-        is_feed: bool,
-    ) -> Self {
+    fn new(id: SourceId, feed: Feed, policy: &Policy) -> Self {
+        let own = feed.policy.clone();
+        let policy = own.as_deref().unwrap_or(policy);
+        let is_feed = id != SourceId::PROXY;
         Self {
-            name,
-            policy: own,
-            quiet,
+            id,
+            name: feed.name,
+            policy: feed.policy,
+            quiet: feed.quiet,
             window: Window::new(policy),
             totals: SourceTotals::NONE,
             detectors: Detectors::of(policy, is_feed),
@@ -224,11 +221,25 @@ impl Source {
         true
     }
 
+    /// Takes over what a feed of the same name says now; what was observed stays where it is still of use.
+    pub(crate) fn set_feed(&mut self, feed: Feed, policy: &Policy) {
+        self.quiet = feed.quiet;
+        let is_same = self.policy == feed.policy;
+        self.policy = feed.policy;
+        if !is_same {
+            let own = self.policy.clone();
+            self.follow(own.as_deref().unwrap_or(policy));
+        }
+    }
+
     /// Takes over the policy of the breaker, unless there is an own one; what was observed stays where it is still of use.
     pub(crate) fn set_policy(&mut self, policy: &Policy) {
-        if self.policy.is_some() {
-            return;
+        if self.policy.is_none() {
+            self.follow(policy);
         }
+    }
+
+    fn follow(&mut self, policy: &Policy) {
         if !self.window.fits(policy) {
             self.window = Window::new(policy);
         }
@@ -247,6 +258,12 @@ impl Source {
         self.wants_histograms = wants_histograms(policy);
         self.slow_from = policy.slow_from();
     }
+}
+
+/// The source called `id`, if there still is one.
+pub(crate) fn find(sources: &mut [Source], id: SourceId) -> Option<&mut Source> {
+    // The proxy is the first, and feeds are few.
+    sources.iter_mut().find(|source| source.id == id)
 }
 
 fn wants_histograms(policy: &Policy) -> bool {

@@ -1,6 +1,8 @@
 //! The composition root: everything that runs is made and connected here, from a valid configuration.
 
+mod composition;
 mod ingest;
+mod reload;
 
 use std::fmt;
 use std::future::Future;
@@ -12,19 +14,23 @@ use std::time::Duration;
 
 use breaker_tower::BreakerHandle;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::composition::Composition;
 use self::ingest::Ingest;
+use self::reload::{Followed, Reached};
 use crate::admin::{Admin, Readiness};
-use crate::config::{self, Config};
-use crate::control::{Entry, Registry, Token};
+use crate::config::Config;
+use crate::control::{Registry, Token};
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
 use crate::proxy::{self, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
 use crate::telemetry::{Catalog, Environment, Exporting, Settings, Telemetry};
 use crate::upstream::Names;
+
+pub use self::reload::{ReloadError, Reloader};
 
 /// A sidecar whose sockets are bound.
 #[derive(Debug)]
@@ -34,10 +40,10 @@ pub struct App {
     ingest: Option<Ingest>,
     admin: std::net::TcpListener,
     admin_address: SocketAddr,
-    breakers: Vec<BreakerHandle>,
     registry: Registry,
     token: Option<Token>,
-    catalog: Arc<Catalog>,
+    reloader: Reloader,
+    followed: mpsc::UnboundedReceiver<Followed>,
     settings: Settings,
     drain: Duration,
     recording: Option<(Recording, Writing)>,
@@ -77,28 +83,12 @@ impl App {
             .map_err(|error| StartError::Setting(error.to_string()))?;
         check_loop(config, &mut settings)?;
         check_control(config)?;
-        let breakers: Vec<_> = config.routes().iter().map(breaker).collect();
-        let ingest = Ingest::bind(config, &breakers)?;
+        let composition = Composition::new(config.clone(), None)
+            .map_err(|error| StartError::Setting(error.to_string()))?;
+        let ingest = Ingest::bind(config, ingest::feed(composition.routes()))?;
         if let Some(ingest) = &ingest {
             ingest.mark(&mut settings);
         }
-        let routes = config.routes().iter().zip(&breakers);
-        let routes: Vec<_> = routes
-            .filter_map(|(route, breaker)| proxied(route, breaker))
-            .collect();
-        let table =
-            RouteTable::new(routes).map_err(|error| StartError::Setting(error.to_string()))?;
-        let catalog = Arc::new(Catalog {
-            routes: table
-                .routes()
-                .iter()
-                .map(|route| route.name().clone())
-                .collect(),
-            endpoints: table
-                .endpoints()
-                .map(|endpoint| (endpoint.host().into(), endpoint.port()))
-                .collect(),
-        });
         let bound = |field, address| {
             move |source| StartError::Bind {
                 field,
@@ -106,34 +96,39 @@ impl App {
                 source,
             }
         };
-        let proxy = if table.routes().is_empty() {
-            None
-        } else {
+        let proxy = if config.proxies() {
             let proxy = Proxy::bind(proxy::Settings {
                 listen: config.listen(),
                 workers: config.workers(),
                 limits: config.limits().clone(),
-                table: Arc::new(table),
+                table: composition.table.clone(),
                 names: Names::of_system(),
                 grace: config.drain(),
             });
             Some(proxy.map_err(bound("listen", config.listen()))?)
+        } else {
+            None
         };
         let admin = std::net::TcpListener::bind(config.admin())
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(bound("admin", config.admin()))?;
-        let entries = config.routes().iter().zip(&breakers);
-        let entries =
-            entries.map(|(route, breaker)| Entry::new(breaker.clone(), route.policy().clone()));
+        let registry = composition.registry();
+        let (follow, followed) = mpsc::unbounded_channel();
+        let reached = Reached {
+            registry: registry.clone(),
+            routes: proxy.as_ref().map(Proxy::routes),
+            feeds: ingest.as_ref().map(|ingest| ingest.sampler().clone()),
+            followed: follow,
+        };
         Ok(Self {
             token: config.token().cloned(),
-            registry: Registry::new(entries, config.policies().clone()),
             admin_address: admin.local_addr().map_err(bound("admin", config.admin()))?,
             proxy,
             ingest,
             admin,
-            breakers,
-            catalog,
+            registry,
+            reloader: Reloader::new(composition, reached),
+            followed,
             settings,
             drain: config.drain(),
             recording: None,
@@ -145,7 +140,7 @@ impl App {
     /// # Errors
     /// When the file can't be written to.
     pub fn record(&mut self, settings: &recording::Settings) -> Result<(), StartError> {
-        let started = Recording::start(settings, &self.catalog.routes);
+        let started = Recording::start(settings);
         let started = started.map_err(|source| StartError::Recording {
             file: settings.file.clone(),
             source,
@@ -170,8 +165,19 @@ impl App {
     }
 
     /// The breakers, in the order of the routes.
-    pub fn breakers(&self) -> &[BreakerHandle] {
-        &self.breakers
+    pub fn breakers(&self) -> Vec<BreakerHandle> {
+        self.reloader.breakers()
+    }
+
+    /// The breakers with their policies, for operators.
+    #[cfg(test)]
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// What loads the configuration anew.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Serves until `shutdown`, then lets requests under way end for the configured time. The proxy's workers are threads of their own; the
@@ -186,8 +192,14 @@ impl App {
         let (stop, stopped) = watch::channel(false);
 
         let mut tasks = JoinSet::new();
-        for breaker in self.breakers {
-            tasks.spawn(follow(breaker, telemetry.clone(), live.clone()));
+        tasks.spawn(follow_all(self.followed, telemetry.clone(), live.clone()));
+        let reloader = self.reloader;
+        telemetry.show_reloads({
+            let reloader = reloader.clone();
+            move || reloader.reloads()
+        });
+        if reloader.watches() {
+            tasks.spawn(reload::watch(reloader.clone()));
         }
         tasks.spawn(live.clone().run());
         let admin = Admin {
@@ -196,7 +208,7 @@ impl App {
             live,
             readiness: readiness.clone(),
             token: self.token,
-            reload: None,
+            reload: Some(Arc::new(reloader)),
         };
         tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
 
@@ -204,13 +216,8 @@ impl App {
             telemetry.show_received(&ingest.received());
             tokio::spawn(ingest.run(stopped.clone()))
         });
-        let catalog = self.catalog;
         let (tape, writing) = self.recording.unzip();
-        let observers = move || {
-            Observers::new(telemetry.recorder(catalog.clone()))
-                .traced(telemetry.tracer(catalog.clone()))
-                .taped(tape.clone())
-        };
+        let observers = move |table: &RouteTable| observers(table, &telemetry, tape.as_ref());
         let proxy = self.proxy.map(|proxy| proxy.start(&stopped, observers));
         let running = proxy.transpose()?;
         readiness.ready();
@@ -269,34 +276,44 @@ fn check_control(config: &Config) -> Result<(), StartError> {
     Err(StartError::Setting(rule.to_owned()))
 }
 
-fn breaker(route: &config::Route) -> BreakerHandle {
-    let (name, policy) = (route.name().clone(), route.policy().clone());
-    let breaker = match route.upstream() {
-        Some(_) => BreakerHandle::new(name, policy),
-        None => BreakerHandle::telemetry_only(name, policy),
-    };
-    breaker.force(route.mode());
-    breaker
+/// Who is told of a worker's requests by this table.
+fn observers(table: &RouteTable, telemetry: &Telemetry, tape: Option<&Recording>) -> Observers {
+    let names = || table.routes().iter().map(proxy::Route::name);
+    let endpoints = table.endpoints();
+    let catalog = Arc::new(Catalog {
+        routes: names().cloned().collect(),
+        endpoints: endpoints
+            .map(|endpoint| (endpoint.host().into(), endpoint.port()))
+            .collect(),
+    });
+    Observers::new(telemetry.recorder(catalog.clone()))
+        .traced(telemetry.tracer(catalog))
+        .taped(tape.map(|tape| tape.clone().of_routes(names())))
 }
 
-/// A route of the proxy, unless it is one that only others ask for.
-fn proxied(route: &config::Route, breaker: &BreakerHandle) -> Option<proxy::Route> {
-    Some(proxy::Route {
-        breaker: breaker.clone(),
-        matches: route.matches().clone(),
-        upstream: route.upstream()?.clone(),
-        timeout: route.timeout(),
-        body: route.body().clone(),
-        max_in_flight: route.max_in_flight(),
-    })
+/// Tells telemetry and watchers what the breakers do that are `followed`, each until it is gone.
+async fn follow_all(
+    mut followed: mpsc::UnboundedReceiver<Followed>,
+    telemetry: Telemetry,
+    live: Live,
+) {
+    let mut following = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = followed.recv() => match next {
+                Some(next) => drop(following.spawn(follow(next, telemetry.clone(), live.clone()))),
+                None => break,
+            },
+            Some(_) = following.join_next() => {}
+        }
+    }
+    while following.join_next().await.is_some() {}
 }
 
-/// Tells telemetry and watchers what a breaker does.
-async fn follow(breaker: BreakerHandle, telemetry: Telemetry, live: Live) {
-    let mut events = breaker.subscribe();
+async fn follow((name, mut events): Followed, telemetry: Telemetry, live: Live) {
     while let Some(event) = events.recv().await {
-        telemetry.event(breaker.name(), &event);
-        if let Some(event) = live::Event::told(breaker.name(), &event) {
+        telemetry.event(&name, &event);
+        if let Some(event) = live::Event::told(&name, &event) {
             live.tell(event);
         }
     }

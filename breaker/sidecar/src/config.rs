@@ -5,6 +5,7 @@
 
 mod feed;
 mod limits;
+mod origin;
 mod policies;
 mod problem;
 mod raw;
@@ -14,11 +15,11 @@ mod scalar;
 mod telemetry;
 mod upstream;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use breaker_tower::core::policy::yaml::{self, Document};
 use breaker_tower::{Mode, Policy};
 use matchit::InsertError;
 
+use self::origin::Origin;
 use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
 use self::raw::{RawConfig, RawMatch, RawRoute};
@@ -49,17 +51,21 @@ pub struct Config {
     token: Option<Token>,
     workers: usize,
     drain: Duration,
+    watch: bool,
     limits: Limits,
     export: Option<Configured>,
     receive: Option<Receive>,
     policies: Policies,
     routes: Vec<Route>,
+    origin: Origin,
 }
 
 /// A configuration that can't be used.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// It was made of flags: there is no file to read again.
+    NoFile,
     /// The file can't be read.
     Unreadable {
         /// The file.
@@ -81,7 +87,34 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read(path)?;
         let file = path.display().to_string();
-        Self::parse(&text, Some(&file), path.parent().unwrap_or(Path::new("")))
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut config = Self::parse(&text, Some(&file), folder)?;
+        config.origin.file = Some(path.to_owned());
+        Ok(config)
+    }
+
+    /// Reads the file again that it was loaded from. What was set beside the file stands.
+    ///
+    /// # Errors
+    /// When there is no file, it can't be read, or breaks a rule.
+    pub fn load_again(&self) -> Result<Self, ConfigError> {
+        let Some(file) = &self.origin.file else {
+            return Err(ConfigError::NoFile);
+        };
+        let mut config = Self::load(file)?;
+        if let Some(listen) = self.origin.listen {
+            config = config.with_listen(listen);
+        }
+        if let Some(admin) = self.origin.admin {
+            config = config.with_admin(admin);
+        }
+        if let Some(token) = &self.origin.token {
+            config = config.with_token(token.clone());
+        }
+        for route in &mut config.routes {
+            route.share_upstream(&self.routes);
+        }
+        Ok(config)
     }
 
     /// Reads a text. `file` is shown in errors; paths in the text are relative to `folder`.
@@ -91,7 +124,7 @@ impl Config {
     pub fn parse(text: &str, file: Option<&str>, folder: &Path) -> Result<Self, ConfigError> {
         let document = Document::new(text, file)?;
         let raw = document.read()?;
-        build(raw, &document, folder).map_err(ConfigError::Invalid)
+        build(raw, &document, Origin::of(text), folder).map_err(ConfigError::Invalid)
     }
 
     /// One route for everything, to one upstream.
@@ -113,32 +146,37 @@ impl Config {
             token: None,
             workers: processors(),
             drain: DRAIN,
+            watch: false,
             limits: Limits::default(),
             export: None,
             receive: None,
             policies: Policies::default(),
             routes: vec![route],
+            origin: Origin::default(),
         }
     }
 
     /// Listens on `address` instead.
     #[must_use]
-    pub fn with_listen(mut self, Address(address): Address) -> Self {
-        self.listen = address;
+    pub fn with_listen(mut self, listen: Address) -> Self {
+        self.listen = listen.0;
+        self.origin.listen = Some(listen);
         self
     }
 
     /// Serves health and metrics on `address` instead.
     #[must_use]
-    pub fn with_admin(mut self, Address(address): Address) -> Self {
-        self.admin = address;
+    pub fn with_admin(mut self, admin: Address) -> Self {
+        self.admin = admin.0;
+        self.origin.admin = Some(admin);
         self
     }
 
     /// Has changes need this token.
     #[must_use]
     pub fn with_token(mut self, token: Token) -> Self {
-        self.token = Some(token);
+        self.token = Some(token.clone());
+        self.origin.token = Some(token);
         self
     }
 
@@ -172,6 +210,11 @@ impl Config {
         self.drain
     }
 
+    /// Whether it is loaded again when its texts have changed.
+    pub fn watch(&self) -> bool {
+        self.watch && self.origin.file.is_some()
+    }
+
     /// Bounds on what clients may hold.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -196,6 +239,26 @@ impl Config {
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
+
+    /// The file that it was loaded from, if it was.
+    pub fn file(&self) -> Option<&Path> {
+        self.origin.file.as_deref()
+    }
+
+    /// A hash of the texts that it was made of, the policies' files included; 32 hexadecimal digits. Empty where it was made of flags.
+    pub fn hash(&self) -> &str {
+        &self.origin.hash
+    }
+
+    /// What [`Self::hash`] would be of the texts as they are now; another one if something can't be read.
+    pub fn hash_now(&self) -> String {
+        self.origin.hash_now()
+    }
+
+    /// The directories in which something changes when the texts do: those of the files, and of links on the way to them.
+    pub fn folders(&self) -> BTreeSet<PathBuf> {
+        self.origin.folders()
+    }
 }
 
 /// The JSON Schema of a configuration file.
@@ -217,6 +280,7 @@ pub fn read(path: &Path) -> Result<String, ConfigError> {
 fn build(
     raw: RawConfig,
     document: &Document<'_>,
+    mut origin: Origin,
     folder: &Path,
 ) -> Result<Config, Vec<yaml::Error>> {
     let mut findings = Findings::new(document);
@@ -257,7 +321,7 @@ fn build(
             &mut findings,
         );
     }
-    let policies = Policies::load(&raw.policies, folder, &mut findings);
+    let policies = Policies::load(&raw.policies, folder, &mut origin, &mut findings);
 
     let mut upstreams = BTreeMap::new();
     if let Some(raw) = &raw.upstreams {
@@ -294,11 +358,13 @@ fn build(
         token,
         workers: workers.unwrap_or(1),
         drain: drain.unwrap_or(DRAIN),
+        watch: raw.watch.unwrap_or(true),
         limits,
         export,
         receive,
         policies,
         routes: routes.into_iter().map(|(_, route)| route).collect(),
+        origin: origin.finished(),
     })
 }
 
@@ -376,7 +442,7 @@ impl ConfigError {
     /// The errors, if the text could be read.
     pub fn errors(&self) -> &[yaml::Error] {
         match self {
-            Self::Unreadable { .. } => &[],
+            Self::NoFile | Self::Unreadable { .. } => &[],
             Self::Invalid(errors) => errors,
         }
     }
@@ -385,6 +451,9 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoFile => f.write_str(
+                "there is no configuration file to load again: it was started with --upstream",
+            ),
             Self::Unreadable { file, rule } => write!(f, "{file}: {rule}"),
             Self::Invalid(errors) => {
                 for (index, error) in errors.iter().enumerate() {

@@ -29,6 +29,7 @@ mod connection;
 mod forward;
 mod frames;
 mod front;
+mod generation;
 mod http1;
 mod http2;
 mod judging;
@@ -75,7 +76,7 @@ pub struct Settings {
     pub workers: usize,
     /// Bounds on clients.
     pub limits: Limits,
-    /// Where requests go.
+    /// Where requests go, at first.
     pub table: Arc<RouteTable>,
     /// Where names of endpoints are looked up.
     pub names: Names,
@@ -83,7 +84,7 @@ pub struct Settings {
     pub grace: Duration,
 }
 
-/// Who is told of one worker's requests; made on its thread.
+/// Who is told of one worker's requests; made on its thread, anew for each table.
 #[expect(
     missing_debug_implementations,
     reason = "observers are whatever telemetry makes of them"
@@ -97,10 +98,23 @@ pub struct Observers {
 /// A proxy whose sockets are bound.
 #[derive(Debug)]
 pub struct Proxy {
-    settings: Settings,
+    settings: WorkerSettings,
+    tables: watch::Sender<Arc<RouteTable>>,
     listeners: Vec<std::net::TcpListener>,
     address: SocketAddr,
 }
+
+/// What stays as it is for as long as a worker runs.
+#[derive(Debug, Clone)]
+struct WorkerSettings {
+    limits: Limits,
+    names: Names,
+    grace: Duration,
+}
+
+/// Where the requests of a proxy go; clones are those of the same proxy.
+#[derive(Debug, Clone)]
+pub struct Routes(watch::Sender<Arc<RouteTable>>);
 
 /// A proxy that runs.
 #[derive(Debug)]
@@ -118,7 +132,12 @@ impl Proxy {
         let listeners = listener::bind(settings.listen, settings.workers)?;
         let address = listeners[0].local_addr()?;
         Ok(Self {
-            settings,
+            settings: WorkerSettings {
+                limits: settings.limits,
+                names: settings.names,
+                grace: settings.grace,
+            },
+            tables: watch::Sender::new(settings.table),
             listeners,
             address,
         })
@@ -129,25 +148,31 @@ impl Proxy {
         self.address
     }
 
+    /// Returns what replaces its routes while it runs.
+    pub fn routes(&self) -> Routes {
+        Routes(self.tables.clone())
+    }
+
     /// Starts the workers; they end when `shutdown` turns true, or its sender is gone, and their connections have
-    /// ended or the grace period has. `observers` makes each worker's observers, on its thread.
+    /// ended or the grace period has. `observers` makes each worker's observers, on its thread, for a table.
     ///
     /// # Errors
     ///
     /// Fails if a thread cannot be started.
     pub fn start<F>(self, shutdown: &watch::Receiver<bool>, observers: F) -> io::Result<Running>
     where
-        F: Fn() -> Observers + Send + Clone + 'static,
+        F: Fn(&RouteTable) -> Observers + Send + Clone + 'static,
     {
         let Self {
             settings,
+            tables,
             listeners,
             ..
         } = self;
         let start = |(index, listener)| {
-            let (settings, shutdown, observers) =
-                (settings.clone(), shutdown.clone(), observers.clone());
-            let work = move || run_worker(listener, settings, shutdown, observers());
+            let (settings, shutdown) = (settings.clone(), shutdown.clone());
+            let (tables, observers) = (tables.subscribe(), observers.clone());
+            let work = move || run_worker(listener, settings, tables, shutdown, observers);
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(work)
@@ -158,6 +183,14 @@ impl Proxy {
             .map(start)
             .collect::<io::Result<_>>()?;
         Ok(Running { workers })
+    }
+}
+
+impl Routes {
+    /// Sends requests that begin from now on by `table`. Those under way end as they began, and connections of clients go on. Routes of
+    /// the same name go on counting their requests in flight; connections to an upstream stay where it is the same [`Arc`].
+    pub fn replace(&self, table: Arc<RouteTable>) {
+        self.0.send_replace(table);
     }
 }
 
@@ -208,9 +241,10 @@ impl Running {
 
 fn run_worker(
     listener: std::net::TcpListener,
-    settings: Settings,
+    settings: WorkerSettings,
+    tables: watch::Receiver<Arc<RouteTable>>,
     shutdown: watch::Receiver<bool>,
-    observers: Observers,
+    observers: impl Fn(&RouteTable) -> Observers + 'static,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -220,9 +254,9 @@ fn run_worker(
         let resolver = Resolver::new(&settings.names).map_err(io::Error::other)?;
         let worker = Rc::new(worker::Worker::new(
             settings.limits,
-            settings.table,
+            tables,
             resolver,
-            observers,
+            Box::new(observers),
         ));
         worker.run(listener, shutdown, settings.grace).await;
         Ok(())

@@ -38,6 +38,8 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Recording {
     sender: SyncSender<Entry>,
+    /// The names by index, as JSON with quotes.
+    routes: Arc<[Arc<str>]>,
     dropped: Arc<AtomicU64>,
     clock: Clock,
 }
@@ -65,30 +67,44 @@ impl Settings {
 }
 
 impl Recording {
-    /// Opens the file and starts the thread; `routes` are the names by index.
+    /// Opens the file and starts the thread. What is recorded needs the [names of routes](Self::of_routes).
     ///
     /// # Errors
     /// When the file can't be opened or the thread not started.
-    pub fn start(settings: &Settings, routes: &[Arc<str>]) -> io::Result<(Self, Writing)> {
+    pub fn start(settings: &Settings) -> io::Result<(Self, Writing)> {
         let files = Files::open(settings)?;
         let (sender, receiver) = sync_channel(QUEUE);
         let dropped = Arc::<AtomicU64>::default();
-        let writer = Writer::new(files, routes, dropped.clone());
+        let writer = Writer::new(files, dropped.clone());
         let thread = std::thread::Builder::new().name("recording".to_owned());
         let thread = thread.spawn(move || writer.run(&receiver))?;
         let recording = Self {
             sender,
+            routes: Arc::default(),
             dropped,
             clock: Clock::now(),
         };
         Ok((recording, Writing(thread)))
     }
+
+    /// The same recording, of requests whose routes are these by index.
+    #[must_use]
+    pub fn of_routes<'a>(self, routes: impl IntoIterator<Item = &'a Arc<str>>) -> Self {
+        let quoted = |route: &Arc<str>| serde_json::to_string(&**route).expect("a text is JSON");
+        Self {
+            routes: routes.into_iter().map(quoted).map(Arc::from).collect(),
+            ..self
+        }
+    }
 }
 
 impl Tape for Recording {
     fn record(&self, exchange: &Exchange) {
+        let Some(route) = self.routes.get(exchange.route) else {
+            return;
+        };
         let entry = Entry {
-            route: exchange.route,
+            route: route.clone(),
             at: self.clock.unix(exchange.started),
             latency: exchange.latency,
             status: exchange.status.map(|status| status.as_u16()),

@@ -6,7 +6,7 @@
 //! * `trace`: spans of requests. With the log records they wait in a `queue`.
 //! * `otlp`: the exporters; `export`: the thread that drives them.
 //! * `env`, `settings`: what is exported where.
-//! * `received`: what telemetry in counts.
+//! * `received`: what telemetry in counts; `reloads`: how reloads have ended.
 //! * `log`: a line and a log record for each event of a breaker.
 
 mod breakers;
@@ -22,6 +22,7 @@ mod prometheus;
 mod queue;
 mod received;
 mod record;
+mod reloads;
 mod resource;
 mod settings;
 mod signal;
@@ -53,6 +54,7 @@ pub(crate) use self::otlp::by_name;
 pub(crate) use self::otlp::tls::{Trust, connector};
 pub use self::received::Received;
 pub use self::record::{Catalog, Finished, Recorder, Sent};
+pub use self::reloads::Reloads;
 pub use self::settings::{
     Batches, Compression, Configured, Export, Logs, Metrics, Protocol, Sampling, SettingError,
     Settings, Traces,
@@ -126,6 +128,11 @@ impl Telemetry {
     /// Shows what telemetry in counts beside the rest.
     pub fn show_received(&self, received: &Received) {
         received::register(self.meters.meter(), received);
+    }
+
+    /// Shows what `reloads` says beside the rest.
+    pub fn show_reloads(&self, reloads: impl Fn() -> Reloads + Send + Sync + 'static) {
+        reloads::register(self.meters.meter(), reloads);
     }
 
     /// A tracer for a worker, of requests whose indices mean what `catalog` says; `None` while tracing is off.

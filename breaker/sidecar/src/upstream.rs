@@ -14,7 +14,7 @@ pub(crate) mod resolve;
 pub use resolve::Names;
 
 /// A service that requests are forwarded to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// The name in the configuration.
     pub name: String,

@@ -157,6 +157,12 @@ impl BreakerHandle {
         self.with(|breaker, _| breaker.add_feed(feed))
     }
 
+    /// Has these feeds from now on, and no others; returns their ids in the same order. A feed whose name stays keeps its id, and what it
+    /// observed where its policy counts the same things.
+    pub fn set_feeds(&self, feeds: impl IntoIterator<Item = Feed>) -> Vec<SourceId> {
+        self.with(|breaker, now| breaker.set_feeds(feeds, now))
+    }
+
     /// A telemetry feed tells of requests that ended, in the order in which they did as far as that is known. `told` is called with what
     /// became of each sample, under the breaker's lock.
     pub fn observe(

@@ -6,7 +6,7 @@ use super::{Breaker, Phase};
 use crate::detector::Crossed;
 use crate::outcome::Verdict;
 use crate::policy::Stream;
-use crate::source::{Source, SourceId};
+use crate::source::{Source, SourceId, find};
 use crate::time::Timestamp;
 
 impl Breaker {
@@ -19,7 +19,8 @@ impl Breaker {
         at: Timestamp,
     ) {
         let (detects, learns) = (self.tries_conditions(), self.learns());
-        if let Some(detectors) = &mut self.sources[id.0].detectors
+        let source = find(&mut self.sources, id);
+        if let Some(detectors) = source.and_then(|source| source.detectors.as_mut())
             && detects
             && verdict != Verdict::Ignored
         {
@@ -37,7 +38,8 @@ impl Breaker {
         at: Timestamp,
     ) {
         let (detects, learns) = (self.tries_conditions(), self.learns());
-        if let Some(detectors) = &mut self.sources[id.0].detectors
+        let source = find(&mut self.sources, id);
+        if let Some(detectors) = source.and_then(|source| source.detectors.as_mut())
             && detects
         {
             detectors.took(latency, crossed, count, at, learns);

@@ -7,15 +7,54 @@ use crate::event::Reason;
 use crate::feed::{Feed, Observed, Sample};
 use crate::outcome::Verdict;
 use crate::policy::Recovery;
-use crate::source::{Source, SourceId};
+use crate::source::{Source, SourceId, find};
 use crate::time::Timestamp;
 
 impl Breaker {
     /// Adds a telemetry feed as a source with a window of its own.
     pub fn add_feed(&mut self, feed: Feed) -> SourceId {
-        self.sources.push(Source::feed(feed, &self.policy));
+        let id = self.push_feed(feed);
         self.share_budget();
-        SourceId(self.sources.len() - 1)
+        id
+    }
+
+    /// Has these feeds from now on, and no others; returns their ids in the same order. A feed whose name stays keeps its id, and what it
+    /// observed where its policy counts the same things. If the one that tripped the breaker is gone, so is what it says of the recovery.
+    pub fn set_feeds(
+        &mut self,
+        feeds: impl IntoIterator<Item = Feed>,
+        now: Timestamp,
+    ) -> Vec<SourceId> {
+        let now = self.advance(now);
+        let mut before = self.sources.split_off(1);
+        let mut ids = Vec::new();
+        for feed in feeds {
+            let known = before.iter().position(|source| source.name == feed.name);
+            ids.push(match known.map(|at| before.swap_remove(at)) {
+                Some(mut source) => {
+                    let id = source.id;
+                    source.set_feed(feed, &self.policy);
+                    self.sources.push(source);
+                    id
+                }
+                None => self.push_feed(feed),
+            });
+        }
+        self.share_budget();
+        let is_gone = |id| before.iter().any(|source| source.id == id);
+        self.tripped_by = self.tripped_by.filter(|id| !is_gone(*id));
+        if !before.is_empty() {
+            // Probes may have been waiting for what is gone, alone.
+            self.judge_probes(now);
+        }
+        ids
+    }
+
+    fn push_feed(&mut self, feed: Feed) -> SourceId {
+        let id = SourceId(self.next_source);
+        self.next_source += 1;
+        self.sources.push(Source::feed(id, feed, &self.policy));
+        id
     }
 
     /// Says that nobody will ask for permits. A trial is then judged by the feeds alone: by the one that tripped the breaker, or by all
@@ -30,7 +69,7 @@ impl Breaker {
     /// before the trial or the ramp that goes on.
     pub fn observe(&mut self, id: SourceId, sample: &Sample, now: Timestamp) -> Observed {
         let now = self.advance(now);
-        let Some(feed) = self.sources.get_mut(id.0).filter(|_| id != SourceId::PROXY) else {
+        let Some(feed) = find(&mut self.sources, id).filter(|_| id != SourceId::PROXY) else {
             return Observed::Unknown;
         };
         if sample.at > now + feed.window.slice() {
@@ -124,10 +163,8 @@ impl Breaker {
     }
 
     fn judging_feeds(&self) -> impl Iterator<Item = &Source> {
-        let feeds = self.sources.iter().enumerate().skip(1);
-        feeds
-            .filter(move |(id, _)| self.judges(SourceId(*id)))
-            .map(|(_, feed)| feed)
+        let feeds = self.sources.iter().skip(1);
+        feeds.filter(move |feed| self.judges(feed.id))
     }
 
     /// Whether the recovery is judged by this feed.

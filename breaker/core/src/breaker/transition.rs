@@ -9,7 +9,7 @@ use super::{Breaker, Finding, Phase, Probing, Ramp};
 use crate::event::{Event, Reason, Transition};
 use crate::policy::Recovery;
 use crate::snapshot::TransitionCount;
-use crate::source::SourceId;
+use crate::source::{SourceId, find};
 use crate::state::State;
 use crate::tally::Tally;
 use crate::time::Timestamp;
@@ -283,7 +283,9 @@ impl Breaker {
     /// The traces behind a trip that has just happened.
     fn suspects(&mut self, now: Timestamp) -> Vec<TraceId> {
         match (&*self.reason, self.tripped_by) {
-            (Reason::Tripped { .. }, Some(source)) => self.sources[source.0].suspects(now),
+            (Reason::Tripped { .. }, Some(source)) => {
+                find(&mut self.sources, source).map_or_else(Vec::new, |source| source.suspects(now))
+            }
             _ => Vec::new(),
         }
     }

@@ -8,23 +8,20 @@ use breaker_tower::core::Feed;
 use tokio::sync::watch;
 
 use super::StartError;
-use crate::config::Config;
+use crate::config::{Config, Route};
 use crate::ingest::{Addresses, Fed, FeedSampler, Forward, Receiver, ReceiverError, Settings};
 use crate::telemetry::{self, Received};
 
-/// A receiver whose sockets are bound, and the feeds that it samples for.
+/// A receiver whose sockets are bound, and the sampler of what it takes in.
 #[derive(Debug)]
 pub(super) struct Ingest {
     receiver: Receiver,
-    feeds: Vec<Fed>,
+    sampler: Arc<FeedSampler>,
 }
 
 impl Ingest {
-    /// Binds the receiver and makes the feeds sources of `breakers`, which are those of the routes, in their order.
-    pub(super) fn bind(
-        config: &Config,
-        breakers: &[BreakerHandle],
-    ) -> Result<Option<Self>, StartError> {
+    /// Binds the receiver, for `feeds`.
+    pub(super) fn bind(config: &Config, feeds: Vec<Fed>) -> Result<Option<Self>, StartError> {
         let Some(receive) = config.receive() else {
             return Ok(None);
         };
@@ -38,30 +35,20 @@ impl Ingest {
             ..Settings::default()
         })
         .map_err(cannot_receive)?;
-        let routes = config.routes().iter().zip(breakers);
-        let feeds = routes.flat_map(|(route, breaker)| {
-            let feeds = route.feeds().iter();
-            feeds.map(move |feed| {
-                let mut source = Feed::new(feed.name().clone()).with_quiet(feed.quiet());
-                source.policy = feed.policy().cloned();
-                Fed::new(
-                    breaker.clone(),
-                    breaker.add_feed(source),
-                    feed.name().clone(),
-                    feed.matcher().clone(),
-                    feed.policy().cloned(),
-                )
-            })
-        });
         Ok(Some(Self {
             receiver,
-            feeds: feeds.collect(),
+            sampler: Arc::new(FeedSampler::new(feeds)),
         }))
     }
 
     /// Where it listens.
     pub(super) const fn addresses(&self) -> Addresses {
         self.receiver.addresses()
+    }
+
+    /// What samples for the feeds.
+    pub(super) const fn sampler(&self) -> &Arc<FeedSampler> {
+        &self.sampler
     }
 
     /// Marks what this process exports, so that it is known if it comes back.
@@ -76,19 +63,39 @@ impl Ingest {
     pub(super) fn received(&self) -> Received {
         Received {
             stats: self.receiver.stats(),
-            feeds: self.feeds.iter().map(Fed::telling).collect(),
+            feeds: self.sampler.clone(),
         }
     }
 
     /// Receives until `stopped` says so.
     pub(super) async fn run(self, mut stopped: watch::Receiver<bool>) -> io::Result<()> {
-        let sampler = Arc::new(FeedSampler::new(self.feeds));
         let stop = async move {
             // A sender that is gone has nothing more to say, and that is a shutdown too.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        self.receiver.run(sampler, stop).await
+        self.receiver.run(self.sampler, stop).await
     }
+}
+
+/// Makes the feeds of `routes` the sources of their breakers, beside the proxy, and returns them. Those that stay keep what they observed.
+pub(super) fn feed<'a>(
+    routes: impl IntoIterator<Item = (&'a Route, &'a BreakerHandle)>,
+) -> Vec<Fed> {
+    let mut all = Vec::new();
+    for (route, breaker) in routes {
+        let feeds = route.feeds();
+        let sources = feeds.iter().map(|feed| {
+            let mut source = Feed::new(feed.name().clone()).with_quiet(feed.quiet());
+            source.policy = feed.policy().cloned();
+            source
+        });
+        let ids = breaker.set_feeds(sources);
+        all.extend(feeds.iter().zip(ids).map(|(feed, id)| {
+            let (name, policy) = (feed.name().clone(), feed.policy().cloned());
+            Fed::new(breaker.clone(), id, name, feed.matcher().clone(), policy)
+        }));
+    }
+    all
 }
 
 fn cannot_receive(error: ReceiverError) -> StartError {

@@ -1,5 +1,6 @@
 //! `breaker run`: the proxy, by a configuration file or for a single upstream.
 
+use std::convert::Infallible;
 use std::env;
 use std::fmt::Display;
 use std::io;
@@ -14,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::TOKEN_VARIABLE;
 use super::{BAD_INPUT, FAILED, otlp_env, output};
-use breaker_sidecar::app::{App, StartError};
+use breaker_sidecar::app::{App, Reloader, StartError};
 use breaker_sidecar::config::{self, Address, Config, ConfigError, EndpointUrl, Size};
 use breaker_sidecar::control::Token;
 use breaker_sidecar::ingest::Addresses;
@@ -178,6 +179,7 @@ fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
         runtime.block_on(async {
             // The handlers are there before anyone is told that the sidecar is.
             let stop = stop()?;
+            let reloads = reload_on_hangup(app.reloader())?;
             match app.listen() {
                 Some(listen) => tracing::info!(%listen, admin = %app.admin(), "listening"),
                 None => tracing::info!(admin = %app.admin(), "listening; no route has an upstream"),
@@ -189,7 +191,10 @@ fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
                 );
                 tracing::info!(grpc, http, "receiving telemetry");
             }
-            app.run(stop).await
+            tokio::select! {
+                ended = app.run(stop) => ended,
+                never = reloads => match never {},
+            }
         })
     });
     match served {
@@ -206,6 +211,18 @@ fn stop() -> io::Result<impl Future<Output = ()>> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Loads the configuration anew at each SIGHUP.
+fn reload_on_hangup(reloader: Reloader) -> io::Result<impl Future<Output = Infallible>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            hangup.recv().await;
+            // What came of it is logged.
+            let _ = reloader.reload().await;
         }
     })
 }

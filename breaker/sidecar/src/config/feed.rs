@@ -13,7 +13,7 @@ use crate::ingest::matching::{FeedMatcher, Pattern, SpanKinds, Takes, Test};
 use crate::ingest::otlp::SpanKind;
 
 /// Telemetry that may open the breaker of a route.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Feed {
     name: Arc<str>,
     matcher: FeedMatcher,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use breaker_tower::Policy;
 use breaker_tower::core::policy::yaml;
 
+use super::origin::Origin;
 use super::problem::{Findings, Problem, unknown};
 use super::raw::RawPolicyChoice;
 
@@ -25,16 +26,22 @@ struct Loaded {
 
 impl Policies {
     /// Reads the files and directories `paths`, which are relative to `folder`. What is wrong goes to `findings`; the rest is there.
-    pub(super) fn load(paths: &[String], folder: &Path, findings: &mut Findings<'_>) -> Self {
+    pub(super) fn load(
+        paths: &[String],
+        folder: &Path,
+        origin: &mut Origin,
+        findings: &mut Findings<'_>,
+    ) -> Self {
         let mut policies = Self::default();
         for (index, path) in paths.iter().enumerate() {
             let field = format!("policies[{index}]");
             // As components, so that errors show a/b.yaml and not a/./b.yaml.
             let path: PathBuf = folder.join(path).components().collect();
+            origin.watch(&path);
             match files(&path) {
                 Ok(files) => {
                     for file in files {
-                        policies.read(file, &field, findings);
+                        policies.read(file, &field, origin, findings);
                     }
                 }
                 Err(error) => findings.add(&field, unreadable(&error)),
@@ -43,7 +50,13 @@ impl Policies {
         policies
     }
 
-    fn read(&mut self, file: PathBuf, field: &str, findings: &mut Findings<'_>) {
+    fn read(
+        &mut self,
+        file: PathBuf,
+        field: &str,
+        origin: &mut Origin,
+        findings: &mut Findings<'_>,
+    ) {
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) => {
@@ -51,6 +64,7 @@ impl Policies {
                 return findings.add(field, rule);
             }
         };
+        origin.read(&file, &text);
         let shown = file.display().to_string();
         match yaml::parse_over(&text, Some(&shown), |base| self.get(base)) {
             Err(error) => findings.add_error(error),
@@ -101,7 +115,7 @@ impl Policies {
 }
 
 /// The file itself, or the policy files of a directory in the order of their names.
-fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

@@ -33,6 +33,8 @@ pub(crate) struct RawConfig {
     pub(super) workers: Option<usize>,
     /// How long requests may take to end after a signal to stop, 0s to 1h. Default 10s.
     pub(super) drain: Option<Period>,
+    /// Whether to load this file again when it, or a policy's, has changed. Default true; SIGHUP does it in any case.
+    pub(super) watch: Option<bool>,
     /// Bounds on what a client may send and hold.
     pub(super) limits: Option<RawLimits>,
     /// Files and directories with policies, relative to this file. A policy of a built-in's name replaces it.

@@ -17,7 +17,7 @@ use crate::proxy::{BodyLimits, Match};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of; without an upstream, a breaker alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     pub(super) name: Arc<str>,
     pub(super) policy: Arc<Policy>,
@@ -74,6 +74,14 @@ impl Route {
     /// Telemetry that may open its breaker too, at most 16; at least one without an upstream.
     pub fn feeds(&self) -> &[Feed] {
         &self.feeds
+    }
+
+    /// Goes to the very upstream of an earlier configuration's route, if it is the same one: its connections are kept.
+    pub(super) fn share_upstream(&mut self, earlier: &[Self]) {
+        let mut known = earlier.iter().filter_map(|route| route.upstream.as_ref());
+        if let Some(same) = known.find(|known| Some(*known) == self.upstream.as_ref()) {
+            self.upstream = Some(same.clone());
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::upstream::{self, Endpoint};
 
 mod bad;
 mod feeds;
+mod origin;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -26,6 +27,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.admin().to_string(), "127.0.0.1:9900");
     assert_eq!(config.drain(), Duration::from_secs(10));
     assert!(config.workers() >= 1);
+    assert!(!config.watch(), "there is no file");
     assert!(config.export().is_none());
     let [route] = config.routes() else {
         panic!("one route");
@@ -45,6 +47,7 @@ fn every_field_is_read() {
 admin: '[::1]:9901'
 workers: 3
 drain: 1m
+watch: false
 limits: { max_connections: 10, max_streams: 7, max_header_bytes: 16KiB, max_body_bytes: 2MB, header_timeout: 2s,
           body_idle_timeout: off, body_timeout: 1m, idle_timeout: 3s, write_timeout: 4s, encoded_slash: true }
 policies: [policies]
@@ -173,7 +176,7 @@ fn the_schema_knows_the_fields() {
     let schema = schema().to_value();
     assert_eq!(schema["additionalProperties"], false);
     let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(fields.len(), 10, "{fields:?}");
+    assert_eq!(fields.len(), 11, "{fields:?}");
     assert_eq!(schema["required"], serde_json::json!(["routes"]));
     assert!(schema["$defs"]["Route"]["properties"]["policy"].is_object());
     assert!(schema["$defs"]["Route"]["properties"]["feeds"].is_object());

@@ -21,7 +21,7 @@ use super::grpc;
 use super::problem::Problem;
 
 /// What proves that a caller may change something.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
 
 /// Who asks: the address at the other end of the connection.

@@ -6,9 +6,10 @@ mod duplicates;
 mod points;
 mod spans;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use breaker_tower::core::policy::FailureRules;
@@ -25,10 +26,18 @@ use super::series::{Limits, SeriesTable};
 
 /// Tells breakers of what batches say about their feeds.
 pub struct FeedSampler {
-    matches: MatchSet,
-    feeds: Vec<Fed>,
+    feeds: RwLock<Arc<Feeds>>,
     memory: Mutex<Memory>,
     clock: fn() -> u64,
+}
+
+/// The feeds of all breakers, which a reload replaces. A batch is read with those that there were when it came.
+#[derive(Debug)]
+struct Feeds {
+    matches: MatchSet,
+    list: Vec<Fed>,
+    /// The key of the next feed that is new.
+    next_key: u32,
 }
 
 /// A feed of a breaker, and what telemetry belongs to it.
@@ -41,6 +50,8 @@ pub struct Fed {
     /// The feed's own policy, where it has one.
     policy: Option<Arc<Policy>>,
     told: Arc<Told>,
+    /// By which it is remembered from batch to batch, wherever it stands among the feeds.
+    key: u32,
 }
 
 /// What became of a feed's samples, counted.
@@ -103,8 +114,7 @@ impl FeedSampler {
 
     fn with_clock(feeds: Vec<Fed>, clock: fn() -> u64) -> Self {
         Self {
-            matches: MatchSet::new(feeds.iter().map(|fed| &fed.matcher)),
-            feeds,
+            feeds: RwLock::new(Arc::new(Feeds::new(feeds, None))),
             memory: Mutex::new(Memory {
                 spans: Duplicates::default(),
                 series: SeriesTable::new(Limits::default(), clock()),
@@ -113,42 +123,63 @@ impl FeedSampler {
         }
     }
 
+    /// Samples for these feeds from now on. One that stays, by its breaker's name and its own, goes on counting.
+    pub fn replace(&self, feeds: Vec<Fed>) {
+        let mut current = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(Feeds::new(feeds, Some(&current)));
+    }
+
+    /// Of each feed: its breaker's name, its own, and what became of its samples, which may be read at any time.
+    pub fn telling(&self) -> Vec<(Arc<str>, Arc<str>, Arc<Told>)> {
+        self.feeds().list.iter().map(Fed::telling).collect()
+    }
+
+    fn feeds(&self) -> Arc<Feeds> {
+        self.feeds
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     fn traces(&self, message: &[u8]) -> Result<Accepted, otlp::Malformed> {
-        let mut spans = Spans::new(&self.matches, Policies::of(&self.feeds));
+        let Feeds { matches, list, .. } = &*self.feeds();
+        let mut spans = Spans::new(matches, Policies::of(list));
         read_traces(message, &mut spans)?;
-        let (items, mut gathered) = spans.gathered(&self.feeds);
+        let (items, mut gathered) = spans.gathered(list);
         let memory = &mut self.memory();
         gathered.retain(|sample| {
+            let fed = &list[sample.feed];
             let is_new = sample
                 .span
-                .is_none_or(|span| memory.spans.is_new(span, sample.feed));
+                .is_none_or(|span| memory.spans.is_new(span, fed.key));
             if !is_new {
-                self.feeds[sample.feed].told.count(Fate::Duplicate, 1);
+                fed.told.count(Fate::Duplicate, 1);
             }
             is_new
         });
-        self.tell(&mut gathered);
+        self.tell(list, &mut gathered);
         Ok(accepted(items))
     }
 
     fn metrics(&self, message: &[u8]) -> Result<Accepted, otlp::Malformed> {
         // Series remember what they were told, so the batch is read once to see that it can be, and then to count it.
         read_metrics(message, &mut points::Checked)?;
-        let policies = Policies::of(&self.feeds);
+        let Feeds { matches, list, .. } = &*self.feeds();
+        let policies = Policies::of(list);
         let memory = &mut self.memory();
-        let mut points = Points::new(&self.matches, policies, &mut memory.series, (self.clock)());
+        let mut points = Points::new(matches, policies, &mut memory.series, (self.clock)());
         read_metrics(message, &mut points)?;
-        let (items, mut gathered) = points.gathered(&self.feeds);
-        self.tell(&mut gathered);
+        let (items, mut gathered) = points.gathered(list);
+        self.tell(list, &mut gathered);
         Ok(accepted(items))
     }
 
     /// Tells each breaker of its samples, in the order of their times.
-    fn tell(&self, gathered: &mut [Gathered]) {
+    fn tell(&self, feeds: &[Fed], gathered: &mut [Gathered]) {
         gathered.sort_by_key(|sample| (sample.feed, sample.ended));
         let unix = (self.clock)();
         for samples in gathered.chunk_by(|one, other| one.feed == other.feed) {
-            let fed = &self.feeds[samples[0].feed];
+            let fed = &feeds[samples[0].feed];
             // Both clocks are read at one time: that is what ties them.
             let now = fed.breaker.now();
             let on_breakers_clock = |sample: &Gathered| {
@@ -218,8 +249,35 @@ impl Sampler for FeedSampler {
 impl fmt::Debug for FeedSampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FeedSampler")
-            .field("feeds", &self.feeds)
+            .field("feeds", &self.feeds())
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Feeds ===
+
+impl Feeds {
+    fn new(mut list: Vec<Fed>, before: Option<&Self>) -> Self {
+        let mut next_key = before.map_or(0, |before| before.next_key);
+        let known = before.into_iter().flat_map(|before| &before.list);
+        let known: HashMap<_, _> = known.map(|fed| (fed.names(), fed)).collect();
+        for fed in &mut list {
+            match known.get(&fed.names()) {
+                Some(known) => {
+                    fed.told = known.told.clone();
+                    fed.key = known.key;
+                }
+                None => {
+                    fed.key = next_key;
+                    next_key += 1;
+                }
+            }
+        }
+        Self {
+            matches: MatchSet::new(list.iter().map(|fed| &fed.matcher)),
+            list,
+            next_key,
+        }
     }
 }
 
@@ -241,13 +299,17 @@ impl Fed {
             matcher,
             policy,
             told: Arc::default(),
+            key: 0,
         }
     }
 
-    /// The breaker's name, its own, and what became of its samples, which may be read at any time.
-    pub fn telling(&self) -> (Arc<str>, Arc<str>, Arc<Told>) {
-        let breaker = self.breaker.name().clone();
-        (breaker, self.name.clone(), self.told.clone())
+    fn telling(&self) -> (Arc<str>, Arc<str>, Arc<Told>) {
+        let (breaker, name) = self.names();
+        (breaker, name, self.told.clone())
+    }
+
+    fn names(&self) -> (Arc<str>, Arc<str>) {
+        (self.breaker.name().clone(), self.name.clone())
     }
 }
 

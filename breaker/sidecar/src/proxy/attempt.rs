@@ -15,8 +15,10 @@ use super::record::{Recorder, Sent};
 pub(crate) struct Attempt {
     recorder: Rc<dyn Recorder>,
     method: Method,
-    /// The endpoint's index in the table.
-    endpoint: usize,
+    /// The index of the upstream's first endpoint in the table.
+    first_endpoint: usize,
+    /// The endpoint's position in the upstream.
+    position: usize,
     version: Version,
     started: Instant,
     status: Option<StatusCode>,
@@ -25,17 +27,19 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Begins an attempt; until the endpoint has answered, `version` is what is spoken to it.
+    /// Begins an attempt at the endpoint at a position of its upstream, whose first one has an index in the table. Until it has answered,
+    /// `version` is what is spoken to it.
     pub(crate) fn begin(
         recorder: Rc<dyn Recorder>,
         method: Method,
-        endpoint: usize,
+        (first_endpoint, position): (usize, usize),
         version: Version,
     ) -> Self {
         Self {
             recorder,
             method,
-            endpoint,
+            first_endpoint,
+            position,
             version,
             started: Instant::now(),
             status: None,
@@ -55,11 +59,11 @@ impl Attempt {
         error
     }
 
-    /// Ends the attempt as failed and begins another one, at `endpoint`.
-    pub(crate) fn again(&mut self, failed: ErrorKind, endpoint: usize) {
+    /// Ends the attempt as failed and begins another one, at the endpoint at `position`.
+    pub(crate) fn again(&mut self, failed: ErrorKind, position: usize) {
         self.error = Some(failed);
         self.tell();
-        self.endpoint = endpoint;
+        self.position = position;
         self.started = Instant::now();
         self.error = Some(ErrorKind::ClientGone);
     }
@@ -71,7 +75,7 @@ impl Attempt {
 
     fn tell(&self) {
         self.recorder.sent(&Sent {
-            endpoint: self.endpoint,
+            endpoint: self.first_endpoint + self.position,
             method: &self.method,
             version: self.version,
             status: self.status,

@@ -9,7 +9,7 @@ pub use request::RequestBody;
 pub use response::ResponseBody;
 
 /// Bounds of the bodies of a route's exchanges.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyLimits {
     /// Bytes of a request body; more is answered 413. `None` for no limit, which is the default.
     pub request_bytes: Option<u64>,

@@ -21,6 +21,7 @@ use super::client::Client;
 use super::error::{ErrorKind, ProxyError};
 use super::headers::{self, Fields};
 use super::record::Recorder;
+use super::route::Route;
 use super::timers::{Deadline, Timers};
 use crate::upstream::Protocol;
 use crate::upstream::exchange::Exchange;
@@ -36,6 +37,8 @@ pub struct Forward(Rc<Shared>);
 
 struct Shared {
     pool: Rc<Pool>,
+    /// The index of the upstream's first endpoint among those of all upstreams.
+    first_endpoint: usize,
     timeout: Option<Duration>,
     body_idle: Option<Duration>,
     timers: Rc<Timers>,
@@ -58,15 +61,16 @@ type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 impl Forward {
     pub(crate) fn new(
         pool: Rc<Pool>,
-        timeout: Option<Duration>,
-        body_idle: Option<Duration>,
+        first_endpoint: usize,
+        route: &Route,
         timers: Rc<Timers>,
         recorder: Rc<dyn Recorder>,
     ) -> Self {
         Self(Rc::new(Shared {
             pool,
-            timeout,
-            body_idle,
+            first_endpoint,
+            timeout: route.timeout,
+            body_idle: route.body.idle,
             timers,
             recorder,
         }))
@@ -106,7 +110,8 @@ impl Service<Request<RequestBody>> for Forward {
         };
         let recorder = self.0.recorder.clone();
         let method = request.method().clone();
-        let attempt = Attempt::begin(recorder, method, connections.index(), version);
+        let endpoints = (self.0.first_endpoint, connections.position());
+        let attempt = Attempt::begin(recorder, method, endpoints, version);
         let pending = Pending::new(self.0.clone(), attempt, &mut request);
         let fields = request.body().fields();
         let client = request.body().client().clone();
@@ -179,7 +184,7 @@ impl Pending {
                     let error = self.wait.error(failed.into_error());
                     match spare {
                         Some(request) => {
-                            self.attempt.again(error.kind(), connections.index());
+                            self.attempt.again(error.kind(), connections.position());
                             Box::pin(self.open(connections, *request)).await
                         }
                         None => Err(self.attempt.failed(error)),

@@ -17,6 +17,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::check;
 use super::client::{Client, InFlight};
 use super::error::{ErrorKind, ProxyError};
+use super::generation::Observing;
 use super::headers::Fields;
 use super::record::Finished;
 use super::respond::{self, Form};
@@ -58,6 +59,7 @@ enum Content {
 /// What is told to telemetry when a request is over, however it ends.
 pub(crate) struct Account {
     worker: Rc<Worker>,
+    observing: Rc<Observing>,
     route: Option<usize>,
     method: Method,
     version: Version,
@@ -82,11 +84,13 @@ impl Front {
 
     fn call(&self, request: Request<Incoming>) -> FrontFuture {
         let (mut parts, incoming) = request.into_parts();
-        let tracer = self.worker.tracer.as_deref();
+        let generation = self.worker.generation();
+        let tracer = generation.observing.tracer.as_deref();
         let traced =
             tracer.and_then(|tracer| Traced::begin(tracer, &mut parts, self.client.address()));
         let mut account = Account {
             worker: self.worker.clone(),
+            observing: generation.observing.clone(),
             route: None,
             method: parts.method.clone(),
             version: parts.version,
@@ -114,14 +118,15 @@ impl Front {
             headers: &parts.headers,
             is_grpc: fields.has(Fields::GRPC),
         };
-        let index = match self.worker.table.find(target) {
+        let index = match generation.table.find(target) {
             Ok(index) => index,
             Err(unrouted) => {
                 return FrontFuture::answered(respond::unrouted(form, &unrouted), account);
             }
         };
         account.route = Some(index);
-        let limits = &self.worker.table.routes()[index].body;
+        let found = &generation.table.routes()[index];
+        let limits = &found.body;
         if let Some(limit) = limits.request_bytes
             && fields.has(Fields::CONTENT_LENGTH)
             && incoming.size_hint().lower() > limit
@@ -130,7 +135,7 @@ impl Front {
             account.error = Some(ErrorKind::RequestBodyTooLarge);
             return FrontFuture::answered(respond::failed(form, &error), account);
         }
-        let stack = &self.worker.stacks[index];
+        let stack = &generation.stacks[index];
         match stack.admit() {
             Ok(place) => account._place = place,
             Err(_full) => return FrontFuture::answered(respond::busy(form), account),
@@ -141,15 +146,14 @@ impl Front {
             limits,
             &self.worker.timers,
         );
-        if self.worker.tape.is_some() {
-            let breaker = &self.worker.table.routes()[index].breaker;
-            account.taped = Some(Taped::begin(breaker, account.started, body.upload()));
+        if generation.observing.tape.is_some() {
+            account.taped = Some(Taped::begin(&found.breaker, account.started, body.upload()));
         }
         let mut service = stack.service.borrow_mut();
         // Not asked whether it is ready: the breaker rejects in the call, and the forwarder always is.
         let future = service.call(Request::from_parts(parts, body));
         if let Some(traced) = &mut account.traced {
-            traced.came_to(&self.worker.table.routes()[index].breaker);
+            traced.came_to(&found.breaker);
         }
         FrontFuture::Routed {
             future,
@@ -261,12 +265,12 @@ impl Drop for Account {
             duration: self.started.elapsed(),
             error: self.error.or(gone),
         };
-        self.worker.recorder.record(&finished);
+        self.observing.recorder.record(&finished);
         if let Some(traced) = self.traced.take() {
             traced.end(&finished);
         }
         if let (Some(taped), Some(route), Some(tape)) =
-            (self.taped.take(), self.route, &self.worker.tape)
+            (self.taped.take(), self.route, &self.observing.tape)
             && let Some(exchange) = taped.end(route)
         {
             tape.record(&exchange);

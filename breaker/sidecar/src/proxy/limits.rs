@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Bounds on what clients may hold and for how long.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections per worker; further ones wait in the listen backlog. Default 16,384.
     pub connections: usize,

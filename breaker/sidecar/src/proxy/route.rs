@@ -52,7 +52,7 @@ impl Route {
 }
 
 /// The conditions of a route; an empty one holds for every request.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Match {
     /// A path pattern of `matchit`; its final `{*rest}` also matches nothing. `None` for any path.
     pub path: Option<String>,

@@ -54,10 +54,11 @@ impl Stack {
     pub(crate) fn new(
         route: &Route,
         pool: Rc<Pool>,
+        first_endpoint: usize,
         timers: Rc<Timers>,
         recorder: Rc<dyn Recorder>,
     ) -> Self {
-        let forward = Forward::new(pool, route.timeout, route.body.idle, timers, recorder);
+        let forward = Forward::new(pool, first_endpoint, route, timers, recorder);
         let layer = BreakerLayer::new(route.breaker.clone())
             .classify(Judge::default())
             .respond(reject as Answer)
@@ -68,6 +69,12 @@ impl Stack {
             limit: route.max_in_flight,
             in_flight: Rc::default(),
         }
+    }
+
+    /// Counts requests in flight together with `other`, an earlier stack of the same route.
+    pub(crate) fn counting_with(mut self, other: &Self) -> Self {
+        self.in_flight = other.in_flight.clone();
+        self
     }
 
     /// A place for one more request, unless the route is full.

@@ -12,35 +12,27 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, timeout};
 
 use super::Observers;
+use super::generation::Generation;
 use super::limits::Limits;
 use super::listener::accept;
-use super::record::Recorder;
 use super::route::RouteTable;
 use super::spawn::LocalExecutor;
-use super::stack::Stack;
-use super::tape::Tape;
 use super::timers::Timers;
-use super::trace::Tracer;
-use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 
 /// What the connections of one thread share.
 pub(crate) struct Worker {
     pub(crate) limits: Limits,
-    pub(crate) table: Arc<RouteTable>,
-    /// One for each route.
-    pub(crate) stacks: Vec<Stack>,
     pub(crate) timers: Rc<Timers>,
-    pub(crate) recorder: Rc<dyn Recorder>,
-    /// While tracing is on.
-    pub(crate) tracer: Option<Box<dyn Tracer>>,
-    /// While requests are recorded.
-    pub(crate) tape: Option<Box<dyn Tape>>,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<LocalExecutor>,
     /// What parked connections are read into.
     pub(crate) scratch: RefCell<Box<[u8]>>,
-    pools: Vec<Rc<Pool>>,
+    resolver: Rc<Resolver>,
+    observe: Box<dyn Fn(&RouteTable) -> Observers>,
+    /// Where a reload puts the table.
+    tables: RefCell<watch::Receiver<Arc<RouteTable>>>,
+    current: RefCell<Rc<Generation>>,
     is_draining: Cell<bool>,
     drain: Notify,
     open: Cell<usize>,
@@ -57,26 +49,15 @@ pub(crate) struct Counted<'a> {
 impl Worker {
     pub(crate) fn new(
         limits: Limits,
-        table: Arc<RouteTable>,
+        mut tables: watch::Receiver<Arc<RouteTable>>,
         resolver: Resolver,
-        observers: Observers,
+        observe: Box<dyn Fn(&RouteTable) -> Observers>,
     ) -> Self {
         let timers = Rc::new(Timers::default());
-        let recorder: Rc<dyn Recorder> = Rc::from(observers.recorder);
         let resolver = Rc::new(resolver);
-        let mut endpoints = 0;
-        let pools = table.upstreams().iter().map(|upstream| {
-            let first = endpoints;
-            endpoints += upstream.endpoints.len();
-            Rc::new(Pool::new(upstream.clone(), first, &resolver))
-        });
-        let pools: Vec<Rc<Pool>> = pools.collect();
-        let stacks = table.routes().iter().map(|route| {
-            let pool = pools.iter().find(|pool| pool.is_of(&route.upstream));
-            let pool = pool.expect("the table has the upstreams of its routes");
-            Stack::new(route, pool.clone(), timers.clone(), recorder.clone())
-        });
-        let stacks = stacks.collect();
+        let table = tables.borrow_and_update().clone();
+        let observers = observe(&table);
+        let first = Generation::new(table, observers, &resolver, &timers, None);
         let mut http1 = http1::Builder::new();
         http1
             .max_header_size(limits.header_bytes)
@@ -93,16 +74,14 @@ impl Worker {
             .max_send_buf_size(SEND_BUFFER);
         Self {
             limits,
-            table,
-            stacks,
             timers,
-            recorder,
-            tracer: observers.tracer,
-            tape: observers.tape,
             http1,
             http2,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
-            pools,
+            resolver,
+            observe,
+            tables: RefCell::new(tables),
+            current: RefCell::new(Rc::new(first)),
             is_draining: Cell::new(false),
             drain: Notify::new(),
             open: Cell::new(0),
@@ -120,6 +99,8 @@ impl Worker {
     ) {
         let worker = self.clone();
         LocalExecutor::spawn(async move { worker.prune().await });
+        let worker = self.clone();
+        LocalExecutor::spawn(async move { worker.follow().await });
         tokio::select! {
             () = accept(&self, &listener) => {}
             // A sender that is gone has nothing more to say, and that is a shutdown too.
@@ -146,11 +127,35 @@ impl Worker {
         let mut interval = interval(PRUNE);
         loop {
             interval.tick().await;
-            let now = Instant::now();
-            for pool in &self.pools {
-                pool.prune(now);
-            }
+            self.generation().prune(Instant::now());
         }
+    }
+
+    /// Lets go of what a reload has replaced, while no request comes that would see to it.
+    async fn follow(&self) {
+        let mut tables = self.tables.borrow().clone();
+        while tables.changed().await.is_ok() {
+            self.generation();
+        }
+    }
+
+    /// What the next request is served by. It costs an atomic load to see that there was no reload.
+    pub(crate) fn generation(&self) -> Rc<Generation> {
+        // The sender may be gone: then there are no more reloads.
+        if self.tables.borrow().has_changed().unwrap_or(false) {
+            self.take_over();
+        }
+        self.current.borrow().clone()
+    }
+
+    fn take_over(&self) {
+        let table = self.tables.borrow_mut().borrow_and_update().clone();
+        let observers = (self.observe)(&table);
+        let before = self.current.borrow().clone();
+        let (resolver, timers) = (&self.resolver, &self.timers);
+        let next = Generation::new(table, observers, resolver, timers, Some(&before));
+        before.retire(&next);
+        self.current.replace(Rc::new(next));
     }
 
     /// Counts a connection.

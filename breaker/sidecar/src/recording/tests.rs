@@ -39,7 +39,8 @@ fn requests_are_written_as_a_backtest_reads_them() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder);
     for _ in 0..2 {
-        let (recording, writing) = Recording::start(&settings, &[r#"a "b""#.into()]).unwrap();
+        let (recording, writing) = Recording::start(&settings).unwrap();
+        let recording = recording.of_routes(&[r#"a "b""#.into()]);
         recording.record(&exchange(23, Some(StatusCode::OK), Verdict::Success));
         recording.record(&exchange(5, None, Verdict::Ignored));
         drop(recording);
@@ -87,6 +88,7 @@ fn what_the_disk_does_not_keep_up_with_is_dropped_and_counted() {
     let (sender, receiver) = sync_channel(1);
     let recording = Recording {
         sender,
+        routes: ["all".into(), "other".into()].into(),
         dropped: Arc::default(),
         clock: Clock::now(),
     };
@@ -101,7 +103,7 @@ fn what_the_disk_does_not_keep_up_with_is_dropped_and_counted() {
 fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::new(folder.path().to_owned());
-    assert!(Recording::start(&settings, &[]).is_err());
+    assert!(Recording::start(&settings).is_err());
 }
 
 /// Answers 500 from a second after `began` on, and never does to `/hang`.

@@ -13,9 +13,10 @@ use super::files::Files;
 use super::word;
 
 /// A request on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub(super) route: usize,
+    /// As JSON, with quotes.
+    pub(super) route: Arc<str>,
     /// Since 1970.
     pub(super) at: Duration,
     pub(super) latency: Duration,
@@ -26,8 +27,6 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Writer {
     files: Files,
-    /// As JSON, with quotes.
-    routes: Vec<String>,
     lines: Vec<u8>,
     flushed: Instant,
     /// How many requests `lines` has.
@@ -39,11 +38,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(files: Files, routes: &[Arc<str>], dropped: Arc<AtomicU64>) -> Self {
-        let quoted = |route: &Arc<str>| serde_json::to_string(&**route).expect("a text is JSON");
+    pub(super) fn new(files: Files, dropped: Arc<AtomicU64>) -> Self {
         Self {
             files,
-            routes: routes.iter().map(quoted).collect(),
             lines: Vec::with_capacity(2 * BATCH),
             flushed: Instant::now(),
             waiting: 0,
@@ -77,9 +74,7 @@ impl Writer {
     }
 
     fn push(&mut self, entry: &Entry) {
-        let Some(route) = self.routes.get(entry.route) else {
-            return;
-        };
+        let route = &entry.route;
         let (at, latency) = (Micros(entry.at), Micros(entry.latency));
         // Writing to memory can't fail.
         let _ = write!(

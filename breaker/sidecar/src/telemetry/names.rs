@@ -109,6 +109,22 @@ pub(crate) const FEED_SAMPLES: Metric = Metric {
     description: "Requests that a feed told of, by whether they count",
 };
 
+pub(crate) const RELOADS: Metric = Metric {
+    name: "breaker.config.reloads",
+    unit: "{reload}",
+    description: "Reloads of the configuration",
+};
+pub(crate) const RELOAD_SUCCESS: Metric = Metric {
+    name: "breaker.config.last_reload.success",
+    unit: "{success}",
+    description: "1 if the last reload was not refused, or there was none; else 0",
+};
+pub(crate) const RELOAD_TIME: Metric = Metric {
+    name: "breaker.config.last_reload.timestamp",
+    unit: "s",
+    description: "When the configuration that runs was loaded, since 1970",
+};
+
 // Events, as log records.
 pub(crate) const EVENT_ALERT: &str = "breaker.alert";
 /// An operator changed something.
@@ -150,6 +166,7 @@ pub(crate) const OBSERVED: &str = "breaker.observed";
 /// Seconds.
 pub(crate) const OPEN_FOR: &str = "breaker.open_for";
 pub(crate) const REFUSED_REASON: &str = "breaker.receiver.reason";
+pub(crate) const RELOAD_RESULT: &str = "breaker.config.result";
 pub(crate) const SAMPLE_FATE: &str = "breaker.feed.fate";
 pub(crate) const SAMPLES: &str = "breaker.samples";
 pub(crate) const SIGNAL: &str = "breaker.telemetry.signal";

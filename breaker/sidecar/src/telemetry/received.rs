@@ -6,7 +6,7 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
 
 use super::names::{self, Metric};
-use crate::ingest::{Fate, Snapshot, Stats, Told};
+use crate::ingest::{Fate, FeedSampler, Snapshot, Stats};
 
 /// The counters of telemetry in.
 #[derive(Clone, Debug)]
@@ -14,8 +14,8 @@ use crate::ingest::{Fate, Snapshot, Stats, Told};
 pub struct Received {
     /// Of the receiver.
     pub stats: Arc<Stats>,
-    /// Of each feed: its breaker's name, its own, and what became of its samples.
-    pub feeds: Vec<(Arc<str>, Arc<str>, Arc<Told>)>,
+    /// Of the feeds.
+    pub feeds: Arc<FeedSampler>,
 }
 
 /// Registers the instruments that observe `received`.
@@ -82,14 +82,14 @@ fn queue(meter: &Meter, stats: Arc<Stats>) {
         .build();
 }
 
-fn samples(meter: &Meter, feeds: Vec<(Arc<str>, Arc<str>, Arc<Told>)>) {
+fn samples(meter: &Meter, feeds: Arc<FeedSampler>) {
     let metric = names::FEED_SAMPLES;
     meter
         .u64_observable_counter(metric.name)
         .with_unit(metric.unit)
         .with_description(metric.description)
         .with_callback(move |counter| {
-            for (breaker, feed, told) in &feeds {
+            for (breaker, feed, told) in feeds.telling() {
                 for fate in Fate::ALL {
                     let attributes = [
                         KeyValue::new(names::BREAKER_NAME, StringValue::from(breaker.clone())),

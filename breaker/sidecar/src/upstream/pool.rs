@@ -26,8 +26,8 @@ pub(crate) struct Pool {
 /// The connections to one endpoint.
 pub(crate) struct Connections {
     endpoint: Endpoint,
-    /// The endpoint's index among those of all upstreams.
-    index: usize,
+    /// Among the endpoints of its upstream.
+    position: usize,
     upstream: Arc<Upstream>,
     resolver: Rc<Resolver>,
     /// Unused connections, the most recently used last.
@@ -36,6 +36,8 @@ pub(crate) struct Connections {
         reason = "it is boxed wherever it goes, and moves at each request"
     )]
     idle: RefCell<Vec<Box<Exchange>>>,
+    /// Whether connections are no longer kept.
+    is_retired: Cell<bool>,
     /// The connection that all HTTP/2 requests share.
     pub(super) shared: RefCell<Option<Multiplex>>,
     /// Lets one request open it while the others wait.
@@ -43,15 +45,16 @@ pub(crate) struct Connections {
 }
 
 impl Pool {
-    /// Makes a pool whose first endpoint is number `first` of all upstreams'.
-    pub(crate) fn new(upstream: Arc<Upstream>, first: usize, resolver: &Rc<Resolver>) -> Self {
-        let connections = |(offset, endpoint): (usize, &Endpoint)| {
+    /// Makes a pool without connections.
+    pub(crate) fn new(upstream: Arc<Upstream>, resolver: &Rc<Resolver>) -> Self {
+        let connections = |(position, endpoint): (usize, &Endpoint)| {
             Rc::new(Connections {
                 endpoint: endpoint.clone(),
-                index: first + offset,
+                position,
                 upstream: upstream.clone(),
                 resolver: resolver.clone(),
                 idle: RefCell::default(),
+                is_retired: Cell::new(false),
                 shared: RefCell::default(),
                 opening: Semaphore::new(1),
             })
@@ -104,12 +107,21 @@ impl Pool {
             let Some(next) = self.pick().filter(|_| others > 0) else {
                 return Err(failure);
             };
-            attempt.again(failure.kind(), next.index);
+            attempt.again(failure.kind(), next.position);
             connections = next.clone();
             others -= 1;
             if let Some(exchange) = connections.take_idle() {
                 return Ok((exchange, connections));
             }
+        }
+    }
+
+    /// Closes what is unused, and keeps nothing that is given back: no further requests will come. Those under way go on.
+    pub(crate) fn retire(&self) {
+        for connections in &self.endpoints {
+            connections.is_retired.set(true);
+            connections.idle.take();
+            connections.shared.take();
         }
     }
 
@@ -122,9 +134,9 @@ impl Pool {
 }
 
 impl Connections {
-    /// The endpoint's index among those of all upstreams.
-    pub(crate) const fn index(&self) -> usize {
-        self.index
+    /// The endpoint's position in its upstream.
+    pub(crate) const fn position(&self) -> usize {
+        self.position
     }
 
     /// An unused connection, if there is a good one.
@@ -155,6 +167,7 @@ impl Connections {
     /// Gives a connection back for later use, if it is good for any.
     pub(crate) fn give_back(&self, mut exchange: Box<Exchange>) {
         let is_good = exchange.is_ready() || exchange.is_usable();
+        let is_good = is_good && !self.is_retired.get();
         if is_good && self.idle.borrow().len() < self.upstream.idle_connections {
             exchange.rest(Instant::now());
             self.idle.borrow_mut().push(exchange);

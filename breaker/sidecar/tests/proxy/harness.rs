@@ -169,7 +169,7 @@ impl Sidecar {
         let (log, sent_log) = (finished.clone(), sent.clone());
         let decisions = Arc::<Mutex<Vec<Option<Decision>>>>::default();
         let told = decisions.clone();
-        let observers = move || {
+        let observers = move |_: &RouteTable| {
             let log = Log {
                 finished: log.clone(),
                 sent: sent_log.clone(),

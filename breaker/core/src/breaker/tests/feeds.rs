@@ -266,3 +266,71 @@ fn a_trip_by_the_proxy_names_traces_too() {
         "00000000000000000000000000000007"
     );
 }
+
+fn set(bench: &mut Bench, feeds: impl IntoIterator<Item = Feed>) -> Vec<SourceId> {
+    bench.breaker.set_feeds(feeds, at(bench.now))
+}
+
+#[test]
+fn feeds_that_stay_keep_their_ids_and_what_they_observed_whatever_their_order() {
+    let (mut bench, ledger) = fed();
+    let gone = bench.breaker.add_feed(Feed::new("gone"));
+    bench.tell(ledger, 19, BAD);
+    let ids = set(&mut bench, [Feed::new("new"), Feed::new("ledger-db")]);
+    assert_eq!(ids[1], ledger);
+    assert!(![SourceId::PROXY, ledger, gone].contains(&ids[0]));
+    assert_eq!(
+        bench.tell_of(gone, 100, BAD, bench.now),
+        Observed::Unknown,
+        "an id is not given to another feed"
+    );
+    assert_eq!(bench.state(), State::Closed);
+    bench.tell(ledger, 1, BAD);
+    assert_eq!(
+        bench.transitions(),
+        ["closed → open: error rate 100% ≥ 8%, 20 requests in 10s (source ledger-db)"]
+    );
+}
+
+#[test]
+fn a_feed_that_stays_follows_its_new_policy() {
+    let (mut bench, feed) = fed();
+    bench.tell(feed, 19, BAD);
+    let strict = policy::Builder::from(sensitive())
+        .min_requests(10)
+        .build()
+        .unwrap();
+    set(&mut bench, [Feed::new("ledger-db").with_policy(strict)]);
+    assert_eq!(bench.snapshot().sources[1].failure, 19);
+    bench.tell(feed, 1, BAD);
+    assert_eq!(bench.state(), State::Open);
+
+    let (mut bench, feed) = fed();
+    bench.tell(feed, 19, BAD);
+    let conservative = Feed::new("ledger-db").with_policy(Policy::conservative());
+    set(&mut bench, [conservative]);
+    bench.tell(feed, 99, BAD);
+    assert_eq!(bench.state(), State::Closed, "another window begins empty");
+    set(&mut bench, [Feed::new("ledger-db")]);
+    bench.tell(feed, 20, BAD);
+    assert_eq!(bench.state(), State::Open, "the breaker's policy again");
+}
+
+#[test]
+fn the_feed_that_tripped_is_still_waited_for_after_the_feeds_are_set_again() {
+    let (mut bench, feed) = half_open();
+    set(&mut bench, [Feed::new("other"), Feed::new("ledger-db")]);
+    bench.run(5, Outcome::success(ms(1)));
+    assert!(!is_ramping(&bench));
+    bench.tell(feed, 4, GOOD);
+    assert!(is_ramping(&bench));
+}
+
+#[test]
+fn probes_that_waited_for_a_feed_that_is_gone_wait_no_longer() {
+    let (mut bench, _) = half_open();
+    bench.run(5, Outcome::success(ms(1)));
+    assert!(!is_ramping(&bench));
+    set(&mut bench, []);
+    assert!(is_ramping(&bench));
+}

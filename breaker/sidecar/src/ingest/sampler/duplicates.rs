@@ -15,8 +15,8 @@ pub(super) struct Duplicates {
 
 impl Duplicates {
     /// Whether a span is told to a feed for the first time, as far as is remembered.
-    pub(super) fn is_new(&mut self, (trace, span): (u128, u64), feed: usize) -> bool {
-        let key = (trace, span, feed as u32);
+    pub(super) fn is_new(&mut self, (trace, span): (u128, u64), feed: u32) -> bool {
+        let key = (trace, span, feed);
         if self.older.contains(&key) || !self.younger.insert(key) {
             return false;
         }

@@ -1,0 +1,301 @@
+//! Another configuration, while everything runs: loaded and checked whole, then put in force at once, or refused whole.
+
+mod fixed;
+mod watch;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use breaker_tower::core::policy::yaml;
+use breaker_tower::{BreakerHandle, Events};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::composition::{Changes, Composition};
+use super::ingest;
+use crate::config::ConfigError;
+use crate::control::{Configuration, Refused, Registry, Reload, Reloaded};
+use crate::ingest::FeedSampler;
+use crate::proxy::{RouteError, Routes};
+use crate::telemetry::Reloads;
+
+pub(super) use self::watch::watch;
+
+/// Loads the configuration anew. Clones are of the same sidecar.
+#[derive(Clone, Debug)]
+pub struct Reloader(Arc<Shared>);
+
+/// Why a reload was refused. What ran before goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its routes can't stand beside each other.
+    #[error(transparent)]
+    Routes(#[from] RouteError),
+    /// It changes what can't be changed while the sidecar runs: what stands there must be said by a restart.
+    #[error("{} cannot change while running: restart", .0.join(", "))]
+    Fixed(Vec<&'static str>),
+    /// The sidecar is ending, or there is a bug.
+    #[error("the reload did not end: {0}")]
+    Unfinished(String),
+}
+
+/// A breaker that is new, and what it does from now on.
+pub(super) type Followed = (Arc<str>, Events);
+
+/// What a reload reaches.
+#[derive(Debug)]
+pub(super) struct Reached {
+    pub(super) registry: Registry,
+    /// None when the proxy doesn't run.
+    pub(super) routes: Option<Routes>,
+    /// None when no telemetry is received.
+    pub(super) feeds: Option<Arc<FeedSampler>>,
+    pub(super) followed: mpsc::UnboundedSender<Followed>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Held for as long as a reload takes: there is one at a time.
+    running: Mutex<Composition>,
+    told: Mutex<Told>,
+    /// The hash of the texts that were tried last, whatever came of it.
+    tried: Mutex<String>,
+    reached: Reached,
+}
+
+#[derive(Debug)]
+struct Told {
+    configuration: Configuration,
+    unchanged: u64,
+    refused: u64,
+}
+
+// === impl Reloader ===
+
+impl Reloader {
+    pub(super) fn new(running: Composition, reached: Reached) -> Self {
+        let config = &running.config;
+        let configuration = Configuration {
+            file: config.file().map(|file| file.display().to_string()),
+            loaded: unix(),
+            hash: config.hash().to_owned(),
+            reloads: 0,
+            error: None,
+        };
+        for breaker in &running.breakers {
+            reached.follow(breaker);
+        }
+        let tried = configuration.hash.clone();
+        Self(Arc::new(Shared {
+            running: Mutex::new(running),
+            told: Mutex::new(Told {
+                configuration,
+                unchanged: 0,
+                refused: 0,
+            }),
+            tried: Mutex::new(tried),
+            reached,
+        }))
+    }
+
+    /// Loads the configuration's file again and puts it in force. Requests that begin after this has returned go by it; it is one reload
+    /// after the other, and once begun it ends, also if what is returned is dropped.
+    ///
+    /// # Errors
+    /// [`ReloadError`], when the configuration can't be used or there is no file. What ran before goes on.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let shared = self.0.clone();
+        let reload = spawn_blocking(move || shared.reload());
+        let unfinished = |error| Err(ReloadError::Unfinished(format!("{error}")));
+        reload.await.unwrap_or_else(unfinished)
+    }
+
+    /// The configuration that runs.
+    pub fn configuration(&self) -> Configuration {
+        self.0.told().configuration.clone()
+    }
+
+    /// How reloads have ended so far.
+    pub fn reloads(&self) -> Reloads {
+        let told = self.0.told();
+        Reloads {
+            applied: told.configuration.reloads,
+            unchanged: told.unchanged,
+            refused: told.refused,
+            succeeded: told.configuration.error.is_none(),
+            loaded: told.configuration.loaded,
+        }
+    }
+
+    /// Whether the configuration says to watch its texts.
+    pub(super) fn watches(&self) -> bool {
+        self.0.running().config.watch()
+    }
+
+    /// The breakers, in the order of the routes.
+    pub(super) fn breakers(&self) -> Vec<BreakerHandle> {
+        self.0.running().breakers.clone()
+    }
+
+    /// The names of the routes that go through the proxy, in their order.
+    #[cfg(test)]
+    pub(super) fn proxied(&self) -> Vec<Arc<str>> {
+        let running = self.0.running();
+        let routes = running.table.routes().iter();
+        routes.map(|route| route.name().clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Reload for Reloader {
+    fn configuration(&self) -> Configuration {
+        Self::configuration(self)
+    }
+
+    async fn reload(&self) -> Result<Reloaded, String> {
+        let reloaded = Self::reload(self).await;
+        reloaded.map_err(|error| error.to_string())
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let mut running = self.running();
+        // Before they are read: what changes meanwhile is something new to try.
+        self.note_tried(running.config.hash_now());
+        let result = self.try_reload(&mut running);
+        let mut told = self.told();
+        match &result {
+            Ok(reloaded) if reloaded.changed => {
+                told.configuration.loaded = unix();
+                told.configuration.hash = running.config.hash().to_owned();
+                // Other files may belong to it.
+                self.note_tried(running.config.hash().to_owned());
+                told.configuration.reloads += 1;
+                told.configuration.error = None;
+                let Reloaded {
+                    added,
+                    removed,
+                    updated,
+                    ..
+                } = reloaded;
+                tracing::info!(?added, ?removed, ?updated, "configuration reloaded");
+            }
+            Ok(_) => {
+                told.unchanged += 1;
+                told.configuration.error = None;
+                tracing::info!("configuration reloaded: nothing is new");
+            }
+            Err(error) => {
+                told.refused += 1;
+                let (at, detail) = (unix(), error.to_string());
+                tracing::error!("configuration not reloaded, the one before stays: {detail}");
+                told.configuration.error = Some(Refused { at, detail });
+            }
+        }
+        result
+    }
+
+    fn try_reload(&self, running: &mut Composition) -> Result<Reloaded, ReloadError> {
+        let config = running.config.load_again()?;
+        if config.hash() == running.config.hash() {
+            return Ok(Reloaded::default());
+        }
+        let fixed = fixed::changed(&running.config, &config);
+        if !fixed.is_empty() {
+            return Err(ReloadError::Fixed(fixed));
+        }
+        let next = Composition::new(config, Some(running))?;
+        // Nothing below can fail.
+        let Changes {
+            added,
+            removed,
+            updated,
+        } = next.changes(running);
+        for breaker in next.new_breakers(running) {
+            self.reached.follow(breaker);
+        }
+        self.reached.reach(&next);
+        next.set_modes(running);
+        *running = next;
+        Ok(Reloaded {
+            changed: true,
+            added,
+            removed,
+            updated,
+        })
+    }
+
+    /// Whether the texts are others than those that were tried last.
+    fn is_stale(&self) -> bool {
+        let now = self.running().config.hash_now();
+        now != *self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_tried(&self, hash: String) {
+        *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = hash;
+    }
+
+    fn running(&self) -> MutexGuard<'_, Composition> {
+        // It is replaced as a whole.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Reached ===
+
+impl Reached {
+    /// Has what the breaker does from now on told.
+    fn follow(&self, breaker: &BreakerHandle) {
+        // Nobody listens to the events of a sidecar that has ended.
+        let _ = self
+            .followed
+            .send((breaker.name().clone(), breaker.subscribe()));
+    }
+
+    fn reach(&self, next: &Composition) {
+        self.registry
+            .replace(next.entries(), next.config.policies().clone());
+        if let Some(feeds) = &self.feeds {
+            feeds.replace(ingest::feed(next.routes()));
+        }
+        if let Some(routes) = &self.routes {
+            routes.replace(next.table.clone());
+        }
+    }
+}
+
+// === impl ReloadError ===
+
+impl ReloadError {
+    /// The rules that the configuration breaks, if that is why.
+    pub fn errors(&self) -> &[yaml::Error] {
+        match self {
+            Self::Config(error) => error.errors(),
+            _ => &[],
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "told to people and to metrics, and decides nothing"
+)]
+fn unix() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests;
