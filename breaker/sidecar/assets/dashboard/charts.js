@@ -205,19 +205,19 @@ function lower(above) {
 }
 
 /** A line of one value, with the bounds of the policy. */
-const plain = (title, metrics, of, label, least, colour) => ({
+const plain = (title, metrics, of, label, least, colour, cap = Infinity) => ({
   title,
   metrics,
   say: (point) => label(of(point)),
   draw: (area, points, conditions) => {
-    const most = round(Math.max(least, greatest(points, of) * 1.05, highest(conditions) * 1.25));
+    const most = Math.min(cap, round(Math.max(least, greatest(points, of) * 1.05, highest(conditions) * 1.25)));
     const y = upTo(area, most, label);
     line(area.context, points.map((point) => [point.t, of(point)]), area.x, y, area.colours[colour]);
     bounds(area, conditions, y, most, label);
   },
 });
 
-const ERRORS = plain("Error rate", ["error_rate"], (point) => point.error_rate, format.share, 0.05, "bad");
+const ERRORS = plain("Error rate", ["error_rate"], (point) => point.error_rate, format.share, 0.05, "bad", 1);
 const CONCURRENCY = plain("In flight", ["concurrency"], (point) => point.in_flight, format.count, 5, "accent");
 // Evidence for health is below 0: no news.
 const score = (point) => (point.score == null ? null : Math.max(0, point.score));

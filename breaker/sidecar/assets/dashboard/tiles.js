@@ -77,6 +77,7 @@ function add(route) {
 function heading(tile) {
   const { report } = tile.route;
   attribute(tile.link, "data-state", report.state);
+  setChip(tile.chip, report.state);
   attribute(tile.link, "data-alert", alerting(tile.route) ? "" : null);
   const rank = trouble(tile.route);
   const words = `${tile.route.name} ${WORDS[report.state]} ${report.state} ${report.mode} ${WORDS[report.mode]}`.toLowerCase();
@@ -92,7 +93,6 @@ function draw(tile) {
   complete(tile.route).then(() => requestAnimationFrame(() => spark(tile.canvas, tile.route.points, state.t)));
   const { report, points } = tile.route;
   const last = points.at(-1);
-  setChip(tile.chip, report.state);
   badges(tile);
   text(tile.why, report.reason.label === "initial" ? "" : report.reason.detail);
   text(tile.rate, format.count(rate(tile.route)));
