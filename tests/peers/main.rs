@@ -6,6 +6,7 @@ mod caddy;
 mod compose;
 mod control;
 mod curl;
+mod dashboard;
 mod envoy;
 mod forward;
 mod grpc;

@@ -1,7 +1,8 @@
-//! The admin port: health, metrics and what the breakers know.
+//! The admin port: the dashboard, health, metrics and what the breakers know.
 //!
 //! | path | |
 //! |---|---|
+//! | `/`, `/dashboard/…` | the dashboard |
 //! | `/livez` | 200 while the process serves |
 //! | `/readyz` | 200 while it takes traffic; 503 while it starts and while it drains |
 //! | `/metrics` | Prometheus text |
@@ -11,6 +12,7 @@
 //! | `/breaker.v1.Control/…` | the same by gRPC, with `grpc.reflection.v1` and `grpc.health.v1` |
 //! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
+mod dashboard;
 pub mod explanation;
 mod ext_authz;
 mod guard;
@@ -80,6 +82,8 @@ impl Admin {
     fn router(self, loopback: bool) -> Router {
         let control = control::router(self.clone());
         let mut router = Router::new()
+            .route("/", get(dashboard::page))
+            .route("/dashboard/{file}", get(dashboard::asset))
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))

@@ -67,7 +67,8 @@ impl Live {
         }
     }
 
-    async fn read(&self, t: f64) {
+    /// Reads the breakers once, at `t` seconds since 1970: [`Self::run`] does.
+    pub async fn read(&self, t: f64) {
         let list = self.0.breakers.list();
         let mut reading = Reading::with_capacity(t, list.len());
         for some in list.chunks(AT_ONCE) {

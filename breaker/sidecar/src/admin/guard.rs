@@ -35,10 +35,10 @@ fn is_local(host: &str) -> bool {
     }
 }
 
-/// Adds what keeps answers from being cached, framed, sniffed or read by other sites.
+/// Adds what keeps answers from being cached, framed, sniffed or read by other sites, where they don't say otherwise themselves.
 pub(super) async fn secure(mut response: Response) -> Response {
     for (name, value) in SECURITY {
-        response.headers_mut().insert(name, value);
+        response.headers_mut().entry(name).or_insert(value);
     }
     response
 }

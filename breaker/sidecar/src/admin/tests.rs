@@ -301,3 +301,45 @@ async fn the_history_of_a_breaker_is_told() {
     assert_eq!(history.points.last().unwrap().state, live::State::Open);
     assert_eq!(server.get("/api/v1/breakers/none/history").await.0, 404);
 }
+
+#[tokio::test]
+async fn the_dashboard_runs_only_what_comes_with_it_and_is_asked_for_once() {
+    let server = Server::start().await;
+    let (status, head, body) = server.get("/").await;
+    assert_eq!(status, 200);
+    assert!(body.contains("/dashboard/main.js"), "{body}");
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'\r\n",
+        "cache-control: no-cache",
+        "x-content-type-options: nosniff",
+        "cross-origin-resource-policy: same-origin",
+        "referrer-policy: no-referrer",
+    ] {
+        assert!(head.contains(header), "{header}: {head}");
+    }
+    for (file, media_type) in [
+        ("main.js", "text/javascript; charset=utf-8"),
+        ("style.css", "text/css; charset=utf-8"),
+        ("icon.svg", "image/svg+xml"),
+    ] {
+        let (status, head, _) = server.get(&format!("/dashboard/{file}")).await;
+        assert_eq!(status, 200, "{file}");
+        assert!(
+            head.contains(&format!("content-type: {media_type}")),
+            "{head}"
+        );
+    }
+    assert_eq!(server.get("/dashboard/none.js").await.0, 404);
+    assert_eq!(server.get("/dashboard/..%2f..%2fCargo.toml").await.0, 404);
+
+    let tag = head.lines().find_map(|line| line.strip_prefix("etag: "));
+    let host = format!("{}\r\nIf-None-Match: {}", server.address, tag.unwrap());
+    let (status, head, body) = server.ask("/", &host).await;
+    assert_eq!((status, &*body), (304, ""), "{head}");
+    assert!(
+        head.contains("content-security-policy: default-src 'none'; script-src"),
+        "{head}"
+    );
+}

@@ -1,0 +1,26 @@
+// Tells changes of state to screen readers: politely, and not one by one when there are many.
+
+import { byId, make, WORDS } from "./dom.js";
+
+const log = byId("announcer");
+let waiting = [];
+let timer = 0;
+
+/** Announces a transition soon, together with others. */
+export function announce({ kind, breaker, to }) {
+  if (kind !== "transition") return;
+  waiting.push([breaker, WORDS[to]?.toLowerCase() ?? to]);
+  timer ||= setTimeout(say, TOGETHER);
+}
+
+function say() {
+  timer = 0;
+  const told = waiting.length <= ONE_BY_ONE
+    ? waiting.map(([breaker, state]) => `${breaker} is ${state}`).join(", ")
+    : `${waiting.length} changes of state, the last: ${waiting.at(-1)[0]} is ${waiting.at(-1)[1]}`;
+  waiting = [];
+  log.replaceChildren(make("p", {}, told));
+}
+
+const TOGETHER = 1500;
+const ONE_BY_ONE = 3;

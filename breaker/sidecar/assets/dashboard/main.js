@@ -1,0 +1,103 @@
+// Where it begins: the stream feeds the store, the store is drawn, the address says what is shown.
+
+import { announce } from "./announce.js";
+import { byId, make, text } from "./dom.js";
+import * as format from "./format.js";
+import { follow } from "./live.js";
+import * as route from "./route.js";
+import * as store from "./store.js";
+import * as theme from "./theme.js";
+import * as tiles from "./tiles.js";
+
+const connection = byId("connection");
+const overview = byId("overview");
+let place = null;
+let drawing = false;
+
+/** At most once a frame, however much comes. */
+function draw() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    counts();
+    if (place === null) tiles.update();
+    else route.update();
+  });
+}
+
+function counts() {
+  const of = { open: 0, half_open: 0, closed: 0 };
+  let alerts = 0;
+  for (const known of store.routes.values()) {
+    of[known.report.state] += 1;
+    alerts += store.alerting(known);
+  }
+  const told = [["open", "open", of.open], ["half_open", "half-open", of.half_open], ["closed", "closed", of.closed], ["", "alerting", alerts]];
+  const list = byId("counts");
+  if (list.children.length === 0) {
+    list.append(...told.map(([state, word]) => make("span", { data: { state } }, make("b"), ` ${word}`)));
+  }
+  told.forEach(([, , number], index) => text(list.children[index].firstChild, String(number)));
+  document.title = of.open > 0 ? `(${of.open} open) Breaker` : "Breaker";
+}
+
+function connected(is) {
+  if (is !== "live" && connection.dataset.state === "live") store.disconnected();
+  connection.dataset.state = is;
+  age();
+}
+
+/** How old what is shown is, while nothing new comes. */
+function age() {
+  const seconds = (performance.now() - store.state.received) / 1000;
+  const old = store.state.received ? `, data ${format.span(seconds)} old` : "";
+  const words = { live: "live", connecting: "connecting", lost: `reconnecting${old}` };
+  text(byId("connection-text"), words[connection.dataset.state]);
+}
+
+function navigate() {
+  const [, name] = location.hash.match(/^#\/route\/(.+)$/) ?? [];
+  const next = name === undefined ? null : decodeURIComponent(name);
+  overview.hidden = next !== null;
+  byId("route").hidden = next === null;
+  if (next === null) route.close();
+  else route.open(next);
+  // A reader goes on where the page begins; the first page is where it is already.
+  if (place !== undefined && document.body.dataset.ready) (next === null ? byId("main") : byId("route-name")).focus({ preventScroll: true });
+  document.body.dataset.ready = "yes";
+  place = next;
+  scrollTo(0, 0);
+  draw();
+}
+
+addEventListener("hashchange", navigate);
+addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.target.matches("input, select") || place !== null) return;
+  event.preventDefault();
+  byId("filter").focus();
+});
+setInterval(() => {
+  tiles.tick();
+  route.tick();
+  age();
+}, 250);
+
+theme.follow(byId("theme"), () => {
+  tiles.redraw();
+  route.update();
+});
+navigate();
+follow({
+  snapshot: (told) => {
+    store.snapshot(told);
+    draw();
+  },
+  event: (told) => {
+    store.event(told);
+    announce(told);
+    route.event(told);
+    draw();
+  },
+  state: connected,
+});

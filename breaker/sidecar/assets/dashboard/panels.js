@@ -1,0 +1,82 @@
+// Parts of a route's page: sources, history, policy.
+
+import { attribute, make, text, WORDS } from "./dom.js";
+import * as format from "./format.js";
+
+const COLUMNS = [
+  ["Source", (source) => source.source],
+  ["Requests", (source) => format.count(source.requests)],
+  ["Failures", (source) => format.count(source.failures)],
+  ["Error rate", (source) => format.share(source.requests ? source.error_rate : null)],
+  ["P50", (source) => format.time(source.latency?.p50)],
+  ["P90", (source) => format.time(source.latency?.p90)],
+  ["P99", (source) => format.time(source.latency?.p99)],
+  ["Max", (source) => format.time(source.latency?.max)],
+  ["In flight, P99", (source) => format.count(source.concurrency?.p99)],
+  ["Alert", (source) => (source.alerting ? "alert" : format.NONE)],
+];
+
+/** A table with a row a source, and a meter a detector. */
+export function sources(place, scores, list) {
+  const names = list.map(({ source }) => source).join();
+  if (place.dataset.of !== names) {
+    place.dataset.of = names;
+    const head = make("tr", {}, ...COLUMNS.map(([title]) => make("th", { scope: "col" }, title)));
+    const rows = list.map(() => make("tr", {}, make("th", { scope: "row" }), ...COLUMNS.slice(1).map(() => make("td"))));
+    place.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
+  }
+  const rows = place.querySelectorAll("tbody tr");
+  list.forEach((source, index) => COLUMNS.forEach(([, of], column) => text(rows[index].children[column], of(source))));
+
+  const anomalies = list.flatMap(({ source, anomalies = [] }) => anomalies.map((anomaly) => ({ source, ...anomaly })));
+  while (scores.children.length > anomalies.length) scores.lastChild.remove();
+  anomalies.forEach((anomaly, index) => score(scores.children[index] ?? scores.appendChild(scoreRow()), anomaly));
+}
+
+const scoreRow = () => make("div", { class: "score" }, make("span"), make("meter", { min: 0, max: 1.5, low: 0.5, high: 1, optimum: 0 }), make("span"), make("p", { class: "quiet" }));
+
+function score(row, { source, stream, score, share, normal, observations, alarming }) {
+  const [name, meter, number, words] = row.children;
+  text(name, stream);
+  meter.value = Math.max(0, score);
+  attribute(meter, "aria-label", `${stream} of ${source}: evidence against the alarm line`);
+  text(number, format.share(Math.max(0, score)));
+  const seen = observations === 0 ? "no evidence" : `${format.share(share)} of ${format.count(observations)}`;
+  text(words, `${source}: ${seen}, ${format.share(normal)} is normal${alarming ? ": alarm" : ""}`);
+  attribute(words, "data-state", alarming ? "open" : null);
+}
+
+const KINDS = { ramp: "Ramp begins", alert: "Alert", policy: "Policy changed", configuration: "Configuration loaded", reset: "Reset" };
+
+/** What happened, the latest first. */
+export function log(list, events) {
+  const newest = events.at(-1);
+  const known = `${events.length} ${newest?.t} ${newest?.kind}`;
+  if (list.dataset.known === known) return;
+  list.dataset.known = known;
+  list.replaceChildren(...events.toReversed().map(entry));
+  if (events.length === 0) list.append(make("li", { class: "quiet" }, "Nothing has happened yet."));
+}
+
+function entry({ t, kind, from, to, reason, source, mode, traces = [] }) {
+  const what = kind === "transition" ? `${WORDS[from]} → ${WORDS[to]}` : kind === "mode" ? `Mode: ${WORDS[mode]}` : KINDS[kind] ?? kind;
+  const item = make("li", {}, make("b", {}, what), make("time", { dateTime: new Date(t * 1000).toISOString() }, format.clock(t)));
+  if (reason) item.append(make("span", {}, reason.detail));
+  if (source && !reason?.detail.includes(`source ${source}`)) item.append(make("span", { class: "quiet" }, `Source: ${source}`));
+  for (const trace of traces) item.append(make("span", { class: "id" }, `trace ${trace}`));
+  if (to) item.dataset.state = to;
+  return item;
+}
+
+/** The policy: its conditions in words, and its text. */
+export function policy(place, { name, origin, yaml, window, min_requests, conditions }) {
+  const entries = Map.groupBy(conditions, ({ entry }, index) => entry ?? index);
+  const items = [...entries.values()].map((all) => make("li", {},
+    make("span", { class: `badge ${all[0].action}` }, all[0].action), all.map(({ text }) => text).join(" and ")));
+  place.replaceChildren(
+    make("p", {}, make("b", {}, name), origin === "override" ? " – set at run time, over the configuration" : ""),
+    make("p", { class: "quiet" }, `In ${format.span(window)}, of at least ${min_requests} requests`),
+    make("ul", { class: "conditions" }, ...items),
+    make("details", {}, make("summary", {}, "As YAML"), make("pre", { tabIndex: 0 }, yaml)),
+  );
+}

@@ -1,0 +1,114 @@
+// The page of one route.
+
+import * as api from "./api.js";
+import { charts } from "./charts.js";
+import { attribute, byId, chip, make, setChip, text, WORDS } from "./dom.js";
+import * as format from "./format.js";
+import { askMode, askReset } from "./modes.js";
+import { log, policy, sources } from "./panels.js";
+import { complete, remaining, routes, state } from "./store.js";
+
+const page = byId("route");
+const MODES = { auto: "Automatic", forced_open: "Force open", forced_closed: "Force closed", shadow: "Shadow" };
+let shown = null;
+
+/** Shows the page of a route. */
+export function open(name) {
+  close();
+  const parts = {
+    name, charts: charts(), chip: chip("closed"), conditions: [],
+    title: make("h1", { id: "route-name" }, name), sentence: make("p", { class: "sentence" }),
+    facts: make("p", { class: "facts" }), sources: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Numbers of the sources" }), scores: make("div", { class: "scores" }),
+    log: make("ol", { class: "log", tabIndex: 0, "aria-label": "History" }), policy: make("div"), missing: make("p", { class: "empty wide", hidden: true }),
+  };
+  parts.modes = Object.entries(MODES).map(([mode, word]) =>
+    make("button", { type: "button", onclick: () => askMode(name, mode), data: { mode } }, word));
+  const steer = make("div", { class: "steer", role: "group", "aria-label": "Mode" }, ...parts.modes,
+    make("span", { class: "gap" }), make("button", { type: "button", onclick: () => askReset(name) }, "Reset"));
+  parts.body = [
+    make("header", { class: "panel" }, make("a", { href: "#/" }, "← All routes"),
+      make("div", { class: "title" }, parts.title, parts.chip), parts.sentence, parts.facts, steer),
+    panel("The last five minutes", parts.charts.panel),
+    make("div", { class: "stack" }, panel("History", parts.log), panel("Policy in force", parts.policy)),
+    make("div", { class: "wide" }, panel("Sources, each apart", parts.sources, parts.scores)),
+  ];
+  page.replaceChildren(...parts.body, parts.missing);
+  shown = parts;
+  update();
+  loadPolicy();
+  parts.title.tabIndex = -1;
+}
+
+export function close() {
+  shown = null;
+  page.replaceChildren();
+}
+
+/** Draws what is new. */
+export function update() {
+  if (!shown) return;
+  const parts = shown;
+  const route = routes.get(parts.name);
+  // Before the first snapshot nobody knows.
+  parts.missing.hidden = Boolean(route) || state.t === 0;
+  text(parts.missing, `No route is called ${parts.name}.`);
+  for (const part of parts.body) part.hidden = !route;
+  if (!route) return;
+  const { report } = route;
+  attribute(page, "data-state", report.state);
+  setChip(parts.chip, report.state);
+  text(parts.sentence, report.reason.label === "initial" ? "Closed since it was started." : report.reason.detail);
+  for (const button of parts.modes) attribute(button, "aria-pressed", String(button.dataset.mode === report.mode));
+  facts(parts, route);
+  sources(parts.sources, parts.scores, report.sources);
+  log(parts.log, route.events);
+  parts.charts.draw(route.points, state.t, parts.conditions);
+  complete(route).then(() => shown === parts && log(parts.log, route.events));
+}
+
+/** Moves the countdown on. */
+export function tick() {
+  const route = shown && routes.get(shown.name);
+  if (route?.deadline != null) facts(shown, route);
+}
+
+/** Something happened: the policy may be another. */
+export function event({ kind, breaker }) {
+  if (shown && (kind === "configuration" || (kind === "policy" && breaker === shown.name))) loadPolicy();
+}
+
+function facts(parts, route) {
+  const { report } = route;
+  const left = remaining(route);
+  const told = [
+    ["Mode", WORDS[report.mode] + (report.mode_remaining ? ` for ${format.span(report.mode_remaining)}` : "")],
+    ["For", format.span(report.lasted)],
+    ["Half-open in", left === null ? null : `${Math.ceil(left)} s`],
+    ["Admitted", report.state === "half_open" ? format.share(report.admitted_share) : null],
+    ["In flight", format.count(report.in_flight)],
+    ["Oldest", report.oldest_in_flight ? format.time(report.oldest_in_flight) : null],
+    ["Failed recoveries", report.failed_recoveries || null],
+    ["Rejected since start", format.count(report.totals.rejected)],
+    ["Would have been rejected", report.totals.would_reject ? format.count(report.totals.would_reject) : null],
+  ].filter(([, value]) => value !== null);
+  while (parts.facts.children.length > told.length) parts.facts.lastChild.remove();
+  told.forEach(([label, value], index) => {
+    const fact = parts.facts.children[index] ?? parts.facts.appendChild(make("span", {}, make("span"), " ", make("b")));
+    text(fact.firstChild, label);
+    text(fact.lastChild, String(value));
+  });
+}
+
+async function loadPolicy() {
+  const parts = shown;
+  try {
+    const told = await api.policy(parts.name);
+    parts.conditions = told.conditions;
+    policy(parts.policy, told);
+  } catch (refused) {
+    parts.policy.replaceChildren(make("p", { class: "quiet" }, `The policy can't be read: ${refused.message}.`));
+  }
+  if (shown === parts) update();
+}
+
+const panel = (title, ...children) => make("section", { class: "panel" }, make("h2", {}, title), ...children);

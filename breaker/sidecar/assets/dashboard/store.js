@@ -1,0 +1,92 @@
+// What is known of the routes. Everything on the page is drawn from here.
+
+import * as api from "./api.js";
+
+const KEPT = 300;
+const EVENTS = 100;
+
+/** By name: { name, index, report, points, events, complete, deadline }. */
+export const routes = new Map();
+export const state = { t: 0, received: 0 };
+
+/** Takes over a snapshot: all breakers, and the newest second of each. */
+export function snapshot({ t, breakers, points }) {
+  const now = performance.now();
+  state.t = t;
+  state.received = now;
+  const gone = new Set(routes.keys());
+  breakers.forEach((report, index) => {
+    gone.delete(report.name);
+    const route = routes.get(report.name) ?? add(report.name);
+    route.index = index;
+    route.report = report;
+    // Counted down here, so that it moves between snapshots.
+    route.deadline = report.open_remaining == null ? null : now + report.open_remaining * 1000;
+    const point = points?.[index];
+    if (point && !(route.points.at(-1)?.t >= point.t)) {
+      route.points.push(point);
+      if (route.points.length > KEPT) route.points.shift();
+    }
+  });
+  gone.forEach((name) => routes.delete(name));
+}
+
+export function event(told) {
+  const route = routes.get(told.breaker);
+  if (!route) return;
+  // The next snapshot has the numbers; the state is shown at once.
+  if (told.kind === "transition") {
+    Object.assign(route.report, { state: told.to, reason: told.reason, lasted: 0 });
+    route.deadline = null;
+  }
+  route.events.push(told);
+  if (route.events.length > EVENTS) route.events.shift();
+}
+
+/** What was missed while nothing came must be asked for. */
+export function disconnected() {
+  for (const route of routes.values()) route.complete = false;
+}
+
+/** Asks for the last minutes of a route, once, a few routes at a time. */
+export async function complete(route) {
+  if (route.complete) return;
+  route.complete = true;
+  waiting.push(route);
+  if (asking >= AT_ONCE) return;
+  asking += 1;
+  while (waiting.length > 0) await load(waiting.shift());
+  asking -= 1;
+}
+
+async function load(route) {
+  try {
+    const { points, events } = await api.history(route.name);
+    const last = points.at(-1)?.t ?? 0;
+    route.points = [...points, ...route.points.filter((point) => point.t > last)].slice(-KEPT);
+    route.events = events;
+  } catch {
+    // It goes on with what comes by itself; the connection's state says what is wrong.
+    route.complete = false;
+  }
+}
+
+/** The mean of the last five seconds, rejected requests included: a second alone jumps about. */
+export function rate({ points }) {
+  const last = points.slice(-5);
+  const sum = last.reduce((sum, point) => sum + point.requests + point.rejected, 0);
+  return last.length === 0 ? null : sum / last.length;
+}
+
+export const alerting = ({ report }) => report.sources.some((source) => source.alerting);
+export const remaining = ({ deadline }) => (deadline == null ? null : Math.max(0, (deadline - performance.now()) / 1000));
+
+function add(name) {
+  const route = { name, index: 0, report: null, points: [], events: [], complete: false, deadline: null };
+  routes.set(name, route);
+  return route;
+}
+
+const waiting = [];
+const AT_ONCE = 4;
+let asking = 0;
