@@ -59,10 +59,12 @@ pub use detector::Anomaly;
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
 pub use outcome::{Outcome, Verdict};
-pub use permit::{Permit, Rejected};
+pub use permit::{Cause, Permit, Rejected, Shed};
 pub use policy::Policy;
 pub use ratio::Ratio;
-pub use snapshot::{Concurrency, Latencies, Snapshot, SourceSnapshot, Totals, TransitionCount};
+pub use snapshot::{
+    Concurrency, Latencies, SheddingSnapshot, Snapshot, SourceSnapshot, Totals, TransitionCount,
+};
 pub use source::SourceId;
 pub use state::{Mode, State};
 pub use time::Timestamp;

@@ -15,6 +15,7 @@ impl Breaker {
     pub fn add_feed(&mut self, feed: Feed) -> SourceId {
         self.sources.push(Source::feed(feed, &self.policy));
         self.share_budget();
+        self.note_shedding_feeds();
         SourceId(self.sources.len() - 1)
     }
 

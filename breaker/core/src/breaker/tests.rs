@@ -14,6 +14,7 @@ mod asking;
 mod feeds;
 mod modes;
 mod recovery;
+mod shedding;
 mod trips;
 
 /// A breaker, and the time it is.
