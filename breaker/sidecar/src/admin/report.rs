@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Anomaly as Detected, Latencies, Snapshot, SourceSnapshot, Totals};
+use breaker_tower::core::{
+    Anomaly as Detected, Latencies, Reason as Why, SheddingSnapshot, Snapshot, SourceSnapshot,
+    Totals,
+};
 use serde::{Deserialize, Serialize};
 
 /// All breakers, in the order of the configuration.
@@ -29,6 +32,9 @@ pub struct Breaker {
     pub open_remaining: Option<f64>,
     /// The share of requests that is admitted, 0 to 1.
     pub admitted_share: f64,
+    /// The limit of requests in flight, while the breaker sheds or a ramp has one.
+    #[serde(default)]
+    pub shedding: Option<Shedding>,
     /// Recoveries that failed since the last that held.
     pub failed_recoveries: u32,
     /// Requests in flight now.
@@ -50,6 +56,21 @@ pub struct Reason {
     pub label: String,
     /// A sentence with the numbers.
     pub detail: String,
+}
+
+/// A limit of requests in flight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shedding {
+    /// The most requests that may be in flight.
+    pub limit: u64,
+    /// How long a request takes on average at most.
+    pub target: f64,
+    /// The share of the last hundred requests or so that was admitted, 0 to 1.
+    pub admitted_share: f64,
+    /// How long it has been in force.
+    pub lasted: f64,
+    /// Why it is.
+    pub reason: Reason,
 }
 
 /// Counts since the start.
@@ -153,13 +174,11 @@ impl Breaker {
             name: name.to_owned(),
             state: snapshot.state.name().to_owned(),
             mode: snapshot.mode.name().to_owned(),
-            reason: Reason {
-                label: snapshot.reason.label().to_owned(),
-                detail: snapshot.reason.to_string(),
-            },
+            reason: (&*snapshot.reason).into(),
             lasted: snapshot.lasted.as_secs_f64(),
             open_remaining: seconds(snapshot.open_remaining),
             admitted_share: snapshot.admitted_share.get(),
+            shedding: snapshot.shedding.as_ref().map(Shedding::from),
             failed_recoveries: snapshot.failed_recoveries,
             in_flight: snapshot.in_flight,
             oldest_in_flight: seconds(snapshot.oldest_in_flight),
@@ -175,6 +194,27 @@ impl Breaker {
                 })
                 .collect(),
             sources: snapshot.sources.iter().map(Window::from).collect(),
+        }
+    }
+}
+
+impl From<&Why> for Reason {
+    fn from(reason: &Why) -> Self {
+        Self {
+            label: reason.label().to_owned(),
+            detail: reason.to_string(),
+        }
+    }
+}
+
+impl From<&SheddingSnapshot> for Shedding {
+    fn from(shedding: &SheddingSnapshot) -> Self {
+        Self {
+            limit: shedding.limit,
+            target: shedding.target.as_secs_f64(),
+            admitted_share: shedding.admitted_share.get(),
+            lasted: shedding.lasted.as_secs_f64(),
+            reason: (&*shedding.reason).into(),
         }
     }
 }
