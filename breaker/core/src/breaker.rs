@@ -9,10 +9,13 @@ mod aimd;
 mod baseline;
 mod detection;
 mod feeds;
+mod limiter;
+mod needs;
 mod outlook;
 mod probing;
 mod progress;
 mod ramp;
+mod shedding;
 mod transition;
 mod trip;
 
@@ -21,16 +24,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::aimd::Aimd;
+use self::needs::Needs;
 pub use self::outlook::{Outlook, SourceOutlook, Standing};
 use self::probing::{Finding, Probing};
 use self::ramp::Ramp;
+use self::shedding::Shedding;
 use self::trip::Observation;
-use crate::detector::LEAST_THRESHOLD;
 use crate::event::{Event, Reason, stream_of};
 use crate::in_flight::InFlight;
 use crate::outcome::Verdict;
 use crate::permit::Ground;
-use crate::policy::{Action, Condition, Policy, Stream};
+use crate::policy::{Action, Condition, Policy};
 use crate::rate::ArrivalRate;
 use crate::ratio::Ratio;
 use crate::rng::Rng;
@@ -54,6 +58,8 @@ pub struct Breaker {
     /// When `phase` began, for the duration of states.
     since: Timestamp,
     reason: Arc<Reason>,
+    /// Why it opened, while it is not closed again.
+    tripped: Option<Arc<Reason>>,
     /// Of the last rejection; made anew when reason or policy are others.
     ground: Option<Arc<Ground>>,
     /// Raised at every transition; permits carry it.
@@ -67,10 +73,15 @@ pub struct Breaker {
     next_source: usize,
     /// All permits that are out, of whatever epoch.
     permits_out: u64,
-    /// The waiting requests of this epoch.
+    /// The waiting requests of this epoch: how many, and since when where that matters.
+    waiting: u64,
     in_flight: InFlight,
+    /// The limit of requests in flight, while one is in force.
+    shedding: Option<Box<Shedding>>,
+    /// The average of the last latencies in seconds, kept where the policy sheds.
+    recent_latency: f64,
     failed_recoveries: u32,
-    /// Kept where the open time follows the traffic.
+    /// Kept where the open time or the limit follows the traffic.
     arrivals: ArrivalRate,
     /// The source that tripped last, by which the recovery is judged beside the probes.
     tripped_by: Option<SourceId>,
@@ -84,17 +95,6 @@ pub struct Breaker {
     alerts: Vec<AlertCount>,
     transitions: Vec<TransitionCount>,
     events: VecDeque<Event>,
-}
-
-/// What the policy's conditions need of requests in flight to be tried on.
-#[derive(Clone, Debug)]
-struct Needs {
-    latency_bounds: Vec<Duration>,
-    /// Where requests that miss it are watched.
-    deadline: Option<Duration>,
-    /// How finely ages must be told apart, for a bound that is learned.
-    learned_bound: Option<Duration>,
-    concurrency: bool,
 }
 
 /// The state, with what belongs to it alone.
@@ -130,11 +130,15 @@ impl Breaker {
             phase: Phase::Closed { recovering: None },
             since: now,
             reason: Arc::new(Reason::Initial),
+            tripped: None,
             ground: None,
             epoch: 0,
             now,
             rng: Rng::new(seed),
             permits_out: 0,
+            waiting: 0,
+            shedding: None,
+            recent_latency: 0.0,
             failed_recoveries: 0,
             arrivals: ArrivalRate::new(now),
             tripped_by: None,
@@ -196,7 +200,10 @@ impl Breaker {
                     now,
                 );
             }
-            (_, Mode::ForcedClosed) => self.close(None, reason, now),
+            (_, Mode::ForcedClosed) => {
+                self.stop_shedding(now);
+                self.close(None, reason, now);
+            }
             (Mode::ForcedOpen, _) => self.probe(reason, now),
             _ => {}
         }
@@ -204,7 +211,7 @@ impl Breaker {
 
     /// Takes over another policy. State, remaining open time and permits stay; windows stay when the new policy counts the same things.
     pub fn set_policy(&mut self, policy: impl Into<Arc<Policy>>, now: Timestamp) {
-        self.advance(now);
+        let now = self.advance(now);
         let policy = policy.into();
         let needs = Needs::of(&policy);
         if (&needs.latency_bounds, needs.learned_bound)
@@ -220,6 +227,9 @@ impl Breaker {
         self.share_budget();
         self.needs = needs;
         self.policy = policy;
+        self.note_shedding_feeds();
+        // It begins anew as soon as an entry of the new policy holds.
+        self.stop_shedding(now);
     }
 
     // --- what happened (and see `progress` and `feeds`)
@@ -256,6 +266,7 @@ impl Breaker {
         due = earliest(due, self.mode_until);
         due = earliest(due, self.histograms_due());
         due = earliest(due, self.quiet_ends());
+        due = earliest(due, self.shedding_ends());
         for source in &self.sources {
             due = earliest(due, source.window.expires_at());
         }
@@ -291,6 +302,7 @@ impl Breaker {
     /// What the breaker knows at `now`.
     pub fn snapshot(&mut self, now: Timestamp) -> Snapshot {
         let now = self.advance(now);
+        let shedding = self.shedding_snapshot();
         Snapshot {
             state: self.state(),
             mode: self.mode,
@@ -304,11 +316,14 @@ impl Breaker {
                 _ => None,
             },
             admitted_share: match &self.phase {
-                Phase::Closed { .. } => Ratio::ONE,
+                Phase::Closed { .. } => shedding
+                    .as_ref()
+                    .map_or(Ratio::ONE, |shedding| shedding.admitted_share),
                 Phase::Open { .. } | Phase::Probing(_) => Ratio::ZERO,
                 Phase::Ramp(ramp) => ramp.share(&self.policy.ramp(), now),
                 Phase::Aimd(ramp) => ramp.share(),
             },
+            shedding,
             failed_recoveries: self.failed_recoveries,
             in_flight: self.permits_out,
             oldest_in_flight: self.in_flight.ages(now).next().map(|(age, _)| age),
@@ -361,6 +376,8 @@ impl Breaker {
         };
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
+        let sheds = self.shedding.is_some();
+        let mut shed = None;
         let histograms = source.take_histogram_turn(now);
         let mut observation = Observation::new(source, policy, in_flight, now);
         for (index, entry) in policy.trip().iter().enumerate() {
@@ -383,30 +400,17 @@ impl Breaker {
                     self.trip(id, reason, bound, now);
                     return;
                 }
-                Action::Open => {}
+                Action::Shed if holds && self.mode != Mode::ForcedClosed => {
+                    let reason = (!sheds).then(|| observation.trip(entry));
+                    shed.get_or_insert((entry, reason));
+                }
+                Action::Open | Action::Shed => {}
             }
         }
-    }
-}
-
-// === impl Needs ===
-
-impl Needs {
-    fn of(policy: &Policy) -> Self {
-        let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
-        let watches = |stream| policy.streams().any(|watched| watched == stream);
-        Self {
-            latency_bounds: policy.latency_bounds(),
-            deadline: watches(Stream::Deadline).then(|| policy.deadline()),
-            learned_bound: watches(Stream::Latency).then_some(LEAST_THRESHOLD),
-            concurrency: conditions.any(|condition| matches!(condition, Condition::Concurrency(_))),
+        if let Some((entry, reason)) = shed {
+            let bound = self.shed_bound(policy, entry);
+            self.shed(reason, bound, now);
         }
-    }
-
-    fn in_flight(&self) -> InFlight {
-        let mut bounds = self.latency_bounds.clone();
-        bounds.extend(self.learned_bound);
-        InFlight::new(&bounds)
     }
 }
 

@@ -26,6 +26,27 @@ pub enum Event {
     },
     /// A trip entry with the action `alert` holds. Repeated once a minute while it does.
     Alert(Alert),
+    /// A trip entry with the action `shed` holds, and requests beyond a limit in flight are rejected; the state stays. In shadow mode this
+    /// is what would have happened.
+    SheddingStarted {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: Arc<Reason>,
+        /// How many requests may be in flight at first.
+        limit: u64,
+    },
+    /// No entry has held and no request was rejected for a while: there is no limit any more.
+    SheddingEnded {
+        /// When.
+        at: Timestamp,
+        /// How long it lasted.
+        lasted: Duration,
+        /// Requests that were admitted meanwhile.
+        admitted: u64,
+        /// Requests that were rejected for the limit.
+        rejected: u64,
+    },
     /// The mode changed.
     ModeChanged {
         /// When.
@@ -179,6 +200,14 @@ pub(crate) fn stream_of<'a>(conditions: impl IntoIterator<Item = &'a Condition>)
 // === impl Reason ===
 
 impl Reason {
+    /// Whether it is that a trial did not go well: why there was one is another reason.
+    pub(crate) const fn is_of_trial(&self) -> bool {
+        matches!(
+            self,
+            Self::ProbesFailed { .. } | Self::FeedUnhealthy { .. } | Self::RampFailed { .. }
+        )
+    }
+
     /// A word for metrics: the name of the first condition, or of the reason.
     pub fn label(&self) -> &'static str {
         match self {

@@ -65,12 +65,12 @@ pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
 pub use latency_counts::LatencyCounts;
 pub use outcome::{Outcome, Verdict};
-pub use permit::{Permit, Rejected};
+pub use permit::{Cause, Permit, Rejected, Shed};
 pub use policy::Policy;
 pub use ratio::Ratio;
 pub use snapshot::{
-    AlertCount, Concurrency, Latencies, Snapshot, SourceSnapshot, SourceTotals, Totals,
-    TransitionCount,
+    AlertCount, Concurrency, Latencies, SheddingSnapshot, Snapshot, SourceSnapshot, SourceTotals,
+    Totals, TransitionCount,
 };
 pub use source::SourceId;
 pub use state::{Mode, State};

@@ -47,21 +47,35 @@ pub(crate) enum Progress {
     Responded,
 }
 
-/// A refusal: the breaker is open, or its trial has no room for the request.
+/// A refusal: the breaker is open, its trial has no room for the request, or it sheds.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Rejected {
-    /// The state: open or half-open.
+    /// The state: closed where the breaker sheds.
     pub state: State,
-    /// When to try again: at least the remaining open time, spread over callers by the policy's jitter.
+    /// When to try again: at least the remaining open time, spread over callers by the policy's jitter; soon where the breaker sheds.
     pub retry_after: Duration,
+    /// The limit of requests in flight, if that is why.
+    pub shed: Option<Shed>,
     pub(crate) ground: Arc<Ground>,
+}
+
+/// A limit of requests in flight that has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shed {
+    /// Requests to which the upstream owes an answer.
+    pub in_flight: u64,
+    /// How many there may be.
+    pub limit: u64,
 }
 
 /// On what a breaker rejects: the same for all rejections of one state, so that each counts one reference and not two.
 #[derive(Debug)]
 pub(crate) struct Ground {
     pub(crate) reason: Arc<Reason>,
+    /// Why it opened, where that is another reason.
+    pub(crate) tripped: Option<Arc<Reason>>,
     pub(crate) policy: Arc<Policy>,
 }
 
@@ -77,10 +91,19 @@ impl Permit {
     }
 }
 
+/// Why a request is refused: the limit that has no room, the reason for the state, what tripped the breaker.
+#[derive(Clone, Copy, Debug)]
+pub struct Cause<'a>(&'a Rejected);
+
 impl Rejected {
-    /// Why the breaker is in this state.
+    /// Why the breaker is in this state, or why it sheds.
     pub fn reason(&self) -> &Arc<Reason> {
         &self.ground.reason
+    }
+
+    /// Why the request is refused, in words.
+    pub const fn cause(&self) -> Cause<'_> {
+        Cause(self)
     }
 
     /// The policy, which says how a rejection is answered.
@@ -95,8 +118,31 @@ impl fmt::Display for Rejected {
             f,
             "rejected by the circuit breaker, which is {}: {}",
             self.state,
-            self.reason()
+            self.cause()
         )
+    }
+}
+
+impl Cause<'_> {
+    /// One word: `shedding`, or the label of the reason.
+    pub fn label(&self) -> &'static str {
+        match self.0.shed {
+            Some(_) => "shedding",
+            None => self.0.reason().label(),
+        }
+    }
+}
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Shed { in_flight, limit }) = self.0.shed {
+            write!(f, "shedding: {in_flight} in flight of at most {limit}; ")?;
+        }
+        write!(f, "{}", self.0.reason())?;
+        match &self.0.ground.tripped {
+            Some(tripped) => write!(f, ", after {tripped}"),
+            None => Ok(()),
+        }
     }
 }
 

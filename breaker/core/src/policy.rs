@@ -174,6 +174,11 @@ impl Policy {
         bounds
     }
 
+    /// Whether an entry sheds.
+    pub(crate) fn sheds(&self) -> bool {
+        self.trip.iter().any(|entry| entry.action == Action::Shed)
+    }
+
     /// The latency from which on a request is slow: the smallest latency bound of the conditions.
     pub fn slow_from(&self) -> Option<Duration> {
         self.conditions()

@@ -30,8 +30,10 @@ pub struct Snapshot {
     pub lasted: Duration,
     /// How long the breaker will stay open, while it is open and not forced.
     pub open_remaining: Option<Duration>,
-    /// The share of requests that is admitted: all, none, or that of the ramp.
+    /// The share of requests that is admitted: all, none, that of the ramp, or that of the last hundred while the breaker sheds.
     pub admitted_share: Ratio,
+    /// The limit of requests in flight, while the breaker sheds or a ramp has one.
+    pub shedding: Option<SheddingSnapshot>,
     /// Recoveries that failed since the last that held.
     pub failed_recoveries: u32,
     /// Requests in flight now.
@@ -49,6 +51,22 @@ pub struct Snapshot {
     pub sources: Vec<SourceSnapshot>,
     /// Heap memory that windows and detectors take, in bytes.
     pub window_bytes: usize,
+}
+
+/// A limit of requests in flight that is in force.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SheddingSnapshot {
+    /// The most requests that may be in flight.
+    pub limit: u64,
+    /// How long a request takes on average at most; the limit follows from it.
+    pub target: Duration,
+    /// The share of the last hundred requests or so that was admitted.
+    pub admitted_share: Ratio,
+    /// How long it has been in force.
+    pub lasted: Duration,
+    /// Why it is.
+    pub reason: Arc<Reason>,
 }
 
 /// Counts since the breaker was made, of whatever epoch.

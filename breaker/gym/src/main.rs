@@ -13,6 +13,7 @@
 
 mod arl;
 mod cli;
+mod column;
 mod gym;
 mod luck;
 mod page;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::column::{COLUMNS, Column, MEASURE, number, per_day, percent};
 use crate::gym::Plan;
-use crate::summary::{Summaries, Summary};
+use crate::summary::Summaries;
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,58 +34,41 @@ pub(crate) fn render(plan: &Plan, summaries: &Summaries, style: Style) -> String
     out
 }
 
-/// How a cell is made.
-type Cell = fn(&Summary) -> String;
-
-/// The columns of the comparison: the scenario, what the column says, and how.
-const COLUMNS: &[(&str, &str, Cell)] = &[
-    ("S03", "0.2/s: open s / false per day", |of| {
-        format!("{} / {}", number(of.open), per_day(of.false_trips))
-    }),
-    ("S04a", "5 %: detect s, goodput %", detect_and_goodput),
-    ("S04b", "20 %: detect s, goodput %", detect_and_goodput),
-    ("S04c", "100 %: open s, bad before, closed after s", |of| {
-        let (open, closed) = (number(of.open), number(of.closed_after));
-        format!("{open}, {:.0}, {closed}", of.bad_before_open)
-    }),
-    (
-        "S06",
-        "latency ×10: detect s, goodput %",
-        detect_and_goodput,
-    ),
-    ("S08", "hang: open s", |of| number(of.open)),
-    ("S09", "1 of 5: goodput %", |of| percent(of.goodput)),
-    ("S02", "noisy day: false per day", |of| {
-        per_day(of.false_trips)
-    }),
-    ("S10", "pauses: false per day", |of| per_day(of.false_trips)),
-    ("S13", "cold start: lost", |of| {
-        format!("{:.0}", of.lost_after)
-    }),
-    ("S06b", "brownout: goodput %", |of| percent(of.goodput)),
-    ("S17", "overload: goodput %", |of| percent(of.goodput)),
-    ("S18", "retry storm: lost", |of| {
-        format!("{:.0}", of.lost_after)
-    }),
-];
-
-fn detect_and_goodput(of: &Summary) -> String {
-    format!("{}, {}", number(of.detect), percent(of.goodput))
-}
-
 fn comparison(plan: &Plan, summaries: &Summaries) -> Table {
     let columns: Vec<_> = COLUMNS
         .iter()
-        .filter(|(id, ..)| plan.scenarios.iter().any(|entry| entry.id == *id))
+        .filter(|column| {
+            plan.scenarios
+                .iter()
+                .any(|entry| entry.id == column.scenario)
+        })
         .collect();
     let mut header = vec!["system".to_owned()];
-    header.extend(columns.iter().map(|(id, title, _)| format!("{id} {title}")));
+    let titles = columns.iter();
+    header.extend(titles.map(|column| format!("{} {}", column.scenario, column.title)));
+    let is_there = plan.systems.iter().any(|system| system.name == MEASURE);
+    header.extend(is_there.then(|| format!("better than {MEASURE} in")));
     let rows = plan.systems.iter().map(|system| {
+        let of = |column: &Column, name| summaries.get(&(column.scenario, name));
         let mut row = vec![system.name.to_owned()];
-        row.extend(columns.iter().map(|(id, _, cell)| {
-            summaries
-                .get(&(*id, system.name))
-                .map_or_else(String::new, cell)
+        row.extend(
+            columns
+                .iter()
+                .map(|column| of(column, system.name).map_or_else(String::new, column.cell)),
+        );
+        row.extend(is_there.then(|| {
+            let better = columns.iter().filter(|column| {
+                match (of(column, system.name), of(column, MEASURE)) {
+                    (Some(one), Some(other)) => column.is_better(one, other),
+                    _ => false,
+                }
+            });
+            let scenarios: Vec<_> = better.map(|column| column.scenario).collect();
+            match scenarios[..] {
+                _ if system.name == MEASURE => String::new(),
+                [] => "0".to_owned(),
+                _ => format!("{}: {}", scenarios.len(), scenarios.join(" ")),
+            }
         }));
         row
     });
@@ -131,28 +115,6 @@ fn of_scenario(plan: &Plan, summaries: &Summaries, scenario: &'static str) -> Ta
     Table {
         rows: rows.collect(),
         header: HEADER.map(str::to_owned).into(),
-    }
-}
-
-/// Seconds with as many digits as mean something.
-fn number(value: Option<f64>) -> String {
-    match value {
-        None => "–".to_owned(),
-        Some(value) if value < 0.995 => format!("{value:.2}"),
-        Some(value) if value < 9.95 => format!("{value:.1}"),
-        Some(value) => format!("{value:.0}"),
-    }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.0}", share * 100.0)
-}
-
-fn per_day(count: f64) -> String {
-    if count == 0.0 {
-        "0".to_owned()
-    } else {
-        number(Some(count))
     }
 }
 
@@ -280,13 +242,5 @@ mod tests {
     fn markdown_has_a_row_a_line() {
         let wanted = "| system | a b |\n| --- | --- |\n| none | 1 |\n| x | 22 |\n";
         assert_eq!(table().render(Style::Markdown), wanted);
-    }
-
-    #[test]
-    fn numbers_have_the_digits_that_mean_something() {
-        let numbers = [0.074, 1.53, 9.96, 236.4].map(|value| number(Some(value)));
-        assert_eq!(numbers, ["0.07", "1.5", "10", "236"]);
-        assert_eq!(number(None), "–");
-        assert_eq!((per_day(0.0), per_day(0.3)), ("0".into(), "0.30".into()));
     }
 }

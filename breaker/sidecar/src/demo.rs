@@ -144,6 +144,12 @@ fn tell_event(began: Instant, event: &Event) {
             let numbers: Vec<_> = alert.evidence.iter().map(ToString::to_string).collect();
             anstream::println!("{time:>5.1} s  alert: {}", numbers.join(" and "));
         }
+        Event::SheddingStarted { reason, .. } => {
+            anstream::println!("{time:>5.1} s  shedding: {reason}");
+        }
+        Event::SheddingEnded { rejected, .. } => {
+            anstream::println!("{time:>5.1} s  shedding ended: {rejected} requests were rejected");
+        }
         _ => {}
     }
 }

@@ -55,7 +55,8 @@ pub struct Ending {
 
 /// Classifies HTTP by status and gRPC by `grpc-status`, told apart by the response's content type, by the policy's rules.
 ///
-/// A rejection by a breaker further in, marked by `Proxy-Status: …; error=destination_unavailable` (RFC 9209), is ignored.
+/// A rejection by a breaker or a limit further in, marked by `Proxy-Status: …; error=destination_unavailable` or
+/// `connection_limit_reached` (RFC 9209), is ignored.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,
@@ -112,13 +113,18 @@ impl From<Verdict> for Ending {
     }
 }
 
-/// Whether an intermediary refused the request because it holds its upstream for unavailable.
+/// Whether an intermediary refused the request because it holds its upstream for unavailable, or as busy as it may be.
 fn is_rejection(headers: &HeaderMap) -> bool {
     let members = headers.get_all(PROXY_STATUS).into_iter();
     members
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
-        .any(|parameter| parameter.trim() == "error=destination_unavailable")
+        .any(|parameter| {
+            matches!(
+                parameter.trim(),
+                "error=destination_unavailable" | "error=connection_limit_reached"
+            )
+        })
 }
 
 /// Where a gRPC answer has its status.
@@ -209,7 +215,12 @@ mod tests {
             "proxy-status",
             "inner; error=destination_unavailable; details=\"open\"",
         );
+        let busy = (
+            "proxy-status",
+            "inner; error=connection_limit_reached; details=\"shedding\"",
+        );
         assert_eq!(head(503, &[inner]), verdict(Verdict::Ignored));
+        assert_eq!(head(503, &[busy]), verdict(Verdict::Ignored));
         assert_eq!(
             head(503, &[("proxy-status", "cdn; error=dns_timeout")]),
             verdict(Verdict::Failure)

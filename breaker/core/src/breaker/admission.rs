@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
-use crate::permit::{Ground, Kind, Permit, Progress, Rejected};
+use crate::permit::{Ground, Kind, Permit, Progress, Rejected, Shed};
 use crate::policy::Recovery;
 use crate::source::SourceId;
 use crate::state::Mode;
@@ -15,13 +15,14 @@ use crate::time::{Timestamp, nanos};
 enum Admission {
     As(Kind),
     Refused,
+    Shed(Shed),
 }
 
 impl Breaker {
     /// Asks to send a request.
     ///
     /// # Errors
-    /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and never as an outcome.
+    /// [`Rejected`], when the breaker is open, its trial has no room or it sheds. The refusal is counted, and never as an outcome.
     pub fn try_acquire(&mut self, now: Timestamp) -> Result<Permit, Rejected> {
         let now = self.advance(now);
         self.arrive(now);
@@ -33,18 +34,19 @@ impl Breaker {
         }
         match self.admission(now) {
             Admission::As(kind) => Ok(self.admit(kind, now)),
-            Admission::Refused if self.mode == Mode::Shadow => {
+            Admission::Refused | Admission::Shed(_) if self.mode == Mode::Shadow => {
                 self.totals.would_reject += 1;
                 Ok(self.admit(Kind::Bypass, now))
             }
             Admission::Refused => Err(self.refuse(now)),
+            Admission::Shed(shed) => Err(self.refuse_over_limit(shed, now)),
         }
     }
 
     /// Asks for a verdict without a permit, for a request that somebody else sends and whose outcome nobody reports here.
     ///
     /// During a trial it is admitted as a probe would be, at most `half_open.concurrent` within `half_open.probe_timeout`, beside the
-    /// probes: what never reports must not keep those waiting that do.
+    /// probes: what never reports must not keep those waiting that do. Shedding does not concern it: it is nowhere in flight.
     ///
     /// # Errors
     /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and never as an outcome.
@@ -86,25 +88,45 @@ impl Breaker {
         Rejected {
             state: self.state(),
             retry_after: Duration::from_nanos(wait.saturating_add(jitter)),
+            shed: None,
             ground: self.ground(),
         }
     }
 
+    /// Refuses a request for the limit of requests in flight. It may try again soon: places become free all the time.
+    fn refuse_over_limit(&mut self, shed: Shed, now: Timestamp) -> Rejected {
+        let jitter = RETRY_WHILE_SHEDDING.mul_f64(self.rng.unit());
+        Rejected {
+            retry_after: RETRY_WHILE_SHEDDING + jitter,
+            shed: Some(shed),
+            ..self.refuse(now)
+        }
+    }
+
     fn ground(&mut self) -> Arc<Ground> {
+        let reason = match &self.phase {
+            Phase::Closed { .. } => self.shedding_reason().unwrap_or(&self.reason),
+            _ => &self.reason,
+        };
         if let Some(ground) = &self.ground
-            && Arc::ptr_eq(&ground.reason, &self.reason)
+            && Arc::ptr_eq(&ground.reason, reason)
             && Arc::ptr_eq(&ground.policy, &self.policy)
         {
             return ground.clone();
         }
         let ground = Arc::new(Ground {
-            reason: self.reason.clone(),
+            reason: reason.clone(),
+            tripped: self
+                .tripped
+                .clone()
+                .filter(|tripped| !Arc::ptr_eq(tripped, reason)),
             policy: self.policy.clone(),
         });
         self.ground.insert(ground).clone()
     }
 
-    /// Whether [`Self::try_acquire`] would now be refused. Counts nothing.
+    /// Whether [`Self::try_acquire`] would now be refused for the state. Counts nothing, and does not tell of shedding, whose places come
+    /// free all the time.
     pub fn would_reject(&mut self, now: Timestamp) -> bool {
         self.advance(now);
         match &self.phase {
@@ -119,12 +141,15 @@ impl Breaker {
 
     /// Counts an arrival, where the open time follows the traffic.
     fn arrive(&mut self, now: Timestamp) {
-        if self.policy.recovery() == Recovery::Sequential {
+        if self.policy.recovery() == Recovery::Sequential || self.needs.sheds {
             self.arrivals.arrive(now);
         }
     }
 
     fn admission(&mut self, now: Timestamp) -> Admission {
+        if let Some(shed) = self.over_limit(now) {
+            return Admission::Shed(shed);
+        }
         match &mut self.phase {
             Phase::Closed { .. } => Admission::As(Kind::Regular),
             Phase::Open { .. } => Admission::Refused,
@@ -157,6 +182,7 @@ impl Breaker {
         };
         if kind != Kind::Bypass {
             self.start_ageing(&permit, now);
+            self.limit_sent(now);
             let proxy = &mut self.sources[SourceId::PROXY.0];
             proxy.window.record_concurrency(self.permits_out, now);
         }
@@ -164,5 +190,7 @@ impl Breaker {
     }
 }
 
+/// How soon a caller may try again that was turned away for the limit: so long, and up to twice that.
+const RETRY_WHILE_SHEDDING: Duration = Duration::from_millis(500);
 /// How soon a caller that was turned away during a trial may try again.
 const RETRY_DURING_TRIAL: Duration = Duration::from_secs(1);

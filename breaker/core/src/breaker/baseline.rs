@@ -54,6 +54,7 @@ impl Breaker {
         if self.mode != Mode::ForcedOpen {
             self.close(None, Reason::Reset, now);
         }
+        self.stop_shedding(now);
         self.forget_baseline();
     }
 

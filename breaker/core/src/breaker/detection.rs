@@ -92,8 +92,8 @@ impl Breaker {
         }
     }
 
-    /// Whether what happens may be normal: not while a trial goes on.
-    const fn learns(&self) -> bool {
-        matches!(self.phase, Phase::Closed { .. })
+    /// Whether what happens may be normal: not while a trial goes on or a limit keeps requests away.
+    fn learns(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. }) && !self.is_limited()
     }
 }

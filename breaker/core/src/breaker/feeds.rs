@@ -15,6 +15,7 @@ impl Breaker {
     pub fn add_feed(&mut self, feed: Feed) -> SourceId {
         let id = self.push_feed(feed);
         self.share_budget();
+        self.note_shedding_feeds();
         id
     }
 
@@ -41,6 +42,7 @@ impl Breaker {
             });
         }
         self.share_budget();
+        self.note_shedding_feeds();
         let is_gone = |id| before.iter().any(|source| source.id == id);
         self.tripped_by = self.tripped_by.filter(|id| !is_gone(*id));
         if !before.is_empty() {

@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 impl Breaker {
     /// The caller of `permit`'s request is still sending it: until [`Self::uploaded`] the upstream's time does not run.
     pub fn uploading(&mut self, permit: &mut Permit) {
+        if permit.progress == Progress::Waiting && self.counts(permit) {
+            self.limit_ended(permit, None, self.now);
+        }
         let _ = self.stop_ageing(permit);
         permit.progress = Progress::Uploading;
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
@@ -31,6 +34,9 @@ impl Breaker {
         permit.progress = Progress::Waiting;
         permit.admitted = now;
         self.start_ageing(permit, now);
+        if self.counts(permit) {
+            self.limit_sent(now);
+        }
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
             && permit.epoch == self.epoch
         {
@@ -54,6 +60,7 @@ impl Breaker {
         }
         self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
         self.detect_latency(SourceId::PROXY, latency, permit.crossed, 1, now);
+        self.limit_ended(permit, Some((Verdict::Success, latency)), now);
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase) {
             if self.tripped_latency.is_some_and(|bound| latency >= bound) {
                 probing.settle(id, Some(false));
@@ -97,6 +104,9 @@ impl Breaker {
             self.detect_latency(SourceId::PROXY, outcome.latency, crossed, 1, now);
         }
         self.detect_errors(SourceId::PROXY, outcome.verdict, 1, now);
+        if permit.progress == Progress::Waiting {
+            self.limit_ended(&permit, Some((outcome.verdict, outcome.latency)), now);
+        }
         let proxy = &mut self.sources[SourceId::PROXY.0];
         if let Some(trace) = outcome.trace
             && (slow || outcome.verdict == Verdict::Failure)
@@ -163,6 +173,7 @@ impl Breaker {
         if !self.counts(permit) || !self.ages() {
             return;
         }
+        self.waiting += 1;
         if let Some(first_bound) = self.first_bound() {
             self.in_flight.add(now);
             self.next_ageing.get_or_insert(now + first_bound);
@@ -172,6 +183,7 @@ impl Breaker {
     /// Returns what the request was observed for while it waited.
     fn stop_ageing(&mut self, permit: &Permit) -> Crossed {
         if permit.progress == Progress::Waiting && self.counts(permit) {
+            self.waiting = self.waiting.saturating_sub(1);
             self.in_flight.remove(permit.admitted)
         } else {
             Crossed::default()

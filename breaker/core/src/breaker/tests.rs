@@ -16,6 +16,7 @@ mod feeds;
 mod modes;
 mod outlook;
 mod recovery;
+mod shedding;
 mod trips;
 
 /// A breaker, and the time it is.

@@ -21,6 +21,7 @@ impl Breaker {
         let now = self.now.max(now);
         self.now = now;
         self.end_mode(now);
+        self.judge_shedding(now);
         match &mut self.phase {
             Phase::Closed { .. } => {}
             Phase::Open {
@@ -89,7 +90,7 @@ impl Breaker {
                 self.begin_aimd(succeeded, now);
             }
             (Finding::Good, Ok(Finding::Good)) => {
-                self.enter_phase(Phase::Ramp(Ramp::new(now)));
+                self.enter_phase(Phase::Ramp(Ramp::new(now)), now);
                 self.forget_observations(now);
                 self.events
                     .push_back(Event::RampStarted { at: now, succeeded });
@@ -121,12 +122,14 @@ impl Breaker {
     /// Begins the ramp of a sequential recovery; with few requests there is nothing to ramp.
     fn begin_aimd(&mut self, succeeded: u32, now: Timestamp) {
         let rate = self.arrivals.get(now);
-        self.enter_phase(Phase::Aimd(Aimd::new(self.policy.ramp().start, now)));
+        self.enter_phase(Phase::Aimd(Aimd::new(self.policy.ramp().start, now)), now);
         self.forget_observations(now);
         self.events
             .push_back(Event::RampStarted { at: now, succeeded });
         if rate < LEAST_RATE {
             self.end_aimd(now);
+        } else {
+            self.limit_ramp(now);
         }
     }
 
@@ -249,14 +252,19 @@ impl Breaker {
 
     pub(super) fn close(&mut self, recovering: Option<Tally>, reason: Reason, now: Timestamp) {
         self.enter(Phase::Closed { recovering }, reason, now);
+        self.unlimit_ramp(now);
+        self.tripped = None;
     }
 
     /// Changes the state and tells it. When the state stays what it is, only the phase changes.
     pub(super) fn enter(&mut self, phase: Phase, reason: Reason, now: Timestamp) {
         let from = self.state();
-        self.enter_phase(phase);
+        self.enter_phase(phase, now);
         let to = self.state();
         self.reason = Arc::new(reason);
+        if to == State::Open && !self.reason.is_of_trial() {
+            self.tripped = Some(self.reason.clone());
+        }
         if from == to {
             return;
         }
@@ -291,9 +299,16 @@ impl Breaker {
     }
 
     /// Every permit that is out belongs to an earlier epoch from now on.
-    fn enter_phase(&mut self, phase: Phase) {
+    fn enter_phase(&mut self, phase: Phase, now: Timestamp) {
+        if matches!(phase, Phase::Open { .. } | Phase::Probing(_)) {
+            self.stop_shedding(now);
+        }
+        if let Some(shedding) = &mut self.shedding {
+            shedding.restart(now);
+        }
         self.phase = phase;
         self.epoch += 1;
+        self.waiting = 0;
         self.in_flight.clear();
         self.next_ageing = None;
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Budget, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError, Ramp,
-    Recovery, Reject, TripEntry,
+    Action, Budget, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError,
+    Ramp, Recovery, Reject, TripEntry,
 };
 use crate::ratio::Ratio;
 
@@ -196,6 +196,11 @@ fn check_trip(entries: &mut [TripEntry]) -> Result<(), PolicyError> {
             !entry.conditions.is_empty(),
             at(""),
             "must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency, consecutive_failures or anomaly",
+        )?;
+        rule(
+            entry.action != Action::Shed || entry.is_on_latency(),
+            at("action"),
+            "must not be shed without a condition on latency: p50, p90, p95, p99, p999, slow_rate, anomaly: latency or anomaly: deadline",
         )?;
         // Cheap conditions are tried first, so that a histogram is walked only when the rest holds.
         entry.conditions.sort_by_key(Condition::needs_histogram);

@@ -78,7 +78,7 @@ impl Policy {
                     TripEntry::open([near_total(Stream::Errors)]),
                     TripEntry::open([near_total(Stream::Deadline)]),
                     TripEntry::alert([anomaly(Stream::Errors)]),
-                    TripEntry::alert([anomaly(Stream::Latency)]),
+                    TripEntry::shed([anomaly(Stream::Latency)]),
                 ])
                 .recovery(Recovery::Sequential)
                 .open(Open {

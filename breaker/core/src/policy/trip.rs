@@ -28,6 +28,8 @@ pub enum Action {
     Open,
     /// Reports an [`Alert`](crate::Event::Alert), and rejects nothing.
     Alert,
+    /// Admits no more requests at once than the upstream answers in time; the breaker stays closed. Needs a condition on latency.
+    Shed,
 }
 
 /// A condition on a source's window. Comparisons are `>=`.
@@ -95,6 +97,37 @@ impl TripEntry {
             conditions: conditions.into(),
             action: Action::Alert,
         }
+    }
+
+    /// An entry that sheds while all `conditions` hold.
+    pub fn shed(conditions: impl Into<Vec<Condition>>) -> Self {
+        Self {
+            conditions: conditions.into(),
+            action: Action::Shed,
+        }
+    }
+
+    /// Whether it is on how slow the requests are.
+    pub(crate) fn is_on_latency(&self) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.any(|condition| match condition {
+            Condition::Anomaly { stream, .. } => *stream != Stream::Errors,
+            _ => condition.latency_bound().is_some(),
+        })
+    }
+
+    /// Whether it is on requests slower than usual.
+    pub(crate) fn watches_latency(&self) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.any(|condition| {
+            matches!(
+                condition,
+                Condition::Anomaly {
+                    stream: Stream::Latency,
+                    ..
+                }
+            )
+        })
     }
 }
 

@@ -73,3 +73,41 @@ fn combined_leaves_errors_alone_that_come_at_the_usual_latency() {
     assert_eq!(combined.open, None);
     assert!(combined.goodput > 0.78, "{combined:?}");
 }
+
+#[test]
+fn adaptive_sheds_in_a_brownout_and_an_overload_and_opens_neither() {
+    // Of what arrives the service can do 80 % and 33 %.
+    let brownout = &summaries("S06b", &["adaptive"])[&("S06b", "adaptive")];
+    assert!(brownout.goodput > 0.72, "{brownout:?}");
+    assert_eq!(brownout.false_trips, 0.0);
+    let overload = &summaries("S17", &["adaptive"])[&("S17", "adaptive")];
+    assert!(overload.goodput > 0.31, "{overload:?}");
+    assert!(overload.lost_after < 150.0, "{overload:?}");
+}
+
+#[test]
+fn adaptive_leaves_a_service_alone_that_is_slow_by_itself() {
+    let summaries = summaries("S06", &["none", "adaptive"]);
+    let of = |name| &summaries[&("S06", name)];
+    let lost = of("none").goodput - of("adaptive").goodput;
+    assert!(lost < 0.02, "{lost}");
+    assert!(of("adaptive").detect.unwrap() < 4.5);
+}
+
+#[test]
+fn adaptive_recovers_as_fast_as_the_service_does() {
+    // 2,150 are lost at least: the service can't do more.
+    let cold_start = &summaries("S13", &["adaptive"])[&("S13", "adaptive")];
+    assert!(cold_start.lost_after < 3200.0, "{cold_start:?}");
+    let retry_storm = &summaries("S18", &["adaptive"])[&("S18", "adaptive")];
+    assert!(retry_storm.lost_after < 150.0, "{retry_storm:?}");
+}
+
+#[test]
+fn adaptive_opens_on_an_outage_and_on_a_hang() {
+    let outage = &summaries("S04c", &["adaptive"])[&("S04c", "adaptive")];
+    assert!(outage.open.unwrap() < 0.5, "{outage:?}");
+    assert!(outage.bad_before_open < 50.0, "{outage:?}");
+    let hang = &summaries("S08", &["adaptive"])[&("S08", "adaptive")];
+    assert!(hang.open.unwrap() < 4.5, "{hang:?}");
+}

@@ -9,6 +9,7 @@ use breaker_core::{
     Verdict,
 };
 
+use super::shedding::Shedding;
 use super::{Arrival, Completion, Decision, DependencySpan, Ending, Setup, State, Status, System};
 use crate::time::{NEVER, Nanos};
 
@@ -20,6 +21,8 @@ pub(super) struct Ours {
     permits: Vec<Option<Permit>>,
     free: Vec<u32>,
     alerts: u64,
+    /// What the closed breaker rejects is called as it is of others.
+    shedding: Shedding,
     next_tick: Nanos,
 }
 
@@ -33,13 +36,14 @@ impl Ours {
             permits: Vec::new(),
             free: Vec::new(),
             alerts: 0,
+            shedding: Shedding::default(),
             next_tick: NEVER,
         }
     }
 
     fn settle(&mut self) {
         while let Some(event) = self.breaker.poll_event() {
-            if matches!(event, Event::Alert(_)) {
+            if matches!(event, Event::Alert(_) | Event::SheddingStarted { .. }) {
                 self.alerts += 1;
             }
         }
@@ -62,6 +66,9 @@ impl Ours {
 impl System for Ours {
     fn arrive(&mut self, arrival: &Arrival) -> Decision {
         let admission = self.breaker.try_acquire(Timestamp::from_nanos(arrival.now));
+        if self.breaker.state() == CoreState::Closed {
+            self.shedding.count(admission.is_err(), arrival.now);
+        }
         self.settle();
         match admission {
             Ok(permit) => Decision::Admit {
@@ -114,7 +121,7 @@ impl System for Ours {
 
     fn status(&self) -> Status {
         let state = match self.breaker.state() {
-            CoreState::Closed => State::Closed,
+            CoreState::Closed => self.shedding.state(),
             CoreState::HalfOpen => State::HalfOpen,
             _ => State::Open,
         };

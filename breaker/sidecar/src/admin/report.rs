@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Anomaly as Detected, Latencies, Snapshot, SourceSnapshot, Totals};
+use breaker_tower::core::{
+    Anomaly as Detected, Latencies, Reason as Why, SheddingSnapshot, Snapshot, SourceSnapshot,
+    Totals,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +42,9 @@ pub struct Breaker {
     pub open_remaining: Option<f64>,
     /// The share of requests that is admitted, 0 to 1.
     pub admitted_share: f64,
+    /// The limit of requests in flight, while the breaker sheds or a ramp has one.
+    #[serde(default)]
+    pub shedding: Option<Shedding>,
     /// Recoveries that failed since the last that held.
     pub failed_recoveries: u32,
     /// Requests in flight now.
@@ -69,6 +75,21 @@ pub struct Reason {
     pub label: String,
     /// A sentence with the numbers.
     pub detail: String,
+}
+
+/// A limit of requests in flight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shedding {
+    /// The most requests that may be in flight.
+    pub limit: u64,
+    /// How long a request takes on average at most.
+    pub target: f64,
+    /// The share of the last hundred requests or so that was admitted, 0 to 1.
+    pub admitted_share: f64,
+    /// How long it has been in force.
+    pub lasted: f64,
+    /// Why it is.
+    pub reason: Reason,
 }
 
 /// Counts since the start.
@@ -192,13 +213,11 @@ impl Breaker {
             state: snapshot.state.name().to_owned(),
             mode: snapshot.mode.name().to_owned(),
             mode_remaining: seconds(snapshot.mode_remaining),
-            reason: Reason {
-                label: snapshot.reason.label().to_owned(),
-                detail: snapshot.reason.to_string(),
-            },
+            reason: (&*snapshot.reason).into(),
             lasted: snapshot.lasted.as_secs_f64(),
             open_remaining: seconds(snapshot.open_remaining),
             admitted_share: snapshot.admitted_share.get(),
+            shedding: snapshot.shedding.as_ref().map(Shedding::from),
             failed_recoveries: snapshot.failed_recoveries,
             in_flight: snapshot.in_flight,
             oldest_in_flight: seconds(snapshot.oldest_in_flight),
@@ -214,6 +233,27 @@ impl Breaker {
                 })
                 .collect(),
             sources: snapshot.sources.iter().map(Window::from).collect(),
+        }
+    }
+}
+
+impl From<&Why> for Reason {
+    fn from(reason: &Why) -> Self {
+        Self {
+            label: reason.label().to_owned(),
+            detail: reason.to_string(),
+        }
+    }
+}
+
+impl From<&SheddingSnapshot> for Shedding {
+    fn from(shedding: &SheddingSnapshot) -> Self {
+        Self {
+            limit: shedding.limit,
+            target: shedding.target.as_secs_f64(),
+            admitted_share: shedding.admitted_share.get(),
+            lasted: shedding.lasted.as_secs_f64(),
+            reason: (&*shedding.reason).into(),
         }
     }
 }

@@ -148,11 +148,12 @@ pub(super) fn endpoints(upstream: &Upstream) -> String {
 }
 
 fn conditions(words: &mut String, policy: &Policy) {
-    for action in [Action::Open, Action::Alert] {
+    for action in [Action::Open, Action::Shed, Action::Alert] {
         let entries = policy.trip().iter().filter(|entry| entry.action == action);
         for (index, entry) in entries.enumerate() {
             let label = match (index, action) {
                 (0, Action::Open) => "opens when",
+                (0, Action::Shed) => "sheds when",
                 (0, _) => "alerts when",
                 _ => "or when",
             };

@@ -60,6 +60,7 @@ impl From<&Entry> for Policy {
                 entry: index,
                 action: match entry.action {
                     Action::Alert => "alert",
+                    Action::Shed => "shed",
                     _ => "open",
                 }
                 .to_owned(),

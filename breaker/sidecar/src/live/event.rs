@@ -50,6 +50,8 @@ pub enum Kind {
     Ramp,
     /// A condition holds that rejects nothing.
     Alert,
+    /// A limit of requests in flight is in force, or no longer; the state stays.
+    Shedding,
     /// An operator set the mode, or its time was over.
     Mode,
     /// The policy changed.
@@ -119,6 +121,29 @@ impl Event {
             core::Event::ModeChanged { to, .. } => Self {
                 mode: Some(to.name().into()),
                 ..event(Kind::Mode)
+            },
+            core::Event::SheddingStarted { reason, limit, .. } => Self {
+                source: source(reason).map(|source| source.to_string()),
+                reason: Some(Reason {
+                    label: "shedding_started".into(),
+                    detail: format!("at most {limit} requests in flight are admitted: {reason}"),
+                }),
+                ..event(Kind::Shedding)
+            },
+            core::Event::SheddingEnded {
+                admitted, rejected, ..
+            } => Self {
+                reason: Some(Reason {
+                    label: "shedding_ended".into(),
+                    detail: format!(
+                        "there is no limit any more: {admitted} were admitted, {rejected} rejected"
+                    ),
+                }),
+                ..event(Kind::Shedding)
+            },
+            core::Event::Reset { from, .. } => Self {
+                from: Some(from.name().into()),
+                ..event(Kind::Reset)
             },
             _ => return None,
         })

@@ -162,7 +162,7 @@ pub(crate) fn rejected_request(
     let mut response = problem(&Problem {
         breaker: Some(breaker),
         state: Some(rejected.state.name()),
-        reason: Some(rejected.reason().label()),
+        reason: Some(rejected.cause().label()),
         retry_after: Some(seconds),
         ..Problem::new(status, &detail)
     });
@@ -174,7 +174,7 @@ pub(crate) fn rejected_request(
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    mark(headers, "destination_unavailable", &detail);
+    mark(headers, error_of(rejected), &detail);
     response
 }
 
@@ -185,14 +185,22 @@ pub(crate) fn rejected_call(breaker: &str, rejected: &Rejected) -> Response<Byte
     let millis = u64::try_from(rejected.retry_after.as_millis()).unwrap_or(u64::MAX);
     let headers = response.headers_mut();
     headers.insert(GRPC_RETRY_PUSHBACK, HeaderValue::from(millis));
-    mark(headers, "destination_unavailable", &detail);
+    mark(headers, error_of(rejected), &detail);
     response
 }
 
 /// Why a request is rejected, as a sentence.
 pub(crate) fn detail(breaker: &str, rejected: &Rejected) -> String {
-    let (state, reason) = (rejected.state, &rejected.reason());
-    format!("breaker {breaker} is {state}: {reason}")
+    let (state, cause) = (rejected.state, rejected.cause());
+    format!("breaker {breaker} is {state}: {cause}")
+}
+
+/// RFC 9209's word for it.
+const fn error_of(rejected: &Rejected) -> &'static str {
+    match rejected.shed {
+        Some(_) => "connection_limit_reached",
+        None => "destination_unavailable",
+    }
 }
 
 /// What is written to a client whose header section does not arrive; there is no request to answer yet.

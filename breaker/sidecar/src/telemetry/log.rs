@@ -30,7 +30,7 @@ impl fmt::Display for Change<'_> {
     }
 }
 
-/// Logs what the breaker of `route` did: transitions and changes of mode at info, resets too, alerts at warn.
+/// Logs what the breaker of `route` did: transitions and changes of mode at info, resets too, alerts and shedding at warn.
 pub(crate) fn event(route: &str, event: &Event) {
     match event {
         Event::Transition(change) => transition(route, change),
@@ -38,6 +38,29 @@ pub(crate) fn event(route: &str, event: &Event) {
             tracing::info!(route, probes = succeeded, "probes succeeded, ramp started");
         }
         Event::Alert(what) => alert(route, what),
+        Event::SheddingStarted { reason, limit, .. } => {
+            let (source, evidence) = justification(reason);
+            tracing::warn!(
+                route,
+                limit,
+                reason = reason.label(),
+                observed = evidence.map(|evidence| evidence.observed),
+                threshold = evidence.map(|evidence| evidence.threshold),
+                samples = evidence.map(|evidence| evidence.samples),
+                window_s = evidence.map(|evidence| evidence.window.as_secs_f64()),
+                source = source.map(|source| &**source),
+                "shedding: {reason}",
+            );
+        }
+        Event::SheddingEnded {
+            lasted,
+            admitted,
+            rejected,
+            ..
+        } => {
+            let lasted_s = lasted.as_secs_f64();
+            tracing::info!(route, lasted_s, admitted, rejected, "shedding ended");
+        }
         Event::ModeChanged { from, to, .. } => {
             tracing::info!(route, from = from.name(), to = to.name(), "mode changed");
         }

@@ -52,6 +52,11 @@ pub(crate) const CONCURRENCY: Metric = Metric {
     unit: "{request}",
     description: "Requests in flight now",
 };
+pub(crate) const CONCURRENCY_LIMIT: Metric = Metric {
+    name: "breaker.concurrency.limit",
+    unit: "{request}",
+    description: "Requests in flight at most; no value while there is no limit",
+};
 pub(crate) const OPEN_DURATION: Metric = Metric {
     name: "breaker.open.duration",
     unit: "s",
@@ -136,6 +141,8 @@ pub(crate) const EVENT_RESET: &str = "breaker.reset";
 /// An operator changed something.
 pub(crate) const EVENT_CONTROL: &str = "breaker.control";
 pub(crate) const EVENT_MODE_CHANGED: &str = "breaker.mode_changed";
+pub(crate) const EVENT_SHEDDING_ENDED: &str = "breaker.shedding_ended";
+pub(crate) const EVENT_SHEDDING_STARTED: &str = "breaker.shedding_started";
 pub(crate) const EVENT_TRANSITION: &str = "breaker.transition";
 
 // Attributes of the semantic conventions.
@@ -166,6 +173,8 @@ pub(crate) const CONTROL_AFTER: &str = "breaker.control.after";
 pub(crate) const CONTROL_BEFORE: &str = "breaker.control.before";
 pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
+/// Requests in flight at most.
+pub(crate) const LIMIT: &str = "breaker.limit";
 pub(crate) const MODE_FROM: &str = "breaker.mode.from";
 pub(crate) const MODE_TO: &str = "breaker.mode.to";
 /// The evidence of an anomaly in nats, and the line at which it is an alarm.
@@ -182,6 +191,8 @@ pub(crate) const REFUSED_REASON: &str = "breaker.receiver.reason";
 pub(crate) const RELOAD_RESULT: &str = "breaker.config.result";
 pub(crate) const SAMPLE_FATE: &str = "breaker.feed.fate";
 pub(crate) const SAMPLES: &str = "breaker.samples";
+pub(crate) const SHED_ADMITTED: &str = "breaker.shedding.admitted";
+pub(crate) const SHED_REJECTED: &str = "breaker.shedding.rejected";
 pub(crate) const SIGNAL: &str = "breaker.telemetry.signal";
 pub(crate) const THRESHOLD: &str = "breaker.threshold";
 /// Hexadecimal ids of traces.

@@ -63,6 +63,7 @@ pub(crate) fn register(meter: &Meter, latest: &Latest) {
     counter(meter, names::ALERTS, latest, alerts);
     whole_gauge(meter, names::STATE, latest, state);
     whole_gauge(meter, names::CONCURRENCY, latest, concurrency);
+    whole_gauge(meter, names::CONCURRENCY_LIMIT, latest, concurrency_limit);
     gauge(meter, names::ERROR_RATE, latest, error_rate);
     gauge(meter, names::LATENCY, latest, latency);
     gauge(meter, names::ANOMALY_SCORE, latest, anomaly_score);
@@ -129,6 +130,12 @@ fn state(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
 fn concurrency(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
     let source = KeyValue::new(names::BREAKER_SOURCE, names::SOURCE_PROXY);
     gauge.observe(named.snapshot.in_flight, &named.attributes([source]));
+}
+
+fn concurrency_limit(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
+    if let Some(shedding) = &named.snapshot.shedding {
+        gauge.observe(shedding.limit, &named.attributes([]));
+    }
 }
 
 fn error_rate(named: &Named, gauge: &dyn AsyncInstrument<f64>) {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use breaker_sidecar::proxy::Route;
-use breaker_tower::{Mode, State};
+use breaker_tower::core::Ratio;
+use breaker_tower::core::policy::{Condition, TripEntry};
+use breaker_tower::{Mode, Policy, State};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -232,6 +234,60 @@ async fn a_hang_opens_the_breaker_though_nothing_completes() {
         clients.push(client);
     }
     eventually("open", || sidecar.breaker.state() == State::Open).await;
+    assert_eq!(sidecar.totals(), (0, 0, 0));
+}
+
+/// Sheds as soon as a request takes 50 ms.
+fn shedding() -> Policy {
+    let slow = TripEntry::shed([Condition::SlowRate {
+        share: Ratio::of(1, 2),
+        threshold: Duration::from_millis(50),
+    }]);
+    let policy = Policy::builder("shedding").min_requests(1).trip([slow]);
+    policy.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_shed_request_is_503_with_the_limit_and_soon_a_retry() {
+    let origin = Origin::raw(|stream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let options = Options {
+        policy: shedding(),
+        ..Options::default()
+    };
+    let sidecar = Sidecar::start(origin.address, options);
+    let mut client = sidecar.connect().await;
+    client.send(GET).await;
+    let sheds = || sidecar.breaker.snapshot().shedding.is_some();
+    eventually("shedding", sheds).await;
+
+    let response = sidecar.ask(GET).await;
+    assert_eq!(status(&response), "503");
+    assert_eq!(header(&response, "retry-after"), Some("1"));
+    let marker = header(&response, "proxy-status").unwrap();
+    let limit = "breaker; error=connection_limit_reached; details=\"breaker all is closed: shedding: 1 in flight of at most 1; ";
+    assert!(marker.starts_with(limit), "{marker}");
+    assert!(response.contains("\"reason\":\"shedding\""), "{response}");
+    assert!(response.contains("application/problem+json"), "{response}");
+
+    let call = GET.replace(
+        "\r\n\r\n",
+        "\r\nContent-Type: application/grpc\r\nConnection: close\r\n\r\n",
+    );
+    let response = sidecar.exchange(&call).await;
+    assert_eq!(header(&response, "grpc-status"), Some("14"));
+    let pushback = header(&response, "grpc-retry-pushback-ms").unwrap();
+    let millis: u64 = pushback.parse().unwrap();
+    assert!((500..=1000).contains(&millis), "{millis}");
+
+    let snapshot = sidecar.breaker.snapshot();
+    assert_eq!(
+        (snapshot.totals.rejected, snapshot.state),
+        (2, State::Closed)
+    );
     assert_eq!(sidecar.totals(), (0, 0, 0));
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::baseline::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
-use crate::policy::{Budget, LatencyMeasure};
+use crate::policy::{Budget, LatencyMeasure, Stream};
 
 /// A breaker that has seen 20 minutes of ten requests a second, of which one in 120 fails; 100 ms each.
 fn taught() -> Bench {

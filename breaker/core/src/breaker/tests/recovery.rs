@@ -319,3 +319,24 @@ fn no_ramp_closes_at_once_and_one_probe_may_be_enough() {
     bench.run(1, Outcome::success(ms(1)));
     assert_eq!(bench.state(), State::Closed);
 }
+
+#[test]
+fn a_refusal_in_a_trial_names_what_tripped() {
+    let mut bench = Bench::half_open();
+    let _probes: Vec<_> = (0..3).map(|_| bench.acquire().unwrap()).collect();
+    let refusal = bench.acquire().unwrap_err();
+    assert_eq!(
+        refusal.cause().to_string(),
+        "open for 10s, after error rate 100% ≥ 8%, 20 requests in 10s (source proxy)"
+    );
+    assert_eq!(refusal.cause().label(), "open_elapsed");
+    let next = bench.acquire().unwrap_err();
+    assert!(Arc::ptr_eq(&refusal.ground, &next.ground), "they share it");
+
+    bench.pass(5.0);
+    assert_eq!(bench.state(), State::Open, "the probes hung");
+    let refusal = bench.acquire().unwrap_err();
+    let told = refusal.cause().to_string();
+    assert!(told.starts_with("3 probes failed, 0 succeeded"), "{told}");
+    assert!(told.contains(", after error rate 100% ≥ 8%"), "{told}");
+}

@@ -93,6 +93,8 @@ enum RawAction {
     Open,
     /// Reports an alert, and rejects nothing.
     Alert,
+    /// Admits no more requests at once than the upstream answers in time; needs a condition on latency.
+    Shed,
 }
 
 /// The open time: `for × factor^n`, capped at `max`, ± `jitter`; n counts failed recoveries.
@@ -266,6 +268,7 @@ impl RawTrip {
         let action = match self.action {
             None | Some(RawAction::Open) => Action::Open,
             Some(RawAction::Alert) => Action::Alert,
+            Some(RawAction::Shed) => Action::Shed,
         };
         let slow = match (self.slow_rate, self.slow_threshold) {
             (Some(share), Some(threshold)) => Some(Condition::SlowRate {
@@ -305,8 +308,8 @@ impl<'de> Deserialize<'de> for RawAction {
         match String::deserialize(deserializer)?.as_str() {
             "open" => Ok(Self::Open),
             "alert" => Ok(Self::Alert),
-            "shed" => Err(D::Error::custom(NOT_AVAILABLE)),
-            _ => Err(D::Error::custom("must be open or alert")),
+            "shed" => Ok(Self::Shed),
+            _ => Err(D::Error::custom("must be open, alert or shed")),
         }
     }
 }
@@ -383,5 +386,3 @@ impl From<RawLatency> for LatencyMeasure {
         }
     }
 }
-
-const NOT_AVAILABLE: &str = "is not available in this version";

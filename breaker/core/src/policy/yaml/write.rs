@@ -115,6 +115,7 @@ impl Display for Entry<'_> {
         match self.0.action {
             Action::Open => Ok(()),
             Action::Alert => f.write_str(", action: alert"),
+            Action::Shed => f.write_str(", action: shed"),
         }
     }
 }

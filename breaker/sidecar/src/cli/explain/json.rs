@@ -27,6 +27,7 @@ pub(in crate::cli) fn policy(policy: &Policy) -> Value {
         let conditions: Vec<_> = entry.conditions.iter().map(ToString::to_string).collect();
         let action = match entry.action {
             Action::Alert => "alert",
+            Action::Shed => "shed",
             _ => "open",
         };
         json!({ "action": action, "conditions": conditions })

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use breaker_tower::core::{Alert, Event, Evidence, Mode, State, TraceId, Transition};
+use breaker_tower::core::{Alert, Event, Evidence, Mode, Reason, State, TraceId, Transition};
 use opentelemetry::logs::{AnyValue, LogRecord, Logger as _, LoggerProvider, Severity};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
@@ -45,6 +45,16 @@ impl Logger {
             Event::Alert(what) => {
                 alert(&mut record, what);
                 &what.traces
+            }
+            Event::SheddingStarted { reason, limit, .. } => {
+                shedding_started(&mut record, reason, *limit);
+                &[]
+            }
+            Event::SheddingEnded {
+                admitted, rejected, ..
+            } => {
+                shedding_ended(&mut record, *admitted, *rejected);
+                &[]
             }
             Event::ModeChanged { from, to, .. } => {
                 mode_changed(&mut record, *from, *to);
@@ -117,6 +127,25 @@ fn alert(record: &mut SdkLogRecord, alert: &Alert) {
     }
 }
 
+fn shedding_started(record: &mut SdkLogRecord, reason: &Reason, limit: u64) {
+    describe(record, names::EVENT_SHEDDING_STARTED, Severity::Warn);
+    record.set_body(text(&reason.to_string()));
+    record.add_attribute(names::LIMIT, whole(limit));
+    if let (Some(source), Some(evidence)) = justification(reason) {
+        justify(record, source, evidence);
+    }
+}
+
+fn shedding_ended(record: &mut SdkLogRecord, admitted: u64, rejected: u64) {
+    describe(record, names::EVENT_SHEDDING_ENDED, Severity::Info);
+    let all = admitted.saturating_add(rejected);
+    record.set_body(text(&format!("{rejected} of {all} requests were rejected")));
+    record.add_attributes([
+        (names::SHED_ADMITTED, whole(admitted)),
+        (names::SHED_REJECTED, whole(rejected)),
+    ]);
+}
+
 fn mode_changed(record: &mut SdkLogRecord, from: Mode, to: Mode) {
     describe(record, names::EVENT_MODE_CHANGED, Severity::Info);
     record.set_body(text(&format!("mode changed from {from} to {to}")));
@@ -143,8 +172,7 @@ fn justify(record: &mut SdkLogRecord, source: &str, evidence: &Evidence) {
         (names::THRESHOLD, evidence.threshold),
         (names::WINDOW, evidence.window.as_secs_f64()),
     ]);
-    let samples = i64::try_from(evidence.samples).unwrap_or(i64::MAX);
-    record.add_attribute(names::SAMPLES, samples);
+    record.add_attribute(names::SAMPLES, whole(evidence.samples));
     if let Some(anomaly) = &evidence.anomaly {
         record.add_attributes([
             (names::OBSERVED_LOW, anomaly.low.get()),
@@ -153,6 +181,10 @@ fn justify(record: &mut SdkLogRecord, source: &str, evidence: &Evidence) {
             (names::ANOMALY_LINE, anomaly.line),
         ]);
     }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn text(value: &str) -> AnyValue {

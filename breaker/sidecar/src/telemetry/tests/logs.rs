@@ -192,6 +192,34 @@ fn what_is_about_no_trace_names_none() {
 }
 
 #[test]
+fn shedding_is_a_warning_with_its_limit_and_its_end_has_the_counts() {
+    let yaml = "name: shed\nmin_requests: 10\ntrip:\n  - { p50: 1ms, action: shed }\n";
+    let policy = breaker_tower::core::policy::yaml::parse(yaml, None).unwrap();
+    let mut breaker = failed(policy);
+    breaker.handle_timeout(Timestamp::from_millis(100));
+    breaker.handle_timeout(Timestamp::from_millis(60_000));
+    let records = records(&mut breaker);
+    let [started, ended] = &records[..] else {
+        panic!("{records:?}");
+    };
+    for part in [
+        "breaker.shedding_started",
+        "Warn",
+        "breaker.limit",
+        "p50 1ms ≥ 1ms",
+    ] {
+        assert!(started.contains(part), "{part} in {started}");
+    }
+    for part in [
+        "breaker.shedding_ended",
+        "Info",
+        "0 of 0 requests were rejected",
+    ] {
+        assert!(ended.contains(part), "{part} in {ended}");
+    }
+}
+
+#[test]
 fn an_alert_is_a_warning_with_its_numbers() {
     let yaml = "name: watch\nmin_requests: 10\ntrip:\n  - { error_rate: 50%, action: alert }\n";
     let policy = breaker_tower::core::policy::yaml::parse(yaml, None).unwrap();

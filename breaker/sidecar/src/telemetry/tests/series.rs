@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::core::Verdict;
 use breaker_tower::{BreakerHandle, Policy};
 use http::{Method, StatusCode, Version};
 
@@ -108,6 +109,33 @@ fn workers_share_the_series() {
     let counts = counts(&telemetry);
     assert_eq!(counts.len(), 1);
     assert_eq!(counts[0].1, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_in_force_has_a_gauge() {
+    let yaml = "name: shed\nmin_requests: 1\ntrip:\n  - { p50: 10ms, action: shed }\n";
+    let policy = breaker_tower::core::policy::yaml::parse(yaml, None).unwrap();
+    let sheds = BreakerHandle::new("pay", policy);
+    let idle = BreakerHandle::new("other", Policy::adaptive());
+    for breaker in [&sheds, &idle] {
+        let request = breaker.try_acquire().unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        request.finish(Verdict::Success, None);
+    }
+    let breakers = [&sheds, &idle]
+        .into_iter()
+        .map(|breaker| Watched::from(&Entry::from(breaker)));
+    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
+    let text = telemetry.prometheus().1;
+    let limits = text
+        .lines()
+        .filter(|line| line.starts_with("breaker_concurrency_limit{"));
+    let limits: Vec<_> = limits.collect();
+    assert_eq!(
+        limits,
+        ["breaker_concurrency_limit{breaker_name=\"pay\"} 1"]
+    );
 }
 
 #[test]

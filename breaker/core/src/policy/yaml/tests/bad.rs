@@ -374,11 +374,11 @@ const POLICIES: &[(&str, &str)] = &[
     ),
     (
         "name: x\ntrip:\n  - { error_rate: 8%, action: shed }",
-        "3:31: trip[0].action: is not available in this version",
+        "3:31: trip[0].action: must not be shed without a condition on latency: p50, p90, p95, p99, p999, slow_rate, anomaly: latency or anomaly: deadline",
     ),
     (
         "name: x\ntrip:\n  - { error_rate: 8%, action: close }",
-        "3:31: trip[0].action: must be open or alert",
+        "3:31: trip[0].action: must be open, alert or shed",
     ),
     ("name: x\nname: y\ntrip: []", "2:1: name: is given twice"),
     (

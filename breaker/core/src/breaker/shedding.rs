@@ -1,0 +1,283 @@
+//! Shedding: a closed breaker that admits no more than the upstream answers in time.
+//!
+//! It begins when a trip entry with the action `shed` holds, and ends when for [`HOLD`] none has held and nothing was refused: that the
+//! latencies are good under the limit does not say that they would be without it, but a limit that nobody reaches is not needed. The ramp
+//! of a sequential recovery has the same limit, from a few requests on, so that a service that comes back slowly gets what it can do; what
+//! of it still binds when the ramp is over goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Breaker;
+use super::limiter::{Level, Limiter};
+use crate::event::{Event, Reason};
+use crate::outcome::Verdict;
+use crate::permit::{Permit, Shed};
+use crate::policy::{Action, Policy, TripEntry};
+use crate::ratio::Ratio;
+use crate::snapshot::SheddingSnapshot;
+use crate::time::Timestamp;
+
+/// A limit in force.
+#[derive(Clone, Debug)]
+pub(super) struct Shedding {
+    limiter: Limiter,
+    reason: Arc<Reason>,
+    since: Timestamp,
+    /// When an entry held last.
+    held: Timestamp,
+    /// When a request was refused last.
+    refused: Option<Timestamp>,
+    /// Whether its begin was told. That of a ramp's is not: a ramp is told itself.
+    told: bool,
+    totals: Decided,
+    lately: Decided,
+}
+
+/// Requests on which the limit decided.
+#[derive(Clone, Copy, Debug, Default)]
+struct Decided {
+    admitted: u64,
+    rejected: u64,
+}
+
+impl Breaker {
+    /// A trip entry with the action `shed` holds, whose latency bound is `bound`; for `reason`, which may be left out where it sheds already.
+    pub(super) fn shed(&mut self, reason: Option<Reason>, bound: Duration, now: Timestamp) {
+        if let Some(shedding) = &mut self.shedding {
+            shedding.held = now;
+            return;
+        }
+        let Some(reason) = reason else { return };
+        let target = bound / 2;
+        // Little's law: so many are in flight if each takes the target.
+        let limit = self.arrivals.get(now) * target.as_secs_f64();
+        let before = Level {
+            in_flight: self.waiting as f64,
+            latency: self.recent_latency,
+        };
+        let limiter = Limiter::new(limit, target, Some(before), now);
+        let shedding = Shedding::new(limiter, Arc::new(reason), now);
+        self.tell_shedding(shedding, now);
+    }
+
+    /// Limits the ramp of a sequential recovery, where the policy sheds: from as many requests as there were probes at once.
+    pub(super) fn limit_ramp(&mut self, now: Timestamp) {
+        let mut entries = self.policy.trip().iter();
+        let Some(entry) = entries.find(|entry| entry.action == Action::Shed) else {
+            return;
+        };
+        let target = self.shed_bound(&self.policy, entry) / 2;
+        let limit = self.policy.half_open().concurrent.into();
+        let limiter = Limiter::new(limit, target, None, now);
+        let reason = self.tripped.clone().unwrap_or_else(|| self.reason.clone());
+        self.shedding = Some(Box::new(Shedding::new(limiter, reason, now)));
+    }
+
+    /// The ramp is over: what of its limit still binds goes on as shedding.
+    pub(super) fn unlimit_ramp(&mut self, now: Timestamp) {
+        let Some(mut shedding) = self.shedding.take().filter(|shedding| !shedding.told) else {
+            return;
+        };
+        if shedding.binds(now) {
+            shedding.since = now;
+            shedding.totals = Decided::default();
+            self.tell_shedding(*shedding, now);
+        }
+    }
+
+    /// Ends shedding.
+    pub(super) fn stop_shedding(&mut self, now: Timestamp) {
+        let Some(shedding) = self.shedding.take().filter(|shedding| shedding.told) else {
+            return;
+        };
+        self.events.push_back(Event::SheddingEnded {
+            at: now,
+            lasted: now.saturating_since(shedding.since),
+            admitted: shedding.totals.admitted,
+            rejected: shedding.totals.rejected,
+        });
+    }
+
+    /// Lets the limit follow what was admitted under it, and ends what is over.
+    pub(super) fn judge_shedding(&mut self, now: Timestamp) {
+        let Some(shedding) = &mut self.shedding else {
+            return;
+        };
+        shedding.limiter.judge(now);
+        if shedding.told && shedding.ends() <= now {
+            self.stop_shedding(now);
+        }
+    }
+
+    /// When shedding ends, if no entry holds and nothing is refused until then.
+    pub(super) fn shedding_ends(&self) -> Option<Timestamp> {
+        let shedding = self.shedding.as_ref().filter(|shedding| shedding.told)?;
+        Some(shedding.ends())
+    }
+
+    /// The limit, if a request must be refused for it; that is noted.
+    pub(super) fn over_limit(&mut self, now: Timestamp) -> Option<Shed> {
+        let shedding = self.shedding.as_mut()?;
+        if shedding.limiter.has_room(self.waiting) {
+            return None;
+        }
+        shedding.limiter.refused();
+        shedding.refused = Some(now);
+        shedding.totals.rejected += 1;
+        shedding.lately.rejected += 1;
+        shedding.lately.fade();
+        Some(Shed {
+            in_flight: self.waiting,
+            limit: shedding.limiter.limit(),
+        })
+    }
+
+    /// Why there is a limit, where there is one and the state has another reason.
+    pub(super) fn shedding_reason(&self) -> Option<&Arc<Reason>> {
+        let shedding = self.shedding.as_ref()?;
+        Some(&shedding.reason)
+    }
+
+    /// The upstream owes an answer to one more request.
+    pub(super) fn limit_sent(&mut self, now: Timestamp) {
+        if let Some(shedding) = &mut self.shedding {
+            shedding.limiter.sent(self.waiting, now);
+            shedding.totals.admitted += 1;
+            shedding.lately.admitted += 1;
+            shedding.lately.fade();
+        }
+    }
+
+    /// The request of `permit` was answered, or no answer is owed any more. A failure that came fast says nothing of how long answers take.
+    pub(super) fn limit_ended(
+        &mut self,
+        permit: &Permit,
+        answer: Option<(Verdict, Duration)>,
+        now: Timestamp,
+    ) {
+        if !self.needs.sheds {
+            return;
+        }
+        let latency = match answer {
+            Some((Verdict::Success, latency)) => Some(latency),
+            Some((Verdict::Failure, latency)) => {
+                let target = self.shedding.as_ref().map(|shed| shed.limiter.target());
+                target
+                    .is_some_and(|target| latency > target)
+                    .then_some(latency)
+            }
+            _ => None,
+        };
+        if let Some(latency) = latency {
+            let latest = latency.as_secs_f64().min(LONGEST_LATENCY);
+            self.recent_latency += (latest - self.recent_latency) / RECENT;
+        }
+        if let Some(shedding) = &mut self.shedding {
+            shedding.limiter.ended(permit.admitted, latency);
+            shedding.limiter.judge(now);
+        }
+    }
+
+    /// The latency from which on a request speaks for `entry`: its own bounds, or what was learned.
+    pub(super) fn shed_bound(&self, policy: &Policy, entry: &TripEntry) -> Duration {
+        let own = policy.entry_bound(entry);
+        let learned = self.slow_threshold().filter(|_| entry.watches_latency());
+        own.into_iter()
+            .chain(learned)
+            .min()
+            .unwrap_or_else(|| policy.deadline())
+    }
+
+    /// Whether the limit kept requests away lately, so that what is observed is not what would be without it.
+    pub(super) fn is_limited(&self) -> bool {
+        let shedding = self.shedding.as_ref();
+        shedding.is_some_and(|shedding| shedding.binds(self.now))
+    }
+
+    pub(super) fn shedding_snapshot(&self) -> Option<SheddingSnapshot> {
+        let shedding = self.shedding.as_ref()?;
+        Some(SheddingSnapshot {
+            limit: shedding.limiter.limit(),
+            target: shedding.limiter.target(),
+            admitted_share: shedding.lately.share(),
+            lasted: self.now.saturating_since(shedding.since),
+            reason: shedding.reason.clone(),
+        })
+    }
+
+    /// A feed with a policy of its own may shed too.
+    pub(super) fn note_shedding_feeds(&mut self) {
+        let mut own = self
+            .sources
+            .iter()
+            .filter_map(|source| source.policy.as_ref());
+        self.needs.sheds |= own.any(|policy| policy.sheds());
+    }
+
+    fn tell_shedding(&mut self, mut shedding: Shedding, now: Timestamp) {
+        shedding.told = true;
+        self.events.push_back(Event::SheddingStarted {
+            at: now,
+            reason: shedding.reason.clone(),
+            limit: shedding.limiter.limit(),
+        });
+        self.shedding = Some(Box::new(shedding));
+    }
+}
+
+impl Shedding {
+    fn new(limiter: Limiter, reason: Arc<Reason>, now: Timestamp) -> Self {
+        Self {
+            limiter,
+            reason,
+            since: now,
+            held: now,
+            refused: None,
+            told: false,
+            totals: Decided::default(),
+            lately: Decided::default(),
+        }
+    }
+
+    fn ends(&self) -> Timestamp {
+        self.refused
+            .map_or(self.held, |refused| refused.max(self.held))
+            + HOLD
+    }
+
+    fn binds(&self, now: Timestamp) -> bool {
+        self.refused.is_some_and(|refused| now < refused + HOLD)
+    }
+
+    /// Requests of another epoch say nothing of the limit any more.
+    pub(super) const fn restart(&mut self, now: Timestamp) {
+        self.limiter.restart(now);
+    }
+}
+
+impl Decided {
+    /// Keeps to about the last hundred.
+    const fn fade(&mut self) {
+        if self.admitted + self.rejected >= 200 {
+            self.admitted /= 2;
+            self.rejected /= 2;
+        }
+    }
+
+    fn share(self) -> Ratio {
+        let all = self.admitted + self.rejected;
+        if all == 0 {
+            Ratio::ONE
+        } else {
+            Ratio::of(self.admitted, all)
+        }
+    }
+}
+
+/// So long neither an entry held nor was a request refused, before shedding ends.
+const HOLD: Duration = Duration::from_secs(10);
+/// The average of latencies is over about so many.
+const RECENT: f64 = 32.0;
+/// In seconds; as in the windows.
+const LONGEST_LATENCY: f64 = 3600.0;
