@@ -183,7 +183,7 @@ fn the_schema_knows_the_fields() {
     assert!(schema["$defs"]["Telemetry"]["properties"]["receive"].is_object());
     let feed = schema["$defs"]["Feed"]["properties"].as_object().unwrap();
     let fields: Vec<_> = feed.keys().collect();
-    assert_eq!(fields.len(), 10, "{fields:?}");
+    assert_eq!(fields.len(), 9, "{fields:?}");
     assert_eq!(
         schema["$defs"]["Policy"]["properties"],
         yaml::schema().to_value()["properties"]

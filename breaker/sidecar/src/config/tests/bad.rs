@@ -256,7 +256,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "dashboard: true",
-        "5:1: dashboard: is not a field here; the fields are listen, admin, workers, drain, watch, limits, policies, telemetry, upstreams, routes",
+        "5:1: dashboard: is not a field here; the fields are listen, admin, control, workers, drain, watch, limits, policies, telemetry, upstreams, routes",
     ),
 ];
 
