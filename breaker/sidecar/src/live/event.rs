@@ -110,7 +110,7 @@ impl Event {
                 let evidence: Vec<_> = alert.evidence.iter().map(ToString::to_string).collect();
                 let first = alert.evidence.first()?;
                 Self {
-                    reason: Some(Reason::new(first.condition.name(), evidence.join(" and "))),
+                    reason: Some(Reason::new(first.condition.name(), &evidence.join(" and "))),
                     source: Some(alert.source.to_string()),
                     traces: alert.traces.iter().map(ToString::to_string).collect(),
                     ..event(Kind::Alert)
@@ -126,7 +126,7 @@ impl Event {
 }
 
 impl Reason {
-    fn new(label: &str, detail: impl ToString) -> Self {
+    fn new(label: &str, detail: &impl ToString) -> Self {
         Self {
             label: label.to_owned(),
             detail: detail.to_string(),

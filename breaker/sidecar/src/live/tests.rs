@@ -45,7 +45,7 @@ impl Bench {
             breaker.handle_timeout(now);
             for _ in 0..requests {
                 if let Ok(permit) = breaker.try_acquire(now) {
-                    breaker.record(permit, outcome.clone(), now);
+                    breaker.record(permit, outcome, now);
                 }
             }
             while let Some(told) = breaker.poll_event() {
