@@ -25,7 +25,7 @@ use axum::{Router, middleware};
 
 pub use self::api::{ModeName, SetMode};
 pub use self::policy::{Choice, Condition, Policy};
-pub use self::problem::Problem;
+pub use self::problem::{Broken, Problem};
 pub use self::registry::{Entry, Origin, Registry, Unknown};
 pub(crate) use self::service::Control;
 pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};

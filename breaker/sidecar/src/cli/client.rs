@@ -4,7 +4,7 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -117,7 +117,7 @@ impl Client {
     fn new(connect: Connect) -> Result<Self, ClientError> {
         Ok(Self {
             http: legacy::Client::builder(TokioExecutor::new()).build_http(),
-            token: token(connect.token_file)?,
+            token: token(connect.token_file.as_deref())?,
             admin: connect.admin,
         })
     }
@@ -204,8 +204,8 @@ pub(super) fn breaker_path(name: &str, under: &str) -> String {
 }
 
 /// The header with the token of the file, or else of the environment.
-fn token(file: Option<PathBuf>) -> Result<Option<HeaderValue>, ClientError> {
-    let (from, token) = match &file {
+fn token(file: Option<&Path>) -> Result<Option<HeaderValue>, ClientError> {
+    let (from, token) = match file {
         Some(file) => {
             let token = fs::read_to_string(file)
                 .map_err(|error| ClientError::Token(format!("{}: {error}", file.display())))?;

@@ -141,7 +141,9 @@ async fn put(client: &Client, path: &str, policy: &str) -> Result<Resource, Clie
     let put = client.send(Method::PUT, path, Some(content)).await;
     put.map_err(|error| match error {
         // It tells line and column.
-        ClientError::Problem(problem) if problem.line.is_some() => {
+        ClientError::Problem(problem)
+            if problem.broken.as_ref().is_some_and(|at| at.line.is_some()) =>
+        {
             ClientError::File(format!("{}:{}", file.display(), problem.detail))
         }
         error => error,

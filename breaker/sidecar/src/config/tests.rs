@@ -177,14 +177,14 @@ fn the_schema_knows_the_fields() {
     let schema = schema().to_value();
     assert_eq!(schema["additionalProperties"], false);
     let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(fields.len(), 11, "{fields:?}");
+    assert_eq!(fields.len(), 12, "{fields:?}");
     assert_eq!(schema["required"], serde_json::json!(["routes"]));
     assert!(schema["$defs"]["Route"]["properties"]["policy"].is_object());
     assert!(schema["$defs"]["Route"]["properties"]["feeds"].is_object());
     assert!(schema["$defs"]["Telemetry"]["properties"]["receive"].is_object());
     let feed = schema["$defs"]["Feed"]["properties"].as_object().unwrap();
     let fields: Vec<_> = feed.keys().collect();
-    assert_eq!(fields.len(), 10, "{fields:?}");
+    assert_eq!(fields.len(), 9, "{fields:?}");
     assert_eq!(
         schema["$defs"]["Policy"]["properties"],
         yaml::schema().to_value()["properties"]

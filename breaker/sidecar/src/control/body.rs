@@ -38,15 +38,10 @@ fn of_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let document = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        let (line, column) = (error.line(), error.column());
-        let problem = match error.classify() {
-            Category::Data => Problem::of_field(path.trim_matches('.'), error.to_string()),
+        match error.classify() {
+            Category::Data => Problem::of_field(path.trim_matches('.'), error.to_string())
+                .at(error.line(), error.column()),
             _ => Problem::new(StatusCode::BAD_REQUEST, format!("no JSON: {error}")),
-        };
-        Problem {
-            line: Some(line),
-            column: Some(column),
-            ..problem
         }
     })?;
     json.end()

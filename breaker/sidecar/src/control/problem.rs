@@ -25,18 +25,24 @@ pub struct Problem {
     /// Beside 404: the names that may have been meant, the nearest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest: Option<Vec<String>>,
-    /// Beside 422: the field, such as `trip[0].error_rate`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    /// Beside 422: the rule that is broken.
+    #[serde(flatten)]
+    pub broken: Option<Box<Broken>>,
+}
+
+/// A rule that a document breaks, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Broken {
+    /// The field, such as `trip[0].error_rate`; empty where it is the whole.
+    pub path: String,
+    /// The rule: what the field must be.
+    pub rule: String,
     /// The line of a text, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// The column in characters, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
-    /// The rule: what the field must be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
 }
 
 impl Problem {
@@ -47,10 +53,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             nearest: None,
-            path: None,
-            line: None,
-            column: None,
-            rule: None,
+            broken: None,
         }
     }
 
@@ -61,11 +64,24 @@ impl Problem {
             "" => rule.clone(),
             path => format!("{path}: {rule}"),
         };
+        let broken = Broken {
+            path,
+            rule,
+            line: None,
+            column: None,
+        };
         Self {
-            path: Some(path),
-            rule: Some(rule),
+            broken: Some(Box::new(broken)),
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
         }
+    }
+
+    /// The same, with the place where it does.
+    pub(super) fn at(mut self, line: usize, column: usize) -> Self {
+        if let Some(broken) = &mut self.broken {
+            (broken.line, broken.column) = (Some(line), Some(column));
+        }
+        self
     }
 
     /// The same for a caller by gRPC.
@@ -93,11 +109,11 @@ impl From<Unknown> for Problem {
 
 impl From<yaml::Error> for Problem {
     fn from(error: yaml::Error) -> Self {
+        let detail = error.to_string();
+        let (line, column) = (error.line, error.column);
         Self {
-            detail: error.to_string(),
-            line: Some(error.line),
-            column: Some(error.column),
-            ..Self::of_field(error.field, error.rule)
+            detail,
+            ..Self::of_field(error.field, error.rule).at(line, column)
         }
     }
 }

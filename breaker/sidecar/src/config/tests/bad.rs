@@ -257,7 +257,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "dashboard: true",
-        "5:1: dashboard: is not a field here; the fields are listen, admin, workers, drain, watch, limits, policies, state, telemetry, upstreams, routes",
+        "5:1: dashboard: is not a field here; the fields are listen, admin, control, workers, drain, watch, limits, policies, state, telemetry, upstreams, routes",
     ),
 ];
 
