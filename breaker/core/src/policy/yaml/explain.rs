@@ -99,28 +99,42 @@ fn shape(expected: &str) -> &str {
     }
 }
 
-/// The known name that a misspelt one most likely means, if any is near.
+/// The known name that a misspelt one most likely means, if any is near: each inserted, removed, replaced or swapped character makes it
+/// farther by one, and a third of the known name may be wrong.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distances = known.iter().map(|known| (distance(name, known), *known));
+    // A name much longer than any known one is near to none of them; the bound keeps the work small.
+    let name: String = name.chars().take(MAX_NAME).collect();
+    let distances = known
+        .iter()
+        .map(|known| (strsim::osa_distance(&name, known), *known));
     let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= nearest.len().div_ceil(3)).then_some(nearest)
 }
 
-/// How many characters must be inserted, removed or replaced to make `a` of `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    // A name much longer than any known one is near to none of them; the bound keeps the work small.
-    for (i, a) in a.chars().take(MAX_NAME).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 const MAX_NAME: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_third_of_a_name_may_be_wrong_and_swapped_characters_are_one_mistake() {
+        let known = ["pay", "search", "checkout"];
+        for (name, meant) in [
+            ("pya", Some("pay")),
+            ("apy", Some("pay")),
+            ("Pay", Some("pay")),
+            ("pey", Some("pay")),
+            ("paay", Some("pay")),
+            ("serach", Some("search")),
+            ("chekcuot", Some("checkout")),
+            ("yap", None),
+            ("p", None),
+            ("", None),
+            ("something else", None),
+        ] {
+            assert_eq!(nearest(name, &known), meant, "{name}");
+        }
+        assert_eq!(nearest(&"p".repeat(1_000_000), &known), None);
+    }
+}

@@ -362,7 +362,7 @@ const ROUTES: &[(&str, &str)] = &[
     ),
     (
         "policy: { base: sensitive, open: { fro: 1s } }",
-        "4:68: routes[0].policy.open.fro: is not a field here; the fields are for, factor, max, jitter",
+        "4:68: routes[0].policy.open.fro: is not a field here; did you mean for?",
     ),
     (
         "policy: { base: gentle }",

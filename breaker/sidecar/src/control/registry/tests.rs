@@ -101,6 +101,7 @@ fn an_unknown_name_is_told_with_those_that_are_near() {
         unknown.to_string(),
         "no breaker is called 'serch'; did you mean search?"
     );
+    assert_eq!(two().find("pya").unwrap_err().nearest, ["pay"]);
     let unknown = two().set_override("zzz", None).unwrap_err();
     assert_eq!(unknown.to_string(), "no breaker is called 'zzz'");
 }

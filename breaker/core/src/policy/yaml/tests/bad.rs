@@ -164,7 +164,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("open: [10s]", "4:7: open: must be a mapping of fields"),
     (
         "open: { fro: 10s }",
-        "4:9: open.fro: is not a field here; the fields are for, factor, max, jitter",
+        "4:9: open.fro: is not a field here; did you mean for?",
     ),
     (
         "open: { period: 10s }",
