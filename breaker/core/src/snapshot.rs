@@ -65,6 +65,9 @@ pub struct SheddingSnapshot {
     pub admitted_share: Ratio,
     /// How long it has been in force.
     pub lasted: Duration,
+    /// How soon it ends, if until then no entry with the action `shed` holds and no request is refused for it. None of a ramp's limit,
+    /// which ends with the ramp.
+    pub remaining: Option<Duration>,
     /// Why it is.
     pub reason: Arc<Reason>,
 }

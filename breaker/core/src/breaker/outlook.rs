@@ -102,6 +102,7 @@ impl Breaker {
         let mut copy = self.clone();
         // What is under way ends in one way or the other: the failures alone are to speak.
         copy.in_flight.clear();
+        copy.waiting = 0;
         copy.next_ageing = None;
         let rate = if rate > 0.0 { rate } else { UNKNOWN_RATE };
         let gap = Duration::from_secs_f64(1.0 / rate);

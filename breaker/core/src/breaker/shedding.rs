@@ -202,6 +202,7 @@ impl Breaker {
             target: shedding.limiter.target(),
             admitted_share: shedding.lately.share(),
             lasted: self.now.saturating_since(shedding.since),
+            remaining: self.shedding_ends().map(|at| at.saturating_since(self.now)),
             reason: shedding.reason.clone(),
         })
     }

@@ -17,6 +17,7 @@ mod modes;
 mod outlook;
 mod recovery;
 mod shedding;
+mod shedding_properties;
 mod trips;
 
 /// A breaker, and the time it is.

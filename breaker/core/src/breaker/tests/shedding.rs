@@ -101,6 +101,8 @@ fn an_overloaded_upstream_gets_what_it_can_do_and_the_breaker_stays_closed() {
     let shedding = snapshot.shedding.unwrap();
     assert!((3..=10).contains(&shedding.limit), "{shedding:?}");
     assert_eq!(shedding.target, ms(100));
+    let remaining = shedding.remaining.unwrap().as_secs_f64();
+    assert!((9.0..=10.0).contains(&remaining), "it still refuses");
     let share = shedding.admitted_share.get();
     assert!((0.4..0.6).contains(&share), "{share}");
     assert_eq!(snapshot.admitted_share, shedding.admitted_share);
