@@ -45,6 +45,7 @@ pub struct App {
     token: Option<Token>,
     reloader: Reloader,
     followed: mpsc::UnboundedReceiver<Followed>,
+    reload_events: mpsc::UnboundedReceiver<live::Event>,
     settings: Settings,
     drain: Duration,
     recording: Option<(Recording, Writing)>,
@@ -128,12 +129,14 @@ impl App {
             .map_err(bound("admin", config.admin()))?;
         let registry = composition.registry();
         let (follow, followed) = mpsc::unbounded_channel();
+        let (events, reload_events) = mpsc::unbounded_channel();
         let reached = Reached {
             registry: registry.clone(),
             baselines,
             routes: proxy.as_ref().map(Proxy::routes),
             feeds: ingest.as_ref().map(|ingest| ingest.sampler().clone()),
             followed: follow,
+            events,
         };
         Ok(Self {
             token: config.token().cloned(),
@@ -144,6 +147,7 @@ impl App {
             registry,
             reloader: Reloader::new(composition, reached),
             followed,
+            reload_events,
             settings,
             drain: config.drain(),
             recording: None,
@@ -209,6 +213,7 @@ impl App {
 
         let mut tasks = JoinSet::new();
         tasks.spawn(follow_all(self.followed, telemetry.clone(), live.clone()));
+        tasks.spawn(tell_all(self.reload_events, live.clone()));
         let reloader = self.reloader;
         telemetry.show_reloads({
             let reloader = reloader.clone();
@@ -349,6 +354,13 @@ async fn follow((name, mut events): Followed, telemetry: Telemetry, live: Live) 
         if let Some(event) = live::Event::told(&name, &event) {
             live.tell(event);
         }
+    }
+}
+
+/// Tells watchers how reloads end.
+async fn tell_all(mut events: mpsc::UnboundedReceiver<live::Event>, live: Live) {
+    while let Some(event) = events.recv().await {
+        live.tell(event);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::baselines::Baselines;
 use crate::config::ConfigError;
 use crate::control::{Configuration, Refused, Registry, Reload, Reloaded};
 use crate::ingest::FeedSampler;
+use crate::live::Event;
 use crate::proxy::{RouteError, Routes};
 use crate::telemetry::Reloads;
 
@@ -58,6 +59,8 @@ pub(super) struct Reached {
     /// None when no telemetry is received.
     pub(super) feeds: Option<Arc<FeedSampler>>,
     pub(super) followed: mpsc::UnboundedSender<Followed>,
+    /// Who is told how reloads end.
+    pub(super) events: mpsc::UnboundedSender<Event>,
 }
 
 #[derive(Debug)]
@@ -202,6 +205,8 @@ impl Shared {
                 told.configuration.error = Some(Refused { at, detail });
             }
         }
+        drop(told);
+        self.reached.tell(&result);
         result
     }
 
@@ -264,6 +269,17 @@ impl Reached {
         let _ = self
             .followed
             .send((breaker.name().clone(), breaker.subscribe()));
+    }
+
+    /// Tells watchers how a reload ended, unless nothing came of it.
+    fn tell(&self, result: &Result<Reloaded, ReloadError>) {
+        let event = match result {
+            Ok(reloaded) if !reloaded.changed => return,
+            Ok(reloaded) => Event::configuration("applied", &reloaded),
+            Err(error) => Event::configuration("refused", &error),
+        };
+        // Nobody watches a sidecar that has ended.
+        let _ = self.events.send(event);
     }
 
     fn reach(&self, next: &Composition) {

@@ -60,6 +60,26 @@ pub struct Reloaded {
     pub updated: Vec<String>,
 }
 
+impl fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [
+            ("added", &self.added),
+            ("removed", &self.removed),
+            ("updated", &self.updated),
+        ];
+        let told = kinds.map(|(kind, names)| match &**names {
+            [] => None,
+            names => Some(format!("{kind} {}", names.join(", "))),
+        });
+        let told: Vec<_> = told.into_iter().flatten().collect();
+        match (&*told, self.changed) {
+            ([], false) => f.write_str("nothing is new"),
+            ([], true) => f.write_str("no route is another"),
+            (told, _) => f.write_str(&told.join("; ")),
+        }
+    }
+}
+
 /// Who loads the configuration anew.
 #[async_trait]
 pub trait Reload: fmt::Debug + Send + Sync {

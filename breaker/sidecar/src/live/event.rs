@@ -56,10 +56,38 @@ pub enum Kind {
     Mode,
     /// The policy changed.
     Policy,
-    /// The configuration was loaded anew.
+    /// The configuration was loaded anew, or another one was refused.
     Configuration,
     /// An operator made the breaker forget.
     Reset,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Transition,
+        Self::Ramp,
+        Self::Alert,
+        Self::Shedding,
+        Self::Mode,
+        Self::Policy,
+        Self::Configuration,
+        Self::Reset,
+    ];
+
+    /// One word, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transition => "transition",
+            Self::Ramp => "ramp",
+            Self::Alert => "alert",
+            Self::Shedding => "shedding",
+            Self::Mode => "mode",
+            Self::Policy => "policy",
+            Self::Configuration => "configuration",
+            Self::Reset => "reset",
+        }
+    }
 }
 
 /// Why something happened.
@@ -84,6 +112,14 @@ impl Event {
             source: None,
             mode: None,
             traces: Vec::new(),
+        }
+    }
+
+    /// An event, now, that concerns all breakers: what became of another configuration.
+    pub fn configuration(label: &str, detail: &impl ToString) -> Self {
+        Self {
+            reason: Some(Reason::new(label, detail)),
+            ..Self::now(Kind::Configuration, None)
         }
     }
 
@@ -186,13 +222,15 @@ impl Log {
         self.0.push_back(event);
     }
 
-    /// Those of a breaker, oldest first.
+    /// The last ones of a breaker, and of all breakers together, oldest first.
     pub(super) fn of(&self, breaker: &str) -> Vec<Event> {
-        let events = self.0.iter().map(|event| &**event);
-        events
-            .filter(|event| event.breaker.as_deref() == Some(breaker))
-            .cloned()
-            .collect()
+        let concerns = |event: &&Arc<Event>| {
+            let only = event.breaker.as_deref();
+            only.is_none_or(|only| only == breaker)
+        };
+        let events: Vec<_> = self.0.iter().filter(concerns).collect();
+        let last = events.into_iter().rev().take(MAX_OF_ONE).rev();
+        last.map(|event| (**event).clone()).collect()
     }
 }
 

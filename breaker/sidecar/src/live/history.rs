@@ -14,7 +14,7 @@ use super::Event;
 pub struct History {
     /// A point a second for five minutes at most, oldest first.
     pub points: Vec<Point>,
-    /// The last 100 events at most, oldest first.
+    /// The last 100 events at most, oldest first; those of the configuration are in the history of each breaker.
     pub events: Vec<Event>,
 }
 
@@ -37,6 +37,8 @@ pub struct Point {
     pub p99: Option<f32>,
     /// Requests in flight at the end of the second.
     pub in_flight: u32,
+    /// How many there may be, while there is a limit.
+    pub limit: Option<u32>,
     /// The largest evidence of the window's detectors, as a share of its alarm line.
     pub score: Option<f32>,
     /// The state at the end of the second.
@@ -135,6 +137,10 @@ fn point(
         p50: latency.map(|latency| latency.p50.as_secs_f32()),
         p99: latency.map(|latency| latency.p99.as_secs_f32()),
         in_flight: narrow(snapshot.in_flight),
+        limit: snapshot
+            .shedding
+            .as_ref()
+            .map(|shedding| narrow(shedding.limit)),
         score: scores.reduce(f32::max),
         state: snapshot.state.into(),
         latency: is

@@ -2,7 +2,8 @@
 
 use std::sync::Mutex;
 
-use breaker_tower::core::{Breaker, Event as Told, Outcome, Policy, Timestamp};
+use breaker_tower::core::policy::{Builder, Condition, TripEntry};
+use breaker_tower::core::{self, Breaker, Event as Told, Outcome, Policy, Ratio, Timestamp};
 
 use super::*;
 use crate::control::Origin;
@@ -58,6 +59,16 @@ impl Bench {
     fn history(&self) -> History {
         self.live.history("pay").unwrap()
     }
+}
+
+/// Sheds when half of the requests take 200 ms.
+fn shedding() -> Policy {
+    let slow = Condition::SlowRate {
+        share: Ratio::of(1, 2),
+        threshold: Duration::from_millis(200),
+    };
+    let sheds = Builder::from(Policy::sensitive()).trip([TripEntry::shed([slow])]);
+    sheds.build().unwrap()
 }
 
 fn good() -> Outcome {
@@ -228,6 +239,104 @@ async fn the_json_of_a_reading_is_made_once_for_all() {
     assert_eq!(one.as_ptr(), other.as_ptr());
     let read: Reading = serde_json::from_slice(&one).unwrap();
     assert_eq!(read.breakers[0].name, "pay");
+}
+
+#[test]
+fn a_kind_has_one_name_in_json_and_elsewhere() {
+    for kind in Kind::ALL {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+    }
+}
+
+#[test]
+fn the_beginning_and_the_end_of_shedding_are_events() {
+    let reason = core::Reason::Tripped {
+        source: "ledger".into(),
+        evidence: Vec::new(),
+    };
+    let began = Told::SheddingStarted {
+        at: Timestamp::ZERO,
+        reason: Arc::new(reason),
+        limit: 12,
+    };
+    let ended = Told::SheddingEnded {
+        at: Timestamp::ZERO,
+        lasted: Duration::from_secs(30),
+        admitted: 500,
+        rejected: 40,
+    };
+    let told = [began, ended].map(|told| Event::told("pay", &told).unwrap());
+    let [began, ended] = told;
+    assert_eq!((began.kind, ended.kind), (Kind::Shedding, Kind::Shedding));
+    assert_eq!(began.source.as_deref(), Some("ledger"));
+    assert_eq!((began.from, began.to), (None, None), "the state stays");
+    let [began, ended] = [began.reason, ended.reason].map(Option::unwrap);
+    assert_eq!(began.label, "shedding_started");
+    let detail = "at most 12 requests in flight are admitted: ";
+    assert!(began.detail.starts_with(detail), "{}", began.detail);
+    assert_eq!(ended.label, "shedding_ended");
+    let detail = "there is no limit any more: 500 were admitted, 40 rejected";
+    assert_eq!(ended.detail, detail);
+}
+
+#[tokio::test]
+async fn a_reset_is_an_event_that_says_from_which_state() {
+    let mut bench = Bench::new("pay");
+    bench.second(30, bad()).await;
+    let now = Timestamp::from_millis(1500);
+    bench.breaker.lock().unwrap().reset(now);
+    bench.second(1, good()).await;
+    let History { points, events } = bench.history();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [Kind::Transition, Kind::Reset, Kind::Transition]);
+    assert_eq!(events[1].from.as_deref(), Some("open"));
+    assert_eq!(points.last().unwrap().state, State::Closed);
+}
+
+#[tokio::test]
+async fn a_limit_is_in_report_and_point() {
+    let mut bench = Bench::new("pay");
+    bench.second(0, good()).await;
+    assert_eq!(bench.history().points[0].limit, None);
+    let (sent, now) = (Timestamp::from_millis(1000), Timestamp::from_millis(1500));
+    {
+        let mut breaker = bench.breaker.lock().unwrap();
+        breaker.set_policy(shedding(), sent);
+        let permits: Vec<_> = (0..40)
+            .map(|_| breaker.try_acquire(sent).unwrap())
+            .collect();
+        for permit in permits {
+            breaker.record(permit, Outcome::success(now.saturating_since(sent)), now);
+        }
+    }
+    bench.second(0, good()).await;
+    let point = bench.history().points[1].clone();
+    let reading = bench.live.0.readings.borrow().clone();
+    let report = reading.breakers[0].clone();
+    assert_eq!((&*report.state, point.state), ("closed", State::Closed));
+    let limit = report.shedding.expect("it sheds");
+    assert_eq!(point.limit.map(u64::from), Some(limit.limit));
+    assert_eq!((limit.target, limit.admitted_share), (0.1, 1.0));
+    assert_eq!(limit.lasted, 0.5);
+    assert_eq!(limit.reason.label, "slow_rate");
+    let json = serde_json::to_value(bench.history()).unwrap();
+    assert_eq!(json["points"][1]["limit"], limit.limit);
+    assert_eq!(json["points"][0]["limit"], serde_json::Value::Null);
+}
+
+#[tokio::test]
+async fn what_happens_to_no_breaker_is_in_the_history_of_each() {
+    let bench = Bench::new("pay");
+    bench.live.tell(Event::configuration("refused", &"bad"));
+    bench
+        .live
+        .tell(Event::now(Kind::Reset, "search".to_owned()));
+    let events = bench.history().events;
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        (events[0].kind, &events[0].breaker),
+        (Kind::Configuration, &None)
+    );
 }
 
 #[test]

@@ -142,6 +142,29 @@ async fn a_change_in_the_directory_is_seen() {
 }
 
 #[tokio::test]
+async fn watchers_are_told_how_a_reload_ended_whoever_began_it() {
+    let bench = Bench::start_with(true, |_| PAY.to_owned()).await;
+    // By whoever asks: what changes nothing is no event.
+    bench.reload().await;
+    bench.write("  - { name: pay, upstream: app, match: { path: /pay }, timeout: 1s }\n  - { name: new, upstream: app }\n");
+    eventually("a reload by itself", || bench.results()[0] == 1).await;
+    bench.write("  - { name: bad }\n");
+    eventually("a refusal", || bench.results()[2] == 1).await;
+    let mut told = Vec::new();
+    let deadline = tokio::time::Instant::now() + bench::PATIENCE;
+    while told.len() < 2 && tokio::time::Instant::now() < deadline {
+        told = bench.told("pay").await;
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], "configuration applied: added new; updated pay");
+    let begins = "configuration refused: ";
+    assert!(told[1].starts_with(begins), "{}", told[1]);
+    assert!(told[1].contains("breaker.yaml:7:"), "{}", told[1]);
+    assert_eq!(bench.told("new").await, told);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_policy_is_a_part_of_the_configuration() {
     let bench = Bench::start_with(true, |folder| {
         fs::create_dir(folder.join("policies")).unwrap();

@@ -21,6 +21,7 @@ use super::{Reloaded, Reloader};
 use crate::app::App;
 use crate::config::Config;
 use crate::control::Registry;
+use crate::live::{self, History};
 use crate::telemetry::Environment;
 
 /// A route below `/pay`.
@@ -148,6 +149,18 @@ impl Bench {
     /// The metrics as Prometheus reads them.
     pub(super) async fn metrics(&self) -> String {
         exchange(self.admin, "/metrics").await
+    }
+
+    /// What happened to a breaker, by what admin answers: kind, label and detail of each event.
+    pub(super) async fn told(&self, name: &str) -> Vec<String> {
+        let answer = exchange(self.admin, &format!("/api/v1/breakers/{name}/history")).await;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let history: History = serde_json::from_str(body).unwrap();
+        let words = |event: &live::Event| {
+            let reason = event.reason.as_ref().expect("a reason");
+            format!("{} {}: {}", event.kind.name(), reason.label, reason.detail)
+        };
+        history.events.iter().map(words).collect()
     }
 
     pub(super) async fn stop(self) {
