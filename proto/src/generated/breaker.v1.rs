@@ -68,14 +68,49 @@ pub struct GetBreakerRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchBreakersRequest {}
+/// All breakers, or something that happened.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchBreakersResponse {
     /// When this was so.
     #[prost(double, tag = "1")]
     pub time: f64,
-    /// One for each route.
+    /// One for each route; none beside an event.
     #[prost(message, repeated, tag = "2")]
     pub breakers: ::prost::alloc::vec::Vec<Breaker>,
+    /// What happened, if that is what is told.
+    #[prost(message, optional, tag = "3")]
+    pub event: ::core::option::Option<Event>,
+}
+/// Something that happened.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Event {
+    /// When.
+    #[prost(double, tag = "1")]
+    pub time: f64,
+    /// To which breaker; a reload happens to none.
+    #[prost(string, optional, tag = "2")]
+    pub breaker: ::core::option::Option<::prost::alloc::string::String>,
+    /// What.
+    #[prost(enumeration = "EventKind", tag = "3")]
+    pub kind: i32,
+    /// The state before a transition or a reset.
+    #[prost(enumeration = "State", optional, tag = "4")]
+    pub from: ::core::option::Option<i32>,
+    /// The state after a transition.
+    #[prost(enumeration = "State", optional, tag = "5")]
+    pub to: ::core::option::Option<i32>,
+    /// Why.
+    #[prost(message, optional, tag = "6")]
+    pub reason: ::core::option::Option<Reason>,
+    /// Where it was observed.
+    #[prost(string, optional, tag = "7")]
+    pub source: ::core::option::Option<::prost::alloc::string::String>,
+    /// The mode that was set.
+    #[prost(enumeration = "Mode", optional, tag = "8")]
+    pub mode: ::core::option::Option<i32>,
+    /// Traces of requests that failed or were slow, in hexadecimal.
+    #[prost(string, repeated, tag = "9")]
+    pub traces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What one breaker knows.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -125,6 +160,47 @@ pub struct Breaker {
     /// The windows, the proxy's first.
     #[prost(message, repeated, tag = "15")]
     pub sources: ::prost::alloc::vec::Vec<Window>,
+    /// The limit of requests in flight, while the breaker sheds or a ramp has one.
+    #[prost(message, optional, tag = "16")]
+    pub shedding: ::core::option::Option<Shedding>,
+    /// Transitions since the start, by kind.
+    #[prost(message, repeated, tag = "17")]
+    pub transitions: ::prost::alloc::vec::Vec<Transitions>,
+}
+/// A limit of requests in flight.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Shedding {
+    /// The most requests that may be in flight.
+    #[prost(uint64, tag = "1")]
+    pub limit: u64,
+    /// How long a request takes on average at most.
+    #[prost(double, tag = "2")]
+    pub target: f64,
+    /// The share of the last hundred requests or so that was admitted.
+    #[prost(double, tag = "3")]
+    pub admitted_share: f64,
+    /// How long it has been in force.
+    #[prost(double, tag = "4")]
+    pub lasted: f64,
+    /// Why it is.
+    #[prost(message, optional, tag = "5")]
+    pub reason: ::core::option::Option<Reason>,
+}
+/// How often a kind of transition happened.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Transitions {
+    /// The state before.
+    #[prost(enumeration = "State", tag = "1")]
+    pub from: i32,
+    /// The state after.
+    #[prost(enumeration = "State", tag = "2")]
+    pub to: i32,
+    /// The label of the reason.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// How often.
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
 }
 /// The policy that a breaker follows.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -329,7 +405,7 @@ pub struct Condition {
     /// The index of the entry: all conditions of one entry must hold.
     #[prost(uint32, tag = "1")]
     pub entry: u32,
-    /// What is done then: `open` or `alert`.
+    /// What is done then: `open`, `alert` or `shed`.
     #[prost(string, tag = "2")]
     pub action: ::prost::alloc::string::String,
     /// The condition in words.
@@ -391,6 +467,62 @@ impl Readiness {
             "READINESS_STARTING" => Some(Self::Starting),
             "READINESS_READY" => Some(Self::Ready),
             "READINESS_DRAINING" => Some(Self::Draining),
+            _ => None,
+        }
+    }
+}
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EventKind {
+    Unspecified = 0,
+    /// The state changed.
+    Transition = 1,
+    /// The probes succeeded and the ramp began; the state stays half-open.
+    Ramp = 2,
+    /// A condition holds that rejects nothing.
+    Alert = 3,
+    /// A limit of requests in flight is in force, or no longer; the state stays.
+    Shedding = 4,
+    /// An operator set the mode, or its time was over.
+    Mode = 5,
+    /// The policy changed.
+    Policy = 6,
+    /// The configuration was loaded anew, or refused.
+    Configuration = 7,
+    /// An operator made the breaker forget.
+    Reset = 8,
+}
+impl EventKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EVENT_KIND_UNSPECIFIED",
+            Self::Transition => "EVENT_KIND_TRANSITION",
+            Self::Ramp => "EVENT_KIND_RAMP",
+            Self::Alert => "EVENT_KIND_ALERT",
+            Self::Shedding => "EVENT_KIND_SHEDDING",
+            Self::Mode => "EVENT_KIND_MODE",
+            Self::Policy => "EVENT_KIND_POLICY",
+            Self::Configuration => "EVENT_KIND_CONFIGURATION",
+            Self::Reset => "EVENT_KIND_RESET",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EVENT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "EVENT_KIND_TRANSITION" => Some(Self::Transition),
+            "EVENT_KIND_RAMP" => Some(Self::Ramp),
+            "EVENT_KIND_ALERT" => Some(Self::Alert),
+            "EVENT_KIND_SHEDDING" => Some(Self::Shedding),
+            "EVENT_KIND_MODE" => Some(Self::Mode),
+            "EVENT_KIND_POLICY" => Some(Self::Policy),
+            "EVENT_KIND_CONFIGURATION" => Some(Self::Configuration),
+            "EVENT_KIND_RESET" => Some(Self::Reset),
             _ => None,
         }
     }
@@ -653,7 +785,7 @@ pub mod control_client {
                 .insert(GrpcMethod::new("breaker.v1.Control", "GetBreaker"));
             self.inner.unary(req, path, codec).await
         }
-        /// All breakers at once and then each second, until the caller leaves.
+        /// All breakers at once and then each second, and what happens as it happens, until the caller leaves.
         pub async fn watch_breakers(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchBreakersRequest>,
@@ -853,7 +985,7 @@ pub mod control_server {
             >
             + std::marker::Send
             + 'static;
-        /// All breakers at once and then each second, until the caller leaves.
+        /// All breakers at once and then each second, and what happens as it happens, until the caller leaves.
         async fn watch_breakers(
             &self,
             request: tonic::Request<super::WatchBreakersRequest>,

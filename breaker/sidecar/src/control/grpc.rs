@@ -113,7 +113,7 @@ impl Service for Grpc {
     ) -> Result<Response<Self::WatchBreakersStream>, Status> {
         let watcher = self.0.watch();
         let watcher = watcher.map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        Ok(Response::new(Box::pin(readings(watcher))))
+        Ok(Response::new(Box::pin(updates(watcher))))
     }
 
     async fn set_mode(
@@ -183,19 +183,22 @@ impl Service for Grpc {
     }
 }
 
-/// The readings of a watcher, for as long as the caller takes them.
-fn readings(watcher: Watcher) -> impl Stream<Item = Result<v1::WatchBreakersResponse, Status>> {
+/// What a watcher is told, for as long as the caller takes it.
+fn updates(watcher: Watcher) -> impl Stream<Item = Result<v1::WatchBreakersResponse, Status>> {
     stream::unfold(watcher, |mut watcher| async {
-        loop {
-            if let Update::Reading(reading) = watcher.next().await? {
-                let breakers = reading.breakers.iter().map(v1::Breaker::from);
-                let response = v1::WatchBreakersResponse {
-                    time: reading.t,
-                    breakers: breakers.collect(),
-                };
-                return Some((Ok(response), watcher));
-            }
-        }
+        let response = match watcher.next().await? {
+            Update::Reading(reading) => v1::WatchBreakersResponse {
+                time: reading.t,
+                breakers: reading.breakers.iter().map(v1::Breaker::from).collect(),
+                event: None,
+            },
+            Update::Event(event) => v1::WatchBreakersResponse {
+                time: event.t,
+                breakers: Vec::new(),
+                event: Some((&*event).into()),
+            },
+        };
+        Some((Ok(response), watcher))
     })
 }
 

@@ -30,7 +30,7 @@ pub struct Policy {
 pub struct Condition {
     /// The index of the entry: all conditions of one entry must hold.
     pub entry: usize,
-    /// What is done then: `open` or `alert`.
+    /// What is done then: `open`, `alert` or `shed`.
     pub action: String,
     /// The condition in words.
     pub text: String,

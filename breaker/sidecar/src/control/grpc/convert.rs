@@ -3,9 +3,12 @@
 use breaker_proto::v1;
 use breaker_tower::Mode;
 
-use crate::admin::report::{Anomaly, Breaker, Concurrency, Counts, Quantiles, Reason, Window};
+use crate::admin::report::{
+    Anomaly, Breaker, Concurrency, Counts, Quantiles, Reason, Shedding, Transitions, Window,
+};
 use crate::control::policy::{Condition, Policy};
 use crate::control::status::{Configuration, Refused, Reloaded, Status};
+use crate::live::{self, Event};
 
 /// The mode that is asked for, if one is.
 pub(super) fn mode(mode: v1::Mode) -> Option<Mode> {
@@ -24,6 +27,14 @@ fn value<T: Into<i32>>(prefix: &str, word: &str, named: fn(&str) -> Option<T>) -
     named(&name).map_or(0, T::into)
 }
 
+fn state(word: &str) -> i32 {
+    value("STATE", word, v1::State::from_str_name)
+}
+
+fn mode_of(word: &str) -> i32 {
+    value("MODE", word, v1::Mode::from_str_name)
+}
+
 fn origin(word: &str) -> i32 {
     value("ORIGIN", word, v1::Origin::from_str_name)
 }
@@ -38,8 +49,8 @@ impl From<&Breaker> for v1::Breaker {
     fn from(breaker: &Breaker) -> Self {
         Self {
             name: breaker.name.clone(),
-            state: value("STATE", &breaker.state, v1::State::from_str_name),
-            mode: value("MODE", &breaker.mode, v1::Mode::from_str_name),
+            state: state(&breaker.state),
+            mode: mode_of(&breaker.mode),
             mode_remaining: breaker.mode_remaining,
             policy: Some(v1::PolicyInForce {
                 name: breaker.policy.name.clone(),
@@ -55,6 +66,60 @@ impl From<&Breaker> for v1::Breaker {
             oldest_in_flight: breaker.oldest_in_flight,
             totals: Some((&breaker.totals).into()),
             sources: breaker.sources.iter().map(v1::Window::from).collect(),
+            shedding: breaker.shedding.as_ref().map(v1::Shedding::from),
+            transitions: breaker.transitions.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&Shedding> for v1::Shedding {
+    fn from(shedding: &Shedding) -> Self {
+        Self {
+            limit: shedding.limit,
+            target: shedding.target,
+            admitted_share: shedding.admitted_share,
+            lasted: shedding.lasted,
+            reason: Some((&shedding.reason).into()),
+        }
+    }
+}
+
+impl From<&Transitions> for v1::Transitions {
+    fn from(kind: &Transitions) -> Self {
+        Self {
+            from: state(&kind.from),
+            to: state(&kind.to),
+            reason: kind.reason.clone(),
+            count: kind.count,
+        }
+    }
+}
+
+impl From<&Event> for v1::Event {
+    fn from(event: &Event) -> Self {
+        Self {
+            time: event.t,
+            breaker: event.breaker.clone(),
+            kind: value(
+                "EVENT_KIND",
+                event.kind.name(),
+                v1::EventKind::from_str_name,
+            ),
+            from: event.from.as_deref().map(state),
+            to: event.to.as_deref().map(state),
+            reason: event.reason.as_ref().map(v1::Reason::from),
+            source: event.source.clone(),
+            mode: event.mode.as_deref().map(mode_of),
+            traces: event.traces.clone(),
+        }
+    }
+}
+
+impl From<&live::Reason> for v1::Reason {
+    fn from(reason: &live::Reason) -> Self {
+        Self {
+            label: reason.label.clone(),
+            detail: reason.detail.clone(),
         }
     }
 }
@@ -200,26 +265,4 @@ impl From<Reloaded> for v1::ReloadConfigurationResponse {
 }
 
 #[cfg(test)]
-mod tests {
-    use breaker_tower::State;
-
-    use super::*;
-    use crate::control::Origin;
-
-    #[test]
-    fn every_word_has_a_value() {
-        for state in State::ALL {
-            assert_ne!(value("STATE", state.name(), v1::State::from_str_name), 0);
-        }
-        for word in Mode::ALL {
-            let number = value("MODE", word.name(), v1::Mode::from_str_name);
-            assert_eq!(mode(v1::Mode::try_from(number).unwrap()), Some(word));
-        }
-        for from in [Origin::Configuration, Origin::Override] {
-            assert_ne!(origin(from.name()), 0);
-        }
-        for word in ["starting", "ready", "draining"] {
-            assert_ne!(value("READINESS", word, v1::Readiness::from_str_name), 0);
-        }
-    }
-}
+mod tests;

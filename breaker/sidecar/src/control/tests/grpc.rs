@@ -68,6 +68,37 @@ async fn a_mode_is_set_and_watched() {
 }
 
 #[tokio::test]
+async fn what_happens_is_told_to_watchers_between_readings() {
+    let bench = Bench::new().await;
+    let mut client = bench.client().await;
+    let watch = client.watch_breakers(v1::WatchBreakersRequest {}).await;
+    let mut told = watch.unwrap().into_inner();
+    while told
+        .message()
+        .await
+        .unwrap()
+        .expect("a reading")
+        .breakers
+        .is_empty()
+    {}
+    let put = v1::PutPolicyRequest {
+        name: "pay".into(),
+        policy: Some(Chosen::PolicyName("conservative".into())),
+    };
+    client.put_policy(put).await.unwrap();
+    let event = loop {
+        let next = told.message().await.unwrap().expect("more to come");
+        if let Some(event) = next.event {
+            assert!(next.breakers.is_empty());
+            break event;
+        }
+    };
+    assert_eq!(event.kind(), v1::EventKind::Policy);
+    assert_eq!((event.breaker(), event.from), ("pay", None));
+    assert_eq!(event.reason.unwrap().label, "override");
+}
+
+#[tokio::test]
 async fn errors_have_their_codes() {
     let bench = Bench::new().await;
     let mut client = bench.client().await;
