@@ -1,6 +1,7 @@
 //! What a breaker believes, in plain words: its state and why, what it observes against what it takes, and what would change its state.
 
 mod recovery;
+mod shedding;
 mod source;
 mod words;
 
@@ -35,6 +36,11 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{name} is {}. {}", state(snapshot), why(snapshot));
+    let sheds = snapshot.shedding.as_ref();
+    let sheds = sheds.filter(|_| snapshot.state == State::Closed);
+    if let Some(shedding) = sheds {
+        let _ = writeln!(text, "{}", shedding::explain(shedding));
+    }
     for source in snapshot.sources.iter().filter(|source| source.alerting) {
         let _ = writeln!(text, "An alert holds, of source {}.", source.name);
     }
@@ -46,6 +52,9 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
     for (window, looked_at) in snapshot.sources.iter().zip(&outlook.sources) {
         source::explain(&mut text, policy, window, looked_at);
     }
+    if let Some(ends) = sheds.and_then(shedding::ends) {
+        let _ = write!(text, "\nWhat would end the shedding:\n- {ends}\n");
+    }
     if let Some(next) = next(policy, snapshot, outlook) {
         let _ = write!(text, "\n{next}");
     }
@@ -54,6 +63,9 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
 
 fn state(snapshot: &Snapshot) -> String {
     match snapshot.state {
+        State::Closed if snapshot.shedding.is_some() => {
+            "closed, and sheds: its requests are sent as far as a limit allows".to_owned()
+        }
         State::Closed => "closed: its requests are sent".to_owned(),
         State::Open => "open: its requests are rejected".to_owned(),
         State::HalfOpen if snapshot.admitted_share.get() > 0.0 => {

@@ -108,7 +108,10 @@ pub(super) fn in_short(breaker: &Breaker) -> String {
         breaker.name,
         state(breaker),
         mode(breaker),
-        breaker.reason.detail
+        match &breaker.shedding {
+            Some(shedding) if sheds(breaker) => &shedding.reason.detail,
+            _ => &breaker.reason.detail,
+        }
     )
 }
 
@@ -134,7 +137,18 @@ fn in_detail(breaker: &Breaker) -> String {
     line("why", &breaker.reason.detail);
     line("mode", &mode(breaker));
     line("policy", &policy(breaker));
-    line("in flight", &breaker.in_flight);
+    match &breaker.shedding {
+        None => line("in flight", &breaker.in_flight),
+        Some(limit) => {
+            let (now, most) = (breaker.in_flight, limit.limit);
+            let target = span(limit.target);
+            let share = percent(limit.admitted_share);
+            let lasted = span(limit.lasted);
+            line("in flight", &format_args!("{now}, at most {most}"));
+            let told = format!("for {lasted}, so that a request takes {target}; {share} admitted");
+            line("limit", &format_args!("{told}: {}", limit.reason.detail));
+        }
+    }
     let totals = &breaker.totals;
     line(
         "totals",
@@ -195,15 +209,24 @@ fn sources(sources: &[Window]) -> String {
 
 fn state(breaker: &Breaker) -> String {
     let state = breaker.state.replace('_', "-");
-    match breaker.alerting {
-        true => state + " (alert)",
-        false => state,
+    let marks = [(sheds(breaker), "shedding"), (breaker.alerting, "alert")];
+    let marks = marks
+        .into_iter()
+        .filter_map(|(is, mark)| is.then_some(mark));
+    match &*marks.collect::<Vec<_>>() {
+        [] => state,
+        marks => format!("{state} ({})", marks.join(", ")),
     }
+}
+
+/// Whether it is closed and has a limit: that of a ramp belongs to the trial.
+fn sheds(breaker: &Breaker) -> bool {
+    breaker.state == "closed" && breaker.shedding.is_some()
 }
 
 fn style(breaker: &Breaker) -> Style {
     match &*breaker.state {
-        "closed" if breaker.alerting => UNSURE,
+        "closed" if breaker.alerting || sheds(breaker) => UNSURE,
         "closed" => GOOD,
         "open" => BAD,
         _ => UNSURE,

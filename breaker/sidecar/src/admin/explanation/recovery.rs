@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use breaker_tower::core::Snapshot;
-use breaker_tower::core::policy::Recovery;
+use breaker_tower::core::policy::{Action, Recovery, TripEntry};
 use breaker_tower::{Policy, State};
 
 use super::words::span;
@@ -19,6 +19,9 @@ pub(super) fn explain(policy: &Policy, snapshot: &Snapshot) -> String {
         let _ = writeln!(text, "- {}", trial(policy));
     }
     let _ = writeln!(text, "- {}", ramp(policy, ramps));
+    if let Some(limit) = limit(policy, snapshot) {
+        let _ = writeln!(text, "- {limit}");
+    }
     if snapshot.failed_recoveries > 0 {
         let failed = match snapshot.failed_recoveries {
             1 => "1 recovery has".to_owned(),
@@ -30,6 +33,23 @@ pub(super) fn explain(policy: &Policy, snapshot: &Snapshot) -> String {
         );
     }
     text
+}
+
+/// The limit of a ramp, of a policy that sheds.
+fn limit(policy: &Policy, snapshot: &Snapshot) -> Option<String> {
+    let goes_on = "what of it still binds then goes on when the breaker is closed";
+    if let Some(shedding) = &snapshot.shedding {
+        let (limit, target) = (shedding.limit, span(shedding.target));
+        return Some(format!(
+            "Meanwhile no more than {limit} may be in flight, so that a request takes {target} on average; {goes_on}."
+        ));
+    }
+    let sheds = |entry: &TripEntry| entry.action == Action::Shed;
+    let limits = policy.recovery() == Recovery::Sequential && policy.trip().iter().any(sheds);
+    let most = policy.half_open().concurrent;
+    limits.then(|| {
+        format!("Meanwhile no more may be in flight than are answered in time, at first {most}; {goes_on}.")
+    })
 }
 
 fn trial(policy: &Policy) -> String {

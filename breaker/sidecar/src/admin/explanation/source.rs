@@ -57,6 +57,7 @@ fn traffic(window: &SourceSnapshot, outlook: &SourceOutlook) -> String {
 const fn verb(entry: &TripEntry) -> &'static str {
     match entry.action {
         Action::Open => "opens",
+        Action::Shed => "sheds",
         _ => "alerts",
     }
 }

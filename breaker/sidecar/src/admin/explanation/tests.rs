@@ -69,7 +69,7 @@ fn a_breaker_that_nothing_happened_to() {
             "What it observes, by policy adaptive:\n",
             "proxy: no request ended of late.\n",
             "- errors: usually up to 2% of the requests fail, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do, or else alerts.\n",
-            "- latency: usually up to 5% of the requests take 1s or longer, and no more do now. The evidence is 0% of what an alarm takes, which alerts.\n",
+            "- latency: usually up to 5% of the requests take 1s or longer, and no more do now. The evidence is 0% of what an alarm takes, which sheds.\n",
             "- deadline: usually up to 2% of the requests miss the deadline of 1s, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do.\n",
             "\n",
             "What would open it:\n",
@@ -90,7 +90,7 @@ fn a_closed_breaker_with_detectors() {
             "What it observes, by policy adaptive:\n",
             "proxy: 91 requests in the window, 9.1 requests a second; 1 failed.\n",
             "- errors: usually up to 1% of the requests fail; since that may have changed, 100% of 1 did (20.65% to 100%). The evidence is 23% of what an alarm takes, which opens if surely 40% or more do, or else alerts.\n",
-            "- latency: usually up to 2% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which alerts.\n",
+            "- latency: usually up to 2% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which sheds.\n",
             "- deadline: usually up to 1% of the requests miss the deadline of 1s, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do.\n",
             "\n",
             "What would open it:\n",
@@ -113,7 +113,7 @@ fn a_breaker_with_an_alert() {
             "What it observes, by policy adaptive:\n",
             "proxy: 91 requests in the window, 9.1 requests a second; 16 failed.\n",
             "- errors: usually up to 1% of the requests fail; since that may have changed, 16.95% of 295 did (13.1% to 21.65%). That is an alarm, at 133% of its line, which opens if surely 40% or more do, or else alerts.\n",
-            "- latency: usually up to 2% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which alerts.\n",
+            "- latency: usually up to 2% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which sheds.\n",
             "- deadline: usually up to 1% of the requests miss the deadline of 1s, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do.\n",
             "\n",
             "What would open it:\n",
@@ -174,6 +174,56 @@ fn a_window_with_too_few_requests_and_a_feed() {
 }
 
 #[test]
+fn a_breaker_that_sheds() {
+    use breaker_tower::core::Ratio;
+    use breaker_tower::core::policy::{Builder, Condition, TripEntry};
+    let slow = Condition::SlowRate {
+        share: Ratio::of(1, 2),
+        threshold: 200 * MS,
+    };
+    let policy = Builder::from(Policy::sensitive())
+        .trip([
+            TripEntry::open([Condition::ErrorRate(Ratio::of(1, 2))]),
+            TripEntry::shed([slow]),
+        ])
+        .build();
+    let mut bench = Bench::new(policy.unwrap());
+    // 40 at once, which take 500 ms; then 40 more.
+    let permits: Vec<_> = (0..40)
+        .map(|_| bench.breaker.try_acquire(bench.now()).unwrap())
+        .collect();
+    bench.millis = 500;
+    for permit in permits {
+        let outcome = Outcome::success(500 * MS);
+        bench.breaker.record(permit, outcome, bench.now());
+    }
+    bench.millis = 2500;
+    bench.breaker.handle_timeout(bench.now());
+    let sent: Vec<_> = (0..40)
+        .filter_map(|_| bench.breaker.try_acquire(bench.now()).ok())
+        .collect();
+    assert_eq!(
+        bench.explained(),
+        concat!(
+            "pay is closed, and sheds: its requests are sent as far as a limit allows. It has been so since the start, 2.5s ago.\n",
+            "For 2s no more than 4 may be in flight, so that a request takes 100ms on average: 100% ≥ 50% of the requests took 200ms or longer, 40 requests in 10s (source proxy). Of the last hundred requests or so 10% were sent.\n",
+            "\n",
+            "What it observes, by policy sensitive:\n",
+            "proxy: 40 requests in the window, 16 requests a second; none failed.\n",
+            "- opens when error rate ≥ 50%: it is 0% of 40 requests; 40 failures in a row would do.\n",
+            "- sheds when 50% of the requests slower than 200ms: 100% are, of 40 requests, so this holds.\n",
+            "\n",
+            "What would end the shedding:\n",
+            "- It ends in 10s, unless until then the limit turns a request away or a condition that sheds holds.\n",
+            "\n",
+            "What would open it:\n",
+            "- proxy: 40 failures in a row, which take 2.5s at 16 requests a second\n",
+        )
+    );
+    drop(sent);
+}
+
+#[test]
 fn an_open_breaker() {
     let mut bench = Bench::new(Policy::sensitive());
     bench.run(25, 1);
@@ -210,11 +260,12 @@ fn a_ramp_after_a_failed_recovery() {
             "What it observes, by policy adaptive:\n",
             "proxy: 4 requests in the window, 2.1 requests a second; none failed.\n",
             "- errors: usually up to 2% of the requests fail, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do, or else alerts.\n",
-            "- latency: usually up to 5% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which alerts.\n",
+            "- latency: usually up to 5% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which sheds.\n",
             "- deadline: usually up to 2% of the requests miss the deadline of 1s, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do.\n",
             "\n",
             "What would close it:\n",
             "- The share of requests that are sent grows from 10% by half each 0.5s in which 90% go well, and is halved where 30% don't; it closes after two such times at 100%.\n",
+            "- Meanwhile no more than 3 may be in flight, so that a request takes 40ms on average; what of it still binds then goes on when the breaker is closed.\n",
             "- 2 recoveries have failed since the last that held: each makes the next open time longer.\n",
         )
     );
