@@ -6,10 +6,11 @@ const log = byId("announcer");
 let waiting = [];
 let timer = 0;
 
-/** Announces a transition soon, together with others. */
-export function announce({ kind, breaker, to }) {
-  if (kind !== "transition") return;
-  waiting.push([breaker, WORDS[to]?.toLowerCase() ?? to]);
+/** Announces a transition or shedding soon, together with others. */
+export function announce({ kind, breaker, to, reason }) {
+  if (kind === "transition") waiting.push([breaker, WORDS[to]?.toLowerCase() ?? to]);
+  else if (kind === "shedding") waiting.push([breaker, reason.label === "shedding_ended" ? "no longer shedding" : "shedding"]);
+  else return;
   timer ||= setTimeout(say, TOGETHER);
 }
 

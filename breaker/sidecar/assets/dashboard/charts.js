@@ -3,6 +3,7 @@
 import { line, mark, prepare, timeAxis, trips } from "./canvas.js";
 import { make, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
+import { stateOf } from "./store.js";
 import { palette } from "./theme.js";
 
 const SECONDS = 300;
@@ -106,7 +107,7 @@ function bounds(area, conditions, y, most, label) {
   const { context, colours, left, width } = area;
   for (const { threshold, action, metric } of conditions) {
     if (threshold == null || threshold > most) continue;
-    context.strokeStyle = context.fillStyle = action === "alert" ? colours.alert : colours.open;
+    context.strokeStyle = context.fillStyle = { alert: colours.alert, shed: colours.shedding }[action] ?? colours.open;
     context.setLineDash([5, 4]);
     context.beginPath();
     context.moveTo(left, y(threshold));
@@ -134,12 +135,13 @@ const highest = (conditions) => conditions.reduce((most, { threshold }) => Math.
 const STATE = {
   title: "State",
   kind: "strip",
-  say: (point) => WORDS[point.state],
+  say: (point) => WORDS[stateOf(point)],
   draw: ({ context, colours, column, bottom }, points) => {
-    const tall = { closed: 0.25, half_open: 0.6, open: 1 };
+    const tall = { closed: 0.25, shedding: 0.45, half_open: 0.6, open: 1 };
     for (const point of points) {
-      const height = bottom * tall[point.state];
-      context.fillStyle = colours[point.state];
+      const state = stateOf(point);
+      const height = bottom * tall[state];
+      context.fillStyle = colours[state];
       const [left, wide] = column(point.t);
       context.fillRect(left, bottom - height, wide, height);
     }
@@ -209,16 +211,27 @@ const plain = (title, metrics, of, label, least, colour, cap = Infinity) => ({
   title,
   metrics,
   say: (point) => label(of(point)),
-  draw: (area, points, conditions) => {
-    const most = Math.min(cap, round(Math.max(least, greatest(points, of) * 1.05, highest(conditions) * 1.25)));
+  draw: (area, points, conditions, also = 0) => {
+    const most = Math.min(cap, round(Math.max(least, greatest(points, of) * 1.05, also * 1.05, highest(conditions) * 1.25)));
     const y = upTo(area, most, label);
     line(area.context, points.map((point) => [point.t, of(point)]), area.x, y, area.colours[colour]);
     bounds(area, conditions, y, most, label);
+    return y;
   },
 });
 
 const ERRORS = plain("Error rate", ["error_rate"], (point) => point.error_rate, format.share, 0.05, "bad", 1);
-const CONCURRENCY = plain("In flight", ["concurrency"], (point) => point.in_flight, format.count, 5, "accent");
+const inFlight = plain("In flight", ["concurrency"], (point) => point.in_flight, format.count, 5, "accent");
+const CONCURRENCY = {
+  ...inFlight,
+  say: (point) => format.count(point.in_flight) + (point.limit == null ? "" : ` · ${format.count(point.limit)} at most`),
+  // The limit that is in force has its line on the same axis.
+  draw: (area, points, conditions) => {
+    const limits = points.map((point) => [point.t, point.limit]);
+    const y = inFlight.draw(area, points, conditions, greatest(points, (point) => point.limit));
+    line(area.context, limits, area.x, y, area.colours.shedding, 2);
+  },
+};
 // Evidence for health is below 0: no news.
 const score = (point) => (point.score == null ? null : Math.max(0, point.score));
 const evidence = plain("Anomaly", ["anomaly"], score, format.share, 1, "alert");

@@ -44,7 +44,7 @@ export function setChip(element, state) {
 }
 
 export const WORDS = {
-  closed: "Closed", open: "Open", half_open: "Half-open",
+  closed: "Closed", open: "Open", half_open: "Half-open", shedding: "Shedding",
   auto: "Automatic", forced_open: "Forced open", forced_closed: "Forced closed", shadow: "Shadow",
 };
 

@@ -27,13 +27,13 @@ function draw() {
 }
 
 function counts() {
-  const of = { open: 0, half_open: 0, closed: 0 };
+  const of = { open: 0, half_open: 0, shedding: 0, closed: 0 };
   let alerts = 0;
   for (const known of store.routes.values()) {
-    of[known.report.state] += 1;
+    of[store.stateOf(known.report)] += 1;
     alerts += store.alerting(known);
   }
-  const told = [["open", "open", of.open], ["half_open", "half-open", of.half_open], ["closed", "closed", of.closed], ["", "alerting", alerts]];
+  const told = [["open", "open", of.open], ["half_open", "half-open", of.half_open], ["shedding", "shedding", of.shedding], ["closed", "closed", of.closed], ["", "alerting", alerts]];
   const list = byId("counts");
   if (list.children.length === 0) {
     list.append(...told.map(([state, word]) => make("span", { data: { state } }, make("b"), ` ${word}`)));

@@ -46,7 +46,13 @@ function score(row, { source, stream, score, share, normal, observations, alarmi
   attribute(words, "data-state", alarming ? "open" : null);
 }
 
-const KINDS = { ramp: "Ramp begins", alert: "Alert", policy: "Policy changed", configuration: "Configuration loaded", reset: "Reset" };
+const KINDS = { ramp: "Ramp begins", alert: "Alert", policy: "Policy changed", reset: "Reset" };
+const LABELS = {
+  shedding: { shedding_started: "Shedding begins", shedding_ended: "Shedding ends" },
+  configuration: { applied: "Configuration loaded", refused: "Configuration refused" },
+};
+/** What the border of an entry says beside its words. */
+const STATES = { shedding_started: "shedding", shedding_ended: "closed", refused: "open" };
 
 /** What happened, the latest first. */
 export function log(list, events) {
@@ -59,12 +65,13 @@ export function log(list, events) {
 }
 
 function entry({ t, kind, from, to, reason, source, mode, traces = [] }) {
-  const what = kind === "transition" ? `${WORDS[from]} → ${WORDS[to]}` : kind === "mode" ? `Mode: ${WORDS[mode]}` : KINDS[kind] ?? kind;
+  const what = kind === "transition" ? `${WORDS[from]} → ${WORDS[to]}` : kind === "mode" ? `Mode: ${WORDS[mode]}` : LABELS[kind]?.[reason?.label] ?? KINDS[kind] ?? kind;
   const item = make("li", {}, make("b", {}, what), make("time", { dateTime: new Date(t * 1000).toISOString() }, format.clock(t)));
   if (reason) item.append(make("span", {}, reason.detail));
   if (source && !reason?.detail.includes(`source ${source}`)) item.append(make("span", { class: "quiet" }, `Source: ${source}`));
   for (const trace of traces) item.append(make("span", { class: "id" }, `trace ${trace}`));
-  if (to) item.dataset.state = to;
+  const state = to ?? (LABELS[kind] && STATES[reason?.label]);
+  if (state) item.dataset.state = state;
   return item;
 }
 

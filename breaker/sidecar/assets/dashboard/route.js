@@ -6,7 +6,7 @@ import { attribute, byId, chip, make, setChip, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
 import { askMode, askReset } from "./modes.js";
 import { log, policy, sources } from "./panels.js";
-import { complete, remaining, routes, state } from "./store.js";
+import { complete, remaining, routes, state, stateOf } from "./store.js";
 
 const page = byId("route");
 const MODES = { auto: "Automatic", forced_open: "Force open", forced_closed: "Force closed", shadow: "Shadow" };
@@ -55,9 +55,10 @@ export function update() {
   for (const part of parts.body) part.hidden = !route;
   if (!route) return;
   const { report } = route;
-  attribute(page, "data-state", report.state);
-  setChip(parts.chip, report.state);
-  text(parts.sentence, report.reason.label === "initial" ? "Closed since it was started." : report.reason.detail);
+  const shownState = stateOf(report);
+  attribute(page, "data-state", shownState);
+  setChip(parts.chip, shownState);
+  text(parts.sentence, sentence(report));
   for (const button of parts.modes) attribute(button, "aria-pressed", String(button.dataset.mode === report.mode));
   facts(parts, route);
   sources(parts.sources, parts.scores, report.sources);
@@ -77,15 +78,25 @@ export function event({ kind, breaker }) {
   if (shown && (kind === "configuration" || (kind === "policy" && breaker === shown.name))) loadPolicy();
 }
 
+function sentence(report) {
+  const { reason, shedding } = report;
+  if (stateOf(report) === "shedding") return `Closed, and turns away what is beyond ${shedding.limit} in flight: ${shedding.reason.detail}`;
+  return reason.label === "initial" ? "Closed since it was started." : reason.detail;
+}
+
 function facts(parts, route) {
   const { report } = route;
+  const { shedding } = report;
   const left = remaining(route);
   const told = [
     ["Mode", WORDS[report.mode] + (report.mode_remaining ? ` for ${format.span(report.mode_remaining)}` : "")],
     ["For", format.span(report.lasted)],
     ["Half-open in", left === null ? null : `${Math.ceil(left)} s`],
-    ["Admitted", report.state === "half_open" ? format.share(report.admitted_share) : null],
+    ["Sheds for", shedding && report.state === "closed" ? format.span(shedding.lasted) : null],
+    ["Admitted", report.state === "half_open" || shedding ? format.share(report.admitted_share) : null],
     ["In flight", format.count(report.in_flight)],
+    ["At most", shedding ? format.count(shedding.limit) : null],
+    ["So that one takes", shedding ? format.time(shedding.target) : null],
     ["Oldest", report.oldest_in_flight ? format.time(report.oldest_in_flight) : null],
     ["Failed recoveries", report.failed_recoveries || null],
     ["Rejected since start", format.count(report.totals.rejected)],

@@ -1,6 +1,7 @@
 // The last minutes of a route in a tile.
 
 import { mark, prepare, timeAxis, trips } from "./canvas.js";
+import { stateOf } from "./store.js";
 import { palette } from "./theme.js";
 
 const SECONDS = 180;
@@ -34,8 +35,9 @@ export function spark(canvas, points, until) {
     }
   }
   for (const point of shown) {
-    if (point.state === "closed") continue;
-    context.fillStyle = colours[point.state];
+    const state = stateOf(point);
+    if (state === "closed") continue;
+    context.fillStyle = colours[state];
     const [left, wide] = column(point.t);
     context.fillRect(left, bottom + 1, wide, 3);
   }

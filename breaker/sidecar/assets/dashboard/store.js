@@ -32,15 +32,21 @@ export function snapshot({ t, breakers, points }) {
 }
 
 export function event(told) {
+  // What happened to none concerns all of them.
+  if (told.breaker == null) return routes.forEach((route) => keep(route, told));
   const route = routes.get(told.breaker);
   if (!route) return;
   // The next snapshot has the numbers; the state is shown at once.
   if (told.kind === "transition") {
-    Object.assign(route.report, { state: told.to, reason: told.reason, lasted: 0 });
+    Object.assign(route.report, { state: told.to, reason: told.reason, lasted: 0, shedding: null });
     route.deadline = null;
   }
-  route.events.push(told);
-  if (route.events.length > EVENTS) route.events.shift();
+  keep(route, told);
+}
+
+function keep({ events }, told) {
+  events.push(told);
+  if (events.length > EVENTS) events.shift();
 }
 
 /** What was missed while nothing came must be asked for. */
@@ -78,6 +84,8 @@ export function rate({ points }) {
   return last.length === 0 ? null : sum / last.length;
 }
 
+/** The state of a report or a point as it is shown: a closed breaker with a limit sheds. */
+export const stateOf = ({ state, shedding, limit }) => (state === "closed" && (shedding ?? limit) != null ? "shedding" : state);
 export const alerting = ({ report }) => report.sources.some((source) => source.alerting);
 export const remaining = ({ deadline }) => (deadline == null ? null : Math.max(0, (deadline - performance.now()) / 1000));
 

@@ -31,4 +31,4 @@ export function palette() {
 }
 
 let colours = null;
-const NAMES = ["ink", "quiet", "line", "grid", "closed", "open", "half_open", "alert", "accent", "bar", "bad", "turned", "panel"];
+const NAMES = ["ink", "quiet", "line", "grid", "closed", "open", "half_open", "shedding", "alert", "accent", "bar", "bad", "turned", "panel"];

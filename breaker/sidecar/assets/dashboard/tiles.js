@@ -3,7 +3,7 @@
 import { attribute, byId, setChip, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
 import { spark } from "./spark.js";
-import { alerting, complete, rate, remaining, routes, state } from "./store.js";
+import { alerting, complete, rate, remaining, routes, state, stateOf } from "./store.js";
 
 const list = byId("tiles");
 const template = byId("tile");
@@ -76,11 +76,12 @@ function add(route) {
 /** State and badges: cheap, and what the order and the filter go by. */
 function heading(tile) {
   const { report } = tile.route;
-  attribute(tile.link, "data-state", report.state);
-  setChip(tile.chip, report.state);
+  const shown = stateOf(report);
+  attribute(tile.link, "data-state", shown);
+  setChip(tile.chip, shown);
   attribute(tile.link, "data-alert", alerting(tile.route) ? "" : null);
   const rank = trouble(tile.route);
-  const words = `${tile.route.name} ${WORDS[report.state]} ${report.state} ${report.mode} ${WORDS[report.mode]}`.toLowerCase();
+  const words = `${tile.route.name} ${WORDS[shown]} ${shown} ${report.mode} ${WORDS[report.mode]}`.toLowerCase();
   if (rank !== tile.rank || words !== tile.words) stale = true;
   tile.rank = rank;
   tile.words = words;
@@ -94,13 +95,18 @@ function draw(tile) {
   const { report, points } = tile.route;
   const last = points.at(-1);
   badges(tile);
-  text(tile.why, report.reason.label === "initial" ? "" : report.reason.detail);
+  text(tile.why, why(report));
   text(tile.rate, format.count(rate(tile.route)));
   text(tile.errors, format.share(last?.error_rate));
   tile.errors.classList.toggle("bad", last?.error_rate >= 0.05);
   text(tile.p50, format.time(last?.p50));
   text(tile.p99, format.time(last?.p99));
   text(tile.inFlight, format.count(report.in_flight));
+}
+
+function why(report) {
+  if (stateOf(report) === "shedding") return `${report.shedding.limit} in flight at most: ${report.shedding.reason.detail}`;
+  return report.reason.label === "initial" ? "" : report.reason.detail;
 }
 
 function badges(tile) {
@@ -110,7 +116,7 @@ function badges(tile) {
   if (report.mode !== "auto") wanted.push(["badge forced", WORDS[report.mode]]);
   const left = remaining(tile.route);
   if (left !== null) wanted.push(["badge remaining", `${Math.ceil(left)} s`]);
-  else if (report.state === "half_open") wanted.push(["badge remaining", `${format.share(report.admitted_share)} admitted`]);
+  else if (stateOf(report) !== "closed" && report.state !== "open") wanted.push(["badge remaining", `${format.share(report.admitted_share)} admitted`]);
   while (tile.badges.children.length > wanted.length) tile.badges.lastChild.remove();
   wanted.forEach(([name, words], index) => {
     const badge = tile.badges.children[index] ?? tile.badges.appendChild(document.createElement("span"));
@@ -122,15 +128,15 @@ function badges(tile) {
 /** Trouble in coarse steps, so that tiles don't change places for a percent. */
 function trouble(route) {
   const { state, mode } = route.report;
-  if (state === "open") return mode === "shadow" ? 2 : 0;
+  if (state === "open") return mode === "shadow" ? 3 : 0;
   if (state === "half_open") return 1;
-  if (route.report.admitted_share < 1) return 2;
-  if (alerting(route)) return 3;
+  if (stateOf(route.report) === "shedding") return mode === "shadow" ? 3 : 2;
+  if (alerting(route)) return 4;
   const errors = route.points.at(-1)?.error_rate ?? null;
   // An idle route says nothing, good or bad.
-  if (errors === null) return 7;
-  if (errors >= 0.05) return 4;
-  return errors >= 0.01 ? 5 : 6;
+  if (errors === null) return 8;
+  if (errors >= 0.05) return 5;
+  return errors >= 0.01 ? 6 : 7;
 }
 
 /** Tiles stay where they are while the pointer or the focus is among them. */
