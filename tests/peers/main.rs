@@ -16,4 +16,5 @@ mod recorder;
 mod rotel;
 mod shop;
 mod tools;
+mod top;
 mod verdict;

@@ -15,6 +15,7 @@ mod run;
 mod schema;
 mod status;
 mod table;
+mod top;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Backtest(backtest::Backtest),
     /// Shows what the breakers of a running sidecar know
     Status(status::Status),
+    /// Shows them live, in the terminal
+    Top(top::Top),
     /// Opens a breaker of a running sidecar: rejects all requests of the route
     Open(control::Force),
     /// Closes it: admits all requests, whatever becomes of them
@@ -81,6 +84,7 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Backtest(backtest) => backtest.run(),
             Self::Status(status) => status.run(),
+            Self::Top(top) => top.run(),
             Self::Open(force) => force.run(ModeName::ForcedOpen),
             Self::Close(force) => force.run(ModeName::ForcedClosed),
             Self::Shadow(force) => force.run(ModeName::Shadow),
