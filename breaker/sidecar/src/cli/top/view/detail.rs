@@ -131,7 +131,7 @@ impl Page<'_> {
     fn lately(&self, width: usize) -> Vec<Line<'static>> {
         let now = self.route.now();
         let none = || "-".to_owned();
-        let lines: [(&str, String, fn(&Second) -> f64); 5] = [
+        let lines: [(&str, String, Of); 5] = [
             ("rate/s", rate(now.rate), |second| second.rate),
             ("rejected/s", rate(now.rejected), |second| second.rejected),
             (
@@ -270,6 +270,9 @@ impl Page<'_> {
         ])
     }
 }
+
+/// A number of a second.
+type Of = fn(&Second) -> f64;
 
 /// What a source saw of a condition.
 struct Observed {
