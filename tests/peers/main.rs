@@ -19,4 +19,5 @@ mod recorder;
 mod rotel;
 mod shop;
 mod tools;
+mod top;
 mod verdict;

@@ -214,8 +214,8 @@ impl Breaker {
         let now = self.advance(now);
         let policy = policy.into();
         let needs = Needs::of(&policy);
-        if (&needs.latency_bounds, needs.learned_bound)
-            != (&self.needs.latency_bounds, self.needs.learned_bound)
+        if (&needs.latency_bounds, needs.learns_bound)
+            != (&self.needs.latency_bounds, self.needs.learns_bound)
         {
             // The permits that are out keep their place in the window, but no longer age: the slots were cut for other bounds.
             self.in_flight = needs.in_flight();

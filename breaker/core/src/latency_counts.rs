@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 /// Latencies counted in bins whose bounds grow by a half and by a third in turn (… 1.02 ms, 1.54 ms, 2.05 ms …), from 64 µs to 67 s;
-/// the first and the last bin have what is beyond. Two readings differ by what happened between them.
+/// the first and the last bin have what is beyond. Two readings differ by what happened between them, as long as that is less than 65,536
+/// requests in each bin: an idle breaker is to be small.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct LatencyCounts([u32; BINS]);
+pub struct LatencyCounts([u16; BINS]);
 
 impl LatencyCounts {
     /// Nothing counted.
@@ -15,11 +16,11 @@ impl LatencyCounts {
     pub(crate) fn record(&mut self, latency: Duration, count: u32) {
         let bin = &mut self.0[bin(latency)];
         // Readings are only subtracted, so an overflow does no harm.
-        *bin = bin.wrapping_add(count);
+        *bin = bin.wrapping_add(count as u16);
     }
 
     /// The bins that have grown since `earlier`: the upper bound, which is not in the bin, and by how much; ascending.
-    pub fn since(&self, earlier: &Self) -> impl Iterator<Item = (Duration, u32)> {
+    pub fn since(&self, earlier: &Self) -> impl Iterator<Item = (Duration, u16)> {
         let pairs = self.0.iter().zip(earlier.0);
         let grown = pairs.map(|(now, earlier)| now.wrapping_sub(earlier));
         let bounded = grown.enumerate().map(|(bin, grown)| (bound(bin), grown));
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn two_readings_differ_by_what_happened_between_them() {
         let mut counts = LatencyCounts::EMPTY;
-        counts.record(Duration::from_millis(1), u32::MAX);
+        counts.record(Duration::from_millis(1), u16::MAX.into());
         let earlier = counts;
         counts.record(Duration::from_millis(1), 2);
         counts.record(Duration::from_secs(2), 1);

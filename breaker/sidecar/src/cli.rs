@@ -18,6 +18,7 @@ mod schema;
 mod shop;
 mod status;
 mod table;
+mod top;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Status(status::Status),
     /// Tells in words what a breaker of a running sidecar believes, and what would open or close it
     Explain(explanation::Explain),
+    /// Shows them live, in the terminal
+    Top(top::Top),
     /// Opens a breaker of a running sidecar: rejects all requests of the route
     Open(control::Force),
     /// Closes it: admits all requests, whatever becomes of them
@@ -99,6 +102,7 @@ impl Command {
             Self::Backtest(backtest) => backtest.run(),
             Self::Status(status) => status.run(),
             Self::Explain(explain) => explain.run(),
+            Self::Top(top) => top.run(),
             Self::Open(force) => force.run(ModeName::ForcedOpen),
             Self::Close(force) => force.run(ModeName::ForcedClosed),
             Self::Shadow(force) => force.run(ModeName::Shadow),

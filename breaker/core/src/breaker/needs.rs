@@ -12,8 +12,8 @@ pub(super) struct Needs {
     pub(super) latency_bounds: Vec<Duration>,
     /// Where requests that miss it are watched.
     pub(super) deadline: Option<Duration>,
-    /// How finely ages must be told apart, for a bound that is learned.
-    pub(super) learned_bound: Option<Duration>,
+    /// Whether a bound is learned, which may be as small as [`LEAST_THRESHOLD`]: ages must be told apart as finely.
+    pub(super) learns_bound: bool,
     pub(super) concurrency: bool,
     /// Whether an entry sheds, of a feed's own policy too.
     pub(super) sheds: bool,
@@ -26,7 +26,7 @@ impl Needs {
         Self {
             latency_bounds: policy.latency_bounds(),
             deadline: watches(Stream::Deadline).then(|| policy.deadline()),
-            learned_bound: watches(Stream::Latency).then_some(LEAST_THRESHOLD),
+            learns_bound: watches(Stream::Latency),
             concurrency: conditions.any(|condition| matches!(condition, Condition::Concurrency(_))),
             sheds: policy.sheds(),
         }
@@ -34,7 +34,7 @@ impl Needs {
 
     pub(super) fn in_flight(&self) -> InFlight {
         let mut bounds = self.latency_bounds.clone();
-        bounds.extend(self.learned_bound);
+        bounds.extend(self.learns_bound.then_some(LEAST_THRESHOLD));
         InFlight::new(&bounds)
     }
 }

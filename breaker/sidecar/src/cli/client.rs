@@ -13,8 +13,9 @@ use breaker_sidecar::control::Problem;
 use bytes::Bytes;
 use clap::Args;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -46,8 +47,8 @@ pub(super) struct Connect {
 #[derive(Clone, Debug)]
 pub(super) struct AdminUrl(Uri);
 
-/// Asks one sidecar.
-#[derive(Debug)]
+/// Asks one sidecar. Clones share its connections.
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     http: legacy::Client<HttpConnector, Full<Bytes>>,
     admin: AdminUrl,
@@ -147,16 +148,47 @@ impl Client {
         })
     }
 
+    /// Starts to read what the sidecar tells at `path` until one of both goes away.
+    pub(super) async fn watch(&self, path: &str) -> Result<Incoming, ClientError> {
+        let response = self.request(Method::GET, path, "text/event-stream", None);
+        let response = time::timeout(TIMEOUT, response)
+            .await
+            .unwrap_or_else(|_| Err(self.unreachable(Unreachable::Late)))?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        Err(self.foreign(format!("answers {}", response.status())))
+    }
+
+    /// Where the sidecar is.
+    pub(super) const fn admin(&self) -> &AdminUrl {
+        &self.admin
+    }
+
     async fn exchange(
         &self,
         method: Method,
         path: &str,
         content: Option<Content>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
+        let response = self.request(method, path, "application/json", content);
+        let (head, body) = response.await?.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| self.unreachable(Unreachable::Other(error.to_string())))?;
+        Ok((head.status, body.to_bytes()))
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        content: Option<Content>,
+    ) -> Result<Response<Incoming>, ClientError> {
         let mut request = Request::builder()
             .method(method)
             .uri(self.admin.at(path))
-            .header(header::ACCEPT, "application/json");
+            .header(header::ACCEPT, accept);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token);
         }
@@ -168,18 +200,14 @@ impl Client {
             None => Full::default(),
         };
         let request = request.body(body).expect("its parts are checked");
-        let response = self.http.request(request).await.map_err(|error| {
+        self.http.request(request).await.map_err(|error| {
             let why = if is_refused(&error) {
                 Unreachable::Refused
             } else {
                 Unreachable::Other(root(&error))
             };
             self.unreachable(why)
-        })?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| self.unreachable(Unreachable::Other(error.to_string())))?;
-        Ok((head.status, body.to_bytes()))
+        })
     }
 
     fn unreachable(&self, why: Unreachable) -> ClientError {
@@ -189,7 +217,8 @@ impl Client {
         }
     }
 
-    fn foreign(&self, why: String) -> ClientError {
+    /// That it is not what was expected.
+    pub(super) fn foreign(&self, why: String) -> ClientError {
         ClientError::Foreign {
             admin: self.admin.clone(),
             why,

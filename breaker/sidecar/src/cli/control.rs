@@ -159,7 +159,8 @@ fn file(policy: &str) -> Option<PathBuf> {
     (!is_name && (looks_like_one || path.is_file())).then(|| path.to_owned())
 }
 
-fn json(document: &impl Serialize) -> Content {
+/// A document, to be sent.
+pub(super) fn json(document: &impl Serialize) -> Content {
     let bytes = serde_json::to_vec(document).expect("texts and numbers are JSON");
     Content {
         media_type: "application/json",

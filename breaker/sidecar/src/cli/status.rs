@@ -56,7 +56,8 @@ pub(super) fn print<T: serde::Serialize>(
     output::print(&text)
 }
 
-fn table(breakers: &[Breaker]) -> String {
+/// A line for each breaker.
+pub(super) fn table(breakers: &[Breaker]) -> String {
     let mut table = Table::new([
         left("ROUTE"),
         left("STATE"),
@@ -254,7 +255,8 @@ fn errors(window: Option<&Window>) -> String {
     }
 }
 
-fn percent(share: f64) -> String {
+/// A share, as a percentage.
+pub(super) fn percent(share: f64) -> String {
     Ratio::new(share).unwrap_or_default().to_string()
 }
 

@@ -359,6 +359,7 @@ async fn the_document_has_every_operation_and_all_that_it_refers_to() {
         [
             "get /api/v1/breakers",
             "get /api/v1/breakers/{name}",
+            "get /api/v1/breakers/{name}/explanation",
             "get /api/v1/breakers/{name}/history",
             "put /api/v1/breakers/{name}/mode",
             "delete /api/v1/breakers/{name}/policy",

@@ -146,7 +146,7 @@ fn point(
         latency: is
             .latency
             .since(&was.latency)
-            .map(|(bound, count)| (bound.as_secs_f32(), count))
+            .map(|(bound, count)| (bound.as_secs_f32(), u32::from(count)))
             .collect(),
     }
 }

@@ -7,7 +7,7 @@ fn source(name: &str, minutes: usize) -> SourceBaseline {
         deadline: Duration::from_millis(1500),
         measure: LatencyMeasure::Head,
     };
-    let learned = |stream| StreamBaseline::new(stream, 1234.567_89, 0.1).unwrap();
+    let learned = |stream| StreamBaseline::new(stream, 1_234.567_89, 0.1).unwrap();
     SourceBaseline::new(name, bounds, Stream::ALL.map(learned), vec![77; minutes]).unwrap()
 }
 

@@ -1,0 +1,265 @@
+//! What `top` knows and shows: events and keys go in, effects come out. Time is an argument.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use breaker_sidecar::admin::report::{Breaker, Breakers};
+use breaker_sidecar::control::{ModeName, Policy, Status};
+use breaker_sidecar::live::{Event, History, Kind, Point, Reading};
+
+use super::order::Sort;
+use super::route::Route;
+
+/// What `top` knows and shows.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) link: Link,
+    /// When the last reading came.
+    pub(super) read: Option<Duration>,
+    /// The sidecar's calendar time at that, in seconds since 1970, where it told it.
+    pub(super) unix: Option<f64>,
+    pub(super) status: Option<Status>,
+    pub(super) routes: HashMap<String, Route>,
+    pub(super) sort: Sort,
+    pub(super) filter: String,
+    pub(super) page: Page,
+    pub(super) prompt: Prompt,
+    /// What a change led to; the next key takes it away.
+    pub(super) message: Option<Message>,
+    /// The name of the route that the keys are about.
+    pub(super) selected: Option<String>,
+    /// What is known of the selected route beside its breaker.
+    pub(super) policy: Option<Policy>,
+    pub(super) events: Vec<Event>,
+    /// How many rows the table shows.
+    pub(super) page_rows: usize,
+}
+
+/// Whether the sidecar tells anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Connecting,
+    /// It tells by itself.
+    Live,
+    /// It is asked each second.
+    Polling,
+    Lost(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    Table,
+    Detail,
+    Help,
+}
+
+/// What the keys mean beside moving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prompt {
+    None,
+    Filter,
+    Confirm(Change),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) text: String,
+    pub(super) failed: bool,
+}
+
+/// What an operator does to a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Mode(ModeName),
+    Reset,
+}
+
+/// What `top` is told.
+#[derive(Debug)]
+pub(super) enum Told {
+    Status(Status),
+    Reading(Reading),
+    Polled(Breakers),
+    Event(Event),
+    History(String, History),
+    Policy(String, Policy),
+    /// The sidecar is out of reach, which is tried again.
+    Lost(String),
+    Changed(Box<Breaker>),
+    Refused(String),
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Leave,
+    /// Ask for the last minutes of these routes.
+    Remember(Vec<String>),
+    /// Ask for all about a route.
+    Inspect(String),
+    Change(String, Change),
+}
+
+impl Model {
+    pub(super) fn new(sort: Sort) -> Self {
+        Self {
+            link: Link::Connecting,
+            read: None,
+            unix: None,
+            status: None,
+            routes: HashMap::new(),
+            sort,
+            filter: String::new(),
+            page: Page::Table,
+            prompt: Prompt::None,
+            message: None,
+            selected: None,
+            policy: None,
+            events: Vec::new(),
+            page_rows: 1,
+        }
+    }
+
+    /// Takes what it is told at `now`.
+    pub(super) fn hear(&mut self, told: Told, now: Duration) -> Option<Effect> {
+        match told {
+            Told::Status(status) => self.status = Some(status),
+            Told::Reading(Reading {
+                t,
+                breakers,
+                points,
+                ..
+            }) => {
+                self.unix = Some(t);
+                self.link = Link::Live;
+                let points = points.into_iter().map(Some);
+                return self.read(breakers.into_iter().zip(points), now);
+            }
+            Told::Polled(Breakers { breakers }) => {
+                self.link = Link::Polling;
+                return self.read(breakers.into_iter().map(|breaker| (breaker, None)), now);
+            }
+            Told::Event(event) => return self.happened(event),
+            Told::History(name, history) => {
+                if let Some(route) = self.routes.get_mut(&name) {
+                    route.remember(&history);
+                }
+                if self.is_selected(&name) {
+                    self.events = history.events;
+                }
+            }
+            Told::Policy(name, policy) if self.is_selected(&name) => self.policy = Some(policy),
+            Told::Policy(..) => {}
+            Told::Lost(why) => self.link = Link::Lost(why),
+            Told::Changed(breaker) => {
+                let text = format!("{} is now in mode {}", breaker.name, breaker.mode);
+                self.message = Some(Message {
+                    text: text.replace('_', " "),
+                    failed: false,
+                });
+                if let Some(route) = self.routes.get_mut(&breaker.name) {
+                    route.breaker = *breaker;
+                }
+            }
+            Told::Refused(text) => self.message = Some(Message { text, failed: true }),
+        }
+        None
+    }
+
+    fn read(
+        &mut self,
+        breakers: impl Iterator<Item = (Breaker, Option<Point>)>,
+        now: Duration,
+    ) -> Option<Effect> {
+        let is_first = self.read.replace(now).is_none();
+        let mut before = std::mem::take(&mut self.routes);
+        for (breaker, point) in breakers {
+            let name = breaker.name.clone();
+            let route = match (before.remove(&name), point) {
+                (Some(mut route), Some(point)) => {
+                    route.update(breaker, &point, now);
+                    route
+                }
+                (Some(mut route), None) => {
+                    route.poll(breaker, now);
+                    route
+                }
+                (None, Some(point)) => {
+                    let mut route = Route::new(breaker.clone(), now);
+                    route.update(breaker, &point, now);
+                    route
+                }
+                (None, None) => Route::new(breaker, now),
+            };
+            self.routes.insert(name, route);
+        }
+        let first = self.rows().first().map(|route| route.breaker.name.clone());
+        let is_there = |name: &String| self.routes.contains_key(name);
+        if !self.selected.as_ref().is_some_and(is_there) {
+            self.selected = first;
+            self.page = match self.page {
+                Page::Detail => Page::Table,
+                page => page,
+            };
+        }
+        is_first.then(|| {
+            let rows = self.rows().into_iter().take(MAX_REMEMBERED);
+            Effect::Remember(rows.map(|route| route.breaker.name.clone()).collect())
+        })
+    }
+
+    fn happened(&mut self, event: Event) -> Option<Effect> {
+        let changes_policy = matches!(event.kind, Kind::Policy | Kind::Configuration);
+        let is_of_it = event.breaker == self.selected || event.breaker.is_none();
+        if self.page != Page::Detail || !is_of_it {
+            return None;
+        }
+        if event.breaker.is_some() {
+            self.events.push(event);
+        }
+        changes_policy.then(|| self.selected.clone().map(Effect::Inspect))?
+    }
+
+    /// The routes that are shown, in their order.
+    pub(super) fn rows(&self) -> Vec<&Route> {
+        let filter = self.filter.to_lowercase();
+        let routes = self.routes.values();
+        let shown = routes.filter(|route| route.breaker.name.to_lowercase().contains(&filter));
+        let mut rows: Vec<_> = shown.map(|route| (route.key(), route)).collect();
+        rows.sort_by(|(a, _), (b, _)| self.sort.compare(a, b));
+        rows.into_iter().map(|(_, route)| route).collect()
+    }
+
+    /// The route that the keys are about.
+    pub(super) fn selected(&self) -> Option<&Route> {
+        self.routes.get(self.selected.as_ref()?)
+    }
+
+    fn is_selected(&self, name: &str) -> bool {
+        self.selected.as_deref() == Some(name)
+    }
+
+    /// Moves the selection by so many rows.
+    pub(super) fn step(&mut self, rows: isize) {
+        let shown = self.rows();
+        let at = shown
+            .iter()
+            .position(|route| self.is_selected(&route.breaker.name))
+            .unwrap_or(0);
+        let last = shown.len().saturating_sub(1);
+        let at = at.saturating_add_signed(rows).min(last);
+        self.selected = shown.get(at).map(|route| route.breaker.name.clone());
+    }
+
+    /// Shows all about the selected route.
+    pub(super) fn inspect(&mut self) -> Option<Effect> {
+        let name = self.selected()?.breaker.name.clone();
+        self.page = Page::Detail;
+        self.policy = None;
+        self.events.clear();
+        Some(Effect::Inspect(name))
+    }
+}
+
+/// Of how many routes the minutes before the start are asked for: more than a screen shows at once.
+const MAX_REMEMBERED: usize = 60;

@@ -1,0 +1,322 @@
+//! The model by what it is told and what is pressed, with plain numbers for time; the view by what it draws.
+
+use std::time::Duration;
+
+use breaker_sidecar::admin::report::{Breaker, Breakers};
+use breaker_sidecar::control::{ModeName, Policy};
+use breaker_sidecar::live::{History, Reading};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use serde_json::{Value, json};
+
+use super::model::{Change, Effect, Link, Model, Page, Prompt, Told};
+use super::order::Sort;
+use super::view::View;
+
+const fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn breaker(name: &str, state: &str, error_rate: f64) -> Value {
+    json!({
+        "name": name, "state": state, "mode": "auto", "mode_remaining": null,
+        "policy": {"name": "sensitive", "origin": "configuration"}, "alerting": false,
+        "reason": {"label": "error_rate", "detail": "error rate 52% ≥ 8% of 50 requests"},
+        "lasted": 4.2, "open_remaining": if state == "open" { json!(6.0) } else { json!(null) },
+        "admitted_share": 1.0, "failed_recoveries": 0, "in_flight": 3, "oldest_in_flight": null,
+        "totals": {"success": 24, "failure": 26, "ignored": 0, "rejected": 7, "would_reject": 0, "alerts": 0},
+        "transitions": [],
+        "sources": [{
+            "source": "proxy", "requests": 50, "failures": 26, "ignored": 0, "error_rate": error_rate,
+            "latency": {"p50": 0.002, "p90": 0.1, "p95": 0.2, "p99": 0.25, "p999": 0.3, "max": 0.3},
+            "concurrency": null, "alerting": false,
+            "anomalies": [{
+                "stream": "errors", "share": error_rate, "interval": [0.0, 1.0], "normal": 0.01,
+                "observations": 50, "score": 0.4, "alarming": false,
+            }],
+        }],
+    })
+}
+
+fn point(requests: u32, error_rate: f64) -> Value {
+    json!({
+        "t": 100.0, "requests": requests, "failures": 0, "rejected": 2, "error_rate": error_rate,
+        "p50": 0.002, "p99": 0.25, "in_flight": 3, "score": null, "state": "closed", "latency": [],
+    })
+}
+
+fn reading(t: f64) -> Reading {
+    let of = [
+        ("catalog", "closed", 0.0, 40),
+        ("checkout", "half_open", 0.1, 1),
+        ("pay", "open", 0.52, 4),
+        ("search", "closed", 0.25, 120),
+    ];
+    let breakers = of.map(|(name, state, errors, _)| breaker(name, state, errors));
+    let points = of.map(|(_, _, errors, requests)| point(requests, errors));
+    serde_json::from_value(json!({"t": t, "breakers": breakers, "points": points})).unwrap()
+}
+
+fn model() -> Model {
+    let mut model = Model::new(Sort::State);
+    model.hear(Told::Reading(reading(100.0)), at(1));
+    model
+}
+
+fn press(model: &mut Model, key: KeyCode) -> Option<Effect> {
+    model.press(KeyEvent::new(key, KeyModifiers::NONE))
+}
+
+fn names(model: &Model) -> Vec<&str> {
+    let rows = model.rows();
+    rows.into_iter().map(|route| &*route.breaker.name).collect()
+}
+
+fn drawn(model: &mut Model, width: u16, height: u16, now: Duration) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let mut view = View::new("http://127.0.0.1:9900".into(), true);
+    terminal.draw(|frame| view.draw(frame, model, now)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let cells = buffer.content.chunks(width.into());
+    let lines = cells.map(|line| {
+        let line: String = line.iter().map(|cell| cell.symbol()).collect();
+        line.trim_end().to_owned() + "\n"
+    });
+    lines.collect()
+}
+
+#[test]
+fn those_in_trouble_stand_first_and_s_cycles_the_order() {
+    let mut model = model();
+    assert_eq!(names(&model), ["pay", "checkout", "search", "catalog"]);
+    press(&mut model, KeyCode::Char('s'));
+    assert_eq!(names(&model), ["search", "catalog", "pay", "checkout"]);
+    press(&mut model, KeyCode::Char('s'));
+    assert_eq!(names(&model), ["pay", "search", "checkout", "catalog"]);
+    for _ in 0..4 {
+        press(&mut model, KeyCode::Char('s'));
+    }
+    assert_eq!(model.sort, Sort::State);
+}
+
+#[test]
+fn the_selection_stays_on_its_route_when_the_order_changes() {
+    let mut model = model();
+    assert_eq!(model.selected.as_deref(), Some("pay"));
+    press(&mut model, KeyCode::Down);
+    press(&mut model, KeyCode::Char('j'));
+    assert_eq!(model.selected.as_deref(), Some("search"));
+    press(&mut model, KeyCode::Char('s'));
+    assert_eq!(model.selected.as_deref(), Some("search"));
+    press(&mut model, KeyCode::PageUp);
+    press(&mut model, KeyCode::End);
+    assert_eq!(model.selected.as_deref(), Some("checkout"));
+    press(&mut model, KeyCode::Down);
+    assert_eq!(model.selected.as_deref(), Some("checkout"));
+}
+
+#[test]
+fn a_filter_leaves_the_names_that_have_it_and_escape_takes_it_away() {
+    let mut model = model();
+    for key in ['/', 'C', 'a', 'T'] {
+        press(&mut model, KeyCode::Char(key));
+    }
+    press(&mut model, KeyCode::Enter);
+    assert_eq!(names(&model), ["catalog"]);
+    assert_eq!(model.selected.as_deref(), Some("catalog"));
+    assert_eq!(press(&mut model, KeyCode::Esc), None);
+    assert_eq!(names(&model).len(), 4);
+    assert_eq!(press(&mut model, KeyCode::Esc), Some(Effect::Leave));
+}
+
+#[test]
+fn a_change_is_made_only_when_it_is_confirmed() {
+    for (key, change) in [
+        ('o', Change::Mode(ModeName::ForcedOpen)),
+        ('c', Change::Mode(ModeName::ForcedClosed)),
+        ('a', Change::Mode(ModeName::Auto)),
+        ('S', Change::Mode(ModeName::Shadow)),
+        ('r', Change::Reset),
+    ] {
+        let mut model = model();
+        assert_eq!(press(&mut model, KeyCode::Char(key)), None);
+        assert_eq!(model.prompt, Prompt::Confirm(change));
+        assert_eq!(press(&mut model, KeyCode::Char('n')), None);
+        assert_eq!(
+            press(&mut model, KeyCode::Char('y')),
+            None,
+            "{key}: no more asked"
+        );
+        press(&mut model, KeyCode::Char(key));
+        let effect = press(&mut model, KeyCode::Char('y'));
+        assert_eq!(effect, Some(Effect::Change("pay".into(), change)));
+    }
+}
+
+#[test]
+fn what_the_sidecar_refuses_is_shown_until_the_next_key() {
+    let mut model = model();
+    let text = "the control token is missing: give it by --token-file or BREAKER_CONTROL_TOKEN";
+    model.hear(Told::Refused(text.into()), at(2));
+    let screen = drawn(&mut model, 100, 10, at(2));
+    assert!(screen.ends_with(&format!("{text}\n")), "{screen}");
+    press(&mut model, KeyCode::Down);
+    assert_eq!(model.message, None);
+}
+
+#[test]
+fn control_c_leaves_from_everywhere() {
+    let mut model = model();
+    let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+    for key in [
+        KeyCode::Char('/'),
+        KeyCode::Enter,
+        KeyCode::Enter,
+        KeyCode::Char('o'),
+    ] {
+        press(&mut model, key);
+        assert_eq!(model.press(control_c), Some(Effect::Leave));
+    }
+}
+
+#[test]
+fn a_lost_sidecar_keeps_its_table_and_says_how_old_it_is() {
+    let mut model = model();
+    model.hear(Told::Lost("nothing listens there".into()), at(3));
+    assert_eq!(model.link, Link::Lost("nothing listens there".into()));
+    let screen = drawn(&mut model, 80, 12, at(13));
+    assert!(screen.contains("reconnecting, 12 s old"), "{screen}");
+    assert!(screen.contains("nothing listens there"), "{screen}");
+    assert!(screen.contains("catalog"), "{screen}");
+    model.hear(Told::Reading(reading(113.0)), at(14));
+    assert_eq!(model.link, Link::Live);
+}
+
+#[test]
+fn a_route_that_is_gone_leaves_the_detail() {
+    let mut model = model();
+    assert_eq!(
+        press(&mut model, KeyCode::Enter),
+        Some(Effect::Inspect("pay".into()))
+    );
+    assert_eq!(model.page, Page::Detail);
+    let Reading {
+        mut breakers,
+        mut points,
+        ..
+    } = reading(101.0);
+    breakers.remove(2);
+    points.remove(2);
+    let without = json!({"t": 101.0, "breakers": breakers, "points": points});
+    model.hear(
+        Told::Reading(serde_json::from_value(without).unwrap()),
+        at(2),
+    );
+    assert_eq!(model.page, Page::Table);
+    assert_eq!(model.selected.as_deref(), Some("checkout"));
+}
+
+#[test]
+fn the_first_reading_asks_for_what_was_before_it() {
+    let mut model = Model::new(Sort::Name);
+    let effect = model.hear(Told::Reading(reading(100.0)), at(1));
+    let names = ["catalog", "checkout", "pay", "search"].map(String::from);
+    assert_eq!(effect, Some(Effect::Remember(names.to_vec())));
+    assert_eq!(model.hear(Told::Reading(reading(101.0)), at(2)), None);
+}
+
+#[test]
+fn where_watching_is_refused_counts_tell_the_rates() {
+    let polled = |success: u64| {
+        let mut pay = breaker("pay", "closed", 0.0);
+        pay["totals"]["success"] = success.into();
+        let pay: Breaker = serde_json::from_value(pay).unwrap();
+        Told::Polled(Breakers {
+            breakers: vec![pay],
+        })
+    };
+    let mut model = Model::new(Sort::State);
+    model.hear(polled(100), at(1));
+    model.hear(polled(130), at(3));
+    assert_eq!(model.link, Link::Polling);
+    assert_eq!(model.rows()[0].now().rate, 15.0);
+}
+
+#[test]
+fn the_table_has_the_columns_that_fit() {
+    let mut model = model();
+    assert_eq!(
+        drawn(&mut model, 80, 9, at(1)),
+        "\
+breaker  http://127.0.0.1:9900                                             live
+4 routes  1 open  1 half-open  0 alerting  165 req/s  8.0 rej/s
+
+STATE       ROUTE          MODE          RATE/S ERRORS     P99 FLIGHT  REJ/S
+○ open      pay            auto             4.0    52%   250ms      3    2.0
+◐ half-open checkout       auto             1.0    10%   250ms      3    2.0
+● closed    search         auto             120    25%   250ms      3    2.0
+● closed    catalog        auto              40     0%   250ms      3    2.0
+? help  q quit  s sort: state  / filter  Enter detail  o open  c close  a auto
+"
+    );
+    let narrow = drawn(&mut model, 60, 9, at(1));
+    let head = narrow.lines().nth(3).unwrap();
+    assert_eq!(
+        head,
+        "STATE       ROUTE          RATE/S ERRORS     P99  REJ/S"
+    );
+}
+
+#[test]
+fn the_detail_counts_down_and_holds_conditions_against_their_bounds() {
+    let mut model = model();
+    press(&mut model, KeyCode::Enter);
+    let policy: Policy = serde_json::from_value(json!({
+        "name": "sensitive", "origin": "configuration", "yaml": "", "window": 10.0, "min_requests": 20,
+        "conditions": [
+            {"entry": 0, "action": "open", "text": "error rate ≥ 8%", "metric": "error_rate", "threshold": 0.08},
+            {"entry": 1, "action": "alert", "text": "P99 ≥ 1s", "metric": "p99", "threshold": 1.0},
+        ],
+    }))
+    .unwrap();
+    let history: History = serde_json::from_value(json!({
+        "points": [point(1, 0.0), point(8, 0.5)],
+        "events": [{
+            "t": 96.0, "breaker": "pay", "kind": "transition", "from": "closed", "to": "open",
+            "reason": {"label": "error_rate", "detail": "error rate 52% ≥ 8%"}, "source": "proxy",
+        }],
+    }))
+    .unwrap();
+    model.hear(Told::Policy("pay".into(), policy), at(1));
+    model.hear(Told::History("pay".into(), history), at(1));
+    assert_eq!(
+        drawn(&mut model, 80, 24, at(3)),
+        "\
+breaker  http://127.0.0.1:9900                                             live
+4 routes  1 open  1 half-open  0 alerting  166 req/s  8.0 rej/s
+
+pay  ○ open for 4.0s, 4 s to go
+error rate 52% ≥ 8% of 50 requests
+mode auto   policy sensitive
+rate/s         4.5                                                          ▁█
+rejected/s     2.0                                                          ██
+errors         50%                                                          ·█
+P99          250ms                                                          ██
+in flight        3                                                          ██
+conditions of sensitive
+  open   ██████████     52%  error rate ≥ 8%
+  alert  ███░░░░░░░   250ms  P99 ≥ 1s
+sources
+  proxy               50 requests     52% errors  P50 2.0ms  P99 250ms
+anomalies, as a share of the alarm line
+  proxy          errors   ████░░░░░░      40%  52% now, 1% is normal
+last events
+    4.0s ago  closed → open        error rate 52% ≥ 8%
+
+
+
+q back  ? help  o open  c close  a auto  S shadow  r reset
+"
+    );
+}

@@ -1,0 +1,60 @@
+//! How things look. Without colours what matters is bold, and symbols tell the states apart.
+
+use breaker_sidecar::admin::report::Breaker;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::Span;
+
+/// The styles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Palette {
+    pub(super) strong: Style,
+    pub(super) faint: Style,
+    pub(super) good: Style,
+    pub(super) unsure: Style,
+    pub(super) bad: Style,
+    /// The row that the keys are about.
+    pub(super) selected: Style,
+}
+
+impl Palette {
+    pub(super) const fn new(has_colour: bool) -> Self {
+        let plain = Style::new();
+        let bold = plain.add_modifier(Modifier::BOLD);
+        let (good, unsure, bad) = if has_colour {
+            (
+                plain.fg(Color::Green),
+                bold.fg(Color::Yellow),
+                bold.fg(Color::Red),
+            )
+        } else {
+            (plain, bold, bold)
+        };
+        Self {
+            strong: bold,
+            faint: plain.add_modifier(Modifier::DIM),
+            good,
+            unsure,
+            bad,
+            selected: plain.add_modifier(Modifier::REVERSED),
+        }
+    }
+
+    /// The state of a breaker: a symbol and a word.
+    pub(super) fn state(&self, breaker: &Breaker) -> Span<'static> {
+        match &*breaker.state {
+            "open" => Span::styled("○ open", self.bad),
+            "half_open" => Span::styled("◐ half-open", self.unsure),
+            _ if breaker.alerting => Span::styled("▲ alerting", self.unsure),
+            _ => Span::styled("● closed", self.good),
+        }
+    }
+
+    /// Who decides.
+    pub(super) fn mode(&self, breaker: &Breaker) -> Span<'static> {
+        let mode = breaker.mode.replace('_', " ");
+        match &*breaker.mode {
+            "auto" => Span::styled(mode, self.faint),
+            _ => Span::styled(mode, self.unsure),
+        }
+    }
+}
