@@ -224,7 +224,7 @@ const ERRORS = plain("Error rate", ["error_rate"], (point) => point.error_rate, 
 const inFlight = plain("In flight", ["concurrency"], (point) => point.in_flight, format.count, 5, "accent");
 const CONCURRENCY = {
   ...inFlight,
-  say: (point) => format.count(point.in_flight) + (point.limit == null ? "" : ` · ${format.count(point.limit)} at most`),
+  say: (point) => format.count(point.in_flight) + (point.limit == null ? "" : ` · limit ${format.count(point.limit)}`),
   // The limit that is in force has its line on the same axis.
   draw: (area, points, conditions) => {
     const limits = points.map((point) => [point.t, point.limit]);
