@@ -113,9 +113,9 @@ impl World {
         }
     }
 
-    fn play(&mut self, act: Act) {
+    fn play(&mut self, act: &Act) {
         let now = at(self.bench.now);
-        match act {
+        match *act {
             Act::Pass(millis) => self.bench.pass(millis as f64 / 1e3),
             Act::Ask { requests, uploads } => {
                 let admitted = (0..requests).filter_map(|_| self.bench.acquire().ok());
@@ -204,7 +204,7 @@ proptest! {
     ) {
         let mut world = World::shedding(policies()[policy].clone());
         for act in acts {
-            world.play(act);
+            world.play(&act);
         }
         while let Some(permit) = world.permits.pop_front() {
             world.end(permit, Verdict::Success, false);
