@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use breaker_tests::{Script, Setup, Sidecar, Upstream};
 
@@ -32,6 +33,18 @@ async fn a_trip_is_seen_within_two_seconds_and_its_open_time_counts_down() {
     let (mut sidecar, _upstream) = failing().await;
     let proxy = sidecar.url("/pay/x").to_string();
     case("trip", &mut sidecar, &[&proxy]).await;
+}
+
+#[tokio::test]
+async fn a_breaker_that_sheds_is_seen_with_its_limit() {
+    let upstream = Upstream::start().await;
+    upstream.play(Script::Delay(Duration::from_millis(300)));
+    let shed = "{ slow_rate: 50%, slow_threshold: 100ms, action: shed }";
+    let policy = format!("{{ base: sensitive, trip: [{shed}] }}");
+    let setup = Setup::of(upstream.address()).policy(policy);
+    let mut sidecar = setup.start().await;
+    let proxy = sidecar.url("/pay/x").to_string();
+    case("shedding", &mut sidecar, &[&proxy]).await;
 }
 
 #[tokio::test]

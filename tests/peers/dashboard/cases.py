@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -60,6 +61,39 @@ def case_trip(page, proxy):
     expect(page.locator("#overview")).to_be_visible()
     page.goto("/#/route/none")
     expect(page.get_by_text("No route is called none.")).to_be_visible()
+
+
+def case_shedding(page, proxy):
+    live(page)
+
+    def get(_):
+        try:
+            urllib.request.urlopen(proxy)
+        except urllib.error.HTTPError as error:
+            assert error.code == 503, error.code
+
+    with ThreadPoolExecutor(40) as callers:
+        list(callers.map(get, range(200)))
+    tile = page.locator(".tile", has_text="pay")
+    expect(tile.locator(".state")).to_have_text("Shedding")
+    expect(tile.locator(".why")).to_contain_text("in flight at most: ")
+    expect(page.locator("#counts")).to_contain_text("1 shedding")
+    expect(page.locator("#announcer")).to_have_text("pay is shedding")
+    page.locator("#filter").fill("shedding")
+    expect(page.locator("#shown")).to_have_text("1 of 1")
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        live(page)
+        expect(tile.locator(".state")).to_have_text("Shedding")
+        found = page.evaluate(AUDIT)
+        assert found == [], f"{theme}: {found}"
+
+    tile.click()
+    expect(page.locator(".title .state")).to_have_text("Shedding")
+    expect(page.locator(".facts span", has_text="Limit").locator("b")).to_have_text(re.compile(r"^\d+$"))
+    expect(page.locator(".log li").first).to_contain_text("Shedding begins")
+    expect(page.locator(".conditions li").first).to_have_text(re.compile("^shed"))
+    expect(page.get_by_role("img", name=re.compile(r"^In flight: \d+ · limit \d+"))).to_be_visible()
 
 
 def case_stall(page, process):
