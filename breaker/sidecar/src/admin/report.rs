@@ -201,6 +201,11 @@ impl From<&Entry> for Breaker {
 }
 
 impl Breaker {
+    /// Whether it sheds: the limit of a ramp belongs to the trial.
+    pub fn sheds(&self) -> bool {
+        self.state == "closed" && self.shedding.is_some()
+    }
+
     /// The report of a breaker that knew this.
     pub fn new(watched: &Watched, snapshot: &Snapshot) -> Self {
         Self {

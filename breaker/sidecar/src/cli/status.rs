@@ -110,7 +110,7 @@ pub(super) fn in_short(breaker: &Breaker) -> String {
         state(breaker),
         mode(breaker),
         match &breaker.shedding {
-            Some(shedding) if sheds(breaker) => &shedding.reason.detail,
+            Some(shedding) if breaker.sheds() => &shedding.reason.detail,
             _ => &breaker.reason.detail,
         }
     )
@@ -210,7 +210,7 @@ fn sources(sources: &[Window]) -> String {
 
 fn state(breaker: &Breaker) -> String {
     let state = breaker.state.replace('_', "-");
-    let marks = [(sheds(breaker), "shedding"), (breaker.alerting, "alert")];
+    let marks = [(breaker.sheds(), "shedding"), (breaker.alerting, "alert")];
     let marks = marks
         .into_iter()
         .filter_map(|(is, mark)| is.then_some(mark));
@@ -220,14 +220,9 @@ fn state(breaker: &Breaker) -> String {
     }
 }
 
-/// Whether it is closed and has a limit: that of a ramp belongs to the trial.
-fn sheds(breaker: &Breaker) -> bool {
-    breaker.state == "closed" && breaker.shedding.is_some()
-}
-
 fn style(breaker: &Breaker) -> Style {
     match &*breaker.state {
-        "closed" if breaker.alerting || sheds(breaker) => UNSURE,
+        "closed" if breaker.alerting || breaker.sheds() => UNSURE,
         "closed" => GOOD,
         "open" => BAD,
         _ => UNSURE,

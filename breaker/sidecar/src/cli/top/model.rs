@@ -214,9 +214,7 @@ impl Model {
         if self.page != Page::Detail || !is_of_it {
             return None;
         }
-        if event.breaker.is_some() {
-            self.events.push(event);
-        }
+        self.events.push(event);
         changes_policy.then(|| self.selected.clone().map(Effect::Inspect))?
     }
 

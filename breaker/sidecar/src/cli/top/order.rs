@@ -72,7 +72,8 @@ fn trouble(breaker: &Breaker) -> u8 {
     match &*breaker.state {
         "open" => 0,
         "half_open" => 1,
-        _ if breaker.alerting => 2,
-        _ => 3,
+        _ if breaker.sheds() => 2,
+        _ if breaker.alerting => 3,
+        _ => 4,
     }
 }

@@ -101,6 +101,30 @@ fn those_in_trouble_stand_first_and_s_cycles_the_order() {
 }
 
 #[test]
+fn a_breaker_that_sheds_stands_after_half_open_ones_and_says_its_limit() {
+    let mut told = reading(100.0);
+    let limit = json!({
+        "limit": 5, "target": 0.1, "admitted_share": 0.44, "lasted": 15.0,
+        "reason": {"label": "slow_rate", "detail": "57% ≥ 50% of the requests took 200ms or longer"},
+    });
+    told.breakers[0].shedding = serde_json::from_value(limit).unwrap();
+    told.breakers[0].admitted_share = 0.44;
+    told.breakers[3].alerting = true;
+    let mut model = Model::new(Sort::State);
+    model.hear(Told::Reading(told), at(1));
+    assert_eq!(names(&model), ["pay", "checkout", "catalog", "search"]);
+    let table = drawn(&mut model, 100, 12, at(1));
+    assert!(table.contains("◒ shedding"), "{table}");
+    for _ in 0..2 {
+        press(&mut model, KeyCode::Down);
+    }
+    press(&mut model, KeyCode::Enter);
+    let page = drawn(&mut model, 100, 30, at(1));
+    let line = "catalog  ◒ shedding for 4.0s, at most 5 in flight, 44% admitted";
+    assert!(page.contains(line), "{page}");
+}
+
+#[test]
 fn the_selection_stays_on_its_route_when_the_order_changes() {
     let mut model = model();
     assert_eq!(model.selected.as_deref(), Some("pay"));

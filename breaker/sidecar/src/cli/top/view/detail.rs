@@ -104,7 +104,11 @@ impl Page<'_> {
             let remaining = format!(", {:.0} s to go", remaining.ceil());
             state.push(Span::styled(remaining, palette.bad));
         }
-        if breaker.state == "half_open" {
+        if let Some(shedding) = &breaker.shedding {
+            let limit = format!(", at most {} in flight", shedding.limit);
+            state.push(Span::raw(limit));
+        }
+        if breaker.state == "half_open" || breaker.sheds() {
             let share = format!(", {} admitted", percent(breaker.admitted_share));
             state.push(Span::raw(share));
         }
@@ -247,6 +251,7 @@ impl Page<'_> {
     }
 
     fn event(&self, event: &Event, age: f64) -> Line<'static> {
+        let label = event.reason.as_ref().map_or("", |reason| &reason.label);
         let what = match event.kind {
             Kind::Transition => {
                 let state = |state: &Option<String>| state.clone().unwrap_or_default();
@@ -257,7 +262,8 @@ impl Page<'_> {
             Kind::Alert => "alert".to_owned(),
             Kind::Reset => "reset".to_owned(),
             Kind::Policy => "policy changed".to_owned(),
-            _ => "configuration".to_owned(),
+            Kind::Shedding => label.to_owned(),
+            _ => format!("reload {label}"),
         };
         let why = event.reason.as_ref().map_or("", |reason| &reason.detail);
         Line::from(vec![

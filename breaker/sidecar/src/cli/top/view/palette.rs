@@ -44,6 +44,7 @@ impl Palette {
         match &*breaker.state {
             "open" => Span::styled("○ open", self.bad),
             "half_open" => Span::styled("◐ half-open", self.unsure),
+            _ if breaker.sheds() => Span::styled("◒ shedding", self.unsure),
             _ if breaker.alerting => Span::styled("▲ alerting", self.unsure),
             _ => Span::styled("● closed", self.good),
         }
