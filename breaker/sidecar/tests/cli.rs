@@ -180,6 +180,22 @@ fn a_latency_that_default_buckets_cannot_tell_is_warned_of() {
 }
 
 #[test]
+fn the_longest_open_time_is_told_as_it_is() {
+    let policy = |max| format!("name: quick\nbase: adaptive\nopen: {{ max: {max} }}\n");
+    for (max, told) in [
+        ("2s", "up to 2s, ± 20%\n"),
+        (
+            "1m",
+            "up to what 40 requests take to arrive (5s to 1m), ± 20%\n",
+        ),
+    ] {
+        let folder = Folder::new("longest").with("quick.yaml", &policy(max));
+        let output = folder.breaker(&["check", "quick.yaml"]);
+        assert!(stdout(&output).contains(told), "{}", stdout(&output));
+    }
+}
+
+#[test]
 fn an_admin_port_beyond_loopback_without_a_token_is_warned_of() {
     let folder = Folder::new("lacks_token")
         .with("policies/strict.yaml", STRICT)
