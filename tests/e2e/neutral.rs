@@ -23,7 +23,7 @@ async fn callers_that_go_away_are_neither_failures_nor_evidence_of_health() {
     upstream.play(Script::Hang);
     let sidecar = Setup::of(upstream.address()).start().await;
     for _ in 0..30 {
-        abandoned(&sidecar, Duration::from_millis(20)).await;
+        abandoned(&sidecar, &upstream).await;
     }
     eventually!(sidecar.metrics().await.requests("pay", "ignored") == 30.0);
     let metrics = sidecar.metrics().await;

@@ -57,16 +57,11 @@ async fn probes_that_their_callers_abandon_do_not_wedge_it() {
     let upstream = Upstream::start().await;
     let sidecar = tripped(&upstream).await;
     upstream.play(Script::Hang);
-    let reached = upstream.count();
     time::sleep(Duration::from_millis(350)).await;
-    for number in 1..=10 {
-        abandoned(&sidecar, Duration::from_millis(30)).await;
+    for _ in 0..10 {
+        // It is sent only if the permit of the one before came back.
+        abandoned(&sidecar, &upstream).await;
         eventually!(upstream.in_flight() == 0);
-        assert_eq!(
-            upstream.count(),
-            reached + number,
-            "the permit did not come back"
-        );
     }
     upstream.play(Script::Status(200));
     eventually!({

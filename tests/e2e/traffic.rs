@@ -1,10 +1,7 @@
 //! Requests in numbers.
 
-use std::time::Duration;
-
-use breaker_tests::{Sidecar, get};
+use breaker_tests::{Sidecar, Upstream, eventually, get};
 use tokio::task::JoinSet;
-use tokio::time;
 
 /// Sends requests one after the other; returns their statuses.
 pub(crate) async fn in_turn(sidecar: &Sidecar, times: usize) -> Vec<u16> {
@@ -25,10 +22,16 @@ pub(crate) fn at_once(sidecar: &Sidecar, times: usize) -> JoinSet<u16> {
         .collect()
 }
 
-/// Sends a request and gives up after `patience`; the connection is closed.
-pub(crate) async fn abandoned(sidecar: &Sidecar, patience: Duration) {
-    let answer = time::timeout(patience, get(sidecar.url("/pay/x"))).await;
-    assert!(answer.is_err(), "it was answered: {answer:?}");
+/// Sends a request and gives up when it has reached the service, which does not answer; the connection is closed.
+pub(crate) async fn abandoned(sidecar: &Sidecar, upstream: &Upstream) {
+    let reached = upstream.count();
+    let mut request = at_once(sidecar, 1);
+    eventually!(
+        upstream.count() == reached + 1,
+        "it was not sent: {:?}",
+        request.try_join_next()
+    );
+    assert!(request.try_join_next().is_none(), "it was answered");
 }
 
 /// How many of `statuses` are `status`.

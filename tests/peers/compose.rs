@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::time::Duration;
 
-use breaker_tests::breaker;
+use breaker_tests::{breaker, eventually, get, send};
+use http::{Request, Uri, header};
+use http_body_util::{Empty, Full};
+use serde_json::Value;
 use tokio::time;
 
 /// The demo's containers, which are removed whatever happens.
@@ -35,7 +38,8 @@ impl Demo {
         let mut up = self.compose();
         // Two thirds of the two minutes.
         up.env("BREAKER_DEMO_PACE", "1.5")
-            .env("CLICOLOR_FORCE", "0");
+            .env("CLICOLOR_FORCE", "0")
+            .env_remove("BREAKER_CONTROL_TOKEN");
         up.args(["--profile", "bare", "up", "--no-build", "--no-color"]);
         up.args(["--abort-on-container-exit", "--exit-code-from", "chaos"]);
         let printed = output(up, Duration::from_secs(240)).await;
@@ -104,10 +108,43 @@ fn row(printed: &str, label: &str) -> [f64; 2] {
         .unwrap_or_else(|_| panic!("not two columns: {rest}"))
 }
 
+/// While the shop is open, each sidecar has its dashboard, and changes need the token that the documentation names.
+async fn dashboards_answer() {
+    for (port, route) in DASHBOARDS {
+        let at = |path: &str| Uri::try_from(format!("http://127.0.0.1:{port}{path}")).unwrap();
+        let ready = || send(Request::get(at("/readyz")).body(Empty::new()).unwrap());
+        eventually!(
+            ready().await.is_ok_and(|answer| answer.status == 200),
+            "{route} is not ready"
+        );
+        let page = get(at("/")).await;
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+        let known = get(at("/api/v1/breakers")).await;
+        let known: Value = serde_json::from_slice(&known.body).unwrap();
+        assert_eq!(known["breakers"][0]["name"], route);
+
+        for (token, status) in [("", 401), ("gu3ss", 403), ("breaker-demo", 200)] {
+            let mut change = Request::put(at(&format!("/api/v1/breakers/{route}/mode")))
+                // As the buttons of the dashboard send it.
+                .header(header::ORIGIN, format!("http://127.0.0.1:{port}"))
+                .header(header::CONTENT_TYPE, "application/json");
+            if !token.is_empty() {
+                change = change.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            let change = change.body(Full::from(r#"{"mode": "auto"}"#)).unwrap();
+            let answer = send(change).await.unwrap();
+            assert_eq!(answer.status, status, "{route}: {}", answer.text());
+        }
+    }
+}
+
+/// Where the dashboards are, and what the routes are called.
+const DASHBOARDS: [(u16, &str); 3] = [(9901, "ledger"), (9902, "payments"), (9903, "checkout")];
+
 #[tokio::test]
 async fn with_breakers_fewer_orders_fail_and_the_shop_recovers_sooner() {
     let demo = Demo::build().await;
-    let printed = demo.run().await;
+    let (printed, ()) = tokio::join!(demo.run(), dashboards_answer());
 
     let [orders, bare_orders] = row(&printed, "orders ");
     assert_eq!(orders, bare_orders, "{printed}");

@@ -306,7 +306,7 @@ fn check_loop(config: &Config, settings: &mut Settings) -> Result<(), StartError
 
 /// Who can reach the admin port from elsewhere must be known.
 fn check_control(config: &Config) -> Result<(), StartError> {
-    if config.admin().ip().is_loopback() || config.token().is_some() {
+    if !config.lacks_token() {
         return Ok(());
     }
     let rule = "admin: must be a loopback address, or changes must need a token: \

@@ -214,6 +214,11 @@ impl Config {
         self.admin
     }
 
+    /// Whether changes need a token, since others than this machine reach the admin port, and there is none.
+    pub fn lacks_token(&self) -> bool {
+        !self.admin.ip().is_loopback() && self.token.is_none()
+    }
+
     /// Threads, at least one.
     pub fn workers(&self) -> usize {
         self.workers

@@ -180,6 +180,49 @@ fn a_latency_that_default_buckets_cannot_tell_is_warned_of() {
 }
 
 #[test]
+fn the_longest_open_time_is_told_as_it_is() {
+    let policy = |max| format!("name: quick\nbase: adaptive\nopen: {{ max: {max} }}\n");
+    for (max, told) in [
+        ("2s", "up to 2s, ± 20%\n"),
+        (
+            "1m",
+            "up to what 40 requests take to arrive (5s to 1m), ± 20%\n",
+        ),
+    ] {
+        let folder = Folder::new("longest").with("quick.yaml", &policy(max));
+        let output = folder.breaker(&["check", "quick.yaml"]);
+        assert!(stdout(&output).contains(told), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn an_admin_port_beyond_loopback_without_a_token_is_warned_of() {
+    let folder = Folder::new("lacks_token")
+        .with("policies/strict.yaml", STRICT)
+        .with("token", "s3cret\n")
+        .with("breaker.yaml", &format!("admin: 0.0.0.0:9900\n{GOOD}"));
+    let warning = "beyond loopback, so changes need a token, which the file does not name: \
+                   without --control-token-file or BREAKER_CONTROL_TOKEN run refuses to start";
+    let warned = || {
+        let output = folder.breaker(&["check", "--json", "breaker.yaml"]);
+        let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+        report["warnings"].clone()
+    };
+    assert_eq!(warned(), serde_json::json!([format!("admin: {warning}")]));
+    let words = folder.breaker(&["check", "breaker.yaml"]);
+    assert_eq!(words.status.code(), Some(0), "{}", stderr(&words));
+    let line = format!("  admin on    0.0.0.0:9900\n  warning     {warning}\n");
+    assert!(stdout(&words).contains(&line), "{}", stdout(&words));
+
+    let token = "control: { token_file: token }";
+    for (admin, control) in [("127.0.0.1:9900", ""), ("0.0.0.0:9900", token)] {
+        let text = format!("admin: {admin}\n{control}\n{GOOD}");
+        fs::write(folder.0.join("breaker.yaml"), text).unwrap();
+        assert_eq!(warned(), serde_json::json!([]), "{admin} {control}");
+    }
+}
+
+#[test]
 fn a_feed_that_can_never_trip_or_match_is_warned_of() {
     let folder = Folder::new("never").with(
         "breaker.yaml",

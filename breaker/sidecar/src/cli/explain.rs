@@ -28,6 +28,9 @@ pub(super) fn configuration(config: &Config) -> String {
     };
     line(&mut words, "listens on", &listen);
     line(&mut words, "admin on", &config.admin().to_string());
+    if config.lacks_token() {
+        line(&mut words, "warning", LACKS_TOKEN);
+    }
     line(&mut words, "workers", &config.workers().to_string());
     line(&mut words, "metrics", &metrics(config));
     if let Some(receive) = config.receive() {
@@ -52,6 +55,17 @@ pub(super) fn configuration(config: &Config) -> String {
         describe(&mut words, route);
     }
     words
+}
+
+/// What is good, and may yet not be what was meant.
+fn warnings(config: &Config) -> Vec<String> {
+    let token = config
+        .lacks_token()
+        .then(|| format!("admin: {LACKS_TOKEN}"));
+    token
+        .into_iter()
+        .chain(telemetry::warnings(config))
+        .collect()
 }
 
 /// Explains a policy.
@@ -255,3 +269,6 @@ fn line(words: &mut String, label: &str, text: &str) {
     // Writing to a String cannot fail.
     let _ = writeln!(words, "  {FAINT}{label:<12}{FAINT:#}{text}");
 }
+
+const LACKS_TOKEN: &str = "beyond loopback, so changes need a token, which the file does not name: \
+                           without --control-token-file or BREAKER_CONTROL_TOKEN run refuses to start";

@@ -5,7 +5,7 @@ use breaker_tower::Policy;
 use breaker_tower::core::policy::{Action, Recovery};
 use serde_json::{Value, json};
 
-use super::{endpoints, requests, telemetry};
+use super::{endpoints, requests, telemetry, warnings};
 
 /// A configuration.
 pub(in crate::cli) fn configuration(config: &Config) -> Value {
@@ -17,7 +17,7 @@ pub(in crate::cli) fn configuration(config: &Config) -> Value {
         "state": config.state().map(|file| file.display().to_string()),
         "receive": config.receive().map(receive),
         "routes": config.routes().iter().map(route).collect::<Vec<_>>(),
-        "warnings": telemetry::warnings(config),
+        "warnings": warnings(config),
     })
 }
 

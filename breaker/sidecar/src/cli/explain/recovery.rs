@@ -1,5 +1,7 @@
 //! A policy's recovery, in words.
 
+use std::time::Duration;
+
 use breaker_sidecar::config::in_words;
 use breaker_tower::Policy;
 use breaker_tower::core::policy::Recovery;
@@ -46,11 +48,16 @@ pub(super) fn recovery(words: &mut String, policy: &Policy) {
 /// In words, for recovery by a sequential test.
 fn sequential_recovery(words: &mut String, policy: &Policy) {
     let (open, half_open) = (policy.open(), policy.half_open());
+    let max = in_words(open.max);
+    let longest = if open.max > LEAST_BOUND {
+        format!("what 40 requests take to arrive (5s to {max})")
+    } else {
+        max
+    };
     let stays = format!(
-        "{}, times {} after each failed recovery up to what 40 requests take to arrive (5s to {}), ± {}",
+        "{}, times {} after each failed recovery up to {longest}, ± {}",
         in_words(open.period),
         open.factor,
-        in_words(open.max),
         open.jitter
     );
     line(words, "stays open", &stays);
@@ -79,3 +86,6 @@ fn reject(words: &mut String, policy: &Policy) {
         &format!("{} with {body}; gRPC UNAVAILABLE", reject.status),
     );
 }
+
+/// What follows the traffic is not bounded by less than this.
+const LEAST_BOUND: Duration = Duration::from_secs(5);
