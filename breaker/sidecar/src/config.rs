@@ -3,6 +3,8 @@
 //! `raw` is the shape of the file; each section is checked in a module of its own, and everything that is wrong is told at once, with
 //! file, line, column, field and rule. Nothing is checked again later.
 
+mod clash;
+mod error;
 mod feed;
 mod limits;
 mod origin;
@@ -15,8 +17,7 @@ mod scalar;
 mod telemetry;
 mod upstream;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,16 +26,17 @@ use std::time::Duration;
 
 use breaker_tower::core::policy::yaml::{self, Document};
 use breaker_tower::{Mode, Policy};
-use matchit::InsertError;
 
+use self::clash::{check_distinct, check_free, check_patterns};
 use self::origin::Origin;
 use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
-use self::raw::{RawConfig, RawMatch, RawRoute};
+use self::raw::RawConfig;
 use crate::control::Token;
 use crate::proxy::{BodyLimits, Limits, Match};
 use crate::telemetry::Configured;
 
+pub use self::error::ConfigError;
 pub use self::feed::Feed;
 pub use self::policies::Policies;
 pub use self::problem::in_words;
@@ -59,23 +61,6 @@ pub struct Config {
     policies: Policies,
     routes: Vec<Route>,
     origin: Origin,
-}
-
-/// A configuration that can't be used.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// It was made of flags: there is no file to read again.
-    NoFile,
-    /// The file can't be read.
-    Unreadable {
-        /// The file.
-        file: String,
-        /// Why.
-        rule: String,
-    },
-    /// Rules that it breaks, in the order of their lines; at least one.
-    Invalid(Vec<yaml::Error>),
 }
 
 // === impl Config ===
@@ -402,104 +387,8 @@ fn count(section: &str, entries: usize, findings: &mut Findings<'_>) {
     }
 }
 
-/// Nothing else listens where telemetry is received.
-fn check_free(
-    field: &str,
-    address: SocketAddr,
-    others: &[(&str, SocketAddr)],
-    findings: &mut Findings<'_>,
-) {
-    for (other, taken) in others {
-        if address == *taken && address.port() != 0 {
-            let rule = format!("must not be the address of {other}");
-            findings.add(&format!("telemetry.receive.{field}"), rule);
-        }
-    }
-}
-
-/// Each route has a name of its own, and each with an upstream some request that only it takes.
-fn check_distinct(routes: &[RawRoute], findings: &mut Findings<'_>) {
-    let everything = RawMatch::default();
-    let mut names = HashMap::new();
-    let mut matches: Vec<(&RawMatch, &str)> = Vec::new();
-    for (index, route) in routes.iter().enumerate() {
-        if let Some(first) = names.insert(&route.name, index) {
-            let rule = format!("must be unique; routes[{first}] has it too");
-            findings.add(&format!("routes[{index}].name"), rule);
-        }
-        if route.upstream.is_none() {
-            continue;
-        }
-        let wanted = route.r#match.as_ref().unwrap_or(&everything);
-        let same = matches.iter().find(|(other, _)| *other == wanted);
-        if let Some((_, name)) = same {
-            let rule = format!("takes the same requests as route {name} before it");
-            findings.add(&format!("routes[{index}].match"), rule);
-        }
-        matches.push((wanted, &route.name));
-    }
-}
-
-/// No two patterns that both match a path without one being more specific.
-fn check_patterns(routes: &[(usize, Route)], findings: &mut Findings<'_>) {
-    let mut router = matchit::Router::new();
-    let mut known = HashSet::new();
-    for (index, route) in routes {
-        let Some(path) = &route.matches.path else {
-            continue;
-        };
-        if known.insert(path)
-            && let Err(error) = router.insert(path, ())
-        {
-            let rule = match error {
-                InsertError::Conflict { with } => format!("can't stand beside {with}"),
-                error => error.to_string(),
-            };
-            findings.add(&format!("routes[{index}].match.path"), rule);
-        }
-    }
-}
-
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-// === impl ConfigError ===
-
-impl ConfigError {
-    /// The errors, if the text could be read.
-    pub fn errors(&self) -> &[yaml::Error] {
-        match self {
-            Self::NoFile | Self::Unreadable { .. } => &[],
-            Self::Invalid(errors) => errors,
-        }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoFile => f.write_str(
-                "there is no configuration file to load again: it was started with --upstream",
-            ),
-            Self::Unreadable { file, rule } => write!(f, "{file}: {rule}"),
-            Self::Invalid(errors) => {
-                for (index, error) in errors.iter().enumerate() {
-                    let newline = if index == 0 { "" } else { "\n" };
-                    write!(f, "{newline}{error}")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-impl From<yaml::Error> for ConfigError {
-    fn from(error: yaml::Error) -> Self {
-        Self::Invalid(vec![error])
-    }
 }
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);

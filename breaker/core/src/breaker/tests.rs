@@ -7,6 +7,8 @@ use crate::outcome::Outcome;
 use crate::permit::{Permit, Rejected};
 use crate::policy;
 use crate::policy::{HalfOpen, Open, Quantile, Ramp as RampRules, TripEntry};
+use crate::ratio::Ratio;
+use crate::snapshot::Snapshot;
 
 mod adaptive;
 mod anomalies;
