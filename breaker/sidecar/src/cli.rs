@@ -61,19 +61,19 @@ pub(crate) enum Command {
     Status(status::Status),
     /// Tells in words what a breaker of a running sidecar believes, and what would open or close it
     Explain(explanation::Explain),
-    /// Shows them live, in the terminal
+    /// Shows the breakers of a running sidecar live, in the terminal
     Top(top::Top),
     /// Opens a breaker of a running sidecar: rejects all requests of the route
     Open(control::Force),
-    /// Closes it: admits all requests, whatever becomes of them
+    /// Closes a breaker: admits all requests, whatever becomes of them
     Close(control::Force),
-    /// Lets its policy decide and report, and rejects nothing
+    /// Lets a breaker's policy decide and report, and rejects nothing
     Shadow(control::Force),
-    /// Lets its policy decide again
+    /// Lets a breaker's policy decide again
     Auto(control::Which),
-    /// Closes it, and makes it forget its windows, its back-off and what it has learned
+    /// Closes a breaker, and makes it forget its windows, its back-off and what it has learned
     Reset(control::Which),
-    /// Shows its policy, or puts another one in force
+    /// Shows a breaker's policy, or puts another one in force
     Policy(control::Policy),
     /// Has a running sidecar load its configuration anew
     Reload(control::Reload),
