@@ -99,6 +99,15 @@ impl Scale {
 
     /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it.
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp) {
+        // Nearly all there is to observe are misses while nothing is wrong. They only take evidence away.
+        if !hit && self.drift == 0.0 && !self.alarming && at < self.live_ends {
+            self.live += f64::from(count) * self.miss;
+        } else {
+            self.weigh(hit, count, at);
+        }
+    }
+
+    fn weigh(&mut self, hit: bool, count: u32, at: Timestamp) {
         if at >= self.live_ends {
             self.turn(at);
         }
@@ -192,3 +201,45 @@ const fn nanos_of(slice: Duration) -> u64 {
 const ALARM_ENDS: f64 = 0.5;
 /// How fast the estimate forgets.
 const HALF_LIFE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scale(at_least: f64) -> Scale {
+        let mut scale = Scale::new(Rule {
+            slice: Duration::from_millis(100),
+            alternative: 0.5,
+            slices: 3.0,
+            at_least,
+        });
+        scale.set_budget(Duration::from_secs(3600), 10);
+        scale.set_normal(0.01);
+        scale
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_of_misses_comes_to_the_same(
+            observations in prop::collection::vec((prop::bool::weighted(0.3), 0..4_u32, 0..60_u64), 0..300),
+            sure in any::<bool>(),
+        ) {
+            let mut short = scale(if sure { 0.7 } else { 0.0 });
+            let mut long = short.clone();
+            let mut millis = 0;
+            for (hit, count, later) in observations {
+                millis += later;
+                let at = Timestamp::from_millis(millis);
+                short.observe(hit, count, at);
+                long.weigh(hit, count, at);
+                prop_assert_eq!(short.evidence(), long.evidence());
+                prop_assert_eq!(short.is_alarming(), long.is_alarming());
+                if short.drift > 0.0 {
+                    prop_assert_eq!(short.estimate(), long.estimate());
+                }
+            }
+        }
+    }
+}
