@@ -35,7 +35,6 @@ export function open(name) {
   page.replaceChildren(...parts.body, parts.missing);
   shown = parts;
   update();
-  loadPolicy();
   parts.title.tabIndex = -1;
 }
 
@@ -54,6 +53,8 @@ export function update() {
   text(parts.missing, `No route is called ${parts.name}.`);
   for (const part of parts.body) part.hidden = !route;
   if (!route) return;
+  // Only of a route that is known: a name in the address may be of none.
+  if (!parts.asked) loadPolicy();
   const { report } = route;
   const shownState = stateOf(report);
   attribute(page, "data-state", shownState);
@@ -112,6 +113,7 @@ function facts(parts, route) {
 
 async function loadPolicy() {
   const parts = shown;
+  parts.asked = true;
   try {
     const told = await api.policy(parts.name);
     parts.conditions = told.conditions;

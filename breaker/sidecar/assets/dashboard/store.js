@@ -70,12 +70,17 @@ async function load(route) {
     const { points, events } = await api.history(route.name);
     const last = points.at(-1)?.t ?? 0;
     route.points = [...points, ...route.points.filter((point) => point.t > last)].slice(-KEPT);
-    route.events = events;
+    // What happened while the answer was under way came by the stream.
+    const newest = events.at(-1)?.t ?? 0;
+    const known = new Set(events.map(identity));
+    route.events = [...events, ...route.events.filter((told) => told.t >= newest && !known.has(identity(told)))].slice(-EVENTS);
   } catch {
     // It goes on with what comes by itself; the connection's state says what is wrong.
     route.complete = false;
   }
 }
+
+const identity = ({ t, kind, from, to, mode, reason }) => [t, kind, from, to, mode, reason?.label].join();
 
 /** The mean of the last five seconds, rejected requests included: a second alone jumps about. */
 export function rate({ points }) {
