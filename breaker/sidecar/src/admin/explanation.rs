@@ -45,12 +45,12 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
         let _ = writeln!(text, "An alert holds, of source {}.", source.name);
     }
     text.push('\n');
-    if let Some(mode) = mode(snapshot.mode) {
+    if let Some(mode) = mode(snapshot) {
         let _ = write!(text, "{mode}\n\n");
     }
     let _ = writeln!(text, "What it observes, by policy {}:", policy.name());
     for (window, looked_at) in snapshot.sources.iter().zip(&outlook.sources) {
-        source::explain(&mut text, policy, window, looked_at);
+        source::explain(&mut text, policy, window, looked_at, snapshot.state);
     }
     if let Some(ends) = sheds.and_then(shedding::ends) {
         let _ = write!(text, "\nWhat would end the shedding:\n- {ends}\n");
@@ -62,17 +62,22 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
 }
 
 fn state(snapshot: &Snapshot) -> String {
+    // In shadow mode all requests are sent; the state tells what would become of them.
+    let are = match snapshot.mode {
+        Mode::Shadow => "would be",
+        _ => "are",
+    };
     match snapshot.state {
         State::Closed if snapshot.shedding.is_some() => {
-            "closed, and sheds: its requests are sent as far as a limit allows".to_owned()
+            format!("closed, and sheds: its requests {are} sent as far as a limit allows")
         }
         State::Closed => "closed: its requests are sent".to_owned(),
-        State::Open => "open: its requests are rejected".to_owned(),
+        State::Open => format!("open: its requests {are} rejected"),
         State::HalfOpen if snapshot.admitted_share.get() > 0.0 => {
             let share = snapshot.admitted_share;
-            format!("half-open: {share} of its requests are sent, the others are rejected")
+            format!("half-open: {share} of its requests {are} sent, the others {are} rejected")
         }
-        State::HalfOpen => "half-open: single requests are sent as a trial".to_owned(),
+        State::HalfOpen => format!("half-open: single requests {are} sent as a trial"),
     }
 }
 
@@ -84,19 +89,34 @@ fn why(snapshot: &Snapshot) -> String {
     }
 }
 
-fn mode(mode: Mode) -> Option<&'static str> {
-    match mode {
-        Mode::ForcedOpen => {
-            Some("An operator has forced it open: it rejects all until the mode is changed.")
-        }
-        Mode::ForcedClosed => {
-            Some("An operator has forced it closed: whatever is observed, it does not open.")
-        }
-        Mode::Shadow => {
-            Some("It is in shadow mode: it says what it would do, and rejects nothing.")
-        }
-        _ => None,
-    }
+/// What an operator said, for how long, and what comes then.
+fn mode(snapshot: &Snapshot) -> Option<String> {
+    let (is, does) = match snapshot.mode {
+        Mode::ForcedOpen => ("An operator has forced it open", "it rejects all"),
+        Mode::ForcedClosed => (
+            "An operator has forced it closed",
+            "whatever is observed, it does not open",
+        ),
+        Mode::Shadow => (
+            "It is in shadow mode",
+            "it says what it would do, and rejects nothing",
+        ),
+        _ => return None,
+    };
+    let Some(remaining) = snapshot.mode_remaining.map(span) else {
+        let until = match snapshot.mode {
+            Mode::ForcedOpen => " until the mode is changed",
+            _ => "",
+        };
+        return Some(format!("{is}: {does}{until}."));
+    };
+    let begins = match snapshot.mode {
+        Mode::ForcedOpen => ", beginning with a trial",
+        _ => "",
+    };
+    Some(format!(
+        "{is}: {does}. That ends in {remaining}; then the policy decides again{begins}."
+    ))
 }
 
 /// What would change the state.

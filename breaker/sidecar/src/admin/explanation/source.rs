@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use breaker_tower::Policy;
 use breaker_tower::core::policy::{Action, Condition, Stream, TripEntry};
 use breaker_tower::core::{Anomaly, Ratio, SourceOutlook, SourceSnapshot, Standing};
+use breaker_tower::{Policy, State};
 
 use super::words::{count, percent, rate, span};
 
@@ -15,11 +15,12 @@ pub(super) fn explain(
     policy: &Policy,
     window: &SourceSnapshot,
     outlook: &SourceOutlook,
+    state: State,
 ) {
     let policy = outlook.policy.as_deref().unwrap_or(policy);
     let _ = writeln!(text, "{}: {}", window.name, traffic(window, outlook));
     for anomaly in &window.anomalies {
-        let words = stream(policy, window, anomaly);
+        let words = stream(policy, window, anomaly, state);
         let _ = writeln!(text, "- {}: {words}", anomaly.stream);
     }
     for (index, entry) in policy.trip().iter().enumerate() {
@@ -63,7 +64,7 @@ const fn verb(entry: &TripEntry) -> &'static str {
 }
 
 /// What the detectors of a stream say, and what an alarm leads to.
-fn stream(policy: &Policy, window: &SourceSnapshot, anomaly: &Anomaly) -> String {
+fn stream(policy: &Policy, window: &SourceSnapshot, anomaly: &Anomaly, state: State) -> String {
     let hits = match anomaly.stream {
         Stream::Errors => "fail".to_owned(),
         Stream::Latency => {
@@ -73,6 +74,10 @@ fn stream(policy: &Policy, window: &SourceSnapshot, anomaly: &Anomaly) -> String
         _ => format!("miss the deadline of {}", span(policy.deadline())),
     };
     let usually = format!("usually up to {} of the requests {hits}", anomaly.normal);
+    if state == State::Open && anomaly.observations == 0 && !anomaly.alarming {
+        // What probes met is no evidence for the detectors: they begin anew with the trial.
+        return format!("{usually}. There is no evidence while it is open.");
+    }
     let now = match anomaly.observations {
         0 => "and no more do now".to_owned(),
         observations => format!(

@@ -285,3 +285,49 @@ fn a_forced_breaker_says_whose_doing_it_is() {
         assert_eq!(said.contains("What would"), mode == Mode::Shadow, "{said}");
     }
 }
+
+#[test]
+fn a_mode_for_a_time_says_how_long_and_what_comes_then() {
+    for (mode, said) in [
+        (
+            Mode::ForcedOpen,
+            "An operator has forced it open: it rejects all. That ends in 30s; then the policy decides again, beginning with a trial.\n",
+        ),
+        (
+            Mode::ForcedClosed,
+            "An operator has forced it closed: whatever is observed, it does not open. That ends in 30s; then the policy decides again.\n",
+        ),
+    ] {
+        let mut bench = Bench::new(Policy::sensitive());
+        bench
+            .breaker
+            .force_for(mode, Duration::from_secs(30), bench.now());
+        let text = bench.explained();
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+#[test]
+fn in_shadow_mode_the_state_is_what_it_would_do() {
+    let mut bench = Bench::new(Policy::sensitive());
+    bench.breaker.force(Mode::Shadow, bench.now());
+    bench.run(25, 1);
+    let text = bench.explained();
+    let state = "pay is open: its requests would be rejected. ";
+    assert!(text.starts_with(state), "{text}");
+    assert!(text.contains("and rejects nothing."), "{text}");
+}
+
+#[test]
+fn while_open_nothing_is_said_of_what_detectors_did_not_see() {
+    let mut bench = Bench::new(Policy::adaptive());
+    bench.run(600, NEVER);
+    bench.run(200, 1);
+    assert_eq!(bench.breaker.snapshot(bench.now()).state, State::Open);
+    let text = bench.explained();
+    assert!(
+        text.contains("There is no evidence while it is open."),
+        "{text}"
+    );
+    assert!(!text.contains("no more do now"), "{text}");
+}
