@@ -101,18 +101,14 @@ pub(super) fn table(breakers: &[Breaker]) -> String {
     table.text()
 }
 
-/// One breaker, in a line.
+/// One breaker after a change, in a line. Why its state is what it is may be older than the change.
 pub(super) fn in_short(breaker: &Breaker) -> String {
     let style = style(breaker);
     format!(
-        "{STRONG}{}{STRONG:#} is {style}{}{style:#}, mode {}: {}\n",
+        "{STRONG}{}{STRONG:#} is {style}{}{style:#}, mode {}\n",
         breaker.name,
         state(breaker),
         mode(breaker),
-        match &breaker.shedding {
-            Some(shedding) if breaker.sheds() => &shedding.reason.detail,
-            _ => &breaker.reason.detail,
-        }
     )
 }
 
@@ -131,7 +127,9 @@ fn in_detail(breaker: &Breaker) -> String {
     if let Some(remaining) = breaker.open_remaining {
         now += &format!(", {} to go", span(remaining));
     }
-    if breaker.state == "half_open" {
+    if breaker.mode == "shadow" {
+        now += ", all admitted (shadow)";
+    } else if breaker.state == "half_open" {
         now += &format!(", {} admitted", percent(breaker.admitted_share));
     }
     line("state", &now);
