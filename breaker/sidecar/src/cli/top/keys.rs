@@ -31,13 +31,13 @@ impl Model {
                     self.filter.clear();
                 }
                 Page::Table => return Some(Effect::Leave),
-                Page::Detail | Page::Help => self.page = Page::Table,
+                Page::Detail => self.page = Page::Table,
+                Page::Help => self.leave_help(),
             },
+            KeyCode::Char('?') if self.page == Page::Help => self.leave_help(),
             KeyCode::Char('?') => {
-                self.page = match self.page {
-                    Page::Help => Page::Table,
-                    _ => Page::Help,
-                }
+                self.before_help = self.page;
+                self.page = Page::Help;
             }
             KeyCode::Char('o') => self.ask(Change::Mode(ModeName::ForcedOpen)),
             KeyCode::Char('c') => self.ask(Change::Mode(ModeName::ForcedClosed)),
@@ -59,6 +59,10 @@ impl Model {
             _ => {}
         }
         None
+    }
+
+    const fn leave_help(&mut self) {
+        self.page = self.before_help;
     }
 
     fn ask(&mut self, change: Change) {

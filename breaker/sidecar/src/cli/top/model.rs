@@ -23,6 +23,8 @@ pub(super) struct Model {
     pub(super) sort: Sort,
     pub(super) filter: String,
     pub(super) page: Page,
+    /// Where help goes back to.
+    pub(super) before_help: Page,
     pub(super) prompt: Prompt,
     /// What a change led to; the next key takes it away.
     pub(super) message: Option<Message>,
@@ -111,6 +113,7 @@ impl Model {
             sort,
             filter: String::new(),
             page: Page::Table,
+            before_help: Page::Table,
             prompt: Prompt::None,
             message: None,
             selected: None,
@@ -197,10 +200,10 @@ impl Model {
         let is_there = |name: &String| self.routes.contains_key(name);
         if !self.selected.as_ref().is_some_and(is_there) {
             self.selected = first;
-            self.page = match self.page {
-                Page::Detail => Page::Table,
-                page => page,
-            };
+            self.before_help = Page::Table;
+            if self.page == Page::Detail {
+                self.page = Page::Table;
+            }
         }
         is_first.then(|| {
             let rows = self.rows().into_iter().take(MAX_REMEMBERED);
@@ -211,7 +214,7 @@ impl Model {
     fn happened(&mut self, event: Event) -> Option<Effect> {
         let changes_policy = matches!(event.kind, Kind::Policy | Kind::Configuration);
         let is_of_it = event.breaker == self.selected || event.breaker.is_none();
-        if self.page != Page::Detail || !is_of_it {
+        if !self.is_inspected() || !is_of_it {
             return None;
         }
         self.events.push(event);
@@ -235,6 +238,14 @@ impl Model {
 
     fn is_selected(&self, name: &str) -> bool {
         self.selected.as_deref() == Some(name)
+    }
+
+    /// Whether all about the selected route is shown, or will be after help.
+    fn is_inspected(&self) -> bool {
+        match self.page {
+            Page::Help => self.before_help == Page::Detail,
+            page => page == Page::Detail,
+        }
     }
 
     /// Moves the selection by so many rows.

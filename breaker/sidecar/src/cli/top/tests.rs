@@ -5,6 +5,7 @@ use std::time::Duration;
 use breaker_sidecar::admin::report::{Breaker, Breakers};
 use breaker_sidecar::control::{ModeName, Policy};
 use breaker_sidecar::live::{History, Reading};
+use breaker_tower::Policy as Rules;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -343,4 +344,85 @@ last events
 q back  ? help  o open  c close  a auto  S shadow  r reset
 "
     );
+}
+
+#[test]
+fn help_goes_back_to_where_it_was_opened() {
+    let mut model = model();
+    press(&mut model, KeyCode::Enter);
+    for key in [KeyCode::Esc, KeyCode::Char('q'), KeyCode::Char('?')] {
+        press(&mut model, KeyCode::Char('?'));
+        assert_eq!(model.page, Page::Help);
+        press(&mut model, key);
+        assert_eq!(model.page, Page::Detail, "{key}");
+    }
+    press(&mut model, KeyCode::Esc);
+    press(&mut model, KeyCode::Char('?'));
+    press(&mut model, KeyCode::Esc);
+    assert_eq!(model.page, Page::Table);
+}
+
+#[test]
+fn each_anomaly_condition_has_its_gauge_and_evidence_is_never_below_nothing() {
+    let mut told = reading(100.0);
+    let anomaly = |stream: &str, score: f64| {
+        json!({
+            "stream": stream, "share": 0.0, "interval": [0.0, 1.0], "normal": 0.01,
+            "observations": 50, "score": score, "alarming": false,
+        })
+    };
+    let anomalies = json!([
+        anomaly("errors", -1.25),
+        anomaly("latency", 0.3),
+        anomaly("deadline", 0.7),
+    ]);
+    told.breakers[2].sources[0].anomalies = serde_json::from_value(anomalies).unwrap();
+    let mut model = Model::new(Sort::State);
+    model.hear(Told::Reading(told), at(1));
+    press(&mut model, KeyCode::Enter);
+    let rules = Rules::adaptive();
+    let conditions = rules.trip().iter().flat_map(|entry| &entry.conditions);
+    let conditions: Vec<_> = conditions
+        .map(|one| {
+            json!({
+                "entry": 0, "action": "open", "text": one.to_string(), "metric": one.name(), "threshold": null,
+            })
+        })
+        .collect();
+    let policy = json!({
+        "name": "adaptive", "origin": "configuration", "yaml": "", "window": 10.0, "min_requests": 20,
+        "conditions": conditions,
+    });
+    let policy = serde_json::from_value(policy).unwrap();
+    model.hear(Told::Policy("pay".into(), policy), at(1));
+    let page = drawn(&mut model, 100, 30, at(1));
+    for line in [
+        "░░░░░░░░░░      0%  more requests fail than usual",
+        "███░░░░░░░     30%  more requests are slow than usual",
+        "███████░░░     70%  more requests miss the deadline than usual",
+        "errors   ░░░░░░░░░░       0%",
+    ] {
+        assert!(page.contains(line), "{line} in\n{page}");
+    }
+}
+
+#[test]
+fn a_shadowed_route_is_not_open_and_its_mode_is_seen_on_a_narrow_terminal() {
+    let mut told = reading(100.0);
+    told.breakers[2].mode = "shadow".into();
+    told.breakers[1].mode = "shadow".into();
+    told.breakers[0].mode = "forced_closed".into();
+    let mut model = Model::new(Sort::State);
+    model.hear(Told::Reading(told), at(1));
+    let narrow = drawn(&mut model, 60, 9, at(1));
+    assert!(narrow.contains("0 open  0 half-open"), "{narrow}");
+    for row in [
+        "◌ shadow    pay",
+        "◌ shadow    checkout",
+        "● forced    catalog",
+    ] {
+        assert!(narrow.contains(row), "{row} in\n{narrow}");
+    }
+    let wide = drawn(&mut model, 80, 9, at(1));
+    assert!(wide.contains("○ open      pay            shadow"), "{wide}");
 }

@@ -15,6 +15,7 @@ use ratatui::widgets::TableState;
 
 use self::palette::Palette;
 use super::model::{Link, Model, Page, Prompt};
+use super::route::{Route, Second};
 
 /// Draws a model.
 #[derive(Debug)]
@@ -93,17 +94,19 @@ impl View {
     fn totals(&self, model: &Model) -> Line<'static> {
         let palette = &self.palette;
         let routes = model.routes.values();
+        // In shadow mode a breaker that is open rejects nothing.
         let count = |state: &str| {
             let routes = routes.clone();
-            routes.filter(|route| route.breaker.state == state).count()
+            let is =
+                |route: &&Route| route.breaker.state == state && route.breaker.mode != "shadow";
+            routes.filter(is).count()
         };
         let alerting = routes
             .clone()
             .filter(|route| route.breaker.alerting)
             .count();
-        let sum = |of: fn(&super::route::Second) -> f64| -> f64 {
-            routes.clone().map(|route| of(&route.now())).sum()
-        };
+        let sum =
+            |of: fn(&Second) -> f64| -> f64 { routes.clone().map(|route| of(&route.now())).sum() };
         let faint = |text: String| Span::styled(text, palette.faint);
         let mut line = vec![Span::raw(match model.routes.len() {
             1 => "1 route".to_owned(),

@@ -302,7 +302,8 @@ fn observed(condition: &Condition, breaker: &Breaker, window: &Window) -> Option
         "concurrency" if window.source == "proxy" => breaker.in_flight as f64,
         "anomaly" => {
             let streams = window.anomalies.iter();
-            let of_it = streams.filter(|one| condition.text.contains(&*one.stream));
+            let watched = stream(&condition.text)?;
+            let of_it = streams.filter(|one| one.stream == watched);
             let score = of_it.map(|one| one.score).reduce(f64::max)?;
             return Some(Observed {
                 text: percent_of(score),
@@ -324,9 +325,20 @@ fn observed(condition: &Condition, breaker: &Breaker, window: &Window) -> Option
     })
 }
 
-/// A share that may be more than all.
+/// What a condition on an anomaly watches, by its words.
+fn stream(text: &str) -> Option<&'static str> {
+    let streams = [
+        ("requests fail", "errors"),
+        ("requests are slow", "latency"),
+        ("miss the deadline", "deadline"),
+    ];
+    let watched = streams.into_iter().find(|(words, _)| text.contains(words));
+    watched.map(|(_, stream)| stream)
+}
+
+/// A share that may be more than all. Evidence against an anomaly is below 0, which is none for one.
 fn percent_of(share: f64) -> String {
-    format!("{:.0}%", (share * 100.0).min(999.0))
+    format!("{:.0}%", (share * 100.0).clamp(0.0, 999.0))
 }
 
 /// Ten places, full at 1.

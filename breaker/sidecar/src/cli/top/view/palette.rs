@@ -50,6 +50,16 @@ impl Palette {
         }
     }
 
+    /// The state where there is no room for the mode: a mode other than `auto` stands in its place.
+    pub(super) fn state_or_mode(&self, breaker: &Breaker) -> Span<'static> {
+        match &*breaker.mode {
+            "auto" => self.state(breaker),
+            "shadow" => Span::styled("◌ shadow", self.unsure),
+            _ if breaker.state == "open" => Span::styled("○ forced", self.bad),
+            _ => Span::styled("● forced", self.unsure),
+        }
+    }
+
     /// Who decides.
     pub(super) fn mode(&self, breaker: &Breaker) -> Span<'static> {
         let mode = breaker.mode.replace('_', " ");

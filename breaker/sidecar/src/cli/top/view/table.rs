@@ -49,13 +49,13 @@ pub(super) fn draw(
         .map(|route| route.breaker.name.chars().count());
     let name = names.max().unwrap_or(0).clamp(14, 40) as u16;
     let columns = columns(area.width, name);
+    let has_mode = columns.iter().any(|&(column, _)| column == Column::Mode);
     let rows = routes.iter().map(|route| {
         let now = route.now();
-        Row::new(
-            columns
-                .iter()
-                .map(|&(column, width)| cell(column, route, &now, palette, width)),
-        )
+        Row::new(columns.iter().map(|&(column, width)| match column {
+            Column::State if !has_mode => Cell::new(palette.state_or_mode(&route.breaker)),
+            _ => cell(column, route, &now, palette, width),
+        }))
     });
     let head = columns.iter().map(|(column, _)| {
         let title = Line::styled(column.title(), palette.faint);
