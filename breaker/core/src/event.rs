@@ -158,6 +158,8 @@ pub enum Reason {
         /// Requests of the ramp that failed.
         failed: u64,
     },
+    /// The ramp is over, and its limit still keeps requests away.
+    RampLimit,
     /// An operator set the mode.
     Forced(Mode),
     /// An operator had the breaker begin anew.
@@ -221,6 +223,7 @@ impl Reason {
             Self::FeedUnhealthy { .. } => "feed_unhealthy",
             Self::RampFailed { .. } => "ramp_failed",
             Self::RampCompleted { .. } => "ramp_completed",
+            Self::RampLimit => "ramp_limit",
             Self::Forced(_) => "forced",
             Self::Reset => "reset",
         }
@@ -271,6 +274,7 @@ impl fmt::Display for Reason {
             Self::RampCompleted { succeeded, failed } => {
                 write!(f, "ramp completed: {succeeded} succeeded, {failed} failed")
             }
+            Self::RampLimit => f.write_str("the limit of the ramp still binds"),
             Self::Forced(mode) => write!(f, "mode set to {mode}"),
             Self::Reset => f.write_str("reset"),
         }

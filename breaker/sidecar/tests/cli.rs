@@ -716,6 +716,36 @@ fn health_is_exit_code_0_for_a_good_answer_only() {
 }
 
 #[test]
+fn health_of_an_admin_port_asks_whether_it_is_ready() {
+    let folder = Folder::new("health-of-admin");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let admin = format!("http://{}", listener.local_addr().expect("its address"));
+    let server = thread::spawn(move || {
+        let mut asked = Vec::new();
+        for _ in 0..4 {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            let mut request = [0; 1024];
+            let length = socket.read(&mut request).expect("a request");
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            socket.write_all(answer.as_bytes()).expect("an answer");
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            asked.push(request.lines().next().unwrap_or_default().to_owned());
+        }
+        asked
+    });
+    let [slash, livez] = ["/", "/livez"].map(|path| format!("{admin}{path}"));
+    for url in [&admin, &slash, &livez] {
+        let answer = folder.breaker(&["health", url]);
+        assert_eq!(answer.status.code(), Some(0), "{}", stderr(&answer));
+    }
+    let answer = folder.breaker_with(&["health"], &[("BREAKER_ADMIN_URL", &admin)]);
+    assert_eq!(answer.status.code(), Some(0), "{}", stderr(&answer));
+    let expected = ["/readyz", "/readyz", "/livez", "/readyz"];
+    let asked = server.join().expect("the server ends");
+    assert_eq!(asked, expected.map(|path| format!("GET {path} HTTP/1.1")));
+}
+
+#[test]
 fn chaos_needs_the_fault_ports_of_its_script() {
     let folder = Folder::new("chaos");
     let output = folder.breaker(&[

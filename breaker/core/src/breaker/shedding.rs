@@ -80,6 +80,8 @@ impl Breaker {
             return;
         };
         if shedding.binds(now) {
+            // What tripped the breaker is over.
+            shedding.reason = Arc::new(Reason::RampLimit);
             shedding.since = now;
             shedding.totals = Decided::default();
             self.tell_shedding(*shedding, now);

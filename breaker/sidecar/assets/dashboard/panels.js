@@ -80,10 +80,12 @@ export function policy(place, { name, origin, yaml, window, min_requests, condit
   const entries = Map.groupBy(conditions, ({ entry }, index) => entry ?? index);
   const items = [...entries.values()].map((all) => make("li", {},
     make("span", { class: `badge ${all[0].action}` }, all[0].action), all.map(({ text }) => text).join(" and ")));
-  place.replaceChildren(
+  // An anomaly is judged from request to request.
+  const windowed = conditions.some(({ metric }) => metric !== "anomaly");
+  place.replaceChildren(...[
     make("p", {}, make("b", {}, name), origin === "override" ? " – set at run time, over the configuration" : ""),
-    make("p", { class: "quiet" }, `In ${format.span(window)}, of at least ${min_requests} requests`),
+    windowed && make("p", { class: "quiet" }, `In ${format.span(window)}, of at least ${min_requests} requests`),
     make("ul", { class: "conditions" }, ...items),
     make("details", {}, make("summary", {}, "As YAML"), make("pre", { tabIndex: 0 }, yaml)),
-  );
+  ].filter(Boolean));
 }

@@ -32,8 +32,8 @@ pub struct Reloader(Arc<Shared>);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReloadError {
-    /// The configuration can't be used.
-    #[error(transparent)]
+    /// The configuration can't be used. All its errors are in one line: it is told in logs and events.
+    #[error("{}", in_one_line(.0))]
     Config(#[from] ConfigError),
     /// Its routes can't stand beside each other.
     #[error(transparent)]
@@ -305,6 +305,11 @@ impl ReloadError {
             _ => &[],
         }
     }
+}
+
+fn in_one_line(error: &ConfigError) -> String {
+    let text = error.to_string();
+    text.lines().collect::<Vec<_>>().join("; ")
 }
 
 #[expect(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use breaker_sidecar::shop::Client;
 use clap::Args;
 use http::Uri;
+use http::uri::PathAndQuery;
 use tokio::runtime::Builder;
 
 use super::{FAILED, output};
@@ -13,8 +14,13 @@ use super::{FAILED, output};
 /// Arguments of `breaker health`, which exits with 1 if the answer is not a good one.
 #[derive(Debug, Args)]
 pub(crate) struct Health {
-    /// What to ask
-    #[arg(value_name = "URL", default_value = "http://127.0.0.1:9900/readyz")]
+    /// What to ask; without a path, for /readyz
+    #[arg(
+        env = "BREAKER_ADMIN_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9900/readyz",
+        value_parser = asked
+    )]
     url: Uri,
 }
 
@@ -33,6 +39,15 @@ impl Health {
             Err(error) => unwell(&format!("{error:#}\n")),
         }
     }
+}
+
+/// The URL of `text`. One without a path is an admin port's, and is asked whether it is ready: its `/` is the dashboard.
+fn asked(text: &str) -> Result<Uri, http::Error> {
+    let mut parts = text.parse::<Uri>()?.into_parts();
+    if parts.path_and_query.as_ref().is_none_or(|path| path == "/") && parts.scheme.is_some() {
+        parts.path_and_query = Some(PathAndQuery::from_static("/readyz"));
+    }
+    Ok(Uri::from_parts(parts)?)
 }
 
 fn unwell(why: &str) -> ExitCode {

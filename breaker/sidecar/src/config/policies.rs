@@ -1,12 +1,13 @@
 //! `policies`: the built-in profiles, and those of files, which replace a built-in of the same name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use breaker_tower::Policy;
-use breaker_tower::core::policy::yaml;
+use breaker_tower::core::policy::yaml::{self, Document, nearest};
+use serde::Deserialize;
 
 use super::origin::Origin;
 use super::problem::{Findings, Problem, unknown};
@@ -16,6 +17,8 @@ use super::raw::RawPolicyChoice;
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     loaded: BTreeMap<String, Loaded>,
+    /// Names of files that are there and break a rule, which is told of them; not also of who names them.
+    broken: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,8 +69,11 @@ impl Policies {
         };
         origin.read(&file, &text);
         let shown = file.display().to_string();
-        match yaml::parse_over(&text, Some(&shown), |base| self.get(base)) {
-            Err(error) => findings.add_error(error),
+        match yaml::parse_over(&text, Some(&shown), |base| self.find(base)) {
+            Err(error) => {
+                self.broken.extend(name_of(&text, &file));
+                findings.add_error(error);
+            }
             Ok(policy) => match self.loaded.get(policy.name()) {
                 Some(other) => {
                     let (name, other) = (policy.name(), other.file.display());
@@ -88,21 +94,32 @@ impl Policies {
         loaded.or_else(|| Policy::builtin(name))
     }
 
+    /// The same while a configuration is checked: another one stands in for a broken one, with which nothing runs.
+    fn find(&self, name: &str) -> Option<Policy> {
+        let broken = self.broken.contains(name);
+        self.get(name).or_else(|| broken.then(Policy::adaptive))
+    }
+
     /// The policy that a section called `name` chooses.
     pub(super) fn choose(&self, name: &str, choice: RawPolicyChoice) -> Result<Policy, Problem> {
         match choice {
             RawPolicyChoice::Named(policy) => self
-                .get(&policy)
+                .find(&policy)
                 .ok_or_else(|| Problem::new("policy", self.unknown(&policy))),
             RawPolicyChoice::Inline(policy) => policy
-                .resolve(Some(name), |base| self.get(base))
+                .resolve(Some(name), |base| self.find(base))
                 .map_err(|broken| Problem::new(format!("policy.{}", broken.field), broken.rule)),
         }
     }
 
     /// That `name` must be another one.
     pub(crate) fn unknown(&self, name: &str) -> String {
-        unknown(name, &self.names(), "a policy")
+        let names = self.names();
+        let rule = unknown(name, &names, "a policy");
+        match nearest(name, &names) {
+            Some(_) => rule,
+            None => format!("{rule}, or one of a file under policies"),
+        }
     }
 
     /// All names, those of files first.
@@ -112,6 +129,17 @@ impl Policies {
         let builtin = builtin.filter(|name| !self.loaded.contains_key(*name));
         loaded.chain(builtin).collect()
     }
+}
+
+/// The name that a policy's text says, or else its file's.
+fn name_of(text: &str, file: &Path) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let named = Document::new(text, None).and_then(|document| document.read::<Named>());
+    let stem = || Some(file.file_stem()?.to_str()?.to_owned());
+    named.map_or_else(|_| stem(), |named| Some(named.name))
 }
 
 /// The file itself, or the policy files of a directory in the order of their names.

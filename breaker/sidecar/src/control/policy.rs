@@ -90,6 +90,19 @@ fn threshold(condition: &Bound) -> Option<f64> {
     }
 }
 
+/// That there is no policy `name`, for who may also send one.
+fn unknown(name: &str, known: &[&str]) -> String {
+    match yaml::nearest(name, known) {
+        Some(near) => format!("must name a policy; did you mean {near}?"),
+        None => {
+            let known = known.join(", ");
+            format!(
+                "there is no policy {name}: must be a built-in, one of the configuration ({known}), or a file"
+            )
+        }
+    }
+}
+
 impl Choice {
     /// The policy that is chosen, where `known` can be named.
     pub(super) fn resolve(&self, known: &Policies) -> Result<Rules, Problem> {
@@ -99,7 +112,7 @@ impl Choice {
             }
             Self::Name(name) => known
                 .get(name)
-                .ok_or_else(|| Problem::of_field("name", known.unknown(name))),
+                .ok_or_else(|| Problem::of_field("name", unknown(name, &known.names()))),
         }
     }
 }

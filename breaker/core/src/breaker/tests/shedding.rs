@@ -272,4 +272,11 @@ fn a_ramp_has_a_limit_where_the_policy_sheds() {
     let admitted = upstream.traffic(20.0);
     assert!((350..=405).contains(&admitted), "{admitted} of 2000");
     assert!(upstream.most_in_flight < 15, "{}", upstream.most_in_flight);
+    let snapshot = upstream.bench.snapshot();
+    let shedding = snapshot.shedding.expect("the limit binds after the ramp");
+    assert_eq!(
+        *shedding.reason,
+        Reason::RampLimit,
+        "not what failed before"
+    );
 }

@@ -82,6 +82,29 @@ async fn a_bad_file_is_refused_whole_and_the_old_one_keeps_running() {
 }
 
 #[tokio::test]
+async fn all_errors_of_a_refused_file_are_told_in_one_line() {
+    let bench = Bench::start(PAY).await;
+    bench.write(
+        "  - { name: pay, upstream: nobody, match: { path: /pay } }\n  - { name: bad, upstream: app, timeout: 0s }\n",
+    );
+    let error = bench.reloader.reload().await.expect_err("a bad file");
+    let told = bench.reloader.configuration().error.expect("told").detail;
+    assert_eq!(told, error.to_string());
+    let errors: Vec<_> = told.split("; ").collect();
+    let [first, second] = errors[..] else {
+        panic!("two errors: {told}");
+    };
+    assert!(
+        first.ends_with("routes[0].upstream: must name an upstream: app"),
+        "{told}"
+    );
+    assert!(
+        second.ends_with("routes[1].timeout: must be 1ms to 1h"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn what_needs_a_restart_is_refused_by_name() {
     let bench = Bench::start(PAY).await;
     bench.write_text(

@@ -342,7 +342,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("name: b", "4:33: routes[0].name: is given twice"),
     (
         "policy: gentle",
-        "4:41: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive",
+        "4:41: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive, or one of a file under policies",
     ),
     (
         "policy: sensitiv",
@@ -548,7 +548,7 @@ const FEEDS: &[(&str, &str)] = &[
     ),
     (
         "policy: gentle",
-        "7:29: routes[0].feeds[0].policy: must name a policy: conservative, sensitive, combined, adaptive",
+        "7:29: routes[0].feeds[0].policy: must name a policy: conservative, sensitive, combined, adaptive, or one of a file under policies",
     ),
     (
         "policy: { base: sensitive, window: 1ms }",
@@ -630,7 +630,7 @@ const WHOLE: &[(&str, &str)] = &[
     ),
     (
         "upstreams:\n  pay: { endpoints: [nope] }\nroutes:\n  - { name: a, upstream: pay, policy: x }",
-        "2:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive",
+        "2:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive, or one of a file under policies",
     ),
     (
         "upstreams:\n  pay: {}\nroutes: []",

@@ -80,3 +80,21 @@ fn the_folders_are_those_of_the_files_and_of_the_links_to_them() {
         assert!(folders.contains(&wanted), "{wanted:?} in {folders:?}");
     }
 }
+
+#[test]
+fn who_names_a_policy_whose_file_is_broken_is_not_told_that_there_is_none() {
+    let folder = folder();
+    for text in [
+        "name: mine\nbase: sensitive\nnope: 1\n",
+        "name: mine\ntrip: []\n",
+        "name: [\n",
+    ] {
+        fs::write(folder.path().join("policies/mine.yaml"), text).unwrap();
+        let error = Config::load(&folder.path().join("breaker.yaml")).unwrap_err();
+        let [only] = error.errors() else {
+            panic!("one error: {error}");
+        };
+        let file = only.file.as_deref().unwrap_or_default();
+        assert!(file.ends_with("mine.yaml"), "{error}");
+    }
+}
