@@ -128,7 +128,7 @@ async fn top_shows_an_open_route_changes_its_mode_and_gives_the_screen_back() {
     terminal.resize("50", "12");
     eventually!(!terminal.screen().contains("POLICY"));
     terminal
-        .shows(&["STATE", "● closed", "pay", "ERRORS"])
+        .shows(&["STATE", "● forced", "pay", "ERRORS"])
         .await;
 
     terminal.press("q");
