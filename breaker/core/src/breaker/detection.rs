@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Breaker, Phase};
-use crate::detector::Crossed;
+use crate::detector::{Crossed, Detectors};
 use crate::outcome::Verdict;
 use crate::policy::Stream;
 use crate::source::{Source, SourceId, find};
@@ -18,10 +18,7 @@ impl Breaker {
         count: u32,
         at: Timestamp,
     ) {
-        let (detects, learns) = (self.tries_conditions(), self.learns());
-        let source = find(&mut self.sources, id);
-        if let Some(detectors) = source.and_then(|source| source.detectors.as_mut())
-            && detects
+        if let Some((detectors, learns)) = self.detectors(id)
             && verdict != Verdict::Ignored
         {
             detectors.ended(verdict == Verdict::Failure, count, at, learns);
@@ -37,11 +34,7 @@ impl Breaker {
         count: u32,
         at: Timestamp,
     ) {
-        let (detects, learns) = (self.tries_conditions(), self.learns());
-        let source = find(&mut self.sources, id);
-        if let Some(detectors) = source.and_then(|source| source.detectors.as_mut())
-            && detects
-        {
+        if let Some((detectors, learns)) = self.detectors(id) {
             detectors.took(latency, crossed, count, at, learns);
         }
     }
@@ -90,6 +83,16 @@ impl Breaker {
                 detectors.set_company(all);
             }
         }
+    }
+
+    /// The detectors of a source while they observe, and whether they may learn from it.
+    fn detectors(&mut self, id: SourceId) -> Option<(&mut Detectors, bool)> {
+        if !self.tries_conditions() {
+            return None;
+        }
+        let learns = self.learns();
+        let detectors = find(&mut self.sources, id)?.detectors.as_mut()?;
+        Some((detectors, learns))
     }
 
     /// Whether what happens may be normal: not while a trial goes on or a limit keeps requests away.

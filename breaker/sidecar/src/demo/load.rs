@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::script::Fate;
 use super::service::NUMBER;
+use crate::proxy::PROXY_STATUS;
 
 /// A request as its caller saw it.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +75,7 @@ async fn call(
     let Ok(response) = client.request(request).await else {
         return Answer::Failed;
     };
-    let rejected = response.headers().contains_key("proxy-status");
+    let rejected = response.headers().contains_key(PROXY_STATUS);
     let status = response.status();
     match response.into_body().collect().await {
         Ok(_) if status.is_success() => Answer::Served,
