@@ -64,7 +64,7 @@ pub use detector::Anomaly;
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
 pub use latency_counts::LatencyCounts;
-pub use outcome::{Outcome, Verdict};
+pub use outcome::{Attribution, Outcome, Verdict};
 pub use permit::{Cause, Permit, Rejected, Shed};
 pub use policy::Policy;
 pub use ratio::Ratio;

@@ -16,12 +16,53 @@ pub enum Verdict {
     Ignored,
 }
 
+/// Who caused an ending. Only what the upstream caused is a success or a failure of it; everything else is
+/// [`Verdict::Ignored`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Attribution {
+    /// The upstream: it answered, refused, hung or cut the connection.
+    Upstream,
+    /// The caller: it went away, set a deadline shorter than the route's, or sent garbage.
+    Caller,
+    /// The proxy: one of its own limits, its own waiting, or a bug.
+    Proxy,
+    /// Another breaker or limit further in, which rejected the request.
+    InnerBreaker,
+    /// The name service: the upstream's name could not be resolved.
+    Name,
+}
+
+impl Attribution {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Upstream,
+        Self::Caller,
+        Self::Proxy,
+        Self::InnerBreaker,
+        Self::Name,
+    ];
+
+    /// One word, as metrics have it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Caller => "caller",
+            Self::Proxy => "proxy",
+            Self::InnerBreaker => "inner_breaker",
+            Self::Name => "name",
+        }
+    }
+}
+
 /// How a request ended, and how long it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
+    /// Who caused the ending.
+    pub attribution: Attribution,
     /// From admission (or the end of the upload, see [`Permit`](crate::Permit)) to the response head or to the end of the body, as
     /// [`LatencyMeasure`](crate::policy::LatencyMeasure) says.
     pub latency: Duration,
@@ -32,10 +73,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome with `verdict` after `latency`.
+    /// An outcome with `verdict` after `latency`: caused by the upstream, or if it is ignored, by the caller.
     pub const fn new(verdict: Verdict, latency: Duration) -> Self {
         Self {
             verdict,
+            attribution: match verdict {
+                Verdict::Success | Verdict::Failure => Attribution::Upstream,
+                Verdict::Ignored => Attribution::Caller,
+            },
             latency,
             retry_after: None,
             trace: None,
@@ -55,6 +100,13 @@ impl Outcome {
     /// An end that says nothing of the upstream.
     pub const fn ignored(latency: Duration) -> Self {
         Self::new(Verdict::Ignored, latency)
+    }
+
+    /// Says who caused the ending.
+    #[must_use]
+    pub const fn caused_by(mut self, attribution: Attribution) -> Self {
+        self.attribution = attribution;
+        self
     }
 
     /// Adds the upstream's wish to be left alone for a time.

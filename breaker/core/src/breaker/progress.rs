@@ -73,6 +73,12 @@ impl Breaker {
         self.try_conditions(SourceId::PROXY, now);
     }
 
+    /// The answer has well begun: the request counts as a success from now on, and becomes a failure if it fails later.
+    pub fn begun(&mut self, permit: &mut Permit, now: Timestamp) {
+        let _ = permit;
+        self.advance(now);
+    }
+
     /// The request of `permit` ended.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
