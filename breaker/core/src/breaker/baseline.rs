@@ -2,9 +2,6 @@
 
 use super::Breaker;
 use crate::baseline::Baseline;
-use crate::event::{Event, Reason};
-use crate::state::Mode;
-use crate::time::Timestamp;
 
 impl Breaker {
     /// What the anomaly detectors of each source have learned to be usual. Not what they are just observing: that is of this moment.
@@ -36,26 +33,6 @@ impl Breaker {
         }
         self.share_budget();
         self.follow_threshold();
-    }
-
-    /// Begins anew: closed, with empty windows, the first open time next, and nothing learned. Permits that are out no longer count. Totals
-    /// stay, and so does the mode: a forced-open breaker stays open.
-    pub fn reset(&mut self, now: Timestamp) {
-        let now = self.advance(now);
-        self.events.push_back(Event::Reset {
-            at: now,
-            from: self.state(),
-        });
-        for source in &mut self.sources {
-            source.reset(now);
-        }
-        self.failed_recoveries = 0;
-        (self.tripped_by, self.tripped_latency) = (None, None);
-        if self.mode != Mode::ForcedOpen {
-            self.close(None, Reason::Reset, now);
-        }
-        self.stop_shedding(now);
-        self.forget_baseline();
     }
 
     /// The bound that is learned may be another now: requests in flight may reach it sooner.
