@@ -122,7 +122,7 @@ impl Breaker {
         let policy = policy.into();
         let needs = Needs::of(&policy);
         Self {
-            in_flight: needs.in_flight(),
+            in_flight: InFlight::new(needs.resolution()),
             sources: vec![Source::proxy(&policy)],
             next_source: 1,
             needs,

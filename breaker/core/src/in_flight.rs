@@ -28,16 +28,23 @@ struct Slot {
 }
 
 impl InFlight {
-    /// Distinguishes ages to a twentieth of the smallest of `bounds`.
-    pub(crate) fn new(bounds: &[Duration]) -> Self {
-        let smallest = bounds
-            .iter()
-            .min()
-            .copied()
-            .unwrap_or(Duration::from_secs(1));
+    /// Tells ages apart to a twentieth of `smallest_bound`.
+    pub(crate) fn new(smallest_bound: Duration) -> Self {
         Self {
             slots: VecDeque::new(),
-            resolution: nanos(smallest) / 20,
+            resolution: nanos(smallest_bound) / 20,
+        }
+    }
+
+    /// Tells ages apart as finely as `smallest_bound` needs from now on; requests that are here keep their slots.
+    pub(crate) fn set_resolution(&mut self, smallest_bound: Duration) {
+        self.resolution = nanos(smallest_bound) / 20;
+    }
+
+    /// Has no request observed yet: detectors for other bounds have just begun.
+    pub(crate) fn forget_crossed(&mut self) {
+        for slot in &mut self.slots {
+            slot.crossed = Crossed::default();
         }
     }
 
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn requests_age_while_they_hang() {
-        let mut in_flight = InFlight::new(&[SECOND]);
+        let mut in_flight = InFlight::new(SECOND);
         for _ in 0..20 {
             in_flight.add(at(5.0));
         }
@@ -181,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_request_that_ends_is_no_longer_old() {
-        let mut in_flight = InFlight::new(&[SECOND]);
+        let mut in_flight = InFlight::new(SECOND);
         in_flight.add(at(1.0));
         in_flight.add(at(1.5));
         in_flight.remove(at(1.0));
@@ -193,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_request_crosses_a_bound_once() {
-        let mut in_flight = InFlight::new(&[SECOND]);
+        let mut in_flight = InFlight::new(SECOND);
         in_flight.add(at(1.0));
         in_flight.add(at(1.5));
         let cross = |in_flight: &mut InFlight, seconds| {
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn ages_are_never_overstated_and_slots_are_bounded() {
-        let mut in_flight = InFlight::new(&[Duration::from_millis(1), 10 * SECOND]);
+        let mut in_flight = InFlight::new(Duration::from_millis(1));
         let admissions: Vec<_> = (0..100_000).map(Timestamp::from_millis).collect();
         for admitted in &admissions {
             in_flight.add(*admitted);

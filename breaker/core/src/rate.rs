@@ -23,6 +23,15 @@ impl ArrivalRate {
         }
     }
 
+    /// A rate that is known from elsewhere, in arrivals a second.
+    pub(crate) fn of(rate: f64, now: Timestamp) -> Self {
+        Self {
+            rate,
+            weight: 1.0,
+            ..Self::new(now)
+        }
+    }
+
     pub(crate) fn arrive(&mut self, now: Timestamp) {
         self.fold(now);
         self.second = self.second.saturating_add(1);

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::needs::Needs;
 use super::{Breaker, Phase};
 use crate::event::{Event, Reason};
-use crate::policy::Policy;
+use crate::policy::{Action, Policy, Recovery};
+use crate::rate::ArrivalRate;
+use crate::source::{Source, SourceId, find};
 use crate::state::Mode;
 use crate::time::Timestamp;
 
@@ -44,7 +46,7 @@ impl Breaker {
             to: mode,
         });
         let reason = Reason::Forced(mode);
-        self.tripped_by = None;
+        (self.tripped_by, self.tripped_latency) = (None, None);
         match (from, mode) {
             (_, Mode::ForcedOpen) => {
                 let open_for = self.policy.open().period;
@@ -66,27 +68,77 @@ impl Breaker {
         }
     }
 
-    /// Takes over another policy. State, remaining open time and permits stay; windows stay when the new policy counts the same things.
+    /// Takes over another policy. State, remaining open time and permits stay; windows stay where the new policy counts
+    /// the same things. What was derived from the old policy is derived from the new one, and its trip entries are tried at
+    /// once: the breaker decides like one that always had the new policy.
     pub fn set_policy(&mut self, policy: impl Into<Arc<Policy>>, now: Timestamp) {
         let now = self.advance(now);
-        let policy = policy.into();
-        let needs = Needs::of(&policy);
-        if (&needs.latency_bounds, needs.learns_bound)
-            != (&self.needs.latency_bounds, self.needs.learns_bound)
-        {
-            // The permits that are out keep their place in the window, but no longer age: the slots were cut for other bounds.
-            self.in_flight = needs.in_flight();
-            self.next_ageing = None;
-        }
+        self.learn_traffic(now);
+        self.policy = policy.into();
         for source in &mut self.sources {
-            source.set_policy(&policy);
+            source.set_policy(&self.policy);
         }
-        self.share_budget();
-        self.needs = needs;
-        self.policy = policy;
-        self.note_shedding_feeds();
-        // It begins anew as soon as an entry of the new policy holds.
+        self.rederive(now);
+        // A limit begins again as soon as an entry of the new policy holds; that of a ramp goes on.
         self.stop_shedding(now);
+        if matches!(self.phase, Phase::Aimd(_)) {
+            self.limit_ramp(now);
+        }
+        self.judge_probes(now);
+        for index in 0..self.sources.len() {
+            self.try_conditions(self.sources[index].id, now);
+        }
+    }
+
+    /// Derives anew what follows from the policy and the feeds. Whatever is added to a breaker that depends on them belongs
+    /// here, so that no change leaves it stale.
+    pub(super) fn rederive(&mut self, now: Timestamp) {
+        let mut needs = Needs::of(&self.policy);
+        // A feed with a policy of its own may shed too.
+        let own = |source: &Source| source.policy.as_ref().is_some_and(|own| own.sheds());
+        needs.sheds |= self.sources.iter().any(own);
+        self.in_flight.set_resolution(needs.resolution());
+        if needs.deadline != self.needs.deadline {
+            self.in_flight.forget_crossed();
+        }
+        self.needs = needs;
+        self.share_budget();
+        self.next_ageing = if self.ages() {
+            self.next_to_age(now)
+        } else {
+            None
+        };
+        self.tripped_by = self
+            .tripped_by
+            .filter(|id| find(&mut self.sources, *id).is_some());
+        self.tripped_latency = self.tripped_by.and_then(|id| self.latency_bound_of(id));
+    }
+
+    /// The bound by which a trial is judged if `source` tripped on its latency: the smallest of the entries that open.
+    fn latency_bound_of(&mut self, source: SourceId) -> Option<Duration> {
+        self.tripped_latency?;
+        let own = find(&mut self.sources, source)?.policy.clone();
+        let policy = own.as_ref().unwrap_or(&self.policy);
+        let opening = policy
+            .trip()
+            .iter()
+            .filter(|entry| entry.action == Action::Open);
+        opening.filter_map(|entry| policy.entry_bound(entry)).min()
+    }
+
+    /// What the next policy may want to know of the traffic, from the window where this one had no use for it.
+    fn learn_traffic(&mut self, now: Timestamp) {
+        let proxy = &mut self.sources[SourceId::PROXY.0];
+        if self.policy.recovery() != Recovery::Sequential && !self.needs.sheds {
+            let seconds = proxy.observed_for(&self.policy, now).as_secs_f64();
+            let counts = proxy.window.counts(now);
+            let requests = counts.judged() + u64::from(counts.ignored);
+            self.arrivals = ArrivalRate::of(requests as f64 / seconds, now);
+        }
+        if !self.needs.sheds {
+            let latencies = proxy.window.latencies(now);
+            self.recent_latency = latencies.map_or(0.0, |latencies| latencies.mean() / 1e6);
+        }
     }
 
     /// Begins anew: closed, with empty windows, the first open time next, and nothing learned. Permits that are out no longer count. Totals
@@ -104,6 +156,7 @@ impl Breaker {
         (self.tripped_by, self.tripped_latency) = (None, None);
         if self.mode != Mode::ForcedOpen {
             self.close(None, Reason::Reset, now);
+            self.since = now;
         }
         self.stop_shedding(now);
         self.forget_baseline();

@@ -1,5 +1,7 @@
 //! What telemetry feeds tell, and how a recovery is judged by them.
 
+use std::time::Duration;
+
 use super::probing::sequential;
 use super::{Breaker, Finding, Phase};
 use crate::detector::Crossed;
@@ -14,8 +16,7 @@ impl Breaker {
     /// Adds a telemetry feed as a source with a window of its own.
     pub fn add_feed(&mut self, feed: Feed) -> SourceId {
         let id = self.push_feed(feed);
-        self.share_budget();
-        self.note_shedding_feeds();
+        self.rederive(self.now);
         id
     }
 
@@ -41,10 +42,7 @@ impl Breaker {
                 None => self.push_feed(feed),
             });
         }
-        self.share_budget();
-        self.note_shedding_feeds();
-        let is_gone = |id| before.iter().any(|source| source.id == id);
-        self.tripped_by = self.tripped_by.filter(|id| !is_gone(*id));
+        self.rederive(now);
         if !before.is_empty() {
             // Probes may have been waiting for what is gone, alone.
             self.judge_probes(now);
@@ -71,6 +69,7 @@ impl Breaker {
     /// before the trial or the ramp that goes on.
     pub fn observe(&mut self, id: SourceId, sample: &Sample, now: Timestamp) -> Observed {
         let now = self.advance(now);
+        let bound = self.trial_bound(id);
         let Some(feed) = find(&mut self.sources, id).filter(|_| id != SourceId::PROXY) else {
             return Observed::Unknown;
         };
@@ -99,7 +98,7 @@ impl Breaker {
             {
                 feed.suspect(trace, at);
             }
-            let too_slow = self.tripped_by == Some(id) && self.tripped_latency.is_some_and(reaches);
+            let too_slow = bound.is_some_and(reaches);
             feed.last_judged = Some(now);
             let good = !failed && !too_slow;
             feed.trial.count(good, sample.count);
@@ -162,6 +161,13 @@ impl Breaker {
             .filter(|feed| self.finding_of(feed, self.now) == Finding::Undecided)
             .map(|feed| self.quiet_end(feed))
             .min()
+    }
+
+    /// The latency from which on a request of the trial that `source` observes has failed: what tripped the breaker was
+    /// about it, at that source.
+    pub(super) fn trial_bound(&self, source: SourceId) -> Option<Duration> {
+        self.tripped_latency
+            .filter(|_| self.tripped_by == Some(source))
     }
 
     fn judging_feeds(&self) -> impl Iterator<Item = &Source> {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::detector::LEAST_THRESHOLD;
-use crate::in_flight::InFlight;
 use crate::policy::{Condition, Policy, Stream};
 
 /// What the policy's conditions need of requests in flight to be tried on.
@@ -32,9 +31,13 @@ impl Needs {
         }
     }
 
-    pub(super) fn in_flight(&self) -> InFlight {
-        let mut bounds = self.latency_bounds.clone();
-        bounds.extend(self.learns_bound.then_some(LEAST_THRESHOLD));
-        InFlight::new(&bounds)
+    /// The smallest bound on the age of a request in flight; ages are told apart to a part of it.
+    pub(super) fn resolution(&self) -> Duration {
+        let learned = self.learns_bound.then_some(LEAST_THRESHOLD);
+        let bounds = self.latency_bounds.iter().copied().chain(learned);
+        bounds.min().unwrap_or(WITHOUT_BOUNDS)
     }
 }
+
+/// Where no age matters now, a policy to come may ask for one.
+const WITHOUT_BOUNDS: Duration = Duration::from_secs(1);

@@ -61,8 +61,9 @@ impl Breaker {
         self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
         self.detect_latency(SourceId::PROXY, latency, permit.crossed, 1, now);
         self.limit_ended(permit, Some((Verdict::Success, latency)), now);
+        let bound = self.trial_bound(SourceId::PROXY);
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase) {
-            if self.tripped_latency.is_some_and(|bound| latency >= bound) {
+            if bound.is_some_and(|bound| latency >= bound) {
                 probing.settle(id, Some(false));
                 self.judge_probes(now);
             } else {
@@ -120,7 +121,7 @@ impl Breaker {
             proxy.suspect(trace, now);
         }
 
-        if let Some(asked) = outcome.retry_after
+        if let Some(asked) = outcome.retry_after.filter(|asked| !asked.is_zero())
             && self.policy.honours_retry_after()
             && outcome.verdict != Verdict::Ignored
         {
@@ -132,6 +133,7 @@ impl Breaker {
             Verdict::Failure => Some(false),
             Verdict::Ignored => None,
         };
+        let bound = self.trial_bound(SourceId::PROXY);
         let late = self.needs.deadline.is_some_and(|at| outcome.latency >= at);
         match &mut self.phase {
             Phase::Closed { recovering } => {
@@ -142,9 +144,7 @@ impl Breaker {
                 self.try_conditions(SourceId::PROXY, now);
             }
             Phase::Probing(probing) => {
-                let too_slow = self
-                    .tripped_latency
-                    .is_some_and(|bound| outcome.latency >= bound);
+                let too_slow = bound.is_some_and(|bound| outcome.latency >= bound);
                 if let Kind::Probe(id) = permit.kind {
                     probing.settle(id, good.map(|good| good && !too_slow));
                     self.judge_probes(now);
@@ -180,8 +180,9 @@ impl Breaker {
             return;
         }
         self.waiting += 1;
+        // Also where no age matters now: a policy to come may ask for it.
+        self.in_flight.add(now);
         if let Some(first_bound) = self.first_bound() {
-            self.in_flight.add(now);
             self.next_ageing.get_or_insert(now + first_bound);
         }
     }

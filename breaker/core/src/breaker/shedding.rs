@@ -209,15 +209,6 @@ impl Breaker {
         })
     }
 
-    /// A feed with a policy of its own may shed too.
-    pub(super) fn note_shedding_feeds(&mut self) {
-        let mut own = self
-            .sources
-            .iter()
-            .filter_map(|source| source.policy.as_ref());
-        self.needs.sheds |= own.any(|policy| policy.sheds());
-    }
-
     fn tell_shedding(&mut self, mut shedding: Shedding, now: Timestamp) {
         shedding.told = true;
         self.events.push_back(Event::SheddingStarted {

@@ -14,6 +14,7 @@ mod adaptive;
 mod anomalies;
 mod asking;
 mod baselines;
+mod change;
 mod feeds;
 mod modes;
 mod outlook;

@@ -10,7 +10,7 @@ use crate::event::{Event, Reason, Transition};
 use crate::policy::Recovery;
 use crate::snapshot::TransitionCount;
 use crate::source::{SourceId, find};
-use crate::state::State;
+use crate::state::{Mode, State};
 use crate::tally::Tally;
 use crate::time::Timestamp;
 use crate::trace::TraceId;
@@ -60,7 +60,10 @@ impl Breaker {
 
     /// Opens because the upstream asked for it: for the time it asked for, not less.
     pub(super) fn leave_alone(&mut self, asked: Duration, now: Timestamp) {
-        self.tripped_by = Some(SourceId::PROXY);
+        if self.mode == Mode::ForcedClosed {
+            return;
+        }
+        (self.tripped_by, self.tripped_latency) = (Some(SourceId::PROXY), None);
         let open_for = asked.min(self.policy.open().max);
         self.open(open_for, Reason::RetryAfter { asked }, now);
     }
@@ -214,6 +217,9 @@ impl Breaker {
 
     /// Opens for the next back-off. A trip before a recovery has shown its health is one more failed recovery.
     fn reopen(&mut self, reason: Reason, now: Timestamp) {
+        if self.mode == Mode::ForcedClosed {
+            return;
+        }
         let recovered =
             matches!(self.phase, Phase::Closed { recovering: None }) || self.has_held(now);
         self.failed_recoveries = if recovered {
