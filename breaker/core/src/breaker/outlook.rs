@@ -9,7 +9,7 @@ use crate::detector::Anomaly;
 use crate::feed::Sample;
 use crate::outcome::{Outcome, Verdict};
 use crate::policy::{Condition, Policy};
-use crate::source::SourceId;
+use crate::source::{SourceId, find};
 use crate::time::Timestamp;
 
 /// How far a breaker is from opening.
@@ -63,15 +63,17 @@ impl Breaker {
     pub fn outlook(&self, now: Timestamp) -> Outlook {
         let mut looked_at = self.clone();
         let now = looked_at.advance(now);
-        let sources = (0..looked_at.sources.len()).map(SourceId);
+        // By id: a source keeps it when others before it are gone.
+        let ids: Vec<_> = looked_at.sources.iter().map(|source| source.id).collect();
+        let sources = ids.into_iter();
         Outlook {
-            sources: sources.map(|id| looked_at.look(id, now)).collect(),
+            sources: sources.filter_map(|id| looked_at.look(id, now)).collect(),
         }
     }
 
-    fn look(&mut self, id: SourceId, now: Timestamp) -> SourceOutlook {
+    fn look(&mut self, id: SourceId, now: Timestamp) -> Option<SourceOutlook> {
         let in_flight = (id == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
-        let source = &mut self.sources[id.0];
+        let source = find(&mut self.sources, id)?;
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
         let mut observation = Observation::new(source, policy, in_flight, now);
@@ -86,13 +88,13 @@ impl Breaker {
         let ended = source.window.counts(now).judged() as f64;
         let rate = ended / source.observed_for(policy, now).as_secs_f64();
         let name = source.name.clone();
-        SourceOutlook {
+        Some(SourceOutlook {
             name,
             policy: own,
             conditions,
             rate,
             failures_to_open: self.failures_to_open(id, rate, now),
-        }
+        })
     }
 
     fn failures_to_open(&self, id: SourceId, rate: f64, now: Timestamp) -> Option<u64> {

@@ -83,3 +83,18 @@ fn a_feed_has_an_outlook_of_its_own() {
     assert_eq!((&*ledger.name, ledger.rate), ("ledger", 3.0));
     assert_eq!(ledger.failures_to_open, Some(3), "3 of 33");
 }
+
+#[test]
+fn a_feed_keeps_its_outlook_when_one_before_it_is_gone() {
+    let mut bench = Bench::new(sensitive());
+    let ids = bench
+        .breaker
+        .set_feeds([Feed::new("database"), Feed::new("ledger")], at(0.0));
+    bench.breaker.set_feeds([Feed::new("ledger")], at(0.0));
+    bench.pass(20.0);
+    bench.tell(ids[1], 30, Outcome::success(ms(5)));
+    let outlook = bench.breaker.outlook(at(bench.now));
+    let names: Vec<_> = outlook.sources.iter().map(|source| &*source.name).collect();
+    assert_eq!(names, ["proxy", "ledger"]);
+    assert_eq!(outlook.sources[1].failures_to_open, Some(3), "3 of 33");
+}
