@@ -16,6 +16,7 @@ mod asking;
 mod baselines;
 mod change;
 mod feeds;
+mod liveness;
 mod modes;
 mod outlook;
 mod recovery;
