@@ -46,6 +46,7 @@ impl Breaker {
             at: now,
             from: self.state(),
         });
+        self.drop_alerts(|_| true, now);
         for source in &mut self.sources {
             source.reset(now);
         }
