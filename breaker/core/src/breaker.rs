@@ -6,6 +6,7 @@
 
 mod admission;
 mod aimd;
+mod alerting;
 mod baseline;
 mod change;
 mod detection;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::aimd::Aimd;
+pub(crate) use self::alerting::StandingAlert;
 use self::needs::Needs;
 pub use self::outlook::{Outlook, SourceOutlook, Standing};
 use self::probing::{Finding, Probing};
@@ -95,6 +97,8 @@ pub struct Breaker {
     next_ageing: Option<Timestamp>,
     totals: Totals,
     alerts: Vec<AlertCount>,
+    /// When an alert may next be over: never later than it is.
+    alerts_due: Option<Timestamp>,
     transitions: Vec<TransitionCount>,
     events: VecDeque<Event>,
 }
@@ -149,6 +153,7 @@ impl Breaker {
             next_ageing: None,
             totals: Totals::default(),
             alerts: Vec::new(),
+            alerts_due: None,
             transitions: Vec::new(),
             events: VecDeque::new(),
         }
@@ -189,6 +194,7 @@ impl Breaker {
         due = earliest(due, self.histograms_due());
         due = earliest(due, self.quiet_ends());
         due = earliest(due, self.shedding_ends());
+        due = earliest(due, self.alerts_due);
         for source in &self.sources {
             due = earliest(due, source.window.expires_at());
         }
@@ -247,6 +253,7 @@ impl Breaker {
         let policy = own.as_ref().unwrap_or(&self.policy);
         let sheds = self.shedding.is_some();
         let mut shed = None;
+        let mut alerts_changed = false;
         let histograms = source.take_histogram_turn(now);
         let mut observation = Observation::new(source, policy, in_flight, now);
         for (index, entry) in policy.trip().iter().enumerate() {
@@ -255,30 +262,39 @@ impl Breaker {
             }
             let holds = observation.holds(entry);
             match entry.action {
-                Action::Alert if holds => {
+                Action::Alert if holds && !observation.is_silent() => {
+                    alerts_changed |= self.alerts_due.is_none();
                     if let Some(alert) = observation.alert(index, entry) {
                         self.totals.alerts += 1;
                         count_alert(&mut self.alerts, &alert.source, alert.stream(), 1);
                         self.events.push_back(Event::Alert(alert));
                     }
                 }
-                Action::Alert => observation.clear_alert(index),
-                Action::Open if holds && self.mode != Mode::ForcedClosed => {
+                Action::Alert => alerts_changed |= observation.clear_alert(index),
+                Action::Open
+                    if holds && self.mode != Mode::ForcedClosed && observation.is_fresh(entry) =>
+                {
                     let reason = observation.trip(entry);
                     let bound = policy.entry_bound(entry);
                     self.trip(id, reason, bound, now);
                     return;
                 }
-                Action::Shed if holds && self.mode != Mode::ForcedClosed => {
+                Action::Shed
+                    if holds && self.mode != Mode::ForcedClosed && observation.is_fresh(entry) =>
+                {
                     let reason = (!sheds).then(|| observation.trip(entry));
                     shed.get_or_insert((entry, reason));
                 }
                 Action::Open | Action::Shed => {}
             }
         }
+        observation.judged();
         if let Some((entry, reason)) = shed {
             let bound = self.shed_bound(policy, entry);
             self.shed(reason, bound, now);
+        }
+        if alerts_changed {
+            self.end_alerts(now);
         }
     }
 }

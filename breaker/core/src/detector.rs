@@ -9,6 +9,7 @@
 //! Ann. Stat. 36 (2008) 787; Shin, Ramdas, Rinaldo, "E-detectors", arXiv 2203.03532.
 
 mod baseline;
+mod pace;
 mod scale;
 mod stream;
 mod threshold;
@@ -66,6 +67,8 @@ pub(crate) struct Detectors {
     streams: Vec<StreamDetector>,
     /// Learned where the latency is watched.
     threshold: Option<Threshold>,
+    /// The streams of which hits were observed since those were last judged, a bit each. Silence leaves none.
+    struck: u8,
 }
 
 /// How much of its age a request has been observed for already, while it hung.
@@ -93,6 +96,7 @@ impl Detectors {
             bounds: bounds(policy),
             streams,
             threshold: watches_latency.then(Threshold::new),
+            struck: 0,
         };
         detectors.set_company(detectors.count());
         Some(Box::new(detectors))
@@ -163,6 +167,16 @@ impl Detectors {
             .alarm(at_least)
     }
 
+    /// Whether a hit of `stream` was observed since the last call of [`Self::forget_struck`].
+    pub(crate) const fn has_struck(&self, stream: Stream) -> bool {
+        self.struck & bit(stream) != 0
+    }
+
+    /// What was observed until now has been judged.
+    pub(crate) const fn forget_struck(&mut self) {
+        self.struck = 0;
+    }
+
     /// What each stream says that is nearest to an alarm.
     pub(crate) fn scores(&self) -> Vec<Anomaly> {
         self.streams
@@ -223,11 +237,18 @@ impl Detectors {
     }
 
     fn observe(&mut self, stream: Stream, hit: bool, count: u32, at: Timestamp, learn: bool) {
+        if hit {
+            self.struck |= bit(stream);
+        }
         let mut streams = self.streams.iter_mut();
         if let Some(detector) = streams.find(|detector| detector.stream() == stream) {
             detector.observe(hit, count, at, learn);
         }
     }
+}
+
+const fn bit(stream: Stream) -> u8 {
+    1 << stream as u8
 }
 
 const fn bounds(policy: &Policy) -> LatencyBounds {

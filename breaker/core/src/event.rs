@@ -24,8 +24,22 @@ pub enum Event {
         /// How many probes succeeded.
         succeeded: u32,
     },
-    /// A trip entry with the action `alert` holds. Repeated once a minute while it does.
+    /// A trip entry with the action `alert` holds. Told at its begin, and while it lasts again after 1, 2, 4 … minutes, at last each hour.
     Alert(Alert),
+    /// An alert is over: its entry has not held for a minute (or the window, if that is longer), nothing was heard of its source for
+    /// 5 minutes, or its entry or source is gone.
+    AlertEnded {
+        /// When.
+        at: Timestamp,
+        /// The source.
+        source: Arc<str>,
+        /// [`Alert::stream`].
+        stream: &'static str,
+        /// How long its entry held, from the first time to the last.
+        lasted: Duration,
+        /// How often it was told.
+        alerts: u64,
+    },
     /// A trip entry with the action `shed` holds, and requests beyond a limit in flight are rejected; the state stays. In shadow mode this
     /// is what would have happened.
     SheddingStarted {
@@ -91,6 +105,8 @@ pub struct Transition {
 pub struct Alert {
     /// When.
     pub at: Timestamp,
+    /// When it began: [`Self::at`], unless it is told again.
+    pub since: Timestamp,
     /// Where the outcomes were observed.
     pub source: Arc<str>,
     /// The conditions and their numbers.

@@ -69,8 +69,8 @@ pub use permit::{Cause, Permit, Rejected, Shed};
 pub use policy::Policy;
 pub use ratio::Ratio;
 pub use snapshot::{
-    AlertCount, Concurrency, Latencies, SheddingSnapshot, Snapshot, SourceSnapshot, SourceTotals,
-    Totals, TransitionCount,
+    AlertCount, AlertSnapshot, Concurrency, Latencies, SheddingSnapshot, Snapshot, SourceSnapshot,
+    SourceTotals, Totals, TransitionCount,
 };
 pub use source::SourceId;
 pub use state::{Mode, State};

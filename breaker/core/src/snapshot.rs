@@ -138,10 +138,24 @@ pub struct SourceSnapshot {
     pub slow_threshold: Option<Duration>,
     /// What the detector of each watched stream says that has most evidence against its line.
     pub anomalies: Vec<Anomaly>,
-    /// Whether an alert of this source holds.
+    /// Whether an alert of this source has begun and not ended.
     pub alerting: bool,
+    /// Those alerts.
+    pub standing_alerts: Vec<AlertSnapshot>,
     /// What the source told since it was made, as far as the window took it: for what happened between two snapshots.
     pub totals: SourceTotals,
+}
+
+/// An alert that has begun and not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AlertSnapshot {
+    /// [`Condition::stream`](crate::policy::Condition::stream) of the entry's first condition.
+    pub stream: &'static str,
+    /// How long ago it began.
+    pub lasted: Duration,
+    /// How often it was told.
+    pub alerts: u64,
 }
 
 /// What a source told since it was made, as far as its window took it.
@@ -216,6 +230,16 @@ impl SourceSnapshot {
                 .as_ref()
                 .map_or_else(Vec::new, |detectors| detectors.scores()),
             alerting: source.alerts.iter().any(Option::is_some),
+            standing_alerts: source
+                .alerts
+                .iter()
+                .flatten()
+                .map(|alert| AlertSnapshot {
+                    stream: alert.stream,
+                    lasted: now.saturating_since(alert.begun),
+                    alerts: alert.told,
+                })
+                .collect(),
             totals: source.totals,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::baseline::SourceBaseline;
+use crate::breaker::StandingAlert;
 use crate::detector::Detectors;
 use crate::feed::Feed;
 use crate::outcome::Verdict;
@@ -40,11 +41,11 @@ pub(crate) struct Source {
     pub(crate) detectors: Option<Box<Detectors>>,
     is_feed: bool,
     pub(crate) consecutive_failures: u32,
-    /// For each trip entry: when its alert was given last, while it holds.
-    pub(crate) alerts: Vec<Option<Timestamp>>,
+    /// For each trip entry: its alert, from its begin to its end.
+    pub(crate) alerts: Vec<Option<Box<StandingAlert>>>,
     /// What a feed has told since the trial or the ramp began.
     pub(crate) trial: Tally,
-    /// When a feed last told of a success or a failure.
+    /// When a success or a failure was last told, or a request was seen to hang.
     pub(crate) last_judged: Option<Timestamp>,
     /// What happened before this is forgotten, however late it is told.
     forgotten_until: Timestamp,
@@ -113,10 +114,9 @@ impl Source {
         remembered.min(policy.window()).max(Duration::from_secs(1))
     }
 
-    /// Forgets all observations, and the alerts that hold.
+    /// Forgets all observations, those of silence too.
     pub(crate) fn reset(&mut self, now: Timestamp) {
         self.forget(now);
-        self.alerts.fill(None);
         self.last_judged = None;
     }
 
@@ -163,6 +163,9 @@ impl Source {
         at: Timestamp,
         now: Timestamp,
     ) {
+        if verdict != Verdict::Ignored {
+            self.last_judged = Some(now);
+        }
         match verdict {
             Verdict::Success => {
                 self.consecutive_failures = 0;
@@ -254,7 +257,8 @@ impl Source {
                 self.restore(&learned);
             }
         }
-        self.alerts = vec![None; policy.trip().len()];
+        // The alerts of other entries have ended before.
+        self.alerts.resize(policy.trip().len(), None);
         self.wants_histograms = wants_histograms(policy);
         self.slow_from = policy.slow_from();
     }

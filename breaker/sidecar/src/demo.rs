@@ -144,6 +144,9 @@ fn tell_event(began: Instant, event: &Event) {
             let numbers: Vec<_> = alert.evidence.iter().map(ToString::to_string).collect();
             anstream::println!("{time:>5.1} s  alert: {}", numbers.join(" and "));
         }
+        Event::AlertEnded { stream, .. } => {
+            anstream::println!("{time:>5.1} s  the alert on {stream} is over");
+        }
         Event::SheddingStarted { reason, .. } => {
             anstream::println!("{time:>5.1} s  shedding: {reason}");
         }

@@ -74,7 +74,11 @@ impl Breaker {
     pub fn set_policy(&mut self, policy: impl Into<Arc<Policy>>, now: Timestamp) {
         let now = self.advance(now);
         self.learn_traffic(now);
-        self.policy = policy.into();
+        let policy = policy.into();
+        if policy.trip() != self.policy.trip() {
+            self.drop_alerts(|source| source.policy.is_none(), now);
+        }
+        self.policy = policy;
         for source in &mut self.sources {
             source.set_policy(&self.policy);
         }
@@ -149,6 +153,7 @@ impl Breaker {
             at: now,
             from: self.state(),
         });
+        self.drop_alerts(|_| true, now);
         for source in &mut self.sources {
             source.reset(now);
         }

@@ -55,7 +55,11 @@ impl Breaker {
             self.in_flight
                 .cross(age, now, |crossed| &mut crossed.threshold)
         });
-        let Some(detectors) = &mut self.sources[SourceId::PROXY.0].detectors else {
+        let proxy = &mut self.sources[SourceId::PROXY.0];
+        if slow > 0 || deadline > 0 {
+            proxy.last_judged = Some(now);
+        }
+        let Some(detectors) = &mut proxy.detectors else {
             return;
         };
         for (stream, count) in [(Stream::Latency, slow), (Stream::Deadline, deadline)] {

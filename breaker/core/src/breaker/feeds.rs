@@ -28,6 +28,12 @@ impl Breaker {
         now: Timestamp,
     ) -> Vec<SourceId> {
         let now = self.advance(now);
+        let feeds: Vec<_> = feeds.into_iter().collect();
+        let stays = |source: &Source| {
+            let same = |feed: &Feed| feed.name == source.name && feed.policy == source.policy;
+            source.id == SourceId::PROXY || feeds.iter().any(same)
+        };
+        self.drop_alerts(|source| !stays(source), now);
         let mut before = self.sources.split_off(1);
         let mut ids = Vec::new();
         for feed in feeds {

@@ -22,6 +22,7 @@ mod outlook;
 mod recovery;
 mod shedding;
 mod shedding_properties;
+mod silence;
 mod trips;
 
 /// A breaker, and the time it is.

@@ -22,6 +22,9 @@ impl Breaker {
         self.now = now;
         self.end_mode(now);
         self.judge_shedding(now);
+        if self.alerts_due.is_some_and(|due| due <= now) {
+            self.end_alerts(now);
+        }
         match &mut self.phase {
             Phase::Closed { .. } => {}
             Phase::Open {
@@ -308,6 +311,7 @@ impl Breaker {
     fn enter_phase(&mut self, phase: Phase, now: Timestamp) {
         if matches!(phase, Phase::Open { .. } | Phase::Probing(_)) {
             self.stop_shedding(now);
+            self.clear_alerts(now);
         }
         if let Some(shedding) = &mut self.shedding {
             shedding.restart(now);

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::alerting::{SILENCE, StandingAlert};
 use super::outlook::Standing;
-use crate::event::{Alert, Evidence, Reason};
+use crate::event::{Alert, Evidence, Reason, stream_of};
 use crate::in_flight::InFlight;
 use crate::policy::{Condition, Policy, Quantile, TripEntry};
 use crate::source::Source;
@@ -47,25 +48,54 @@ impl<'a> Observation<'a> {
             .all(|condition| self.evidence(condition).is_some())
     }
 
-    /// The alert that `entry` gives, unless it gave it less than a minute ago.
+    /// The alert that `entry` gives, which holds, if it is to be told: at its begin, and ever more rarely while it lasts.
     pub(super) fn alert(&mut self, index: usize, entry: &TripEntry) -> Option<Alert> {
         let now = self.now;
-        let given = &mut self.source.alerts[index];
-        if given.is_some_and(|at| now.saturating_since(at) < ALERT_INTERVAL) {
-            return None;
-        }
-        *given = Some(now);
+        let heard = self.source.last_judged == Some(now);
+        let since = match &mut self.source.alerts[index] {
+            Some(standing) => standing.hold(heard, now).then_some(standing.begun)?,
+            none => {
+                *none = Some(StandingAlert::new(stream_of(&entry.conditions), now));
+                now
+            }
+        };
         Some(Alert {
             at: now,
+            since,
             source: self.source.name.clone(),
             evidence: self.justify(entry),
             traces: self.source.suspects(now),
         })
     }
 
-    /// The entry no longer holds: its next alert is a new one.
-    pub(super) fn clear_alert(&mut self, index: usize) {
-        self.source.alerts[index] = None;
+    /// The entry does not hold. Returns whether an alert did until now, which so may end.
+    pub(super) fn clear_alert(&mut self, index: usize) -> bool {
+        let standing = &mut self.source.alerts[index];
+        standing.as_mut().is_some_and(|standing| standing.clear())
+    }
+
+    /// Whether nothing was heard of the source for so long that what holds on it holds on what is old.
+    pub(super) fn is_silent(&self) -> bool {
+        let in_flight = self.in_flight.map_or(0, |(_, permits)| permits);
+        let last = self.source.last_judged;
+        in_flight == 0 && last.is_none_or(|last| self.now.saturating_since(last) >= SILENCE)
+    }
+
+    /// Whether what `entry` asks of the detectors was just observed, and did not merely hold till now: a state changes for what happens.
+    pub(super) fn is_fresh(&self, entry: &TripEntry) -> bool {
+        let detectors = self.source.detectors.as_ref();
+        let struck = |stream| detectors.is_some_and(|detectors| detectors.has_struck(stream));
+        entry.conditions.iter().all(|condition| match condition {
+            Condition::Anomaly { stream, .. } => struck(*stream),
+            _ => true,
+        })
+    }
+
+    /// What was observed until now has been judged.
+    pub(super) fn judged(&mut self) {
+        if let Some(detectors) = &mut self.source.detectors {
+            detectors.forget_struck();
+        }
     }
 
     /// The reason for a trip by `entry`.
@@ -277,6 +307,3 @@ impl<'a> Observation<'a> {
 fn reaches(observed: f64, threshold: f64) -> bool {
     observed >= threshold * (1.0 - 1e-12)
 }
-
-/// An alert that holds on is repeated this often.
-const ALERT_INTERVAL: Duration = Duration::from_secs(60);

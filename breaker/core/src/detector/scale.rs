@@ -1,14 +1,38 @@
 //! One detector: the evidence that the share of hits is now of the order of its alternative, and no longer what is normal.
 //!
 //! A Shiryaev–Roberts statistic over slices of time. In a slice the log-likelihood ratio of its observations is summed; at its end
-//! `R = (1 + R) · exp(min(sum, cap))`. While hits have at most the normal share, each uncapped R minus the number of slices is a
-//! martingale, so that R reaches `exp(line)` within time t with probability at most `t / slice · exp(−line)`; capping only lowers it. The
-//! cap is what makes the detector wait through short blips: no alarm comes from fewer slices than `line / cap`.
+//! `R = (1 + R) · exp(min(sum, cap))`. Slices without an observation say nothing and add nothing. The cap is what makes the detector wait
+//! through short blips: no alarm comes from fewer slices than `line / cap`.
+//!
+//! # The budget, and why silence keeps it
+//! Number the slices that have an observation; let `L` be the likelihood ratio of one of them and `F` what is known before it. While hits
+//! have at most the normal share, `E[L | F] ≤ 1`: equal to 1 at the normal share, less below it, since the ratio rises with each hit
+//! (Shin, Ramdas, Rinaldo, arXiv 2203.03532, on e-detectors for composite hypotheses). Capping only lowers `L`.
+//!
+//! Over a gap of k empty slices R is multiplied by `f = 2^(−k · slice / half-life)`, in one step. `f ≤ 1`, and it is known when the next
+//! slice begins: it follows from the time of arrivals alone, of which independent outcomes know nothing, and the half-life from the gaps
+//! before this one ([`Pace`](super::pace::Pace)). So with n slices observed,
+//!
+//! `E[R after | F] = f · (1 + R) · E[L | F] ≤ 1 + R`,
+//!
+//! and R − n is a supermartingale that begins at 0, as it is without fading (Pollak, Ann. Stat. 13 (1985) 206; Shiryaev 1963; Roberts
+//! 1966). Hence `P(R reaches exp(line) within n slices) ≤ n · exp(−line)` (Doob). A
+//! time t has at most t / slice slices with an observation, so that with `line = ln(detectors · run length / slice)` the probability of a
+//! false alarm within t is at most t / run length over all detectors (union). Silence only makes n smaller: a night is no evidence, and
+//! costs none of the budget. That R is held at the line once it is there changes nothing before the alarm.
+//!
+//! What the bound does not cover is dependence between outcomes (a real blip), for which there is the cap, and a normal share learned wrong.
+//!
+//! # Time without a request
+//! After k half-lives `2^−k` of R is left, and of the counts of the estimate. The half-life is a minute, or the time that ten requests
+//! usually take, at most an hour. At some requests a second: after 1 min half is left, after 1 h and after 3 d nothing; at one request
+//! each 5 min: after 1 min nearly all, after 1 h 40 %, after 3 d nothing.
 //!
 //! Beside it a CUSUM of the same ratios (Page 1954) says since when the share has been another, and what it has been since then.
 
 use std::time::Duration;
 
+use super::pace::Pace;
 use super::wilson;
 use crate::time::Timestamp;
 
@@ -36,7 +60,7 @@ pub(super) struct Scale {
     /// What a hit adds, and what a miss takes away.
     hit: f64,
     miss: f64,
-    /// `ln(1 + R)` of the slices that have ended. It is held at the line: an anomaly that lasts must not take as long to be over.
+    /// `ln(1 + R)` of the slices that have ended, as of the beginning of the live one. It is held at the line: an anomaly that lasts must not take as long to be over.
     ended: f64,
     /// The sum over the live slice, and when that ends; until the first observation none is live.
     live: f64,
@@ -45,17 +69,17 @@ pub(super) struct Scale {
     /// The CUSUM, and the observations since it was zero, which fade: of a change that lasts, the estimate follows what comes.
     drift: f64,
     since: Timestamp,
-    observations: u64,
-    hits: u64,
-    fades: Timestamp,
+    observations: f64,
+    hits: f64,
+    /// As of the last observation: in silence it stays, and the first observation after it decides anew, of what has faded till then.
     alarming: bool,
 }
 
 /// What a scale has observed since the share of hits changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Estimate {
-    pub(super) hits: u64,
-    pub(super) observations: u64,
+    pub(super) hits: f64,
+    pub(super) observations: f64,
     pub(super) since: Timestamp,
     pub(super) low: f64,
     pub(super) high: f64,
@@ -76,9 +100,8 @@ impl Scale {
             started: false,
             drift: 0.0,
             since: Timestamp::ZERO,
-            observations: 0,
-            hits: 0,
-            fades: Timestamp::ZERO,
+            observations: 0.0,
+            hits: 0.0,
             alarming: false,
         }
     }
@@ -97,29 +120,30 @@ impl Scale {
         self.miss = ((1.0 - self.rule.alternative) / (1.0 - share)).ln();
     }
 
-    /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it.
-    pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp) {
+    /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it. `pace` says how fast evidence fades.
+    pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
         // Nearly all there is to observe are misses while nothing is wrong. They only take evidence away.
         if !hit && self.drift == 0.0 && !self.alarming && at < self.live_ends {
             self.live += f64::from(count) * self.miss;
         } else {
-            self.weigh(hit, count, at);
+            self.weigh(hit, count, at, pace);
         }
     }
 
-    fn weigh(&mut self, hit: bool, count: u32, at: Timestamp) {
+    fn weigh(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
         if at >= self.live_ends {
-            self.turn(at);
+            self.turn(at, pace);
         }
         let ratio = f64::from(count) * if hit { self.hit } else { self.miss };
         self.live += ratio;
-        if self.observations == 0 {
+        if self.observations < FORGOTTEN {
+            self.forget_change();
             self.since = at;
         }
         self.drift += ratio;
         if self.drift > 0.0 {
-            self.observations += u64::from(count);
-            self.hits += if hit { u64::from(count) } else { 0 };
+            self.observations += f64::from(count);
+            self.hits += if hit { f64::from(count) } else { 0.0 };
         } else {
             self.forget_change();
         }
@@ -132,17 +156,12 @@ impl Scale {
     }
 
     const fn forget_change(&mut self) {
-        (self.drift, self.observations, self.hits) = (0.0, 0, 0);
+        (self.drift, self.observations, self.hits) = (0.0, 0.0, 0.0);
     }
 
-    /// Ends the live slice, and the empty ones since then, in one step: each of them adds 1 to R.
+    /// Ends the live slice, and lets what it leaves fade over the empty ones since then, in one step.
     #[cold]
-    fn turn(&mut self, at: Timestamp) {
-        if at >= self.fades {
-            self.observations /= 2;
-            self.hits /= 2;
-            self.fades = at + HALF_LIFE;
-        }
+    fn turn(&mut self, at: Timestamp, pace: &Pace) {
         let length = Duration::from_nanos(self.slice);
         if !self.started {
             self.started = true;
@@ -151,10 +170,22 @@ impl Scale {
         }
         let late = at.as_nanos().saturating_sub(self.live_ends.as_nanos());
         let empty = late / self.slice;
-        let sum = (self.ended + self.live.min(self.cap)).exp() + 1.0 + empty as f64;
-        self.ended = sum.ln().min(self.line);
-        self.live = 0.0;
         let passed = self.slice.saturating_mul(empty.saturating_add(1));
+        let ratio = (self.ended + self.live.min(self.cap)).exp();
+        let left = if empty == 0 {
+            1.0
+        } else {
+            pace.fading(passed - self.slice)
+        };
+        self.ended = (left * ratio).ln_1p().min(self.line);
+        self.live = 0.0;
+        if self.drift > 0.0 {
+            // What a change has come to follows what comes, while requests come too.
+            let kept = pace.fading(passed);
+            self.drift *= left;
+            self.observations *= kept;
+            self.hits *= kept;
+        }
         self.live_ends = self.live_ends + Duration::from_nanos(passed);
     }
 
@@ -199,8 +230,8 @@ const fn nanos_of(slice: Duration) -> u64 {
 
 /// An alarm is over when the evidence is this part of the line: an anomaly at the line is one alarm, and not a hundred.
 const ALARM_ENDS: f64 = 0.5;
-/// How fast the estimate forgets.
-const HALF_LIFE: Duration = Duration::from_secs(60);
+/// Of fewer observations nothing is left to say.
+const FORGOTTEN: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
@@ -232,8 +263,8 @@ mod tests {
             for (hit, count, later) in observations {
                 millis += later;
                 let at = Timestamp::from_millis(millis);
-                short.observe(hit, count, at);
-                long.weigh(hit, count, at);
+                short.observe(hit, count, at, &Pace::default());
+                long.weigh(hit, count, at, &Pace::default());
                 prop_assert_eq!(short.evidence(), long.evidence());
                 prop_assert_eq!(short.is_alarming(), long.is_alarming());
                 if short.drift > 0.0 {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Anomaly;
 use super::baseline::{Baseline, Bounds};
+use super::pace::Pace;
 use super::scale::{Rule, Scale};
 use crate::baseline::StreamBaseline;
 use crate::policy::Stream;
@@ -15,6 +16,7 @@ pub(super) struct StreamDetector {
     stream: Stream,
     baseline: Baseline,
     scales: Box<[Scale]>,
+    pace: Pace,
     alarming: bool,
 }
 
@@ -30,6 +32,7 @@ impl StreamDetector {
             stream,
             baseline: Baseline::new(bounds),
             scales: rules.iter().map(|rule| Scale::new(*rule)).collect(),
+            pace: Pace::default(),
             alarming: false,
         };
         detector.take_over_baseline();
@@ -58,8 +61,12 @@ impl StreamDetector {
         }
         let mut alarming = false;
         for scale in &mut self.scales {
-            scale.observe(hit, count, at);
+            scale.observe(hit, count, at, &self.pace);
             alarming |= scale.is_alarming();
+        }
+        // After the scales: this gap must not say how fast evidence fades over itself.
+        if self.pace.turns(at) {
+            self.pace.turn(at);
         }
         if alarming && !self.alarming {
             self.baseline.drop_waiting();
@@ -127,11 +134,11 @@ impl StreamDetector {
         let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
         Anomaly {
             stream: self.stream,
-            share: Ratio::of(estimate.hits, estimate.observations),
+            share: share(estimate.hits / estimate.observations.max(1e-9)),
             low: share(estimate.low),
             high: share(estimate.high),
             normal: share(self.baseline.share()),
-            observations: estimate.observations,
+            observations: estimate.observations.round() as u64,
             since: estimate.since,
             evidence: scale.evidence(),
             line: scale.line(),

@@ -2,12 +2,12 @@
 
 /// The Wilson score interval at 95 % of a share of which `hits` of `observations` are known; all of 0..=1, of none. Wilson, J. Am. Stat.
 /// Assoc. 22 (1927) 209: unlike the normal interval it stays sensible at shares near 0 and 1.
-pub(super) fn interval(hits: u64, observations: u64) -> (f64, f64) {
-    if observations == 0 {
+pub(super) fn interval(hits: f64, observations: f64) -> (f64, f64) {
+    if observations <= 0.0 {
         return (0.0, 1.0);
     }
-    let n = observations as f64;
-    let share = hits as f64 / n;
+    let n = observations;
+    let share = hits / n;
     let centre = share + Z * Z / (2.0 * n);
     let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
@@ -26,12 +26,12 @@ mod tests {
     #[test]
     fn the_interval_is_that_of_the_textbook() {
         // 10 of 10: 72.2 % to 100 %; 5 of 50: 4.3 % to 21.4 %.
-        let rounded = |hits, of| {
+        let rounded = |hits: f64, of: f64| {
             let (low, high) = interval(hits, of);
             ((low * 1000.0).round(), (high * 1000.0).round())
         };
-        assert_eq!(rounded(10, 10), (722.0, 1000.0));
-        assert_eq!(rounded(5, 50), (43.0, 214.0));
-        assert_eq!(interval(0, 0), (0.0, 1.0));
+        assert_eq!(rounded(10.0, 10.0), (722.0, 1000.0));
+        assert_eq!(rounded(5.0, 50.0), (43.0, 214.0));
+        assert_eq!(interval(0.0, 0.0), (0.0, 1.0));
     }
 }

@@ -48,7 +48,7 @@ pub enum Kind {
     Transition,
     /// The probes succeeded and the ramp began; the state stays half-open.
     Ramp,
-    /// A condition holds that rejects nothing.
+    /// A condition holds that rejects nothing, or no longer does.
     Alert,
     /// A limit of requests in flight is in force, or no longer; the state stays.
     Shedding,
@@ -154,6 +154,19 @@ impl Event {
                     ..event(Kind::Alert)
                 }
             }
+            core::Event::AlertEnded {
+                source,
+                stream,
+                lasted,
+                ..
+            } => Self {
+                source: Some(source.to_string()),
+                reason: Some(Reason {
+                    label: "alert_ended".into(),
+                    detail: format!("the alert on {stream} is over after {} s", lasted.as_secs()),
+                }),
+                ..event(Kind::Alert)
+            },
             core::Event::ModeChanged { to, .. } => Self {
                 mode: Some(to.name().into()),
                 ..event(Kind::Mode)

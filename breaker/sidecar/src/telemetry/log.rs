@@ -38,6 +38,16 @@ pub(crate) fn event(route: &str, event: &Event) {
             tracing::info!(route, probes = succeeded, "probes succeeded, ramp started");
         }
         Event::Alert(what) => alert(route, what),
+        Event::AlertEnded {
+            source,
+            stream,
+            lasted,
+            alerts,
+            ..
+        } => {
+            let (source, lasted_s) = (&**source, lasted.as_secs_f64());
+            tracing::info!(route, source, stream, lasted_s, alerts, "alert ended");
+        }
         Event::SheddingStarted { reason, limit, .. } => {
             let (source, evidence) = justification(reason);
             tracing::warn!(

@@ -67,6 +67,11 @@ pub(crate) const ALERTS: Metric = Metric {
     unit: "{alert}",
     description: "Alerts of trip entries that reject nothing",
 };
+pub(crate) const ALERTING: Metric = Metric {
+    name: "breaker.alerting",
+    unit: "1",
+    description: "1 from the begin of an alert to its end, else 0",
+};
 pub(crate) const ANOMALY_SCORE: Metric = Metric {
     name: "breaker.anomaly.score",
     unit: "1",
@@ -137,6 +142,7 @@ pub(crate) const RELOAD_TIME: Metric = Metric {
 
 // Events, as log records.
 pub(crate) const EVENT_ALERT: &str = "breaker.alert";
+pub(crate) const EVENT_ALERT_ENDED: &str = "breaker.alert_ended";
 pub(crate) const EVENT_RESET: &str = "breaker.reset";
 /// An operator changed something.
 pub(crate) const EVENT_CONTROL: &str = "breaker.control";
@@ -160,6 +166,8 @@ pub(crate) const URL_SCHEME: &str = "url.scheme";
 pub(crate) const USER_AGENT: &str = "user_agent.original";
 
 // Our attributes.
+pub(crate) const ALERT_COUNT: &str = "breaker.alert.count";
+pub(crate) const ALERT_DURATION: &str = "breaker.alert.duration";
 pub(crate) const ALERT_REASON: &str = "breaker.alert.reason";
 pub(crate) const BASELINE_OUTCOME: &str = "breaker.baseline.outcome";
 pub(crate) const BREAKER_NAME: &str = "breaker.name";

@@ -61,6 +61,7 @@ pub(crate) fn register(meter: &Meter, latest: &Latest) {
     counter(meter, names::REQUESTS, latest, requests);
     counter(meter, names::TRANSITIONS, latest, transitions);
     counter(meter, names::ALERTS, latest, alerts);
+    whole_gauge(meter, names::ALERTING, latest, alerting);
     whole_gauge(meter, names::STATE, latest, state);
     whole_gauge(meter, names::CONCURRENCY, latest, concurrency);
     whole_gauge(meter, names::CONCURRENCY_LIMIT, latest, concurrency_limit);
@@ -160,6 +161,23 @@ fn latency(named: &Named, gauge: &dyn AsyncInstrument<f64>) {
             ]);
             gauge.observe(latencies.get(quantile).as_secs_f64(), &attributes);
         }
+    }
+}
+
+/// What the policy may alert on begins with 0.
+fn alerting(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
+    for alert in &named.snapshot.alerts {
+        let mut sources = named.snapshot.sources.iter();
+        let source = sources.find(|source| source.name == alert.source);
+        let stands = source.is_some_and(|source| {
+            let mut standing = source.standing_alerts.iter();
+            standing.any(|standing| standing.stream == alert.stream)
+        });
+        let attributes = named.attributes([
+            KeyValue::new(names::BREAKER_SOURCE, alert.source.clone()),
+            KeyValue::new(names::BREAKER_STREAM, alert.stream),
+        ]);
+        gauge.observe(stands.into(), &attributes);
     }
 }
 

@@ -172,7 +172,7 @@ fn a_feed_has_detectors_of_its_own_and_shares_the_budget() {
 }
 
 #[test]
-fn a_fifth_of_failures_alerts_once_a_minute_and_rejects_nothing() {
+fn a_fifth_of_failures_alerts_and_rejects_nothing() {
     let mut bench = adaptive();
     traffic(&mut bench, 100.0, Outcome::success(ms(5)));
     let mut admitted = 0;
@@ -187,6 +187,6 @@ fn a_fifth_of_failures_alerts_once_a_minute_and_rejects_nothing() {
     }
     assert_eq!(admitted, 15_000);
     let events = bench.events();
-    assert_eq!(events.len(), 3, "in 150 s: {events:?}");
+    assert_eq!(events.len(), 2, "in 150 s: {events:?}");
     assert!(events.iter().all(|event| matches!(event, Event::Alert(_))));
 }

@@ -46,6 +46,21 @@ impl Logger {
                 alert(&mut record, what);
                 &what.traces
             }
+            Event::AlertEnded {
+                source,
+                stream,
+                lasted,
+                alerts,
+                ..
+            } => {
+                describe(&mut record, names::EVENT_ALERT_ENDED, Severity::Info);
+                record.set_body(text(&format!("the alert on {stream} is over")));
+                record.add_attribute(names::BREAKER_SOURCE, text(source));
+                record.add_attribute(names::BREAKER_STREAM, *stream);
+                record.add_attribute(names::ALERT_DURATION, lasted.as_secs_f64());
+                record.add_attribute(names::ALERT_COUNT, whole(*alerts));
+                &[]
+            }
             Event::SheddingStarted { reason, limit, .. } => {
                 shedding_started(&mut record, reason, *limit);
                 &[]

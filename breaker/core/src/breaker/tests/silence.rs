@@ -1,0 +1,227 @@
+//! Time passes in silence too: what is known after a minute, an hour or days without a request. The table is in `docs/detection.md`.
+
+use super::*;
+
+const MINUTE: f64 = 60.0;
+const HOUR: f64 = 3600.0;
+const DAY: f64 = 86_400.0;
+
+/// `adaptive` without jitter.
+fn adaptive() -> Bench {
+    let open = Open {
+        jitter: Ratio::ZERO,
+        ..Policy::adaptive().open()
+    };
+    let policy = policy::Builder::from(Policy::adaptive()).open(open);
+    Bench::new(policy.build().unwrap())
+}
+
+/// `requests`, one each `gap` seconds, which end at once; returns how many were admitted.
+fn traffic(bench: &mut Bench, requests: u32, gap: f64, outcome: Outcome) -> u32 {
+    (0..requests)
+        .map(|_| {
+            bench.pass(gap);
+            bench.run(1, outcome)
+        })
+        .sum()
+}
+
+/// An `adaptive` breaker after `minutes` of health at 100 requests a second.
+fn healthy(minutes: f64) -> Bench {
+    let mut bench = adaptive();
+    traffic(&mut bench, (minutes * 6000.0) as u32, 0.01, GOOD);
+    bench.events();
+    bench
+}
+
+const GOOD: Outcome = Outcome::success(Duration::from_millis(5));
+const BAD: Outcome = Outcome::failure(Duration::from_millis(5));
+
+// --- evidence of the detectors
+
+#[test]
+fn ten_failures_at_once_say_nothing_however_long_it_was_silent() {
+    for silence in [0.0, 6.0 * HOUR, 24.0 * HOUR, 72.0 * HOUR, 720.0 * HOUR] {
+        let mut bench = healthy(2.0);
+        bench.pass(silence);
+        traffic(&mut bench, 10, 0.008, BAD);
+        bench.pass(MINUTE);
+        assert_eq!(bench.events(), [], "after {silence} s");
+    }
+}
+
+#[test]
+fn blips_on_both_sides_of_a_silence_do_not_add_up() {
+    for silence in [HOUR, DAY, 3.0 * DAY] {
+        let mut bench = healthy(2.0);
+        for _ in 0..4 {
+            traffic(&mut bench, 10, 0.015, BAD);
+            bench.pass(silence);
+        }
+        assert_eq!(bench.events(), [], "silence of {silence} s");
+    }
+}
+
+#[test]
+fn failures_before_a_silence_of_days_are_forgotten() {
+    let mut bench = healthy(2.0);
+    traffic(&mut bench, 4, 0.5, BAD);
+    assert_eq!(bench.events(), []);
+    bench.pass(3.0 * DAY);
+    traffic(&mut bench, 1, 0.0, BAD);
+    assert_eq!((bench.state(), bench.events().len()), (State::Closed, 0));
+}
+
+#[test]
+fn a_burst_in_one_slice_and_single_failures_days_later_say_nothing() {
+    let mut bench = adaptive();
+    bench.run(30, BAD);
+    traffic(&mut bench, 3, 16.0 * HOUR, BAD);
+    assert_eq!((bench.state(), bench.events()), (State::Closed, vec![]));
+}
+
+#[test]
+fn a_route_with_a_request_each_few_minutes_opens_in_an_outage() {
+    for gap in [1.0, 5.0, 61.0, 70.0, 300.0, 900.0] {
+        let mut bench = adaptive();
+        traffic(&mut bench, 400, gap, GOOD);
+        assert_eq!(bench.events(), []);
+        let failures = (1..=20).find(|_| {
+            traffic(&mut bench, 1, gap, BAD);
+            bench.state() == State::Open
+        });
+        assert!(
+            failures.is_some_and(|failures| failures <= 8),
+            "one each {gap} s: {failures:?}"
+        );
+    }
+}
+
+#[test]
+fn after_an_outage_in_forced_closed_a_good_request_does_not_open() {
+    for silence in [1.0, MINUTE, HOUR, DAY] {
+        let mut bench = healthy(2.0);
+        bench.breaker.force(Mode::ForcedClosed, at(bench.now));
+        traffic(&mut bench, 3000, 0.01, BAD);
+        bench.breaker.force(Mode::Auto, at(bench.now));
+        bench.pass(silence);
+        bench.run(1, GOOD);
+        assert_eq!(bench.state(), State::Closed, "after {silence} s");
+    }
+}
+
+#[test]
+fn a_night_of_silence_leaves_what_is_usual_and_an_outage_opens_as_before_it() {
+    let mut bench = healthy(10.0);
+    let normal = |bench: &mut Bench| bench.snapshot().sources[0].anomalies[0].normal;
+    assert_eq!(normal(&mut bench), Ratio::of(1, 100));
+    bench.pass(10.0 * HOUR);
+    traffic(&mut bench, 100, 0.01, GOOD);
+    assert_eq!(bench.events(), []);
+    let failures = (1..=100).find(|_| {
+        traffic(&mut bench, 1, 0.01, BAD);
+        bench.state() == State::Open
+    });
+    assert!(
+        failures.is_some_and(|failures| failures <= 40),
+        "{failures:?}"
+    );
+}
+
+// --- alerts
+
+/// What an alert told: `begins` and `again` with the time since its begin, `ends` with how long it lasted and how often it was told.
+fn alerts(bench: &mut Bench) -> Vec<String> {
+    let told = bench.events().into_iter().filter_map(|event| match event {
+        Event::Alert(alert) if alert.at == alert.since => Some("begins".to_owned()),
+        Event::Alert(alert) => {
+            let since = alert.at.saturating_since(alert.since).as_secs();
+            Some(format!("again {since}"))
+        }
+        Event::AlertEnded { lasted, alerts, .. } => {
+            Some(format!("ends {} {alerts}", lasted.as_secs()))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
+/// A breaker with one alert, at 10 % errors of at least 20 requests in 10 s.
+fn alerting_on_errors() -> Bench {
+    Bench::new(tripping_on([TripEntry::alert([Condition::ErrorRate(
+        Ratio::of(10, 100),
+    )])]))
+}
+
+#[test]
+fn an_alert_is_told_at_its_begin_ever_more_rarely_and_at_its_end() {
+    let mut bench = alerting_on_errors();
+    traffic(&mut bench, 9 * 7200, 0.5, BAD);
+    let told = alerts(&mut bench);
+    let again: Vec<_> = [1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363, 423, 483]
+        .map(|minutes| format!("again {}", minutes * 60))
+        .to_vec();
+    assert_eq!((&told[0][..], &told[1..]), ("begins", &again[..]));
+    let standing = bench.snapshot().sources[0].standing_alerts.clone();
+    assert_eq!((standing[0].stream, standing[0].alerts), ("error_rate", 14));
+    assert_eq!(standing[0].lasted.as_secs(), 32_389);
+    traffic(&mut bench, 100, 1.0, GOOD);
+    assert_eq!(alerts(&mut bench), ["ends 32389 14"]);
+    assert_eq!(bench.snapshot().sources[0].standing_alerts, []);
+}
+
+#[test]
+fn an_alert_that_holds_by_turns_is_one_alert() {
+    let mut bench = alerting_on_errors();
+    for _ in 0..100 {
+        traffic(&mut bench, 60, 0.5, BAD);
+        traffic(&mut bench, 60, 0.5, GOOD);
+    }
+    let told = alerts(&mut bench);
+    let begun = told.iter().filter(|told| *told == "begins").count();
+    assert_eq!((begun, told.len()), (1, 7), "100 minutes: {told:?}");
+}
+
+#[test]
+fn an_alert_ends_in_silence() {
+    for (mut bench, within) in [(alerting_on_errors(), 71.0), (adaptive(), 301.0)] {
+        for index in 0..4000 {
+            traffic(&mut bench, 1, 0.01, if index % 5 == 0 { BAD } else { GOOD });
+        }
+        assert_eq!(alerts(&mut bench), ["begins"]);
+        bench.pass(MINUTE - 1.0);
+        assert_eq!(alerts(&mut bench), [""; 0], "it stands");
+        assert!(bench.snapshot().sources[0].alerting);
+        bench.pass(within - MINUTE);
+        let told = alerts(&mut bench);
+        assert!(told.len() == 1 && told[0].starts_with("ends"), "{told:?}");
+        assert!(!bench.snapshot().sources[0].alerting);
+        bench.pass(3.0 * DAY);
+        assert_eq!(bench.events(), [], "and nothing follows");
+    }
+}
+
+#[test]
+fn an_alert_ends_with_its_entry() {
+    let mut bench = alerting_on_errors();
+    traffic(&mut bench, 30, 0.1, BAD);
+    bench.breaker.set_policy(Policy::combined(), at(bench.now));
+    assert_eq!(alerts(&mut bench), ["begins", "ends 1 1"]);
+    let feed = Feed::new("ledger").with_policy(alerting_on_errors().breaker.policy().clone());
+    let id = bench.breaker.add_feed(feed);
+    bench.tell(id, 30, BAD);
+    bench.breaker.set_feeds([], at(bench.now));
+    assert_eq!(alerts(&mut bench), ["begins", "ends 0 1"]);
+}
+
+#[test]
+fn an_alert_ends_while_the_breaker_is_open() {
+    let mut bench = healthy(2.0);
+    for index in 0..3000 {
+        traffic(&mut bench, 1, 0.01, if index % 5 == 0 { BAD } else { GOOD });
+    }
+    assert_eq!(alerts(&mut bench), ["begins"]);
+    traffic(&mut bench, 12_000, 0.01, BAD);
+    let told = alerts(&mut bench);
+    assert!(told.len() == 1 && told[0].starts_with("ends"), "{told:?}");
+}
