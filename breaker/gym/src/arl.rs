@@ -98,6 +98,7 @@ fn run(entry: Entry, rate: f64, error_rate: f64, days: u32, seed: u64) -> (u64, 
                 sent: at.saturating_sub(LATENCY),
                 endpoint,
                 tag,
+                head: None,
                 ending: if failed {
                     Ending::Failure
                 } else {

@@ -24,8 +24,31 @@ struct Figure {
     noise: f64,
 }
 
-/// All columns, in order.
-pub(crate) const COLUMNS: &[Column] = &[
+/// Columns that stand in one table.
+pub(crate) struct Group {
+    /// What they are about; empty for the first.
+    pub(crate) title: &'static str,
+    /// In order.
+    pub(crate) columns: &'static [Column],
+}
+
+/// All columns, a table each group.
+pub(crate) const GROUPS: &[Group] = &[
+    Group {
+        title: "",
+        columns: COLUMNS,
+    },
+    Group {
+        title: "Impatient callers, streams, silence",
+        columns: CALLERS,
+    },
+    Group {
+        title: "What is usual",
+        columns: USUAL,
+    },
+];
+
+const COLUMNS: &[Column] = &[
     Column {
         scenario: "S03",
         title: "0.2/s: open s / false per day",
@@ -109,6 +132,173 @@ pub(crate) const COLUMNS: &[Column] = &[
     },
 ];
 
+const CALLERS: &[Column] = &[
+    Column {
+        scenario: "S25",
+        title: "outage, then 20 %: open s, closed after s, good rejected",
+        cell: |of| {
+            let (open, closed) = (number(of.open), number(of.closed_after));
+            format!("{open}, {closed}, {:.0}", of.good_rejected_after)
+        },
+        figures: &[OPEN, CLOSED_AFTER, REJECTED_AFTER],
+    },
+    Column {
+        scenario: "S26",
+        title: "hourly burst: bad before, lost after, bursts until served",
+        cell: |of| {
+            // The first second from which on a burst was served lies in the hour before it.
+            let bursts = of.good_after.map(|after| (after / 3600.0).floor());
+            let bursts = bursts.map_or_else(|| "–".to_owned(), |bursts| format!("{bursts:.0}"));
+            let (before, after) = (of.bad_before_open, of.lost_after);
+            format!("{before:.0}, {after:.0}, {bursts}")
+        },
+        figures: &[BAD_BEFORE, LOST],
+    },
+    Column {
+        scenario: "S27",
+        title: "silent night: trips, alerts per day",
+        cell: false_events,
+        figures: &[FALSE_TRIPS, FALSE_ALERTS],
+    },
+    Column {
+        scenario: "S28",
+        title: "30 % impatient: trips, alerts per day, good rejected %",
+        cell: false_events_and_rejected,
+        figures: &[FALSE_TRIPS, FALSE_ALERTS, REJECTED_SHARE],
+    },
+    Column {
+        scenario: "S29a",
+        title: "streams: trips, alerts per day, good rejected %",
+        cell: false_events_and_rejected,
+        figures: &[FALSE_TRIPS, FALSE_ALERTS, REJECTED_SHARE],
+    },
+    Column {
+        scenario: "S29b",
+        title: "streams break: detect s, goodput %",
+        cell: detect_and_goodput,
+        figures: &[DETECT, GOODPUT],
+    },
+    Column {
+        scenario: "S29c",
+        title: "streams, then an outage: open s, closed after s",
+        cell: |of| format!("{}, {}", number(of.open), number(of.closed_after)),
+        figures: &[OPEN, CLOSED_AFTER],
+    },
+    Column {
+        scenario: "S30a",
+        title: "hang, patience 100 ms: open s, closed after s",
+        cell: |of| format!("{}, {}", number(of.open), number(of.closed_after)),
+        figures: &[OPEN, CLOSED_AFTER],
+    },
+    Column {
+        scenario: "S30b",
+        title: "900 ms",
+        cell: |of| format!("{}, {}", number(of.open), number(of.closed_after)),
+        figures: &[OPEN, CLOSED_AFTER],
+    },
+    Column {
+        scenario: "S30c",
+        title: "1.5 s",
+        cell: |of| format!("{}, {}", number(of.open), number(of.closed_after)),
+        figures: &[OPEN, CLOSED_AFTER],
+    },
+];
+
+const USUAL: &[Column] = &[
+    usual_errors(
+        "D1a",
+        "5 % usual, outage: closed after s (≤ 60), good rejected % (≤ 1)",
+    ),
+    usual_errors("D1b", "10 %"),
+    usual_errors("D1c", "20 %"),
+    usual_errors("D1d", "30 %"),
+    Column {
+        scenario: "D2a",
+        title: "10 % hang: open s (–), goodput % (≥ 85)",
+        cell: |of| format!("{}, {}", number(of.open), percent(of.goodput)),
+        figures: &[GOODPUT],
+    },
+    Column {
+        scenario: "D2b",
+        title: "30 % hang: open s, goodput %",
+        cell: |of| format!("{}, {}", number(of.open), percent(of.goodput)),
+        figures: &[GOODPUT],
+    },
+    rare("D3a", "a request each 70 s: open s, bad before (≤ 8)"),
+    rare("D3b", "each 300 s"),
+    silence(
+        "D4a",
+        "ten failures after no silence: trips, alerts per day (0)",
+    ),
+    silence("D4b", "6 h"),
+    silence("D4c", "24 h"),
+    silence("D4d", "72 h"),
+    Column {
+        scenario: "D5",
+        title: "0.01 → 2 % at 200/s: detect s (≤ 120)",
+        cell: |of| number(of.detect),
+        figures: &[DETECT],
+    },
+    tripled(
+        "D6a",
+        "3 % usual: trips, alerts per day (≤ 10), ×3: detect s (≤ 60)",
+    ),
+    tripled("D6b", "4 %"),
+    tripled("D6c", "5 %"),
+    tripled("D6d", "8 %"),
+    Column {
+        scenario: "D6e",
+        title: "4 % become usual: trips, alerts per day (≤ 10)",
+        cell: false_events,
+        figures: &[FALSE_TRIPS, FALSE_ALERTS],
+    },
+    Column {
+        scenario: "D7",
+        title: "cache mix: trips, alerts per day, good rejected % (≤ 0.1)",
+        cell: false_events_and_rejected,
+        figures: &[FALSE_TRIPS, FALSE_ALERTS, REJECTED_SHARE],
+    },
+];
+
+const fn usual_errors(scenario: &'static str, title: &'static str) -> Column {
+    Column {
+        scenario,
+        title,
+        cell: |of| {
+            let closed = number(of.closed_after);
+            format!("{closed}, {}", fine_percent(of.good_rejected_share))
+        },
+        figures: &[OPEN, CLOSED_AFTER, REJECTED_SHARE],
+    }
+}
+
+const fn rare(scenario: &'static str, title: &'static str) -> Column {
+    Column {
+        scenario,
+        title,
+        cell: |of| format!("{}, {:.0}", number(of.open), of.bad_before_open),
+        figures: &[BAD_BEFORE],
+    }
+}
+
+const fn silence(scenario: &'static str, title: &'static str) -> Column {
+    Column {
+        scenario,
+        title,
+        cell: false_events,
+        figures: &[FALSE_TRIPS, FALSE_ALERTS],
+    }
+}
+
+const fn tripled(scenario: &'static str, title: &'static str) -> Column {
+    Column {
+        scenario,
+        title,
+        cell: |of| format!("{}, {}", false_events(of), number(of.detect)),
+        figures: &[FALSE_TRIPS, FALSE_ALERTS, DETECT],
+    }
+}
+
 const OPEN: Figure = Figure {
     of: |of| or_never(of.open),
     noise: 0.05,
@@ -138,6 +328,19 @@ const FALSE_TRIPS: Figure = Figure {
     noise: 0.05,
 };
 
+const FALSE_ALERTS: Figure = Figure {
+    of: |of| of.false_alerts,
+    noise: 0.05,
+};
+const REJECTED_AFTER: Figure = Figure {
+    of: |of| of.good_rejected_after,
+    noise: 1.0,
+};
+const REJECTED_SHARE: Figure = Figure {
+    of: |of| of.good_rejected_share,
+    noise: 0.001,
+};
+
 impl Column {
     /// Whether `one` is better than `other`: in one of the numbers at least, and worse in none.
     pub(crate) fn is_better(&self, one: &Summary, other: &Summary) -> bool {
@@ -163,6 +366,18 @@ fn detect_and_goodput(of: &Summary) -> String {
     format!("{}, {}", number(of.detect), percent(of.goodput))
 }
 
+fn false_events(of: &Summary) -> String {
+    format!("{}, {}", per_day(of.false_trips), per_day(of.false_alerts))
+}
+
+fn false_events_and_rejected(of: &Summary) -> String {
+    format!(
+        "{}, {}",
+        false_events(of),
+        fine_percent(of.good_rejected_share)
+    )
+}
+
 /// Seconds with as many digits as mean something.
 pub(crate) fn number(value: Option<f64>) -> String {
     match value {
@@ -176,6 +391,15 @@ pub(crate) fn number(value: Option<f64>) -> String {
 /// A share in per cent.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.0}", share * 100.0)
+}
+
+/// A share in per cent of which a tenth matters.
+fn fine_percent(share: f64) -> String {
+    if share == 0.0 {
+        "0".to_owned()
+    } else {
+        number(Some(share * 100.0))
+    }
 }
 
 /// How often a day.
@@ -192,7 +416,7 @@ mod tests {
     use super::*;
 
     fn column(scenario: &str) -> &'static Column {
-        let mut columns = COLUMNS.iter();
+        let mut columns = GROUPS.iter().flat_map(|group| group.columns);
         columns.find(|column| column.scenario == scenario).unwrap()
     }
 
@@ -225,6 +449,17 @@ mod tests {
         assert!(!is_better(1000.0, 1050.0));
         assert!(is_better(1000.0, 1051.0));
         assert!(!is_better(0.0, 1.0));
+    }
+
+    #[test]
+    fn columns_are_of_scenarios_that_exist_and_no_scenario_has_two() {
+        let columns = GROUPS.iter().flat_map(|group| group.columns);
+        let mut seen = std::collections::BTreeSet::new();
+        for column in columns {
+            let id = column.scenario;
+            assert!(crate::scenario::find(id).is_some_and(|entry| entry.id == id));
+            assert!(seen.insert(id), "{id}");
+        }
     }
 
     #[test]

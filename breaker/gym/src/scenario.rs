@@ -3,15 +3,18 @@
 //! A scenario is a service in health ([`Conditions`]) and phases that change it for a time. Where an incident lies, and how long it is,
 //! depends on the seed, so that no system profits from where its windows happen to begin.
 
+mod callers;
 mod failing;
 mod healthy;
 mod overload;
+mod rare;
 mod slow;
+mod usual;
 
 use std::fmt;
 
 use crate::luck::Luck;
-use crate::time::{Nanos, Span, seconds};
+use crate::time::{Nanos, SECOND, Span, seconds};
 
 /// A scenario's name, and how to make it for a seed.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct Scenario {
     pub(crate) retries: u8,
     /// Whether spans of a dependency are exported, in batches.
     pub(crate) spans: bool,
+    /// For how long after the incident losses are counted.
+    pub(crate) aftermath: Nanos,
     /// While these last, nothing completes.
     pub(crate) pauses: Vec<Span>,
     base: Conditions,
@@ -49,7 +54,7 @@ pub(crate) struct Scenario {
 /// How the service is at one time.
 #[derive(Clone, Debug)]
 pub(crate) struct Conditions {
-    /// Arrivals a second.
+    /// Arrivals a second; 0 is silence.
     pub(crate) rate: f64,
     /// The probability of a 5xx.
     pub(crate) errors: f64,
@@ -69,6 +74,18 @@ pub(crate) struct Conditions {
     pub(crate) span_errors: f64,
     /// How many endpoints, from the first on, refuse every request.
     pub(crate) dead_endpoints: u8,
+    /// Whether requests come at equal distances, and not by chance.
+    pub(crate) regular: bool,
+    /// The share of the callers that leave if no head has come, and after how many seconds: uniform in between.
+    pub(crate) impatient: f64,
+    /// See `impatient`.
+    pub(crate) patience: (f64, f64),
+    /// The probability that an answer is a stream: its head comes as any answer, its body takes minutes.
+    pub(crate) streams: f64,
+    /// The probability that a stream breaks off within seconds of its head.
+    pub(crate) breaks: f64,
+    /// The share of the requests that a cache does not have, and that take five times as long.
+    pub(crate) misses: f64,
     /// How many requests a second the service gets done, one after the other; without end if `None`.
     pub(crate) capacity: Option<f64>,
 }
@@ -99,6 +116,9 @@ pub(crate) fn all() -> impl Iterator<Item = Entry> {
         failing::ENTRIES,
         slow::ENTRIES,
         overload::ENTRIES,
+        callers::ENTRIES,
+        rare::ENTRIES,
+        usual::ENTRIES,
     ]
     .concat();
     entries.sort_by_key(|entry| entry.id);
@@ -136,6 +156,7 @@ impl Scenario {
             endpoints: 1,
             retries: 0,
             spans: false,
+            aftermath: 300 * SECOND,
             pauses: Vec::new(),
             base: Conditions::default(),
             phases: Vec::new(),
@@ -216,6 +237,12 @@ impl Default for Conditions {
             tail_index: 2.0,
             span_errors: 0.001,
             dead_endpoints: 0,
+            regular: false,
+            impatient: 0.0,
+            patience: (0.0, 0.0),
+            streams: 0.0,
+            breaks: 0.0,
+            misses: 0.0,
             capacity: None,
         }
     }
@@ -253,6 +280,13 @@ impl<'a> Weather<'a> {
         }
         &self.now
     }
+
+    /// When the conditions change next by a phase that begins or ends, after the time that was asked for last.
+    pub(crate) fn next_change(&self) -> Option<Nanos> {
+        let begin = self.scenario.phases.get(self.next);
+        let ends = self.active.iter().map(|phase| phase.span.until);
+        ends.chain(begin.map(|phase| phase.span.from)).min()
+    }
 }
 
 // === impl Phase ===
@@ -284,13 +318,30 @@ mod tests {
     }
 
     #[test]
+    fn the_next_change_is_the_next_begin_or_end_of_a_phase() {
+        let mut scenario = Scenario::healthy(100.0);
+        scenario.phase(10.0, 20.0, |_, _| {});
+        scenario.phase(15.0, 30.0, |_, _| {});
+        let mut weather = Weather::new(&scenario);
+        let mut next = |at| {
+            weather.at(nanos(at));
+            weather.next_change().map(seconds)
+        };
+        assert_eq!(next(0.0), Some(10.0));
+        assert_eq!(next(10.0), Some(15.0));
+        assert_eq!(next(16.0), Some(20.0));
+        assert_eq!(next(20.0), Some(30.0));
+        assert_eq!(next(30.0), None);
+    }
+
+    #[test]
     fn scenarios_are_in_order_and_have_one_name_each() {
         let ids: Vec<_> = all().map(|entry| entry.id).collect();
         let mut sorted = ids.clone();
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(ids, sorted);
-        assert_eq!(ids.len(), 21);
+        assert_eq!(ids.len(), 50);
     }
 
     #[test]

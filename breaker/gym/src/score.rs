@@ -28,7 +28,7 @@ pub(crate) struct Score {
     pub(crate) goodput: f64,
     /// Requests that arrived in the incident, were rejected, and would have been good, in an empty queue.
     pub(crate) good_rejected: u64,
-    /// The same of the five minutes after the incident.
+    /// The same of the five minutes after the incident, or of as long as the scenario counts.
     pub(crate) good_rejected_after: u64,
     /// From the incident's end until it was closed, in seconds.
     pub(crate) closed_after: Option<f64>,
@@ -36,8 +36,10 @@ pub(crate) struct Score {
     pub(crate) good_after: Option<f64>,
     /// How often it closed and opened again within a minute.
     pub(crate) premature_closes: u64,
-    /// Requests of the five minutes after the incident that were bad or rejected.
+    /// Requests of the five minutes after the incident (in some scenarios longer) that were bad or rejected.
     pub(crate) lost_after: u64,
+    /// Of the requests that arrived outside of the incident and would have been good, the share that was rejected.
+    pub(crate) good_rejected_share: f64,
 }
 
 /// The counts of a run that goes on.
@@ -47,6 +49,9 @@ pub(crate) struct Tally {
     score: Score,
     arrived: u64,
     good: u64,
+    /// Outside of the incident: requests that were good, and rejected ones that would have been.
+    outside: (u64, u64),
+    aftermath: Nanos,
     /// When it was opened first in the incident.
     opened: Option<Nanos>,
     /// Whether it is open because of a false trip.
@@ -72,6 +77,8 @@ impl Tally {
             score: Score::default(),
             arrived: 0,
             good: 0,
+            outside: (0, 0),
+            aftermath: scenario.aftermath,
             opened: None,
             falsely: false,
             state: State::Closed,
@@ -84,8 +91,15 @@ impl Tally {
 
     /// A request that arrived at `at` has come to its end.
     pub(crate) fn count(&mut self, at: Nanos, fortune: Fortune) {
+        if fortune == Fortune::Left {
+            return;
+        }
         let good = fortune == Fortune::Good;
         let would_be_good = fortune == Fortune::Rejected { good: true };
+        if !self.incident.is_some_and(|incident| incident.contains(at)) {
+            self.outside.0 += u64::from(good);
+            self.outside.1 += u64::from(would_be_good);
+        }
         let Some(incident) = self.incident else {
             self.arrived += 1;
             self.good += u64::from(good);
@@ -106,7 +120,7 @@ impl Tally {
                 counts.0 += 1;
                 counts.1 += u32::from(good);
             }
-            if after < AFTERMATH {
+            if after < self.aftermath {
                 self.score.good_rejected_after += u64::from(would_be_good);
                 self.score.lost_after += u64::from(!good);
             }
@@ -155,6 +169,8 @@ impl Tally {
     pub(crate) fn finish(mut self, duration: Nanos) -> Score {
         let mut healthy = duration;
         self.score.goodput = self.good as f64 / self.arrived.max(1) as f64;
+        let (good, rejected) = self.outside;
+        self.score.good_rejected_share = rejected as f64 / (good + rejected).max(1) as f64;
         if let Some(incident) = self.incident {
             healthy = healthy.saturating_sub(incident.length() + GRACE);
             self.score.open = self.opened.map(|at| seconds(at - incident.from));
@@ -192,8 +208,6 @@ impl Tally {
 
 /// A trip so soon after the incident is no false one, and a close so soon before a trip was premature.
 const GRACE: Nanos = 60 * SECOND;
-/// How long after the incident losses are counted.
-const AFTERMATH: Nanos = 300 * SECOND;
 
 #[cfg(test)]
 mod tests {
@@ -267,8 +281,20 @@ mod tests {
                 good_after: Some(7.0),
                 premature_closes: 0,
                 lost_after: 1,
+                good_rejected_share: 1.0 / 390.0,
             }
         );
+    }
+
+    #[test]
+    fn a_caller_that_left_a_good_service_counts_nowhere() {
+        let mut tally = Tally::new(&scenario());
+        for second in [50.0, 150.0, 250.0] {
+            tally.count(nanos(second), Fortune::Left);
+        }
+        tally.count(nanos(151.0), Fortune::Good);
+        let score = tally.finish(nanos(600.0));
+        assert_eq!((score.goodput, score.lost_after), (1.0, 0));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Summary {
     pub(crate) premature_closes: f64,
     /// Requests.
     pub(crate) lost_after: f64,
+    /// A share.
+    pub(crate) good_rejected_share: f64,
 }
 
 /// Summaries by scenario and system.
@@ -85,6 +87,7 @@ impl Summary {
             good_after: median(|score| score.good_after),
             premature_closes: mean(|score| score.premature_closes as f64),
             lost_after: mean(|score| score.lost_after as f64),
+            good_rejected_share: mean(|score| score.good_rejected_share),
         }
     }
 }

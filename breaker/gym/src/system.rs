@@ -32,6 +32,14 @@ pub(crate) trait System: Send {
     /// A request that was sent has ended.
     fn complete(&mut self, completion: &Completion);
 
+    /// The head of a streamed answer has come, a success so far. [`Self::complete`] follows when
+    /// the stream ends. For those who count a request at its head.
+    fn head(&mut self, _head: &Completion) {}
+
+    /// The caller of a request that was sent has left before the answer's head. Nothing follows.
+    /// Whoever records completed calls only, and keeps no count of those in flight, does nothing.
+    fn abandon(&mut self, _left: &Completion) {}
+
     /// A batch of a dependency's spans was exported.
     fn observe(&mut self, _spans: &[DependencySpan], _now: Nanos) {}
 
@@ -91,6 +99,8 @@ pub(crate) struct Completion {
     pub(crate) endpoint: u8,
     /// Of its admission.
     pub(crate) tag: u32,
+    /// When the head of a streamed answer came; `None` of any other answer.
+    pub(crate) head: Option<Nanos>,
     /// How it ended.
     pub(crate) ending: Ending,
 }
@@ -106,6 +116,10 @@ pub(crate) enum Ending {
     Failure,
     /// By the system's timeout.
     Timeout,
+    /// A streamed answer broke off after its head.
+    Broken,
+    /// The caller left before the head.
+    Abandoned,
 }
 
 /// A call of the service to its dependency, as its telemetry tells of it.
@@ -256,12 +270,28 @@ impl Arrival {
 impl Completion {
     /// Whether the service failed.
     pub(crate) const fn failed(&self) -> bool {
-        matches!(self.ending, Ending::Failure | Ending::Timeout)
+        matches!(
+            self.ending,
+            Ending::Failure | Ending::Timeout | Ending::Broken
+        )
     }
 
     /// From being sent to its end.
     pub(crate) const fn latency(&self) -> Nanos {
         self.now - self.sent
+    }
+
+    /// From being sent to the head of a streamed answer; of any other answer, to its end.
+    pub(crate) const fn latency_to_head(&self) -> Nanos {
+        match self.head {
+            Some(head) => head - self.sent,
+            None => self.now - self.sent,
+        }
+    }
+
+    /// Whether it is the end of a stream whose head was told before.
+    pub(crate) const fn is_stream(&self) -> bool {
+        self.head.is_some()
     }
 }
 
@@ -314,8 +344,45 @@ pub(crate) mod testing {
             sent: now,
             endpoint,
             tag,
+            head: None,
             ending,
         });
+        true
+    }
+
+    /// Sends a request to one endpoint at `now`, whose caller leaves after `patience`.
+    pub(crate) fn leave(system: &mut dyn System, now: Nanos, patience: Nanos) -> bool {
+        let Decision::Admit { endpoint, tag } = system.arrive(&arrival(now)) else {
+            return false;
+        };
+        system.abandon(&Completion {
+            now: now + patience,
+            sent: now,
+            endpoint,
+            tag,
+            head: None,
+            ending: Ending::Abandoned,
+        });
+        true
+    }
+
+    /// Sends a request to one endpoint at `now`, whose answer has its head after a millisecond,
+    /// and ends as `ending` after `body` more.
+    pub(crate) fn stream(system: &mut dyn System, now: Nanos, body: Nanos, ending: Ending) -> bool {
+        let Decision::Admit { endpoint, tag } = system.arrive(&arrival(now)) else {
+            return false;
+        };
+        let head = now + crate::time::MILLI;
+        let completion = |now, ending| Completion {
+            now,
+            sent: head - crate::time::MILLI,
+            endpoint,
+            tag,
+            head: Some(head),
+            ending,
+        };
+        system.head(&completion(head, Ending::Success));
+        system.complete(&completion(head + body, ending));
         true
     }
 

@@ -1,8 +1,9 @@
-//! The score table, as text or as Markdown: one that compares the systems over all scenarios, and one for each scenario with all scores.
+//! The score tables, as text or as Markdown: some that compare the systems over groups of scenarios, and one for each scenario with all
+//! scores.
 
 use std::fmt::Write;
 
-use crate::column::{COLUMNS, Column, MEASURE, number, per_day, percent};
+use crate::column::{Column, GROUPS, MEASURE, number, per_day, percent};
 use crate::gym::Plan;
 use crate::summary::Summaries;
 
@@ -17,7 +18,20 @@ pub(crate) enum Style {
 
 /// All tables of `summaries`.
 pub(crate) fn render(plan: &Plan, summaries: &Summaries, style: Style) -> String {
-    let mut out = comparison(plan, summaries).render(style);
+    let mut out = String::new();
+    for group in GROUPS {
+        let columns = group.columns.iter();
+        let columns: Vec<_> = columns.filter(|column| is_run(plan, column)).collect();
+        if columns.is_empty() {
+            continue;
+        }
+        let _ = match style {
+            _ if group.title.is_empty() => Ok(()),
+            Style::Text => writeln!(out, "\n{}\n", group.title),
+            Style::Markdown => writeln!(out, "\n### {}\n", group.title),
+        };
+        out += &comparison(plan, &columns, summaries).render(style);
+    }
     for entry in &plan.scenarios {
         let _ = match style {
             Style::Text => writeln!(out, "\n{}  {} → {}\n", entry.id, entry.title, entry.wanted),
@@ -34,15 +48,12 @@ pub(crate) fn render(plan: &Plan, summaries: &Summaries, style: Style) -> String
     out
 }
 
-fn comparison(plan: &Plan, summaries: &Summaries) -> Table {
-    let columns: Vec<_> = COLUMNS
-        .iter()
-        .filter(|column| {
-            plan.scenarios
-                .iter()
-                .any(|entry| entry.id == column.scenario)
-        })
-        .collect();
+fn is_run(plan: &Plan, column: &Column) -> bool {
+    let mut scenarios = plan.scenarios.iter();
+    scenarios.any(|entry| entry.id == column.scenario)
+}
+
+fn comparison(plan: &Plan, columns: &[&Column], summaries: &Summaries) -> Table {
     let mut header = vec!["system".to_owned()];
     let titles = columns.iter();
     header.extend(titles.map(|column| format!("{} {}", column.scenario, column.title)));

@@ -66,7 +66,7 @@ impl Timeline {
             },
         };
         // A bin should hold some requests.
-        let at_least = SECOND.max((5.0e9 / scenario.rate()) as Nanos);
+        let at_least = SECOND.max((5.0e9 / scenario.rate().max(0.01)) as Nanos);
         let width = (span.length() / BINS).max(at_least);
         // Whole bins only: half a bin would look like half the traffic.
         let bins = (span.length() / width).max(1);

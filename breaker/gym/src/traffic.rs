@@ -33,6 +33,19 @@ pub(crate) struct Fate {
     pub(crate) span_fails: bool,
     /// Endpoints below this index are dead: they refuse at once.
     pub(crate) dead_endpoints: u8,
+    /// For how long the caller waits for the head; [`NEVER`] for one that waits as long as it takes.
+    pub(crate) patience: Nanos,
+    /// A streamed answer: what follows the head.
+    pub(crate) body: Option<Body>,
+}
+
+/// The body of a streamed answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Body {
+    /// How long it takes.
+    pub(crate) length: Nanos,
+    /// It breaks off rather than ends.
+    pub(crate) breaks: bool,
 }
 
 /// The arrivals of one scenario under one seed, in order.
@@ -83,17 +96,29 @@ impl Iterator for Traffic<'_> {
         let id = self.next;
         self.next += 1;
         let mut luck = Luck::of(self.scenario.seed, id, 0);
-        // A gap is drawn at the rate of its beginning: rates change slowly against gaps, or jump once.
-        let rate = self.weather.at(nanos(self.now)).rate;
-        self.now += luck.exponential() / rate;
-        let at = nanos(self.now);
-        if at >= self.scenario.duration {
-            return None;
+        loop {
+            let now = self.weather.at(nanos(self.now));
+            if now.rate <= 0.0 {
+                // Silence, until something changes: a microsecond later, so that rounding can't lie before.
+                self.now = seconds(self.weather.next_change()? + MILLI / 1000);
+                continue;
+            }
+            // A gap is drawn at the rate of its beginning: rates change slowly against gaps, or jump once.
+            let gap = luck.exponential();
+            self.now += if now.regular { 1.0 } else { gap } / now.rate;
+            let at = nanos(self.now);
+            if at >= self.scenario.duration {
+                return None;
+            }
+            let pick = luck.bits() as u32;
+            let conditions = self.weather.at(at);
+            if conditions.rate <= 0.0 {
+                continue;
+            }
+            let mut fate = Fate::draw(&mut luck, conditions);
+            fate.latency = fate.latency.saturating_add(self.delay(at, fate.latency));
+            return Some(Request { at, id, pick, fate });
         }
-        let pick = luck.bits() as u32;
-        let mut fate = Fate::draw(&mut luck, self.weather.at(at));
-        fate.latency = fate.latency.saturating_add(self.delay(at, fate.latency));
-        Some(Request { at, id, pick, fate })
     }
 }
 
@@ -105,6 +130,10 @@ impl Fate {
         let hangs = luck.unit() < conditions.hangs;
         let span_fails = luck.unit() < conditions.span_errors;
         let mut factor = conditions.latency * (SIGMA * luck.normal()).exp();
+        let misses = conditions.misses > 0.0 && luck.unit() < conditions.misses;
+        if misses {
+            factor *= MISS_FACTOR;
+        }
         if luck.unit() < conditions.tail {
             factor *= TAIL_FACTOR * luck.pareto(conditions.tail_index);
         }
@@ -122,13 +151,42 @@ impl Fate {
             client_error,
             span_fails,
             dead_endpoints: conditions.dead_endpoints,
+            patience: patience(luck, conditions),
+            body: body(luck, conditions).filter(|_| !fails && !client_error),
         }
     }
 
     /// Whether the caller would be content, if it were sent to `endpoint` and found no queue.
-    pub(crate) const fn good(&self, endpoint: u8) -> bool {
-        !self.fails && endpoint >= self.dead_endpoints && self.latency <= PATIENCE
+    pub(crate) fn good(&self, endpoint: u8) -> bool {
+        self.would_be_good(endpoint) && self.latency <= self.patience
     }
+
+    /// The same, were the caller a patient one.
+    pub(crate) fn would_be_good(&self, endpoint: u8) -> bool {
+        let breaks = self.body.is_some_and(|body| body.breaks);
+        !self.fails && !breaks && endpoint >= self.dead_endpoints && self.latency <= PATIENCE
+    }
+}
+
+fn patience(luck: &mut Luck, conditions: &Conditions) -> Nanos {
+    if conditions.impatient > 0.0 && luck.unit() < conditions.impatient {
+        let (from, to) = conditions.patience;
+        nanos(luck.between(from, to))
+    } else {
+        NEVER
+    }
+}
+
+fn body(luck: &mut Luck, conditions: &Conditions) -> Option<Body> {
+    if conditions.streams <= 0.0 || luck.unit() >= conditions.streams {
+        return None;
+    }
+    let breaks = luck.unit() < conditions.breaks;
+    let (from, to) = if breaks { BROKEN_BODY } else { BODY };
+    Some(Body {
+        length: nanos(luck.between(from, to)),
+        breaks,
+    })
 }
 
 /// A request that takes longer is bad, though it succeed.
@@ -140,6 +198,11 @@ pub(crate) const FAST_FAILURE: Nanos = MILLI;
 const MEDIAN: Nanos = 20 * MILLI;
 const SIGMA: f64 = 0.5;
 const TAIL_FACTOR: f64 = 5.0;
+/// What the cache does not have takes so many times as long.
+const MISS_FACTOR: f64 = 5.0;
+/// How long the body of a stream takes, and one that breaks off, in seconds.
+const BODY: (f64, f64) = (60.0, 180.0);
+const BROKEN_BODY: (f64, f64) = (1.0, 10.0);
 
 #[cfg(test)]
 mod tests {

@@ -44,8 +44,22 @@ struct Attempt {
     sent: Nanos,
     endpoint: u8,
     tag: u32,
-    /// `None` for one that is to be made.
-    ending: Option<Ending>,
+    /// When the head of a stream came.
+    head: Option<Nanos>,
+    next: Step,
+}
+
+/// What happens to an attempt next.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// It is made.
+    Send,
+    /// The head of a streamed answer comes.
+    Head,
+    /// Its caller leaves.
+    Leave,
+    /// It ends.
+    End(Ending),
 }
 
 /// What became of a request, all attempts considered.
@@ -55,6 +69,8 @@ pub(crate) enum Fortune {
     Good,
     /// Sent, and it failed or took too long.
     Bad,
+    /// Sent, and its caller left before an answer that would have been good: nobody's loss.
+    Left,
     /// Rejected.
     Rejected {
         /// Whether it would have been good.
@@ -159,14 +175,15 @@ impl<'a> World<'a> {
         self.note(now);
         match decision {
             Decision::Admit { endpoint, tag } => {
-                let (latency, ending) = self.serve(&request.fate, endpoint, now);
+                let (latency, next) = self.serve(&request.fate, endpoint, now);
                 let attempt = Attempt {
                     request: *request,
                     number,
                     sent: now,
                     endpoint,
                     tag,
-                    ending: Some(ending),
+                    head: None,
+                    next,
                 };
                 self.schedule(now + latency, attempt);
             }
@@ -180,24 +197,28 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What the service makes of an attempt that it gets: after how long it ends, and how.
-    fn serve(&mut self, fate: &Fate, endpoint: u8, now: Nanos) -> (Nanos, Ending) {
+    /// What becomes of an attempt that the service gets: what is next, and after how long.
+    fn serve(&mut self, fate: &Fate, endpoint: u8, now: Nanos) -> (Nanos, Step) {
         if endpoint < fate.dead_endpoints {
-            return (FAST_FAILURE, Ending::Failure);
+            return (FAST_FAILURE, Step::End(Ending::Failure));
         }
         let wait = self
             .service
             .as_mut()
             .map_or(0, |service| service.enqueue(now));
         let latency = fate.latency.saturating_add(wait);
-        if latency > self.timeout {
-            (self.timeout, Ending::Timeout)
+        if fate.patience < latency.min(self.timeout) {
+            (fate.patience, Step::Leave)
+        } else if latency > self.timeout {
+            (self.timeout, Step::End(Ending::Timeout))
         } else if fate.fails {
-            (latency, Ending::Failure)
+            (latency, Step::End(Ending::Failure))
         } else if fate.client_error {
-            (latency, Ending::ClientError)
+            (latency, Step::End(Ending::ClientError))
+        } else if fate.body.is_some() {
+            (latency, Step::Head)
         } else {
-            (latency, Ending::Success)
+            (latency, Step::End(Ending::Success))
         }
     }
 
@@ -220,18 +241,35 @@ impl<'a> World<'a> {
             sent,
             endpoint,
             tag,
-            ending,
+            head,
+            next,
         } = self.attempts[index as usize];
-        let Some(ending) = ending else {
-            self.attempt(&request, number, now);
-            return;
-        };
-        let completion = Completion {
+        let completion = |ending| Completion {
             now,
             sent,
             endpoint,
             tag,
+            head,
             ending,
+        };
+        let completion = match next {
+            Step::Send => {
+                self.attempt(&request, number, now);
+                return;
+            }
+            Step::Head => {
+                self.begin(&completion(Ending::Success), index);
+                return;
+            }
+            Step::Leave => {
+                self.system.abandon(&completion(Ending::Abandoned));
+                self.note(now);
+                let good = request.fate.would_be_good(endpoint);
+                let fortune = if good { Fortune::Left } else { Fortune::Bad };
+                self.settle(&request, fortune, Some(now - sent));
+                return;
+            }
+            Step::End(ending) => completion(ending),
         };
         self.system.complete(&completion);
         self.note(now);
@@ -243,12 +281,33 @@ impl<'a> World<'a> {
             });
         }
         let failed = completion.failed();
-        if failed && self.retry(&request, number, now) {
+        // Of what began to come nobody asks a second time.
+        if failed && !completion.is_stream() && self.retry(&request, number, now) {
             return;
         }
-        let good = !failed && completion.latency() <= PATIENCE;
+        let latency = completion.latency_to_head();
+        let good = !failed && latency <= PATIENCE;
         let fortune = if good { Fortune::Good } else { Fortune::Bad };
-        self.settle(&request, fortune, Some(completion.latency()));
+        self.settle(&request, fortune, Some(latency));
+    }
+
+    /// A stream begins: its end is known.
+    fn begin(&mut self, head: &Completion, index: u32) {
+        let mut attempt = self.attempts[index as usize];
+        self.system.head(&Completion {
+            head: Some(head.now),
+            ..*head
+        });
+        self.note(head.now);
+        if let Some(body) = attempt.request.fate.body {
+            attempt.head = Some(head.now);
+            attempt.next = Step::End(if body.breaks {
+                Ending::Broken
+            } else {
+                Ending::Success
+            });
+            self.schedule(head.now + body.length, attempt);
+        }
     }
 
     /// Whether the caller tries again: if so, soon, with other luck.
@@ -270,7 +329,8 @@ impl<'a> World<'a> {
             sent: at,
             endpoint: 0,
             tag: 0,
-            ending: None,
+            head: None,
+            next: Step::Send,
         };
         self.schedule(at, attempt);
         true

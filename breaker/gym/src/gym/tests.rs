@@ -111,3 +111,24 @@ fn adaptive_opens_on_an_outage_and_on_a_hang() {
     let hang = &summaries("S08", &["adaptive"])[&("S08", "adaptive")];
     assert!(hang.open.unwrap() < 4.5, "{hang:?}");
 }
+
+#[test]
+fn adaptive_is_silent_with_impatient_callers_and_with_streams() {
+    for id in ["S28", "S29a"] {
+        let scores = summaries(id, &["adaptive"]);
+        let silent = &scores[&(id, "adaptive")];
+        assert_eq!(
+            (silent.false_trips, silent.false_alerts),
+            (0.0, 0.0),
+            "{id}"
+        );
+        assert_eq!(silent.good_rejected_share, 0.0, "{id}");
+    }
+}
+
+#[test]
+fn adaptive_loses_nothing_of_the_burst_after_the_one_that_failed() {
+    let bursts = &summaries("S26", &["adaptive"])[&("S26", "adaptive")];
+    assert!(bursts.bad_before_open < 20.0, "{bursts:?}");
+    assert!(bursts.lost_after < 10.0, "{bursts:?}");
+}

@@ -1,6 +1,9 @@
 //! Envoy admission control (`source/extensions/filters/http/admission_control`): of the last 30 s, in buckets of a second, requests n and
 //! successes s: rejects with probability (n − s/0.95)/(n + 1), at most 80 %. The aggression is 1, all defaults; its own rejections don't
 //! count.
+//!
+//! A response counts at its head (`encodeHeaders`), whatever becomes of it later. A request whose caller leaves before that counts as a
+//! failure: `deferred_record_failure_` runs when the stream is destroyed without a head.
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, Setup, State, Status, System, shedding};
@@ -44,7 +47,17 @@ impl System for EnvoyAdmission {
     }
 
     fn complete(&mut self, completion: &Completion) {
-        self.requests.add(completion.failed(), completion.now);
+        if !completion.is_stream() {
+            self.requests.add(completion.failed(), completion.now);
+        }
+    }
+
+    fn head(&mut self, head: &Completion) {
+        self.requests.add(false, head.now);
+    }
+
+    fn abandon(&mut self, left: &Completion) {
+        self.requests.add(true, left.now);
     }
 
     fn status(&self) -> Status {
@@ -75,6 +88,7 @@ mod tests {
                 sent: 0,
                 endpoint: 0,
                 tag: 0,
+                head: None,
                 ending,
             });
         }

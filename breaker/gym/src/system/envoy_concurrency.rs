@@ -2,10 +2,13 @@
 //! of the example in its documentation: the 90th percentile, a new limit every 100 ms, the minimal round trip measured every 60 s plus up
 //! to 10 % by 50 requests at a limit of 3; buffer 25 %, limit 3 to 1000.
 //!
+//! A request is in flight until its response is encoded whole, and its time to then is the sample; one that ends before that (its caller
+//! left, the stream broke off) gives none (`onDestroy` cancels it).
+//!
 //! limit = limit · g + √(limit · g), with the gradient g = 1.25 · minRTT / sampleRTT within 0.5..2.
 
 use super::shedding::Shedding;
-use super::{Arrival, Completion, Decision, Setup, Status, System};
+use super::{Arrival, Completion, Decision, Ending, Setup, Status, System};
 use crate::luck::Luck;
 use crate::time::{MILLI, NEVER, Nanos, SECOND};
 
@@ -104,6 +107,9 @@ impl System for EnvoyConcurrency {
 
     fn complete(&mut self, completion: &Completion) {
         self.in_flight -= 1;
+        if completion.ending == Ending::Broken {
+            return;
+        }
         match self.measuring {
             // From before the measurement: it says nothing of the round trip at this limit.
             Some((since, _)) if completion.sent < since => {}
@@ -115,6 +121,10 @@ impl System for EnvoyConcurrency {
             }
             None => self.samples.push(completion.latency()),
         }
+    }
+
+    fn abandon(&mut self, _left: &Completion) {
+        self.in_flight -= 1;
     }
 
     fn tick(&mut self, now: Nanos) {

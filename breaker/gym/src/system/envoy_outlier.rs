@@ -3,6 +3,9 @@
 //!
 //! With `max_ejection_percent: 100` and no panic threshold: by default Envoy ejects no host below ten of them, and sends to ejected hosts
 //! when too many are.
+//!
+//! A response counts at its head (`Filter::onUpstreamHeaders` of the router), a stream that is reset later counts once more, as a failure;
+//! a request whose caller leaves is not reported.
 
 use super::{Arrival, Completion, Decision, Setup, Status, System, hosts};
 use crate::time::{Nanos, SECOND};
@@ -45,6 +48,9 @@ impl System for EnvoyOutlier {
     }
 
     fn complete(&mut self, completion: &Completion) {
+        if completion.is_stream() && !completion.failed() {
+            return;
+        }
         let several = self.hosts.len() > 1;
         let host = &mut self.hosts[usize::from(completion.endpoint)];
         if !completion.failed() {
@@ -60,6 +66,10 @@ impl System for EnvoyOutlier {
                 self.alerts += u64::from(several);
             }
         }
+    }
+
+    fn head(&mut self, head: &Completion) {
+        self.hosts[usize::from(head.endpoint)].consecutive = 0;
     }
 
     fn tick(&mut self, now: Nanos) {
@@ -147,6 +157,7 @@ mod tests {
                 sent: 0,
                 endpoint: 3,
                 tag: 0,
+                head: None,
                 ending: Ending::Timeout,
             });
         }

@@ -3,6 +3,9 @@
 //! median and a moving average of 5, is compared to a moving average of 10 of itself: the estimated queue `limit · (1 − baseline/recent)`
 //! below 3·lg(limit) raises the limit by lg(limit), above 6·lg(limit) lowers it. When the limiter is full, a throughput that does not
 //! follow concurrency while round trips do lowers it too.
+//!
+//! Around an HTTP client (`failsafehttp`) a request ends when its round trip returns: at the head. One that is cancelled gives its permit
+//! back and no sample (`Permit.Drop`).
 
 mod statistics;
 
@@ -89,6 +92,26 @@ impl FailsafeLimiter {
         }
         self.limit = new.clamp(MIN_LIMIT, MAX_LIMIT);
     }
+
+    /// A request has ended, and is recorded.
+    fn end(&mut self, completion: &Completion) {
+        let now = completion.now;
+        // A failure or a timeout is recorded as any other: `Drop` is for those who cancel.
+        self.recent.push(completion.latency());
+        self.max_in_flight = self.max_in_flight.max(completion.tag as usize);
+        if now > self.next_update && self.recent.len() >= MIN_SAMPLES {
+            let index = (self.recent.len() as f64 * QUANTILE) as usize;
+            let (_, quantile, _) = self.recent.select_nth_unstable(index);
+            let filtered = self.median.add(*quantile as f64);
+            let smoothed = self.smoothed.add(filtered);
+            self.update(smoothed.max(1.0));
+            let min_rtt = self.recent.iter().min().copied().unwrap_or(0);
+            self.next_update = now + (min_rtt * 2).clamp(SECOND, 30 * SECOND);
+            self.recent.clear();
+            self.max_in_flight = 0;
+        }
+        self.in_flight -= 1;
+    }
 }
 
 fn change(queue: f64, limit: f64, signals: Signals) -> Change {
@@ -126,21 +149,17 @@ impl System for FailsafeLimiter {
     }
 
     fn complete(&mut self, completion: &Completion) {
-        let now = completion.now;
-        // A failure or a timeout is recorded as any other: `Drop` is for those who cancel.
-        self.recent.push(completion.latency());
-        self.max_in_flight = self.max_in_flight.max(completion.tag as usize);
-        if now > self.next_update && self.recent.len() >= MIN_SAMPLES {
-            let index = (self.recent.len() as f64 * QUANTILE) as usize;
-            let (_, quantile, _) = self.recent.select_nth_unstable(index);
-            let filtered = self.median.add(*quantile as f64);
-            let smoothed = self.smoothed.add(filtered);
-            self.update(smoothed.max(1.0));
-            let min_rtt = self.recent.iter().min().copied().unwrap_or(0);
-            self.next_update = now + (min_rtt * 2).clamp(SECOND, 30 * SECOND);
-            self.recent.clear();
-            self.max_in_flight = 0;
+        // It ended at its head.
+        if !completion.is_stream() {
+            self.end(completion);
         }
+    }
+
+    fn head(&mut self, head: &Completion) {
+        self.end(head);
+    }
+
+    fn abandon(&mut self, _left: &Completion) {
         self.in_flight -= 1;
     }
 
@@ -197,6 +216,7 @@ mod tests {
                     sent: now,
                     endpoint,
                     tag: 10,
+                    head: None,
                     ending: Ending::Success,
                 });
             }

@@ -1,6 +1,9 @@
 //! Hystrix 1.5, defaults (`HystrixCircuitBreaker`, `HealthCountsStream`): every 500 ms the last 10 s are looked at, and at least 50 % of
 //! at least 20 commands open it. After 5 s one command is let through; the next result, whosesoever it is, decides. A command times out
 //! after a second.
+//!
+//! A command returns an answer at its head, and what becomes of a stream's body is none of its business. A command that is unsubscribed from
+//! counts nowhere, but opens a half-open breaker again (`markNonSuccess` in `unsubscribeCommandCleanup`).
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, State, Status, System};
@@ -32,6 +35,20 @@ impl Hystrix {
         self.state = State::Open;
         self.opened = now;
     }
+
+    fn count(&mut self, completion: &Completion) {
+        let failed = completion.failed();
+        self.commands.add(failed, completion.now);
+        if self.state != State::HalfOpen {
+            return;
+        }
+        if failed {
+            self.open(completion.now);
+        } else {
+            self.state = State::Closed;
+            self.commands.clear();
+        }
+    }
 }
 
 impl System for Hystrix {
@@ -47,16 +64,19 @@ impl System for Hystrix {
     }
 
     fn complete(&mut self, completion: &Completion) {
-        let failed = completion.failed();
-        self.commands.add(failed, completion.now);
-        if self.state != State::HalfOpen {
-            return;
+        // It counted at its head.
+        if !completion.is_stream() {
+            self.count(completion);
         }
-        if failed {
-            self.open(completion.now);
-        } else {
-            self.state = State::Closed;
-            self.commands.clear();
+    }
+
+    fn head(&mut self, head: &Completion) {
+        self.count(head);
+    }
+
+    fn abandon(&mut self, left: &Completion) {
+        if self.state == State::HalfOpen {
+            self.open(left.now);
         }
     }
 
@@ -90,7 +110,7 @@ const ERRORS: f64 = 0.5;
 #[cfg(test)]
 mod tests {
     use super::super::Ending;
-    use super::super::testing::{admits, advance, request};
+    use super::super::testing::{admits, advance, leave, request, stream};
     use super::*;
 
     #[test]
@@ -108,5 +128,18 @@ mod tests {
         assert!(!admits(&mut hystrix, 6 * SECOND));
         assert!(request(&mut hystrix, 7 * SECOND, 1, Ending::Success));
         assert_eq!(hystrix.status().state, State::Closed);
+    }
+
+    #[test]
+    fn a_stream_counts_at_its_head_and_a_caller_that_leaves_fails_the_trial() {
+        let mut hystrix = Hystrix::default();
+        for index in 0..40 {
+            stream(&mut hystrix, index, SECOND, Ending::Broken);
+        }
+        advance(&mut hystrix, 3 * SECOND);
+        assert_eq!(hystrix.status().state, State::Closed);
+        hystrix.open(3 * SECOND);
+        assert!(leave(&mut hystrix, 9 * SECOND, SECOND));
+        assert_eq!(hystrix.status().state, State::Open);
     }
 }

@@ -2,6 +2,9 @@
 //! * consecutive (`consecutive_failures.rs`): 7 failures in a row shut it, for 1 s, doubled up to 60 s, plus up to half of that; then one
 //!   request is let through, and the next response, whosesoever it is, decides;
 //! * unified (`unified.rs`, `success_rate.rs`, June 2026): that, or less than 80 % of at least 5 responses in 10 s were successes.
+//!
+//! A response is classified when its body ends, or breaks off. A request whose caller leaves before the head is not classified; the one
+//! that was let through keeps its permit (`forget` in `gate.rs`), so that some other response has to decide.
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, Setup, State, Status, System, hosts};
@@ -168,7 +171,7 @@ const JITTER: f64 = 0.5;
 #[cfg(test)]
 mod tests {
     use super::super::Ending;
-    use super::super::testing::{SETUP, admits, advance, request};
+    use super::super::testing::{SETUP, admits, advance, request, stream};
     use super::*;
 
     #[test]
@@ -188,6 +191,15 @@ mod tests {
         advance(&mut linkerd, 7 * SECOND);
         assert!(request(&mut linkerd, 7 * SECOND, 1, Ending::Success));
         assert_eq!(linkerd.status().state, State::Closed);
+    }
+
+    #[test]
+    fn a_stream_counts_when_it_ends() {
+        let mut linkerd = Linkerd::consecutive(&SETUP);
+        for _ in 0..7 {
+            stream(&mut linkerd, SECOND, SECOND, Ending::Broken);
+        }
+        assert_eq!(linkerd.status().state, State::Open);
     }
 
     #[test]

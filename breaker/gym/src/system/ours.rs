@@ -1,12 +1,13 @@
 //! A policy of ours on the real `breaker-core`, driven as `breaker-tower` drives it: a command or an event, the events out, one timer.
 //!
-//! It is a breaker of a route: of endpoints it knows nothing.
+//! It is a breaker of a route: of endpoints it knows nothing. Streams begin at their head; a caller that leaves is ignored, as in the layer.
 
 use std::time::Duration;
 
+use breaker_core::policy::LatencyMeasure;
 use breaker_core::{
-    Breaker, Event, Feed, Outcome, Permit, Policy, Sample, SourceId, State as CoreState, Timestamp,
-    Verdict,
+    Attribution, Breaker, Event, Feed, Outcome, Permit, Policy, Sample, SourceId,
+    State as CoreState, Timestamp, Verdict,
 };
 
 use super::shedding::Shedding;
@@ -84,14 +85,33 @@ impl System for Ours {
             return;
         };
         self.free.push(completion.tag);
-        let latency = Duration::from_nanos(completion.latency());
+        let latency = Duration::from_nanos(match self.breaker.policy().latency() {
+            LatencyMeasure::Complete => completion.latency(),
+            _ => completion.latency_to_head(),
+        });
         let outcome = match completion.ending {
             Ending::Success | Ending::ClientError => Outcome::success(latency),
-            Ending::Failure | Ending::Timeout => Outcome::failure(latency),
+            Ending::Failure | Ending::Timeout | Ending::Broken => Outcome::failure(latency),
+            Ending::Abandoned => Outcome::ignored(latency).caused_by(Attribution::Caller),
         };
         self.breaker
             .record(permit, outcome, Timestamp::from_nanos(completion.now));
         self.settle();
+    }
+
+    fn head(&mut self, head: &Completion) {
+        let Some(permit) = &mut self.permits[head.tag as usize] else {
+            return;
+        };
+        let (now, latency) = (Timestamp::from_nanos(head.now), head.latency());
+        self.breaker
+            .responded(permit, Duration::from_nanos(latency), now);
+        self.breaker.begun(permit, now);
+        self.settle();
+    }
+
+    fn abandon(&mut self, left: &Completion) {
+        self.complete(left);
     }
 
     fn observe(&mut self, spans: &[DependencySpan], now: Nanos) {

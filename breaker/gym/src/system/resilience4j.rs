@@ -1,6 +1,9 @@
 //! resilience4j, defaults (`CircuitBreakerConfig`, `CircuitBreakerStateMachine` of 2.x): of the last 100 calls, all 100 of them there, at
 //! least 50 % failed: open for 60 s. Then 10 calls are permitted, and less than 50 % of 10 failures close it. A result counts in whatever
 //! state it finds, that of an older call in the half-open state too.
+//!
+//! As its operator for Reactor has it (`CircuitBreakerSubscriber`): a stream counts when it ends; a call that is cancelled before is not
+//! recorded, and gives its permission back.
 
 use std::collections::VecDeque;
 
@@ -77,6 +80,12 @@ impl System for Resilience4j {
         }
     }
 
+    fn abandon(&mut self, _left: &Completion) {
+        if let Phase::HalfOpen { permitted } = &mut self.phase {
+            *permitted += 1;
+        }
+    }
+
     fn status(&self) -> Status {
         Status::of(match self.phase {
             Phase::Closed => State::Closed,
@@ -94,7 +103,7 @@ const WAIT: Nanos = 60 * SECOND;
 #[cfg(test)]
 mod tests {
     use super::super::Ending;
-    use super::super::testing::{admits, request};
+    use super::super::testing::{admits, leave, request};
     use super::*;
 
     fn calls(breaker: &mut Resilience4j, from: Nanos, number: u64, ending: Ending) -> u64 {
@@ -129,6 +138,17 @@ mod tests {
         assert_eq!(calls(&mut breaker, trial, 4, Ending::Failure), 4);
         assert_eq!(breaker.status().state, State::HalfOpen);
         assert_eq!(calls(&mut breaker, trial, 1, Ending::Success), 1);
+        assert_eq!(breaker.status().state, State::Closed);
+    }
+
+    #[test]
+    fn a_cancelled_call_gives_its_permission_back() {
+        let mut breaker = Resilience4j::default();
+        calls(&mut breaker, 0, 100, Ending::Failure);
+        for index in 0..20 {
+            assert!(leave(&mut breaker, 61 * SECOND + index, 1));
+        }
+        assert_eq!(calls(&mut breaker, 62 * SECOND, 10, Ending::Success), 10);
         assert_eq!(breaker.status().state, State::Closed);
     }
 }

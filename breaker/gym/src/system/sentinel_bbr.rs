@@ -83,6 +83,11 @@ impl System for SentinelBbr {
         current.min_rtt = Some(current.min_rtt.map_or(rtt, |min| min.min(rtt)));
     }
 
+    /// Its entry exits, as any other.
+    fn abandon(&mut self, left: &Completion) {
+        self.complete(left);
+    }
+
     fn load(&mut self, utilisation: f64, _now: Nanos) {
         self.busy = utilisation > BUSY;
     }

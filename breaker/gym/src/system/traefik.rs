@@ -1,9 +1,12 @@
 //! Traefik, `ResponseCodeRatio(500, 600, 0, 600) > 0.30` (oxy `cbreaker`, `memmetrics`): 10 buckets of a second, tried on a response at
 //! most every 100 ms, without a minimum. Tripped for 10 s, then recovering for 10 s with a share that rises linearly to one half, during
 //! which the condition may trip it again.
+//!
+//! A response is recorded when its handler returns, so a stream at its end; of a caller that left, as the 499 that the proxy then writes;
+//! a stream that breaks off panics past the recording, and is not recorded.
 
 use super::rolling::Rolling;
-use super::{Arrival, Completion, Decision, State, Status, System};
+use super::{Arrival, Completion, Decision, Ending, State, Status, System};
 use crate::time::{MILLI, Nanos, SECOND};
 
 /// A breaker.
@@ -74,6 +77,9 @@ impl System for Traefik {
     }
 
     fn complete(&mut self, completion: &Completion) {
+        if completion.ending == Ending::Broken {
+            return;
+        }
         let now = completion.now;
         self.responses.add(completion.failed(), now);
         if now <= self.next_check {
@@ -87,6 +93,10 @@ impl System for Traefik {
             };
             self.responses.clear();
         }
+    }
+
+    fn abandon(&mut self, left: &Completion) {
+        self.complete(left);
     }
 
     fn status(&self) -> Status {

@@ -58,3 +58,86 @@ fn spans_tell_what_the_caller_is_not_told() {
     assert!(ours.detect.unwrap() < 7.0, "{ours:?}");
     assert_eq!(run(&scenario, "hystrix").detect, None);
 }
+
+#[test]
+fn a_caller_that_leaves_a_hang_is_a_loss_and_one_that_leaves_a_good_service_is_none() {
+    let hang = run(&find("S30a").unwrap().build(1), "none");
+    assert_eq!(hang.goodput, 0.0);
+    assert!(hang.bad_before_open > 24_000, "{hang:?}");
+    let healthy = run(&find("S28").unwrap().build(1), "none");
+    assert!(healthy.goodput > 0.995, "{healthy:?}");
+}
+
+#[test]
+fn who_records_completed_calls_only_is_blind_to_a_hang_that_callers_leave() {
+    let hang = find("S30a").unwrap().build(1);
+    for blind in ["resilience4j", "linkerd-unified", "hystrix", "traefik"] {
+        assert_eq!(run(&hang, blind).open, None, "{blind}");
+    }
+    // Envoy counts a stream that is destroyed without a head as a failure.
+    assert!(run(&hang, "envoy-admission").open.is_some());
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_bad_though_its_head_was_good() {
+    let breaks = find("S29b").unwrap().build(1);
+    let none = run(&breaks, "none");
+    assert!((0.45..0.55).contains(&none.goodput), "{none:?}");
+    // Its command had returned at the head; who counts at the end sees it.
+    assert_eq!(run(&breaks, "hystrix").detect, None);
+    assert!(run(&breaks, "linkerd-unified").detect.is_some());
+}
+
+#[test]
+fn nothing_arrives_in_silence() {
+    let night = find("S27").unwrap().build(1);
+    let hour = |request: &Request| request.at / (3600 * SECOND);
+    let mut hours = [0_u32; 26];
+    Traffic::new(&night).for_each(|request| hours[hour(&request) as usize] += 1);
+    assert!(
+        hours[..8]
+            .iter()
+            .all(|count| (35_000..37_000).contains(count))
+    );
+    assert!(hours[8..18].iter().all(|count| *count == 0));
+    assert!(
+        hours[18..]
+            .iter()
+            .all(|count| (35_000..37_000).contains(count))
+    );
+}
+
+#[test]
+fn a_regular_burst_has_its_number_of_requests() {
+    let failures = |id| {
+        let scenario = find(id).unwrap().build(1);
+        let traffic = Traffic::new(&scenario);
+        let from = scenario.duration - 3600 * SECOND;
+        let of_burst = |at| from < at && at < from + 81 * MILLI;
+        traffic
+            .filter(|request| of_burst(request.at))
+            .filter(|request| request.fate.fails)
+            .count()
+    };
+    assert_eq!(failures("D4b"), 10);
+}
+
+#[test]
+fn bursts_come_each_hour_and_one_fails_whole() {
+    let scenario = find("S26").unwrap().build(1);
+    let incident = scenario.incident.unwrap();
+    let mut bursts = [(0_u32, 0_u32); 16];
+    Traffic::new(&scenario).for_each(|request| {
+        let burst = &mut bursts[(request.at / (3600 * SECOND)) as usize];
+        burst.0 += 1;
+        burst.1 += u32::from(request.fate.fails);
+    });
+    assert!(
+        bursts.iter().all(|(count, _)| (60..250).contains(count)),
+        "{bursts:?}"
+    );
+    let whole: Vec<_> = (0..16)
+        .filter(|burst| bursts[*burst].0 == bursts[*burst].1)
+        .collect();
+    assert_eq!(whole, [(incident.from / (3600 * SECOND)) as usize]);
+}
