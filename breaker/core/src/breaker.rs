@@ -10,6 +10,7 @@ mod alerting;
 mod baseline;
 mod change;
 mod detection;
+mod ending;
 mod feeds;
 mod limiter;
 mod needs;
@@ -44,6 +45,7 @@ use crate::rate::ArrivalRate;
 use crate::rng::Rng;
 use crate::snapshot::{AlertCount, Totals, TransitionCount};
 use crate::source::{Source, SourceId, find};
+use crate::stall::Answers;
 use crate::state::{Mode, State};
 use crate::tally::Tally;
 use crate::time::{Timestamp, earliest};
@@ -82,6 +84,8 @@ pub struct Breaker {
     in_flight: InFlight,
     /// The limit of requests in flight, while one is in force.
     shedding: Option<Box<Shedding>>,
+    /// Whether the upstream still answers.
+    answers: Answers,
     /// The average of the last latencies in seconds, kept where the policy sheds.
     recent_latency: f64,
     failed_recoveries: u32,
@@ -144,6 +148,7 @@ impl Breaker {
             permits_out: 0,
             waiting: 0,
             shedding: None,
+            answers: Answers::new(),
             recent_latency: 0.0,
             failed_recoveries: 0,
             arrivals: ArrivalRate::new(now),

@@ -130,6 +130,15 @@ impl Detectors {
         self.observe(Stream::Errors, failed, count, at, learn);
     }
 
+    /// A request that was observed as no failure at `begun` has failed at `at`, after all.
+    pub(crate) fn failed_after(&mut self, begun: Timestamp, at: Timestamp, learn: bool) {
+        self.struck |= bit(Stream::Errors);
+        let mut streams = self.streams.iter_mut();
+        if let Some(detector) = streams.find(|detector| detector.stream() == Stream::Errors) {
+            detector.turn_into_hit(begun, at, learn);
+        }
+    }
+
     /// `count` requests took `latency` until `at`. Those that have `crossed` a bound while they hung are observed already.
     pub(crate) fn took(
         &mut self,

@@ -144,6 +144,8 @@ pub enum Reason {
         succeeded: u32,
         /// Probes that failed, late ones included.
         failed: u32,
+        /// Of those that failed, how many were abandoned by their callers while nobody was answered.
+        abandoned: u32,
         /// How many had to succeed.
         needed: u32,
     },
@@ -196,6 +198,9 @@ pub struct Evidence {
     pub samples: u64,
     /// In how long a window. Of an anomaly the time since the change.
     pub window: Duration,
+    /// Of the failures in the policy's window, how many are requests that their callers abandoned while nobody was answered; zero where the
+    /// condition is not on failures.
+    pub abandoned: u64,
     /// What the detector says, where the condition is on an anomaly.
     pub anomaly: Option<Anomaly>,
 }
@@ -264,11 +269,15 @@ impl fmt::Display for Reason {
             Self::ProbesFailed {
                 succeeded,
                 failed,
+                abandoned,
                 needed,
-            } => write!(
-                f,
-                "{failed} probes failed, {succeeded} succeeded, {needed} were needed"
-            ),
+            } => {
+                write!(f, "{failed} probes failed")?;
+                if *abandoned > 0 {
+                    write!(f, " ({abandoned} abandoned by their callers)")?;
+                }
+                write!(f, ", {succeeded} succeeded, {needed} were needed")
+            }
             Self::FeedUnhealthy {
                 source,
                 succeeded,
@@ -301,6 +310,16 @@ impl fmt::Display for Reason {
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.numbers(f)?;
+        match self.abandoned {
+            0 => Ok(()),
+            abandoned => write!(f, ", {abandoned} abandoned by their callers"),
+        }
+    }
+}
+
+impl Evidence {
+    fn numbers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
         let seconds = Duration::from_secs_f64(self.observed.clamp(0.0, 1e9));
         match self.condition {

@@ -21,6 +21,9 @@ pub struct Feed {
 }
 
 /// What a feed tells of requests that ended alike.
+///
+/// Telemetry tells of a request when it is over, so a success counts at its end, and not from its begin on as where the breaker sees the
+/// answer [begin](crate::Breaker::begun): a feed of long streams shows failures sooner than successes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sample {

@@ -8,7 +8,7 @@
 //! After quinn-proto, [`Breaker`] has
 //! * **commands**: [`try_acquire`](Breaker::try_acquire), [`force`](Breaker::force), [`set_policy`](Breaker::set_policy),
 //!   [`reset`](Breaker::reset), [`restore_baseline`](Breaker::restore_baseline);
-//! * **events in**: [`responded`](Breaker::responded), [`record`](Breaker::record), [`observe`](Breaker::observe),
+//! * **events in**: [`responded`](Breaker::responded), [`begun`](Breaker::begun), [`record`](Breaker::record), [`observe`](Breaker::observe),
 //!   [`handle_timeout`](Breaker::handle_timeout);
 //! * **polls**: [`poll_timeout`](Breaker::poll_timeout), [`poll_event`](Breaker::poll_event);
 //! * **getters**: [`state`](Breaker::state), [`snapshot`](Breaker::snapshot), [`outlook`](Breaker::outlook), [`baseline`](Breaker::baseline),
@@ -50,8 +50,10 @@ mod rate;
 mod ratio;
 pub mod replay;
 mod rng;
+mod row;
 mod snapshot;
 mod source;
+mod stall;
 mod state;
 mod tally;
 mod time;

@@ -13,7 +13,10 @@ use crate::time::Timestamp;
 /// The right to send one request. Give it back with [`Breaker::record`](crate::Breaker::record), whatever became of the request.
 ///
 /// It carries the epoch of its admission: an outcome of an earlier epoch never causes a transition. A probe's permit is a lease: not back
-/// within `half_open.probe_timeout`, it counts as failed.
+/// within `half_open.probe_timeout`, it counts as failed. A caller that goes away before the answer does not free the lease: it ends when
+/// another probe is answered, or with its time.
+///
+/// A request counts once. From [`Breaker::begun`](crate::Breaker::begun) on it is a success, which a failure at its end replaces.
 #[derive(Debug)]
 #[must_use = "a permit that is not given back counts as a request in flight for ever"]
 pub struct Permit {
@@ -23,6 +26,26 @@ pub struct Permit {
     pub(crate) progress: Progress,
     /// Of a request that no longer waits: what it was observed for while it did.
     pub(crate) crossed: Crossed,
+    /// Whether the upstream has sent the head of an answer, be it good or bad.
+    pub(crate) answered: bool,
+    /// Whether the answer came later than the deadline that the policy watches.
+    pub(crate) late: bool,
+    /// How many answers the breaker had seen when the upstream's time began.
+    pub(crate) answers_before: u32,
+    /// Of an answer that has well begun: where it is counted as a success.
+    pub(crate) begun: Option<Begun>,
+}
+
+/// Where an answer that has well begun is counted as a success, so that this can be taken back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    pub(crate) at: Timestamp,
+    /// How many failures its source had counted before: its place among them.
+    pub(crate) failures_before: u32,
+    /// Of the source: what was observed under another is forgotten.
+    pub(crate) generation: u8,
+    /// The slice of the sequential ramp in which it counts; `None` if the phase does not count it yet.
+    pub(crate) slice: Option<u32>,
 }
 
 /// As what a request was admitted.
@@ -43,7 +66,7 @@ pub(crate) enum Progress {
     Uploading,
     /// The upstream owes an answer: the request ages.
     Waiting,
-    /// The answer's head has come, and its latency is recorded.
+    /// The answer's head has come, and with it the latency that the policy measures.
     Responded,
 }
 
@@ -83,6 +106,11 @@ impl Permit {
     /// When the upstream's time began: at admission, or at the end of the upload.
     pub const fn admitted(&self) -> Timestamp {
         self.admitted
+    }
+
+    /// Whether the answer has well begun, and counts as a success unless it fails later.
+    pub const fn has_begun(&self) -> bool {
+        self.begun.is_some()
     }
 
     /// Whether the request is a probe of a half-open breaker.

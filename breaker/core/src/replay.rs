@@ -1,7 +1,9 @@
 //! What a breaker would have done on recorded requests, in virtual time.
 //!
 //! A request is admitted or rejected at its start; its outcome is known one latency later, and only if it was admitted. So a replay knows
-//! what a live breaker would have known, and when. It assumes that the upstream would have done the same with less traffic: what it says
+//! what a live breaker would have known, and when: but for the heads of answers, which are not recorded, so that a success counts at its
+//! end and not from its [begin](Breaker::begun) on. On a route with long answers a replay finds failures to be more than they were. It
+//! assumes that the upstream would have done the same with less traffic: what it says
 //! of an overload that a breaker would have relieved is too dark.
 
 use std::cmp::{Ordering, Reverse};

@@ -9,7 +9,9 @@ use crate::breaker::StandingAlert;
 use crate::detector::Detectors;
 use crate::feed::Feed;
 use crate::outcome::Verdict;
+use crate::permit::Begun;
 use crate::policy::{Condition, Policy};
+use crate::row::Row;
 use crate::snapshot::SourceTotals;
 use crate::tally::Tally;
 use crate::time::Timestamp;
@@ -24,6 +26,9 @@ impl SourceId {
     /// The proxy or layer that asks for permits.
     pub const PROXY: Self = Self(0);
 }
+
+/// When requests failed or were slow, and their traces.
+type Suspects = VecDeque<(Timestamp, TraceId)>;
 
 /// What a breaker keeps of a source.
 #[derive(Clone, Debug)]
@@ -40,7 +45,12 @@ pub(crate) struct Source {
     /// Where the policy has a condition on anomalies.
     pub(crate) detectors: Option<Box<Detectors>>,
     is_feed: bool,
+    row: Row,
+    /// The length of `row`.
     pub(crate) consecutive_failures: u32,
+    /// Raised whenever what was observed is forgotten, so that nothing is taken back that is not there. Small, as
+    /// an idle breaker is to be.
+    generation: u8,
     /// For each trip entry: its alert, from its begin to its end.
     pub(crate) alerts: Vec<Option<Box<StandingAlert>>>,
     /// What a feed has told since the trial or the ramp began.
@@ -50,7 +60,7 @@ pub(crate) struct Source {
     /// What happened before this is forgotten, however late it is told.
     forgotten_until: Timestamp,
     /// The latest requests that failed or were slow, oldest first.
-    suspects: VecDeque<(Timestamp, TraceId)>,
+    suspects: Option<Box<Suspects>>,
     /// Whether a trip entry asks for quantiles, the smallest latency bound, when histograms may be walked again, and whether a latency was recorded since they were.
     wants_histograms: bool,
     slow_from: Option<Duration>,
@@ -82,12 +92,14 @@ impl Source {
             totals: SourceTotals::NONE,
             detectors: Detectors::of(policy, is_feed),
             is_feed,
+            row: Row::default(),
             consecutive_failures: 0,
+            generation: 0,
             alerts: vec![None; policy.trip().len()],
             trial: Tally::default(),
             last_judged: None,
             forgotten_until: Timestamp::ZERO,
-            suspects: VecDeque::new(),
+            suspects: None,
             wants_histograms: wants_histograms(policy),
             slow_from: policy.slow_from(),
             next_histogram_turn: Timestamp::ZERO,
@@ -101,10 +113,12 @@ impl Source {
         if let Some(detectors) = &mut self.detectors {
             detectors.reset();
         }
+        self.row = Row::default();
         self.consecutive_failures = 0;
+        self.generation = self.generation.wrapping_add(1);
         self.latencies_changed = false;
         self.forgotten_until = now;
-        self.suspects.clear();
+        self.suspects = None;
         self.trial = Tally::default();
     }
 
@@ -168,16 +182,57 @@ impl Source {
         }
         match verdict {
             Verdict::Success => {
+                self.row.succeeded();
                 self.consecutive_failures = 0;
                 self.totals.success += u64::from(count);
             }
             Verdict::Failure => {
-                self.consecutive_failures = self.consecutive_failures.saturating_add(count);
+                self.row.failed(count);
+                self.consecutive_failures = self.row.len();
                 self.totals.failure += u64::from(count);
             }
             Verdict::Ignored => {}
         }
         self.window.record_verdict(verdict, count, at, now);
+    }
+
+    /// An answer has well begun at `now`: it is a success from now on. The totals, which never shrink, have it when it ends.
+    pub(crate) fn begin(&mut self, now: Timestamp) -> Begun {
+        let failures_before = self.row.begun();
+        self.consecutive_failures = self.row.len();
+        self.window.record_verdict(Verdict::Success, 1, now, now);
+        Begun {
+            at: now,
+            failures_before,
+            generation: self.generation,
+            slice: None,
+        }
+    }
+
+    /// An answer that has `begun` has ended well, as it is counted.
+    pub(crate) fn stand(&mut self, begun: &Begun) {
+        self.row.stood(begun.failures_before);
+        self.consecutive_failures = self.row.len();
+        self.totals.success += 1;
+    }
+
+    /// An answer of an earlier epoch that was counted as a success when it began has ended.
+    pub(crate) const fn count_total(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Success | Verdict::Ignored => self.totals.success += 1,
+            Verdict::Failure => self.totals.failure += 1,
+        }
+    }
+
+    /// An answer that has `begun` has failed at `now`.
+    pub(crate) fn fall(&mut self, begun: &Begun, now: Timestamp) {
+        self.row.fell(begun.failures_before);
+        self.consecutive_failures = self.row.len();
+        self.totals.failure += 1;
+        if begun.generation == self.generation {
+            self.window.take_back_success(begun.at, now);
+        }
+        self.window.record_verdict(Verdict::Failure, 1, now, now);
     }
 
     /// The latency from which on a request is slow: the smallest latency bound of the policy.
@@ -187,16 +242,17 @@ impl Source {
 
     /// Remembers the trace of a request that failed or was slow.
     pub(crate) fn suspect(&mut self, trace: TraceId, at: Timestamp) {
-        if self.suspects.len() == SUSPECTS {
-            self.suspects.pop_front();
+        let suspects = self.suspects.get_or_insert_default();
+        if suspects.len() == SUSPECTS {
+            suspects.pop_front();
         }
-        self.suspects.push_back((at, trace));
+        suspects.push_back((at, trace));
     }
 
     /// The traces of the latest requests in the window that failed or were slow, oldest first.
     pub(crate) fn suspects(&mut self, now: Timestamp) -> Vec<TraceId> {
         let window = &mut self.window;
-        let suspects = self.suspects.iter();
+        let suspects = self.suspects.iter().flat_map(|suspects| suspects.iter());
         suspects
             .filter(|(at, _)| window.covers(*at, now))
             .map(|(_, trace)| *trace)
@@ -245,6 +301,7 @@ impl Source {
     fn follow(&mut self, policy: &Policy) {
         if !self.window.fits(policy) {
             self.window = Window::new(policy);
+            self.generation = self.generation.wrapping_add(1);
         }
         if !self
             .detectors

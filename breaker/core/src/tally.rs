@@ -20,6 +20,12 @@ impl Tally {
         *counter = counter.saturating_add(requests as u64);
     }
 
+    /// A request that was counted as good has failed.
+    pub(crate) const fn take_back(&mut self) {
+        self.succeeded = self.succeeded.saturating_sub(1);
+        self.count(false, 1);
+    }
+
     pub(crate) const fn samples(self) -> u64 {
         self.succeeded.saturating_add(self.failed)
     }

@@ -34,6 +34,8 @@ pub(crate) struct Counts {
     pub(crate) success: u32,
     pub(crate) failure: u32,
     pub(crate) ignored: u32,
+    /// Of the failures, those whose callers went away before an answer.
+    pub(crate) abandoned: u32,
     /// Requests whose latency is known.
     pub(crate) timed: u32,
     /// Of those, how many reached each slow threshold.
@@ -102,6 +104,23 @@ impl Window {
                 Verdict::Ignored => &mut counts.ignored,
             };
             *counter = counter.saturating_add(count);
+        });
+    }
+
+    /// Takes one success back that was counted at `at`, if that is still in the window.
+    pub(crate) fn take_back_success(&mut self, at: Timestamp, now: Timestamp) {
+        if !self.covers(at, now) {
+            return;
+        }
+        self.count(at, now, |counts| {
+            counts.success = counts.success.saturating_sub(1);
+        });
+    }
+
+    /// Says that `count` of the failures that were counted at `now` were abandoned by their callers.
+    pub(crate) fn record_abandoned(&mut self, count: u32, now: Timestamp) {
+        self.count(now, now, |counts| {
+            counts.abandoned = counts.abandoned.saturating_add(count);
         });
     }
 
@@ -238,6 +257,7 @@ impl Counts {
         success: 0,
         failure: 0,
         ignored: 0,
+        abandoned: 0,
         timed: 0,
         slow: [0; MAX_SLOW_THRESHOLDS],
     };
@@ -252,6 +272,7 @@ impl Counts {
         self.success = self.success.saturating_sub(other.success);
         self.failure = self.failure.saturating_sub(other.failure);
         self.ignored = self.ignored.saturating_sub(other.ignored);
+        self.abandoned = self.abandoned.saturating_sub(other.abandoned);
         self.timed = self.timed.saturating_sub(other.timed);
         for (slow, other) in self.slow.iter_mut().zip(other.slow) {
             *slow = slow.saturating_sub(other);

@@ -179,6 +179,10 @@ impl Breaker {
             kind,
             progress: Progress::Waiting,
             crossed: Crossed::default(),
+            answered: false,
+            late: false,
+            answers_before: self.answers.seen(),
+            begun: None,
         };
         if kind != Kind::Bypass {
             self.start_ageing(&permit, now);

@@ -16,6 +16,8 @@ pub(super) struct Aimd {
     last_admitted: Option<Timestamp>,
     slice_began: Timestamp,
     slice: Tally,
+    /// Which slice it is.
+    number: u32,
     clean_slices: u32,
     total: Tally,
 }
@@ -37,6 +39,7 @@ impl Aimd {
             last_admitted: None,
             slice_began: now,
             slice: Tally::default(),
+            number: 0,
             clean_slices: 0,
             total: Tally::default(),
         }
@@ -65,6 +68,21 @@ impl Aimd {
         self.total.count(good, requests);
     }
 
+    /// Which slice the requests count in that are counted now.
+    pub(super) const fn slice(&self) -> u32 {
+        self.number
+    }
+
+    /// A request that was counted as good in that slice has failed.
+    pub(super) const fn take_back(&mut self, slice: u32) {
+        if slice == self.number {
+            self.slice.take_back();
+        } else {
+            self.slice.count(false, 1);
+        }
+        self.total.take_back();
+    }
+
     /// Ends the slice, if it is long enough and shows enough.
     pub(super) fn judge(&mut self, now: Timestamp) -> Progress {
         if now.saturating_since(self.slice_began) < SLICE || self.slice.samples() < ENOUGH {
@@ -72,6 +90,7 @@ impl Aimd {
         }
         let slice = std::mem::take(&mut self.slice);
         self.slice_began = now;
+        self.number = self.number.wrapping_add(1);
         let bad = slice.failed as f64 / slice.samples() as f64;
         let was_full = self.share >= 1.0;
         if bad <= CLEAN {

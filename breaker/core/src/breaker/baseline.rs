@@ -31,6 +31,7 @@ impl Breaker {
         for source in &mut self.sources {
             source.forget_learned(&self.policy);
         }
+        self.answers.forget();
         self.share_budget();
         self.follow_threshold();
     }

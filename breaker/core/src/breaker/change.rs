@@ -69,8 +69,8 @@ impl Breaker {
     }
 
     /// Takes over another policy. State, remaining open time and permits stay; windows stay where the new policy counts
-    /// the same things. What was derived from the old policy is derived from the new one, and its trip entries are tried at
-    /// once: the breaker decides like one that always had the new policy.
+    /// the same things. What was derived from the old policy is derived from the new one: with the next request the breaker
+    /// decides like one that always had the new policy.
     pub fn set_policy(&mut self, policy: impl Into<Arc<Policy>>, now: Timestamp) {
         let now = self.advance(now);
         self.learn_traffic(now);
@@ -89,9 +89,6 @@ impl Breaker {
             self.limit_ramp(now);
         }
         self.judge_probes(now);
-        for index in 0..self.sources.len() {
-            self.try_conditions(self.sources[index].id, now);
-        }
     }
 
     /// Derives anew what follows from the policy and the feeds. Whatever is added to a breaker that depends on them belongs

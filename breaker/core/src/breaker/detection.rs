@@ -25,6 +25,13 @@ impl Breaker {
         }
     }
 
+    /// A request of the proxy's own source that was observed as a success at `begun` has failed, after all.
+    pub(super) fn detect_late_failure(&mut self, begun: Timestamp, at: Timestamp) {
+        if let Some((detectors, learns)) = self.detectors(SourceId::PROXY) {
+            detectors.failed_after(begun, at, learns);
+        }
+    }
+
     /// `count` requests of a source took `latency` until `at`. For what they have `crossed` while they hung they are observed already.
     pub(super) fn detect_latency(
         &mut self,

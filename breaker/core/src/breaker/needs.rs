@@ -8,7 +8,7 @@ use crate::policy::{Condition, Policy, Stream};
 /// What the policy's conditions need of requests in flight to be tried on.
 #[derive(Clone, Debug)]
 pub(super) struct Needs {
-    pub(super) latency_bounds: Vec<Duration>,
+    pub(super) latency_bounds: Box<[Duration]>,
     /// Where requests that miss it are watched.
     pub(super) deadline: Option<Duration>,
     /// Whether a bound is learned, which may be as small as [`LEAST_THRESHOLD`]: ages must be told apart as finely.
@@ -23,7 +23,7 @@ impl Needs {
         let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
         let watches = |stream| policy.streams().any(|watched| watched == stream);
         Self {
-            latency_bounds: policy.latency_bounds(),
+            latency_bounds: policy.latency_bounds().into(),
             deadline: watches(Stream::Deadline).then(|| policy.deadline()),
             learns_bound: watches(Stream::Latency),
             concurrency: conditions.any(|condition| matches!(condition, Condition::Concurrency(_))),

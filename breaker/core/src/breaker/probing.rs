@@ -12,6 +12,10 @@ pub(super) struct Probing {
     next_id: u64,
     succeeded: u32,
     failed: u32,
+    /// Of those that failed, how many were abandoned by their callers.
+    abandoned: u32,
+    /// How often the upstream has answered a probe.
+    answers: u32,
 }
 
 /// A probe in flight.
@@ -20,6 +24,8 @@ struct Lease {
     id: u64,
     expires: Timestamp,
     progress: Progress,
+    /// How many answers there were when the upstream's time began.
+    answers_before: u32,
 }
 
 /// How far a probe has come, which decides what its lease's end says.
@@ -31,6 +37,11 @@ enum Progress {
     Waiting,
     /// The head of a good answer has come, and its body is still flowing: an expiry is a success.
     Responded,
+    /// A good answer has begun, and counts as a success already; it takes no slot. After an expiry it can't fail any more.
+    Begun,
+    /// The caller went away, and no probe has been answered since this was admitted. An answer frees the slot; an expiry is a failure if
+    /// answers were overdue when the caller went, and says nothing otherwise.
+    Abandoned { overdue: bool },
 }
 
 /// What the probes have shown.
@@ -49,6 +60,8 @@ impl Probing {
             next_id: 0,
             succeeded: 0,
             failed: 0,
+            abandoned: 0,
+            answers: 0,
         }
     }
 
@@ -68,6 +81,7 @@ impl Probing {
             id,
             expires: now + rules.probe_timeout,
             progress: Progress::Waiting,
+            answers_before: self.answers,
         });
         Some(id)
     }
@@ -84,7 +98,8 @@ impl Probing {
 
     /// Whether a further probe has a slot, and its outcome is needed.
     pub(super) fn has_room(&self, rules: &HalfOpen, recovery: Recovery) -> bool {
-        let in_flight = self.leases.len() as u32;
+        let has_slot = |lease: &&Lease| lease.progress != Progress::Begun;
+        let in_flight = self.leases.iter().filter(has_slot).count() as u32;
         if recovery == Recovery::Sequential {
             // It takes as many as it takes.
             return in_flight < rules.concurrent;
@@ -98,9 +113,44 @@ impl Probing {
 
     /// The upload is over: the upstream has the whole `probe_timeout` from now.
     pub(super) fn uploaded(&mut self, id: u64, rules: &HalfOpen, now: Timestamp) {
-        if let Some(lease) = self.lease(id) {
+        let answers = self.answers;
+        if let Some(lease) = self.lease(id)
+            && lease.progress != Progress::Begun
+        {
             lease.progress = Progress::Waiting;
             lease.expires = now + rules.probe_timeout;
+            lease.answers_before = answers;
+        }
+    }
+
+    /// The upstream has answered a probe, well or badly: those that were abandoned say nothing, and their slots are free.
+    pub(super) fn answered(&mut self) {
+        self.answers = self.answers.wrapping_add(1);
+        self.leases
+            .retain(|lease| !matches!(lease.progress, Progress::Abandoned { .. }));
+    }
+
+    /// A good answer has begun: the probe has succeeded, unless it fails before its lease ends.
+    pub(super) fn begun(&mut self, id: u64) {
+        let is_begun = |lease: &&Lease| lease.progress == Progress::Begun;
+        let begun = self.leases.iter().filter(is_begun).count();
+        if begun >= MOST_BEGUN {
+            self.settle(id, Some(true));
+        } else if let Some(lease) = self.lease(id) {
+            lease.progress = Progress::Begun;
+            self.succeeded += 1;
+        }
+    }
+
+    /// The caller went away before an answer; `overdue` says whether answers were. The slot stays taken: else a caller without patience
+    /// would send all of its requests to an upstream that is down.
+    pub(super) fn abandon(&mut self, id: u64, overdue: bool) {
+        let answers = self.answers;
+        match self.lease(id) {
+            Some(lease) if lease.answers_before == answers => {
+                lease.progress = Progress::Abandoned { overdue };
+            }
+            _ => self.settle(id, None),
         }
     }
 
@@ -113,19 +163,30 @@ impl Probing {
         let Some(index) = self.leases.iter().position(|lease| lease.id == id) else {
             return;
         };
-        self.leases.swap_remove(index);
-        self.count(good);
+        let lease = self.leases.swap_remove(index);
+        if lease.progress != Progress::Begun {
+            self.count(good);
+        } else if good == Some(false) {
+            self.succeeded -= 1;
+            self.failed += 1;
+        }
     }
 
     /// Ends the leases whose time is over.
     pub(super) fn expire(&mut self, now: Timestamp) {
         while let Some(index) = self.leases.iter().position(|lease| lease.expires <= now) {
             let lease = self.leases.swap_remove(index);
-            self.count(match lease.progress {
-                Progress::Uploading => None,
+            let good = match lease.progress {
+                Progress::Uploading | Progress::Begun => None,
+                Progress::Abandoned { overdue: false } => None,
+                Progress::Abandoned { overdue: true } => {
+                    self.abandoned += 1;
+                    Some(false)
+                }
                 Progress::Waiting => Some(false),
                 Progress::Responded => Some(true),
-            });
+            };
+            self.count(good);
         }
     }
 
@@ -156,6 +217,10 @@ impl Probing {
         self.failed
     }
 
+    pub(super) const fn abandoned(&self) -> u32 {
+        self.abandoned
+    }
+
     fn count(&mut self, good: Option<bool>) {
         match good {
             Some(true) => self.succeeded += 1,
@@ -165,7 +230,10 @@ impl Probing {
     }
 
     fn progress(&mut self, id: u64, progress: Progress) {
-        if let Some(lease) = self.lease(id) {
+        // What has begun stays so, in whatever order its driver tells.
+        if let Some(lease) = self.lease(id)
+            && lease.progress != Progress::Begun
+        {
             lease.progress = progress;
         }
     }
@@ -190,6 +258,9 @@ pub(super) fn sequential(succeeded: u64, failed: u64) -> Finding {
 
 /// How many good probes, without a bad one, a sequential recovery takes.
 pub(super) const SEQUENTIAL_PROBES: u32 = 6;
+
+/// So many probes whose answers have begun may still fail; of more it is taken for granted that they don't.
+const MOST_BEGUN: usize = 32;
 
 /// ln(0.5 / 0.02), and −ln(0.5 / 0.98).
 const BAD: f64 = 3.219;

@@ -1,10 +1,10 @@
-//! What becomes of an admitted request: it is uploaded, it is answered, it ends.
+//! What becomes of an admitted request until it ends: it is uploaded, and it is answered.
 
 use std::time::Duration;
 
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::Verdict;
 use crate::permit::{Kind, Permit, Progress};
 use crate::policy::LatencyMeasure;
 use crate::source::SourceId;
@@ -33,6 +33,7 @@ impl Breaker {
         let now = self.advance(now);
         permit.progress = Progress::Waiting;
         permit.admitted = now;
+        permit.answers_before = self.answers.seen();
         self.start_ageing(permit, now);
         if self.counts(permit) {
             self.limit_sent(now);
@@ -45,133 +46,131 @@ impl Breaker {
     }
 
     /// The head of an answer that is not a failure came after `latency`. Where the policy measures the latency to the head, it is recorded
-    /// now, however long the body takes.
+    /// now, however long the body takes. While the caller is still sending its request, the time was the caller's, and no latency is.
     pub fn responded(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) {
+        let now = self.advance(now);
+        if !permit.answered && permit.progress == Progress::Waiting {
+            self.answers.took(latency);
+        }
+        self.hear(permit);
         if self.policy.latency() == LatencyMeasure::Complete
             || permit.progress == Progress::Responded
         {
             return;
         }
-        let now = self.advance(now);
         permit.crossed = self.stop_ageing(permit);
-        permit.progress = Progress::Responded;
+        let timed =
+            std::mem::replace(&mut permit.progress, Progress::Responded) == Progress::Waiting;
         if !self.counts(permit) {
             return;
         }
-        self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
-        self.detect_latency(SourceId::PROXY, latency, permit.crossed, 1, now);
-        self.limit_ended(permit, Some((Verdict::Success, latency)), now);
+        if timed {
+            self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
+            self.detect_latency(SourceId::PROXY, latency, permit.crossed, 1, now);
+            self.limit_ended(permit, Some((Verdict::Success, latency)), now);
+            permit.late = self.needs.deadline.is_some_and(|at| latency >= at);
+        }
         let bound = self.trial_bound(SourceId::PROXY);
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase) {
-            if bound.is_some_and(|bound| latency >= bound) {
+            if timed && bound.is_some_and(|bound| latency >= bound) {
                 probing.settle(id, Some(false));
-                self.judge_probes(now);
             } else {
                 probing.responded(id);
             }
-            return;
         }
-        self.try_conditions(SourceId::PROXY, now);
+        if permit.begun.is_some() {
+            self.count_begun(permit);
+        }
+        self.judge(now);
     }
 
-    /// The answer has well begun: the request counts as a success from now on, and becomes a failure if it fails later.
+    /// The answer has well begun: the request counts as a success from now on, and becomes a failure if it fails later. Of HTTP that is a
+    /// head that is no failure, together with [`Self::responded`] and after it; of gRPC the first message. Otherwise every answer that
+    /// takes its time would count for nothing while it flows, and the few that fail at once for everything.
+    ///
+    /// What then comes to [`Self::record`] adds nothing if it is a success; a failure takes the success back where it was counted, and
+    /// counts now; an end that says nothing (the caller leaves a stream) lets the success be. The counts of the snapshot's totals count
+    /// a request when it ends, once.
     pub fn begun(&mut self, permit: &mut Permit, now: Timestamp) {
-        let _ = permit;
-        self.advance(now);
+        let now = self.advance(now);
+        self.hear(permit);
+        if permit.begun.is_some() || !self.counts(permit) {
+            return;
+        }
+        permit.begun = Some(self.sources[SourceId::PROXY.0].begin(now));
+        self.detect_errors(SourceId::PROXY, Verdict::Success, 1, now);
+        self.count_begun(permit);
+        self.judge(now);
     }
 
-    /// The request of `permit` ended.
-    #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
-    pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
-        let now = self.advance(now);
-        self.permits_out = self.permits_out.saturating_sub(1);
-        self.totals.count(outcome.verdict);
-        let crossed = match permit.progress {
-            Progress::Responded => permit.crossed,
-            _ => self.stop_ageing(&permit),
-        };
-        if !self.counts(&permit) {
+    /// The phase counts an answer that has well begun, unless its latency is still to be known and may make it a bad one.
+    fn count_begun(&mut self, permit: &mut Permit) {
+        let Some(begun) = permit.begun.as_mut().filter(|begun| begun.slice.is_none()) else {
             return;
-        }
-        let proxy = &mut self.sources[SourceId::PROXY.0];
-        let slow = proxy
-            .slow_from()
-            .is_some_and(|bound| outcome.latency >= bound);
-        let says_latency = match permit.progress {
-            Progress::Responded => false,
-            Progress::Uploading => outcome.verdict != Verdict::Ignored,
-            // A caller that gave up after the first latency bound has seen that the upstream is slow: that stays known.
-            Progress::Waiting => outcome.verdict != Verdict::Ignored || slow,
         };
-        if says_latency {
-            proxy.record_latency(outcome.latency, 1, now, now);
-        }
-        proxy.record_verdict(outcome.verdict, 1, now, now);
-        if says_latency && outcome.verdict != Verdict::Ignored {
-            self.detect_latency(SourceId::PROXY, outcome.latency, crossed, 1, now);
-        }
-        self.detect_errors(SourceId::PROXY, outcome.verdict, 1, now);
-        if permit.progress == Progress::Waiting {
-            self.limit_ended(&permit, Some((outcome.verdict, outcome.latency)), now);
-        }
-        let proxy = &mut self.sources[SourceId::PROXY.0];
-        if let Some(trace) = outcome.trace
-            && (slow || outcome.verdict == Verdict::Failure)
-        {
-            proxy.suspect(trace, now);
-        }
-
-        if let Some(asked) = outcome.retry_after.filter(|asked| !asked.is_zero())
-            && self.policy.honours_retry_after()
-            && outcome.verdict != Verdict::Ignored
-        {
-            self.leave_alone(asked, now);
-            return;
-        }
-        let good = match outcome.verdict {
-            Verdict::Success => Some(true),
-            Verdict::Failure => Some(false),
-            Verdict::Ignored => None,
-        };
+        let waits = permit.progress != Progress::Responded;
         let bound = self.trial_bound(SourceId::PROXY);
-        let late = self.needs.deadline.is_some_and(|at| outcome.latency >= at);
         match &mut self.phase {
+            Phase::Closed {
+                recovering: Some(tally),
+            } => tally.count(true, 1),
+            Phase::Probing(probing) => {
+                let (Kind::Probe(id), false) = (permit.kind, waits && bound.is_some()) else {
+                    return;
+                };
+                probing.begun(id);
+            }
+            Phase::Ramp(ramp) => ramp.count(true, 1),
+            // One that has crossed the deadline has counted as bad already.
+            Phase::Aimd(_) if permit.crossed.deadline => return,
+            Phase::Aimd(_) if waits && self.needs.deadline.is_some() => return,
+            Phase::Aimd(ramp) if permit.late => {
+                ramp.count(false, 1);
+                permit.crossed.deadline = true;
+                return;
+            }
+            Phase::Aimd(ramp) => {
+                ramp.count(true, 1);
+                begun.slice = Some(ramp.slice());
+                return;
+            }
+            Phase::Closed { recovering: None } | Phase::Open { .. } => return,
+        }
+        begun.slice = Some(0);
+    }
+
+    /// The upstream has answered the request of `permit`, well or badly.
+    fn hear(&mut self, permit: &mut Permit) {
+        permit.answered = true;
+        self.answers.answered();
+        if permit.epoch == self.epoch
+            && let Phase::Probing(probing) = &mut self.phase
+        {
+            probing.answered();
+        }
+    }
+
+    /// Decides by what has just been counted.
+    pub(super) fn judge(&mut self, now: Timestamp) {
+        match &self.phase {
             Phase::Closed { recovering } => {
-                if let (Some(recovering), Some(good)) = (recovering, good) {
-                    recovering.count(good, 1);
+                if recovering.is_some() {
                     self.judge_health(now);
                 }
                 self.try_conditions(SourceId::PROXY, now);
             }
-            Phase::Probing(probing) => {
-                let too_slow = bound.is_some_and(|bound| outcome.latency >= bound);
-                if let Kind::Probe(id) = permit.kind {
-                    probing.settle(id, good.map(|good| good && !too_slow));
-                    self.judge_probes(now);
-                }
-            }
-            Phase::Ramp(ramp) => {
-                if let Some(good) = good {
-                    ramp.count(good);
-                }
+            Phase::Probing(_) => self.judge_probes(now),
+            Phase::Ramp(_) => {
                 self.try_conditions(SourceId::PROXY, now);
                 self.judge_ramp(now);
             }
-            Phase::Aimd(ramp) => {
-                // One that has crossed the deadline has counted as bad already.
-                if let Some(good) = good
-                    && !crossed.deadline
-                {
-                    ramp.count(good && !late, 1);
-                }
-                self.judge_aimd(now);
-            }
+            Phase::Aimd(_) => self.judge_aimd(now),
             Phase::Open { .. } => {}
         }
     }
 
     /// Whether the outcome of `permit` may still decide anything.
-    fn counts(&self, permit: &Permit) -> bool {
+    pub(super) fn counts(&self, permit: &Permit) -> bool {
         permit.epoch == self.epoch && permit.kind != Kind::Bypass
     }
 
@@ -188,7 +187,7 @@ impl Breaker {
     }
 
     /// Returns what the request was observed for while it waited.
-    fn stop_ageing(&mut self, permit: &Permit) -> Crossed {
+    pub(super) fn stop_ageing(&mut self, permit: &Permit) -> Crossed {
         if permit.progress == Progress::Waiting && self.counts(permit) {
             self.waiting = self.waiting.saturating_sub(1);
             self.in_flight.remove(permit.admitted)

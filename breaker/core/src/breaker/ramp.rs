@@ -44,8 +44,13 @@ impl Ramp {
         self.started + rules.period
     }
 
-    pub(super) const fn count(&mut self, good: bool) {
-        self.tally.count(good, 1);
+    pub(super) const fn count(&mut self, good: bool, requests: u32) {
+        self.tally.count(good, requests);
+    }
+
+    /// A request that was counted as good has failed.
+    pub(super) const fn take_back(&mut self) {
+        self.tally.take_back();
     }
 
     /// The share of good outcomes of `at_least` or more, and their number, where that is less than the probes had to reach. `min_requests`

@@ -3,17 +3,20 @@
 use super::*;
 use crate::event::Transition;
 use crate::feed::{Feed, Observed, Sample};
-use crate::outcome::Outcome;
+use crate::outcome::{Attribution, Outcome};
 use crate::permit::{Permit, Rejected};
 use crate::policy;
 use crate::policy::{HalfOpen, Open, Quantile, Ramp as RampRules, TripEntry};
 use crate::ratio::Ratio;
 use crate::snapshot::Snapshot;
 
+mod abandoned;
 mod adaptive;
 mod anomalies;
 mod asking;
 mod baselines;
+mod begun;
+mod begun_properties;
 mod change;
 mod feeds;
 mod liveness;
@@ -120,6 +123,20 @@ impl Bench {
     fn ask(&mut self, requests: u32) -> u32 {
         let verdicts = (0..requests).map(|_| self.breaker.ask(at(self.now)));
         verdicts.filter(Result::is_ok).count() as u32
+    }
+
+    /// A request whose good answer begins now.
+    fn begin(&mut self) -> Permit {
+        let mut permit = self.acquire().unwrap();
+        self.begun(&mut permit);
+        permit
+    }
+
+    /// The good answer of `permit`'s request begins now, with its head.
+    fn begun(&mut self, permit: &mut Permit) {
+        let latency = at(self.now).saturating_since(permit.admitted());
+        self.breaker.responded(permit, latency, at(self.now));
+        self.breaker.begun(permit, at(self.now));
     }
 
     fn record(&mut self, permit: Permit, outcome: Outcome) {

@@ -77,11 +77,13 @@ impl Breaker {
             return;
         };
         let (succeeded, failed) = (probing.succeeded(), probing.failed());
+        let abandoned = probing.abandoned();
         match (self.finding_of_probes(probing), self.judge_feeds(now)) {
             (Finding::Bad, _) => {
                 let reason = Reason::ProbesFailed {
                     succeeded,
                     failed,
+                    abandoned,
                     needed: match self.policy.recovery() {
                         Recovery::Counted => self.policy.half_open().needed(),
                         Recovery::Sequential => SEQUENTIAL_PROBES,
@@ -319,6 +321,7 @@ impl Breaker {
         self.phase = phase;
         self.epoch += 1;
         self.waiting = 0;
+        self.answers.let_go();
         self.in_flight.clear();
         self.next_ageing = None;
     }

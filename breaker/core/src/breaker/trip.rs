@@ -8,7 +8,7 @@ use super::alerting::{SILENCE, StandingAlert};
 use super::outlook::Standing;
 use crate::event::{Alert, Evidence, Reason, stream_of};
 use crate::in_flight::InFlight;
-use crate::policy::{Condition, Policy, Quantile, TripEntry};
+use crate::policy::{Condition, Policy, Quantile, Stream, TripEntry};
 use crate::source::Source;
 use crate::time::Timestamp;
 
@@ -160,6 +160,7 @@ impl<'a> Observation<'a> {
                     threshold: anomaly.normal.get(),
                     samples: anomaly.observations,
                     window: self.now.saturating_since(anomaly.since),
+                    abandoned: self.abandoned(condition),
                     anomaly: Some(anomaly),
                 })
             }
@@ -298,7 +299,21 @@ impl<'a> Observation<'a> {
             threshold,
             samples,
             window: self.policy.window(),
+            abandoned: self.abandoned(condition),
             anomaly: None,
+        }
+    }
+
+    /// Of the failures in the window, those that were abandoned, where `condition` is on failures.
+    fn abandoned(&self, condition: &Condition) -> u64 {
+        match condition {
+            Condition::ErrorRate(_)
+            | Condition::ConsecutiveFailures(_)
+            | Condition::Anomaly {
+                stream: Stream::Errors,
+                ..
+            } => self.source.window.unexpired().abandoned.into(),
+            _ => 0,
         }
     }
 }

@@ -64,6 +64,25 @@ impl Baseline {
         turns
     }
 
+    /// A miss of before is a hit, as of `at`. Returns whether [`Self::share`] may be another than before.
+    pub(super) fn turn_into_hit(&mut self, at: Timestamp) -> bool {
+        let turns = at >= self.live_ends;
+        if turns {
+            self.turn(at);
+        }
+        let misses = |bucket: &&mut Bucket| bucket.observations > bucket.hits;
+        match self.waiting.iter_mut().rev().find(misses) {
+            Some(bucket) => bucket.hits += 1,
+            // It is learned already, or dropped.
+            None => {
+                let live = &mut self.waiting[BUCKETS - 1];
+                live.observations += 1;
+                live.hits += 1;
+            }
+        }
+        turns
+    }
+
     /// What was learned: observations and hits, faded; not what waits.
     pub(super) const fn learned(&self) -> (f64, f64) {
         (self.observations, self.hits)

@@ -130,6 +130,20 @@ impl Scale {
         }
     }
 
+    /// Takes back one miss that was observed at `missed`, as far as it is still known: from the live slice if it is there, where it is as
+    /// if it had never been, and from the estimate if it is in that. A slice that has ended keeps it: the request then weighs less than a
+    /// hit, and never more.
+    pub(super) fn take_back_miss(&mut self, missed: Timestamp) {
+        let live_from = self.live_ends.as_nanos().saturating_sub(self.slice);
+        if self.started && missed.as_nanos() >= live_from {
+            self.live -= self.miss;
+        }
+        if self.drift > 0.0 && missed >= self.since && self.observations > self.hits {
+            self.drift -= self.miss;
+            self.observations -= 1.0;
+        }
+    }
+
     fn weigh(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
         if at >= self.live_ends {
             self.turn(at, pace);

@@ -68,6 +68,24 @@ impl StreamDetector {
         if self.pace.turns(at) {
             self.pace.turn(at);
         }
+        self.settle_alarm(alarming);
+    }
+
+    /// What was observed as a miss at `missed` is a hit at `at`, and no miss.
+    pub(super) fn turn_into_hit(&mut self, missed: Timestamp, at: Timestamp, learn: bool) {
+        if learn && !self.alarming && self.baseline.turn_into_hit(at) {
+            self.take_over_baseline();
+        }
+        let mut alarming = false;
+        for scale in &mut self.scales {
+            scale.take_back_miss(missed);
+            scale.observe(true, 1, at, &self.pace);
+            alarming |= scale.is_alarming();
+        }
+        self.settle_alarm(alarming);
+    }
+
+    fn settle_alarm(&mut self, alarming: bool) {
         if alarming && !self.alarming {
             self.baseline.drop_waiting();
         }

@@ -191,7 +191,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn after_the_trouble_everything_is_admitted_and_everything_is_back(
@@ -204,14 +204,14 @@ proptest! {
             world.play(act);
         }
         world.end_trouble(policy);
-        for _ in 0..(patience(policy) * 10.0) as u32 {
+        for _ in 0..(patience(policy) * 5.0) as u32 {
             world.send(End::Success(20));
-            world.pass(0.1);
+            world.pass(0.2);
         }
         world.bench.events();
-        for _ in 0..600 {
+        for _ in 0..300 {
             prop_assert!(world.send(End::Success(20)), "{:?}", world.bench.breaker.reason);
-            world.pass(0.1);
+            world.pass(0.2);
         }
         prop_assert_eq!(world.bench.events(), []);
         world.pass(1.0);

@@ -97,16 +97,37 @@ fn at_most_concurrent_probes_and_at_most_as_many_as_are_needed() {
 }
 
 #[test]
-fn a_dropped_probe_gives_its_slot_back_a_thousand_times() {
+fn a_dropped_probe_gives_its_slot_back_in_time_a_thousand_times() {
     let mut bench = Bench::half_open();
     for _ in 0..1000 {
-        let probe = bench.acquire().unwrap();
-        bench.record(probe, Outcome::ignored(ms(1)));
+        for _ in 0..3 {
+            let probe = bench.acquire().unwrap();
+            bench.record(probe, Outcome::ignored(ms(1)));
+        }
+        assert!(bench.acquire().is_err(), "no slot is free before");
+        bench.pass(5.0);
     }
     assert_eq!(bench.state(), State::HalfOpen);
     assert_eq!(bench.snapshot().in_flight, 0);
     bench.run(4, Outcome::success(ms(1)));
     assert!(matches!(bench.breaker.phase, Phase::Ramp(_)));
+}
+
+#[test]
+fn a_probe_that_others_than_its_caller_ended_gives_its_slot_back_at_once() {
+    for attribution in Attribution::ALL {
+        if attribution == Attribution::Caller {
+            continue;
+        }
+        let mut bench = Bench::half_open();
+        for _ in 0..1000 {
+            let probe = bench.acquire().unwrap();
+            bench.record(probe, Outcome::ignored(ms(1)).caused_by(attribution));
+        }
+        assert_eq!(bench.state(), State::HalfOpen);
+        bench.run(4, Outcome::success(ms(1)));
+        assert!(matches!(bench.breaker.phase, Phase::Ramp(_)));
+    }
 }
 
 #[test]

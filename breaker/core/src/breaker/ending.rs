@@ -1,0 +1,246 @@
+//! How an admitted request ends, and what that counts as.
+
+use super::{Breaker, Phase};
+use crate::detector::Crossed;
+use crate::outcome::{Attribution, Outcome, Verdict};
+use crate::permit::{Kind, Permit, Progress};
+use crate::source::SourceId;
+use crate::time::Timestamp;
+
+/// What an end counts as.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    verdict: Verdict,
+    /// How many requests: with an abandoned one, one that was held before may count too.
+    count: u32,
+    /// Whether its caller went away before an answer.
+    abandoned: bool,
+    /// Whether the latency that the outcome tells is one of the upstream, and still to be counted.
+    says_latency: bool,
+}
+
+impl Breaker {
+    /// The request of `permit` ended.
+    ///
+    /// A request whose answer has [begun](Self::begun) is a success already: only a failure changes that. A caller that went away before
+    /// an answer ([`Attribution::Caller`], and neither [`Self::responded`] nor [`Self::begun`] was called) says nothing while others are
+    /// answered. If nobody was from the admission on, for one and a half times as long as 95 % of the answers take (100 ms until that is
+    /// known), and again with the next such request, then those count as failures: the upstream stalls. The snapshot's totals have them as
+    /// ignored all the same.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
+    pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
+        let now = self.advance(now);
+        self.permits_out = self.permits_out.saturating_sub(1);
+        self.totals.count(outcome.verdict);
+        let crossed = match permit.progress {
+            Progress::Responded => permit.crossed,
+            _ => self.stop_ageing(&permit),
+        };
+        self.note_answer(&permit, &outcome);
+        if !self.counts(&permit) {
+            if permit.begun.is_some() {
+                self.sources[SourceId::PROXY.0].count_total(outcome.verdict);
+            }
+            return;
+        }
+        let ending = self.ending(&permit, &outcome, now);
+        self.count_ending(&permit, &outcome, ending, crossed, now);
+
+        if let Some(asked) = outcome.retry_after.filter(|asked| !asked.is_zero())
+            && self.policy.honours_retry_after()
+            && outcome.verdict != Verdict::Ignored
+        {
+            self.leave_alone(asked, now);
+            return;
+        }
+        let stands = permit.begun.is_some() && ending.verdict == Verdict::Success;
+        match &self.phase {
+            Phase::Probing(_) => self.settle_probe(&permit, &outcome, ending, now),
+            // Nothing is known that was not known before.
+            _ if stands && !ending.says_latency && !self.owes(&permit) => return,
+            _ => self.count_in_phase(&permit, &outcome, ending, crossed),
+        }
+        self.judge(now);
+    }
+
+    /// Takes note of an upstream that answers, in whatever epoch.
+    fn note_answer(&mut self, permit: &Permit, outcome: &Outcome) {
+        let answered = match outcome.attribution {
+            Attribution::Upstream | Attribution::InnerBreaker => true,
+            Attribution::Caller | Attribution::Proxy | Attribution::Name => {
+                outcome.verdict != Verdict::Ignored
+            }
+        };
+        if !answered {
+            return;
+        }
+        self.answers.answered();
+        let timed = permit.progress == Progress::Waiting && !permit.answered;
+        if timed && outcome.verdict == Verdict::Success {
+            self.answers.took(outcome.latency);
+        }
+        if permit.epoch == self.epoch
+            && let Phase::Probing(probing) = &mut self.phase
+        {
+            probing.answered();
+        }
+    }
+
+    fn ending(&mut self, permit: &Permit, outcome: &Outcome, now: Timestamp) -> Ending {
+        let ignored = outcome.verdict == Verdict::Ignored;
+        let waits = permit.progress == Progress::Waiting;
+        let unanswered = waits && !permit.answered;
+        let slow_from = self.sources[SourceId::PROXY.0].slow_from();
+        let slow = slow_from.is_some_and(|bound| outcome.latency >= bound);
+        let mut ending = Ending {
+            verdict: outcome.verdict,
+            count: 1,
+            abandoned: false,
+            // A caller that gave up after the first latency bound has seen that the upstream is slow, whoever else was answered. Not so
+            // one that was answered and did not read on, nor one that was still sending.
+            says_latency: waits && (!ignored || slow && unanswered),
+        };
+        if !ignored {
+            return ending;
+        }
+        if permit.begun.is_some() {
+            ending.verdict = Verdict::Success;
+            return ending;
+        }
+        ending.abandoned = unanswered && outcome.attribution == Attribution::Caller;
+        let overdue = || {
+            self.answers
+                .are_overdue(permit.admitted, permit.answers_before, now)
+        };
+        // Probes have their own rule.
+        if ending.abandoned && !permit.is_probe() && overdue() {
+            ending.verdict = Verdict::Failure;
+            ending.count = self.answers.abandoned();
+        }
+        ending
+    }
+
+    /// Counts an end in the window and the streams.
+    fn count_ending(
+        &mut self,
+        permit: &Permit,
+        outcome: &Outcome,
+        ending: Ending,
+        crossed: Crossed,
+        now: Timestamp,
+    ) {
+        let proxy = &mut self.sources[SourceId::PROXY.0];
+        let slow_from = proxy.slow_from();
+        if ending.says_latency {
+            proxy.record_latency(outcome.latency, 1, now, now);
+        }
+        match &permit.begun {
+            Some(begun) if ending.verdict == Verdict::Failure => proxy.fall(begun, now),
+            Some(begun) => proxy.stand(begun),
+            None if ending.count > 0 => {
+                proxy.record_verdict(ending.verdict, ending.count, now, now);
+            }
+            None => {}
+        }
+        if ending.abandoned && ending.verdict == Verdict::Failure && ending.count > 0 {
+            proxy.window.record_abandoned(ending.count, now);
+        }
+        let suspected = ending.verdict == Verdict::Failure
+            || slow_from.is_some_and(|bound| outcome.latency >= bound);
+        if let Some(trace) = outcome.trace
+            && suspected
+        {
+            proxy.suspect(trace, now);
+        }
+        if ending.says_latency && outcome.verdict != Verdict::Ignored {
+            self.detect_latency(SourceId::PROXY, outcome.latency, crossed, 1, now);
+        }
+        match &permit.begun {
+            Some(begun) if ending.verdict == Verdict::Failure => {
+                self.detect_late_failure(begun.at, now);
+            }
+            Some(_) => {}
+            None => self.detect_errors(SourceId::PROXY, ending.verdict, ending.count, now),
+        }
+        if permit.progress == Progress::Waiting {
+            self.limit_ended(permit, Some((outcome.verdict, outcome.latency)), now);
+        }
+    }
+
+    /// Whether the phase has not counted yet that the answer of `permit` has begun.
+    fn owes(&self, permit: &Permit) -> bool {
+        matches!(self.phase, Phase::Aimd(_))
+            && permit.begun.is_some_and(|begun| begun.slice.is_none())
+    }
+
+    fn settle_probe(&mut self, permit: &Permit, outcome: &Outcome, ending: Ending, now: Timestamp) {
+        let bound = self.trial_bound(SourceId::PROXY);
+        let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase) else {
+            return;
+        };
+        let gave_up = outcome.verdict == Verdict::Ignored
+            && outcome.attribution == Attribution::Caller
+            && !permit.answered;
+        if gave_up {
+            let waited = now.saturating_since(permit.admitted);
+            let overdue = ending.abandoned && waited >= self.answers.patience();
+            probing.abandon(id, overdue);
+            return;
+        }
+        let too_slow = permit.progress == Progress::Waiting
+            && bound.is_some_and(|bound| outcome.latency >= bound);
+        probing.settle(
+            id,
+            match ending.verdict {
+                Verdict::Success => Some(!too_slow),
+                Verdict::Failure => Some(false),
+                Verdict::Ignored => None,
+            },
+        );
+    }
+
+    /// Counts an end in what the phase is judged by.
+    fn count_in_phase(
+        &mut self,
+        permit: &Permit,
+        outcome: &Outcome,
+        ending: Ending,
+        crossed: Crossed,
+    ) {
+        let good = match ending.verdict {
+            Verdict::Success => true,
+            Verdict::Failure => false,
+            Verdict::Ignored => return,
+        };
+        let counted = permit.begun.and_then(|begun| begun.slice);
+        if good && counted.is_some() {
+            return;
+        }
+        let late = match permit.progress {
+            Progress::Uploading => false,
+            Progress::Responded => permit.late,
+            Progress::Waiting => self.needs.deadline.is_some_and(|at| outcome.latency >= at),
+        };
+        match (&mut self.phase, counted) {
+            (
+                Phase::Closed {
+                    recovering: Some(tally),
+                },
+                None,
+            ) => tally.count(good, ending.count),
+            (
+                Phase::Closed {
+                    recovering: Some(tally),
+                },
+                Some(_),
+            ) => tally.take_back(),
+            (Phase::Ramp(ramp), None) => ramp.count(good, ending.count),
+            (Phase::Ramp(ramp), Some(_)) => ramp.take_back(),
+            // One that has crossed the deadline has counted as bad already.
+            (Phase::Aimd(_), _) if crossed.deadline => {}
+            (Phase::Aimd(ramp), None) => ramp.count(good && !late, ending.count),
+            (Phase::Aimd(ramp), Some(slice)) => ramp.take_back(slice),
+            _ => {}
+        }
+    }
+}

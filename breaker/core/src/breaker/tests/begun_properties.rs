@@ -1,0 +1,255 @@
+//! Whatever happens to requests: each counts once.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::{Action, LatencyMeasure};
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum Act {
+    Pass(u64),
+    Acquire,
+    /// To one of the requests in flight.
+    To(prop::sample::Index, Step),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Uploading,
+    Uploaded,
+    Responded,
+    Begun,
+    End(Verdict),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let step = prop_oneof![
+        1 => Just(Step::Uploading),
+        1 => Just(Step::Uploaded),
+        2 => Just(Step::Responded),
+        3 => Just(Step::Begun),
+        1 => Just(Step::End(Verdict::Success)),
+        2 => Just(Step::End(Verdict::Failure)),
+        1 => Just(Step::End(Verdict::Ignored)),
+    ];
+    prop_oneof![
+        2 => prop_oneof![8 => 0_u64..700, 1 => 700_u64..15_000].prop_map(Act::Pass),
+        4 => Just(Act::Acquire),
+        8 => (any::<prop::sample::Index>(), step).prop_map(|(which, step)| Act::To(which, step)),
+    ]
+}
+
+/// A request as it is seen from outside.
+#[derive(Debug)]
+struct Seen {
+    permit: Option<Permit>,
+    /// When it was seen to be good, and to have failed.
+    good: Option<f64>,
+    failed: Option<f64>,
+}
+
+/// What happened so far.
+struct World {
+    bench: Bench,
+    seen: Vec<Seen>,
+    /// Of those that end in ignorance, who caused it.
+    attribution: Attribution,
+}
+
+impl World {
+    fn new(policy: Policy, attribution: Attribution) -> Self {
+        Self {
+            bench: Bench::new(policy),
+            seen: Vec::new(),
+            attribution,
+        }
+    }
+
+    fn play(&mut self, act: &Act) {
+        match *act {
+            Act::Pass(millis) => self.bench.pass(millis as f64 / 1e3),
+            Act::Acquire => {
+                if let Ok(permit) = self.bench.acquire() {
+                    self.seen.push(Seen {
+                        permit: Some(permit),
+                        good: None,
+                        failed: None,
+                    });
+                }
+            }
+            Act::To(which, step) => {
+                let open: Vec<_> = (0..self.seen.len())
+                    .filter(|index| self.seen[*index].permit.is_some())
+                    .collect();
+                if !open.is_empty() {
+                    self.step(*which.get(&open), step);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, index: usize, step: Step) {
+        let now = at(self.bench.now);
+        let seen = &mut self.seen[index];
+        let breaker = &mut self.bench.breaker;
+        let permit = seen.permit.as_mut().unwrap();
+        let latency = now.saturating_since(permit.admitted());
+        match step {
+            Step::Uploading => {
+                if !permit.answered {
+                    breaker.uploading(permit);
+                }
+            }
+            Step::Uploaded => breaker.uploaded(permit, now),
+            Step::Responded => breaker.responded(permit, latency, now),
+            Step::Begun => {
+                breaker.begun(permit, now);
+                seen.good.get_or_insert(self.bench.now);
+            }
+            Step::End(verdict) => {
+                let mut outcome = Outcome::new(verdict, latency);
+                match verdict {
+                    Verdict::Success => _ = seen.good.get_or_insert(self.bench.now),
+                    Verdict::Failure => {
+                        (seen.good, seen.failed) = (None, Some(self.bench.now));
+                    }
+                    Verdict::Ignored => outcome = outcome.caused_by(self.attribution),
+                }
+                breaker.record(seen.permit.take().unwrap(), outcome, now);
+            }
+        }
+    }
+
+    /// How many of the times are in the window now.
+    fn in_window(&self, time: impl Fn(&Seen) -> Option<f64>) -> u64 {
+        let slice = |seconds: f64| at(seconds).as_nanos() / 1_000_000_000;
+        let live = slice(self.bench.now);
+        let times = self.seen.iter().filter_map(time);
+        times.filter(|time| slice(*time) + 10 > live).count() as u64
+    }
+}
+
+/// `policy`, in which nothing opens.
+fn watching(policy: Policy, measure: LatencyMeasure) -> Policy {
+    let entries: Vec<_> = policy.trip().to_vec();
+    let alerts = entries.into_iter().map(|entry| TripEntry {
+        action: Action::Alert,
+        ..entry
+    });
+    policy::Builder::from(policy)
+        .trip(alerts.collect::<Vec<_>>())
+        .latency(measure)
+        .build()
+        .unwrap()
+}
+
+fn measure() -> impl Strategy<Value = LatencyMeasure> {
+    prop::sample::select(vec![LatencyMeasure::Head, LatencyMeasure::Complete])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// So failures / requests is failed / answered, whatever is still flowing.
+    #[test]
+    fn the_window_has_each_answered_request_once_as_what_it_is(
+        measure in measure(),
+        adaptive in any::<bool>(),
+        acts in vec(act(), 0..200),
+    ) {
+        let policy = if adaptive { Policy::adaptive() } else { sensitive() };
+        let mut world = World::new(watching(policy, measure), Attribution::Proxy);
+        for act in acts {
+            world.play(&act);
+            let source = world.bench.snapshot().sources.swap_remove(0);
+            prop_assert_eq!(source.success, world.in_window(|seen| seen.good));
+            prop_assert_eq!(source.failure, world.in_window(|seen| seen.failed));
+            let timed = source.latency.map_or(0, |latency| latency.samples);
+            prop_assert!(timed <= world.seen.len() as u64);
+            for anomaly in source.anomalies {
+                prop_assert!(anomaly.observations <= world.seen.len() as u64, "{anomaly:?}");
+                prop_assert!(anomaly.evidence.is_finite());
+            }
+            let totals = world.bench.snapshot().totals;
+            let ended = world.seen.iter().filter(|seen| seen.permit.is_none()).count() as u64;
+            prop_assert_eq!(totals.success + totals.failure + totals.ignored, ended);
+        }
+    }
+
+    #[test]
+    fn a_slow_request_counts_once_in_both_parts_of_a_share(
+        measure in measure(),
+        acts in vec(act(), 0..80),
+    ) {
+        let mut world = World::new(watching(sensitive(), measure), Attribution::Caller);
+        for act in acts {
+            world.play(&act);
+            let (breaker, now) = (&world.bench.breaker, at(world.bench.now));
+            let counts = breaker.sources[0].window.unexpired();
+            let second = Duration::from_secs(1);
+            let hanging = breaker.in_flight.older_than(second, now);
+            let slow = u64::from(breaker.sources[0].window.slow(counts, second)) + hanging;
+            let timed = u64::from(counts.timed) + hanging;
+            prop_assert!(slow <= timed && timed <= world.seen.len() as u64);
+        }
+    }
+
+    /// With trips, trials and ramps: a request is judged once in each, and all comes back.
+    #[test]
+    fn trials_and_ramps_count_no_request_twice(
+        adaptive in any::<bool>(),
+        measure in measure(),
+        acts in vec(act(), 0..300),
+    ) {
+        let policy = if adaptive { Policy::adaptive() } else { sensitive() };
+        let policy = policy::Builder::from(policy).latency(measure).build().unwrap();
+        let mut world = World::new(policy, Attribution::Caller);
+        world.bench.run(20, Outcome::failure(ms(1)));
+        let mut first = world.seen.len();
+        let mut epoch = world.bench.breaker.epoch;
+        for act in acts {
+            world.play(&act);
+            if world.bench.breaker.epoch != epoch {
+                epoch = world.bench.breaker.epoch;
+                first = world.seen.len();
+            }
+            let sent = (world.seen.len() - first) as u64;
+            match &world.bench.breaker.phase {
+                Phase::Probing(probing) => {
+                    prop_assert!(u64::from(probing.succeeded()) + u64::from(probing.failed()) <= sent);
+                }
+                Phase::Ramp(ramp) => prop_assert!(ramp.tally().samples() <= sent),
+                Phase::Aimd(ramp) => prop_assert!(ramp.total().samples() <= sent),
+                Phase::Closed { recovering: Some(tally) } => prop_assert!(tally.samples() <= sent),
+                Phase::Closed { .. } | Phase::Open { .. } => {}
+            }
+        }
+        for index in 0..world.seen.len() {
+            if world.seen[index].permit.is_some() {
+                world.step(index, Step::End(Verdict::Success));
+            }
+        }
+        prop_assert_eq!(world.bench.snapshot().in_flight, 0);
+        prop_assert_eq!(world.bench.breaker.waiting, 0);
+    }
+
+    /// Nobody who goes away proves anything while others are answered.
+    #[test]
+    fn abandoned_requests_fail_nothing_while_others_are_answered(
+        waits in vec((1_u64..5000, 1_usize..30), 0..40),
+    ) {
+        let mut bench = Bench::new(watching(sensitive(), LatencyMeasure::Head));
+        for (millis, requests) in waits {
+            let permits: Vec<_> = (0..requests).map(|_| bench.acquire().unwrap()).collect();
+            bench.pass(millis as f64 / 2e3);
+            bench.run(1, Outcome::success(ms(20)));
+            bench.pass(millis as f64 / 2e3);
+            for permit in permits {
+                bench.record(permit, Outcome::ignored(ms(millis)));
+            }
+            prop_assert_eq!(bench.snapshot().sources[0].failure, 0);
+        }
+    }
+}
