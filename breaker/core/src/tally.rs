@@ -20,6 +20,11 @@ impl Tally {
         *counter = counter.saturating_add(requests as u64);
     }
 
+    pub(crate) const fn add(&mut self, other: Self) {
+        self.succeeded = self.succeeded.saturating_add(other.succeeded);
+        self.failed = self.failed.saturating_add(other.failed);
+    }
+
     pub(crate) const fn samples(self) -> u64 {
         self.succeeded.saturating_add(self.failed)
     }

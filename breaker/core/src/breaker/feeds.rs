@@ -1,6 +1,5 @@
 //! What telemetry feeds tell, and how a recovery is judged by them.
 
-use super::probing::sequential;
 use super::{Breaker, Finding, Phase};
 use crate::detector::Crossed;
 use crate::event::Reason;
@@ -170,7 +169,7 @@ impl Breaker {
             .min()
     }
 
-    fn judging_feeds(&self) -> impl Iterator<Item = &Source> {
+    pub(super) fn judging_feeds(&self) -> impl Iterator<Item = &Source> {
         let feeds = self.sources.iter().skip(1);
         feeds.filter(move |feed| self.judges(feed.id))
     }
@@ -185,7 +184,7 @@ impl Breaker {
 
     fn finding_of(&self, feed: &Source, now: Timestamp) -> Finding {
         if self.policy.recovery() == Recovery::Sequential && self.quiet_end(feed) > now {
-            return sequential(feed.trial.succeeded, feed.trial.failed);
+            return self.trial(feed.id).finding(feed.trial, false);
         }
         let rules = self.policy.half_open();
         let (trial, probes, needed) = (feed.trial, rules.probes.into(), rules.needed().into());
@@ -204,7 +203,7 @@ impl Breaker {
         }
     }
 
-    fn quiet_end(&self, feed: &Source) -> Timestamp {
+    pub(super) fn quiet_end(&self, feed: &Source) -> Timestamp {
         self.since.max(feed.last_judged.unwrap_or_default()) + feed.quiet
     }
 

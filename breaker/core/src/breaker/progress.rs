@@ -37,10 +37,11 @@ impl Breaker {
         if self.counts(permit) {
             self.limit_sent(now);
         }
+        let rules = self.trial_rules();
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
             && permit.epoch == self.epoch
         {
-            probing.uploaded(id, &self.policy.half_open(), now);
+            probing.uploaded(id, &rules, now);
         }
     }
 
@@ -55,6 +56,7 @@ impl Breaker {
         let now = self.advance(now);
         permit.crossed = self.stop_ageing(permit);
         permit.progress = Progress::Responded;
+        self.answered(latency);
         if !self.counts(permit) {
             return;
         }
@@ -89,6 +91,9 @@ impl Breaker {
             Progress::Responded => permit.crossed,
             _ => self.stop_ageing(&permit),
         };
+        if outcome.verdict == Verdict::Success && permit.progress != Progress::Responded {
+            self.answered(outcome.latency);
+        }
         if !self.counts(&permit) {
             return;
         }
@@ -132,7 +137,9 @@ impl Breaker {
             Verdict::Failure => Some(false),
             Verdict::Ignored => None,
         };
-        let late = self.needs.deadline.is_some_and(|at| outcome.latency >= at);
+        let late = self
+            .deadline_of_trial()
+            .is_some_and(|at| outcome.latency >= at);
         match &mut self.phase {
             Phase::Closed { recovering } => {
                 if let (Some(recovering), Some(good)) = (recovering, good) {
