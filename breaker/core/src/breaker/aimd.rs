@@ -44,7 +44,7 @@ impl Aimd {
     /// After `probes`, of a service of which the share `usual` fails in health, and a breaker that opens at `line`.
     pub(super) fn new(start: Ratio, probes: Tally, usual: f64, line: f64, now: Timestamp) -> Self {
         Self {
-            base: usual.min(line),
+            base: usual.min(BELOW * line),
             usual,
             line,
             start: start.get(),
@@ -93,7 +93,7 @@ impl Aimd {
             self.low.add(slice);
             if self.low.samples() >= KNOWN {
                 let bad = self.low.failed as f64 / self.low.samples() as f64;
-                self.base = bad.max(self.usual).min(self.line);
+                self.base = bad.max(self.usual).min(BELOW * self.line);
             }
         }
         let bad = slice.failed as f64 / slice.samples() as f64;
@@ -143,6 +143,8 @@ const SLICE: Duration = Duration::from_millis(500);
 const ENOUGH: u64 = 3;
 const CLEAN: f64 = 0.1;
 const DIRTY: f64 = 0.3;
+/// No base is more than this part of the line: what is near it goes on as well as not.
+const BELOW: f64 = 0.75;
 /// Of fewer requests at the smallest share nothing is said.
 const KNOWN: u64 = 10;
 /// In standard deviations of a slice: a slice is dirty if it is worse than the base by so many.
