@@ -21,6 +21,7 @@ mod ramp;
 mod reading;
 mod shedding;
 mod transition;
+mod trial;
 mod trip;
 
 use std::collections::VecDeque;
@@ -64,8 +65,9 @@ pub struct Breaker {
     /// When `phase` began, for the duration of states.
     since: Timestamp,
     reason: Arc<Reason>,
-    /// Why it opened, while it is not closed again.
+    /// Why it opened, while it is not closed again: the first trip, whatever its trials then ran into; and when.
     tripped: Option<Arc<Reason>>,
+    tripped_at: Timestamp,
     /// Of the last rejection; made anew when reason or policy are others.
     ground: Option<Arc<Ground>>,
     /// Raised at every transition; permits carry it.
@@ -121,7 +123,7 @@ enum Phase {
     },
     Probing(Probing),
     Ramp(Ramp),
-    Aimd(Aimd),
+    Aimd(Box<Aimd>),
 }
 
 impl Breaker {
@@ -141,6 +143,7 @@ impl Breaker {
             since: now,
             reason: Arc::new(Reason::Initial),
             tripped: None,
+            tripped_at: Timestamp::ZERO,
             ground: None,
             epoch: 0,
             now,
@@ -199,6 +202,7 @@ impl Breaker {
         due = earliest(due, self.histograms_due());
         due = earliest(due, self.quiet_ends());
         due = earliest(due, self.shedding_ends());
+        due = earliest(due, self.trial_ends());
         due = earliest(due, self.alerts_due);
         for source in &self.sources {
             due = earliest(due, source.window.expires_at());
@@ -266,8 +270,17 @@ impl Breaker {
                 continue;
             }
             let holds = observation.holds(entry);
+            let tells = match entry.action {
+                Action::Alert => true,
+                Action::Open => holds && observation.only_tells(entry),
+                Action::Shed => false,
+            };
             match entry.action {
-                Action::Alert if holds && !observation.is_silent() => {
+                _ if tells => {
+                    if !holds || observation.is_silent() {
+                        alerts_changed |= observation.clear_alert(index);
+                        continue;
+                    }
                     alerts_changed |= self.alerts_due.is_none();
                     if let Some(alert) = observation.alert(index, entry) {
                         self.totals.alerts += 1;
@@ -275,22 +288,20 @@ impl Breaker {
                         self.events.push_back(Event::Alert(alert));
                     }
                 }
-                Action::Alert => alerts_changed |= observation.clear_alert(index),
-                Action::Open
-                    if holds && self.mode != Mode::ForcedClosed && observation.is_fresh(entry) =>
-                {
+                _ if !holds || self.mode == Mode::ForcedClosed => {
+                    alerts_changed |= observation.clear_alert(index);
+                }
+                Action::Open if observation.is_fresh(entry) => {
                     let reason = observation.trip(entry);
                     let bound = policy.entry_bound(entry);
                     self.trip(id, reason, bound, now);
                     return;
                 }
-                Action::Shed
-                    if holds && self.mode != Mode::ForcedClosed && observation.is_fresh(entry) =>
-                {
+                Action::Shed if observation.is_fresh(entry) && !observation.only_tells(entry) => {
                     let reason = (!sheds).then(|| observation.trip(entry));
                     shed.get_or_insert((entry, reason));
                 }
-                Action::Open | Action::Shed => {}
+                Action::Alert | Action::Open | Action::Shed => {}
             }
         }
         observation.judged();

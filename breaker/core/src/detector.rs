@@ -13,6 +13,7 @@ mod pace;
 mod scale;
 mod stream;
 mod threshold;
+mod usual;
 mod wilson;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use std::time::Duration;
 use self::stream::StreamDetector;
 pub(crate) use self::threshold::LEAST as LEAST_THRESHOLD;
 use self::threshold::Threshold;
+pub(crate) use self::usual::{NEAR_TOTAL, midway, midway_to_total};
+pub(crate) use self::wilson::interval;
 use crate::baseline::{LatencyBounds, SourceBaseline};
 use crate::policy::{Budget, Policy, Stream};
 use crate::ratio::Ratio;
@@ -69,6 +72,9 @@ pub(crate) struct Detectors {
     threshold: Option<Threshold>,
     /// The streams of which hits were observed since those were last judged, a bit each. Silence leaves none.
     struck: u8,
+    /// Requests that were answered well, within the deadline and later. They stay in silence.
+    on_time: u32,
+    late: u32,
 }
 
 /// How much of its age a request has been observed for already, while it hung.
@@ -97,6 +103,8 @@ impl Detectors {
             streams,
             threshold: watches_latency.then(Threshold::new),
             struck: 0,
+            on_time: 0,
+            late: 0,
         };
         detectors.set_company(detectors.count());
         Some(Box::new(detectors))
@@ -161,6 +169,42 @@ impl Detectors {
             let late = latency >= self.bounds.deadline;
             self.observe(Stream::Deadline, late, count, at, learn);
         }
+    }
+
+    /// A request was answered well after `latency`, whatever the state.
+    pub(crate) fn answered(&mut self, latency: Duration) {
+        if latency >= self.bounds.deadline {
+            self.late += 1;
+        } else {
+            self.on_time += 1;
+        }
+        if self.on_time.saturating_add(self.late) >= ANSWERED {
+            (self.on_time, self.late) = (self.on_time / 2, self.late / 2);
+        }
+    }
+
+    /// Whether most of what is answered well misses the deadline: the service is slow by nature, and a missed deadline says nothing.
+    pub(crate) const fn is_slow_by_nature(&self) -> bool {
+        self.late >= FEW_LATE && self.late >= self.on_time
+    }
+
+    /// Whether a hit of `stream` is to be told and not acted on, as what it asks for is not what the service usually does.
+    pub(crate) fn only_tells(&self, stream: Stream) -> bool {
+        match stream {
+            Stream::Errors => false,
+            Stream::Deadline => self.is_slow_by_nature(),
+            Stream::Latency => {
+                let known = self.threshold.as_ref().is_some_and(Threshold::is_known);
+                !known && self.is_slow_by_nature()
+            }
+        }
+    }
+
+    /// The share of failures that is usual, whether it is normal or not; 0, if nothing is known.
+    pub(crate) fn usual_errors(&self) -> f64 {
+        let mut streams = self.streams.iter();
+        let errors = streams.find(|detector| detector.stream() == Stream::Errors);
+        errors.map_or(0.0, StreamDetector::usual)
     }
 
     /// `count` requests in flight have just reached the age from which on they are hits of `stream`.
@@ -255,6 +299,11 @@ impl Detectors {
         }
     }
 }
+
+/// The counts of answers are halved at so many.
+const ANSWERED: u32 = 100_000;
+/// With fewer late answers nothing is said of the nature of a service.
+const FEW_LATE: u32 = 3;
 
 const fn bit(stream: Stream) -> u8 {
     1 << stream as u8

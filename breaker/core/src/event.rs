@@ -40,6 +40,17 @@ pub enum Event {
         /// How often it was told.
         alerts: u64,
     },
+    /// A sequential recovery closed the breaker though more requests fail than is usual: not so many that it would open.
+    ClosedWithErrors {
+        /// When.
+        at: Timestamp,
+        /// The share of the trial's requests that failed.
+        share: Ratio,
+        /// The share that is usual.
+        usual: Ratio,
+        /// Requests of the trial.
+        samples: u64,
+    },
     /// A trip entry with the action `shed` holds, and requests beyond a limit in flight are rejected; the state stays. In shadow mode this
     /// is what would have happened.
     SheddingStarted {

@@ -11,6 +11,9 @@ pub(crate) struct ArrivalRate {
     rate: f64,
     second: u32,
     second_began: Timestamp,
+    /// The most requests in flight in the live second, and that on average over the seconds that had any. In silence it stays.
+    live_peak: u32,
+    usual_peak: f32,
     /// Seconds that were folded in: a young average is divided by the weight it has.
     weight: f64,
 }
@@ -37,6 +40,18 @@ impl ArrivalRate {
         self.second = self.second.saturating_add(1);
     }
 
+    /// So many are in flight, in a time in which nothing is wrong.
+    pub(crate) fn in_flight(&mut self, requests: u64) {
+        self.live_peak = self
+            .live_peak
+            .max(u32::try_from(requests).unwrap_or(u32::MAX));
+    }
+
+    /// How many requests are usually in flight at once, at most, in a second that has any.
+    pub(crate) const fn usual_in_flight(&self) -> f64 {
+        self.usual_peak as f64
+    }
+
     /// Arrivals a second.
     pub(crate) fn get(&mut self, now: Timestamp) -> f64 {
         self.fold(now);
@@ -56,12 +71,20 @@ impl ArrivalRate {
         let fading = FADING.powf(passed as f64);
         let first = FADING.powf((passed - 1) as f64);
         self.rate = self.rate * fading + (1.0 - FADING) * first * f64::from(self.second);
+        if self.live_peak > 0 {
+            let peak = self.live_peak as f32;
+            self.usual_peak +=
+                (peak - self.usual_peak) * if self.usual_peak > 0.0 { PEAKS } else { 1.0 };
+            self.live_peak = 0;
+        }
         self.weight = 1.0 - (1.0 - self.weight) * fading;
         self.second = 0;
         self.second_began = self.second_began + Duration::from_secs(passed);
     }
 }
 
+/// The weight of a second in the usual peak: what an incident adds before it is noticed is little.
+const PEAKS: f32 = 1.0 / 128.0;
 /// Of a second: e^(−1/30).
 const FADING: f64 = 0.967_216_100_5;
 

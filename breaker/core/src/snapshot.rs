@@ -26,6 +26,9 @@ pub struct Snapshot {
     pub mode_remaining: Option<Duration>,
     /// Why the state is what it is.
     pub reason: Arc<Reason>,
+    /// Why the breaker opened first and how long ago, until it is closed again: the cause that trials which failed since then don't hide.
+    /// [`Self::failed_recoveries`] says how many they were.
+    pub tripped: Option<(Arc<Reason>, Duration)>,
     /// How long the state has lasted.
     pub lasted: Duration,
     /// How long the breaker will stay open, while it is open and not forced.

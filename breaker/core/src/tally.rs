@@ -26,6 +26,11 @@ impl Tally {
         self.count(false, 1);
     }
 
+    pub(crate) const fn add(&mut self, other: Self) {
+        self.succeeded = self.succeeded.saturating_add(other.succeeded);
+        self.failed = self.failed.saturating_add(other.failed);
+    }
+
     pub(crate) const fn samples(self) -> u64 {
         self.succeeded.saturating_add(self.failed)
     }

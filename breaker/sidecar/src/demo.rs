@@ -147,6 +147,9 @@ fn tell_event(began: Instant, event: &Event) {
         Event::AlertEnded { stream, .. } => {
             anstream::println!("{time:>5.1} s  the alert on {stream} is over");
         }
+        Event::ClosedWithErrors { share, usual, .. } => {
+            anstream::println!("{time:>5.1} s  {share} of the requests fail, {usual} is usual");
+        }
         Event::SheddingStarted { reason, .. } => {
             anstream::println!("{time:>5.1} s  shedding: {reason}");
         }

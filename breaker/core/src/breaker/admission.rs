@@ -150,11 +150,15 @@ impl Breaker {
         if let Some(shed) = self.over_limit(now) {
             return Admission::Shed(shed);
         }
+        if let Phase::Closed { .. } = self.phase {
+            return Admission::As(Kind::Regular);
+        }
+        let rules = self.trial_rules();
         match &mut self.phase {
             Phase::Closed { .. } => Admission::As(Kind::Regular),
             Phase::Open { .. } => Admission::Refused,
             Phase::Probing(probing) => {
-                let (rules, recovery) = (self.policy.half_open(), self.policy.recovery());
+                let recovery = self.policy.recovery();
                 match probing.admit(&rules, recovery, now) {
                     Some(id) => Admission::As(Kind::Probe(id)),
                     None => Admission::Refused,

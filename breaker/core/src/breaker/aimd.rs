@@ -1,5 +1,8 @@
 //! The ramp of a sequential recovery: the admitted share grows while requests go well and shrinks while they don't, additive-increase's
 //! multiplicative cousin. A service that comes back slowly finds the share that it can bear, instead of being opened upon again.
+//!
+//! What goes well is relative to a base: the share of bad requests that there was at the smallest share, or that is usual. More load would
+//! make it no better and less load neither, so it is no reason to stay at a tenth for ever; only what is worse than that is.
 
 use std::time::Duration;
 
@@ -20,6 +23,14 @@ pub(super) struct Aimd {
     number: u32,
     clean_slices: u32,
     total: Tally,
+    /// The share of bad requests that is not for the load: what is usual, or was seen while the share was smallest.
+    base: f64,
+    usual: f64,
+    /// The share at which the breaker opens: no base is worse.
+    line: f64,
+    start: f64,
+    /// The probes, and the slices at the smallest share.
+    low: Tally,
 }
 
 /// What a slice of the ramp has come to.
@@ -32,8 +43,14 @@ pub(super) enum Progress {
 }
 
 impl Aimd {
-    pub(super) fn new(start: Ratio, now: Timestamp) -> Self {
+    /// After `probes`, of a service of which the share `usual` fails in health, and a breaker that opens at `line`.
+    pub(super) fn new(start: Ratio, probes: Tally, usual: f64, line: f64, now: Timestamp) -> Self {
         Self {
+            base: usual.min(BELOW * line),
+            usual,
+            line,
+            start: start.get(),
+            low: probes,
             share: start.get(),
             credit: 1.0,
             last_admitted: None,
@@ -41,7 +58,7 @@ impl Aimd {
             slice: Tally::default(),
             number: 0,
             clean_slices: 0,
-            total: Tally::default(),
+            total: probes,
         }
     }
 
@@ -91,15 +108,23 @@ impl Aimd {
         let slice = std::mem::take(&mut self.slice);
         self.slice_began = now;
         self.number = self.number.wrapping_add(1);
+        if self.share <= self.start {
+            self.low.add(slice);
+            if self.low.samples() >= KNOWN {
+                let bad = self.low.failed as f64 / self.low.samples() as f64;
+                self.base = bad.max(self.usual).min(BELOW * self.line);
+            }
+        }
         let bad = slice.failed as f64 / slice.samples() as f64;
+        let spread = (self.base * (1.0 - self.base) / slice.samples() as f64).sqrt();
         let was_full = self.share >= 1.0;
-        if bad <= CLEAN {
+        if bad <= CLEAN.max(self.base + spread) {
             self.share = (self.share * 1.5).min(1.0);
             self.clean_slices = if was_full { self.clean_slices + 1 } else { 0 };
         } else {
             self.clean_slices = 0;
         }
-        if bad >= DIRTY {
+        if bad >= DIRTY.max(self.base + SURE * spread) {
             self.share /= 2.0;
         }
         if self.share < LEAST_SHARE {
@@ -111,6 +136,17 @@ impl Aimd {
         }
     }
 
+    /// Whether nothing bad was seen since the last slice ended.
+    pub(super) const fn is_clean(&self) -> bool {
+        self.slice.failed == 0
+    }
+
+    /// The share of bad requests that is usual.
+    pub(super) const fn usual(&self) -> f64 {
+        self.usual
+    }
+
+    /// All requests of the trial, the probes too.
     pub(super) const fn total(&self) -> Tally {
         self.total
     }
@@ -126,6 +162,12 @@ const SLICE: Duration = Duration::from_millis(500);
 const ENOUGH: u64 = 3;
 const CLEAN: f64 = 0.1;
 const DIRTY: f64 = 0.3;
+/// No base is more than this part of the line: what is near it goes on as well as not.
+const BELOW: f64 = 0.75;
+/// Of fewer requests at the smallest share nothing is said.
+const KNOWN: u64 = 10;
+/// In standard deviations of a slice: a slice is dirty if it is worse than the base by so many.
+const SURE: f64 = 1.5;
 const LEAST_SHARE: f64 = 0.04;
 const CLEAN_SLICES: u32 = 2;
 
@@ -141,7 +183,13 @@ mod tests {
     }
 
     fn ramp() -> Aimd {
-        Aimd::new(Ratio::of(1, 10), Timestamp::ZERO)
+        Aimd::new(
+            Ratio::of(1, 10),
+            Tally::default(),
+            0.0,
+            0.4,
+            Timestamp::ZERO,
+        )
     }
 
     #[test]
@@ -154,11 +202,30 @@ mod tests {
     #[test]
     fn bad_slices_halve_the_share_until_the_ramp_has_failed() {
         let mut ramp = ramp();
-        assert_eq!(slice(&mut ramp, 500, 7), Progress::GoesOn);
-        assert_eq!(ramp.share().to_string(), "5%");
+        assert_eq!(slice(&mut ramp, 500, 10), Progress::GoesOn);
         assert_eq!(slice(&mut ramp, 1000, 8), Progress::GoesOn);
-        assert_eq!(ramp.share().to_string(), "5%", "neither clean nor dirty");
-        assert!(matches!(slice(&mut ramp, 1500, 0), Progress::Failed(_)));
+        assert_eq!(ramp.share().to_string(), "15%", "neither clean nor dirty");
+        assert_eq!(slice(&mut ramp, 1500, 7), Progress::GoesOn);
+        assert_eq!(ramp.share().to_string(), "7.5%");
+        assert!(matches!(slice(&mut ramp, 2000, 0), Progress::Failed(_)));
+    }
+
+    #[test]
+    fn errors_that_are_not_for_the_load_do_not_hold_the_ramp_up() {
+        let mut ramp = ramp();
+        let ended = (1..=20).find(|index| slice(&mut ramp, index * 500, 8) == Progress::Done);
+        assert!(ended.is_some_and(|ended| ended <= 9), "{ended:?}");
+    }
+
+    #[test]
+    fn errors_that_come_with_the_load_do() {
+        let mut ramp = ramp();
+        for index in 1..=4 {
+            slice(&mut ramp, index * 500, 10);
+        }
+        assert!(ramp.share().get() > 0.3);
+        slice(&mut ramp, 2500, 6);
+        assert!(ramp.share().get() < 0.3);
     }
 
     #[test]

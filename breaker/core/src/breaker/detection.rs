@@ -49,7 +49,13 @@ impl Breaker {
     /// Observes the requests in flight that have reached an age since the last call.
     pub(super) fn detect_hanging(&mut self, now: Timestamp) {
         let learns = self.learns();
-        let deadline = self.needs.deadline.map_or(0, |age| {
+        let in_trial = matches!(self.phase, Phase::Aimd(_));
+        let judged = if in_trial {
+            self.deadline_of_trial()
+        } else {
+            self.needs.deadline
+        };
+        let deadline = judged.map_or(0, |age| {
             self.in_flight
                 .cross(age, now, |crossed| &mut crossed.deadline)
         });
@@ -74,6 +80,24 @@ impl Breaker {
                 detectors.crossed(stream, count, now, learns);
             }
         }
+    }
+
+    /// The proxy's own source had a request answered well.
+    pub(super) fn answered(&mut self, latency: Duration) {
+        if let Some(detectors) = &mut self.sources[SourceId::PROXY.0].detectors {
+            detectors.answered(latency);
+        }
+    }
+
+    /// Whether most good answers of the proxy's own source miss the deadline.
+    pub(super) fn is_slow_by_nature(&self) -> bool {
+        let detectors = self.sources[SourceId::PROXY.0].detectors.as_ref();
+        detectors.is_some_and(|detectors| detectors.is_slow_by_nature())
+    }
+
+    /// The deadline that a request of a trial must keep, unless the service is slow by nature.
+    pub(super) fn deadline_of_trial(&self) -> Option<Duration> {
+        self.needs.deadline.filter(|_| !self.is_slow_by_nature())
     }
 
     /// The latency from which on a request of the proxy's own source is slow, where that is watched.
@@ -107,7 +131,7 @@ impl Breaker {
     }
 
     /// Whether what happens may be normal: not while a trial goes on or a limit keeps requests away.
-    fn learns(&self) -> bool {
+    pub(super) fn learns(&self) -> bool {
         matches!(self.phase, Phase::Closed { .. }) && !self.is_limited()
     }
 }

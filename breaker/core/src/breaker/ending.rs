@@ -78,6 +78,7 @@ impl Breaker {
         let timed = permit.progress == Progress::Waiting && !permit.answered;
         if timed && outcome.verdict == Verdict::Success {
             self.answers.took(outcome.latency);
+            self.answered(outcome.latency);
         }
         if permit.epoch == self.epoch
             && let Phase::Probing(probing) = &mut self.phase
@@ -219,7 +220,9 @@ impl Breaker {
         let late = match permit.progress {
             Progress::Uploading => false,
             Progress::Responded => permit.late,
-            Progress::Waiting => self.needs.deadline.is_some_and(|at| outcome.latency >= at),
+            Progress::Waiting => self
+                .deadline_of_trial()
+                .is_some_and(|at| outcome.latency >= at),
         };
         match (&mut self.phase, counted) {
             (

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::probing::sequential;
 use super::{Breaker, Finding, Phase};
 use crate::detector::Crossed;
 use crate::event::Reason;
@@ -176,7 +175,7 @@ impl Breaker {
             .filter(|_| self.tripped_by == Some(source))
     }
 
-    fn judging_feeds(&self) -> impl Iterator<Item = &Source> {
+    pub(super) fn judging_feeds(&self) -> impl Iterator<Item = &Source> {
         let feeds = self.sources.iter().skip(1);
         feeds.filter(move |feed| self.judges(feed.id))
     }
@@ -191,7 +190,7 @@ impl Breaker {
 
     fn finding_of(&self, feed: &Source, now: Timestamp) -> Finding {
         if self.policy.recovery() == Recovery::Sequential && self.quiet_end(feed) > now {
-            return sequential(feed.trial.succeeded, feed.trial.failed);
+            return self.trial(feed.id).finding(feed.trial, false);
         }
         let rules = self.policy.half_open();
         let (trial, probes, needed) = (feed.trial, rules.probes.into(), rules.needed().into());
@@ -210,7 +209,7 @@ impl Breaker {
         }
     }
 
-    fn quiet_end(&self, feed: &Source) -> Timestamp {
+    pub(super) fn quiet_end(&self, feed: &Source) -> Timestamp {
         self.since.max(feed.last_judged.unwrap_or_default()) + feed.quiet
     }
 

@@ -129,6 +129,10 @@ impl Limiter {
     pub(super) fn judge(&mut self, now: Timestamp) {
         let cohort = self.cohort;
         if cohort.sent == 0 {
+            if cohort.full.is_some() {
+                // All of it ended and said nothing: another one must.
+                self.cohort = Cohort::new(now);
+            }
             return;
         }
         let all_ended = cohort.full.is_some() && cohort.ended >= cohort.sent;

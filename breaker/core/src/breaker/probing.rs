@@ -196,10 +196,7 @@ impl Probing {
     }
 
     /// Decides as soon as the outcomes still to come can no longer change the decision.
-    pub(super) fn finding(&self, rules: &HalfOpen, recovery: Recovery) -> Finding {
-        if recovery == Recovery::Sequential {
-            return sequential(self.succeeded.into(), self.failed.into());
-        }
+    pub(super) fn finding(&self, rules: &HalfOpen) -> Finding {
         if self.succeeded >= rules.needed() {
             Finding::Good
         } else if self.failed > rules.probes - rules.needed() {
@@ -243,42 +240,5 @@ impl Probing {
     }
 }
 
-/// Wald's sequential test of the hypothesis that 2 % of the requests are bad against the one that half of them are: one or the other is
-/// wrong in 2 of 100 cases at most, and it takes two bad ones or six good ones in a row.
-pub(super) fn sequential(succeeded: u64, failed: u64) -> Finding {
-    let evidence = failed as f64 * BAD - succeeded as f64 * GOOD;
-    if evidence >= REOPENS {
-        Finding::Bad
-    } else if evidence <= GOES_ON {
-        Finding::Good
-    } else {
-        Finding::Undecided
-    }
-}
-
-/// How many good probes, without a bad one, a sequential recovery takes.
-pub(super) const SEQUENTIAL_PROBES: u32 = 6;
-
 /// So many probes whose answers have begun may still fail; of more it is taken for granted that they don't.
 const MOST_BEGUN: usize = 32;
-
-/// ln(0.5 / 0.02), and −ln(0.5 / 0.98).
-const BAD: f64 = 3.219;
-const GOOD: f64 = 0.673;
-const REOPENS: f64 = 4.0;
-const GOES_ON: f64 = -3.9;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_bad_probes_reopen_and_six_good_ones_go_on() {
-        assert_eq!(sequential(0, 1), Finding::Undecided);
-        assert_eq!(sequential(0, 2), Finding::Bad);
-        assert_eq!(sequential(5, 0), Finding::Undecided);
-        assert_eq!(sequential(SEQUENTIAL_PROBES.into(), 0), Finding::Good);
-        assert_eq!(sequential(SEQUENTIAL_PROBES.into(), 1), Finding::Undecided);
-        assert_eq!(sequential(11, 1), Finding::Good);
-    }
-}

@@ -38,10 +38,11 @@ impl Breaker {
         if self.counts(permit) {
             self.limit_sent(now);
         }
+        let rules = self.trial_rules();
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
             && permit.epoch == self.epoch
         {
-            probing.uploaded(id, &self.policy.half_open(), now);
+            probing.uploaded(id, &rules, now);
         }
     }
 
@@ -61,6 +62,9 @@ impl Breaker {
         permit.crossed = self.stop_ageing(permit);
         let timed =
             std::mem::replace(&mut permit.progress, Progress::Responded) == Progress::Waiting;
+        if timed {
+            self.answered(latency);
+        }
         if !self.counts(permit) {
             return;
         }
@@ -68,7 +72,7 @@ impl Breaker {
             self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
             self.detect_latency(SourceId::PROXY, latency, permit.crossed, 1, now);
             self.limit_ended(permit, Some((Verdict::Success, latency)), now);
-            permit.late = self.needs.deadline.is_some_and(|at| latency >= at);
+            permit.late = self.deadline_of_trial().is_some_and(|at| latency >= at);
         }
         let bound = self.trial_bound(SourceId::PROXY);
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase) {
@@ -109,6 +113,7 @@ impl Breaker {
             return;
         };
         let waits = permit.progress != Progress::Responded;
+        let deadline = self.deadline_of_trial();
         let bound = self.trial_bound(SourceId::PROXY);
         match &mut self.phase {
             Phase::Closed {
@@ -123,7 +128,7 @@ impl Breaker {
             Phase::Ramp(ramp) => ramp.count(true, 1),
             // One that has crossed the deadline has counted as bad already.
             Phase::Aimd(_) if permit.crossed.deadline => return,
-            Phase::Aimd(_) if waits && self.needs.deadline.is_some() => return,
+            Phase::Aimd(_) if waits && deadline.is_some() => return,
             Phase::Aimd(ramp) if permit.late => {
                 ramp.count(false, 1);
                 permit.crossed.deadline = true;

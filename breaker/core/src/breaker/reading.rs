@@ -20,6 +20,10 @@ impl Breaker {
             mode: self.mode,
             mode_remaining: self.mode_until.map(|until| until.saturating_since(now)),
             reason: self.reason.clone(),
+            tripped: self
+                .tripped
+                .clone()
+                .map(|reason| (reason, now.saturating_since(self.tripped_at))),
             lasted: now.saturating_since(self.since),
             open_remaining: match &self.phase {
                 Phase::Open {

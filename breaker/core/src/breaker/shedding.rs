@@ -52,6 +52,8 @@ impl Breaker {
         let target = bound / 2;
         // Little's law: so many are in flight if each takes the target.
         let limit = self.arrivals.get(now) * target.as_secs_f64();
+        // After a silence nothing arrives on average: what usual traffic has in flight is never too much.
+        let limit = limit.max(self.arrivals.usual_in_flight());
         let before = Level {
             in_flight: self.waiting as f64,
             latency: self.recent_latency,
@@ -143,6 +145,9 @@ impl Breaker {
 
     /// The upstream owes an answer to one more request.
     pub(super) fn limit_sent(&mut self, now: Timestamp) {
+        if self.needs.sheds && self.learns() {
+            self.arrivals.in_flight(self.waiting);
+        }
         if let Some(shedding) = &mut self.shedding {
             shedding.limiter.sent(self.waiting, now);
             shedding.totals.admitted += 1;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aimd::{Aimd, Progress};
-use super::probing::SEQUENTIAL_PROBES;
+use super::trial::{SEQUENTIAL_PROBES, Trial, opens_at};
 use super::{Breaker, Finding, Phase, Probing, Ramp};
+use crate::detector::interval;
 use crate::event::{Event, Reason, Transition};
-use crate::policy::Recovery;
+use crate::policy::{HalfOpen, Policy, Recovery};
+use crate::ratio::Ratio;
 use crate::snapshot::TransitionCount;
 use crate::source::{SourceId, find};
 use crate::state::{Mode, State};
@@ -34,7 +36,14 @@ impl Breaker {
                 let open_for = *open_for;
                 self.probe(Reason::OpenElapsed { open_for }, now);
             }
-            Phase::Open { .. } | Phase::Aimd(_) => {}
+            Phase::Open { .. } => {}
+            Phase::Aimd(ramp) => {
+                if ramp.is_clean() && self.waiting == 0 && self.trial_quiet_at() <= now {
+                    // Nothing goes on that a limit could be for.
+                    self.shedding = None;
+                    self.end_aimd(now);
+                }
+            }
             Phase::Probing(probing) => {
                 probing.expire(now);
                 self.judge_probes(now);
@@ -71,6 +80,20 @@ impl Breaker {
         self.open(open_for, Reason::RetryAfter { asked }, now);
     }
 
+    /// The policy that a source is tried on.
+    fn policy_of(&self, id: SourceId) -> &Policy {
+        let source = self.sources.iter().find(|source| source.id == id);
+        let own = source.and_then(|source| source.policy.as_ref());
+        own.unwrap_or(&self.policy)
+    }
+
+    /// The share of failures of a source that is usual; 0 where that is not known.
+    fn usual_errors(&self, id: SourceId) -> f64 {
+        let source = self.sources.iter().find(|source| source.id == id);
+        let detectors = source.and_then(|source| source.detectors.as_ref());
+        detectors.map_or(0.0, |detectors| detectors.usual_errors())
+    }
+
     /// Decides on the trial, if the probes and the feeds have shown enough.
     pub(super) fn judge_probes(&mut self, now: Timestamp) {
         let Phase::Probing(probing) = &self.phase else {
@@ -95,7 +118,7 @@ impl Breaker {
             (Finding::Good, Ok(Finding::Good))
                 if self.policy.recovery() == Recovery::Sequential =>
             {
-                self.begin_aimd(succeeded, now);
+                self.begin_aimd(succeeded, failed, now);
             }
             (Finding::Good, Ok(Finding::Good)) => {
                 self.enter_phase(Phase::Ramp(Ramp::new(now)), now);
@@ -115,8 +138,66 @@ impl Breaker {
         if self.telemetry_only {
             Finding::Good
         } else {
-            probing.finding(&self.policy.half_open(), self.policy.recovery())
+            match self.policy.recovery() {
+                Recovery::Counted => probing.finding(&self.policy.half_open()),
+                Recovery::Sequential => {
+                    let tally = Tally {
+                        succeeded: probing.succeeded().into(),
+                        failed: probing.failed().into(),
+                    };
+                    let quiet =
+                        probing.next_expiry().is_none() && self.trial_quiet_at() <= self.now;
+                    self.trial(SourceId::PROXY).finding(tally, quiet)
+                }
+            }
         }
+    }
+
+    /// The rules of the trial. A service that is slow by nature gets the time for its probes that it takes.
+    pub(super) fn trial_rules(&self) -> HalfOpen {
+        let mut rules = self.policy.half_open();
+        if self.is_slow_by_nature() {
+            rules.probe_timeout *= SLOW_PROBE;
+        }
+        rules
+    }
+
+    /// The test of a sequential recovery, by a source.
+    pub(super) fn trial(&self, id: SourceId) -> Trial {
+        let usual = self.usual_errors(id);
+        Trial::new(usual, opens_at(self.policy_of(id), usual))
+    }
+
+    /// From when on the silence of a trial that has shown nothing bad counts as health: time goes by for a service as requests do.
+    fn trial_quiet_at(&self) -> Timestamp {
+        let proxy = &self.sources[SourceId::PROXY.0];
+        let last = proxy.last_judged.unwrap_or_default().max(self.since);
+        let own = (!self.telemetry_only).then_some(last + QUIET);
+        let feeds = self.judging_feeds().map(|feed| self.quiet_end(feed));
+        let quiet = own.into_iter().chain(feeds).max();
+        quiet.unwrap_or(last + QUIET)
+    }
+
+    /// When the trial of a sequential recovery goes on or ends for silence, if nothing happens before.
+    pub(super) fn trial_ends(&self) -> Option<Timestamp> {
+        let goes_well = match &self.phase {
+            Phase::Probing(probing) => {
+                let tally = Tally {
+                    succeeded: probing.succeeded().into(),
+                    failed: probing.failed().into(),
+                };
+                self.policy.recovery() == Recovery::Sequential
+                    && !self.telemetry_only
+                    && tally.succeeded > 0
+                    && probing.next_expiry().is_none()
+                    && self.trial(SourceId::PROXY).finding(tally, true) == Finding::Good
+            }
+            Phase::Aimd(ramp) => ramp.is_clean() && self.waiting == 0,
+            _ => false,
+        };
+        let ends = goes_well.then(|| self.trial_quiet_at());
+        // What has passed already waits for something else.
+        ends.filter(|ends| *ends > self.now)
     }
 
     /// Goes back to open if too many requests of the ramp fail, though no trip entry holds.
@@ -128,9 +209,17 @@ impl Breaker {
     }
 
     /// Begins the ramp of a sequential recovery; with few requests there is nothing to ramp.
-    fn begin_aimd(&mut self, succeeded: u32, now: Timestamp) {
+    fn begin_aimd(&mut self, succeeded: u32, failed: u32, now: Timestamp) {
         let rate = self.arrivals.get(now);
-        self.enter_phase(Phase::Aimd(Aimd::new(self.policy.ramp().start, now)), now);
+        let judge = self.tripped_by.unwrap_or(SourceId::PROXY);
+        let usual = self.usual_errors(judge);
+        let line = opens_at(self.policy_of(judge), usual);
+        let probes = Tally {
+            succeeded: succeeded.into(),
+            failed: failed.into(),
+        };
+        let ramp = Aimd::new(self.policy.ramp().start, probes, usual, line, now);
+        self.enter_phase(Phase::Aimd(Box::new(ramp)), now);
         self.forget_observations(now);
         self.events
             .push_back(Event::RampStarted { at: now, succeeded });
@@ -164,9 +253,20 @@ impl Breaker {
         let Phase::Aimd(ramp) = &self.phase else {
             return;
         };
-        let Tally { succeeded, failed } = ramp.total();
+        let total = ramp.total();
+        let Tally { succeeded, failed } = total;
+        let usual = ramp.usual();
+        let (low, _) = interval(failed as f64, total.samples() as f64);
         let reason = Reason::RampCompleted { succeeded, failed };
         self.close(Some(Tally::default()), reason, now);
+        if low > usual.max(NO_NEWS) {
+            self.events.push_back(Event::ClosedWithErrors {
+                at: now,
+                share: Ratio::of(failed, total.samples()),
+                usual: Ratio::new(usual).unwrap_or(Ratio::ONE),
+                samples: total.samples(),
+            });
+        }
     }
 
     fn end_ramp(&mut self, now: Timestamp) {
@@ -273,8 +373,8 @@ impl Breaker {
         self.enter_phase(phase, now);
         let to = self.state();
         self.reason = Arc::new(reason);
-        if to == State::Open && !self.reason.is_of_trial() {
-            self.tripped = Some(self.reason.clone());
+        if to == State::Open && self.is_another_trip() {
+            (self.tripped, self.tripped_at) = (Some(self.reason.clone()), now);
         }
         if from == to {
             return;
@@ -297,6 +397,14 @@ impl Breaker {
             },
             traces,
         }));
+    }
+
+    /// Whether the reason is that of another incident. What a trial or its ramp runs into is still the first, whose numbers are kept.
+    fn is_another_trip(&self) -> bool {
+        match *self.reason {
+            Reason::Forced(_) => true,
+            _ => self.tripped.is_none() && !self.reason.is_of_trial(),
+        }
     }
 
     /// The traces behind a trip that has just happened.
@@ -352,5 +460,11 @@ impl Breaker {
 
 /// How long a breaker must stay closed after a sequential recovery for its back-off to begin anew.
 const HELD: Duration = Duration::from_secs(60);
+/// So long a trial must have been silent, after it had shown nothing bad, to count as health.
+const QUIET: Duration = Duration::from_secs(5);
+/// How many times longer a probe may take where most good answers miss the deadline.
+const SLOW_PROBE: u32 = 10;
+/// A share of failures that is not worth telling.
+const NO_NEWS: f64 = 0.02;
 /// Arrivals a second below which a sequential recovery has no ramp.
 const LEAST_RATE: f64 = 2.0;

@@ -91,6 +91,17 @@ impl<'a> Observation<'a> {
         })
     }
 
+    /// Whether `entry` is on latencies that the service has by nature, which are told and not acted on.
+    pub(super) fn only_tells(&self, entry: &TripEntry) -> bool {
+        let Some(detectors) = &self.source.detectors else {
+            return false;
+        };
+        entry.conditions.iter().any(|condition| match condition {
+            Condition::Anomaly { stream, .. } => detectors.only_tells(*stream),
+            _ => false,
+        })
+    }
+
     /// What was observed until now has been judged.
     pub(super) fn judged(&mut self) {
         if let Some(detectors) = &mut self.source.detectors {

@@ -15,6 +15,8 @@ pub(super) struct Bounds {
     pub(super) cap: f64,
 }
 
+/// After 1 min without a request it is as it was; so it is after 1 h and 3 d: in silence nothing turns, and what is then left of it after the
+/// next request has faded by the time that passed, with a share that is the same and less sure.
 #[derive(Clone, Debug)]
 pub(super) struct Baseline {
     bounds: Bounds,
@@ -81,6 +83,13 @@ impl Baseline {
             }
         }
         turns
+    }
+
+    /// Lets time pass until `at`: what was learned fades.
+    pub(super) fn pass(&mut self, at: Timestamp) {
+        if self.started && at >= self.live_ends {
+            self.turn(at);
+        }
     }
 
     /// What was learned: observations and hits, faded; not what waits.

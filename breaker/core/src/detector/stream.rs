@@ -6,6 +6,7 @@ use super::Anomaly;
 use super::baseline::{Baseline, Bounds};
 use super::pace::Pace;
 use super::scale::{Rule, Scale};
+use super::usual::{Alarmed, midway_to_total};
 use crate::baseline::StreamBaseline;
 use crate::policy::Stream;
 use crate::ratio::Ratio;
@@ -17,6 +18,9 @@ pub(super) struct StreamDetector {
     baseline: Baseline,
     scales: Box<[Scale]>,
     pace: Pace,
+    alarmed: Alarmed,
+    /// The least share of hits that is another thing than usual.
+    unusual: f64,
     alarming: bool,
 }
 
@@ -33,6 +37,8 @@ impl StreamDetector {
             baseline: Baseline::new(bounds),
             scales: rules.iter().map(|rule| Scale::new(*rule)).collect(),
             pace: Pace::default(),
+            alarmed: Alarmed::new(),
+            unusual: 0.0,
             alarming: false,
         };
         detector.take_over_baseline();
@@ -56,8 +62,8 @@ impl StreamDetector {
 
     /// Observes `count` hits or misses at `at`. They are learned from if `learn` says so and nothing is wrong.
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, learn: bool) {
-        if learn && !self.alarming && self.baseline.learn(hit, count, at) {
-            self.take_over_baseline();
+        if learn {
+            self.learn(hit, count, at);
         }
         let mut alarming = false;
         for scale in &mut self.scales {
@@ -92,6 +98,24 @@ impl StreamDetector {
         self.alarming = alarming;
     }
 
+    fn learn(&mut self, hit: bool, count: u32, at: Timestamp) {
+        let turns = if self.alarming {
+            self.alarmed.learn(hit, count, at)
+        } else {
+            self.baseline.learn(hit, count, at)
+        };
+        if turns {
+            self.baseline.pass(at);
+            self.alarmed.pass(at);
+            self.take_over_baseline();
+        }
+    }
+
+    /// The share of hits that is usual, normal or not; 0, if nothing is known.
+    pub(super) fn usual(&self) -> f64 {
+        self.alarmed.usual(&self.baseline)
+    }
+
     /// Whether there is an alarm, with a share of hits that is `at_least` with a confidence of 97.5 %.
     pub(super) fn alarm(&self, at_least: Ratio) -> Option<Anomaly> {
         if !self.alarming {
@@ -99,7 +123,11 @@ impl StreamDetector {
         }
         let alarming = self.scales.iter().filter(|scale| scale.is_alarming());
         let clearest = alarming
-            .filter(|scale| at_least == Ratio::ZERO || scale.estimate().low >= at_least.get())
+            .filter(|scale| {
+                // Near-total is relative: what is usual here must not open.
+                let least = at_least.get().max(self.unusual);
+                at_least == Ratio::ZERO || scale.estimate().low >= least
+            })
             .max_by(|a, b| a.evidence().total_cmp(&b.evidence()))?;
         Some(self.told(clearest))
     }
@@ -120,6 +148,7 @@ impl StreamDetector {
             scale.reset();
         }
         self.baseline.drop_waiting();
+        self.alarmed.drop_waiting();
         self.alarming = false;
     }
 
@@ -145,6 +174,7 @@ impl StreamDetector {
         for scale in &mut self.scales {
             scale.set_normal(self.baseline.share());
         }
+        self.unusual = midway_to_total(self.usual());
     }
 
     fn told(&self, scale: &Scale) -> Anomaly {

@@ -41,6 +41,11 @@ impl Threshold {
         self.value
     }
 
+    /// Whether it was learned.
+    pub(super) fn is_known(&self) -> bool {
+        self.median().is_some()
+    }
+
     /// Learns of `count` requests that took `latency`, and ended at `at`.
     pub(super) fn learn(&mut self, latency: Duration, count: u32, at: Timestamp) {
         if at >= self.minute_ends {

@@ -2,7 +2,7 @@
 
 /// The Wilson score interval at 95 % of a share of which `hits` of `observations` are known; all of 0..=1, of none. Wilson, J. Am. Stat.
 /// Assoc. 22 (1927) 209: unlike the normal interval it stays sensible at shares near 0 and 1.
-pub(super) fn interval(hits: f64, observations: f64) -> (f64, f64) {
+pub(crate) fn interval(hits: f64, observations: f64) -> (f64, f64) {
     if observations <= 0.0 {
         return (0.0, 1.0);
     }

@@ -167,6 +167,13 @@ impl Event {
                 }),
                 ..event(Kind::Alert)
             },
+            core::Event::ClosedWithErrors { share, usual, .. } => Self {
+                reason: Some(Reason {
+                    label: "closed_with_errors".into(),
+                    detail: format!("closed though {share} of the requests fail, {usual} is usual"),
+                }),
+                ..event(Kind::Alert)
+            },
             core::Event::ModeChanged { to, .. } => Self {
                 mode: Some(to.name().into()),
                 ..event(Kind::Mode)

@@ -48,6 +48,21 @@ pub(crate) fn event(route: &str, event: &Event) {
             let (source, lasted_s) = (&**source, lasted.as_secs_f64());
             tracing::info!(route, source, stream, lasted_s, alerts, "alert ended");
         }
+        Event::ClosedWithErrors {
+            share,
+            usual,
+            samples,
+            ..
+        } => {
+            let (observed, threshold) = (share.get(), usual.get());
+            tracing::warn!(
+                route,
+                observed,
+                threshold,
+                samples,
+                "closed though {share} of the requests fail, {usual} is usual"
+            );
+        }
         Event::SheddingStarted { reason, limit, .. } => {
             let (source, evidence) = justification(reason);
             tracing::warn!(

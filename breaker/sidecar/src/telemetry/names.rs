@@ -142,6 +142,7 @@ pub(crate) const RELOAD_TIME: Metric = Metric {
 
 // Events, as log records.
 pub(crate) const EVENT_ALERT: &str = "breaker.alert";
+pub(crate) const EVENT_CLOSED_WITH_ERRORS: &str = "breaker.closed_with_errors";
 pub(crate) const EVENT_ALERT_ENDED: &str = "breaker.alert_ended";
 pub(crate) const EVENT_RESET: &str = "breaker.reset";
 /// An operator changed something.

@@ -229,3 +229,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_full_cohort_that_says_nothing_makes_room_for_another() {
+    let at = Timestamp::from_millis;
+    let mut limiter = Limiter::new(2.0, Duration::from_millis(100), None, at(0));
+    for index in 0..30 {
+        limiter.sent(1, at(index * 10));
+    }
+    for index in 0..30 {
+        limiter.ended(at(index * 10), None);
+    }
+    limiter.judge(at(400));
+    for index in 40..80 {
+        limiter.refused();
+        limiter.sent(1, at(index * 10));
+        limiter.ended(at(index * 10), Some(Duration::from_millis(10)));
+        limiter.judge(at(index * 10));
+    }
+    assert!(limiter.limit() > 2, "{}", limiter.limit());
+}

@@ -234,7 +234,13 @@ fn streams_that_break_fail_the_ramp_once_each() {
 fn a_late_answer_counts_once_in_a_sequential_ramp() {
     let policy = policy::Builder::from(Policy::adaptive());
     let mut bench = Bench::new(policy.build().unwrap());
-    bench.breaker.phase = Phase::Aimd(Aimd::new(Ratio::ONE, at(0.0)));
+    bench.breaker.phase = Phase::Aimd(Box::new(Aimd::new(
+        Ratio::ONE,
+        Tally::default(),
+        0.0,
+        0.4,
+        at(0.0),
+    )));
     let total = |bench: &Bench| match &bench.breaker.phase {
         Phase::Aimd(ramp) => (ramp.total().succeeded, ramp.total().failed),
         _ => panic!("no ramp"),

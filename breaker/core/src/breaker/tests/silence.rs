@@ -1,5 +1,7 @@
 //! Time passes in silence too: what is known after a minute, an hour or days without a request. The table is in `docs/detection.md`.
 
+use std::collections::VecDeque;
+
 use super::*;
 
 const MINUTE: f64 = 60.0;
@@ -224,4 +226,150 @@ fn an_alert_ends_while_the_breaker_is_open() {
     traffic(&mut bench, 12_000, 0.01, BAD);
     let told = alerts(&mut bench);
     assert!(told.len() == 1 && told[0].starts_with("ends"), "{told:?}");
+}
+
+// --- trials and ramps
+
+/// Sends 100 requests a second for so many seconds, of which a share fails; returns how many were admitted.
+fn failing(bench: &mut Bench, seconds: f64, share: f64, seed: u64) -> u32 {
+    let mut rng = Rng::new(seed);
+    (0..(seconds * 100.0) as u32)
+        .map(|_| traffic(bench, 1, 0.01, if rng.unit() < share { BAD } else { GOOD }))
+        .sum()
+}
+
+#[test]
+fn closed_and_open_are_not_both_stable() {
+    for seed in 1..=5 {
+        let mut bench = healthy(2.0);
+        failing(&mut bench, 60.0, 1.0, seed);
+        assert_ne!(bench.state(), State::Closed);
+        failing(&mut bench, 30.0, 0.2, seed);
+        assert_eq!(bench.state(), State::Closed, "seed {seed}");
+        let told = bench.events();
+        let mut closes = told.iter();
+        assert!(closes.any(|event| matches!(event, Event::ClosedWithErrors { .. })));
+    }
+}
+
+#[test]
+fn usual_errors_do_not_keep_a_breaker_open() {
+    for share in [0.05, 0.1, 0.2, 0.3] {
+        let mut bench = adaptive();
+        let admitted = failing(&mut bench, 600.0, share, 3);
+        assert!(admitted >= 59_400, "usual {share}: {admitted}");
+        failing(&mut bench, 300.0, 1.0, 4);
+        assert_ne!(bench.state(), State::Closed, "usual {share}");
+        failing(&mut bench, 60.0, share, 5);
+        assert_eq!(bench.state(), State::Closed, "usual {share}");
+        let admitted = failing(&mut bench, 600.0, share, 6);
+        assert!(admitted >= 59_400, "usual {share}: {admitted} after it");
+    }
+}
+
+#[test]
+fn a_burst_after_health_in_silence_is_admitted() {
+    for silence in [6.0, HOUR, 3.0 * DAY] {
+        let mut bench = healthy(2.0);
+        failing(&mut bench, 1.0, 1.0, 1);
+        bench.pass(20.0);
+        let served: Vec<_> = (0..3)
+            .map(|_| {
+                let permits: Vec<_> = (0..100).filter_map(|_| bench.acquire().ok()).collect();
+                bench.pass(0.02);
+                let served = permits.len();
+                for permit in permits {
+                    bench.record(permit, GOOD);
+                }
+                bench.pass(silence);
+                served
+            })
+            .collect();
+        assert_eq!((served[0], served[2]), (3, 100), "{served:?}");
+    }
+}
+
+#[test]
+fn a_ramp_that_nobody_reports_of_ends_when_its_feed_is_quiet() {
+    let mut bench = adaptive();
+    bench.breaker = bench.breaker.telemetry_only();
+    let feed = bench.breaker.add_feed(Feed::new("feed"));
+    while bench.state() == State::Closed && bench.now < 100.0 {
+        bench.pass(0.1);
+        bench.ask(1);
+        bench.tell(feed, 10, BAD);
+    }
+    for _ in 0..100 {
+        bench.pass(0.1);
+        if bench.ask(1) == 1 && bench.state() == State::HalfOpen {
+            bench.tell(feed, 1, GOOD);
+        }
+        if matches!(bench.breaker.phase, Phase::Aimd(_)) {
+            break;
+        }
+    }
+    assert_eq!(bench.state(), State::HalfOpen);
+    for _ in 0..1200 {
+        bench.pass(0.1);
+        bench.ask(1);
+    }
+    assert_eq!(bench.state(), State::Closed);
+}
+
+#[test]
+fn an_outage_that_lasts_keeps_its_first_reason() {
+    let mut bench = healthy(2.0);
+    failing(&mut bench, 60.0, 1.0, 1);
+    let snapshot = bench.snapshot();
+    let (reason, ago) = snapshot.tripped.unwrap();
+    assert_eq!(reason.label(), "anomaly");
+    assert!(ago > Duration::from_secs(58) && snapshot.failed_recoveries >= 3);
+    let rejected = bench.acquire().unwrap_err();
+    assert!(rejected.ground.tripped.is_some());
+}
+
+// --- shedding, and what is slow by nature
+
+#[test]
+fn an_idle_route_does_not_begin_to_shed() {
+    let mut bench = healthy(2.0);
+    for index in 0..1500 {
+        let outcome = if index % 2 == 0 {
+            GOOD
+        } else {
+            Outcome::success(ms(600))
+        };
+        traffic(&mut bench, 1, 0.01, outcome);
+    }
+    bench.pass(MINUTE);
+    bench.events();
+    bench.pass(HOUR);
+    let began = |event: &Event| matches!(event, Event::SheddingStarted { .. });
+    assert!(!bench.events().iter().any(began));
+    let permits: Vec<_> = (0..20).filter_map(|_| bench.acquire().ok()).collect();
+    assert_eq!(permits.len(), 20);
+}
+
+#[test]
+fn a_service_that_is_slow_by_nature_is_told_of_and_served() {
+    let mut bench = adaptive();
+    let mut permits = VecDeque::new();
+    let mut served = 0;
+    for step in 0..600_u32 {
+        bench.pass(0.1);
+        if let Ok(permit) = bench.acquire() {
+            served += 1;
+            permits.push_back((step, permit));
+        }
+        while permits.front().is_some_and(|(sent, _)| sent + 15 <= step) {
+            let (_, permit) = permits.pop_front().unwrap();
+            bench.record(permit, Outcome::success(ms(1500)));
+        }
+    }
+    assert!(served >= 590, "{served} of 600");
+    let told = bench.events();
+    assert!(
+        told.iter().any(|event| matches!(event, Event::Alert(_))),
+        "{told:?}"
+    );
 }

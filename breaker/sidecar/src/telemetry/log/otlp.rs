@@ -61,6 +61,12 @@ impl Logger {
                 record.add_attribute(names::ALERT_COUNT, whole(*alerts));
                 &[]
             }
+            Event::ClosedWithErrors { share, usual, .. } => {
+                describe(&mut record, names::EVENT_CLOSED_WITH_ERRORS, Severity::Warn);
+                let body = format!("closed though {share} of the requests fail, {usual} is usual");
+                record.set_body(text(&body));
+                &[]
+            }
             Event::SheddingStarted { reason, limit, .. } => {
                 shedding_started(&mut record, reason, *limit);
                 &[]
