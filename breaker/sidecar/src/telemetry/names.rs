@@ -98,6 +98,11 @@ pub(crate) const RECEIVE_REFUSED: Metric = Metric {
     unit: "{batch}",
     description: "Batches of telemetry that were refused",
 };
+pub(crate) const RECEIVE_INVALID: Metric = Metric {
+    name: "breaker.receiver.invalid",
+    unit: "{item}",
+    description: "Spans and data points that could not be read, of batches that were taken",
+};
 pub(crate) const FORWARDED: Metric = Metric {
     name: "breaker.receiver.forwarded",
     unit: "{batch}",
