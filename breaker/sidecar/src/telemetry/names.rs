@@ -27,6 +27,11 @@ pub(crate) const STATE: Metric = Metric {
     unit: "{state}",
     description: "1 for the state that the breaker is in, 0 for the others",
 };
+pub(crate) const MODE: Metric = Metric {
+    name: "breaker.mode",
+    unit: "{mode}",
+    description: "1 for the mode that the breaker is in, 0 for the others",
+};
 pub(crate) const TRANSITIONS: Metric = Metric {
     name: "breaker.transitions",
     unit: "{transition}",
@@ -172,6 +177,7 @@ pub(crate) const BREAKER_OUTCOME: &str = "breaker.outcome";
 pub(crate) const BREAKER_QUANTILE: &str = "breaker.quantile";
 pub(crate) const BREAKER_SOURCE: &str = "breaker.source";
 pub(crate) const BREAKER_STATE: &str = "breaker.state";
+pub(crate) const BREAKER_MODE: &str = "breaker.mode";
 pub(crate) const BREAKER_STREAM: &str = "breaker.stream";
 pub(crate) const CONTROL_ACTION: &str = "breaker.control.action";
 pub(crate) const CONTROL_AFTER: &str = "breaker.control.after";
