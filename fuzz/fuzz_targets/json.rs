@@ -9,12 +9,12 @@ use prost::Message;
 
 fuzz_target!(|text: &[u8]| {
     let logs = json::check_logs(text);
-    if let Ok(bytes) = json::traces(text) {
-        ExportTraceServiceRequest::decode(&bytes[..]).expect("well formed");
+    if let Ok(request) = json::traces(text) {
+        ExportTraceServiceRequest::decode(&request.message[..]).expect("well formed");
         logs.as_ref()
             .expect("an object for one signal is one for another");
     }
-    if let Ok(bytes) = json::metrics(text) {
-        ExportMetricsServiceRequest::decode(&bytes[..]).expect("well formed");
+    if let Ok(request) = json::metrics(text) {
+        ExportMetricsServiceRequest::decode(&request.message[..]).expect("well formed");
     }
 });

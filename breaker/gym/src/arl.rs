@@ -1,7 +1,8 @@
 //! The average run length: how long healthy traffic goes on until it sets a system off.
 //!
 //! A thousand days of a service are too many to simulate whole. Here only what a detector sees is made: each request ends at once, as a
-//! failure with the given probability, independently. That is the case for which a detector's false-alarm budget is stated.
+//! failure with the given probability, independently. That is the case for which a detector's false-alarm budget is stated. Nights of
+//! silence and bursts leave the observations independent; only when they come is another matter.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -10,11 +11,28 @@ use serde::Serialize;
 
 use crate::gym::in_parallel;
 use crate::luck::Luck;
-use crate::system::{Arrival, Completion, Decision, Ending, Entry, Setup, State};
-use crate::time::{DAY, MILLI, nanos};
+use crate::system::{Arrival, Completion, Decision, Ending, Entry, Events, Setup, State};
+use crate::time::{DAY, MILLI, Nanos, nanos};
+
+/// What traffic is measured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stream {
+    /// Requests a second.
+    pub(crate) rate: f64,
+    /// The shares of requests that fail, each measured by itself.
+    pub(crate) errors: Vec<f64>,
+    /// For so many days each.
+    pub(crate) days: u32,
+    /// The first eight hours of each day are silent.
+    pub(crate) nights: bool,
+    /// Every two hours the rate is ten times as high, for 30 to 180 s.
+    pub(crate) bursts: bool,
+    /// Latencies are those of the scenarios in health, and not all the same.
+    pub(crate) latencies: bool,
+}
 
 /// How often healthy traffic set a system off.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Row {
     /// The system.
     pub(crate) system: &'static str,
@@ -26,51 +44,61 @@ pub(crate) struct Row {
     pub(crate) trips: u64,
     /// Alerts.
     pub(crate) alerts: u64,
+    /// The same by what they were about, where a system tells.
+    pub(crate) streams: Vec<Events>,
 }
 
-/// Lets `days` of healthy traffic at `rate` requests a second pass by each of `systems`, at each of several error rates. Tells each row as
-/// soon as it is known: a thousand days take a minute or two.
+/// Lets days of healthy traffic pass by each of `systems`, at each of the error rates. Tells each row as soon as it is known: a thousand
+/// days take a minute or two at one request a second.
 ///
 /// # Errors
 /// The first of `tell`.
 pub(crate) fn measure<E>(
     systems: &[Entry],
-    rate: f64,
-    days: u32,
+    stream: &Stream,
     threads: usize,
     mut tell: impl FnMut(&Row) -> Result<(), E>,
 ) -> Result<(), E> {
     // Pieces of days, each with a new system: short enough to keep all threads busy, long against any warm-up.
-    let pieces = days.div_ceil(PIECE);
+    let pieces = stream.days.div_ceil(PIECE);
     for system in systems {
-        for error_rate in ERROR_RATES {
-            let total = Mutex::new((0, 0));
-            in_parallel(threads, pieces as usize, |piece| {
-                let days = PIECE.min(days - piece as u32 * PIECE);
-                let (trips, alerts) = run(*system, rate, error_rate, days, piece as u64);
-                let mut total = total
-                    .lock()
-                    .expect("no thread panics while it holds the lock");
-                total.0 += trips;
-                total.1 += alerts;
-            });
-            let (trips, alerts) = total
-                .into_inner()
-                .expect("no thread panicked while it held the lock");
-            tell(&Row {
+        for &error_rate in &stream.errors {
+            let row = Mutex::new(Row {
                 system: system.name,
                 error_rate,
-                days: f64::from(days),
-                trips,
-                alerts,
-            })?;
+                days: f64::from(stream.days),
+                trips: 0,
+                alerts: 0,
+                streams: Vec::new(),
+            });
+            in_parallel(threads, pieces as usize, |piece| {
+                let days = PIECE.min(stream.days - piece as u32 * PIECE);
+                let (trips, alerts, events) = run(*system, stream, error_rate, days, piece as u64);
+                let mut row = row
+                    .lock()
+                    .expect("no thread panics while it holds the lock");
+                row.trips += trips;
+                row.alerts += alerts;
+                events.into_iter().for_each(|of| of.add(&mut row.streams));
+            });
+            let mut row = row
+                .into_inner()
+                .expect("no thread panicked while it held the lock");
+            row.streams.sort_by_key(|events| events.stream);
+            tell(&row)?;
         }
     }
     Ok(())
 }
 
-/// Counts trips and alerts.
-fn run(entry: Entry, rate: f64, error_rate: f64, days: u32, seed: u64) -> (u64, u64) {
+/// Counts trips and alerts, also by stream.
+fn run(
+    entry: Entry,
+    stream: &Stream,
+    error_rate: f64,
+    days: u32,
+    seed: u64,
+) -> (u64, u64, Vec<Events>) {
     let mut system = entry.build(&Setup {
         seed,
         endpoints: 1,
@@ -80,13 +108,14 @@ fn run(entry: Entry, rate: f64, error_rate: f64, days: u32, seed: u64) -> (u64, 
     let end = f64::from(days) * DAY as f64;
     let (mut now, mut trips, mut state) = (0.0, 0, State::Closed);
     while now < end {
-        now += luck.exponential() / rate * 1e9;
+        now = stream.next(now, seed, &mut luck);
         let at = nanos(now / 1e9);
         while system.next_tick() <= at {
             let tick = system.next_tick();
             system.tick(tick);
         }
         let failed = luck.unit() < error_rate;
+        let latency = stream.latency(&mut luck);
         let arrival = Arrival {
             now: at,
             pick: 0,
@@ -95,7 +124,7 @@ fn run(entry: Entry, rate: f64, error_rate: f64, days: u32, seed: u64) -> (u64, 
         if let Decision::Admit { endpoint, tag } = system.arrive(&arrival) {
             system.complete(&Completion {
                 now: at,
-                sent: at.saturating_sub(LATENCY),
+                sent: at.saturating_sub(latency),
                 endpoint,
                 tag,
                 head: None,
@@ -109,49 +138,176 @@ fn run(entry: Entry, rate: f64, error_rate: f64, days: u32, seed: u64) -> (u64, 
         let before = std::mem::replace(&mut state, system.status().state);
         trips += u64::from(before.is_closed() && state == State::Open);
     }
-    (trips, system.status().alerts)
+    (trips, system.status().alerts, system.streams().to_vec())
+}
+
+impl Stream {
+    /// When the next request comes after `now`, in nanoseconds.
+    fn next(&self, mut now: f64, seed: u64, luck: &mut Luck) -> f64 {
+        // Drawn at the highest rate there is, and taken by the share that the rate is of it.
+        let most = if self.bursts { BURST } else { 1.0 };
+        loop {
+            now += luck.exponential() / (self.rate * most) * 1e9;
+            if self.nights {
+                let midnight = (now / DAY as f64).floor() * DAY as f64;
+                now = now.max(midnight + NIGHT);
+            }
+            if !self.bursts || in_burst(now, seed) || luck.unit() < 1.0 / BURST {
+                return now;
+            }
+        }
+    }
+
+    fn latency(&self, luck: &mut Luck) -> Nanos {
+        if !self.latencies {
+            return LATENCY;
+        }
+        let mut factor = (0.5 * luck.normal()).exp();
+        if luck.unit() < 0.005 {
+            factor *= 5.0 * luck.pareto(2.0);
+        }
+        (LATENCY as f64 * factor.min(3000.0)) as Nanos
+    }
+}
+
+/// Whether the burst of these two hours goes on at `now`.
+fn in_burst(now: f64, seed: u64) -> bool {
+    let slot = (now / BURST_EACH).floor();
+    let mut luck = Luck::named(seed ^ 0xb425, slot as u64);
+    let length = luck.between(30.0, 180.0) * 1e9;
+    let from = slot * BURST_EACH + luck.between(0.0, BURST_EACH - length);
+    (from..from + length).contains(&now)
 }
 
 /// The titles of a table of rows.
-pub(crate) fn header(rate: f64, days: u32) -> String {
+pub(crate) fn header(stream: &Stream) -> String {
+    let rate = match stream.rate {
+        rate if rate < 0.1 => format!("one request each {:.0} s", 1.0 / rate),
+        rate => format!("{rate} requests/s"),
+    };
+    let mut with = String::new();
+    for (has, what) in [
+        (stream.nights, ", 8 h of silence a day"),
+        (stream.bursts, ", bursts"),
+        (stream.latencies, ", latencies"),
+    ] {
+        with += if has { what } else { "" };
+    }
     format!(
-        "{days} days of healthy traffic at {rate}/s\n\n{:<20} {:>8} {:>12} {:>12} {:>16}",
-        "system", "errors", "trips/day", "alerts/day", "days to the next"
+        "{} days of healthy traffic: {rate}{with}\n\n{:<20} {:>8} {:>12} {:>12} {:>16}",
+        stream.days, "system", "errors", "trips/day", "alerts/day", "days to the next"
     )
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let length = match self.trips + self.alerts {
-            0 => format!("> {:.0}", self.days),
-            events => format!("{:.3}", self.days / events as f64),
+        let line = |f: &mut fmt::Formatter<'_>, name: &str, trips: u64, alerts: u64| {
+            let length = match trips + alerts {
+                0 => format!("> {:.0}", self.days),
+                events => format!("{:.3}", self.days / events as f64),
+            };
+            write!(
+                f,
+                "{name:<20} {:>7.4}% {:>12.4} {:>12.4} {length:>16}",
+                self.error_rate * 100.0,
+                trips as f64 / self.days,
+                alerts as f64 / self.days,
+            )
         };
-        write!(
-            f,
-            "{:<20} {:>7}% {:>12.4} {:>12.4} {length:>16}",
-            self.system,
-            self.error_rate * 100.0,
-            self.trips as f64 / self.days,
-            self.alerts as f64 / self.days,
-        )
+        line(f, self.system, self.trips, self.alerts)?;
+        for events in &self.streams {
+            writeln!(f)?;
+            let name = format!("  {}", events.stream);
+            line(f, &name, events.trips, events.alerts)?;
+        }
+        Ok(())
     }
 }
 
-const ERROR_RATES: [f64; 5] = [0.001, 0.0025, 0.005, 0.01, 0.02];
+/// The shares of failing requests that are measured if none are named.
+pub(crate) const ERROR_RATES: [f64; 5] = [0.001, 0.0025, 0.005, 0.01, 0.02];
 const PIECE: u32 = 25;
 const LATENCY: u64 = 20 * MILLI;
+const NIGHT: f64 = DAY as f64 / 3.0;
+const BURST: f64 = 10.0;
+const BURST_EACH: f64 = DAY as f64 / 12.0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::system::find;
 
+    fn steady(rate: f64) -> Stream {
+        Stream {
+            rate,
+            ..Stream::default()
+        }
+    }
+
+    /// Requests of ten days, by the hour of the day.
+    fn hours(stream: &Stream) -> [u32; 24] {
+        let mut luck = Luck::named(1, 1);
+        let (mut hours, mut now) = ([0; 24], 0.0);
+        loop {
+            now = stream.next(now, 1, &mut luck);
+            if now >= 10.0 * DAY as f64 {
+                return hours;
+            }
+            hours[(now % DAY as f64 / 3.6e12) as usize] += 1;
+        }
+    }
+
+    #[test]
+    fn nights_are_silent_and_days_are_not() {
+        let stream = Stream {
+            nights: true,
+            ..steady(0.1)
+        };
+        let hours = hours(&stream);
+        assert!(hours[..8].iter().all(|count| *count == 0), "{hours:?}");
+        // 3,600 each, and one more at most that comes when the night is over.
+        assert!(
+            hours[8..].iter().all(|count| (3300..3900).contains(count)),
+            "{hours:?}"
+        );
+    }
+
+    #[test]
+    fn bursts_are_more_requests_and_between_them_the_rate_is_kept() {
+        let requests = |stream: &Stream| hours(stream).iter().sum::<u32>();
+        let without = requests(&steady(1.0));
+        let with = requests(&Stream {
+            bursts: true,
+            ..steady(1.0)
+        });
+        assert!((850_000..880_000).contains(&without), "{without}");
+        // Twelve a day of 105 s on average, at nine requests a second more: 113,400 in ten days.
+        let more = with - without;
+        assert!((90_000..140_000).contains(&more), "{more}");
+    }
+
+    #[test]
+    fn events_are_told_by_stream() {
+        let stream = Stream {
+            latencies: true,
+            ..steady(1.0)
+        };
+        let (trips, alerts, events) = run(find("sensitive").unwrap(), &stream, 0.3, 1, 1);
+        let sum = |of: fn(&Events) -> u64| events.iter().map(of).sum::<u64>();
+        assert!(trips > 0);
+        assert_eq!((sum(|of| of.trips), sum(|of| of.alerts)), (trips, alerts));
+        assert!(
+            events.iter().any(|of| of.stream == "error_rate"),
+            "{events:?}"
+        );
+    }
+
     #[test]
     fn a_rule_whose_run_length_is_known_is_measured_at_it() {
         // Five failures in a row of which each has probability p: (1 − p⁵)/((1 − p) p⁵) requests, at p = 0.2 on average 3905. While it is
         // ejected nothing is observed: 30 to 40 s at the first ejection, more at the next.
         let days = 20;
-        let (trips, _) = run(find("envoy-outlier").unwrap(), 1.0, 0.2, days, 1);
+        let (trips, ..) = run(find("envoy-outlier").unwrap(), &steady(1.0), 0.2, days, 1);
         let healthy = f64::from(days) * 86_400.0;
         let expected = healthy / (3905.0 + 35.0);
         let trips = trips as f64;
@@ -165,10 +321,15 @@ mod tests {
     fn none_never_trips() {
         let mut rows = Vec::new();
         let tell = |row: &Row| {
-            rows.push(*row);
+            rows.push(row.clone());
             Ok::<_, ()>(())
         };
-        measure(&[find("none").unwrap()], 0.01, 30, 2, tell).unwrap();
+        let stream = Stream {
+            days: 30,
+            errors: ERROR_RATES.to_vec(),
+            ..steady(0.01)
+        };
+        measure(&[find("none").unwrap()], &stream, 2, tell).unwrap();
         assert_eq!(rows.len(), ERROR_RATES.len());
         assert!(rows.iter().all(|row| row.trips + row.alerts == 0));
     }

@@ -44,9 +44,21 @@ pub(crate) struct Cli {
     /// For --arl: simulated days at each error rate
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     days: u32,
-    /// For --arl: requests a second
-    #[arg(long, default_value_t = 1.0, value_parser = parse_rate)]
+    /// For --arl: requests a second, such as 0.5 or 1/60
+    #[arg(long, default_value = "1", value_parser = parse_rate)]
     rate: f64,
+    /// For --arl: usual errors in per cent, such as 0.1,5,30
+    #[arg(long, value_delimiter = ',', value_parser = parse_percent, value_name = "PERCENT")]
+    errors: Vec<f64>,
+    /// For --arl: the first eight hours of each day are silent
+    #[arg(long)]
+    nights: bool,
+    /// For --arl: every two hours a burst of 30 to 180 s at ten times the rate
+    #[arg(long)]
+    bursts: bool,
+    /// For --arl: latencies that vary as in the scenarios; all are 20 ms by default
+    #[arg(long)]
+    latencies: bool,
     /// Threads; as many as the machine has cores by default
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -118,10 +130,22 @@ impl Cli {
     }
 
     fn measure(&self, plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+        let errors = match &self.errors[..] {
+            [] => arl::ERROR_RATES.to_vec(),
+            errors => errors.to_vec(),
+        };
+        let stream = arl::Stream {
+            rate: self.rate,
+            errors,
+            days: self.days,
+            nights: self.nights,
+            bursts: self.bursts,
+            latencies: self.latencies,
+        };
         if !self.json {
-            writeln!(out, "{}", arl::header(self.rate, self.days))?;
+            writeln!(out, "{}", arl::header(&stream))?;
         }
-        arl::measure(&plan.systems, self.rate, self.days, plan.threads, |row| {
+        arl::measure(&plan.systems, &stream, plan.threads, |row| {
             match self.json {
                 true => writeln!(out, "{}", json!(row)),
                 false => writeln!(out, "{row}"),
@@ -227,9 +251,19 @@ fn parse_seeds(text: &str) -> Result<Seeds, String> {
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (0.001..=10_000.0).contains(&rate) => Ok(rate),
+    let (requests, seconds) = text.split_once('/').unwrap_or((text, "1"));
+    match (requests.parse::<f64>(), seconds.parse::<f64>()) {
+        (Ok(requests), Ok(seconds)) if (0.001..=10_000.0).contains(&(requests / seconds)) => {
+            Ok(requests / seconds)
+        }
         _ => Err("must be 0.001 to 10000".to_owned()),
+    }
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("must be 0 to 100".to_owned()),
     }
 }
 
@@ -252,6 +286,17 @@ mod tests {
         assert_eq!(parse_seeds("x"), Err("'x' is not a seed".to_owned()));
         assert!(parse_seeds("5-1").is_err());
         assert!(parse_seeds("0-18446744073709551615").is_err());
+    }
+
+    #[test]
+    fn a_rate_is_a_number_or_requests_in_seconds() {
+        assert_eq!(parse_rate("1/60"), Ok(1.0 / 60.0));
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for bad in ["0", "1/0", "/", "-1", "x", "1/1/1"] {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_percent("0.1"), Ok(0.001));
+        assert!(parse_percent("101").is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod traefik;
 use std::fmt;
 
 use breaker_core::Policy;
+use serde::Serialize;
 
 use crate::time::{NEVER, Nanos, SECOND};
 
@@ -61,6 +62,35 @@ pub(crate) trait System: Send {
 
     /// What it shows of itself.
     fn status(&self) -> Status;
+
+    /// Its trips and alerts so far by what they were about, where it tells.
+    fn streams(&self) -> &[Events] {
+        &[]
+    }
+}
+
+/// Trips and alerts about one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Events {
+    /// What is watched: errors, latency or deadline, or a condition's name.
+    pub(crate) stream: &'static str,
+    /// Trips.
+    pub(crate) trips: u64,
+    /// Alerts.
+    pub(crate) alerts: u64,
+}
+
+impl Events {
+    /// Adds `more` to those of its stream among `all`.
+    pub(crate) fn add(self, all: &mut Vec<Self>) {
+        match all.iter_mut().find(|known| known.stream == self.stream) {
+            Some(known) => {
+                known.trips += self.trips;
+                known.alerts += self.alerts;
+            }
+            None => all.push(self),
+        }
+    }
 }
 
 /// A request that asks to be sent.

@@ -152,6 +152,13 @@ impl BreakerHandle {
         copy.outlook(now)
     }
 
+    /// The policy, what the breaker knows, and how far it is from opening: all of one moment.
+    pub fn examine(&self) -> (Arc<Policy>, Snapshot, Outlook) {
+        let (mut copy, now) = self.with(|breaker, now| (breaker.clone(), now));
+        let snapshot = copy.snapshot(now);
+        (copy.policy().clone(), snapshot, copy.outlook(now))
+    }
+
     /// Adds a telemetry feed as a source with a window of its own.
     pub fn add_feed(&self, feed: Feed) -> SourceId {
         self.with(|breaker, _| breaker.add_feed(feed))

@@ -6,8 +6,9 @@ use super::{Breaker, Phase};
 use crate::event::stream_of;
 use crate::policy::Action;
 use crate::ratio::Ratio;
-use crate::snapshot::{AlertCount, Snapshot, SourceSnapshot};
+use crate::snapshot::{AlertCount, Snapshot, SourceSnapshot, TransitionCount};
 use crate::source::Source;
+use crate::state::State;
 use crate::time::Timestamp;
 
 impl Breaker {
@@ -45,7 +46,7 @@ impl Breaker {
             oldest_in_flight: self.in_flight.ages(now).next().map(|(age, _)| age),
             totals: self.totals,
             alerts: self.alert_counts(),
-            transitions: self.transitions.clone(),
+            transitions: self.transition_counts(),
             window_bytes: self.sources.iter().map(Source::bytes).sum(),
             sources: self
                 .sources
@@ -69,6 +70,54 @@ impl Breaker {
     }
 }
 
+impl Breaker {
+    /// The transitions that were made, and those that may be: the first opening must be a step from 0 to 1, for who asks by how much the
+    /// count has risen.
+    fn transition_counts(&self) -> Vec<TransitionCount> {
+        let mut counts = self.transitions.clone();
+        let mut may_be = |from, to, reason| {
+            let is = |known: &TransitionCount| {
+                (known.from, known.to, known.reason) == (from, to, reason)
+            };
+            if !counts.iter().any(is) {
+                counts.push(TransitionCount {
+                    from,
+                    to,
+                    reason,
+                    count: 0,
+                });
+            }
+        };
+        let closed_open = (State::Closed, State::Open);
+        let reopened = (State::HalfOpen, State::Open);
+        for source in &self.sources {
+            let policy = source.policy.as_ref().unwrap_or(&self.policy);
+            let entries = policy.trip().iter();
+            let conditions = entries
+                .filter(|entry| entry.action == Action::Open)
+                .filter_map(|entry| entry.conditions.first());
+            for condition in conditions {
+                for (from, to) in [closed_open, reopened] {
+                    may_be(from, to, condition.name());
+                }
+            }
+        }
+        if self.policy.honours_retry_after() {
+            may_be(closed_open.0, closed_open.1, "retry_after");
+        }
+        if self.sources.len() > 1 {
+            may_be(reopened.0, reopened.1, "feed_unhealthy");
+        }
+        for reason in ["probes_failed", "ramp_failed"] {
+            may_be(reopened.0, reopened.1, reason);
+        }
+        may_be(State::Closed, State::Open, "forced");
+        may_be(State::Open, State::HalfOpen, "open_elapsed");
+        may_be(State::HalfOpen, State::Closed, "ramp_completed");
+        counts
+    }
+}
+
 /// There are no more kinds than sources times names of conditions and streams.
 pub(super) fn count_alert(
     counts: &mut Vec<AlertCount>,
@@ -86,5 +135,51 @@ pub(super) fn count_alert(
             stream,
             count: alerts,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::feed::Feed;
+    use crate::outcome::Outcome;
+    use crate::policy::Policy;
+
+    #[test]
+    fn what_may_happen_is_counted_from_zero_on_and_each_kind_once() {
+        for policy in [
+            Policy::sensitive(),
+            Policy::conservative(),
+            Policy::combined(),
+            Policy::adaptive(),
+        ] {
+            let name = policy.name().to_owned();
+            let mut breaker = Breaker::new(policy, 1, Timestamp::ZERO);
+            breaker.add_feed(Feed::new("db"));
+            let at_first = breaker.snapshot(Timestamp::ZERO).transitions;
+            assert!(at_first.iter().all(|kind| kind.count == 0), "{name}");
+            // All of it fails, and is tried again and again.
+            for second in 0..600 {
+                for request in 0..40 {
+                    let now = Timestamp::from_millis(second * 1000 + request * 25);
+                    if let Ok(permit) = breaker.try_acquire(now) {
+                        let outcome = Outcome::failure(Duration::from_secs(2));
+                        breaker.record(permit, outcome, now);
+                    }
+                }
+            }
+            let later = breaker
+                .snapshot(Timestamp::from_millis(600_000))
+                .transitions;
+            let kind = |kind: &TransitionCount| (kind.from, kind.to, kind.reason);
+            assert!(later.iter().any(|kind| kind.count > 0), "{name}");
+            for now in &later {
+                let same = |known: &&TransitionCount| kind(known) == kind(now);
+                assert_eq!(later.iter().filter(same).count(), 1, "{name}: {now:?}");
+                assert_eq!(at_first.iter().filter(same).count(), 1, "{name}: {now:?}");
+            }
+        }
     }
 }

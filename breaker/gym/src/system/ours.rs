@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
 use breaker_core::{
-    Attribution, Breaker, Event, Feed, Outcome, Permit, Policy, Sample, SourceId,
+    Attribution, Breaker, Event, Feed, Outcome, Permit, Policy, Reason, Sample, SourceId,
     State as CoreState, Timestamp, Verdict,
 };
 
 use super::shedding::Shedding;
-use super::{Arrival, Completion, Decision, DependencySpan, Ending, Setup, State, Status, System};
+use super::{
+    Arrival, Completion, Decision, DependencySpan, Ending, Events, Setup, State, Status, System,
+};
 use crate::time::{NEVER, Nanos};
 
 /// A breaker with one policy.
@@ -22,6 +24,7 @@ pub(super) struct Ours {
     permits: Vec<Option<Permit>>,
     free: Vec<u32>,
     alerts: u64,
+    streams: Vec<Events>,
     /// What the closed breaker rejects is called as it is of others.
     shedding: Shedding,
     next_tick: Nanos,
@@ -37,6 +40,7 @@ impl Ours {
             permits: Vec::new(),
             free: Vec::new(),
             alerts: 0,
+            streams: Vec::new(),
             shedding: Shedding::default(),
             next_tick: NEVER,
         }
@@ -44,9 +48,21 @@ impl Ours {
 
     fn settle(&mut self) {
         while let Some(event) = self.breaker.poll_event() {
-            if matches!(event, Event::Alert(_) | Event::SheddingStarted { .. }) {
-                self.alerts += 1;
-            }
+            let (stream, trips, alerts) = match &event {
+                Event::Alert(alert) => (alert.stream(), 0, 1),
+                Event::SheddingStarted { reason, .. } => (stream_of(reason), 0, 1),
+                Event::Transition(change) if change.from == CoreState::Closed => {
+                    (stream_of(&change.reason), 1, 0)
+                }
+                _ => continue,
+            };
+            self.alerts += alerts;
+            let events = Events {
+                stream,
+                trips,
+                alerts,
+            };
+            events.add(&mut self.streams);
         }
         self.next_tick = self
             .breaker
@@ -149,6 +165,20 @@ impl System for Ours {
             state,
             alerts: self.alerts,
         }
+    }
+
+    fn streams(&self) -> &[Events] {
+        &self.streams
+    }
+}
+
+/// What the first of the conditions watches; of another reason its name.
+fn stream_of(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Tripped { evidence, .. } => evidence
+            .first()
+            .map_or("tripped", |first| first.condition.stream()),
+        other => other.label(),
     }
 }
 

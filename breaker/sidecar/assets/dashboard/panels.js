@@ -13,10 +13,10 @@ const COLUMNS = [
   ["P99", (source) => format.time(source.latency?.p99)],
   ["Max", (source) => format.time(source.latency?.max)],
   ["In flight, P99", (source) => format.count(source.concurrency?.p99)],
-  ["Alert", (source) => (source.alerting ? "alert" : format.NONE)],
+  ["Alert", (source) => (source.alerting ? (source.alert ?? "alert") : format.NONE)],
 ];
 
-/** A table with a row a source, and a meter a detector. */
+/** A table with a row a source, and a meter a detector. A source's `alert` is the reason of the one that holds. */
 export function sources(place, scores, list) {
   const names = list.map(({ source }) => source).join();
   if (place.dataset.of !== names) {

@@ -6,7 +6,7 @@ import { attribute, byId, chip, make, setChip, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
 import { askMode, askReset } from "./modes.js";
 import { log, policy, sources } from "./panels.js";
-import { complete, remaining, routes, state, stateOf } from "./store.js";
+import { alertReason, complete, remaining, routes, state, stateOf } from "./store.js";
 
 const page = byId("route");
 const MODES = { auto: "Automatic", forced_open: "Force open", forced_closed: "Force closed", shadow: "Shadow" };
@@ -62,7 +62,8 @@ export function update() {
   text(parts.sentence, sentence(report));
   for (const button of parts.modes) attribute(button, "aria-pressed", String(button.dataset.mode === report.mode));
   facts(parts, route);
-  sources(parts.sources, parts.scores, report.sources);
+  const list = report.sources.map((source) => ({ ...source, alert: alertReason(route, source.source) }));
+  sources(parts.sources, parts.scores, list);
   log(parts.log, route.events);
   parts.charts.draw(route.points, state.t, parts.conditions);
   complete(route).then(() => shown === parts && log(parts.log, route.events));
@@ -92,6 +93,7 @@ function facts(parts, route) {
   const told = [
     ["Mode", WORDS[report.mode] + (report.mode_remaining ? ` for ${format.span(report.mode_remaining)}` : "")],
     ["For", format.span(report.lasted)],
+    ["Alert", alertReason(route)],
     ["Half-open in", left === null ? null : `${Math.ceil(left)} s`],
     ["Sheds for", shedding && report.state === "closed" ? format.span(shedding.lasted) : null],
     ["Admitted", report.state === "half_open" || shedding ? format.share(report.admitted_share) : null],

@@ -92,6 +92,12 @@ export function rate({ points }) {
 /** The state of a report or a point as it is shown: a closed breaker with a limit sheds. */
 export const stateOf = ({ state, shedding, limit }) => (state === "closed" && (shedding ?? limit) != null ? "shedding" : state);
 export const alerting = ({ report }) => report.sources.some((source) => source.alerting);
+/** Why an alert holds, of a source or of any: what was told of it last, if that is still known. */
+export function alertReason({ report, events }, source = null) {
+  const alerts = report.sources.filter((known) => known.alerting && (source === null || known.source === source));
+  const told = events.findLast((event) => event.kind === "alert" && alerts.some((known) => known.source === event.source));
+  return told?.reason?.detail ?? null;
+}
 export const remaining = ({ deadline }) => (deadline == null ? null : Math.max(0, (deadline - performance.now()) / 1000));
 
 function add(name) {

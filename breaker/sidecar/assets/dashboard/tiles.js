@@ -3,7 +3,7 @@
 import { attribute, byId, setChip, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
 import { spark } from "./spark.js";
-import { alerting, complete, rate, remaining, routes, state, stateOf } from "./store.js";
+import { alerting, alertReason, complete, rate, remaining, routes, state, stateOf } from "./store.js";
 
 const list = byId("tiles");
 const template = byId("tile");
@@ -95,7 +95,7 @@ function draw(tile) {
   const { report, points } = tile.route;
   const last = points.at(-1);
   badges(tile);
-  text(tile.why, why(report));
+  text(tile.why, why(tile.route));
   text(tile.rate, format.count(rate(tile.route)));
   text(tile.errors, format.share(last?.error_rate));
   tile.errors.classList.toggle("bad", last?.error_rate >= 0.05);
@@ -104,8 +104,12 @@ function draw(tile) {
   text(tile.inFlight, format.count(report.in_flight));
 }
 
-function why(report) {
+function why(route) {
+  const { report } = route;
   if (stateOf(report) === "shedding") return `${report.shedding.limit} in flight at most: ${report.shedding.reason.detail}`;
+  // A closed breaker's last change is old news beside an alert.
+  const alert = report.state === "closed" ? alertReason(route) : null;
+  if (alert !== null) return `Alert: ${alert}`;
   return report.reason.label === "initial" ? "" : report.reason.detail;
 }
 

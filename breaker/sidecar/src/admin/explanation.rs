@@ -24,9 +24,10 @@ pub struct Explanation {
 
 impl From<&BreakerHandle> for Explanation {
     fn from(breaker: &BreakerHandle) -> Self {
-        let (policy, snapshot) = (breaker.policy(), breaker.snapshot());
+        // Read apart, they would be of different moments, and contradict each other.
+        let (policy, snapshot, outlook) = breaker.examine();
         Self {
-            text: explain(breaker.name(), &policy, &snapshot, &breaker.outlook()),
+            text: explain(breaker.name(), &policy, &snapshot, &outlook),
         }
     }
 }

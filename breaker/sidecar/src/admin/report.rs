@@ -227,9 +227,11 @@ impl Breaker {
             in_flight: snapshot.in_flight,
             oldest_in_flight: seconds(snapshot.oldest_in_flight),
             totals: (&snapshot.totals).into(),
+            // Zeros are for those who watch a counter rise; here is what happened.
             transitions: snapshot
                 .transitions
                 .iter()
+                .filter(|kind| kind.count > 0)
                 .map(|kind| Transitions {
                     from: kind.from.name().to_owned(),
                     to: kind.to.name().to_owned(),

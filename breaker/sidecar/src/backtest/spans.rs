@@ -30,7 +30,9 @@ pub(super) fn is_otlp(line: &[u8]) -> bool {
 /// # Errors
 /// What is wrong with the line.
 pub(super) fn read(line: &[u8], serve: impl FnMut(&Served<'_>)) -> Result<u64, String> {
-    let message = json::traces(line).map_err(|error| error.to_string())?;
+    let message = json::traces(line)
+        .map_err(|error| error.to_string())?
+        .message;
     let mut visitor = Visitor { serve, invalid: 0 };
     read_traces(&message, &mut visitor).map_err(|error| error.to_string())?;
     Ok(visitor.invalid)

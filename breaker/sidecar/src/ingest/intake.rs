@@ -142,7 +142,7 @@ impl Intake {
             match self.sample(&batch, most, &mut place) {
                 // A few bytes can stand for many.
                 Err(Refusal::TooLarge { .. }) => {}
-                sampled => return sampled.inspect(|accepted| self.keep(batch, accepted)),
+                sampled => return self.settle(batch, sampled),
             }
         }
         let turn = self.large.clone().acquire_owned().await;
@@ -151,7 +151,7 @@ impl Intake {
             // Goes on to its end though the sender may be gone; so the turn is this thread's.
             let _turn = turn;
             let sampled = this.sample(&batch, this.limits.batch, &mut place);
-            sampled.inspect(|accepted| this.keep(batch, accepted))
+            this.settle(batch, sampled)
         });
         // A panic in the sampler is this request's end only.
         digested.await.unwrap_or(Err(Refusal::Internal))
@@ -167,14 +167,26 @@ impl Intake {
         Ok(sampled?)
     }
 
-    /// Counts a batch that was sampled, and queues it to be sent on: at once, so that a sender that goes away leaves no half.
-    fn keep(&self, batch: Batch, accepted: &Accepted) {
-        let (items, rejected) = (accepted.items, accepted.rejected);
-        let size = batch.message().len();
-        self.stats.took(batch.signal, items, rejected, size);
+    /// Counts a batch that was sampled, and queues it to be sent on: at once, so that a sender that goes away leaves no half. One that can't
+    /// be read here is sent on too, as it came: whoever is behind may read it, and its sender won't send it again.
+    fn settle(
+        &self,
+        batch: Batch,
+        sampled: Result<Accepted, Refusal>,
+    ) -> Result<Accepted, Refusal> {
+        match &sampled {
+            Ok(accepted) => {
+                let (items, rejected) = (accepted.items, accepted.rejected);
+                let size = batch.message().len();
+                self.stats.took(batch.signal, items, rejected, size);
+            }
+            Err(Refusal::Malformed(_)) => {}
+            Err(_) => return sampled,
+        }
         if let Some(forwarder) = &self.forwarder {
             forwarder.offer(batch);
         }
+        sampled
     }
 
     fn drop_own(&self, signal: Signal) {

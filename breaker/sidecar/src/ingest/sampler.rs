@@ -1,6 +1,7 @@
 //! From batches to samples: what comes in is read, matched to feeds, judged, and told to the breakers.
 //!
-//! A batch is read whole before anything of it counts: one that turns out to be malformed has changed nothing.
+//! A batch is read whole before anything of it counts: one that turns out to be malformed has changed nothing. An item with a value that
+//! can't be is left out of a batch that is JSON, and told to the sender.
 
 mod duplicates;
 mod points;
@@ -21,7 +22,8 @@ use self::points::Points;
 use self::spans::Spans;
 use super::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
 use super::matching::{FeedMatcher, MatchSet};
-use super::otlp::{self, json, read_metrics, read_traces};
+use super::otlp::json::{self, Transcoded};
+use super::otlp::{self, read_metrics, read_traces};
 use super::series::{Limits, SeriesTable};
 
 /// Tells breakers of what batches say about their feeds.
@@ -70,7 +72,8 @@ pub enum Fate {
     Future,
     /// The span was told before.
     Duplicate,
-    /// It cannot be: a span that ends before it begins, a histogram without a unit of time.
+    /// It cannot be: a span without a begin or an end, one that ends before it begins or lasts for more than a week, a histogram without a
+    /// unit of time.
     Invalid,
     /// The first point of a cumulative histogram that began before it was watched: later ones are compared to it.
     Baseline,
@@ -141,7 +144,7 @@ impl FeedSampler {
             .clone()
     }
 
-    fn traces(&self, message: &[u8]) -> Result<Accepted, otlp::Malformed> {
+    fn traces(&self, message: &[u8]) -> Result<u64, otlp::Malformed> {
         let Feeds { matches, list, .. } = &*self.feeds();
         let mut spans = Spans::new(matches, Policies::of(list));
         read_traces(message, &mut spans)?;
@@ -158,10 +161,10 @@ impl FeedSampler {
             is_new
         });
         self.tell(list, &mut gathered);
-        Ok(accepted(items))
+        Ok(items)
     }
 
-    fn metrics(&self, message: &[u8]) -> Result<Accepted, otlp::Malformed> {
+    fn metrics(&self, message: &[u8]) -> Result<u64, otlp::Malformed> {
         // Series remember what they were told, so the batch is read once to see that it can be, and then to count it.
         read_metrics(message, &mut points::Checked)?;
         let Feeds { matches, list, .. } = &*self.feeds();
@@ -171,7 +174,7 @@ impl FeedSampler {
         read_metrics(message, &mut points)?;
         let (items, mut gathered) = points.gathered(list);
         self.tell(list, &mut gathered);
-        Ok(accepted(items))
+        Ok(items)
     }
 
     /// Tells each breaker of its samples, in the order of their times.
@@ -223,26 +226,31 @@ impl Sampler for FeedSampler {
         encoding: Encoding,
         payload: &[u8],
     ) -> Result<Accepted, Malformed> {
-        let message;
+        let mut json = Transcoded::default();
         let payload = match encoding {
             Encoding::Protobuf => payload,
             Encoding::Json => {
-                message = match signal {
+                json = match signal {
                     Signal::Traces => json::traces(payload),
                     Signal::Metrics => json::metrics(payload),
-                    Signal::Logs => json::check_logs(payload).map(|()| Vec::new()),
+                    Signal::Logs => json::check_logs(payload).map(|()| Transcoded::default()),
                 }
                 .map_err(|error| Malformed::new(error.to_string()))?;
-                &message
+                &json.message[..]
             }
         };
-        match signal {
+        let items = match signal {
             Signal::Traces => self.traces(payload),
             Signal::Metrics => self.metrics(payload),
             // They are sent on, and say nothing that a breaker counts.
-            Signal::Logs => Ok(Accepted::default()),
+            Signal::Logs => Ok(0),
         }
-        .map_err(|error| Malformed::new(error.to_string()))
+        .map_err(|error| Malformed::new(error.to_string()))?;
+        Ok(Accepted {
+            items: items + json.invalid,
+            rejected: i64::try_from(json.invalid).unwrap_or(i64::MAX),
+            message: json.complaint,
+        })
     }
 }
 
@@ -371,13 +379,6 @@ impl Fate {
             Self::Baseline => "baseline",
             Self::Refused => "refused",
         }
-    }
-}
-
-fn accepted(items: u64) -> Accepted {
-    Accepted {
-        items,
-        ..Accepted::default()
     }
 }
 

@@ -5,7 +5,7 @@ pub(crate) mod otlp;
 use std::fmt;
 use std::sync::Arc;
 
-use breaker_tower::core::{Alert, Event, Evidence, Reason, Transition};
+use breaker_tower::core::{Alert, Event, Evidence, Reason, State, Transition};
 
 /// What an operator changed.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl fmt::Display for Change<'_> {
     }
 }
 
-/// Logs what the breaker of `route` did: transitions and changes of mode at info, resets too, alerts and shedding at warn.
+/// Logs what the breaker of `route` did: what rejects requests, and alerts, at warn; what ends that, and what an operator does, at info.
 pub(crate) fn event(route: &str, event: &Event) {
     match event {
         Event::Transition(change) => transition(route, change),
@@ -98,20 +98,29 @@ pub(crate) fn event(route: &str, event: &Event) {
 
 fn transition(route: &str, change: &Transition) {
     let (source, evidence) = justification(&change.reason);
-    tracing::info!(
-        route,
-        from = change.from.name(),
-        to = change.to.name(),
-        reason = change.reason.label(),
-        observed = evidence.map(|evidence| evidence.observed),
-        threshold = evidence.map(|evidence| evidence.threshold),
-        samples = evidence.map(|evidence| evidence.samples),
-        window_s = evidence.map(|evidence| evidence.window.as_secs_f64()),
-        source = source.map(|source| &**source),
-        open_for_s = change.open_for.map(|time| time.as_secs_f64()),
-        "{}",
-        change.reason,
-    );
+    // The level of an event is fixed where it is written.
+    macro_rules! log {
+        ($level:ident) => {
+            tracing::$level!(
+                route,
+                from = change.from.name(),
+                to = change.to.name(),
+                reason = change.reason.label(),
+                observed = evidence.map(|evidence| evidence.observed),
+                threshold = evidence.map(|evidence| evidence.threshold),
+                samples = evidence.map(|evidence| evidence.samples),
+                window_s = evidence.map(|evidence| evidence.window.as_secs_f64()),
+                source = source.map(|source| &**source),
+                open_for_s = change.open_for.map(|time| time.as_secs_f64()),
+                "{}",
+                change.reason,
+            )
+        };
+    }
+    match change.to {
+        State::Open => log!(warn),
+        _ => log!(info),
+    }
 }
 
 fn alert(route: &str, alert: &Alert) {

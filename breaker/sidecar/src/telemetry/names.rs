@@ -27,6 +27,11 @@ pub(crate) const STATE: Metric = Metric {
     unit: "{state}",
     description: "1 for the state that the breaker is in, 0 for the others",
 };
+pub(crate) const MODE: Metric = Metric {
+    name: "breaker.mode",
+    unit: "{mode}",
+    description: "1 for the mode that the breaker is in, 0 for the others",
+};
 pub(crate) const TRANSITIONS: Metric = Metric {
     name: "breaker.transitions",
     unit: "{transition}",
@@ -103,6 +108,11 @@ pub(crate) const RECEIVE_REFUSED: Metric = Metric {
     unit: "{batch}",
     description: "Batches of telemetry that were refused",
 };
+pub(crate) const RECEIVE_INVALID: Metric = Metric {
+    name: "breaker.receiver.invalid",
+    unit: "{item}",
+    description: "Spans and data points that could not be read, of batches that were taken",
+};
 pub(crate) const FORWARDED: Metric = Metric {
     name: "breaker.receiver.forwarded",
     unit: "{batch}",
@@ -176,6 +186,7 @@ pub(crate) const BREAKER_OUTCOME: &str = "breaker.outcome";
 pub(crate) const BREAKER_QUANTILE: &str = "breaker.quantile";
 pub(crate) const BREAKER_SOURCE: &str = "breaker.source";
 pub(crate) const BREAKER_STATE: &str = "breaker.state";
+pub(crate) const BREAKER_MODE: &str = "breaker.mode";
 pub(crate) const BREAKER_STREAM: &str = "breaker.stream";
 pub(crate) const CONTROL_ACTION: &str = "breaker.control.action";
 pub(crate) const CONTROL_AFTER: &str = "breaker.control.after";

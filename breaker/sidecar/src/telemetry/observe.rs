@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use breaker_tower::core::policy::Quantile;
-use breaker_tower::core::{Snapshot, State};
+use breaker_tower::core::{Mode, Snapshot, State};
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
 
@@ -63,6 +63,7 @@ pub(crate) fn register(meter: &Meter, latest: &Latest) {
     counter(meter, names::ALERTS, latest, alerts);
     whole_gauge(meter, names::ALERTING, latest, alerting);
     whole_gauge(meter, names::STATE, latest, state);
+    whole_gauge(meter, names::MODE, latest, mode);
     whole_gauge(meter, names::CONCURRENCY, latest, concurrency);
     whole_gauge(meter, names::CONCURRENCY_LIMIT, latest, concurrency_limit);
     gauge(meter, names::ERROR_RATE, latest, error_rate);
@@ -125,6 +126,14 @@ fn state(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
         let holds = u64::from(named.snapshot.state == state);
         let state = KeyValue::new(names::BREAKER_STATE, state.name());
         gauge.observe(holds, &named.attributes([state]));
+    }
+}
+
+fn mode(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
+    for mode in Mode::ALL {
+        let holds = u64::from(named.snapshot.mode == mode);
+        let mode = KeyValue::new(names::BREAKER_MODE, mode.name());
+        gauge.observe(holds, &named.attributes([mode]));
     }
 }
 

@@ -32,6 +32,9 @@ pub(super) fn register(meter: &Meter, received: &Received) {
             counter.observe(*count, &[reason]);
         }
     });
+    counter(meter, names::RECEIVE_INVALID, stats, |stats, counter| {
+        counter.observe(stats.rejected_items, &[]);
+    });
     counter(meter, names::FORWARDED, stats, |stats, counter| {
         for signal in &stats.signals {
             counter.observe(signal.forwarded, &[of(signal.signal.name())]);

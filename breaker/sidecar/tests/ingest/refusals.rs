@@ -33,7 +33,7 @@ fn limited(batch: usize) -> Running {
 }
 
 #[tokio::test]
-async fn what_is_malformed_is_told_in_the_senders_encoding_and_goes_nowhere() {
+async fn what_is_malformed_is_told_in_the_senders_encoding_and_is_sent_on_as_it_came() {
     let mut collector = Collector::start().await;
     let receiver = Running::forwarding(quick(Some(collector.address), Some(collector.address)));
     for coding in CODINGS {
@@ -47,14 +47,22 @@ async fn what_is_malformed_is_told_in_the_senders_encoding_and_goes_nowhere() {
         )
         .await;
         assert_eq!(answer.status, 400);
+        assert_eq!(collector.next().await.body, body);
         let status = answer.status_body();
         assert_eq!(
             (status.code, &*status.message),
             (INVALID_ARGUMENT, "no request: it is bad")
         );
 
-        let answer = http(receiver.address, "/v1/traces", &[JSON, encoded], body).await;
+        let answer = http(
+            receiver.address,
+            "/v1/traces",
+            &[JSON, encoded],
+            body.clone(),
+        )
+        .await;
         assert_eq!(answer.status, 400);
+        assert_eq!(collector.next().await.body, body);
         let expected = serde_json::json!({ "code": 3, "message": "no request: it is bad" });
         assert_eq!(answer.json(), expected);
 
@@ -69,10 +77,13 @@ async fn what_is_malformed_is_told_in_the_senders_encoding_and_goes_nowhere() {
         );
         assert_eq!(answer.details().message, "no request: it is bad");
         assert!(answer.body.is_empty() && answer.trailers.is_empty());
+        let sent_on = collector.next().await.body;
+        assert!(sent_on.ends_with(&body), "{sent_on:?}");
     }
     let stats = receiver.stop().await;
     assert_eq!(stats.refused(Reason::Malformed), 9);
-    assert_eq!(stats.signal(Signal::Traces).batches, 0);
+    let traces = stats.signal(Signal::Traces);
+    assert_eq!((traces.batches, traces.forwarded), (0, 9));
     assert!(collector.is_quiet());
 }
 

@@ -29,16 +29,15 @@ pub(super) fn explain(
         if standings.iter().all(|standing| standing.anomaly.is_some()) {
             continue;
         }
-        let now: Vec<_> = standings
+        let now = standings
             .iter()
-            .map(|standing| self::standing(standing, window))
-            .collect();
-        let _ = writeln!(
-            text,
-            "- {} when {entry}: {}.",
-            verb(entry),
-            now.join(", and ")
-        );
+            .map(|standing| self::standing(standing, window, standings.len() > 1));
+        let now: Vec<_> = now.collect();
+        // Of several conditions that hold or not, only all together make the entry hold.
+        let all = standings.iter().all(|standing| standing.holds);
+        let holds = if all { ", so this holds" } else { "" };
+        let now = now.join(", and ");
+        let _ = writeln!(text, "- {} when {entry}: {now}{holds}.", verb(entry));
     }
 }
 
@@ -126,7 +125,7 @@ fn actions(policy: &Policy, stream: Stream) -> String {
 }
 
 /// A condition as it stands.
-fn standing(standing: &Standing, window: &SourceSnapshot) -> String {
+fn standing(standing: &Standing, window: &SourceSnapshot, is_one_of_several: bool) -> String {
     let samples = standing.samples;
     let Some(observed) = standing.observed else {
         return "there is nothing to tell yet".to_owned();
@@ -145,7 +144,12 @@ fn standing(standing: &Standing, window: &SourceSnapshot) -> String {
         _ => format!("it is {observed}"),
     };
     if standing.holds {
-        return format!("{now}, so this holds");
+        let enough = if is_one_of_several {
+            ", which is enough"
+        } else {
+            ""
+        };
+        return format!("{now}{enough}");
     }
     match missing(standing, window.failure) {
         Some(missing) => format!("{now}; {missing}"),
@@ -172,12 +176,9 @@ fn missing(standing: &Standing, failed: u64) -> Option<String> {
                 }
             }
         }
-        Condition::ErrorRate(bound) => {
-            let more = in_a_row(failed, standing.samples, bound.get())?;
-            Some(format!("{} in a row would do", count(more, "failure")))
-        }
         Condition::SlowRate { .. } | Condition::Latency { .. } if short > 0 => Some(waits()),
-        Condition::SlowRate { share, .. } => {
+        // How many failures in a row it takes is said once, where they are played: the window goes on meanwhile.
+        Condition::ErrorRate(share) | Condition::SlowRate { share, .. } => {
             let part = percent(observed / share.get());
             Some(format!("that is {part} of the bound"))
         }
@@ -195,13 +196,6 @@ fn missing(standing: &Standing, failed: u64) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// How many failures in a row make `bound` of all requests fail, if so many `failed` of the `requests` that there are.
-fn in_a_row(failed: u64, requests: u64, bound: f64) -> Option<u64> {
-    let (failed, requests) = (failed as f64, requests as f64);
-    let more = whole((bound * requests - failed) / (1.0 - bound));
-    (bound < 1.0 && more > 0).then_some(more)
 }
 
 /// The least whole number that is enough: 7 % of 100 are 7, whatever binary fractions make of it.

@@ -133,7 +133,7 @@ fn a_closed_breaker_with_conditions_on_its_window() {
             "\n",
             "What it observes, by policy sensitive:\n",
             "proxy: 91 requests in the window, 9.1 requests a second; 2 failed.\n",
-            "- opens when error rate ≥ 8%: it is 2.2% of 91 requests; 6 failures in a row would do.\n",
+            "- opens when error rate ≥ 8%: it is 2.2% of 91 requests; that is 27% of the bound.\n",
             "- opens when 50% of the requests slower than 1s: 0% are, of 91 requests; that is 0% of the bound.\n",
             "- alerts when p99 ≥ 1s: it is 40ms; that is 4% of the bound.\n",
             "\n",
@@ -210,7 +210,7 @@ fn a_breaker_that_sheds() {
             "\n",
             "What it observes, by policy sensitive:\n",
             "proxy: 40 requests in the window, 16 requests a second; none failed.\n",
-            "- opens when error rate ≥ 50%: it is 0% of 40 requests; 40 failures in a row would do.\n",
+            "- opens when error rate ≥ 50%: it is 0% of 40 requests; that is 0% of the bound.\n",
             "- sheds when 50% of the requests slower than 200ms: 100% are, of 40 requests, so this holds.\n",
             "\n",
             "What would end the shedding:\n",
@@ -330,4 +330,31 @@ fn while_open_nothing_is_said_of_what_detectors_did_not_see() {
         "{text}"
     );
     assert!(!text.contains("no more do now"), "{text}");
+}
+
+#[test]
+fn one_of_two_conditions_is_enough_for_itself_and_the_entry_does_not_hold() {
+    let mut bench = Bench::new(Policy::combined());
+    bench.run(100, 2);
+    let text = bench.explained();
+    let wanted = "which is enough, and it is 40ms; that is 4% of the bound.";
+    assert!(text.contains(wanted), "{text}");
+    assert!(!text.contains("so this holds"), "{text}");
+}
+
+#[test]
+fn how_many_failures_in_a_row_it_takes_is_said_once() {
+    for policy in [
+        Policy::sensitive(),
+        Policy::conservative(),
+        Policy::combined(),
+        Policy::adaptive(),
+    ] {
+        for (requests, one_in) in [(0, NEVER), (5, NEVER), (30, 29), (300, 50), (1000, 100)] {
+            let mut bench = Bench::new(policy.clone());
+            bench.run(requests, one_in);
+            let text = bench.explained();
+            assert!(text.matches("in a row").count() <= 1, "{text}");
+        }
+    }
 }

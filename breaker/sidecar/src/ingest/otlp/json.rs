@@ -4,10 +4,15 @@
 //! the fields that the readers read are written; others are skipped, as unknown ones are. The nesting of what is written
 //! is bounded by the parser's limit of 128 levels, its bytes by [`MAX_MESSAGE`].
 //!
+//! **An invalid value costs the item it is in, and nothing else.** An item is an attribute, a span, a data point, a
+//! metric, or the scope or resource around them: the innermost is taken back and counted. What is no JSON because of
+//! how senders write texts and numbers is repaired first (`repair`).
+//!
 //! `opentelemetry-proto` has serde implementations for its types, but they stop at unknown fields inside attributes,
 //! which the specification tells a receiver to ignore, and build the tree that is to be avoided here.
 
 mod number;
+mod repair;
 mod schema;
 
 use std::fmt;
@@ -26,12 +31,23 @@ pub const MAX_MESSAGE: usize = 64 << 20;
 #[error("invalid OTLP/JSON: {0}")]
 pub struct Invalid(#[from] serde_json::Error);
 
+/// A request as protobuf.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transcoded {
+    /// Its bytes, without what could not be read.
+    pub message: Vec<u8>,
+    /// How many items were left out, attributes not counted.
+    pub invalid: u64,
+    /// What was wrong first; empty if nothing was.
+    pub complaint: String,
+}
+
 /// An `ExportTraceServiceRequest` as protobuf, for [`read_traces`](super::read_traces).
 ///
 /// # Errors
 ///
 /// [`Invalid`] where `json` is no such request.
-pub fn traces(json: &[u8]) -> Result<Vec<u8>, Invalid> {
+pub fn traces(json: &[u8]) -> Result<Transcoded, Invalid> {
     transcode(json, &schema::TRACES)
 }
 
@@ -40,7 +56,7 @@ pub fn traces(json: &[u8]) -> Result<Vec<u8>, Invalid> {
 /// # Errors
 ///
 /// [`Invalid`] where `json` is no such request.
-pub fn metrics(json: &[u8]) -> Result<Vec<u8>, Invalid> {
+pub fn metrics(json: &[u8]) -> Result<Transcoded, Invalid> {
     transcode(json, &schema::METRICS)
 }
 
@@ -53,21 +69,80 @@ pub fn check_logs(json: &[u8]) -> Result<(), Invalid> {
     transcode(json, &Message(&[])).map(drop)
 }
 
-fn transcode(json: &[u8], message: &Message) -> Result<Vec<u8>, Invalid> {
-    let mut out = Vec::with_capacity(json.len() / 2);
+fn transcode(json: &[u8], message: &Message) -> Result<Transcoded, Invalid> {
+    // Most is JSON as it comes. Only what is not is looked through a second time.
+    parse(json, message).or_else(|error| match repair::repair(json) {
+        Some(repaired) => parse(&repaired, message),
+        None => Err(error),
+    })
+}
+
+fn parse(json: &[u8], message: &Message) -> Result<Transcoded, Invalid> {
+    let mut out = Output {
+        bytes: Vec::with_capacity(json.len() / 2),
+        ..Output::default()
+    };
     let mut parser = serde_json::Deserializer::from_slice(json);
     parser.deserialize_map(Object {
         message,
         out: &mut out,
     })?;
     parser.end()?;
-    Ok(out)
+    Ok(Transcoded {
+        message: out.bytes,
+        invalid: out.invalid,
+        complaint: out.complaint,
+    })
+}
+
+/// What is written, and what could not be.
+#[derive(Debug, Default)]
+struct Output {
+    bytes: Vec<u8>,
+    /// In how many items the parser is.
+    items: usize,
+    /// The innermost item has a value that can't be.
+    broken: bool,
+    invalid: u64,
+    complaint: String,
+}
+
+impl Output {
+    /// A value can't be: its item will be left out. Fails where the value is in no item, so that nothing would be left.
+    fn complain<E: Error>(&mut self, complaint: String) -> Result<(), E> {
+        if self.items == 0 {
+            return Err(E::custom(complaint));
+        }
+        self.broken = true;
+        if self.complaint.is_empty() {
+            self.complaint = complaint;
+        }
+        Ok(())
+    }
+
+    /// Writes an item, and takes it back if it turns out to be invalid.
+    fn item<T, E>(
+        &mut self,
+        of: &Field,
+        write: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (start, outer) = (self.bytes.len(), std::mem::take(&mut self.broken));
+        self.items += 1;
+        let written = write(self)?;
+        self.items -= 1;
+        if std::mem::replace(&mut self.broken, outer) {
+            self.bytes.truncate(start);
+            // What lost an attribute, or an element of one, is not lost.
+            self.invalid += u64::from(!matches!(of.name, "attributes" | "values"));
+        }
+        Ok(written)
+    }
 }
 
 /// The fields of a message.
 struct Object<'m, 'o> {
     message: &'m Message,
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
 }
 
 impl<'de> Visitor<'de> for Object<'_, '_> {
@@ -122,7 +197,7 @@ impl<'m> Visitor<'_> for Key<'m> {
 /// The values of a repeated field.
 struct List<'f, 'o> {
     field: &'f Field,
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
 }
 
 impl<'de> DeserializeSeed<'de> for List<'_, '_> {
@@ -147,25 +222,75 @@ impl<'de> Visitor<'de> for List<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let Self { field, out } = self;
-        let packed = !matches!(field.kind, Kind::Message(_));
-        let mut elements = |out: &mut Vec<u8>| loop {
-            let value = Value { field, out, packed };
-            if seq.next_element_seed(value)?.is_none() {
-                return Ok(());
-            }
-        };
-        if packed {
-            put_embedded(field, out, elements)
-        } else {
-            elements(out)
+        if !matches!(field.kind, Kind::Message(_)) {
+            return put_embedded(field, out, |out| {
+                while seq
+                    .next_element_seed(Value {
+                        field,
+                        out,
+                        packed: true,
+                    })?
+                    .is_some()
+                {}
+                Ok(())
+            });
         }
+        // An element that is not there, at the end, is an item of no bytes.
+        while out
+            .item(field, |out| {
+                seq.next_element_seed(Value {
+                    field,
+                    out,
+                    packed: false,
+                })
+            })?
+            .is_some()
+        {}
+        Ok(())
     }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        skip_map(map)?;
+        self.complain("an object")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.complain(value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.complain(value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.complain(value)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.complain(value)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.complain(format_args!("{text:?}"))
+    }
+}
+
+impl List<'_, '_> {
+    fn complain<E: Error>(self, found: impl fmt::Display) -> Result<(), E> {
+        let name = self.field.name;
+        self.out.complain(format!("{found} is no list of {name}"))
+    }
+}
+
+fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
 }
 
 /// The value of a field, or one of those in a list.
 struct Value<'f, 'o> {
     field: &'f Field,
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
     /// Inside a packed list, where values have no tags.
     packed: bool,
 }
@@ -181,35 +306,35 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
 impl Value<'_, '_> {
     fn tag(&mut self, wire_type: u32) {
         if !self.packed {
-            put_tag(self.out, self.field, wire_type);
+            put_tag(&mut self.out.bytes, self.field, wire_type);
         }
     }
 
     fn put<E: Error>(mut self, number: number::Number<'_>) -> Result<(), E> {
-        let encoded = number.encode(self.field.kind);
-        let encoded = encoded.ok_or_else(|| E::custom(self.complaint(&number)))?;
-        match encoded {
-            number::Encoded::Varint(value) => {
+        match number.encode(self.field.kind) {
+            Some(number::Encoded::Varint(value)) => {
                 self.tag(VARINT);
-                put_varint(self.out, value);
+                put_varint(&mut self.out.bytes, value);
             }
-            number::Encoded::Fixed64(value) => {
+            Some(number::Encoded::Fixed64(value)) => {
                 self.tag(FIXED64);
-                self.out.extend_from_slice(&value.to_le_bytes());
+                self.out.bytes.extend_from_slice(&value.to_le_bytes());
             }
+            None => return self.complain(number),
         }
         check_size(self.out)
     }
 
     fn put_bytes<E: Error>(mut self, bytes: &[u8]) -> Result<(), E> {
         self.tag(BYTES);
-        put_varint(self.out, bytes.len() as u64);
-        self.out.extend_from_slice(bytes);
+        put_varint(&mut self.out.bytes, bytes.len() as u64);
+        self.out.bytes.extend_from_slice(bytes);
         check_size(self.out)
     }
 
-    fn complaint(&self, found: &dyn fmt::Display) -> String {
-        format!("{found} is no value of {}", self.field.name)
+    fn complain<E: Error>(self, found: impl fmt::Display) -> Result<(), E> {
+        let name = self.field.name;
+        self.out.complain(format!("{found} is no value of {name}"))
     }
 }
 
@@ -227,10 +352,10 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 
     fn visit_bool<E: Error>(mut self, value: bool) -> Result<(), E> {
         if !matches!(self.field.kind, Kind::Bool) {
-            return Err(E::custom(self.complaint(&value)));
+            return self.complain(value);
         }
         self.tag(VARINT);
-        self.out.push(u8::from(value));
+        self.out.bytes.push(u8::from(value));
         Ok(())
     }
 
@@ -251,11 +376,11 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             Kind::Text => self.put_bytes(text.as_bytes()),
             Kind::Hex => match from_hex(text) {
                 Some(bytes) => self.put_bytes(&bytes),
-                None => Err(E::custom(self.complaint(&format_args!("{text:?}")))),
+                None => self.complain(format_args!("{text:?}")),
             },
             Kind::Base64 => match from_base64(text) {
                 Some(bytes) => self.put_bytes(&bytes),
-                None => Err(E::custom(self.complaint(&format_args!("{text:?}")))),
+                None => self.complain(format_args!("{text:?}")),
             },
             _ => self.put(number::Number::Text(text)),
         }
@@ -266,8 +391,16 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             Kind::Message(message) => put_embedded(self.field, self.out, |out| {
                 Object { message, out }.visit_map(map)
             }),
-            _ => Err(A::Error::custom(self.complaint(&"an object"))),
+            _ => {
+                skip_map(map)?;
+                self.complain("an object")
+            }
         }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        self.complain("a list")
     }
 }
 
@@ -275,16 +408,17 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 /// is, which protobuf allows, so that nothing that was written has to move.
 fn put_embedded<E: Error>(
     field: &Field,
-    out: &mut Vec<u8>,
-    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    out: &mut Output,
+    write: impl FnOnce(&mut Output) -> Result<(), E>,
 ) -> Result<(), E> {
-    put_tag(out, field, BYTES);
-    let start = out.len() + LENGTH;
-    out.resize(start, 0);
+    put_tag(&mut out.bytes, field, BYTES);
+    let start = out.bytes.len() + LENGTH;
+    out.bytes.resize(start, 0);
     write(out)?;
     check_size(out)?;
-    let length = out.len() - start;
-    for (at, byte) in out[start - LENGTH..start].iter_mut().enumerate() {
+    let length = out.bytes.len() - start;
+    let place = &mut out.bytes[start - LENGTH..start];
+    for (at, byte) in place.iter_mut().enumerate() {
         let more = if at + 1 < LENGTH { 0x80 } else { 0 };
         *byte = (length >> (7 * at) & 0x7f) as u8 | more;
     }
@@ -322,8 +456,8 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
         .find_map(|engine| engine.decode(text).ok())
 }
 
-fn check_size<E: Error>(out: &[u8]) -> Result<(), E> {
-    if out.len() > MAX_MESSAGE {
+fn check_size<E: Error>(out: &Output) -> Result<(), E> {
+    if out.bytes.len() > MAX_MESSAGE {
         return Err(E::custom("the request has more than 64 MiB as protobuf"));
     }
     Ok(())

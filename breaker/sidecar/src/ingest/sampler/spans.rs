@@ -54,7 +54,7 @@ impl TraceVisitor for Spans<'_> {
         if feeds.is_empty() {
             return;
         }
-        let Some(nanos) = span.end.checked_sub(span.start) else {
+        let Some(latency) = latency(span) else {
             self.invalid.extend_from_slice(feeds);
             return;
         };
@@ -63,7 +63,7 @@ impl TraceVisitor for Spans<'_> {
             self.gathered.push(Gathered {
                 feed,
                 verdict: facts.verdict(span.status, self.policies.failure(feed)),
-                latency: Duration::from_nanos(nanos),
+                latency,
                 count: 1,
                 ended: span.end,
                 trace: TraceId::new(span.trace_id),
@@ -76,3 +76,15 @@ impl TraceVisitor for Spans<'_> {
         self.items += 1;
     }
 }
+
+/// How long it took; `None` where its times can't be: one is missing, they are in the wrong order or in another unit.
+fn latency(span: &Span<'_>) -> Option<Duration> {
+    if span.start == 0 {
+        return None;
+    }
+    let latency = Duration::from_nanos(span.end.checked_sub(span.start)?);
+    (latency <= LONGEST).then_some(latency)
+}
+
+/// No request takes longer than a week. A begin in microseconds, or a clock that was not set, makes decades.
+const LONGEST: Duration = Duration::from_hours(7 * 24);

@@ -238,6 +238,68 @@ fn a_clock_that_is_an_hour_off_counts_nothing() {
 }
 
 #[test]
+fn a_span_whose_times_cannot_be_is_invalid_and_costs_no_other() {
+    const DAY: u64 = 24 * HOUR;
+    let end = now();
+    let table = [
+        ("no begin", 0, end),
+        ("no end", end, 0),
+        ("neither", 0, 0),
+        ("an end before the begin", end, end - 1),
+        ("a begin in nanoseconds of 1970", 1, end),
+        ("a begin in microseconds", end / 1_000, end),
+        ("a begin eight days ago", end - 8 * DAY, end),
+        ("an end at the end of time", 0, u64::MAX),
+        ("all of time", 1, u64::MAX),
+    ];
+    for (what, start, end) in table {
+        let mut bench = Bench::of_spans();
+        let mut spans = bench.failed(2, end);
+        spans[0].start_time_unix_nano = start;
+        spans[0].end_time_unix_nano = end;
+        spans[1] = bench.failed(1, now()).remove(0);
+        bench.send(spans).unwrap();
+        let fates = [(Fate::Counted, 1), (Fate::Invalid, 1)];
+        assert_eq!(bench.fates(), fates, "{what}");
+    }
+    let mut bench = Bench::of_spans();
+    let ahead = bench.failed(1, end + HOUR);
+    bench.send(ahead).unwrap();
+    assert_eq!(bench.fates(), [(Fate::Future, 1)]);
+}
+
+#[test]
+fn a_bad_span_of_a_json_batch_is_told_and_the_others_count() {
+    let bench = Bench::of_spans();
+    let now = now();
+    let span = |id: u64, start: &str| {
+        format!(
+            r#"{{"traceId":"{id:032x}","spanId":"{id:016x}","kind":3,"name":"\ud83d",
+                "startTimeUnixNano":{start},"endTimeUnixNano":"{now}","status":{{"code":2}}}}"#
+        )
+    };
+    let (good, bad) = (format!("{}", now - 1_000_000), "\"soon\"");
+    let body = format!(
+        r#"{{"resourceSpans":[{{"resource":{{"attributes":[
+            {{"key":"service.name","value":{{"stringValue":"checkout"}}}}]}},
+            "scopeSpans":[{{"spans":[{},{},{}]}}]}}]}}"#,
+        span(1, &good),
+        span(2, bad),
+        span(3, &good),
+    );
+    let accepted = bench
+        .sampler
+        .sample(Signal::Traces, Encoding::Json, body.as_bytes());
+    let wanted = Accepted {
+        items: 3,
+        rejected: 1,
+        message: r#""soon" is no value of startTimeUnixNano"#.to_owned(),
+    };
+    assert_eq!(accepted, Ok(wanted));
+    assert_eq!(bench.fates(), [(Fate::Counted, 2)]);
+}
+
+#[test]
 fn a_span_that_ends_before_it_begins_is_invalid() {
     let mut bench = Bench::of_spans();
     let mut spans = bench.failed(20, now());

@@ -116,7 +116,11 @@ impl Logger {
 }
 
 fn transition(record: &mut SdkLogRecord, change: &Transition) {
-    describe(record, names::EVENT_TRANSITION, Severity::Info);
+    let severity = match change.to {
+        State::Open => Severity::Warn,
+        _ => Severity::Info,
+    };
+    describe(record, names::EVENT_TRANSITION, severity);
     record.set_body(text(&change.reason.to_string()));
     record.add_attributes([
         (names::TRANSITION_FROM, change.from.name()),

@@ -49,7 +49,7 @@ fn a_transition_is_one_line_with_its_numbers() {
     let lines = lines(Policy::sensitive());
     assert_eq!(lines.len(), 1, "{lines:?}");
     for part in [
-        "INFO",
+        "WARN",
         "route=\"pay\"",
         "from=\"closed\"",
         "to=\"open\"",

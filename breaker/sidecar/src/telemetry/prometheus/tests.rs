@@ -42,12 +42,32 @@ fn numbers_of_a_breaker_are_those_of_its_snapshot() {
     for (name, labels, expected) in [
         ("breaker_state", &["breaker_state=\"open\""][..], 1.0),
         ("breaker_state", &["breaker_state=\"closed\""], 0.0),
+        ("breaker_mode", &["breaker_mode=\"auto\""], 1.0),
+        ("breaker_mode", &["breaker_mode=\"forced_open\""], 0.0),
+        ("breaker_mode", &["breaker_mode=\"forced_closed\""], 0.0),
+        ("breaker_mode", &["breaker_mode=\"shadow\""], 0.0),
+        ("breaker_requests_total", &["\"ignored\""], 0.0),
         ("breaker_requests_total", &["\"failure\""], 20.0),
         ("breaker_requests_total", &["\"rejected\""], 1.0),
         (
             "breaker_transitions_total",
             &["from=\"closed\"", "to=\"open\"", "reason=\"error_rate\""],
             1.0,
+        ),
+        (
+            "breaker_transitions_total",
+            &["from=\"closed\"", "to=\"open\"", "reason=\"slow_rate\""],
+            0.0,
+        ),
+        (
+            "breaker_transitions_total",
+            &["from=\"half_open\"", "reason=\"probes_failed\""],
+            0.0,
+        ),
+        (
+            "breaker_transitions_total",
+            &["from=\"half_open\"", "to=\"closed\""],
+            0.0,
         ),
         ("breaker_concurrency", &["breaker_source=\"proxy\""], 0.0),
         (

@@ -51,7 +51,7 @@ async fn each_transition_and_mode_change_is_a_record_with_its_numbers() {
         assert_eq!(record.event_name, "breaker.transition");
         assert_eq!(
             (record.severity_number, &*record.severity_text),
-            (9, "INFO")
+            (13, "WARN")
         );
         assert!(record.time_unix_nano > 0);
         let body = format!("{:?}", record.body);
