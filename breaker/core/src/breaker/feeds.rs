@@ -155,6 +155,16 @@ impl Breaker {
             .map(|feed| self.unhealthy(feed))
     }
 
+    /// Why the ramp of a sequential recovery has failed by a feed that judges it.
+    pub(super) fn failing_feed(&self, now: Timestamp) -> Option<Reason> {
+        let mut feeds = self.judging_feeds();
+        let fails = |feed: &&Source| {
+            let finding = self.trial(feed.id).finding(feed.trial, true);
+            self.quiet_end(feed) > now && finding == Finding::Bad
+        };
+        feeds.find(fails).map(|feed| self.unhealthy(feed))
+    }
+
     /// When the silence of a feed that is waited for will have been long enough.
     pub(super) fn quiet_ends(&self) -> Option<Timestamp> {
         let Phase::Probing(probing) = &self.phase else {

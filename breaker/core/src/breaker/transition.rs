@@ -230,7 +230,13 @@ impl Breaker {
         let Phase::Aimd(ramp) = &mut self.phase else {
             return;
         };
-        match ramp.judge(now) {
+        let progress = ramp.judge(now);
+        // The proxy's own requests may go well where the dependency that a feed tells of does not.
+        if let Some(unhealthy) = self.failing_feed(now) {
+            self.reopen(unhealthy, now);
+            return;
+        }
+        match progress {
             Progress::GoesOn => {}
             Progress::Done => self.end_aimd(now),
             Progress::Failed(slice) => {
