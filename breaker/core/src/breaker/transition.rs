@@ -238,6 +238,8 @@ impl Breaker {
         }
         match progress {
             Progress::GoesOn => {}
+            // A feed tells late: what it says of the ramp is waited for.
+            Progress::Done if self.waits_for_feed(now) => {}
             Progress::Done => self.end_aimd(now),
             Progress::Failed(slice) => {
                 let reason = Reason::RampFailed {
