@@ -154,6 +154,25 @@ impl Breaker {
             .map(|feed| self.unhealthy(feed))
     }
 
+    /// Why the ramp of a sequential recovery has failed by a feed that judges it.
+    pub(super) fn failing_feed(&self, now: Timestamp) -> Option<Reason> {
+        let mut feeds = self.judging_feeds();
+        let fails = |feed: &&Source| {
+            let finding = self.trial(feed.id).finding(feed.trial, true);
+            self.quiet_end(feed) > now && finding == Finding::Bad
+        };
+        feeds.find(fails).map(|feed| self.unhealthy(feed))
+    }
+
+    /// Whether a feed that judges the ramp of a sequential recovery has not said yet that it goes well, and still may.
+    pub(super) fn waits_for_feed(&self, now: Timestamp) -> bool {
+        let mut feeds = self.judging_feeds();
+        feeds.any(|feed| {
+            let finding = self.trial(feed.id).finding(feed.trial, true);
+            self.quiet_end(feed) > now && finding != Finding::Good
+        })
+    }
+
     /// When the silence of a feed that is waited for will have been long enough.
     pub(super) fn quiet_ends(&self) -> Option<Timestamp> {
         let Phase::Probing(probing) = &self.phase else {

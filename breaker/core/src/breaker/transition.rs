@@ -235,8 +235,16 @@ impl Breaker {
         let Phase::Aimd(ramp) = &mut self.phase else {
             return;
         };
-        match ramp.judge(now) {
+        let progress = ramp.judge(now);
+        // The proxy's own requests may go well where the dependency that a feed tells of does not.
+        if let Some(unhealthy) = self.failing_feed(now) {
+            self.reopen(unhealthy, now);
+            return;
+        }
+        match progress {
             Progress::GoesOn => {}
+            // A feed tells late: what it says of the ramp is waited for.
+            Progress::Done if self.waits_for_feed(now) => {}
             Progress::Done => self.end_aimd(now),
             Progress::Failed(slice) => {
                 let reason = Reason::RampFailed {
