@@ -45,6 +45,8 @@ pub(crate) enum Progress {
     Waiting,
     /// The answer's head has come, and its latency is recorded.
     Responded,
+    /// The answer's head came while the caller was still sending: it has no latency.
+    Early,
 }
 
 /// A refusal: the breaker is open, its trial has no room for the request, or it sheds.

@@ -48,11 +48,20 @@ impl Breaker {
     /// now, however long the body takes.
     pub fn responded(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) {
         if self.policy.latency() == LatencyMeasure::Complete
-            || permit.progress == Progress::Responded
+            || matches!(permit.progress, Progress::Responded | Progress::Early)
         {
             return;
         }
         let now = self.advance(now);
+        if permit.progress == Progress::Uploading {
+            permit.progress = Progress::Early;
+            if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
+                && permit.epoch == self.epoch
+            {
+                probing.responded(id);
+            }
+            return;
+        }
         permit.crossed = self.stop_ageing(permit);
         permit.progress = Progress::Responded;
         if !self.counts(permit) {
@@ -92,13 +101,13 @@ impl Breaker {
         if !self.counts(&permit) {
             return;
         }
+        // How long the caller took to send is not how long the upstream took to answer.
+        let was_sent = !matches!(permit.progress, Progress::Uploading | Progress::Early);
+        let took = |bound: Duration| was_sent && outcome.latency >= bound;
         let proxy = &mut self.sources[SourceId::PROXY.0];
-        let slow = proxy
-            .slow_from()
-            .is_some_and(|bound| outcome.latency >= bound);
+        let slow = proxy.slow_from().is_some_and(took);
         let says_latency = match permit.progress {
-            Progress::Responded => false,
-            Progress::Uploading => outcome.verdict != Verdict::Ignored,
+            Progress::Responded | Progress::Uploading | Progress::Early => false,
             // A caller that gave up after the first latency bound has seen that the upstream is slow: that stays known.
             Progress::Waiting => outcome.verdict != Verdict::Ignored || slow,
         };
@@ -132,7 +141,7 @@ impl Breaker {
             Verdict::Failure => Some(false),
             Verdict::Ignored => None,
         };
-        let late = self.needs.deadline.is_some_and(|at| outcome.latency >= at);
+        let late = self.needs.deadline.is_some_and(took);
         match &mut self.phase {
             Phase::Closed { recovering } => {
                 if let (Some(recovering), Some(good)) = (recovering, good) {
@@ -142,9 +151,7 @@ impl Breaker {
                 self.try_conditions(SourceId::PROXY, now);
             }
             Phase::Probing(probing) => {
-                let too_slow = self
-                    .tripped_latency
-                    .is_some_and(|bound| outcome.latency >= bound);
+                let too_slow = self.tripped_latency.is_some_and(took);
                 if let Kind::Probe(id) = permit.kind {
                     probing.settle(id, good.map(|good| good && !too_slow));
                     self.judge_probes(now);
