@@ -32,6 +32,7 @@ mod front;
 mod generation;
 mod http1;
 mod http2;
+mod interim;
 mod judging;
 mod listener;
 mod park;
@@ -130,7 +131,11 @@ impl Proxy {
     ///
     /// Fails if the address is not ours or taken.
     pub fn bind(settings: Settings) -> io::Result<Self> {
-        let listeners = listener::bind(settings.listen, settings.workers)?;
+        let listeners = listener::bind(
+            settings.listen,
+            settings.workers,
+            settings.limits.tcp_keepalive,
+        )?;
         let address = listeners[0].local_addr()?;
         Ok(Self {
             settings: WorkerSettings {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub(crate) mod connect;
 pub(crate) mod exchange;
+pub(crate) mod line;
 pub(crate) mod multiplex;
 pub(crate) mod pool;
 pub(crate) mod resolve;
@@ -29,6 +30,24 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Unused HTTP/1.1 connections kept for each endpoint and worker. Default 256.
     pub idle_connections: usize,
+}
+
+/// Bounds of a response's head; what is over them is answered 502, by no fault of the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Header fields. Default 256.
+    pub fields: usize,
+    /// Bytes of the status line and the header section. Default 64 KiB.
+    pub bytes: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            fields: 256,
+            bytes: 64 * 1024,
+        }
+    }
 }
 
 impl Upstream {
@@ -75,6 +94,14 @@ impl Endpoint {
         match self {
             Self::Address(address) => address.ip().to_string(),
             Self::Name(host, _) => host.clone(),
+        }
+    }
+
+    /// Returns `host:port`, as `Host` names it.
+    pub(crate) fn authority(&self) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::Name(host, port) => format!("{host}:{port}"),
         }
     }
 

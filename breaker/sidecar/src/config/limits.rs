@@ -9,8 +9,10 @@ use super::problem::{Problem, time_within, within};
 use super::raw::RawLimits;
 use super::scalar::{OrOff, Size};
 use crate::proxy::{BodyLimits, Limits};
+use crate::upstream::HeadLimits;
 
 pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problem> {
+    let head = HeadLimits::default();
     let default = Limits::default();
     let header = time_within(
         "header_timeout",
@@ -25,7 +27,24 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problem> {
             1..=1_000_000,
             default.connections,
         )?,
-        header_bytes: header_bytes(raw.max_header_bytes, default.header_bytes)?,
+        header_bytes: header_bytes(
+            "max_header_bytes",
+            raw.max_header_bytes,
+            default.header_bytes,
+        )?,
+        response: HeadLimits {
+            fields: within(
+                "max_response_fields",
+                raw.max_response_fields,
+                16..=4096,
+                head.fields,
+            )?,
+            bytes: header_bytes(
+                "max_response_header_bytes",
+                raw.max_response_header_bytes,
+                head.bytes,
+            )?,
+        },
         first_byte: raw.header_timeout.map_or(default.first_byte, |_| header),
         header,
         keep_alive: time_within(
@@ -39,6 +58,24 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problem> {
             raw.write_timeout,
             10..=3_600_000,
             default.write,
+        )?,
+        half_closed: time_within(
+            "half_closed_timeout",
+            raw.half_closed_timeout,
+            0..=3_600_000,
+            default.half_closed,
+        )?,
+        tunnel_idle: time_or_off(
+            "tunnel_idle_timeout",
+            raw.tunnel_idle_timeout,
+            10..=86_400_000,
+            default.tunnel_idle,
+        )?,
+        tcp_keepalive: time_or_off(
+            "tcp_keepalive",
+            raw.tcp_keepalive,
+            1_000..=7_200_000,
+            default.tcp_keepalive,
         )?,
         streams: within("max_streams", raw.max_streams, 1..=10_000, default.streams)?,
         encoded_slash: raw.encoded_slash.unwrap_or(default.encoded_slash),
@@ -56,6 +93,12 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problem> {
             10..=3_600_000,
             default.idle,
         )?,
+        response_idle: time_or_off(
+            "body_idle_timeout",
+            raw.body_idle_timeout,
+            10..=3_600_000,
+            default.response_idle,
+        )?,
         request_total: time_or_off(
             "body_timeout",
             raw.body_timeout,
@@ -66,14 +109,14 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problem> {
     Ok((limits, body))
 }
 
-fn header_bytes(size: Option<Size>, default: usize) -> Result<usize, Problem> {
+fn header_bytes(field: &str, size: Option<Size>, default: usize) -> Result<usize, Problem> {
     let Some(Size(bytes)) = size else {
         return Ok(default);
     };
     // The least is what the HTTP parser works with.
     match usize::try_from(bytes) {
         Ok(bytes) if (8 << 10..=1 << 20).contains(&bytes) => Ok(bytes),
-        _ => Err(Problem::new("max_header_bytes", "must be 8KiB to 1MiB")),
+        _ => Err(Problem::new(field, "must be 8KiB to 1MiB")),
     }
 }
 

@@ -61,11 +61,15 @@ pub(super) struct RawLimits {
     pub(super) max_streams: Option<u32>,
     /// Size of a request line and its headers, 8KiB to 1MiB; more is answered 431. Default 64KiB.
     pub(super) max_header_bytes: Option<Size>,
+    /// Header fields of a response, 16 to 4096; more is answered 502, by no fault of the upstream. Default 256.
+    pub(super) max_response_fields: Option<usize>,
+    /// Size of a response's status line and headers, 8KiB to 1MiB; more is answered 502, by no fault of the upstream. Default 64KiB.
+    pub(super) max_response_header_bytes: Option<Size>,
     /// Size of a request body, or off; more is answered 413. Default off.
     pub(super) max_body_bytes: Option<OrOff<Size>>,
     /// Time from the first byte of a header section to its last, and to the first byte of a new connection, 10ms to 10m. Default 15s, and 10s for the first byte.
     pub(super) header_timeout: Option<Period>,
-    /// Time between two pieces of a body, 10ms to 1h, or off. Default 60s.
+    /// Time between two pieces of a body, 10ms to 1h, or off. Default 60s for those of requests, off for those of responses.
     pub(super) body_idle_timeout: Option<OrOff<Period>>,
     /// Time for a whole request body, 10ms to 24h, or off. Default off.
     pub(super) body_timeout: Option<OrOff<Period>>,
@@ -73,6 +77,12 @@ pub(super) struct RawLimits {
     pub(super) idle_timeout: Option<Period>,
     /// Time a client may take none of the response that waits for it, 10ms to 1h. Default 60s.
     pub(super) write_timeout: Option<Period>,
+    /// Time for which a client that has closed its sending side is still answered, from its last byte or ours, 0s to 1h. Default 2s.
+    pub(super) half_closed_timeout: Option<Period>,
+    /// Time after which a tunnel (a WebSocket) is closed in which neither side says anything, 10ms to 24h, or off. Default 1h.
+    pub(super) tunnel_idle_timeout: Option<OrOff<Period>>,
+    /// Silence after which TCP asks clients and upstreams whether they are there, 1s to 2h, or off. Default 60s.
+    pub(super) tcp_keepalive: Option<OrOff<Period>>,
     /// Whether %2F and %5C in a path are passed on instead of answered 400. Default false.
     pub(super) encoded_slash: Option<bool>,
 }

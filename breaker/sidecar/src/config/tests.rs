@@ -4,7 +4,7 @@ use breaker_tower::core::policy::yaml;
 
 use super::*;
 use crate::telemetry::{Compression, Protocol};
-use crate::upstream::{self, Endpoint};
+use crate::upstream::{self, Endpoint, HeadLimits};
 
 mod bad;
 mod feeds;
@@ -39,6 +39,10 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(route.matches().path, None);
     assert_eq!(route.max_in_flight, None);
     assert_eq!(route.body.idle, Some(Duration::from_secs(60)));
+    assert_eq!(
+        route.body.response_idle, None,
+        "quiet streams are not cut unless somebody asks for it"
+    );
 }
 
 #[test]
@@ -50,7 +54,9 @@ workers: 3
 drain: 1m
 watch: false
 limits: { max_connections: 10, max_streams: 7, max_header_bytes: 16KiB, max_body_bytes: 2MB, header_timeout: 2s,
-          body_idle_timeout: off, body_timeout: 1m, idle_timeout: 3s, write_timeout: 4s, encoded_slash: true }
+          body_idle_timeout: off, body_timeout: 1m, idle_timeout: 3s, write_timeout: 4s, encoded_slash: true,
+          max_response_fields: 300, max_response_header_bytes: 32KiB, half_closed_timeout: 1s, tunnel_idle_timeout: off,
+          tcp_keepalive: 30s }
 policies: [policies]
 telemetry:
   export: { endpoint: 'http://127.0.0.1:4318', protocol: http/protobuf, interval: 5s, timeout: 3s,
@@ -82,6 +88,11 @@ routes:
     assert_eq!(limits.keep_alive, Duration::from_secs(3));
     assert_eq!(limits.write, Duration::from_secs(4));
     assert!(limits.encoded_slash);
+    let (fields, bytes) = (300, 32 << 10);
+    assert_eq!(limits.response, HeadLimits { fields, bytes });
+    assert_eq!(limits.half_closed, Duration::from_secs(1));
+    assert_eq!(limits.tunnel_idle, None);
+    assert_eq!(limits.tcp_keepalive, Some(Duration::from_secs(30)));
 
     let export = config.export().expect("an export");
     assert_eq!(export.endpoint.as_deref(), Some("http://127.0.0.1:4318"));

@@ -34,7 +34,7 @@ pub(crate) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refuse
     if fields.has(Fields::UPGRADE) && wants_switch(parts) {
         fields.add(Fields::SWITCH);
     }
-    normalise_path(&mut parts.uri, limits)?;
+    normalise_path(&parts.method, &mut parts.uri, limits)?;
     Ok(fields)
 }
 
@@ -127,10 +127,14 @@ fn wants_switch(parts: &Parts) -> bool {
         && !listed(&UPGRADE, "h2")
 }
 
-fn normalise_path(uri: &mut Uri, limits: &Limits) -> Result<(), Refused> {
+fn normalise_path(method: &Method, uri: &mut Uri, limits: &Limits) -> Result<(), Refused> {
     const MALFORMED: Refused = (StatusCode::BAD_REQUEST, "malformed target");
     if uri.path() == "*" {
-        return Ok(());
+        return if method == Method::OPTIONS {
+            Ok(())
+        } else {
+            Err(MALFORMED)
+        };
     }
     let normal = path::normalise(uri.path(), limits.encoded_slash)
         .map_err(|_| (StatusCode::BAD_REQUEST, "ambiguous path"))?;

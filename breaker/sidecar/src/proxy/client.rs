@@ -1,6 +1,6 @@
 //! What is known of one client connection, shared by its driver, its socket and its requests.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -16,12 +16,21 @@ pub(crate) struct Client {
     in_flight: Cell<u32>,
     /// Requests ever begun, which tells a busy connection from an idle one.
     requests: Cell<u32>,
+    /// Uploads that somebody reads still.
+    uploads: Cell<u32>,
+    /// Whether the last upload was left before its end: what comes next on the connection is no request.
+    is_left_unread: Cell<bool>,
     /// Whether bytes came since the last request began: the beginning of the next.
     has_partial_head: Cell<bool>,
     /// Whether the peer takes less than we have for it.
     write_blocked: Cell<bool>,
     /// Whether the peer may be sending still when we are done.
     lingers: Cell<bool>,
+    /// Writes that went through.
+    writes: Cell<u32>,
+    /// Interim responses that the client is to get before the next final one.
+    interim: RefCell<Vec<u8>>,
+    has_interim: Cell<bool>,
     /// The upstream's side of a protocol switch, until the client's side is ready for it.
     upgraded: RefCell<Option<Upgraded>>,
 }
@@ -36,9 +45,14 @@ impl Client {
             address: address.unwrap_or(HeaderValue::from_static("unknown")),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
+            uploads: Cell::new(0),
+            is_left_unread: Cell::new(false),
             has_partial_head: Cell::new(false),
             write_blocked: Cell::new(false),
             lingers: Cell::new(false),
+            writes: Cell::new(0),
+            interim: RefCell::default(),
+            has_interim: Cell::new(false),
             upgraded: RefCell::new(None),
         }
     }
@@ -53,11 +67,37 @@ impl Client {
         self.in_flight.set(self.in_flight.get() + 1);
         self.requests.set(self.requests.get().wrapping_add(1));
         self.has_partial_head.set(false);
+        self.is_left_unread.set(false);
         InFlight(self.clone())
     }
 
+    /// Whether nothing is under way: no request that is to be answered, and no upload whose answer is complete already.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.get() == 0
+        self.in_flight.get() == 0 && self.uploads.get() == 0
+    }
+
+    /// Counts an upload until its end.
+    pub(crate) fn begin_upload(&self) {
+        self.uploads.set(self.uploads.get() + 1);
+    }
+
+    /// An upload has ended, or is left where it is.
+    pub(crate) fn end_upload(&self, is_whole: bool) {
+        self.uploads.set(self.uploads.get() - 1);
+        self.is_left_unread.set(!is_whole);
+        if self.is_idle() {
+            self.has_partial_head.set(false);
+        }
+    }
+
+    /// Whether the caller has sent less than it announced, or we have read less.
+    pub(crate) fn owes_content(&self) -> bool {
+        self.uploads.get() > 0 || self.is_left_unread.get()
+    }
+
+    /// Whether an upload was left before its end since this was last asked.
+    pub(crate) fn take_left_unread(&self) -> bool {
+        self.is_left_unread.take()
     }
 
     pub(crate) fn requests(&self) -> u32 {
@@ -80,6 +120,35 @@ impl Client {
     /// Notes whether a write went through.
     pub(crate) fn has_written(&self, blocked: bool) {
         self.write_blocked.set(blocked);
+        if !blocked {
+            self.writes.set(self.writes.get().wrapping_add(1));
+        }
+    }
+
+    pub(crate) fn writes(&self) -> u32 {
+        self.writes.get()
+    }
+
+    /// Lets the client have an interim response, unless it has too many to read already.
+    pub(crate) fn offer_interim(&self, response: &[u8]) {
+        let mut interim = self.interim.borrow_mut();
+        if interim.len() + response.len() <= INTERIM_BYTES {
+            interim.extend_from_slice(response);
+            self.has_interim.set(true);
+        }
+    }
+
+    pub(crate) fn has_interim(&self) -> bool {
+        self.has_interim.get()
+    }
+
+    pub(crate) fn interim_is_written(&self) {
+        self.has_interim.set(false);
+    }
+
+    /// The interim responses; whoever takes them leaves what can't be written yet.
+    pub(crate) fn interim(&self) -> RefMut<'_, Vec<u8>> {
+        self.interim.borrow_mut()
     }
 
     /// Makes the connection's end wait for the peer, so that a reset does not overtake our last response.
@@ -100,6 +169,12 @@ impl Client {
     }
 }
 
+impl InFlight {
+    pub(crate) fn client(&self) -> &Client {
+        &self.0
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get() - 1);
@@ -107,3 +182,6 @@ impl Drop for InFlight {
         self.0.has_partial_head.set(false);
     }
 }
+
+/// Bytes of interim responses that wait for a client to read them.
+const INTERIM_BYTES: usize = 64 * 1024;

@@ -36,7 +36,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Socke
             http1::Next::Linger(stream) => return linger(stream).await,
             http1::Next::Tunnel(ours, theirs) => {
                 // Its end, good or bad, is between the two.
-                let _ = Box::pin(upgrade::tunnel(ours, theirs)).await;
+                let _ = Box::pin(upgrade::tunnel(ours, theirs, worker.limits.tunnel_idle)).await;
                 return;
             }
             http1::Next::Closed => return,

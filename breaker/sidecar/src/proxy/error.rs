@@ -53,6 +53,9 @@ pub enum ErrorKind {
     /// What the upstream sent is not HTTP.
     #[error("upstream broke the protocol")]
     Protocol,
+    /// The upstream's response has a head over our limits.
+    #[error("upstream's response head is over max_response_fields or max_response_header_bytes")]
+    ResponseHeadTooLarge,
     /// No response head within the route's timeout.
     #[error("timed out waiting for upstream's response")]
     ResponseTimeout,
@@ -78,7 +81,7 @@ impl ErrorKind {
             | Self::RequestBodyMalformed
             | Self::RequestBodyTooLarge
             | Self::RequestBodyTimeout => Fault::Client,
-            Self::Internal => Fault::Proxy,
+            Self::ResponseHeadTooLarge | Self::Internal => Fault::Proxy,
             _ => Fault::Upstream,
         }
     }
@@ -96,6 +99,7 @@ impl ErrorKind {
             Self::Resolve => "dns_error",
             Self::ResolveTimeout => "dns_timeout",
             Self::Terminated => "connection_terminated",
+            Self::ResponseHeadTooLarge => "http_response_header_section_size",
             Self::Protocol => "http_protocol_error",
             Self::ResponseTimeout => "http_response_timeout",
             Self::ResponseIncomplete => "http_response_incomplete",

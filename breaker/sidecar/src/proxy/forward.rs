@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
@@ -20,13 +20,14 @@ use super::body::{RequestBody, ResponseBody};
 use super::client::Client;
 use super::error::{ErrorKind, ProxyError};
 use super::headers::{self, Fields};
+use super::interim::Interim;
 use super::record::Recorder;
 use super::route::Route;
 use super::timers::{Deadline, Timers};
-use crate::upstream::Protocol;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::multiplex::Multiplex;
 use crate::upstream::pool::{Connections, Pool};
+use crate::upstream::{HeadLimits, Protocol};
 
 mod form;
 mod wait;
@@ -51,6 +52,8 @@ struct Pending {
     wait: Wait,
     attempt: Attempt,
     is_grpc: bool,
+    /// The client, and its interim responses, if it can take them.
+    interim: Option<(Interim, Rc<Client>)>,
     /// The client, if it wants to switch protocols.
     switch: Option<Rc<Client>>,
 }
@@ -70,7 +73,7 @@ impl Forward {
             pool,
             first_endpoint,
             timeout: route.timeout,
-            body_idle: route.body.idle,
+            body_idle: route.body.response_idle,
             timers,
             recorder,
         }))
@@ -120,7 +123,7 @@ impl Service<Request<RequestBody>> for Forward {
         if is_multiplexed {
             return Box::pin(pending.multiplex(connections, request));
         }
-        form::for_http1(&mut request);
+        form::for_http1(&mut request, &connections);
         match connections.take_idle() {
             Some(exchange) => Box::pin(pending.reuse(exchange, connections, request)),
             None => Box::pin(pending.open(connections, request)),
@@ -149,8 +152,11 @@ impl Pending {
             (timeout, Deadline::new(at, &shared.timers))
         });
         let fields = request.body().fields();
+        let interim = (request.version() == Version::HTTP_11)
+            .then(|| (Interim::of(request), request.body().client().clone()));
         Self {
             wait: Wait::new(limit, upload),
+            interim,
             attempt,
             shared,
             is_grpc: fields.has(Fields::GRPC),
@@ -168,10 +174,11 @@ impl Pending {
         connections: Rc<Connections>,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Answer> {
-        let spare = spare(&request, &exchange);
+        let spare = spare(&request);
         let sent = exchange.send(request);
         async move {
-            let answer = self.wait.driving(&mut exchange, sent).await;
+            let interim = self.interim.as_ref();
+            let answer = self.wait.driving(&mut exchange, interim, sent).await;
             match answer.map_err(|error| self.attempt.failed(error))? {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     Box::pin(self.switch(response, exchange)).await
@@ -182,7 +189,9 @@ impl Pending {
                         return Box::pin(self.open(connections, unsent)).await;
                     }
                     let error = self.wait.error(failed.into_error());
-                    match spare {
+                    let is_unanswered =
+                        error.kind() == ErrorKind::Terminated && !exchange.has_read();
+                    match spare.filter(|_| is_unanswered) {
                         Some(request) => {
                             self.attempt.again(error.kind(), connections.position());
                             Box::pin(self.open(connections, *request)).await
@@ -201,7 +210,8 @@ impl Pending {
         let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
         let (mut exchange, connections) = opened.map_err(|error| self.attempt.failed(error))?;
         let sent = exchange.send(request);
-        let answer = self.wait.driving(&mut exchange, sent).await;
+        let interim = self.interim.as_ref();
+        let answer = self.wait.driving(&mut exchange, interim, sent).await;
         match answer.map_err(|error| self.attempt.failed(error))? {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(response, exchange)).await
@@ -220,7 +230,7 @@ impl Pending {
         connections: Rc<Connections>,
         mut request: Request<RequestBody>,
     ) -> Answer {
-        form::for_http2(&mut request).map_err(|error| self.attempt.failed(error))?;
+        form::for_http2(&mut request, &connections).map_err(|error| self.attempt.failed(error))?;
         let mut is_retry = false;
         loop {
             let opening = Multiplex::of(&connections);
@@ -232,6 +242,9 @@ impl Pending {
                 .within(ErrorKind::ResponseTimeout, async { Ok(sent.await) })
                 .await;
             match sent.map_err(|error| self.attempt.failed(error))? {
+                Ok(response) if is_over(&response, connections.head()) => {
+                    return Err(self.attempt.failed(ErrorKind::ResponseHeadTooLarge.into()));
+                }
                 Ok(response) => return Ok(self.stream(response, None)),
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if !is_retry => request = unsent,
@@ -252,7 +265,10 @@ impl Pending {
             return Err(self.attempt.failed(ErrorKind::UpgradeUnasked.into()));
         };
         headers::strip_response(response.headers_mut(), true);
-        let upgraded = exchange.upgrade().await;
+        // Not before the whole request is sent (RFC 9110, 7.8): until then it is an upload as any other.
+        let upgrade = async { Ok(exchange.upgrade().await) };
+        let upgraded = self.wait.within(ErrorKind::ResponseTimeout, upgrade).await;
+        let upgraded = upgraded.and_then(|done| done.map_err(|error| self.wait.error(error)));
         client.offer_upgrade(upgraded.map_err(|error| self.attempt.failed(error))?);
         self.attempt.complete();
         Ok(response.map(|_| ResponseBody::local("")))
@@ -280,6 +296,7 @@ impl Pending {
                 incoming,
                 exchange,
                 upload,
+                detached: None,
                 attempt: Some(self.attempt),
                 idle,
                 stalled: None,
@@ -290,16 +307,21 @@ impl Pending {
 }
 
 /// A copy of a request that may be sent twice, if it goes over a connection that may just have been closed.
-fn spare(request: &Request<RequestBody>, exchange: &Exchange) -> Option<Box<Request<RequestBody>>> {
-    if !request.method().is_idempotent() || exchange.idle_since()?.elapsed() < SURELY_OPEN {
+fn spare(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
+    if !request.method().is_idempotent() {
         return None;
     }
     let mut spare = Box::new(Request::new(request.body().twin()?));
     *spare.method_mut() = request.method().clone();
     *spare.uri_mut() = request.uri().clone();
     *spare.headers_mut() = request.headers().clone();
+    *spare.extensions_mut() = request.extensions().clone();
     Some(spare)
 }
 
-/// Idle time up to which an upstream is taken to keep its connections.
-const SURELY_OPEN: Duration = Duration::from_secs(1);
+/// Whether a response's head is over the limits. HTTP/1.1 is read within them, HTTP/2 within its own.
+fn is_over(response: &Response<Incoming>, limits: HeadLimits) -> bool {
+    let headers = response.headers();
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    headers.len() > limits.fields || headers.iter().map(size).sum::<usize>() > limits.bytes
+}

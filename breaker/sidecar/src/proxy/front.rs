@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use breaker_tower::Rejected;
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -67,12 +68,14 @@ pub(crate) struct Account {
     status: Option<StatusCode>,
     error: Option<ErrorKind>,
     is_complete: bool,
+    /// Whether the request was sent on, or was to be.
+    is_forwarded: bool,
     /// While tracing is on, and the trace recorded.
     traced: Option<Box<Traced>>,
     /// While requests are recorded, and once this one has come to its breaker.
     taped: Option<Box<Taped>>,
     _place: Option<Place>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 // === impl Front ===
@@ -98,10 +101,11 @@ impl Front {
             status: None,
             error: None,
             is_complete: false,
+            is_forwarded: false,
             traced,
             taped: None,
             _place: None,
-            _in_flight: self.client.begin(!incoming.is_end_stream()),
+            in_flight: self.client.begin(!incoming.is_end_stream()),
         };
         let fields = match check::check(&mut parts, &self.worker.limits) {
             Ok(fields) => fields,
@@ -203,6 +207,8 @@ impl Future for FrontFuture {
                 };
                 match result {
                     Ok(response) => {
+                        let rejected = response.extensions().get::<Rejected>();
+                        account.is_forwarded = rejected.is_none();
                         if let Some(taped) = &mut account.taped {
                             let is_complete = response.body().is_end_stream();
                             taped.answered(&account.method, &response, is_complete);
@@ -221,6 +227,7 @@ impl Future for FrontFuture {
                             taped.judging().failed(&error);
                         }
                         account.error = Some(error.kind());
+                        account.is_forwarded = true;
                         if error.kind() == ErrorKind::ClientGone {
                             return Poll::Ready(Err(error));
                         }
@@ -239,10 +246,19 @@ impl Account {
     fn enclose(mut self, mut response: Response<Content>) -> Response<FrontBody> {
         self.status = Some(response.status());
         self.is_complete = response.body().is_end_stream();
+        let ends = self.worker.is_draining()
+            // What follows on the connection is not the next request, or not for long (RFC 9112, 9.6).
+            || self.in_flight.client().owes_content() && self.is_forwarded
+            // Its end is the connection's, and HTTP/1.0 knows no other.
+            || self.version == Version::HTTP_10 && response.body().size_hint().exact().is_none();
         if self.version < Version::HTTP_2
-            && self.worker.is_draining()
+            && ends
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
         {
+            if self.version == Version::HTTP_10 {
+                // Or hyper adds what an answer of HTTP/1.1 to HTTP/1.0 needs to be kept alive.
+                *response.version_mut() = Version::HTTP_10;
+            }
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -330,14 +346,18 @@ impl Body for FrontBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Route(body) => body.size_hint(),
-            Content::Local(body) => body.size_hint(),
-        }
+        self.content.size_hint()
     }
 }
 
 impl Content {
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Route(body) => body.size_hint(),
+            Self::Local(body) => body.size_hint(),
+        }
+    }
+
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Route(body) => body.is_end_stream(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Observers;
+use super::limits::Limits;
 use super::record::Recorder;
 use super::route::RouteTable;
 use super::stack::Stack;
@@ -42,6 +43,7 @@ impl Generation {
         observers: Observers,
         resolver: &Rc<Resolver>,
         timers: &Rc<Timers>,
+        limits: &Limits,
         before: Option<&Self>,
     ) -> Self {
         let observing = Observing {
@@ -54,7 +56,7 @@ impl Generation {
 
         let pools = table.upstreams().iter().map(|upstream| {
             let kept = kept_pools().find(|pool| pool.is_of(upstream)).cloned();
-            kept.unwrap_or_else(|| Rc::new(Pool::new(upstream.clone(), resolver)))
+            kept.unwrap_or_else(|| Rc::new(Pool::new(upstream.clone(), limits, resolver)))
         });
         let pools: Vec<_> = pools.collect();
         let mut endpoints = 0;

@@ -132,10 +132,12 @@ pub(crate) fn add_forwarded(headers: &mut HeaderMap, fields: Fields, client: &He
 /// Removes what ends at this hop from a response; returns the seconds that the upstream keeps an idle connection.
 pub(crate) fn strip_response(headers: &mut HeaderMap, is_switch: bool) -> Option<u64> {
     let (mut connection, mut keep_alive, mut others, mut via) = (false, false, false, false);
+    let mut is_encoded = false;
     for name in headers.keys() {
         match *name {
             CONNECTION => connection = true,
-            TRANSFER_ENCODING | TE => others = true,
+            TRANSFER_ENCODING => (others, is_encoded) = (true, true),
+            TE => others = true,
             UPGRADE => others |= !is_switch,
             VIA => via = true,
             _ => match name.as_str() {
@@ -161,6 +163,10 @@ pub(crate) fn strip_response(headers: &mut HeaderMap, is_switch: bool) -> Option
         if !is_switch {
             headers.remove(UPGRADE);
         }
+    }
+    if is_encoded {
+        // It says nothing where there is a Transfer-Encoding (RFC 9112, 6.3), and would beside none.
+        headers.remove(CONTENT_LENGTH);
     }
     if is_switch {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

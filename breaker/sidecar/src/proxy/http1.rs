@@ -105,6 +105,8 @@ struct Watch<'a> {
     requests: u32,
     /// The number of requests at which the peer sent more before it had its answer.
     pipelined_at: u32,
+    /// Since when the peer has sent its last byte and taken none of ours, and what was written until then.
+    half_closed: Option<(Instant, u32)>,
     /// Since when the peer has owed us bytes, or room for ours.
     slow_since: Option<Instant>,
 }
@@ -116,6 +118,7 @@ impl<'a> Watch<'a> {
             alarm: Box::pin(sleep(limits.park_after)),
             requests: 0,
             pipelined_at: 0,
+            half_closed: None,
             slow_since: None,
         }
     }
@@ -128,12 +131,25 @@ impl<'a> Watch<'a> {
         peephole: &Peephole,
     ) -> Poll<End> {
         if client.is_idle() {
+            if client.take_left_unread() {
+                // hyper has not seen it yet: it drains what is there already, or ends the connection.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if worker.is_crowded() && is_silent(client) {
                 return Poll::Ready(End::Idle);
             }
         } else if self.pipelined_at != client.requests() {
             match peephole.poll_peer(cx) {
                 Poll::Ready(Peer::Gone) => return Poll::Ready(End::Gone),
+                Poll::Ready(Peer::Closed) if self.half_closed.is_none() => {
+                    let now = Instant::now();
+                    self.half_closed = Some((now, client.writes()));
+                    let look = now + self.limits.half_closed.min(BUSY);
+                    self.alarm.as_mut().reset(look);
+                }
+                // What it does not read tells whether it is there.
+                Poll::Ready(Peer::Closed) => {}
                 // The next request. What comes after it can't be seen before it is read.
                 Poll::Ready(Peer::Sends) => self.pipelined_at = client.requests(),
                 Poll::Pending => {}
@@ -160,10 +176,19 @@ impl<'a> Watch<'a> {
             } else {
                 self.slow_since = None;
             }
-            let pause = if client.is_idle() {
-                self.limits.park_after
-            } else {
-                BUSY
+            if let Some((since, writes)) = &mut self.half_closed {
+                if *writes != client.writes() {
+                    (*since, *writes) = (now, client.writes());
+                } else if !client.write_blocked()
+                    && now.duration_since(*since) >= self.limits.half_closed
+                {
+                    return Poll::Ready(End::Gone);
+                }
+            }
+            let pause = match self.half_closed {
+                _ if client.is_idle() => self.limits.park_after,
+                Some(_) => BUSY.min(self.limits.half_closed.max(self.limits.park_after)),
+                None => BUSY,
             };
             self.alarm.as_mut().reset(now + pause);
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::upstream::HeadLimits;
+
 /// Bounds on what clients may hold and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -9,6 +11,8 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of a request line and header section; more is answered 431. Default 64 KiB.
     pub header_bytes: usize,
+    /// The head of a response; more is answered 502, by no fault of the upstream.
+    pub response: HeadLimits,
     /// Time to the first byte on a new connection. Default 10 s.
     pub first_byte: Duration,
     /// Time from the first byte of a header section to its last. Default 15 s.
@@ -17,6 +21,12 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Time a client may take none of the response that waits for it. Default 60 s.
     pub write: Duration,
+    /// Time for which a client that has closed its sending side is answered, from its last byte or ours. Default 2 s.
+    pub half_closed: Duration,
+    /// Time after which a tunnel is closed in which neither side says anything. `None` for no limit. Default 1 h.
+    pub tunnel_idle: Option<Duration>,
+    /// Silence after which TCP asks a peer whether it is there, of clients and upstreams. `None` for never. Default 60 s.
+    pub tcp_keepalive: Option<Duration>,
     /// Idle time after which a connection's buffers are given back. Default 200 ms.
     pub park_after: Duration,
     /// Connections per worker that hold buffers while idle; beyond it they are parked at once. Default 256.
@@ -32,10 +42,14 @@ impl Default for Limits {
         Self {
             connections: 16_384,
             header_bytes: 64 * 1024,
+            response: HeadLimits::default(),
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(15),
             keep_alive: Duration::from_secs(75),
             write: Duration::from_secs(60),
+            half_closed: Duration::from_secs(2),
+            tunnel_idle: Some(Duration::from_secs(60 * 60)),
+            tcp_keepalive: Some(Duration::from_secs(60)),
             park_after: Duration::from_millis(200),
             unparked: 256,
             streams: 250,

@@ -5,21 +5,26 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::connection::serve;
-use super::spawn::LocalExecutor;
+use super::spawn::{Kind, LocalExecutor};
 use super::worker::Worker;
-use crate::upstream::connect::{EMFILE, ENFILE};
+use crate::upstream::connect::{EMFILE, ENFILE, keep_alive};
 
 /// Binds `count` listeners to one address, between which the kernel spreads connections.
 ///
 /// # Errors
 ///
 /// Fails if the address is taken, by whomever.
-pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+pub(crate) fn bind(
+    address: SocketAddr,
+    count: usize,
+    tcp_keepalive: Option<Duration>,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    let listen = |address, shared| listen(address, shared, tcp_keepalive);
     // Without sharing first: a second proxy on the same port must not silently take half of the connections.
     let alone = listen(address, false)?;
     let address = alone.local_addr()?;
@@ -40,7 +45,11 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net
     Ok(listeners)
 }
 
-fn listen(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+fn listen(
+    address: SocketAddr,
+    shared: bool,
+    tcp_keepalive: Option<Duration>,
+) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -50,6 +59,10 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener
     #[cfg(unix)]
     if shared {
         socket.set_reuse_port(true)?;
+    }
+    if let Some(time) = tcp_keepalive {
+        // Connections that are taken from it have it too.
+        keep_alive(&SockRef::from(&socket), time);
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -67,7 +80,7 @@ pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener) {
                 pause = MIN_PAUSE;
                 // A response is written at once; a socket that refuses the option is closed already.
                 if stream.set_nodelay(true).is_ok() {
-                    LocalExecutor::spawn(serve(worker.clone(), stream, peer));
+                    LocalExecutor::spawn(Kind::Client, serve(worker.clone(), stream, peer));
                 }
             }
             Err(error) if is_exhausted(&error) => {

@@ -20,6 +20,8 @@ pub(crate) struct Socket {
     wire: Rc<RefCell<Wire>>,
     ahead: Bytes,
     client: Rc<Client>,
+    /// Whether hyper has the rest of something to write.
+    is_midway: bool,
 }
 
 /// A view of a connection that hyper has.
@@ -29,7 +31,9 @@ pub(crate) struct Peephole(Rc<RefCell<Wire>>);
 pub(crate) enum Peer {
     /// It sent more.
     Sends,
-    /// It closed or reset the connection.
+    /// It closed its sending side: it may be waiting for its answer (RFC 9112, 9.6), or gone.
+    Closed,
+    /// It reset the connection.
     Gone,
 }
 
@@ -39,6 +43,7 @@ impl Socket {
             wire: Rc::new(RefCell::new(Wire(stream))),
             ahead,
             client,
+            is_midway: false,
         }
     }
 
@@ -50,6 +55,39 @@ impl Socket {
     /// Takes the connection back; the peephole must be gone.
     pub(crate) fn into_stream(self) -> Option<TcpStream> {
         Rc::into_inner(self.wire).map(|wire| wire.into_inner().0)
+    }
+}
+
+impl Socket {
+    /// Writes the interim responses that wait, which only goes between two of hyper's messages.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.client.has_interim() {
+            return Poll::Ready(Ok(()));
+        }
+        let client = self.client.clone();
+        let mut interim = client.interim();
+        if self.is_midway {
+            // They come too late.
+            interim.clear();
+        }
+        while !interim.is_empty() {
+            let polled = Pin::new(&mut *self.wire.borrow_mut()).poll_write(cx, &interim);
+            self.client.has_written(polled.is_pending());
+            match ready!(polled)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                size => drop(interim.drain(..size)),
+            }
+        }
+        client.interim_is_written();
+        Poll::Ready(Ok(()))
+    }
+
+    fn written(&mut self, polled: &Poll<io::Result<usize>>, whole: usize) {
+        self.client.has_written(polled.is_pending());
+        self.is_midway = match polled {
+            Poll::Ready(Ok(size)) => *size < whole,
+            _ => true,
+        };
     }
 }
 
@@ -65,7 +103,8 @@ impl Peephole {
         );
         Poll::Ready(match peeked {
             Ok(1..) => Peer::Sends,
-            Ok(0) | Err(_) => Peer::Gone,
+            Ok(0) => Peer::Closed,
+            Err(_) => Peer::Gone,
         })
     }
 }
@@ -98,8 +137,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut *self.wire.borrow_mut()).poll_write(cx, buf);
-        self.client.has_written(polled.is_pending());
+        let this = self.get_mut();
+        ready!(this.poll_interim(cx))?;
+        let polled = Pin::new(&mut *this.wire.borrow_mut()).poll_write(cx, buf);
+        this.written(&polled, buf.len());
         polled
     }
 
@@ -108,8 +149,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut *self.wire.borrow_mut()).poll_write_vectored(cx, bufs);
-        self.client.has_written(polled.is_pending());
+        let this = self.get_mut();
+        ready!(this.poll_interim(cx))?;
+        let polled = Pin::new(&mut *this.wire.borrow_mut()).poll_write_vectored(cx, bufs);
+        this.written(&polled, bufs.iter().map(|buf| buf.len()).sum());
         polled
     }
 
@@ -117,8 +160,8 @@ impl AsyncWrite for Socket {
         self.wire.borrow().is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_interim(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,19 +1,52 @@
-//! Tasks that stay on the worker's thread.
+//! Tasks that stay on the worker's thread. Each belongs to a kind, whose end condition is known and whose number is counted.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::rt::Executor;
 
 /// Spawns onto the worker's own runtime; a panic ends the task and nothing else.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LocalExecutor;
+pub(crate) struct LocalExecutor(pub(crate) Kind);
+
+/// What a task is for, and what ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Kind {
+    /// A worker's own; ends with it.
+    Worker,
+    /// A client's connection; ends with it, and `max_connections` bounds them.
+    Client,
+    /// A request on a client's HTTP/2 connection; ends with it, and `max_streams` bounds them.
+    Stream,
+    /// An upload that goes on after its answer has begun; ends with either, or soon after the answer.
+    Upload,
+    /// An HTTP/2 connection to an upstream, and its requests; one for each endpoint and worker.
+    Upstream,
+}
+
+/// Counts a task for as long as it lives.
+struct Counted(Kind);
+
+static COUNTS: [AtomicUsize; 5] = [const { AtomicUsize::new(0) }; 5];
+
+impl Kind {
+    /// Returns how many tasks of this kind there are, on all workers.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "breaker.proxy.tasks tells it, once it exists")
+    )]
+    pub(crate) fn count(self) -> usize {
+        COUNTS[self as usize].load(Ordering::Relaxed)
+    }
+}
 
 impl LocalExecutor {
-    pub(crate) fn spawn<F>(future: F)
+    pub(crate) fn spawn<F>(kind: Kind, future: F)
     where
         F: Future<Output = ()> + 'static,
     {
-        drop(tokio::task::spawn_local(future));
+        Self(kind).execute(future);
     }
 }
 
@@ -23,6 +56,48 @@ where
     F::Output: 'static,
 {
     fn execute(&self, future: F) {
-        drop(tokio::task::spawn_local(future));
+        let counted = Counted::new(self.0);
+        drop(tokio::task::spawn_local(async move {
+            let _counted = counted;
+            future.await;
+        }));
+    }
+}
+
+impl Counted {
+    fn new(kind: Kind) -> Self {
+        COUNTS[kind as usize].fetch_add(1, Ordering::Relaxed);
+        Self(kind)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        COUNTS[self.0 as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_are_counted_until_they_end_or_panic() {
+        let local = LocalSet::new();
+        let before = Kind::Upload.count();
+        let (end, ended) = oneshot::channel::<()>();
+        local
+            .run_until(async {
+                LocalExecutor::spawn(Kind::Upload, async move { drop(ended.await) });
+                LocalExecutor::spawn(Kind::Upload, async { panic!("counted too") });
+                assert_eq!(Kind::Upload.count(), before + 2);
+                drop(end);
+            })
+            .await;
+        local.await;
+        assert_eq!(Kind::Upload.count(), before);
     }
 }

@@ -1,10 +1,16 @@
-//! After a protocol switch: bytes both ways until either side ends, or the drain's grace period does.
+//! After a protocol switch: bytes both ways until either side ends, neither says anything for too long, or the drain's
+//! grace period ends.
 
+use std::cell::Cell;
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
 /// A connection that has left HTTP, and what was read from it beyond the last HTTP byte.
 pub(crate) struct Upgraded {
@@ -12,10 +18,77 @@ pub(crate) struct Upgraded {
     pub(crate) ahead: Bytes,
 }
 
-/// Carries bytes between two connections until both directions have ended.
-pub(crate) async fn tunnel(mut client: Upgraded, mut upstream: Upgraded) -> io::Result<()> {
-    upstream.stream.write_all(&client.ahead).await?;
-    client.stream.write_all(&upstream.ahead).await?;
-    copy_bidirectional(&mut client.stream, &mut upstream.stream).await?;
-    Ok(())
+/// One side of a tunnel, which notes when it last said something.
+struct Side<'a> {
+    stream: &'a mut TcpStream,
+    last: &'a Cell<Instant>,
+}
+
+/// Carries bytes between two connections until both directions have ended, or neither side has sent any for `idle`.
+pub(crate) async fn tunnel(
+    mut client: Upgraded,
+    mut upstream: Upgraded,
+    idle: Option<Duration>,
+) -> io::Result<()> {
+    let last = Cell::new(Instant::now());
+    let carry = async {
+        upstream.stream.write_all(&client.ahead).await?;
+        client.stream.write_all(&upstream.ahead).await?;
+        let mut ours = Side::new(&mut client.stream, &last);
+        let mut theirs = Side::new(&mut upstream.stream, &last);
+        copy_bidirectional(&mut ours, &mut theirs).await.map(drop)
+    };
+    let Some(idle) = idle else {
+        return carry.await;
+    };
+    let mut carry = pin!(carry);
+    loop {
+        let until = last.get() + idle;
+        if let Ok(ended) = timeout_at(until, &mut carry).await {
+            return ended;
+        }
+        if last.get() + idle <= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+// === impl Side ===
+
+impl<'a> Side<'a> {
+    fn new(stream: &'a mut TcpStream, last: &'a Cell<Instant>) -> Self {
+        Self { stream, last }
+    }
+}
+
+impl AsyncRead for Side<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut *self.stream).poll_read(cx, buf);
+        if polled.is_ready() {
+            self.last.set(Instant::now());
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Side<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream).poll_shutdown(cx)
+    }
 }

@@ -16,7 +16,7 @@ use super::generation::Generation;
 use super::limits::Limits;
 use super::listener::accept;
 use super::route::RouteTable;
-use super::spawn::LocalExecutor;
+use super::spawn::{Kind, LocalExecutor};
 use super::timers::Timers;
 use crate::upstream::resolve::Resolver;
 
@@ -57,14 +57,14 @@ impl Worker {
         let resolver = Rc::new(resolver);
         let table = tables.borrow_and_update().clone();
         let observers = observe(&table);
-        let first = Generation::new(table, observers, &resolver, &timers, None);
+        let first = Generation::new(table, observers, &resolver, &timers, &limits, None);
         let mut http1 = http1::Builder::new();
         http1
             .max_header_size(limits.header_bytes)
             .header_read_timeout(None)
             // Hang-ups are looked for by the driver.
             .half_close(true);
-        let mut http2 = http2::Builder::new(LocalExecutor);
+        let mut http2 = http2::Builder::new(LocalExecutor(Kind::Stream));
         http2
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(PING_INTERVAL))
@@ -98,9 +98,9 @@ impl Worker {
         grace: Duration,
     ) {
         let worker = self.clone();
-        LocalExecutor::spawn(async move { worker.prune().await });
+        LocalExecutor::spawn(Kind::Worker, async move { worker.prune().await });
         let worker = self.clone();
-        LocalExecutor::spawn(async move { worker.follow().await });
+        LocalExecutor::spawn(Kind::Worker, async move { worker.follow().await });
         tokio::select! {
             () = accept(&self, &listener) => {}
             // A sender that is gone has nothing more to say, and that is a shutdown too.
@@ -153,7 +153,8 @@ impl Worker {
         let observers = (self.observe)(&table);
         let before = self.current.borrow().clone();
         let (resolver, timers) = (&self.resolver, &self.timers);
-        let next = Generation::new(table, observers, resolver, timers, Some(&before));
+        let limits = &self.limits;
+        let next = Generation::new(table, observers, resolver, timers, limits, Some(&before));
         before.retire(&next);
         self.current.replace(Rc::new(next));
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -46,6 +47,16 @@ async fn open(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Proxy
         .set_nodelay(true)
         .map_err(|error| ProxyError::caused_by(ErrorKind::Unreachable, error))?;
     Ok(stream)
+}
+
+/// Lets the kernel find out that a peer is gone without a word, `time` after the last one and some more.
+pub(crate) fn keep_alive(socket: &SockRef<'_>, time: Duration) {
+    let probes = TcpKeepalive::new()
+        .with_time(time)
+        .with_interval((time / 4).max(Duration::from_secs(1)))
+        .with_retries(4);
+    // A socket that refuses is closed already, or does without.
+    let _ = socket.set_tcp_keepalive(&probes);
 }
 
 fn kind_of(error: &io::Error) -> ErrorKind {

@@ -4,8 +4,10 @@
 //! here the request polls it itself, so a request from socket to socket is one task. A connection that nobody uses
 //! is not polled: whether it is still good is found out when it is taken, by one poll without a system call.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::task::{Context, Poll, Waker};
+use std::rc::Rc;
+use std::task::{Context, Waker};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -15,16 +17,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::HeadLimits;
+use super::line::Line;
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::upgrade::Upgraded;
-use crate::proxy::wire::Wire;
 
 /// A connection to an endpoint.
 pub(crate) struct Exchange {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<Wire>, RequestBody>,
+    connection: Connection<TokioIo<Line>, RequestBody>,
     is_over: bool,
+    /// Whether anything was read since the last request.
+    has_read: Rc<Cell<bool>>,
     /// When it was last given back; `None` while it has served nothing.
     idle_since: Option<Instant>,
     /// When it is too old to be used again.
@@ -33,10 +38,12 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Starts HTTP/1.1 on a connection.
-    pub(crate) async fn open(stream: TcpStream) -> Result<Self, ProxyError> {
+    pub(crate) async fn open(stream: TcpStream, head: HeadLimits) -> Result<Self, ProxyError> {
+        let has_read = Rc::<Cell<bool>>::default();
         let handshake = Builder::new()
-            .max_header_size(RESPONSE_HEADER_BYTES)
-            .handshake(TokioIo::new(Wire(stream)));
+            .max_headers(head.fields)
+            .max_header_size(head.bytes)
+            .handshake(TokioIo::new(Line::new(stream, has_read.clone())));
         let (sender, connection) = handshake
             .await
             .map_err(|error| ProxyError::caused_by(ErrorKind::Internal, error))?;
@@ -44,6 +51,7 @@ impl Exchange {
             sender,
             connection,
             is_over: false,
+            has_read,
             idle_since: None,
             idle_until: None,
         })
@@ -55,6 +63,7 @@ impl Exchange {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
+        self.has_read.set(false);
         self.sender.try_send_request(request)
     }
 
@@ -65,17 +74,14 @@ impl Exchange {
         }
     }
 
-    /// Drives the exchange to its end, whoever waits for it.
-    pub(crate) async fn run(mut self) {
-        poll_fn(|cx| {
-            self.drive(cx);
-            if self.is_over {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+    /// Whether the connection has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether a byte of the last request's answer has come.
+    pub(crate) fn has_read(&self) -> bool {
+        self.has_read.get()
     }
 
     /// Whether the last exchange is complete, as far as is known without looking.
@@ -102,18 +108,14 @@ impl Exchange {
     }
 
     /// Takes the connection out of HTTP, after a response that switched protocols.
-    pub(crate) async fn upgrade(mut self) -> Result<Upgraded, ProxyError> {
+    pub(crate) async fn upgrade(mut self) -> hyper::Result<Upgraded> {
         if !self.is_over {
-            let over = poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await;
-            over.map_err(|error| ProxyError::caused_by(ErrorKind::Protocol, error))?;
+            poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await?;
         }
         let parts = self.connection.into_parts();
         Ok(Upgraded {
-            stream: parts.io.into_inner().0,
+            stream: parts.io.into_inner().into_stream(),
             ahead: parts.read_buf,
         })
     }
 }
-
-/// Bytes of a response's status line and header section; more is an error.
-const RESPONSE_HEADER_BYTES: usize = 256 * 1024;

@@ -10,10 +10,11 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use super::HeadLimits;
 use super::pool::Connections;
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::spawn::LocalExecutor;
+use crate::proxy::spawn::{Kind, LocalExecutor};
 
 /// A handle on an HTTP/2 connection.
 #[derive(Clone)]
@@ -23,18 +24,19 @@ pub(crate) struct Multiplex {
 
 impl Multiplex {
     /// Starts HTTP/2 on a connection.
-    pub(crate) async fn open(stream: TcpStream) -> Result<Self, ProxyError> {
-        let handshake = Builder::new(LocalExecutor)
+    pub(crate) async fn open(stream: TcpStream, head: HeadLimits) -> Result<Self, ProxyError> {
+        let handshake = Builder::new(LocalExecutor(Kind::Upstream))
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(PING_INTERVAL))
             .keep_alive_timeout(PING_TIMEOUT)
+            .max_header_list_size(list_size(head))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .handshake(TokioIo::new(stream));
         let (sender, connection) = handshake
             .await
             .map_err(|error| ProxyError::caused_by(ErrorKind::Protocol, error))?;
-        LocalExecutor::spawn(async move {
+        LocalExecutor::spawn(Kind::Upstream, async move {
             // An error of the connection is told to each request that it hits.
             let _ = connection.await;
         });
@@ -72,6 +74,13 @@ impl Multiplex {
     {
         self.sender.try_send_request(request)
     }
+}
+
+/// What HTTP/2 is to take of a head, by its own way of counting; what is over our limits is told apart by us.
+fn list_size(head: HeadLimits) -> u32 {
+    let overhead = head.fields.saturating_mul(32);
+    let size = head.bytes.saturating_add(overhead).saturating_mul(2);
+    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 /// How often a silent upstream is asked whether it is alive.

@@ -3,18 +3,22 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use http::HeaderValue;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::connect::connect;
+use super::connect::{connect, keep_alive};
 use super::exchange::Exchange;
 use super::multiplex::Multiplex;
 use super::resolve::Resolver;
-use super::{Endpoint, Upstream};
+use super::{Endpoint, HeadLimits, Upstream};
 use crate::proxy::attempt::Attempt;
 use crate::proxy::error::ProxyError;
+use crate::proxy::limits::Limits;
 
 /// The connections of one worker to one upstream.
 pub(crate) struct Pool {
@@ -26,9 +30,12 @@ pub(crate) struct Pool {
 /// The connections to one endpoint.
 pub(crate) struct Connections {
     endpoint: Endpoint,
+    host: HeaderValue,
     /// Among the endpoints of its upstream.
     position: usize,
     upstream: Arc<Upstream>,
+    head: HeadLimits,
+    tcp_keepalive: Option<Duration>,
     resolver: Rc<Resolver>,
     /// Unused connections, the most recently used last.
     #[expect(
@@ -46,12 +53,16 @@ pub(crate) struct Connections {
 
 impl Pool {
     /// Makes a pool without connections.
-    pub(crate) fn new(upstream: Arc<Upstream>, resolver: &Rc<Resolver>) -> Self {
+    pub(crate) fn new(upstream: Arc<Upstream>, limits: &Limits, resolver: &Rc<Resolver>) -> Self {
         let connections = |(position, endpoint): (usize, &Endpoint)| {
             Rc::new(Connections {
                 endpoint: endpoint.clone(),
+                host: HeaderValue::try_from(endpoint.authority())
+                    .unwrap_or(HeaderValue::from_static("")),
                 position,
                 upstream: upstream.clone(),
+                head: limits.response,
+                tcp_keepalive: limits.tcp_keepalive,
                 resolver: resolver.clone(),
                 idle: RefCell::default(),
                 is_retired: Cell::new(false),
@@ -139,29 +150,44 @@ impl Connections {
         self.position
     }
 
-    /// An unused connection, if there is a good one.
+    /// An unused connection, if there is a good one; one that is too old is closed.
     pub(crate) fn take_idle(&self) -> Option<Box<Exchange>> {
         loop {
             let mut exchange = self.idle.borrow_mut().pop()?;
-            if exchange.is_usable() {
+            if self.is_fresh(&exchange, Instant::now()) && exchange.is_usable() {
                 return Some(exchange);
             }
         }
     }
 
+    /// What `Host` says where the caller named none.
+    pub(crate) fn host(&self) -> HeaderValue {
+        self.host.clone()
+    }
+
+    /// The bounds of a response's head.
+    pub(crate) fn head(&self) -> HeadLimits {
+        self.head
+    }
+
     /// A new connection.
     async fn open(&self) -> Result<Box<Exchange>, ProxyError> {
-        Exchange::open(self.connect().await?).await.map(Box::new)
+        let stream = self.connect().await?;
+        Exchange::open(stream, self.head).await.map(Box::new)
     }
 
     /// A new shared connection.
     pub(super) async fn open_shared(&self) -> Result<Multiplex, ProxyError> {
-        Multiplex::open(self.connect().await?).await
+        Multiplex::open(self.connect().await?, self.head).await
     }
 
     async fn connect(&self) -> Result<TcpStream, ProxyError> {
         let limit = self.upstream.connect_timeout;
-        connect(&self.endpoint, limit, &self.resolver).await
+        let stream = connect(&self.endpoint, limit, &self.resolver).await?;
+        if let Some(time) = self.tcp_keepalive {
+            keep_alive(&SockRef::from(&stream), time);
+        }
+        Ok(stream)
     }
 
     /// Gives a connection back for later use, if it is good for any.
@@ -175,13 +201,17 @@ impl Connections {
     }
 
     fn prune(&self, now: Instant) {
+        self.idle
+            .borrow_mut()
+            .retain_mut(|exchange| self.is_fresh(exchange, now) && exchange.is_usable());
+    }
+
+    /// Whether neither we nor the upstream have given up a connection for its age.
+    fn is_fresh(&self, exchange: &Exchange, now: Instant) -> bool {
         let limit = self.upstream.idle_timeout;
-        self.idle.borrow_mut().retain_mut(|exchange| {
-            let is_fresh = exchange
-                .idle_since()
-                .is_none_or(|since| now.duration_since(since) < limit)
-                && exchange.idle_until.is_none_or(|until| now < until);
-            is_fresh && exchange.is_usable()
-        });
+        exchange
+            .idle_since()
+            .is_none_or(|since| now.duration_since(since) < limit)
+            && exchange.idle_until.is_none_or(|until| now < until)
     }
 }

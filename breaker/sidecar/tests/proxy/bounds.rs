@@ -92,6 +92,29 @@ async fn a_body_that_does_not_arrive_is_408_and_no_observation() {
 }
 
 #[tokio::test]
+async fn a_call_of_grpc_may_rest() {
+    let origin = Origin::ok().await;
+    let options = Options {
+        route: |mut route| {
+            route.body.idle = Some(Duration::from_millis(50));
+            route.body.response_idle = Some(Duration::from_millis(50));
+            route
+        },
+        ..Options::default()
+    };
+    let sidecar = Sidecar::start(origin.address, options);
+    let mut client = sidecar.connect().await;
+    let head =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 2\r\n\r\n";
+    client.send(head).await;
+    for byte in ["a", "b"] {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        client.send(byte).await;
+    }
+    assert_eq!(status(&client.response().await), "200");
+}
+
+#[tokio::test]
 async fn a_body_that_trickles_is_408_in_the_end() {
     let origin = Origin::ok().await;
     let sidecar = Sidecar::start(

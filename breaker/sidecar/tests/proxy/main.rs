@@ -5,8 +5,10 @@
 mod bounds;
 mod breaking;
 mod drain;
+mod early;
 mod forwarding;
 mod harness;
+mod hops;
 mod http2;
 mod malformed;
 mod measuring;

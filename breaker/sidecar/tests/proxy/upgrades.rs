@@ -1,5 +1,8 @@
 //! Protocol switches: WebSocket, and what must not be switched.
 
+use std::time::Duration;
+
+use breaker_sidecar::proxy::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{GET, Options, Origin, Sidecar, header, read_head, status};
@@ -75,4 +78,29 @@ async fn a_tunnel_ends_with_the_grace_period() {
     sidecar.begin_shutdown();
     sidecar.ended().await;
     client.rest().await;
+}
+
+#[tokio::test]
+async fn a_tunnel_in_which_nothing_is_said_is_closed() {
+    let origin = switching().await;
+    let limits = Limits {
+        tunnel_idle: Some(Duration::from_millis(200)),
+        ..Limits::default()
+    };
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
+    let sidecar = Sidecar::start(origin.address, options);
+    let mut client = sidecar.connect().await;
+    client.send(UPGRADE).await;
+    client.head().await;
+    let mut word = [0; 2];
+    client.0.read_exact(&mut word).await.unwrap();
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.send("hi").await;
+        client.0.read_exact(&mut word).await.unwrap();
+    }
+    assert_eq!(client.rest().await, "");
 }

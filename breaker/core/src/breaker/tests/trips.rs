@@ -258,6 +258,34 @@ fn a_slow_upload_is_no_observation() {
 }
 
 #[test]
+fn an_answer_to_an_unfinished_upload_says_nothing_of_the_upstreams_time() {
+    for has_head in [true, false] {
+        for name in ["sensitive", "adaptive"] {
+            let mut bench = Bench::new(Policy::builtin(name).unwrap());
+            let mut permits: Vec<_> = (0..40).map(|_| bench.acquire().unwrap()).collect();
+            for permit in &mut permits {
+                bench.breaker.uploading(permit);
+            }
+            bench.pass_to(30.0);
+            for permit in &mut permits {
+                if has_head {
+                    bench.breaker.responded(permit, ms(30_000), at(30.0));
+                }
+            }
+            bench.pass_to(31.0);
+            for permit in permits {
+                bench.record(permit, Outcome::success(ms(31_000)));
+            }
+            let case = format!("{name}, {has_head}");
+            assert_eq!(bench.state(), State::Closed, "{case}");
+            let snapshot = bench.snapshot();
+            assert!(snapshot.sources[0].latency.is_none(), "{case}");
+            assert_eq!(snapshot.totals.success, 40, "{case}");
+        }
+    }
+}
+
+#[test]
 fn a_long_body_is_not_slow_where_latency_ends_at_the_head() {
     let mut bench = Bench::new(sensitive());
     let mut permits: Vec<_> = (0..40).map(|_| bench.acquire().unwrap()).collect();

@@ -127,6 +127,26 @@ const SECTIONS: &[(&str, &str)] = &[
         "5:30: limits.body_idle_timeout: must have a unit: write 30s, 30ms or 30m, or off",
     ),
     (
+        "limits: { max_response_fields: 3 }",
+        "5:32: limits.max_response_fields: must be 16 to 4096",
+    ),
+    (
+        "limits: { max_response_header_bytes: 1KiB }",
+        "5:38: limits.max_response_header_bytes: must be 8KiB to 1MiB",
+    ),
+    (
+        "limits: { tunnel_idle_timeout: 48h }",
+        "5:32: limits.tunnel_idle_timeout: must be 10ms to 24h",
+    ),
+    (
+        "limits: { tcp_keepalive: 1ms }",
+        "5:26: limits.tcp_keepalive: must be 1s to 2h",
+    ),
+    (
+        "limits: { half_closed_timeout: 2h }",
+        "5:32: limits.half_closed_timeout: must be 0s to 1h",
+    ),
+    (
         "limits: { body_timeout: 48h }",
         "5:25: limits.body_timeout: must be 10ms to 24h",
     ),

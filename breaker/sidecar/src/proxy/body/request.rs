@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -38,11 +38,16 @@ pub(crate) struct Upload {
     fault: Cell<Option<ErrorKind>>,
     /// Keeps the breaker's clock from running meanwhile.
     pause: Cell<Option<breaker_tower::Upload>>,
+    /// When it ends, complete or not: its answer is complete already.
+    ends_by: Cell<Option<Instant>>,
+    /// Whoever waits for more of it.
+    waiting: Cell<Option<Waker>>,
 }
 
 struct Content {
     incoming: Incoming,
     upload: Rc<Upload>,
+    client: Rc<Client>,
     /// Bytes that may still come.
     left: u64,
     limits: BodyLimits,
@@ -80,11 +85,17 @@ impl RequestBody {
     ) -> Self {
         if !incoming.is_end_stream() {
             let left = limits.request_bytes.unwrap_or(u64::MAX);
+            let mut limits = limits.clone();
+            if self.fields.has(Fields::GRPC) {
+                limits.idle = None;
+            }
+            self.client.begin_upload();
             self.content = Some(Box::new(Content {
                 incoming,
                 upload: Rc::default(),
                 left,
-                limits: limits.clone(),
+                limits,
+                client: self.client.clone(),
                 started: self.started,
                 stalled: None,
                 timers: timers.clone(),
@@ -180,8 +191,12 @@ impl Content {
                     return self.fail(ErrorKind::RequestBodyTooLarge.into());
                 };
                 self.left = left;
+                let ends_by = self.upload.ends_by.get();
+                if ends_by.is_some_and(|ends_by| ends_by <= Instant::now()) {
+                    return self.fail(ErrorKind::RequestBodyTimeout.into());
+                }
                 if self.incoming.is_end_stream() {
-                    self.upload.end();
+                    self.end(true);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -189,7 +204,7 @@ impl Content {
                 self.fail(ProxyError::caused_by(fault_of(&error), error))
             }
             Poll::Ready(None) => {
-                self.upload.end();
+                self.end(true);
                 Poll::Ready(None)
             }
             Poll::Pending => match self.poll_stalled(cx) {
@@ -200,15 +215,20 @@ impl Content {
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.upload.waiting.set(Some(cx.waker().clone()));
+        let ends_by = self.upload.ends_by.get();
         if self.stalled.is_none() {
             let idle = self.limits.idle.map(|idle| Instant::now() + idle);
             let total = self.limits.request_total.map(|total| self.started + total);
-            let at = match (idle, total) {
-                (Some(idle), Some(total)) => idle.min(total),
-                (Some(at), None) | (None, Some(at)) => at,
-                (None, None) => return Poll::Pending,
+            let Some(at) = [idle, total, ends_by].into_iter().flatten().min() else {
+                return Poll::Pending;
             };
             self.stalled = Some(Deadline::new(at, &self.timers));
+        }
+        if let (Some(stalled), Some(ends_by)) = (&mut self.stalled, ends_by)
+            && stalled.at() > ends_by
+        {
+            stalled.set(ends_by);
         }
         self.stalled
             .as_mut()
@@ -221,10 +241,19 @@ impl Content {
     }
 }
 
+impl Content {
+    fn end(&self, is_whole: bool) {
+        if self.upload.ended().is_none() {
+            self.client.end_upload(is_whole);
+            self.upload.end();
+        }
+    }
+}
+
 impl Drop for Content {
     fn drop(&mut self) {
         // The upstream wants no more of it, or the exchange is over.
-        self.upload.end();
+        self.end(false);
     }
 }
 
@@ -246,6 +275,14 @@ impl Upload {
     /// When the last of the body was handed on; `None` while the caller is uploading.
     pub(crate) fn ended(&self) -> Option<Instant> {
         self.ended.get()
+    }
+
+    /// Lets the upload go on until then at the longest.
+    pub(super) fn ends_by(&self, at: Instant) {
+        self.ends_by.set(Some(at));
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
     }
 
     /// What the caller did wrong.

@@ -14,10 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::detached::{Detached, LINGER};
 use super::request::Upload;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::spawn::LocalExecutor;
 use crate::proxy::timers::{Deadline, Timers};
 use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Connections;
@@ -36,6 +36,8 @@ pub(crate) struct Streamed {
     /// The HTTP/1.1 connection it comes from, and where that belongs.
     pub(crate) exchange: Option<(Box<Exchange>, Rc<Connections>)>,
     pub(crate) upload: Option<Rc<Upload>>,
+    /// What has become of the exchange while the upload goes on.
+    pub(crate) detached: Option<Detached>,
     /// `None` once its end is told.
     pub(crate) attempt: Option<Attempt>,
     /// How long the upstream may pause.
@@ -58,14 +60,11 @@ impl ResponseBody {
 
     /// Makes a body of what an upstream sends.
     pub(crate) fn upstream(mut streamed: Streamed) -> Self {
+        if streamed.is_uploading() {
+            streamed.detach();
+        }
         if streamed.incoming.is_end_stream() {
             streamed.complete();
-        } else if streamed
-            .upload
-            .as_ref()
-            .is_some_and(|upload| upload.ended().is_none())
-        {
-            streamed.detach();
         }
         Self(Content::Upstream(streamed))
     }
@@ -163,6 +162,13 @@ impl Streamed {
     fn complete(&mut self) {
         if let Some((exchange, connections)) = self.exchange.take() {
             connections.give_back(exchange);
+        } else if let Some(detached) = self.detached.take() {
+            detached.complete();
+        } else if self.is_uploading()
+            && let Some(upload) = &self.upload
+        {
+            // Over HTTP/2 it is bounded where it is read.
+            upload.ends_by(Instant::now() + LINGER);
         }
         if let Some(attempt) = self.attempt.take() {
             attempt.complete();
@@ -171,6 +177,7 @@ impl Streamed {
 
     fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         self.exchange = None;
+        self.detached = None;
         let error = match self.attempt.take() {
             Some(mut attempt) => attempt.failed(error),
             None => error,
@@ -180,8 +187,14 @@ impl Streamed {
 
     /// Lets an upload go on whether or not the caller reads what is answered to it meanwhile.
     fn detach(&mut self) {
-        if let Some((exchange, _)) = self.exchange.take() {
-            LocalExecutor::spawn(exchange.run());
+        if let Some((exchange, connections)) = self.exchange.take() {
+            let timers = self.timers.clone();
+            self.detached = Some(Detached::start(exchange, connections, timers));
         }
+    }
+
+    fn is_uploading(&self) -> bool {
+        let upload = self.upload.as_ref();
+        upload.is_some_and(|upload| upload.ended().is_none())
     }
 }

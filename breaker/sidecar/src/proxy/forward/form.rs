@@ -8,10 +8,18 @@ use http_body::Body;
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers::{self, Fields};
+use crate::upstream::pool::Connections;
 
 /// Brings a request into the form that HTTP/1.1 upstreams get.
-pub(super) fn for_http1(request: &mut Request<RequestBody>) {
+pub(super) fn for_http1(request: &mut Request<RequestBody>, connections: &Connections) {
     let fields = request.body().fields();
+    if !fields.has(Fields::HOST) {
+        // HTTP/1.0 needs none, HTTP/1.1 does (RFC 9112, 3.2).
+        request
+            .headers_mut()
+            .entry(HOST)
+            .or_insert_with(|| connections.host());
+    }
     if request.version() == Version::HTTP_2 && fields.has(Fields::COOKIES) {
         headers::join_cookies(request.headers_mut());
     }
@@ -35,7 +43,10 @@ pub(super) fn for_http1(request: &mut Request<RequestBody>) {
 }
 
 /// Brings a request into the form that HTTP/2 upstreams get.
-pub(super) fn for_http2(request: &mut Request<RequestBody>) -> Result<(), ProxyError> {
+pub(super) fn for_http2(
+    request: &mut Request<RequestBody>,
+    connections: &Connections,
+) -> Result<(), ProxyError> {
     let fields = request.body().fields();
     if fields.has(Fields::TRANSFER_ENCODING) {
         request.headers_mut().remove(TRANSFER_ENCODING);
@@ -49,7 +60,7 @@ pub(super) fn for_http2(request: &mut Request<RequestBody>) -> Result<(), ProxyE
     let host = request
         .headers_mut()
         .remove(HOST)
-        .unwrap_or(HeaderValue::from_static("localhost"));
+        .unwrap_or_else(|| connections.host());
     let path = request.uri_mut().path_and_query().cloned();
     let uri = Uri::builder()
         .scheme(Scheme::HTTP)

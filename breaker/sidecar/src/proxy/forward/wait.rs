@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::proxy::body::request::Upload;
+use crate::proxy::client::Client;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::interim::Interim;
 use crate::proxy::timers::Deadline;
 use crate::upstream::exchange::Exchange;
 
@@ -45,12 +47,19 @@ impl Wait {
     pub(super) async fn driving<F: Future>(
         &mut self,
         exchange: &mut Exchange,
+        interim: Option<&(Interim, Rc<Client>)>,
         sent: F,
     ) -> Result<F::Output, ProxyError> {
         let mut sent = pin!(sent);
         poll_fn(|cx| {
             // First the exchange: what it reads is there when the response is asked for.
             exchange.drive(cx);
+            if exchange.has_read()
+                && let Some((interim, client)) = interim
+                && let Some(written) = interim.take()
+            {
+                client.offer_interim(&written);
+            }
             match sent.as_mut().poll(cx) {
                 Poll::Ready(done) => Poll::Ready(Ok(done)),
                 Poll::Pending => self
@@ -94,6 +103,9 @@ impl Wait {
 fn kind_of(error: &hyper::Error) -> ErrorKind {
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return ErrorKind::Terminated;
+    }
+    if error.is_parse_too_large() {
+        return ErrorKind::ResponseHeadTooLarge;
     }
     if error.is_parse() {
         return ErrorKind::Protocol;
