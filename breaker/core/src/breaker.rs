@@ -7,6 +7,7 @@
 mod admission;
 mod aimd;
 mod baseline;
+mod counters;
 mod detection;
 mod feeds;
 mod limiter;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::aimd::Aimd;
+use self::counters::Counters;
 use self::needs::Needs;
 pub use self::outlook::{Outlook, SourceOutlook, Standing};
 use self::probing::{Finding, Probing};
@@ -34,12 +36,11 @@ use self::shedding::Shedding;
 use self::trip::Observation;
 use crate::event::{Event, Reason};
 use crate::in_flight::InFlight;
-use crate::outcome::Verdict;
 use crate::permit::Ground;
 use crate::policy::{Action, Condition, Policy};
 use crate::rate::ArrivalRate;
 use crate::rng::Rng;
-use crate::snapshot::{AlertCount, Totals, TransitionCount};
+use crate::snapshot::{AlertCount, TransitionCount};
 use crate::source::{Source, SourceId, find};
 use crate::state::{Mode, State};
 use crate::tally::Tally;
@@ -92,7 +93,7 @@ pub struct Breaker {
     telemetry_only: bool,
     /// When a waiting request may next reach a latency bound: never later than it does.
     next_ageing: Option<Timestamp>,
-    totals: Totals,
+    totals: Counters,
     alerts: Vec<AlertCount>,
     transitions: Vec<TransitionCount>,
     events: VecDeque<Event>,
@@ -146,7 +147,7 @@ impl Breaker {
             tripped_latency: None,
             telemetry_only: false,
             next_ageing: None,
-            totals: Totals::default(),
+            totals: Counters::default(),
             alerts: Vec::new(),
             transitions: Vec::new(),
             events: VecDeque::new(),
@@ -358,18 +359,6 @@ impl Breaker {
         if let Some((entry, reason)) = shed {
             let bound = self.shed_bound(policy, entry);
             self.shed(reason, bound, now);
-        }
-    }
-}
-
-// === impl Totals ===
-
-impl Totals {
-    const fn count(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Success => self.success += 1,
-            Verdict::Failure => self.failure += 1,
-            Verdict::Ignored => self.ignored += 1,
         }
     }
 }
