@@ -56,6 +56,12 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problem> {
             10..=3_600_000,
             default.idle,
         )?,
+        response_idle: time_or_off(
+            "body_idle_timeout",
+            raw.body_idle_timeout,
+            10..=3_600_000,
+            default.response_idle,
+        )?,
         request_total: time_or_off(
             "body_timeout",
             raw.body_timeout,

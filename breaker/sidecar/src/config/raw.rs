@@ -188,6 +188,8 @@ pub(super) struct RawRoute {
     pub(super) policy: Option<RawPolicyChoice>,
     /// Time from the end of the request to the head of the response, 1ms to 1h, or off. Default 15s.
     pub(super) timeout: Option<OrOff<Period>>,
+    /// Deadlines that callers choose: read, passed on as what is left of them, and kept.
+    pub(super) deadline: Option<RawDeadline>,
     /// What the service behind it is, such as v42: 1 to 128 characters. With another one, what was usual is learned anew.
     pub(super) version: Option<String>,
     /// Who decides at start. Default auto.
@@ -196,6 +198,19 @@ pub(super) struct RawRoute {
     pub(super) max_in_flight: Option<usize>,
     /// Telemetry of others that may open the breaker too; 1 to 16.
     pub(super) feeds: Option<Vec<RawFeed>>,
+}
+
+/// Deadlines that callers choose.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Deadline")]
+pub(super) struct RawDeadline {
+    /// Whether grpc-timeout of gRPC calls is read. Default true.
+    pub(super) grpc: Option<bool>,
+    /// A field with milliseconds, such as x-request-timeout-ms. Default none.
+    pub(super) header: Option<String>,
+    /// What longer ones are cut to, 1ms to 24h. Default none.
+    pub(super) max: Option<Period>,
 }
 
 /// Which requests belong to a route: those that all fields fit.

@@ -13,9 +13,11 @@ pub use response::ResponseBody;
 pub struct BodyLimits {
     /// Bytes of a request body; more is answered 413. `None` for no limit, which is the default.
     pub request_bytes: Option<u64>,
-    /// Time between two pieces of a body, of either side; not applied to gRPC, whose streams may rest.
-    /// `None` for no limit. Default 60 s.
+    /// Time between two pieces of a request body. `None` for no limit. Default 60 s.
     pub idle: Option<Duration>,
+    /// Time between two pieces of a response body; not applied to gRPC and `text/event-stream`, which may rest. It
+    /// is our limit, not the upstream's failure. `None` for no limit, which is the default: many streams are quiet.
+    pub response_idle: Option<Duration>,
     /// Time for a whole request body, after which it is answered 408. `None` for no limit, which is the default.
     pub request_total: Option<Duration>,
 }
@@ -25,6 +27,7 @@ impl Default for BodyLimits {
         Self {
             request_bytes: None,
             idle: Some(Duration::from_secs(60)),
+            response_idle: None,
             request_total: None,
         }
     }

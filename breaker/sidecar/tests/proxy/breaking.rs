@@ -305,6 +305,7 @@ async fn an_upstream_that_pauses_in_its_body_is_cut_off() {
     let options = Options {
         route: |mut route| {
             route.body.idle = Some(Duration::from_millis(100));
+            route.body.response_idle = Some(Duration::from_millis(100));
             route
         },
         ..Options::default()
