@@ -65,7 +65,8 @@ pub(super) struct RawLimits {
     pub(super) max_body_bytes: Option<OrOff<Size>>,
     /// Time from the first byte of a header section to its last, and to the first byte of a new connection, 10ms to 10m. Default 15s, and 10s for the first byte.
     pub(super) header_timeout: Option<Period>,
-    /// Time between two pieces of a body, 10ms to 1h, or off. Default 60s.
+    /// Time between two pieces of a body, 10ms to 1h, or off. Default 60s for requests, off for responses; never for those of gRPC and
+    /// text/event-stream.
     pub(super) body_idle_timeout: Option<OrOff<Period>>,
     /// Time for a whole request body, 10ms to 24h, or off. Default off.
     pub(super) body_timeout: Option<OrOff<Period>>,

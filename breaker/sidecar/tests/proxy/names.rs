@@ -155,3 +155,10 @@ async fn a_dns_server_that_does_not_answer_is_504_within_the_connect_timeout() {
     let why = header(&response, "proxy-status").unwrap();
     assert!(why.contains("error=dns_timeout"), "{why}");
 }
+
+/// A proxy whose upstream's name nobody knows.
+pub(crate) async fn nobody_known() -> Sidecar {
+    let dns = Dns::knowing("other.example", LOOPBACK, 60).await;
+    let names = Names::of("", dns.address);
+    Sidecar::by_name(Endpoint::Name("pay.example".to_owned(), 80), names)
+}

@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use breaker_tower::core::Attribution;
 use breaker_tower::core::policy::FailureRules;
-use breaker_tower::core::{Attribution, Verdict};
 use breaker_tower::{
     BoxError, BreakerHandle, BreakerLayer, Classified, Classify, Ending, HttpClassifier, State,
 };
