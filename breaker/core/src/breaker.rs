@@ -9,6 +9,7 @@ mod aimd;
 mod alerting;
 mod baseline;
 mod change;
+mod counters;
 mod detection;
 mod ending;
 mod feeds;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use self::aimd::Aimd;
 pub(crate) use self::alerting::StandingAlert;
+use self::counters::Counters;
 use self::needs::Needs;
 pub use self::outlook::{Outlook, SourceOutlook, Standing};
 use self::probing::{Finding, Probing};
@@ -39,12 +41,11 @@ use self::shedding::Shedding;
 use self::trip::Observation;
 use crate::event::{Event, Reason};
 use crate::in_flight::InFlight;
-use crate::outcome::Verdict;
 use crate::permit::Ground;
 use crate::policy::{Action, Condition, Policy};
 use crate::rate::ArrivalRate;
 use crate::rng::Rng;
-use crate::snapshot::{AlertCount, Totals, TransitionCount};
+use crate::snapshot::{AlertCount, TransitionCount};
 use crate::source::{Source, SourceId, find};
 use crate::stall::Answers;
 use crate::state::{Mode, State};
@@ -101,7 +102,7 @@ pub struct Breaker {
     telemetry_only: bool,
     /// When a waiting request may next reach a latency bound: never later than it does.
     next_ageing: Option<Timestamp>,
-    totals: Totals,
+    totals: Counters,
     alerts: Vec<AlertCount>,
     /// When an alert may next be over: never later than it is.
     alerts_due: Option<Timestamp>,
@@ -159,7 +160,7 @@ impl Breaker {
             tripped_latency: None,
             telemetry_only: false,
             next_ageing: None,
-            totals: Totals::default(),
+            totals: Counters::default(),
             alerts: Vec::new(),
             alerts_due: None,
             transitions: Vec::new(),
@@ -311,18 +312,6 @@ impl Breaker {
         }
         if alerts_changed {
             self.end_alerts(now);
-        }
-    }
-}
-
-// === impl Totals ===
-
-impl Totals {
-    const fn count(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Success => self.success += 1,
-            Verdict::Failure => self.failure += 1,
-            Verdict::Ignored => self.ignored += 1,
         }
     }
 }

@@ -102,10 +102,13 @@ impl Outcome {
         Self::new(Verdict::Ignored, latency)
     }
 
-    /// Says who caused the ending.
+    /// Says who caused the ending. What anybody but the upstream caused is [`Verdict::Ignored`] from then on.
     #[must_use]
     pub const fn caused_by(mut self, attribution: Attribution) -> Self {
         self.attribution = attribution;
+        if !matches!(attribution, Attribution::Upstream) {
+            self.verdict = Verdict::Ignored;
+        }
         self
     }
 
@@ -121,5 +124,33 @@ impl Outcome {
     pub const fn traced(mut self, trace: Option<TraceId>) -> Self {
         self.trace = trace;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Breaker, Policy, Timestamp};
+
+    #[test]
+    fn what_another_caused_is_neither_success_nor_failure_and_counted_by_who_did() {
+        let now = Timestamp::ZERO;
+        let mut breaker = Breaker::new(Policy::sensitive(), 1, now);
+        for (times, attribution) in (1..).zip(Attribution::ALL) {
+            for _ in 0..times {
+                let permit = breaker.try_acquire(now).unwrap();
+                let failure = Outcome::failure(Duration::ZERO);
+                breaker.record(permit, failure.caused_by(attribution), now);
+            }
+        }
+        let permit = breaker.try_acquire(now).unwrap();
+        // An answer that the policy's rules ignore.
+        let ignored = Outcome::ignored(Duration::ZERO).caused_by(Attribution::Upstream);
+        breaker.record(permit, ignored, now);
+        let totals = breaker.snapshot(now).totals;
+        assert_eq!((totals.failure, totals.ignored), (1, 2 + 3 + 4 + 5 + 1));
+        assert_eq!(totals.ignored_by, [1, 2, 3, 4, 5]);
+        let by_name = totals.ignored_by().find(|(_, requests)| *requests == 5);
+        assert_eq!(by_name.unwrap().0.label(), "name");
     }
 }

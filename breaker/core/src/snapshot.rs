@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use crate::detector::Anomaly;
 use crate::event::Reason;
 use crate::latency_counts::LatencyCounts;
+use crate::outcome::Attribution;
 use crate::policy::Quantile;
 use crate::ratio::Ratio;
 use crate::source::Source;
@@ -85,6 +86,8 @@ pub struct Totals {
     pub failure: u64,
     /// Requests that say nothing of the upstream.
     pub ignored: u64,
+    /// The same by who caused their ending, in the order of [`Attribution::ALL`].
+    pub ignored_by: [u64; Attribution::ALL.len()],
     /// Requests that were rejected.
     pub rejected: u64,
     /// Requests that would have been rejected, but for shadow mode.
@@ -250,6 +253,13 @@ impl SourceSnapshot {
     /// Successes and failures in the window.
     pub const fn requests(&self) -> u64 {
         self.success + self.failure
+    }
+}
+
+impl Totals {
+    /// The ignored requests by who caused their ending.
+    pub fn ignored_by(&self) -> impl Iterator<Item = (Attribution, u64)> {
+        Attribution::ALL.into_iter().zip(self.ignored_by)
     }
 }
 

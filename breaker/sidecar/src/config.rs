@@ -33,7 +33,7 @@ use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
 use self::raw::RawConfig;
 use crate::control::Token;
-use crate::proxy::{BodyLimits, Limits, Match};
+use crate::proxy::{BodyLimits, DeadlineRules, Limits, Match};
 use crate::telemetry::Configured;
 
 pub use self::error::ConfigError;
@@ -125,6 +125,7 @@ impl Config {
             matches: Match::default(),
             upstream: Some(Arc::new(upstream.into_upstream(DEFAULT_NAME))),
             timeout: Some(upstream::DEFAULT_TIMEOUT),
+            deadline: DeadlineRules::default(),
             body: BodyLimits::default(),
             max_in_flight: None,
             version: None,

@@ -26,6 +26,8 @@ use crate::upstream::resolve::Resolver;
 mod check;
 mod client;
 mod connection;
+mod deadline;
+mod decision;
 mod forward;
 mod frames;
 mod front;
@@ -33,7 +35,6 @@ mod generation;
 mod http1;
 mod http2;
 mod interim;
-mod judging;
 mod listener;
 mod park;
 mod path;
@@ -41,7 +42,6 @@ mod socket;
 mod stack;
 mod tape;
 mod trace;
-mod trace_context;
 mod worker;
 
 pub(crate) mod attempt;
@@ -58,16 +58,15 @@ pub(crate) mod upgrade;
 pub(crate) mod wire;
 
 pub use body::{BodyLimits, RequestBody, ResponseBody};
-pub use error::{ErrorKind, Fault, ProxyError};
+pub use deadline::DeadlineRules;
+pub use error::{ErrorKind, ProxyError};
 pub use forward::Forward;
 pub(crate) use headers::PROXY_STATUS;
-pub use judging::Decision;
 pub use limits::Limits;
 pub use record::{Finished, NoRecorder, Recorder, Sent};
 pub use route::{Match, Route, RouteError, RouteTable};
 pub use tape::{Exchange, Tape};
 pub use trace::{Span, Tracer};
-pub use trace_context::TraceContext;
 
 /// What a proxy is made of.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 /// A request that succeeds, if it is admitted.
 fn request(breaker: &BreakerHandle) {
     match breaker.try_acquire() {
-        Ok(request) => request.finish(Verdict::Success, None),
+        Ok(request) => request.finish(Verdict::Success),
         Err(rejected) => drop(black_box(rejected)),
     }
 }

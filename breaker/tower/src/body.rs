@@ -4,40 +4,55 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use breaker_core::Verdict;
+use breaker_core::{Attribution, Verdict};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::classify::{Classified, Classify, Ending, HttpClassifier};
-use crate::request::InFlight;
+use crate::deadline::CallerDeadline;
+use crate::observer::{Watched, Witness};
 
 pin_project! {
-    /// The body of a response that went through a breaker. A request is finished when its body is finished, failed or dropped.
-    pub struct BreakerBody<B, C = HttpClassifier> {
+    /// The body of a response that went through a breaker. A request is finished when its body is finished,
+    /// failed or dropped.
+    pub struct BreakerBody<B, C = HttpClassifier, W = ()>
+    where
+        W: Witness,
+    {
         #[pin]
         inner: B,
-        observer: Observer<C>,
+        reporter: Reporter<C, W>,
     }
 }
 
-/// What is still to be reported. Apart from the body, so that it can report when it is dropped.
-struct Observer<C>(Option<(InFlight, Classified, C)>);
+/// Reports the end, once. Apart from the body, so that it can do so when it is dropped.
+struct Reporter<C, W: Witness>(Option<Answered<C, W>>);
 
-impl<B: Body, C: Classify> BreakerBody<B, C> {
-    pub(crate) fn new(inner: B, request: InFlight, head: Classified, classifier: C) -> Self {
-        let mut observer = Observer(Some((request, head, classifier)));
+/// A request whose head was answered.
+pub(crate) struct Answered<C, W: Witness> {
+    pub(crate) request: Watched<W>,
+    pub(crate) head: Classified,
+    pub(crate) classifier: C,
+    pub(crate) deadline: CallerDeadline,
+    /// The breaker knows that the answer has well begun.
+    pub(crate) begun: bool,
+}
+
+impl<B: Body, C: Classify, W: Witness> BreakerBody<B, C, W> {
+    pub(crate) fn new(inner: B, answered: Answered<C, W>) -> Self {
+        let mut reporter = Reporter(Some(answered));
         if inner.is_end_stream() {
-            observer.ended(None);
+            reporter.ended(None);
         }
-        Self { inner, observer }
+        Self { inner, reporter }
     }
 
     /// The body of an answer that the breaker has no part in.
     pub(crate) const fn unobserved(inner: B) -> Self {
         Self {
             inner,
-            observer: Observer(None),
+            reporter: Reporter(None),
         }
     }
 
@@ -47,11 +62,12 @@ impl<B: Body, C: Classify> BreakerBody<B, C> {
     }
 }
 
-impl<B, C> Body for BreakerBody<B, C>
+impl<B, C, W> Body for BreakerBody<B, C, W>
 where
     B: Body,
     B::Error: 'static,
     C: Classify,
+    W: Witness,
 {
     type Data = B::Data;
     type Error = B::Error;
@@ -62,20 +78,22 @@ where
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
         let mut poll = || this.inner.as_mut().poll_frame(cx);
-        let frame = ready!(match &mut this.observer.0 {
-            Some((request, ..)) => request.failing_on_panic(&mut poll),
+        let frame = ready!(match &mut this.reporter.0 {
+            Some(answered) => answered.request.failing_on_panic(&mut poll),
             None => poll(),
         });
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    this.observer.ended(Some(trailers));
+                    this.reporter.ended(Some(trailers));
                 } else if this.inner.is_end_stream() {
-                    this.observer.ended(None);
+                    this.reporter.ended(None);
+                } else {
+                    this.reporter.flows();
                 }
             }
-            Some(Err(error)) => this.observer.failed(error),
-            None => this.observer.ended(None),
+            Some(Err(error)) => this.reporter.failed(error),
+            None => this.reporter.ended(None),
         }
         Poll::Ready(frame)
     }
@@ -89,22 +107,36 @@ where
     }
 }
 
-// === impl Observer ===
+// === impl Reporter ===
 
-impl<C> Observer<C> {
+impl<C, W: Witness> Reporter<C, W> {
+    /// A part of the body has come, and not the last. With the first one a gRPC answer has well begun.
+    fn flows(&mut self) {
+        if let Some(answered) = &mut self.0
+            && !answered.begun
+            && answered.head == Classified::AtTrailers
+        {
+            answered.begun = true;
+            answered.request.request().begun();
+        }
+    }
+
     fn ended(&mut self, trailers: Option<&HeaderMap>)
     where
         C: Classify,
     {
-        if let Some((request, head, classifier)) = self.0.take() {
-            let Ending {
-                verdict,
-                retry_after,
-            } = match head {
+        if let Some(mut answered) = self.0.take() {
+            let ending = match answered.head {
                 Classified::Head(ending) => ending,
-                Classified::AtTrailers => classifier.trailers(request.policy().failure(), trailers),
+                Classified::AtTrailers if answered.deadline.forced_trailers(trailers) => {
+                    Ending::caused_by(Attribution::Caller)
+                }
+                Classified::AtTrailers => {
+                    let rules = answered.request.request().policy().failure();
+                    answered.classifier.trailers(rules, trailers)
+                }
             };
-            request.finish(verdict, retry_after);
+            answered.request.finish(ending);
         }
     }
 
@@ -112,24 +144,26 @@ impl<C> Observer<C> {
     where
         C: Classify,
     {
-        if let Some((request, _, classifier)) = self.0.take() {
-            request.finish(classifier.error(error), None);
+        if let Some(answered) = self.0.take() {
+            let ending = answered.deadline.or_error(&answered.classifier, error);
+            answered.request.finish(ending);
         }
     }
 }
 
-impl<C> Drop for Observer<C> {
+impl<C, W: Witness> Drop for Reporter<C, W> {
     fn drop(&mut self) {
         // The caller went away. A head that was a failure stays one: no body could have mended it.
-        if let Some((request, Classified::Head(ending), _)) = self.0.take()
+        if let Some(answered) = self.0.take()
+            && let Classified::Head(ending) = answered.head
             && ending.verdict == Verdict::Failure
         {
-            request.finish(ending.verdict, ending.retry_after);
+            answered.request.finish(ending);
         }
     }
 }
 
-impl<B: fmt::Debug, C> fmt::Debug for BreakerBody<B, C> {
+impl<B: fmt::Debug, C, W: Witness> fmt::Debug for BreakerBody<B, C, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BreakerBody")
             .field("inner", &self.inner)
@@ -137,11 +171,11 @@ impl<B: fmt::Debug, C> fmt::Debug for BreakerBody<B, C> {
     }
 }
 
-impl<B: Default, C> Default for BreakerBody<B, C> {
+impl<B: Default, C, W: Witness> Default for BreakerBody<B, C, W> {
     fn default() -> Self {
         Self {
             inner: B::default(),
-            observer: Observer(None),
+            reporter: Reporter(None),
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::time::Duration;
 
-use breaker_core::Verdict;
 use breaker_core::policy::{FailureRules, GrpcCode};
+use breaker_core::{Attribution, Verdict};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
+use crate::grpc::{self, Framing};
+use crate::proxy_status;
 use crate::reject::is_rejection_error;
 
 /// Tells success from failure.
@@ -17,12 +19,13 @@ pub trait Classify {
     /// Classifies the end of a body whose head was [`Classified::AtTrailers`].
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending;
 
-    /// Classifies an error of the inner service or of the response's body, which can be downcast to the type of error that it is, often a
-    /// [`BoxError`](crate::BoxError). Unless the implementation knows better, it is a failure, but for the rejection of a breaker further in.
-    fn error(&self, error: &dyn Any) -> Verdict {
+    /// Classifies an error of the inner service or of the response's body, which can be downcast to the type of
+    /// error that it is, often a [`BoxError`](crate::BoxError). Unless the implementation knows better, it is a
+    /// failure of the upstream, but for the rejection of a breaker further in.
+    fn error(&self, error: &dyn Any) -> Ending {
         match is_rejection_error(error) {
-            true => Verdict::Ignored,
-            false => Verdict::Failure,
+            true => Ending::caused_by(Attribution::InnerBreaker),
+            false => Verdict::Failure.into(),
         }
     }
 }
@@ -49,6 +52,8 @@ pub enum Classified {
 pub struct Ending {
     /// The verdict.
     pub verdict: Verdict,
+    /// Who caused the ending. What anybody but the upstream caused is ignored.
+    pub attribution: Attribution,
     /// For how long the upstream asks to be left alone.
     pub retry_after: Option<Duration>,
 }
@@ -66,11 +71,12 @@ pub struct HttpClassifier;
 
 impl Classify for HttpClassifier {
     fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified {
-        if is_rejection(headers) {
-            return Classified::Head(Verdict::Ignored.into());
+        if proxy_status::is_rejection(headers) {
+            return Classified::Head(Ending::caused_by(Attribution::InnerBreaker));
         }
-        if let Some(framing) = grpc_framing(headers) {
-            return match headers.get(GRPC_STATUS) {
+        let media_type = headers.get(header::CONTENT_TYPE);
+        if let Some(framing) = media_type.and_then(|value| grpc::framing(value.as_bytes())) {
+            return match headers.get(grpc::GRPC_STATUS) {
                 // Trailers-only: the head is the end.
                 Some(_) => Classified::Head(self.trailers(rules, Some(headers))),
                 None if status == StatusCode::OK && framing == Framing::Http2 => {
@@ -80,72 +86,52 @@ impl Classify for HttpClassifier {
                 None => Classified::Head(rules.of_http(status.as_u16()).into()),
             };
         }
-        Classified::Head(Ending {
-            verdict: rules.of_http(status.as_u16()),
-            retry_after: match status {
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                    retry_after(headers)
-                }
-                _ => None,
-            },
-        })
+        let retry_after = match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => retry_after(headers),
+            _ => None,
+        };
+        let ending = Ending::from(rules.of_http(status.as_u16()));
+        Classified::Head(ending.with_retry_after(retry_after))
     }
 
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending {
         // A status that is missing or unreadable is UNKNOWN: the stream was cut, or the server is broken.
-        let code = trailers
-            .and_then(|trailers| number(trailers, &GRPC_STATUS))
-            .map_or(GrpcCode::UNKNOWN, GrpcCode::from_number);
+        let code = trailers.and_then(grpc::status).unwrap_or(GrpcCode::UNKNOWN);
         let pushback = trailers.and_then(|trailers| number(trailers, &GRPC_PUSHBACK));
-        Ending {
-            verdict: rules.of_grpc(code),
-            retry_after: pushback.map(Duration::from_millis),
-        }
+        let pushback = pushback.map(Duration::from_millis);
+        Ending::from(rules.of_grpc(code)).with_retry_after(pushback)
     }
 }
 
+impl Ending {
+    /// The caller went away.
+    pub const CALLER_GONE: Self = Self::caused_by(Attribution::Caller);
+
+    /// An ending that says nothing of the upstream, since somebody else caused it.
+    pub const fn caused_by(attribution: Attribution) -> Self {
+        Self {
+            verdict: Verdict::Ignored,
+            attribution,
+            retry_after: None,
+        }
+    }
+
+    /// Adds for how long the upstream asks to be left alone.
+    #[must_use]
+    pub const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+}
+
+/// What the upstream answered.
 impl From<Verdict> for Ending {
     fn from(verdict: Verdict) -> Self {
         Self {
             verdict,
+            attribution: Attribution::Upstream,
             retry_after: None,
         }
-    }
-}
-
-/// Whether an intermediary refused the request because it holds its upstream for unavailable, or as busy as it may be.
-fn is_rejection(headers: &HeaderMap) -> bool {
-    let members = headers.get_all(PROXY_STATUS).into_iter();
-    members
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .any(|parameter| {
-            matches!(
-                parameter.trim(),
-                "error=destination_unavailable" | "error=connection_limit_reached"
-            )
-        })
-}
-
-/// Where a gRPC answer has its status.
-#[derive(PartialEq, Eq)]
-enum Framing {
-    /// In the trailers.
-    Http2,
-    /// In the last message of the body.
-    Web,
-}
-
-fn grpc_framing(headers: &HeaderMap) -> Option<Framing> {
-    let content_type = headers.get(header::CONTENT_TYPE)?.as_bytes();
-    let (prefix, rest) = content_type.split_at_checked(GRPC_CONTENT_TYPE.len())?;
-    if !prefix.eq_ignore_ascii_case(GRPC_CONTENT_TYPE) {
-        return None;
-    }
-    match rest.first() {
-        None | Some(b'+' | b';') => Some(Framing::Http2),
-        Some(b'-') => Some(Framing::Web),
-        Some(_) => None,
     }
 }
 
@@ -158,10 +144,7 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-const GRPC_CONTENT_TYPE: &[u8] = b"application/grpc";
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 #[cfg(test)]
 mod tests {
@@ -219,8 +202,9 @@ mod tests {
             "proxy-status",
             "inner; error=connection_limit_reached; details=\"shedding\"",
         );
-        assert_eq!(head(503, &[inner]), verdict(Verdict::Ignored));
-        assert_eq!(head(503, &[busy]), verdict(Verdict::Ignored));
+        let ignored = Classified::Head(Ending::caused_by(Attribution::InnerBreaker));
+        assert_eq!(head(503, &[inner]), ignored);
+        assert_eq!(head(503, &[busy]), ignored);
         assert_eq!(
             head(503, &[("proxy-status", "cdn; error=dns_timeout")]),
             verdict(Verdict::Failure)

@@ -66,11 +66,11 @@ impl BreakerHandle {
 
     /// [`Self::try_acquire`] of a handle that its caller has no more use for: what is returned holds it.
     pub(crate) fn into_in_flight(self) -> Result<InFlight, Rejected> {
-        let (permit, policy) = self.with(|breaker, now| {
+        let (permit, policy, state) = self.with(|breaker, now| {
             let permit = breaker.try_acquire(now)?;
-            Ok((permit, breaker.policy().clone()))
+            Ok((permit, breaker.policy().clone(), breaker.state()))
         })?;
-        Ok(InFlight::new(self, permit, policy))
+        Ok(InFlight::new(self, permit, policy, state))
     }
 
     /// Asks for a verdict without a permit, for a request that somebody else sends and whose outcome nobody reports.

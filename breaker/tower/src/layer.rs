@@ -15,10 +15,11 @@ use crate::set::BreakerSet;
 
 /// Puts services behind a breaker. All services that one layer makes share its breaker.
 #[derive(Clone, Debug)]
-pub struct BreakerLayer<P = BreakerHandle, C = HttpClassifier, R = Fail> {
+pub struct BreakerLayer<P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()> {
     breaker: P,
     classifier: C,
     on_reject: R,
+    observer: O,
     options: Options,
 }
 
@@ -36,12 +37,13 @@ impl BreakerLayer {
             breaker,
             classifier: HttpClassifier,
             on_reject: Fail,
+            observer: (),
             options: Options::default(),
         }
     }
 }
 
-impl<C, R> BreakerLayer<BreakerHandle, C, R> {
+impl<C, R, O> BreakerLayer<BreakerHandle, C, R, O> {
     /// Is not ready while the breaker rejects, so that a balancer above goes round this service. During the ramp it is ready, and a request
     /// above the ramp's share is rejected.
     #[must_use]
@@ -62,24 +64,26 @@ impl<K, F> BreakerLayer<PerKey<K, F>> {
             breaker: PerKey { breakers, key },
             classifier: HttpClassifier,
             on_reject: Fail,
+            observer: (),
             options: Options::default(),
         }
     }
 }
 
-impl<P, C, R> BreakerLayer<P, C, R> {
+impl<P, C, R, O> BreakerLayer<P, C, R, O> {
     /// Classifies answers with `classifier`.
-    pub fn classify<D>(self, classifier: D) -> BreakerLayer<P, D, R> {
+    pub fn classify<D>(self, classifier: D) -> BreakerLayer<P, D, R, O> {
         BreakerLayer {
             breaker: self.breaker,
             classifier,
             on_reject: self.on_reject,
+            observer: self.observer,
             options: self.options,
         }
     }
 
     /// Answers rejected requests with the response that `respond` makes, instead of failing.
-    pub fn respond<F, B, RB>(self, respond: F) -> BreakerLayer<P, C, Respond<F>>
+    pub fn respond<F, B, RB>(self, respond: F) -> BreakerLayer<P, C, Respond<F>, O>
     where
         F: Fn(Rejected, Request<B>) -> Response<RB>,
     {
@@ -87,6 +91,19 @@ impl<P, C, R> BreakerLayer<P, C, R> {
             breaker: self.breaker,
             classifier: self.classifier,
             on_reject: Respond(respond),
+            observer: self.observer,
+            options: self.options,
+        }
+    }
+
+    /// Lets `observer` know what becomes of each request, whether it is admitted or rejected. Without one, the layer
+    /// pays nothing for it.
+    pub fn with_observer<N>(self, observer: N) -> BreakerLayer<P, C, R, N> {
+        BreakerLayer {
+            breaker: self.breaker,
+            classifier: self.classifier,
+            on_reject: self.on_reject,
+            observer,
             options: self.options,
         }
     }
@@ -100,8 +117,14 @@ impl<P, C, R> BreakerLayer<P, C, R> {
     }
 }
 
-impl<S, P: Clone, C: Clone, R: Clone> Layer<S> for BreakerLayer<P, C, R> {
-    type Service = BreakerService<S, P, C, R>;
+impl<S, P, C, R, O> Layer<S> for BreakerLayer<P, C, R, O>
+where
+    P: Clone,
+    C: Clone,
+    R: Clone,
+    O: Clone,
+{
+    type Service = BreakerService<S, P, C, R, O>;
 
     fn layer(&self, inner: S) -> Self::Service {
         BreakerService::new(
@@ -109,6 +132,7 @@ impl<S, P: Clone, C: Clone, R: Clone> Layer<S> for BreakerLayer<P, C, R> {
             self.breaker.clone(),
             self.classifier.clone(),
             self.on_reject.clone(),
+            self.observer.clone(),
             self.options,
         )
     }

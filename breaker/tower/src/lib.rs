@@ -62,10 +62,14 @@
 
 mod body;
 mod classify;
+mod deadline;
 mod driver;
 mod future;
+mod grpc;
 mod handle;
 mod layer;
+mod observer;
+mod proxy_status;
 mod reject;
 mod request;
 mod select;
@@ -73,17 +77,22 @@ mod service;
 mod set;
 mod shared;
 mod trace;
+mod trace_context;
 
 pub use breaker_core as core;
 pub use breaker_core::{Mode, Policy, Rejected, Snapshot, State};
 
 pub use body::BreakerBody;
 pub use classify::{Classified, Classify, Ending, HttpClassifier};
+pub use deadline::CallerDeadline;
 pub use future::ResponseFuture;
+pub use grpc::{format_grpc_timeout, is_grpc, parse_grpc_timeout};
 pub use handle::{BreakerHandle, Events};
 pub use layer::BreakerLayer;
+pub use observer::{Decision, Observer, Witness};
 pub use reject::{BoxError, Fail, OnReject, Respond, rejection};
 pub use request::{InFlight, Upload};
 pub use select::{PerKey, Select};
 pub use service::BreakerService;
 pub use set::BreakerSet;
+pub use trace_context::TraceContext;

@@ -1,14 +1,15 @@
 //! A request that was admitted, until its outcome is known.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
-use breaker_core::{Outcome, Permit, Policy, Verdict};
+use breaker_core::{Outcome, Permit, Policy, State, Verdict};
 use http::HeaderMap;
 
+use crate::classify::Ending;
 use crate::handle::BreakerHandle;
+use crate::observer::Decision;
 use crate::trace::TraceParent;
 
 /// A request that was admitted. Dropped before its outcome is known, it says that its caller went away.
@@ -21,6 +22,8 @@ pub struct InFlight {
     /// The latency to the head of the response, once that has come.
     head_latency: Option<Duration>,
     traceparent: TraceParent,
+    /// The breaker's when it was admitted.
+    state: State,
 }
 
 /// Where the permit is: with the request, or with the upload of its body too.
@@ -43,22 +46,22 @@ struct UploadEnd {
     permit: Arc<Mutex<Option<Permit>>>,
 }
 
-/// Reports a failure when it is dropped by a panic that came after it.
-struct FailOnPanic<'a> {
-    request: &'a mut InFlight,
-    panicked_before: bool,
-}
-
 // === impl InFlight ===
 
 impl InFlight {
-    pub(crate) fn new(breaker: BreakerHandle, permit: Permit, policy: Arc<Policy>) -> Self {
+    pub(crate) fn new(
+        breaker: BreakerHandle,
+        permit: Permit,
+        policy: Arc<Policy>,
+        state: State,
+    ) -> Self {
         Self {
             breaker,
             policy,
             permit: Held::Alone(Some(permit)),
             head_latency: None,
             traceparent: TraceParent::default(),
+            state,
         }
     }
 
@@ -95,17 +98,21 @@ impl InFlight {
         })))
     }
 
-    /// The head of the response has come, with `verdict` as far as it is known. From a head that is no failure on, the request no longer
-    /// ages, where the policy measures the latency to the head.
-    pub fn responded(&mut self, verdict: Verdict) {
+    /// The head of the response has come, with `verdict` as far as it is known: not yet of gRPC, whose trailers
+    /// will tell. From a head that is no failure on, the request no longer ages, where the policy measures the
+    /// latency to the head; and from one that is a success on, it counts as one, unless it fails later.
+    pub fn responded(&mut self, verdict: Option<Verdict>) {
         let breaker = &self.breaker;
         let latency = self.permit.with(|permit| {
-            if verdict != Verdict::Success {
+            if !matches!(verdict, None | Some(Verdict::Success)) {
                 return breaker.now().saturating_since(permit.admitted());
             }
             breaker.with(|breaker, now| {
                 let latency = now.saturating_since(permit.admitted());
                 breaker.responded(permit, latency, now);
+                if verdict.is_some() {
+                    breaker.begun(permit, now);
+                }
                 latency
             })
         });
@@ -114,54 +121,52 @@ impl InFlight {
         }
     }
 
-    /// Does `act`, on whose panic the request has failed. Its drop would not tell: it may come long after, if somebody catches the panic.
-    pub(crate) fn failing_on_panic<T>(&mut self, act: impl FnOnce() -> T) -> T {
-        let _guard = FailOnPanic {
-            panicked_before: thread::panicking(),
-            request: self,
-        };
-        act()
+    /// The answer has well begun, though it can't be judged yet: the first message of a gRPC stream has come.
+    /// It counts as a success from now on, unless it fails later.
+    pub fn begun(&mut self) {
+        let breaker = &self.breaker;
+        self.permit
+            .with(|permit| breaker.with(|breaker, now| breaker.begun(permit, now)));
     }
 
     /// The outcome is known.
-    pub fn finish(mut self, verdict: Verdict, retry_after: Option<Duration>) {
-        self.end(verdict, retry_after);
+    pub fn finish(mut self, ending: impl Into<Ending>) {
+        self.end(ending.into(), false);
     }
 
-    fn end(&mut self, verdict: Verdict, retry_after: Option<Duration>) {
-        let Some(permit) = self.permit.take() else {
-            return;
-        };
-        let head_latency = self.head_latency;
+    /// Reports how the request ended, and returns what was made of it; `None` if that was known before. With
+    /// `wants_trace` its trace is named if it has one, else only where the breaker has a use for it.
+    pub(crate) fn end(&mut self, ending: Ending, wants_trace: bool) -> Option<Decision> {
+        let permit = self.permit.take()?;
+        let (head_latency, state) = (self.head_latency, self.state);
         let (policy, traceparent) = (&self.policy, &self.traceparent);
-        self.breaker.with(|breaker, now| {
-            let latency = head_latency.unwrap_or_else(|| now.saturating_since(permit.admitted()));
+        Some(self.breaker.with(|breaker, now| {
+            let waited = now.saturating_since(permit.admitted());
+            let latency = head_latency.unwrap_or(waited);
+            let outcome = Outcome::new(ending.verdict, latency)
+                .caused_by(ending.attribution)
+                .with_retry_after(ending.retry_after);
+            let verdict = outcome.verdict;
             let is_suspect = || {
                 verdict == Verdict::Failure
                     || policy.slow_from().is_some_and(|bound| latency >= bound)
             };
-            let trace = traceparent.trace_id_if(is_suspect);
-            let outcome = Outcome::new(verdict, latency)
-                .with_retry_after(retry_after)
-                .traced(trace);
-            breaker.record(permit, outcome, now);
-        });
+            let trace = traceparent.trace_id_if(|| wants_trace || is_suspect());
+            breaker.record(permit, outcome.traced(trace), now);
+            Decision {
+                ending: Some((verdict, ending.attribution)),
+                latency,
+                waited,
+                trace,
+                ..Decision::rejected(state)
+            }
+        }))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.end(Verdict::Ignored, None);
-    }
-}
-
-// === impl FailOnPanic ===
-
-impl Drop for FailOnPanic<'_> {
-    fn drop(&mut self) {
-        if !self.panicked_before && thread::panicking() {
-            self.request.end(Verdict::Failure, None);
-        }
+        self.end(Ending::CALLER_GONE, false);
     }
 }
 

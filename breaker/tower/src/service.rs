@@ -12,9 +12,11 @@ use tower_service::Service;
 
 use crate::body::BreakerBody;
 use crate::classify::{Classify, HttpClassifier};
-use crate::future::ResponseFuture;
+use crate::deadline::CallerDeadline;
+use crate::future::{Awaited, ResponseFuture};
 use crate::handle::BreakerHandle;
 use crate::layer::Options;
+use crate::observer::{Decision, Observer, Watched, Witness};
 use crate::reject::{Fail, OnReject};
 use crate::select::Select;
 
@@ -22,11 +24,12 @@ use crate::select::Select;
 ///
 /// It rejects in `call`, and is ready while the breaker is open: an error of `poll_ready` would tell the caller to discard the service.
 /// With [`unready_while_open`](crate::BreakerLayer::unready_while_open) it is pending instead, for balancers.
-pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail> {
+pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()> {
     inner: S,
     breaker: P,
     classifier: C,
     on_reject: R,
+    observer: O,
     options: Options,
     /// Whether this very clone was ready without asking `inner`, because its next request was to be rejected.
     inner_skipped: bool,
@@ -34,12 +37,13 @@ pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail> {
     waiting: Option<Pin<Box<OwnedNotified>>>,
 }
 
-impl<S, P, C, R> BreakerService<S, P, C, R> {
+impl<S, P, C, R, O> BreakerService<S, P, C, R, O> {
     pub(crate) const fn new(
         inner: S,
         breaker: P,
         classifier: C,
         on_reject: R,
+        observer: O,
         options: Options,
     ) -> Self {
         Self {
@@ -47,6 +51,7 @@ impl<S, P, C, R> BreakerService<S, P, C, R> {
             breaker,
             classifier,
             on_reject,
+            observer,
             options,
             inner_skipped: false,
             waiting: None,
@@ -69,19 +74,20 @@ impl<S, P, C, R> BreakerService<S, P, C, R> {
     }
 }
 
-impl<S, P, C, R, B, RB> Service<Request<B>> for BreakerService<S, P, C, R>
+impl<S, P, C, R, O, B, RB> Service<Request<B>> for BreakerService<S, P, C, R, O>
 where
     S: Service<Request<B>, Response = Response<RB>>,
     S::Error: 'static,
     P: Select<B>,
     C: Classify + Clone,
     R: OnReject<B, RB, S::Error>,
+    O: Observer<B>,
     B: Body,
     RB: Body,
 {
-    type Response = Response<BreakerBody<RB, C>>;
+    type Response = Response<BreakerBody<RB, C, O::Witness>>;
     type Error = R::Error;
-    type Future = ResponseFuture<S::Future, C, R, B, RB, S::Error>;
+    type Future = ResponseFuture<S::Future, C, R, B, RB, S::Error, O::Witness>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner_skipped = false;
@@ -99,6 +105,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let breaker = self.breaker.select(&request);
+        let mut witness = self.observer.begin(&request);
         let admission = if std::mem::take(&mut self.inner_skipped) {
             // Even if the breaker went half-open since: the inner service was not asked whether it is ready.
             Err(breaker.refuse())
@@ -114,11 +121,20 @@ where
                 {
                     request.extensions_mut().insert(upload);
                 }
-                let bodiless = request.method() == Method::HEAD;
-                let future = admitted.failing_on_panic(|| self.inner.call(request));
-                ResponseFuture::admitted(future, admitted, self.classifier.clone(), bodiless)
+                let mut awaited = Awaited {
+                    request: Watched::new(admitted, witness),
+                    classifier: self.classifier.clone(),
+                    deadline: CallerDeadline::of(&request),
+                    bodiless: request.method() == Method::HEAD,
+                };
+                let call = || self.inner.call(request);
+                let future = awaited.request.failing_on_panic(call);
+                ResponseFuture::admitted(future, awaited)
             }
             Err(rejected) => {
+                if witness.is_watching() {
+                    witness.decided(Decision::rejected(rejected.state));
+                }
                 let answer = self.on_reject.on_reject(rejected.clone(), request);
                 ResponseFuture::rejected(answer.map(|mut response| {
                     response.extensions_mut().insert(rejected);
@@ -129,7 +145,14 @@ where
     }
 }
 
-impl<S: Clone, P: Clone, C: Clone, R: Clone> Clone for BreakerService<S, P, C, R> {
+impl<S, P, C, R, O> Clone for BreakerService<S, P, C, R, O>
+where
+    S: Clone,
+    P: Clone,
+    C: Clone,
+    R: Clone,
+    O: Clone,
+{
     /// The clone has not seen anything ready: readiness belongs to the clone that asked.
     fn clone(&self) -> Self {
         Self::new(
@@ -137,12 +160,13 @@ impl<S: Clone, P: Clone, C: Clone, R: Clone> Clone for BreakerService<S, P, C, R
             self.breaker.clone(),
             self.classifier.clone(),
             self.on_reject.clone(),
+            self.observer.clone(),
             self.options,
         )
     }
 }
 
-impl<S: fmt::Debug, P: fmt::Debug, C, R> fmt::Debug for BreakerService<S, P, C, R> {
+impl<S: fmt::Debug, P: fmt::Debug, C, R, O> fmt::Debug for BreakerService<S, P, C, R, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BreakerService")
             .field("inner", &self.inner)

@@ -31,7 +31,7 @@ impl Breaker {
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
         let now = self.advance(now);
         self.permits_out = self.permits_out.saturating_sub(1);
-        self.totals.count(outcome.verdict);
+        self.totals.count(&outcome);
         let crossed = match permit.progress {
             Progress::Responded => permit.crossed,
             _ => self.stop_ageing(&permit),

@@ -44,7 +44,7 @@ impl Breaker {
             failed_recoveries: self.failed_recoveries,
             in_flight: self.permits_out,
             oldest_in_flight: self.in_flight.ages(now).next().map(|(age, _)| age),
-            totals: self.totals,
+            totals: self.totals.totals(),
             alerts: self.alert_counts(),
             transitions: self.transition_counts(),
             window_bytes: self.sources.iter().map(Source::bytes).sum(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::Transition;
 use crate::feed::{Feed, Observed, Sample};
-use crate::outcome::{Attribution, Outcome};
+use crate::outcome::{Attribution, Outcome, Verdict};
 use crate::permit::{Permit, Rejected};
 use crate::policy;
 use crate::policy::{HalfOpen, Open, Quantile, Ramp as RampRules, TripEntry};

@@ -8,12 +8,12 @@ mod words;
 use std::fmt::Write;
 use std::time::Duration;
 
-use breaker_tower::core::{Outlook, Reason, Snapshot, SourceOutlook};
+use breaker_tower::core::{Attribution, Outlook, Reason, Snapshot, SourceOutlook};
 use breaker_tower::{BreakerHandle, Mode, Policy, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::words::{rate, span};
+use self::words::{count, rate, span};
 
 /// What a breaker believes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,9 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
     for (window, looked_at) in snapshot.sources.iter().zip(&outlook.sources) {
         source::explain(&mut text, policy, window, looked_at, snapshot.state);
     }
+    if let Some(ignored) = ignored(snapshot) {
+        let _ = writeln!(text, "{ignored}");
+    }
     if let Some(ends) = sheds.and_then(shedding::ends) {
         let _ = write!(text, "\nWhat would end the shedding:\n- {ends}\n");
     }
@@ -60,6 +63,29 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
         let _ = write!(text, "\n{next}");
     }
     text
+}
+
+/// Which requests say nothing of the upstream, by who caused their ending.
+fn ignored(snapshot: &Snapshot) -> Option<String> {
+    let totals = snapshot.totals.ignored_by();
+    let totals = totals.filter(|(_, requests)| *requests > 0);
+    let parts: Vec<_> = totals
+        .map(|(by, requests)| {
+            let by = match by {
+                Attribution::Upstream => "the policy ignores their answer",
+                Attribution::Caller => "of the caller",
+                Attribution::Proxy => "of a limit of this proxy",
+                Attribution::InnerBreaker => "of a breaker further in",
+                _ => "of a name that was not resolved",
+            };
+            format!("{requests} because {by}")
+        })
+        .collect();
+    let whole = count(snapshot.totals.ignored, "request");
+    (!parts.is_empty()).then(|| {
+        let parts = parts.join(", ");
+        format!("{whole} since the start did not count: {parts}.")
+    })
 }
 
 fn state(snapshot: &Snapshot) -> String {

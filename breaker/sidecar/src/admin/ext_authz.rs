@@ -8,7 +8,7 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use breaker_tower::Rejected;
+use breaker_tower::{Rejected, is_grpc};
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use tokio::time;
@@ -88,7 +88,7 @@ fn is_call(request: &CheckRequest) -> bool {
     let request = attributes.and_then(|all| all.request.as_ref()?.http.as_ref());
     request
         .and_then(|http| http.headers.get("content-type"))
-        .is_some_and(|media_type| media_type.starts_with("application/grpc"))
+        .is_some_and(|media_type| is_grpc(media_type.as_bytes()))
 }
 
 fn allowed() -> CheckResponse {

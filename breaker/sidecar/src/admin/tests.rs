@@ -17,7 +17,7 @@ use crate::telemetry::{Environment, Settings, Telemetry};
 pub(super) fn tripped() -> BreakerHandle {
     let pay = BreakerHandle::new("pay", Policy::sensitive());
     for _ in 0..20 {
-        pay.try_acquire().unwrap().finish(Verdict::Failure, None);
+        pay.try_acquire().unwrap().finish(Verdict::Failure);
     }
     pay.try_acquire().unwrap_err();
     pay

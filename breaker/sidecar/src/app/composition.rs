@@ -144,6 +144,7 @@ fn proxied(route: &Route, breaker: &BreakerHandle) -> Option<proxy::Route> {
         matches: route.matches().clone(),
         upstream: route.upstream()?.clone(),
         timeout: route.timeout(),
+        deadline: route.deadline().clone(),
         body: route.body().clone(),
         max_in_flight: route.max_in_flight(),
     })

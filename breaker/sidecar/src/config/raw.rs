@@ -69,7 +69,8 @@ pub(super) struct RawLimits {
     pub(super) max_body_bytes: Option<OrOff<Size>>,
     /// Time from the first byte of a header section to its last, and to the first byte of a new connection, 10ms to 10m. Default 15s, and 10s for the first byte.
     pub(super) header_timeout: Option<Period>,
-    /// Time between two pieces of a body, 10ms to 1h, or off. Default 60s for those of requests, off for those of responses.
+    /// Time between two pieces of a body, 10ms to 1h, or off. Default 60s for requests, off for responses; never for those of gRPC and
+    /// text/event-stream.
     pub(super) body_idle_timeout: Option<OrOff<Period>>,
     /// Time for a whole request body, 10ms to 24h, or off. Default off.
     pub(super) body_timeout: Option<OrOff<Period>>,
@@ -198,6 +199,8 @@ pub(super) struct RawRoute {
     pub(super) policy: Option<RawPolicyChoice>,
     /// Time from the end of the request to the head of the response, 1ms to 1h, or off. Default 15s.
     pub(super) timeout: Option<OrOff<Period>>,
+    /// Deadlines that callers choose: read, passed on as what is left of them, and kept.
+    pub(super) deadline: Option<RawDeadline>,
     /// What the service behind it is, such as v42: 1 to 128 characters. With another one, what was usual is learned anew.
     pub(super) version: Option<String>,
     /// Who decides at start. Default auto.
@@ -206,6 +209,19 @@ pub(super) struct RawRoute {
     pub(super) max_in_flight: Option<usize>,
     /// Telemetry of others that may open the breaker too; 1 to 16.
     pub(super) feeds: Option<Vec<RawFeed>>,
+}
+
+/// Deadlines that callers choose.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Deadline")]
+pub(super) struct RawDeadline {
+    /// Whether grpc-timeout of gRPC calls is read. Default true.
+    pub(super) grpc: Option<bool>,
+    /// A field with milliseconds, such as x-request-timeout-ms. Default none.
+    pub(super) header: Option<String>,
+    /// What longer ones are cut to, 1ms to 24h. Default none.
+    pub(super) max: Option<Period>,
 }
 
 /// Which requests belong to a route: those that all fields fit.

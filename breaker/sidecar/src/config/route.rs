@@ -10,10 +10,10 @@ use http::{HeaderName, HeaderValue, Method};
 use super::feed::{self, Feed};
 use super::policies::Policies;
 use super::problem::{Problem, check_name, time_within, unknown, within};
-use super::raw::{RawGrpc, RawMatch, RawMode, RawRoute};
+use super::raw::{RawDeadline, RawGrpc, RawMatch, RawMode, RawRoute};
 use super::scalar::{HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
-use crate::proxy::{BodyLimits, Match};
+use crate::proxy::{BodyLimits, DeadlineRules, Match};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of; without an upstream, a breaker alone.
@@ -25,6 +25,7 @@ pub struct Route {
     pub(super) matches: Match,
     pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) timeout: Option<Duration>,
+    pub(super) deadline: DeadlineRules,
     pub(super) body: BodyLimits,
     pub(super) max_in_flight: Option<usize>,
     pub(super) version: Option<Arc<str>>,
@@ -60,6 +61,11 @@ impl Route {
     /// Time to the head of the response, if it is bounded.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    /// Which deadlines of callers it keeps.
+    pub fn deadline(&self) -> &DeadlineRules {
+        &self.deadline
     }
 
     /// Bounds of the bodies.
@@ -105,6 +111,7 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
     if raw.upstream.is_none() {
         check_alone(&raw)?;
     }
+    let deadline = deadline(raw.deadline.as_ref(), raw.timeout.is_none())?;
     let timeout = match raw.timeout {
         Some(OrOff(None)) => None,
         Some(OrOff(time)) => Some(time_within(
@@ -148,6 +155,7 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         matches,
         upstream,
         timeout,
+        deadline,
         body: known.body.clone(),
         max_in_flight,
         version,
@@ -172,6 +180,7 @@ fn check_alone(raw: &RawRoute) -> Result<(), Problem> {
     for (field, is_given) in [
         ("match", raw.r#match.is_some()),
         ("timeout", raw.timeout.is_some()),
+        ("deadline", raw.deadline.is_some()),
         ("max_in_flight", raw.max_in_flight.is_some()),
     ] {
         if is_given {
@@ -179,6 +188,28 @@ fn check_alone(raw: &RawRoute) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Where nobody has set a timeout, a gRPC call's own deadline takes its place.
+fn deadline(raw: Option<&RawDeadline>, extends_timeout: bool) -> Result<DeadlineRules, Problem> {
+    let raw = raw.cloned().unwrap_or_default();
+    let default = DeadlineRules::default();
+    let header = raw
+        .header
+        .map(|name| match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) => Ok(name),
+            Err(_) => Err(Problem::new(
+                "deadline.header",
+                "must be the name of a header",
+            )),
+        });
+    let max = |max| time_within("deadline.max", Some(max), 1..=86_400_000, Duration::ZERO);
+    Ok(DeadlineRules {
+        grpc: raw.grpc.unwrap_or(default.grpc),
+        header: header.transpose()?,
+        max: raw.max.map(max).transpose()?,
+        extends_timeout,
+    })
 }
 
 fn upstream(

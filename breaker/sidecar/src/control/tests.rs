@@ -214,7 +214,7 @@ async fn a_reset_closes_and_forgets() {
     let bench = Bench::new().await;
     for _ in 0..20 {
         let request = bench.pay.try_acquire().unwrap();
-        request.finish(breaker_tower::core::Verdict::Failure, None);
+        request.finish(breaker_tower::core::Verdict::Failure);
     }
     assert_eq!(bench.pay.state(), State::Open);
     let answer = bench.ask("POST /api/v1/breakers/pay/reset", &[], "").await;

@@ -7,6 +7,10 @@
 //! A caller that went away says nothing of the service. So gRPC CANCELLED, the HTTP status 499 (nginx, Envoy), Envoy's response flag DC
 //! and the [`CALLER_GONE`] types of error are ignored, unless the policy counts CANCELLED or 499 as failures. `_OTHER` is not among them:
 //! it stands for any error that the instrumentation has no name for.
+//!
+//! Nor does a deadline that a caller chose: gRPC's deadlines are the callers', whether a client's span tells of one or the server's, and
+//! neither says how long it was. So DEADLINE_EXCEEDED and the [`CALLERS_DEADLINE`] types of error are ignored, always: a client with
+//! deadlines of a millisecond, or one that only says so, must not open a breaker for others.
 
 use breaker_tower::core::Verdict;
 use breaker_tower::core::policy::{FailureRules, GrpcCode};
@@ -75,6 +79,7 @@ impl<'a> Facts<'a> {
 
 fn of_grpc(code: GrpcCode, rules: &FailureRules) -> Verdict {
     match rules.of_grpc(code) {
+        _ if code == GrpcCode::DEADLINE_EXCEEDED => Verdict::Ignored,
         Verdict::Success if code == CANCELLED => Verdict::Ignored,
         verdict => verdict,
     }
@@ -97,6 +102,9 @@ fn of_error(error: &str, rules: &FailureRules) -> Verdict {
     }
     if CALLER_GONE.contains(&error) {
         return of_grpc(CANCELLED, rules);
+    }
+    if CALLERS_DEADLINE.contains(&error) {
+        return of_grpc(GrpcCode::DEADLINE_EXCEEDED, rules);
     }
     Verdict::Failure
 }
@@ -176,6 +184,16 @@ pub const CALLER_GONE: [&str; 11] = [
     "java.util.concurrent.CancellationException",
     "kotlinx.coroutines.JobCancellationException",
     "System.OperationCanceledException",
+];
+
+/// Values of `error.type` that say that the caller's own deadline passed. `timeout` is not among them: connections
+/// that can't be made end with it too.
+pub const CALLERS_DEADLINE: [&str; 5] = [
+    "deadline_exceeded",
+    "DeadlineExceeded",
+    "context deadline exceeded",
+    "context.DeadlineExceeded",
+    "context.deadlineExceededError",
 ];
 
 const CANCELLED: GrpcCode = GrpcCode::from_number(1);

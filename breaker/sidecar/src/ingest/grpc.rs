@@ -26,7 +26,11 @@ pub(super) fn route(head: &Parts) -> Result<(Signal, Option<Coding>), Refusal> {
     let media_type = media_type.and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default();
     let message = media_type.split(';').next().unwrap_or_default().trim_end();
-    if !matches!(message, "application/grpc" | "application/grpc+proto") {
+    let is_ours = |known: &&str| message.eq_ignore_ascii_case(known);
+    if !["application/grpc", "application/grpc+proto"]
+        .iter()
+        .any(is_ours)
+    {
         return Err(Refusal::UnknownType);
     }
     let signal = Signal::ALL

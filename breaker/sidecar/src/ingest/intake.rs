@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use breaker_tower::is_grpc;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, Version};
@@ -203,7 +204,7 @@ impl Intake {
 fn dialect(headers: &HeaderMap) -> Dialect {
     let is_grpc = headers
         .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        .is_some_and(|value| is_grpc(value.as_bytes()));
     if is_grpc {
         return Dialect::Grpc;
     }

@@ -18,8 +18,9 @@ pub struct BodyLimits {
     /// Time between two pieces of a request body; not applied to gRPC, whose streams may rest.
     /// `None` for no limit. Default 60 s.
     pub idle: Option<Duration>,
-    /// Time between two pieces of a response body; not applied to gRPC. `None` for no limit, which is the default: a
-    /// stream of events may be quiet for as long as nothing happens.
+    /// Time between two pieces of a response body; not applied to gRPC and `text/event-stream`,
+    /// which may rest. It is our limit, not the upstream's failure. `None` for no limit, which is
+    /// the default: many streams are quiet.
     pub response_idle: Option<Duration>,
     /// Time for a whole request body, after which it is answered 408. `None` for no limit, which is the default.
     pub request_total: Option<Duration>,

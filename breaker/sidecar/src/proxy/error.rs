@@ -1,20 +1,11 @@
-//! What can go wrong with one request, and whose fault it is.
+//! What can go wrong with one request, and who caused it.
 //!
-//! The fault decides what the breaker makes of it: only the upstream's faults are failures. `respond` alone turns
-//! an error into a response.
+//! Who did decides what the breaker makes of it: only what the upstream caused is a failure; `docs/outcomes.md` is
+//! the table for users. `respond` alone turns an error into a response.
 
 use std::error::Error;
 
-/// Who caused an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The caller: it went away, sent garbage, or was too slow. No observation of the upstream.
-    Client,
-    /// The upstream: refused, reset, hung or answered garbage. A failure.
-    Upstream,
-    /// This proxy: a limit of ours, or a bug. No observation of the upstream.
-    Proxy,
-}
+use breaker_tower::core::Attribution;
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +23,9 @@ pub enum ErrorKind {
     /// The caller stopped sending its body.
     #[error("timed out waiting for the request body")]
     RequestBodyTimeout,
+    /// The deadline that the caller chose passed, and it is shorter than the route's own time.
+    #[error("the caller's deadline passed")]
+    DeadlineExceeded,
     /// Nobody listens at the upstream's address.
     #[error("connection refused by upstream")]
     ConnectRefused,
@@ -74,16 +68,62 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Returns who caused this.
-    pub const fn fault(self) -> Fault {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::ClientGone,
+        Self::RequestBodyMalformed,
+        Self::RequestBodyTooLarge,
+        Self::RequestBodyTimeout,
+        Self::DeadlineExceeded,
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::Unreachable,
+        Self::Resolve,
+        Self::ResolveTimeout,
+        Self::Terminated,
+        Self::Protocol,
+        Self::ResponseTimeout,
+        Self::ResponseIncomplete,
+        Self::ResponseBodyTimeout,
+        Self::UpgradeUnasked,
+        Self::Internal,
+    ];
+
+    /// Returns who caused this. No kind is left to a default: a new one must be thought about.
+    pub const fn attribution(self) -> Attribution {
         match self {
             Self::ClientGone
             | Self::RequestBodyMalformed
             | Self::RequestBodyTooLarge
-            | Self::RequestBodyTimeout => Fault::Client,
-            Self::ResponseHeadTooLarge | Self::Internal => Fault::Proxy,
-            _ => Fault::Upstream,
+            | Self::RequestBodyTimeout
+            | Self::DeadlineExceeded => Attribution::Caller,
+            // A name that can't be resolved says nothing of the service behind it, and other services whose names
+            // the same server knows fail with it: rejecting their callers mends nothing.
+            Self::Resolve | Self::ResolveTimeout => Attribution::Name,
+            // How long a body may pause is our limit: many streams are quiet by nature.
+            Self::ResponseBodyTimeout | Self::ResponseHeadTooLarge | Self::Internal => {
+                Attribution::Proxy
+            }
+            Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::Unreachable
+            | Self::Terminated
+            | Self::Protocol
+            | Self::ResponseTimeout
+            | Self::ResponseIncomplete
+            | Self::UpgradeUnasked => Attribution::Upstream,
         }
+    }
+
+    /// Whether the caller's next bytes cannot be trusted.
+    pub(crate) const fn spoils_connection(self) -> bool {
+        matches!(
+            self,
+            Self::ClientGone
+                | Self::RequestBodyMalformed
+                | Self::RequestBodyTooLarge
+                | Self::RequestBodyTimeout
+        )
     }
 
     /// Returns the error type of RFC 9209, section 2.3; `error.type` in telemetry.
@@ -101,7 +141,7 @@ impl ErrorKind {
             Self::Terminated => "connection_terminated",
             Self::ResponseHeadTooLarge => "http_response_header_section_size",
             Self::Protocol => "http_protocol_error",
-            Self::ResponseTimeout => "http_response_timeout",
+            Self::ResponseTimeout | Self::DeadlineExceeded => "http_response_timeout",
             Self::ResponseIncomplete => "http_response_incomplete",
             Self::ResponseBodyTimeout => "connection_read_timeout",
             Self::UpgradeUnasked => "http_upgrade_failed",
@@ -133,8 +173,8 @@ impl ProxyError {
     }
 
     /// Returns who caused it.
-    pub const fn fault(&self) -> Fault {
-        self.kind.fault()
+    pub const fn attribution(&self) -> Attribution {
+        self.kind.attribution()
     }
 }
 

@@ -147,7 +147,10 @@ impl Pending {
         if let Some(upload) = &upload {
             upload.pauses(request.extensions_mut().remove());
         }
-        let limit = shared.timeout.map(|timeout| {
+        let timeout = shared
+            .timeout
+            .filter(|_| !request.body().fields().has(Fields::UNTIMED));
+        let limit = timeout.map(|timeout| {
             let at = request.body().started() + timeout;
             (timeout, Deadline::new(at, &shared.timers))
         });
@@ -288,7 +291,8 @@ impl Pending {
             let kept = Duration::from_secs(kept.saturating_sub(1));
             exchange.idle_until = Some(Instant::now() + kept);
         }
-        let idle = self.shared.body_idle.filter(|_| !self.is_grpc);
+        let rests = self.is_grpc || headers::is_event_stream(response.headers());
+        let idle = self.shared.body_idle.filter(|_| !rests);
         let timers = self.shared.timers.clone();
         let upload = self.wait.into_upload();
         response.map(|incoming| {

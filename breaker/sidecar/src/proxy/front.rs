@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use breaker_tower::Rejected;
+use breaker_tower::{CallerDeadline, Rejected};
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -17,6 +17,7 @@ use tower_service::Service;
 use super::body::{RequestBody, ResponseBody};
 use super::check;
 use super::client::{Client, InFlight};
+use super::decision::Decided;
 use super::error::{ErrorKind, ProxyError};
 use super::generation::Observing;
 use super::headers::Fields;
@@ -24,8 +25,8 @@ use super::record::Finished;
 use super::respond::{self, Form};
 use super::route::Target;
 use super::stack::{Place, RouteBody, RouteService};
-use super::tape::Taped;
-use super::trace::Traced;
+use super::tape::Exchange;
+use super::trace::{self, Span};
 use super::worker::Worker;
 
 /// The service of one client connection.
@@ -71,9 +72,9 @@ pub(crate) struct Account {
     /// Whether the request was sent on, or was to be.
     is_forwarded: bool,
     /// While tracing is on, and the trace recorded.
-    traced: Option<Box<Traced>>,
-    /// While requests are recorded, and once this one has come to its breaker.
-    taped: Option<Box<Taped>>,
+    span: Option<Box<dyn Span>>,
+    /// What the breaker makes of it, for the span and the recording.
+    decided: Option<Decided>,
     _place: Option<Place>,
     in_flight: InFlight,
 }
@@ -89,8 +90,9 @@ impl Front {
         let (mut parts, incoming) = request.into_parts();
         let generation = self.worker.generation();
         let tracer = generation.observing.tracer.as_deref();
-        let traced =
-            tracer.and_then(|tracer| Traced::begin(tracer, &mut parts, self.client.address()));
+        let span =
+            tracer.and_then(|tracer| trace::begin(tracer, &mut parts, self.client.address()));
+        let is_told = span.is_some() || generation.observing.tape.is_some();
         let mut account = Account {
             worker: self.worker.clone(),
             observing: generation.observing.clone(),
@@ -102,8 +104,8 @@ impl Front {
             error: None,
             is_complete: false,
             is_forwarded: false,
-            traced,
-            taped: None,
+            span,
+            decided: is_told.then(Decided::default),
             _place: None,
             in_flight: self.client.begin(!incoming.is_end_stream()),
         };
@@ -144,21 +146,33 @@ impl Front {
             Ok(place) => account._place = place,
             Err(_full) => return FrontFuture::answered(respond::busy(form), account),
         }
+        let mut fields = fields;
+        let stated = found.deadline.read(&mut parts.headers, fields);
+        if stated.is_malformed {
+            generation.observing.recorder.malformed_deadline(index);
+        }
+        if let Some(whole) = stated.whole
+            && let Some((time, of_caller)) =
+                found.deadline.apply(whole, account.started, found.timeout)
+        {
+            if stated.by_grpc && found.deadline.extends_timeout {
+                fields.add(Fields::UNTIMED);
+            }
+            parts.extensions.insert(time);
+            parts.extensions.insert(of_caller);
+        } else if fields.has(Fields::GRPC) && !found.deadline.grpc {
+            parts.extensions.insert(CallerDeadline::NONE);
+        }
         let route = stack.name.clone();
         let body = RequestBody::new(self.client.clone(), fields, route, account.started).with(
             incoming,
             limits,
             &self.worker.timers,
         );
-        if generation.observing.tape.is_some() {
-            account.taped = Some(Taped::begin(&found.breaker, account.started, body.upload()));
-        }
+        let body = body.decided_in(account.decided.clone());
         let mut service = stack.service.borrow_mut();
         // Not asked whether it is ready: the breaker rejects in the call, and the forwarder always is.
         let future = service.call(Request::from_parts(parts, body));
-        if let Some(traced) = &mut account.traced {
-            traced.came_to(&found.breaker);
-        }
         FrontFuture::Routed {
             future,
             form,
@@ -209,23 +223,9 @@ impl Future for FrontFuture {
                     Ok(response) => {
                         let rejected = response.extensions().get::<Rejected>();
                         account.is_forwarded = rejected.is_none();
-                        if let Some(taped) = &mut account.taped {
-                            let is_complete = response.body().is_end_stream();
-                            taped.answered(&account.method, &response, is_complete);
-                        }
-                        if let Some(traced) = &mut account.traced {
-                            let is_complete = response.body().is_end_stream();
-                            traced.answered(&account.method, &response, is_complete);
-                        }
                         (response.map(Content::Route), account)
                     }
                     Err(error) => {
-                        if let Some(traced) = &mut account.traced {
-                            traced.failed(&error);
-                        }
-                        if let Some(taped) = &mut account.taped {
-                            taped.judging().failed(&error);
-                        }
                         account.error = Some(error.kind());
                         account.is_forwarded = true;
                         if error.kind() == ErrorKind::ClientGone {
@@ -282,12 +282,13 @@ impl Drop for Account {
             error: self.error.or(gone),
         };
         self.observing.recorder.record(&finished);
-        if let Some(traced) = self.traced.take() {
-            traced.end(&finished);
+        // By now the route's body is dropped, and with it the request's breaker has decided.
+        let judged = self.decided.as_ref().and_then(Decided::get);
+        if let Some(span) = self.span.take() {
+            span.end(&finished, judged.map(|judged| judged.decision));
         }
-        if let (Some(taped), Some(route), Some(tape)) =
-            (self.taped.take(), self.route, &self.observing.tape)
-            && let Some(exchange) = taped.end(route)
+        if let (Some(judged), Some(route), Some(tape)) = (judged, self.route, &self.observing.tape)
+            && let Some(exchange) = Exchange::of(route, judged)
         {
             tape.record(&exchange);
         }
@@ -316,27 +317,6 @@ impl Body for FrontBody {
             }
             Poll::Ready(Some(Err(error))) => this.account.error = Some(error.kind()),
             _ => {}
-        }
-        if let Some(traced) = &mut this.account.traced {
-            match &polled {
-                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
-                    traced.ended(frame.trailers_ref());
-                }
-                Poll::Ready(Some(Err(error))) => traced.failed(error),
-                Poll::Ready(_) if this.account.is_complete => traced.ended(None),
-                _ => {}
-            }
-        }
-        if let Some(taped) = &mut this.account.taped {
-            let judging = taped.judging();
-            match &polled {
-                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
-                    judging.ended(frame.trailers_ref());
-                }
-                Poll::Ready(Some(Err(error))) => judging.failed(error),
-                Poll::Ready(_) if this.account.is_complete => judging.ended(None),
-                _ => {}
-            }
         }
         polled
     }

@@ -3,6 +3,7 @@
 //! A request's fields are looked at once, into [`Fields`]; the rest of the path acts only on what is there, as most
 //! requests have nothing to strip.
 
+use breaker_tower::is_grpc;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
@@ -32,6 +33,8 @@ impl Fields {
     pub(crate) const TRAILERS: Self = Self(1 << 13);
     /// A protocol switch that is passed on.
     pub(crate) const SWITCH: Self = Self(1 << 14);
+    /// A deadline of the caller's takes the place of the route's timeout.
+    pub(crate) const UNTIMED: Self = Self(1 << 15);
 
     /// Looks at a request's fields.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
@@ -54,7 +57,7 @@ impl Fields {
                 COOKIE => fields.add(Self::COOKIES),
                 VIA => fields.add(Self::VIA),
                 http::header::CONTENT_TYPE => {
-                    if is_grpc(value) {
+                    if is_grpc(value.as_bytes()) {
                         fields.add(Self::GRPC);
                     }
                 }
@@ -212,12 +215,12 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a media type is one of gRPC's.
-pub(crate) fn is_grpc(content_type: &HeaderValue) -> bool {
-    content_type
-        .as_bytes()
-        .strip_prefix(b"application/grpc")
-        .is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
+/// Whether a response is a stream of server-sent events, which may rest for long.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    const MEDIA_TYPE: &str = "text/event-stream";
+    let value = headers.get(http::header::CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok()?.get(..MEDIA_TYPE.len()));
+    value.is_some_and(|value| value.eq_ignore_ascii_case(MEDIA_TYPE))
 }
 
 /// The elements of a comma-separated list.
@@ -398,20 +401,5 @@ mod tests {
         ]);
         assert_eq!(strip_response(&mut headers, false), Some(5));
         assert!(!headers.contains_key("connection") && !headers.contains_key("keep-alive"));
-    }
-
-    #[test]
-    fn grpc_is_known_by_its_media_type() {
-        for (value, expected) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc-web", false),
-        ] {
-            assert_eq!(
-                is_grpc(&HeaderValue::from_static(value)),
-                expected,
-                "{value}"
-            );
-        }
     }
 }

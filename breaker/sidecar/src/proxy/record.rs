@@ -14,6 +14,9 @@ pub trait Recorder {
     /// Records an attempt to have a request answered by an endpoint, when that is over. A request has none if it was
     /// answered by the proxy itself, and several if the first endpoints could not be connected to.
     fn sent(&self, sent: &Sent<'_>);
+
+    /// A caller's deadline was malformed, and is ignored; of a request of the route with this index.
+    fn malformed_deadline(&self, _route: usize) {}
 }
 
 /// A request that is over.

@@ -116,7 +116,7 @@ pub(crate) fn failed(form: Form, error: &ProxyError) -> Response<ResponseBody> {
         &kind.to_string(),
         Some(kind.proxy_status()),
     );
-    if kind.fault() == super::error::Fault::Client {
+    if kind.spoils_connection() {
         close(form, &mut response);
     }
     response
@@ -295,6 +295,7 @@ const fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::ConnectTimeout
         | ErrorKind::ResolveTimeout
         | ErrorKind::ResponseTimeout
+        | ErrorKind::DeadlineExceeded
         | ErrorKind::ResponseBodyTimeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use matchit::Router;
 
 use super::body::BodyLimits;
+use super::deadline::DeadlineRules;
 use crate::upstream::{Endpoint, Upstream};
 
 /// One route: which requests, where to, within which bounds.
@@ -26,6 +27,8 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     /// Time from the end of the request to the head of the response; `None` for no limit. Default 15 s.
     pub timeout: Option<Duration>,
+    /// Which deadlines of callers are kept.
+    pub deadline: DeadlineRules,
     /// Bounds of the bodies.
     pub body: BodyLimits,
     /// Requests at once per worker, above which further ones are answered 429; `None` for no limit.
@@ -40,6 +43,7 @@ impl Route {
             matches: Match::default(),
             upstream,
             timeout: Some(Duration::from_secs(15)),
+            deadline: DeadlineRules::default(),
             body: BodyLimits::default(),
             max_in_flight: None,
         }

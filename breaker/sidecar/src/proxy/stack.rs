@@ -4,8 +4,8 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use breaker_tower::core::Verdict;
 use breaker_tower::core::policy::FailureRules;
+use breaker_tower::core::{Attribution, Verdict};
 use breaker_tower::{
     BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Classified, Classify, Ending,
     HttpClassifier, Rejected, Respond,
@@ -13,8 +13,10 @@ use breaker_tower::{
 use http::{HeaderMap, Request, Response, StatusCode};
 use tower_layer::Layer;
 
-use super::body::{RequestBody, ResponseBody};
-use super::error::{Fault, ProxyError};
+use super::body::RequestBody;
+use super::deadline::{Deadlined, DeadlinedBody};
+use super::decision::{Decided, Watcher};
+use super::error::ProxyError;
 use super::forward::Forward;
 use super::record::Recorder;
 use super::respond::{self, Form};
@@ -23,11 +25,12 @@ use super::timers::Timers;
 use crate::upstream::pool::Pool;
 
 /// The services of one route on one worker.
-pub(crate) type RouteService = BreakerService<Forward, BreakerHandle, Judge, Respond<Answer>>;
+pub(crate) type RouteService =
+    BreakerService<Deadlined<Forward>, BreakerHandle, Judge, Respond<Answer>, Watcher>;
 /// The body of their responses.
-pub(crate) type RouteBody = BreakerBody<ResponseBody, Judge>;
+pub(crate) type RouteBody = BreakerBody<DeadlinedBody, Judge, Option<Decided>>;
 /// Answers a rejected request.
-type Answer = fn(Rejected, Request<RequestBody>) -> Response<ResponseBody>;
+type Answer = fn(Rejected, Request<RequestBody>) -> Response<DeadlinedBody>;
 
 /// One route on one worker.
 pub(crate) struct Stack {
@@ -58,10 +61,12 @@ impl Stack {
         timers: Rc<Timers>,
         recorder: Rc<dyn Recorder>,
     ) -> Self {
-        let forward = Forward::new(pool, first_endpoint, route, timers, recorder);
+        let forward = Forward::new(pool, first_endpoint, route, timers.clone(), recorder);
+        let forward = Deadlined::new(forward, &route.deadline, timers);
         let layer = BreakerLayer::new(route.breaker.clone())
             .classify(Judge::default())
             .respond(reject as Answer)
+            .with_observer(Watcher)
             .await_upload();
         Self {
             service: RefCell::new(layer.layer(forward)),
@@ -95,9 +100,9 @@ impl Stack {
     clippy::needless_pass_by_value,
     reason = "the signature is the layer's"
 )]
-fn reject(rejected: Rejected, request: Request<RequestBody>) -> Response<ResponseBody> {
+fn reject(rejected: Rejected, request: Request<RequestBody>) -> Response<DeadlinedBody> {
     let form = Form::of(request.body().fields(), request.version());
-    respond::rejected(form, request.body().route(), &rejected)
+    respond::rejected(form, request.body().route(), &rejected).map(DeadlinedBody::from)
 }
 
 impl Drop for Place {
@@ -117,10 +122,10 @@ impl Classify for Judge {
         self.0.trailers(rules, trailers)
     }
 
-    fn error(&self, error: &dyn Any) -> Verdict {
-        match error.downcast_ref().map(ProxyError::fault) {
-            Some(Fault::Client | Fault::Proxy) => Verdict::Ignored,
-            Some(Fault::Upstream) | None => Verdict::Failure,
+    fn error(&self, error: &dyn Any) -> Ending {
+        match error.downcast_ref().map(ProxyError::attribution) {
+            Some(Attribution::Upstream) | None => Verdict::Failure.into(),
+            Some(other) => Ending::caused_by(other),
         }
     }
 }
@@ -131,17 +136,16 @@ mod tests {
     use crate::proxy::error::ErrorKind;
 
     #[test]
-    fn only_the_upstreams_faults_are_failures() {
+    fn only_what_the_upstream_caused_is_a_failure() {
         let judge = Judge(HttpClassifier);
-        for (kind, verdict) in [
-            (ErrorKind::ClientGone, Verdict::Ignored),
-            (ErrorKind::RequestBodyMalformed, Verdict::Ignored),
-            (ErrorKind::RequestBodyTimeout, Verdict::Ignored),
-            (ErrorKind::Internal, Verdict::Ignored),
-            (ErrorKind::ConnectRefused, Verdict::Failure),
-            (ErrorKind::ResponseIncomplete, Verdict::Failure),
-        ] {
-            assert_eq!(judge.error(&ProxyError::from(kind)), verdict, "{kind}");
+        for kind in ErrorKind::ALL {
+            let ending = judge.error(&ProxyError::from(kind));
+            let expected = match kind.attribution() {
+                Attribution::Upstream => Verdict::Failure,
+                _ => Verdict::Ignored,
+            };
+            assert_eq!(ending.verdict, expected, "{kind}");
+            assert_eq!(ending.attribution, kind.attribution(), "{kind}");
         }
     }
 }

@@ -1,17 +1,13 @@
-//! Requests as a recording keeps them, to be backtested: what their breaker measured and made of them. While nothing is recorded there is
-//! no [`Tape`], and all of this is one branch.
+//! Requests as a recording keeps them, to be backtested: what their breaker measured and made of them. While
+//! nothing is recorded there is no [`Tape`].
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use breaker_tower::BreakerHandle;
 use breaker_tower::core::Verdict;
-use breaker_tower::core::policy::LatencyMeasure;
-use http::{Method, Response, StatusCode};
+use http::StatusCode;
 use tokio::time::Instant;
 
-use super::body::request::Upload;
-use super::judging::Judging;
+use super::decision::Judged;
 
 /// Takes the requests of one worker that were not rejected; never shared between threads.
 pub trait Tape {
@@ -35,66 +31,16 @@ pub struct Exchange {
     pub verdict: Verdict,
 }
 
-/// A request under way that is to be recorded.
-pub(crate) struct Taped {
-    judging: Judging,
-    came: Instant,
-    upload: Option<Rc<Upload>>,
-    head: Option<(Instant, StatusCode)>,
-}
-
-impl Taped {
-    /// A request that `came` with its head, and has come to `breaker`.
-    pub(crate) fn begin(
-        breaker: &BreakerHandle,
-        came: Instant,
-        upload: Option<Rc<Upload>>,
-    ) -> Box<Self> {
-        Box::new(Self {
-            judging: Judging::of(breaker),
-            came,
-            upload,
-            head: None,
-        })
-    }
-
-    /// The head of the answer is there, and with `is_complete` all of it.
-    pub(crate) fn answered<B>(
-        &mut self,
-        method: &Method,
-        response: &Response<B>,
-        is_complete: bool,
-    ) {
-        self.head = Some((Instant::now(), response.status()));
-        self.judging.answered(method, response, is_complete);
-    }
-
-    /// What comes to its breaker's judge later.
-    pub(crate) const fn judging(&mut self) -> &mut Judging {
-        &mut self.judging
-    }
-
-    /// The request of `route` is over; `None` if it was rejected.
-    pub(crate) fn end(self, route: usize) -> Option<Exchange> {
-        let verdict = self.judging.decision().verdict?;
-        let policy = self.judging.policy();
-        let ended = match (policy.latency(), self.head) {
-            (LatencyMeasure::Head, Some((at, _))) => at,
-            _ => Instant::now(),
-        };
-        let uploaded = self.upload.and_then(|upload| upload.ended());
-        // An answer that came before the upload was over is as late as the request is long.
-        let started = uploaded
-            .filter(|uploaded| *uploaded <= ended)
-            .unwrap_or(self.came);
-        let status = self.head.map(|(_, status)| status);
-        let decides = |status: &StatusCode| policy.failure().of_http(status.as_u16()) == verdict;
-        Some(Exchange {
+impl Exchange {
+    /// A request of `route` that is over; `None` if it was rejected.
+    pub(crate) fn of(route: usize, judged: Judged) -> Option<Self> {
+        let Judged { decision, began } = judged;
+        Some(Self {
             route,
-            started,
-            latency: ended.saturating_duration_since(started),
-            status: status.filter(decides),
-            verdict,
+            started: began,
+            latency: decision.latency,
+            status: decision.status,
+            verdict: decision.verdict()?,
         })
     }
 }

@@ -42,6 +42,11 @@ pub(crate) const REQUESTS: Metric = Metric {
     unit: "{request}",
     description: "Requests by what the breaker made of them",
 };
+pub(crate) const DEADLINES_MALFORMED: Metric = Metric {
+    name: "breaker.deadlines.malformed",
+    unit: "{request}",
+    description: "Requests whose deadline can't be read, and is ignored",
+};
 pub(crate) const ERROR_RATE: Metric = Metric {
     name: "breaker.error_rate",
     unit: "1",
@@ -181,6 +186,8 @@ pub(crate) const ALERT_COUNT: &str = "breaker.alert.count";
 pub(crate) const ALERT_DURATION: &str = "breaker.alert.duration";
 pub(crate) const ALERT_REASON: &str = "breaker.alert.reason";
 pub(crate) const BASELINE_OUTCOME: &str = "breaker.baseline.outcome";
+/// Who caused the ending of a request.
+pub(crate) const BREAKER_ATTRIBUTION: &str = "breaker.attribution";
 pub(crate) const BREAKER_NAME: &str = "breaker.name";
 pub(crate) const BREAKER_OUTCOME: &str = "breaker.outcome";
 pub(crate) const BREAKER_QUANTILE: &str = "breaker.quantile";

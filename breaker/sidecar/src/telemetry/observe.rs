@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use breaker_tower::core::policy::Quantile;
-use breaker_tower::core::{Mode, Snapshot, State};
+use breaker_tower::core::{Attribution, Mode, Snapshot, State};
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
 
@@ -88,10 +88,19 @@ pub(crate) fn register_saves(meter: &Meter, saves: &Saves) {
 
 fn requests(named: &Named, counter: &dyn AsyncInstrument<u64>) {
     let totals = &named.snapshot.totals;
+    // Only what the upstream caused is a success or a failure of it.
+    let judged = [("success", totals.success), ("failure", totals.failure)];
+    let judged = judged.map(|(outcome, count)| (outcome, Attribution::Upstream, count));
+    let ignored = totals.ignored_by();
+    let ignored = ignored.map(|(by, count)| ("ignored", by, count));
+    for (outcome, by, count) in judged.into_iter().chain(ignored) {
+        let attributes = [
+            KeyValue::new(names::BREAKER_OUTCOME, outcome),
+            KeyValue::new(names::BREAKER_ATTRIBUTION, by.label()),
+        ];
+        counter.observe(count, &named.attributes(attributes));
+    }
     for (outcome, count) in [
-        ("success", totals.success),
-        ("failure", totals.failure),
-        ("ignored", totals.ignored),
         ("rejected", totals.rejected),
         ("would_reject", totals.would_reject),
     ] {

@@ -170,6 +170,12 @@ impl proxy::Recorder for Recorder {
             },
         );
     }
+
+    fn malformed_deadline(&self, route: usize) {
+        let name = self.catalog.routes.get(route).cloned();
+        let name = name.map(|name| KeyValue::new(names::BREAKER_NAME, name));
+        self.meters.malformed_deadlines.add(1, name.as_slice());
+    }
 }
 
 impl Clone for Recorder {

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::{Attribution, Verdict};
+use breaker_tower::{Decision, TraceContext};
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
 use http::uri::Authority;
@@ -23,7 +24,7 @@ use super::names;
 use super::queue::{Queue, SpanQueue};
 use super::record::{Catalog, METHODS, method_index, push_result, shared_attributes};
 use super::settings::Sampling;
-use crate::proxy::{self, Decision, Fault, Finished, TraceContext};
+use crate::proxy::{self, Finished};
 
 /// Makes spans of requests. Each worker has a clone.
 #[derive(Clone, Debug)]
@@ -132,13 +133,15 @@ impl proxy::Span for Span {
             attributes.extend([
                 KeyValue::new(names::BREAKER_NAME, route.clone()),
                 KeyValue::new(names::BREAKER_STATE, decision.state.name()),
-                KeyValue::new(names::BREAKER_OUTCOME, outcome(decision.verdict)),
+                KeyValue::new(names::BREAKER_OUTCOME, outcome(decision.verdict())),
             ]);
+            let by = decision.attribution().map(Attribution::label);
+            attributes.extend(by.map(|by| KeyValue::new(names::BREAKER_ATTRIBUTION, by)));
         }
         self.inner.set_attributes(attributes);
         let is_ours = finished
             .error
-            .is_some_and(|error| error.fault() != Fault::Client);
+            .is_some_and(|error| error.attribution() != Attribution::Caller);
         if is_ours
             || finished
                 .status

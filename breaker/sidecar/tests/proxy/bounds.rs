@@ -68,6 +68,7 @@ async fn a_header_section_that_does_not_arrive_is_408() {
 fn bounded(route: Route) -> Route {
     let mut route = route;
     route.body.idle = Some(Duration::from_millis(100));
+    route.body.response_idle = Some(Duration::from_millis(100));
     route.body.request_total = Some(Duration::from_millis(300));
     route.body.request_bytes = Some(1000);
     route

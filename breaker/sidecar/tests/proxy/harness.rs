@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{
-    Decision, Finished, Limits, Observers, Proxy, Recorder, Route, RouteTable, Running, Sent,
-    Settings, Span, TraceContext, Tracer,
+    Finished, Limits, Observers, Proxy, Recorder, Route, RouteTable, Running, Sent, Settings, Span,
+    Tracer,
 };
 use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
-use breaker_tower::{BreakerHandle, Policy};
+use breaker_tower::{BreakerHandle, Decision, Policy, TraceContext};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;

@@ -13,6 +13,7 @@ mod http2;
 mod malformed;
 mod measuring;
 mod names;
+mod outcomes;
 mod parking;
 mod tracing;
 mod upgrades;

@@ -132,7 +132,7 @@ async fn the_next_address_of_a_name_is_tried_when_one_is_dead() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_knows_is_502_and_a_failure() {
+async fn a_name_that_nobody_knows_is_502_and_says_nothing_of_the_service() {
     let origin = Origin::ok().await;
     let dns = Dns::knowing("pay.example", LOOPBACK, 60).await;
     let names = Names::of("", dns.address);
@@ -141,7 +141,7 @@ async fn a_name_that_nobody_knows_is_502_and_a_failure() {
     assert_eq!(status(&response), "502", "{response}");
     let why = header(&response, "proxy-status").unwrap();
     assert!(why.contains("error=dns_error"), "{why}");
-    assert_eq!(sidecar.totals(), (0, 1, 0));
+    assert_eq!(sidecar.totals(), (0, 0, 1));
 }
 
 #[tokio::test]
@@ -154,4 +154,11 @@ async fn a_dns_server_that_does_not_answer_is_504_within_the_connect_timeout() {
     assert_eq!(status(&response), "504", "{response}");
     let why = header(&response, "proxy-status").unwrap();
     assert!(why.contains("error=dns_timeout"), "{why}");
+}
+
+/// A proxy whose upstream's name nobody knows.
+pub(crate) async fn nobody_known() -> Sidecar {
+    let dns = Dns::knowing("other.example", LOOPBACK, 60).await;
+    let names = Names::of("", dns.address);
+    Sidecar::by_name(Endpoint::Name("pay.example".to_owned(), 80), names)
 }

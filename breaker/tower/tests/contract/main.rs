@@ -7,8 +7,10 @@
 
 mod auto_traits;
 mod balancer;
+mod deadline;
 mod grpc;
 mod harness;
+mod observer;
 mod outcome;
 mod per_key;
 mod probe;

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Attribution;
 use breaker_tower::core::policy::FailureRules;
 use breaker_tower::{
     BoxError, BreakerHandle, BreakerLayer, Classified, Classify, Ending, HttpClassifier, State,
@@ -177,10 +177,10 @@ impl Classify for Lenient {
         HttpClassifier.trailers(rules, trailers)
     }
 
-    fn error(&self, error: &dyn std::any::Any) -> Verdict {
+    fn error(&self, error: &dyn std::any::Any) -> Ending {
         let boxed = error.downcast_ref::<BoxError>();
         match boxed.is_some_and(|error| error.is::<Refused>()) {
-            true => Verdict::Ignored,
+            true => Ending::caused_by(Attribution::Caller),
             false => HttpClassifier.error(error),
         }
     }

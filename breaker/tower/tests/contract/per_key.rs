@@ -94,7 +94,7 @@ async fn a_request_in_flight_ends_on_the_breaker_that_admitted_it() {
     let first = set.get("first");
     let request = first.try_acquire().unwrap();
     set.get("second");
-    request.finish(breaker_tower::core::Verdict::Failure, None);
+    request.finish(breaker_tower::core::Verdict::Failure);
     assert_eq!(first.state(), State::Open);
     assert_eq!(set.get("first").state(), State::Closed);
 }

@@ -165,7 +165,7 @@ async fn a_slow_request_after_a_long_idle_time_does_not_trip() {
 
 fn fail_once(breaker: &BreakerHandle) {
     let request = breaker.try_acquire().unwrap();
-    request.finish(breaker_tower::core::Verdict::Failure, None);
+    request.finish(breaker_tower::core::Verdict::Failure);
 }
 
 fn paused_runtime() -> tokio::runtime::Runtime {

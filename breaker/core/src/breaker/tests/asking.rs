@@ -7,7 +7,7 @@ fn a_closed_breaker_lets_all_pass_and_holds_nothing_in_flight() {
     let snapshot = bench.snapshot();
     assert_eq!(
         (snapshot.in_flight, snapshot.totals),
-        (0, Totals::default())
+        (0, crate::Totals::default())
     );
 }
 

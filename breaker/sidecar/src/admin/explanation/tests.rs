@@ -358,3 +358,21 @@ fn how_many_failures_in_a_row_it_takes_is_said_once() {
         }
     }
 }
+
+#[test]
+fn what_did_not_count_is_told_by_who_caused_it() {
+    let mut breaker = Breaker::new(Policy::adaptive(), 1, Timestamp::ZERO);
+    for (times, by) in [(3, Attribution::Caller), (2, Attribution::Name)] {
+        for _ in 0..times {
+            let permit = breaker.try_acquire(Timestamp::ZERO).unwrap();
+            let outcome = Outcome::ignored(MS).caused_by(by);
+            breaker.record(permit, outcome, Timestamp::ZERO);
+        }
+    }
+    let policy = breaker.policy().clone();
+    let snapshot = breaker.snapshot(Timestamp::ZERO);
+    let text = explain("pay", &policy, &snapshot, &breaker.outlook(Timestamp::ZERO));
+    let expected = "5 requests since the start did not count: 3 because of the caller, \
+                    2 because of a name that was not resolved.";
+    assert!(text.contains(expected), "{text}");
+}

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::BodyLimits;
 use crate::proxy::client::Client;
+use crate::proxy::decision::Decided;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers::Fields;
 use crate::proxy::timers::{Deadline, Timers};
@@ -29,6 +30,8 @@ pub struct RequestBody {
     fields: Fields,
     route: Rc<str>,
     started: Instant,
+    /// Where the breaker's decision is put, if somebody wants to know it.
+    decided: Option<Decided>,
 }
 
 /// How far a request's body has got.
@@ -73,7 +76,18 @@ impl RequestBody {
             fields,
             route,
             started,
+            decided: None,
         }
+    }
+
+    /// Lets the breaker's decision be put there.
+    pub(crate) fn decided_in(mut self, decided: Option<Decided>) -> Self {
+        self.decided = decided;
+        self
+    }
+
+    pub(crate) fn decided(&self) -> Option<&Decided> {
+        self.decided.as_ref()
     }
 
     /// Adds the content, if there is any.
@@ -135,6 +149,7 @@ impl RequestBody {
             fields: self.fields,
             route: self.route.clone(),
             started: self.started,
+            decided: None,
         };
         self.content.is_none().then_some(body)
     }

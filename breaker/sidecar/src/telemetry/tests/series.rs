@@ -120,7 +120,7 @@ async fn a_limit_in_force_has_a_gauge() {
     for breaker in [&sheds, &idle] {
         let request = breaker.try_acquire().unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
-        request.finish(Verdict::Success, None);
+        request.finish(Verdict::Success);
     }
     let breakers = [&sheds, &idle]
         .into_iter()

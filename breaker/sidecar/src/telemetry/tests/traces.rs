@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use super::collector::{Collector, attribute};
 use super::export::ANY;
 use super::sidecar::Sidecar;
-use crate::proxy::TraceContext;
+use breaker_tower::TraceContext;
 
 const ON: (&str, &str) = ("OTEL_TRACES_EXPORTER", "otlp");
 const SOON: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "20");

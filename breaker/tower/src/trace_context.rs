@@ -1,4 +1,5 @@
-//! W3C Trace Context: `traceparent`, read and written here and not by the SDK, whose propagator drops every flag but `sampled`.
+//! W3C Trace Context: `traceparent`, read and written here and not by an SDK, whose propagator drops every flag
+//! but `sampled`. The one parser of it: for exemplars of trips, for spans, and for what the upstream gets.
 
 use std::fmt;
 
@@ -25,13 +26,10 @@ impl TraceContext {
     /// The trace's id is random (Trace Context Level 2).
     pub const RANDOM: u8 = 1 << 1;
 
-    /// Reads the context of a request. `None` without a `traceparent`, with more than one, and with one that is not valid.
+    /// Reads the context of a request. `None` without a `traceparent`, with more than one, and with
+    /// one that is not valid.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(TRACEPARENT).iter();
-        match (values.next(), values.next()) {
-            (Some(value), None) => Self::parse(value.as_bytes()),
-            _ => None,
-        }
+        Self::parse(only_value(headers)?.as_bytes())
     }
 
     /// Reads a value of `traceparent`: version 00, and of later versions the fields that 00 has.
@@ -72,6 +70,15 @@ impl fmt::Display for TraceContext {
     }
 }
 
+/// The `traceparent` of a request, unless it has several: nobody can say which one counts.
+pub(crate) fn only_value(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    match (values.next(), values.next()) {
+        (value, None) => value,
+        _ => None,
+    }
+}
+
 /// The number that lower-case hexadecimal digits are, 32 at most.
 fn hex(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number, digit| {
@@ -84,8 +91,6 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// Goes with `traceparent`, and without it says nothing.
-pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Of a value in version 00.

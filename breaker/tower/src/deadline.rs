@@ -1,0 +1,96 @@
+//! The deadline that a caller chose for its request. What it forces says nothing of the upstream.
+
+use std::time::Duration;
+
+use breaker_core::Attribution;
+use breaker_core::policy::GrpcCode;
+use http::{HeaderMap, Request, StatusCode, header};
+use tokio::time::Instant;
+
+use crate::classify::{Classify, Ending};
+use crate::grpc;
+
+/// The deadline that the caller of a request chose.
+///
+/// [`BreakerService`](crate::BreakerService) reads `grpc-timeout` of gRPC calls by itself. Where callers have
+/// other means, or the service's own time is shorter than theirs, put one in the request's extensions.
+///
+/// What the deadline forces is [`Verdict::Ignored`](breaker_core::Verdict::Ignored) and the caller's:
+/// gRPC `DEADLINE_EXCEEDED` of a call that had one, HTTP 504 once nine tenths of it have passed, and any
+/// error once it has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerDeadline(Option<Moment>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moment {
+    at: Instant,
+    whole: Duration,
+}
+
+impl CallerDeadline {
+    /// None that counts, whatever the request's header fields say: the service's own time is shorter.
+    pub const NONE: Self = Self(None);
+
+    /// A deadline `whole` after now.
+    pub fn after(whole: Duration) -> Self {
+        Self::since(Instant::now(), whole)
+    }
+
+    /// A deadline `whole` after `began`; none, if that is beyond what clocks can tell.
+    pub fn since(began: Instant, whole: Duration) -> Self {
+        let at = began.checked_add(whole);
+        Self(at.map(|at| Moment { at, whole }))
+    }
+
+    /// That of `request`: of its extensions, or by its `grpc-timeout`.
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        match request.extensions().get::<Self>() {
+            Some(known) => *known,
+            None => Self::of_headers(request.headers()),
+        }
+    }
+
+    fn of_headers(headers: &HeaderMap) -> Self {
+        let Some(timeout) = headers.get(grpc::GRPC_TIMEOUT) else {
+            return Self::NONE;
+        };
+        let media_type = headers.get(header::CONTENT_TYPE);
+        media_type
+            .filter(|media_type| grpc::is_grpc(media_type.as_bytes()))
+            .and_then(|_| grpc::parse_grpc_timeout(timeout.as_bytes()))
+            .map_or(Self::NONE, Self::after)
+    }
+
+    /// Whether it forced an answer with this head.
+    pub(crate) fn forced_head(self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let Some(moment) = self.0 else {
+            return false;
+        };
+        match grpc::status(headers) {
+            Some(code) => code == GrpcCode::DEADLINE_EXCEEDED,
+            // Gateways have timeouts of their own, which are none of the caller's.
+            None => status == StatusCode::GATEWAY_TIMEOUT && moment.has_nearly_passed(),
+        }
+    }
+
+    /// Whether it forced the end of an answer with these trailers.
+    pub(crate) fn forced_trailers(self, trailers: Option<&HeaderMap>) -> bool {
+        let code = || trailers.and_then(grpc::status);
+        self.0.is_some() && code() == Some(GrpcCode::DEADLINE_EXCEEDED)
+    }
+
+    /// What an error counts as: once it has passed, that is its doing, else as `classifier` says.
+    pub(crate) fn or_error<E: 'static>(self, classifier: &impl Classify, error: &E) -> Ending {
+        match self.0 {
+            Some(moment) if Instant::now() >= moment.at => Ending::caused_by(Attribution::Caller),
+            _ => classifier.error(error),
+        }
+    }
+}
+
+impl Moment {
+    fn has_nearly_passed(self) -> bool {
+        let soon = Instant::now().checked_add(self.whole / 10);
+        soon.is_none_or(|soon| soon >= self.at)
+    }
+}

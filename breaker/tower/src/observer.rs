@@ -1,0 +1,178 @@
+//! What a breaker made of a request, for those who report or record it. A request is judged once: whoever
+//! judged it a second time would sooner or later say otherwise.
+
+use std::thread;
+use std::time::Duration;
+
+use breaker_core::{Attribution, State, TraceId, Verdict};
+use http::{Request, StatusCode};
+
+use crate::classify::Ending;
+use crate::request::InFlight;
+
+/// Wants to know what becomes of requests; see
+/// [`BreakerLayer::with_observer`](crate::BreakerLayer::with_observer).
+pub trait Observer<B> {
+    /// Waits for what becomes of one request.
+    type Witness: Witness;
+
+    /// `request` has come to its breaker.
+    fn begin(&self, request: &Request<B>) -> Self::Witness;
+}
+
+/// Gets to know what became of one request.
+pub trait Witness {
+    /// Whether somebody wants to know. If not, nothing is found out that the breaker itself has no use for.
+    fn is_watching(&self) -> bool {
+        true
+    }
+
+    /// The request is over, or was rejected. Called once, outside of the breaker's lock.
+    fn decided(&mut self, decision: Decision);
+}
+
+/// What a breaker made of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decision {
+    /// The breaker's state when the request came to it.
+    pub state: State,
+    /// What the request counts as, and who caused its ending; `None` if it was rejected.
+    pub ending: Option<(Verdict, Attribution)>,
+    /// From admission, or the end of the upload, to the head of the response or to the end of its body,
+    /// as the policy measures.
+    pub latency: Duration,
+    /// From the same moment until now.
+    pub waited: Duration,
+    /// The status of the answer, if the policy's rules make the same of the request by that alone.
+    pub status: Option<StatusCode>,
+    /// The trace that the request belongs to.
+    pub trace: Option<TraceId>,
+}
+
+impl Decision {
+    pub(crate) const fn rejected(state: State) -> Self {
+        Self {
+            state,
+            ending: None,
+            latency: Duration::ZERO,
+            waited: Duration::ZERO,
+            status: None,
+            trace: None,
+        }
+    }
+
+    /// What the request counts as; `None` if it was rejected.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.ending.map(|(verdict, _)| verdict)
+    }
+
+    /// Who caused the ending; `None` if the request was rejected.
+    pub fn attribution(&self) -> Option<Attribution> {
+        self.ending.map(|(_, attribution)| attribution)
+    }
+}
+
+/// Nobody wants to know.
+impl<B> Observer<B> for () {
+    type Witness = ();
+
+    fn begin(&self, _: &Request<B>) {}
+}
+
+impl Witness for () {
+    fn is_watching(&self) -> bool {
+        false
+    }
+
+    fn decided(&mut self, _: Decision) {}
+}
+
+impl<W: Witness> Witness for Option<W> {
+    fn is_watching(&self) -> bool {
+        self.as_ref().is_some_and(W::is_watching)
+    }
+
+    fn decided(&mut self, decision: Decision) {
+        if let Some(witness) = self {
+            witness.decided(decision);
+        }
+    }
+}
+
+/// A request that was admitted, and who gets to know what becomes of it. Dropped before its outcome is known,
+/// its caller went away.
+#[derive(Debug)]
+pub(crate) struct Watched<W: Witness> {
+    request: InFlight,
+    witness: W,
+    status: Option<StatusCode>,
+}
+
+/// Reports a failure when it is dropped by a panic that came after it.
+struct FailOnPanic<'a, W: Witness> {
+    watched: &'a mut Watched<W>,
+    panicked_before: bool,
+}
+
+impl<W: Witness> Watched<W> {
+    pub(crate) const fn new(request: InFlight, witness: W) -> Self {
+        Self {
+            request,
+            witness,
+            status: None,
+        }
+    }
+
+    pub(crate) const fn request(&mut self) -> &mut InFlight {
+        &mut self.request
+    }
+
+    /// The head of the response has come.
+    pub(crate) const fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// Does `act`, on whose panic the request has failed. Its drop would not tell: it may come long after, if
+    /// somebody catches the panic.
+    pub(crate) fn failing_on_panic<T>(&mut self, act: impl FnOnce() -> T) -> T {
+        let _guard = FailOnPanic {
+            panicked_before: thread::panicking(),
+            watched: self,
+        };
+        act()
+    }
+
+    /// The outcome is known.
+    pub(crate) fn finish(mut self, ending: Ending) {
+        self.end(ending);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        let is_watching = self.witness.is_watching();
+        let Some(mut decision) = self.request.end(ending, is_watching) else {
+            return;
+        };
+        if is_watching {
+            let rules = self.request.policy().failure();
+            let by_status = |status: &StatusCode| Some(rules.of_http(status.as_u16()));
+            let verdict = decision.verdict();
+            decision.status = self.status.filter(|status| by_status(status) == verdict);
+            self.witness.decided(decision);
+        }
+    }
+}
+
+impl<W: Witness> Drop for Watched<W> {
+    fn drop(&mut self) {
+        self.end(Ending::CALLER_GONE);
+    }
+}
+
+impl<W: Witness> Drop for FailOnPanic<'_, W> {
+    fn drop(&mut self) {
+        if !self.panicked_before && thread::panicking() {
+            self.watched.end(Verdict::Failure.into());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `Proxy-Status` (RFC 9209): what intermediaries say of an answer, a list of structured fields (RFC 8941).
+
+use http::{HeaderMap, HeaderName};
+
+/// Whether an intermediary refused the request because it holds its upstream for unavailable, or as
+/// busy as it may be.
+pub(crate) fn is_rejection(headers: &HeaderMap) -> bool {
+    headers.get_all(PROXY_STATUS).into_iter().any(|value| {
+        parameters(value.as_bytes()).any(|(name, value)| {
+            name == b"error"
+                && matches!(
+                    value,
+                    b"destination_unavailable" | b"connection_limit_reached"
+                )
+        })
+    })
+}
+
+/// The parameters of all members, as they are written. In strings, of which a member's name may be one,
+/// nothing separates: `breaker; details="a; error=x"` has one parameter.
+fn parameters(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pieces(value, b',').flat_map(|member| {
+        pieces(member, b';').skip(1).map(|parameter| {
+            let end = parameter.iter().position(|byte| *byte == b'=');
+            let (name, value) = parameter.split_at(end.unwrap_or(parameter.len()));
+            let value = value.get(1..).unwrap_or_default();
+            (name.trim_ascii(), value.trim_ascii())
+        })
+    })
+}
+
+/// The parts of `text` between `separator`s that are in no string.
+fn pieces(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (mut quoted, mut escaped) = (false, false);
+        let end = text.iter().position(|byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ => return *byte == separator && !quoted,
+            }
+            false
+        });
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
+}
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_parameter_of_a_member_is_an_error() {
+        for (value, expected) in [
+            ("inner; error=destination_unavailable", true),
+            (
+                r#"inner;error=connection_limit_reached; details="shedding""#,
+                true,
+            ),
+            ("cdn; error=dns_timeout", false),
+            (
+                "cdn; fwd=uri-miss, inner; error=destination_unavailable",
+                true,
+            ),
+            (r#""a, b; c"; error=destination_unavailable"#, true),
+            // Not a parameter, but text in one.
+            (
+                r#"cdn; error=dns_error; details="x; error=destination_unavailable""#,
+                false,
+            ),
+            (
+                r#"cdn; details="x, y; error=destination_unavailable""#,
+                false,
+            ),
+            (
+                r#"cdn; details="a \" ; error=destination_unavailable""#,
+                false,
+            ),
+            (
+                r#"cdn; details="a \\"; error=destination_unavailable"#,
+                true,
+            ),
+            // A name of its own, and a string.
+            ("error=destination_unavailable", false),
+            ("cdn; next-error=destination_unavailable", false),
+            (r#"cdn; error="destination_unavailable""#, false),
+            // Never closed.
+            (r#"cdn; details="; error=destination_unavailable"#, false),
+            ("", false),
+            (";", false),
+            (",;=,", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(PROXY_STATUS, value.parse().unwrap());
+            assert_eq!(is_rejection(&headers), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn fields_may_be_repeated() {
+        let mut headers = HeaderMap::new();
+        for value in ["cdn; hit", "inner; error=destination_unavailable"] {
+            headers.append(PROXY_STATUS, value.parse().unwrap());
+        }
+        assert!(is_rejection(&headers));
+    }
+}
