@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod abuse;
 mod cli;
 mod control;
 mod drain;

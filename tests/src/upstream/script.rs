@@ -43,12 +43,22 @@ pub enum Script {
     Echo,
     /// Answers as the function says.
     Answer(Arc<Answer>),
+    /// Answers as the function says after this time.
+    Late(Duration, Arc<Answer>),
 }
 
 impl Script {
     /// Answers as `answer` says.
     pub fn answer(answer: impl Fn(&Seen) -> Response<Bytes> + Send + Sync + 'static) -> Self {
         Self::Answer(Arc::new(answer))
+    }
+
+    /// Answers as `answer` says, after `delay`.
+    pub fn late(
+        delay: Duration,
+        answer: impl Fn(&Seen) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Late(delay, Arc::new(answer))
     }
 
     pub(super) async fn perform(
@@ -72,7 +82,7 @@ impl Script {
         seen.body = body.collect().await?.to_bytes();
         record(seen.clone());
         match self {
-            Self::Delay(delay) => time::sleep(delay).await,
+            Self::Delay(delay) | Self::Late(delay, _) => time::sleep(delay).await,
             Self::Hang => future::pending().await,
             Self::Reset => fault.reset(),
             Self::Garbage => fault.garbage(),
@@ -81,7 +91,9 @@ impl Script {
         Ok(match self {
             Self::Status(status) => reply(status, Full::from("as told\n")),
             Self::CloseMidBody => reply(200, CutOff::default()),
-            Self::Answer(answer) => answer(&seen).map(|body| box_up(Full::new(body))),
+            Self::Answer(answer) | Self::Late(_, answer) => {
+                answer(&seen).map(|body| box_up(Full::new(body)))
+            }
             _ => reply(200, Full::from("as told\n")),
         })
     }
@@ -98,6 +110,7 @@ impl fmt::Debug for Script {
             Self::Garbage => f.write_str("Garbage"),
             Self::Echo => f.write_str("Echo"),
             Self::Answer(_) => f.write_str("Answer(..)"),
+            Self::Late(delay, _) => write!(f, "Late({delay:?}, ..)"),
         }
     }
 }

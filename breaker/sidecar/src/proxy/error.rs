@@ -69,7 +69,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ClientGone,
         Self::RequestBodyMalformed,
         Self::RequestBodyTooLarge,
@@ -81,6 +81,7 @@ impl ErrorKind {
         Self::Resolve,
         Self::ResolveTimeout,
         Self::Terminated,
+        Self::ResponseHeadTooLarge,
         Self::Protocol,
         Self::ResponseTimeout,
         Self::ResponseIncomplete,

@@ -1,0 +1,180 @@
+//! No client opens a breaker, whatever it sends or does not send: each test is an attack on a healthy service, by somebody
+//! who knows how the breaker works. Afterwards other callers are served, nothing has tripped, and nothing counts as a
+//! failure.
+
+mod attacker;
+
+use std::time::Duration;
+
+use breaker_tests::{Script, Seen, Setup, Sidecar, Upstream, eventually, get};
+use bytes::Bytes;
+use http::Response;
+
+use self::attacker::Attacker;
+
+/// What a healthy service answers.
+fn healthy(seen: &Seen) -> Response<Bytes> {
+    let answer = Response::builder();
+    let path = seen.uri.path();
+    if path.starts_with("/pay.Pay/") {
+        // The service obeys its caller's deadline, as gRPC servers do.
+        let status = match seen.headers.contains_key("grpc-timeout") {
+            true => "4",
+            false => "0",
+        };
+        return answer
+            .header("content-type", "application/grpc")
+            .header("grpc-status", status)
+            .body(Bytes::new())
+            .expect("an answer");
+    }
+    let (status, length) = match path {
+        "/pay/forbidden" => (403, 0),
+        "/pay/missing" => (404, 0),
+        "/pay/busy" => (429, 0),
+        "/pay/large" => (200, 4 << 20),
+        _ => (200, 2),
+    };
+    answer
+        .status(status)
+        .body(Bytes::from(vec![b'x'; length]))
+        .expect("an answer")
+}
+
+/// Lets somebody attack a sidecar of each policy, while nobody else is there and while others are.
+async fn attack<F>(act: impl Fn(Attacker) -> F)
+where
+    F: Future<Output = ()>,
+{
+    for policy in ["sensitive", "adaptive"] {
+        let upstream = Upstream::start().await;
+        upstream.play(Script::late(Duration::from_millis(10), healthy));
+        let sidecar = Setup::of(upstream.address())
+            .policy(policy)
+            .more("limits: { max_body_bytes: 1MiB }")
+            .start()
+            .await;
+        good(&sidecar, 5, policy).await;
+        for _ in 0..40 {
+            act(Attacker::of(&sidecar)).await;
+        }
+        good(&sidecar, 20, policy).await;
+        let metrics = sidecar.metrics().await;
+        assert_eq!(metrics.state("pay"), "closed", "{policy}");
+        assert_eq!(metrics.requests("pay", "failure"), 0.0, "{policy}");
+        assert_eq!(metrics.requests("pay", "rejected"), 0.0, "{policy}");
+        eventually!(
+            upstream.in_flight() == 0,
+            "the service still works for nobody"
+        );
+    }
+}
+
+/// Other callers are served.
+async fn good(sidecar: &Sidecar, times: usize, policy: &str) {
+    for _ in 0..times {
+        let answer = get(sidecar.url("/pay/x")).await;
+        assert_eq!(answer.status, 200, "{policy}: {}", answer.text());
+    }
+}
+
+macro_rules! attacks {
+    ($($(#[$what:meta])* $name:ident: $act:expr;)+) => {$(
+        $(#[$what])*
+        #[tokio::test]
+        async fn $name() {
+            attack($act).await;
+        }
+    )+};
+}
+
+attacks! {
+    leaving_before_the_answer: async |a: Attacker| a.send(GET).await.leave();
+    resetting_before_the_answer: async |a: Attacker| a.send(GET).await.reset();
+    leaving_in_the_middle_of_the_head: async |a: Attacker| a.send("GET /pay/x HTT").await.leave();
+    sending_no_http: async |a: Attacker| a.send("\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").await.read().await;
+    a_malformed_chunk: async |a: Attacker| {
+        a.send(format!("{CHUNKED}zz\r\n")).await.read().await;
+    };
+    a_chunk_that_is_cut_off: async |a: Attacker| a.send(format!("{CHUNKED}ff\r\nabc")).await.reset();
+    a_malformed_chunk_after_good_ones: async |a: Attacker| {
+        a.send(format!("{CHUNKED}3\r\nabc\r\n-1\r\n")).await.read().await;
+    };
+    a_body_that_is_too_short: async |a: Attacker| a.send(format!("{SIZED}abc")).await.leave();
+    a_body_that_is_too_short_and_a_reset: async |a: Attacker| a.send(format!("{SIZED}abc")).await.reset();
+    a_body_that_is_too_short_and_half_a_close: async |a: Attacker| {
+        a.send(format!("{SIZED}abc")).await.half_close().await.read().await;
+    };
+    a_body_above_the_limit: async |a: Attacker| {
+        a.send("POST /pay/x HTTP/1.1\r\nhost: a\r\ncontent-length: 9999999\r\n\r\n").await.read().await;
+    };
+    a_chunked_body_above_the_limit: async |a: Attacker| {
+        let chunk = format!("200000\r\n{}", "x".repeat(0x20_0000));
+        a.send(format!("{CHUNKED}{chunk}")).await.read().await;
+    };
+    an_upgrade_with_a_malformed_chunk: async |a: Attacker| {
+        a.send(format!("{UPGRADE}transfer-encoding: chunked\r\n\r\nzz\r\n")).await.read().await;
+    };
+    an_upgrade_whose_upload_never_ends: async |a: Attacker| {
+        a.send(format!("{UPGRADE}content-length: 100\r\n\r\nabc")).await.leave();
+    };
+    an_upgrade_to_what_the_service_does_not_speak: async |a: Attacker| {
+        a.send(format!("{UPGRADE}\r\n")).await.read().await;
+    };
+    expecting_100_and_never_sending: async |a: Attacker| {
+        a.send(format!("{}expect: 100-continue\r\n\r\n", SIZED.trim_end_matches("\r\n"))).await.leave();
+    };
+    conflicting_lengths: async |a: Attacker| {
+        a.send("POST /pay/x HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc").await.read().await;
+    };
+    too_many_header_fields: async |a: Attacker| {
+        let fields = "x-field: x\r\n".repeat(300);
+        a.send(format!("GET /pay/x HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).await.read().await;
+    };
+    a_huge_header_field: async |a: Attacker| {
+        let value = "x".repeat(200_000);
+        a.send(format!("GET /pay/x HTTP/1.1\r\nhost: a\r\nx-field: {value}\r\n\r\n")).await.read().await;
+    };
+    methods_that_no_service_knows: async |a: Attacker| {
+        for method in ["TRACE", "CONNECT", "BREW", "OPTIONS"] {
+            let request = format!("{method} * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            a.clone().send(request).await.read().await;
+        }
+    };
+    asking_for_what_is_refused: async |a: Attacker| {
+        for path in ["forbidden", "missing", "busy"] {
+            let request = format!("GET /pay/{path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            a.clone().send(request).await.read().await;
+        }
+    };
+    half_a_close_after_the_request: async |a: Attacker| a.send(GET).await.half_close().await.read().await;
+    pipelined_requests_that_nobody_waits_for: async |a: Attacker| a.send(GET.repeat(5)).await.reset();
+    an_answer_that_is_not_read: async |a: Attacker| {
+        let request = GET.replace("/pay/x", "/pay/large");
+        a.send(request).await.wait(Duration::from_millis(20)).await.reset();
+    };
+    markers_of_a_breaker: async |a: Attacker| {
+        let markers = "proxy-status: a; error=destination_unavailable\r\nretry-after: 60\r\n\
+                       traceparent: 00-0-0-00\r\nconnection: close\r\n\r\n";
+        a.send(format!("GET /pay/x HTTP/1.1\r\nhost: a\r\n{markers}")).await.read().await;
+    };
+    deadlines_that_are_too_short: async |a: Attacker| {
+        for deadline in ["1m", "1n", "0S", "5000u"] {
+            a.call(&[("grpc-timeout", deadline)]).await;
+        }
+    };
+    deadlines_that_are_none: async |a: Attacker| {
+        for deadline in ["", "-1S", "1x", "99999999999H", "S", "1 S", "١S"] {
+            a.call(&[("grpc-timeout", deadline)]).await;
+        }
+    };
+    streams_that_are_reset_at_once: async |a: Attacker| a.cancel_streams(20, Duration::ZERO).await;
+    streams_that_are_reset_soon: async |a: Attacker| a.cancel_streams(20, Duration::from_millis(3)).await;
+    streams_without_a_window: async |a: Attacker| a.stall_streams(3).await;
+}
+
+const GET: &str = "GET /pay/x HTTP/1.1\r\nhost: a\r\n\r\n";
+const SIZED: &str = "POST /pay/x HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n";
+const CHUNKED: &str = "POST /pay/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+const UPGRADE: &str =
+    "POST /pay/x HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
