@@ -14,6 +14,6 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    cli.logging.start();
+    let _flushed_at_the_end = cli.logging.start();
     cli.command.run()
 }
