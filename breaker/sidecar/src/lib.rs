@@ -12,6 +12,7 @@ pub mod baselines;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod descriptors;
 mod files;
 pub mod ingest;
 pub mod live;
