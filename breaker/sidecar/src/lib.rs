@@ -14,6 +14,7 @@ pub mod control;
 pub mod demo;
 pub mod descriptors;
 mod files;
+mod hosts;
 pub mod ingest;
 pub mod live;
 pub mod proxy;
