@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tests::{Script, Setup, Upstream, eventually};
+use breaker_tests::{Script, Setup, Upstream, eventually, get};
 use tokio::net::TcpStream;
 
 use crate::traffic::at_once;
@@ -26,7 +26,20 @@ async fn sigterm_finishes_what_is_in_flight() {
 }
 
 #[tokio::test]
-async fn sigterm_ends_an_idle_sidecar_at_once() {
+async fn after_sigterm_callers_that_do_not_know_yet_are_served() {
+    let upstream = Upstream::start().await;
+    let mut sidecar = Setup::of(upstream.address()).start().await;
+    sidecar.process().terminate();
+    eventually!(get(sidecar.admin_url("/readyz")).await.status == 503);
+    crate::traffic::in_turn(&sidecar, 3).await;
+    // Whoever asks twice does not want to wait.
+    sidecar.process().terminate();
+    let status = sidecar.process().ended().await;
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+#[tokio::test]
+async fn sigterm_ends_an_idle_sidecar_soon() {
     let upstream = Upstream::start().await;
     let mut sidecar = Setup::of(upstream.address()).start().await;
     crate::traffic::in_turn(&sidecar, 1).await;

@@ -13,6 +13,7 @@
 //! | `/envoy.service.auth.v3.Authorization/Check` | a verdict for Envoy, by gRPC |
 
 mod dashboard;
+mod encoding;
 pub mod explanation;
 mod ext_authz;
 mod guard;
@@ -32,11 +33,11 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::control::{self, Registry, Reload, Token};
+use crate::control::{self, Registry, Reload, Tokens};
 use crate::live::Live;
 use crate::telemetry::Telemetry;
 
@@ -52,7 +53,7 @@ pub struct Admin {
     /// Whether the proxy takes traffic.
     pub readiness: Readiness,
     /// What changes need, if they need one.
-    pub token: Option<Token>,
+    pub tokens: Tokens,
     /// Who loads the configuration anew, where that is possible.
     pub reload: Option<Arc<dyn Reload>>,
 }
@@ -112,9 +113,17 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    let (media_type, text) = admin.telemetry.prometheus();
-    ([(header::CONTENT_TYPE, media_type)], text).into_response()
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let gzip = encoding::takes_gzip(&headers);
+    // Megabytes where there are many routes: others of this thread needn't wait.
+    let made = tokio::task::spawn_blocking(move || {
+        let (media_type, text) = admin.telemetry.prometheus();
+        (media_type, encoding::encode(text, gzip))
+    });
+    match made.await {
+        Ok((media_type, body)) => ([(header::CONTENT_TYPE, media_type)], body).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn breakers(State(admin): State<Admin>) -> Json<report::Breakers> {

@@ -2,6 +2,7 @@
 
 mod composition;
 mod ingest;
+mod part;
 mod reload;
 
 use std::fmt;
@@ -16,19 +17,22 @@ use breaker_tower::BreakerHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use self::composition::Composition;
 use self::ingest::Ingest;
+use self::part::Part;
 use self::reload::{Followed, Reached};
 use crate::admin::{Admin, Readiness};
 use crate::baselines::{Baselines, Keeper};
 use crate::config::Config;
-use crate::control::{Registry, Token};
+use crate::control::{Registry, Tokens};
+use crate::descriptors;
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
-use crate::proxy::{self, Observers, Proxy, RouteTable};
+use crate::proxy::{self, Limits, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
-use crate::telemetry::{Catalog, Environment, Exporting, Settings, Telemetry};
+use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
 use crate::upstream::Names;
 
 pub use self::reload::{ReloadError, Reloader};
@@ -42,11 +46,12 @@ pub struct App {
     admin: std::net::TcpListener,
     admin_address: SocketAddr,
     registry: Registry,
-    token: Option<Token>,
+    tokens: Tokens,
     reloader: Reloader,
     followed: mpsc::UnboundedReceiver<Followed>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
     settings: Settings,
+    readiness: Readiness,
     drain: Duration,
     recording: Option<(Recording, Writing)>,
     keeper: Option<Arc<Keeper>>,
@@ -93,6 +98,11 @@ impl App {
             .map_err(|error| StartError::Setting(error.to_string()))?;
         check_loop(config, &mut settings)?;
         check_control(config)?;
+        if let Some((route, endpoint)) = config.loops() {
+            return Err(StartError::Setting(format!(
+                "route {route}: {endpoint} must not be the address of listen: a loop"
+            )));
+        }
         let composition = Composition::new(config.clone(), None)
             .map_err(|error| StartError::Setting(error.to_string()))?;
         let ingest = Ingest::bind(config, ingest::feed(composition.routes()))?;
@@ -111,11 +121,19 @@ impl App {
                 source,
             }
         };
+        let open_files = descriptors::limit();
+        if let Some(warning) = descriptors::warning(config, open_files) {
+            tracing::warn!("{warning}");
+        }
+        let limits = Limits {
+            connections: descriptors::clients(config, open_files),
+            ..config.limits().clone()
+        };
         let proxy = if config.proxies() {
             let proxy = Proxy::bind(proxy::Settings {
                 listen: config.listen(),
                 workers: config.workers(),
-                limits: config.limits().clone(),
+                limits,
                 table: composition.table.clone(),
                 names: Names::of_system(),
                 grace: config.drain(),
@@ -130,8 +148,10 @@ impl App {
         let registry = composition.registry();
         let (follow, followed) = mpsc::unbounded_channel();
         let (events, reload_events) = mpsc::unbounded_channel();
+        let tokens = Tokens::new(config.token().cloned());
         let reached = Reached {
             registry: registry.clone(),
+            tokens: tokens.clone(),
             baselines,
             routes: proxy.as_ref().map(Proxy::routes),
             feeds: ingest.as_ref().map(|ingest| ingest.sampler().clone()),
@@ -139,7 +159,7 @@ impl App {
             events,
         };
         Ok(Self {
-            token: config.token().cloned(),
+            tokens,
             admin_address: admin.local_addr().map_err(bound("admin", config.admin()))?,
             proxy,
             ingest,
@@ -149,6 +169,7 @@ impl App {
             followed,
             reload_events,
             settings,
+            readiness: Readiness::default(),
             drain: config.drain(),
             recording: None,
             keeper,
@@ -184,6 +205,12 @@ impl App {
         self.ingest.as_ref().map(Ingest::addresses)
     }
 
+    /// Whether it takes traffic. Who has it [drain](Readiness::drain) before the end of [`Self::run`] makes callers go elsewhere while they
+    /// are still served.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
     /// The breakers, in the order of the routes.
     pub fn breakers(&self) -> Vec<BreakerHandle> {
         self.reloader.breakers()
@@ -195,52 +222,58 @@ impl App {
         self.registry.clone()
     }
 
+    /// The token in force.
+    #[cfg(test)]
+    pub(crate) fn tokens(&self) -> Tokens {
+        self.tokens.clone()
+    }
+
     /// What loads the configuration anew.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 
-    /// Serves until `shutdown`, then lets requests under way end for the configured time. The proxy's workers are threads of their own; the
-    /// rest runs on the caller's runtime.
+    /// Serves until `shutdown`, then lets requests under way end for the configured time. The proxy's workers, what is for operators, and
+    /// what takes telemetry in are threads of their own: the caller's runtime does nothing but wait for the end.
     ///
     /// # Errors
     /// When a part can't be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (telemetry, exporting) = Telemetry::start(self.settings, self.registry.watched())?;
         let live = Live::new(self.registry.watched());
-        let readiness = Readiness::default();
+        let readiness = self.readiness;
         let (stop, stopped) = watch::channel(false);
 
-        let mut tasks = JoinSet::new();
-        tasks.spawn(follow_all(self.followed, telemetry.clone(), live.clone()));
-        tasks.spawn(tell_all(self.reload_events, live.clone()));
         let reloader = self.reloader;
         telemetry.show_reloads({
             let reloader = reloader.clone();
             move || reloader.reloads()
         });
-        if reloader.watches() {
-            tasks.spawn(reload::watch(reloader.clone()));
-        }
-        tasks.spawn(live.clone().run());
-        let admin = Admin {
-            registry: self.registry,
-            telemetry: telemetry.clone(),
-            live,
-            readiness: readiness.clone(),
-            token: self.token,
-            reload: Some(Arc::new(reloader)),
-        };
-        tasks.spawn(admin.serve(TcpListener::from_std(self.admin)?, std::future::pending()));
-
         if let Some(keeper) = &self.keeper {
             telemetry.show_saves(&keeper.saves());
-            tasks.spawn(keeper.clone().keep());
         }
+        let operation = Operation {
+            admin: Admin {
+                registry: self.registry,
+                telemetry: telemetry.clone(),
+                live,
+                readiness: readiness.clone(),
+                tokens: self.tokens,
+                reload: Some(Arc::new(reloader.clone())),
+            },
+            listener: self.admin,
+            followed: self.followed,
+            reload_events: self.reload_events,
+            reloader,
+            keeper: self.keeper.clone(),
+        };
+        let operation = Part::start("admin", move || operation.run())?;
         let receiving = self.ingest.map(|ingest| {
             telemetry.show_received(&ingest.received());
-            tokio::spawn(ingest.run(stopped.clone()))
+            let stopped = stopped.clone();
+            Part::start("ingest", move || ingest.run(stopped))
         });
+        let receiving = receiving.transpose()?;
         let (tape, writing) = self.recording.unzip();
         let observers = move |table: &RouteTable| observers(table, &telemetry, tape.as_ref());
         let proxy = self.proxy.map(|proxy| proxy.start(&stopped, observers));
@@ -256,17 +289,52 @@ impl App {
             tokio::task::spawn_blocking(|| running.join()).await??;
         }
         if let Some(receiving) = receiving {
-            receiving.await??;
+            receiving.ended().await??;
         }
         if let Some(writing) = writing {
-            // The workers are gone, and their tapes with them.
-            tokio::task::spawn_blocking(|| writing.join()).await?;
+            // The workers are gone, and their tapes with them. A disk that hangs is not waited for.
+            let written = tokio::task::spawn_blocking(|| writing.join());
+            timeout(LAST_WRITE, written).await.unwrap_or(Ok(()))?;
         }
         if let Some(keeper) = self.keeper {
-            keeper.save().await;
+            timeout(LAST_WRITE, keeper.save()).await.ok();
         }
-        end(exporting, tasks).await;
+        operation.stop().await;
+        // The numbers of the drain, and what happened in it, are exported before the process ends.
+        exporting.shutdown(LAST_EXPORT).await;
         Ok(())
+    }
+}
+
+/// What is for operators: the admin port, and who tells what happens.
+struct Operation {
+    admin: Admin,
+    listener: std::net::TcpListener,
+    followed: mpsc::UnboundedReceiver<Followed>,
+    reload_events: mpsc::UnboundedReceiver<live::Event>,
+    reloader: Reloader,
+    keeper: Option<Arc<Keeper>>,
+}
+
+impl Operation {
+    /// Serves for ever.
+    async fn run(self) {
+        let (telemetry, live) = (self.admin.telemetry.clone(), self.admin.live.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follow_all(self.followed, telemetry, live.clone()));
+        tasks.spawn(tell_all(self.reload_events, live.clone()));
+        tasks.spawn(live.run());
+        if self.reloader.watches() {
+            tasks.spawn(reload::watch(self.reloader));
+        }
+        if let Some(keeper) = self.keeper {
+            tasks.spawn(keeper.keep());
+        }
+        match TcpListener::from_std(self.listener) {
+            Ok(listener) => self.admin.serve(listener, std::future::pending()).await,
+            Err(error) => tracing::error!(%error, "the admin port can't be served"),
+        }
+        while tasks.join_next().await.is_some() {}
     }
 }
 
@@ -278,12 +346,6 @@ fn keep(file: &Path, baselines: Baselines) -> Result<Arc<Keeper>, StartError> {
         source,
     });
     opened.map(Arc::new)
-}
-
-/// The numbers of the drain are exported before the process ends.
-async fn end(exporting: Exporting, tasks: JoinSet<()>) {
-    exporting.shutdown(LAST_EXPORT).await;
-    drop(tasks);
 }
 
 /// What is exported, by the configuration or by the environment, must not come back as an application's telemetry.
@@ -389,6 +451,8 @@ impl std::error::Error for StartError {}
 
 /// How long the last export may take.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
+/// How long the last write to a disk may take.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

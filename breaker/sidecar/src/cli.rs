@@ -20,10 +20,11 @@ mod status;
 mod table;
 mod top;
 
+use std::env;
 use std::process::ExitCode;
 
 use breaker_sidecar::control::ModeName;
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A reverse proxy that stops sending requests to a service in trouble, so that it can recover
 #[derive(Debug, Parser)]
@@ -88,6 +89,31 @@ pub(crate) enum Command {
     /// The chaos of the chaos demo: faults, load, narration and table
     #[command(hide = true)]
     DemoChaos(shop::DemoChaos),
+}
+
+impl Cli {
+    /// The arguments and the environment of the process; ends it where they are wrong. A variable that is empty is one that isn't set: that
+    /// is how compose files and charts leave one out.
+    pub(crate) fn of_process() -> Self {
+        let matches = without_empty(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn without_empty(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &Arg| {
+        let name = arg.get_env();
+        name.is_some_and(|name| env::var_os(name).is_some_and(|value| value.is_empty()))
+    };
+    command
+        .mut_args(|arg| {
+            if is_empty(&arg) {
+                arg.env(None::<&'static str>)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(without_empty)
 }
 
 impl Command {

@@ -27,11 +27,11 @@ use std::time::Duration;
 use breaker_tower::core::policy::yaml::{self, Document};
 use breaker_tower::{Mode, Policy};
 
-use self::clash::{check_distinct, check_free, check_patterns};
+use self::clash::{check_distinct, check_free, check_loops, check_patterns};
 use self::origin::Origin;
 use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
-use self::raw::RawConfig;
+use self::raw::{RawConfig, RawDrain};
 use crate::control::Token;
 use crate::proxy::{BodyLimits, DeadlineRules, Limits, Match};
 use crate::telemetry::Configured;
@@ -53,6 +53,7 @@ pub struct Config {
     token: Option<Token>,
     workers: usize,
     drain: Duration,
+    drain_delay: Duration,
     watch: bool,
     limits: Limits,
     state: Option<PathBuf>,
@@ -100,6 +101,9 @@ impl Config {
         if let Some(token) = &self.origin.token {
             config = config.with_token(token.clone());
         }
+        if let Some(file) = &self.origin.token_file {
+            config = config.with_token_file(file)?;
+        }
         for route in &mut config.routes {
             route.share_upstream(&self.routes);
         }
@@ -137,6 +141,7 @@ impl Config {
             token: None,
             workers: processors(),
             drain: DRAIN,
+            drain_delay: DRAIN_DELAY,
             watch: false,
             limits: Limits::default(),
             state: None,
@@ -180,6 +185,32 @@ impl Config {
         self
     }
 
+    /// Has changes need the token in this file, which may be another one when it is loaded again.
+    ///
+    /// # Errors
+    /// When the file can't be read, or is no token.
+    pub fn with_token_file(mut self, file: &Path) -> Result<Self, ConfigError> {
+        let token = Token::read(file).map_err(|rule| ConfigError::Unreadable {
+            file: file.display().to_string(),
+            rule,
+        })?;
+        self.token = Some(token);
+        self.origin.token_file = Some(file.to_owned());
+        Ok(self)
+    }
+
+    /// The route and endpoint, if there is one, by which the proxy would send to itself: its address may not be the file's.
+    pub fn loops(&self) -> Option<(&str, String)> {
+        self.routes.iter().find_map(|route| {
+            let mut endpoints = route
+                .upstream
+                .iter()
+                .flat_map(|upstream| &upstream.endpoints);
+            let own = endpoints.find(|endpoint| clash::is_own(self.listen, endpoint))?;
+            Some((&*route.name, format!("{}:{}", own.host(), own.port())))
+        })
+    }
+
     /// Whether there is anything for the proxy to do: a route has an upstream.
     pub fn proxies(&self) -> bool {
         self.routes.iter().any(|route| route.upstream.is_some())
@@ -213,6 +244,11 @@ impl Config {
     /// How long requests may take to end after a signal to stop.
     pub fn drain(&self) -> Duration {
         self.drain
+    }
+
+    /// How long connections are still taken after SIGTERM, while the sidecar says that it is not ready.
+    pub fn drain_delay(&self) -> Duration {
+        self.drain_delay
     }
 
     /// Whether it is loaded again when its texts have changed.
@@ -308,8 +344,7 @@ fn build(
     });
     let workers = within("workers", raw.workers, 1..=1024, processors());
     let workers = findings.check("", workers);
-    let drain = time_within("drain", raw.drain, 0..=3_600_000, DRAIN);
-    let drain = findings.check("", drain);
+    let drain = findings.check("", drain(raw.drain));
     let limits = limits::build(&raw.limits.unwrap_or_default());
     let (limits, body) = findings.check("limits", limits).unwrap_or_default();
     if raw.state.as_deref() == Some("") {
@@ -333,6 +368,9 @@ fn build(
             &[("listen", listen), ("admin", admin)],
             &mut findings,
         );
+    }
+    if let Some(raw) = &raw.upstreams {
+        check_loops(listen, raw, &mut findings);
     }
     let policies = Policies::load(&raw.policies, folder, &mut origin, &mut findings);
 
@@ -370,7 +408,8 @@ fn build(
         admin,
         token,
         workers: workers.unwrap_or(1),
-        drain: drain.unwrap_or(DRAIN),
+        drain: drain.map_or(DRAIN, |(_, timeout)| timeout),
+        drain_delay: drain.map_or(DRAIN_DELAY, |(delay, _)| delay),
         watch: raw.watch.unwrap_or(true),
         limits,
         state: raw.state.map(|file| folder.join(file)),
@@ -380,6 +419,19 @@ fn build(
         routes: routes.into_iter().map(|(_, route)| route).collect(),
         origin: origin.finished(),
     })
+}
+
+/// The delay and the timeout of a drain.
+fn drain(raw: Option<RawDrain>) -> Result<(Duration, Duration), Problem> {
+    let (delay, timeout, field) = match raw {
+        None => (None, None, "drain"),
+        Some(RawDrain::Timeout(timeout)) => (None, Some(timeout), "drain"),
+        Some(RawDrain::Both(raw)) => (raw.delay, raw.timeout, "drain.timeout"),
+    };
+    Ok((
+        time_within("drain.delay", delay, 0..=600_000, DRAIN_DELAY)?,
+        time_within(field, timeout, 0..=3_600_000, DRAIN)?,
+    ))
 }
 
 fn count(section: &str, entries: usize, findings: &mut Findings<'_>) {
@@ -395,6 +447,9 @@ fn processors() -> usize {
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 const DRAIN: Duration = Duration::from_secs(10);
+/// Endpoints are taken out of Services and load balancers within a second or two; with [`DRAIN`] it is far from the 30 s after which
+/// Kubernetes kills.
+const DRAIN_DELAY: Duration = Duration::from_secs(3);
 /// Of upstreams and routes. Each route is a breaker with its windows, up to 64 KiB.
 const MAX_ENTRIES: usize = 1000;
 const DEFAULT_NAME: &str = "default";

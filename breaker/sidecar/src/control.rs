@@ -30,16 +30,16 @@ pub use self::registry::{Entry, Origin, Registry, Unknown};
 pub(crate) use self::service::Control;
 pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};
 pub(crate) use self::trust::Peer;
-pub use self::trust::Token;
+pub use self::trust::{Token, Tokens};
 use crate::admin::Admin;
 
 /// The API on the admin port.
 pub(crate) fn router(admin: Admin) -> Router {
-    let (readiness, token) = (admin.readiness.clone(), admin.token.clone());
+    let (readiness, tokens) = (admin.readiness.clone(), admin.tokens.clone());
     let control = Control::new(admin);
     api::router()
         .with_state(control.clone())
         .merge(grpc::router(control))
-        .layer(middleware::from_fn_with_state(token, trust::guard))
+        .layer(middleware::from_fn_with_state(tokens, trust::guard))
         .merge(grpc::about(readiness))
 }

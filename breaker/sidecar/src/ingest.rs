@@ -23,6 +23,7 @@ pub mod convention;
 mod decode;
 mod forward;
 mod grpc;
+mod guard;
 mod http;
 mod intake;
 pub mod matching;

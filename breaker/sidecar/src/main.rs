@@ -4,7 +4,6 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use mimalloc::MiMalloc;
 
 use self::cli::Cli;
@@ -13,7 +12,7 @@ use self::cli::Cli;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli.logging.start();
+    let cli = Cli::of_process();
+    let _flushed_at_the_end = cli.logging.start();
     cli.command.run()
 }

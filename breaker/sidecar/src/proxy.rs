@@ -55,6 +55,7 @@ pub(crate) mod route;
 pub(crate) mod spawn;
 pub(crate) mod timers;
 pub(crate) mod upgrade;
+pub(crate) mod via;
 pub(crate) mod wire;
 
 pub use body::{BodyLimits, RequestBody, ResponseBody};

@@ -48,6 +48,7 @@ use self::signal::Signal;
 pub use self::breakers::{Breakers, Watched};
 pub use self::env::Environment;
 pub(crate) use self::log::Change;
+pub use self::log::lines::{Lines, capture};
 pub use self::meters::Histograms;
 pub use self::otlp::OtlpError;
 pub(crate) use self::otlp::by_name;

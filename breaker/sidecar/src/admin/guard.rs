@@ -3,35 +3,21 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::uri::Authority;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+
+use crate::hosts;
 
 /// Answers only requests that were meant for this machine. A page of another site can point a name of its own at 127.0.0.1 (DNS
 /// rebinding) and would then read what is here; but its requests carry that name. HTTP/2 is no browser's, since those speak it over TLS
 /// only, and its clients call a server by names of their own: Envoy by that of the cluster.
 pub(super) async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
-    let host = match request.uri().authority() {
-        Some(authority) => Some(authority.clone()),
-        None => request
-            .headers()
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok()?.parse().ok()),
-    };
-    if request.version() == Version::HTTP_2
-        || host.is_some_and(|host: Authority| is_local(host.host()))
+    let host = hosts::named(request.uri(), request.headers());
+    if request.version() == Version::HTTP_2 || host.is_some_and(|host| hosts::is_local(host.host()))
     {
         next.run(request).await
     } else {
         let text = "this port answers only to localhost\n";
         (StatusCode::MISDIRECTED_REQUEST, text).into_response()
-    }
-}
-
-fn is_local(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    match address.parse::<std::net::IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -62,24 +48,3 @@ const SECURITY: [(HeaderName, HeaderValue); 5] = [
         HeaderValue::from_static("nosniff"),
     ),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_is_local() {
-        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "[::1]"] {
-            assert!(is_local(host), "{host}");
-        }
-        for host in [
-            "evil.example",
-            "localhost.evil.example",
-            "10.0.0.1",
-            "[::2]",
-            "",
-        ] {
-            assert!(!is_local(host), "{host}");
-        }
-    }
-}

@@ -1,17 +1,20 @@
 //! Connections of the admin port: few, and none that dawdles. HTTP/1.1, and HTTP/2 by prior knowledge for gRPC.
+//!
+//! Probes ask here whether the sidecar lives, so there is always a place for one more, and a descriptor.
 
+mod places;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,11 +22,13 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time;
 use tokio_io_timeout::TimeoutWriter;
 
+use self::places::{Place, Places};
 use crate::control::Peer;
+use crate::descriptors::{self, Spares};
 
 /// Serves `router` on `listener` until `shutdown`.
 pub(super) async fn serve(
@@ -32,30 +37,30 @@ pub(super) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let mut shutdown = pin!(shutdown);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::default();
+    let spares = Arc::new(Spares::hold());
     let (stop, stopped) = watch::channel(false);
     loop {
-        let accepted = async {
-            // Beyond the limit, callers wait in the kernel's queue.
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
+            // Others have taken all descriptors but those that are kept for this.
+            Err(error) if descriptors::is_exhausted(&error) && spares.give() => continue,
             Err(error) => {
                 tracing::warn!(%error, "the admin port can't accept a connection");
                 time::sleep(ACCEPT_PAUSE).await;
+                spares.refill();
                 continue;
             }
         };
-        let (router, stopped) = (router.clone(), stopped.clone());
+        let (router, stopped, spares) = (router.clone(), stopped.clone(), spares.clone());
+        let place = places.take(peer);
         tokio::spawn(async move {
-            let _place = place;
-            connection(stream, peer, router, stopped).await;
+            connection(stream, peer, place, router, stopped).await;
+            spares.refill();
         });
     }
     drop((listener, stopped));
@@ -65,21 +70,26 @@ pub(super) async fn serve(
     time::timeout(SHUTDOWN_GRACE, stop.closed()).await.ok();
 }
 
-/// Serves one connection until its peer leaves, sends nothing new for [`IDLE`], or all is to stop.
+/// Serves one connection until its peer leaves, sends no request within [`FIRST`] or nothing new for [`IDLE`], another needs its place, or
+/// all is to stop.
 async fn connection<S>(
     stream: S,
     peer: SocketAddr,
+    place: Place,
     router: Router,
     mut stopped: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let requests = AtomicUsize::new(0);
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
-        requests.fetch_add(1, Ordering::Relaxed);
+        let busy = place.begin();
         request.extensions_mut().insert(Peer(peer));
-        router.call(request)
+        let answer = router.call(request);
+        async move {
+            let answer: Response<_> = answer.await?;
+            Ok::<_, Infallible>(answer.map(|body| busy.until_sent(body)))
+        }
     });
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
@@ -102,7 +112,7 @@ async fn connection<S>(
         let quiet = async {
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => true,
-                () = time::sleep(IDLE) => false,
+                () = time::sleep(if served == 0 { FIRST } else { IDLE }) => false,
             }
         };
         let is_stopped = tokio::select! {
@@ -112,9 +122,13 @@ async fn connection<S>(
                 }
                 return;
             }
+            () = place.evicted() => {
+                tracing::debug!(%peer, "a connection of the admin port made room for another");
+                return;
+            }
             is_stopped = quiet, if !is_ending => is_stopped,
         };
-        let so_far = requests.load(Ordering::Relaxed);
+        let so_far = place.asked();
         if so_far == 0 {
             // It may be in the middle of a preface or a handshake, which would not end by itself.
             return;
@@ -127,9 +141,10 @@ async fn connection<S>(
     }
 }
 
-const MAX_CONNECTIONS: usize = 128;
 const MAX_STREAMS: u32 = 64;
 const MAX_HEADER: usize = 16 * 1024;
+/// How long a new connection may take for the head of its first request.
+const FIRST: Duration = Duration::from_secs(5);
 /// How long a connection may take for a head, and is kept without a new request, up to twice.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a peer may leave unread what is sent to it.

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::{Admin, Readiness, explanation, report};
-use crate::control::{Entry, Problem, Registry, Reload, Token};
+use crate::control::{Entry, Problem, Registry, Reload, Token, Tokens};
 use crate::live::{self, Live};
 use crate::telemetry::{Environment, Settings, Telemetry};
 
@@ -56,7 +56,7 @@ impl Server {
             telemetry,
             live: live.clone(),
             readiness: readiness.clone(),
-            token,
+            tokens: Tokens::new(token),
             reload,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

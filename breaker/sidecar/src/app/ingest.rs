@@ -32,6 +32,7 @@ impl Ingest {
             grpc: receive.grpc(),
             http: receive.http(),
             forward,
+            cors: receive.cors().to_vec(),
             ..Settings::default()
         })
         .map_err(cannot_receive)?;

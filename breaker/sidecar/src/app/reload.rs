@@ -16,7 +16,7 @@ use super::composition::{Changes, Composition};
 use super::ingest;
 use crate::baselines::Baselines;
 use crate::config::ConfigError;
-use crate::control::{Configuration, Refused, Registry, Reload, Reloaded};
+use crate::control::{Configuration, Refused, Registry, Reload, Reloaded, Tokens};
 use crate::ingest::FeedSampler;
 use crate::live::Event;
 use crate::proxy::{RouteError, Routes};
@@ -53,6 +53,7 @@ pub(super) type Followed = (Arc<str>, Events);
 #[derive(Debug)]
 pub(super) struct Reached {
     pub(super) registry: Registry,
+    pub(super) tokens: Tokens,
     pub(super) baselines: Baselines,
     /// None when the proxy doesn't run.
     pub(super) routes: Option<Routes>,
@@ -212,7 +213,8 @@ impl Shared {
 
     fn try_reload(&self, running: &mut Composition) -> Result<Reloaded, ReloadError> {
         let config = running.config.load_again()?;
-        if config.hash() == running.config.hash() {
+        // A token is no part of the texts.
+        if config.hash() == running.config.hash() && config.token() == running.config.token() {
             return Ok(Reloaded::default());
         }
         let fixed = fixed::changed(&running.config, &config);
@@ -286,6 +288,7 @@ impl Reached {
         self.registry
             .replace(next.entries(), next.config.policies().clone());
         self.baselines.replace(next.learners());
+        self.tokens.replace(next.config.token().cloned());
         if let Some(feeds) = &self.feeds {
             feeds.replace(ingest::feed(next.routes()));
         }

@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
 /// What is in `file`, up to one byte more than `most`; `None` if there is no such file.
 pub(super) fn read(file: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let opened = match File::open(file) {
+    let opened = match files::read(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
@@ -18,9 +20,13 @@ pub(super) fn read(file: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
 /// Replaces `file` in one step: who reads it sees what was there before, or all of `bytes`, after a loss of power too.
 pub(super) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = suffixed(file, ".tmp");
-    let mut new = File::create(&beside)?;
-    new.write_all(bytes)?;
-    new.sync_all()?;
+    let mut new = files::create(&beside)?;
+    let written = new.write_all(bytes).and_then(|()| new.sync_all());
+    if let Err(error) = written {
+        // Half a file takes room on a disk that is full.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
     fs::rename(&beside, file)?;
     File::open(folder(file))?.sync_all()
 }
@@ -31,7 +37,7 @@ pub(super) fn check_writable(file: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let beside = suffixed(file, ".tmp");
-    File::create(&beside)?;
+    files::create(&beside)?;
     fs::remove_file(beside)
 }
 

@@ -241,8 +241,13 @@ fn token(file: Option<&Path>) -> Result<Option<HeaderValue>, ClientError> {
             (file.display().to_string(), token)
         }
         None => match env::var(TOKEN_VARIABLE) {
+            Ok(token) if token.is_empty() => return Ok(None),
             Ok(token) => (TOKEN_VARIABLE.to_owned(), token),
-            Err(_) => return Ok(None),
+            Err(env::VarError::NotPresent) => return Ok(None),
+            Err(env::VarError::NotUnicode(_)) => {
+                let rule = format!("{TOKEN_VARIABLE}: must be one line of text");
+                return Err(ClientError::Token(rule));
+            }
         },
     };
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))

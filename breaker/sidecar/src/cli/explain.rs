@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use breaker_sidecar::config::{Config, Route, in_words};
+use breaker_sidecar::descriptors;
 use breaker_sidecar::proxy::Match;
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
 use breaker_tower::core::Verdict;
@@ -31,6 +32,9 @@ pub(super) fn configuration(config: &Config) -> String {
     if config.lacks_token() {
         line(&mut words, "warning", LACKS_TOKEN);
     }
+    if let Some(warning) = descriptors::warning(config, descriptors::hard_limit()) {
+        line(&mut words, "warning", &warning);
+    }
     line(&mut words, "workers", &config.workers().to_string());
     line(&mut words, "metrics", &metrics(config));
     if let Some(receive) = config.receive() {
@@ -43,7 +47,11 @@ pub(super) fn configuration(config: &Config) -> String {
     line(
         &mut words,
         "drains",
-        &format!("for up to {}", in_words(config.drain())),
+        &format!(
+            "for up to {}, after taking connections for another {}",
+            in_words(config.drain()),
+            in_words(config.drain_delay())
+        ),
     );
     for route in config.routes() {
         let name = route.name();
@@ -64,6 +72,7 @@ fn warnings(config: &Config) -> Vec<String> {
         .then(|| format!("admin: {LACKS_TOKEN}"));
     token
         .into_iter()
+        .chain(descriptors::warning(config, descriptors::hard_limit()))
         .chain(telemetry::warnings(config))
         .collect()
 }

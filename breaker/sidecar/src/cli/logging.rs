@@ -1,7 +1,15 @@
-//! The log: one line an event on standard error.
+//! The log: one line an event on standard error, written by a thread that nobody waits for.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::panic::{self, PanicHookInfo};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
+use breaker_sidecar::telemetry::{Lines, capture};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -30,16 +38,29 @@ enum Format {
     Json,
 }
 
+/// The log's end: what waits is written, within a time, when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Flush(());
+
 impl Logging {
     /// Starts logging, for the whole process.
-    pub(crate) fn start(&self) {
+    #[must_use]
+    pub(crate) fn start(&self) -> Flush {
+        match lines() {
+            Ok(lines) => {
+                LINES.get_or_init(|| lines.of_process());
+            }
+            // Without its thread there is no log; nothing else depends on it.
+            Err(error) => super::output::complain(&format!("nothing is logged: {error}\n")),
+        }
         // The filter was tried when the arguments were parsed.
         let filter = EnvFilter::new(&self.log);
         // Colours are escape sequences, which no line may contain.
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(false)
-            .with_writer(|| Plain(io::stderr()));
+            .log_internal_errors(false)
+            .with_writer(|| Plain(Queue));
         let started = match self.log_format {
             Format::Text => log.try_init(),
             Format::Json => log.json().flatten_event(true).try_init(),
@@ -47,8 +68,62 @@ impl Logging {
         if let Err(error) = started {
             tracing::debug!(%error, "logging was started before");
         }
+        // The usual hook writes to standard error itself, and would wait for its reader.
+        panic::set_hook(Box::new(log_panic));
+        Flush(())
     }
 }
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
+/// Waits until what was logged is written; says whether it is after a moment.
+pub(super) fn flush() -> bool {
+    LINES.get().is_none_or(|lines| lines.flush(LAST_LINES))
+}
+
+/// The queue of the process, which writes to standard error by a descriptor of its own: nobody waits for the thread's turn at the lock.
+fn lines() -> io::Result<Lines> {
+    let errors = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    Lines::start(errors, |dropped| {
+        capture(|| tracing::warn!(dropped, "lines of the log could not be written"))
+    })
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let location = panic.location().map(tracing::field::display);
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(thread, location, backtrace, "panic: {message}");
+}
+
+/// Hands lines to the process's queue.
+#[derive(Clone, Copy)]
+struct Queue;
+
+impl Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(lines) = LINES.get() {
+            lines.push(line.to_vec());
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+static LINES: OnceLock<&'static Lines> = OnceLock::new();
+/// How long the end of the process waits for a reader of its log.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 fn filter(text: &str) -> Result<String, String> {
     match EnvFilter::builder().parse(text) {

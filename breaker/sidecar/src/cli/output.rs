@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 
+use super::logging;
+
 /// A headline.
 pub(super) const STRONG: Style = Style::new().bold();
 /// What stands beside the matter.
@@ -21,9 +23,12 @@ pub(super) fn print(text: &str) -> ExitCode {
     succeeded(anstream::stdout().write_all(text.as_bytes()))
 }
 
-/// Writes `text` to standard error. Nobody can be told when that fails.
+/// Writes `text` to standard error, after what was logged. Nobody can be told when that fails, and where the log's reader has stalled it
+/// would not end.
 pub(super) fn complain(text: &str) {
-    let _ = anstream::stderr().write_all(text.as_bytes());
+    if logging::flush() {
+        let _ = anstream::stderr().write_all(text.as_bytes());
+    }
 }
 
 fn succeeded(written: io::Result<()>) -> ExitCode {

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use breaker_tower::Policy;
 use breaker_tower::core::policy::yaml;
@@ -15,9 +16,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::TOKEN_VARIABLE;
 use super::{BAD_INPUT, FAILED, otlp_env, output};
+use breaker_sidecar::admin::Readiness;
 use breaker_sidecar::app::{App, Reloader, StartError};
 use breaker_sidecar::config::{self, Address, Config, ConfigError, EndpointUrl, Size};
 use breaker_sidecar::control::Token;
+use breaker_sidecar::descriptors;
 use breaker_sidecar::ingest::Addresses;
 use breaker_sidecar::recording;
 use breaker_sidecar::telemetry::Environment;
@@ -141,26 +144,32 @@ impl Sidecar {
         if let Some(state) = self.state {
             config = config.with_state(state);
         }
-        if let Some(token) = control_token(self.control_token_file.as_deref())? {
+        // The file's counts before the variable's, and either before the configuration's.
+        if let Some(file) = &self.control_token_file {
+            config = config.with_token_file(file)?;
+        } else if let Some(token) = control_token()? {
             config = config.with_token(token);
         }
         Ok(config)
     }
 }
 
-/// The token of the file, or else of the environment; the configuration's counts where neither has one.
-fn control_token(file: Option<&Path>) -> Result<Option<Token>, ConfigError> {
-    let (from, token) = match (file, env::var(TOKEN_VARIABLE)) {
-        (Some(file), _) => (file.display().to_string(), Token::read(file)),
-        (None, Ok(token)) => {
-            let token = Token::new(&token).map_err(str::to_owned);
-            (TOKEN_VARIABLE.to_owned(), token)
-        }
-        (None, Err(_)) => return Ok(None),
+/// The token of the environment, if it has one.
+fn control_token() -> Result<Option<Token>, ConfigError> {
+    let rule = match env::var(TOKEN_VARIABLE) {
+        // Left empty, it is left out.
+        Ok(token) if token.is_empty() => return Ok(None),
+        Ok(token) => match Token::new(&token) {
+            Ok(token) => return Ok(Some(token)),
+            Err(rule) => rule.to_owned(),
+        },
+        Err(env::VarError::NotPresent) => return Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Token::RULE.to_owned(),
     };
-    token
-        .map(Some)
-        .map_err(|rule| ConfigError::Unreadable { file: from, rule })
+    Err(ConfigError::Unreadable {
+        file: TOKEN_VARIABLE.to_owned(),
+        rule,
+    })
 }
 
 fn print_otlp_env(config: &Config, json: bool) -> ExitCode {
@@ -172,6 +181,7 @@ fn print_otlp_env(config: &Config, json: bool) -> ExitCode {
 }
 
 fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
+    descriptors::raise();
     let mut app = match App::bind(config, &Environment::of_process()) {
         Ok(app) => app,
         Err(error @ StartError::Setting(_)) => return fail(BAD_INPUT, &error),
@@ -180,41 +190,57 @@ fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
     if let Some(Err(error)) = recording.map(|settings| app.record(settings)) {
         return fail(FAILED, &error);
     }
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let served = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        runtime.block_on(async {
-            // The handlers are there before anyone is told that the sidecar is.
-            let stop = stop()?;
-            let reloads = reload_on_hangup(app.reloader())?;
-            match app.listen() {
-                Some(listen) => tracing::info!(%listen, admin = %app.admin(), "listening"),
-                None => tracing::info!(admin = %app.admin(), "listening; no route has an upstream"),
-            }
-            if let Some(Addresses { grpc, http }) = app.receives() {
-                let (grpc, http) = (
-                    grpc.map(tracing::field::display),
-                    http.map(tracing::field::display),
-                );
-                tracing::info!(grpc, http, "receiving telemetry");
-            }
-            tokio::select! {
-                ended = app.run(stop) => ended,
-                never = reloads => match never {},
-            }
-        })
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(FAILED, &error),
+    };
+    // This thread does nothing else from here on: a signal is always heard.
+    let served: anyhow::Result<()> = runtime.block_on(async {
+        // The handlers are there before anyone is told that the sidecar is.
+        let stop = stop(app.readiness(), config.drain_delay())?;
+        let reloads = reload_on_hangup(app.reloader())?;
+        match app.listen() {
+            Some(listen) => tracing::info!(%listen, admin = %app.admin(), "listening"),
+            None => tracing::info!(admin = %app.admin(), "listening; no route has an upstream"),
+        }
+        if let Some(Addresses { grpc, http }) = app.receives() {
+            let (grpc, http) = (
+                grpc.map(tracing::field::display),
+                http.map(tracing::field::display),
+            );
+            tracing::info!(grpc, http, "receiving telemetry");
+        }
+        tokio::select! {
+            ended = app.run(stop) => ended,
+            never = reloads => match never {},
+        }
     });
+    // What still hangs, at a disk or in a file system, is not waited for.
+    runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &format!("{error:#}")),
     }
 }
 
-/// Ends with the first signal that asks the process to stop.
-fn stop() -> io::Result<impl Future<Output = ()>> {
+/// Ends with the first signal that asks the process to stop; after SIGTERM only when callers have had `delay` to hear that it is not
+/// ready, or with the second signal.
+fn stop(readiness: Readiness, delay: Duration) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
         tokio::select! {
+            _ = terminate.recv() => {}
+            // Somebody sits before it.
+            _ = interrupt.recv() => return,
+        }
+        readiness.drain();
+        if delay.is_zero() {
+            return;
+        }
+        tracing::info!(?delay, "not ready any more; connections are still taken");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }

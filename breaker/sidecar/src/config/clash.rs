@@ -1,13 +1,16 @@
 //! What must not meet in one configuration: addresses, names, requests, patterns.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
+use http::Uri;
 use matchit::InsertError;
 
 use super::problem::Findings;
-use super::raw::{RawMatch, RawRoute};
+use super::raw::{RawMatch, RawRoute, RawUpstream};
 use super::route::Route;
+use crate::ingest::loops_back;
+use crate::upstream::Endpoint;
 
 /// Nothing else listens where telemetry is received.
 pub(super) fn check_free(
@@ -22,6 +25,36 @@ pub(super) fn check_free(
             findings.add(&format!("telemetry.receive.{field}"), rule);
         }
     }
+}
+
+/// What is sent to an upstream does not come back.
+pub(super) fn check_loops(
+    listen: SocketAddr,
+    upstreams: &BTreeMap<String, RawUpstream>,
+    findings: &mut Findings<'_>,
+) {
+    for (name, upstream) in upstreams {
+        for (index, url) in upstream.endpoints.iter().enumerate() {
+            if url.parse().is_ok_and(|url| comes_back(listen, &url)) {
+                let rule = "must not be the address of listen: a loop";
+                findings.add(&format!("upstreams.{name}.endpoints[{index}]"), rule);
+            }
+        }
+    }
+}
+
+/// Whether the endpoint is where the proxy listens, as far as can be told without asking a name server.
+pub(super) fn is_own(listen: SocketAddr, endpoint: &Endpoint) -> bool {
+    let host = match endpoint {
+        Endpoint::Address(address) => address.to_string(),
+        Endpoint::Name(host, port) => format!("{host}:{port}"),
+    };
+    let url = format!("http://{host}/").parse();
+    url.is_ok_and(|url| comes_back(listen, &url))
+}
+
+fn comes_back(listen: SocketAddr, url: &Uri) -> bool {
+    listen.port() != 0 && loops_back(&[listen], url)
 }
 
 /// Each route has a name of its own, and each with an upstream some request that only it takes.

@@ -20,6 +20,8 @@ pub(super) struct Origin {
     pub(super) admin: Option<Address>,
     pub(super) state: Option<PathBuf>,
     pub(super) token: Option<Token>,
+    /// Where the token is read from again.
+    pub(super) token_file: Option<PathBuf>,
     pub(super) hash: String,
     /// Files and directories of policies, in the order in which they were read.
     policies: Vec<PathBuf>,

@@ -1,5 +1,6 @@
 //! The shape of a configuration file. What its values mean is checked where they are used: [`super::upstream`], [`super::route`] and so on.
 
+mod drain;
 mod feed;
 mod receive;
 
@@ -15,6 +16,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::scalar::{Address, HeaderWanted, OrOff, Size};
 
+pub(super) use self::drain::RawDrain;
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
 pub(super) use self::receive::{RawForward, RawReceive};
 
@@ -31,8 +33,8 @@ pub(crate) struct RawConfig {
     pub(super) control: Option<RawControl>,
     /// Threads, each with connections of its own, 1 to 1024. Default one for each processor.
     pub(super) workers: Option<usize>,
-    /// How long requests may take to end after a signal to stop, 0s to 1h. Default 10s.
-    pub(super) drain: Option<Period>,
+    /// What happens after a signal to stop: a time for requests to end in, or delay and timeout.
+    pub(super) drain: Option<RawDrain>,
     /// Whether to load this file again when it, or a policy's, has changed. Default true; SIGHUP does it in any case.
     pub(super) watch: Option<bool>,
     /// Bounds on what a client may send and hold.

@@ -16,6 +16,7 @@ pub struct Receive {
     grpc: Option<SocketAddr>,
     http: Option<SocketAddr>,
     forward: Option<Forward>,
+    cors: Vec<String>,
 }
 
 /// Where telemetry is sent on to. It has a URL.
@@ -41,11 +42,38 @@ pub(super) fn build(raw: RawReceive) -> Result<Receive, Problem> {
         grpc,
         http,
         forward: None,
+        cors: raw.cors,
     };
+    for (index, origin) in receive.cors.iter().enumerate() {
+        if !is_origin(origin) {
+            let rule = "must be an origin as browsers send it, such as https://shop.example.com";
+            return Err(Problem::new(format!("cors[{index}]"), rule));
+        }
+    }
     if let Some(raw) = raw.forward {
         receive.forward = Some(forward(raw, &receive)?);
     }
     Ok(receive)
+}
+
+/// A scheme, a host in lower case, and a port that is not the scheme's own.
+fn is_origin(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let usual = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return false,
+    };
+    let whole = uri.authority().is_some_and(|authority| {
+        text.split_once("://")
+            .is_some_and(|(_, rest)| rest == authority.as_str())
+    });
+    whole
+        && !text.contains('@')
+        && uri.port_u16() != Some(usual)
+        && !text.contains(|c: char| c.is_ascii_uppercase())
 }
 
 fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problem> {
@@ -113,6 +141,11 @@ impl Receive {
     /// Where all of it is sent on to.
     pub fn forward(&self) -> Option<&Forward> {
         self.forward.as_ref()
+    }
+
+    /// The origins whose pages may send telemetry from a browser.
+    pub fn cors(&self) -> &[String] {
+        &self.cors
     }
 
     /// The addresses, at least one, with the names of their fields.

@@ -26,6 +26,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.listen().to_string(), "127.0.0.1:8080");
     assert_eq!(config.admin().to_string(), "127.0.0.1:9900");
     assert_eq!(config.drain(), Duration::from_secs(10));
+    assert_eq!(config.drain_delay(), Duration::from_secs(3));
     assert!(config.workers() >= 1);
     assert!(!config.watch(), "there is no file");
     assert!(config.export().is_none());
@@ -43,6 +44,21 @@ fn what_is_left_out_has_a_default() {
         route.body.response_idle, None,
         "quiet streams are not cut unless somebody asks for it"
     );
+}
+
+#[test]
+fn a_drain_is_a_time_or_two() {
+    for (drain, delay, timeout) in [
+        ("{}", 3, 10),
+        ("1s", 3, 1),
+        ("{ delay: 0s }", 0, 10),
+        ("{ timeout: 0s }", 3, 0),
+        ("{ delay: 5s, timeout: 1m }", 5, 60),
+    ] {
+        let config = parsed(&format!("drain: {drain}\n{SMALL}"));
+        let times = (config.drain_delay().as_secs(), config.drain().as_secs());
+        assert_eq!(times, (delay, timeout), "{drain}");
+    }
 }
 
 #[test]
@@ -80,6 +96,7 @@ routes:
     assert_eq!(config.admin().to_string(), "[::1]:9901");
     assert_eq!(config.workers(), 3);
     assert_eq!(config.drain(), Duration::from_secs(60));
+    assert_eq!(config.drain_delay(), Duration::from_secs(3));
     let limits = config.limits();
     assert_eq!((limits.connections, limits.streams), (10, 7));
     assert_eq!(limits.header_bytes, 16384);

@@ -54,7 +54,7 @@ impl Control {
             started: *started,
             uptime: since.elapsed().as_secs_f64(),
             readiness: admin.readiness.name().to_owned(),
-            token_required: admin.token.is_some(),
+            token_required: admin.tokens.current().is_some(),
             configuration: match &admin.reload {
                 Some(reload) => reload.configuration(),
                 None => Configuration {

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -24,16 +24,16 @@ use super::problem::Problem;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
 
+/// The token in force, if changes need one. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens(Arc<RwLock<Option<Token>>>);
+
 /// Who asks: the address at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Refuses to change anything for who may not.
-pub(super) async fn guard(
-    State(token): State<Option<Token>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn guard(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_call = path.starts_with(grpc::PREFIX);
     let changes = match *request.method() {
@@ -45,7 +45,7 @@ pub(super) async fn guard(
     }
     let peer = request.extensions().get().copied();
     let permitted = check_site(request.headers(), request.uri())
-        .and_then(|()| check_caller(token.as_ref(), peer, request.headers()));
+        .and_then(|()| check_caller(tokens.current().as_ref(), peer, request.headers()));
     let Err(problem) = permitted else {
         return next.run(request).await;
     };
@@ -137,9 +137,32 @@ fn check_caller(
     }
 }
 
+// === impl Tokens ===
+
+impl Tokens {
+    /// This token.
+    pub fn new(token: Option<Token>) -> Self {
+        Self(Arc::new(RwLock::new(token)))
+    }
+
+    /// Has changes need this token from now on.
+    pub fn replace(&self, token: Option<Token>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    pub(crate) fn current(&self) -> Option<Token> {
+        let token = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        token.clone()
+    }
+}
+
 // === impl Token ===
 
 impl Token {
+    /// What a token must be.
+    pub const RULE: &'static str =
+        "must hold a token: one line of 1 to 4096 visible ASCII characters";
+
     /// A token; white space around it is no part of it.
     ///
     /// # Errors
@@ -148,7 +171,7 @@ impl Token {
         let text = text.trim();
         let is_good =
             (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        is_good.then(|| Self(text.into())).ok_or(RULE)
+        is_good.then(|| Self(text.into())).ok_or(Self::RULE)
     }
 
     /// The token that a file has in it, and nothing else.
@@ -185,7 +208,6 @@ const FORMS: [&str; 3] = [
 ];
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MAX_TOKEN: usize = 4096;
-const RULE: &str = "must hold a token: one line of 1 to 4096 visible ASCII characters";
 
 #[cfg(test)]
 mod tests;

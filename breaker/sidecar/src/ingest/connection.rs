@@ -15,17 +15,18 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::intake::Intake;
 use super::settings::Limits;
 
-/// Serves a connection until it is closed, was idle for too long, or `stopping` turns true.
+/// Serves a connection, to a loopback address or not, until it is closed, was idle for too long, or `stopping` turns true.
 pub(super) async fn serve(
     intake: Arc<Intake>,
     stream: TcpStream,
+    is_loopback: bool,
     mut stopping: watch::Receiver<bool>,
 ) {
     let activity = Arc::new(Activity::new());
     let limits = &intake.limits;
     let builder = builder(limits);
     let service = service_fn(|request| {
-        let answer = intake.clone().answer(request);
+        let answer = intake.clone().answer(request, is_loopback);
         let busy = activity.begin();
         async move {
             let _busy = busy;

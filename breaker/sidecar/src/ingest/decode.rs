@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, HeaderName};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -20,6 +20,7 @@ use super::settings::Limits;
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
+    Deflate,
     Gzip,
     Zstd,
 }
@@ -53,6 +54,7 @@ impl Coding {
             // RFC 9110, 8.4.1.3: both names, in any case.
             Ok(name) if name.eq_ignore_ascii_case("gzip") => Some(Some(Self::Gzip)),
             Ok(name) if name.eq_ignore_ascii_case("x-gzip") => Some(Some(Self::Gzip)),
+            Ok(name) if name.eq_ignore_ascii_case("deflate") => Some(Some(Self::Deflate)),
             _ => None,
         };
         known.ok_or(Refusal::UnknownCoding)
@@ -60,6 +62,7 @@ impl Coding {
 
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::Deflate => "deflate",
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
         }
@@ -126,6 +129,9 @@ pub(super) fn decompress(
     place: &mut Place,
 ) -> Result<Vec<u8>, Refusal> {
     match coding {
+        // RFC 9110, 8.4.1.2: zlib's format, and some send what is within it alone.
+        Coding::Deflate if is_zlib(message) => read(ZlibDecoder::new(message), limit, place),
+        Coding::Deflate => read(DeflateDecoder::new(message), limit, place),
         Coding::Gzip => read(MultiGzDecoder::new(message), limit, place),
         Coding::Zstd => {
             let decoder = zstd::Decoder::with_buffer(message).and_then(|mut decoder| {
@@ -135,6 +141,14 @@ pub(super) fn decompress(
             read(decoder.map_err(|_| Refusal::Internal)?, limit, place)
         }
     }
+}
+
+/// Whether the message begins as RFC 1950 says: by deflate, with a window of at most 32 KiB, and with a check that fits.
+fn is_zlib(message: &[u8]) -> bool {
+    let Some(&[method, flags]) = message.first_chunk() else {
+        return false;
+    };
+    method & 0x0f == 8 && method >> 4 <= 7 && u16::from_be_bytes([method, flags]) % 31 == 0
 }
 
 fn read(mut decoder: impl Read, limit: usize, place: &mut Place) -> Result<Vec<u8>, Refusal> {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::batch::{Accepted, Batch, Encoding, Sampler, Signal, Transport};
 use super::decode::{Coding, decompress};
 use super::forward::{Forwarder, Marker};
+use super::guard::{Guard, Page};
 use super::overload::{Overload, Place};
 use super::refusal::Refusal;
 use super::reply::{self, Dialect};
@@ -31,6 +32,7 @@ pub(super) struct Intake {
     pub(super) overload: Overload,
     pub(super) stats: Arc<Stats>,
     pub(super) marker: Marker,
+    guard: Guard,
     large: Arc<Semaphore>,
     loop_told: AtomicBool,
 }
@@ -50,6 +52,7 @@ impl Intake {
         limits: Limits,
         stats: Arc<Stats>,
         marker: Marker,
+        guard: Guard,
     ) -> Self {
         Self {
             sampler,
@@ -58,26 +61,51 @@ impl Intake {
             limits,
             stats,
             marker,
+            guard,
             large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
             loop_told: AtomicBool::new(false),
         }
     }
 
-    /// Answers a request.
+    /// Answers a request. `is_loopback`: it came to a loopback address.
     pub(super) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
+        is_loopback: bool,
     ) -> Response<reply::Body> {
         let (mut head, mut body) = request.into_parts();
         let dialect = dialect(&head.headers);
-        let taken = match route(dialect, &head) {
-            Ok(route) => {
-                let signal = route.signal;
-                let taken = self.take(route, &mut head, &mut body).await;
-                taken.map(|accepted| (signal, accepted))
-            }
-            Err(refusal) => Err(refusal),
+        let page = match self.guard.check(&head, is_loopback) {
+            Ok(page) => page,
+            Err(refusal) => return self.answered(dialect, &head, body, Err(refusal)),
         };
+        let mut response = if page.as_ref().is_some_and(Page::asks) {
+            reply::asked()
+        } else {
+            let taken = match route(dialect, &head) {
+                Ok(route) => {
+                    let signal = route.signal;
+                    let taken = self.take(route, &mut head, &mut body).await;
+                    taken.map(|accepted| (signal, accepted))
+                }
+                Err(refusal) => Err(refusal),
+            };
+            self.answered(dialect, &head, body, taken)
+        };
+        if let Some(page) = page {
+            page.permit(response.headers_mut());
+        }
+        response
+    }
+
+    /// The answer to a request of which this became.
+    fn answered(
+        &self,
+        dialect: Dialect,
+        head: &Parts,
+        body: Incoming,
+        taken: Result<(Signal, Accepted), Refusal>,
+    ) -> Response<reply::Body> {
         // Who waits for a 100 sends nothing more once the answer is there.
         let sends_on = head.version < Version::HTTP_2 && !head.headers.contains_key(EXPECT);
         if sends_on && !body.is_end_stream() {

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::batch::Sampler;
 use super::connection;
 use super::forward::{Forwarder, Marker, Targets};
+use super::guard::Guard;
 use super::intake::Intake;
 use super::settings::{Settings, SettingsError};
 use super::stats::Stats;
@@ -135,7 +136,8 @@ impl Receiver {
             });
         let limits = self.settings.limits;
         let (connections, grace) = (limits.connections, limits.grace);
-        let intake = Intake::new(sampler, forwarder, limits, self.stats, self.marker);
+        let guard = Guard::new(self.settings.cors);
+        let intake = Intake::new(sampler, forwarder, limits, self.stats, self.marker, guard);
         let intake = Arc::new(intake);
 
         accept(listeners, intake, connections, grace, shutdown).await;
@@ -183,6 +185,9 @@ async fn listen(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let is_loopback = listener
+        .local_addr()
+        .is_ok_and(|address| address.ip().is_loopback());
     loop {
         let accepted = async {
             // Beyond the limit, senders wait in the kernel's queue.
@@ -198,7 +203,8 @@ async fn listen(
             Ok((stream, _)) => {
                 // An answer is written at once; a socket that refuses the option is closed already.
                 stream.set_nodelay(true).ok();
-                let served = connection::serve(intake.clone(), stream, stopping.clone());
+                let served =
+                    connection::serve(intake.clone(), stream, is_loopback, stopping.clone());
                 connections.spawn(async move {
                     let _place = place;
                     served.await;

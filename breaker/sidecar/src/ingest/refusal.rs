@@ -17,7 +17,7 @@ pub(super) enum Refusal {
     Slow,
     #[error("the body ended early")]
     Cut,
-    #[error("only gzip, zstd and identity can be read")]
+    #[error("only gzip, deflate, zstd and identity can be read")]
     UnknownCoding,
     #[error("the media type must be application/x-protobuf or application/json")]
     UnknownType,
@@ -29,6 +29,12 @@ pub(super) enum Refusal {
     NotPost,
     #[error("gRPC needs HTTP/2")]
     NotHttp2,
+    #[error("this port answers only to localhost")]
+    ForeignHost,
+    #[error(
+        "pages of this origin may not send telemetry here: telemetry.receive.cors names those that may"
+    )]
+    ForeignOrigin,
     #[error("the batch could not be taken")]
     Internal,
 }
@@ -47,6 +53,8 @@ pub enum Reason {
     Incomplete,
     /// A path, method, media type or compression that is not served.
     Unsupported,
+    /// From a page that may not send any, or to a name that is not this machine's.
+    Forbidden,
     /// A fault of ours.
     Internal,
 }
@@ -64,6 +72,7 @@ impl Refusal {
             | Self::UnknownPath
             | Self::NotPost
             | Self::NotHttp2 => Reason::Unsupported,
+            Self::ForeignHost | Self::ForeignOrigin => Reason::Forbidden,
             Self::Internal => Reason::Internal,
         }
     }
@@ -77,12 +86,13 @@ impl From<Malformed> for Refusal {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Overload,
         Self::TooLarge,
         Self::Malformed,
         Self::Incomplete,
         Self::Unsupported,
+        Self::Forbidden,
         Self::Internal,
     ];
 
@@ -94,6 +104,7 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::Incomplete => "incomplete",
             Self::Unsupported => "unsupported",
+            Self::Forbidden => "forbidden",
             Self::Internal => "internal",
         }
     }

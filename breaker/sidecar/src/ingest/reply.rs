@@ -7,6 +7,7 @@
 //! | malformed | 400 | `INVALID_ARGUMENT` |
 //! | slow, cut off | 408, 400 | `DEADLINE_EXCEEDED`, `CANCELLED` |
 //! | another compression | 415 + `Accept-Encoding` | `UNIMPLEMENTED` + `grpc-accept-encoding` |
+//! | another host's name, a page that may not | 421, 403 | by HTTP |
 //! | another path, method, media type | 404, 405, 415 | `UNIMPLEMENTED` for a path; the rest by HTTP |
 //!
 //! Errors have a `google.rpc.Status` as their body over HTTP, in the sender's encoding.
@@ -72,6 +73,13 @@ pub(super) fn accepted(dialect: Dialect, signal: Signal, accepted: Accepted) -> 
     }
 }
 
+/// The answer to a browser that asks what a page may send.
+pub(super) fn asked() -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::default()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// The answer to what is refused.
 pub(super) fn refused(dialect: Dialect, refusal: &Refusal) -> Response<Body> {
     let status = status(refusal);
@@ -95,7 +103,10 @@ pub(super) fn refused(dialect: Dialect, refusal: &Refusal) -> Response<Body> {
             fields.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*retry)));
         }
         (Refusal::UnknownCoding, Dialect::Http(_)) => {
-            fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
+            fields.insert(
+                ACCEPT_ENCODING,
+                HeaderValue::from_static("gzip, deflate, zstd"),
+            );
         }
         (Refusal::UnknownCoding, Dialect::Grpc) => {
             fields.insert(GRPC_ACCEPT_ENCODING, ACCEPTED_BY_GRPC);
@@ -183,6 +194,7 @@ fn status(refusal: &Refusal) -> Status {
         Refusal::UnknownCoding | Refusal::UnknownMethod | Refusal::NotPost | Refusal::NotHttp2 => {
             Code::Unimplemented
         }
+        Refusal::ForeignHost | Refusal::ForeignOrigin => Code::PermissionDenied,
         Refusal::Internal => Code::Internal,
     };
     Status::with_error_details(code, refusal.to_string(), details)
@@ -198,6 +210,8 @@ const fn http_status(refusal: &Refusal) -> StatusCode {
         Refusal::UnknownMethod | Refusal::UnknownPath => StatusCode::NOT_FOUND,
         Refusal::NotPost => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::NotHttp2 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+        Refusal::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+        Refusal::ForeignOrigin => StatusCode::FORBIDDEN,
         Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -205,7 +219,11 @@ const fn http_status(refusal: &Refusal) -> StatusCode {
 const fn by_http(refusal: &Refusal) -> bool {
     matches!(
         refusal,
-        Refusal::UnknownType | Refusal::NotPost | Refusal::NotHttp2
+        Refusal::UnknownType
+            | Refusal::NotPost
+            | Refusal::NotHttp2
+            | Refusal::ForeignHost
+            | Refusal::ForeignOrigin
     )
 }
 
@@ -214,4 +232,4 @@ fn whole_seconds(time: Duration) -> u64 {
 }
 
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
-const ACCEPTED_BY_GRPC: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
+const ACCEPTED_BY_GRPC: HeaderValue = HeaderValue::from_static("identity,deflate,gzip,zstd");

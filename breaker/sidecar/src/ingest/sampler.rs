@@ -200,16 +200,23 @@ impl FeedSampler {
                 )
             };
             let samples: Vec<_> = samples.iter().filter_map(on_breakers_clock).collect();
-            let mut counts = samples.iter().map(|sample| u64::from(sample.count));
-            fed.breaker
-                .observe(fed.source, samples.iter().copied(), |observed| {
-                    let fate = match observed {
-                        Observed::Counted => Fate::Counted,
-                        Observed::Future => Fate::Future,
-                        _ => Fate::Late,
-                    };
-                    fed.told.count(fate, counts.next().unwrap_or(1));
-                });
+            // Requests of the route wait for its breaker while it is told.
+            for piece in samples.chunks(PIECE) {
+                let mut counts = piece.iter().map(|sample| u64::from(sample.count));
+                fed.breaker
+                    .observe(fed.source, piece.iter().copied(), |observed| {
+                        let fate = match observed {
+                            Observed::Counted => Fate::Counted,
+                            Observed::Future => Fate::Future,
+                            _ => Fate::Late,
+                        };
+                        fed.told.count(fate, counts.next().unwrap_or(1));
+                    });
+                if piece.len() == PIECE {
+                    // Who waits has its turn.
+                    std::thread::yield_now();
+                }
+            }
         }
     }
 
@@ -393,6 +400,9 @@ fn now() -> u64 {
         .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
+
+/// Samples that a breaker is told of at once.
+const PIECE: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,8 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// Where batches are sent on to; `None`: nowhere.
     pub forward: Option<Forward>,
+    /// Origins whose pages may send telemetry from a browser, such as `https://shop.example.com`; default none.
+    pub cors: Vec<String>,
     /// What senders may take.
     pub limits: Limits,
 }

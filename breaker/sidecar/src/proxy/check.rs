@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use super::headers::{self, Fields};
 use super::limits::Limits;
 use super::path;
+use super::via;
 
 /// A request that is answered at once: the status, and what is wrong.
 pub(crate) type Refused = (StatusCode, &'static str);
@@ -20,6 +21,10 @@ pub(crate) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refuse
     let mut fields = Fields::of(&parts.headers);
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "method not allowed"));
+    }
+    if fields.has(Fields::VIA) && via::has_been_here(&parts.headers) {
+        let detail = "the request has come back: an upstream leads here";
+        return Err((StatusCode::LOOP_DETECTED, detail));
     }
     check_host(parts, fields)?;
     if fields.has(Fields::TRANSFER_ENCODING) {

@@ -9,6 +9,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::via;
+
 /// Which fields of interest a header section has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Fields(u16);
@@ -126,9 +128,9 @@ pub(crate) fn add_forwarded(headers: &mut HeaderMap, fields: Fields, client: &He
         }
     }
     if fields.has(Fields::VIA) {
-        append(headers, VIA, &HeaderValue::from_static(OURSELVES));
+        append(headers, VIA, &via::ourselves());
     } else {
-        headers.insert(VIA, HeaderValue::from_static(OURSELVES));
+        headers.insert(VIA, via::ourselves());
     }
 }
 
@@ -270,7 +272,7 @@ fn keep_alive_seconds(value: &HeaderValue) -> Option<u64> {
     list(value).find_map(|parameter| parameter.strip_prefix("timeout=")?.parse().ok())
 }
 
-/// What we call ourselves in `Via`.
+/// What we call ourselves in the `Via` of responses.
 const OURSELVES: &str = "1.1 breaker";
 
 /// Fields that `Connection` does not remove, whatever it lists.
@@ -371,7 +373,9 @@ mod tests {
         let fields = Fields::of(&headers);
         add_forwarded(&mut headers, fields, &HeaderValue::from_static("3.3.3.3"));
         assert_eq!(headers["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 3.3.3.3");
-        assert_eq!(headers["via"], "1.0 x, 1.1 breaker");
+        let ourselves = via::ourselves();
+        let via = format!("1.0 x, {}", ourselves.to_str().unwrap());
+        assert_eq!(headers["via"], via);
         assert_eq!(headers["x-forwarded-host"], "a");
         assert_eq!(headers["x-forwarded-proto"], "http");
     }

@@ -1,10 +1,11 @@
 //! Files of a bounded size and number.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Settings;
+use crate::files;
 
 /// The file that is written to, and those before it.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn open(settings: &Settings) -> io::Result<Self> {
-        let current = append_to(&settings.file)?;
+        let current = files::append(&settings.file)?;
         Ok(Self {
             size: current.metadata()?.len(),
             current,
@@ -29,7 +30,11 @@ impl Files {
         if self.size > 0 && self.size + lines.len() as u64 > self.settings.max_size {
             self.rotate()?;
         }
-        self.current.write_all(lines)?;
+        if let Err(error) = self.current.write_all(lines) {
+            // What was written of them may break off in a line, to which the next one would be added.
+            let _ = self.current.set_len(self.size);
+            return Err(error);
+        }
         self.size += lines.len() as u64;
         Ok(())
     }
@@ -44,14 +49,10 @@ impl Files {
             0 => fs::remove_file(file)?,
             _ => move_to(file, &numbered(file, 1))?,
         }
-        self.current = append_to(file)?;
+        self.current = files::append(file)?;
         self.size = 0;
         Ok(())
     }
-}
-
-fn append_to(file: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(file)
 }
 
 /// There may be fewer files than are kept.

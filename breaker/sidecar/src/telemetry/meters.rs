@@ -18,6 +18,7 @@ use opentelemetry_sdk::metrics::{
 };
 
 use super::breakers::Breakers;
+use super::log::lines::dropped_by_process;
 use super::names::{self, Metric};
 use super::observe::{self, Latest};
 use super::signal::Signal;
@@ -77,6 +78,7 @@ impl Meters {
 
         let latest = Latest::default();
         observe::register(&meter, &latest);
+        observe::register_log(&meter, dropped_by_process);
         Self {
             server_duration: histogram(&meter, names::SERVER_DURATION),
             client_duration: histogram(&meter, names::CLIENT_DURATION),

@@ -102,6 +102,11 @@ pub(crate) const DROPPED: Metric = Metric {
     unit: "{item}",
     description: "Spans and log records that did not reach the collector",
 };
+pub(crate) const LOG_DROPPED: Metric = Metric {
+    name: "breaker.log.dropped",
+    unit: "{line}",
+    description: "Lines of the log that could not be written",
+};
 
 pub(crate) const RECEIVED: Metric = Metric {
     name: "breaker.receiver.batches",

@@ -71,6 +71,17 @@ pub(crate) fn register(meter: &Meter, latest: &Latest) {
     gauge(meter, names::ANOMALY_SCORE, latest, anomaly_score);
 }
 
+/// Registers the instrument that observes what became of the log.
+pub(crate) fn register_log(meter: &Meter, dropped: fn() -> u64) {
+    let metric = names::LOG_DROPPED;
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |counter| counter.observe(dropped(), &[]))
+        .build();
+}
+
 /// Registers the instrument that observes how the state file fares.
 pub(crate) fn register_saves(meter: &Meter, saves: &Saves) {
     let (metric, saves) = (names::BASELINE_SAVES, saves.clone());

@@ -67,7 +67,7 @@ pub(crate) fn request<B>(version: Version, path: &str, fields: Fields<'_>, body:
     };
     let mut request = Request::post(uri).version(version);
     if version != Version::HTTP_2 {
-        request = request.header("host", "receiver");
+        request = request.header("host", "localhost");
     }
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
         request = request.header(*name, *value);

@@ -25,7 +25,7 @@ fn limited(limits: Limits) -> Running {
 async fn begin(receiver: &Running, length: usize, body: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(receiver.address).await.unwrap();
     let head = format!(
-        "POST /v1/logs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "POST /v1/logs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body).await.unwrap();

@@ -71,7 +71,8 @@ async fn hop_by_hop_fields_end_here_and_ours_are_added() {
     assert_eq!(header(head, "x-forwarded-for"), Some("1.2.3.4, 127.0.0.1"));
     assert_eq!(header(head, "x-forwarded-proto"), Some("http"));
     assert_eq!(header(head, "x-forwarded-host"), Some("a"));
-    assert_eq!(header(head, "via"), Some("1.1 breaker"));
+    let via = header(head, "via").unwrap();
+    assert!(via.starts_with("1.1 breaker-"), "{via}");
     for name in ["x-hop", "keep-alive", "upgrade"] {
         assert_eq!(header(&response, name), None, "{name}: {response}");
     }

@@ -12,6 +12,7 @@ use http::StatusCode;
 use http_body_util::Empty;
 use hyper::client::conn::http2::{self, SendRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -31,7 +32,8 @@ fn connect() -> (DuplexStream, watch::Sender<bool>) {
     let router = Router::new()
         .route("/", get(async || "here"))
         .route("/endless", get(async move || endless()));
-    tokio::spawn(connection(theirs, PEER, router, stopped));
+    let place = Places::default().take(PEER);
+    tokio::spawn(connection(theirs, PEER, place, router, stopped));
     (ours, stop)
 }
 
@@ -72,7 +74,30 @@ async fn who_says_nothing_or_not_enough_is_left() {
         // Of HTTP/2 the server says its settings first.
         client.read_to_end(&mut Vec::new()).await.ok();
         let waited = seconds_since(start);
-        assert!((30..=31).contains(&waited), "{beginning:?}: {waited} s");
+        assert!((5..=6).contains(&waited), "{beginning:?}: {waited} s");
+    }
+}
+
+#[tokio::test]
+async fn health_is_told_however_many_say_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/livez", get(async || "here"));
+    tokio::spawn(serve(listener, router, std::future::pending()));
+    let mut silent = Vec::new();
+    for _ in 0..2 * places::MOST {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    for _ in 0..3 {
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        probe.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        let read = probe.read_to_string(&mut answer);
+        // Long before the silent are left.
+        let read = time::timeout(Duration::from_secs(3), read).await;
+        read.expect("an answer").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
 

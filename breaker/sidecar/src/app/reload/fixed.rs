@@ -7,9 +7,16 @@ pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
     let fields = [
         ("listen", running.listen() != next.listen()),
         ("admin", running.admin() != next.admin()),
-        ("control", running.token() != next.token()),
+        // Another token is followed; whether there is one decides what the admin port may listen on.
+        (
+            "control",
+            running.token().is_some() != next.token().is_some(),
+        ),
         ("workers", running.workers() != next.workers()),
-        ("drain", running.drain() != next.drain()),
+        (
+            "drain",
+            (running.drain_delay(), running.drain()) != (next.drain_delay(), next.drain()),
+        ),
         ("watch", running.watch() != next.watch()),
         ("limits", running.limits() != next.limits()),
         ("state", running.state() != next.state()),

@@ -125,6 +125,36 @@ async fn what_needs_a_restart_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn another_token_is_followed_and_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("breaker.yaml");
+    let text = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\ncontrol: { token_file: token }\n\
+                upstreams: { app: { endpoints: [http://127.0.0.1:9] } }\nroutes:\n  - { name: app, upstream: app }\n";
+    fs::write(&file, text).unwrap();
+    fs::write(folder.path().join("token"), "one").unwrap();
+    let config = crate::config::Config::load(&file).unwrap();
+    let app = crate::app::App::bind(&config, &crate::telemetry::Environment::default()).unwrap();
+    let (reloader, tokens) = (app.reloader(), app.tokens());
+    let is = |text: &str| tokens.current() == Some(crate::control::Token::new(text).unwrap());
+    assert!(is("one"));
+    fs::write(folder.path().join("token"), "two\n").unwrap();
+    assert!(reloader.reload().await.unwrap().changed);
+    assert!(is("two"));
+    for unusable in ["", "two words"] {
+        fs::write(folder.path().join("token"), unusable).unwrap();
+        reloader.reload().await.expect_err(unusable);
+        assert!(is("two"));
+    }
+    fs::write(&file, text.replace("control: { token_file: token }\n", "")).unwrap();
+    let error = reloader.reload().await.expect_err("no token");
+    assert_eq!(
+        error.to_string(),
+        "control cannot change while running: restart"
+    );
+    assert!(is("two"));
+}
+
+#[tokio::test]
 async fn a_file_that_is_gone_is_refused() {
     let bench = Bench::start(PAY).await;
     fs::remove_file(bench.file()).unwrap();

@@ -19,6 +19,7 @@ use super::Reloader;
 pub(in crate::app) async fn watch(reloader: Reloader) {
     let (notices, mut noticed) = mpsc::channel(1);
     let mut is_warned = false;
+    let mut is_settled = false;
     loop {
         // Before the look at the texts, so that nothing happens between the two. Anew each time: what was watched may have been replaced.
         let (shared, notices) = (reloader.0.clone(), notices.clone());
@@ -31,13 +32,21 @@ pub(in crate::app) async fn watch(reloader: Reloader) {
             return;
         };
         if is_stale {
+            if !is_settled {
+                // Seen in the middle, it may be half.
+                sleep(QUIET).await;
+            }
+            is_settled = false;
             // What came of it is logged. Other files may count now, so they are looked at again.
             let _ = reloader.reload().await;
             continue;
         }
         match watcher {
             // Not every file system reports what happens in it.
-            Ok(_watcher) => drop(timeout(UNREPORTED, settle(&mut noticed)).await),
+            Ok(_watcher) => {
+                let settled = timeout(UNREPORTED, settle(&mut noticed)).await;
+                is_settled = settled.is_ok();
+            }
             Err(error) => {
                 if !is_warned {
                     tracing::warn!(%error, "can't watch the configuration; looking at it every {UNWATCHED:?}");

@@ -14,6 +14,7 @@ pub(in crate::cli) fn configuration(config: &Config) -> Value {
         "admin": config.admin().to_string(),
         "workers": config.workers(),
         "drain": config.drain().as_secs_f64(),
+        "drain_delay": config.drain_delay().as_secs_f64(),
         "state": config.state().map(|file| file.display().to_string()),
         "receive": config.receive().map(receive),
         "routes": config.routes().iter().map(route).collect::<Vec<_>>(),

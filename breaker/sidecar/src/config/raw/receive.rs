@@ -21,6 +21,10 @@ pub(in crate::config) struct RawReceive {
     pub(in crate::config) http: Option<Address>,
     /// Where all of it is sent on to, as it came: a collector.
     pub(in crate::config) forward: Option<RawForward>,
+    /// Origins whose pages may send telemetry from a browser, such as https://shop.example.com. Who sends telemetry can open breakers.
+    /// Default none.
+    #[serde(default)]
+    pub(in crate::config) cors: Vec<String>,
     /// Whether addresses other than loopback are allowed. Whoever can send telemetry there can open breakers. Default false.
     #[serde(default)]
     pub(in crate::config) allow_remote: bool,

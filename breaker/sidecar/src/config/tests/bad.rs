@@ -103,6 +103,22 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     ("drain: 2h", "5:8: drain: must be 0s to 1h"),
     (
+        "drain: { delay: 11m }",
+        "5:17: drain.delay: must be 0s to 10m",
+    ),
+    (
+        "drain: { timeout: 2h }",
+        "5:19: drain.timeout: must be 0s to 1h",
+    ),
+    (
+        "drain: [10s]",
+        "5:8: drain: must be a time such as 10s, or a mapping of delay and timeout",
+    ),
+    (
+        "telemetry: { receive: { cors: [\"*\"] } }",
+        "5:32: telemetry.receive.cors[0]: must be an origin as browsers send it, such as https://shop.example.com",
+    ),
+    (
         "limits: { max_connections: 0 }",
         "5:28: limits.max_connections: must be 1 to 1000000",
     ),
@@ -236,8 +252,8 @@ const SECTIONS: &[(&str, &str)] = &[
         "5:47: telemetry.export.endpoint: must not be where telemetry is received: a loop",
     ),
     (
-        "telemetry: { receive: { port: 4317 } }",
-        "5:25: telemetry.receive.port: is not a field here; the fields are grpc, http, forward, allow_remote",
+        "telemetry: { receive: { listen: 4317 } }",
+        "5:25: telemetry.receive.listen: is not a field here; the fields are grpc, http, forward, cors, allow_remote",
     ),
     (
         "telemetry: { receive: true }",
@@ -283,6 +299,10 @@ const SECTIONS: &[(&str, &str)] = &[
 
 /// The fields of an upstream in the fourth line.
 const UPSTREAMS: &[(&str, &str)] = &[
+    (
+        "endpoints: [http://localhost:8080]",
+        "4:22: upstreams.pay.endpoints[0]: must not be the address of listen: a loop",
+    ),
     (
         "endpoints: []",
         "4:10: upstreams.pay.endpoints: must have 1 to 64 entries",

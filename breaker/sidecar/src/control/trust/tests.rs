@@ -87,7 +87,7 @@ fn with_a_token_whoever_has_it_may_and_nobody_else() {
 fn a_token_is_one_word_and_is_not_shown() {
     assert!(Token::new(" a-b_c \n").unwrap().is(b"a-b_c"));
     for wrong in ["", "\n", "two words", "a\nb", "ü", &"x".repeat(4097)] {
-        assert_eq!(Token::new(wrong).unwrap_err(), RULE);
+        assert_eq!(Token::new(wrong).unwrap_err(), Token::RULE);
     }
     let token = Token::new("s3cret").unwrap();
     assert!(!format!("{token:?}").contains("s3cret"));

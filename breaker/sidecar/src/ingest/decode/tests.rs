@@ -23,6 +23,19 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn zlib(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// As some send `deflate`: without zlib's head.
+fn raw(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn zstd(plain: &[u8]) -> Vec<u8> {
     zstd::encode_all(plain, 0).unwrap()
 }
@@ -37,7 +50,12 @@ fn the_limit_is_the_last_size_that_is_taken() {
         3 * FIRST_ROOM,
         1_000_000,
     ] {
-        for (coding, compress) in [(Coding::Gzip, gzip as fn(&[u8]) -> _), (Coding::Zstd, zstd)] {
+        for (coding, compress) in [
+            (Coding::Gzip, gzip as fn(&[u8]) -> _),
+            (Coding::Deflate, zlib),
+            (Coding::Deflate, raw),
+            (Coding::Zstd, zstd),
+        ] {
             for size in [0, limit / 2, limit - 1, limit, limit + 1, 4 * limit] {
                 let plain: Vec<u8> = (0..size).map(|n| n as u8).collect();
                 let decoded = decompress(coding, &compress(&plain), limit, &mut place(1 << 30));
@@ -118,8 +136,9 @@ fn compressions_are_known_by_their_names() {
         (Some("GZIP"), Some(Some(Coding::Gzip))),
         (Some("x-gzip"), Some(Some(Coding::Gzip))),
         (Some("zstd"), Some(Some(Coding::Zstd))),
-        (Some("deflate"), None),
+        (Some("deflate"), Some(Some(Coding::Deflate))),
         (Some("gzip, zstd"), None),
+        (Some("Deflate"), Some(Some(Coding::Deflate))),
     ] {
         let headers = value.map(|value| (CONTENT_ENCODING, HeaderValue::from_static(value)));
         let headers = headers.into_iter().collect();

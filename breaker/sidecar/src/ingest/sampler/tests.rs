@@ -387,3 +387,32 @@ fn a_cumulative_histogram_counts_what_is_new_in_it() {
         ]
     );
 }
+
+#[test]
+fn requests_of_the_route_have_their_turn_while_a_large_batch_is_told() {
+    const COUNT: u64 = 60_000;
+    let mut bench = Bench::of_spans();
+    let spans = bench.failed(COUNT, now()).into_iter();
+    let spans = spans.map(|span| Span {
+        status: None,
+        ..span
+    });
+    let spans = spans.collect();
+    let is_told = std::sync::atomic::AtomicBool::new(false);
+    let breaker = bench.breaker.clone();
+    std::thread::scope(|scope| {
+        let turns = scope.spawn(|| {
+            let mut turns = 0;
+            while !is_told.load(Ordering::Acquire) {
+                let counted = breaker.snapshot().sources[1].totals.success;
+                turns += u32::from((1..COUNT).contains(&counted));
+            }
+            turns
+        });
+        bench.send(spans).unwrap();
+        is_told.store(true, Ordering::Release);
+        let turns = turns.join().unwrap();
+        assert!(turns > 0, "the breaker was held for the whole batch");
+    });
+    assert_eq!(bench.fates(), [(Fate::Counted, COUNT)]);
+}

@@ -48,7 +48,7 @@ async fn tell(bench: &Bench, first: u64, count: u64) {
     .encode_to_vec();
     let mut stream = TcpStream::connect(bench.receives.unwrap()).await.unwrap();
     let head = format!(
-        "POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-protobuf\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream

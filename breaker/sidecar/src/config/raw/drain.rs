@@ -1,0 +1,83 @@
+//! The shape of `drain`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use breaker_tower::core::policy::yaml::Period;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+/// How the sidecar ends: a time for requests to end in, or more.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) enum RawDrain {
+    Timeout(Period),
+    Both(RawDrainTimes),
+}
+
+/// How the sidecar ends.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Drain")]
+pub(in crate::config) struct RawDrainTimes {
+    /// How long connections are still taken after SIGTERM, while /readyz says 503, 0s to 10m. Default 3s.
+    pub(in crate::config) delay: Option<Period>,
+    /// How long requests may take to end after that, 0s to 1h. Default 10s.
+    pub(in crate::config) timeout: Option<Period>,
+}
+
+impl<'de> Deserialize<'de> for RawDrain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DrainVisitor)
+    }
+}
+
+struct DrainVisitor;
+
+impl<'de> Visitor<'de> for DrainVisitor {
+    type Value = RawDrain;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as 10s, or a mapping of delay and timeout")
+    }
+
+    fn visit_str<E: Error>(self, time: &str) -> Result<RawDrain, E> {
+        Period::parse(time)
+            .map(RawDrain::Timeout)
+            .map_err(E::custom)
+    }
+
+    // Numbers lack their unit, which is what is told.
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<RawDrain, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<RawDrain, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<RawDrain, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<RawDrain, A::Error> {
+        RawDrainTimes::deserialize(MapAccessDeserializer::new(fields)).map(RawDrain::Both)
+    }
+}
+
+impl JsonSchema for RawDrain {
+    fn schema_name() -> Cow<'static, str> {
+        "DrainChoice".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                generator.subschema_for::<Period>(),
+                generator.subschema_for::<RawDrainTimes>(),
+            ],
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! How this process names itself to upstreams in `Via`, and knows by it what has come back: an upstream that leads here would be asked by
+//! each request again and again, until there are no more sockets.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
+
+use http::header::VIA;
+use http::{HeaderMap, HeaderValue};
+
+use super::headers::list;
+
+/// The value for requests. Another process has another one: one sidecar may lead to another.
+pub(crate) fn ourselves() -> HeaderValue {
+    HeaderValue::from_static(*OURSELVES)
+}
+
+/// Whether this process has sent a request with these fields.
+pub(crate) fn has_been_here(headers: &HeaderMap) -> bool {
+    let mut hops = headers.get_all(VIA).iter().flat_map(list);
+    hops.any(|hop| hop == *OURSELVES)
+}
+
+/// Leaked, once: a value that is counted would be shared by all workers.
+static OURSELVES: LazyLock<&'static str> = LazyLock::new(|| {
+    // Keyed by chance.
+    let id = RandomState::new().build_hasher().finish();
+    format!("1.1 breaker-{id:016x}").leak()
+});
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, StatusCode};
+
+    use super::*;
+    use crate::proxy::check::check;
+    use crate::proxy::limits::Limits;
+
+    #[test]
+    fn what_has_come_back_is_not_sent_again() {
+        let own = ourselves();
+        let own = own.to_str().unwrap();
+        for (via, is_back) in [
+            (own.to_owned(), true),
+            (format!("1.0 x, {own}"), true),
+            (format!("{own},1.1 y"), true),
+            ("1.1 breaker".to_owned(), false),
+            ("1.1 breaker-0123456789abcdef".to_owned(), false),
+        ] {
+            let request = Request::get("/").header("host", "a").header(VIA, &via);
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            let refused = check(&mut parts, &Limits::default()).map(|_| ());
+            let status = refused.err().map(|(status, _)| status);
+            assert_eq!(
+                status,
+                is_back.then_some(StatusCode::LOOP_DETECTED),
+                "{via}"
+            );
+        }
+    }
+}

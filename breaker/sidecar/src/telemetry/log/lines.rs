@@ -1,0 +1,269 @@
+//! Lines of the log on their way out: a bounded queue, and a thread that does nothing but write.
+//!
+//! The log is best effort. Whoever logs waits for nothing: while nobody reads, the disk is full or the reader is gone, lines are dropped
+//! and counted, and the first line that can be written again tells how many.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The queue of a log, and the thread behind it. Dropped, what waits is still written.
+pub struct Lines(Arc<Shared>);
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// There is a line to write, or nobody logs any more.
+    filled: Condvar,
+    /// All lines are written.
+    emptied: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    is_writing: bool,
+    is_closed: bool,
+}
+
+/// The thread's side.
+struct Writer<W> {
+    shared: Arc<Shared>,
+    sink: W,
+    /// Makes the line that tells of so many that were dropped.
+    notice: fn(u64) -> Vec<u8>,
+    told: u64,
+    told_at: Option<Instant>,
+    /// Whether the last line broke off in its middle.
+    is_torn: bool,
+}
+
+// === impl Lines ===
+
+impl Lines {
+    /// Starts the thread that writes to `sink`. `notice` makes the line that tells how many were dropped.
+    ///
+    /// # Errors
+    /// When the thread can't be started.
+    pub fn start(
+        sink: impl Write + Send + 'static,
+        notice: fn(u64) -> Vec<u8>,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            dropped: AtomicU64::new(0),
+        });
+        let writer = Writer {
+            shared: shared.clone(),
+            sink,
+            notice,
+            told: 0,
+            told_at: None,
+            is_torn: false,
+        };
+        let thread = std::thread::Builder::new().name("log".to_owned());
+        thread.spawn(move || writer.run())?;
+        Ok(Self(shared))
+    }
+
+    /// Makes these the lines of the process, whose drops telemetry tells. The first call counts.
+    pub fn of_process(self) -> &'static Self {
+        OF_PROCESS.get_or_init(|| self)
+    }
+
+    /// Queues a line with its end, or drops and counts it. Waits for nothing.
+    pub fn push(&self, line: Vec<u8>) {
+        if captured(&line) {
+            return;
+        }
+        let mut waiting = self.0.waiting();
+        let bytes = waiting.bytes + line.len();
+        if waiting.lines.len() >= MOST_LINES || bytes > MOST_BYTES {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.bytes = bytes;
+        waiting.lines.push_back(line);
+        drop(waiting);
+        self.0.filled.notify_one();
+    }
+
+    /// How many lines were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all lines are written, but not for longer than `most`. Whether they are.
+    pub fn flush(&self, most: Duration) -> bool {
+        let waiting = self.0.waiting();
+        let rest = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
+        let waited = self.0.emptied.wait_timeout_while(waiting, most, rest);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.0.waiting().is_closed = true;
+        self.0.filled.notify_one();
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines")
+            .field("dropped", &self.dropped())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many lines of the process's log were dropped.
+pub(crate) fn dropped_by_process() -> u64 {
+    OF_PROCESS.get().map_or(0, Lines::dropped)
+}
+
+/// Runs `log`, and returns the lines that it logs instead of queueing them: for the notice, which must not fall out of a full queue.
+pub fn capture(log: impl FnOnce()) -> Vec<u8> {
+    CAPTURED.set(Some(Vec::new()));
+    log();
+    CAPTURED.take().unwrap_or_default()
+}
+
+fn captured(line: &[u8]) -> bool {
+    CAPTURED.with_borrow_mut(|captured| {
+        let Some(lines) = captured else {
+            return false;
+        };
+        lines.extend_from_slice(line);
+        true
+    })
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // No panic can leave it half changed.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next line; `None` after `most`, or, with a `bool` that says so, when there will be no more.
+    fn next(&self, most: Option<Duration>) -> (Option<Vec<u8>>, bool) {
+        let mut waiting = self.waiting();
+        waiting.is_writing = false;
+        if waiting.lines.is_empty() {
+            self.emptied.notify_all();
+        }
+        let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.is_closed;
+        waiting = match most {
+            Some(most) => {
+                let waited = self.filled.wait_timeout_while(waiting, most, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => {
+                let waited = self.filled.wait_while(waiting, idle);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        let line = waiting.lines.pop_front();
+        waiting.bytes -= line.as_ref().map_or(0, Vec::len);
+        waiting.is_writing = line.is_some();
+        let ended = line.is_none() && waiting.is_closed;
+        (line, ended)
+    }
+}
+
+// === impl Writer ===
+
+impl<W: Write> Writer<W> {
+    fn run(mut self) {
+        loop {
+            // While drops are to be told, the sink is tried again though nobody logs.
+            let untold = self.dropped() > self.told;
+            let (line, ended) = self.shared.next(untold.then_some(RETRY));
+            if ended {
+                return;
+            }
+            if let Some(line) = line
+                && self.write(&line).is_err()
+            {
+                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            self.tell();
+        }
+    }
+
+    /// Tells how many lines were dropped, once a minute.
+    fn tell(&mut self) {
+        let dropped = self.dropped();
+        let is_due = self
+            .told_at
+            .is_none_or(|at| at.elapsed() >= BETWEEN_NOTICES);
+        if dropped == self.told || !is_due {
+            return;
+        }
+        let notice = (self.notice)(dropped - self.told);
+        if self.write(&notice).is_ok() {
+            self.told = dropped;
+            self.told_at = Some(Instant::now());
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.write_all(b"\n")?;
+            self.is_torn = false;
+        }
+        self.write_all(line)
+    }
+
+    /// As `Write::write_all`, and waits where the file is one that doesn't: another process may have made it so.
+    fn write_all(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        let whole = rest.len();
+        while !rest.is_empty() {
+            match self.sink.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    std::thread::park_timeout(WOULD_BLOCK);
+                }
+                Err(error) => {
+                    self.is_torn |= rest.len() < whole;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+static OF_PROCESS: OnceLock<Lines> = OnceLock::new();
+
+thread_local! {
+    static CAPTURED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// What waits for a reader at most: some seconds of a busy log.
+const MOST_LINES: usize = 16 * 1024;
+const MOST_BYTES: usize = 4 << 20;
+const BETWEEN_NOTICES: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_secs(1);
+const WOULD_BLOCK: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;
