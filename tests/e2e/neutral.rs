@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use breaker_tests::{Script, Setup, Upstream, eventually, get};
+use tokio::time::sleep;
 
-use crate::traffic::{abandoned, count, in_turn};
+use crate::traffic::{at_once, count, in_turn};
 
 #[tokio::test]
 async fn answers_of_the_4xx_kind_are_successes_of_the_service() {
@@ -18,19 +19,40 @@ async fn answers_of_the_4xx_kind_are_successes_of_the_service() {
 }
 
 #[tokio::test]
-async fn callers_that_go_away_are_neither_failures_nor_evidence_of_health() {
+async fn callers_that_go_away_while_others_are_answered_count_for_nothing() {
     let upstream = Upstream::start().await;
-    upstream.play(Script::Hang);
     let sidecar = Setup::of(upstream.address()).start().await;
-    for _ in 0..30 {
-        abandoned(&sidecar, &upstream).await;
+    for number in 1..=30 {
+        upstream.play(Script::Hang);
+        let leaving = at_once(&sidecar, 1);
+        eventually!(upstream.in_flight() == 1);
+        upstream.play(Script::Status(200));
+        assert_eq!(in_turn(&sidecar, 1).await, [200]);
+        drop(leaving);
+        eventually!(sidecar.metrics().await.requests("pay", "ignored") == f64::from(number));
     }
-    eventually!(sidecar.metrics().await.requests("pay", "ignored") == 30.0);
     let metrics = sidecar.metrics().await;
     assert_eq!(metrics.requests("pay", "failure"), 0.0);
-    assert_eq!(metrics.requests("pay", "success"), 0.0);
+    assert_eq!(metrics.requests("pay", "success"), 30.0);
     assert_eq!(metrics.state("pay"), "closed");
     eventually!(upstream.in_flight() == 0, "the service was not told");
+}
+
+#[tokio::test]
+async fn a_service_that_answers_nobody_opens_though_its_callers_are_impatient() {
+    let upstream = Upstream::start().await;
+    let sidecar = Setup::of(upstream.address()).start().await;
+    assert_eq!(in_turn(&sidecar, 5).await, [200; 5]);
+    upstream.play(Script::Hang);
+    // Their patience of 150 ms is less than the slow threshold of a second.
+    for _ in 0..20 {
+        let leaving = at_once(&sidecar, 10);
+        sleep(Duration::from_millis(150)).await;
+        drop(leaving);
+    }
+    let metrics = sidecar.metrics().await;
+    assert_eq!(metrics.state("pay"), "open");
+    assert_eq!(metrics.requests("pay", "failure"), 0.0);
 }
 
 #[tokio::test]
@@ -71,7 +93,7 @@ async fn one_failing_request_in_a_quiet_time_does_not_open() {
     let sidecar = Setup::of(upstream.address()).policy(policy).start().await;
     for _ in 0..10 {
         // 10 failures in each window of 1 s, of which 20 would be judged.
-        tokio::time::sleep(Duration::from_millis(110)).await;
+        sleep(Duration::from_millis(110)).await;
         assert_eq!(count(&in_turn(&sidecar, 1).await, 500), 1);
     }
     assert_eq!(sidecar.metrics().await.state("pay"), "closed");

@@ -1,6 +1,6 @@
 //! Requests in numbers.
 
-use breaker_tests::{Sidecar, Upstream, eventually, get};
+use breaker_tests::{Sidecar, get};
 use tokio::task::JoinSet;
 
 /// Sends requests one after the other; returns their statuses.
@@ -20,18 +20,6 @@ pub(crate) fn at_once(sidecar: &Sidecar, times: usize) -> JoinSet<u16> {
             async move { get(url).await.status }
         })
         .collect()
-}
-
-/// Sends a request and gives up when it has reached the service, which does not answer; the connection is closed.
-pub(crate) async fn abandoned(sidecar: &Sidecar, upstream: &Upstream) {
-    let reached = upstream.count();
-    let mut request = at_once(sidecar, 1);
-    eventually!(
-        upstream.count() == reached + 1,
-        "it was not sent: {:?}",
-        request.try_join_next()
-    );
-    assert!(request.try_join_next().is_none(), "it was answered");
 }
 
 /// How many of `statuses` are `status`.

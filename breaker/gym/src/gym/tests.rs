@@ -129,6 +129,7 @@ fn adaptive_is_silent_with_impatient_callers_and_with_streams() {
 #[test]
 fn adaptive_loses_nothing_of_the_burst_after_the_one_that_failed() {
     let bursts = &summaries("S26", &["adaptive"])[&("S26", "adaptive")];
-    assert!(bursts.bad_before_open < 20.0, "{bursts:?}");
+    // Three slices of a tenth of a second, at 100 a second: an hour of silence is no evidence.
+    assert!(bursts.bad_before_open < 30.0, "{bursts:?}");
     assert!(bursts.lost_after < 10.0, "{bursts:?}");
 }

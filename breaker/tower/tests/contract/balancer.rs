@@ -1,5 +1,7 @@
 //! `unready_while_open`: the breaker under a balancer.
 
+use std::time::Duration;
+
 use breaker_tower::{BreakerHandle, BreakerLayer, State, rejection};
 use tokio::time::{Instant, advance};
 use tokio_test::{assert_pending, assert_ready_ok, task};
@@ -34,7 +36,7 @@ async fn it_pends_while_open_and_wakes_at_half_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_pends_while_the_trial_has_no_room_and_wakes_when_a_slot_is_free() {
+async fn it_pends_while_the_trial_has_no_room_and_wakes_when_a_lease_ends() {
     let (mut service, mut upstream, _) = gated();
     let mut other = service.clone();
     trip(&mut service, &mut upstream).await;
@@ -45,6 +47,8 @@ async fn it_pends_while_the_trial_has_no_room_and_wakes_when_a_slot_is_free() {
     assert_pending!(ready.poll());
     assert!(!ready.is_woken(), "a look at a full trial wakes nobody");
     drop(probe);
+    assert_pending!(ready.poll(), "an abandoned probe keeps its slot");
+    tokio::time::sleep(PROBE_TIMEOUT + Duration::from_millis(1)).await;
     assert!(ready.is_woken());
     assert_ready_ok!(ready.poll());
 }

@@ -112,12 +112,12 @@ fn a_breaker_with_an_alert() {
             "\n",
             "What it observes, by policy adaptive:\n",
             "proxy: 91 requests in the window, 9.1 requests a second; 16 failed.\n",
-            "- errors: usually up to 1% of the requests fail; since that may have changed, 16.95% of 295 did (13.1% to 21.65%). That is an alarm, at 133% of its line, which opens if surely 40% or more do, or else alerts.\n",
+            "- errors: usually up to 1% of the requests fail; since that may have changed, 16.95% of 257 did (12.86% to 22.01%). That is an alarm, at 133% of its line, which opens if surely 40% or more do, or else alerts.\n",
             "- latency: usually up to 2% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which sheds.\n",
             "- deadline: usually up to 1% of the requests miss the deadline of 1s, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do.\n",
             "\n",
             "What would open it:\n",
-            "- proxy: 8 failures in a row, which take 879ms at 9.1 requests a second\n",
+            "- proxy: 9 failures in a row, which take 989ms at 9.1 requests a second\n",
         )
     );
 }
@@ -255,10 +255,10 @@ fn a_ramp_after_a_failed_recovery() {
     assert_eq!(
         bench.explained(),
         concat!(
-            "pay is half-open: 15% of its requests are sent, the others are rejected. It has been so for 2.4s: open for 4s.\n",
+            "pay is half-open: 15% of its requests are sent, the others are rejected. It has been so for 2.3s: open for 4s.\n",
             "\n",
             "What it observes, by policy adaptive:\n",
-            "proxy: 4 requests in the window, 2.1 requests a second; none failed.\n",
+            "proxy: 4 requests in the window, 2.2 requests a second; none failed.\n",
             "- errors: usually up to 2% of the requests fail, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do, or else alerts.\n",
             "- latency: usually up to 5% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which sheds.\n",
             "- deadline: usually up to 2% of the requests miss the deadline of 1s, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do.\n",
