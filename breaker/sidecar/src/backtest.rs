@@ -18,7 +18,9 @@ mod read;
 mod reorder;
 mod routes;
 mod source;
+mod survey;
 mod timeline;
+mod tune;
 mod when;
 
 use std::collections::HashSet;
@@ -38,7 +40,9 @@ pub use self::loss::Lost;
 use self::loss::{Bad, Why};
 use self::reorder::{Recorded, Reorder};
 use self::routes::Routes;
+use self::survey::Survey;
 use self::timeline::Timeline;
+pub use self::tune::{Candidate, Tuning};
 
 /// What to test, and how.
 #[derive(Clone, Debug)]
@@ -76,6 +80,7 @@ pub struct Backtest {
     matched: HashSet<usize>,
     /// Routes of the trace that are not wanted, to name the nearest: some of them.
     unwanted: HashSet<Box<str>>,
+    survey: Option<Survey>,
 }
 
 /// A route: a breaker for each policy.
@@ -127,12 +132,18 @@ impl Backtest {
             lost: Lost::default(),
             matched: HashSet::new(),
             unwanted: HashSet::new(),
+            survey: None,
             options,
         }
     }
 
     /// All is read: those in flight end.
-    pub fn finish(mut self) -> Findings {
+    pub fn finish(self) -> Findings {
+        self.finish_survey().0
+    }
+
+    /// [`Self::finish`], with what was surveyed.
+    fn finish_survey(mut self) -> (Findings, Option<Survey>) {
         while let Some(request) = self.reorder.pop() {
             self.feed(&request);
         }
@@ -155,7 +166,14 @@ impl Backtest {
                 Some((self.routes.name(index as u32).clone(), timeline))
             });
         let timelines = timelines.collect();
-        self.ledger.findings(self.lost, self.routes.len(), timelines, unmatched)
+        if let Some(survey) = &mut self.survey {
+            survey.finish();
+        }
+        let routes = self.routes.len();
+        let findings = self
+            .ledger
+            .findings(self.lost, routes, timelines, unmatched);
+        (findings, self.survey)
     }
 
     /// A request of a trace.
@@ -242,6 +260,10 @@ impl Backtest {
         self.ledger.span(request.at);
         let latency =
             (request.latency != Recorded::NEVER).then(|| Duration::from_nanos(request.latency));
+        if let Some(survey) = &mut self.survey {
+            let verdict = request.verdicts.of(0);
+            survey.count(request.route, request.at, latency, verdict);
+        }
         let mut rejected_by = 0;
         for (policy, replay) in lane.replays.iter_mut().enumerate() {
             let verdict = request.verdicts.of(policy);

@@ -176,7 +176,7 @@ impl<R: Read> Lines<R> {
             }
             scanned = self.end;
             if scanned - self.start > MOST_LINE {
-                self.number = values.line();
+                self.number = values.begins();
                 self.start = self.end;
                 self.framing = Framing::Lines;
                 return Ok(Some(Text::TooLong));
@@ -184,7 +184,7 @@ impl<R: Read> Lines<R> {
             scanned -= self.make_room();
             self.fill()?;
         };
-        self.number = values.line();
+        self.number = values.begins();
         self.framing = Framing::Values(values.next());
         let Some(found) = found else { return Ok(None) };
         self.start = found.end;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use breaker_sidecar::backtest::{self, Backtest as Test, Findings, Options, TraceError};
+use breaker_sidecar::backtest::{self, Backtest as Test, Findings, Options, TraceError, Tuning};
 use breaker_tower::Policy;
 use breaker_tower::core::policy::yaml::Period;
 use clap::Args;
@@ -22,6 +22,9 @@ pub(crate) struct Backtest {
     /// Prints JSON lines: one for each event, then the summary
     #[arg(long)]
     json: bool,
+    /// Proposes thresholds from healthy traffic, for the first policy, with the false alarms that each would have had
+    #[arg(long, conflicts_with = "html")]
+    tune: bool,
     /// Writes a page that shows it all into this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -51,6 +54,9 @@ impl Backtest {
             Ok(policies) => policies,
             Err(error) => return fail(BAD_INPUT, &error),
         };
+        if self.tune {
+            return self.tune(policies);
+        }
         let findings = match self.test(policies) {
             Ok(findings) => findings,
             Err(error) => return fail(FAILED, &error.to_string()),
@@ -81,6 +87,15 @@ impl Backtest {
             true => findings.json(),
             false => findings.text(),
         })
+    }
+
+    fn tune(&self, policies: Vec<(String, Policy)>) -> ExitCode {
+        let complain = |problem: &str| output::complain(&format!("{problem}\n"));
+        match Tuning::of(&self.options(policies), &self.traces, complain) {
+            Ok(tuning) if self.json => output::print(&tuning.json()),
+            Ok(tuning) => output::print(&tuning.text()),
+            Err(error) => fail(FAILED, &error.to_string()),
+        }
     }
 
     fn options(&self, policies: Vec<(String, Policy)>) -> Options {

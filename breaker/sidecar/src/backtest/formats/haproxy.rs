@@ -15,11 +15,8 @@ pub(super) fn is(line: &str) -> bool {
 
 /// Lines without a date in brackets are of other matters, such as a server that is down.
 pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
-    let mut parts = line.splitn(2, " [").nth(1).map(|rest| rest.splitn(2, "] "));
-    let Some((date, rest)) = parts
-        .as_mut()
-        .and_then(|parts| parts.next().zip(parts.next()))
-    else {
+    let rest = line.split_once(" [").map(|(_, rest)| rest);
+    let Some((date, rest)) = rest.and_then(|rest| rest.split_once("] ")) else {
         return Ok(None);
     };
     let at = when::common_log(date).ok_or_else(|| Bad::field(format!("{date:?} is no date")))?;

@@ -77,7 +77,7 @@ impl Values {
     }
 
     /// The line in which the object begins that was found last.
-    pub(super) const fn line(&self) -> u64 {
+    pub(super) const fn begins(&self) -> u64 {
         self.begins
     }
 
