@@ -345,14 +345,6 @@ pub(super) static FORMATS: &[Format] = &[
             "XML is not read: have JMeter write CSV (jmeter.save.saveservice.output_format=csv)",
         ),
     },
-    Format {
-        name: "json",
-        what: "other JSON",
-        mark: "a JSON object without the fields of a known format",
-        fields: "none",
-        is: |record| record.json.as_ref().is_some_and(Value::is_object),
-        read: Read::Not("the JSON has not the fields of any format that is known"),
-    },
 ];
 
 #[cfg(test)]

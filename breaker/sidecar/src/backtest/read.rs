@@ -1,9 +1,11 @@
 //! Files of a backtest: which comes first, of what format each is, and what is wrong with it.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 use breaker_tower::core::Timestamp;
+use serde::de::IgnoredAny;
 
 use super::formats::{self, Format, Reader};
 use super::loss::{Bad, Why};
@@ -150,6 +152,10 @@ impl Backtest {
 }
 
 fn unknown(record: &[u8]) -> String {
+    if let Ok(fields) = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(record) {
+        let fields: Vec<_> = fields.into_keys().take(8).collect();
+        return format!("the fields {} are of no known format", fields.join(", "));
+    }
     let text = String::from_utf8_lossy(&record[..record.len().min(200)]);
     let begin: String = text.trim().chars().take(60).collect();
     format!("expected a line of a known format, not {begin:?}")

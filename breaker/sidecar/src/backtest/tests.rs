@@ -409,13 +409,24 @@ fn a_file_of_no_format_is_an_error_that_names_them() {
         ),
         (
             r#"{"a":1}"#,
-            "trace is other JSON: the JSON has not the fields of any format",
+            "trace:1: the file is of no format that is known",
         ),
     ] {
         let read = Backtest::new(options(&["sensitive"])).read("trace", trace.as_bytes(), |_| {});
         let error = read.unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
+}
+
+#[test]
+fn what_comes_before_the_first_line_of_a_known_format_is_only_a_bad_line() {
+    let trace = "{\"comment\":1,\"by\":2}\n".to_owned() + &incident();
+    let (findings, complaints) = backtest(options(&["sensitive"]), &trace);
+    assert_eq!((findings.requests(), findings.lost.lines), (4000, 1));
+    assert_eq!(
+        complaints,
+        ["trace:1: the fields by, comment are of no known format"]
+    );
 }
 
 #[test]
