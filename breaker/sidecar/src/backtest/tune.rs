@@ -203,15 +203,13 @@ fn conditions(worst: &Worst, policy: &Policy) -> Vec<Condition> {
     let share =
         |factor: f64| Ratio::new((errors * factor * 1000.0).ceil() / 1000.0).unwrap_or(Ratio::ONE);
     let time = |seen: Duration, factor: f64| rounded(seen.mul_f64(factor));
-    let mut all: Vec<_> = [0.5, 0.75, 1.0, 1.25, 1.5]
+    let mut all: Vec<_> = [0.5, 1.0, 1.5, 2.0, 3.0]
         .map(|factor| Condition::ErrorRate(share(factor)))
         .into();
-    all.extend(
-        [0.5, 0.75, 1.0, 1.25, 1.5].map(|factor| Condition::Latency {
-            quantile: Quantile::P99,
-            bound: time(worst.p99, factor),
-        }),
-    );
+    all.extend([0.5, 1.0, 1.5, 2.0, 3.0].map(|factor| Condition::Latency {
+        quantile: Quantile::P99,
+        bound: time(worst.p99, factor),
+    }));
     all.extend([1.0, 1.5, 2.0].map(|factor| Condition::SlowRate {
         share: Ratio::of(50, 100),
         threshold: time(worst.median, factor),
@@ -324,6 +322,15 @@ mod tests {
             "{errors:?}"
         );
 
+        let p99 = tuning
+            .candidates
+            .iter()
+            .find_map(|one| match one.condition {
+                Condition::Latency { bound, .. } => Some(bound),
+                _ => None,
+            });
+        let seen = Duration::from_millis(200)..Duration::from_millis(220);
+        assert!(p99.is_some_and(|half| seen.contains(&half)), "{p99:?}");
         let policy = tuning.proposal.as_ref().expect("a proposal");
         let again = Options::new(vec![("tuned".to_owned(), policy.clone())]);
         let mut backtest = Backtest::new(again);
