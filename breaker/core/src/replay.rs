@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::breaker::Breaker;
-use crate::event::{Event, Transition};
+use crate::event::Event;
 use crate::outcome::{Outcome, Verdict};
 use crate::permit::Permit;
 use crate::policy::Policy;
@@ -26,7 +26,7 @@ use crate::time::Timestamp;
     reason = "it is built by whoever reads traces, and has three fields for good"
 )]
 pub struct Request {
-    /// When it began. A time before that of an earlier request is taken as that one's.
+    /// When it began. One that is handed over after others that began later is asked for when those are, and ends when it ended.
     pub at: Timestamp,
     /// How long it took; `None` if it was never answered, which is a failure once the replay's timeout has passed.
     pub latency: Option<Duration>,
@@ -52,6 +52,10 @@ pub struct Report {
     pub trips: u64,
     /// When the first of them was.
     pub first_trip: Option<Timestamp>,
+    /// Of those that were rejected, the ones for which a limit in flight had no room.
+    pub shed: u64,
+    /// Alerts that were given.
+    pub alerts: u64,
 }
 
 /// One breaker, fed with the recorded requests of its route in the order of their start.
@@ -82,7 +86,7 @@ pub struct Replay {
     in_flight: BinaryHeap<Reverse<Pending>>,
     /// Orders those that end at the same time.
     admitted: u64,
-    transitions: VecDeque<Transition>,
+    events: VecDeque<Event>,
     report: Report,
 }
 
@@ -110,7 +114,7 @@ impl Replay {
             now: start,
             in_flight: BinaryHeap::new(),
             admitted: 0,
-            transitions: VecDeque::new(),
+            events: VecDeque::new(),
             report: Report::default(),
         }
     }
@@ -135,11 +139,13 @@ impl Replay {
             Ok(permit) => {
                 self.report.admitted += 1;
                 self.report.admitted_bad += u64::from(verdict == Verdict::Failure);
-                self.admit(permit, Outcome::new(verdict, latency), at);
+                let ends = (request.at + latency).max(at);
+                self.admit(permit, Outcome::new(verdict, latency), at, ends);
                 true
             }
-            Err(_) => {
+            Err(rejected) => {
                 self.report.rejected += 1;
+                self.report.shed += u64::from(rejected.shed.is_some());
                 self.report.rejected_good += u64::from(verdict == Verdict::Success);
                 false
             }
@@ -155,9 +161,9 @@ impl Replay {
         }
     }
 
-    /// The next transition, in their order.
-    pub fn poll_transition(&mut self) -> Option<Transition> {
-        self.transitions.pop_front()
+    /// The next event, of whatever kind, in their order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
     }
 
     /// What the breaker has done so far.
@@ -165,13 +171,13 @@ impl Replay {
         &self.report
     }
 
-    fn admit(&mut self, permit: Permit, outcome: Outcome, at: Timestamp) {
+    fn admit(&mut self, permit: Permit, outcome: Outcome, at: Timestamp, ends: Timestamp) {
         if self.in_flight.len() >= Self::MAX_IN_FLIGHT {
             self.settle(at);
         }
         self.admitted += 1;
         self.in_flight.push(Reverse(Pending {
-            ends: at + outcome.latency,
+            ends,
             number: self.admitted,
             permit,
             outcome,
@@ -210,14 +216,17 @@ impl Replay {
 
     fn take_events(&mut self) {
         while let Some(event) = self.breaker.poll_event() {
-            let Event::Transition(transition) = event else {
-                continue;
-            };
-            if (transition.from, transition.to) == (State::Closed, State::Open) {
-                self.report.trips += 1;
-                self.report.first_trip.get_or_insert(transition.at);
+            match &event {
+                Event::Transition(moved)
+                    if (moved.from, moved.to) == (State::Closed, State::Open) =>
+                {
+                    self.report.trips += 1;
+                    self.report.first_trip.get_or_insert(moved.at);
+                }
+                Event::Alert(_) => self.report.alerts += 1,
+                _ => {}
             }
-            self.transitions.push_back(transition);
+            self.events.push_back(event);
         }
     }
 }

@@ -1,37 +1,48 @@
 //! `breaker backtest`: what policies would have done on recorded traffic.
 //!
-//! The way of a request: a file or standard input is decompressed and cut into lines (`source`); a line is a request (`line`) or a batch of
-//! spans (`spans`), which each policy judges by its failure rules (`judge`); requests are put into the order of their start (`reorder`) and
-//! fed to the breakers of their route, one for each policy ([`Replay`]). What came of it is a [`Findings`], told as
-//! [`text`](Findings::text), [`json`](Findings::json) or [`html`](Findings::html).
+//! The way of a request: a file or standard input is decompressed and cut into records (`source`), whose format is recognised (`formats`)
+//! and of which its reader makes requests (`line`); each policy judges them by its failure rules (`judge`); they are put into the order of
+//! their start (`reorder`) and fed to the breakers of their route, one for each policy ([`Replay`]). What came of it is a [`Findings`],
+//! told as [`text`](Findings::text), [`json`](Findings::json) or [`html`](Findings::html).
 //!
 //! Memory is bounded, whatever the trace: see the constants at the end.
 
 mod findings;
+mod formats;
+mod happening;
 mod html;
 mod judge;
 mod line;
+mod loss;
+mod read;
 mod reorder;
 mod routes;
 mod source;
-mod spans;
+mod survey;
 mod timeline;
+mod tune;
+mod when;
 
-use std::io::Read;
-use std::path::Path;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use breaker_tower::Policy;
-use breaker_tower::core::Timestamp;
+use breaker_tower::core::policy::yaml::nearest;
 use breaker_tower::core::replay::{Replay, Request};
 
 use self::findings::Ledger;
-pub use self::findings::{Findings, Lost, Move, PolicyFindings};
+pub use self::findings::Unmatched;
+pub use self::findings::{Findings, PolicyFindings};
+pub use self::happening::Happening;
 use self::judge::Judge;
+use self::line::Line;
+pub use self::loss::Lost;
+use self::loss::{Bad, Why};
 use self::reorder::{Recorded, Reorder};
 use self::routes::Routes;
-use self::source::{Lines, Text};
+use self::survey::Survey;
 use self::timeline::Timeline;
+pub use self::tune::{Candidate, Tuning};
 
 /// What to test, and how.
 #[derive(Clone, Debug)]
@@ -41,6 +52,8 @@ pub struct Options {
     pub policies: Vec<(String, Policy)>,
     /// Only these routes; all if there are none.
     pub routes: Vec<String>,
+    /// The format of all traces by one of [`formats`]; recognised if not said.
+    pub format: Option<&'static str>,
     /// When a request that was never answered has failed. Default 60 s.
     pub timeout: Duration,
     /// How far requests may be out of order. Default 60 s.
@@ -63,6 +76,13 @@ pub struct Backtest {
     lanes: Vec<Option<Lane>>,
     ledger: Ledger,
     lost: Lost,
+    /// Of [`Options::routes`], those that the trace has.
+    matched: HashSet<usize>,
+    /// Routes of the trace that are not wanted, to name the nearest: some of them.
+    unwanted: HashSet<Box<str>>,
+    /// Requests of such routes.
+    passed: u64,
+    survey: Option<Survey>,
 }
 
 /// A route: a breaker for each policy.
@@ -83,6 +103,7 @@ impl Options {
         Self {
             policies,
             routes: Vec::new(),
+            format: None,
             timeout: Replay::TIMEOUT,
             tolerance: Duration::from_secs(60),
             strict: false,
@@ -111,73 +132,21 @@ impl Backtest {
             reorder: Reorder::new(options.tolerance, MOST_HELD),
             lanes: Vec::new(),
             lost: Lost::default(),
+            matched: HashSet::new(),
+            unwanted: HashSet::new(),
+            passed: 0,
+            survey: None,
             options,
         }
     }
 
-    /// Reads the traces at `paths`, the one that begins first first; `-` is standard input. What is wrong with lines goes to `complain`.
-    ///
-    /// # Errors
-    /// When a file can't be opened, or in a strict backtest at the first bad line.
-    pub fn read_files(
-        &mut self,
-        paths: &[impl AsRef<Path>],
-        mut complain: impl FnMut(&str),
-    ) -> Result<(), TraceError> {
-        let mut begins = Vec::new();
-        for path in paths.iter().map(AsRef::as_ref) {
-            begins.push((first_time(path)?, path));
-        }
-        // Rotated files have the latest one first, and by name 10 is before 2.
-        begins.sort_by_key(|(begins, _)| *begins);
-        for (_, path) in begins {
-            self.read(&path.display().to_string(), open(path)?, &mut complain)?;
-        }
-        Ok(())
-    }
-
-    /// Reads a trace called `name`. What is wrong with lines goes to `complain`.
-    ///
-    /// # Errors
-    /// In a strict backtest at the first bad line, or where `input` can't be read further.
-    pub fn read(
-        &mut self,
-        name: &str,
-        input: impl Read,
-        mut complain: impl FnMut(&str),
-    ) -> Result<(), TraceError> {
-        let mut lines = Lines::new(input);
-        let mut is_otlp = None;
-        loop {
-            let mut is_over = false;
-            let problem = match lines.next() {
-                Ok(None) => return Ok(()),
-                Ok(Some(Text::Whole(line))) if line.trim_ascii().is_empty() => None,
-                Ok(Some(Text::Whole(line))) => {
-                    match *is_otlp.get_or_insert_with(|| spans::is_otlp(line)) {
-                        true => self.read_spans(line).err(),
-                        false => self.read_request(line).err(),
-                    }
-                }
-                Ok(Some(Text::TooLong)) => Some("more than 64 MiB in one line".to_owned()),
-                // A file that is cut off or broken: what came before counts.
-                Err(error) => {
-                    is_over = true;
-                    Some(format!("can't be read further: {error}"))
-                }
-            };
-            if let Some(problem) = problem {
-                let line = lines.number() + u64::from(is_over);
-                self.blame(format!("{name}:{line}: {problem}"), &mut complain)?;
-            }
-            if is_over {
-                return Ok(());
-            }
-        }
-    }
-
     /// All is read: those in flight end.
-    pub fn finish(mut self) -> Findings {
+    pub fn finish(self) -> Findings {
+        self.finish_survey().0
+    }
+
+    /// [`Self::finish`], with what was surveyed.
+    fn finish_survey(mut self) -> (Findings, Option<Survey>) {
         while let Some(request) = self.reorder.pop() {
             self.feed(&request);
         }
@@ -190,6 +159,7 @@ impl Backtest {
                 self.ledger.close(policy, replay.report());
             }
         }
+        let unmatched = self.unmatched();
         let timelines = self
             .lanes
             .into_iter()
@@ -198,63 +168,83 @@ impl Backtest {
                 let timeline = lane?.timeline?;
                 Some((self.routes.name(index as u32).clone(), timeline))
             });
-        self.ledger
-            .findings(self.lost, self.routes.len(), timelines.collect())
+        let timelines = timelines.collect();
+        if let Some(survey) = &mut self.survey {
+            survey.finish();
+        }
+        let routes = self.routes.len();
+        let findings = self
+            .ledger
+            .findings(self.lost, routes, timelines, unmatched);
+        (findings, self.survey)
     }
 
-    fn read_request(&mut self, line: &[u8]) -> Result<(), String> {
-        let line = line::parse(line)?;
-        if !is_wanted(&self.options, &line.route) {
+    /// A request of a trace.
+    fn meet(&mut self, line: &Line<'_>) -> Result<(), Bad> {
+        if !self.wants(&line.route) {
             return Ok(());
         }
-        let verdicts = self.judge.verdicts(line.ending);
-        let latency = line.latency.map_or(Recorded::NEVER, nanos);
-        let route = self.routes.index(&line.route);
-        self.take(Recorded {
+        let request = Recorded {
             at: line.at,
-            latency,
-            route,
-            verdicts,
-        })
-    }
-
-    fn read_spans(&mut self, line: &[u8]) -> Result<(), String> {
-        let mut requests = Vec::new();
-        let invalid = spans::read(line, |span| {
-            if is_wanted(&self.options, span.route) {
-                requests.push(Recorded {
-                    at: span.at,
-                    latency: nanos(span.latency),
-                    route: self.routes.index(span.route),
-                    verdicts: span.verdicts(&self.policies),
-                });
-            }
-        })?;
-        let late = requests
-            .into_iter()
-            .filter_map(|request| self.take(request).err())
-            .last();
-        match (invalid, late) {
-            (0, None) => Ok(()),
-            (0, Some(late)) => Err(late),
-            (invalid, _) => Err(format!(
-                "{invalid} server spans have no ids, no name or no good times"
-            )),
-        }
-    }
-
-    fn take(&mut self, request: Recorded) -> Result<(), String> {
+            latency: line.latency.map_or(Recorded::NEVER, nanos),
+            route: self.routes.index(&line.route),
+            verdicts: self.judge.verdicts(line.ending),
+        };
         if !self.reorder.push(request) {
-            self.lost.late += 1;
-            return Err(format!(
-                "t is more than {:?}, or {MOST_HELD} requests, before that of an earlier line",
-                self.options.tolerance
+            return Err(Bad::new(
+                Why::Late,
+                format!(
+                    "it ended more than {:?} before an earlier line, or more than {MOST_HELD} requests are between",
+                    self.options.tolerance
+                ),
             ));
         }
         while let Some(request) = self.reorder.pop_due() {
             self.feed(&request);
         }
         Ok(())
+    }
+
+    fn wants(&mut self, route: &str) -> bool {
+        let wanted = &self.options.routes;
+        if wanted.is_empty() {
+            return true;
+        }
+        if let Some(index) = wanted.iter().position(|wanted| wanted == route) {
+            self.matched.insert(index);
+            return true;
+        }
+        // A look at each would cost a fifth of the time that reading takes.
+        self.passed += 1;
+        let is_looked_at = self.passed < LOOKED_AT || self.passed.is_multiple_of(64);
+        if is_looked_at && self.unwanted.len() < MOST_UNWANTED && !self.unwanted.contains(route) {
+            self.unwanted.insert(route.into());
+        }
+        false
+    }
+
+    /// The wanted routes that the trace does not have.
+    fn unmatched(&self) -> Vec<Unmatched> {
+        let mut known: Vec<_> = self.options.routes.iter().enumerate().collect();
+        known.retain(|(index, _)| self.matched.contains(index));
+        let known = known.into_iter().map(|(_, route)| &**route);
+        let mut known: Vec<_> = known
+            .chain(self.unwanted.iter().map(|route| &**route))
+            .collect();
+        known.sort_unstable();
+        let wanted = self.options.routes.iter().enumerate();
+        let unmatched = wanted.filter(|(index, _)| !self.matched.contains(index));
+        unmatched
+            .map(|(_, route)| Unmatched {
+                route: route.clone(),
+                nearest: nearest(route, &known).map(str::to_owned),
+                known: known
+                    .iter()
+                    .take(MOST_NAMED)
+                    .map(|&route| route.to_owned())
+                    .collect(),
+            })
+            .collect()
     }
 
     fn feed(&mut self, request: &Recorded) {
@@ -276,6 +266,10 @@ impl Backtest {
         self.ledger.span(request.at);
         let latency =
             (request.latency != Recorded::NEVER).then(|| Duration::from_nanos(request.latency));
+        if let Some(survey) = &mut self.survey {
+            let verdict = request.verdicts.of(0);
+            survey.count(request.route, request.at, latency, verdict);
+        }
         let mut rejected_by = 0;
         for (policy, replay) in lane.replays.iter_mut().enumerate() {
             let verdict = request.verdicts.of(policy);
@@ -293,53 +287,11 @@ impl Backtest {
             timeline.count(request.at, latency, request.verdicts, rejected_by);
         }
     }
-
-    fn blame(
-        &mut self,
-        problem: String,
-        complain: &mut impl FnMut(&str),
-    ) -> Result<(), TraceError> {
-        if self.options.strict {
-            return Err(TraceError(problem));
-        }
-        self.lost.lines += 1;
-        match self.lost.lines {
-            ..=MOST_COMPLAINTS => complain(&problem),
-            MORE_COMPLAINTS => complain("further bad lines are only counted"),
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
-fn is_wanted(options: &Options, route: &str) -> bool {
-    options.routes.is_empty() || options.routes.iter().any(|wanted| wanted == route)
-}
-
-fn open(path: &Path) -> Result<Box<dyn Read>, TraceError> {
-    source::open(path)
-        .map_err(|error| TraceError(format!("{} can't be read: {error}", path.display())))
-}
-
-/// When the first good request of the file at `path` began, among its first lines. Standard input can't be read twice: it comes first.
-fn first_time(path: &Path) -> Result<Timestamp, TraceError> {
-    let mut first = Timestamp::ZERO;
-    if path.as_os_str() == "-" {
-        return Ok(first);
-    }
-    let mut lines = Lines::new(open(path)?);
-    for _ in 0..FIRST_LINES {
-        let Ok(Some(Text::Whole(text))) = lines.next() else {
-            break;
-        };
-        if let Ok(line) = line::parse(text) {
-            return Ok(line.at);
-        }
-        if spans::read(text, |span| first = span.at).is_ok() && first != Timestamp::ZERO {
-            break;
-        }
-    }
-    Ok(first)
+/// What [`Options::format`] may be.
+pub fn formats() -> impl Iterator<Item = &'static str> {
+    formats::names()
 }
 
 fn nanos(latency: Duration) -> u64 {
@@ -355,11 +307,12 @@ pub const MOST_ROUTES: usize = 10_000;
 const MOST_HELD: usize = 2 << 20;
 /// Routes that the page can show, by their first requests.
 const MOST_TIMELINES: usize = 64;
-/// Lines whose faults are told.
-const MOST_COMPLAINTS: u64 = 10;
-const MORE_COMPLAINTS: u64 = MOST_COMPLAINTS + 1;
-/// Lines in which a file's first request is looked for.
-const FIRST_LINES: usize = 100;
+/// Routes that are remembered though nobody wants them.
+const MOST_UNWANTED: usize = 1000;
+/// Requests of routes that nobody wants whose names are all looked at; of further ones some are.
+const LOOKED_AT: u64 = 10_000;
+/// Routes that are named where one was not found.
+const MOST_NAMED: usize = 5;
 
 #[cfg(test)]
 mod tests;

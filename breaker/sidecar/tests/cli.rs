@@ -609,7 +609,10 @@ fn a_backtest_tells_bad_lines_and_strictly_stops_at_the_first() {
     assert_eq!((output.status.code(), stdout(&output)), (Some(1), ""));
 
     let output = folder.breaker(&["backtest", "--policy", "sensitive", "empty.jsonl"]);
-    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
+    assert_eq!(
+        (output.status.code(), stderr(&output)),
+        (Some(1), "there is no request in the trace\n")
+    );
     let output = folder.breaker(&[
         "backtest",
         "--policy",
@@ -619,10 +622,56 @@ fn a_backtest_tells_bad_lines_and_strictly_stops_at_the_first() {
         "trace.jsonl",
     ]);
     assert!(
-        stderr(&output).ends_with("the trace has no request of pya\n"),
+        stderr(&output).ends_with("the trace has no request of pya; did you mean pay?\n"),
         "{}",
         stderr(&output)
     );
+    assert_eq!((output.status.code(), stdout(&output)), (Some(1), ""));
+}
+
+#[test]
+fn a_backtest_without_any_request_fails_and_says_why() {
+    let spans = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"SELECT","kind":3,"startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}]}"#;
+    let folder = Folder::new("backtest_nothing")
+        .with(
+            "bad.jsonl",
+            "{\"t\":1,\"route\":\"a\",\"latency\":1}\n[1]\n",
+        )
+        .with("words.txt", "what\n")
+        .with("clients.json", spans)
+        .with("metrics.json", "{\"resourceMetrics\":[]}\n")
+        .with(
+            "stats.csv",
+            "Type,Name,Request Count,Failure Count\nGET,/,1,0\n",
+        );
+    for (file, expected) in [
+        (
+            "bad.jsonl",
+            "bad.jsonl:1: there must be a status or an outcome\n",
+        ),
+        (
+            "words.txt",
+            "words.txt:1: expected a line of a known format",
+        ),
+        (
+            "clients.json",
+            "clients.json has no requests: it has 1 spans, but none of a server",
+        ),
+        (
+            "metrics.json",
+            "metrics.json has no requests: it has metrics or logs",
+        ),
+        ("stats.csv", "stats.csv is locust's statistics: "),
+    ] {
+        let output = folder.breaker(&["backtest", "--policy", "sensitive", "--json", file]);
+        let told = stderr(&output);
+        assert!(told.starts_with(expected), "{told}");
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        assert!(!told.contains("struct"), "{told}");
+    }
+    let output = folder.breaker(&["backtest", "--policy", "sensitive", "--json", "bad.jsonl"]);
+    let summary: Value = serde_json::from_str(stdout(&output)).expect("a line of JSON");
+    assert_eq!(summary["lost"]["why"]["bad_field"], 2, "{summary}");
 }
 
 #[test]

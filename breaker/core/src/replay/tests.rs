@@ -13,8 +13,13 @@ fn sensitive() -> Replay {
 }
 
 fn moves(replay: &mut Replay) -> Vec<(u64, State, State)> {
-    std::iter::from_fn(|| replay.poll_transition())
-        .map(|moved| (moved.at.as_nanos() / 1_000_000, moved.from, moved.to))
+    std::iter::from_fn(|| replay.poll_event())
+        .filter_map(|event| match event {
+            Event::Transition(moved) => {
+                Some((moved.at.as_nanos() / 1_000_000, moved.from, moved.to))
+            }
+            _ => None,
+        })
         .collect()
 }
 
@@ -115,7 +120,11 @@ fn a_time_that_goes_backwards_is_taken_as_the_latest() {
     replay.request(&request(10_000, 1, Verdict::Success));
     replay.request(&request(0, 5, Verdict::Success));
     replay.finish();
-    assert_eq!(replay.now, Timestamp::from_millis(10_005));
+    assert_eq!(
+        replay.now,
+        Timestamp::from_millis(10_001),
+        "it had ended long ago"
+    );
 }
 
 #[test]
@@ -152,4 +161,43 @@ fn the_same_requests_give_the_same_report() {
         (moves(&mut replay), *replay.report())
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn a_request_that_is_handed_over_late_ends_when_it_ended() {
+    let mut replay = sensitive();
+    for number in 0..19 {
+        replay.request(&request(number * 10, 500, Verdict::Failure));
+    }
+    replay.request(&request(500, 1, Verdict::Success));
+    // It began at 100 ms and was written only when it ended, after requests that began later.
+    assert!(replay.request(&request(100, 550, Verdict::Failure)));
+    replay.request(&request(2000, 1, Verdict::Success));
+    assert_eq!(moves(&mut replay)[0], (670, State::Closed, State::Open));
+}
+
+#[test]
+fn alerts_and_shedding_are_told_and_counted() {
+    // Slow by half of the requests for a while: `adaptive` alerts or sheds, and opens not.
+    let mut replay = Replay::new(Policy::adaptive(), 1, Timestamp::ZERO);
+    for number in 0..120_000 {
+        let is_slow = number >= 60_000 && number % 2 == 0;
+        replay.request(&request(
+            number * 5,
+            if is_slow { 700 } else { 20 },
+            Verdict::Success,
+        ));
+    }
+    replay.finish();
+    let report = *replay.report();
+    let events: Vec<_> = std::iter::from_fn(|| replay.poll_event()).collect();
+    let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
+    let started = count(|event| matches!(event, Event::SheddingStarted { .. }));
+    assert!(started > 0, "{events:?}");
+    assert!(
+        report.shed > 0 && report.shed <= report.rejected,
+        "{report:?}"
+    );
+    let alerts = count(|event| matches!(event, Event::Alert(_)));
+    assert_eq!(report.alerts, alerts as u64);
 }

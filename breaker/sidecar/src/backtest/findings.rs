@@ -3,12 +3,14 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use breaker_tower::State;
 use breaker_tower::core::replay::{Replay, Report};
-use breaker_tower::core::{Reason, Timestamp};
+use breaker_tower::core::{Event, Timestamp, Transition};
 use serde::Serialize;
 
+use super::happening::Happening;
+use super::loss::Lost;
 use super::timeline::Timeline;
+use super::when;
 
 /// What came of a backtest.
 #[derive(Debug)]
@@ -22,7 +24,21 @@ pub struct Findings {
     pub routes: usize,
     /// When the first and the last request began; `None` of no requests.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// The wanted routes that the trace does not have.
+    pub unmatched: Vec<Unmatched>,
     pub(super) timelines: Vec<(Arc<str>, Timeline)>,
+}
+
+/// A wanted route that the trace does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unmatched {
+    /// What was wanted.
+    pub route: String,
+    /// A route of the trace that may be meant.
+    pub nearest: Option<String>,
+    /// Some routes that the trace has.
+    pub known: Vec<String>,
 }
 
 /// What one policy would have done.
@@ -33,36 +49,10 @@ pub struct PolicyFindings {
     pub label: String,
     /// Over all routes.
     pub report: Report,
-    /// The transitions of all routes, in the order of their time; at most 100,000.
-    pub moves: Vec<Move>,
-    /// Transitions that were too many to be kept.
+    /// What the breakers of all routes did, in the order of its time; at most 100,000 events.
+    pub events: Vec<Happening>,
+    /// Events that were too many to be kept.
     pub left_out: u64,
-}
-
-/// A transition of one route's breaker.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Move {
-    /// When.
-    pub at: Timestamp,
-    /// The route.
-    pub route: Arc<str>,
-    /// The state before.
-    pub from: State,
-    /// The state then.
-    pub to: State,
-    /// Why.
-    pub reason: Arc<Reason>,
-}
-
-/// What of a trace was left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Lost {
-    /// Bad lines, those of requests that came too late included.
-    pub lines: u64,
-    /// Requests that began too long before others that stand before them.
-    pub late: u64,
 }
 
 /// What is written down while requests are fed.
@@ -72,25 +62,14 @@ pub(super) struct Ledger {
     span: Option<(Timestamp, Timestamp)>,
 }
 
-/// A line of `--json`.
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<&'a str>,
-    t: f64,
-    route: &'a str,
-    from: &'static str,
-    to: &'static str,
-    reason: String,
-    source: Option<&'a str>,
-}
-
 /// The last line of `--json`.
 #[derive(Serialize)]
 struct SummaryLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
     summary: Summary,
+    lost: &'a Lost,
+    kind: &'static str,
 }
 
 #[derive(Serialize)]
@@ -102,6 +81,12 @@ pub(super) struct Summary {
     admitted_bad: u64,
     trips: u64,
     first_trip: Option<f64>,
+    /// The date of that, where the trace has dates.
+    first_trip_time: Option<String>,
+    /// Alerts that were given.
+    alerts: u64,
+    /// Of the rejected ones, those for which a limit in flight had no room.
+    shed: u64,
 }
 
 // === impl Ledger ===
@@ -111,7 +96,7 @@ impl Ledger {
         let policies = labels.map(|label| PolicyFindings {
             label,
             report: Report::default(),
-            moves: Vec::new(),
+            events: Vec::new(),
             left_out: 0,
         });
         Self {
@@ -128,18 +113,12 @@ impl Ledger {
     /// Takes what `replay`, of `route` and a policy, has done since.
     pub(super) fn take(&mut self, policy: usize, route: &Arc<str>, replay: &mut Replay) {
         let findings = &mut self.policies[policy];
-        while let Some(transition) = replay.poll_transition() {
-            if findings.moves.len() >= MOST_MOVES {
+        while let Some(event) = replay.poll_event() {
+            if findings.events.len() >= MOST_EVENTS {
                 findings.left_out += 1;
                 continue;
             }
-            findings.moves.push(Move {
-                at: transition.at,
-                route: route.clone(),
-                from: transition.from,
-                to: transition.to,
-                reason: transition.reason,
-            });
+            findings.events.extend(Happening::new(route, event));
         }
     }
 
@@ -152,6 +131,8 @@ impl Ledger {
         sum.rejected_good += route.rejected_good;
         sum.admitted_bad += route.admitted_bad;
         sum.trips += route.trips;
+        sum.shed += route.shed;
+        sum.alerts += route.alerts;
         sum.first_trip = sum.first_trip.into_iter().chain(route.first_trip).min();
     }
 
@@ -160,10 +141,11 @@ impl Ledger {
         lost: Lost,
         routes: usize,
         timelines: Vec<(Arc<str>, Timeline)>,
+        unmatched: Vec<Unmatched>,
     ) -> Findings {
         for policy in &mut self.policies {
             // Each route's are in order; a stable sort keeps those of one time so.
-            policy.moves.sort_by_key(|moved| moved.at);
+            policy.events.sort_by_key(|event| event.at);
         }
         Findings {
             policies: self.policies,
@@ -171,14 +153,47 @@ impl Ledger {
             lost,
             routes,
             timelines,
+            unmatched,
         }
+    }
+}
+
+impl std::fmt::Display for Unmatched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the trace has no request of {}", self.route)?;
+        match &self.nearest {
+            Some(nearest) => write!(f, "; did you mean {nearest}?"),
+            None if self.known.is_empty() => Ok(()),
+            None => write!(f, "; it has {}", self.known.join(", ")),
+        }
+    }
+}
+
+// === impl PolicyFindings ===
+
+impl PolicyFindings {
+    /// The changes of state, with the routes whose breakers made them.
+    pub fn transitions(&self) -> impl Iterator<Item = (&Arc<str>, &Transition)> {
+        self.events
+            .iter()
+            .filter_map(|happening| match &happening.event {
+                Event::Transition(moved) => Some((&happening.route, moved)),
+                _ => None,
+            })
     }
 }
 
 // === impl Findings ===
 
 impl Findings {
-    /// A table with a row for each policy, then the transitions of each.
+    /// How many requests there were.
+    pub fn requests(&self) -> u64 {
+        self.policies
+            .first()
+            .map_or(0, |policy| policy.report.requests)
+    }
+
+    /// A table with a row for each policy, then what each did.
     pub fn text(&self) -> String {
         let mut text = String::new();
         self.table(&mut text);
@@ -190,74 +205,56 @@ impl Findings {
                 String::new()
             };
             text += &format!("\n{title}");
-            if policy.moves.is_empty() {
-                text += "no transitions\n";
+            if policy.events.is_empty() {
+                text += "no events\n";
             }
-            let width = policy
-                .moves
+            let routes = policy
+                .events
                 .iter()
-                .map(|moved| moved.route.chars().count())
-                .max();
-            for moved in &policy.moves {
-                let (at, route, from, to) =
-                    (moved.at.as_secs_f64(), &moved.route, moved.from, moved.to);
+                .map(|event| event.route.chars().count());
+            let width = routes.max().unwrap_or_default();
+            for event in &policy.events {
+                let (at, route) = (time(event.at), &event.route);
+                let (title, reason) = (event.title(), event.reason());
                 // Writing to a text can't fail.
-                let _ = writeln!(
-                    text,
-                    "{at:>14.3}  {route:<width$}  {from:>9} → {to:<9}  {}",
-                    moved.reason,
-                    width = width.unwrap_or_default()
-                );
+                let _ = writeln!(text, "{at:>14}  {route:<width$}  {title}  {reason}");
             }
             if policy.left_out > 0 {
-                let _ = writeln!(text, "and {} more transitions", policy.left_out);
+                let _ = writeln!(text, "and {} more events", policy.left_out);
             }
         }
-        let Lost { lines, late } = self.lost;
-        if lines > 0 {
-            let _ = writeln!(
-                text,
-                "\n{lines} bad lines were left out; {late} requests came too late"
-            );
+        if self.lost.lines > 0 {
+            let (lines, why) = (self.lost.lines, self.lost.words());
+            let _ = writeln!(text, "\n{lines} bad lines were left out: {why}");
         }
         text
     }
 
-    /// A line for each transition, then one with the summary; with several policies each says of which it is.
+    /// A line for each event, then one with the summary; with several policies each says of which it is.
     pub fn json(&self) -> String {
         let several = self.policies.len() > 1;
-        let name = |policy: usize| several.then(|| self.policies[policy].label.as_str());
-        let mut moves: Vec<_> = self
+        fn label(policy: &PolicyFindings) -> &str {
+            &policy.label
+        }
+        let name = |policy| several.then(|| label(policy));
+        let mut events: Vec<_> = self
             .policies
             .iter()
-            .enumerate()
-            .flat_map(|(index, policy)| policy.moves.iter().map(move |moved| (index, moved)))
+            .flat_map(|policy| policy.events.iter().map(move |event| (policy, event)))
             .collect();
-        moves.sort_by_key(|(_, moved)| moved.at);
+        events.sort_by_key(|(_, event)| event.at);
         let mut text = String::new();
-        for (index, moved) in moves {
-            push_line(
-                &mut text,
-                &Line {
-                    policy: name(index),
-                    t: moved.at.as_secs_f64(),
-                    route: &moved.route,
-                    from: moved.from.name(),
-                    to: moved.to.name(),
-                    reason: moved.reason.to_string(),
-                    source: source(&moved.reason),
-                },
-            );
+        for (policy, event) in events {
+            push_line(&mut text, &event.told(name(policy)));
         }
-        for (index, policy) in self.policies.iter().enumerate() {
-            let summary = Summary::of(&policy.report);
-            push_line(
-                &mut text,
-                &SummaryLine {
-                    policy: name(index),
-                    summary,
-                },
-            );
+        for policy in &self.policies {
+            let line = SummaryLine {
+                policy: name(policy),
+                summary: Summary::of(&policy.report),
+                lost: &self.lost,
+                kind: "summary",
+            };
+            push_line(&mut text, &line);
         }
         text
     }
@@ -268,12 +265,14 @@ impl Findings {
     }
 
     fn table(&self, text: &mut String) {
-        const HEAD: [&str; 7] = [
+        const HEAD: [&str; 9] = [
             "policy",
             "requests",
             "rejected",
             "rejected_good",
             "admitted_bad",
+            "shed",
+            "alerts",
             "trips",
             "first trip",
         ];
@@ -285,10 +284,10 @@ impl Findings {
                 report.rejected.to_string(),
                 report.rejected_good.to_string(),
                 report.admitted_bad.to_string(),
+                report.shed.to_string(),
+                report.alerts.to_string(),
                 report.trips.to_string(),
-                report
-                    .first_trip
-                    .map_or("never".to_owned(), |at| format!("{:.3}", at.as_secs_f64())),
+                report.first_trip.map_or("never".to_owned(), time),
             ]
         });
         let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned))
@@ -324,6 +323,9 @@ impl Summary {
             admitted_bad: report.admitted_bad,
             trips: report.trips,
             first_trip: report.first_trip.map(Timestamp::as_secs_f64),
+            first_trip_time: report.first_trip.and_then(when::date),
+            alerts: report.alerts,
+            shed: report.shed,
         }
     }
 }
@@ -333,13 +335,10 @@ fn push_line(text: &mut String, line: &impl Serialize) {
     text.push('\n');
 }
 
-/// Where that was observed on which a transition rests, if it rests on observations of a source.
-fn source(reason: &Reason) -> Option<&str> {
-    match reason {
-        Reason::Tripped { source, .. } | Reason::FeedUnhealthy { source, .. } => Some(source),
-        _ => None,
-    }
+/// A date, where the trace has dates, or else seconds.
+fn time(at: Timestamp) -> String {
+    when::date(at).unwrap_or_else(|| format!("{:.3}", at.as_secs_f64()))
 }
 
-/// Of one policy: 10 MB.
-const MOST_MOVES: usize = 100_000;
+/// Of one policy: 20 MB.
+const MOST_EVENTS: usize = 100_000;

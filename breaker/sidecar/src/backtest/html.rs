@@ -1,9 +1,11 @@
 //! The page: one file with its data, style and script in it.
 
 use breaker_tower::State;
+use breaker_tower::core::Event;
 use serde::Serialize;
 
 use super::findings::{Findings, Summary};
+use super::happening::{Happening, Told};
 use super::timeline::Timeline;
 
 /// What the page's script reads.
@@ -32,23 +34,22 @@ struct Route<'a> {
     /// Seconds; null where nothing was answered.
     p50: Vec<Option<f64>>,
     p99: Vec<Option<f64>>,
-    policies: Vec<Of>,
+    policies: Vec<Of<'a>>,
 }
 
 /// What a policy did on a route.
 #[derive(Serialize)]
-struct Of {
+struct Of<'a> {
     rejected_good: Vec<u64>,
     rejected_bad: Vec<u64>,
-    moves: Vec<Moved>,
+    events: Vec<Shown<'a>>,
 }
 
 #[derive(Serialize)]
-struct Moved {
-    t: f64,
-    to: &'static str,
+struct Shown<'a> {
+    #[serde(flatten)]
+    told: Told<'a>,
     trip: bool,
-    reason: String,
 }
 
 pub(super) fn page(findings: &Findings) -> String {
@@ -62,7 +63,7 @@ pub(super) fn page(findings: &Findings) -> String {
         let trips: usize = route
             .policies
             .iter()
-            .map(|of| of.moves.iter().filter(|moved| moved.trip).count())
+            .map(|of| of.events.iter().filter(|event| event.trip).count())
             .sum();
         std::cmp::Reverse((trips, route.requests.iter().sum::<u64>()))
     });
@@ -87,7 +88,7 @@ pub(super) fn page(findings: &Findings) -> String {
     PAGE.replacen(MARK, &data.replace('<', "\\u003c"), 1)
 }
 
-fn route<'a>(findings: &Findings, name: &'a str, timeline: &Timeline) -> Route<'a> {
+fn route<'a>(findings: &'a Findings, name: &'a str, timeline: &Timeline) -> Route<'a> {
     let bins = timeline.bins();
     let seconds = |quantile| {
         bins.iter()
@@ -101,16 +102,14 @@ fn route<'a>(findings: &Findings, name: &'a str, timeline: &Timeline) -> Route<'
         .map(|(index, policy)| Of {
             rejected_good: bins.iter().map(|bin| bin.rejected[index].good).collect(),
             rejected_bad: bins.iter().map(|bin| bin.rejected[index].bad).collect(),
-            moves: policy
-                .moves
+            events: policy
+                .events
                 .iter()
-                .filter(|moved| &*moved.route == name)
-                .take(MOST_MOVES)
-                .map(|moved| Moved {
-                    t: moved.at.as_secs_f64(),
-                    to: moved.to.name(),
-                    trip: (moved.from, moved.to) == (State::Closed, State::Open),
-                    reason: moved.reason.to_string(),
+                .filter(|event| &*event.route == name)
+                .take(MOST_EVENTS)
+                .map(|event| Shown {
+                    told: event.told(None),
+                    trip: is_trip(event),
                 })
                 .collect(),
         });
@@ -126,8 +125,12 @@ fn route<'a>(findings: &Findings, name: &'a str, timeline: &Timeline) -> Route<'
     }
 }
 
+fn is_trip(happening: &Happening) -> bool {
+    matches!(&happening.event, Event::Transition(moved) if (moved.from, moved.to) == (State::Closed, State::Open))
+}
+
 const PAGE: &str = include_str!("page.html");
 /// Where the data goes.
 const MARK: &str = "{\"data\":null}";
 /// Of one route and policy.
-const MOST_MOVES: usize = 2000;
+const MOST_EVENTS: usize = 2000;

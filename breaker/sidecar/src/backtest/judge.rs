@@ -2,6 +2,7 @@
 
 use breaker_tower::Policy;
 use breaker_tower::core::Verdict;
+use breaker_tower::core::policy::FailureRules;
 
 use super::line::Ending;
 
@@ -12,7 +13,7 @@ pub(super) struct Verdicts(u32);
 /// Judges for all policies at once.
 #[derive(Debug)]
 pub(super) struct Judge {
-    policies: usize,
+    rules: Vec<FailureRules>,
     by_status: Vec<Verdicts>,
 }
 
@@ -44,29 +45,39 @@ impl Judge {
     pub(super) const MOST: usize = 16;
 
     pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
-        let policies: Vec<_> = policies.collect();
-        let by_status = (0..1000).map(|status| {
-            Verdicts::new(policies.len(), |index| {
-                policies[index].failure().of_http(status)
-            })
-        });
+        let rules: Vec<_> = policies.map(|policy| policy.failure().clone()).collect();
+        let by_status = (0..1000)
+            .map(|status| Verdicts::new(rules.len(), |index| rules[index].of_http(status)));
         Self {
             by_status: by_status.collect(),
-            policies: policies.len(),
+            rules,
         }
     }
 
-    pub(super) fn verdicts(&self, ending: Ending) -> Verdicts {
+    pub(super) fn verdicts(&self, ending: Ending<'_>) -> Verdicts {
+        let each = |verdict: &dyn Fn(&FailureRules) -> Verdict| {
+            Verdicts::new(self.rules.len(), |index| verdict(&self.rules[index]))
+        };
         match ending {
             Ending::Status(status) => self
                 .by_status
                 .get(usize::from(status))
                 .copied()
                 .unwrap_or_default(),
-            Ending::Outcome(verdict) => Verdicts::new(self.policies, |_| verdict),
+            Ending::Grpc(code) => each(&|rules| rules.of_grpc(code)),
+            // As it is with spans: it says nothing of the service, unless a policy has it that it does.
+            Ending::CallerLeft => each(&|rules| match rules.of_http(CALLER_LEFT) {
+                Verdict::Success => Verdict::Ignored,
+                verdict => verdict,
+            }),
+            Ending::Span(facts, status) => each(&|rules| facts.verdict(status, rules)),
+            Ending::Outcome(verdict) => each(&|_| verdict),
         }
     }
 }
+
+/// Of nginx, and of those that follow it.
+const CALLER_LEFT: u16 = 499;
 
 #[cfg(test)]
 mod tests {
@@ -92,5 +103,8 @@ mod tests {
             [Verdict::Failure, Verdict::Success]
         );
         assert_eq!(of(Ending::Outcome(Verdict::Ignored)), [Verdict::Ignored; 2]);
+        assert_eq!(of(Ending::CallerLeft), [Verdict::Ignored; 2]);
+        let unavailable = Ending::Grpc("UNAVAILABLE".parse().expect("a code"));
+        assert_eq!(of(unavailable)[0], Verdict::Failure);
     }
 }

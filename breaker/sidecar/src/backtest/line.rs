@@ -6,8 +6,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use breaker_tower::core::policy::GrpcCode;
 use breaker_tower::core::{Timestamp, Verdict};
 use serde::{Deserialize, Deserializer};
+
+use crate::ingest::convention::Facts;
+use crate::ingest::otlp::StatusCode;
 
 /// A recorded request.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,15 +20,75 @@ pub(super) struct Line<'a> {
     pub(super) route: Cow<'a, str>,
     /// `None` if it was never answered.
     pub(super) latency: Option<Duration>,
-    pub(super) ending: Ending,
+    pub(super) ending: Ending<'a>,
 }
 
-/// How a request ended, as far as the line tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+/// How a request ended, as far as the line says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Ending<'a> {
     /// An HTTP status, for each policy to judge.
     Status(u16),
+    Grpc(GrpcCode),
+    /// The caller went away before the answer: the status 499, which policies may count.
+    CallerLeft,
+    /// What a span says, with its own status.
+    Span(Facts<'a>, StatusCode),
     Outcome(Verdict),
+}
+
+impl<'a> Line<'a> {
+    /// A request that was answered after `latency`.
+    pub(super) fn began(
+        at: Timestamp,
+        latency: Duration,
+        route: Cow<'a, str>,
+        ending: Ending<'a>,
+    ) -> Self {
+        Self {
+            at,
+            route: clipped(route),
+            latency: Some(latency),
+            ending,
+        }
+    }
+
+    /// A request that ended at `end`, and had begun so long before.
+    pub(super) fn ended(
+        end: Timestamp,
+        since: Duration,
+        latency: Duration,
+        route: Cow<'a, str>,
+        ending: Ending<'a>,
+    ) -> Self {
+        let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let at = Timestamp::from_nanos(end.as_nanos().saturating_sub(since));
+        Self::began(at, latency, route, ending)
+    }
+}
+
+impl Ending<'_> {
+    pub(super) const FAILURE: Self = Self::Outcome(Verdict::Failure);
+
+    /// The status of an access log; none if it is none.
+    pub(super) fn logged(status: u16) -> Option<Self> {
+        match status {
+            499 => Some(Self::CallerLeft),
+            status => is_status(status).then_some(Self::Status(status)),
+        }
+    }
+}
+
+/// What programs call a route may be longer than a name.
+fn clipped(mut route: Cow<'_, str>) -> Cow<'_, str> {
+    let mut length = route.len().min(MOST_ROUTE);
+    while !route.is_char_boundary(length) {
+        length -= 1;
+    }
+    match &mut route {
+        Cow::Borrowed(text) => *text = &text[..length],
+        Cow::Owned(text) => text.truncate(length),
+    }
+    route
 }
 
 /// The request of a line.
@@ -95,7 +159,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip(&mut self) {
-        while let [b' ' | b'\t' | b'\r', rest @ ..] = self.rest {
+        while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.rest {
             self.rest = rest;
         }
     }
@@ -164,7 +228,7 @@ impl<'a> Scanner<'a> {
         self.nanos().map(Some)
     }
 
-    fn status(&mut self) -> Option<Ending> {
+    fn status(&mut self) -> Option<Ending<'static>> {
         self.skip();
         let status = u16::try_from(self.digits(10)?).ok()?;
         is_status(status).then_some(Ending::Status(status))
@@ -174,6 +238,7 @@ impl<'a> Scanner<'a> {
 // === all other forms ===
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with t, route, latency and status")]
 struct Raw<'a> {
     t: f64,
     #[serde(borrow)]
@@ -244,7 +309,7 @@ fn check(line: Line<'_>) -> Result<Line<'_>, String> {
     }
 }
 
-fn outcome(word: &str) -> Option<Ending> {
+fn outcome(word: &str) -> Option<Ending<'static>> {
     let verdict = match word {
         "success" => Verdict::Success,
         "failure" => Verdict::Failure,

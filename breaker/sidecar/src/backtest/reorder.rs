@@ -1,4 +1,7 @@
-//! Requests in the order of their start, from traces that have them in about that order: recordings are written when requests end.
+//! Requests in the order of their start, from traces that have them in about that order, or in the order of their end.
+//!
+//! Logs are written when requests end, and one that hung for long began long before its neighbours. So a request is too late only if
+//! others that ended later, by more than the tolerance, came before it. One that began before what is already told is told at once.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -28,12 +31,22 @@ pub(super) struct Reorder {
     /// Those that did not.
     strays: BinaryHeap<Reverse<Recorded>>,
     latest: Timestamp,
-    /// What begins before this comes too late.
+    /// The latest end of a request.
+    latest_end: Timestamp,
+    /// When what was told last began, at most: what begins before this comes after its turn.
     released: Timestamp,
 }
 
 impl Recorded {
     pub(super) const NEVER: u64 = u64::MAX;
+
+    /// Of what was never answered nobody knows when it was written.
+    fn end(&self) -> Timestamp {
+        match self.latency {
+            Self::NEVER => self.at,
+            latency => self.at + Duration::from_nanos(latency),
+        }
+    }
 }
 
 impl Reorder {
@@ -44,16 +57,19 @@ impl Reorder {
             ordered: VecDeque::new(),
             strays: BinaryHeap::new(),
             latest: Timestamp::ZERO,
+            latest_end: Timestamp::ZERO,
             released: Timestamp::ZERO,
         }
     }
 
     /// Takes a request, unless it comes too late: says so.
     pub(super) fn push(&mut self, request: Recorded) -> bool {
-        if request.at < self.released {
+        let end = request.end();
+        if request.at < self.released && end + self.tolerance < self.latest_end {
             return false;
         }
         self.latest = self.latest.max(request.at);
+        self.latest_end = self.latest_end.max(end);
         match self.ordered.back() {
             Some(last) if request.at < last.at => self.strays.push(Reverse(request)),
             _ => self.ordered.push_back(request),
@@ -80,7 +96,7 @@ impl Reorder {
             (None, Some(_)) => self.strays.pop().map(|next| next.0),
             _ => self.ordered.pop_front(),
         }?;
-        self.released = next.at;
+        self.released = self.released.max(next.at);
         Some(next)
     }
 
@@ -142,5 +158,36 @@ mod tests {
             reorder.push(at(seconds));
         }
         assert_eq!(times(|| reorder.pop_due()), [1, 2]);
+    }
+
+    #[test]
+    fn what_hung_for_long_is_not_too_late() {
+        let mut reorder = Reorder::new(Duration::from_secs(10), 1000);
+        for seconds in 100..200 {
+            assert!(reorder.push(at(seconds)));
+        }
+        assert_eq!(times(|| reorder.pop_due()).len(), 89);
+        let hung = Recorded {
+            latency: 150_000_000_000,
+            ..at(45)
+        };
+        assert!(reorder.push(hung), "it ended at 195 s");
+        assert_eq!(times(|| reorder.pop_due()), [45], "and is told at once");
+        assert!(reorder.push(at(189)), "what comes next is in its turn");
+        assert!(!reorder.push(at(187)), "another has ended 12 s later");
+    }
+
+    #[test]
+    fn in_a_trace_by_start_what_hangs_makes_nothing_late() {
+        let mut reorder = Reorder::new(Duration::from_secs(10), 1000);
+        let hung = Recorded {
+            latency: 600_000_000_000,
+            ..at(1)
+        };
+        assert!(reorder.push(hung));
+        for seconds in [2, 3, 9, 4, 30, 25] {
+            assert!(reorder.push(at(seconds)), "{seconds}");
+            while reorder.pop_due().is_some() {}
+        }
     }
 }

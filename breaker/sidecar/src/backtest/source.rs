@@ -1,4 +1,7 @@
-//! Lines of a file, decompressed as its first bytes say, in constant memory.
+//! Records of a file, decompressed as its first bytes say, in constant memory: its lines, or the JSON objects of a file that is a list or
+//! is written over many lines.
+
+mod values;
 
 use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read};
@@ -6,6 +9,8 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use memchr::memchr;
+
+use self::values::Values;
 
 /// The lines of something that is read once.
 pub(super) struct Lines<R> {
@@ -16,6 +21,16 @@ pub(super) struct Lines<R> {
     end: usize,
     is_over: bool,
     number: u64,
+    framing: Framing,
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug)]
+enum Framing {
+    /// The first line will say.
+    Unknown,
+    Lines,
+    Values(Values),
 }
 
 /// A line without its end.
@@ -40,12 +55,18 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
 
 /// What is in `input`: its first bytes say whether it is compressed.
 pub(super) fn decompressed(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
-    let mut magic = Vec::with_capacity(4);
-    (&mut input).take(4).read_to_end(&mut magic)?;
-    let (is_gzip, is_zstd) = (
-        magic.starts_with(&[0x1f, 0x8b]),
-        magic == [0x28, 0xb5, 0x2f, 0xfd],
-    );
+    let mut magic = Vec::with_capacity(MAGIC);
+    (&mut input).take(MAGIC as u64).read_to_end(&mut magic)?;
+    let starts = |with: &[u8]| magic.starts_with(with);
+    if let Some((_, what)) = OTHERS.iter().find(|(start, _)| starts(start)) {
+        return Err(io::Error::new(ErrorKind::InvalidData, *what));
+    }
+    let (is_gzip, is_zstd) = (starts(&[0x1f, 0x8b]), starts(&[0x28, 0xb5, 0x2f, 0xfd]));
+    // What vegeta writes begins with the name of its type.
+    if !is_gzip && !is_zstd && memchr::memmem::find(&magic, b"\x06Result\x01").is_some() {
+        let what = "it is vegeta's binary form: `vegeta encode` makes JSON of it";
+        return Err(io::Error::new(ErrorKind::InvalidData, what));
+    }
     let whole = Cursor::new(magic).chain(input);
     Ok(match (is_gzip, is_zstd) {
         (true, _) => Box::new(MultiGzDecoder::new(whole)),
@@ -63,15 +84,57 @@ impl<R: Read> Lines<R> {
             end: 0,
             is_over: false,
             number: 0,
+            framing: Framing::Unknown,
         }
     }
 
-    /// The number of the line that was told last, from 1.
+    /// The number of the line in which the record begins that was told last, from 1.
     pub(super) const fn number(&self) -> u64 {
         self.number
     }
 
+    /// The next record.
     pub(super) fn next(&mut self) -> io::Result<Option<Text<'_>>> {
+        match self.framing {
+            Framing::Lines => self.next_line(),
+            Framing::Values(_) => self.next_value(),
+            Framing::Unknown => {
+                if let Some(start) = self.peek_line()? {
+                    let line = &self.buffer[start..self.end];
+                    self.framing = match values::is_first_line(line) {
+                        true => Framing::Values(Values::default()),
+                        false => Framing::Lines,
+                    };
+                    return self.next();
+                }
+                self.framing = Framing::Lines;
+                self.next_line()
+            }
+        }
+    }
+
+    /// Where the first line begins that is not empty, once it is whole in the buffer. A byte order mark is gone then.
+    fn peek_line(&mut self) -> io::Result<Option<usize>> {
+        loop {
+            let text = &self.buffer[self.start..self.end];
+            if self.number == 0 && text.starts_with(BYTE_ORDER_MARK) {
+                self.start += BYTE_ORDER_MARK.len();
+            }
+            let text = &self.buffer[self.start..self.end];
+            let blank = text
+                .iter()
+                .take_while(|byte| byte.is_ascii_whitespace())
+                .count();
+            let is_whole = memchr(b'\n', &text[blank..]).is_some();
+            if is_whole || self.is_over || text.len() > MOST_LINE {
+                return Ok((blank < text.len()).then_some(self.start + blank));
+            }
+            self.make_room();
+            self.fill()?;
+        }
+    }
+
+    fn next_line(&mut self) -> io::Result<Option<Text<'_>>> {
         let mut scanned = self.start;
         loop {
             if let Some(length) = memchr(b'\n', &self.buffer[scanned..self.end]) {
@@ -89,6 +152,43 @@ impl<R: Read> Lines<R> {
             scanned -= self.make_room();
             self.fill()?;
         }
+    }
+
+    fn next_value(&mut self) -> io::Result<Option<Text<'_>>> {
+        let Framing::Values(mut values) = self.framing else {
+            return self.next_line();
+        };
+        let mut scanned = self.start;
+        let found = loop {
+            if let Some(found) = values.scan(&self.buffer[scanned..self.end]) {
+                break Some(
+                    found.start.map_or(self.start, |start| scanned + start)..scanned + found.end,
+                );
+            }
+            if values.is_between() {
+                // Nothing of a value is there: what was scanned is not needed any more.
+                self.start = self.end;
+            } else if let Some(start) = values.take_start() {
+                self.start = scanned + start;
+            }
+            if self.is_over {
+                break (self.end > self.start).then_some(self.start..self.end);
+            }
+            scanned = self.end;
+            if scanned - self.start > MOST_LINE {
+                self.number = values.begins();
+                self.start = self.end;
+                self.framing = Framing::Lines;
+                return Ok(Some(Text::TooLong));
+            }
+            scanned -= self.make_room();
+            self.fill()?;
+        };
+        self.number = values.begins();
+        self.framing = Framing::Values(values.next());
+        let Some(found) = found else { return Ok(None) };
+        self.start = found.end;
+        Ok(Some(Text::Whole(&self.buffer[found])))
     }
 
     fn tell(&mut self, end: usize, next: usize) -> Text<'_> {
@@ -138,6 +238,33 @@ impl<R: Read> Lines<R> {
     }
 }
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// As many first bytes as it takes to know what a file is.
+const MAGIC: usize = 32;
+/// What is told from text by its first bytes, and not read.
+const OTHERS: &[(&[u8], &str)] = &[
+    (b"\xff\xfe", "it is UTF-16: save it as UTF-8"),
+    (b"\xfe\xff", "it is UTF-16: save it as UTF-8"),
+    (b"PK\x03\x04", "it is a zip archive: unpack it"),
+    (
+        b"BZh",
+        "it is compressed by bzip2: only gzip and zstd are read",
+    ),
+    (
+        b"\xfd7zXZ",
+        "it is compressed by xz: only gzip and zstd are read",
+    ),
+    (
+        b"\x04\x22\x4d\x18",
+        "it is compressed by lz4: only gzip and zstd are read",
+    ),
+    (b"PAR1", "it is Parquet: write it as lines of JSON"),
+    (b"Obj\x01", "it is Avro: write it as lines of JSON"),
+    (
+        b"SQLite format 3",
+        "it is a database: write it as lines of JSON",
+    ),
+];
 const FIRST_BUFFER: usize = 256 << 10;
 /// Bytes of a line: as many as a batch of telemetry may have.
 const MOST_LINE: usize = 64 << 20;

@@ -1,5 +1,5 @@
 use std::fmt::Write;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
 use super::*;
 
@@ -114,7 +114,7 @@ fn an_empty_trace_is_fine() {
         let (findings, complaints) = backtest(options(&["sensitive"]), trace);
         assert_eq!(complaints, [""; 0]);
         assert_eq!(findings.policies[0].report.requests, 0);
-        let empty = r#"{"summary":{"requests":0,"admitted":0,"rejected":0,"rejected_good":0,"admitted_bad":0,"trips":0,"first_trip":null}}"#;
+        let empty = r#"{"summary":{"requests":0,"admitted":0,"rejected":0,"rejected_good":0,"admitted_bad":0,"trips":0,"first_trip":null,"first_trip_time":null,"alerts":0,"shed":0},"lost":{"lines":0,"late":0,"why":{}},"kind":"summary"}"#;
         assert_eq!(findings.json(), format!("{empty}\n"));
         assert!(findings.html().contains("<html"));
     }
@@ -134,7 +134,16 @@ fn bad_lines_are_told_with_their_place_ten_of_them_and_all_are_counted() {
         complaints[0].starts_with("trace:2: missing field `route`"),
         "{complaints:?}"
     );
-    assert!(findings.text().contains("50 bad lines were left out"));
+    let text = findings.text();
+    assert!(
+        text.contains("50 bad lines were left out: 50 bad field"),
+        "{text}"
+    );
+    let json = findings.json();
+    assert!(
+        json.contains(r#""lost":{"lines":50,"late":0,"why":{"bad_field":50}}"#),
+        "{json}"
+    );
 }
 
 #[test]
@@ -171,7 +180,9 @@ fn what_comes_too_late_is_counted_and_left_out() {
     );
     assert_eq!(
         complaints,
-        ["trace:4: t is more than 60s, or 2097152 requests, before that of an earlier line"]
+        [
+            "trace:4: it ended more than 60s before an earlier line, or more than 2097152 requests are between"
+        ]
     );
 }
 
@@ -231,7 +242,10 @@ fn server_spans_of_a_collector_trip_a_breaker() {
         (report.requests, report.trips, report.admitted_bad),
         (100, 1, 20)
     );
-    assert_eq!(&*findings.policies[0].moves[0].route, "GET /pay");
+    assert_eq!(
+        &**findings.policies[0].transitions().next().unwrap().0,
+        "GET /pay"
+    );
 }
 
 #[test]
@@ -259,4 +273,180 @@ fn a_file_that_is_cut_off_counts_up_to_there() {
         "{complaints:?}"
     );
     assert_eq!(backtest.finish().lost.lines, complaints.len() as u64);
+}
+
+/// 200 requests a second for 10 minutes, a third of which take 1.2 s in the second five.
+fn slow() -> String {
+    let mut trace = String::new();
+    for number in 0..120_000_u32 {
+        let latency = if number >= 60_000 && number.is_multiple_of(3) {
+            1.2
+        } else {
+            0.02
+        };
+        let t = 1_700_000_000.0 + f64::from(number) / 200.0;
+        writeln!(
+            trace,
+            r#"{{"t":{t:.6},"route":"pay","latency":{latency},"status":200}}"#
+        )
+        .unwrap();
+    }
+    trace
+}
+
+#[test]
+fn shedding_and_alerts_are_told_in_all_three_forms() {
+    let options = Options {
+        timelines: true,
+        ..options(&["adaptive", "sensitive"])
+    };
+    let (findings, _) = backtest(options, &slow());
+    let [adaptive, sensitive] = &findings.policies[..] else {
+        panic!("there are two");
+    };
+    assert!(adaptive.report.shed > 0, "{:?}", adaptive.report);
+    assert!(
+        sensitive.report.alerts + sensitive.report.trips > 0,
+        "{:?}",
+        sensitive.report
+    );
+    let text = findings.text();
+    assert!(
+        text.contains("2023-11-14T22:18:") && text.contains("pay  shedding started       "),
+        "{text}"
+    );
+    let lines: Vec<serde_json::Value> = findings
+        .json()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let begin = lines
+        .iter()
+        .find(|line| line["kind"] == "shedding_started")
+        .unwrap();
+    assert_eq!(
+        (&begin["policy"], &begin["route"]),
+        (&"adaptive".into(), &"pay".into())
+    );
+    assert!(
+        begin["time"]
+            .as_str()
+            .unwrap()
+            .starts_with("2023-11-14T22:18:"),
+        "{begin}"
+    );
+    assert!(
+        begin["limit"].is_u64() && begin["source"] == "proxy",
+        "{begin}"
+    );
+    assert!(lines.iter().all(|line| line["kind"].is_string()));
+    assert!(lines.iter().all(|line| line["kind"] != "other"), "{text}");
+    let summary = &lines[lines.len() - 2]["summary"];
+    assert_eq!(summary["shed"], adaptive.report.shed);
+    let page = findings.html();
+    assert!(page.contains(r#""kind":"shedding_started""#));
+}
+
+#[test]
+fn a_wanted_route_that_is_not_there_is_named_with_the_nearest() {
+    let options = Options {
+        routes: vec!["pya".to_owned(), "pay".to_owned(), "checkout".to_owned()],
+        ..options(&["sensitive"])
+    };
+    let (findings, _) = backtest(options, &incident());
+    let words: Vec<_> = findings.unmatched.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        words,
+        [
+            "the trace has no request of pya; did you mean pay?",
+            "the trace has no request of checkout; it has pay"
+        ]
+    );
+}
+
+#[test]
+fn a_trace_is_the_same_in_whatever_form_its_json_is() {
+    let lines = incident();
+    let list = format!("[{}]", lines.trim().replace('\n', ","));
+    let values: Vec<serde_json::Value> = serde_json::from_str(&list).unwrap();
+    let pretty = serde_json::to_string_pretty(&values).unwrap();
+    let many: Vec<_> = values
+        .iter()
+        .map(|value| serde_json::to_string_pretty(value).unwrap())
+        .collect();
+    let (expected, _) = backtest(options(&["sensitive"]), &lines);
+    let byte_order_mark = format!("\u{feff}{lines}");
+    let windows = lines.replace('\n', "\r\n");
+    for form in [list, pretty, many.join("\n"), byte_order_mark, windows] {
+        let (findings, complaints) = backtest(options(&["sensitive"]), &form);
+        assert_eq!(complaints, [""; 0], "{}", &form[..80]);
+        assert_eq!(findings.policies[0].report, expected.policies[0].report);
+    }
+}
+
+#[test]
+fn a_bad_object_of_many_lines_is_told_with_the_line_in_which_it_begins() {
+    let trace = "[\n  {\n    \"t\": 1, \"route\": \"a\", \"latency\": 1, \"status\": 200\n  },\n  {\n    \"t\": -1\n  }\n]\n";
+    let (findings, complaints) = backtest(options(&["sensitive"]), trace);
+    assert_eq!(findings.requests(), 1);
+    assert_eq!(complaints.len(), 1);
+    assert!(
+        complaints[0].starts_with("trace:5: missing field"),
+        "{complaints:?}"
+    );
+}
+
+#[test]
+fn a_file_of_no_format_is_an_error_that_names_them() {
+    for (trace, expected) in [
+        (
+            "what\n",
+            "trace:1: the file is of no format that is known (otlp, jaeger, ",
+        ),
+        (
+            "\n\u{1}\n",
+            "trace:2: the file is of no format that is known",
+        ),
+        (
+            r#"{"a":1}"#,
+            "trace:1: the file is of no format that is known",
+        ),
+    ] {
+        let read = Backtest::new(options(&["sensitive"])).read("trace", trace.as_bytes(), |_| {});
+        let error = read.unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn what_comes_before_the_first_line_of_a_known_format_is_only_a_bad_line() {
+    let trace = "{\"comment\":1,\"by\":2}\n".to_owned() + &incident();
+    let (findings, complaints) = backtest(options(&["sensitive"]), &trace);
+    assert_eq!((findings.requests(), findings.lost.lines), (4000, 1));
+    assert_eq!(
+        complaints,
+        ["trace:1: the fields by, comment are of no known format"]
+    );
+}
+
+#[test]
+fn files_of_other_kinds_are_named_by_their_first_bytes() {
+    for (bytes, expected) in [
+        (&b"\xff\xfe{\0"[..], "UTF-16"),
+        (b"PK\x03\x04....", "a zip archive"),
+        (b"PAR1....", "Parquet"),
+        (
+            b"\x7f\xff\x81\x03\x01\x01\x06Result\x01\xff\x82\x00",
+            "vegeta encode",
+        ),
+    ] {
+        let error = source::decompressed(Cursor::new(bytes.to_vec()))
+            .err()
+            .expect(expected);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let mut text = String::new();
+    let mut plain = source::decompressed(Cursor::new("short")).unwrap();
+    plain.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "short");
 }

@@ -53,6 +53,10 @@ pub(crate) struct FrontBody {
     account: Account,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are of a route: a box would cost each an allocation"
+)]
 enum Content {
     Route(RouteBody),
     Local(ResponseBody),

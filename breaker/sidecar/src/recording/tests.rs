@@ -193,7 +193,7 @@ async fn a_backtest_of_a_recording_trips_when_the_live_breaker_did_and_why() {
     );
     assert!(snapshot.totals.rejected > 0);
 
-    let trip = &findings.policies[0].moves[0];
+    let (_, trip) = findings.policies[0].transitions().next().unwrap();
     assert_eq!((trip.from, trip.to), (State::Closed, State::Open));
     assert_eq!(trip.reason.label(), live.reason.label());
     let (begin, _) = findings.span.unwrap();

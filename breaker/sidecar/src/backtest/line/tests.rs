@@ -1,6 +1,6 @@
 use super::*;
 
-fn line(route: &str, at: u64, latency: Option<u64>, ending: Ending) -> Line<'_> {
+fn line<'a>(route: &'a str, at: u64, latency: Option<u64>, ending: Ending<'a>) -> Line<'a> {
     Line {
         at: Timestamp::from_nanos(at),
         route: route.into(),
@@ -63,7 +63,11 @@ fn a_bad_line_says_what_is_wrong() {
     for (text, expected) in [
         ("", "EOF"),
         ("{", "EOF"),
-        ("[1]", "invalid"),
+        (
+            "[1]",
+            "expected an object with t, route, latency and status",
+        ),
+        ("1", "expected an object with t, route, latency and status"),
         (
             r#"{"t":NaN,"route":"a","latency":1,"status":200}"#,
             "expected value at column 6",

@@ -1,0 +1,104 @@
+//! Spans that are not OTLP: their tags as attributes, so that one rule judges all spans.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use breaker_tower::core::Timestamp;
+
+use crate::backtest::line::{Ending, Line};
+use crate::backtest::loss::{Bad, Why};
+use crate::ingest::convention::Facts;
+use crate::ingest::otlp::{Attributes, StatusCode};
+
+/// How many spans of which side a file has, to say why it has no requests.
+#[derive(Debug, Default)]
+pub(super) struct Sides {
+    pub(super) server: u64,
+    pub(super) other: u64,
+}
+
+/// A server's span, with times in microseconds.
+pub(super) struct Served<'a> {
+    pub(super) start: u64,
+    pub(super) lasted: Option<u64>,
+    pub(super) name: &'a str,
+    pub(super) tags: Vec<(&'a str, Cow<'a, str>)>,
+    /// Whether it is marked as an error.
+    pub(super) is_error: bool,
+}
+
+impl Sides {
+    pub(super) fn nothing(&self, mark: &str) -> Option<String> {
+        let Self { server, other } = *self;
+        (server == 0 && other > 0).then(|| {
+            format!("it has {other} spans, but none of a server ({mark}): only those are requests")
+        })
+    }
+}
+
+impl Served<'_> {
+    pub(super) fn take(&self, take: &mut dyn FnMut(&Line<'_>)) -> bool {
+        let tag = |name| {
+            self.tags
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, text)| &**text)
+        };
+        let route = tag("http.route")
+            .filter(|route| !route.is_empty())
+            .unwrap_or(self.name);
+        let (Some(lasted), Some(start)) = (self.lasted, self.start.checked_mul(1000)) else {
+            return false;
+        };
+        if route.is_empty() || start == 0 {
+            return false;
+        }
+        let attributes = encoded(&self.tags);
+        let status = match (tag("otel.status_code"), self.is_error) {
+            (Some("OK"), _) => StatusCode::Ok,
+            (Some("ERROR"), _) | (_, true) => StatusCode::Error,
+            _ => StatusCode::Unset,
+        };
+        let facts = Facts::of(Attributes::new(&attributes, FIELD));
+        take(&Line::began(
+            Timestamp::from_nanos(start),
+            Duration::from_micros(lasted),
+            route.into(),
+            Ending::Span(facts, status),
+        ));
+        true
+    }
+}
+
+/// What is wrong with so many spans, if there are any.
+pub(super) fn invalid(spans: u64) -> Result<(), Bad> {
+    match spans {
+        0 => Ok(()),
+        spans => Err(Bad::new(
+            Why::Spans,
+            format!("{spans} server spans have no ids, no name or no good times"),
+        )),
+    }
+}
+
+/// A message of `KeyValue`s in the field [`FIELD`], all with texts.
+fn encoded(tags: &[(&str, Cow<'_, str>)]) -> Vec<u8> {
+    let mut message = Vec::new();
+    for (name, value) in tags {
+        let mut pair = Vec::new();
+        push(&mut pair, 1, name.as_bytes());
+        let mut any = Vec::new();
+        push(&mut any, 1, value.as_bytes());
+        push(&mut pair, 2, &any);
+        push(&mut message, FIELD, &pair);
+    }
+    message
+}
+
+fn push(message: &mut Vec<u8>, field: u32, content: &[u8]) {
+    prost::encoding::encode_key(field, prost::encoding::WireType::LengthDelimited, message);
+    prost::encoding::encode_varint(content.len() as u64, message);
+    message.extend_from_slice(content);
+}
+
+const FIELD: u32 = 9;

@@ -1,0 +1,63 @@
+//! Zipkin's JSON, version 2: a list of spans, or of traces that are lists of spans.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::Reader;
+use super::span::{Served, Sides, invalid};
+use crate::backtest::line::Line;
+use crate::backtest::loss::Bad;
+
+#[derive(Default)]
+struct Zipkin {
+    sides: Sides,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    timestamp: u64,
+    duration: Option<u64>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+pub(super) fn reader() -> Box<dyn Reader> {
+    Box::new(Zipkin::default())
+}
+
+impl Reader for Zipkin {
+    fn read(&mut self, record: &[u8], take: &mut dyn FnMut(&Line<'_>)) -> Result<(), Bad> {
+        // Lists come span by span (see `source`).
+        let span: Span =
+            serde_json::from_slice(record).map_err(|error| Bad::syntax(error.to_string()))?;
+        if span.kind != "SERVER" {
+            self.sides.other += 1;
+            return Ok(());
+        }
+        self.sides.server += 1;
+        let tags = span
+            .tags
+            .iter()
+            .map(|(key, text)| (&**key, Cow::Borrowed(&**text)));
+        let served = Served {
+            start: span.timestamp,
+            lasted: span.duration,
+            name: &span.name,
+            // Any text there is an error; Brave writes the status, others a message.
+            is_error: span.tags.get("error").is_some_and(|text| text != "false"),
+            tags: tags.collect(),
+        };
+        invalid(u64::from(!served.take(take)))
+    }
+
+    fn nothing(&self) -> Option<String> {
+        self.sides.nothing("kind: SERVER")
+    }
+}

@@ -1,0 +1,92 @@
+//! What of a trace is left out, and why.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// What of a trace was left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Lost {
+    /// Bad lines, those of requests that came too late included.
+    pub lines: u64,
+    /// Requests that ended too long before others that stand before them.
+    pub late: u64,
+    /// The lines, by why.
+    pub why: BTreeMap<&'static str, u64>,
+}
+
+/// Why a line is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It does not have the form of its format.
+    Syntax,
+    /// A field is missing, or has no possible value.
+    Field,
+    /// It comes too long after others that ended later.
+    Late,
+    /// It has more bytes than a line may have.
+    TooLong,
+    /// The file ends in the middle, or can't be decompressed.
+    CutOff,
+    /// Spans without ids, name or good times.
+    Spans,
+    /// It comes before the first line of a known format.
+    Unknown,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    pub(super) why: Why,
+    /// For people, who know file and line from elsewhere.
+    pub(super) text: String,
+}
+
+impl Lost {
+    pub(super) fn count(&mut self, why: Why) {
+        self.lines += 1;
+        *self.why.entry(why.name()).or_default() += 1;
+        self.late += u64::from(why == Why::Late);
+    }
+
+    /// `2 bad fields, 1 too late`.
+    pub(super) fn words(&self) -> String {
+        let all = self
+            .why
+            .iter()
+            .map(|(name, count)| format!("{count} {}", name.replace('_', " ")));
+        all.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Why {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Syntax => "bad_syntax",
+            Self::Field => "bad_field",
+            Self::Late => "too_late",
+            Self::TooLong => "too_long",
+            Self::CutOff => "cut_off",
+            Self::Spans => "bad_spans",
+            Self::Unknown => "unknown_format",
+        }
+    }
+}
+
+impl Bad {
+    pub(super) fn new(why: Why, text: impl Into<String>) -> Self {
+        Self {
+            why,
+            text: text.into(),
+        }
+    }
+
+    pub(super) fn syntax(text: impl Into<String>) -> Self {
+        Self::new(Why::Syntax, text)
+    }
+
+    pub(super) fn field(text: impl Into<String>) -> Self {
+        Self::new(Why::Field, text)
+    }
+}
