@@ -34,8 +34,6 @@ pub(crate) struct Counts {
     pub(crate) success: u32,
     pub(crate) failure: u32,
     pub(crate) ignored: u32,
-    /// Of the failures, those whose callers went away before an answer.
-    pub(crate) abandoned: u32,
     /// Requests whose latency is known.
     pub(crate) timed: u32,
     /// Of those, how many reached each slow threshold.
@@ -46,6 +44,9 @@ pub(crate) struct Counts {
 struct Contents {
     counts: [Counts; SLICES],
     sum: Counts,
+    /// Of the failures of each slice, those whose callers went away before an answer. Apart from the counts, which
+    /// are as large as a vector register.
+    abandoned: [u32; SLICES],
     latency: SlicedHistogram,
     concurrency: SlicedHistogram,
 }
@@ -119,9 +120,22 @@ impl Window {
 
     /// Says that `count` of the failures that were counted at `now` were abandoned by their callers.
     pub(crate) fn record_abandoned(&mut self, count: u32, now: Timestamp) {
-        self.count(now, now, |counts| {
-            counts.abandoned = counts.abandoned.saturating_add(count);
-        });
+        let index = self.live_index_at(now);
+        let slice = &mut self.contents_at(now).abandoned[index];
+        *slice = slice.saturating_add(count);
+    }
+
+    /// Of the failures that the window held when it was last expired, those that their callers abandoned.
+    pub(crate) fn abandoned(&self) -> u64 {
+        let contents = self.contents.as_ref();
+        contents.map_or(0, |contents| {
+            contents.abandoned.iter().copied().map(u64::from).sum()
+        })
+    }
+
+    fn live_index_at(&mut self, now: Timestamp) -> usize {
+        self.expire(now);
+        self.live_index
     }
 
     /// Records a latency, clamped to 1 µs..=1 h, of `count` requests that ended at `at`, a time that the window covers.
@@ -257,7 +271,6 @@ impl Counts {
         success: 0,
         failure: 0,
         ignored: 0,
-        abandoned: 0,
         timed: 0,
         slow: [0; MAX_SLOW_THRESHOLDS],
     };
@@ -272,7 +285,6 @@ impl Counts {
         self.success = self.success.saturating_sub(other.success);
         self.failure = self.failure.saturating_sub(other.failure);
         self.ignored = self.ignored.saturating_sub(other.ignored);
-        self.abandoned = self.abandoned.saturating_sub(other.abandoned);
         self.timed = self.timed.saturating_sub(other.timed);
         for (slow, other) in self.slow.iter_mut().zip(other.slow) {
             *slow = slow.saturating_sub(other);
@@ -287,6 +299,7 @@ impl Contents {
         Self {
             counts: [Counts::default(); SLICES],
             sum: Counts::default(),
+            abandoned: [0; SLICES],
             latency: SlicedHistogram::new(),
             concurrency: SlicedHistogram::new(),
         }
@@ -298,6 +311,7 @@ impl Contents {
             let expired = &mut self.counts[(number % SLICES as u64) as usize];
             self.sum.subtract(expired);
             *expired = Counts::default();
+            self.abandoned[(number % SLICES as u64) as usize] = 0;
         }
         self.latency.advance(passed);
         self.concurrency.advance(passed);

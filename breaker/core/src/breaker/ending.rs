@@ -64,6 +64,7 @@ impl Breaker {
     }
 
     /// Takes note of an upstream that answers, in whatever epoch.
+    #[inline]
     fn note_answer(&mut self, permit: &Permit, outcome: &Outcome) {
         let answered = match outcome.attribution {
             Attribution::Upstream | Attribution::InnerBreaker => true,
@@ -87,6 +88,7 @@ impl Breaker {
         }
     }
 
+    #[inline]
     fn ending(&mut self, permit: &Permit, outcome: &Outcome, now: Timestamp) -> Ending {
         let ignored = outcome.verdict == Verdict::Ignored;
         let waits = permit.progress == Progress::Waiting;
@@ -122,6 +124,7 @@ impl Breaker {
     }
 
     /// Counts an end in the window and the streams.
+    #[inline]
     fn count_ending(
         &mut self,
         permit: &Permit,
@@ -169,6 +172,7 @@ impl Breaker {
     }
 
     /// Whether the phase has not counted yet that the answer of `permit` has begun.
+    #[inline]
     fn owes(&self, permit: &Permit) -> bool {
         matches!(self.phase, Phase::Aimd(_))
             && permit.begun.is_some_and(|begun| begun.slice.is_none())
@@ -201,6 +205,7 @@ impl Breaker {
     }
 
     /// Counts an end in what the phase is judged by.
+    #[inline]
     fn count_in_phase(
         &mut self,
         permit: &Permit,

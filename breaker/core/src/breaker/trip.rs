@@ -323,7 +323,7 @@ impl<'a> Observation<'a> {
             | Condition::Anomaly {
                 stream: Stream::Errors,
                 ..
-            } => self.source.window.unexpired().abandoned.into(),
+            } => self.source.window.abandoned(),
             _ => 0,
         }
     }

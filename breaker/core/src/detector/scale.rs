@@ -121,6 +121,7 @@ impl Scale {
     }
 
     /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it. `pace` says how fast evidence fades.
+    #[inline]
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
         // Nearly all there is to observe are misses while nothing is wrong. They only take evidence away.
         if !hit && self.drift == 0.0 && !self.alarming && at < self.live_ends {
@@ -144,6 +145,7 @@ impl Scale {
         }
     }
 
+    #[inline(never)]
     fn weigh(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
         if at >= self.live_ends {
             self.turn(at, pace);

@@ -78,6 +78,7 @@ impl StreamDetector {
     }
 
     /// What was observed as a miss at `missed` is a hit at `at`, and no miss.
+    #[cold]
     pub(super) fn turn_into_hit(&mut self, missed: Timestamp, at: Timestamp, learn: bool) {
         if learn && !self.alarming && self.baseline.turn_into_hit(at) {
             self.take_over_baseline();
