@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod abuse;
+mod chaos;
 mod cli;
 mod control;
 mod drain;
