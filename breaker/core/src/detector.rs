@@ -84,6 +84,16 @@ pub(crate) struct Crossed {
     pub(crate) deadline: bool,
 }
 
+impl Crossed {
+    /// What was crossed before too.
+    pub(crate) const fn and(self, before: Self) -> Self {
+        Self {
+            threshold: self.threshold || before.threshold,
+            deadline: self.deadline || before.deadline,
+        }
+    }
+}
+
 impl Detectors {
     /// The detectors that `policy` asks for, of the proxy's own source or of a feed; none, if it asks for none.
     pub(crate) fn of(policy: &Policy, feed: bool) -> Option<Box<Self>> {

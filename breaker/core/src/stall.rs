@@ -4,8 +4,9 @@
 //! answered from the request's admission to its end, and the request waited for longer than answers take, the upstream stalls. That costs
 //! a caller who wants to do harm more than it brings: while others are served it proves nothing, and where nobody is served, nobody loses.
 //!
-//! One such request alone says little, since a request in twenty takes longer than nineteen do: it is held until the next one, with still
-//! no answer between them.
+//! One such request alone says little, since a request in twenty takes longer than nineteen do, and neither do many that were sent at
+//! once: they are held until nobody has been answered for [`STALL`], and a second one is there. So somebody who abandons the slow
+//! requests of a fast route does nothing while others are served once a second.
 
 use std::time::Duration;
 
@@ -21,8 +22,10 @@ pub(crate) struct Answers {
     seen: u32,
     /// About the 95th percentile of their latencies, in [`UNIT`]s.
     usual: u32,
-    /// How many abandoned requests there were that nobody was answered beside, since the last answer.
-    unanswered: u32,
+    /// Abandoned requests that are held, since the last answer.
+    held: u32,
+    /// When the first of them was sent, in units of [`COARSE`].
+    since: u32,
 }
 
 impl Answers {
@@ -30,7 +33,8 @@ impl Answers {
         Self {
             seen: 0,
             usual: UNKNOWN,
-            unanswered: 0,
+            held: 0,
+            since: 0,
         }
     }
 
@@ -42,7 +46,7 @@ impl Answers {
     /// The upstream answered a request, well or badly.
     pub(crate) const fn answered(&mut self) {
         self.seen = self.seen.wrapping_add(1);
-        self.unanswered = 0;
+        self.held = 0;
     }
 
     /// A good answer took `latency`. A step of an estimate that rises by 19 parts if the latency is above it, and else falls by one: it is
@@ -67,25 +71,38 @@ impl Answers {
         Duration::from_nanos(usual + usual / 2)
     }
 
-    /// A request was abandoned while answers were overdue. Returns how many are to be counted as failures: the first waits for the second.
-    pub(crate) const fn abandoned(&mut self) -> u32 {
-        self.unanswered = self.unanswered.saturating_add(1);
-        match self.unanswered {
-            1 => 0,
-            2 => 2,
-            _ => 1,
+    /// A request that was sent at `sent` was abandoned while answers were overdue. Returns how many are to be counted as failures: those
+    /// that were held too, once the upstream stalls.
+    pub(crate) const fn abandoned(&mut self, sent: Timestamp, now: Timestamp) -> u32 {
+        if self.held == 0 {
+            self.since = coarse(sent);
         }
+        if self.held & COUNTING == 0 {
+            self.held = if self.held < COUNTING - 1 {
+                self.held + 1
+            } else {
+                self.held
+            };
+            let stalls = coarse(now).wrapping_sub(self.since) >= STALL;
+            if !stalls || self.held < 2 {
+                return 0;
+            }
+            let count = self.held;
+            self.held = COUNTING;
+            return count;
+        }
+        1
     }
 
     /// Forgets how long answers take.
     pub(crate) const fn forget(&mut self) {
         self.usual = UNKNOWN;
-        self.unanswered = 0;
+        self.held = 0;
     }
 
     /// Another epoch begins: what is held belongs to the one before.
     pub(crate) const fn let_go(&mut self) {
-        self.unanswered = 0;
+        self.held = 0;
     }
 }
 
@@ -97,6 +114,18 @@ const UNKNOWN: u32 = 65_104;
 const PART: u32 = 8;
 /// A quarter of a millisecond, below which the estimate could not move; a caller that soon gone is no evidence anyway.
 const LEAST: u32 = 1 << PART;
+
+/// Set in `held` while the upstream stalls: then each abandoned request counts at once.
+const COUNTING: u32 = 1 << 31;
+/// About a millisecond, as a power of two of nanoseconds: 32 bits hold 52 days, and an idle breaker is to be small.
+const COARSE: u32 = 20;
+/// A second, in units of [`COARSE`], rounded down.
+const STALL: u32 = 953;
+
+#[expect(clippy::cast_possible_truncation, reason = "only differences matter")]
+const fn coarse(at: Timestamp) -> u32 {
+    (at.as_nanos() >> COARSE) as u32
+}
 
 #[cfg(test)]
 mod tests {
@@ -133,10 +162,24 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_is_abandoned_counts_with_the_second() {
+    fn what_is_abandoned_counts_once_nobody_was_answered_for_a_second() {
+        let at = Timestamp::from_millis;
         let mut answers = Answers::new();
-        assert_eq!([0; 3].map(|_| answers.abandoned()), [0, 2, 1]);
+        let mut abandoned = |sent, now| answers.abandoned(at(sent), at(now));
+        assert_eq!(abandoned(0, 200), 0);
+        assert_eq!(abandoned(0, 200), 0);
+        assert_eq!(abandoned(900, 1100), 3, "those that were held too");
+        assert_eq!(abandoned(1000, 1200), 1);
         answers.answered();
-        assert_eq!(answers.abandoned(), 0);
+        assert_eq!(answers.abandoned(at(1300), at(1500)), 0);
+        assert_eq!(answers.abandoned(at(1300), at(1500)), 0, "held anew");
+    }
+
+    #[test]
+    fn one_alone_says_nothing_however_long_it_waited() {
+        let mut answers = Answers::new();
+        let late = Timestamp::from_millis(60_000);
+        assert_eq!(answers.abandoned(Timestamp::ZERO, late), 0);
+        assert_eq!(answers.abandoned(late, late), 2);
     }
 }

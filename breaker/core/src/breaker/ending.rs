@@ -118,7 +118,7 @@ impl Breaker {
         // Probes have their own rule.
         if ending.abandoned && !permit.is_probe() && overdue() {
             ending.verdict = Verdict::Failure;
-            ending.count = self.answers.abandoned();
+            ending.count = self.answers.abandoned(permit.admitted, now);
         }
         ending
     }
@@ -189,7 +189,7 @@ impl Breaker {
         if gave_up {
             let waited = now.saturating_since(permit.admitted);
             let overdue = ending.abandoned && waited >= self.answers.patience();
-            probing.abandon(id, overdue);
+            probing.abandon(id, overdue, permit.admitted, self.answers.patience());
             return;
         }
         let too_slow = permit.progress == Progress::Waiting

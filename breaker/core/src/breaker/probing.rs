@@ -1,5 +1,7 @@
 //! The probes of a half-open breaker: leases that end by an outcome or by time, and a verdict on all of them.
 
+use std::time::Duration;
+
 use crate::policy::{HalfOpen, Recovery};
 use crate::time::Timestamp;
 
@@ -14,6 +16,8 @@ pub(super) struct Probing {
     failed: u32,
     /// Of those that failed, how many were abandoned by their callers.
     abandoned: u32,
+    /// Callers that left before an answer was due, since the last answer.
+    left_early: u32,
     /// How often the upstream has answered a probe.
     answers: u32,
 }
@@ -61,6 +65,7 @@ impl Probing {
             succeeded: 0,
             failed: 0,
             abandoned: 0,
+            left_early: 0,
             answers: 0,
         }
     }
@@ -126,6 +131,7 @@ impl Probing {
     /// The upstream has answered a probe, well or badly: those that were abandoned say nothing, and their slots are free.
     pub(super) fn answered(&mut self) {
         self.answers = self.answers.wrapping_add(1);
+        self.left_early = 0;
         self.leases
             .retain(|lease| !matches!(lease.progress, Progress::Abandoned { .. }));
     }
@@ -142,13 +148,29 @@ impl Probing {
         }
     }
 
-    /// The caller went away before an answer; `overdue` says whether answers were. The slot stays taken: else a caller without patience
-    /// would send all of its requests to an upstream that is down.
-    pub(super) fn abandon(&mut self, id: u64, overdue: bool) {
+    /// The caller went away before an answer; `overdue` says whether answers were, which take up to `patience`. The slot stays taken: else
+    /// a caller without patience would send all of its requests to an upstream that is down. Of a caller that left before an answer was
+    /// due it is free again then, and twice as late for each that did so since the last answer: else such callers would keep everybody
+    /// else out of the trial.
+    pub(super) fn abandon(
+        &mut self,
+        id: u64,
+        overdue: bool,
+        admitted: Timestamp,
+        patience: Duration,
+    ) {
+        let left_early = self.left_early;
+        if !overdue {
+            self.left_early = left_early.saturating_add(1);
+        }
         let answers = self.answers;
         match self.lease(id) {
             Some(lease) if lease.answers_before == answers => {
                 lease.progress = Progress::Abandoned { overdue };
+                if !overdue {
+                    let kept = patience.saturating_mul(1 << (left_early / 3).min(20));
+                    lease.expires = lease.expires.min(admitted + kept);
+                }
             }
             _ => self.settle(id, None),
         }

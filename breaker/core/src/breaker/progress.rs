@@ -16,7 +16,7 @@ impl Breaker {
         if permit.progress == Progress::Waiting && self.counts(permit) {
             self.limit_ended(permit, None, self.now);
         }
-        let _ = self.stop_ageing(permit);
+        permit.crossed = self.stop_ageing(permit);
         permit.progress = Progress::Uploading;
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
             && permit.epoch == self.epoch
@@ -191,13 +191,13 @@ impl Breaker {
         }
     }
 
-    /// Returns what the request was observed for while it waited.
+    /// Returns what the request was observed for while it waited, then or before.
     pub(super) fn stop_ageing(&mut self, permit: &Permit) -> Crossed {
         if permit.progress == Progress::Waiting && self.counts(permit) {
             self.waiting = self.waiting.saturating_sub(1);
-            self.in_flight.remove(permit.admitted)
+            self.in_flight.remove(permit.admitted).and(permit.crossed)
         } else {
-            Crossed::default()
+            permit.crossed
         }
     }
 

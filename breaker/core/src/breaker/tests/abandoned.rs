@@ -228,7 +228,7 @@ fn only_those_that_their_callers_abandoned_are_evidence() {
 }
 
 #[test]
-fn the_first_that_is_abandoned_counts_with_the_second() {
+fn what_is_abandoned_is_held_until_nobody_was_answered_for_a_second() {
     let mut bench = Bench::new(sensitive());
     let abandon = |bench: &mut Bench| {
         let permit = bench.acquire().unwrap();
@@ -244,6 +244,46 @@ fn the_first_that_is_abandoned_counts_with_the_second() {
 }
 
 #[test]
+fn who_abandons_a_slow_path_does_nothing_while_others_are_served() {
+    for policy in [sensitive(), Policy::adaptive(), Policy::conservative()] {
+        let mut bench = Bench::new(policy);
+        for _ in 0..200 {
+            bench.run(1, Outcome::success(ms(5)));
+            bench.pass(0.05);
+        }
+        for _ in 0..60 {
+            // Sixty at once on a path that takes half a second, and somebody else twice a second.
+            let permits: Vec<_> = (0..60).map(|_| bench.acquire().unwrap()).collect();
+            bench.pass(0.15);
+            for permit in permits {
+                bench.record(permit, Outcome::ignored(ms(150)));
+            }
+            bench.pass(0.35);
+            assert_eq!(bench.run(1, Outcome::success(ms(5))), 1);
+        }
+        assert_eq!(bench.transitions(), [""; 0]);
+    }
+}
+
+#[test]
+fn callers_that_abandon_their_probes_do_not_keep_the_others_out() {
+    for policy in [sensitive(), Policy::adaptive()] {
+        let mut crowd = Crowd::new(policy);
+        crowd.run(20.0, 20.0, |_| (0.05, 10.0));
+        while crowd.bench.state() != State::Open {
+            crowd.bench.pass(0.05);
+            crowd.bench.run(100, Outcome::failure(ms(1)));
+        }
+        crowd.bench.pass(12.0);
+        // Three of four leave after 30 ms of the 50 ms that it takes.
+        crowd.run(60.0, 20.0, |number| {
+            (0.05, if number % 4 == 0 { 10.0 } else { 0.03 })
+        });
+        assert_eq!(crowd.bench.state(), State::Closed);
+    }
+}
+
+#[test]
 fn a_dead_upstream_gets_no_more_than_the_probes_half_open() {
     for policy in [sensitive(), Policy::adaptive(), Policy::conservative()] {
         for patience in [0.001, 0.1, 0.9] {
@@ -254,6 +294,7 @@ fn a_dead_upstream_gets_no_more_than_the_probes_half_open() {
                 crowd.bench.run(100, Outcome::failure(ms(1)));
             }
             let rules = policy.half_open();
+            let mut early = 0;
             for _ in 0..60 {
                 (crowd.asked, crowd.admitted) = (0, 0);
                 crowd.run(rules.probe_timeout.as_secs_f64(), 20.0, |_| {
@@ -262,8 +303,10 @@ fn a_dead_upstream_gets_no_more_than_the_probes_half_open() {
                 // The leases of two periods may touch.
                 let most = 2 * u64::from(rules.concurrent);
                 let reached = crowd.admitted;
+                // Until it shows that callers leave before an answer is due, they get a slot sooner.
+                early += reached.saturating_sub(most);
                 assert!(
-                    reached <= most,
+                    early <= if patience < 0.1 { 20 } else { 0 },
                     "{}: {reached} of {}",
                     policy.name(),
                     crowd.asked

@@ -212,10 +212,11 @@ proptest! {
         // A ramp's total begins with the probes before it.
         let mut probes = 0;
         for act in acts {
+            let sent_before = world.seen.len();
             world.play(&act);
             if world.bench.breaker.epoch != epoch {
                 epoch = world.bench.breaker.epoch;
-                first = world.seen.len();
+                first = sent_before;
                 probes = match &world.bench.breaker.phase {
                     Phase::Aimd(ramp) => ramp.total().samples(),
                     _ => 0,
