@@ -36,7 +36,8 @@ pub fn hard_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-/// How many clients each worker can take with so many descriptors, if each has an upstream connection too; at least one.
+/// How many clients each worker can take with so many descriptors, if half of them have an upstream connection too: most connections
+/// of clients are idle. At least one.
 pub fn clients(config: &Config, limit: Option<u64>) -> usize {
     let configured = config.limits().connections;
     let Some(limit) = limit else {
@@ -50,7 +51,7 @@ pub fn clients(config: &Config, limit: Option<u64>) -> usize {
     };
     // Of a small limit most is for clients all the same.
     let kept = (OWN + ADMIN).min(limit / 4) + senders;
-    let each = limit.saturating_sub(kept) / 2 / workers;
+    let each = limit.saturating_sub(kept) * 2 / 3 / workers;
     configured
         .min(usize::try_from(each).unwrap_or(usize::MAX))
         .max(1)
@@ -108,7 +109,7 @@ impl Spares {
 
 const SPARES: usize = 8;
 /// Clients for a worker below which the limit is told of in any case.
-const FEW: usize = 64;
+const FEW: usize = 80;
 /// Descriptors of the process itself: its listeners, runtimes, files, resolvers and exports.
 const OWN: u64 = 128;
 /// Connections of the admin port.
@@ -130,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn clients_and_their_upstream_connections_fit_beside_the_rest() {
+    fn clients_and_the_upstream_connections_of_half_of_them_fit_beside_the_rest() {
         for (limit, receives, clients_each) in [
             (None, false, 16_384),
             (Some(1 << 20), false, 16_384),
-            (Some(4096), false, 960),
-            (Some(4096), true, 832),
-            (Some(1024), false, 192),
-            (Some(64), false, 12),
+            (Some(4096), false, 1280),
+            (Some(4096), true, 1109),
+            (Some(1024), false, 256),
+            (Some(64), false, 16),
             (Some(0), true, 1),
         ] {
             let fields = match receives {
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(warning(&config, Some(1 << 20)), None);
         let told = warning(&config, Some(4096)).unwrap();
         assert!(
-            told.contains("each of 2 workers can take 960 clients, not 5000"),
+            told.contains("each of 2 workers can take 1280 clients, not 5000"),
             "{told}"
         );
         let usual = self::config("");

@@ -47,6 +47,9 @@ pub enum ErrorKind {
     /// What the upstream sent is not HTTP.
     #[error("upstream broke the protocol")]
     Protocol,
+    /// The caller's gRPC made us speak HTTP/2 to an upstream that never did.
+    #[error("upstream does not speak HTTP/2")]
+    NotHttp2,
     /// The upstream's response has a head over our limits.
     #[error("upstream's response head is over max_response_fields or max_response_header_bytes")]
     ResponseHeadTooLarge,
@@ -69,7 +72,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ClientGone,
         Self::RequestBodyMalformed,
         Self::RequestBodyTooLarge,
@@ -82,6 +85,7 @@ impl ErrorKind {
         Self::ResolveTimeout,
         Self::Terminated,
         Self::ResponseHeadTooLarge,
+        Self::NotHttp2,
         Self::Protocol,
         Self::ResponseTimeout,
         Self::ResponseIncomplete,
@@ -102,9 +106,11 @@ impl ErrorKind {
             // the same server knows fail with it: rejecting their callers mends nothing.
             Self::Resolve | Self::ResolveTimeout => Attribution::Name,
             // How long a body may pause is our limit: many streams are quiet by nature.
-            Self::ResponseBodyTimeout | Self::ResponseHeadTooLarge | Self::Internal => {
-                Attribution::Proxy
-            }
+            // Which protocol we speak follows from what the caller calls its content.
+            Self::ResponseBodyTimeout
+            | Self::ResponseHeadTooLarge
+            | Self::NotHttp2
+            | Self::Internal => Attribution::Proxy,
             Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::Unreachable
@@ -141,7 +147,7 @@ impl ErrorKind {
             Self::ResolveTimeout => "dns_timeout",
             Self::Terminated => "connection_terminated",
             Self::ResponseHeadTooLarge => "http_response_header_section_size",
-            Self::Protocol => "http_protocol_error",
+            Self::Protocol | Self::NotHttp2 => "http_protocol_error",
             Self::ResponseTimeout | Self::DeadlineExceeded => "http_response_timeout",
             Self::ResponseIncomplete => "http_response_incomplete",
             Self::ResponseBodyTimeout => "connection_read_timeout",

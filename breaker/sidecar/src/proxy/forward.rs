@@ -248,12 +248,15 @@ impl Pending {
                 Ok(response) if is_over(&response, connections.head()) => {
                     return Err(self.attempt.failed(ErrorKind::ResponseHeadTooLarge.into()));
                 }
-                Ok(response) => return Ok(self.stream(response, None)),
+                Ok(response) => {
+                    connections.answered_http2();
+                    return Ok(self.stream(response, None));
+                }
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if !is_retry => request = unsent,
                     _ => {
                         let error = self.wait.error(failed.into_error());
-                        return Err(self.attempt.failed(error));
+                        return Err(self.attempt.failed(connections.http2_error(error)));
                     }
                 },
             }

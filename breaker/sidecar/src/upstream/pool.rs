@@ -15,9 +15,9 @@ use super::connect::{connect, keep_alive};
 use super::exchange::Exchange;
 use super::multiplex::Multiplex;
 use super::resolve::Resolver;
-use super::{Endpoint, HeadLimits, Upstream};
+use super::{Endpoint, HeadLimits, Protocol, Upstream};
 use crate::proxy::attempt::Attempt;
-use crate::proxy::error::ProxyError;
+use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::limits::Limits;
 
 /// The connections of one worker to one upstream.
@@ -49,6 +49,8 @@ pub(crate) struct Connections {
     pub(super) shared: RefCell<Option<Multiplex>>,
     /// Lets one request open it while the others wait.
     pub(super) opening: Semaphore,
+    /// Whether the endpoint has ever answered by HTTP/2.
+    speaks_http2: Cell<bool>,
 }
 
 impl Pool {
@@ -68,6 +70,7 @@ impl Pool {
                 is_retired: Cell::new(false),
                 shared: RefCell::default(),
                 opening: Semaphore::new(1),
+                speaks_http2: Cell::new(false),
             })
         };
         let endpoints = upstream
@@ -145,6 +148,22 @@ impl Pool {
 }
 
 impl Connections {
+    /// The endpoint has answered by HTTP/2.
+    pub(crate) fn answered_http2(&self) {
+        self.speaks_http2.set(true);
+    }
+
+    /// What an error of HTTP/2 is, where a caller's gRPC was why it was spoken: not the upstream's failure, if that never has answered so.
+    pub(crate) fn http2_error(&self, error: ProxyError) -> ProxyError {
+        let guessed = self.upstream.protocol == Protocol::Auto && !self.speaks_http2.get();
+        match error.kind() {
+            ErrorKind::Terminated | ErrorKind::Protocol if guessed => {
+                ProxyError::caused_by(ErrorKind::NotHttp2, error)
+            }
+            _ => error,
+        }
+    }
+
     /// The endpoint's position in its upstream.
     pub(crate) const fn position(&self) -> usize {
         self.position

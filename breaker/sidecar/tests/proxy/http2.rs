@@ -14,7 +14,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{OK, Options, Origin, PATIENCE, Sidecar, eventually, header, read_head};
+use crate::harness::{
+    GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, read_head, status,
+};
 
 pub(crate) async fn connect<B>(sidecar: &Sidecar) -> SendRequest<B>
 where
@@ -279,4 +281,23 @@ async fn a_drain_lets_streams_finish() {
         "ok"
     );
     sidecar.ended().await;
+}
+
+#[tokio::test]
+async fn a_callers_grpc_opens_no_service_that_only_speaks_http1() {
+    let origin = Origin::answering(|head, _| match head.starts_with("GET") {
+        true => OK.to_owned(),
+        false => "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    })
+    .await;
+    let sidecar = Sidecar::start(origin.address, Options::default());
+    let mut sender = connect(&sidecar).await;
+    for _ in 0..30 {
+        let request = grpc("/shop.Pay/Do").body(Full::new(Bytes::new())).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.headers()["grpc-status"], "14");
+    }
+    assert_eq!(status(&sidecar.ask(GET).await), "200");
+    assert_eq!(sidecar.breaker.state(), breaker_tower::State::Closed);
+    assert_eq!(sidecar.totals(), (1, 0, 30));
 }
