@@ -15,9 +15,9 @@ pub(super) struct Probing {
     succeeded: u32,
     failed: u32,
     /// Of those that failed, how many were abandoned by their callers.
-    abandoned: u32,
-    /// Callers that left before an answer was due, since the last answer.
-    left_early: u32,
+    abandoned: u16,
+    /// Callers that left before an answer was due, since the last answer. Small, as an idle breaker is to be.
+    left_early: u16,
     /// How often the upstream has answered a probe.
     answers: u32,
 }
@@ -202,7 +202,7 @@ impl Probing {
                 Progress::Uploading | Progress::Begun => None,
                 Progress::Abandoned { overdue: false } => None,
                 Progress::Abandoned { overdue: true } => {
-                    self.abandoned += 1;
+                    self.abandoned = self.abandoned.saturating_add(1);
                     Some(false)
                 }
                 Progress::Waiting => Some(false),
@@ -236,8 +236,8 @@ impl Probing {
         self.failed
     }
 
-    pub(super) const fn abandoned(&self) -> u32 {
-        self.abandoned
+    pub(super) fn abandoned(&self) -> u32 {
+        self.abandoned.into()
     }
 
     fn count(&mut self, good: Option<bool>) {
