@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::policy::{HalfOpen, Recovery};
+use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// The first part of the half-open state.
@@ -225,6 +226,14 @@ impl Probing {
             Finding::Bad
         } else {
             Finding::Undecided
+        }
+    }
+
+    /// What the probes have come to.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            succeeded: self.succeeded.into(),
+            failed: self.failed.into(),
         }
     }
 

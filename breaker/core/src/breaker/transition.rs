@@ -141,10 +141,7 @@ impl Breaker {
             match self.policy.recovery() {
                 Recovery::Counted => probing.finding(&self.policy.half_open()),
                 Recovery::Sequential => {
-                    let tally = Tally {
-                        succeeded: probing.succeeded().into(),
-                        failed: probing.failed().into(),
-                    };
+                    let tally = probing.tally();
                     let quiet =
                         probing.next_expiry().is_none() && self.trial_quiet_at() <= self.now;
                     self.trial(SourceId::PROXY).finding(tally, quiet)
@@ -182,10 +179,7 @@ impl Breaker {
     pub(super) fn trial_ends(&self) -> Option<Timestamp> {
         let goes_well = match &self.phase {
             Phase::Probing(probing) => {
-                let tally = Tally {
-                    succeeded: probing.succeeded().into(),
-                    failed: probing.failed().into(),
-                };
+                let tally = probing.tally();
                 self.policy.recovery() == Recovery::Sequential
                     && !self.telemetry_only
                     && tally.succeeded > 0
