@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::time::micros;
+
 /// Latencies counted in bins whose bounds grow by a half and by a third in turn (… 1.02 ms, 1.54 ms, 2.05 ms …), from 64 µs to 67 s;
 /// the first and the last bin have what is beyond. Two readings differ by what happened between them, as long as that is less than 65,536
 /// requests in each bin: an idle breaker is to be small.
@@ -36,8 +38,7 @@ impl fmt::Debug for LatencyCounts {
 
 /// The two highest bits of the microseconds name a bin: no division, no logarithm.
 fn bin(latency: Duration) -> usize {
-    let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-    let micros = micros.clamp(1 << FIRST_OCTAVE, (1 << LAST_OCTAVE) - 1);
+    let micros = micros(latency).clamp(1 << FIRST_OCTAVE, (1 << LAST_OCTAVE) - 1);
     let octave = micros.ilog2();
     let half = (micros >> (octave - 1)) & 1;
     (2 * (octave - FIRST_OCTAVE)) as usize + half as usize

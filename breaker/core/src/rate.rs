@@ -62,11 +62,16 @@ impl ArrivalRate {
         }
     }
 
+    #[inline]
     fn fold(&mut self, now: Timestamp) {
-        let passed = now.saturating_since(self.second_began).as_secs();
-        if passed == 0 {
-            return;
+        if now.as_nanos().saturating_sub(self.second_began.as_nanos()) >= SECOND {
+            self.end_second(now);
         }
+    }
+
+    #[cold]
+    fn end_second(&mut self, now: Timestamp) {
+        let passed = now.saturating_since(self.second_began).as_secs();
         // The second that was live, then those without arrivals.
         let fading = FADING.powf(passed as f64);
         let first = FADING.powf((passed - 1) as f64);
@@ -85,6 +90,7 @@ impl ArrivalRate {
 
 /// The weight of a second in the usual peak: what an incident adds before it is noticed is little.
 const PEAKS: f32 = 1.0 / 128.0;
+const SECOND: u64 = 1_000_000_000;
 /// Of a second: e^(−1/30).
 const FADING: f64 = 0.967_216_100_5;
 

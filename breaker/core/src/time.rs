@@ -55,9 +55,16 @@ impl Add<Duration> for Timestamp {
     }
 }
 
-/// A duration in nanoseconds; saturates.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// A duration in nanoseconds; saturates. Without 128 bits, as each request is measured several times.
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    let whole = duration.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(duration.subsec_nanos() as u64)
+}
+
+/// Whole microseconds, rounded down, so that a latency below a bound does not reach it by rounding; saturates.
+pub(crate) const fn micros(duration: Duration) -> u64 {
+    let whole = duration.as_secs().saturating_mul(1_000_000);
+    whole.saturating_add(duration.subsec_micros() as u64)
 }
 
 /// The earlier of two times that there may be.

@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use self::histogram::SlicedHistogram;
 use crate::outcome::Verdict;
 use crate::policy::{MAX_SLOW_THRESHOLDS, Policy};
-use crate::time::{Timestamp, nanos};
+use crate::time::{Timestamp, micros, nanos};
 
 /// The window of one source.
 #[derive(Clone, Debug)]
@@ -150,9 +150,7 @@ impl Window {
         let slow = self
             .slow_thresholds
             .map(|threshold| if latency >= threshold { count } else { 0 });
-        self.expire(now);
-        let slices_ago = self.slices_ago(at);
-        let contents = self.count(at, now, |counts| {
+        let (contents, slices_ago) = self.count(at, now, |counts| {
             counts.timed = counts.timed.saturating_add(count);
             for (total, slow) in counts.slow.iter_mut().zip(slow) {
                 *total = total.saturating_add(slow);
@@ -214,10 +212,15 @@ impl Window {
     }
 
     /// Forgets what is older than the window.
+    #[inline]
     pub(crate) fn expire(&mut self, now: Timestamp) {
-        if now < self.live_ends {
-            return;
+        if now >= self.live_ends {
+            self.turn(now);
         }
+    }
+
+    #[cold]
+    fn turn(&mut self, now: Timestamp) {
         let current = now.as_nanos() / self.slice;
         let passed = current - self.live_slice;
         self.live_slice = current;
@@ -246,15 +249,25 @@ impl Window {
         usize::try_from(slices).unwrap_or(usize::MAX)
     }
 
-    fn count(&mut self, at: Timestamp, now: Timestamp, add: impl Fn(&mut Counts)) -> &mut Contents {
+    /// Adds to the slice of `at`. Returns how many slices before the live one that is.
+    fn count(
+        &mut self,
+        at: Timestamp,
+        now: Timestamp,
+        add: impl Fn(&mut Counts),
+    ) -> (&mut Contents, usize) {
         self.expire(now);
-        let index = (self.live_index + SLICES - self.slices_ago(at).min(SLICES - 1)) % SLICES;
+        let slices_ago = self.slices_ago(at).min(SLICES - 1);
+        let index = match self.live_index.checked_sub(slices_ago) {
+            Some(index) => index,
+            None => self.live_index + SLICES - slices_ago,
+        };
         let contents = self
             .contents
             .get_or_insert_with(|| Box::new(Contents::new()));
         add(&mut contents.counts[index]);
         add(&mut contents.sum);
-        contents
+        (contents, slices_ago)
     }
 
     fn contents_at(&mut self, now: Timestamp) -> &mut Contents {
@@ -316,11 +329,6 @@ impl Contents {
         self.latency.advance(passed);
         self.concurrency.advance(passed);
     }
-}
-
-/// Whole microseconds, rounded down, so that a latency below a bound does not reach it by rounding.
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The slices of a window.

@@ -150,13 +150,14 @@ impl Breaker {
         if let Some(shed) = self.over_limit(now) {
             return Admission::Shed(shed);
         }
-        if let Phase::Closed { .. } = self.phase {
-            return Admission::As(Kind::Regular);
+        match self.phase {
+            Phase::Closed { .. } => return Admission::As(Kind::Regular),
+            Phase::Open { .. } => return Admission::Refused,
+            Phase::Probing(_) | Phase::Ramp(_) | Phase::Aimd(_) => {}
         }
         let rules = self.trial_rules();
         match &mut self.phase {
-            Phase::Closed { .. } => Admission::As(Kind::Regular),
-            Phase::Open { .. } => Admission::Refused,
+            Phase::Closed { .. } | Phase::Open { .. } => Admission::Refused,
             Phase::Probing(probing) => {
                 let recovery = self.policy.recovery();
                 match probing.admit(&rules, recovery, now) {

@@ -55,6 +55,7 @@ impl Breaker {
         }
         let stands = permit.begun.is_some() && ending.verdict == Verdict::Success;
         match &self.phase {
+            Phase::Closed { recovering: None } if !stands || ending.says_latency => {}
             Phase::Probing(_) => self.settle_probe(&permit, &outcome, ending, now),
             // Nothing is known that was not known before.
             _ if stands && !ending.says_latency && !self.owes(&permit) => return,

@@ -156,21 +156,28 @@ impl Breaker {
     }
 
     /// Decides by what has just been counted.
+    #[inline]
     pub(super) fn judge(&mut self, now: Timestamp) {
-        match &self.phase {
-            Phase::Closed { recovering } => {
-                if recovering.is_some() {
-                    self.judge_health(now);
-                }
-                self.try_conditions(SourceId::PROXY, now);
+        if let Phase::Closed { recovering } = &self.phase {
+            if recovering.is_some() {
+                self.judge_health(now);
             }
+            self.try_conditions(SourceId::PROXY, now);
+        } else {
+            self.judge_recovery(now);
+        }
+    }
+
+    #[inline(never)]
+    fn judge_recovery(&mut self, now: Timestamp) {
+        match &self.phase {
+            Phase::Closed { .. } | Phase::Open { .. } => {}
             Phase::Probing(_) => self.judge_probes(now),
             Phase::Ramp(_) => {
                 self.try_conditions(SourceId::PROXY, now);
                 self.judge_ramp(now);
             }
             Phase::Aimd(_) => self.judge_aimd(now),
-            Phase::Open { .. } => {}
         }
     }
 

@@ -16,7 +16,7 @@ use crate::permit::{Permit, Shed};
 use crate::policy::{Action, Policy, TripEntry};
 use crate::ratio::Ratio;
 use crate::snapshot::SheddingSnapshot;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, nanos};
 
 /// A limit in force.
 #[derive(Clone, Debug)]
@@ -177,7 +177,8 @@ impl Breaker {
             _ => None,
         };
         if let Some(latency) = latency {
-            let latest = latency.as_secs_f64().min(LONGEST_LATENCY);
+            // Not `as_secs_f64`, which divides: this is done for each request.
+            let latest = (nanos(latency) as f64 * 1e-9).min(LONGEST_LATENCY);
             self.recent_latency += (latest - self.recent_latency) / RECENT;
         }
         if let Some(shedding) = &mut self.shedding {

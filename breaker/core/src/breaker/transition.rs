@@ -19,9 +19,27 @@ use crate::trace::TraceId;
 
 impl Breaker {
     /// Lets time pass: what was due by `now` happens. Returns the time it is, which is never before the time it was.
+    #[inline]
     pub(super) fn advance(&mut self, now: Timestamp) -> Timestamp {
         let now = self.now.max(now);
         self.now = now;
+        let phase_is_due = match self.phase {
+            Phase::Closed { .. } => false,
+            Phase::Open { until, .. } => until.is_some_and(|until| until <= now),
+            Phase::Probing(_) | Phase::Ramp(_) | Phase::Aimd(_) => true,
+        };
+        if phase_is_due
+            || self.mode_until.is_some()
+            || self.shedding.is_some()
+            || self.alerts_due.is_some()
+        {
+            self.do_what_is_due(now);
+        }
+        now
+    }
+
+    #[inline(never)]
+    fn do_what_is_due(&mut self, now: Timestamp) {
         self.end_mode(now);
         self.judge_shedding(now);
         if self.alerts_due.is_some_and(|due| due <= now) {
@@ -54,7 +72,6 @@ impl Breaker {
                 }
             }
         }
-        now
     }
 
     /// Opens on a trip entry that holds on `source`. `latency_bound` is the bound of its condition on latency, if it has one.

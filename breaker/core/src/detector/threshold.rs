@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::baseline::SourceBaseline;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, micros};
 
 #[derive(Clone, Debug)]
 pub(super) struct Threshold {
@@ -145,7 +145,7 @@ fn nth(counts: impl Iterator<Item = u64>, rank: u64) -> Option<u8> {
 
 /// Buckets are sixteenths of octaves of 64 µs, up to 4 s; the last holds all above too.
 fn bucket_of(latency: Duration) -> usize {
-    let units = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX) / UNIT;
+    let units = micros(latency) / UNIT;
     if units < 16 {
         return units as usize;
     }
