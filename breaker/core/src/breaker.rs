@@ -2,7 +2,7 @@
 //!
 //! Three things happen to it, each at a time that the caller names: a request asks to be admitted ([`Breaker::try_acquire`]), a request
 //! makes progress or ends ([`Breaker::responded`], [`Breaker::record`]), or time passes ([`Breaker::handle_timeout`]). What a source's
-//! numbers mean is decided in `trip`; where the state goes from there in `transition`.
+//! numbers mean is decided in `trip`, what a trial has shown in `recovery`; where the state goes from there in `transition`.
 
 mod admission;
 mod aimd;
@@ -20,7 +20,9 @@ mod probing;
 mod progress;
 mod ramp;
 mod reading;
+mod recovery;
 mod shedding;
+mod timeouts;
 mod transition;
 mod trial;
 mod trip;
@@ -50,7 +52,7 @@ use crate::source::{Source, SourceId, find};
 use crate::stall::Answers;
 use crate::state::{Mode, State};
 use crate::tally::Tally;
-use crate::time::{Timestamp, earliest};
+use crate::time::Timestamp;
 
 /// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
 ///
@@ -166,49 +168,6 @@ impl Breaker {
             transitions: Vec::new(),
             events: VecDeque::new(),
         }
-    }
-
-    // --- what happened (and see `progress` and `feeds`)
-
-    /// Time has passed: call it when [`Self::poll_timeout`] says, or later.
-    pub fn handle_timeout(&mut self, now: Timestamp) {
-        let now = self.advance(now);
-        for source in &mut self.sources {
-            source.window.expire(now);
-        }
-        if self.ages() && self.next_ageing.is_some_and(|at| at <= now) {
-            self.detect_hanging(now);
-            self.next_ageing = self.next_to_age(now);
-        }
-        if self.tries_conditions() {
-            for index in 0..self.sources.len() {
-                self.try_conditions(self.sources[index].id, now);
-            }
-        }
-    }
-
-    // --- what to do next
-
-    /// When [`Self::handle_timeout`] must be called next, if nothing else happens before.
-    pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let phase = match &self.phase {
-            Phase::Closed { .. } | Phase::Aimd(_) => None,
-            Phase::Open { until, .. } => *until,
-            Phase::Probing(probing) => probing.next_expiry(),
-            Phase::Ramp(ramp) => Some(ramp.ends_at(&self.policy.ramp())),
-        };
-        // A fold over a handful of options, because it is done at each use of the breaker.
-        let mut due = earliest(phase, self.next_ageing);
-        due = earliest(due, self.mode_until);
-        due = earliest(due, self.histograms_due());
-        due = earliest(due, self.quiet_ends());
-        due = earliest(due, self.shedding_ends());
-        due = earliest(due, self.trial_ends());
-        due = earliest(due, self.alerts_due);
-        for source in &self.sources {
-            due = earliest(due, source.window.expires_at());
-        }
-        due
     }
 
     /// The next event, in the order in which they happened.

@@ -1,0 +1,102 @@
+//! What happens because time passes.
+
+use super::{Breaker, Phase};
+use crate::event::Reason;
+use crate::time::{Timestamp, earliest};
+
+impl Breaker {
+    /// Time has passed: call it when [`Self::poll_timeout`] says, or later.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        for source in &mut self.sources {
+            source.window.expire(now);
+        }
+        if self.ages() && self.next_ageing.is_some_and(|at| at <= now) {
+            self.detect_hanging(now);
+            self.next_ageing = self.next_to_age(now);
+        }
+        if self.tries_conditions() {
+            for index in 0..self.sources.len() {
+                self.try_conditions(self.sources[index].id, now);
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] must be called next, if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let phase = match &self.phase {
+            Phase::Closed { .. } | Phase::Aimd(_) => None,
+            Phase::Open { until, .. } => *until,
+            Phase::Probing(probing) => probing.next_expiry(),
+            Phase::Ramp(ramp) => Some(ramp.ends_at(&self.policy.ramp())),
+        };
+        // A fold over a handful of options, because it is done at each use of the breaker.
+        let mut due = earliest(phase, self.next_ageing);
+        due = earliest(due, self.mode_until);
+        due = earliest(due, self.histograms_due());
+        due = earliest(due, self.quiet_ends());
+        due = earliest(due, self.shedding_ends());
+        due = earliest(due, self.trial_ends());
+        due = earliest(due, self.alerts_due);
+        for source in &self.sources {
+            due = earliest(due, source.window.expires_at());
+        }
+        due
+    }
+
+    /// Lets time pass: what was due by `now` happens. Returns the time it is, which is never before the time it was.
+    #[inline]
+    pub(super) fn advance(&mut self, now: Timestamp) -> Timestamp {
+        let now = self.now.max(now);
+        self.now = now;
+        let phase_is_due = match self.phase {
+            Phase::Closed { .. } => false,
+            Phase::Open { until, .. } => until.is_some_and(|until| until <= now),
+            Phase::Probing(_) | Phase::Ramp(_) | Phase::Aimd(_) => true,
+        };
+        if phase_is_due
+            || self.mode_until.is_some()
+            || self.shedding.is_some()
+            || self.alerts_due.is_some()
+        {
+            self.do_what_is_due(now);
+        }
+        now
+    }
+
+    #[inline(never)]
+    fn do_what_is_due(&mut self, now: Timestamp) {
+        self.end_mode(now);
+        self.judge_shedding(now);
+        if self.alerts_due.is_some_and(|due| due <= now) {
+            self.end_alerts(now);
+        }
+        match &mut self.phase {
+            Phase::Closed { .. } => {}
+            Phase::Open {
+                until: Some(until),
+                open_for,
+            } if *until <= now => {
+                let open_for = *open_for;
+                self.probe(Reason::OpenElapsed { open_for }, now);
+            }
+            Phase::Open { .. } => {}
+            Phase::Aimd(ramp) => {
+                if ramp.is_clean() && self.waiting == 0 && self.trial_quiet_at() <= now {
+                    // Nothing goes on that a limit could be for.
+                    self.shedding = None;
+                    self.end_aimd(now);
+                }
+            }
+            Phase::Probing(probing) => {
+                probing.expire(now);
+                self.judge_probes(now);
+            }
+            Phase::Ramp(ramp) => {
+                if ramp.ends_at(&self.policy.ramp()) <= now {
+                    self.end_ramp(now);
+                }
+            }
+        }
+    }
+}
