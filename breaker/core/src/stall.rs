@@ -4,6 +4,9 @@
 //! answered from the request's admission to its end, and the request waited for longer than answers take, the upstream stalls. That costs
 //! a caller who wants to do harm more than it brings: while others are served it proves nothing, and where nobody is served, nobody loses.
 //!
+//! While no answer was ever seen, a caller must wait for as long as the policy's first latency bound: what is usual is not known, and the
+//! only caller of a slow route must not open its breaker by leaving soon.
+//!
 //! One such request alone says little, since a request in twenty takes longer than nineteen do, and neither do many that were sent at
 //! once: they are held until nobody has been answered for [`STALL`], and a second one is there. So somebody who abandons the slow
 //! requests of a fast route does nothing while others are served once a second.
@@ -20,7 +23,7 @@ use crate::time::{Timestamp, nanos};
 pub(crate) struct Answers {
     /// How many there were, of whatever epoch. Only compared for equality, and small: an idle breaker is to be.
     seen: u32,
-    /// About the 95th percentile of their latencies, in [`UNIT`]s.
+    /// About the 95th percentile of their latencies, in [`UNIT`]s, [`LEAST`] at least; 0 while nothing is known.
     usual: u32,
     /// Abandoned requests that are held, since the last answer.
     held: u32,
@@ -32,7 +35,7 @@ impl Answers {
     pub(crate) const fn new() -> Self {
         Self {
             seen: 0,
-            usual: UNKNOWN,
+            usual: 0,
             held: 0,
             since: 0,
         }
@@ -49,26 +52,46 @@ impl Answers {
         self.held = 0;
     }
 
-    /// A good answer took `latency`. A step of an estimate that rises by 19 parts if the latency is above it, and else falls by one: it is
-    /// at rest where one in twenty is above.
+    /// A good answer took `latency`, and was [counted](Self::answered). The largest of the first twenty is taken for the 95th percentile;
+    /// then a step of an estimate that rises by 19 parts if the latency is above it, and else falls by one: it is at rest where one in
+    /// twenty is above.
     pub(crate) fn took(&mut self, latency: Duration) {
+        let latency = u32::try_from(nanos(latency) >> UNIT).unwrap_or(u32::MAX);
         let part = self.usual >> PART;
-        self.usual = if nanos(latency) >> UNIT > u64::from(self.usual) {
+        self.usual = if self.seen <= FIRST || self.usual == 0 {
+            self.usual.max(latency)
+        } else if latency > self.usual {
             self.usual.saturating_add(19 * part)
         } else {
-            (self.usual - part).max(LEAST)
+            self.usual - part
         };
+        self.usual = self.usual.max(LEAST);
     }
 
-    /// Whether a request that was sent at `sent`, when so many answers had been seen, has waited without any for longer than answers take.
-    pub(crate) fn are_overdue(&self, sent: Timestamp, seen: u32, now: Timestamp) -> bool {
-        seen == self.seen && now.saturating_since(sent) >= self.patience()
+    /// Whether a request that was sent at `sent`, when so many answers had been seen, has waited without any for longer than answers take;
+    /// for `unknown` where it is not known how long that is.
+    pub(crate) fn are_overdue(
+        &self,
+        sent: Timestamp,
+        seen: u32,
+        unknown: Duration,
+        now: Timestamp,
+    ) -> bool {
+        seen == self.seen && now.saturating_since(sent) >= self.patience(unknown)
     }
 
-    /// For how long a request must have waited for its abandonment to say anything.
-    pub(crate) const fn patience(&self) -> Duration {
+    /// For how long a request must have waited for its abandonment to say anything; `unknown` where it is not known how long answers take.
+    pub(crate) const fn patience(&self, unknown: Duration) -> Duration {
+        if self.usual == 0 {
+            return unknown;
+        }
         let usual = (self.usual as u64) << UNIT;
-        Duration::from_nanos(usual + usual / 2)
+        let patience = usual + usual / 2;
+        Duration::from_nanos(if patience > LEAST_PATIENCE {
+            patience
+        } else {
+            LEAST_PATIENCE
+        })
     }
 
     /// A request that was sent at `sent` was abandoned while answers were overdue. Returns how many are to be counted as failures: those
@@ -96,7 +119,7 @@ impl Answers {
 
     /// Forgets how long answers take.
     pub(crate) const fn forget(&mut self) {
-        self.usual = UNKNOWN;
+        self.usual = 0;
         self.held = 0;
     }
 
@@ -108,12 +131,14 @@ impl Answers {
 
 /// 1.024 µs, as the power of two that it is of nanoseconds: then 32 bits hold an hour.
 const UNIT: u32 = 10;
-/// Two thirds of 100 ms: that long a request must have waited while little is known.
-const UNKNOWN: u32 = 65_104;
+/// 100 ms: a caller that is gone sooner is no evidence, however fast the route.
+const LEAST_PATIENCE: u64 = 100_000_000;
+/// A quarter of a millisecond, below which the estimate could not move.
+const LEAST: u32 = 1 << PART;
+/// So many answers must be seen before the estimate is one.
+const FIRST: u32 = 20;
 /// The estimate moves by this power of a half.
 const PART: u32 = 8;
-/// A quarter of a millisecond, below which the estimate could not move; a caller that soon gone is no evidence anyway.
-const LEAST: u32 = 1 << PART;
 
 /// Set in `held` while the upstream stalls: then each abandoned request counts at once.
 const COUNTING: u32 = 1 << 31;
@@ -136,9 +161,23 @@ mod tests {
     }
 
     #[test]
-    fn while_nothing_is_known_it_takes_100_ms() {
-        let patience = Answers::new().patience();
-        assert!(patience > ms(99) && patience <= ms(100), "{patience:?}");
+    fn while_nothing_is_known_it_takes_as_long_as_the_caller_of_this_says() {
+        let mut answers = Answers::new();
+        assert_eq!(answers.patience(ms(800)), ms(800));
+        answers.answered();
+        answers.took(ms(1));
+        assert_eq!(answers.patience(ms(800)), ms(100), "the least");
+    }
+
+    #[test]
+    fn the_first_answers_of_a_slow_route_are_enough_to_know_it() {
+        let mut answers = Answers::new();
+        for latency in [40, 500, 450] {
+            answers.answered();
+            answers.took(ms(latency));
+        }
+        let patience = answers.patience(ms(800));
+        assert!(patience > ms(749) && patience <= ms(750), "{patience:?}");
     }
 
     #[test]
@@ -147,16 +186,17 @@ mod tests {
         let mut highest = 0;
         let mut lowest = u64::MAX;
         for index in 0..20_000_u64 {
-            // Evenly from 0 to 100 ms, in an order that mixes.
+            // Evenly from 0 to 1 s, in an order that mixes.
             let latency = index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-            answers.took(ms(latency * 100 / (1 << 32)));
+            answers.answered();
+            answers.took(ms(latency * 1000 / (1 << 32)));
             if index >= 10_000 {
                 let usual = u64::from(answers.usual) << UNIT;
                 (lowest, highest) = (lowest.min(usual), highest.max(usual));
             }
         }
         assert!(
-            lowest > 80_000_000 && highest < 110_000_000,
+            lowest > 800_000_000 && highest < 1_100_000_000,
             "{lowest} to {highest}"
         );
     }

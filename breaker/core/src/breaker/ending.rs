@@ -1,5 +1,7 @@
 //! How an admitted request ends, and what that counts as.
 
+use std::time::Duration;
+
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
 use crate::outcome::{Attribution, Outcome, Verdict};
@@ -24,8 +26,8 @@ impl Breaker {
     ///
     /// A request whose answer has [begun](Self::begun) is a success already: only a failure changes that. A caller that went away before
     /// an answer ([`Attribution::Caller`], and neither [`Self::responded`] nor [`Self::begun`] was called) says nothing while others are
-    /// answered. If nobody was from the admission on, for one and a half times as long as 95 % of the answers take (100 ms until that is
-    /// known), and again with the next such request, then those count as failures: the upstream stalls. The snapshot's totals have them as
+    /// answered. If nobody was from the admission on, for one and a half times as long as 95 % of the answers take (100 ms at least; the
+    /// policy's first latency bound until that is known), and again with the next such request, then those count as failures: the upstream stalls. The snapshot's totals have them as
     /// ignored all the same.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
@@ -113,8 +115,9 @@ impl Breaker {
         }
         ending.abandoned = unanswered && outcome.attribution == Attribution::Caller;
         let overdue = || {
+            let unknown = slow_from.unwrap_or(PATIENCE_WITHOUT_BOUND);
             self.answers
-                .are_overdue(permit.admitted, permit.answers_before, now)
+                .are_overdue(permit.admitted, permit.answers_before, unknown, now)
         };
         // Probes have their own rule.
         if ending.abandoned && !permit.is_probe() && overdue() {
@@ -189,8 +192,9 @@ impl Breaker {
             && !permit.answered;
         if gave_up {
             let waited = now.saturating_since(permit.admitted);
-            let overdue = ending.abandoned && waited >= self.answers.patience();
-            probing.abandon(id, overdue, permit.admitted, self.answers.patience());
+            let patience = self.answers.patience(PATIENCE_OF_PROBES);
+            let overdue = ending.abandoned && waited >= patience;
+            probing.abandon(id, overdue, permit.admitted, patience);
             return;
         }
         let too_slow = permit.progress == Progress::Waiting
@@ -253,3 +257,8 @@ impl Breaker {
         }
     }
 }
+
+/// For how long an abandoned request must have waited where no answer was ever seen and the policy has no latency bound.
+const PATIENCE_WITHOUT_BOUND: Duration = Duration::from_secs(1);
+/// The same of a probe: it has been opened already, by what the upstream did.
+const PATIENCE_OF_PROBES: Duration = Duration::from_millis(100);

@@ -113,9 +113,32 @@ fn a_hang_opens_however_short_the_patience_of_its_callers() {
 #[test]
 fn a_hang_from_the_start_opens_though_no_answer_was_ever_seen() {
     for policy in [sensitive(), Policy::adaptive()] {
+        let patience = policy.slow_from().unwrap_or(Duration::from_secs(1));
         let mut crowd = Crowd::new(policy);
-        crowd.run(10.0, 50.0, |_| (HANGS, 0.1));
+        crowd.run(10.0, 50.0, |_| (HANGS, patience.as_secs_f64()));
         assert_ne!(crowd.bench.state(), State::Closed);
+    }
+}
+
+#[test]
+fn the_only_caller_of_a_route_that_was_never_answered_opens_nothing_by_leaving_soon() {
+    for policy in builtin() {
+        let bound = policy.slow_from().unwrap_or(Duration::from_secs(1));
+        for patience in [0.1, 0.3, bound.as_secs_f64() - 0.01] {
+            let mut crowd = Crowd::new(policy.clone());
+            crowd.run(60.0, 20.0, |_| (bound.as_secs_f64(), patience));
+            crowd.assert_silent(&format!("patience of {patience} s"));
+        }
+    }
+}
+
+#[test]
+fn a_few_slow_answers_are_enough_for_one_who_leaves_sooner_to_open_nothing() {
+    for policy in builtin() {
+        let mut crowd = Crowd::new(policy);
+        crowd.run(3.0, 1.0, |_| (0.4, PATIENT));
+        crowd.run(60.0, 20.0, |_| (0.4, 0.35));
+        crowd.assert_silent("abandoned after 350 of 400 ms");
     }
 }
 
@@ -211,6 +234,7 @@ fn a_caller_that_dawdles_or_does_not_read_on_is_no_evidence() {
 fn only_those_that_their_callers_abandoned_are_evidence() {
     for attribution in Attribution::ALL {
         let mut bench = Bench::new(sensitive());
+        bench.run(1, Outcome::success(ms(1)));
         for _ in 0..10 {
             let permits: Vec<_> = (0..10).filter_map(|_| bench.acquire().ok()).collect();
             bench.pass(0.5);
@@ -236,6 +260,7 @@ fn what_is_abandoned_is_held_until_nobody_was_answered_for_a_second() {
         bench.record(permit, Outcome::ignored(ms(500)));
         bench.snapshot().sources[0].failure
     };
+    bench.run(1, Outcome::success(ms(1)));
     assert_eq!(abandon(&mut bench), 0);
     assert_eq!(abandon(&mut bench), 2);
     assert_eq!(abandon(&mut bench), 3);
