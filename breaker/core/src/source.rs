@@ -200,7 +200,7 @@ impl Source {
     pub(crate) fn begin(&mut self, now: Timestamp) -> Begun {
         let failures_before = self.row.begun();
         self.consecutive_failures = self.row.len();
-        self.window.record_verdict(Verdict::Success, 1, now, now);
+        self.window.begin(now);
         Begun {
             at: now,
             failures_before,
@@ -210,10 +210,13 @@ impl Source {
     }
 
     /// An answer that has `begun` has ended well, as it is counted.
-    pub(crate) fn stand(&mut self, begun: &Begun) {
+    pub(crate) fn stand(&mut self, begun: &Begun, now: Timestamp) {
         self.row.stood(begun.failures_before);
         self.consecutive_failures = self.row.len();
         self.totals.success += 1;
+        if begun.generation == self.generation {
+            self.window.end_well(begun.at, now);
+        }
     }
 
     /// An answer of an earlier epoch that was counted as a success when it began has ended.
@@ -224,15 +227,19 @@ impl Source {
         }
     }
 
-    /// An answer that has `begun` has failed at `now`.
-    pub(crate) fn fall(&mut self, begun: &Begun, now: Timestamp) {
+    /// An answer that has `begun` has failed at `now`. Returns when its success was counted, and how many that began before the window did were
+    /// counted in it now.
+    pub(crate) fn fall(&mut self, begun: &Begun, now: Timestamp) -> (Timestamp, u32) {
         self.row.fell(begun.failures_before);
         self.consecutive_failures = self.row.len();
         self.totals.failure += 1;
-        if begun.generation == self.generation {
-            self.window.take_back_success(begun.at, now);
-        }
+        let counted = if begun.generation == self.generation {
+            self.window.break_off(begun.at, now)
+        } else {
+            (begun.at, 0)
+        };
         self.window.record_verdict(Verdict::Failure, 1, now, now);
+        counted
     }
 
     /// The latency from which on a request is slow: the smallest latency bound of the policy.

@@ -5,6 +5,7 @@
 
 mod histogram;
 mod packed;
+mod standing;
 
 use std::time::Duration;
 
@@ -23,7 +24,9 @@ pub(crate) struct Window {
     slow_thresholds: [u64; MAX_SLOW_THRESHOLDS],
     /// The number of the live slice, counted from the origin of time, and where that is in the ring.
     live_slice: u64,
-    live_index: usize,
+    live_index: u32,
+    /// Answers that began before the window did and have not ended.
+    standing: u32,
     live_ends: Timestamp,
     contents: Option<Box<Contents>>,
 }
@@ -47,6 +50,10 @@ struct Contents {
     /// Of the failures of each slice, those whose callers went away before an answer. Apart from the counts, which
     /// are as large as a vector register.
     abandoned: [u32; SLICES],
+    /// Of the successes of each slice, the answers that have not ended.
+    standing: [u32; SLICES],
+    /// When those that flow were last counted again.
+    recounted: Timestamp,
     latency: SlicedHistogram,
     concurrency: SlicedHistogram,
 }
@@ -64,6 +71,7 @@ impl Window {
             slow_thresholds,
             live_slice: 0,
             live_index: 0,
+            standing: 0,
             live_ends: Timestamp::ZERO,
             contents: None,
         }
@@ -82,6 +90,7 @@ impl Window {
 
     pub(crate) fn clear(&mut self) {
         self.contents = None;
+        self.standing = 0;
     }
 
     /// Whether a request that ended at `at` belongs to the window that ends at `now`.
@@ -108,16 +117,6 @@ impl Window {
         });
     }
 
-    /// Takes one success back that was counted at `at`, if that is still in the window.
-    pub(crate) fn take_back_success(&mut self, at: Timestamp, now: Timestamp) {
-        if !self.covers(at, now) {
-            return;
-        }
-        self.count(at, now, |counts| {
-            counts.success = counts.success.saturating_sub(1);
-        });
-    }
-
     /// Says that `count` of the failures that were counted at `now` were abandoned by their callers.
     pub(crate) fn record_abandoned(&mut self, count: u32, now: Timestamp) {
         let index = self.live_index_at(now);
@@ -135,7 +134,7 @@ impl Window {
 
     fn live_index_at(&mut self, now: Timestamp) -> usize {
         self.expire(now);
-        self.live_index
+        self.live_index as usize
     }
 
     /// Records a latency, clamped to 1 µs..=1 h, of `count` requests that ended at `at`, a time that the window covers.
@@ -224,12 +223,18 @@ impl Window {
         let current = now.as_nanos() / self.slice;
         let passed = current - self.live_slice;
         self.live_slice = current;
-        self.live_index = (current % SLICES as u64) as usize;
+        self.live_index = (current % SLICES as u64) as u32;
         self.live_ends = Timestamp::from_nanos((current + 1).saturating_mul(self.slice));
+        let Some(contents) = &mut self.contents else {
+            return;
+        };
         if passed >= SLICES as u64 {
+            let standing: u32 = contents.standing.iter().sum();
+            self.standing = self.standing.saturating_add(standing);
             self.contents = None;
-        } else if let Some(contents) = &mut self.contents {
-            contents.advance(current, passed as usize);
+        } else {
+            let standing = contents.advance(current, passed as usize);
+            self.standing = self.standing.saturating_add(standing);
         }
     }
 
@@ -249,6 +254,15 @@ impl Window {
         usize::try_from(slices).unwrap_or(usize::MAX)
     }
 
+    /// Where in the ring the slice is that is so many before the live one.
+    const fn index(&self, slices_ago: usize) -> usize {
+        let live = self.live_index as usize;
+        match live.checked_sub(slices_ago) {
+            Some(index) => index,
+            None => live + SLICES - slices_ago,
+        }
+    }
+
     /// Adds to the slice of `at`. Returns how many slices before the live one that is.
     fn count(
         &mut self,
@@ -258,10 +272,7 @@ impl Window {
     ) -> (&mut Contents, usize) {
         self.expire(now);
         let slices_ago = self.slices_ago(at).min(SLICES - 1);
-        let index = match self.live_index.checked_sub(slices_ago) {
-            Some(index) => index,
-            None => self.live_index + SLICES - slices_ago,
-        };
+        let index = self.index(slices_ago);
         let contents = self
             .contents
             .get_or_insert_with(|| Box::new(Contents::new()));
@@ -313,21 +324,28 @@ impl Contents {
             counts: [Counts::default(); SLICES],
             sum: Counts::default(),
             abandoned: [0; SLICES],
+            standing: [0; SLICES],
+            recounted: Timestamp::ZERO,
             latency: SlicedHistogram::new(),
             concurrency: SlicedHistogram::new(),
         }
     }
 
-    /// Makes slice number `current` the live one, `passed` slices after the last.
-    fn advance(&mut self, current: u64, passed: usize) {
+    /// Makes slice number `current` the live one, `passed` slices after the last. Returns how many answers stand that began in the slices
+    /// which are forgotten.
+    fn advance(&mut self, current: u64, passed: usize) -> u32 {
+        let mut standing = 0;
         for number in (current + 1 - passed as u64)..=current {
-            let expired = &mut self.counts[(number % SLICES as u64) as usize];
+            let index = (number % SLICES as u64) as usize;
+            let expired = &mut self.counts[index];
             self.sum.subtract(expired);
             *expired = Counts::default();
-            self.abandoned[(number % SLICES as u64) as usize] = 0;
+            self.abandoned[index] = 0;
+            standing += std::mem::take(&mut self.standing[index]);
         }
         self.latency.advance(passed);
         self.concurrency.advance(passed);
+        standing
     }
 }
 

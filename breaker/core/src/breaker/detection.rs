@@ -25,10 +25,20 @@ impl Breaker {
         }
     }
 
-    /// A request of the proxy's own source that was observed as a success at `begun` has failed, after all.
-    pub(super) fn detect_late_failure(&mut self, begun: Timestamp, at: Timestamp) {
+    /// A request of the proxy's own source that was observed as a success at `counted` has failed, after all. So many that began long ago
+    /// have just been counted as successes again, itself among them.
+    pub(super) fn detect_late_failure(
+        &mut self,
+        counted: Timestamp,
+        recounted: u32,
+        at: Timestamp,
+    ) {
         if let Some((detectors, learns)) = self.detectors(SourceId::PROXY) {
-            detectors.failed_after(begun, at, learns);
+            if recounted > 0 {
+                // They were learned from when they began.
+                detectors.ended(false, recounted, at, false);
+            }
+            detectors.failed_after(counted, at, learns);
         }
     }
 

@@ -142,9 +142,12 @@ impl Breaker {
         if ending.says_latency {
             proxy.record_latency(outcome.latency, 1, now, now);
         }
+        let mut fallen = None;
         match &permit.begun {
-            Some(begun) if ending.verdict == Verdict::Failure => proxy.fall(begun, now),
-            Some(begun) => proxy.stand(begun),
+            Some(begun) if ending.verdict == Verdict::Failure => {
+                fallen = Some(proxy.fall(begun, now));
+            }
+            Some(begun) => proxy.stand(begun, now),
             None if ending.count > 0 => {
                 proxy.record_verdict(ending.verdict, ending.count, now, now);
             }
@@ -163,12 +166,12 @@ impl Breaker {
         if ending.says_latency && outcome.verdict != Verdict::Ignored {
             self.detect_latency(SourceId::PROXY, outcome.latency, crossed, 1, now);
         }
-        match &permit.begun {
-            Some(begun) if ending.verdict == Verdict::Failure => {
-                self.detect_late_failure(begun.at, now);
+        match fallen {
+            Some((counted, recounted)) => self.detect_late_failure(counted, recounted, now),
+            None if permit.begun.is_none() => {
+                self.detect_errors(SourceId::PROXY, ending.verdict, ending.count, now);
             }
-            Some(_) => {}
-            None => self.detect_errors(SourceId::PROXY, ending.verdict, ending.count, now),
+            None => {}
         }
         if permit.progress == Progress::Waiting {
             self.limit_ended(permit, Some((outcome.verdict, outcome.latency)), now);

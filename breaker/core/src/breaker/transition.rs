@@ -146,6 +146,7 @@ impl Breaker {
         self.phase = phase;
         self.epoch += 1;
         self.waiting = 0;
+        self.sources[SourceId::PROXY.0].window.forget_standing();
         self.answers.let_go();
         self.in_flight.clear();
         self.next_ageing = None;

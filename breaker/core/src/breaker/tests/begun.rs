@@ -74,6 +74,85 @@ fn a_success_that_has_left_the_window_is_not_taken_from_another() {
     assert_eq!(window(&mut bench), (5, 1, 0));
 }
 
+/// A hundred streams that began ten minutes ago, of a breaker with `policy`.
+fn old_streams(policy: Policy) -> (Bench, Vec<Permit>) {
+    let mut bench = Bench::new(policy);
+    let streams = (0..100).map(|_| bench.begin()).collect();
+    bench.pass(600.0);
+    (bench, streams)
+}
+
+#[test]
+fn the_few_of_many_old_streams_that_break_open_nothing() {
+    for (policy, few) in [
+        (sensitive(), 7),
+        (Policy::conservative(), 2),
+        (Policy::adaptive(), 5),
+    ] {
+        let (mut bench, mut streams) = old_streams(policy);
+        for stream in streams.drain(..few) {
+            bench.pass(0.01);
+            bench.record(stream, Outcome::failure(ms(1)));
+        }
+        let few = few as u64;
+        assert_eq!(window(&mut bench), (100 - few, few, 0));
+        assert_eq!(bench.transitions(), [""; 0]);
+        // Long after that they are as old as before.
+        bench.pass(600.0);
+        let stream = streams.pop().unwrap();
+        bench.record(stream, Outcome::failure(ms(1)));
+        assert_eq!(window(&mut bench), (99 - few, 1, 0));
+    }
+}
+
+#[test]
+fn old_streams_that_all_break_open() {
+    for policy in [sensitive(), Policy::conservative(), Policy::adaptive()] {
+        let (mut bench, streams) = old_streams(policy);
+        for stream in streams {
+            bench.pass(0.02);
+            bench.record(stream, Outcome::failure(ms(1)));
+        }
+        assert_ne!(bench.state(), State::Closed);
+    }
+}
+
+#[test]
+fn old_streams_that_flow_hide_no_failures_of_others() {
+    let (mut bench, _streams) = old_streams(sensitive());
+    assert_eq!(bench.run(30, Outcome::failure(ms(1))), 20);
+    assert_eq!(bench.state(), State::Open);
+}
+
+#[test]
+fn old_streams_that_have_ended_are_in_no_window() {
+    let (mut bench, streams) = old_streams(sensitive());
+    for stream in streams {
+        bench.record(stream, Outcome::success(ms(1)));
+    }
+    let another = bench.begin();
+    bench.pass(600.0);
+    bench.record(another, Outcome::failure(ms(1)));
+    assert_eq!(window(&mut bench), (0, 1, 0));
+    assert_eq!(bench.run(20, Outcome::failure(ms(1))), 19);
+    assert_eq!(bench.state(), State::Open);
+}
+
+#[test]
+fn streams_of_an_earlier_epoch_are_in_no_window() {
+    let (mut bench, _streams) = old_streams(sensitive());
+    bench.run(20, Outcome::failure(ms(1)));
+    bench.pass(10.0);
+    bench.run(30, Outcome::success(ms(1)));
+    bench.pass(60.0);
+    bench.run(30, Outcome::success(ms(1)));
+    assert_eq!(bench.state(), State::Closed);
+    let another = bench.begin();
+    bench.pass(600.0);
+    bench.record(another, Outcome::failure(ms(1)));
+    assert_eq!(window(&mut bench), (0, 1, 0));
+}
+
 #[test]
 fn a_success_of_a_window_that_a_policy_replaced_is_not_taken_from_another() {
     let mut bench = Bench::new(sensitive());

@@ -56,6 +56,7 @@ struct World {
     seen: Vec<Seen>,
     /// Of those that end in ignorance, who caused it.
     attribution: Attribution,
+    counted_again: u64,
 }
 
 impl World {
@@ -64,6 +65,7 @@ impl World {
             bench: Bench::new(policy),
             seen: Vec::new(),
             attribution,
+            counted_again: 0,
         }
     }
 
@@ -113,21 +115,39 @@ impl World {
                 match verdict {
                     Verdict::Success => _ = seen.good.get_or_insert(self.bench.now),
                     Verdict::Failure => {
-                        (seen.good, seen.failed) = (None, Some(self.bench.now));
+                        let good = std::mem::take(&mut seen.good);
+                        seen.failed = Some(self.bench.now);
+                        if good.is_some_and(|good| !self.covers(good)) {
+                            self.count_again();
+                        }
                     }
                     Verdict::Ignored => outcome = outcome.caused_by(self.attribution),
                 }
-                breaker.record(seen.permit.take().unwrap(), outcome, now);
+                let permit = self.seen[index].permit.take().unwrap();
+                self.bench.breaker.record(permit, outcome, now);
             }
         }
     }
 
+    /// An answer from before the window has broken off: all that flow count now.
+    fn count_again(&mut self) {
+        for seen in self.seen.iter_mut().filter(|seen| seen.permit.is_some()) {
+            if let Some(good) = &mut seen.good {
+                self.counted_again += 1;
+                *good = self.bench.now;
+            }
+        }
+    }
+
+    fn covers(&self, seconds: f64) -> bool {
+        let slice = |seconds: f64| at(seconds).as_nanos() / 1_000_000_000;
+        slice(seconds) + 10 > slice(self.bench.now)
+    }
+
     /// How many of the times are in the window now.
     fn in_window(&self, time: impl Fn(&Seen) -> Option<f64>) -> u64 {
-        let slice = |seconds: f64| at(seconds).as_nanos() / 1_000_000_000;
-        let live = slice(self.bench.now);
         let times = self.seen.iter().filter_map(time);
-        times.filter(|time| slice(*time) + 10 > live).count() as u64
+        times.filter(|time| self.covers(*time)).count() as u64
     }
 }
 
@@ -169,7 +189,8 @@ proptest! {
             let timed = source.latency.map_or(0, |latency| latency.samples);
             prop_assert!(timed <= world.seen.len() as u64);
             for anomaly in source.anomalies {
-                prop_assert!(anomaly.observations <= world.seen.len() as u64, "{anomaly:?}");
+                let most = world.seen.len() as u64 + world.counted_again;
+                prop_assert!(anomaly.observations <= most, "{anomaly:?}");
                 prop_assert!(anomaly.evidence.is_finite());
             }
             let totals = world.bench.snapshot().totals;
