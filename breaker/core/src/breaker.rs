@@ -73,8 +73,8 @@ pub struct Breaker {
     tripped_at: Timestamp,
     /// Of the last rejection; made anew when reason or policy are others.
     ground: Option<Arc<Ground>>,
-    /// Raised at every transition; permits carry it.
-    epoch: u64,
+    /// Raised at every transition; permits carry it, and are to be small: they are moved several times a request.
+    epoch: u32,
     /// The latest time seen: time never goes backwards here, whatever the caller says.
     now: Timestamp,
     rng: Rng,

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 #[must_use = "a permit that is not given back counts as a request in flight for ever"]
 pub struct Permit {
-    pub(crate) epoch: u64,
+    pub(crate) epoch: u32,
     pub(crate) admitted: Timestamp,
     pub(crate) kind: Kind,
     pub(crate) progress: Progress,
@@ -44,8 +44,24 @@ pub(crate) struct Begun {
     pub(crate) failures_before: u32,
     /// Of the source: what was observed under another is forgotten.
     pub(crate) generation: u8,
-    /// The slice of the sequential ramp in which it counts; `None` if the phase does not count it yet.
-    pub(crate) slice: Option<u32>,
+    pub(crate) counted: Counted,
+}
+
+/// Whether the phase has counted an answer that has well begun. Not an option, so that one of [`Begun`] takes no room of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    NotYet,
+    /// In this slice of the ramp of a sequential recovery.
+    InSlice(u32),
+}
+
+impl Counted {
+    pub(crate) const fn slice(self) -> Option<u32> {
+        match self {
+            Self::NotYet => None,
+            Self::InSlice(slice) => Some(slice),
+        }
+    }
 }
 
 /// As what a request was admitted.
@@ -54,7 +70,7 @@ pub(crate) enum Kind {
     /// Its outcome counts.
     Regular,
     /// It is a probe, with this lease.
-    Probe(u64),
+    Probe(u32),
     /// Its outcome decides nothing: it is here because shadow mode let it through.
     Bypass,
 }
@@ -175,3 +191,15 @@ impl fmt::Display for Cause<'_> {
 }
 
 impl std::error::Error for Rejected {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permit_has_56_bytes() {
+        // A layer moves it several times a request.
+        assert_eq!(size_of::<Permit>(), 56);
+        assert_eq!(size_of::<Option<Permit>>(), 56);
+    }
+}

@@ -9,7 +9,7 @@ use crate::breaker::StandingAlert;
 use crate::detector::Detectors;
 use crate::feed::Feed;
 use crate::outcome::Verdict;
-use crate::permit::Begun;
+use crate::permit::{Begun, Counted};
 use crate::policy::{Condition, Policy};
 use crate::row::Row;
 use crate::snapshot::SourceTotals;
@@ -205,7 +205,7 @@ impl Source {
             at: now,
             failures_before,
             generation: self.generation,
-            slice: None,
+            counted: Counted::NotYet,
         }
     }
 

@@ -52,7 +52,7 @@ impl Answers {
         self.held = 0;
     }
 
-    /// A good answer took `latency`, and was [counted](Self::answered). The largest of the first twenty is taken for the 95th percentile;
+    /// A good answer took `latency`, and was [counted](Self::answered). The largest of the first ones is taken for the 95th percentile;
     /// then a step of an estimate that rises by 19 parts if the latency is above it, and else falls by one: it is at rest where one in
     /// twenty is above.
     pub(crate) fn took(&mut self, latency: Duration) {
@@ -135,7 +135,7 @@ const UNIT: u32 = 10;
 const LEAST_PATIENCE: u64 = 100_000_000;
 /// A quarter of a millisecond, below which the estimate could not move.
 const LEAST: u32 = 1 << PART;
-/// So many answers must be seen before the estimate is one.
+/// So many signs of life must be seen before the estimate is one: of an answer its head, the begin of its body and its end.
 const FIRST: u32 = 20;
 /// The estimate moves by this power of a half.
 const PART: u32 = 8;

@@ -4,14 +4,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use breaker_core::{Attribution, Verdict};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::classify::{Classified, Classify, Ending, HttpClassifier};
-use crate::deadline::CallerDeadline;
-use crate::observer::{Watched, Witness};
+use crate::classify::{Classify, HttpClassifier};
+use crate::exchange::Exchange;
+use crate::observer::Witness;
 
 pin_project! {
     /// The body of a response that went through a breaker. A request is finished when its body is finished,
@@ -27,25 +26,19 @@ pin_project! {
 }
 
 /// Reports the end, once. Apart from the body, so that it can do so when it is dropped.
-struct Reporter<C, W: Witness>(Option<Answered<C, W>>);
-
-/// A request whose head was answered.
-pub(crate) struct Answered<C, W: Witness> {
-    pub(crate) request: Watched<W>,
-    pub(crate) head: Classified,
-    pub(crate) classifier: C,
-    pub(crate) deadline: CallerDeadline,
-    /// The breaker knows that the answer has well begun.
-    pub(crate) begun: bool,
-}
+struct Reporter<C, W: Witness>(Option<Exchange<C, W>>);
 
 impl<B: Body, C: Classify, W: Witness> BreakerBody<B, C, W> {
-    pub(crate) fn new(inner: B, answered: Answered<C, W>) -> Self {
-        let mut reporter = Reporter(Some(answered));
-        if inner.is_end_stream() {
-            reporter.ended(None);
+    /// The body of an answer whose head was told to `exchange`.
+    pub(crate) fn new(inner: B, exchange: Option<Exchange<C, W>>) -> Self {
+        let mut body = Self {
+            inner,
+            reporter: Reporter(exchange),
+        };
+        if body.inner.is_end_stream() {
+            body.reporter.ended(None);
         }
-        Self { inner, reporter }
+        body
     }
 
     /// The body of an answer that the breaker has no part in.
@@ -79,7 +72,7 @@ where
         let mut this = self.project();
         let mut poll = || this.inner.as_mut().poll_frame(cx);
         let frame = ready!(match &mut this.reporter.0 {
-            Some(answered) => answered.request.failing_on_panic(&mut poll),
+            Some(exchange) => exchange.request.failing_on_panic(&mut poll),
             None => poll(),
         });
         match &frame {
@@ -110,14 +103,9 @@ where
 // === impl Reporter ===
 
 impl<C, W: Witness> Reporter<C, W> {
-    /// A part of the body has come, and not the last. With the first one a gRPC answer has well begun.
     fn flows(&mut self) {
-        if let Some(answered) = &mut self.0
-            && !answered.begun
-            && answered.head == Classified::AtTrailers
-        {
-            answered.begun = true;
-            answered.request.request().begun();
+        if let Some(exchange) = &mut self.0 {
+            exchange.flows();
         }
     }
 
@@ -125,18 +113,9 @@ impl<C, W: Witness> Reporter<C, W> {
     where
         C: Classify,
     {
-        if let Some(mut answered) = self.0.take() {
-            let ending = match answered.head {
-                Classified::Head(ending) => ending,
-                Classified::AtTrailers if answered.deadline.forced_trailers(trailers) => {
-                    Ending::caused_by(Attribution::Caller)
-                }
-                Classified::AtTrailers => {
-                    let rules = answered.request.request().policy().failure();
-                    answered.classifier.trailers(rules, trailers)
-                }
-            };
-            answered.request.finish(ending);
+        if let Some(exchange) = &mut self.0 {
+            exchange.ended(trailers);
+            self.0 = None;
         }
     }
 
@@ -144,21 +123,17 @@ impl<C, W: Witness> Reporter<C, W> {
     where
         C: Classify,
     {
-        if let Some(answered) = self.0.take() {
-            let ending = answered.deadline.or_error(&answered.classifier, error);
-            answered.request.finish(ending);
+        if let Some(exchange) = &mut self.0 {
+            exchange.failed(error);
+            self.0 = None;
         }
     }
 }
 
 impl<C, W: Witness> Drop for Reporter<C, W> {
     fn drop(&mut self) {
-        // The caller went away. A head that was a failure stays one: no body could have mended it.
-        if let Some(answered) = self.0.take()
-            && let Classified::Head(ending) = answered.head
-            && ending.verdict == Verdict::Failure
-        {
-            answered.request.finish(ending);
+        if let Some(exchange) = &mut self.0 {
+            exchange.left();
         }
     }
 }

@@ -6,15 +6,14 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use breaker_core::{Attribution, Rejected, Verdict};
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use crate::body::{Answered, BreakerBody};
-use crate::classify::{Classified, Classify, Ending};
-use crate::deadline::CallerDeadline;
-use crate::observer::{Watched, Witness};
+use crate::body::BreakerBody;
+use crate::classify::Classify;
+use crate::exchange::Exchange;
+use crate::observer::Witness;
 use crate::reject::OnReject;
 
 pin_project! {
@@ -40,7 +39,7 @@ pin_project! {
             #[pin]
             future: F,
             // Taken when the future is ready.
-            awaited: Option<Awaited<C, W>>,
+            exchange: Option<Exchange<C, W>>,
         },
         Rejected {
             answer: Option<A>,
@@ -48,25 +47,16 @@ pin_project! {
     }
 }
 
-/// What is known of a request whose answer is awaited.
-pub(crate) struct Awaited<C, W: Witness> {
-    pub(crate) request: Watched<W>,
-    pub(crate) classifier: C,
-    pub(crate) deadline: CallerDeadline,
-    /// The answer is all head: nobody will read its body to the end.
-    pub(crate) bodiless: bool,
-}
-
 impl<F, C, R, B, RB, E, W> ResponseFuture<F, C, R, B, RB, E, W>
 where
     R: OnReject<B, RB, E>,
     W: Witness,
 {
-    pub(crate) const fn admitted(future: F, awaited: Awaited<C, W>) -> Self {
+    pub(crate) const fn admitted(future: F, exchange: Exchange<C, W>) -> Self {
         Self {
             state: State::Admitted {
                 future,
-                awaited: Some(awaited),
+                exchange: Some(exchange),
             },
             request_body: PhantomData,
         }
@@ -95,15 +85,22 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Admitted { future, awaited } => {
-                let request = &mut awaited.as_mut().expect(POLLED_AFTER_READY).request;
+            StateProj::Admitted {
+                future,
+                exchange: held,
+            } => {
+                let request = &mut held.as_mut().expect(POLLED_AFTER_READY).request;
                 let result = ready!(request.failing_on_panic(|| future.poll(cx)));
-                let awaited = awaited.take().expect(POLLED_AFTER_READY);
+                let exchange = held.as_mut().expect(POLLED_AFTER_READY);
                 Poll::Ready(match result {
-                    Ok(response) => Ok(awaited.answered(response)),
+                    Ok(response) => {
+                        exchange.answered(&response);
+                        // Moved once, as it is large.
+                        Ok(response.map(|body| BreakerBody::new(body, held.take())))
+                    }
                     Err(error) => {
-                        let ending = awaited.deadline.or_error(&awaited.classifier, &error);
-                        awaited.request.finish(ending);
+                        exchange.failed(&error);
+                        *held = None;
                         Err(R::inner_error(error))
                     }
                 })
@@ -113,41 +110,6 @@ where
                 Poll::Ready(answer.map(|response| response.map(BreakerBody::unobserved)))
             }
         }
-    }
-}
-
-impl<C: Classify, W: Witness> Awaited<C, W> {
-    /// Classifies the head of `response`, and lets its body report the end.
-    fn answered<RB: Body>(mut self, response: Response<RB>) -> Response<BreakerBody<RB, C, W>> {
-        let status = response.status();
-        self.request.answered(status);
-        let head = if response.extensions().get::<Rejected>().is_some() {
-            Classified::Head(Ending::caused_by(Attribution::InnerBreaker))
-        } else if self.deadline.forced_head(status, response.headers()) {
-            Classified::Head(Ending::caused_by(Attribution::Caller))
-        } else {
-            let rules = self.request.request().policy().failure();
-            self.classifier.head(rules, status, response.headers())
-        };
-        if let Classified::Head(ending) = head
-            && (self.bodiless || response.body().is_end_stream())
-        {
-            self.request.finish(ending);
-            return response.map(BreakerBody::unobserved);
-        }
-        let verdict = match head {
-            Classified::Head(ending) => Some(ending.verdict),
-            Classified::AtTrailers => None,
-        };
-        self.request.request().responded(verdict);
-        let answered = Answered {
-            request: self.request,
-            head,
-            classifier: self.classifier,
-            deadline: self.deadline,
-            begun: verdict == Some(Verdict::Success),
-        };
-        response.map(|body| BreakerBody::new(body, answered))
     }
 }
 

@@ -64,6 +64,7 @@ mod body;
 mod classify;
 mod deadline;
 mod driver;
+mod exchange;
 mod future;
 mod grpc;
 mod handle;
@@ -76,7 +77,6 @@ mod select;
 mod service;
 mod set;
 mod shared;
-mod trace;
 mod trace_context;
 
 pub use breaker_core as core;

@@ -143,12 +143,8 @@ impl<W: Witness> Watched<W> {
         act()
     }
 
-    /// The outcome is known.
-    pub(crate) fn finish(mut self, ending: Ending) {
-        self.end(ending);
-    }
-
-    fn end(&mut self, ending: Ending) {
+    /// The outcome is known; nothing, if it was known before.
+    pub(crate) fn end(&mut self, ending: Ending) {
         let is_watching = self.witness.is_watching();
         let Some(mut decision) = self.request.end(ending, is_watching) else {
             return;

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
-use breaker_core::{Outcome, Permit, Policy, State, Verdict};
+use breaker_core::{Outcome, Permit, Policy, State, TraceId, Verdict};
 use http::HeaderMap;
 
 use crate::classify::Ending;
 use crate::handle::BreakerHandle;
 use crate::observer::Decision;
-use crate::trace::TraceParent;
+use crate::trace_context::trace_of;
 
 /// A request that was admitted. Dropped before its outcome is known, it says that its caller went away.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub struct InFlight {
     permit: Held,
     /// The latency to the head of the response, once that has come.
     head_latency: Option<Duration>,
-    traceparent: TraceParent,
+    /// Read at once: an id is less than half as large as the field, and the request is moved several times.
+    trace: Option<TraceId>,
     /// The breaker's when it was admitted.
     state: State,
 }
@@ -60,14 +61,14 @@ impl InFlight {
             policy,
             permit: Held::Alone(Some(permit)),
             head_latency: None,
-            traceparent: TraceParent::default(),
+            trace: None,
             state,
         }
     }
 
     /// Takes note of the trace that the request belongs to, by its header fields: a trip names the traces behind it.
     pub fn traced(&mut self, headers: &HeaderMap) {
-        self.traceparent = TraceParent::of(headers);
+        self.trace = trace_of(headers);
     }
 
     /// The policy under which the request was admitted.
@@ -109,9 +110,9 @@ impl InFlight {
             }
             breaker.with(|breaker, now| {
                 let latency = now.saturating_since(permit.admitted());
-                breaker.responded(permit, latency, now);
-                if verdict.is_some() {
-                    breaker.begun(permit, now);
+                match verdict {
+                    Some(_) => breaker.responded_well(permit, latency, now),
+                    None => breaker.responded(permit, latency, now),
                 }
                 latency
             })
@@ -139,7 +140,7 @@ impl InFlight {
     pub(crate) fn end(&mut self, ending: Ending, wants_trace: bool) -> Option<Decision> {
         let permit = self.permit.take()?;
         let (head_latency, state) = (self.head_latency, self.state);
-        let (policy, traceparent) = (&self.policy, &self.traceparent);
+        let (policy, trace) = (&self.policy, self.trace);
         Some(self.breaker.with(|breaker, now| {
             let waited = now.saturating_since(permit.admitted());
             let latency = head_latency.unwrap_or(waited);
@@ -151,7 +152,7 @@ impl InFlight {
                 verdict == Verdict::Failure
                     || policy.slow_from().is_some_and(|bound| latency >= bound)
             };
-            let trace = traceparent.trace_id_if(|| wants_trace || is_suspect());
+            let trace = trace.filter(|_| wants_trace || is_suspect());
             breaker.record(permit, outcome.traced(trace), now);
             Decision {
                 ending: Some((verdict, ending.attribution)),

@@ -13,7 +13,8 @@ use tower_service::Service;
 use crate::body::BreakerBody;
 use crate::classify::{Classify, HttpClassifier};
 use crate::deadline::CallerDeadline;
-use crate::future::{Awaited, ResponseFuture};
+use crate::exchange::Exchange;
+use crate::future::ResponseFuture;
 use crate::handle::BreakerHandle;
 use crate::layer::Options;
 use crate::observer::{Decision, Observer, Watched, Witness};
@@ -121,15 +122,15 @@ where
                 {
                     request.extensions_mut().insert(upload);
                 }
-                let mut awaited = Awaited {
-                    request: Watched::new(admitted, witness),
-                    classifier: self.classifier.clone(),
-                    deadline: CallerDeadline::of(&request),
-                    bodiless: request.method() == Method::HEAD,
-                };
+                let mut exchange = Exchange::new(
+                    Watched::new(admitted, witness),
+                    self.classifier.clone(),
+                    CallerDeadline::of(&request),
+                    request.method() == Method::HEAD,
+                );
                 let call = || self.inner.call(request);
-                let future = awaited.request.failing_on_panic(call);
-                ResponseFuture::admitted(future, awaited)
+                let future = exchange.request.failing_on_panic(call);
+                ResponseFuture::admitted(future, exchange)
             }
             Err(rejected) => {
                 if witness.is_watching() {

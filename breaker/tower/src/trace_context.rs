@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use breaker_core::TraceId;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What `traceparent` says: a trace, a span of it, and its flags. Neither id is zero when it was read from a header.
@@ -70,8 +71,13 @@ impl fmt::Display for TraceContext {
     }
 }
 
+/// The trace that a request belongs to, by its header fields.
+pub(crate) fn trace_of(headers: &HeaderMap) -> Option<TraceId> {
+    TraceId::new(TraceContext::of(headers)?.trace_id)
+}
+
 /// The `traceparent` of a request, unless it has several: nobody can say which one counts.
-pub(crate) fn only_value(headers: &HeaderMap) -> Option<&HeaderValue> {
+fn only_value(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut values = headers.get_all(TRACEPARENT).iter();
     match (values.next(), values.next()) {
         (value, None) => value,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
 use crate::outcome::{Attribution, Outcome, Verdict};
-use crate::permit::{Kind, Permit, Progress};
+use crate::permit::{Counted, Kind, Permit, Progress};
 use crate::source::SourceId;
 use crate::time::Timestamp;
 
@@ -182,7 +182,9 @@ impl Breaker {
     #[inline]
     fn owes(&self, permit: &Permit) -> bool {
         matches!(self.phase, Phase::Aimd(_))
-            && permit.begun.is_some_and(|begun| begun.slice.is_none())
+            && permit
+                .begun
+                .is_some_and(|begun| begun.counted == Counted::NotYet)
     }
 
     fn settle_probe(&mut self, permit: &Permit, outcome: &Outcome, ending: Ending, now: Timestamp) {
@@ -226,7 +228,7 @@ impl Breaker {
             Verdict::Failure => false,
             Verdict::Ignored => return,
         };
-        let counted = permit.begun.and_then(|begun| begun.slice);
+        let counted = permit.begun.and_then(|begun| begun.counted.slice());
         if good && counted.is_some() {
             return;
         }

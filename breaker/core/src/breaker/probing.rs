@@ -12,7 +12,7 @@ pub(super) struct Probing {
     leases: Vec<Lease>,
     /// Until when each of the requests counts as in flight that were let through without a lease.
     asked: Vec<Timestamp>,
-    next_id: u64,
+    next_id: u32,
     succeeded: u32,
     failed: u32,
     /// Of those that failed, how many were abandoned by their callers.
@@ -26,7 +26,7 @@ pub(super) struct Probing {
 /// A probe in flight.
 #[derive(Clone, Debug)]
 struct Lease {
-    id: u64,
+    id: u32,
     expires: Timestamp,
     progress: Progress,
     /// How many answers there were when the upstream's time began.
@@ -77,12 +77,12 @@ impl Probing {
         rules: &HalfOpen,
         recovery: Recovery,
         now: Timestamp,
-    ) -> Option<u64> {
+    ) -> Option<u32> {
         if !self.has_room(rules, recovery) {
             return None;
         }
         let id = self.next_id;
-        self.next_id += 1;
+        self.next_id = self.next_id.wrapping_add(1);
         self.leases.push(Lease {
             id,
             expires: now + rules.probe_timeout,
@@ -113,12 +113,12 @@ impl Probing {
         in_flight < rules.concurrent && self.succeeded + self.failed + in_flight < rules.probes
     }
 
-    pub(super) fn uploading(&mut self, id: u64) {
+    pub(super) fn uploading(&mut self, id: u32) {
         self.progress(id, Progress::Uploading);
     }
 
     /// The upload is over: the upstream has the whole `probe_timeout` from now.
-    pub(super) fn uploaded(&mut self, id: u64, rules: &HalfOpen, now: Timestamp) {
+    pub(super) fn uploaded(&mut self, id: u32, rules: &HalfOpen, now: Timestamp) {
         let answers = self.answers;
         if let Some(lease) = self.lease(id)
             && lease.progress != Progress::Begun
@@ -138,7 +138,7 @@ impl Probing {
     }
 
     /// A good answer has begun: the probe has succeeded, unless it fails before its lease ends.
-    pub(super) fn begun(&mut self, id: u64) {
+    pub(super) fn begun(&mut self, id: u32) {
         let is_begun = |lease: &&Lease| lease.progress == Progress::Begun;
         let begun = self.leases.iter().filter(is_begun).count();
         if begun >= MOST_BEGUN {
@@ -155,7 +155,7 @@ impl Probing {
     /// else out of the trial.
     pub(super) fn abandon(
         &mut self,
-        id: u64,
+        id: u32,
         overdue: bool,
         admitted: Timestamp,
         patience: Duration,
@@ -177,12 +177,12 @@ impl Probing {
         }
     }
 
-    pub(super) fn responded(&mut self, id: u64) {
+    pub(super) fn responded(&mut self, id: u32) {
         self.progress(id, Progress::Responded);
     }
 
     /// Ends a lease with its outcome, `None` for one that says nothing. A lease that has already ended changes nothing.
-    pub(super) fn settle(&mut self, id: u64, good: Option<bool>) {
+    pub(super) fn settle(&mut self, id: u32, good: Option<bool>) {
         let Some(index) = self.leases.iter().position(|lease| lease.id == id) else {
             return;
         };
@@ -257,7 +257,7 @@ impl Probing {
         }
     }
 
-    fn progress(&mut self, id: u64, progress: Progress) {
+    fn progress(&mut self, id: u32, progress: Progress) {
         // What has begun stays so, in whatever order its driver tells.
         if let Some(lease) = self.lease(id)
             && lease.progress != Progress::Begun
@@ -266,7 +266,7 @@ impl Probing {
         }
     }
 
-    fn lease(&mut self, id: u64) -> Option<&mut Lease> {
+    fn lease(&mut self, id: u32) -> Option<&mut Lease> {
         self.leases.iter_mut().find(|lease| lease.id == id)
     }
 }

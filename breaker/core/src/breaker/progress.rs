@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
 use crate::outcome::Verdict;
-use crate::permit::{Kind, Permit, Progress};
+use crate::permit::{Counted, Kind, Permit, Progress};
 use crate::policy::LatencyMeasure;
 use crate::source::SourceId;
 use crate::time::Timestamp;
@@ -50,6 +50,22 @@ impl Breaker {
     /// now, however long the body takes. While the caller is still sending its request, the time was the caller's, and no latency is.
     pub fn responded(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) {
         let now = self.advance(now);
+        if self.note_head(permit, latency, now) {
+            self.judge(now);
+        }
+    }
+
+    /// The head of an answer came that is a success: [`Self::responded`] and [`Self::begun`] in one, and judged once.
+    pub fn responded_well(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) {
+        let now = self.advance(now);
+        let responds = self.note_head(permit, latency, now);
+        if self.note_begin(permit, now) || responds {
+            self.judge(now);
+        }
+    }
+
+    /// Returns whether that may change something.
+    fn note_head(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) -> bool {
         if !permit.answered && permit.progress == Progress::Waiting {
             self.answers.took(latency);
         }
@@ -57,7 +73,7 @@ impl Breaker {
         if self.policy.latency() == LatencyMeasure::Complete
             || permit.progress == Progress::Responded
         {
-            return;
+            return false;
         }
         permit.crossed = self.stop_ageing(permit);
         let timed =
@@ -66,7 +82,7 @@ impl Breaker {
             self.answered(latency);
         }
         if !self.counts(permit) {
-            return;
+            return false;
         }
         if timed {
             self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
@@ -85,11 +101,11 @@ impl Breaker {
         if permit.begun.is_some() {
             self.count_begun(permit);
         }
-        self.judge(now);
+        true
     }
 
     /// The answer has well begun: the request counts as a success from now on, and becomes a failure if it fails later. Of HTTP that is a
-    /// head that is no failure, together with [`Self::responded`] and after it; of gRPC the first message. Otherwise every answer that
+    /// head that is no failure, [`Self::responded_well`]; of gRPC the first message. Otherwise every answer that
     /// takes its time would count for nothing while it flows, and the few that fail at once for everything.
     ///
     /// What then comes to [`Self::record`] adds nothing if it is a success; a failure takes the success back where it was counted, and
@@ -98,18 +114,29 @@ impl Breaker {
     pub fn begun(&mut self, permit: &mut Permit, now: Timestamp) {
         let now = self.advance(now);
         self.hear(permit);
+        if self.note_begin(permit, now) {
+            self.judge(now);
+        }
+    }
+
+    /// Returns whether that may change something.
+    fn note_begin(&mut self, permit: &mut Permit, now: Timestamp) -> bool {
         if permit.begun.is_some() || !self.counts(permit) {
-            return;
+            return false;
         }
         permit.begun = Some(self.sources[SourceId::PROXY.0].begin(now));
         self.detect_errors(SourceId::PROXY, Verdict::Success, 1, now);
         self.count_begun(permit);
-        self.judge(now);
+        true
     }
 
     /// The phase counts an answer that has well begun, unless its latency is still to be known and may make it a bad one.
     fn count_begun(&mut self, permit: &mut Permit) {
-        let Some(begun) = permit.begun.as_mut().filter(|begun| begun.slice.is_none()) else {
+        let Some(begun) = permit
+            .begun
+            .as_mut()
+            .filter(|begun| begun.counted == Counted::NotYet)
+        else {
             return;
         };
         let waits = permit.progress != Progress::Responded;
@@ -136,12 +163,12 @@ impl Breaker {
             }
             Phase::Aimd(ramp) => {
                 ramp.count(true, 1);
-                begun.slice = Some(ramp.slice());
+                begun.counted = Counted::InSlice(ramp.slice());
                 return;
             }
             Phase::Closed { recovering: None } | Phase::Open { .. } => return,
         }
-        begun.slice = Some(0);
+        begun.counted = Counted::InSlice(0);
     }
 
     /// The upstream has answered the request of `permit`, well or badly.

@@ -144,7 +144,7 @@ impl Breaker {
             shedding.restart(now);
         }
         self.phase = phase;
-        self.epoch += 1;
+        self.epoch = self.epoch.wrapping_add(1);
         self.waiting = 0;
         self.sources[SourceId::PROXY.0].window.forget_standing();
         self.answers.let_go();
