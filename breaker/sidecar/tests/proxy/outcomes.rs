@@ -1,5 +1,6 @@
 //! The table of `docs/outcomes.md`, row by row: whose doing an ending is, and what counts. The table of the
-//! document and these are compared both ways; its rows of feeds are those of `tests/ingest/outcomes.rs`.
+//! document and these are compared both ways; its rows of feeds are those of
+//! `tests/ingest/outcomes.rs`.
 
 mod http1;
 mod http2;
@@ -70,7 +71,8 @@ async fn in_flight(sidecar: &Sidecar) {
     eventually("in flight", is_sent).await;
 }
 
-/// What the breaker has made of its only request: whose doing it was, what it counts as, and whether its latency does.
+/// What the breaker has made of its only request: whose doing it was, what it counts as, and
+/// whether its latency does.
 async fn counted(sidecar: &Sidecar, ending: &str) -> [&'static str; 3] {
     let counts = || {
         let totals = sidecar.breaker.snapshot().totals;

@@ -73,8 +73,8 @@ pub(super) struct Row {
 }
 
 macro_rules! rows {
-    ($($ending:literal, $protocol:literal, $by:literal, $outcome:literal, $latency:literal, $gets:literal,
-       $upstream:expr, $caller:expr;)*) => {
+    ($($ending:literal, $protocol:literal, $by:literal, $outcome:literal, $latency:literal,
+       $gets:literal, $upstream:expr, $caller:expr;)*) => {
         &[$(Row {
             cells: Cells {
                 ending: $ending, protocol: $protocol, by: $by, outcome: $outcome,
@@ -103,7 +103,8 @@ pub(super) const ROWS: &[Row] = rows![
     "closed before the head", "HTTP/2", "upstream", "failure", "yes", "502", Ends(Closed), Gets;
     "RST_STREAM before the head", "HTTP/2", "upstream", "failure", "yes", "502",
         Ends(Reset(Reason::INTERNAL_ERROR)), Gets;
-    "not HTTP/2 where HTTP/2 is configured", "HTTP/2", "upstream", "failure", "yes", "502", Http1, Gets;
+    "not HTTP/2 where HTTP/2 is configured", "HTTP/2", "upstream", "failure", "yes", "502",
+        Http1, Gets;
     "no head within the route's timeout", "HTTP/2", "upstream", "failure", "yes", "504",
         Ends(Never), Gets;
     "connection refused", "HTTP/2", "upstream", "failure", "yes", "502", Refuses, Gets;
