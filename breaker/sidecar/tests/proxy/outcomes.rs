@@ -34,11 +34,14 @@ enum Leaves {
     Resets,
 }
 
+/// The route's: a default that nobody has set, as far as gRPC is concerned.
+const TIMEOUT: Duration = Duration::from_millis(400);
+
 /// Bounds that a test can wait for.
 fn options() -> Options {
     Options {
         route: |mut route| {
-            route.timeout = Some(Duration::from_millis(400));
+            route.timeout = Some(TIMEOUT);
             route.body.response_idle = Some(Duration::from_millis(300));
             route.body.request_bytes = Some(16);
             route.deadline.header = Some(http::HeaderName::from_static("x-time"));

@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Cells, Leaves, closed, compare, counted, leave, options};
+use super::{Cells, Leaves, TIMEOUT, closed, compare, counted, leave, options};
 use crate::harness::{Origin, Sidecar, read_head, status};
 use crate::names::nobody_known;
 
@@ -10,6 +10,8 @@ use crate::names::nobody_known;
 #[derive(Clone, Copy)]
 enum Upstream {
     Answers(&'static str),
+    /// Answers when the route's timeout has passed.
+    Late(&'static str),
     /// Answers, and says nothing more.
     Pauses(&'static str),
     Hangs,
@@ -21,7 +23,7 @@ enum Upstream {
     Unknown,
 }
 
-use Upstream::{Answers, Hangs, Loses, LosesBody, Pauses, Refuses, Unknown};
+use Upstream::{Answers, Hangs, Late, Loses, LosesBody, Pauses, Refuses, Unknown};
 
 #[derive(Clone, Copy)]
 pub(super) struct Row {
@@ -102,6 +104,14 @@ pub(super) const ROWS: &[Row] = rows![
         Answers(DEADLINE), GRPC;
     "DEADLINE_EXCEEDED, grpc-timeout is malformed", "gRPC", "upstream", "failure", "yes", "200",
         Answers(DEADLINE), "Content-Type: application/grpc\r\ngrpc-timeout: -1S\r\n\r\n";
+    "head after the default timeout, within the caller's deadline", "gRPC", "upstream", "success",
+        "yes", "200",
+        Late("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 0\r\n\
+              Content-Length: 0\r\n\r\n"),
+        "Content-Type: application/grpc\r\ngrpc-timeout: 9S\r\n\r\n";
+    "no head after the default timeout, within the caller's deadline", "gRPC", "upstream",
+        "failure", "yes", "200", Hangs,
+        "Content-Type: application/grpc\r\ngrpc-timeout: 700m\r\n\r\n";
     "caller's deadline passes without a head", "gRPC", "caller", "ignored", "no", "200", Hangs,
         "Content-Type: application/grpc\r\ngrpc-timeout: 50m\r\n\r\n";
 ];
@@ -115,6 +125,10 @@ async fn start(upstream: Upstream) -> Sidecar {
                 read_head(&mut stream).await;
                 match upstream {
                     Answers(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+                    Late(answer) => {
+                        tokio::time::sleep(TIMEOUT + TIMEOUT / 4).await;
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
                     Pauses(answer) | LosesBody(answer, _) => {
                         stream.write_all(answer.as_bytes()).await.unwrap();
                         std::future::pending::<()>().await;
