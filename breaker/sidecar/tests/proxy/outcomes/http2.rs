@@ -53,6 +53,7 @@ use Upstream::{Answers, Ends, Http1, OnlyHttp1, Refuses, Unknown};
 #[derive(Clone, Copy)]
 enum Caller {
     Gets,
+    Heads,
     /// With this field in the head.
     Says([&'static str; 2]),
     /// Sends this body, and this field before it.
@@ -63,7 +64,7 @@ enum Caller {
     LeavesBody,
 }
 
-use Caller::{Gets, Leaves, LeavesBody, Posts, Says};
+use Caller::{Gets, Heads, Leaves, LeavesBody, Posts, Says};
 
 #[derive(Clone, Copy)]
 pub(super) struct Row {
@@ -95,10 +96,14 @@ pub(super) const ROWS: &[Row] = rows![
     "answer 200", "HTTP/2", "upstream", "success", "yes", "200", Answers(OK, With("ok")), Gets;
     "answer 404", "HTTP/2", "upstream", "success", "yes", "404", Answers((404, X), With("")), Gets;
     "answer 500", "HTTP/2", "upstream", "failure", "yes", "500", Answers((500, X), With("")), Gets;
+    "answer 200 to HEAD, with a Content-Length", "HTTP/2", "upstream", "success", "yes", "200",
+        Answers((200, NINE), With("")), Heads;
     "body shorter than its Content-Length", "HTTP/2", "upstream", "failure", "yes", "cut",
         Answers((200, NINE), With("ok")), Gets;
     "RST_STREAM in the body", "HTTP/2", "upstream", "failure", "yes", "cut",
         Answers(OK, Reset(Reason::INTERNAL_ERROR)), Gets;
+    "RST_STREAM with NO_ERROR before the end of the Content-Length", "HTTP/2", "upstream",
+        "failure", "yes", "cut", Answers((200, NINE), Reset(Reason::NO_ERROR)), Gets;
     "closed in the body", "HTTP/2", "upstream", "failure", "yes", "cut", Answers(OK, Closed), Gets;
     "closed before the head", "HTTP/2", "upstream", "failure", "yes", "502", Ends(Closed), Gets;
     "RST_STREAM before the head", "HTTP/2", "upstream", "failure", "yes", "502",
@@ -232,6 +237,7 @@ async fn ask(sidecar: &Sidecar, caller: Caller, go_on: &Notify) -> String {
     let (method, [name, value]) = match caller {
         Posts(field, _) => ("POST", field),
         Says(field) => ("GET", field),
+        Heads => ("HEAD", X),
         _ => ("GET", X),
     };
     let request = Request::builder().method(method).uri("http://a/x.Y/Z");
