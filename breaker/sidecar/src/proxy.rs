@@ -50,6 +50,7 @@ pub(crate) mod error;
 pub(crate) mod headers;
 pub(crate) mod limits;
 pub(crate) mod record;
+pub(crate) mod reserved;
 pub(crate) mod respond;
 pub(crate) mod route;
 pub(crate) mod spawn;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::scalar::{Address, HeaderWanted, OrOff, Size};
+use super::scalar::{Address, FieldName, HeaderWanted, OrOff, Size};
 
 pub(super) use self::drain::RawDrain;
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
@@ -220,8 +220,10 @@ pub(super) struct RawRoute {
 pub(super) struct RawDeadline {
     /// Whether grpc-timeout of gRPC calls is read. Default true.
     pub(super) grpc: Option<bool>,
-    /// A field with milliseconds, such as x-request-timeout-ms. Default none.
-    pub(super) header: Option<String>,
+    /// A field with milliseconds, such as x-request-timeout-ms; none that HTTP, gRPC or the proxy
+    /// uses. Default none.
+    #[schemars(with = "Option<String>")]
+    pub(super) header: Option<FieldName>,
     /// What longer ones are cut to, 1ms to 24h. Default none.
     pub(super) max: Option<Period>,
 }

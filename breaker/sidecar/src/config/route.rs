@@ -11,8 +11,9 @@ use super::feed::{self, Feed};
 use super::policies::Policies;
 use super::problem::{Problem, check_name, time_within, unknown, within};
 use super::raw::{RawDeadline, RawGrpc, RawMatch, RawMode, RawRoute};
-use super::scalar::{HeaderWanted, OrOff};
+use super::scalar::{FieldName, HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
+use crate::proxy::reserved::is_reserved;
 use crate::proxy::{BodyLimits, DeadlineRules, Match};
 use crate::upstream::Upstream;
 
@@ -194,15 +195,14 @@ fn check_alone(raw: &RawRoute) -> Result<(), Problem> {
 fn deadline(raw: Option<&RawDeadline>, extends_timeout: bool) -> Result<DeadlineRules, Problem> {
     let raw = raw.cloned().unwrap_or_default();
     let default = DeadlineRules::default();
-    let header = raw
-        .header
-        .map(|name| match HeaderName::from_bytes(name.as_bytes()) {
-            Ok(name) => Ok(name),
-            Err(_) => Err(Problem::new(
-                "deadline.header",
-                "must be the name of a header",
-            )),
-        });
+    let header = raw.header.map(|FieldName(name)| match is_reserved(&name) {
+        false => Ok(name),
+        // What says no deadline is removed from a request.
+        true => Err(Problem::new(
+            "deadline.header",
+            "must be a field of its own, not one that HTTP, gRPC or the proxy uses",
+        )),
+    });
     let max = |max| time_within("deadline.max", Some(max), 1..=86_400_000, Duration::ZERO);
     Ok(DeadlineRules {
         grpc: raw.grpc.unwrap_or(default.grpc),

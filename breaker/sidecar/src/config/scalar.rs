@@ -1,12 +1,14 @@
 //! Single values, as people write them.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use breaker_tower::core::policy::yaml::Period;
+use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// An address with a port: `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub(crate) enum HeaderWanted {
     Any,
     Value(String),
 }
+
+/// A header's name, which is a text: what YAML reads as a number or a truth value is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldName(pub(crate) HeaderName);
 
 /// A value that is written as one word.
 pub(crate) trait Scalar: Sized {
@@ -147,6 +153,28 @@ impl<'de, T: Scalar> Deserialize<'de> for OrOff<T> {
 impl<'de> Deserialize<'de> for HeaderWanted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         scalar(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FieldName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldNameVisitor)
+    }
+}
+
+struct FieldNameVisitor;
+
+impl Visitor<'_> for FieldNameVisitor {
+    type Value = FieldName;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a header")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<FieldName, E> {
+        let read = HeaderName::from_bytes(name.as_bytes());
+        read.map(FieldName)
+            .map_err(|_| E::custom("must be the name of a header"))
     }
 }
 

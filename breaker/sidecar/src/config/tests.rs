@@ -7,6 +7,7 @@ use crate::telemetry::{Compression, Protocol};
 use crate::upstream::{self, Endpoint, HeadLimits};
 
 mod bad;
+mod deadline;
 mod feeds;
 mod origin;
 

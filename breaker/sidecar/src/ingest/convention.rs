@@ -4,6 +4,9 @@
 //! answers it, although OpenTelemetry marks the client's span an error. Only where there is none do the span's status and `error.type`
 //! decide. Recorded exceptions are events of a span, and no failure by themselves: applications handle most of them.
 //!
+//! A status that the protocol does not have, such as 0 or 9999 of HTTP, is treated as if it were
+//! absent. Only gRPC has a meaning for each number: UNKNOWN.
+//!
 //! A caller that went away says nothing of the service. So gRPC CANCELLED, the HTTP status 499 (nginx, Envoy), Envoy's response flag DC
 //! and the [`CALLER_GONE`] types of error are ignored, unless the policy counts CANCELLED or 499 as failures. `_OTHER` is not among them:
 //! it stands for any error that the instrumentation has no name for.
@@ -15,7 +18,10 @@
 use breaker_tower::core::Verdict;
 use breaker_tower::core::policy::{FailureRules, GrpcCode};
 
+pub use self::words::{CALLER_GONE, CALLERS_DEADLINE};
 use super::otlp::{Attributes, StatusCode, Value};
+
+mod words;
 
 /// What the attributes of a span or point say of how its request ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,7 +31,9 @@ pub struct Facts<'a> {
     error: Option<&'a str>,
     /// `error: true`, which came before OpenTelemetry and is still what Envoy and bridges of old tracers send.
     flagged: bool,
-    /// Envoy's response flag DC: the downstream connection was closed before there was an answer.
+    /// Envoy's response flag DC: the downstream connection was closed. Where there is a status, the
+    /// upstream had answered by then: Envoy has DC beside a 503 whose head made its caller close, as
+    /// Python's urllib does.
     gone: bool,
 }
 
@@ -100,10 +108,10 @@ fn of_error(error: &str, rules: &FailureRules) -> Verdict {
     if let Ok(code) = error.parse() {
         return of_grpc(code, rules);
     }
-    if CALLER_GONE.contains(&error) {
+    if words::is_caller_gone(error) {
         return of_grpc(CANCELLED, rules);
     }
-    if CALLERS_DEADLINE.contains(&error) {
+    if words::is_callers_deadline(error) {
         return of_grpc(GrpcCode::DEADLINE_EXCEEDED, rules);
     }
     Verdict::Failure
@@ -168,33 +176,6 @@ fn text(value: Value<'_>) -> Option<&str> {
         _ => None,
     }
 }
-
-/// Values of `error.type` that say that the caller went away.
-///
-/// Not among them are `AbortError` (JavaScript) and `TaskCanceledException` (.NET): time-outs throw these too, and those are failures.
-pub const CALLER_GONE: [&str; 11] = [
-    "canceled",
-    "cancelled",
-    "CANCELED",
-    "context canceled",
-    "context.Canceled",
-    "CancelledError",
-    "asyncio.CancelledError",
-    "asyncio.exceptions.CancelledError",
-    "java.util.concurrent.CancellationException",
-    "kotlinx.coroutines.JobCancellationException",
-    "System.OperationCanceledException",
-];
-
-/// Values of `error.type` that say that the caller's own deadline passed. `timeout` is not among them: connections
-/// that can't be made end with it too.
-pub const CALLERS_DEADLINE: [&str; 5] = [
-    "deadline_exceeded",
-    "DeadlineExceeded",
-    "context deadline exceeded",
-    "context.DeadlineExceeded",
-    "context.deadlineExceededError",
-];
 
 const CANCELLED: GrpcCode = GrpcCode::from_number(1);
 /// The caller closed the connection before there was an answer.

@@ -8,6 +8,7 @@ mod collector;
 mod delivery;
 mod forwarding;
 mod harness;
+mod outcomes;
 mod overload;
 mod peers;
 mod refusals;

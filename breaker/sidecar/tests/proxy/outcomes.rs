@@ -1,162 +1,87 @@
 //! The table of `docs/outcomes.md`, row by row: whose doing an ending is, and what counts. The table of the
-//! document and this one are compared both ways.
+//! document and these are compared both ways; its rows of feeds are those of
+//! `tests/ingest/outcomes.rs`.
+
+mod http1;
+mod http2;
+mod upgrade;
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::time::Duration;
 
-use breaker_sidecar::proxy::ErrorKind;
-use tokio::io::AsyncWriteExt;
+use breaker_sidecar::proxy::{ErrorKind, Limits};
 use tokio::net::TcpListener;
 
-use crate::harness::{GET, Options, Origin, Sidecar, eventually, read_head, status};
-use crate::names::nobody_known;
+use crate::harness::{Client, GET, Options, Origin, Sidecar, eventually, header};
 
-/// What the upstream does with a request.
+/// What the document says of an ending, in the order of its columns.
 #[derive(Clone, Copy)]
-enum Upstream {
-    Answers(&'static str),
-    /// Answers, and says nothing more.
-    Pauses(&'static str),
-    Hangs,
-    Refuses,
-    Unknown,
-}
-
-use Upstream::{Answers, Hangs, Pauses, Refuses, Unknown};
-
-struct Row {
+struct Cells {
     ending: &'static str,
     protocol: &'static str,
     by: &'static str,
     outcome: &'static str,
     latency: &'static str,
     gets: &'static str,
-    upstream: Upstream,
-    /// Header fields, an empty line, and what follows.
-    request: &'static str,
 }
 
-const PLAIN: &str = "\r\n";
-const GRPC: &str = "Content-Type: application/grpc\r\nTE: trailers\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const DEADLINE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 4\r\n\
-                        Content-Length: 0\r\n\r\n";
-
-macro_rules! rows {
-    ($($ending:literal, $protocol:literal, $by:literal, $outcome:literal, $latency:literal, $gets:literal,
-       $upstream:expr, $request:expr;)*) => {
-        &[$(Row {
-            ending: $ending, protocol: $protocol, by: $by, outcome: $outcome, latency: $latency,
-            gets: $gets, upstream: $upstream, request: $request,
-        }),*]
-    };
+/// How a caller goes away that has what its row says, or nothing.
+#[derive(Clone, Copy)]
+enum Leaves {
+    /// As one that may still read, at first.
+    Closes,
+    Resets,
 }
 
-#[rustfmt::skip]
-const ROWS: &[Row] = rows![
-    "answer 200", "HTTP/1", "upstream", "success", "yes", "200", Answers(OK), PLAIN;
-    "answer 404", "HTTP/1", "upstream", "success", "yes", "404",
-        Answers("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
-    "answer 500", "HTTP/1", "upstream", "failure", "yes", "500",
-        Answers("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
-    "body shorter than its Content-Length", "HTTP/1", "upstream", "failure", "yes", "cut",
-        Answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
-    "closed before the head", "HTTP/1", "upstream", "failure", "yes", "502", Answers(""), PLAIN;
-    "not HTTP", "HTTP/1", "upstream", "failure", "yes", "502", Answers("SSH-2.0-x\r\n\r\n"), PLAIN;
-    "no head within the route's timeout", "HTTP/1", "upstream", "failure", "yes", "504", Hangs, PLAIN;
-    "connection refused", "HTTP/1", "upstream", "failure", "yes", "502", Refuses, PLAIN;
-    "name not resolved", "HTTP/1", "name", "ignored", "no", "502", Unknown, PLAIN;
-    "body pauses longer than we allow", "HTTP/1", "proxy", "ignored", "yes", "cut",
-        Pauses("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
-    "rejection of a breaker further in", "HTTP/1", "inner_breaker", "ignored", "no", "503",
-        Answers("HTTP/1.1 503 No\r\nProxy-Status: x; error=destination_unavailable\r\n\
-                 Content-Length: 0\r\n\r\n"), PLAIN;
-    "malformed request body", "HTTP/1", "caller", "ignored", "no", "400", Hangs,
-        "Transfer-Encoding: chunked\r\n\r\nzz\r\n";
-    "request body too large", "HTTP/1", "caller", "ignored", "no", "413", Hangs,
-        "Transfer-Encoding: chunked\r\n\r\n40\r\n0123456789012345678901234567890123456789012345678901234567890123\r\n0\r\n\r\n";
-    "caller's deadline passes without a head", "HTTP/1", "caller", "ignored", "no", "504", Hangs,
-        "X-Time: 50\r\n\r\n";
-    "caller's deadline is zero", "HTTP/1", "caller", "ignored", "no", "504", Answers(OK),
-        "X-Time: 0\r\n\r\n";
-    "caller's deadline is no number, answer 200", "HTTP/1", "upstream", "success", "yes", "200",
-        Answers(OK), "X-Time: soon\r\n\r\n";
-    "OK in the trailers", "gRPC", "upstream", "success", "yes", "200",
-        Answers("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTrailer: grpc-status\r\n\
-                 Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\ngrpc-status: 0\r\n\r\n"), GRPC;
-    "UNAVAILABLE in the trailers", "gRPC", "upstream", "failure", "yes", "200",
-        Answers("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTrailer: grpc-status\r\n\
-                 Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\ngrpc-status: 14\r\n\r\n"), GRPC;
-    "trailers without status", "gRPC", "upstream", "failure", "yes", "200",
-        Answers("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTrailer: x\r\n\
-                 Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: 1\r\n\r\n"), GRPC;
-    "DEADLINE_EXCEEDED, the caller has a deadline", "gRPC", "caller", "ignored", "no", "200",
-        Answers(DEADLINE), "Content-Type: Application/grpc\r\ngrpc-timeout: 200m\r\n\r\n";
-    "DEADLINE_EXCEEDED, the caller has none", "gRPC", "upstream", "failure", "yes", "200",
-        Answers(DEADLINE), GRPC;
-    "DEADLINE_EXCEEDED, grpc-timeout is malformed", "gRPC", "upstream", "failure", "yes", "200",
-        Answers(DEADLINE), "Content-Type: application/grpc\r\ngrpc-timeout: -1S\r\n\r\n";
-    "caller's deadline passes without a head", "gRPC", "caller", "ignored", "no", "200", Hangs,
-        "Content-Type: application/grpc\r\ngrpc-timeout: 50m\r\n\r\n";
-];
+/// The route's: a default that nobody has set, as far as gRPC is concerned.
+const TIMEOUT: Duration = Duration::from_millis(400);
 
+/// Bounds that a test can wait for.
 fn options() -> Options {
     Options {
         route: |mut route| {
-            route.timeout = Some(Duration::from_millis(400));
-            route.body.response_idle = Some(Duration::from_millis(100));
+            route.timeout = Some(TIMEOUT);
+            route.body.response_idle = Some(Duration::from_millis(300));
             route.body.request_bytes = Some(16);
             route.deadline.header = Some(http::HeaderName::from_static("x-time"));
             route
+        },
+        limits: Limits {
+            half_closed: Duration::from_millis(50),
+            ..Limits::default()
         },
         ..Options::default()
     }
 }
 
-async fn start(upstream: Upstream) -> Sidecar {
-    let origin = match upstream {
-        Unknown => return nobody_known().await,
-        Refuses => {
-            let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = closed.local_addr().unwrap();
-            drop(closed);
-            return Sidecar::start(address, options());
-        }
-        upstream => {
-            Origin::raw(move |mut stream| async move {
-                read_head(&mut stream).await;
-                match upstream {
-                    Answers(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
-                    Pauses(answer) => {
-                        stream.write_all(answer.as_bytes()).await.unwrap();
-                        std::future::pending::<()>().await;
-                    }
-                    _ => std::future::pending::<()>().await,
-                }
-            })
-            .await
-        }
-    };
-    Sidecar::start(origin.address, options())
+/// An address where nobody listens.
+async fn closed() -> std::net::SocketAddr {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    closed.local_addr().unwrap()
 }
 
-/// What becomes of a request.
-async fn run(row: &Row) -> [String; 4] {
-    let sidecar = start(row.upstream).await;
-    let (method, length) = match row.request {
-        body if body.contains("chunked") => ("POST", ""),
-        _ => ("GET", ""),
-    };
-    let request = format!(
-        "{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{length}{}",
-        row.request
-    );
-    let answer = sidecar.exchange(&request).await;
+/// The caller goes away, with its request on its way to the upstream.
+async fn leave(sidecar: &Sidecar, client: Client, how: Leaves) {
+    in_flight(sidecar).await;
+    if matches!(how, Leaves::Resets) {
+        client.0.set_zero_linger().unwrap();
+    }
+}
+
+async fn in_flight(sidecar: &Sidecar) {
+    let is_sent = || sidecar.breaker.snapshot().in_flight == 1;
+    eventually("in flight", is_sent).await;
+}
+
+/// What the breaker has made of its only request: whose doing it was, what it counts as, and
+/// whether its latency does.
+async fn counted(sidecar: &Sidecar, ending: &str) -> [&'static str; 3] {
     let counts = || {
         let totals = sidecar.breaker.snapshot().totals;
         [totals.success, totals.failure, totals.ignored]
     };
-    eventually(row.ending, || counts().iter().sum::<u64>() == 1).await;
+    eventually(ending, || counts().iter().sum::<u64>() == 1).await;
     let snapshot = sidecar.breaker.snapshot();
     let outcome = match counts() {
         [1, 0, 0] => "success",
@@ -170,24 +95,24 @@ async fn run(row: &Row) -> [String; 4] {
         Some(_) => "yes",
         None => "no",
     };
-    let gets = match row.gets {
-        // What comes at once with its end may be lost before its first byte.
-        "cut" if answer.is_empty() || answer.ends_with("\r\n\r\nok") => "cut",
-        _ => status(&answer),
-    };
-    [by, outcome, latency, gets].map(str::to_owned)
+    [by, outcome, latency]
 }
 
-#[tokio::test]
-async fn each_ending_counts_as_the_table_says() {
+/// Compares each row with what comes of it.
+async fn compare<R, F>(rows: &[R], cells: fn(&R) -> &Cells, run: impl Fn(R) -> F)
+where
+    R: Copy,
+    F: Future<Output = [String; 4]>,
+{
     let mut wrong = Vec::new();
-    for row in ROWS {
-        let found = run(row).await;
-        let expected = [row.by, row.outcome, row.latency, row.gets];
+    for row in rows {
+        let found = run(*row).await;
+        let cells = cells(row);
+        let expected = [cells.by, cells.outcome, cells.latency, cells.gets];
         if found != expected {
             wrong.push(format!(
                 "{} ({}): {found:?}, not {expected:?}",
-                row.ending, row.protocol
+                cells.ending, cells.protocol
             ));
         }
     }
@@ -208,19 +133,23 @@ fn documented(cells: usize) -> BTreeSet<Vec<String>> {
 
 #[test]
 fn the_document_has_these_rows_and_no_others() {
-    let rows = ROWS.iter().map(|row| {
-        let Row {
+    let http1 = http1::ROWS.iter().map(|row| &row.cells);
+    let http2 = http2::ROWS.iter().map(|row| &row.cells);
+    let upgrade = upgrade::ROWS.iter().map(|row| &row.cells);
+    let rows = http1.chain(http2).chain(upgrade).map(|cells| {
+        let Cells {
             ending,
             protocol,
             by,
             outcome,
             latency,
             gets,
-            ..
-        } = row;
+        } = cells;
         [ending, protocol, by, outcome, latency, gets].map(|cell| (*cell).to_owned())
     });
-    assert_eq!(documented(6), rows.map(Vec::from).collect());
+    let mut documented = documented(6);
+    documented.retain(|row| row[1] != "feed");
+    assert_eq!(documented, rows.map(Vec::from).collect());
 }
 
 #[test]
@@ -247,7 +176,7 @@ async fn what_is_left_of_a_deadline_is_passed_on_and_what_is_none_is_not() {
         sidecar.ask(&ask(&fields)).await;
     }
     let heads = origin.heads();
-    let passed = |index: usize, name| crate::harness::header(&heads[index], name);
+    let passed = |index: usize, name| header(&heads[index], name);
     let left = passed(0, "grpc-timeout").unwrap();
     let micros: u64 = left.strip_suffix('u').unwrap().parse().unwrap();
     assert!((1_000_000..9_000_000).contains(&micros), "{left}");

@@ -138,6 +138,7 @@ impl Streamed {
                 let kind = fault.unwrap_or(ErrorKind::ResponseIncomplete);
                 self.fail(ProxyError::caused_by(kind, error))
             }
+            Poll::Ready(None) if self.is_short() => self.fail(ErrorKind::ResponseIncomplete.into()),
             Poll::Ready(None) => {
                 self.complete();
                 Poll::Ready(None)
@@ -147,6 +148,12 @@ impl Streamed {
                 self.fail(ErrorKind::ResponseBodyTimeout.into())
             }
         }
+    }
+
+    /// Whether bytes of a stated length are missing. To hyper, RST_STREAM with NO_ERROR ends a body
+    /// well, as it does after a whole answer to half a request.
+    fn is_short(&self) -> bool {
+        !self.incoming.is_end_stream() && self.incoming.size_hint().lower() > 0
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {

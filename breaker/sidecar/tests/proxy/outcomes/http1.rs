@@ -1,0 +1,183 @@
+//! HTTP/1 callers and upstreams, and gRPC's words over them.
+
+use tokio::io::AsyncWriteExt;
+
+use super::{Cells, Leaves, TIMEOUT, closed, compare, counted, leave, options};
+use crate::harness::{Origin, Sidecar, read_head, status};
+use crate::names::nobody_known;
+
+/// What the upstream does with a request.
+#[derive(Clone, Copy)]
+enum Upstream {
+    Answers(&'static str),
+    /// Answers when the route's timeout has passed.
+    Late(&'static str),
+    /// Answers, and says nothing more.
+    Pauses(&'static str),
+    Hangs,
+    /// Says nothing, and the caller goes away.
+    Loses(Leaves),
+    /// Answers, says nothing more, and the caller goes away.
+    LosesBody(&'static str, Leaves),
+    Refuses,
+    Unknown,
+}
+
+use Upstream::{Answers, Hangs, Late, Loses, LosesBody, Pauses, Refuses, Unknown};
+
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    pub(super) cells: Cells,
+    upstream: Upstream,
+    /// Header fields, an empty line, and what follows.
+    request: &'static str,
+}
+
+const PLAIN: &str = "\r\n";
+const GRPC: &str = "Content-Type: application/grpc\r\nTE: trailers\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const DEADLINE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 4\r\n\
+                        Content-Length: 0\r\n\r\n";
+
+macro_rules! rows {
+    ($($ending:literal, $protocol:literal, $by:literal, $outcome:literal, $latency:literal, $gets:literal,
+       $upstream:expr, $request:expr;)*) => {
+        &[$(Row {
+            cells: Cells {
+                ending: $ending, protocol: $protocol, by: $by, outcome: $outcome,
+                latency: $latency, gets: $gets,
+            },
+            upstream: $upstream, request: $request,
+        }),*]
+    };
+}
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = rows![
+    "answer 200", "HTTP/1", "upstream", "success", "yes", "200", Answers(OK), PLAIN;
+    "answer 404", "HTTP/1", "upstream", "success", "yes", "404",
+        Answers("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
+    "answer 500", "HTTP/1", "upstream", "failure", "yes", "500",
+        Answers("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
+    "body shorter than its Content-Length", "HTTP/1", "upstream", "failure", "yes", "cut",
+        Answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
+    "closed before the head", "HTTP/1", "upstream", "failure", "yes", "502", Answers(""), PLAIN;
+    "not HTTP", "HTTP/1", "upstream", "failure", "yes", "502", Answers("SSH-2.0-x\r\n\r\n"), PLAIN;
+    "no head within the route's timeout", "HTTP/1", "upstream", "failure", "yes", "504", Hangs, PLAIN;
+    "connection refused", "HTTP/1", "upstream", "failure", "yes", "502", Refuses, PLAIN;
+    "name not resolved", "HTTP/1", "name", "ignored", "no", "502", Unknown, PLAIN;
+    "body pauses longer than we allow", "HTTP/1", "proxy", "ignored", "yes", "cut",
+        Pauses("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
+    "rejection of a breaker further in", "HTTP/1", "inner_breaker", "ignored", "no", "503",
+        Answers("HTTP/1.1 503 No\r\nProxy-Status: x; error=destination_unavailable\r\n\
+                 Content-Length: 0\r\n\r\n"), PLAIN;
+    "malformed request body", "HTTP/1", "caller", "ignored", "no", "400", Hangs,
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\n";
+    "request body too large", "HTTP/1", "caller", "ignored", "no", "413", Hangs,
+        "Transfer-Encoding: chunked\r\n\r\n40\r\n0123456789012345678901234567890123456789012345678901234567890123\r\n0\r\n\r\n";
+    "caller's deadline passes without a head", "HTTP/1", "caller", "ignored", "no", "504", Hangs,
+        "X-Time: 50\r\n\r\n";
+    "caller's deadline is zero", "HTTP/1", "caller", "ignored", "no", "504", Answers(OK),
+        "X-Time: 0\r\n\r\n";
+    "caller's deadline is no number, answer 200", "HTTP/1", "upstream", "success", "yes", "200",
+        Answers(OK), "X-Time: soon\r\n\r\n";
+    "the caller closes before the head", "HTTP/1", "caller", "ignored", "no", "-",
+        Loses(Leaves::Closes), PLAIN;
+    "the caller resets before the head", "HTTP/1", "caller", "ignored", "no", "-",
+        Loses(Leaves::Resets), PLAIN;
+    "the caller resets in the body", "HTTP/1", "caller", "ignored", "yes", "-",
+        LosesBody("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", Leaves::Resets), PLAIN;
+    "the caller resets in the body of a 500", "HTTP/1", "upstream", "failure", "yes", "-",
+        LosesBody("HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nok", Leaves::Resets), PLAIN;
+    "OK in the trailers", "gRPC", "upstream", "success", "yes", "200",
+        Answers("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTrailer: grpc-status\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\ngrpc-status: 0\r\n\r\n"), GRPC;
+    "UNAVAILABLE in the trailers", "gRPC", "upstream", "failure", "yes", "200",
+        Answers("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTrailer: grpc-status\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\ngrpc-status: 14\r\n\r\n"), GRPC;
+    "trailers without status", "gRPC", "upstream", "failure", "yes", "200",
+        Answers("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTrailer: x\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: 1\r\n\r\n"), GRPC;
+    "DEADLINE_EXCEEDED, the caller has a deadline", "gRPC", "caller", "ignored", "no", "200",
+        Answers(DEADLINE), "Content-Type: Application/grpc\r\ngrpc-timeout: 200m\r\n\r\n";
+    "DEADLINE_EXCEEDED, the caller has none", "gRPC", "upstream", "failure", "yes", "200",
+        Answers(DEADLINE), GRPC;
+    "DEADLINE_EXCEEDED, grpc-timeout is malformed", "gRPC", "upstream", "failure", "yes", "200",
+        Answers(DEADLINE), "Content-Type: application/grpc\r\ngrpc-timeout: -1S\r\n\r\n";
+    "head after the default timeout, within the caller's deadline", "gRPC", "upstream", "success",
+        "yes", "200",
+        Late("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 0\r\n\
+              Content-Length: 0\r\n\r\n"),
+        "Content-Type: application/grpc\r\ngrpc-timeout: 9S\r\n\r\n";
+    "no head after the default timeout, within the caller's deadline", "gRPC", "upstream",
+        "failure", "yes", "200", Hangs,
+        "Content-Type: application/grpc\r\ngrpc-timeout: 700m\r\n\r\n";
+    "caller's deadline passes without a head", "gRPC", "caller", "ignored", "no", "200", Hangs,
+        "Content-Type: application/grpc\r\ngrpc-timeout: 50m\r\n\r\n";
+];
+
+async fn start(upstream: Upstream) -> Sidecar {
+    let origin = match upstream {
+        Unknown => return nobody_known().await,
+        Refuses => return Sidecar::start(closed().await, options()),
+        upstream => {
+            Origin::raw(move |mut stream| async move {
+                read_head(&mut stream).await;
+                match upstream {
+                    Answers(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+                    Late(answer) => {
+                        tokio::time::sleep(TIMEOUT + TIMEOUT / 4).await;
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                    Pauses(answer) | LosesBody(answer, _) => {
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        std::future::pending::<()>().await;
+                    }
+                    _ => std::future::pending::<()>().await,
+                }
+            })
+            .await
+        }
+    };
+    Sidecar::start(origin.address, options())
+}
+
+/// What becomes of a request.
+async fn run(row: Row) -> [String; 4] {
+    let sidecar = start(row.upstream).await;
+    let method = match row.request.contains("chunked") {
+        true => "POST",
+        false => "GET",
+    };
+    let request = format!(
+        "{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}",
+        row.request
+    );
+    let mut client = sidecar.connect().await;
+    client.send(&request).await;
+    let answer = match row.upstream {
+        Loses(how) => {
+            leave(&sidecar, client, how).await;
+            String::new()
+        }
+        LosesBody(_, how) => {
+            client.head().await;
+            leave(&sidecar, client, how).await;
+            String::new()
+        }
+        _ => client.rest().await,
+    };
+    let [by, outcome, latency] = counted(&sidecar, row.cells.ending).await;
+    let gets = match row.cells.gets {
+        "-" => "-",
+        // What comes at once with its end may be lost before its first byte.
+        "cut" if answer.is_empty() || answer.ends_with("\r\n\r\nok") => "cut",
+        _ => status(&answer),
+    };
+    [by, outcome, latency, gets].map(str::to_owned)
+}
+
+#[tokio::test]
+async fn each_ending_counts_as_the_table_says() {
+    compare(ROWS, |row| &row.cells, run).await;
+}
