@@ -30,6 +30,7 @@ mod deadline;
 mod decision;
 mod forward;
 mod frames;
+mod framing;
 mod front;
 mod generation;
 mod http1;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use super::body::response::Streamed;
 use super::body::{RequestBody, ResponseBody};
 use super::client::Client;
 use super::error::{ErrorKind, ProxyError};
+use super::framing;
 use super::headers::{self, Fields};
 use super::interim::Interim;
 use super::record::Recorder;
@@ -186,7 +188,7 @@ impl Pending {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     Box::pin(self.switch(response, exchange)).await
                 }
-                Ok(response) => Ok(self.stream(response, Some((exchange, connections)))),
+                Ok(response) => self.stream(response, Some((exchange, connections))),
                 Err(mut failed) => {
                     if let Some(unsent) = failed.take_message() {
                         return Box::pin(self.open(connections, unsent)).await;
@@ -219,7 +221,7 @@ impl Pending {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(response, exchange)).await
             }
-            Ok(response) => Ok(self.stream(response, Some((exchange, connections)))),
+            Ok(response) => self.stream(response, Some((exchange, connections))),
             Err(failed) => {
                 let error = self.wait.error(failed.into_error());
                 Err(self.attempt.failed(error))
@@ -250,7 +252,7 @@ impl Pending {
                 }
                 Ok(response) => {
                     connections.answered_http2();
-                    return Ok(self.stream(response, None));
+                    return self.stream(response, None);
                 }
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if !is_retry => request = unsent,
@@ -284,11 +286,15 @@ impl Pending {
         mut self,
         mut response: Response<Incoming>,
         mut exchange: Option<(Box<Exchange>, Rc<Connections>)>,
-    ) -> Response<ResponseBody> {
+    ) -> Answer {
         self.attempt.answered(&response);
+        if !response.body().is_end_stream() && !framing::is_decoded(response.headers()) {
+            let error = ProxyError::caused_by(ErrorKind::Protocol, "unknown transfer coding");
+            return Err(self.attempt.failed(error));
+        }
         *response.version_mut() = Version::HTTP_11;
         let kept = headers::strip_response(response.headers_mut(), false);
-        headers::canonical_length(response.headers_mut());
+        framing::settle_length(response.status(), response.headers_mut());
         if let (Some(kept), Some((exchange, _))) = (kept, &mut exchange) {
             // A second early, or a request races with the upstream's close.
             let kept = Duration::from_secs(kept.saturating_sub(1));
@@ -298,7 +304,7 @@ impl Pending {
         let idle = self.shared.body_idle.filter(|_| !rests);
         let timers = self.shared.timers.clone();
         let upload = self.wait.into_upload();
-        response.map(|incoming| {
+        Ok(response.map(|incoming| {
             ResponseBody::upstream(Streamed {
                 incoming,
                 exchange,
@@ -309,7 +315,7 @@ impl Pending {
                 stalled: None,
                 timers,
             })
-        })
+        }))
     }
 }
 

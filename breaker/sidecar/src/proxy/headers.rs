@@ -184,23 +184,6 @@ pub(crate) fn strip_response(headers: &mut HeaderMap, is_switch: bool) -> Option
     kept
 }
 
-/// Writes a length such as `010` as everyone reads it.
-pub(crate) fn canonical_length(headers: &mut HeaderMap) {
-    if let Entry::Occupied(mut entry) = headers.entry(CONTENT_LENGTH) {
-        let digits = entry.get().as_bytes();
-        if digits.len() > 1 && digits[0] == b'0' {
-            let value = entry
-                .get()
-                .to_str()
-                .ok()
-                .and_then(|digits| digits.parse::<u64>().ok());
-            if let Some(value) = value {
-                entry.insert(HeaderValue::from(value));
-            }
-        }
-    }
-}
-
 /// Joins the cookie fields that HTTP/2 may split (RFC 9113, 8.2.3).
 pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     let mut cookies = headers.get_all(COOKIE).iter();
@@ -378,13 +361,6 @@ mod tests {
         assert_eq!(headers["via"], via);
         assert_eq!(headers["x-forwarded-host"], "a");
         assert_eq!(headers["x-forwarded-proto"], "http");
-    }
-
-    #[test]
-    fn lengths_are_written_canonically() {
-        let mut headers = map(&[("content-length", "010")]);
-        canonical_length(&mut headers);
-        assert_eq!(headers["content-length"], "10");
     }
 
     #[test]

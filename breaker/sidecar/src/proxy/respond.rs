@@ -73,12 +73,18 @@ impl Form {
 pub(crate) fn refused(form: Form, status: StatusCode, detail: &str) -> Response<ResponseBody> {
     let mut response = plain(form, status, detail, None);
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(
-            ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        );
+        let methods = HeaderValue::from_static(METHODS);
+        response.headers_mut().insert(ALLOW, methods);
     }
     close(form, &mut response);
+    response
+}
+
+/// Answers OPTIONS that goes no farther than here.
+pub(crate) fn options() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::local(""));
+    let methods = HeaderValue::from_static(METHODS);
+    response.headers_mut().insert(ALLOW, methods);
     response
 }
 
@@ -317,6 +323,9 @@ fn grpc_code(status: StatusCode) -> u16 {
 
 /// Our name in `Proxy-Status`.
 const SERVICE: &str = "breaker";
+
+/// The methods that are forwarded, where no route says which.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -7,6 +7,7 @@ mod breaking;
 mod drain;
 mod early;
 mod forwarding;
+mod framing;
 mod harness;
 mod hops;
 mod http2;

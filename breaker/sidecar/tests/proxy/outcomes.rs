@@ -59,10 +59,16 @@ const ROWS: &[Row] = rows![
         Answers("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
     "answer 500", "HTTP/1", "upstream", "failure", "yes", "500",
         Answers("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
+    "answer 501", "HTTP/1", "upstream", "success", "yes", "501",
+        Answers("HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
+    "answer 505", "HTTP/1", "upstream", "success", "yes", "505",
+        Answers("HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
     "body shorter than its Content-Length", "HTTP/1", "upstream", "failure", "yes", "cut",
         Answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
     "closed before the head", "HTTP/1", "upstream", "failure", "yes", "502", Answers(""), PLAIN;
     "not HTTP", "HTTP/1", "upstream", "failure", "yes", "502", Answers("SSH-2.0-x\r\n\r\n"), PLAIN;
+    "Transfer-Encoding that is not chunked alone", "HTTP/1", "upstream", "failure", "yes", "502",
+        Answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), PLAIN;
     "no head within the route's timeout", "HTTP/1", "upstream", "failure", "yes", "504", Hangs, PLAIN;
     "connection refused", "HTTP/1", "upstream", "failure", "yes", "502", Refuses, PLAIN;
     "name not resolved", "HTTP/1", "name", "ignored", "no", "502", Unknown, PLAIN;
