@@ -24,7 +24,6 @@ use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
 
 mod check;
-mod client;
 mod connection;
 mod deadline;
 mod decision;
@@ -47,6 +46,7 @@ mod worker;
 
 pub(crate) mod attempt;
 pub(crate) mod body;
+pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod headers;
 pub(crate) mod limits;

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -180,10 +181,14 @@ impl Pending {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Answer> {
         let spare = spare(&request);
+        if let Some(upload) = self.wait.upload() {
+            upload.keep();
+        }
         let sent = exchange.send(request);
         async move {
             let interim = self.interim.as_ref();
             let answer = self.wait.driving(&mut exchange, interim, sent).await;
+            let kept = self.wait.upload().map(|upload| upload.take_kept());
             match answer.map_err(|error| self.attempt.failed(error))? {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     Box::pin(self.switch(response, exchange)).await
@@ -194,18 +199,38 @@ impl Pending {
                         return Box::pin(self.open(connections, unsent)).await;
                     }
                     let error = self.wait.error(failed.into_error());
-                    let is_unanswered =
-                        error.kind() == ErrorKind::Terminated && !exchange.has_read();
-                    match spare.filter(|_| is_unanswered) {
-                        Some(request) => {
-                            self.attempt.again(error.kind(), connections.position());
-                            Box::pin(self.open(connections, *request)).await
-                        }
-                        None => Err(self.attempt.failed(error)),
+                    if error.kind() != ErrorKind::Terminated || exchange.has_read() {
+                        return Err(self.attempt.failed(error));
                     }
+                    let spare = with_content(spare, kept);
+                    Box::pin(self.lost(error, exchange, connections, spare)).await
                 }
             }
         }
+    }
+
+    /// Deals with a request that a reused connection lost before a byte of its answer: sends it again if it had no effect
+    /// or may have it twice. That an unused connection was closed just then says nothing of the upstream.
+    async fn lost(
+        mut self,
+        mut error: ProxyError,
+        exchange: Box<Exchange>,
+        connections: Rc<Connections>,
+        mut spare: Option<Box<Request<RequestBody>>>,
+    ) -> Answer {
+        let method = spare.as_ref().map(|spare| spare.method());
+        if !method.is_some_and(Method::is_idempotent) {
+            if exchange.was_closed_before().await {
+                error = ProxyError::caused_by(ErrorKind::Unreceived, error);
+            } else {
+                spare = None;
+            }
+        }
+        let Some(request) = spare else {
+            return Err(self.attempt.failed(error));
+        };
+        self.attempt.again(error.kind(), connections.position());
+        self.open(connections, *request).await
     }
 
     /// Sends over a new connection, of another endpoint if this one can't be connected to.
@@ -319,16 +344,24 @@ impl Pending {
     }
 }
 
-/// A copy of a request that may be sent twice, if it goes over a connection that may just have been closed.
-fn spare(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
-    if !request.method().is_idempotent() {
-        return None;
-    }
-    let mut spare = Box::new(Request::new(request.body().twin()?));
+/// A copy of a request that goes over a connection which may just have been closed; without its content.
+fn spare(request: &Request<RequestBody>) -> Box<Request<RequestBody>> {
+    let mut spare = Box::new(Request::new(request.body().twin()));
     *spare.method_mut() = request.method().clone();
     *spare.uri_mut() = request.uri().clone();
     *spare.headers_mut() = request.headers().clone();
     *spare.extensions_mut() = request.extensions().clone();
+    spare
+}
+
+/// Makes a copy whole, if there is no content or it was kept.
+fn with_content(
+    mut spare: Box<Request<RequestBody>>,
+    kept: Option<Option<Bytes>>,
+) -> Option<Box<Request<RequestBody>>> {
+    if let Some(kept) = kept {
+        spare.body_mut().repeat(kept?);
+    }
     Some(spare)
 }
 

@@ -350,6 +350,7 @@ mod tests {
             (ErrorKind::ResolveTimeout, 504, "dns_timeout"),
             (ErrorKind::ResponseTimeout, 504, "http_response_timeout"),
             (ErrorKind::Terminated, 502, "connection_terminated"),
+            (ErrorKind::Unreceived, 502, "connection_terminated"),
             (ErrorKind::RequestBodyTooLarge, 413, "http_request_denied"),
         ] {
             let response = failed(Form::Http(Version::HTTP_2), &kind.into());

@@ -1,5 +1,6 @@
 //! HTTP as others speak it: old clients, half-closed ones, large heads, interim responses, reused connections.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{BodyLimits, Limits};
@@ -14,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use crate::harness::{
-    GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, read_head, status,
+    GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, read_body, read_head, status,
 };
 
 #[tokio::test]
@@ -181,6 +182,70 @@ async fn an_idempotent_request_that_a_reused_connection_loses_is_sent_again() {
             let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
             assert_eq!(status(&sidecar.ask(&request).await), expected, "{method}");
         }
+    }
+}
+
+/// Whether the fields and the content of a request are the same when it is sent again.
+#[tokio::test]
+async fn what_is_sent_again_is_the_same() {
+    let contents = Arc::<Mutex<Vec<String>>>::default();
+    let log = contents.clone();
+    // Each connection answers one request, and loses the next once it has it.
+    let origin = Origin::raw(move |mut stream| {
+        let log = log.clone();
+        async move {
+            for answer in [OK, ""] {
+                let Some(head) = read_head(&mut stream).await else {
+                    return;
+                };
+                let content = read_body(&mut stream, &head).await.unwrap();
+                log.lock().unwrap().push(head + &content);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let sidecar = Sidecar::start(origin.address, Options::default());
+    for content in [
+        "Content-Length: 2\r\n\r\nhi",
+        "Content-Length: 0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        "\r\n",
+    ] {
+        sidecar.ask(GET).await;
+        contents.lock().unwrap().clear();
+        let request = format!("PUT /x HTTP/1.1\r\nHost: a\r\nX-Y: z\r\n{content}");
+        assert!(sidecar.ask(&request).await.ends_with("ok"), "{content}");
+        let sent = contents.lock().unwrap().clone();
+        assert_eq!(sent.len(), 2, "{sent:?}");
+        assert_eq!(sent[0], sent[1]);
+        assert_eq!(header(&sent[0], "x-y"), Some("z"));
+        // The connection is used up.
+        sidecar.ask("POST / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_dies_of_each_post_opens_the_breaker() {
+    let origin = Origin::raw(|mut stream| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            read_body(&mut stream, &head).await.unwrap();
+            if head.starts_with("POST") {
+                return;
+            }
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let sidecar = Sidecar::start(origin.address, Options::default());
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    for round in 0.. {
+        let answers = [sidecar.ask(GET).await, sidecar.ask(post).await];
+        if answers.iter().any(|answer| status(answer) == "503") {
+            break;
+        }
+        assert_eq!(sidecar.totals(), (round + 1, round + 1, 0));
+        assert!(round < 100, "still closed");
     }
 }
 

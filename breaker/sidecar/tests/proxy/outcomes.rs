@@ -2,13 +2,16 @@
 //! document and this one are compared both ways.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::ErrorKind;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{GET, Options, Origin, Sidecar, eventually, read_head, status};
+use crate::harness::{
+    GET, OK, Options, Origin, Sidecar, content_length, eventually, read_head, status,
+};
 use crate::names::nobody_known;
 
 /// What the upstream does with a request.
@@ -20,9 +23,13 @@ enum Upstream {
     Hangs,
     Refuses,
     Unknown,
+    /// Closes a connection that it has answered on, and before the next request comes.
+    ClosesUnused,
+    /// The same, once it has that request.
+    ClosesUsed,
 }
 
-use Upstream::{Answers, Hangs, Pauses, Refuses, Unknown};
+use Upstream::{Answers, ClosesUnused, ClosesUsed, Hangs, Pauses, Refuses, Unknown};
 
 struct Row {
     ending: &'static str,
@@ -38,7 +45,6 @@ struct Row {
 
 const PLAIN: &str = "\r\n";
 const GRPC: &str = "Content-Type: application/grpc\r\nTE: trailers\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const DEADLINE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 4\r\n\
                         Content-Length: 0\r\n\r\n";
 
@@ -69,6 +75,12 @@ const ROWS: &[Row] = rows![
     "not HTTP", "HTTP/1", "upstream", "failure", "yes", "502", Answers("SSH-2.0-x\r\n\r\n"), PLAIN;
     "Transfer-Encoding that is not chunked alone", "HTTP/1", "upstream", "failure", "yes", "502",
         Answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), PLAIN;
+    "used connection closed before the request came", "HTTP/1", "upstream", "success", "yes", "200",
+        ClosesUnused, "Content-Length: 2\r\n\r\nhi";
+    "the same, and the content is not known yet", "HTTP/1", "proxy", "ignored", "no", "502",
+        ClosesUnused, "Content-Length: 3\r\n\r\nhi";
+    "used connection closed after the request came", "HTTP/1", "upstream", "failure", "yes", "502",
+        ClosesUsed, "Content-Length: 2\r\n\r\nhi";
     "no head within the route's timeout", "HTTP/1", "upstream", "failure", "yes", "504", Hangs, PLAIN;
     "connection refused", "HTTP/1", "upstream", "failure", "yes", "502", Refuses, PLAIN;
     "name not resolved", "HTTP/1", "name", "ignored", "no", "502", Unknown, PLAIN;
@@ -119,14 +131,40 @@ fn options() -> Options {
     }
 }
 
-async fn start(upstream: Upstream) -> Sidecar {
+/// A connection that its upstream has no more to do with.
+type Unused = Arc<Mutex<Option<TcpStream>>>;
+
+async fn start(upstream: Upstream, unused: &Unused) -> Sidecar {
+    let mut options = options();
     let origin = match upstream {
         Unknown => return nobody_known().await,
         Refuses => {
             let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = closed.local_addr().unwrap();
             drop(closed);
-            return Sidecar::start(address, options());
+            return Sidecar::start(address, options);
+        }
+        ClosesUnused | ClosesUsed => {
+            if matches!(upstream, ClosesUnused) {
+                // While the worker is busy with the head: it can't have seen the close when it sends the request.
+                let unused = unused.clone();
+                options.at_head = Some(Arc::new(move || drop(unused.lock().unwrap().take())));
+            }
+            let unused = unused.clone();
+            Origin::raw(move |mut stream| {
+                let unused = unused.clone();
+                async move {
+                    read_head(&mut stream).await;
+                    stream.write_all(OK.as_bytes()).await.unwrap();
+                    if matches!(upstream, ClosesUnused) {
+                        *unused.lock().unwrap() = Some(stream);
+                    } else {
+                        let length = content_length(&read_head(&mut stream).await.unwrap());
+                        stream.read_exact(&mut vec![0; length]).await.unwrap();
+                    }
+                }
+            })
+            .await
         }
         upstream => {
             Origin::raw(move |mut stream| async move {
@@ -143,24 +181,37 @@ async fn start(upstream: Upstream) -> Sidecar {
             .await
         }
     };
-    Sidecar::start(origin.address, options())
+    Sidecar::start(origin.address, options)
 }
 
 /// What becomes of a request.
 async fn run(row: &Row) -> [String; 4] {
-    let sidecar = start(row.upstream).await;
-    let (method, length) = match row.request {
-        body if body.contains("chunked") => ("POST", ""),
-        _ => ("GET", ""),
+    let unused = Unused::default();
+    let sidecar = start(row.upstream, &unused).await;
+    let method = match row.request {
+        body if body.contains("chunked") || body.contains("Content-Length") => "POST",
+        _ => "GET",
     };
+    if matches!(row.upstream, ClosesUnused | ClosesUsed) {
+        assert_eq!(status(&sidecar.ask(GET).await), "200");
+        eventually("answered", || sidecar.totals() == (1, 0, 0)).await;
+        if matches!(row.upstream, ClosesUnused) {
+            eventually("unused", || unused.lock().unwrap().is_some()).await;
+        }
+    }
+    let before = sidecar.breaker.snapshot();
     let request = format!(
-        "{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{length}{}",
+        "{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}",
         row.request
     );
     let answer = sidecar.exchange(&request).await;
     let counts = || {
-        let totals = sidecar.breaker.snapshot().totals;
-        [totals.success, totals.failure, totals.ignored]
+        let (now, before) = (sidecar.breaker.snapshot().totals, before.totals);
+        [
+            now.success - before.success,
+            now.failure - before.failure,
+            now.ignored - before.ignored,
+        ]
     };
     eventually(row.ending, || counts().iter().sum::<u64>() == 1).await;
     let snapshot = sidecar.breaker.snapshot();
@@ -172,7 +223,8 @@ async fn run(row: &Row) -> [String; 4] {
     let mut ignored = snapshot.totals.ignored_by();
     let by = ignored.find(|(_, requests)| *requests == 1);
     let by = by.map_or("upstream", |(by, _)| by.label());
-    let latency = match &snapshot.sources[0].latency {
+    let [now, before] = [&snapshot, &before].map(|snapshot| &snapshot.sources[0].totals.latency);
+    let latency = match now.since(before).next() {
         Some(_) => "yes",
         None => "no",
     };
