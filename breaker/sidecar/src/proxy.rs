@@ -28,6 +28,7 @@ mod connection;
 mod deadline;
 mod decision;
 mod forward;
+mod forwarded;
 mod frames;
 mod framing;
 mod front;
@@ -42,6 +43,7 @@ mod socket;
 mod stack;
 mod tape;
 mod trace;
+mod trust;
 mod worker;
 
 pub(crate) mod attempt;
@@ -69,6 +71,7 @@ pub use record::{Finished, NoRecorder, Recorder, Sent};
 pub use route::{Match, Route, RouteError, RouteTable};
 pub use tape::{Exchange, Tape};
 pub use trace::{Span, Tracer};
+pub use trust::Trusted;
 
 /// What a proxy is made of.
 #[derive(Debug, Clone)]

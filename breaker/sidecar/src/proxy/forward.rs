@@ -21,12 +21,14 @@ use super::body::response::Streamed;
 use super::body::{RequestBody, ResponseBody};
 use super::client::Client;
 use super::error::{ErrorKind, ProxyError};
+use super::forwarded;
 use super::framing;
 use super::headers::{self, Fields};
 use super::interim::Interim;
 use super::record::Recorder;
 use super::route::Route;
 use super::timers::{Deadline, Timers};
+use super::via;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::multiplex::Multiplex;
 use crate::upstream::pool::{Connections, Pool};
@@ -122,7 +124,8 @@ impl Service<Request<RequestBody>> for Forward {
         let fields = request.body().fields();
         let client = request.body().client().clone();
         headers::strip_request(request.headers_mut(), fields);
-        headers::add_forwarded(request.headers_mut(), fields, client.address());
+        forwarded::add(request.headers_mut(), fields, &client);
+        via::add(request.headers_mut(), fields);
         if is_multiplexed {
             return Box::pin(pending.multiplex(connections, request));
         }

@@ -11,6 +11,7 @@ use http::{Method, Response};
 use socket2::SockRef;
 
 use super::*;
+use crate::proxy::Trusted;
 use crate::proxy::client::Client;
 use crate::proxy::headers::Fields;
 
@@ -19,7 +20,7 @@ type Peer = std::net::TcpStream;
 /// A POST without content, larger by so much.
 fn post(padding: usize) -> Request<RequestBody> {
     let peer = (Ipv4Addr::LOCALHOST, 1).into();
-    let client = Rc::new(Client::new(peer));
+    let client = Rc::new(Client::new(peer, &Trusted::default()));
     let body = RequestBody::new(client, Fields::default(), "all".into(), Instant::now());
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
