@@ -44,8 +44,8 @@ pub enum ErrorKind {
     /// The upstream closed or reset the connection before the response head.
     #[error("upstream closed the connection before answering")]
     Terminated,
-    /// The upstream had closed an unused connection before the request came to it.
-    #[error("upstream had closed the connection before the request came")]
+    /// The upstream closed a used connection, before the request came to it or as if.
+    #[error("upstream closed a used connection without an answer")]
     Unreceived,
     /// What the upstream sent is not HTTP.
     #[error("upstream broke the protocol")]

@@ -130,7 +130,9 @@ impl Service<Request<RequestBody>> for Forward {
             return Box::pin(pending.multiplex(connections, request));
         }
         form::for_http1(&mut request, &connections);
-        match connections.take_idle() {
+        let is_risky = !request.method().is_idempotent() && connections.is_wary();
+        let idle = (!is_risky).then(|| connections.take_idle()).flatten();
+        match idle {
             Some(exchange) => Box::pin(pending.reuse(exchange, connections, request)),
             None => Box::pin(pending.open(connections, request)),
         }
@@ -223,10 +225,12 @@ impl Pending {
     ) -> Answer {
         let method = spare.as_ref().map(|spare| spare.method());
         if !method.is_some_and(Method::is_idempotent) {
-            if exchange.was_closed_before().await {
-                error = ProxyError::caused_by(ErrorKind::Unreceived, error);
-            } else {
+            let was_closed_before = exchange.was_closed_before().await;
+            if !was_closed_before {
                 spare = None;
+            }
+            if was_closed_before || connections.excuses_loss() {
+                error = ProxyError::caused_by(ErrorKind::Unreceived, error);
             }
         }
         let Some(request) = spare else {
@@ -242,6 +246,7 @@ impl Pending {
         let opening = shared.pool.open(first, &mut self.attempt);
         let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
         let (mut exchange, connections) = opened.map_err(|error| self.attempt.failed(error))?;
+        let is_idempotent = request.method().is_idempotent();
         let sent = exchange.send(request);
         let interim = self.interim.as_ref();
         let answer = self.wait.driving(&mut exchange, interim, sent).await;
@@ -249,7 +254,12 @@ impl Pending {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(response, exchange)).await
             }
-            Ok(response) => self.stream(response, Some((exchange, connections))),
+            Ok(response) => {
+                if !is_idempotent {
+                    connections.is_proved();
+                }
+                self.stream(response, Some((exchange, connections)))
+            }
             Err(failed) => {
                 let error = self.wait.error(failed.into_error());
                 Err(self.attempt.failed(error))

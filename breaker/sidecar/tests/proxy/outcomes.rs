@@ -79,7 +79,7 @@ const ROWS: &[Row] = rows![
         ClosesUnused, "Content-Length: 2\r\n\r\nhi";
     "the same, and the content is not known yet", "HTTP/1", "proxy", "ignored", "no", "502",
         ClosesUnused, "Content-Length: 3\r\n\r\nhi";
-    "used connection closed after the request came", "HTTP/1", "upstream", "failure", "yes", "502",
+    "used connection closed after the request came, once", "HTTP/1", "proxy", "ignored", "no", "502",
         ClosesUsed, "Content-Length: 2\r\n\r\nhi";
     "no head within the route's timeout", "HTTP/1", "upstream", "failure", "yes", "504", Hangs, PLAIN;
     "connection refused", "HTTP/1", "upstream", "failure", "yes", "502", Refuses, PLAIN;
