@@ -16,5 +16,6 @@ mod measuring;
 mod names;
 mod outcomes;
 mod parking;
+mod reuse;
 mod tracing;
 mod upgrades;
