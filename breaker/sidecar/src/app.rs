@@ -127,6 +127,7 @@ impl App {
         }
         let limits = Limits {
             connections: descriptors::clients(config, open_files),
+            trusted_proxies: config.trusted_proxies().clone(),
             ..config.limits().clone()
         };
         let proxy = if config.proxies() {

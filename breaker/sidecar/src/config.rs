@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use breaker_tower::core::policy::yaml::{self, Document};
 use breaker_tower::{Mode, Policy};
+use ipnet::IpNet;
 
 use self::clash::{check_distinct, check_free, check_loops, check_patterns};
 use self::origin::Origin;
@@ -33,7 +34,7 @@ use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
 use self::raw::{RawConfig, RawDrain};
 use crate::control::Token;
-use crate::proxy::{BodyLimits, DeadlineRules, Limits, Match};
+use crate::proxy::{BodyLimits, DeadlineRules, Limits, Match, Trusted};
 use crate::telemetry::Configured;
 
 pub use self::error::ConfigError;
@@ -56,6 +57,7 @@ pub struct Config {
     drain_delay: Duration,
     watch: bool,
     limits: Limits,
+    trusted_proxies: Trusted,
     state: Option<PathBuf>,
     export: Option<Configured>,
     receive: Option<Receive>,
@@ -144,6 +146,7 @@ impl Config {
             drain_delay: DRAIN_DELAY,
             watch: false,
             limits: Limits::default(),
+            trusted_proxies: Trusted::default(),
             state: None,
             export: None,
             receive: None,
@@ -256,6 +259,11 @@ impl Config {
         self.watch && self.origin.file.is_some()
     }
 
+    /// The proxies whose word on where a request came from is taken.
+    pub fn trusted_proxies(&self) -> &Trusted {
+        &self.trusted_proxies
+    }
+
     /// Bounds on what clients may hold.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -347,6 +355,16 @@ fn build(
     let drain = findings.check("", drain(raw.drain));
     let limits = limits::build(&raw.limits.unwrap_or_default());
     let (limits, body) = findings.check("limits", limits).unwrap_or_default();
+    let trusted_proxies = raw.trusted_proxies.iter().enumerate();
+    let trusted_proxies = trusted_proxies.filter_map(|(index, text)| {
+        let network = network(text);
+        if network.is_none() {
+            let rule = "must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8";
+            findings.add(&format!("trusted_proxies[{index}]"), rule);
+        }
+        network
+    });
+    let trusted_proxies = trusted_proxies.collect();
     if raw.state.as_deref() == Some("") {
         findings.add("state", "must be the path of a file");
     }
@@ -412,6 +430,7 @@ fn build(
         drain_delay: drain.map_or(DRAIN_DELAY, |(delay, _)| delay),
         watch: raw.watch.unwrap_or(true),
         limits,
+        trusted_proxies,
         state: raw.state.map(|file| folder.join(file)),
         export,
         receive,
@@ -438,6 +457,12 @@ fn count(section: &str, entries: usize, findings: &mut Findings<'_>) {
     if !(1..=MAX_ENTRIES).contains(&entries) {
         findings.add(section, format!("must have 1 to {MAX_ENTRIES} entries"));
     }
+}
+
+/// A network, or a network of one address.
+fn network(text: &str) -> Option<IpNet> {
+    let address = || text.parse().ok().map(IpAddr::into);
+    text.parse().ok().or_else(address)
 }
 
 fn processors() -> usize {

@@ -24,12 +24,13 @@ use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
 
 mod check;
-mod client;
 mod connection;
 mod deadline;
 mod decision;
 mod forward;
+mod forwarded;
 mod frames;
+mod framing;
 mod front;
 mod generation;
 mod http1;
@@ -42,10 +43,12 @@ mod socket;
 mod stack;
 mod tape;
 mod trace;
+mod trust;
 mod worker;
 
 pub(crate) mod attempt;
 pub(crate) mod body;
+pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod headers;
 pub(crate) mod limits;
@@ -69,6 +72,7 @@ pub use record::{Finished, NoRecorder, Recorder, Sent};
 pub use route::{Match, Route, RouteError, RouteTable};
 pub use tape::{Exchange, Tape};
 pub use trace::{Span, Tracer};
+pub use trust::Trusted;
 
 /// What a proxy is made of.
 #[derive(Debug, Clone)]

@@ -8,7 +8,9 @@ use crate::outcome::Verdict;
 
 /// Which HTTP statuses and gRPC codes are failures, and which say nothing.
 ///
-/// Defaults: HTTP 500–599; gRPC UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS. A 4xx is a success of the upstream.
+/// Defaults: HTTP 500–599 but 501 and 505; gRPC UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS.
+/// A 4xx is a success of the upstream. So are 501 and 505, and UNIMPLEMENTED: the request asked for what the upstream
+/// does not support (RFC 9110, 15.6.2 and 15.6.6), which any caller can do with a method or a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureRules {
     http: Vec<RangeInclusive<u16>>,
@@ -108,7 +110,7 @@ impl FailureRules {
 impl Default for FailureRules {
     fn default() -> Self {
         Self {
-            http: vec![500..=599],
+            http: vec![500..=500, 502..=504, 506..=599],
             grpc: [
                 GrpcCode::UNKNOWN,
                 GrpcCode::DEADLINE_EXCEEDED,
@@ -227,6 +229,17 @@ mod tests {
         assert_eq!(rules.of_http(599), Verdict::Failure);
         assert_eq!(rules.of_http(404), Verdict::Success);
         assert_eq!(rules.of_http(429), Verdict::Success);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_a_success() {
+        let rules = FailureRules::default();
+        let successes: Vec<_> = (500..=599)
+            .filter(|status| rules.of_http(*status) == Verdict::Success)
+            .collect();
+        assert_eq!(successes, [501, 505]);
+        let unimplemented = "UNIMPLEMENTED".parse().unwrap();
+        assert_eq!(rules.of_grpc(unimplemented), Verdict::Success);
     }
 
     #[test]

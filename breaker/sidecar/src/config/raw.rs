@@ -39,6 +39,10 @@ pub(crate) struct RawConfig {
     pub(super) watch: Option<bool>,
     /// Bounds on what a client may send and hold.
     pub(super) limits: Option<RawLimits>,
+    /// Addresses and networks of the proxies before this one whose X-Forwarded-For, -Proto, -Host and Forwarded are passed on and added
+    /// to: 10.0.0.0/8, 192.0.2.7. What others say of themselves is replaced. Default none.
+    #[serde(default)]
+    pub(super) trusted_proxies: Vec<String>,
     /// Files and directories with policies, relative to this file. A policy of a built-in's name replaces it.
     #[serde(default)]
     pub(super) policies: Vec<String>,

@@ -70,6 +70,7 @@ admin: '[::1]:9901'
 workers: 3
 drain: 1m
 watch: false
+trusted_proxies: [10.0.0.0/8, '2001:db8::1']
 limits: { max_connections: 10, max_streams: 7, max_header_bytes: 16KiB, max_body_bytes: 2MB, header_timeout: 2s,
           body_idle_timeout: off, body_timeout: 1m, idle_timeout: 3s, write_timeout: 4s, encoded_slash: true,
           max_response_fields: 300, max_response_header_bytes: 32KiB, half_closed_timeout: 1s, tunnel_idle_timeout: off,
@@ -98,6 +99,11 @@ routes:
     assert_eq!(config.workers(), 3);
     assert_eq!(config.drain(), Duration::from_secs(60));
     assert_eq!(config.drain_delay(), Duration::from_secs(3));
+    let trusted = |peer: &str| config.trusted_proxies().has(peer.parse().unwrap());
+    assert_eq!(
+        ["10.9.9.9", "2001:db8::1", "2001:db8::2"].map(trusted),
+        [true, true, false]
+    );
     let limits = config.limits();
     assert_eq!((limits.connections, limits.streams), (10, 7));
     assert_eq!(limits.header_bytes, 16384);
@@ -206,7 +212,7 @@ fn the_schema_knows_the_fields() {
     let schema = schema().to_value();
     assert_eq!(schema["additionalProperties"], false);
     let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(fields.len(), 12, "{fields:?}");
+    assert_eq!(fields.len(), 13, "{fields:?}");
     assert_eq!(schema["required"], serde_json::json!(["routes"]));
     assert!(schema["$defs"]["Route"]["properties"]["policy"].is_object());
     assert!(schema["$defs"]["Route"]["properties"]["feeds"].is_object());

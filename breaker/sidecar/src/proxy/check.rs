@@ -3,11 +3,12 @@
 //! hyper has parsed it; these are the rules that it leaves to the application, and that keep two servers in a row
 //! from reading one request differently.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
+use super::framing;
 use super::headers::{self, Fields};
 use super::limits::Limits;
 use super::path;
@@ -41,6 +42,28 @@ pub(crate) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refuse
     }
     normalise_path(&parts.method, &mut parts.uri, limits)?;
     Ok(fields)
+}
+
+/// Counts this hop in the `Max-Forwards` of an OPTIONS request; tells whether that goes no farther (RFC 9110, 7.6.2).
+pub(crate) fn ends_here(parts: &mut Parts) -> bool {
+    if parts.method != Method::OPTIONS {
+        return false;
+    }
+    let Some(said) = parts.headers.get(MAX_FORWARDS) else {
+        return false;
+    };
+    let digits = said.as_bytes();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    // One that no number holds is above what we support.
+    let said = said.to_str().ok().and_then(|said| said.parse().ok());
+    let left = said.map_or(Some(MOST_FORWARDS), |said: u64| said.checked_sub(1));
+    if let Some(left) = left {
+        let left = HeaderValue::from(left.min(MOST_FORWARDS));
+        parts.headers.insert(MAX_FORWARDS, left);
+    }
+    left.is_none()
 }
 
 /// The authority of the target wins over Host (RFC 9112, 3.2.2; RFC 9113, 8.3.1); there must be exactly one host.
@@ -111,7 +134,7 @@ fn check_length(headers: &mut HeaderMap, fields: Fields) -> Result<(), Refused> 
         // hyper reads such a body by its chunks and closes afterwards; the upstream must not see the length.
         headers.remove(CONTENT_LENGTH);
     } else {
-        headers::canonical_length(headers);
+        framing::canonical_length(headers);
     }
     Ok(())
 }
@@ -154,3 +177,6 @@ fn normalise_path(method: &Method, uri: &mut Uri, limits: &Limits) -> Result<(),
     *uri = Uri::from(target);
     Ok(())
 }
+
+/// The greatest `Max-Forwards` that is passed on.
+const MOST_FORWARDS: u64 = 255;

@@ -6,12 +6,15 @@ use std::rc::Rc;
 
 use http::HeaderValue;
 
+use super::trust::Trusted;
 use super::upgrade::Upgraded;
 
 /// One client connection.
 pub(crate) struct Client {
     /// The peer's address, for `X-Forwarded-For`.
     address: HeaderValue,
+    /// Whether the peer is a proxy that is believed where requests came from.
+    is_trusted: bool,
     /// Requests whose response is not yet handed over.
     in_flight: Cell<u32>,
     /// Requests ever begun, which tells a busy connection from an idle one.
@@ -39,10 +42,11 @@ pub(crate) struct Client {
 pub(crate) struct InFlight(Rc<Client>);
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr) -> Self {
+    pub(crate) fn new(peer: SocketAddr, trusted: &Trusted) -> Self {
         let address = HeaderValue::from_str(&peer.ip().to_canonical().to_string());
         Self {
             address: address.unwrap_or(HeaderValue::from_static("unknown")),
+            is_trusted: trusted.has(peer.ip()),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
             uploads: Cell::new(0),
@@ -59,6 +63,10 @@ impl Client {
 
     pub(crate) fn address(&self) -> &HeaderValue {
         &self.address
+    }
+
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.is_trusted
     }
 
     /// Counts a request from its head to the end of its response.

@@ -25,7 +25,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Socke
         };
         ahead = [ahead, more].concat().into();
     }
-    let client = Rc::new(Client::new(peer));
+    let client = Rc::new(Client::new(peer, &worker.limits.trusted_proxies));
     if ahead.starts_with(PREFACE) {
         return Box::pin(http2::serve(worker.clone(), client, stream, ahead)).await;
     }

@@ -44,6 +44,9 @@ pub enum ErrorKind {
     /// The upstream closed or reset the connection before the response head.
     #[error("upstream closed the connection before answering")]
     Terminated,
+    /// The upstream closed a used connection, before the request came to it or as if.
+    #[error("upstream closed a used connection without an answer")]
+    Unreceived,
     /// What the upstream sent is not HTTP.
     #[error("upstream broke the protocol")]
     Protocol,
@@ -72,7 +75,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ClientGone,
         Self::RequestBodyMalformed,
         Self::RequestBodyTooLarge,
@@ -84,6 +87,7 @@ impl ErrorKind {
         Self::Resolve,
         Self::ResolveTimeout,
         Self::Terminated,
+        Self::Unreceived,
         Self::ResponseHeadTooLarge,
         Self::NotHttp2,
         Self::Protocol,
@@ -107,8 +111,10 @@ impl ErrorKind {
             Self::Resolve | Self::ResolveTimeout => Attribution::Name,
             // How long a body may pause is our limit: many streams are quiet by nature.
             // Which protocol we speak follows from what the caller calls its content.
+            // Servers close what is unused, and a request may be on its way just then: that is how we keep connections.
             Self::ResponseBodyTimeout
             | Self::ResponseHeadTooLarge
+            | Self::Unreceived
             | Self::NotHttp2
             | Self::Internal => Attribution::Proxy,
             Self::ConnectRefused
@@ -145,7 +151,7 @@ impl ErrorKind {
             Self::Unreachable => "destination_ip_unroutable",
             Self::Resolve => "dns_error",
             Self::ResolveTimeout => "dns_timeout",
-            Self::Terminated => "connection_terminated",
+            Self::Terminated | Self::Unreceived => "connection_terminated",
             Self::ResponseHeadTooLarge => "http_response_header_section_size",
             Self::Protocol | Self::NotHttp2 => "http_protocol_error",
             Self::ResponseTimeout | Self::DeadlineExceeded => "http_response_timeout",

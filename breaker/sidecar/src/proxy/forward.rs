@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
@@ -19,11 +21,14 @@ use super::body::response::Streamed;
 use super::body::{RequestBody, ResponseBody};
 use super::client::Client;
 use super::error::{ErrorKind, ProxyError};
+use super::forwarded;
+use super::framing;
 use super::headers::{self, Fields};
 use super::interim::Interim;
 use super::record::Recorder;
 use super::route::Route;
 use super::timers::{Deadline, Timers};
+use super::via;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::multiplex::Multiplex;
 use crate::upstream::pool::{Connections, Pool};
@@ -119,12 +124,15 @@ impl Service<Request<RequestBody>> for Forward {
         let fields = request.body().fields();
         let client = request.body().client().clone();
         headers::strip_request(request.headers_mut(), fields);
-        headers::add_forwarded(request.headers_mut(), fields, client.address());
+        forwarded::add(request.headers_mut(), fields, &client);
+        via::add(request.headers_mut(), fields);
         if is_multiplexed {
             return Box::pin(pending.multiplex(connections, request));
         }
         form::for_http1(&mut request, &connections);
-        match connections.take_idle() {
+        let is_risky = !request.method().is_idempotent() && connections.is_wary();
+        let idle = (!is_risky).then(|| connections.take_idle()).flatten();
+        match idle {
             Some(exchange) => Box::pin(pending.reuse(exchange, connections, request)),
             None => Box::pin(pending.open(connections, request)),
         }
@@ -178,32 +186,58 @@ impl Pending {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Answer> {
         let spare = spare(&request);
+        if let Some(upload) = self.wait.upload() {
+            upload.keep();
+        }
         let sent = exchange.send(request);
         async move {
             let interim = self.interim.as_ref();
             let answer = self.wait.driving(&mut exchange, interim, sent).await;
+            let kept = self.wait.upload().map(|upload| upload.take_kept());
             match answer.map_err(|error| self.attempt.failed(error))? {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     Box::pin(self.switch(response, exchange)).await
                 }
-                Ok(response) => Ok(self.stream(response, Some((exchange, connections)))),
+                Ok(response) => self.stream(response, Some((exchange, connections))),
                 Err(mut failed) => {
                     if let Some(unsent) = failed.take_message() {
                         return Box::pin(self.open(connections, unsent)).await;
                     }
                     let error = self.wait.error(failed.into_error());
-                    let is_unanswered =
-                        error.kind() == ErrorKind::Terminated && !exchange.has_read();
-                    match spare.filter(|_| is_unanswered) {
-                        Some(request) => {
-                            self.attempt.again(error.kind(), connections.position());
-                            Box::pin(self.open(connections, *request)).await
-                        }
-                        None => Err(self.attempt.failed(error)),
+                    if error.kind() != ErrorKind::Terminated || exchange.has_read() {
+                        return Err(self.attempt.failed(error));
                     }
+                    let spare = with_content(spare, kept);
+                    Box::pin(self.lost(error, exchange, connections, spare)).await
                 }
             }
         }
+    }
+
+    /// Deals with a request that a reused connection lost before a byte of its answer: sends it again if it had no effect
+    /// or may have it twice. That an unused connection was closed just then says nothing of the upstream.
+    async fn lost(
+        mut self,
+        mut error: ProxyError,
+        exchange: Box<Exchange>,
+        connections: Rc<Connections>,
+        mut spare: Option<Box<Request<RequestBody>>>,
+    ) -> Answer {
+        let method = spare.as_ref().map(|spare| spare.method());
+        if !method.is_some_and(Method::is_idempotent) {
+            let was_closed_before = exchange.was_closed_before().await;
+            if !was_closed_before {
+                spare = None;
+            }
+            if was_closed_before || connections.excuses_loss() {
+                error = ProxyError::caused_by(ErrorKind::Unreceived, error);
+            }
+        }
+        let Some(request) = spare else {
+            return Err(self.attempt.failed(error));
+        };
+        self.attempt.again(error.kind(), connections.position());
+        self.open(connections, *request).await
     }
 
     /// Sends over a new connection, of another endpoint if this one can't be connected to.
@@ -212,6 +246,7 @@ impl Pending {
         let opening = shared.pool.open(first, &mut self.attempt);
         let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
         let (mut exchange, connections) = opened.map_err(|error| self.attempt.failed(error))?;
+        let is_idempotent = request.method().is_idempotent();
         let sent = exchange.send(request);
         let interim = self.interim.as_ref();
         let answer = self.wait.driving(&mut exchange, interim, sent).await;
@@ -219,7 +254,12 @@ impl Pending {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Box::pin(self.switch(response, exchange)).await
             }
-            Ok(response) => Ok(self.stream(response, Some((exchange, connections)))),
+            Ok(response) => {
+                if !is_idempotent {
+                    connections.is_proved();
+                }
+                self.stream(response, Some((exchange, connections)))
+            }
             Err(failed) => {
                 let error = self.wait.error(failed.into_error());
                 Err(self.attempt.failed(error))
@@ -250,7 +290,7 @@ impl Pending {
                 }
                 Ok(response) => {
                     connections.answered_http2();
-                    return Ok(self.stream(response, None));
+                    return self.stream(response, None);
                 }
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if !is_retry => request = unsent,
@@ -284,11 +324,15 @@ impl Pending {
         mut self,
         mut response: Response<Incoming>,
         mut exchange: Option<(Box<Exchange>, Rc<Connections>)>,
-    ) -> Response<ResponseBody> {
+    ) -> Answer {
         self.attempt.answered(&response);
+        if !response.body().is_end_stream() && !framing::is_decoded(response.headers()) {
+            let error = ProxyError::caused_by(ErrorKind::Protocol, "unknown transfer coding");
+            return Err(self.attempt.failed(error));
+        }
         *response.version_mut() = Version::HTTP_11;
         let kept = headers::strip_response(response.headers_mut(), false);
-        headers::canonical_length(response.headers_mut());
+        framing::settle_length(response.status(), response.headers_mut());
         if let (Some(kept), Some((exchange, _))) = (kept, &mut exchange) {
             // A second early, or a request races with the upstream's close.
             let kept = Duration::from_secs(kept.saturating_sub(1));
@@ -298,7 +342,7 @@ impl Pending {
         let idle = self.shared.body_idle.filter(|_| !rests);
         let timers = self.shared.timers.clone();
         let upload = self.wait.into_upload();
-        response.map(|incoming| {
+        Ok(response.map(|incoming| {
             ResponseBody::upstream(Streamed {
                 incoming,
                 exchange,
@@ -309,20 +353,28 @@ impl Pending {
                 stalled: None,
                 timers,
             })
-        })
+        }))
     }
 }
 
-/// A copy of a request that may be sent twice, if it goes over a connection that may just have been closed.
-fn spare(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
-    if !request.method().is_idempotent() {
-        return None;
-    }
-    let mut spare = Box::new(Request::new(request.body().twin()?));
+/// A copy of a request that goes over a connection which may just have been closed; without its content.
+fn spare(request: &Request<RequestBody>) -> Box<Request<RequestBody>> {
+    let mut spare = Box::new(Request::new(request.body().twin()));
     *spare.method_mut() = request.method().clone();
     *spare.uri_mut() = request.uri().clone();
     *spare.headers_mut() = request.headers().clone();
     *spare.extensions_mut() = request.extensions().clone();
+    spare
+}
+
+/// Makes a copy whole, if there is no content or it was kept.
+fn with_content(
+    mut spare: Box<Request<RequestBody>>,
+    kept: Option<Option<Bytes>>,
+) -> Option<Box<Request<RequestBody>>> {
+    if let Some(kept) = kept {
+        spare.body_mut().repeat(kept?);
+    }
     Some(spare)
 }
 

@@ -121,6 +121,9 @@ impl Front {
                 return FrontFuture::answered(respond::refused(form, status, detail), account);
             }
         };
+        if check::ends_here(&mut parts) {
+            return FrontFuture::answered(respond::options(), account);
+        }
         let form = Form::of(fields, parts.version);
         let target = Target {
             method: &parts.method,

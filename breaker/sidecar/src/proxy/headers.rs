@@ -5,11 +5,10 @@
 
 use breaker_tower::is_grpc;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, TE, TRANSFER_ENCODING,
+    UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
-
-use super::via;
 
 /// Which fields of interest a header section has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,7 +28,7 @@ impl Fields {
     pub(crate) const HOSTS: Self = Self(1 << 10);
     /// `Keep-Alive`, `Proxy-Connection`, `HTTP2-Settings`, `Proxy-Status`: removed always.
     pub(crate) const REMOVED: Self = Self(1 << 11);
-    /// `X-Forwarded-For`, `-Proto`, `-Host`.
+    /// What an earlier hop says of the ones before it: `Forwarded`, `X-Forwarded-For` and its like.
     pub(crate) const FORWARDED: Self = Self(1 << 12);
     /// `TE` has `trailers`.
     pub(crate) const TRAILERS: Self = Self(1 << 13);
@@ -58,6 +57,7 @@ impl Fields {
                 CONTENT_LENGTH => fields.add(Self::CONTENT_LENGTH),
                 COOKIE => fields.add(Self::COOKIES),
                 VIA => fields.add(Self::VIA),
+                FORWARDED => fields.add(Self::FORWARDED),
                 http::header::CONTENT_TYPE => {
                     if is_grpc(value.as_bytes()) {
                         fields.add(Self::GRPC);
@@ -67,9 +67,8 @@ impl Fields {
                     "keep-alive" | "proxy-connection" | "http2-settings" | "proxy-status" => {
                         fields.add(Self::REMOVED)
                     }
-                    "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" => {
-                        fields.add(Self::FORWARDED)
-                    }
+                    "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host"
+                    | "x-forwarded-port" | "x-real-ip" => fields.add(Self::FORWARDED),
                     _ => {}
                 },
             }
@@ -107,30 +106,6 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, fields: Fields) {
     }
     if fields.has(Fields::SWITCH) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    }
-}
-
-/// Adds what tells the upstream where the request came from.
-pub(crate) fn add_forwarded(headers: &mut HeaderMap, fields: Fields, client: &HeaderValue) {
-    if fields.has(Fields::FORWARDED) {
-        append(headers, X_FORWARDED_FOR, client);
-        headers
-            .entry(X_FORWARDED_PROTO)
-            .or_insert(HeaderValue::from_static("http"));
-        if let Some(host) = headers.get(HOST).cloned() {
-            headers.entry(X_FORWARDED_HOST).or_insert(host);
-        }
-    } else {
-        headers.insert(X_FORWARDED_FOR, client.clone());
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-        if let Some(host) = headers.get(HOST).cloned() {
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-    }
-    if fields.has(Fields::VIA) {
-        append(headers, VIA, &via::ourselves());
-    } else {
-        headers.insert(VIA, via::ourselves());
     }
 }
 
@@ -182,23 +157,6 @@ pub(crate) fn strip_response(headers: &mut HeaderMap, is_switch: bool) -> Option
         headers.insert(VIA, HeaderValue::from_static(OURSELVES));
     }
     kept
-}
-
-/// Writes a length such as `010` as everyone reads it.
-pub(crate) fn canonical_length(headers: &mut HeaderMap) {
-    if let Entry::Occupied(mut entry) = headers.entry(CONTENT_LENGTH) {
-        let digits = entry.get().as_bytes();
-        if digits.len() > 1 && digits[0] == b'0' {
-            let value = entry
-                .get()
-                .to_str()
-                .ok()
-                .and_then(|digits| digits.parse::<u64>().ok());
-            if let Some(value) = value {
-                entry.insert(HeaderValue::from(value));
-            }
-        }
-    }
 }
 
 /// Joins the cookie fields that HTTP/2 may split (RFC 9113, 8.2.3).
@@ -256,7 +214,8 @@ fn strip_listed(headers: &mut HeaderMap) {
     }
 }
 
-fn append(headers: &mut HeaderMap, name: HeaderName, element: &HeaderValue) {
+/// Adds an element to a field that is a list.
+pub(crate) fn append(headers: &mut HeaderMap, name: HeaderName, element: &HeaderValue) {
     let mut list = Vec::new();
     for value in headers.get_all(&name) {
         list.extend_from_slice(value.as_bytes());
@@ -298,9 +257,6 @@ pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-statu
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 #[cfg(test)]
 mod tests {
@@ -360,31 +316,6 @@ mod tests {
             left,
             ["authorization", "host", "traceparent", "x-forwarded-for"]
         );
-    }
-
-    #[test]
-    fn addresses_are_appended_to_those_of_earlier_proxies() {
-        let mut headers = map(&[
-            ("host", "a"),
-            ("x-forwarded-for", "1.1.1.1"),
-            ("x-forwarded-for", "2.2.2.2"),
-            ("via", "1.0 x"),
-        ]);
-        let fields = Fields::of(&headers);
-        add_forwarded(&mut headers, fields, &HeaderValue::from_static("3.3.3.3"));
-        assert_eq!(headers["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 3.3.3.3");
-        let ourselves = via::ourselves();
-        let via = format!("1.0 x, {}", ourselves.to_str().unwrap());
-        assert_eq!(headers["via"], via);
-        assert_eq!(headers["x-forwarded-host"], "a");
-        assert_eq!(headers["x-forwarded-proto"], "http");
-    }
-
-    #[test]
-    fn lengths_are_written_canonically() {
-        let mut headers = map(&[("content-length", "010")]);
-        canonical_length(&mut headers);
-        assert_eq!(headers["content-length"], "10");
     }
 
     #[test]

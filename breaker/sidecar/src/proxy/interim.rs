@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, Request, StatusCode};
 
-use super::headers;
+use super::{framing, headers};
 
 /// Where hyper puts the interim responses to one request.
 #[derive(Clone, Default)]
@@ -40,6 +40,7 @@ impl Interim {
         let mut written = Vec::new();
         for (status, mut headers) in waiting.drain(..) {
             headers::strip_response(&mut headers, false);
+            framing::settle_length(status, &mut headers);
             let reason = status.canonical_reason().unwrap_or_default();
             written
                 .extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());

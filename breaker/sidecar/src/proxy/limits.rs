@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::trust::Trusted;
 use crate::upstream::HeadLimits;
 
 /// Bounds on what clients may hold and for how long.
@@ -35,6 +36,8 @@ pub struct Limits {
     pub streams: u32,
     /// Whether `%2F` and `%5C` in a path are passed on instead of answered 400. Default no.
     pub encoded_slash: bool,
+    /// Whose word on where a request came from is taken. Default nobody's.
+    pub trusted_proxies: Trusted,
 }
 
 impl Default for Limits {
@@ -54,6 +57,7 @@ impl Default for Limits {
             unparked: 256,
             streams: 250,
             encoded_slash: false,
+            trusted_proxies: Trusted::default(),
         }
     }
 }

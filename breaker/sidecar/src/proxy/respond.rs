@@ -73,12 +73,18 @@ impl Form {
 pub(crate) fn refused(form: Form, status: StatusCode, detail: &str) -> Response<ResponseBody> {
     let mut response = plain(form, status, detail, None);
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(
-            ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        );
+        let methods = HeaderValue::from_static(METHODS);
+        response.headers_mut().insert(ALLOW, methods);
     }
     close(form, &mut response);
+    response
+}
+
+/// Answers OPTIONS that goes no farther than here.
+pub(crate) fn options() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::local(""));
+    let methods = HeaderValue::from_static(METHODS);
+    response.headers_mut().insert(ALLOW, methods);
     response
 }
 
@@ -318,6 +324,9 @@ fn grpc_code(status: StatusCode) -> u16 {
 /// Our name in `Proxy-Status`.
 const SERVICE: &str = "breaker";
 
+/// The methods that are forwarded, where no route says which.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
@@ -341,6 +350,7 @@ mod tests {
             (ErrorKind::ResolveTimeout, 504, "dns_timeout"),
             (ErrorKind::ResponseTimeout, 504, "http_response_timeout"),
             (ErrorKind::Terminated, 502, "connection_terminated"),
+            (ErrorKind::Unreceived, 502, "connection_terminated"),
             (ErrorKind::RequestBodyTooLarge, 413, "http_request_denied"),
         ] {
             let response = failed(Form::Http(Version::HTTP_2), &kind.into());

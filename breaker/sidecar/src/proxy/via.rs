@@ -7,11 +7,20 @@ use std::sync::LazyLock;
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue};
 
-use super::headers::list;
+use super::headers::{Fields, append, list};
 
 /// The value for requests. Another process has another one: one sidecar may lead to another.
 pub(crate) fn ourselves() -> HeaderValue {
     HeaderValue::from_static(*OURSELVES)
+}
+
+/// Adds us to those that a request has come by.
+pub(crate) fn add(headers: &mut HeaderMap, fields: Fields) {
+    if fields.has(Fields::VIA) {
+        append(headers, VIA, &ourselves());
+    } else {
+        headers.insert(VIA, ourselves());
+    }
 }
 
 /// Whether this process has sent a request with these fields.
@@ -34,6 +43,18 @@ mod tests {
     use super::*;
     use crate::proxy::check::check;
     use crate::proxy::limits::Limits;
+
+    #[test]
+    fn we_come_after_earlier_hops() {
+        let mut headers = HeaderMap::new();
+        headers.append(VIA, HeaderValue::from_static("1.0 x"));
+        headers.append(VIA, HeaderValue::from_static("1.1 y"));
+        let fields = Fields::of(&headers);
+        add(&mut headers, fields);
+        let expected = format!("1.0 x, 1.1 y, {}", *OURSELVES);
+        assert_eq!(headers[VIA], expected);
+        assert_eq!(headers.get_all(VIA).iter().count(), 1);
+    }
 
     #[test]
     fn what_has_come_back_is_not_sent_again() {

@@ -4,21 +4,23 @@
 //! here the request polls it itself, so a request from socket to socket is one task. A connection that nobody uses
 //! is not polled: whether it is still good is found out when it is taken, by one poll without a system call.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::HeadLimits;
-use super::line::Line;
+use super::line::{Line, Traffic};
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::upgrade::Upgraded;
@@ -28,8 +30,7 @@ pub(crate) struct Exchange {
     sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<Line>, RequestBody>,
     is_over: bool,
-    /// Whether anything was read since the last request.
-    has_read: Rc<Cell<bool>>,
+    traffic: Rc<Traffic>,
     /// When it was last given back; `None` while it has served nothing.
     idle_since: Option<Instant>,
     /// When it is too old to be used again.
@@ -39,11 +40,11 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Starts HTTP/1.1 on a connection.
     pub(crate) async fn open(stream: TcpStream, head: HeadLimits) -> Result<Self, ProxyError> {
-        let has_read = Rc::<Cell<bool>>::default();
+        let traffic = Rc::<Traffic>::default();
         let handshake = Builder::new()
             .max_headers(head.fields)
             .max_header_size(head.bytes)
-            .handshake(TokioIo::new(Line::new(stream, has_read.clone())));
+            .handshake(TokioIo::new(Line::new(stream, traffic.clone())));
         let (sender, connection) = handshake
             .await
             .map_err(|error| ProxyError::caused_by(ErrorKind::Internal, error))?;
@@ -51,7 +52,7 @@ impl Exchange {
             sender,
             connection,
             is_over: false,
-            has_read,
+            traffic,
             idle_since: None,
             idle_until: None,
         })
@@ -63,7 +64,7 @@ impl Exchange {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
-        self.has_read.set(false);
+        self.traffic.begin();
         self.sender.try_send_request(request)
     }
 
@@ -81,7 +82,7 @@ impl Exchange {
 
     /// Whether a byte of the last request's answer has come.
     pub(crate) fn has_read(&self) -> bool {
-        self.has_read.get()
+        self.traffic.has_read.get()
     }
 
     /// Whether the last exchange is complete, as far as is known without looking.
@@ -107,6 +108,42 @@ impl Exchange {
         self.idle_since
     }
 
+    /// Whether the upstream had closed the connection before the last request came to it, so that nobody can have read
+    /// any of that. Asked after the connection's end.
+    ///
+    /// An upstream that has read all there is and closes, or dies, ends the connection in order and no more is heard of
+    /// it. One that leaves a part unread resets it. Only what comes to it after the close is refused with a reset that
+    /// follows an end in order, which Linux tells as a broken pipe. The reset takes a round trip, and the request must
+    /// have gone in one piece: of several, the upstream may have read the first.
+    pub(crate) async fn was_closed_before(self) -> bool {
+        let Traffic {
+            writes,
+            written,
+            was_closed,
+            ..
+        } = &*self.traffic;
+        if writes.get() == 0 {
+            return true;
+        }
+        if writes.get() > 1 || written.get() > ONE_PIECE {
+            return false;
+        }
+        if was_closed.get() {
+            return true;
+        }
+        let stream = self.connection.into_parts().io.into_inner().into_stream();
+        let refused = || match stream.take_error() {
+            Ok(Some(error)) => Some(error.kind() == io::ErrorKind::BrokenPipe),
+            _ => None,
+        };
+        if let Some(refused) = refused() {
+            return refused;
+        }
+        // Late or not, what counts is what the socket says then.
+        let _ = timeout(ROUND_TRIP, stream.ready(Interest::ERROR)).await;
+        refused().unwrap_or(false)
+    }
+
     /// Takes the connection out of HTTP, after a response that switched protocols.
     pub(crate) async fn upgrade(mut self) -> hyper::Result<Upgraded> {
         if !self.is_over {
@@ -119,3 +156,12 @@ impl Exchange {
         })
     }
 }
+
+/// What TCP sends at once after a pause (RFC 6928): no upstream reads, and ends, between two segments of it.
+const ONE_PIECE: usize = 14_600;
+
+/// How long a reset may take.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests;

@@ -20,16 +20,39 @@ pub(crate) struct Line {
     wire: Wire,
     /// Whether the upstream takes nothing more.
     is_deaf: bool,
-    has_read: Rc<Cell<bool>>,
+    traffic: Rc<Traffic>,
+}
+
+/// What went over a line since the last request began.
+#[derive(Default)]
+pub(super) struct Traffic {
+    /// Whether anything was read.
+    pub(super) has_read: Cell<bool>,
+    /// Writes that the system took.
+    pub(super) writes: Cell<u32>,
+    /// Their bytes.
+    pub(super) written: Cell<usize>,
+    /// Whether a write was answered by what a closed socket answers: not that it was reset, but that it had ended before.
+    pub(super) was_closed: Cell<bool>,
+}
+
+impl Traffic {
+    /// Begins with a request.
+    pub(super) fn begin(&self) {
+        self.has_read.set(false);
+        self.writes.set(0);
+        self.written.set(0);
+        self.was_closed.set(false);
+    }
 }
 
 impl Line {
-    /// Notes in `has_read` when something was read.
-    pub(super) fn new(stream: TcpStream, has_read: Rc<Cell<bool>>) -> Self {
+    /// Notes in `traffic` what goes over it.
+    pub(super) fn new(stream: TcpStream, traffic: Rc<Traffic>) -> Self {
         Self {
             wire: Wire(stream),
             is_deaf: false,
-            has_read,
+            traffic,
         }
     }
 
@@ -42,8 +65,20 @@ impl Line {
         cx: &Context<'_>,
         polled: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if !matches!(polled, Poll::Ready(Err(_))) {
-            return polled;
+        match &polled {
+            Poll::Ready(Ok(size)) => {
+                let Traffic {
+                    writes, written, ..
+                } = &*self.traffic;
+                writes.set(writes.get().saturating_add(1));
+                written.set(written.get().saturating_add(*size));
+                return polled;
+            }
+            Poll::Pending => return polled,
+            Poll::Ready(Err(error)) => {
+                let was_closed = error.kind() == io::ErrorKind::BrokenPipe;
+                self.traffic.was_closed.set(was_closed);
+            }
         }
         self.is_deaf = true;
         // What came before the failure is read now. A connection whose writes fail always has an end to read.
@@ -61,7 +96,7 @@ impl AsyncRead for Line {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.wire).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.has_read.set(true);
+            self.traffic.has_read.set(true);
         }
         polled
     }

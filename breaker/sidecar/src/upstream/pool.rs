@@ -51,6 +51,10 @@ pub(crate) struct Connections {
     pub(super) opening: Semaphore,
     /// Whether the endpoint has ever answered by HTTP/2.
     speaks_http2: Cell<bool>,
+    /// When a used connection last lost a request in doubt.
+    doubted: Cell<Option<Instant>>,
+    /// Whether a new connection has answered a request of that sort since.
+    is_proved: Cell<bool>,
 }
 
 impl Pool {
@@ -71,6 +75,8 @@ impl Pool {
                 shared: RefCell::default(),
                 opening: Semaphore::new(1),
                 speaks_http2: Cell::new(false),
+                doubted: Cell::new(None),
+                is_proved: Cell::new(false),
             })
         };
         let endpoints = upstream
@@ -151,6 +157,29 @@ impl Connections {
     /// The endpoint has answered by HTTP/2.
     pub(crate) fn answered_http2(&self) {
         self.speaks_http2.set(true);
+    }
+
+    /// Whether what can't be sent twice is to go over new connections.
+    pub(crate) fn is_wary(&self) -> bool {
+        let is_fresh = |at: Instant| at.elapsed() < WARY;
+        let doubted = self.doubted.get();
+        doubted.is_some_and(|at| is_fresh(at) || !self.is_proved.get())
+    }
+
+    /// A used connection has lost a request, and nothing tells whether it was received. Tells whether that is excused: once,
+    /// until a new connection has shown that it is no fault of the request.
+    pub(crate) fn excuses_loss(&self) -> bool {
+        let is_excused = !self.is_wary();
+        if is_excused {
+            self.is_proved.set(false);
+        }
+        self.doubted.set(Some(Instant::now()));
+        is_excused
+    }
+
+    /// A new connection has answered a request that can't be sent twice.
+    pub(crate) fn is_proved(&self) {
+        self.is_proved.set(true);
     }
 
     /// What an error of HTTP/2 is, where a caller's gRPC was why it was spoken: not the upstream's failure, if that never has answered so.
@@ -234,3 +263,6 @@ impl Connections {
             && exchange.idle_until.is_none_or(|until| now < until)
     }
 }
+
+/// How long used connections are not trusted with what can't be sent twice, after one has lost something.
+const WARY: Duration = Duration::from_secs(60);

@@ -52,7 +52,7 @@ async fn hop_by_hop_fields_end_here_and_ours_are_added() {
     })
     .await;
     let sidecar = Sidecar::start(origin.address, Options::default());
-    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: x-hop, upgrade, http2-settings\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nProxy-Connection: x\r\nTE: gzip\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nProxy-Status: breaker; error=destination_unavailable\r\ntraceparent: 00-1-2-01\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n";
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: x-hop, upgrade, http2-settings\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nProxy-Connection: x\r\nTE: gzip\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nProxy-Status: breaker; error=destination_unavailable\r\ntraceparent: 00-1-2-01\r\n\r\n";
     let response = sidecar.ask(request).await;
     let head = &origin.heads()[0];
     for name in [
@@ -68,7 +68,7 @@ async fn hop_by_hop_fields_end_here_and_ours_are_added() {
         assert_eq!(header(head, name), None, "{name}: {head}");
     }
     assert_eq!(header(head, "traceparent"), Some("00-1-2-01"));
-    assert_eq!(header(head, "x-forwarded-for"), Some("1.2.3.4, 127.0.0.1"));
+    assert_eq!(header(head, "x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(header(head, "x-forwarded-proto"), Some("http"));
     assert_eq!(header(head, "x-forwarded-host"), Some("a"));
     let via = header(head, "via").unwrap();
@@ -78,6 +78,47 @@ async fn hop_by_hop_fields_end_here_and_ours_are_added() {
     }
     assert_eq!(header(&response, "x-end"), Some("1"));
     assert_eq!(header(&response, "via"), Some("1.1 breaker"));
+}
+
+#[tokio::test]
+async fn only_trusted_proxies_are_believed_where_a_request_came_from() {
+    let said = [
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "bank.example"),
+        ("forwarded", "for=10.0.0.1;host=bank.example"),
+    ];
+    let believed = [
+        "10.0.0.1, 127.0.0.1",
+        "https",
+        "bank.example",
+        "for=10.0.0.1;host=bank.example, for=127.0.0.1;proto=http",
+    ];
+    for (trusted, expected) in [
+        (None, ["127.0.0.1", "http", "a", ""]),
+        (Some("10.0.0.0/8"), ["127.0.0.1", "http", "a", ""]),
+        (Some("127.0.0.0/8"), believed),
+    ] {
+        let origin = Origin::ok().await;
+        let options = Options {
+            limits: Limits {
+                trusted_proxies: trusted.iter().flat_map(|text| text.parse()).collect(),
+                ..Limits::default()
+            },
+            ..Options::default()
+        };
+        let sidecar = Sidecar::start(origin.address, options);
+        let fields = said.map(|(name, value)| format!("{name}: {value}\r\n"));
+        // `Connection` lists what must reach the upstream, as ours or theirs.
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: x-forwarded-for, forwarded\r\n{}\r\n",
+            fields.concat()
+        );
+        sidecar.ask(&request).await;
+        let head = &origin.heads()[0];
+        let told = said.map(|(name, _)| header(head, name).unwrap_or_default());
+        assert_eq!(told, expected, "{trusted:?}: {head}");
+    }
 }
 
 #[tokio::test]

@@ -40,7 +40,11 @@ pub(crate) struct Options {
     pub(crate) upstream: fn(Upstream) -> Upstream,
     pub(crate) grace: Duration,
     pub(crate) traced: bool,
+    /// What the worker does with each head, before it looks at it and at its connections.
+    pub(crate) at_head: Option<Hook>,
 }
+
+pub(crate) type Hook = Arc<dyn Fn() + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -51,6 +55,7 @@ impl Default for Options {
             upstream: |upstream| upstream,
             grace: Duration::from_millis(300),
             traced: false,
+            at_head: None,
         }
     }
 }
@@ -81,7 +86,7 @@ impl Recorder for Log {
 }
 
 /// Records every request.
-struct Spans(Arc<Mutex<Vec<Option<Decision>>>>);
+struct Spans(Arc<Mutex<Vec<Option<Decision>>>>, Hook);
 
 impl Tracer for Spans {
     fn begin(
@@ -90,12 +95,16 @@ impl Tracer for Spans {
         _: &http::request::Parts,
         _: &http::HeaderValue,
     ) -> (TraceContext, Option<Box<dyn Span>>) {
+        (self.1)();
         let context = TraceContext {
             trace_id: 1,
             span_id: 2,
             flags: 3,
         };
-        (context, Some(Box::new(Self(self.0.clone()))))
+        (
+            context,
+            Some(Box::new(Self(self.0.clone(), self.1.clone()))),
+        )
     }
 }
 
@@ -110,6 +119,7 @@ impl Sidecar {
         let upstream = Upstream::new("app", vec![Endpoint::Address(endpoint)]);
         let upstream = Arc::new((options.upstream)(upstream));
         let breaker = BreakerHandle::with_seed("all", options.policy, 1);
+        let traced = options.traced.then(|| Arc::new(|| ()) as Hook);
         let route = (options.route)(Route::new(breaker.clone(), upstream));
         Self::run(
             vec![route],
@@ -117,7 +127,7 @@ impl Sidecar {
             options.limits,
             options.grace,
             Names::of_system(),
-            options.traced,
+            options.at_head.or(traced),
         )
     }
 
@@ -132,7 +142,7 @@ impl Sidecar {
             Limits::default(),
             Duration::ZERO,
             names,
-            false,
+            None,
         )
     }
 
@@ -142,7 +152,7 @@ impl Sidecar {
         limits: Limits,
         grace: Duration,
     ) -> Self {
-        Self::run(routes, breaker, limits, grace, Names::of_system(), false)
+        Self::run(routes, breaker, limits, grace, Names::of_system(), None)
     }
 
     fn run(
@@ -151,7 +161,7 @@ impl Sidecar {
         limits: Limits,
         grace: Duration,
         names: Names,
-        traced: bool,
+        at_head: Option<Hook>,
     ) -> Self {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -174,7 +184,8 @@ impl Sidecar {
                 finished: log.clone(),
                 sent: sent_log.clone(),
             };
-            Observers::new(log).traced(traced.then(|| Spans(told.clone())))
+            let at_head = at_head.clone();
+            Observers::new(log).traced(at_head.map(|at_head| Spans(told.clone(), at_head)))
         };
         let running = proxy.start(&receiver, observers).unwrap();
         Self {
@@ -380,7 +391,7 @@ impl Origin {
 }
 
 /// Reads a request's body as its head says, chunked ones with their framing.
-async fn read_body(stream: &mut TcpStream, head: &str) -> Option<String> {
+pub(crate) async fn read_body(stream: &mut TcpStream, head: &str) -> Option<String> {
     let mut body = Vec::new();
     if header(head, "transfer-encoding").is_some() {
         while !body.ends_with(b"0\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! HTTP as others speak it: old clients, half-closed ones, large heads, interim responses, reused connections.
+//! HTTP as others speak it: old clients, half-closed ones, large heads, interim responses.
 
 use std::time::Duration;
 
@@ -159,65 +159,6 @@ fn quiet_responses_are_not_cut_by_default() {
     let limits = BodyLimits::default();
     assert_eq!(limits.response_idle, None);
     assert_eq!(limits.idle, Some(Duration::from_secs(60)));
-}
-
-#[tokio::test]
-async fn an_idempotent_request_that_a_reused_connection_loses_is_sent_again() {
-    // Each connection answers one request, and loses the next once it has it.
-    let origin = Origin::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        stream.write_all(OK.as_bytes()).await.unwrap();
-        read_head(&mut stream).await;
-    })
-    .await;
-    for (method, answers) in [
-        ("GET", ["200", "200", "200"]),
-        ("PUT", ["200", "200", "200"]),
-        ("DELETE", ["200", "200", "200"]),
-        ("POST", ["200", "502", "200"]),
-    ] {
-        let sidecar = Sidecar::start(origin.address, Options::default());
-        for expected in answers {
-            let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-            assert_eq!(status(&sidecar.ask(&request).await), expected, "{method}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_answer_that_breaks_off_is_not_asked_for_again() {
-    let origin = Origin::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        stream.write_all(OK.as_bytes()).await.unwrap();
-        read_head(&mut stream).await;
-        let _ = stream.write_all(b"HTTP/1.1 2").await;
-    })
-    .await;
-    let sidecar = Sidecar::start(origin.address, Options::default());
-    assert_eq!(status(&sidecar.ask(GET).await), "200");
-    assert_eq!(status(&sidecar.ask(GET).await), "502");
-    assert_eq!(origin.connections(), 1);
-}
-
-#[tokio::test]
-async fn a_connection_that_is_too_old_is_not_taken() {
-    let kept = "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok";
-    for (answer, expected) in [(OK, 2), (kept, 2)] {
-        let origin = Origin::answering(move |_, _| answer.to_owned()).await;
-        let options = Options {
-            upstream: |upstream| Upstream {
-                idle_timeout: Duration::from_millis(30),
-                ..upstream
-            },
-            ..Options::default()
-        };
-        let sidecar = Sidecar::start(origin.address, options);
-        for _ in 0..2 {
-            assert_eq!(status(&sidecar.ask(GET).await), "200");
-            tokio::time::sleep(Duration::from_millis(40)).await;
-        }
-        assert_eq!(origin.connections(), expected);
-    }
 }
 
 async fn slow(time: Duration) -> Origin {

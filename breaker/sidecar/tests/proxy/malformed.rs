@@ -38,6 +38,8 @@ async fn there_is_exactly_one_chunked() {
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n", "400"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "501"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: GZIP , Chunked\r\n\r\n0\r\n\r\n", "501"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n", "400"),
     ])
     .await;
 }
@@ -47,6 +49,16 @@ async fn connect_and_trace_are_not_allowed() {
     answers(&[
         ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", "405"),
         ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn versions_that_are_not_spoken_are_refused() {
+    answers(&[
+        ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/0.9\r\nHost: a\r\n\r\n", "400"),
     ])
     .await;
 }

@@ -77,13 +77,19 @@ async fn in_flight(sidecar: &Sidecar) {
 /// What the breaker has made of its only request: whose doing it was, what it counts as, and
 /// whether its latency does.
 async fn counted(sidecar: &Sidecar, ending: &str) -> [&'static str; 3] {
+    counted_after(0, sidecar, ending).await
+}
+
+/// The same of one that came after so many that succeeded.
+async fn counted_after(succeeded: u64, sidecar: &Sidecar, ending: &str) -> [&'static str; 3] {
     let counts = || {
         let totals = sidecar.breaker.snapshot().totals;
         [totals.success, totals.failure, totals.ignored]
     };
-    eventually(ending, || counts().iter().sum::<u64>() == 1).await;
+    eventually(ending, || counts().iter().sum::<u64>() == succeeded + 1).await;
     let snapshot = sidecar.breaker.snapshot();
-    let outcome = match counts() {
+    let [success, failure, ignored] = counts();
+    let outcome = match [success - succeeded, failure, ignored] {
         [1, 0, 0] => "success",
         [0, 1, 0] => "failure",
         _ => "ignored",
@@ -91,9 +97,10 @@ async fn counted(sidecar: &Sidecar, ending: &str) -> [&'static str; 3] {
     let mut ignored = snapshot.totals.ignored_by();
     let by = ignored.find(|(_, requests)| *requests == 1);
     let by = by.map_or("upstream", |(by, _)| by.label());
-    let latency = match &snapshot.sources[0].latency {
-        Some(_) => "yes",
-        None => "no",
+    let timed = snapshot.sources[0].latency.as_ref();
+    let latency = match timed.is_some_and(|timed| timed.samples > succeeded) {
+        true => "yes",
+        false => "no",
     };
     [by, outcome, latency]
 }

@@ -153,7 +153,7 @@ enum RawLatency {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Failure")]
 struct RawFailure {
-    /// HTTP statuses. Default 500-599.
+    /// HTTP statuses. Default 500, 502-504 and 506-599.
     http: Option<Vec<Statuses>>,
     /// gRPC codes. Default UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS.
     grpc: Option<Vec<GrpcName>>,

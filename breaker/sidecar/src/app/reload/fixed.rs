@@ -18,6 +18,10 @@ pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
             (running.drain_delay(), running.drain()) != (next.drain_delay(), next.drain()),
         ),
         ("watch", running.watch() != next.watch()),
+        (
+            "trusted_proxies",
+            running.trusted_proxies() != next.trusted_proxies(),
+        ),
         ("limits", running.limits() != next.limits()),
         ("state", running.state() != next.state()),
         ("telemetry.export", running.export() != next.export()),

@@ -155,6 +155,14 @@ const SECTIONS: &[(&str, &str)] = &[
         "5:32: limits.tunnel_idle_timeout: must be 10ms to 24h",
     ),
     (
+        "trusted_proxies: [10.0.0.0/8, 10.0.0.0/33]",
+        "5:31: trusted_proxies[1]: must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8",
+    ),
+    (
+        "trusted_proxies: [ingress]",
+        "5:19: trusted_proxies[0]: must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8",
+    ),
+    (
         "limits: { tcp_keepalive: 1ms }",
         "5:26: limits.tcp_keepalive: must be 1s to 2h",
     ),
@@ -293,7 +301,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "dashboard: true",
-        "5:1: dashboard: is not a field here; the fields are listen, admin, control, workers, drain, watch, limits, policies, state, telemetry, upstreams, routes",
+        "5:1: dashboard: is not a field here; the fields are listen, admin, control, workers, drain, watch, limits, trusted_proxies, policies, state, telemetry, upstreams, routes",
     ),
 ];
 

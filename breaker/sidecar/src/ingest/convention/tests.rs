@@ -68,6 +68,14 @@ fn a_4xx_is_a_success_of_the_called_service_though_its_client_marks_an_error() {
 }
 
 #[test]
+fn what_is_not_supported_is_a_success_of_the_called_service() {
+    for status in [501, 505] {
+        let sent = [("http.response.status_code", Sent::Int(status))];
+        assert_eq!(verdict(StatusCode::Error, &sent), Success);
+    }
+}
+
+#[test]
 fn a_5xx_is_a_failure_whatever_the_span_says() {
     let sent = [("http.response.status_code", Sent::Int(500))];
     for status in [StatusCode::Unset, StatusCode::Ok, StatusCode::Error] {

@@ -32,6 +32,8 @@ pub struct RequestBody {
     started: Instant,
     /// Where the breaker's decision is put, if somebody wants to know it.
     decided: Option<Decided>,
+    /// The content, where it was sent before.
+    repeated: Option<Box<Bytes>>,
 }
 
 /// How far a request's body has got.
@@ -45,6 +47,19 @@ pub(crate) struct Upload {
     ends_by: Cell<Option<Instant>>,
     /// Whoever waits for more of it.
     waiting: Cell<Option<Waker>>,
+    /// What is kept of it, in case that it has to be sent again.
+    kept: Cell<Kept>,
+}
+
+/// What is kept of an upload: the whole, if that came in one piece, for as long as nothing came back.
+#[derive(Default)]
+enum Kept {
+    #[default]
+    No,
+    /// It is to be, and nothing has come.
+    Nothing,
+    Begin(Bytes),
+    Whole(Bytes),
 }
 
 struct Content {
@@ -77,6 +92,7 @@ impl RequestBody {
             route,
             started,
             decided: None,
+            repeated: None,
         }
     }
 
@@ -141,17 +157,22 @@ impl RequestBody {
         self.fields
     }
 
-    /// Makes another body for the same request, which must have no content.
-    pub(crate) fn twin(&self) -> Option<Self> {
-        let body = Self {
+    /// Makes another body for the same request, without content.
+    pub(crate) fn twin(&self) -> Self {
+        Self {
             content: None,
             client: self.client.clone(),
             fields: self.fields,
             route: self.route.clone(),
             started: self.started,
             decided: None,
-        };
-        self.content.is_none().then_some(body)
+            repeated: None,
+        }
+    }
+
+    /// Gives it content that was sent before.
+    pub(crate) fn repeat(&mut self, content: Bytes) {
+        self.repeated = Some(Box::new(content));
     }
 }
 
@@ -165,21 +186,29 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         match &mut self.content {
             Some(content) => content.poll_frame(cx),
-            None => Poll::Ready(None),
+            None => Poll::Ready(
+                self.repeated
+                    .take()
+                    .map(|content| Ok(Frame::data(*content))),
+            ),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content
-            .as_ref()
-            .is_none_or(|content| content.incoming.is_end_stream())
+        match &self.content {
+            Some(content) => content.incoming.is_end_stream(),
+            None => self.repeated.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.as_ref().map_or_else(
-            || SizeHint::with_exact(0),
-            |content| content.incoming.size_hint(),
-        )
+        match &self.content {
+            Some(content) => content.incoming.size_hint(),
+            None => {
+                let repeated = self.repeated.as_ref().map_or(0, |content| content.len());
+                SizeHint::with_exact(repeated as u64)
+            }
+        }
     }
 }
 
@@ -206,6 +235,7 @@ impl Content {
                     return self.fail(ErrorKind::RequestBodyTooLarge.into());
                 };
                 self.left = left;
+                self.upload.keep_frame(&frame);
                 let ends_by = self.upload.ends_by.get();
                 if ends_by.is_some_and(|ends_by| ends_by <= Instant::now()) {
                     return self.fail(ErrorKind::RequestBodyTimeout.into());
@@ -260,7 +290,7 @@ impl Content {
     fn end(&self, is_whole: bool) {
         if self.upload.ended().is_none() {
             self.client.end_upload(is_whole);
-            self.upload.end();
+            self.upload.end(is_whole);
         }
     }
 }
@@ -275,10 +305,37 @@ impl Drop for Content {
 // === impl Upload ===
 
 impl Upload {
-    fn end(&self) {
+    fn end(&self, is_whole: bool) {
         if self.ended.get().is_none() {
             self.ended.set(Some(Instant::now()));
             self.pause.set(None);
+            self.kept.set(match self.kept.take() {
+                Kept::Begin(content) if is_whole => Kept::Whole(content),
+                _ => Kept::No,
+            });
+        }
+    }
+
+    /// Keeps what comes, if it is little, until it is asked for.
+    pub(crate) fn keep(&self) {
+        if self.ended.get().is_none() {
+            self.kept.set(Kept::Nothing);
+        }
+    }
+
+    /// The whole content, if it was kept.
+    pub(crate) fn take_kept(&self) -> Option<Bytes> {
+        match self.kept.take() {
+            Kept::Whole(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    fn keep_frame(&self, frame: &Frame<Bytes>) {
+        if let Kept::Nothing = self.kept.take()
+            && let Some(content) = frame.data_ref()
+        {
+            self.kept.set(Kept::Begin(content.clone()));
         }
     }
 

@@ -71,6 +71,11 @@ impl Wait {
     }
 
     /// The upload that goes on meanwhile.
+    pub(super) fn upload(&self) -> Option<&Rc<Upload>> {
+        self.upload.as_ref()
+    }
+
+    /// The same, when the wait is over.
     pub(super) fn into_upload(self) -> Option<Rc<Upload>> {
         self.upload
     }

@@ -1,9 +1,12 @@
 //! HTTP/1 callers and upstreams, and gRPC's words over them.
 
-use tokio::io::AsyncWriteExt;
+use std::sync::{Arc, Mutex};
 
-use super::{Cells, Leaves, TIMEOUT, closed, compare, counted, leave, options};
-use crate::harness::{Origin, Sidecar, read_head, status};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Cells, Leaves, TIMEOUT, closed, compare, counted_after, leave, options};
+use crate::harness::{GET, OK, Origin, Sidecar, content_length, eventually, read_head, status};
 use crate::names::nobody_known;
 
 /// What the upstream does with a request.
@@ -21,9 +24,15 @@ enum Upstream {
     LosesBody(&'static str, Leaves),
     Refuses,
     Unknown,
+    /// Closes a connection that it has answered on, and before the next request comes.
+    ClosesUnused,
+    /// The same, once it has that request.
+    ClosesUsed,
 }
 
-use Upstream::{Answers, Hangs, Late, Loses, LosesBody, Pauses, Refuses, Unknown};
+use Upstream::{
+    Answers, ClosesUnused, ClosesUsed, Hangs, Late, Loses, LosesBody, Pauses, Refuses, Unknown,
+};
 
 #[derive(Clone, Copy)]
 pub(super) struct Row {
@@ -35,7 +44,6 @@ pub(super) struct Row {
 
 const PLAIN: &str = "\r\n";
 const GRPC: &str = "Content-Type: application/grpc\r\nTE: trailers\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const DEADLINE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 4\r\n\
                         Content-Length: 0\r\n\r\n";
 
@@ -59,10 +67,22 @@ pub(super) const ROWS: &[Row] = rows![
         Answers("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
     "answer 500", "HTTP/1", "upstream", "failure", "yes", "500",
         Answers("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
+    "answer 501", "HTTP/1", "upstream", "success", "yes", "501",
+        Answers("HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
+    "answer 505", "HTTP/1", "upstream", "success", "yes", "505",
+        Answers("HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
     "body shorter than its Content-Length", "HTTP/1", "upstream", "failure", "yes", "cut",
         Answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
     "closed before the head", "HTTP/1", "upstream", "failure", "yes", "502", Answers(""), PLAIN;
     "not HTTP", "HTTP/1", "upstream", "failure", "yes", "502", Answers("SSH-2.0-x\r\n\r\n"), PLAIN;
+    "Transfer-Encoding that is not chunked alone", "HTTP/1", "upstream", "failure", "yes", "502",
+        Answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), PLAIN;
+    "used connection closed before the request came", "HTTP/1", "upstream", "success", "yes", "200",
+        ClosesUnused, "Content-Length: 2\r\n\r\nhi";
+    "the same, and the content is not known yet", "HTTP/1", "proxy", "ignored", "no", "502",
+        ClosesUnused, "Content-Length: 3\r\n\r\nhi";
+    "used connection closed after the request came, once", "HTTP/1", "proxy", "ignored", "no", "502",
+        ClosesUsed, "Content-Length: 2\r\n\r\nhi";
     "no head within the route's timeout", "HTTP/1", "upstream", "failure", "yes", "504", Hangs, PLAIN;
     "connection refused", "HTTP/1", "upstream", "failure", "yes", "502", Refuses, PLAIN;
     "name not resolved", "HTTP/1", "name", "ignored", "no", "502", Unknown, PLAIN;
@@ -116,10 +136,38 @@ pub(super) const ROWS: &[Row] = rows![
         "Content-Type: application/grpc\r\ngrpc-timeout: 50m\r\n\r\n";
 ];
 
-async fn start(upstream: Upstream) -> Sidecar {
+/// A connection that its upstream has no more to do with.
+type Unused = Arc<Mutex<Option<TcpStream>>>;
+
+async fn start(upstream: Upstream, unused: &Unused) -> Sidecar {
+    let mut options = options();
     let origin = match upstream {
         Unknown => return nobody_known().await,
-        Refuses => return Sidecar::start(closed().await, options()),
+        Refuses => return Sidecar::start(closed().await, options),
+        ClosesUnused | ClosesUsed => {
+            let closes_unused = matches!(upstream, ClosesUnused);
+            if closes_unused {
+                // While the worker is busy with the head: it can't have seen the close when it
+                // sends the request.
+                let unused = unused.clone();
+                options.at_head = Some(Arc::new(move || drop(unused.lock().unwrap().take())));
+            }
+            let unused = unused.clone();
+            Origin::raw(move |mut stream| {
+                let unused = unused.clone();
+                async move {
+                    read_head(&mut stream).await;
+                    stream.write_all(OK.as_bytes()).await.unwrap();
+                    if closes_unused {
+                        *unused.lock().unwrap() = Some(stream);
+                    } else {
+                        let length = content_length(&read_head(&mut stream).await.unwrap());
+                        stream.read_exact(&mut vec![0; length]).await.unwrap();
+                    }
+                }
+            })
+            .await
+        }
         upstream => {
             Origin::raw(move |mut stream| async move {
                 read_head(&mut stream).await;
@@ -139,16 +187,26 @@ async fn start(upstream: Upstream) -> Sidecar {
             .await
         }
     };
-    Sidecar::start(origin.address, options())
+    Sidecar::start(origin.address, options)
 }
 
 /// What becomes of a request.
 async fn run(row: Row) -> [String; 4] {
-    let sidecar = start(row.upstream).await;
-    let method = match row.request.contains("chunked") {
-        true => "POST",
-        false => "GET",
+    let unused = Unused::default();
+    let sidecar = start(row.upstream, &unused).await;
+    let method = match row.request {
+        body if body.contains("chunked") || body.contains("Content-Length") => "POST",
+        _ => "GET",
     };
+    let mut succeeded = 0;
+    if matches!(row.upstream, ClosesUnused | ClosesUsed) {
+        assert_eq!(status(&sidecar.ask(GET).await), "200");
+        succeeded = 1;
+        eventually("answered", || sidecar.totals() == (1, 0, 0)).await;
+        if matches!(row.upstream, ClosesUnused) {
+            eventually("unused", || unused.lock().unwrap().is_some()).await;
+        }
+    }
     let request = format!(
         "{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}",
         row.request
@@ -167,7 +225,7 @@ async fn run(row: Row) -> [String; 4] {
         }
         _ => client.rest().await,
     };
-    let [by, outcome, latency] = counted(&sidecar, row.cells.ending).await;
+    let [by, outcome, latency] = counted_after(succeeded, &sidecar, row.cells.ending).await;
     let gets = match row.cells.gets {
         "-" => "-",
         // What comes at once with its end may be lost before its first byte.

@@ -1,0 +1,148 @@
+//! What the upstream is told of where a request came from: `X-Forwarded-For`, `-Proto` and `-Host`, and `Forwarded`
+//! (RFC 7239) where an earlier proxy began it.
+//!
+//! A proxy that is trusted is believed, and added to. What anybody else says is replaced: applications build links, check
+//! addresses and decide on redirects by it.
+
+use http::header::{FORWARDED, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::client::Client;
+use super::headers::{Fields, append};
+
+/// Tells the upstream that the request came from `client`.
+pub(crate) fn add(headers: &mut HeaderMap, fields: Fields, client: &Client) {
+    if !fields.has(Fields::FORWARDED) {
+        return tell(headers, client);
+    }
+    if !client.is_trusted() {
+        for name in [FORWARDED, X_FORWARDED_HOST, X_FORWARDED_PORT, X_REAL_IP] {
+            headers.remove(name);
+        }
+        return tell(headers, client);
+    }
+    append(headers, X_FORWARDED_FOR, client.address());
+    headers
+        .entry(X_FORWARDED_PROTO)
+        .or_insert(HeaderValue::from_static("http"));
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.entry(X_FORWARDED_HOST).or_insert(host);
+    }
+    if headers.contains_key(FORWARDED)
+        && let Some(element) = element(client.address())
+    {
+        append(headers, FORWARDED, &element);
+    }
+}
+
+/// Says what we know ourselves, whatever was said before.
+fn tell(headers: &mut HeaderMap, client: &Client) {
+    headers.insert(X_FORWARDED_FOR, client.address().clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+/// Our element of `Forwarded`. The address of IPv6 is in brackets and quotes (RFC 7239, 6).
+fn element(address: &HeaderValue) -> Option<HeaderValue> {
+    let address = address.to_str().ok()?;
+    let element = if address.contains(':') {
+        format!("for=\"[{address}]\";proto=http")
+    } else {
+        format!("for={address};proto=http")
+    };
+    element.try_into().ok()
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::trust::Trusted;
+
+    /// The fields that the upstream gets of these, from this client.
+    fn told(client: &str, trusted: &str, said: &[(&'static str, &str)]) -> Vec<String> {
+        let trusted: Trusted = trusted.split(' ').flat_map(str::parse).collect();
+        let client = Client::new(
+            (client.parse::<std::net::IpAddr>().unwrap(), 1).into(),
+            &trusted,
+        );
+        let mut headers = HeaderMap::new();
+        for (name, value) in said {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let fields = Fields::of(&headers);
+        add(&mut headers, fields, &client);
+        let field = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("{name}: {}", value.to_str().unwrap())
+        };
+        let mut told: Vec<_> = headers.iter().map(field).collect();
+        told.sort();
+        told
+    }
+
+    const SAID: &[(&str, &str)] = &[
+        ("host", "a"),
+        ("x-forwarded-for", "1.1.1.1"),
+        ("x-forwarded-for", "2.2.2.2"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "b"),
+        ("x-forwarded-port", "443"),
+        ("x-real-ip", "1.1.1.1"),
+        ("forwarded", "for=1.1.1.1;proto=https"),
+    ];
+
+    #[test]
+    fn what_strangers_say_is_replaced() {
+        let expected = [
+            "host: a",
+            "x-forwarded-for: 3.3.3.3",
+            "x-forwarded-host: a",
+            "x-forwarded-proto: http",
+        ];
+        for trusted in ["", "3.3.3.4/32 10.0.0.0/8"] {
+            assert_eq!(told("3.3.3.3", trusted, SAID), expected);
+            assert_eq!(told("3.3.3.3", trusted, &SAID[..1]), expected);
+            for one in &SAID[1..] {
+                assert_eq!(
+                    told("3.3.3.3", trusted, &[SAID[0], *one]),
+                    expected,
+                    "{one:?}"
+                );
+            }
+            // Without a Host there is none to tell, and least of all theirs.
+            let told = told("3.3.3.3", trusted, &SAID[1..]);
+            assert_eq!(told, [expected[1], expected[3]]);
+        }
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_says_is_kept_and_added_to() {
+        assert_eq!(
+            told("3.3.3.3", "3.0.0.0/8", SAID),
+            [
+                "forwarded: for=1.1.1.1;proto=https, for=3.3.3.3;proto=http",
+                "host: a",
+                "x-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3",
+                "x-forwarded-host: b",
+                "x-forwarded-port: 443",
+                "x-forwarded-proto: https",
+                "x-real-ip: 1.1.1.1",
+            ]
+        );
+        assert_eq!(
+            told("2001:db8::1", "2001:db8::/32", &[("forwarded", "for=_x")]),
+            [
+                "forwarded: for=_x, for=\"[2001:db8::1]\";proto=http",
+                "x-forwarded-for: 2001:db8::1",
+                "x-forwarded-proto: http",
+            ]
+        );
+    }
+}
