@@ -28,17 +28,13 @@ pin_project! {
 /// Reports the end, once. Apart from the body, so that it can do so when it is dropped.
 struct Reporter<C, W: Witness>(Option<Exchange<C, W>>);
 
-impl<B: Body, C: Classify, W: Witness> BreakerBody<B, C, W> {
+impl<B, C, W: Witness> BreakerBody<B, C, W> {
     /// The body of an answer whose head was told to `exchange`.
-    pub(crate) fn new(inner: B, exchange: Option<Exchange<C, W>>) -> Self {
-        let mut body = Self {
+    pub(crate) const fn new(inner: B, exchange: Option<Exchange<C, W>>) -> Self {
+        Self {
             inner,
             reporter: Reporter(exchange),
-        };
-        if body.inner.is_end_stream() {
-            body.reporter.ended(None);
         }
-        body
     }
 
     /// The body of an answer that the breaker has no part in.

@@ -54,14 +54,19 @@ impl<C, W: Witness> Exchange<C, W> {
             self.classifier.head(rules, status, response.headers())
         };
         self.head = Some(head);
-        let ends = self.bodiless || response.body().is_end_stream();
+        let is_whole = response.body().is_end_stream();
         let verdict = match head {
-            Classified::Head(ending) if ends => return self.request.end(ending),
+            Classified::Head(ending) if is_whole || self.bodiless => {
+                return self.request.end(ending);
+            }
             Classified::Head(ending) => Some(ending.verdict),
             Classified::AtTrailers => None,
         };
         self.request.request().responded(verdict);
         self.begun = verdict == Some(Verdict::Success);
+        if is_whole {
+            self.ended(None);
+        }
     }
 
     /// A part of the body has come, and not the last. With the first one a gRPC answer has well begun.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::Response;
 use http_body::Body;
@@ -89,21 +89,22 @@ where
                 future,
                 exchange: held,
             } => {
-                let request = &mut held.as_mut().expect(POLLED_AFTER_READY).request;
-                let result = ready!(request.failing_on_panic(|| future.poll(cx)));
                 let exchange = held.as_mut().expect(POLLED_AFTER_READY);
-                Poll::Ready(match result {
-                    Ok(response) => {
+                match exchange.request.failing_on_panic(|| future.poll(cx)) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(response)) => {
                         exchange.answered(&response);
-                        // Moved once, as it is large.
-                        Ok(response.map(|body| BreakerBody::new(body, held.take())))
+                        // Responses and exchanges are large: each is moved once here.
+                        let (head, body) = response.into_parts();
+                        let body = BreakerBody::new(body, held.take());
+                        Poll::Ready(Ok(Response::from_parts(head, body)))
                     }
-                    Err(error) => {
+                    Poll::Ready(Err(error)) => {
                         exchange.failed(&error);
                         *held = None;
-                        Err(R::inner_error(error))
+                        Poll::Ready(Err(R::inner_error(error)))
                     }
-                })
+                }
             }
             StateProj::Rejected { answer } => {
                 let answer = answer.take().expect(POLLED_AFTER_READY);
