@@ -1,5 +1,6 @@
 //! The columns of the comparison: what of a scenario is shown, and who is better in it.
 
+use crate::number::{fine_percent, per_day, percent, timed};
 use crate::summary::Summary;
 
 /// The system that the others are compared to.
@@ -52,7 +53,13 @@ const COLUMNS: &[Column] = &[
     Column {
         scenario: "S03",
         title: "0.2/s: open s / false per day",
-        cell: |of| format!("{} / {}", number(of.open), per_day(of.false_trips)),
+        cell: |of| {
+            format!(
+                "{} / {}",
+                timed(of.open, of.open_range),
+                per_day(of.false_trips)
+            )
+        },
         figures: &[OPEN, FALSE_TRIPS],
     },
     Column {
@@ -71,7 +78,10 @@ const COLUMNS: &[Column] = &[
         scenario: "S04c",
         title: "100 %: open s, bad before, closed after s",
         cell: |of| {
-            let (open, closed) = (number(of.open), number(of.closed_after));
+            let (open, closed) = (
+                timed(of.open, of.open_range),
+                timed(of.closed_after, of.closed_range),
+            );
             format!("{open}, {:.0}, {closed}", of.bad_before_open)
         },
         figures: &[OPEN, BAD_BEFORE, CLOSED_AFTER],
@@ -85,7 +95,7 @@ const COLUMNS: &[Column] = &[
     Column {
         scenario: "S08",
         title: "hang: open s",
-        cell: |of| number(of.open),
+        cell: |of| timed(of.open, of.open_range),
         figures: &[OPEN],
     },
     Column {
@@ -137,7 +147,10 @@ const CALLERS: &[Column] = &[
         scenario: "S25",
         title: "outage, then 20 %: open s, closed after s, good rejected",
         cell: |of| {
-            let (open, closed) = (number(of.open), number(of.closed_after));
+            let (open, closed) = (
+                timed(of.open, of.open_range),
+                timed(of.closed_after, of.closed_range),
+            );
             format!("{open}, {closed}, {:.0}", of.good_rejected_after)
         },
         figures: &[OPEN, CLOSED_AFTER, REJECTED_AFTER],
@@ -181,25 +194,49 @@ const CALLERS: &[Column] = &[
     Column {
         scenario: "S29c",
         title: "streams, then an outage: open s, closed after s",
-        cell: |of| format!("{}, {}", number(of.open), number(of.closed_after)),
+        cell: |of| {
+            format!(
+                "{}, {}",
+                timed(of.open, of.open_range),
+                timed(of.closed_after, of.closed_range)
+            )
+        },
         figures: &[OPEN, CLOSED_AFTER],
     },
     Column {
         scenario: "S30a",
         title: "hang, patience 100 ms: open s, closed after s",
-        cell: |of| format!("{}, {}", number(of.open), number(of.closed_after)),
+        cell: |of| {
+            format!(
+                "{}, {}",
+                timed(of.open, of.open_range),
+                timed(of.closed_after, of.closed_range)
+            )
+        },
         figures: &[OPEN, CLOSED_AFTER],
     },
     Column {
         scenario: "S30b",
         title: "900 ms",
-        cell: |of| format!("{}, {}", number(of.open), number(of.closed_after)),
+        cell: |of| {
+            format!(
+                "{}, {}",
+                timed(of.open, of.open_range),
+                timed(of.closed_after, of.closed_range)
+            )
+        },
         figures: &[OPEN, CLOSED_AFTER],
     },
     Column {
         scenario: "S30c",
         title: "1.5 s",
-        cell: |of| format!("{}, {}", number(of.open), number(of.closed_after)),
+        cell: |of| {
+            format!(
+                "{}, {}",
+                timed(of.open, of.open_range),
+                timed(of.closed_after, of.closed_range)
+            )
+        },
         figures: &[OPEN, CLOSED_AFTER],
     },
 ];
@@ -215,13 +252,13 @@ const USUAL: &[Column] = &[
     Column {
         scenario: "D2a",
         title: "10 % hang: open s (–), goodput % (≥ 85)",
-        cell: |of| format!("{}, {}", number(of.open), percent(of.goodput)),
+        cell: |of| format!("{}, {}", timed(of.open, of.open_range), percent(of.goodput)),
         figures: &[GOODPUT],
     },
     Column {
         scenario: "D2b",
         title: "30 % hang: open s, goodput %",
-        cell: |of| format!("{}, {}", number(of.open), percent(of.goodput)),
+        cell: |of| format!("{}, {}", timed(of.open, of.open_range), percent(of.goodput)),
         figures: &[GOODPUT],
     },
     rare("D3a", "a request each 70 s: open s, bad before (≤ 8)"),
@@ -236,7 +273,7 @@ const USUAL: &[Column] = &[
     Column {
         scenario: "D5",
         title: "0.01 → 2 % at 200/s: detect s (≤ 120)",
-        cell: |of| number(of.detect),
+        cell: |of| timed(of.detect, of.detect_range),
         figures: &[DETECT],
     },
     tripled(
@@ -265,7 +302,7 @@ const fn usual_errors(scenario: &'static str, title: &'static str) -> Column {
         scenario,
         title,
         cell: |of| {
-            let closed = number(of.closed_after);
+            let closed = timed(of.closed_after, of.closed_range);
             format!("{closed}, {}", fine_percent(of.good_rejected_share))
         },
         figures: &[OPEN, CLOSED_AFTER, REJECTED_SHARE],
@@ -276,7 +313,13 @@ const fn rare(scenario: &'static str, title: &'static str) -> Column {
     Column {
         scenario,
         title,
-        cell: |of| format!("{}, {:.0}", number(of.open), of.bad_before_open),
+        cell: |of| {
+            format!(
+                "{}, {:.0}",
+                timed(of.open, of.open_range),
+                of.bad_before_open
+            )
+        },
         figures: &[BAD_BEFORE],
     }
 }
@@ -294,7 +337,13 @@ const fn tripled(scenario: &'static str, title: &'static str) -> Column {
     Column {
         scenario,
         title,
-        cell: |of| format!("{}, {}", false_events(of), number(of.detect)),
+        cell: |of| {
+            format!(
+                "{}, {}",
+                false_events(of),
+                timed(of.detect, of.detect_range)
+            )
+        },
         figures: &[FALSE_TRIPS, FALSE_ALERTS, DETECT],
     }
 }
@@ -363,7 +412,11 @@ fn or_never(time: Option<f64>) -> f64 {
 }
 
 fn detect_and_goodput(of: &Summary) -> String {
-    format!("{}, {}", number(of.detect), percent(of.goodput))
+    format!(
+        "{}, {}",
+        timed(of.detect, of.detect_range),
+        percent(of.goodput)
+    )
 }
 
 fn false_events(of: &Summary) -> String {
@@ -376,39 +429,6 @@ fn false_events_and_rejected(of: &Summary) -> String {
         false_events(of),
         fine_percent(of.good_rejected_share)
     )
-}
-
-/// Seconds with as many digits as mean something.
-pub(crate) fn number(value: Option<f64>) -> String {
-    match value {
-        None => "–".to_owned(),
-        Some(value) if value < 0.995 => format!("{value:.2}"),
-        Some(value) if value < 9.95 => format!("{value:.1}"),
-        Some(value) => format!("{value:.0}"),
-    }
-}
-
-/// A share in per cent.
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.0}", share * 100.0)
-}
-
-/// A share in per cent of which a tenth matters.
-fn fine_percent(share: f64) -> String {
-    if share == 0.0 {
-        "0".to_owned()
-    } else {
-        number(Some(share * 100.0))
-    }
-}
-
-/// How often a day.
-pub(crate) fn per_day(count: f64) -> String {
-    if count == 0.0 {
-        "0".to_owned()
-    } else {
-        number(Some(count))
-    }
 }
 
 #[cfg(test)]
@@ -460,13 +480,5 @@ mod tests {
             assert!(crate::scenario::find(id).is_some_and(|entry| entry.id == id));
             assert!(seen.insert(id), "{id}");
         }
-    }
-
-    #[test]
-    fn numbers_have_the_digits_that_mean_something() {
-        let numbers = [0.074, 1.53, 9.96, 236.4].map(|value| number(Some(value)));
-        assert_eq!(numbers, ["0.07", "1.5", "10", "236"]);
-        assert_eq!(number(None), "–");
-        assert_eq!((per_day(0.0), per_day(0.3)), ("0".into(), "0.30".into()));
     }
 }

@@ -16,6 +16,7 @@ mod cli;
 mod column;
 mod gym;
 mod luck;
+mod number;
 mod page;
 mod scenario;
 mod score;

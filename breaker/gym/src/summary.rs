@@ -39,7 +39,16 @@ pub(crate) struct Summary {
     pub(crate) lost_after: f64,
     /// A share.
     pub(crate) good_rejected_share: f64,
+    /// The least and the greatest of the seeds, of `detect`, `open` and `closed_after`.
+    pub(crate) detect_range: Range,
+    /// See `detect_range`.
+    pub(crate) open_range: Range,
+    /// See `detect_range`.
+    pub(crate) closed_range: Range,
 }
+
+/// The least and the greatest of the seeds' times, in seconds; `None` is never.
+pub(crate) type Range = (Option<f64>, Option<f64>);
 
 /// Summaries by scenario and system.
 pub(crate) type Summaries = BTreeMap<(&'static str, &'static str), Summary>;
@@ -72,6 +81,14 @@ impl Summary {
                     .collect(),
             )
         };
+        let range = |of: fn(&Score) -> Option<f64>| {
+            let times = scores
+                .iter()
+                .map(|score| of(score).unwrap_or(f64::INFINITY));
+            let finite = |time: f64| Some(time).filter(|time| time.is_finite());
+            let least = times.clone().fold(f64::INFINITY, f64::min);
+            (finite(least), finite(times.fold(0.0, f64::max)))
+        };
         let days = mean(|score| score.healthy_days);
         Self {
             seeds: scores.len(),
@@ -88,6 +105,9 @@ impl Summary {
             premature_closes: mean(|score| score.premature_closes as f64),
             lost_after: mean(|score| score.lost_after as f64),
             good_rejected_share: mean(|score| score.good_rejected_share),
+            detect_range: range(|score| score.detect),
+            open_range: range(|score| score.open),
+            closed_range: range(|score| score.closed_after),
         }
     }
 }

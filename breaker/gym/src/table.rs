@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 
-use crate::column::{Column, GROUPS, MEASURE, number, per_day, percent};
+use crate::column::{Column, GROUPS, MEASURE};
 use crate::gym::Plan;
+use crate::number::{number, per_day, percent, timed};
 use crate::summary::Summaries;
 
 /// How a table is written.
@@ -109,13 +110,13 @@ fn of_scenario(plan: &Plan, summaries: &Summaries, scenario: &'static str) -> Ta
         let of = summaries.get(&(scenario, system.name))?;
         Some(vec![
             system.name.to_owned(),
-            number(of.detect),
-            number(of.open),
+            timed(of.detect, of.detect_range),
+            timed(of.open, of.open_range),
             format!("{:.0}", of.bad_before_open),
             percent(of.goodput),
             format!("{:.0}", of.good_rejected),
             format!("{:.0}", of.good_rejected_after),
-            number(of.closed_after),
+            timed(of.closed_after, of.closed_range),
             number(of.good_after),
             format!("{:.1}", of.premature_closes),
             format!("{:.0}", of.lost_after),
