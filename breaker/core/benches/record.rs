@@ -27,6 +27,23 @@ fn record(criterion: &mut Criterion) {
             while breaker.poll_event().is_some() {}
         });
     });
+    // The same while the window has failures in it, so that conditions must be looked at.
+    let mut failing = Breaker::new(Policy::sensitive(), 1, Timestamp::ZERO);
+    let mut requests = 0_u64;
+    group.bench_function("try_acquire + record, closed, 0.1 % fail", |bencher| {
+        bencher.iter(|| {
+            requests += 1;
+            let now = Timestamp::from_nanos(requests * GAP);
+            if let Ok(permit) = failing.try_acquire(now) {
+                let outcome = match requests.is_multiple_of(1000) {
+                    true => Outcome::failure(LATENCY),
+                    false => Outcome::success(LATENCY),
+                };
+                failing.record(permit, outcome, now + LATENCY);
+            }
+            while failing.poll_event().is_some() {}
+        });
+    });
     // Ten detectors on three streams, beside the window; what is usual has been learned by then.
     let mut adaptive = Breaker::new(Policy::adaptive(), 1, Timestamp::ZERO);
     let mut elapsed = 0;

@@ -218,6 +218,17 @@ impl Breaker {
         let Some(source) = find(&mut self.sources, id) else {
             return;
         };
+        source.window.expire(now);
+        let hangs = in_flight.is_some_and(|(in_flight, _)| {
+            let bound = self.needs.latency_bounds.first();
+            bound.is_some_and(|bound| in_flight.has_reached(*bound, now))
+        });
+        // Nearly always: then no entry can hold, and none needs to end an alert.
+        if !hangs && !self.needs.concurrency && self.alerts_due.is_none() && source.is_well(now) {
+            #[cfg(test)]
+            assert_nothing_holds(source, &self.policy, in_flight, now);
+            return;
+        }
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
         let sheds = self.shedding.is_some();
@@ -272,6 +283,23 @@ impl Breaker {
         if alerts_changed {
             self.end_alerts(now);
         }
+    }
+}
+
+#[cfg(test)]
+fn assert_nothing_holds(
+    source: &mut Source,
+    policy: &Policy,
+    in_flight: Option<(&InFlight, u64)>,
+    now: Timestamp,
+) {
+    let own = source.policy.clone();
+    let policy = own.as_deref().unwrap_or(policy);
+    assert!(source.alerts.iter().all(Option::is_none));
+    let mut observation = Observation::new(source, policy, in_flight, now);
+    for entry in policy.trip() {
+        let is_due = !entry.conditions.iter().any(Condition::needs_histogram);
+        assert!(!(is_due && observation.holds(entry)), "{entry:?}");
     }
 }
 

@@ -230,6 +230,11 @@ impl Detectors {
             .alarm(at_least)
     }
 
+    /// Whether there is no alarm, and no hit that was not judged yet.
+    pub(crate) fn are_well(&self) -> bool {
+        self.struck == 0 && !self.streams.iter().any(StreamDetector::is_alarming)
+    }
+
     /// Whether a hit of `stream` was observed since the last call of [`Self::forget_struck`].
     pub(crate) const fn has_struck(&self, stream: Stream) -> bool {
         self.struck & bit(stream) != 0

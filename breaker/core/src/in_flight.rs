@@ -115,6 +115,12 @@ impl InFlight {
         count
     }
 
+    /// Whether any request is at least `age` old.
+    pub(crate) fn has_reached(&self, age: Duration, now: Timestamp) -> bool {
+        let oldest = self.slots.front();
+        oldest.is_some_and(|slot| now.saturating_since(slot.last) >= age)
+    }
+
     /// How many requests are at least `age` old.
     pub(crate) fn older_than(&self, age: Duration, now: Timestamp) -> u64 {
         let age = nanos(age);

@@ -10,7 +10,7 @@ use crate::detector::Detectors;
 use crate::feed::Feed;
 use crate::outcome::Verdict;
 use crate::permit::{Begun, Counted};
-use crate::policy::{Condition, Policy};
+use crate::policy::{Condition, MAX_SLOW_THRESHOLDS, Policy};
 use crate::row::Row;
 use crate::snapshot::SourceTotals;
 use crate::tally::Tally;
@@ -270,6 +270,17 @@ impl Source {
     pub(crate) fn bytes(&self) -> usize {
         let detectors = self.detectors.as_ref();
         self.window.bytes() + detectors.map_or(0, |detectors| detectors.bytes())
+    }
+
+    /// Whether nothing is wrong that a condition could be about: no failure, no slow request and no alarm, and no histogram to look at.
+    pub(crate) fn is_well(&self, now: Timestamp) -> bool {
+        let counts = self.window.unexpired();
+        let detectors = self.detectors.as_ref();
+        counts.failure == 0
+            && counts.slow == [0; MAX_SLOW_THRESHOLDS]
+            && self.consecutive_failures == 0
+            && !(self.wants_histograms && now >= self.next_histogram_turn)
+            && detectors.is_none_or(|detectors| detectors.are_well())
     }
 
     /// When conditions on histograms must next be tried.

@@ -112,6 +112,10 @@ impl StreamDetector {
         }
     }
 
+    pub(super) const fn is_alarming(&self) -> bool {
+        self.alarming
+    }
+
     /// The share of hits that is usual, normal or not; 0, if nothing is known.
     pub(super) fn usual(&self) -> f64 {
         self.alarmed.usual(&self.baseline)
