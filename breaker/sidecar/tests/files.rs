@@ -1,4 +1,4 @@
-//! Files as people write them: variables of the environment in values.
+//! Files as people write them: the examples, and variables of the environment in values.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +23,57 @@ fn check(file: &Path, variables: &[(&str, &str)]) -> Output {
 fn said(output: &Output) -> String {
     let both = [&*output.stdout, &output.stderr].concat();
     String::from_utf8(both).expect("text")
+}
+
+/// All files of a folder and its folders.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let found = paths.flat_map(|path| match path.is_dir() {
+        true => files(&path),
+        false => vec![path],
+    });
+    found.collect()
+}
+
+/// Configurations of other programs, which peers' tests run.
+const OTHERS: [&str; 1] = ["envoy.yaml"];
+
+#[test]
+fn every_example_is_good_and_says_how_to_start_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let readme = fs::read_to_string(folder.join("README.md")).expect("a README");
+    let mut checked = 0;
+    for file in files(&folder) {
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if !name.ends_with(".yaml") || OTHERS.contains(&name) {
+            continue;
+        }
+        let output = check(&file, &[]);
+        assert!(output.status.success(), "{}", said(&output));
+        let text = fs::read_to_string(&file).expect("text");
+        let head = text
+            .lines()
+            .take_while(|line| line.starts_with('#'))
+            .count();
+        assert!(
+            (3..=7).contains(&head),
+            "{name} has {head} lines of comment at its head"
+        );
+        let path = file.strip_prefix(&folder).unwrap().display().to_string();
+        let start = format!("breaker run --config examples/{path}");
+        assert!(text.contains(&start), "{path}: {start}");
+        let shown = path.split('/').next().unwrap_or_default();
+        assert!(
+            readme.contains(&format!("]({shown})")),
+            "README.md lacks {shown}"
+        );
+        checked += 1;
+    }
+    assert!(checked >= 7, "{checked}");
 }
 
 const FILE: &str = "listen: 127.0.0.1:${PORT:-8080}
