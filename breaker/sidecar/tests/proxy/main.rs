@@ -10,6 +10,7 @@ mod forwarding;
 mod harness;
 mod hops;
 mod http2;
+mod limits;
 mod malformed;
 mod measuring;
 mod names;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::root;
 use super::schema::{Field, Section, Walk};
-use crate::config::schema;
+use crate::config::{in_words, schema};
 
 #[test]
 fn the_reference_says_what_the_schema_says() {
@@ -24,6 +24,54 @@ fn the_reference_says_what_the_schema_says() {
         text == expected,
         "docs/configuration.md is not what the schema says; UPDATE_DOCS=1 writes it: {differs:#?}"
     );
+}
+
+#[test]
+fn the_table_of_limits_says_what_the_schema_says() {
+    let text = fs::read_to_string(root().join("docs/limits.md")).unwrap_or_default();
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.trim_matches('|').split(" | ").map(str::trim);
+        Some([cells.next()?, cells.next()?, cells.next()?])
+    });
+    let rows: Vec<[&str; 3]> = rows.collect();
+    let mut missing = Vec::new();
+    let fields = Walk::of(schema()).sections();
+    let fields: Vec<Field> = fields
+        .into_iter()
+        .flat_map(|section| section.fields)
+        .collect();
+    for field in &fields {
+        let range = field.range().unwrap_or_default();
+        let expected = [format!("`{}`", field.path), default(field), range];
+        let row = rows.iter().find(|[path, ..]| *path == expected[0]);
+        let is_missing = row.is_none() && field.path.starts_with("limits.");
+        if is_missing || row.is_some_and(|row| *row != expected) {
+            missing.push(format!("{}: {row:?}", expected.join(" | ")));
+        }
+    }
+    assert!(missing.is_empty(), "docs/limits.md: {}", missing.join("\n"));
+    let paths = fields.iter().map(|field| format!("`{}`", field.path));
+    let paths: Vec<String> = paths.collect();
+    for [path, ..] in rows.iter().filter(|[path, ..]| path.starts_with("`")) {
+        assert!(
+            paths.iter().any(|known| known == path),
+            "{path} is not in the schema"
+        );
+    }
+    let limits = crate::ingest::Limits::default();
+    for said in [
+        format!("| {}; further ones wait |", limits.connections),
+        format!(
+            "| {}MiB, before and after decompression |",
+            limits.batch >> 20
+        ),
+        format!("| {} | fixed |", limits.requests),
+        format!("| {}MiB | fixed |", limits.memory >> 20),
+        format!("| {}: closed |", in_words(limits.idle)),
+        format!("| {} |", in_words(limits.body_pause)),
+    ] {
+        assert!(text.contains(&said), "{said}");
+    }
 }
 
 fn reference() -> String {
