@@ -13,6 +13,7 @@ mod idle;
 mod neutral;
 mod recovery;
 mod reload;
+mod tasks;
 mod telemetry;
 mod traffic;
 mod trip;

@@ -18,6 +18,7 @@ mod telemetry;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -117,7 +118,7 @@ impl Config {
     /// # Errors
     /// When the text breaks a rule.
     pub fn parse(text: &str, file: Option<&str>, folder: &Path) -> Result<Self, ConfigError> {
-        let document = Document::new(text, file)?;
+        let document = document(text, file)?;
         let raw = document.read()?;
         build(raw, &document, Origin::of(text), folder).map_err(ConfigError::Invalid)
     }
@@ -329,6 +330,17 @@ pub fn read(path: &Path) -> Result<String, ConfigError> {
         file: path.display().to_string(),
         rule: unreadable(&error),
     })
+}
+
+/// A YAML text with the environment's variables in its values.
+///
+/// # Errors
+/// When the text is no YAML, or names a variable that is not set.
+pub fn document<'a>(text: &'a str, file: Option<&'a str>) -> Result<Document<'a>, ConfigError> {
+    let document = Document::new(text, file)?;
+    document
+        .expand(|name| env::var_os(name))
+        .map_err(ConfigError::Invalid)
 }
 
 fn build(

@@ -17,6 +17,7 @@
 mod codes;
 mod document;
 mod error;
+mod expand;
 mod explain;
 mod places;
 mod raw;
@@ -49,7 +50,17 @@ pub fn parse_over(
     file: Option<&str>,
     base: impl Fn(&str) -> Option<Policy>,
 ) -> Result<Policy, Error> {
-    let document = Document::new(text, file)?;
+    read(&Document::new(text, file)?, base)
+}
+
+/// Reads a policy from a document whose variables are expanded. Its `base` is found by `base`.
+///
+/// # Errors
+/// The first rule that is broken, and where.
+pub fn read(
+    document: &Document<'_>,
+    base: impl Fn(&str) -> Option<Policy>,
+) -> Result<Policy, Error> {
     let raw: RawPolicy = document.read()?;
     raw.resolve(None, base)
         .map_err(|broken| document.error(&broken.field, broken.rule))

@@ -61,8 +61,9 @@ impl Check {
 fn check(path: &Path) -> Result<Checked, ConfigError> {
     let text = config::read(path)?;
     let file = path.display().to_string();
-    if is_policy(&Document::new(&text, Some(&file))?) {
-        let policy = yaml::parse(&text, Some(&file))?;
+    let document = config::document(&text, Some(&file))?;
+    if is_policy(&document) {
+        let policy = yaml::read(&document, Policy::builtin)?;
         Ok(Checked::Policy(Box::new(policy)))
     } else {
         Config::load(path).map(|config| Checked::Configuration(Box::new(config)))

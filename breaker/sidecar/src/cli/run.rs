@@ -277,5 +277,6 @@ pub(super) fn policy(name: &str) -> Result<Policy, ConfigError> {
         }
         invalid => invalid,
     })?;
-    Ok(yaml::parse(&text, Some(name))?)
+    let document = config::document(&text, Some(name))?;
+    Ok(yaml::read(&document, Policy::builtin)?)
 }

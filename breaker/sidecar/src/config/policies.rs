@@ -9,6 +9,7 @@ use breaker_tower::Policy;
 use breaker_tower::core::policy::yaml::{self, Document, nearest};
 use serde::Deserialize;
 
+use super::error::ConfigError;
 use super::origin::Origin;
 use super::problem::{Findings, Problem, unknown};
 use super::raw::RawPolicyChoice;
@@ -69,10 +70,12 @@ impl Policies {
         };
         origin.read(&file, &text);
         let shown = file.display().to_string();
-        match yaml::parse_over(&text, Some(&shown), |base| self.find(base)) {
+        match self.policy(&text, &shown) {
             Err(error) => {
                 self.broken.extend(name_of(&text, &file));
-                findings.add_error(error);
+                for error in error.errors() {
+                    findings.add_error(error.clone());
+                }
             }
             Ok(policy) => match self.loaded.get(policy.name()) {
                 Some(other) => {
@@ -86,6 +89,11 @@ impl Policies {
                 }
             },
         }
+    }
+
+    fn policy(&self, text: &str, file: &str) -> Result<Policy, ConfigError> {
+        let document = super::document(text, Some(file))?;
+        Ok(yaml::read(&document, |base| self.find(base))?)
     }
 
     /// The policy called `name`.

@@ -25,28 +25,39 @@ pub(super) use self::receive::{RawForward, RawReceive};
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(title = "Breaker configuration", rename = "Configuration")]
 pub(crate) struct RawConfig {
-    /// Where clients connect to. Default 127.0.0.1:8080.
+    /// Where clients connect to.
+    #[schemars(extend("default" = "127.0.0.1:8080", "examples" = ["0.0.0.0:8080"]))]
     pub(super) listen: Option<Address>,
-    /// Health, metrics and breakers; beyond loopback only with a control token. Default 127.0.0.1:9900.
+    /// Health, metrics and breakers; beyond loopback only with a control token.
+    #[schemars(extend("default" = "127.0.0.1:9900", "examples" = ["127.0.0.1:9901"]))]
     pub(super) admin: Option<Address>,
     /// How operators change what breakers do, on the admin port.
     pub(super) control: Option<RawControl>,
-    /// Threads, each with connections of its own, 1 to 1024. Default one for each processor.
+    /// Threads, each with connections of its own.
+    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(extend("x-default" = "one for each processor", "examples" = [4]))]
     pub(super) workers: Option<usize>,
     /// What happens after a signal to stop: a time for requests to end in, or delay and timeout.
+    #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["30s"]))]
     pub(super) drain: Option<RawDrain>,
-    /// Whether to load this file again when it, or a policy's, has changed. Default true; SIGHUP does it in any case.
+    /// Whether to load this file again when it, or a policy's, has changed. SIGHUP does it in any
+    /// case.
+    #[schemars(extend("default" = true, "examples" = [false]))]
     pub(super) watch: Option<bool>,
     /// Bounds on what a client may send and hold.
     pub(super) limits: Option<RawLimits>,
     /// Addresses and networks of the proxies before this one whose X-Forwarded-For, -Proto, -Host and Forwarded are passed on and added
-    /// to: 10.0.0.0/8, 192.0.2.7. What others say of themselves is replaced. Default none.
+    /// to: 10.0.0.0/8, 192.0.2.7. What others say of themselves is replaced.
     #[serde(default)]
+    #[schemars(extend("examples" = [["10.0.0.0/8", "192.0.2.7"]]))]
     pub(super) trusted_proxies: Vec<String>,
     /// Files and directories with policies, relative to this file. A policy of a built-in's name replaces it.
     #[serde(default)]
+    #[schemars(extend("examples" = [["./policies"]]))]
     pub(super) policies: Vec<String>,
-    /// A file, relative to this one, that keeps what the breakers have learned to be usual. Default none: it is learned anew after a restart.
+    /// A file, relative to this one, that keeps what the breakers have learned to be usual.
+    #[schemars(extend("x-default" = "none: it is learned anew after a restart"))]
+    #[schemars(extend("examples" = ["learned.json"]))]
     pub(super) state: Option<String>,
     /// Where telemetry goes, and where it comes from.
     pub(super) telemetry: Option<RawTelemetry>,
@@ -61,36 +72,57 @@ pub(crate) struct RawConfig {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Limits")]
 pub(super) struct RawLimits {
-    /// Connections of each worker, 1 to 1000000; further ones wait. Default 16384.
+    /// Connections of each worker; further ones wait.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 16384, "examples" = [4096]))]
     pub(super) max_connections: Option<usize>,
-    /// Streams open at once on an HTTP/2 connection, 1 to 10000. Default 250.
+    /// Streams open at once on an HTTP/2 connection.
+    #[schemars(range(min = 1, max = 10000), extend("default" = 250, "examples" = [100]))]
     pub(super) max_streams: Option<u32>,
-    /// Size of a request line and its headers, 8KiB to 1MiB; more is answered 431. Default 64KiB.
+    /// Size of a request line and its headers; more is answered 431.
+    #[schemars(extend("default" = "64KiB", "x-range" = "8KiB to 1MiB", "examples" = ["16KiB"]))]
     pub(super) max_header_bytes: Option<Size>,
-    /// Header fields of a response, 16 to 4096; more is answered 502, by no fault of the upstream. Default 256.
+    /// Header fields of a response; more is answered 502, by no fault of the upstream.
+    #[schemars(range(min = 16, max = 4096), extend("default" = 256, "examples" = [512]))]
     pub(super) max_response_fields: Option<usize>,
-    /// Size of a response's status line and headers, 8KiB to 1MiB; more is answered 502, by no fault of the upstream. Default 64KiB.
+    /// Size of a response's status line and headers; more is answered 502, by no fault of the
+    /// upstream.
+    #[schemars(extend("default" = "64KiB", "x-range" = "8KiB to 1MiB", "examples" = ["128KiB"]))]
     pub(super) max_response_header_bytes: Option<Size>,
-    /// Size of a request body, or off; more is answered 413. Default off.
+    /// Size of a request body; more is answered 413.
+    #[schemars(extend("default" = "off", "x-range" = "any", "examples" = ["10MiB"]))]
     pub(super) max_body_bytes: Option<OrOff<Size>>,
-    /// Time from the first byte of a header section to its last, and to the first byte of a new connection, 10ms to 10m. Default 15s, and 10s for the first byte.
+    /// Time from the first byte of a header section to its last, and to the first byte of a new
+    /// connection.
+    #[schemars(extend("x-default" = "15s, and 10s for the first byte of a connection"))]
+    #[schemars(extend("x-range" = "10ms to 10m"))]
+    #[schemars(extend("examples" = ["5s"]))]
     pub(super) header_timeout: Option<Period>,
-    /// Time between two pieces of a body, 10ms to 1h, or off. Default 60s for requests, off for responses; never for those of gRPC and
-    /// text/event-stream.
+    /// Time between two pieces of a body; never for those of gRPC and text/event-stream.
+    #[schemars(extend("x-default" = "60s for requests, off for responses"))]
+    #[schemars(extend("x-range" = "10ms to 1h"))]
+    #[schemars(extend("examples" = ["30s"]))]
     pub(super) body_idle_timeout: Option<OrOff<Period>>,
-    /// Time for a whole request body, 10ms to 24h, or off. Default off.
+    /// Time for a whole request body.
+    #[schemars(extend("default" = "off", "x-range" = "10ms to 24h", "examples" = ["5m"]))]
     pub(super) body_timeout: Option<OrOff<Period>>,
-    /// Time a connection is kept between requests, 10ms to 1h. Default 75s.
+    /// Time a connection is kept between requests.
+    #[schemars(extend("default" = "75s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
     pub(super) idle_timeout: Option<Period>,
-    /// Time a client may take none of the response that waits for it, 10ms to 1h. Default 60s.
+    /// Time a client may take none of the response that waits for it.
+    #[schemars(extend("default" = "60s", "x-range" = "10ms to 1h", "examples" = ["20s"]))]
     pub(super) write_timeout: Option<Period>,
-    /// Time for which a client that has closed its sending side is still answered, from its last byte or ours, 0s to 1h. Default 2s.
+    /// Time for which a client that has closed its sending side is still answered, from its last
+    /// byte or ours.
+    #[schemars(extend("default" = "2s", "x-range" = "0s to 1h", "examples" = ["10s"]))]
     pub(super) half_closed_timeout: Option<Period>,
-    /// Time after which a tunnel (a WebSocket) is closed in which neither side says anything, 10ms to 24h, or off. Default 1h.
+    /// Time after which a tunnel (a WebSocket) is closed in which neither side says anything.
+    #[schemars(extend("default" = "1h", "x-range" = "10ms to 24h", "examples" = ["10m"]))]
     pub(super) tunnel_idle_timeout: Option<OrOff<Period>>,
-    /// Silence after which TCP asks clients and upstreams whether they are there, 1s to 2h, or off. Default 60s.
+    /// Silence after which TCP asks clients and upstreams whether they are there.
+    #[schemars(extend("default" = "60s", "x-range" = "1s to 2h", "examples" = ["30s"]))]
     pub(super) tcp_keepalive: Option<OrOff<Period>>,
-    /// Whether %2F and %5C in a path are passed on instead of answered 400. Default false.
+    /// Whether %2F and %5C in a path are passed on instead of answered 400.
+    #[schemars(extend("default" = false, "examples" = [true]))]
     pub(super) encoded_slash: Option<bool>,
 }
 
@@ -111,23 +143,39 @@ pub(super) struct RawTelemetry {
 #[schemars(rename = "Export")]
 pub(super) struct RawExport {
     /// The collector's URL, http or https.
+    #[schemars(extend("x-default" = "what the OTEL_* variables say"))]
+    #[schemars(extend("examples" = ["http://127.0.0.1:4317"]))]
     pub(super) endpoint: Option<String>,
-    /// Default grpc, or http/protobuf for port 4318.
+    /// What the collector speaks.
+    #[schemars(extend("x-default" = "grpc, or http/protobuf for port 4318"))]
+    #[schemars(extend("examples" = ["http/protobuf"]))]
     pub(super) protocol: Option<RawExportProtocol>,
-    /// Time between exports, 100ms to 1h. Default 10s.
+    /// Time between exports.
+    #[schemars(extend("x-default" = "10s, unless an OTEL_* variable says otherwise"))]
+    #[schemars(extend("x-range" = "100ms to 1h"))]
+    #[schemars(extend("examples" = ["30s"]))]
     pub(super) interval: Option<Period>,
-    /// How long an export may take, 100ms to 10m. Default 10s.
+    /// How long an export may take.
+    #[schemars(extend("x-default" = "10s, unless an OTEL_* variable says otherwise"))]
+    #[schemars(extend("x-range" = "100ms to 10m"))]
+    #[schemars(extend("examples" = ["5s"]))]
     pub(super) timeout: Option<Period>,
     /// Headers sent with each export.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"api-key": "secret"}]))]
     pub(super) headers: BTreeMap<String, String>,
-    /// Default none.
+    /// How exports are compressed.
+    #[schemars(extend("x-default" = "none, unless an OTEL_* variable says otherwise"))]
+    #[schemars(extend("examples" = ["gzip"]))]
     pub(super) compression: Option<RawCompression>,
     /// A PEM file with the certificates to trust instead of the system's, relative to this file.
+    #[schemars(extend("x-default" = "the system's", "examples" = ["ca.pem"]))]
     pub(super) certificate: Option<String>,
     /// A PEM file with the certificate to show to the collector, relative to this file.
+    #[schemars(extend("x-default" = "none", "examples" = ["client.pem"]))]
     pub(super) client_certificate: Option<String>,
     /// A PEM file with its key, relative to this file.
+    #[schemars(extend("x-default" = "none", "examples" = ["client.key"]))]
     pub(super) client_key: Option<String>,
 }
 
@@ -158,6 +206,7 @@ pub(super) enum RawCompression {
 #[schemars(rename = "Control")]
 pub(super) struct RawControl {
     /// A file with the token that changes need, relative to this file. Without a token only programs of this machine may change anything.
+    #[schemars(extend("examples" = ["token"]))]
     pub(super) token_file: String,
 }
 
@@ -166,15 +215,21 @@ pub(super) struct RawControl {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Upstream")]
 pub(super) struct RawUpstream {
-    /// Its instances, taken in turn: http://host:port, or h2c://host:port for HTTP/2 without TLS; 1 to 64.
+    /// Its instances, taken in turn: http://host:port, or h2c://host:port for HTTP/2 without TLS.
+    #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
     pub(super) endpoints: Vec<String>,
-    /// Default auto.
+    /// What its instances speak.
+    #[schemars(extend("x-default" = "auto, or h2c for endpoints with h2c://"))]
+    #[schemars(extend("examples" = ["http1"]))]
     pub(super) protocol: Option<RawProtocol>,
-    /// Time for a connection to be established, 1ms to 1m. Default 1s.
+    /// Time for a connection to be established.
+    #[schemars(extend("default" = "1s", "x-range" = "1ms to 1m", "examples" = ["500ms"]))]
     pub(super) connect_timeout: Option<Period>,
-    /// Time after which an unused connection is closed, 1ms to 1h; less than the upstream's own. Default 4s.
+    /// Time after which an unused connection is closed; less than the upstream's own.
+    #[schemars(extend("default" = "4s", "x-range" = "1ms to 1h", "examples" = ["30s"]))]
     pub(super) idle_timeout: Option<Period>,
-    /// Unused connections kept for each endpoint and worker, 0 to 65536. Default 256.
+    /// Unused connections kept for each endpoint and worker.
+    #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
     pub(super) max_idle: Option<usize>,
 }
 
@@ -196,24 +251,35 @@ pub(super) enum RawProtocol {
 #[schemars(rename = "Route")]
 pub(super) struct RawRoute {
     /// The route's and its breaker's name: 1 to 64 of a-z, 0-9, '.', '_' and '-'; no other route has it.
+    #[schemars(extend("examples" = ["pay"]))]
     pub(super) name: String,
     /// Which requests; all that no other route takes when it is left out.
     pub(super) r#match: Option<RawMatch>,
     /// The name of an upstream. Left out, the proxy has no such route: its breaker is fed by telemetry alone, and others ask for its verdict.
+    #[schemars(extend("x-default" = "none: others ask for its verdict", "examples" = ["pay"]))]
     pub(super) upstream: Option<String>,
-    /// The name of a policy, or single fields over a `base`. Default adaptive.
+    /// The name of a policy, or single fields over a `base`.
+    #[schemars(extend("default" = "adaptive", "examples" = ["sensitive"]))]
     pub(super) policy: Option<RawPolicyChoice>,
-    /// Time from the end of the request to the head of the response, 1ms to 1h, or off. Default 15s.
+    /// Time from the end of the request to the head of the response.
+    #[schemars(extend("x-default" = "15s, which a gRPC call's own deadline extends"))]
+    #[schemars(extend("x-range" = "1ms to 1h"))]
+    #[schemars(extend("examples" = ["2s"]))]
     pub(super) timeout: Option<OrOff<Period>>,
     /// Deadlines that callers choose: read, passed on as what is left of them, and kept.
     pub(super) deadline: Option<RawDeadline>,
     /// What the service behind it is, such as v42: 1 to 128 characters. With another one, what was usual is learned anew.
+    #[schemars(extend("x-default" = "none", "examples" = ["v42"]))]
     pub(super) version: Option<String>,
-    /// Who decides at start. Default auto.
+    /// Who decides at start.
+    #[schemars(extend("default" = "auto", "examples" = ["shadow"]))]
     pub(super) mode: Option<RawMode>,
-    /// Requests in flight at once for each worker, 1 to 1000000; more are answered 429. Default no limit.
+    /// Requests in flight at once for each worker; more are answered 429.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(extend("x-default" = "no limit", "examples" = [100]))]
     pub(super) max_in_flight: Option<usize>,
-    /// Telemetry of others that may open the breaker too; 1 to 16.
+    /// Telemetry of others that may open the breaker too.
+    #[schemars(length(min = 1, max = 16))]
     pub(super) feeds: Option<Vec<RawFeed>>,
 }
 
@@ -222,13 +288,16 @@ pub(super) struct RawRoute {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Deadline")]
 pub(super) struct RawDeadline {
-    /// Whether grpc-timeout of gRPC calls is read. Default true.
+    /// Whether grpc-timeout of gRPC calls is read.
+    #[schemars(extend("default" = true, "examples" = [false]))]
     pub(super) grpc: Option<bool>,
     /// A field with milliseconds, such as x-request-timeout-ms; none that HTTP, gRPC or the proxy
-    /// uses. Default none.
+    /// uses.
     #[schemars(with = "Option<String>")]
+    #[schemars(extend("x-default" = "none", "examples" = ["x-request-timeout-ms"]))]
     pub(super) header: Option<FieldName>,
-    /// What longer ones are cut to, 1ms to 24h. Default none.
+    /// What longer ones are cut to.
+    #[schemars(extend("x-default" = "none", "x-range" = "1ms to 24h", "examples" = ["30s"]))]
     pub(super) max: Option<Period>,
 }
 
@@ -238,13 +307,17 @@ pub(super) struct RawDeadline {
 #[schemars(rename = "Match")]
 pub(super) struct RawMatch {
     /// The path: /api/pay, /users/{id} or /api/{*rest}.
+    #[schemars(extend("x-default" = "any", "examples" = ["/api/{*rest}"]))]
     pub(super) path: Option<String>,
     /// The host without port: pay.example.com or *.example.com.
+    #[schemars(extend("x-default" = "any", "examples" = ["*.example.com"]))]
     pub(super) host: Option<String>,
-    /// The methods; any when it is left out.
+    /// The methods.
+    #[schemars(extend("x-default" = "any", "examples" = [["GET", "HEAD"]]))]
     pub(super) methods: Option<Vec<String>>,
     /// Headers that must be there: with this value, or with any when it is true.
     #[serde(default)]
+    #[schemars(extend("x-default" = "any", "examples" = [{"x-canary": true}]))]
     pub(super) headers: BTreeMap<String, HeaderWanted>,
     /// A gRPC service, instead of path and methods.
     pub(super) grpc: Option<RawGrpc>,
@@ -256,8 +329,10 @@ pub(super) struct RawMatch {
 #[schemars(rename = "Grpc")]
 pub(super) struct RawGrpc {
     /// The service with its package: bank.v1.Payments.
+    #[schemars(extend("examples" = ["bank.v1.Payments"]))]
     pub(super) service: String,
-    /// The method; any when it is left out.
+    /// The method.
+    #[schemars(extend("x-default" = "any", "examples" = ["Transfer"]))]
     pub(super) method: Option<String>,
 }
 

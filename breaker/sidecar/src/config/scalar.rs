@@ -186,7 +186,12 @@ impl JsonSchema for Address {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["127.0.0.1:8080"] })
+        json_schema!({
+            "title": "address",
+            "description": "An address with a port: 127.0.0.1:8080, [::1]:8080 or localhost:8080.",
+            "type": "string",
+            "examples": ["127.0.0.1:8080"],
+        })
     }
 }
 
@@ -196,10 +201,14 @@ impl JsonSchema for Size {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": 0 },
-            { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|kB|MB|GB)?$" },
-        ] })
+        json_schema!({
+            "title": "size",
+            "description": "A size: a number of bytes, or one with a unit, 64KiB or 10MB.",
+            "anyOf": [
+                { "type": "integer", "minimum": 0 },
+                { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|kB|MB|GB)?$" },
+            ],
+        })
     }
 }
 
@@ -219,7 +228,11 @@ impl JsonSchema for HeaderWanted {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": true }, { "type": "string" }, { "type": "number" }] })
+        json_schema!({
+            "title": "header value",
+            "description": "A header's value, or true for any.",
+            "anyOf": [{ "const": true }, { "type": "string" }, { "type": "number" }],
+        })
     }
 }
 

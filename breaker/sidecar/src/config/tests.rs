@@ -10,6 +10,8 @@ mod bad;
 mod deadline;
 mod feeds;
 mod origin;
+mod reference;
+mod schema;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

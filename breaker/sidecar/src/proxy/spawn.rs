@@ -28,14 +28,30 @@ pub(crate) enum Kind {
 /// Counts a task for as long as it lives.
 struct Counted(Kind);
 
-static COUNTS: [AtomicUsize; 5] = [const { AtomicUsize::new(0) }; 5];
+static COUNTS: [AtomicUsize; Kind::ALL.len()] = [const { AtomicUsize::new(0) }; Kind::ALL.len()];
 
 impl Kind {
+    /// All kinds, in the order of their numbers.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Worker,
+        Self::Client,
+        Self::Stream,
+        Self::Upload,
+        Self::Upstream,
+    ];
+
+    /// Its word in metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Client => "client",
+            Self::Stream => "stream",
+            Self::Upload => "upload",
+            Self::Upstream => "upstream",
+        }
+    }
+
     /// Returns how many tasks of this kind there are, on all workers.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "breaker.proxy.tasks tells it, once it exists")
-    )]
     pub(crate) fn count(self) -> usize {
         COUNTS[self as usize].load(Ordering::Relaxed)
     }

@@ -79,6 +79,7 @@ impl Meters {
         let latest = Latest::default();
         observe::register(&meter, &latest);
         observe::register_log(&meter, dropped_by_process);
+        observe::register_tasks(&meter);
         Self {
             server_duration: histogram(&meter, names::SERVER_DURATION),
             client_duration: histogram(&meter, names::CLIENT_DURATION),

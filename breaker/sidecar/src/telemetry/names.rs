@@ -108,6 +108,11 @@ pub(crate) const LOG_DROPPED: Metric = Metric {
     description: "Lines of the log that could not be written",
 };
 
+pub(crate) const TASKS: Metric = Metric {
+    name: "breaker.proxy.tasks",
+    unit: "{task}",
+    description: "Tasks of the proxy that run now, on all workers",
+};
 pub(crate) const RECEIVED: Metric = Metric {
     name: "breaker.receiver.batches",
     unit: "{batch}",
@@ -227,6 +232,8 @@ pub(crate) const SHED_ADMITTED: &str = "breaker.shedding.admitted";
 pub(crate) const SHED_REJECTED: &str = "breaker.shedding.rejected";
 pub(crate) const SIGNAL: &str = "breaker.telemetry.signal";
 pub(crate) const THRESHOLD: &str = "breaker.threshold";
+/// What a task of the proxy is for.
+pub(crate) const TASK_KIND: &str = "breaker.task.kind";
 /// Hexadecimal ids of traces.
 pub(crate) const TRACES: &str = "breaker.traces";
 pub(crate) const TRANSITION_FROM: &str = "breaker.transition.from";

@@ -10,6 +10,7 @@ use opentelemetry::{KeyValue, StringValue};
 use super::breakers::Breakers;
 use super::names::{self, Metric};
 use crate::baselines::Saves;
+use crate::proxy::spawn::Kind;
 
 /// The snapshots of the collection under way.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +80,22 @@ pub(crate) fn register_log(meter: &Meter, dropped: fn() -> u64) {
         .with_unit(metric.unit)
         .with_description(metric.description)
         .with_callback(move |counter| counter.observe(dropped(), &[]))
+        .build();
+}
+
+/// Registers the instrument that observes what the proxy has running.
+pub(crate) fn register_tasks(meter: &Meter) {
+    let metric = names::TASKS;
+    meter
+        .u64_observable_gauge(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(|gauge| {
+            for kind in Kind::ALL {
+                let attributes = [KeyValue::new(names::TASK_KIND, kind.name())];
+                gauge.observe(kind.count() as u64, &attributes);
+            }
+        })
         .build();
 }
 

@@ -11,6 +11,7 @@ mod framing;
 mod harness;
 mod hops;
 mod http2;
+mod limits;
 mod malformed;
 mod measuring;
 mod names;

@@ -54,6 +54,7 @@ impl JsonSchema for Statuses {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
+            "title": "status",
             "description": "An HTTP status or a range: 429 or 500-599.",
             "anyOf": [
                 { "type": "integer", "minimum": 100, "maximum": 599 },
@@ -90,7 +91,11 @@ impl JsonSchema for GrpcName {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "A gRPC code.", "enum": names() })
+        json_schema!({
+            "title": "gRPC code",
+            "description": "A gRPC code by its name.",
+            "enum": names(),
+        })
     }
 }
 

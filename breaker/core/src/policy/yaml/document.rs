@@ -1,19 +1,24 @@
 //! A YAML text whose fields can be found again, for errors that are noticed after parsing.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
+
 use serde::de::DeserializeOwned;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Options, Spanned};
 
 use super::error::Error;
+use super::expand::Expanded;
 use super::explain::{self, Broken};
 use super::places::{Node, Places, Position};
 
 /// A YAML text and the places of its fields.
 #[derive(Debug)]
 pub struct Document<'a> {
-    text: &'a str,
+    text: Cow<'a, str>,
     file: Option<&'a str>,
     places: Places,
+    expanded: Option<Expanded>,
 }
 
 impl<'a> Document<'a> {
@@ -23,9 +28,10 @@ impl<'a> Document<'a> {
     /// When the text is not one YAML document of at most 1 MiB, or a field has no value.
     pub fn new(text: &'a str, file: Option<&'a str>) -> Result<Self, Error> {
         let mut document = Self {
-            text,
+            text: Cow::Borrowed(text),
             file,
             places: Places::default(),
+            expanded: None,
         };
         if text.len() > MAX_TEXT {
             return Err(document.error("", "must be at most 1 MiB"));
@@ -33,7 +39,7 @@ impl<'a> Document<'a> {
         // A field that is given twice is an error of `read`, which can then name its path.
         let options = options(DuplicateKeyPolicy::PassThrough);
         let root: Spanned<Node> = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| document.explained(&error))?;
+            .map_err(|error| document.unreadable(&error))?;
         document.places = Places::of(&root);
         match document.places.null() {
             Some("") => Err(document.error("", "must not be empty")),
@@ -42,12 +48,36 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Replaces `${NAME}` and `${NAME:-default}` in values by what the `variables` are. Places
+    /// stay those of the text, and no error tells a variable's value.
+    ///
+    /// # Errors
+    /// For each value that names a variable that is not set, has no default, or is malformed.
+    pub fn expand(
+        mut self,
+        variables: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Vec<Error>> {
+        if self.places.references().is_empty() {
+            return Ok(self);
+        }
+        let references = self.places.references().to_vec();
+        let mut expanded = Expanded::of(&self.text, references, variables).map_err(|broken| {
+            let errors = broken.into_iter();
+            errors
+                .map(|(path, rule)| self.error(&path, rule))
+                .collect::<Vec<_>>()
+        })?;
+        self.text = Cow::Owned(std::mem::take(&mut expanded.text));
+        self.expanded = Some(expanded);
+        Ok(self)
+    }
+
     /// Reads the text into a type.
     ///
     /// # Errors
     /// When the text does not have the shape of the type, or a field is given twice.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_saphyr::from_str_with_options(self.text, options(DuplicateKeyPolicy::Error))
+        serde_saphyr::from_str_with_options(&self.text, options(DuplicateKeyPolicy::Error))
             .map_err(|error| self.explained(&error))
     }
 
@@ -61,8 +91,22 @@ impl<'a> Document<'a> {
         self.error_at(self.places.find(path), path.to_owned(), rule.into())
     }
 
+    /// An error that ends the reading, which may be about the braces of a variable.
+    fn unreadable(&self, error: &serde_saphyr::Error) -> Error {
+        let mut error = self.explained(error);
+        let line = self.text.lines().nth(error.line - 1);
+        if line.is_some_and(|line| line.contains("${")) {
+            error
+                .rule
+                .push_str("; within [] and {} quote a value that has ${");
+        }
+        error
+    }
+
     fn explained(&self, error: &serde_saphyr::Error) -> Error {
         let position = Position::from(error.location().unwrap_or(Location::UNKNOWN));
+        let expanded = self.expanded.as_ref();
+        let position = expanded.map_or(position, |expanded| expanded.before(position));
         let Broken {
             position,
             field,
@@ -72,6 +116,10 @@ impl<'a> Document<'a> {
     }
 
     fn error_at(&self, position: Position, field: String, rule: String) -> Error {
+        let rule = match &self.expanded {
+            Some(expanded) => expanded.without_secrets(rule),
+            None => rule,
+        };
         Error {
             file: self.file.map(str::to_owned),
             line: position.line,

@@ -6,9 +6,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
+use super::expand::Reference;
+
 /// The places of all fields, by path.
 #[derive(Debug, Default)]
-pub(super) struct Places(BTreeMap<String, Place>);
+pub(super) struct Places {
+    places: BTreeMap<String, Place>,
+    references: Vec<Reference>,
+}
 
 #[derive(Debug)]
 struct Place {
@@ -34,6 +39,8 @@ pub(super) struct Position {
 pub(super) enum Node {
     Null,
     Scalar,
+    /// A value that names a variable.
+    Reference(String),
     List(Vec<Spanned<Self>>),
     Mapping(Vec<(Spanned<String>, Spanned<Self>)>),
 }
@@ -51,6 +58,10 @@ impl Places {
         let kind = match &node.value {
             Node::Null => Kind::Null,
             Node::Scalar => Kind::Scalar,
+            Node::Reference(value) => {
+                self.refer(&path, value, node.defined);
+                Kind::Scalar
+            }
             Node::List(items) => {
                 for (index, item) in items.iter().enumerate() {
                     self.add(format!("{path}[{index}]"), None, item);
@@ -66,18 +77,35 @@ impl Places {
             }
         };
         let value = Position::from(node.referenced);
-        self.0.insert(path, Place { key, value, kind });
+        self.places.insert(path, Place { key, value, kind });
+    }
+
+    fn refer(&mut self, path: &str, value: &str, at: Location) {
+        let byte = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
+        let span = at.span();
+        if let (Some(start), Some(len)) = (byte(span.byte_offset()), byte(span.byte_len())) {
+            self.references.push(Reference {
+                path: path.to_owned(),
+                value: value.to_owned(),
+                bytes: start..start + len,
+            });
+        }
+    }
+
+    /// The values that name variables.
+    pub(super) fn references(&self) -> &[Reference] {
+        &self.references
     }
 
     pub(super) fn has(&self, path: &str) -> bool {
-        self.0.contains_key(path)
+        self.places.contains_key(path)
     }
 
     /// The position of the field at `path`, or of the nearest field around it.
     pub(super) fn find(&self, path: &str) -> Position {
         let mut path = path;
         loop {
-            match self.0.get(path) {
+            match self.places.get(path) {
                 // The value of a block mapping begins at its first field, which is not what the error is about.
                 Some(place) if place.kind == Kind::Container => {
                     return place.key.unwrap_or(place.value);
@@ -91,26 +119,29 @@ impl Places {
 
     /// Where the value of the field at `path` begins.
     pub(super) fn value(&self, path: &str) -> Option<Position> {
-        self.0.get(path).map(|place| place.value)
+        self.places.get(path).map(|place| place.value)
     }
 
     /// The path of the value that begins at `position`.
     pub(super) fn at_value(&self, position: Position) -> Option<&str> {
-        let mut places = self.0.iter();
+        let mut places = self.places.iter();
         let found = places.find(|(_, place)| place.value == position);
         found.map(|(path, _)| path.as_str())
     }
 
     /// The path of the field whose name stands at `position`.
     pub(super) fn at_key(&self, position: Position) -> Option<&str> {
-        let mut places = self.0.iter();
+        let mut places = self.places.iter();
         let found = places.find(|(_, place)| place.key == Some(position));
         found.map(|(path, _)| path.as_str())
     }
 
     /// The path of the first field that has no value.
     pub(super) fn null(&self) -> Option<&str> {
-        let nulls = self.0.iter().filter(|(_, place)| place.kind == Kind::Null);
+        let nulls = self
+            .places
+            .iter()
+            .filter(|(_, place)| place.kind == Kind::Null);
         let first = nulls.min_by_key(|(_, place)| (place.value.line, place.value.column));
         first.map(|(path, _)| path.as_str())
     }
@@ -128,6 +159,17 @@ pub(super) fn parent(path: &str) -> &str {
 }
 
 // === impl Position ===
+
+impl Position {
+    /// What follows a text.
+    pub(super) fn after(text: &str) -> Self {
+        let line = text.rsplit('\n').next().unwrap_or_default();
+        Self {
+            line: text.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+        }
+    }
+}
 
 impl From<Location> for Position {
     fn from(location: Location) -> Self {
@@ -180,7 +222,10 @@ impl<'de> Visitor<'de> for AnyNode {
         Ok(Node::Scalar)
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<Node, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<Node, E> {
+        if text.contains("${") {
+            return Ok(Node::Reference(text.to_owned()));
+        }
         Ok(Node::Scalar)
     }
 

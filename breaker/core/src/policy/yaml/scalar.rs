@@ -65,6 +65,7 @@ impl JsonSchema for Share {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
+            "title": "share",
             "description": "A share: 8% or 0.08.",
             "anyOf": [
                 { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*%$" },
@@ -122,6 +123,7 @@ impl JsonSchema for Period {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
+            "title": "time",
             "description": "A time with its unit: 250ms, 10s, 5m, 1h or 1m30s.",
             "type": "string",
             "pattern": "^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",

@@ -10,6 +10,7 @@ use crate::policy::{Budget, Condition, GrpcCode, LatencyMeasure, Recovery};
 use crate::{Breaker, Event, Outcome, Permit, State, Timestamp, Verdict};
 
 mod bad;
+mod expand;
 
 fn shipped() -> Vec<Policy> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");

@@ -21,9 +21,11 @@ pub(in crate::config) enum RawDrain {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Drain")]
 pub(in crate::config) struct RawDrainTimes {
-    /// How long connections are still taken after SIGTERM, while /readyz says 503, 0s to 10m. Default 3s.
+    /// How long connections are still taken after SIGTERM, while /readyz says 503.
+    #[schemars(extend("default" = "3s", "x-range" = "0s to 10m", "examples" = ["5s"]))]
     pub(in crate::config) delay: Option<Period>,
-    /// How long requests may take to end after that, 0s to 1h. Default 10s.
+    /// How long requests may take to end after that.
+    #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["30s"]))]
     pub(in crate::config) timeout: Option<Period>,
 }
 

@@ -19,24 +19,36 @@ use super::RawPolicyChoice;
 #[schemars(rename = "Feed")]
 pub(in crate::config) struct RawFeed {
     /// The name, by which reasons and metrics name it: 1 to 64 of a-z, 0-9, '.', '_' and '-', not proxy; no other feed of the route has it.
+    #[schemars(extend("examples" = ["ledger-db"]))]
     pub(in crate::config) name: String,
     /// The service that tells: the attribute service.name of its resource.
+    #[schemars(extend("x-default" = "any", "examples" = ["checkout"]))]
     pub(in crate::config) service: Option<RawPattern>,
-    /// The kind of spans, or a list of kinds. Default client and server, unless metric is given.
+    /// The kind of spans, or a list of kinds.
+    #[schemars(extend("x-default" = "client and server, unless metric is given"))]
+    #[schemars(extend("examples" = ["client"]))]
     pub(in crate::config) span: Option<OneOrMany<RawSpanKind>>,
     /// Instead of spans, the name of a histogram of durations; * stands for any characters and ? for one.
+    #[schemars(extend("x-default" = "none: spans", "examples" = ["http.client.*.duration"]))]
     pub(in crate::config) metric: Option<String>,
     /// The name of the instrumentation scope, which is that of a library.
+    #[schemars(extend("x-default" = "any", "examples" = [{"prefix": "io.opentelemetry.jdbc"}]))]
     pub(in crate::config) scope: Option<RawPattern>,
     /// Attributes of the resource.
     #[serde(default)]
+    #[schemars(extend("x-default" = "any", "examples" = [{"deployment.environment.name": "production"}]))]
     pub(in crate::config) resource: BTreeMap<String, RawPattern>,
     /// Attributes of the spans or points.
     #[serde(default)]
+    #[schemars(extend("x-default" = "any", "examples" = [{"db.system.name": ["postgresql", "mysql"]}]))]
     pub(in crate::config) r#match: BTreeMap<String, RawPattern>,
-    /// What is failing and slow here, and when the breaker trips by it: the name of a policy, or single fields over a `base`. Default the route's policy. Recovery stays the route's.
+    /// What is failing and slow here, and when the breaker trips by it: the name of a policy, or
+    /// single fields over a `base`. Recovery stays the route's.
+    #[schemars(extend("x-default" = "the route's", "examples" = ["sensitive"]))]
     pub(in crate::config) policy: Option<RawPolicyChoice>,
-    /// For how long a feed that tripped the breaker must be silent to no longer stand against its recovery, 1s to 1h. Default 30s.
+    /// For how long a feed that tripped the breaker must be silent to no longer stand against its
+    /// recovery.
+    #[schemars(extend("default" = "30s", "x-range" = "1s to 1h", "examples" = ["2m"]))]
     pub(in crate::config) quiet: Option<Period>,
 }
 
@@ -77,12 +89,16 @@ pub(in crate::config) enum RawPattern {
 #[schemars(rename = "Test")]
 pub(in crate::config) struct RawTest {
     /// How it begins.
+    #[schemars(extend("x-default" = "none", "examples" = ["/api/"]))]
     pub(in crate::config) prefix: Option<String>,
     /// What it looks like; * stands for any characters and ? for one.
+    #[schemars(extend("x-default" = "none", "examples" = ["orders-*"]))]
     pub(in crate::config) glob: Option<String>,
     /// Whether it is there, with any value.
+    #[schemars(extend("x-default" = "none", "examples" = [true]))]
     pub(in crate::config) present: Option<bool>,
     /// What it must not be. An absent attribute is nothing.
+    #[schemars(extend("x-default" = "none", "examples" = ["health"]))]
     pub(in crate::config) not: Option<RawPattern>,
 }
 
@@ -179,10 +195,15 @@ impl JsonSchema for RawPattern {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            { "type": ["string", "integer", "boolean"] },
-            { "type": "array", "items": generator.subschema_for::<Self>(), "minItems": 1 },
-            generator.subschema_for::<RawTest>(),
-        ] })
+        json_schema!({
+            "title": "pattern",
+            "description": "What an attribute must be: a value, a list of values, or a test: \
+                            one of prefix, glob, present and not.",
+            "anyOf": [
+                { "type": ["string", "integer", "boolean"] },
+                { "type": "array", "items": generator.subschema_for::<Self>(), "minItems": 1 },
+                generator.subschema_for::<RawTest>(),
+            ],
+        })
     }
 }

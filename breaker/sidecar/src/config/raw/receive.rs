@@ -15,18 +15,26 @@ use crate::config::scalar::Address;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Receive")]
 pub(in crate::config) struct RawReceive {
-    /// Where OTLP/gRPC is received. Default 127.0.0.1:4317, unless http is given.
+    /// Where OTLP/gRPC is received.
+    #[schemars(extend("x-default" = "127.0.0.1:4317, unless http is given"))]
+    #[schemars(extend("examples" = ["127.0.0.1:4317"]))]
     pub(in crate::config) grpc: Option<Address>,
-    /// Where OTLP/HTTP is received. Default 127.0.0.1:4318, unless grpc is given.
+    /// Where OTLP/HTTP is received.
+    #[schemars(extend("x-default" = "127.0.0.1:4318, unless grpc is given"))]
+    #[schemars(extend("examples" = ["127.0.0.1:4318"]))]
     pub(in crate::config) http: Option<Address>,
     /// Where all of it is sent on to, as it came: a collector.
+    #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14317"]))]
     pub(in crate::config) forward: Option<RawForward>,
-    /// Origins whose pages may send telemetry from a browser, such as https://shop.example.com. Who sends telemetry can open breakers.
-    /// Default none.
+    /// Origins whose pages may send telemetry from a browser, such as https://shop.example.com. Who
+    /// sends telemetry can open breakers.
     #[serde(default)]
+    #[schemars(extend("examples" = [["https://shop.example.com"]]))]
     pub(in crate::config) cors: Vec<String>,
-    /// Whether addresses other than loopback are allowed. Whoever can send telemetry there can open breakers. Default false.
+    /// Whether addresses other than loopback are allowed. Whoever can send telemetry there can open
+    /// breakers.
     #[serde(default)]
+    #[schemars(extend("default" = false, "examples" = [true]))]
     pub(in crate::config) allow_remote: bool,
 }
 
@@ -45,8 +53,10 @@ pub(in crate::config) enum RawForward {
 #[schemars(rename = "ForwardUrls")]
 pub(in crate::config) struct RawForwardUrls {
     /// For OTLP/gRPC.
+    #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14317"]))]
     pub(in crate::config) grpc: Option<String>,
     /// For OTLP/HTTP.
+    #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14318"]))]
     pub(in crate::config) http: Option<String>,
 }
 

@@ -1,0 +1,228 @@
+//! A policy's fields, over those of its base, over the defaults.
+
+use serde::de::{Deserialize, Deserializer, Error};
+
+use super::super::codes::Code;
+use super::{
+    RawAction, RawFailure, RawHalfOpen, RawLatency, RawOpen, RawPolicy, RawRamp, RawReject, RawTrip,
+};
+use crate::policy::{
+    Action, Builder, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError,
+    Quantile, Ramp, Reject, TripEntry,
+};
+use crate::ratio::Ratio;
+
+// === impl RawPolicy ===
+
+impl RawPolicy {
+    /// Makes the policy: the fields given, over those of the base, over the defaults. `name` is its name when it gives none itself; a base
+    /// is found by `find`.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with the path of its field.
+    pub fn resolve(
+        self,
+        name: Option<&str>,
+        find: impl Fn(&str) -> Option<Policy>,
+    ) -> Result<Policy, PolicyError> {
+        let base = match &self.base {
+            None => None,
+            Some(base) => Some(
+                find(base).ok_or_else(|| PolicyError::new("base", "must name a known policy"))?,
+            ),
+        };
+        let Some(name) = self.name.as_deref().or(name) else {
+            return Err(PolicyError::new("name", "is required"));
+        };
+        if base.is_none() && self.trip.is_none() {
+            return Err(PolicyError::new("trip", "is required without a base"));
+        }
+        let name = name.to_owned();
+        self.over(base.as_ref())?.name(name).build()
+    }
+
+    fn over(self, base: Option<&Policy>) -> Result<Builder, PolicyError> {
+        let mut builder = base.map_or_else(|| Policy::builder(""), |base| base.clone().into());
+        if let Some(window) = self.window {
+            builder = builder.window(window.0);
+        }
+        if let Some(min_requests) = self.min_requests {
+            builder = builder.min_requests(min_requests);
+        }
+        if let Some(trip) = self.trip {
+            let entries = trip.into_iter().enumerate();
+            let entries: Result<Vec<_>, _> = entries.map(|(at, entry)| entry.entry(at)).collect();
+            builder = builder.trip(entries?);
+        }
+        if let Some(budget) = self.budget {
+            builder = builder.budget(budget.into());
+        }
+        if let Some(deadline) = self.deadline {
+            builder = builder.deadline(deadline.0);
+        }
+        if let Some(recovery) = self.recovery {
+            builder = builder.recovery(recovery.into());
+        }
+        if let Some(open) = self.open {
+            builder = builder.open(open.over(base.map(Policy::open).unwrap_or_default()));
+        }
+        if let Some(half_open) = self.half_open {
+            let base = base.map(Policy::half_open).unwrap_or_default();
+            builder = builder.half_open(half_open.over(base));
+        }
+        if let Some(ramp) = self.ramp {
+            builder = builder.ramp(ramp.over(base.map(Policy::ramp).unwrap_or_default()));
+        }
+        if let Some(latency) = self.latency {
+            builder = builder.latency(latency.into());
+        }
+        if let Some(failure) = self.failure {
+            let base = base.map(Policy::failure).cloned().unwrap_or_default();
+            builder = builder.failure(failure.over(base));
+        }
+        if let Some(reject) = self.reject {
+            let base = base.map(Policy::reject).cloned().unwrap_or_default();
+            builder = builder.reject(reject.over(base));
+        }
+        if let Some(honour) = self.honour_retry_after {
+            builder = builder.honour_retry_after(honour);
+        }
+        Ok(builder)
+    }
+}
+
+// === impl RawTrip ===
+
+impl RawTrip {
+    fn entry(self, index: usize) -> Result<TripEntry, PolicyError> {
+        let broken =
+            |field: &str, rule: &str| Err(PolicyError::new(format!("trip[{index}].{field}"), rule));
+        let anomaly = match (self.anomaly, self.at_least) {
+            (Some(stream), at_least) => Some(Condition::Anomaly {
+                stream: stream.into(),
+                at_least: at_least.map_or(Ratio::ZERO, |share| share.0),
+            }),
+            (None, Some(_)) => return broken("at_least", "needs anomaly beside it"),
+            (None, None) => None,
+        };
+        let action = match self.action {
+            None | Some(RawAction::Open) => Action::Open,
+            Some(RawAction::Alert) => Action::Alert,
+            Some(RawAction::Shed) => Action::Shed,
+        };
+        let slow = match (self.slow_rate, self.slow_threshold) {
+            (Some(share), Some(threshold)) => Some(Condition::SlowRate {
+                share: share.0,
+                threshold: threshold.0,
+            }),
+            (Some(_), None) => return broken("slow_rate", "needs slow_threshold beside it"),
+            (None, Some(_)) => return broken("slow_threshold", "needs slow_rate beside it"),
+            (None, None) => None,
+        };
+        let quantiles = [self.p50, self.p90, self.p95, self.p99, self.p999];
+        let quantiles = quantiles.into_iter().zip(Quantile::ALL);
+        let latencies = quantiles.filter_map(|(bound, quantile)| {
+            let bound = bound?.0;
+            Some(Condition::Latency { quantile, bound })
+        });
+        let error_rate = self.error_rate.map(|share| Condition::ErrorRate(share.0));
+        let conditions = error_rate
+            .into_iter()
+            .chain(slow)
+            .chain(self.concurrency.map(Condition::Concurrency))
+            .chain(
+                self.consecutive_failures
+                    .map(Condition::ConsecutiveFailures),
+            )
+            .chain(anomaly)
+            .chain(latencies)
+            .collect();
+        Ok(TripEntry { conditions, action })
+    }
+}
+
+// === impl RawAction ===
+
+impl<'de> Deserialize<'de> for RawAction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "open" => Ok(Self::Open),
+            "alert" => Ok(Self::Alert),
+            "shed" => Ok(Self::Shed),
+            _ => Err(D::Error::custom("must be open, alert or shed")),
+        }
+    }
+}
+
+// === single fields over a base ===
+
+impl RawOpen {
+    fn over(self, base: Open) -> Open {
+        Open {
+            period: self.r#for.map_or(base.period, |period| period.0),
+            factor: self.factor.unwrap_or(base.factor),
+            max: self.max.map_or(base.max, |max| max.0),
+            jitter: self.jitter.map_or(base.jitter, |jitter| jitter.0),
+        }
+    }
+}
+
+impl RawHalfOpen {
+    fn over(self, base: HalfOpen) -> HalfOpen {
+        HalfOpen {
+            probes: self.probes.unwrap_or(base.probes),
+            concurrent: self.concurrent.unwrap_or(base.concurrent),
+            success: self.success.map_or(base.success, |success| success.0),
+            probe_timeout: self.probe_timeout.map_or(base.probe_timeout, |time| time.0),
+        }
+    }
+}
+
+impl RawRamp {
+    fn over(self, base: Ramp) -> Ramp {
+        Ramp {
+            start: self.start.map_or(base.start, |start| start.0),
+            period: self.r#for.map_or(base.period, |period| period.0),
+        }
+    }
+}
+
+impl RawFailure {
+    fn over(self, mut rules: FailureRules) -> FailureRules {
+        if let Some(http) = self.http {
+            rules = rules.http(http.into_iter().map(|statuses| statuses.0));
+        }
+        if let Some(grpc) = self.grpc {
+            rules = rules.grpc(grpc.into_iter().map(|name| name.0));
+        }
+        if let Some(ignored) = self.codes_as_ignored {
+            let (mut http, mut grpc) = (Vec::new(), Vec::new());
+            for code in ignored {
+                match code {
+                    Code::Http(statuses) => http.push(statuses.0),
+                    Code::Grpc(name) => grpc.push(name.0),
+                }
+            }
+            rules = rules.ignore_http(http).ignore_grpc(grpc);
+        }
+        rules
+    }
+}
+
+impl RawReject {
+    fn over(self, base: Reject) -> Reject {
+        Reject {
+            status: self.status.unwrap_or(base.status),
+            body: self.body.or(base.body),
+        }
+    }
+}
+
+impl From<RawLatency> for LatencyMeasure {
+    fn from(latency: RawLatency) -> Self {
+        match latency {
+            RawLatency::Head => Self::Head,
+            RawLatency::Complete => Self::Complete,
+        }
+    }
+}
