@@ -7,7 +7,7 @@ use std::time::Duration;
 use breaker_tower::Policy;
 
 use super::policies::Policies;
-use super::problem::{Problem, check_name, time_within};
+use super::problem::{Problem, Problems, check_name, time_within};
 use super::raw::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
 use crate::ingest::matching::{FeedMatcher, Pattern, SpanKinds, Takes, Test};
 use crate::ingest::otlp::SpanKind;
@@ -44,50 +44,63 @@ impl Feed {
 }
 
 /// The feeds of a route.
-pub(super) fn build(raw: Vec<RawFeed>, policies: &Policies) -> Result<Vec<Feed>, Problem> {
+pub(super) fn build(raw: Vec<RawFeed>, policies: &Policies) -> Result<Vec<Feed>, Problems> {
     if !(1..=MAX_FEEDS).contains(&raw.len()) {
         let rule = format!("must have 1 to {MAX_FEEDS} entries");
-        return Err(Problem::new("feeds", rule));
+        return Err(Problem::new("feeds", rule).into());
     }
-    let mut feeds: Vec<Feed> = Vec::with_capacity(raw.len());
+    let mut problems = Problems::default();
+    let mut names: Vec<String> = Vec::with_capacity(raw.len());
+    let mut feeds = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let section = format!("feeds[{index}]");
-        let built = feed(raw, policies).map_err(|problem| problem.within(&section))?;
-        if let Some(first) = feeds.iter().position(|other| other.name == built.name) {
+        if let Some(first) = names.iter().position(|other| *other == raw.name) {
             let rule = format!("must be unique; feeds[{first}] has it too");
-            return Err(Problem::new(format!("{section}.name"), rule));
+            problems.add(Problem::new(format!("{section}.name"), rule));
         }
-        feeds.push(built);
+        names.push(raw.name.clone());
+        let built = feed(raw, policies).map_err(|problems| problems.within(&section));
+        feeds.extend(problems.check(built));
     }
+    problems.finish()?;
     Ok(feeds)
 }
 
-fn feed(raw: RawFeed, policies: &Policies) -> Result<Feed, Problem> {
-    check_name(&raw.name)?;
+fn feed(raw: RawFeed, policies: &Policies) -> Result<Feed, Problems> {
+    let mut problems = Problems::default();
+    problems.keep(check_name(&raw.name));
     if raw.name == PROXY {
         let rule = "must not be proxy, which is what the proxy itself observes";
-        return Err(Problem::new("name", rule));
+        problems.add(Problem::new("name", rule));
     }
-    let takes = takes(raw.span.as_ref(), raw.metric.as_deref())?;
-    let scope = raw.scope.map(|raw| pattern("scope", raw)).transpose()?;
-    let mut resource = conditions("resource", raw.resource)?;
+    let takes = problems.check(takes(raw.span.as_ref(), raw.metric.as_deref()));
+    let scope = raw.scope.map(|raw| pattern("scope", raw)).transpose();
+    let scope = problems.keep(scope);
+    let mut resource = problems.keep(conditions("resource", raw.resource));
     if let Some(service) = raw.service {
         if resource.iter().any(|(name, _)| name == SERVICE_NAME) {
             let rule = "stands for resource.service.name, which is given too";
-            return Err(Problem::new("service", rule));
+            problems.add(Problem::new("service", rule));
         }
-        resource.push((SERVICE_NAME.to_owned(), pattern("service", service)?));
+        let service = problems.check(pattern("service", service));
+        resource.extend(service.map(|service| (SERVICE_NAME.to_owned(), service)));
     }
-    let attributes = conditions("match", raw.r#match)?;
+    let attributes = problems.keep(conditions("match", raw.r#match));
     let count = resource.len() + attributes.len() + usize::from(scope.is_some());
     if count > MAX_CONDITIONS {
         let rule = format!("must have at most {MAX_CONDITIONS} conditions");
-        return Err(Problem::new("", rule));
+        problems.add(Problem::new("", rule));
     }
     let policy = raw.policy.map(|choice| policies.choose(&raw.name, choice));
+    let policy = problems.keep(policy.transpose());
+    let quiet = problems.keep(time_within("quiet", raw.quiet, 1000..=3_600_000, QUIET));
+    let Some(takes) = takes else {
+        return Err(problems);
+    };
+    problems.finish()?;
     Ok(Feed {
-        policy: policy.transpose()?.map(Arc::new),
-        quiet: time_within("quiet", raw.quiet, 1000..=3_600_000, QUIET)?,
+        policy: policy.map(Arc::new),
+        quiet,
         name: raw.name.into(),
         matcher: FeedMatcher {
             takes,

@@ -5,79 +5,85 @@ use std::time::Duration;
 
 use breaker_tower::core::policy::yaml::Period;
 
-use super::problem::{Problem, time_within, within};
+use super::problem::{Problem, Problems, time_within, within};
 use super::raw::RawLimits;
 use super::scalar::{OrOff, Size};
 use crate::proxy::{BodyLimits, Limits};
 use crate::upstream::HeadLimits;
 
-pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problem> {
+pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problems> {
+    let mut problems = Problems::default();
     let head = HeadLimits::default();
     let default = Limits::default();
-    let header = time_within(
+    let header = problems.keep(time_within(
         "header_timeout",
         raw.header_timeout,
         10..=600_000,
         default.header,
-    )?;
+    ));
     let limits = Limits {
-        connections: within(
+        connections: problems.keep(within(
             "max_connections",
             raw.max_connections,
             1..=1_000_000,
             default.connections,
-        )?,
-        header_bytes: header_bytes(
+        )),
+        header_bytes: problems.keep(header_bytes(
             "max_header_bytes",
             raw.max_header_bytes,
             default.header_bytes,
-        )?,
+        )),
         response: HeadLimits {
-            fields: within(
+            fields: problems.keep(within(
                 "max_response_fields",
                 raw.max_response_fields,
                 16..=4096,
                 head.fields,
-            )?,
-            bytes: header_bytes(
+            )),
+            bytes: problems.keep(header_bytes(
                 "max_response_header_bytes",
                 raw.max_response_header_bytes,
                 head.bytes,
-            )?,
+            )),
         },
         first_byte: raw.header_timeout.map_or(default.first_byte, |_| header),
         header,
-        keep_alive: time_within(
+        keep_alive: problems.keep(time_within(
             "idle_timeout",
             raw.idle_timeout,
             10..=3_600_000,
             default.keep_alive,
-        )?,
-        write: time_within(
+        )),
+        write: problems.keep(time_within(
             "write_timeout",
             raw.write_timeout,
             10..=3_600_000,
             default.write,
-        )?,
-        half_closed: time_within(
+        )),
+        half_closed: problems.keep(time_within(
             "half_closed_timeout",
             raw.half_closed_timeout,
             0..=3_600_000,
             default.half_closed,
-        )?,
-        tunnel_idle: time_or_off(
+        )),
+        tunnel_idle: problems.keep(time_or_off(
             "tunnel_idle_timeout",
             raw.tunnel_idle_timeout,
             10..=86_400_000,
             default.tunnel_idle,
-        )?,
-        tcp_keepalive: time_or_off(
+        )),
+        tcp_keepalive: problems.keep(time_or_off(
             "tcp_keepalive",
             raw.tcp_keepalive,
             1_000..=7_200_000,
             default.tcp_keepalive,
-        )?,
-        streams: within("max_streams", raw.max_streams, 1..=10_000, default.streams)?,
+        )),
+        streams: problems.keep(within(
+            "max_streams",
+            raw.max_streams,
+            1..=10_000,
+            default.streams,
+        )),
         encoded_slash: raw.encoded_slash.unwrap_or(default.encoded_slash),
         ..default
     };
@@ -87,25 +93,26 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problem> {
             Some(OrOff(size)) => size.map(|Size(bytes)| bytes),
             None => default.request_bytes,
         },
-        idle: time_or_off(
+        idle: problems.keep(time_or_off(
             "body_idle_timeout",
             raw.body_idle_timeout,
             10..=3_600_000,
             default.idle,
-        )?,
-        response_idle: time_or_off(
+        )),
+        response_idle: problems.keep(time_or_off(
             "body_idle_timeout",
             raw.body_idle_timeout,
             10..=3_600_000,
             default.response_idle,
-        )?,
-        request_total: time_or_off(
+        )),
+        request_total: problems.keep(time_or_off(
             "body_timeout",
             raw.body_timeout,
             10..=86_400_000,
             default.request_total,
-        )?,
+        )),
     };
+    problems.finish()?;
     Ok((limits, body))
 }
 

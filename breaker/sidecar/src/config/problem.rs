@@ -13,6 +13,10 @@ pub(super) struct Problem {
     pub(super) rule: String,
 }
 
+/// All that is wrong with a section.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Problems(Vec<Problem>);
+
 /// All that is wrong with a configuration.
 #[derive(Debug)]
 pub(super) struct Findings<'a> {
@@ -40,6 +44,49 @@ impl Problem {
     }
 }
 
+// === impl Problems ===
+
+impl Problems {
+    /// Adds one, unless the same is known.
+    pub(super) fn add(&mut self, problem: Problem) {
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
+    }
+
+    /// The value, or its default if something is wrong with it: nothing is built then.
+    pub(super) fn keep<T: Default>(&mut self, built: Result<T, impl Into<Self>>) -> T {
+        built.unwrap_or_else(|problems| {
+            for problem in problems.into().0 {
+                self.add(problem);
+            }
+            T::default()
+        })
+    }
+
+    /// The value, or `None` if something is wrong with it.
+    pub(super) fn check<T>(&mut self, built: Result<T, impl Into<Self>>) -> Option<T> {
+        self.keep(built.map(Some))
+    }
+
+    /// The same, seen from the section that has `section` in it.
+    pub(super) fn within(self, section: &str) -> Self {
+        let problems = self.0.into_iter();
+        Self(problems.map(|problem| problem.within(section)).collect())
+    }
+
+    /// `Ok` if nothing is wrong.
+    pub(super) fn finish(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
 // === impl Findings ===
 
 impl<'a> Findings<'a> {
@@ -51,19 +98,24 @@ impl<'a> Findings<'a> {
     }
 
     /// Keeps what is wrong with `section`, or hands out what it was made into.
-    pub(super) fn check<T>(&mut self, section: &str, built: Result<T, Problem>) -> Option<T> {
-        match built {
-            Ok(value) => Some(value),
-            Err(Problem { field, rule }) => {
-                let dot = if section.is_empty() || field.is_empty() {
-                    ""
-                } else {
-                    "."
-                };
-                self.add(&format!("{section}{dot}{field}"), rule);
-                None
-            }
+    pub(super) fn check<T>(
+        &mut self,
+        section: &str,
+        built: Result<T, impl Into<Problems>>,
+    ) -> Option<T> {
+        let problems = match built {
+            Ok(value) => return Some(value),
+            Err(problems) => problems.into(),
+        };
+        for Problem { field, rule } in problems.0 {
+            let dot = if section.is_empty() || field.is_empty() {
+                ""
+            } else {
+                "."
+            };
+            self.add(&format!("{section}{dot}{field}"), rule);
         }
+        None
     }
 
     /// Adds a rule that the field at `path` breaks.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::Uri;
 
-use super::problem::Problem;
+use super::problem::{Problem, Problems};
 use super::raw::{RawForward, RawReceive};
 use super::scalar::Address;
 use super::telemetry::{LOOP, is_url};
@@ -26,7 +26,8 @@ pub struct Forward {
     http: Option<Uri>,
 }
 
-pub(super) fn build(raw: RawReceive) -> Result<Receive, Problem> {
+pub(super) fn build(raw: RawReceive) -> Result<Receive, Problems> {
+    let mut problems = Problems::default();
     let address = |address: Option<Address>| address.map(|Address(address)| address);
     let (grpc, http) = match (address(raw.grpc), address(raw.http)) {
         (None, None) => (Some(GRPC), Some(HTTP)),
@@ -35,7 +36,7 @@ pub(super) fn build(raw: RawReceive) -> Result<Receive, Problem> {
     for (field, address) in [("grpc", grpc), ("http", http)] {
         if !raw.allow_remote && address.is_some_and(|address| !address.ip().is_loopback()) {
             let rule = "must be a loopback address: whoever can send telemetry can open breakers; allow_remote: true beside it allows that";
-            return Err(Problem::new(field, rule));
+            problems.add(Problem::new(field, rule));
         }
     }
     let mut receive = Receive {
@@ -47,12 +48,13 @@ pub(super) fn build(raw: RawReceive) -> Result<Receive, Problem> {
     for (index, origin) in receive.cors.iter().enumerate() {
         if !is_origin(origin) {
             let rule = "must be an origin as browsers send it, such as https://shop.example.com";
-            return Err(Problem::new(format!("cors[{index}]"), rule));
+            problems.add(Problem::new(format!("cors[{index}]"), rule));
         }
     }
     if let Some(raw) = raw.forward {
-        receive.forward = Some(forward(raw, &receive)?);
+        receive.forward = problems.check(forward(raw, &receive));
     }
+    problems.finish()?;
     Ok(receive)
 }
 
@@ -76,7 +78,7 @@ fn is_origin(text: &str) -> bool {
         && !text.contains(|c: char| c.is_ascii_uppercase())
 }
 
-fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problem> {
+fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problems> {
     let url = |field: &str, text: Option<String>| {
         let broken = |rule| Problem::new(format!("forward{field}"), rule);
         let Some(text) = text else {
@@ -116,12 +118,17 @@ fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problem> {
             })
         }
         RawForward::Urls(raw) if raw.grpc.is_none() && raw.http.is_none() => {
-            Err(Problem::new("forward", "must have grpc, http or both"))
+            Err(Problem::new("forward", "must have grpc, http or both").into())
         }
-        RawForward::Urls(raw) => Ok(Forward {
-            grpc: grpc(".grpc", raw.grpc)?,
-            http: url(".http", raw.http)?,
-        }),
+        RawForward::Urls(raw) => {
+            let mut problems = Problems::default();
+            let forward = Forward {
+                grpc: problems.keep(grpc(".grpc", raw.grpc)),
+                http: problems.keep(url(".http", raw.http)),
+            };
+            problems.finish()?;
+            Ok(forward)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::feed::{self, Feed};
 use super::policies::Policies;
-use super::problem::{Problem, check_name, time_within, unknown, within};
+use super::problem::{Problem, Problems, check_name, time_within, unknown, within};
 use super::raw::{RawDeadline, RawGrpc, RawMatch, RawMode, RawRoute};
 use super::scalar::{FieldName, HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
@@ -107,51 +107,44 @@ pub(super) struct Known<'a> {
 }
 
 /// The route, or `None` when its upstream is broken itself, which is told already.
-pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, Problem> {
-    check_name(&raw.name)?;
+pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, Problems> {
+    let mut problems = Problems::default();
+    problems.keep(check_name(&raw.name));
     if raw.upstream.is_none() {
-        check_alone(&raw)?;
+        problems.keep(check_alone(&raw));
     }
-    let deadline = deadline(raw.deadline.as_ref(), raw.timeout.is_none())?;
+    let deadline = problems.keep(deadline(raw.deadline.as_ref(), raw.timeout.is_none()));
     let timeout = match raw.timeout {
         Some(OrOff(None)) => None,
-        Some(OrOff(time)) => Some(time_within(
-            "timeout",
-            time,
-            1..=3_600_000,
-            DEFAULT_TIMEOUT,
-        )?),
+        Some(OrOff(time)) => {
+            let time = time_within("timeout", time, 1..=3_600_000, DEFAULT_TIMEOUT);
+            problems.check(time)
+        }
         None => Some(DEFAULT_TIMEOUT),
     };
-    let max_in_flight = match raw.max_in_flight {
-        Some(_) => Some(within(
-            "max_in_flight",
-            raw.max_in_flight,
-            1..=1_000_000,
-            1,
-        )?),
-        None => None,
-    };
-    let version = raw.version.as_deref().map(version).transpose()?;
-    let matches = matches(&raw.r#match.unwrap_or_default())?;
+    let max_in_flight = raw.max_in_flight.and_then(|most| {
+        let most = within("max_in_flight", Some(most), 1..=1_000_000, 1);
+        problems.check(most)
+    });
+    let version = raw.version.as_deref().map(version).transpose();
+    let version = problems.keep(version);
+    let matches = problems.keep(matches(&raw.r#match.unwrap_or_default()));
     let policy = match raw.policy {
-        Some(choice) => known.policies.choose(&raw.name, choice)?,
-        None => known
-            .policies
-            .get(DEFAULT_POLICY)
-            .unwrap_or_else(Policy::adaptive),
+        Some(choice) => problems.check(known.policies.choose(&raw.name, choice)),
+        None => known.policies.get(DEFAULT_POLICY),
     };
     let feeds = raw.feeds.map(|raw| feed::build(raw, known.policies));
-    let upstream = match raw.upstream.map(|name| upstream(&name, known.upstreams)) {
-        None => None,
-        Some(upstream) => match upstream? {
-            None => return Ok(None),
-            upstream => upstream,
-        },
+    let feeds = problems.keep(feeds.transpose());
+    let upstream = raw.upstream.map(|name| upstream(&name, known.upstreams));
+    let upstream = problems.keep(upstream.transpose());
+    problems.finish()?;
+    let upstream = match upstream {
+        Some(None) => return Ok(None),
+        upstream => upstream.flatten(),
     };
     Ok(Some(Route {
         name: raw.name.into(),
-        policy: Arc::new(policy),
+        policy: Arc::new(policy.unwrap_or_else(Policy::adaptive)),
         mode: raw.mode.map(Mode::from).unwrap_or_default(),
         matches,
         upstream,
@@ -160,7 +153,7 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         body: known.body.clone(),
         max_in_flight,
         version,
-        feeds: feeds.transpose()?.unwrap_or_default(),
+        feeds: feeds.unwrap_or_default(),
     }))
 }
 
@@ -174,10 +167,11 @@ fn version(label: &str) -> Result<Arc<str>, Problem> {
 }
 
 /// What a route without an upstream must have, and what says nothing there.
-fn check_alone(raw: &RawRoute) -> Result<(), Problem> {
+fn check_alone(raw: &RawRoute) -> Result<(), Problems> {
     if raw.feeds.is_none() {
-        return Err(Problem::new("upstream", "is required without feeds"));
+        return Err(Problem::new("upstream", "is required without feeds").into());
     }
+    let mut problems = Problems::default();
     for (field, is_given) in [
         ("match", raw.r#match.is_some()),
         ("timeout", raw.timeout.is_some()),
@@ -185,14 +179,15 @@ fn check_alone(raw: &RawRoute) -> Result<(), Problem> {
         ("max_in_flight", raw.max_in_flight.is_some()),
     ] {
         if is_given {
-            return Err(Problem::new(field, "needs an upstream beside it"));
+            problems.add(Problem::new(field, "needs an upstream beside it"));
         }
     }
-    Ok(())
+    problems.finish()
 }
 
 /// Where nobody has set a timeout, a gRPC call's own deadline takes its place.
-fn deadline(raw: Option<&RawDeadline>, extends_timeout: bool) -> Result<DeadlineRules, Problem> {
+fn deadline(raw: Option<&RawDeadline>, extends_timeout: bool) -> Result<DeadlineRules, Problems> {
+    let mut problems = Problems::default();
     let raw = raw.cloned().unwrap_or_default();
     let default = DeadlineRules::default();
     let header = raw.header.map(|FieldName(name)| match is_reserved(&name) {
@@ -204,10 +199,13 @@ fn deadline(raw: Option<&RawDeadline>, extends_timeout: bool) -> Result<Deadline
         )),
     });
     let max = |max| time_within("deadline.max", Some(max), 1..=86_400_000, Duration::ZERO);
+    let header = problems.keep(header.transpose());
+    let max = problems.keep(raw.max.map(max).transpose());
+    problems.finish()?;
     Ok(DeadlineRules {
         grpc: raw.grpc.unwrap_or(default.grpc),
-        header: header.transpose()?,
-        max: raw.max.map(max).transpose()?,
+        header,
+        max,
         extends_timeout,
     })
 }
@@ -221,24 +219,28 @@ fn upstream(
     upstream.ok_or_else(|| Problem::new("upstream", unknown(name, &names(), "an upstream")))
 }
 
-fn matches(raw: &RawMatch) -> Result<Match, Problem> {
+fn matches(raw: &RawMatch) -> Result<Match, Problems> {
+    let mut problems = Problems::default();
     let matches = match &raw.grpc {
-        Some(grpc) if raw.path.is_none() && raw.methods.is_none() => self::grpc(grpc)?,
-        Some(_) => {
-            return Err(Problem::new(
-                "match.grpc",
-                "must stand without path and methods",
-            ));
+        Some(grpc) if raw.path.is_none() && raw.methods.is_none() => {
+            problems.keep(self::grpc(grpc))
         }
+        Some(_) => problems.keep(Err(Problem::new(
+            "match.grpc",
+            "must stand without path and methods",
+        ))),
         None => Match {
-            path: raw.path.as_deref().map(path).transpose()?,
-            methods: methods(raw.methods.as_deref())?,
+            path: problems.keep(raw.path.as_deref().map(path).transpose()),
+            methods: problems.keep(methods(raw.methods.as_deref())),
             ..Match::default()
         },
     };
+    let host = problems.keep(raw.host.as_deref().map(host).transpose());
+    let headers = problems.keep(headers(&raw.headers));
+    problems.finish()?;
     Ok(Match {
-        host: raw.host.as_deref().map(host).transpose()?,
-        headers: headers(&raw.headers)?,
+        host,
+        headers,
         ..matches
     })
 }
@@ -272,10 +274,10 @@ fn host(host: &str) -> Result<String, Problem> {
     Err(Problem::new("match.host", rule))
 }
 
-fn methods(raw: Option<&[String]>) -> Result<Vec<Method>, Problem> {
+fn methods(raw: Option<&[String]>) -> Result<Vec<Method>, Problems> {
     if raw.is_some_and(<[_]>::is_empty) {
         let rule = "must have an entry; leave it out for any method";
-        return Err(Problem::new("match.methods", rule));
+        return Err(Problem::new("match.methods", rule).into());
     }
     let method = |(index, name): (usize, &String)| {
         let broken = |rule| Problem::new(format!("match.methods[{index}]"), rule);
@@ -286,11 +288,12 @@ fn methods(raw: Option<&[String]>) -> Result<Vec<Method>, Problem> {
             _ => Err(broken("must be a method in capitals, such as GET")),
         }
     };
-    raw.unwrap_or_default()
-        .iter()
-        .enumerate()
-        .map(method)
-        .collect()
+    let mut problems = Problems::default();
+    let entries = raw.unwrap_or_default().iter().enumerate();
+    let methods = entries.filter_map(|entry| problems.check(method(entry)));
+    let methods = methods.collect();
+    problems.finish()?;
+    Ok(methods)
 }
 
 fn headers(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 
-use super::problem::{Problem, time_within};
+use super::problem::{Problem, Problems, time_within};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
 use super::receive::{self, Receive};
 use crate::telemetry::{Compression, Configured, Protocol};
@@ -13,29 +13,33 @@ use crate::telemetry::{Compression, Configured, Protocol};
 pub(super) fn build(
     raw: RawTelemetry,
     folder: &Path,
-) -> Result<(Option<Configured>, Option<Receive>), Problem> {
+) -> Result<(Option<Configured>, Option<Receive>), Problems> {
+    let mut problems = Problems::default();
     let receive = raw.receive.map(receive::build).transpose();
-    let receive = receive.map_err(|problem| problem.within("receive"))?;
-    let export = raw.export.map(|raw| export(raw, folder)).transpose()?;
+    let receive = receive.map_err(|problems| problems.within("receive"));
+    let receive = problems.keep(receive);
+    let export = problems.keep(raw.export.map(|raw| export(raw, folder)).transpose());
     let endpoint = export.as_ref().and_then(|export| export.endpoint.as_ref());
     let endpoint = endpoint.and_then(|endpoint| endpoint.parse().ok());
     if let (Some(receive), Some(endpoint)) = (&receive, endpoint)
         && receive.is_own(&endpoint)
     {
-        return Err(Problem::new("export.endpoint", LOOP));
+        problems.add(Problem::new("export.endpoint", LOOP));
     }
+    problems.finish()?;
     Ok((export, receive))
 }
 
-fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problem> {
+fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problems> {
+    let mut problems = Problems::default();
     if let Some(endpoint) = &raw.endpoint {
-        check_endpoint(endpoint)?;
+        problems.keep(check_endpoint(endpoint));
     }
     for (name, value) in &raw.headers {
         let is_header =
             HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok();
         if !is_header {
-            return Err(Problem::new(
+            problems.add(Problem::new(
                 format!("export.headers.{name}"),
                 "must be a header and its value",
             ));
@@ -53,28 +57,29 @@ fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problem> {
         )),
         file => Ok(file),
     };
+    let (has_certificate, has_key) = (raw.client_certificate.is_some(), raw.client_key.is_some());
     let export = Configured {
         endpoint: raw.endpoint,
         protocol: raw.protocol.map(Protocol::from),
-        interval: time("interval", raw.interval, 100..=3_600_000)?,
-        timeout: time("timeout", raw.timeout, 100..=600_000)?,
+        interval: problems.keep(time("interval", raw.interval, 100..=3_600_000)),
+        timeout: problems.keep(time("timeout", raw.timeout, 100..=600_000)),
         headers: raw.headers.into_iter().collect(),
         compression: raw.compression.map(Compression::from),
-        certificate: file("certificate", raw.certificate)?,
-        client_certificate: file("client_certificate", raw.client_certificate)?,
-        client_key: file("client_key", raw.client_key)?,
+        certificate: problems.keep(file("certificate", raw.certificate)),
+        client_certificate: problems.keep(file("client_certificate", raw.client_certificate)),
+        client_key: problems.keep(file("client_key", raw.client_key)),
     };
-    match (&export.client_certificate, &export.client_key) {
-        (Some(_), None) => Err(Problem::new(
-            "export.client_certificate",
-            "needs client_key beside it",
-        )),
-        (None, Some(_)) => Err(Problem::new(
-            "export.client_key",
-            "needs client_certificate beside it",
-        )),
-        _ => Ok(export),
+    for (field, is_given, other, other_is_given) in [
+        ("client_certificate", has_certificate, "client_key", has_key),
+        ("client_key", has_key, "client_certificate", has_certificate),
+    ] {
+        if is_given && !other_is_given {
+            let rule = format!("needs {other} beside it");
+            problems.add(Problem::new(format!("export.{field}"), rule));
+        }
     }
+    problems.finish()?;
+    Ok(export)
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), Problem> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::telemetry::{Compression, Protocol};
 use crate::upstream::{self, Endpoint, HeadLimits};
 
+mod all;
 mod bad;
 mod deadline;
 mod feeds;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
-use super::problem::{Problem, time_within, within};
+use super::problem::{Problem, Problems, time_within, within};
 use super::raw::{RawProtocol, RawUpstream};
 use crate::upstream::{Endpoint, Protocol, Upstream};
 
@@ -22,51 +22,61 @@ enum Scheme {
     H2c,
 }
 
-pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problem> {
-    let urls = endpoints(raw)?;
-    let protocol = protocol(raw, urls[0].scheme)?;
+pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems> {
+    let mut problems = Problems::default();
+    let urls = problems.keep(endpoints(raw));
+    let scheme = urls.first().map(|url| url.scheme);
+    let protocol = scheme.and_then(|scheme| problems.check(protocol(raw, scheme)));
     let endpoints = urls.into_iter().map(|url| url.endpoint).collect();
     let default = Upstream::new(name, endpoints);
+    let connect_timeout = problems.keep(time_within(
+        "connect_timeout",
+        raw.connect_timeout,
+        1..=60_000,
+        default.connect_timeout,
+    ));
+    let idle_timeout = problems.keep(time_within(
+        "idle_timeout",
+        raw.idle_timeout,
+        1..=3_600_000,
+        default.idle_timeout,
+    ));
+    let idle_connections = problems.keep(within(
+        "max_idle",
+        raw.max_idle,
+        0..=65_536,
+        default.idle_connections,
+    ));
+    problems.finish()?;
     Ok(Upstream {
-        protocol,
-        connect_timeout: time_within(
-            "connect_timeout",
-            raw.connect_timeout,
-            1..=60_000,
-            default.connect_timeout,
-        )?,
-        idle_timeout: time_within(
-            "idle_timeout",
-            raw.idle_timeout,
-            1..=3_600_000,
-            default.idle_timeout,
-        )?,
-        idle_connections: within(
-            "max_idle",
-            raw.max_idle,
-            0..=65_536,
-            default.idle_connections,
-        )?,
+        protocol: protocol.unwrap_or(default.protocol),
+        connect_timeout,
+        idle_timeout,
+        idle_connections,
         ..default
     })
 }
 
-fn endpoints(raw: &RawUpstream) -> Result<Vec<EndpointUrl>, Problem> {
+fn endpoints(raw: &RawUpstream) -> Result<Vec<EndpointUrl>, Problems> {
     if !(1..=64).contains(&raw.endpoints.len()) {
-        return Err(Problem::new("endpoints", "must have 1 to 64 entries"));
+        return Err(Problem::new("endpoints", "must have 1 to 64 entries").into());
     }
+    let mut problems = Problems::default();
     let mut urls: Vec<EndpointUrl> = Vec::with_capacity(raw.endpoints.len());
     for (index, text) in raw.endpoints.iter().enumerate() {
         let broken = |rule: String| Problem::new(format!("endpoints[{index}]"), rule);
-        let url: EndpointUrl = text.parse().map_err(broken)?;
-        if urls.first().is_some_and(|first| first.scheme != url.scheme) {
-            return Err(broken("must have the scheme of the first one".to_owned()));
-        }
-        if urls.contains(&url) {
-            return Err(broken("is given twice".to_owned()));
-        }
-        urls.push(url);
+        let url = text.parse().map_err(broken).and_then(|url: EndpointUrl| {
+            if urls.first().is_some_and(|first| first.scheme != url.scheme) {
+                return Err(broken("must have the scheme of the first one".to_owned()));
+            }
+            if urls.contains(&url) {
+                return Err(broken("is given twice".to_owned()));
+            }
+            Ok(url)
+        });
+        urls.extend(problems.check(url));
     }
+    problems.finish()?;
     Ok(urls)
 }
 

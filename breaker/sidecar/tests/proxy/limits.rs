@@ -57,14 +57,16 @@ async fn a_body_that_does_not_arrive_is_408() {
         let (mut sender, _ended) = connect(&sidecar).await;
         let (response, mut upload) = sender.send_request(post(), false).unwrap();
         let trickle = async {
-            while trickles {
+            if !trickles {
+                std::future::pending::<()>().await;
+            }
+            loop {
                 let _ = upload.send_data(Bytes::from_static(b"a"), false);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            std::future::pending::<()>().await;
         };
         let response = tokio::select! {
-            () = trickle => unreachable!("it never ends"),
+            never = trickle => never,
             response = timeout(PATIENCE, response) => response.expect("an answer").unwrap(),
         };
         assert_eq!(response.status(), 408, "trickles: {trickles}");

@@ -228,7 +228,54 @@ fn an_error_that_is_found_later_tells_no_secret() {
     );
 }
 
+/// Pieces of texts that people and their enemies write.
+const PIECES: [&str; 26] = [
+    "name: p\n",
+    "base: sensitive\n",
+    "window: ",
+    "reject:\n",
+    "  body: ",
+    "open: { for: ",
+    " }",
+    "[",
+    "]",
+    "${WINDOW}",
+    "${NO:-5s}",
+    "$${",
+    "${",
+    "}",
+    "|\n",
+    "|2- # c\n",
+    ">+\n",
+    "    ü ",
+    "\n",
+    "\"",
+    "'",
+    "&a ",
+    "*a",
+    "!!str ",
+    "- ",
+    ": ",
+];
+
 proptest! {
+    #[test]
+    fn no_text_is_too_strange(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES), 0..24),
+    ) {
+        let text = pieces.concat();
+        let Ok(document) = Document::new(&text, None) else {
+            return Ok(());
+        };
+        if let Ok(document) = document.expand(variables) {
+            // What could be parsed can be parsed with other values in it.
+            if let Err(error) = read(&document, Policy::builtin) {
+                prop_assert!(!error.rule.contains("while parsing"), "{text}: {error}");
+                prop_assert!(!error.rule.contains("hunter2"));
+            }
+        }
+    }
+
     #[test]
     fn any_value_is_the_text_that_it_is(value in any::<String>()) {
         prop_assume!(!value.is_empty() && !value.contains('\0'));
