@@ -220,6 +220,15 @@ impl Breaker {
         };
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
+        if let Some(detectors) = &mut source.detectors {
+            for change in detectors.take_changes() {
+                self.events.push_back(Event::UsualChanged {
+                    at: now,
+                    source: source.name.clone(),
+                    change,
+                });
+            }
+        }
         let sheds = self.shedding.is_some();
         let mut shed = None;
         let mut alerts_changed = false;

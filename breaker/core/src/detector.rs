@@ -11,6 +11,7 @@
 mod baseline;
 mod pace;
 mod scale;
+mod settled;
 mod stream;
 mod threshold;
 mod usual;
@@ -62,9 +63,23 @@ impl Anomaly {
     }
 }
 
+/// For hours another share of hits than before has been usual, and from now on it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
+pub struct UsualChange {
+    /// Of which stream.
+    pub stream: Stream,
+    /// The share that was usual; `None` if that was not known.
+    pub before: Option<Ratio>,
+    /// The share that is usual now.
+    pub now: Ratio,
+}
+
 /// The detectors of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Detectors {
+    /// The share of failures that the policy says is usual.
+    declared: Ratio,
     budget: Budget,
     bounds: LatencyBounds,
     streams: Vec<StreamDetector>,
@@ -108,6 +123,7 @@ impl Detectors {
             .iter()
             .any(|detector| detector.stream() == Stream::Latency);
         let mut detectors = Self {
+            declared: policy.usual_errors(),
             budget: policy.budget(),
             bounds: bounds(policy),
             streams,
@@ -117,13 +133,20 @@ impl Detectors {
             late: 0,
         };
         detectors.set_company(detectors.count());
+        for detector in &mut detectors.streams {
+            if detector.stream() == Stream::Errors {
+                detector.declare(detectors.declared.get());
+            }
+        }
         Some(Box::new(detectors))
     }
 
     /// Whether they are those that `policy` asks for.
     pub(crate) fn fit(&self, policy: &Policy) -> bool {
         let own = self.streams.iter().map(StreamDetector::stream);
-        own.eq(policy.streams()) && (self.budget, self.bounds) == (policy.budget(), bounds(policy))
+        own.eq(policy.streams())
+            && (self.budget, self.bounds) == (policy.budget(), bounds(policy))
+            && self.declared == policy.usual_errors()
     }
 
     /// How many detectors these are.
@@ -237,7 +260,15 @@ impl Detectors {
 
     /// What was observed until now has been judged.
     pub(crate) const fn forget_struck(&mut self) {
-        self.struck = 0;
+        self.struck &= NEWS;
+    }
+
+    /// The changes of what is usual that have not been told.
+    pub(crate) fn take_changes(&mut self) -> impl Iterator<Item = UsualChange> {
+        let news = self.struck & NEWS != 0;
+        self.struck &= !NEWS;
+        let streams = self.streams.iter_mut().filter(move |_| news);
+        streams.filter_map(StreamDetector::take_change)
     }
 
     /// What each stream says that is nearest to an alarm.
@@ -304,8 +335,10 @@ impl Detectors {
             self.struck |= bit(stream);
         }
         let mut streams = self.streams.iter_mut();
-        if let Some(detector) = streams.find(|detector| detector.stream() == stream) {
-            detector.observe(hit, count, at, learn);
+        if let Some(detector) = streams.find(|detector| detector.stream() == stream)
+            && detector.observe(hit, count, at, learn)
+        {
+            self.struck |= NEWS;
         }
     }
 }
@@ -314,6 +347,9 @@ impl Detectors {
 const ANSWERED: u32 = 100_000;
 /// With fewer late answers nothing is said of the nature of a service.
 const FEW_LATE: u32 = 3;
+
+/// Among the bits of [`Detectors::struck`]: there is a change to tell.
+const NEWS: u8 = 1 << 7;
 
 const fn bit(stream: Stream) -> u8 {
     1 << stream as u8

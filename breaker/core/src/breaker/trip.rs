@@ -52,13 +52,25 @@ impl<'a> Observation<'a> {
     pub(super) fn alert(&mut self, index: usize, entry: &TripEntry) -> Option<Alert> {
         let now = self.now;
         let heard = self.source.last_judged == Some(now);
-        let since = match &mut self.source.alerts[index] {
-            Some(standing) => standing.hold(heard, now).then_some(standing.begun)?,
-            none => {
-                *none = Some(StandingAlert::new(stream_of(&entry.conditions), now));
-                now
+        let mut standing = self.source.alerts[index].take();
+        let mut observed = || {
+            let first = entry.conditions.first();
+            let evidence = first.and_then(|condition| self.evidence(condition));
+            evidence.map_or(0.0, |evidence| evidence.observed)
+        };
+        let tells = match &mut standing {
+            Some(standing) => standing.hold(heard, observed, now),
+            None => {
+                let stream = stream_of(&entry.conditions);
+                standing = Some(Box::new(StandingAlert::new(stream, observed(), now)));
+                true
             }
         };
+        let since = standing.as_ref().map_or(now, |standing| standing.begun);
+        self.source.alerts[index] = standing;
+        if !tells {
+            return None;
+        }
         Some(Alert {
             at: now,
             since,

@@ -114,10 +114,12 @@ impl Scale {
         self.ended = self.ended.min(self.line);
     }
 
-    /// Sets the share of hits that is normal: less than the alternative.
+    /// Sets the share of hits that is normal. What the scale looks for is twice that at least: where a tenth is usual, 6 % are no anomaly.
     pub(super) fn set_normal(&mut self, share: f64) {
-        self.hit = (self.rule.alternative / share).ln();
-        self.miss = ((1.0 - self.rule.alternative) / (1.0 - share)).ln();
+        let twice = (2.0 * share).min(f64::midpoint(1.0, share));
+        let alternative = self.rule.alternative.max(twice);
+        self.hit = (alternative / share).ln();
+        self.miss = ((1.0 - alternative) / (1.0 - share)).ln();
     }
 
     /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it. `pace` says how fast evidence fades.

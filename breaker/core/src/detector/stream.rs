@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::Anomaly;
-use super::baseline::{Baseline, Bounds};
+use super::baseline::{Baseline, Bounds, normal_at_most};
 use super::pace::Pace;
 use super::scale::{Rule, Scale};
-use super::usual::{Alarmed, midway_to_total};
+use super::settled::{Settled, Span};
+use super::usual::{Alarmed, MOST, midway_to_total};
+use super::{Anomaly, UsualChange};
 use crate::baseline::StreamBaseline;
 use crate::policy::Stream;
 use crate::ratio::Ratio;
@@ -22,6 +23,15 @@ pub(super) struct StreamDetector {
     /// The least share of hits that is another thing than usual.
     unusual: f64,
     alarming: bool,
+    /// Between which shares the normal one is held while none above was accepted, and what a policy declares to be usual; 0 if nothing.
+    bounds: Bounds,
+    declared: f64,
+    settled: Settled,
+    /// The share that was usual for hours, whatever it is, and the one by which the cap was raised.
+    usual: Option<f64>,
+    accepted: Option<f64>,
+    /// What is to be told.
+    change: Option<UsualChange>,
 }
 
 impl StreamDetector {
@@ -40,9 +50,21 @@ impl StreamDetector {
             alarmed: Alarmed::new(),
             unusual: 0.0,
             alarming: false,
+            bounds,
+            declared: 0.0,
+            settled: Settled::default(),
+            usual: None,
+            accepted: None,
+            change: None,
         };
         detector.take_over_baseline();
         detector
+    }
+
+    /// Says that this share of hits is usual, whatever is learned.
+    pub(super) fn declare(&mut self, usual: f64) {
+        self.declared = usual;
+        self.settle_bounds();
     }
 
     pub(super) const fn stream(&self) -> Stream {
@@ -60,11 +82,10 @@ impl StreamDetector {
         }
     }
 
-    /// Observes `count` hits or misses at `at`. They are learned from if `learn` says so and nothing is wrong.
-    pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, learn: bool) {
-        if learn {
-            self.learn(hit, count, at);
-        }
+    /// Observes `count` hits or misses at `at`. They are learned from if `learn` says so and nothing is wrong. Returns whether something is
+    /// to be told.
+    pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, learn: bool) -> bool {
+        let news = learn && self.learn(hit, count, at);
         let mut alarming = false;
         for scale in &mut self.scales {
             scale.observe(hit, count, at, &self.pace);
@@ -75,6 +96,7 @@ impl StreamDetector {
             self.pace.turn(at);
         }
         self.settle_alarm(alarming);
+        news
     }
 
     /// What was observed as a miss at `missed` is a hit at `at`, and no miss.
@@ -99,22 +121,87 @@ impl StreamDetector {
         self.alarming = alarming;
     }
 
-    fn learn(&mut self, hit: bool, count: u32, at: Timestamp) {
+    #[inline]
+    fn learn(&mut self, hit: bool, count: u32, at: Timestamp) -> bool {
         let turns = if self.alarming {
             self.alarmed.learn(hit, count, at)
         } else {
             self.baseline.learn(hit, count, at)
         };
-        if turns {
-            self.baseline.pass(at);
-            self.alarmed.pass(at);
-            self.take_over_baseline();
+        turns && self.turn(at)
+    }
+
+    /// Ten seconds have passed: what they have shown is learned. Returns whether something is to be told.
+    #[cold]
+    fn turn(&mut self, at: Timestamp) -> bool {
+        self.baseline.pass(at);
+        self.alarmed.pass(at);
+        let passed = self.baseline.take_passed().and(self.alarmed.take_passed());
+        if self.settled.count(passed, at).is_some() {
+            self.judge_usual();
         }
+        self.take_over_baseline();
+        self.change.is_some()
+    }
+
+    /// Whether the last hours were all alike, with a share for which what is normal is too little, or far more than was accepted.
+    fn judge_usual(&mut self) {
+        let Some(span) = self.settled.steady() else {
+            return;
+        };
+        let (low, high) = span.bounds();
+        let cap = self.baseline.bounds().cap;
+        let rises = self.alarming || 1.5 * low > cap;
+        let falls = self
+            .accepted
+            .is_some_and(|accepted| 1.5 * high < accepted && cap > self.bounds.cap);
+        if span.share() <= MOST
+            && (falls || rises && normal_at_most(span.hits, span.observations) > cap)
+        {
+            self.accept(span);
+        }
+        if !self.alarming {
+            self.usual = Some(span.share());
+        }
+    }
+
+    /// From now on, what was observed in these hours is usual. What there was to say against it is void.
+    fn accept(&mut self, span: Span) {
+        let before = self.usual.or(self.accepted);
+        self.accepted = (1.5 * span.share() > self.bounds.cap).then(|| span.share());
+        self.usual = Some(span.share());
+        self.baseline.restore(span.observations, span.hits);
+        self.alarmed = Alarmed::new();
+        self.settle_bounds();
+        for scale in &mut self.scales {
+            scale.reset();
+        }
+        self.alarming = false;
+        let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
+        self.change = Some(UsualChange {
+            stream: self.stream,
+            before: before.map(share),
+            now: share(span.share()),
+        });
+    }
+
+    /// The change of what is usual that has not been told.
+    pub(super) fn take_change(&mut self) -> Option<UsualChange> {
+        self.change.take()
+    }
+
+    fn settle_bounds(&mut self) {
+        let known = self.accepted.unwrap_or_default().max(self.declared);
+        self.baseline.set_bounds(Bounds {
+            floor: (1.5 * self.declared).max(self.bounds.floor),
+            cap: (2.0 * known).clamp(self.bounds.cap, MOST_NORMAL),
+        });
+        self.take_over_baseline();
     }
 
     /// The share of hits that is usual, normal or not; 0, if nothing is known.
     pub(super) fn usual(&self) -> f64 {
-        self.alarmed.usual(&self.baseline)
+        self.alarmed.usual(&self.baseline).max(self.declared)
     }
 
     /// Whether there is an alarm, with a share of hits that is `at_least` with a confidence of 97.5 %.
@@ -150,12 +237,13 @@ impl StreamDetector {
         }
         self.baseline.drop_waiting();
         self.alarmed.drop_waiting();
+        self.settled.restart();
         self.alarming = false;
     }
 
     /// Heap memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.scales)
+        size_of_val(&*self.scales) + self.settled.bytes()
     }
 
     /// What was learned.
@@ -166,9 +254,13 @@ impl StreamDetector {
 
     /// Begins with what was learned before.
     pub(super) fn restore(&mut self, learned: &StreamBaseline) {
-        self.baseline
-            .restore(learned.observations(), learned.hits());
-        self.take_over_baseline();
+        let (observations, hits) = (learned.observations(), learned.hits());
+        // A share above the cap is learned only where it was accepted, or was never alarming.
+        let share = (hits / observations.max(1.0)).min(MOST);
+        self.accepted = (1.5 * share > self.bounds.cap).then_some(share);
+        self.usual = (observations >= 1.0).then_some(share);
+        self.baseline.restore(observations, hits);
+        self.settle_bounds();
     }
 
     fn take_over_baseline(&mut self) {
@@ -218,6 +310,9 @@ const LATENCY: [Rule; 3] = [
     rule(2000, 0.5, 4.0, 0.0),
     rule(5000, 0.2, 4.0, 0.0),
 ];
+
+/// Nothing above is ever normal.
+const MOST_NORMAL: f64 = 0.8;
 
 const PROXY_ERRORS: Bounds = Bounds {
     floor: 0.01,

@@ -33,6 +33,8 @@ pub struct RawPolicy {
     trip: Option<Vec<RawTrip>>,
     /// How rarely the anomaly detectors may be wrong. Default conservative.
     budget: Option<RawBudget>,
+    /// The share of failures that is usual, whatever is learned; at most 50%. Default 0%.
+    usual_errors: Option<Share>,
     /// From which latency on a request misses the deadline, 10ms to 1h. Default 1s.
     deadline: Option<Period>,
     /// How the trial and the ramp are judged. Default counted.
@@ -216,6 +218,9 @@ impl RawPolicy {
         }
         if let Some(budget) = self.budget {
             builder = builder.budget(budget.into());
+        }
+        if let Some(usual) = self.usual_errors {
+            builder = builder.usual_errors(usual.0);
         }
         if let Some(deadline) = self.deadline {
             builder = builder.deadline(deadline.0);
