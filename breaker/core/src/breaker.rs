@@ -241,8 +241,10 @@ impl Breaker {
             let holds = observation.holds(entry);
             let tells = match entry.action {
                 Action::Alert => true,
-                Action::Open => holds && observation.only_tells(entry),
-                Action::Shed => false,
+                Action::Open => {
+                    holds && (observation.only_tells(entry) || observation.holds_slowly(entry))
+                }
+                Action::Shed => holds && observation.holds_slowly(entry),
             };
             match entry.action {
                 _ if tells => {
@@ -267,6 +269,8 @@ impl Breaker {
                     return;
                 }
                 Action::Shed if observation.is_fresh(entry) && !observation.only_tells(entry) => {
+                    // What was told is acted on now.
+                    alerts_changed |= observation.clear_alert(index);
                     let reason = (!sheds).then(|| observation.trip(entry));
                     shed.get_or_insert((entry, reason));
                 }

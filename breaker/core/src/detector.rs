@@ -12,6 +12,7 @@ mod baseline;
 mod pace;
 mod scale;
 mod settled;
+mod slow;
 mod stream;
 mod threshold;
 mod usual;
@@ -54,6 +55,10 @@ pub struct Anomaly {
     pub line: f64,
     /// Whether there is one. It lasts until the evidence has fallen to half of the line.
     pub alarming: bool,
+    /// The share that is usual, as it was learned.
+    pub usual: Ratio,
+    /// Whether only the scale of minutes sees it: that is told, whatever the action, and never acted on.
+    pub slow: bool,
 }
 
 impl Anomaly {
@@ -114,7 +119,7 @@ impl Detectors {
     pub(crate) fn of(policy: &Policy, feed: bool) -> Option<Box<Self>> {
         let streams: Vec<_> = policy
             .streams()
-            .map(|stream| StreamDetector::new(stream, feed))
+            .map(|stream| StreamDetector::new(stream, feed, policy.asks_for_any(stream)))
             .collect();
         if streams.is_empty() {
             return None;
@@ -144,7 +149,9 @@ impl Detectors {
     /// Whether they are those that `policy` asks for.
     pub(crate) fn fit(&self, policy: &Policy) -> bool {
         let own = self.streams.iter().map(StreamDetector::stream);
+        let asks = |stream: &StreamDetector| stream.tells() == policy.asks_for_any(stream.stream());
         own.eq(policy.streams())
+            && self.streams.iter().all(asks)
             && (self.budget, self.bounds) == (policy.budget(), bounds(policy))
             && self.declared == policy.usual_errors()
     }
@@ -251,6 +258,13 @@ impl Detectors {
         streams
             .find(|detector| detector.stream() == stream)?
             .alarm(at_least)
+    }
+
+    /// Whether only the slow scale of `stream` has an alarm.
+    pub(crate) fn is_slow(&self, stream: Stream) -> bool {
+        let mut streams = self.streams.iter();
+        let detector = streams.find(|detector| detector.stream() == stream);
+        detector.is_some_and(StreamDetector::is_slow)
     }
 
     /// Whether a hit of `stream` was observed since the last call of [`Self::forget_struck`].

@@ -404,6 +404,12 @@ impl Evidence {
                 if let Some(anomaly) = &self.anomaly {
                     write!(f, " ({} to {})", anomaly.low, anomaly.high)?;
                 }
+                if let Some(anomaly) = self.anomaly.filter(|anomaly| anomaly.slow) {
+                    match anomaly.share.get() / anomaly.usual.get() {
+                        times if times < 1e6 => write!(f, ", {times:.0} times what is usual")?,
+                        _ => f.write_str(", where nothing is usual")?,
+                    }
+                }
                 write!(f, ", {} is normal", share(self.threshold))?;
                 let window = Seconds(self.window);
                 write!(f, ", {} requests in {window}", self.samples)?;

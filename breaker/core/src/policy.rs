@@ -221,6 +221,15 @@ impl Policy {
         Stream::ALL.into_iter().filter(watches)
     }
 
+    /// Whether a condition asks for an alarm of `stream` with whatever share.
+    pub(crate) fn asks_for_any(&self, stream: Stream) -> bool {
+        let any = Condition::Anomaly {
+            stream,
+            at_least: Ratio::ZERO,
+        };
+        self.conditions().any(|condition| *condition == any)
+    }
+
     /// The different slow thresholds, ascending.
     pub(crate) fn slow_thresholds(&self) -> Vec<Duration> {
         let mut thresholds: Vec<_> = self

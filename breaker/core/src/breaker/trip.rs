@@ -114,6 +114,17 @@ impl<'a> Observation<'a> {
         })
     }
 
+    /// Whether `entry` holds by a slow scale alone, which is told and not acted on.
+    pub(super) fn holds_slowly(&self, entry: &TripEntry) -> bool {
+        let Some(detectors) = &self.source.detectors else {
+            return false;
+        };
+        entry.conditions.iter().any(|condition| match condition {
+            Condition::Anomaly { stream, .. } => detectors.is_slow(*stream),
+            _ => false,
+        })
+    }
+
     /// What was observed until now has been judged.
     pub(super) fn judged(&mut self) {
         if let Some(detectors) = &mut self.source.detectors {

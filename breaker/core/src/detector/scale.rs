@@ -41,8 +41,9 @@ use crate::time::Timestamp;
 pub(super) struct Rule {
     /// The length of a slice.
     pub(super) slice: Duration,
-    /// The share of hits that it notices soonest.
+    /// The share of hits that it notices soonest, and how many times what is normal that is at least.
     pub(super) alternative: f64,
+    pub(super) times: f64,
     /// How many slices it takes to reach the line at least.
     pub(super) slices: f64,
     /// There is no alarm while the lower bound of the estimated share is less.
@@ -51,7 +52,7 @@ pub(super) struct Rule {
 
 #[derive(Clone, Debug)]
 pub(super) struct Scale {
-    rule: Rule,
+    rule: &'static Rule,
     slice: u64,
     /// Evidence (in nats) from which on there is an alarm.
     line: f64,
@@ -86,7 +87,7 @@ pub(super) struct Estimate {
 }
 
 impl Scale {
-    pub(super) const fn new(rule: Rule) -> Self {
+    pub(super) const fn new(rule: &'static Rule) -> Self {
         Self {
             slice: nanos_of(rule.slice),
             rule,
@@ -114,10 +115,11 @@ impl Scale {
         self.ended = self.ended.min(self.line);
     }
 
-    /// Sets the share of hits that is normal. What the scale looks for is twice that at least: where a tenth is usual, 6 % are no anomaly.
+    /// Sets the share of hits that is normal. What the scale looks for is twice that at least, or more times: where a tenth is usual, 6 %
+    /// are no anomaly.
     pub(super) fn set_normal(&mut self, share: f64) {
-        let twice = (2.0 * share).min(f64::midpoint(1.0, share));
-        let alternative = self.rule.alternative.max(twice);
+        let times = (self.rule.times * share).min(f64::midpoint(1.0, share));
+        let alternative = self.rule.alternative.max(times);
         self.hit = (alternative / share).ln();
         self.miss = ((1.0 - alternative) / (1.0 - share)).ln();
     }
@@ -149,10 +151,20 @@ impl Scale {
 
     #[inline(never)]
     fn weigh(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
+        let count = f64::from(count);
+        if hit {
+            self.add(count, 0.0, at, pace);
+        } else {
+            self.add(0.0, count, at, pace);
+        }
+    }
+
+    /// Observes so many hits and misses at `at`.
+    pub(super) fn add(&mut self, hits: f64, misses: f64, at: Timestamp, pace: &Pace) {
         if at >= self.live_ends {
             self.turn(at, pace);
         }
-        let ratio = f64::from(count) * if hit { self.hit } else { self.miss };
+        let ratio = hits * self.hit + misses * self.miss;
         self.live += ratio;
         if self.observations < FORGOTTEN {
             self.forget_change();
@@ -160,8 +172,8 @@ impl Scale {
         }
         self.drift += ratio;
         if self.drift > 0.0 {
-            self.observations += f64::from(count);
-            self.hits += if hit { f64::from(count) } else { 0.0 };
+            self.observations += hits + misses;
+            self.hits += hits;
         } else {
             self.forget_change();
         }
@@ -257,13 +269,21 @@ mod tests {
 
     use super::*;
 
-    fn scale(at_least: f64) -> Scale {
-        let mut scale = Scale::new(Rule {
+    const fn rule(at_least: f64) -> Rule {
+        Rule {
             slice: Duration::from_millis(100),
             alternative: 0.5,
+            times: 2.0,
             slices: 3.0,
             at_least,
-        });
+        }
+    }
+
+    static SURE: Rule = rule(0.7);
+    static ANY: Rule = rule(0.0);
+
+    fn scale(rule: &'static Rule) -> Scale {
+        let mut scale = Scale::new(rule);
         scale.set_budget(Duration::from_secs(3600), 10);
         scale.set_normal(0.01);
         scale
@@ -275,7 +295,7 @@ mod tests {
             observations in prop::collection::vec((prop::bool::weighted(0.3), 0..4_u32, 0..60_u64), 0..300),
             sure in any::<bool>(),
         ) {
-            let mut short = scale(if sure { 0.7 } else { 0.0 });
+            let mut short = scale(if sure { &SURE } else { &ANY });
             let mut long = short.clone();
             let mut millis = 0;
             for (hit, count, later) in observations {

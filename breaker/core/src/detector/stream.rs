@@ -6,6 +6,7 @@ use super::baseline::{Baseline, Bounds, normal_at_most};
 use super::pace::Pace;
 use super::scale::{Rule, Scale};
 use super::settled::{Settled, Span};
+use super::slow::Slow;
 use super::usual::{Alarmed, MOST, midway_to_total};
 use super::{Anomaly, UsualChange};
 use crate::baseline::StreamBaseline;
@@ -27,6 +28,14 @@ pub(super) struct StreamDetector {
     bounds: Bounds,
     declared: f64,
     settled: Settled,
+    /// Whether an alarm of whatever share is asked for: then there is a slow scale too, from when something is known on.
+    tells: bool,
+    slow: Option<Box<Slow>>,
+    /// Whether there was an alarm in the live block.
+    spoiled: bool,
+    /// The budget, of how many detectors.
+    run_length: Duration,
+    company: usize,
     /// The share that was usual for hours, whatever it is, and the one by which the cap was raised.
     usual: Option<f64>,
     accepted: Option<f64>,
@@ -36,7 +45,9 @@ pub(super) struct StreamDetector {
 
 impl StreamDetector {
     /// The detectors of `stream` of the proxy's own source, or of a feed.
-    pub(super) fn new(stream: Stream, feed: bool) -> Self {
+    ///
+    /// `tells` says whether an alarm of whatever share is asked for.
+    pub(super) fn new(stream: Stream, feed: bool, tells: bool) -> Self {
         let (rules, bounds) = match stream {
             Stream::Errors => (&ERRORS[..], if feed { FEED_ERRORS } else { PROXY_ERRORS }),
             Stream::Latency => (&LATENCY[..], SLOW),
@@ -45,7 +56,7 @@ impl StreamDetector {
         let mut detector = Self {
             stream,
             baseline: Baseline::new(bounds),
-            scales: rules.iter().map(|rule| Scale::new(*rule)).collect(),
+            scales: rules.iter().map(Scale::new).collect(),
             pace: Pace::default(),
             alarmed: Alarmed::new(),
             unusual: 0.0,
@@ -53,6 +64,11 @@ impl StreamDetector {
             bounds,
             declared: 0.0,
             settled: Settled::default(),
+            tells,
+            slow: None,
+            spoiled: false,
+            run_length: Duration::MAX,
+            company: 1,
             usual: None,
             accepted: None,
             change: None,
@@ -71,14 +87,23 @@ impl StreamDetector {
         self.stream
     }
 
+    /// Whether an alarm of whatever share is asked for.
+    pub(super) const fn tells(&self) -> bool {
+        self.tells
+    }
+
     /// How many detectors these are.
     pub(super) fn detectors(&self) -> usize {
-        self.scales.len()
+        self.scales.len() + usize::from(self.tells)
     }
 
     pub(super) fn set_budget(&mut self, run_length: Duration, detectors: usize) {
         for scale in &mut self.scales {
             scale.set_budget(run_length, detectors);
+        }
+        (self.run_length, self.company) = (run_length, detectors);
+        if let Some(slow) = &mut self.slow {
+            slow.set_budget(run_length, detectors);
         }
     }
 
@@ -137,7 +162,17 @@ impl StreamDetector {
         self.baseline.pass(at);
         self.alarmed.pass(at);
         let passed = self.baseline.take_passed().and(self.alarmed.take_passed());
-        if self.settled.count(passed, at).is_some() {
+        if let Some(slow) = &mut self.slow {
+            // They were observed before the request that tells that they have passed.
+            slow.observe(passed, self.pace.last().min(at), &self.pace);
+        }
+        self.spoiled |= self.alarming || self.is_slow();
+        if let Some(block) = self.settled.count(passed, at) {
+            if !std::mem::take(&mut self.spoiled) && self.tells {
+                let made = || Slow::new(self.stream, self.run_length, self.company);
+                let slow = self.slow.get_or_insert_with(made);
+                slow.learn(block, self.declared);
+            }
             self.judge_usual();
         }
         self.take_over_baseline();
@@ -151,16 +186,17 @@ impl StreamDetector {
         };
         let (low, high) = span.bounds();
         let cap = self.baseline.bounds().cap;
-        let rises = self.alarming || 1.5 * low > cap;
+        let normal = normal_at_most(span.hits, span.observations);
+        let slowly = |slow: &Slow| slow.is_alarming() && normal > slow.normal();
+        let rises = (self.alarming || 1.5 * low > cap) && normal > cap
+            || self.slow.as_deref().is_some_and(slowly);
         let falls = self
             .accepted
             .is_some_and(|accepted| 1.5 * high < accepted && cap > self.bounds.cap);
-        if span.share() <= MOST
-            && (falls || rises && normal_at_most(span.hits, span.observations) > cap)
-        {
+        if span.share() <= MOST && (falls || rises) {
             self.accept(span);
         }
-        if !self.alarming {
+        if !self.alarming && !self.is_slow() {
             self.usual = Some(span.share());
         }
     }
@@ -175,6 +211,9 @@ impl StreamDetector {
         self.settle_bounds();
         for scale in &mut self.scales {
             scale.reset();
+        }
+        if let Some(slow) = &mut self.slow {
+            slow.accept(span, self.declared);
         }
         self.alarming = false;
         let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
@@ -204,10 +243,16 @@ impl StreamDetector {
         self.alarmed.usual(&self.baseline).max(self.declared)
     }
 
+    /// Whether only the slow scale has an alarm.
+    pub(super) fn is_slow(&self) -> bool {
+        !self.alarming && self.slow.as_ref().is_some_and(|slow| slow.is_alarming())
+    }
+
     /// Whether there is an alarm, with a share of hits that is `at_least` with a confidence of 97.5 %.
     pub(super) fn alarm(&self, at_least: Ratio) -> Option<Anomaly> {
         if !self.alarming {
-            return None;
+            let slow = self.slow.as_ref().filter(|slow| slow.is_alarming())?;
+            return (at_least == Ratio::ZERO).then(|| self.told_slowly(slow));
         }
         let alarming = self.scales.iter().filter(|scale| scale.is_alarming());
         let clearest = alarming
@@ -222,6 +267,9 @@ impl StreamDetector {
 
     /// What the scale says that is nearest to an alarm.
     pub(super) fn score(&self) -> Option<Anomaly> {
+        if let Some(slow) = self.slow.as_ref().filter(|_| self.is_slow()) {
+            return Some(self.told_slowly(slow));
+        }
         let share = |scale: &Scale| scale.evidence() / scale.line();
         let nearest = self
             .scales
@@ -238,12 +286,16 @@ impl StreamDetector {
         self.baseline.drop_waiting();
         self.alarmed.drop_waiting();
         self.settled.restart();
+        if let Some(slow) = &mut self.slow {
+            slow.reset();
+        }
         self.alarming = false;
     }
 
     /// Heap memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.scales) + self.settled.bytes()
+        let slow = self.slow.as_ref().map_or(0, |slow| size_of_val(&**slow));
+        size_of_val(&*self.scales) + self.settled.bytes() + slow
     }
 
     /// What was learned.
@@ -284,6 +336,18 @@ impl StreamDetector {
             evidence: scale.evidence(),
             line: scale.line(),
             alarming: self.alarming,
+            usual: share(self.slow.as_ref().map_or(self.usual(), |slow| slow.usual())),
+            slow: false,
+        }
+    }
+
+    fn told_slowly(&self, slow: &Slow) -> Anomaly {
+        let normal = Ratio::new(slow.normal()).unwrap_or(Ratio::ONE);
+        Anomaly {
+            normal,
+            alarming: true,
+            slow: true,
+            ..self.told(slow.scale())
         }
     }
 }
@@ -292,20 +356,21 @@ const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule
     Rule {
         slice: Duration::from_millis(millis),
         alternative,
+        times: 2.0,
         slices,
         at_least,
     }
 }
 
 /// Failures are judged within tenths of seconds where nearly all fail, which the finest scale must be sure of.
-const ERRORS: [Rule; 4] = [
+static ERRORS: [Rule; 4] = [
     rule(100, 0.9, 3.0, 0.7),
     rule(1500, 0.5, 3.0, 0.0),
     rule(2000, 0.2, 3.0, 0.0),
     rule(5000, 0.06, 3.0, 0.0),
 ];
 /// Latencies take longer to show, and pauses of a second are common: no alarm comes from fewer than four slices.
-const LATENCY: [Rule; 3] = [
+static LATENCY: [Rule; 3] = [
     rule(1000, 0.9, 4.0, 0.0),
     rule(2000, 0.5, 4.0, 0.0),
     rule(5000, 0.2, 4.0, 0.0),

@@ -157,3 +157,83 @@ fn what_the_policy_says_is_usual_is_no_alarm_and_more_is() {
     let mut service = said(Ratio::ZERO);
     assert!(!alerts(&service.hours(3.0, 0.05)).is_empty());
 }
+
+// --- what goes on for long, below the floor
+
+/// Seconds until the first alert, of 200 requests a second.
+fn until_alert(service: &mut Service, seconds: u32, failing: f64) -> Option<(f64, Event)> {
+    let before = service.bench.now;
+    let told = service.run(seconds * 200, 0.005, failing);
+    let mut alerts = told
+        .into_iter()
+        .filter(|(_, event)| matches!(event, Event::Alert(_)));
+    alerts.next().map(|(at, event)| (at - before, event))
+}
+
+#[test]
+fn errors_below_the_floor_are_told_within_two_minutes_and_never_acted_on() {
+    let open =
+        policy::Builder::from(Policy::adaptive()).trip([TripEntry::open([Condition::Anomaly {
+            stream: Stream::Errors,
+            at_least: Ratio::ZERO,
+        }])]);
+    for policy in [Policy::adaptive(), open.build().unwrap()] {
+        let mut service = Service::new(policy);
+        assert_eq!(until_alert(&mut service, 900, 0.0001), None);
+        let told = until_alert(&mut service, 130, 0.02);
+        let Some((after, Event::Alert(alert))) = told else {
+            panic!("{told:?}")
+        };
+        assert!(after < 120.0, "{after}");
+        let anomaly = alert.evidence[0].anomaly.unwrap();
+        assert!(
+            anomaly.slow && (0.015..0.025).contains(&anomaly.share.get()),
+            "{anomaly:?}"
+        );
+        let words = alert.evidence[0].to_string();
+        assert!(words.contains(" times what is usual"), "{words}");
+        service.run(200 * 600, 0.005, 0.02);
+        assert_eq!(service.bench.state(), State::Closed);
+        assert_eq!(until_alert(&mut service, 300, 0.0001), None);
+        assert!(!service.bench.snapshot().sources[0].alerting);
+    }
+}
+
+#[test]
+fn few_requests_slower_than_usual_are_told_and_nothing_is_shed() {
+    let mut bench = Bench::new(Policy::adaptive());
+    let mut traffic = |requests: u32, one_in: u32| {
+        let mut told = Vec::new();
+        for index in 0..requests {
+            bench.pass(0.01);
+            let latency = if index % one_in == 0 { 400 } else { 20 };
+            bench.run(1, Outcome::success(ms(latency)));
+            told.extend(bench.events());
+        }
+        told
+    };
+    assert_eq!(traffic(90_000, 1000), []);
+    // One in fifteen.
+    let told = traffic(13_000, 15);
+    let [Event::Alert(alert)] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(alert.stream(), "latency");
+}
+
+#[test]
+fn a_blip_of_seconds_or_a_few_failures_of_rare_requests_are_not_told() {
+    let mut service = Service::new(Policy::adaptive());
+    assert_eq!(until_alert(&mut service, 900, 0.0001), None);
+    for _ in 0..4 {
+        // 120 failures in 3 s, each five minutes.
+        assert_eq!(until_alert(&mut service, 3, 0.2), None);
+        assert_eq!(until_alert(&mut service, 300, 0.0001), None);
+    }
+    let mut service = Service::new(Policy::adaptive());
+    assert_eq!(service.run(600, 60.0, 0.0), []);
+    for _ in 0..20 {
+        assert_eq!(service.run(1, 60.0, 1.0), []);
+        assert_eq!(service.run(50, 60.0, 0.0), []);
+    }
+}
