@@ -14,6 +14,7 @@ mod scale;
 mod settled;
 mod slow;
 mod stream;
+mod sure;
 mod threshold;
 mod usual;
 mod wilson;
@@ -39,9 +40,9 @@ pub struct Anomaly {
     pub stream: Stream,
     /// The estimated share of hits since the change.
     pub share: Ratio,
-    /// The lower bound of that share (Wilson, 95 %).
+    /// The lower bound of that share, at whatever time it is asked and wherever the change is put (a confidence sequence).
     pub low: Ratio,
-    /// The upper bound of that share.
+    /// The upper bound of that share (Wilson, 95 %).
     pub high: Ratio,
     /// The share that is normal at most, as it was learned.
     pub normal: Ratio,
@@ -252,7 +253,14 @@ impl Detectors {
         self.observe(stream, true, count, at, learn);
     }
 
-    /// What there is to say of `stream`, if it is an alarm and its share of hits is `at_least` with a confidence of 97.5 %.
+    /// Whether there is something to say: see [`Self::alarm`].
+    pub(crate) fn has_alarm(&self, stream: Stream, at_least: Ratio) -> bool {
+        let mut streams = self.streams.iter();
+        let detector = streams.find(|detector| detector.stream() == stream);
+        detector.is_some_and(|detector| detector.has_alarm(at_least))
+    }
+
+    /// What there is to say of `stream`, if it is an alarm and its share of hits is `at_least`, surely.
     pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio) -> Option<Anomaly> {
         let mut streams = self.streams.iter();
         streams

@@ -42,10 +42,13 @@ impl<'a> Observation<'a> {
 
     /// Whether all conditions of `entry` hold.
     pub(super) fn holds(&mut self, entry: &TripEntry) -> bool {
-        entry
-            .conditions
-            .iter()
-            .all(|condition| self.evidence(condition).is_some())
+        entry.conditions.iter().all(|condition| match *condition {
+            Condition::Anomaly { stream, at_least } => {
+                let detectors = self.source.detectors.as_ref();
+                detectors.is_some_and(|detectors| detectors.has_alarm(stream, at_least))
+            }
+            _ => self.evidence(condition).is_some(),
+        })
     }
 
     /// The alert that `entry` gives, which holds, if it is to be told: at its begin, and ever more rarely while it lasts.

@@ -33,6 +33,7 @@
 use std::time::Duration;
 
 use super::pace::Pace;
+use super::sure::Choice;
 use super::wilson;
 use crate::time::Timestamp;
 
@@ -72,6 +73,7 @@ pub(super) struct Scale {
     since: Timestamp,
     observations: f64,
     hits: f64,
+    choice: Choice,
     /// As of the last observation: in silence it stays, and the first observation after it decides anew, of what has faded till then.
     alarming: bool,
 }
@@ -87,7 +89,7 @@ pub(super) struct Estimate {
 }
 
 impl Scale {
-    pub(super) const fn new(rule: &'static Rule) -> Self {
+    pub(super) fn new(rule: &'static Rule) -> Self {
         Self {
             slice: nanos_of(rule.slice),
             rule,
@@ -103,6 +105,7 @@ impl Scale {
             since: Timestamp::ZERO,
             observations: 0.0,
             hits: 0.0,
+            choice: Choice::default(),
             alarming: false,
         }
     }
@@ -146,6 +149,7 @@ impl Scale {
         if self.drift > 0.0 && missed >= self.since && self.observations > self.hits {
             self.drift -= self.miss;
             self.observations -= 1.0;
+            self.choice.count(0.0, -1.0);
         }
     }
 
@@ -169,11 +173,15 @@ impl Scale {
         if self.observations < FORGOTTEN {
             self.forget_change();
             self.since = at;
+            if hits > 0.0 {
+                self.choice.begin();
+            }
         }
         self.drift += ratio;
         if self.drift > 0.0 {
             self.observations += hits + misses;
             self.hits += hits;
+            self.choice.count(hits, misses);
         } else {
             self.forget_change();
         }
@@ -223,6 +231,7 @@ impl Scale {
     pub(super) fn reset(&mut self) {
         (self.ended, self.live) = (0.0, 0.0);
         self.forget_change();
+        self.choice = Choice::default();
         (self.started, self.live_ends) = (false, Timestamp::ZERO);
         self.alarming = false;
     }
@@ -240,6 +249,26 @@ impl Scale {
     /// Whether the line was reached, and the evidence has not fallen to half of it since.
     pub(super) const fn is_alarming(&self) -> bool {
         self.alarming
+    }
+
+    /// Whether it has gathered nothing that speaks for a change.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.drift == 0.0
+    }
+
+    /// Where changes began before counts no longer: it is all over.
+    pub(super) const fn begin_episode(&mut self) {
+        self.choice.forget_starts();
+    }
+
+    /// Whether the share since the change is at least `least`, surely.
+    pub(super) fn is_at_least(&self, least: f64) -> bool {
+        self.choice.is_at_least(least)
+    }
+
+    /// The share since the change, at least.
+    pub(super) fn low(&self) -> f64 {
+        self.choice.low()
     }
 
     pub(super) fn estimate(&self) -> Estimate {

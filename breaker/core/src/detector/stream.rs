@@ -111,6 +111,9 @@ impl StreamDetector {
     /// to be told.
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, learn: bool) -> bool {
         let news = learn && self.learn(hit, count, at);
+        if hit {
+            self.begin_episode();
+        }
         let mut alarming = false;
         for scale in &mut self.scales {
             scale.observe(hit, count, at, &self.pace);
@@ -130,6 +133,7 @@ impl StreamDetector {
         if learn && !self.alarming && self.baseline.turn_into_hit(at) {
             self.take_over_baseline();
         }
+        self.begin_episode();
         let mut alarming = false;
         for scale in &mut self.scales {
             scale.take_back_miss(missed);
@@ -137,6 +141,15 @@ impl StreamDetector {
             alarming |= scale.is_alarming();
         }
         self.settle_alarm(alarming);
+    }
+
+    /// A hit while the scale that looks for a fifth has nothing that speaks for a change: an episode begins.
+    fn begin_episode(&mut self) {
+        if self.scales[OF_EPISODES].is_at_rest() {
+            for scale in &mut self.scales {
+                scale.begin_episode();
+            }
+        }
     }
 
     fn settle_alarm(&mut self, alarming: bool) {
@@ -248,21 +261,37 @@ impl StreamDetector {
         !self.alarming && self.slow.as_ref().is_some_and(|slow| slow.is_alarming())
     }
 
-    /// Whether there is an alarm, with a share of hits that is `at_least` with a confidence of 97.5 %.
+    /// What there is to say, if there is an alarm with a share of hits that is `at_least`, surely.
     pub(super) fn alarm(&self, at_least: Ratio) -> Option<Anomaly> {
         if !self.alarming {
             let slow = self.slow.as_ref().filter(|slow| slow.is_alarming())?;
             return (at_least == Ratio::ZERO).then(|| self.told_slowly(slow));
         }
-        let alarming = self.scales.iter().filter(|scale| scale.is_alarming());
-        let clearest = alarming
-            .filter(|scale| {
-                // Near-total is relative: what is usual here must not open.
-                let least = at_least.get().max(self.unusual);
-                at_least == Ratio::ZERO || scale.estimate().low >= least
-            })
-            .max_by(|a, b| a.evidence().total_cmp(&b.evidence()))?;
+        let alarming = self.alarming(at_least);
+        let clearest = alarming.max_by(|a, b| a.evidence().total_cmp(&b.evidence()))?;
         Some(self.told(clearest))
+    }
+
+    /// Whether [`Self::alarm`] has something to say.
+    pub(super) fn has_alarm(&self, at_least: Ratio) -> bool {
+        if self.alarming {
+            self.alarming(at_least).next().is_some()
+        } else {
+            at_least == Ratio::ZERO && self.is_slow()
+        }
+    }
+
+    fn alarming(&self, at_least: Ratio) -> impl Iterator<Item = &Scale> {
+        // Near-total is relative: what is usual here must not open.
+        let least = at_least.get().max(self.unusual);
+        self.scales.iter().filter(move |scale| {
+            if at_least == Ratio::ZERO {
+                return scale.is_alarming();
+            }
+            // The finest scale raises no alarm before it is sure of near-total failure; beside another's it may be as sure as is asked.
+            let speaks = scale.is_alarming() || scale.evidence() >= scale.line();
+            speaks && scale.is_at_least(least)
+        })
     }
 
     /// What the scale says that is nearest to an alarm.
@@ -328,7 +357,7 @@ impl StreamDetector {
         Anomaly {
             stream: self.stream,
             share: share(estimate.hits / estimate.observations.max(1e-9)),
-            low: share(estimate.low),
+            low: share(scale.low()),
             high: share(estimate.high),
             normal: share(self.baseline.share()),
             observations: estimate.observations.round() as u64,
@@ -375,6 +404,9 @@ static LATENCY: [Rule; 3] = [
     rule(2000, 0.5, 4.0, 0.0),
     rule(5000, 0.2, 4.0, 0.0),
 ];
+
+/// The scale that looks for a fifth of hits, of each stream.
+const OF_EPISODES: usize = 2;
 
 /// Nothing above is ever normal.
 const MOST_NORMAL: f64 = 0.8;
