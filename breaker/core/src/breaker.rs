@@ -231,6 +231,15 @@ impl Breaker {
         }
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
+        if let Some(detectors) = &mut source.detectors {
+            for change in detectors.take_changes() {
+                self.events.push_back(Event::UsualChanged {
+                    at: now,
+                    source: source.name.clone(),
+                    change,
+                });
+            }
+        }
         let sheds = self.shedding.is_some();
         let mut shed = None;
         let mut alerts_changed = false;
@@ -243,8 +252,10 @@ impl Breaker {
             let holds = observation.holds(entry);
             let tells = match entry.action {
                 Action::Alert => true,
-                Action::Open => holds && observation.only_tells(entry),
-                Action::Shed => false,
+                Action::Open => {
+                    holds && (observation.only_tells(entry) || observation.holds_slowly(entry))
+                }
+                Action::Shed => holds && observation.holds_slowly(entry),
             };
             match entry.action {
                 _ if tells => {
@@ -269,6 +280,8 @@ impl Breaker {
                     return;
                 }
                 Action::Shed if observation.is_fresh(entry) && !observation.only_tells(entry) => {
+                    // What was told is acted on now.
+                    alerts_changed |= observation.clear_alert(index);
                     let reason = (!sheds).then(|| observation.trip(entry));
                     shed.get_or_insert((entry, reason));
                 }

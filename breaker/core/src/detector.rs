@@ -11,7 +11,10 @@
 mod baseline;
 mod pace;
 mod scale;
+mod settled;
+mod slow;
 mod stream;
+mod sure;
 mod threshold;
 mod usual;
 mod wilson;
@@ -37,9 +40,9 @@ pub struct Anomaly {
     pub stream: Stream,
     /// The estimated share of hits since the change.
     pub share: Ratio,
-    /// The lower bound of that share (Wilson, 95 %).
+    /// The lower bound of that share, at whatever time it is asked and wherever the change is put (a confidence sequence).
     pub low: Ratio,
-    /// The upper bound of that share.
+    /// The upper bound of that share (Wilson, 95 %).
     pub high: Ratio,
     /// The share that is normal at most, as it was learned.
     pub normal: Ratio,
@@ -53,6 +56,10 @@ pub struct Anomaly {
     pub line: f64,
     /// Whether there is one. It lasts until the evidence has fallen to half of the line.
     pub alarming: bool,
+    /// The share that is usual, as it was learned.
+    pub usual: Ratio,
+    /// Whether only the scale of minutes sees it: that is told, whatever the action, and never acted on.
+    pub slow: bool,
 }
 
 impl Anomaly {
@@ -62,9 +69,23 @@ impl Anomaly {
     }
 }
 
+/// For hours another share of hits than before has been usual, and from now on it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
+pub struct UsualChange {
+    /// Of which stream.
+    pub stream: Stream,
+    /// The share that was usual; `None` if that was not known.
+    pub before: Option<Ratio>,
+    /// The share that is usual now.
+    pub now: Ratio,
+}
+
 /// The detectors of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Detectors {
+    /// The share of failures that the policy says is usual.
+    declared: Ratio,
     budget: Budget,
     bounds: LatencyBounds,
     streams: Vec<StreamDetector>,
@@ -99,7 +120,7 @@ impl Detectors {
     pub(crate) fn of(policy: &Policy, feed: bool) -> Option<Box<Self>> {
         let streams: Vec<_> = policy
             .streams()
-            .map(|stream| StreamDetector::new(stream, feed))
+            .map(|stream| StreamDetector::new(stream, feed, policy.asks_for_any(stream)))
             .collect();
         if streams.is_empty() {
             return None;
@@ -108,6 +129,7 @@ impl Detectors {
             .iter()
             .any(|detector| detector.stream() == Stream::Latency);
         let mut detectors = Self {
+            declared: policy.usual_errors(),
             budget: policy.budget(),
             bounds: bounds(policy),
             streams,
@@ -117,13 +139,22 @@ impl Detectors {
             late: 0,
         };
         detectors.set_company(detectors.count());
+        for detector in &mut detectors.streams {
+            if detector.stream() == Stream::Errors {
+                detector.declare(detectors.declared.get());
+            }
+        }
         Some(Box::new(detectors))
     }
 
     /// Whether they are those that `policy` asks for.
     pub(crate) fn fit(&self, policy: &Policy) -> bool {
         let own = self.streams.iter().map(StreamDetector::stream);
-        own.eq(policy.streams()) && (self.budget, self.bounds) == (policy.budget(), bounds(policy))
+        let asks = |stream: &StreamDetector| stream.tells() == policy.asks_for_any(stream.stream());
+        own.eq(policy.streams())
+            && self.streams.iter().all(asks)
+            && (self.budget, self.bounds) == (policy.budget(), bounds(policy))
+            && self.declared == policy.usual_errors()
     }
 
     /// How many detectors these are.
@@ -222,7 +253,14 @@ impl Detectors {
         self.observe(stream, true, count, at, learn);
     }
 
-    /// What there is to say of `stream`, if it is an alarm and its share of hits is `at_least` with a confidence of 97.5 %.
+    /// Whether there is something to say: see [`Self::alarm`].
+    pub(crate) fn has_alarm(&self, stream: Stream, at_least: Ratio) -> bool {
+        let mut streams = self.streams.iter();
+        let detector = streams.find(|detector| detector.stream() == stream);
+        detector.is_some_and(|detector| detector.has_alarm(at_least))
+    }
+
+    /// What there is to say of `stream`, if it is an alarm and its share of hits is `at_least`, surely.
     pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio) -> Option<Anomaly> {
         let mut streams = self.streams.iter();
         streams
@@ -235,6 +273,13 @@ impl Detectors {
         self.struck == 0 && !self.streams.iter().any(StreamDetector::is_alarming)
     }
 
+    /// Whether only the slow scale of `stream` has an alarm.
+    pub(crate) fn is_slow(&self, stream: Stream) -> bool {
+        let mut streams = self.streams.iter();
+        let detector = streams.find(|detector| detector.stream() == stream);
+        detector.is_some_and(StreamDetector::is_slow)
+    }
+
     /// Whether a hit of `stream` was observed since the last call of [`Self::forget_struck`].
     pub(crate) const fn has_struck(&self, stream: Stream) -> bool {
         self.struck & bit(stream) != 0
@@ -242,7 +287,15 @@ impl Detectors {
 
     /// What was observed until now has been judged.
     pub(crate) const fn forget_struck(&mut self) {
-        self.struck = 0;
+        self.struck &= NEWS;
+    }
+
+    /// The changes of what is usual that have not been told.
+    pub(crate) fn take_changes(&mut self) -> impl Iterator<Item = UsualChange> {
+        let news = self.struck & NEWS != 0;
+        self.struck &= !NEWS;
+        let streams = self.streams.iter_mut().filter(move |_| news);
+        streams.filter_map(StreamDetector::take_change)
     }
 
     /// What each stream says that is nearest to an alarm.
@@ -309,8 +362,10 @@ impl Detectors {
             self.struck |= bit(stream);
         }
         let mut streams = self.streams.iter_mut();
-        if let Some(detector) = streams.find(|detector| detector.stream() == stream) {
-            detector.observe(hit, count, at, learn);
+        if let Some(detector) = streams.find(|detector| detector.stream() == stream)
+            && detector.observe(hit, count, at, learn)
+        {
+            self.struck |= NEWS;
         }
     }
 }
@@ -319,6 +374,9 @@ impl Detectors {
 const ANSWERED: u32 = 100_000;
 /// With fewer late answers nothing is said of the nature of a service.
 const FEW_LATE: u32 = 3;
+
+/// Among the bits of [`Detectors::struck`]: there is a change to tell.
+const NEWS: u8 = 1 << 7;
 
 const fn bit(stream: Stream) -> u8 {
     1 << stream as u8

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::detector::Anomaly;
+use crate::detector::{Anomaly, UsualChange};
 use crate::policy::{Condition, Stream};
 use crate::ratio::Ratio;
 use crate::state::{Mode, State};
@@ -50,6 +50,16 @@ pub enum Event {
         usual: Ratio,
         /// Requests of the trial.
         samples: u64,
+    },
+    /// For two hours (or 600 requests, if those take longer) a share of hits was so steady that it is what is usual from now on, or what
+    /// was accepted so is no longer. An alarm about it is over.
+    UsualChanged {
+        /// When.
+        at: Timestamp,
+        /// The source.
+        source: Arc<str>,
+        /// What has changed.
+        change: UsualChange,
     },
     /// A trip entry with the action `shed` holds, and requests beyond a limit in flight are rejected; the state stays. In shadow mode this
     /// is what would have happened.
@@ -317,6 +327,31 @@ impl fmt::Display for Reason {
     }
 }
 
+// === impl UsualChange ===
+
+impl fmt::Display for UsualChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hits = of_the_requests(self.stream);
+        match self.before {
+            Some(before) => write!(
+                f,
+                "what is usual has changed from {before} to {}: so many {hits}",
+                self.now
+            ),
+            None => write!(f, "{} {hits}, as it seems usually", self.now),
+        }
+    }
+}
+
+/// What a hit of `stream` is.
+const fn of_the_requests(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Errors => "of the requests fail",
+        Stream::Latency => "of the requests are slow",
+        Stream::Deadline => "of the requests miss the deadline",
+    }
+}
+
 // === impl Evidence ===
 
 impl fmt::Display for Evidence {
@@ -364,14 +399,16 @@ impl Evidence {
                 );
             }
             Condition::Anomaly { stream, .. } => {
-                let hits = match stream {
-                    Stream::Errors => "of the requests fail",
-                    Stream::Latency => "of the requests are slow",
-                    Stream::Deadline => "of the requests miss the deadline",
-                };
+                let hits = of_the_requests(stream);
                 write!(f, "{} {hits}", share(self.observed))?;
                 if let Some(anomaly) = &self.anomaly {
                     write!(f, " ({} to {})", anomaly.low, anomaly.high)?;
+                }
+                if let Some(anomaly) = self.anomaly.filter(|anomaly| anomaly.slow) {
+                    match anomaly.share.get() / anomaly.usual.get() {
+                        times if times < 1e6 => write!(f, ", {times:.0} times what is usual")?,
+                        _ => f.write_str(", where nothing is usual")?,
+                    }
                 }
                 write!(f, ", {} is normal", share(self.threshold))?;
                 let window = Seconds(self.window);

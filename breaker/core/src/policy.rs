@@ -15,6 +15,8 @@ pub mod yaml;
 use std::fmt;
 use std::time::Duration;
 
+use crate::ratio::Ratio;
+
 pub use anomaly::{Budget, Stream};
 pub use builder::Builder;
 pub(crate) use builder::MAX_SLOW_THRESHOLDS;
@@ -30,6 +32,7 @@ pub struct Policy {
     min_requests: u64,
     trip: Vec<TripEntry>,
     budget: Budget,
+    usual_errors: Ratio,
     deadline: Duration,
     recovery: Recovery,
     open: Open,
@@ -115,6 +118,11 @@ impl Policy {
     /// How rarely the anomaly detectors may be wrong.
     pub const fn budget(&self) -> Budget {
         self.budget
+    }
+
+    /// The share of failures that is usual, whatever is learned; zero where only what is learned counts.
+    pub const fn usual_errors(&self) -> Ratio {
+        self.usual_errors
     }
 
     /// From which latency on a request is a hit of [`Stream::Deadline`].
@@ -211,6 +219,15 @@ impl Policy {
             conditions.any(|condition| matches!(condition, Condition::Anomaly { stream: watched, .. } if watched == stream))
         };
         Stream::ALL.into_iter().filter(watches)
+    }
+
+    /// Whether a condition asks for an alarm of `stream` with whatever share.
+    pub(crate) fn asks_for_any(&self, stream: Stream) -> bool {
+        let any = Condition::Anomaly {
+            stream,
+            at_least: Ratio::ZERO,
+        };
+        self.conditions().any(|condition| *condition == any)
     }
 
     /// The different slow thresholds, ascending.

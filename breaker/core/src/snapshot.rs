@@ -235,11 +235,12 @@ impl SourceSnapshot {
                 .detectors
                 .as_ref()
                 .map_or_else(Vec::new, |detectors| detectors.scores()),
-            alerting: source.alerts.iter().any(Option::is_some),
+            alerting: source.alerts.iter().flatten().any(|alert| alert.stands()),
             standing_alerts: source
                 .alerts
                 .iter()
                 .flatten()
+                .filter(|alert| alert.stands())
                 .map(|alert| AlertSnapshot {
                     stream: alert.stream,
                     lasted: now.saturating_since(alert.begun),

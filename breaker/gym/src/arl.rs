@@ -44,6 +44,8 @@ pub(crate) struct Row {
     pub(crate) trips: u64,
     /// Alerts.
     pub(crate) alerts: u64,
+    /// Trips and alerts of the first day of each piece, which are in no other number: then nothing was known yet.
+    pub(crate) learning: u64,
     /// The same by what they were about, where a system tells.
     pub(crate) streams: Vec<Events>,
 }
@@ -66,19 +68,22 @@ pub(crate) fn measure<E>(
             let row = Mutex::new(Row {
                 system: system.name,
                 error_rate,
-                days: f64::from(stream.days),
+                days: f64::from(stream.days - pieces.min(stream.days - 1)),
                 trips: 0,
                 alerts: 0,
+                learning: 0,
                 streams: Vec::new(),
             });
             in_parallel(threads, pieces as usize, |piece| {
                 let days = PIECE.min(stream.days - piece as u32 * PIECE);
-                let (trips, alerts, events) = run(*system, stream, error_rate, days, piece as u64);
+                let (learning, [trips, alerts], events) =
+                    run(*system, stream, error_rate, days, piece as u64);
                 let mut row = row
                     .lock()
                     .expect("no thread panics while it holds the lock");
                 row.trips += trips;
                 row.alerts += alerts;
+                row.learning += learning;
                 events.into_iter().for_each(|of| of.add(&mut row.streams));
             });
             let mut row = row
@@ -91,14 +96,14 @@ pub(crate) fn measure<E>(
     Ok(())
 }
 
-/// Counts trips and alerts, also by stream.
+/// Counts the events of the first day, if there is another; trips and alerts after it, also by stream.
 fn run(
     entry: Entry,
     stream: &Stream,
     error_rate: f64,
     days: u32,
     seed: u64,
-) -> (u64, u64, Vec<Events>) {
+) -> (u64, [u64; 2], Vec<Events>) {
     let mut system = entry.build(&Setup {
         seed,
         endpoints: 1,
@@ -107,8 +112,12 @@ fn run(
     let mut luck = Luck::named(seed, error_rate.to_bits());
     let end = f64::from(days) * DAY as f64;
     let (mut now, mut trips, mut state) = (0.0, 0, State::Closed);
+    let mut first_day = None;
     while now < end {
         now = stream.next(now, seed, &mut luck);
+        if days > 1 && now >= DAY as f64 && first_day.is_none() {
+            first_day = Some((trips, system.status().alerts, system.streams().to_vec()));
+        }
         let at = nanos(now / 1e9);
         while system.next_tick() <= at {
             let tick = system.next_tick();
@@ -138,7 +147,20 @@ fn run(
         let before = std::mem::replace(&mut state, system.status().state);
         trips += u64::from(before.is_closed() && state == State::Open);
     }
-    (trips, system.status().alerts, system.streams().to_vec())
+    let (learning_trips, learning_alerts, known) = first_day.unwrap_or_default();
+    let mut streams = system.streams().to_vec();
+    for events in &mut streams {
+        if let Some(before) = known.iter().find(|before| before.stream == events.stream) {
+            events.trips -= before.trips;
+            events.alerts -= before.alerts;
+        }
+    }
+    streams.retain(|events| events.trips + events.alerts > 0);
+    let after = [
+        trips - learning_trips,
+        system.status().alerts - learning_alerts,
+    ];
+    (learning_trips + learning_alerts, after, streams)
 }
 
 impl Stream {
@@ -194,8 +216,14 @@ pub(crate) fn header(stream: &Stream) -> String {
         with += if has { what } else { "" };
     }
     format!(
-        "{} days of healthy traffic: {rate}{with}\n\n{:<20} {:>8} {:>12} {:>12} {:>16}",
-        stream.days, "system", "errors", "trips/day", "alerts/day", "days to the next"
+        "{} days of healthy traffic: {rate}{with}\n\n{:<20} {:>8} {:>12} {:>12} {:>16} {:>12}",
+        stream.days,
+        "system",
+        "errors",
+        "trips/day",
+        "alerts/day",
+        "days to the next",
+        "first days"
     )
 }
 
@@ -215,6 +243,7 @@ impl fmt::Display for Row {
             )
         };
         line(f, self.system, self.trips, self.alerts)?;
+        write!(f, " {:>12}", self.learning)?;
         for events in &self.streams {
             writeln!(f)?;
             let name = format!("  {}", events.stream);
@@ -292,7 +321,7 @@ mod tests {
             latencies: true,
             ..steady(1.0)
         };
-        let (trips, alerts, events) = run(find("sensitive").unwrap(), &stream, 0.3, 1, 1);
+        let (_, [trips, alerts], events) = run(find("sensitive").unwrap(), &stream, 0.3, 1, 1);
         let sum = |of: fn(&Events) -> u64| events.iter().map(of).sum::<u64>();
         assert!(trips > 0);
         assert_eq!((sum(|of| of.trips), sum(|of| of.alerts)), (trips, alerts));
@@ -307,8 +336,8 @@ mod tests {
         // Five failures in a row of which each has probability p: (1 − p⁵)/((1 − p) p⁵) requests, at p = 0.2 on average 3905. While it is
         // ejected nothing is observed: 30 to 40 s at the first ejection, more at the next.
         let days = 20;
-        let (trips, ..) = run(find("envoy-outlier").unwrap(), &steady(1.0), 0.2, days, 1);
-        let healthy = f64::from(days) * 86_400.0;
+        let (_, [trips, _], _) = run(find("envoy-outlier").unwrap(), &steady(1.0), 0.2, days, 1);
+        let healthy = f64::from(days - 1) * 86_400.0;
         let expected = healthy / (3905.0 + 35.0);
         let trips = trips as f64;
         assert!(

@@ -150,6 +150,9 @@ fn tell_event(began: Instant, event: &Event) {
         Event::ClosedWithErrors { share, usual, .. } => {
             anstream::println!("{time:>5.1} s  {share} of the requests fail, {usual} is usual");
         }
+        Event::UsualChanged { change, .. } => {
+            anstream::println!("{time:>5.1} s  {change}");
+        }
         Event::SheddingStarted { reason, .. } => {
             anstream::println!("{time:>5.1} s  shedding: {reason}");
         }

@@ -2,7 +2,8 @@
 //!
 //! A condition near its line holds and does not hold by turns. So an alert ends only when its entry has not held for a while
 //! ([`HOLD_OFF`], or the window where that is longer), and what holds again before then is the same alert. An entry that holds on a source
-//! of which nothing is heard any more holds on what is old: after [`SILENCE`] its alert is over.
+//! of which nothing is heard any more holds on what is old: after [`SILENCE`] its alert is over. One that begins again within an hour is not
+//! told before it would have been if it had lasted, unless it is twice as bad as what was told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +31,15 @@ pub(crate) struct StandingAlert {
     gap: Duration,
     /// How often it was told.
     pub(crate) told: u64,
+    /// What was observed when it was told last.
+    observed: f64,
+    /// It has ended, and is remembered in case it begins again.
+    over: bool,
 }
 
 impl StandingAlert {
-    pub(super) fn new(stream: &'static str, now: Timestamp) -> Box<Self> {
-        Box::new(Self {
+    pub(super) fn new(stream: &'static str, observed: f64, now: Timestamp) -> Self {
+        Self {
             stream,
             begun: now,
             held: now,
@@ -42,15 +47,40 @@ impl StandingAlert {
             next: now + FIRST_REPEAT,
             gap: FIRST_REPEAT,
             told: 1,
-        })
+            observed,
+            over: false,
+        }
     }
 
-    /// Its entry holds, on a source of which something was `heard` just now or not. Returns whether that is to be told again.
-    pub(super) fn hold(&mut self, heard: bool, now: Timestamp) -> bool {
+    /// Whether it goes on.
+    pub(crate) const fn stands(&self) -> bool {
+        !self.over
+    }
+
+    /// Its entry holds, on a source of which something was `heard` just now or not, with what is `observed`. Returns whether that is to be
+    /// told, again or anew.
+    pub(super) fn hold(
+        &mut self,
+        heard: bool,
+        observed: impl FnOnce() -> f64,
+        now: Timestamp,
+    ) -> bool {
+        if self.over {
+            if now.saturating_since(self.held) >= RAREST_REPEAT {
+                *self = Self::new(self.stream, observed(), now);
+                return true;
+            }
+            (self.over, self.begun, self.told) = (false, now, 0);
+        }
         (self.held, self.holds) = (now, true);
-        if now < self.next || !heard {
+        if !heard || now < self.next && self.told > 0 {
             return false;
         }
+        let observed = observed();
+        if now < self.next && observed < FAR_WORSE * self.observed {
+            return false;
+        }
+        self.observed = observed;
         self.gap = (2 * self.gap).min(RAREST_REPEAT);
         self.next = now + self.gap;
         self.told += 1;
@@ -82,7 +112,8 @@ impl Breaker {
             let own = source.policy.clone();
             let policy = own.as_ref().unwrap_or(&self.policy);
             for index in 0..source.alerts.len() {
-                let Some(alert) = &source.alerts[index] else {
+                let standing = source.alerts[index].as_ref();
+                let Some(alert) = standing.filter(|alert| alert.stands()) else {
                     continue;
                 };
                 let mut ends = alert.ends(source, policy);
@@ -94,10 +125,9 @@ impl Breaker {
                     self.alerts_due = earliest(self.alerts_due, Some(ends));
                     continue;
                 }
-                let ended = source.alerts[index].take();
-                let name = &source.name;
-                self.events
-                    .extend(ended.map(|alert| alert.ended(name, now)));
+                if let Some(alert) = &mut source.alerts[index] {
+                    self.events.extend(alert.end(&source.name, now));
+                }
             }
         }
     }
@@ -106,7 +136,7 @@ impl Breaker {
     pub(super) fn drop_alerts(&mut self, gone: impl Fn(&Source) -> bool, now: Timestamp) {
         for source in self.sources.iter_mut().filter(|source| gone(source)) {
             let standing = source.alerts.iter_mut().filter_map(Option::take);
-            let ended = standing.map(|alert| alert.ended(&source.name, now));
+            let ended = standing.filter_map(|mut alert| alert.end(&source.name, now));
             self.events.extend(ended);
         }
     }
@@ -123,14 +153,18 @@ impl Breaker {
 }
 
 impl StandingAlert {
-    fn ended(&self, source: &Arc<str>, now: Timestamp) -> Event {
-        Event::AlertEnded {
+    /// What there is to tell of its end, if it was told at all.
+    fn end(&mut self, source: &Arc<str>, now: Timestamp) -> Option<Event> {
+        if std::mem::replace(&mut self.over, true) || self.told == 0 {
+            return None;
+        }
+        Some(Event::AlertEnded {
             at: now,
             source: source.clone(),
             stream: self.stream,
             lasted: self.held.saturating_since(self.begun),
             alerts: self.told,
-        }
+        })
     }
 }
 
@@ -138,5 +172,7 @@ impl StandingAlert {
 const HOLD_OFF: Duration = Duration::from_secs(60);
 /// After so long without an observation of its source an alert is over.
 pub(super) const SILENCE: Duration = Duration::from_secs(300);
+/// What is so many times what was told is news.
+const FAR_WORSE: f64 = 2.0;
 const FIRST_REPEAT: Duration = Duration::from_secs(60);
 const RAREST_REPEAT: Duration = Duration::from_secs(3600);

@@ -27,6 +27,7 @@ mod shedding;
 mod shedding_properties;
 mod silence;
 mod trips;
+mod usual;
 
 /// A breaker, and the time it is.
 struct Bench {

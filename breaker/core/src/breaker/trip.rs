@@ -42,23 +42,38 @@ impl<'a> Observation<'a> {
 
     /// Whether all conditions of `entry` hold.
     pub(super) fn holds(&mut self, entry: &TripEntry) -> bool {
-        entry
-            .conditions
-            .iter()
-            .all(|condition| self.evidence(condition).is_some())
+        entry.conditions.iter().all(|condition| match *condition {
+            Condition::Anomaly { stream, at_least } => {
+                let detectors = self.source.detectors.as_ref();
+                detectors.is_some_and(|detectors| detectors.has_alarm(stream, at_least))
+            }
+            _ => self.evidence(condition).is_some(),
+        })
     }
 
     /// The alert that `entry` gives, which holds, if it is to be told: at its begin, and ever more rarely while it lasts.
     pub(super) fn alert(&mut self, index: usize, entry: &TripEntry) -> Option<Alert> {
         let now = self.now;
         let heard = self.source.last_judged == Some(now);
-        let since = match &mut self.source.alerts[index] {
-            Some(standing) => standing.hold(heard, now).then_some(standing.begun)?,
-            none => {
-                *none = Some(StandingAlert::new(stream_of(&entry.conditions), now));
-                now
+        let mut standing = self.source.alerts[index].take();
+        let mut observed = || {
+            let first = entry.conditions.first();
+            let evidence = first.and_then(|condition| self.evidence(condition));
+            evidence.map_or(0.0, |evidence| evidence.observed)
+        };
+        let tells = match &mut standing {
+            Some(standing) => standing.hold(heard, observed, now),
+            None => {
+                let stream = stream_of(&entry.conditions);
+                standing = Some(Box::new(StandingAlert::new(stream, observed(), now)));
+                true
             }
         };
+        let since = standing.as_ref().map_or(now, |standing| standing.begun);
+        self.source.alerts[index] = standing;
+        if !tells {
+            return None;
+        }
         Some(Alert {
             at: now,
             since,
@@ -98,6 +113,17 @@ impl<'a> Observation<'a> {
         };
         entry.conditions.iter().any(|condition| match condition {
             Condition::Anomaly { stream, .. } => detectors.only_tells(*stream),
+            _ => false,
+        })
+    }
+
+    /// Whether `entry` holds by a slow scale alone, which is told and not acted on.
+    pub(super) fn holds_slowly(&self, entry: &TripEntry) -> bool {
+        let Some(detectors) = &self.source.detectors else {
+            return false;
+        };
+        entry.conditions.iter().any(|condition| match condition {
+            Condition::Anomaly { stream, .. } => detectors.is_slow(*stream),
             _ => false,
         })
     }

@@ -28,12 +28,15 @@ pub(super) struct Baseline {
     live_ends: Timestamp,
     started: bool,
     share: f64,
+    /// Of the live buckets that have ended since [`Self::take_passed`].
+    passed: Bucket,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    observations: u64,
-    hits: u64,
+/// Hits among observations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bucket {
+    pub(super) observations: u64,
+    pub(super) hits: u64,
 }
 
 impl Baseline {
@@ -46,7 +49,23 @@ impl Baseline {
             live_ends: Timestamp::ZERO,
             started: false,
             share: bounds.cap,
+            passed: Bucket::default(),
         }
+    }
+
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// Holds the share that is normal between other bounds from now on.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        self.settle_share();
+    }
+
+    /// What was observed in the live buckets that have ended since the last call.
+    pub(super) fn take_passed(&mut self) -> Bucket {
+        std::mem::take(&mut self.passed)
     }
 
     /// The share of hits that is normal at most.
@@ -120,6 +139,7 @@ impl Baseline {
         let bucket = BUCKET.as_nanos() as u64;
         let late = at.as_nanos().saturating_sub(self.live_ends.as_nanos());
         let buckets = (late / bucket).saturating_add(1);
+        self.passed = self.passed.and(self.waiting[BUCKETS - 1]);
         for _ in 0..buckets.min(BUCKETS as u64) {
             let oldest = self.waiting[0];
             self.hits = self.hits * FADING + oldest.hits as f64;
@@ -135,10 +155,26 @@ impl Baseline {
     }
 
     fn settle_share(&mut self) {
-        let share = (self.hits + 0.5) / (self.observations + 1.0);
-        let deviation = (share * (1.0 - share) / (self.observations + 1.0)).sqrt();
-        self.share = (1.5 * (share + 2.0 * deviation)).clamp(self.bounds.floor, self.bounds.cap);
+        let share = normal_at_most(self.hits, self.observations);
+        self.share = share.clamp(self.bounds.floor, self.bounds.cap);
     }
+}
+
+impl Bucket {
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self {
+            observations: self.observations.saturating_add(other.observations),
+            hits: self.hits.saturating_add(other.hits),
+        }
+    }
+}
+
+/// The share that is normal at most where so many hits among so many observations were usual: half as much again as the share is at most, so
+/// that a drift of that size is none. Of few observations it says little.
+pub(super) fn normal_at_most(hits: f64, observations: f64) -> f64 {
+    let share = (hits + 0.5) / (observations + 1.0);
+    let deviation = (share * (1.0 - share) / (observations + 1.0)).sqrt();
+    1.5 * (share + 2.0 * deviation)
 }
 
 const BUCKET: Duration = Duration::from_secs(10);

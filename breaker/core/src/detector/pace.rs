@@ -23,6 +23,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// When something was observed last, to a second.
+    pub(super) const fn last(&self) -> Timestamp {
+        self.last
+    }
+
     /// Whether an observation at `at` is another arrival.
     pub(super) fn turns(&self, at: Timestamp) -> bool {
         at >= self.due

@@ -33,6 +33,7 @@
 use std::time::Duration;
 
 use super::pace::Pace;
+use super::sure::Choice;
 use super::wilson;
 use crate::time::Timestamp;
 
@@ -41,8 +42,9 @@ use crate::time::Timestamp;
 pub(super) struct Rule {
     /// The length of a slice.
     pub(super) slice: Duration,
-    /// The share of hits that it notices soonest.
+    /// The share of hits that it notices soonest, and how many times what is normal that is at least.
     pub(super) alternative: f64,
+    pub(super) times: f64,
     /// How many slices it takes to reach the line at least.
     pub(super) slices: f64,
     /// There is no alarm while the lower bound of the estimated share is less.
@@ -51,7 +53,7 @@ pub(super) struct Rule {
 
 #[derive(Clone, Debug)]
 pub(super) struct Scale {
-    rule: Rule,
+    rule: &'static Rule,
     slice: u64,
     /// Evidence (in nats) from which on there is an alarm.
     line: f64,
@@ -71,6 +73,7 @@ pub(super) struct Scale {
     since: Timestamp,
     observations: f64,
     hits: f64,
+    choice: Choice,
     /// As of the last observation: in silence it stays, and the first observation after it decides anew, of what has faded till then.
     alarming: bool,
 }
@@ -86,7 +89,7 @@ pub(super) struct Estimate {
 }
 
 impl Scale {
-    pub(super) const fn new(rule: Rule) -> Self {
+    pub(super) fn new(rule: &'static Rule) -> Self {
         Self {
             slice: nanos_of(rule.slice),
             rule,
@@ -102,6 +105,7 @@ impl Scale {
             since: Timestamp::ZERO,
             observations: 0.0,
             hits: 0.0,
+            choice: Choice::default(),
             alarming: false,
         }
     }
@@ -114,10 +118,13 @@ impl Scale {
         self.ended = self.ended.min(self.line);
     }
 
-    /// Sets the share of hits that is normal: less than the alternative.
+    /// Sets the share of hits that is normal. What the scale looks for is twice that at least, or more times: where a tenth is usual, 6 %
+    /// are no anomaly.
     pub(super) fn set_normal(&mut self, share: f64) {
-        self.hit = (self.rule.alternative / share).ln();
-        self.miss = ((1.0 - self.rule.alternative) / (1.0 - share)).ln();
+        let times = (self.rule.times * share).min(f64::midpoint(1.0, share));
+        let alternative = self.rule.alternative.max(times);
+        self.hit = (alternative / share).ln();
+        self.miss = ((1.0 - alternative) / (1.0 - share)).ln();
     }
 
     /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it. `pace` says how fast evidence fades.
@@ -142,24 +149,39 @@ impl Scale {
         if self.drift > 0.0 && missed >= self.since && self.observations > self.hits {
             self.drift -= self.miss;
             self.observations -= 1.0;
+            self.choice.count(0.0, -1.0);
         }
     }
 
     #[inline(never)]
     fn weigh(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
+        let count = f64::from(count);
+        if hit {
+            self.add(count, 0.0, at, pace);
+        } else {
+            self.add(0.0, count, at, pace);
+        }
+    }
+
+    /// Observes so many hits and misses at `at`.
+    pub(super) fn add(&mut self, hits: f64, misses: f64, at: Timestamp, pace: &Pace) {
         if at >= self.live_ends {
             self.turn(at, pace);
         }
-        let ratio = f64::from(count) * if hit { self.hit } else { self.miss };
+        let ratio = hits * self.hit + misses * self.miss;
         self.live += ratio;
         if self.observations < FORGOTTEN {
             self.forget_change();
             self.since = at;
+            if hits > 0.0 {
+                self.choice.begin();
+            }
         }
         self.drift += ratio;
         if self.drift > 0.0 {
-            self.observations += f64::from(count);
-            self.hits += if hit { f64::from(count) } else { 0.0 };
+            self.observations += hits + misses;
+            self.hits += hits;
+            self.choice.count(hits, misses);
         } else {
             self.forget_change();
         }
@@ -209,6 +231,7 @@ impl Scale {
     pub(super) fn reset(&mut self) {
         (self.ended, self.live) = (0.0, 0.0);
         self.forget_change();
+        self.choice = Choice::default();
         (self.started, self.live_ends) = (false, Timestamp::ZERO);
         self.alarming = false;
     }
@@ -226,6 +249,26 @@ impl Scale {
     /// Whether the line was reached, and the evidence has not fallen to half of it since.
     pub(super) const fn is_alarming(&self) -> bool {
         self.alarming
+    }
+
+    /// Whether it has gathered nothing that speaks for a change.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.drift == 0.0
+    }
+
+    /// Where changes began before counts no longer: it is all over.
+    pub(super) const fn begin_episode(&mut self) {
+        self.choice.forget_starts();
+    }
+
+    /// Whether the share since the change is at least `least`, surely.
+    pub(super) fn is_at_least(&self, least: f64) -> bool {
+        self.choice.is_at_least(least)
+    }
+
+    /// The share since the change, at least.
+    pub(super) fn low(&self) -> f64 {
+        self.choice.low()
     }
 
     pub(super) fn estimate(&self) -> Estimate {
@@ -255,13 +298,21 @@ mod tests {
 
     use super::*;
 
-    fn scale(at_least: f64) -> Scale {
-        let mut scale = Scale::new(Rule {
+    const fn rule(at_least: f64) -> Rule {
+        Rule {
             slice: Duration::from_millis(100),
             alternative: 0.5,
+            times: 2.0,
             slices: 3.0,
             at_least,
-        });
+        }
+    }
+
+    static SURE: Rule = rule(0.7);
+    static ANY: Rule = rule(0.0);
+
+    fn scale(rule: &'static Rule) -> Scale {
+        let mut scale = Scale::new(rule);
         scale.set_budget(Duration::from_secs(3600), 10);
         scale.set_normal(0.01);
         scale
@@ -273,7 +324,7 @@ mod tests {
             observations in prop::collection::vec((prop::bool::weighted(0.3), 0..4_u32, 0..60_u64), 0..300),
             sure in any::<bool>(),
         ) {
-            let mut short = scale(if sure { 0.7 } else { 0.0 });
+            let mut short = scale(if sure { &SURE } else { &ANY });
             let mut long = short.clone();
             let mut millis = 0;
             for (hit, count, later) in observations {

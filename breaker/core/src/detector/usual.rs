@@ -4,7 +4,7 @@
 //! service of which a fifth of the requests has failed for an hour while its breaker was closed, a fifth is what a recovery leads back to.
 //! It is what was learned as normal, together with the same of the time in which there was an alarm.
 
-use super::baseline::{Baseline, Bounds};
+use super::baseline::{Baseline, Bounds, Bucket};
 use crate::time::Timestamp;
 
 /// What was observed during alarms, closed. It fades with a half-life of 30 minutes, in silence too.
@@ -27,6 +27,11 @@ impl Alarmed {
 
     pub(super) fn pass(&mut self, at: Timestamp) {
         self.0.pass(at);
+    }
+
+    /// What has passed since the last call.
+    pub(super) fn take_passed(&mut self) -> Bucket {
+        self.0.take_passed()
     }
 
     /// The breaker opened: what waits was part of what it opened for.
@@ -63,4 +68,4 @@ pub(crate) fn midway_to_total(usual: f64) -> f64 {
 pub(crate) const NEAR_TOTAL: f64 = 0.95;
 const UNSURE: f64 = 200.0;
 /// Whatever was seen while nobody could open (forced closed), total failure is never usual.
-const MOST: f64 = 0.5;
+pub(super) const MOST: f64 = 0.5;

@@ -3,14 +3,19 @@
 /// The Wilson score interval at 95 % of a share of which `hits` of `observations` are known; all of 0..=1, of none. Wilson, J. Am. Stat.
 /// Assoc. 22 (1927) 209: unlike the normal interval it stays sensible at shares near 0 and 1.
 pub(crate) fn interval(hits: f64, observations: f64) -> (f64, f64) {
+    interval_at(Z, hits, observations)
+}
+
+/// The same where the bounds are `z` standard deviations away.
+pub(super) fn interval_at(z: f64, hits: f64, observations: f64) -> (f64, f64) {
     if observations <= 0.0 {
         return (0.0, 1.0);
     }
     let n = observations;
     let share = hits / n;
-    let centre = share + Z * Z / (2.0 * n);
-    let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
+    let centre = share + z * z / (2.0 * n);
+    let spread = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
     let low = (centre - spread) / scale;
     let high = (centre + spread) / scale;
     (low.clamp(0.0, 1.0), high.clamp(0.0, 1.0))

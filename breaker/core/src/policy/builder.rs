@@ -22,6 +22,7 @@ impl Builder {
             min_requests: 20,
             trip: Vec::new(),
             budget: Budget::default(),
+            usual_errors: Ratio::ZERO,
             deadline: Duration::from_secs(1),
             recovery: Recovery::default(),
             open: Open::default(),
@@ -61,6 +62,13 @@ impl Builder {
     /// Sets how rarely the anomaly detectors may be wrong. Default [`Budget::Conservative`].
     pub const fn budget(mut self, budget: Budget) -> Self {
         self.0.budget = budget;
+        self
+    }
+
+    /// Sets which share of failures is usual, whatever is learned, at most a half: nothing less than half as much again is an anomaly, and a
+    /// recovery asks for no more. Default zero.
+    pub const fn usual_errors(mut self, share: Ratio) -> Self {
+        self.0.usual_errors = share;
         self
     }
 
@@ -138,6 +146,11 @@ impl Builder {
             "must be 1 to 1000000",
         )?;
         check_trip(&mut policy.trip)?;
+        rule(
+            policy.usual_errors <= Ratio::of(50, 100),
+            "usual_errors",
+            "must be at most 50%",
+        )?;
         within(policy.deadline, MILLI * 10, HOUR, "deadline", "10ms to 1h")?;
         check_open(policy.open)?;
         check_half_open(policy.half_open)?;

@@ -61,7 +61,7 @@ pub enum Condition {
     Anomaly {
         /// What they watch.
         stream: Stream,
-        /// The lower bound (Wilson, 95 %) of the estimated share of hits must be at least this; zero for any alarm.
+        /// The lower bound of the estimated share of hits, as a confidence sequence, must be at least this; zero for any alarm.
         at_least: Ratio,
     },
 }

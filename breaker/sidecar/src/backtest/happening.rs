@@ -70,6 +70,7 @@ impl Happening {
             Event::Alert(_) => "alert",
             Event::AlertEnded { .. } => "alert_ended",
             Event::ClosedWithErrors { .. } => "closed_with_errors",
+            Event::UsualChanged { .. } => "usual_changed",
             Event::SheddingStarted { .. } => "shedding_started",
             Event::SheddingEnded { .. } => "shedding_ended",
             _ => "other",
@@ -113,6 +114,7 @@ impl Happening {
             } => {
                 format!("{share} of {samples} requests of the trial failed, {usual} is usual")
             }
+            Event::UsualChanged { source, change, .. } => format!("{change} (source {source})"),
             Event::SheddingStarted { reason, limit, .. } => {
                 format!("at most {limit} requests in flight: {reason}")
             }
@@ -189,6 +191,7 @@ const fn at(event: &Event) -> Option<Timestamp> {
         Event::RampStarted { at, .. }
         | Event::AlertEnded { at, .. }
         | Event::ClosedWithErrors { at, .. }
+        | Event::UsualChanged { at, .. }
         | Event::SheddingStarted { at, .. }
         | Event::SheddingEnded { at, .. } => Some(*at),
         _ => None,

@@ -11,10 +11,10 @@ use breaker_sidecar::config::{Config, Route, in_words};
 use breaker_sidecar::descriptors;
 use breaker_sidecar::proxy::Match;
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
-use breaker_tower::core::Verdict;
 use breaker_tower::core::policy::{
     Action, Condition, FailureRules, GrpcCode, LatencyMeasure, Stream,
 };
+use breaker_tower::core::{Ratio, Verdict};
 use breaker_tower::{Mode, Policy};
 
 use self::recovery::recovery;
@@ -195,7 +195,11 @@ fn conditions(words: &mut String, policy: &Policy) {
     }
     if !conditions().all(on_window) {
         let days = policy.budget().run_length().as_secs() / 86_400;
-        let usual = format!("is learned; one false alarm in {days} days at most");
+        let known = match policy.usual_errors() {
+            Ratio::ZERO => "is learned".to_owned(),
+            usual => format!("{usual} errors at least, is learned"),
+        };
+        let usual = format!("{known}; one false alarm in {days} days at most");
         line(words, "usual", &usual);
     }
     let deadline = |condition: &Condition| {

@@ -174,6 +174,14 @@ impl Event {
                 }),
                 ..event(Kind::Alert)
             },
+            core::Event::UsualChanged { source, change, .. } => Self {
+                source: Some(source.to_string()),
+                reason: Some(Reason {
+                    label: "usual_changed".into(),
+                    detail: change.to_string(),
+                }),
+                ..event(Kind::Alert)
+            },
             core::Event::ModeChanged { to, .. } => Self {
                 mode: Some(to.name().into()),
                 ..event(Kind::Mode)

@@ -6,7 +6,7 @@ pub(crate) mod otlp;
 use std::fmt;
 use std::sync::Arc;
 
-use breaker_tower::core::{Alert, Event, Evidence, Reason, State, Transition};
+use breaker_tower::core::{Alert, Event, Evidence, Ratio, Reason, State, Transition};
 
 /// What an operator changed.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,11 @@ pub(crate) fn event(route: &str, event: &Event) {
                 samples,
                 "closed though {share} of the requests fail, {usual} is usual"
             );
+        }
+        Event::UsualChanged { source, change, .. } => {
+            let (source, stream) = (&**source, change.stream.name());
+            let (observed, threshold) = (change.now.get(), change.before.map(Ratio::get));
+            tracing::warn!(route, source, stream, observed, threshold, "{change}");
         }
         Event::SheddingStarted { reason, limit, .. } => {
             let (source, evidence) = justification(reason);

@@ -175,6 +175,7 @@ pub(crate) const EVENT_CONTROL: &str = "breaker.control";
 pub(crate) const EVENT_MODE_CHANGED: &str = "breaker.mode_changed";
 pub(crate) const EVENT_SHEDDING_ENDED: &str = "breaker.shedding_ended";
 pub(crate) const EVENT_SHEDDING_STARTED: &str = "breaker.shedding_started";
+pub(crate) const EVENT_USUAL_CHANGED: &str = "breaker.usual_changed";
 pub(crate) const EVENT_TRANSITION: &str = "breaker.transition";
 
 // Attributes of the semantic conventions.

@@ -190,3 +190,52 @@ fn a_fifth_of_failures_alerts_and_rejects_nothing() {
     assert_eq!(events.len(), 2, "in 150 s: {events:?}");
     assert!(events.iter().all(|event| matches!(event, Event::Alert(_))));
 }
+
+#[test]
+fn a_third_of_errors_for_long_never_opens() {
+    // At one request a second and at a hundred, from the first on, for an hour and a half; each luck for itself.
+    for (gap, seeds) in [(1.0, 20), (0.05, 4)] {
+        for seed in 1..=seeds {
+            let mut luck = Rng::new(seed);
+            let mut bench = adaptive();
+            for _ in 0..(5400.0 / gap) as u32 {
+                bench.pass(gap);
+                let fails = luck.unit() < 0.3;
+                let outcome = if fails {
+                    Outcome::failure(ms(5))
+                } else {
+                    Outcome::success(ms(5))
+                };
+                bench.run(1, outcome);
+                assert_eq!(
+                    bench.state(),
+                    State::Closed,
+                    "seed {seed}, at {}",
+                    bench.now
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_outage_soon_after_a_single_failure_opens_within_eight_requests() {
+    for successes in [0, 1, 2, 3, 5, 8, 12, 20, 40] {
+        for gap in [1.0, 5.0, 70.0] {
+            let mut bench = adaptive();
+            let mut send = |outcome| {
+                bench.pass(gap);
+                bench.run(1, outcome);
+                bench.state()
+            };
+            let good = Outcome::success(ms(5));
+            let bad = Outcome::failure(ms(5));
+            (0..1000).for_each(|_| assert_eq!(send(good), State::Closed));
+            send(bad);
+            (0..successes).for_each(|_| assert_eq!(send(good), State::Closed));
+            let failures = (1..=100).find(|_| send(bad) == State::Open);
+            let case = format!("{failures:?}, {successes} good ones before, each {gap} s");
+            assert!(failures.is_some_and(|failures| failures <= 8), "{case}");
+        }
+    }
+}

@@ -185,6 +185,40 @@ fn an_alert_that_holds_by_turns_is_one_alert() {
 }
 
 #[test]
+fn an_alert_that_comes_again_and_again_is_told_ever_more_rarely() {
+    let mut bench = alerting_on_errors();
+    for _ in 0..60 {
+        traffic(&mut bench, 60, 0.5, BAD);
+        traffic(&mut bench, 180, 0.5, GOOD);
+    }
+    let mut told = alerts(&mut bench);
+    told.retain(|told| !told.starts_with("ends"));
+    assert!((5..=10).contains(&told.len()), "4 h: {told:?}");
+    bench.pass(2.0 * HOUR);
+    traffic(&mut bench, 60, 0.5, BAD);
+    assert_eq!(
+        alerts(&mut bench),
+        ["begins"],
+        "after two hours it is another"
+    );
+}
+
+#[test]
+fn an_alert_that_comes_again_twice_as_bad_is_told_at_once() {
+    let mut bench = alerting_on_errors();
+    for _ in 0..20 {
+        for index in 0..180 {
+            traffic(&mut bench, 1, 0.5, if index % 8 == 0 { BAD } else { GOOD });
+        }
+        traffic(&mut bench, 180, 0.5, GOOD);
+    }
+    assert!(!alerts(&mut bench).is_empty());
+    traffic(&mut bench, 20, 0.5, BAD);
+    let told = alerts(&mut bench);
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
 fn an_alert_ends_in_silence() {
     for (mut bench, within) in [(alerting_on_errors(), 71.0), (adaptive(), 301.0)] {
         for index in 0..4000 {

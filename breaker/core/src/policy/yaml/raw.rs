@@ -35,6 +35,9 @@ pub struct RawPolicy {
     /// How rarely the anomaly detectors may be wrong.
     #[schemars(extend("default" = "conservative", "examples" = ["sensitive"]))]
     budget: Option<RawBudget>,
+    /// The share of failures that is usual, whatever is learned.
+    #[schemars(extend("default" = "0%", "x-range" = "0% to 50%", "examples" = ["4%"]))]
+    usual_errors: Option<Share>,
     /// From which latency on a request misses the deadline.
     #[schemars(extend("default" = "1s", "x-range" = "10ms to 1h", "examples" = ["500ms"]))]
     deadline: Option<Period>,

@@ -25,6 +25,7 @@ fn write_to(f: &mut String, policy: &Policy) -> fmt::Result {
         writeln!(f, "  - {{ {} }}", Entry(entry))?;
     }
     writeln!(f, "budget: {}", policy.budget())?;
+    writeln!(f, "usual_errors: {}", Share(policy.usual_errors()))?;
     writeln!(f, "deadline: {}", Time(policy.deadline()))?;
     let recovery = match policy.recovery() {
         Recovery::Counted => "counted",

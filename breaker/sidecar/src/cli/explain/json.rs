@@ -40,6 +40,7 @@ pub(in crate::cli) fn policy(policy: &Policy) -> Value {
         "min_requests": policy.min_requests(),
         "trip": entries.collect::<Vec<_>>(),
         "budget": policy.budget().name(),
+        "usual_errors": policy.usual_errors().get(),
         "deadline": policy.deadline().as_secs_f64(),
         "recovery": match policy.recovery() {
             Recovery::Sequential => "sequential",

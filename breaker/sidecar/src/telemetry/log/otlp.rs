@@ -67,6 +67,13 @@ impl Logger {
                 record.set_body(text(&body));
                 &[]
             }
+            Event::UsualChanged { source, change, .. } => {
+                describe(&mut record, names::EVENT_USUAL_CHANGED, Severity::Warn);
+                record.set_body(text(&change.to_string()));
+                record.add_attribute(names::BREAKER_SOURCE, text(source));
+                record.add_attribute(names::BREAKER_STREAM, change.stream.name());
+                &[]
+            }
             Event::SheddingStarted { reason, limit, .. } => {
                 shedding_started(&mut record, reason, *limit);
                 &[]

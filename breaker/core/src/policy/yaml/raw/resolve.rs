@@ -57,6 +57,9 @@ impl RawPolicy {
         if let Some(budget) = self.budget {
             builder = builder.budget(budget.into());
         }
+        if let Some(usual) = self.usual_errors {
+            builder = builder.usual_errors(usual.0);
+        }
         if let Some(deadline) = self.deadline {
             builder = builder.deadline(deadline.0);
         }

@@ -1,0 +1,121 @@
+//! What goes on for long, below what the other scales see.
+//!
+//! The normal share of those has a floor, since they judge within seconds, and act. This scale takes slices of half a minute, compares with
+//! what has been usual for hours, without a floor, and is only told. It is fed where ten seconds end, and costs a request nothing.
+//!
+//! It is one more of the detectors among which the budget is shared, with the same statistic and the same bound: what is normal is taken
+//! from blocks that have ended, so it is known before the slices that it judges.
+
+use std::time::Duration;
+
+use super::baseline::{Bucket, normal_at_most};
+use super::pace::Pace;
+use super::scale::{Rule, Scale};
+use super::settled::Span;
+use crate::policy::Stream;
+use crate::time::Timestamp;
+
+/// After 1 min without a request its evidence has halved, after 1 h there is none, as with any [`Scale`]; what is usual stays.
+#[derive(Clone, Debug)]
+pub(super) struct Slow {
+    scale: Scale,
+    /// Of the blocks without an alarm, with a half-life of two hours.
+    known: Span,
+    normal: f64,
+}
+
+impl Slow {
+    pub(super) fn new(stream: Stream, run_length: Duration, detectors: usize) -> Box<Self> {
+        let rule = match stream {
+            Stream::Errors => &ERRORS,
+            Stream::Latency | Stream::Deadline => &LATENCY,
+        };
+        let mut slow = Box::new(Self {
+            scale: Scale::new(rule),
+            known: Span {
+                observations: 0.0,
+                hits: 0.0,
+            },
+            normal: 1.0,
+        });
+        slow.scale.set_budget(run_length, detectors);
+        slow
+    }
+
+    pub(super) fn set_budget(&mut self, run_length: Duration, detectors: usize) {
+        self.scale.set_budget(run_length, detectors);
+    }
+
+    /// Observes what has `passed` until `at`.
+    pub(super) fn observe(&mut self, passed: Bucket, at: Timestamp, pace: &Pace) {
+        let misses = passed.observations.saturating_sub(passed.hits);
+        if passed.observations > 0 {
+            self.scale.add(passed.hits as f64, misses as f64, at, pace);
+        }
+    }
+
+    /// A block without an alarm: it is usual. No less than `declared` is normal, where that is said to be usual.
+    pub(super) fn learn(&mut self, block: Bucket, declared: f64) {
+        self.know(
+            Span {
+                observations: self.known.observations * FADING + block.observations as f64,
+                hits: self.known.hits * FADING + block.hits as f64,
+            },
+            declared,
+        );
+    }
+
+    /// What is usual is what was in `span`: the evidence against it is void.
+    pub(super) fn accept(&mut self, span: Span, declared: f64) {
+        self.know(span, declared);
+        self.scale.reset();
+    }
+
+    fn know(&mut self, known: Span, declared: f64) {
+        let normal = normal_at_most(known.hits, known.observations);
+        self.normal = normal.max(1.5 * declared).min(MOST);
+        self.scale.set_normal(self.normal);
+        self.known = known;
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.scale.reset();
+    }
+
+    pub(super) const fn is_alarming(&self) -> bool {
+        self.scale.is_alarming()
+    }
+
+    pub(super) const fn scale(&self) -> &Scale {
+        &self.scale
+    }
+
+    /// The share that is normal at most.
+    pub(super) const fn normal(&self) -> f64 {
+        self.normal
+    }
+
+    /// The share that is usual.
+    pub(super) fn usual(&self) -> f64 {
+        self.known.share()
+    }
+}
+
+const fn rule(alternative: f64) -> Rule {
+    Rule {
+        slice: Duration::from_secs(30),
+        alternative,
+        times: 3.0,
+        slices: 3.0,
+        at_least: 0.0,
+    }
+}
+
+/// A rise from 0.01 to 0.1 % is not told: so small a share varies.
+static ERRORS: Rule = rule(0.005);
+/// Latencies vary far more: a deploy that makes all a little slower is none.
+static LATENCY: Rule = rule(0.1);
+
+/// Of a block: 2^(−1/12).
+const FADING: f64 = 0.943_874_312_7;
+const MOST: f64 = 0.8;
