@@ -108,6 +108,8 @@ pub struct Breaker {
     tripped_latency: Option<Duration>,
     /// Whether nobody asks for permits: the feeds alone show whether a trial goes well.
     telemetry_only: bool,
+    /// How many requests ended of late that were not late failures.
+    beside: u8,
     /// When a waiting request may next reach a latency bound: never later than it does.
     next_ageing: Option<Timestamp>,
     totals: Counters,
@@ -169,6 +171,7 @@ impl Breaker {
             tripped_by: None,
             tripped_latency: None,
             telemetry_only: false,
+            beside: 0,
             next_ageing: None,
             totals: Counters::default(),
             alerts: Vec::new(),

@@ -14,8 +14,10 @@ use crate::time::{Timestamp, nanos};
 pub(crate) struct InFlight {
     /// Ascending in time, at most [`MAX_SLOTS`], the first never empty.
     slots: VecDeque<Slot>,
-    /// In nanoseconds.
-    resolution: u32,
+    /// In [`UNIT`]s, a second at most: an idle breaker is to be small.
+    resolution: u16,
+    /// How many ended in time of those that were admitted with those that hung and have ended, since that was asked for last.
+    passed: u16,
     /// How many stand aside.
     aside: u32,
 }
@@ -30,6 +32,8 @@ struct Slot {
     crossed: Crossed,
     /// Whether those that are in it wait for no queue. Of the oldest slots it is said first.
     aside: bool,
+    /// How many of them ended before they were observed for their age.
+    ended: u32,
 }
 
 impl InFlight {
@@ -38,6 +42,7 @@ impl InFlight {
         Self {
             slots: VecDeque::new(),
             resolution: resolution(smallest_bound),
+            passed: 0,
             aside: 0,
         }
     }
@@ -56,13 +61,13 @@ impl InFlight {
 
     pub(crate) fn clear(&mut self) {
         self.slots = VecDeque::new();
-        self.aside = 0;
+        (self.passed, self.aside) = (0, 0);
     }
 
     /// Adds a request admitted at `now`, not before any other.
     pub(crate) fn add(&mut self, now: Timestamp) {
         if let Some(slot) = self.slots.back_mut()
-            && now.as_nanos() - slot.first.as_nanos() < u64::from(self.resolution)
+            && (now.as_nanos() - slot.first.as_nanos()) >> UNIT < u64::from(self.resolution)
             && !slot.aside
         {
             slot.last = now;
@@ -78,6 +83,7 @@ impl InFlight {
             count: 1,
             crossed: Crossed::default(),
             aside: false,
+            ended: 0,
         });
     }
 
@@ -97,13 +103,30 @@ impl InFlight {
             if slot.aside && slot.count > 0 {
                 self.aside -= 1;
             }
+            if slot.crossed == Crossed::default() {
+                slot.ended += 1;
+            } else {
+                // Each of those that hang takes its part with it.
+                let part = slot.ended / slot.count.max(1);
+                slot.ended -= part;
+                self.passed = self.passed.saturating_add(part.min(u16::MAX.into()) as u16);
+            }
             slot.count = slot.count.saturating_sub(1);
             slot.crossed
         });
-        while self.slots.front().is_some_and(|slot| slot.count == 0) {
+        while let Some(slot) = self.slots.front()
+            && slot.count == 0
+        {
+            let ended = u16::try_from(slot.ended).unwrap_or(u16::MAX);
+            self.passed = self.passed.saturating_add(ended);
             self.slots.pop_front();
         }
         crossed.unwrap_or_default()
+    }
+
+    /// How many requests ended in time that were admitted with those that hung and have ended since this was asked for last.
+    pub(crate) fn take_passed(&mut self) -> u32 {
+        std::mem::take(&mut self.passed).into()
     }
 
     /// How many requests have reached `age` since they were asked for last, by the mark that says so.
@@ -189,14 +212,17 @@ impl InFlight {
             }
             older.last = younger.last;
             older.count += younger.count;
+            older.ended = older.ended.saturating_add(younger.ended);
         }
     }
 }
 
-/// Four seconds at most: an idle breaker is to be small.
-fn resolution(smallest_bound: Duration) -> u32 {
-    u32::try_from(nanos(smallest_bound) / 20).unwrap_or(u32::MAX)
+fn resolution(smallest_bound: Duration) -> u16 {
+    u16::try_from((nanos(smallest_bound) / 20) >> UNIT).unwrap_or(u16::MAX)
 }
+
+/// 2^14 ns, in which the resolution is kept.
+const UNIT: u32 = 14;
 
 /// Ages are told apart to about a sixth at worst: 128 slots over 20 octaves, from a twentieth of a 1 ms bound to a minute.
 const MAX_SLOTS: usize = 128;
@@ -272,6 +298,27 @@ mod tests {
         in_flight.remove(at(1.0));
         in_flight.remove(at(1.5));
         assert_eq!(in_flight.aside(), 0);
+    }
+
+    #[test]
+    fn who_was_admitted_with_one_that_hangs_is_known_when_that_ends() {
+        let mut in_flight = InFlight::new(SECOND);
+        for (admitted, ended) in [(1.0, 2), (2.0, 3), (3.0, 4)] {
+            for _ in 0..=ended {
+                in_flight.add(at(admitted));
+            }
+            for _ in 0..ended {
+                in_flight.remove(at(admitted));
+            }
+        }
+        assert_eq!(in_flight.take_passed(), 0, "one of each hangs");
+        in_flight.cross(SECOND, at(9.0), |crossed| &mut crossed.deadline);
+        in_flight.remove(at(1.0));
+        assert_eq!(in_flight.take_passed(), 2);
+        in_flight.remove(at(3.0));
+        assert_eq!(in_flight.take_passed(), 4);
+        in_flight.remove(at(2.0));
+        assert_eq!(in_flight.take_passed(), 3);
     }
 
     #[test]

@@ -280,3 +280,32 @@ fn the_watched_stream_is_latency() {
     let streams: Vec<_> = policy.streams().collect();
     assert_eq!(streams, [Stream::Latency]);
 }
+
+#[test]
+fn those_that_hung_with_many_are_no_evidence_among_few() {
+    for (share, seed) in [(0.1, 7), (0.1, 8), (0.2, 9), (0.2, 10)] {
+        let mut mixed = Mixed::new(Policy::adaptive(), seed);
+        mixed.hangs = share;
+        for rate in [800.0, 100.0, 1600.0, 100.0] {
+            mixed.rate = rate;
+            mixed.run(10.0);
+        }
+        assert_eq!(mixed.bench.transitions(), Vec::<String>::new(), "{share}");
+    }
+}
+
+#[test]
+fn late_failures_without_anything_beside_them_open() {
+    // No stream but that of failures: those that hang are seen when they fail.
+    let opens = Policy::adaptive().trip()[..1].to_vec();
+    let policy =
+        policy::Builder::from(only_sheds()).trip([opens, only_sheds().trip().to_vec()].concat());
+    let mut mixed = Mixed::new(policy.build().unwrap(), 11);
+    mixed.hangs = 1.0;
+    let began = mixed.bench.now;
+    while mixed.bench.state() == State::Closed && mixed.bench.now < began + 20.0 {
+        mixed.run(0.1);
+    }
+    let took = mixed.bench.now - began;
+    assert!((5.0..5.8).contains(&took), "{took}, with a timeout of 5 s");
+}
