@@ -18,6 +18,7 @@ mod needs;
 mod outlook;
 mod probing;
 mod progress;
+mod queueing;
 mod ramp;
 mod reading;
 mod recovery;
@@ -37,6 +38,7 @@ use self::counters::Counters;
 use self::needs::Needs;
 pub use self::outlook::{Outlook, SourceOutlook, Standing};
 use self::probing::{Finding, Probing};
+use self::queueing::Unhelped;
 use self::ramp::Ramp;
 use self::reading::count_alert;
 use self::shedding::Shedding;
@@ -91,8 +93,12 @@ pub struct Breaker {
     shedding: Option<Box<Shedding>>,
     /// Whether the upstream still answers.
     answers: Answers,
-    /// The average of the last latencies in seconds, kept where the policy sheds.
-    recent_latency: f64,
+    /// What two thirds of the last latencies exceed, in seconds, kept where the policy sheds; 0 while none is known.
+    recent_latency: f32,
+    /// When the youngest request was admitted that was answered well: those before it wait in no queue. Kept where the policy sheds.
+    overtaken: Timestamp,
+    /// What shedding was seen not to help.
+    unhelped: Option<Box<Unhelped>>,
     failed_recoveries: u32,
     /// Kept where the open time or the limit follows the traffic.
     arrivals: ArrivalRate,
@@ -102,6 +108,8 @@ pub struct Breaker {
     tripped_latency: Option<Duration>,
     /// Whether nobody asks for permits: the feeds alone show whether a trial goes well.
     telemetry_only: bool,
+    /// How many requests ended of late that were not late failures.
+    beside: u8,
     /// When a waiting request may next reach a latency bound: never later than it does.
     next_ageing: Option<Timestamp>,
     totals: Counters,
@@ -156,11 +164,14 @@ impl Breaker {
             shedding: None,
             answers: Answers::new(),
             recent_latency: 0.0,
+            overtaken: Timestamp::ZERO,
+            unhelped: None,
             failed_recoveries: 0,
             arrivals: ArrivalRate::new(now),
             tripped_by: None,
             tripped_latency: None,
             telemetry_only: false,
+            beside: 0,
             next_ageing: None,
             totals: Counters::default(),
             alerts: Vec::new(),
@@ -240,8 +251,7 @@ impl Breaker {
                 });
             }
         }
-        let sheds = self.shedding.is_some();
-        let mut shed = None;
+        let mut sheds = None;
         let mut alerts_changed = false;
         let histograms = source.take_histogram_turn(now);
         let mut observation = Observation::new(source, policy, in_flight, now);
@@ -280,18 +290,14 @@ impl Breaker {
                     return;
                 }
                 Action::Shed if observation.is_fresh(entry) && !observation.only_tells(entry) => {
-                    // What was told is acted on now.
-                    alerts_changed |= observation.clear_alert(index);
-                    let reason = (!sheds).then(|| observation.trip(entry));
-                    shed.get_or_insert((entry, reason));
+                    sheds.get_or_insert(index);
                 }
                 Action::Alert | Action::Open | Action::Shed => {}
             }
         }
         observation.judged();
-        if let Some((entry, reason)) = shed {
-            let bound = self.shed_bound(policy, entry);
-            self.shed(reason, bound, now);
+        if let Some(entry) = sheds {
+            alerts_changed |= self.shed_or_tell(id, entry, now);
         }
         if alerts_changed {
             self.end_alerts(now);

@@ -270,7 +270,8 @@ impl Detectors {
 
     /// Whether there is no alarm, and no hit that was not judged yet.
     pub(crate) fn are_well(&self) -> bool {
-        self.struck == 0 && !self.streams.iter().any(StreamDetector::is_alarming)
+        let mut streams = self.streams.iter();
+        self.struck == 0 && !streams.any(|stream| stream.is_alarming() || stream.is_slow())
     }
 
     /// Whether only the slow scale of `stream` has an alarm.

@@ -14,7 +14,12 @@ use crate::time::{Timestamp, nanos};
 pub(crate) struct InFlight {
     /// Ascending in time, at most [`MAX_SLOTS`], the first never empty.
     slots: VecDeque<Slot>,
-    resolution: u64,
+    /// In [`UNIT`]s, a second at most: an idle breaker is to be small.
+    resolution: u16,
+    /// How many ended in time of those that were admitted with those that hung and have ended, since that was asked for last.
+    passed: u16,
+    /// How many stand aside.
+    aside: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +30,10 @@ struct Slot {
     count: u32,
     /// Of those that are in it now: each is observed once by a detector, while it hangs or when it ends.
     crossed: Crossed,
+    /// Whether those that are in it wait for no queue. Of the oldest slots it is said first.
+    aside: bool,
+    /// How many of them ended before they were observed for their age.
+    ended: u32,
 }
 
 impl InFlight {
@@ -32,13 +41,15 @@ impl InFlight {
     pub(crate) fn new(smallest_bound: Duration) -> Self {
         Self {
             slots: VecDeque::new(),
-            resolution: nanos(smallest_bound) / 20,
+            resolution: resolution(smallest_bound),
+            passed: 0,
+            aside: 0,
         }
     }
 
     /// Tells ages apart as finely as `smallest_bound` needs from now on; requests that are here keep their slots.
     pub(crate) fn set_resolution(&mut self, smallest_bound: Duration) {
-        self.resolution = nanos(smallest_bound) / 20;
+        self.resolution = resolution(smallest_bound);
     }
 
     /// Has no request observed yet: detectors for other bounds have just begun.
@@ -50,12 +61,14 @@ impl InFlight {
 
     pub(crate) fn clear(&mut self) {
         self.slots = VecDeque::new();
+        (self.passed, self.aside) = (0, 0);
     }
 
     /// Adds a request admitted at `now`, not before any other.
     pub(crate) fn add(&mut self, now: Timestamp) {
         if let Some(slot) = self.slots.back_mut()
-            && now.as_nanos() - slot.first.as_nanos() < self.resolution
+            && (now.as_nanos() - slot.first.as_nanos()) >> UNIT < u64::from(self.resolution)
+            && !slot.aside
         {
             slot.last = now;
             slot.count += 1;
@@ -69,6 +82,8 @@ impl InFlight {
             last: now,
             count: 1,
             crossed: Crossed::default(),
+            aside: false,
+            ended: 0,
         });
     }
 
@@ -85,13 +100,33 @@ impl InFlight {
             }
         };
         let crossed = slot.map(|slot| {
+            if slot.aside && slot.count > 0 {
+                self.aside -= 1;
+            }
+            if slot.crossed == Crossed::default() {
+                slot.ended += 1;
+            } else {
+                // Each of those that hang takes its part with it.
+                let part = slot.ended / slot.count.max(1);
+                slot.ended -= part;
+                self.passed = self.passed.saturating_add(part.min(u16::MAX.into()) as u16);
+            }
             slot.count = slot.count.saturating_sub(1);
             slot.crossed
         });
-        while self.slots.front().is_some_and(|slot| slot.count == 0) {
+        while let Some(slot) = self.slots.front()
+            && slot.count == 0
+        {
+            let ended = u16::try_from(slot.ended).unwrap_or(u16::MAX);
+            self.passed = self.passed.saturating_add(ended);
             self.slots.pop_front();
         }
         crossed.unwrap_or_default()
+    }
+
+    /// How many requests ended in time that were admitted with those that hung and have ended since this was asked for last.
+    pub(crate) fn take_passed(&mut self) -> u32 {
+        std::mem::take(&mut self.passed).into()
     }
 
     /// How many requests have reached `age` since they were asked for last, by the mark that says so.
@@ -119,6 +154,23 @@ impl InFlight {
     pub(crate) fn has_reached(&self, age: Duration, now: Timestamp) -> bool {
         let oldest = self.slots.front();
         oldest.is_some_and(|slot| now.saturating_since(slot.last) >= age)
+    }
+
+    /// Has those stand aside that are at least `age` old and were admitted before `overtaken`: each slot is looked at once.
+    pub(crate) fn set_aside(&mut self, age: Duration, overtaken: Timestamp, now: Timestamp) {
+        let first = self.slots.partition_point(|slot| slot.aside);
+        for slot in self.slots.range_mut(first..) {
+            if slot.last >= overtaken || now.saturating_since(slot.last) < age {
+                break;
+            }
+            slot.aside = true;
+            self.aside += slot.count;
+        }
+    }
+
+    /// How many stand aside.
+    pub(crate) const fn aside(&self) -> u64 {
+        self.aside as u64
     }
 
     /// How many requests are at least `age` old.
@@ -161,11 +213,22 @@ impl InFlight {
         if let Some(younger) = self.slots.remove(closest + 1) {
             // The marks stay those of the older: some of the younger may then never be observed, and none twice.
             let older = &mut self.slots[closest];
+            if older.aside && !younger.aside {
+                self.aside += younger.count;
+            }
             older.last = younger.last;
             older.count += younger.count;
+            older.ended = older.ended.saturating_add(younger.ended);
         }
     }
 }
+
+fn resolution(smallest_bound: Duration) -> u16 {
+    u16::try_from((nanos(smallest_bound) / 20) >> UNIT).unwrap_or(u16::MAX)
+}
+
+/// 2^14 ns, in which the resolution is kept.
+const UNIT: u32 = 14;
 
 /// Ages are told apart to about a sixth at worst: 128 slots over 20 octaves, from a twentieth of a 1 ms bound to a minute.
 const MAX_SLOTS: usize = 128;
@@ -218,6 +281,68 @@ mod tests {
         let first = in_flight.remove(at(1.0));
         assert_eq!((first.deadline, first.threshold), (true, false));
         assert_eq!(in_flight.remove(at(1.5)), Crossed::default());
+    }
+
+    #[test]
+    fn who_is_old_and_overtaken_stands_aside_until_it_ends() {
+        let mut in_flight = InFlight::new(SECOND);
+        for seconds in [1.0, 1.0, 1.5, 2.0] {
+            in_flight.add(at(seconds));
+        }
+        let mut aside = |overtaken, now| {
+            in_flight.set_aside(SECOND, at(overtaken), at(now));
+            in_flight.aside()
+        };
+        assert_eq!(aside(3.0, 1.9), 0, "too young");
+        assert_eq!(aside(1.0, 9.0), 0, "in the order of their admission");
+        assert_eq!(aside(1.5, 2.9), 2);
+        assert_eq!(aside(1.5, 2.9), 2, "each once");
+        assert_eq!(aside(9.0, 2.9), 3);
+        in_flight.remove(at(1.0));
+        in_flight.remove(at(2.0));
+        assert_eq!(in_flight.aside(), 2);
+        in_flight.remove(at(1.0));
+        in_flight.remove(at(1.5));
+        assert_eq!(in_flight.aside(), 0);
+    }
+
+    #[test]
+    fn who_was_admitted_with_one_that_hangs_is_known_when_that_ends() {
+        let mut in_flight = InFlight::new(SECOND);
+        for (admitted, ended) in [(1.0, 2), (2.0, 3), (3.0, 4)] {
+            for _ in 0..=ended {
+                in_flight.add(at(admitted));
+            }
+            for _ in 0..ended {
+                in_flight.remove(at(admitted));
+            }
+        }
+        assert_eq!(in_flight.take_passed(), 0, "one of each hangs");
+        in_flight.cross(SECOND, at(9.0), |crossed| &mut crossed.deadline);
+        in_flight.remove(at(1.0));
+        assert_eq!(in_flight.take_passed(), 2);
+        in_flight.remove(at(3.0));
+        assert_eq!(in_flight.take_passed(), 4);
+        in_flight.remove(at(2.0));
+        assert_eq!(in_flight.take_passed(), 3);
+    }
+
+    #[test]
+    fn nobody_stands_aside_twice_where_slots_are_merged() {
+        let mut in_flight = InFlight::new(Duration::from_millis(1));
+        let admissions: Vec<_> = (0..10_000).map(Timestamp::from_millis).collect();
+        for (index, admitted) in admissions.iter().enumerate() {
+            in_flight.add(*admitted);
+            if index % 7 == 0 {
+                in_flight.set_aside(SECOND, *admitted, *admitted);
+            }
+        }
+        assert!(in_flight.aside() <= 10_000);
+        assert!(in_flight.aside() >= 7_000, "{}", in_flight.aside());
+        for admitted in admissions {
+            in_flight.remove(admitted);
+        }
+        assert_eq!(in_flight.aside(), 0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) struct ArrivalRate {
     live_peak: u32,
     usual_peak: f32,
     /// Seconds that were folded in: a young average is divided by the weight it has.
-    weight: f64,
+    weight: f32,
 }
 
 impl ArrivalRate {
@@ -56,7 +56,7 @@ impl ArrivalRate {
     pub(crate) fn get(&mut self, now: Timestamp) -> f64 {
         self.fold(now);
         if self.weight > 0.0 {
-            self.rate / self.weight
+            self.rate / f64::from(self.weight)
         } else {
             f64::from(self.second)
         }
@@ -82,7 +82,7 @@ impl ArrivalRate {
                 (peak - self.usual_peak) * if self.usual_peak > 0.0 { PEAKS } else { 1.0 };
             self.live_peak = 0;
         }
-        self.weight = 1.0 - (1.0 - self.weight) * fading;
+        self.weight = 1.0 - (1.0 - self.weight) * fading as f32;
         self.second = 0;
         self.second_began = self.second_began + Duration::from_secs(passed);
     }

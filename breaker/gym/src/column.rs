@@ -295,6 +295,12 @@ const USUAL: &[Column] = &[
         cell: false_events_and_rejected,
         figures: &[FALSE_TRIPS, FALSE_ALERTS, REJECTED_SHARE],
     },
+    Column {
+        scenario: "D7b",
+        title: "gone cold",
+        cell: false_events_and_rejected,
+        figures: &[FALSE_TRIPS, REJECTED_SHARE],
+    },
 ];
 
 const fn usual_errors(scenario: &'static str, title: &'static str) -> Column {

@@ -138,7 +138,9 @@ impl Breaker {
         }
         if !self.needs.sheds {
             let latencies = proxy.window.latencies(now);
-            self.recent_latency = latencies.map_or(0.0, |latencies| latencies.mean() / 1e6);
+            self.recent_latency = latencies.map_or(0.0, |latencies| {
+                latencies.value_at_quantile(1.0 / 3.0) as f32 / 1e6
+            });
         }
     }
 
@@ -161,6 +163,7 @@ impl Breaker {
             self.since = now;
         }
         self.stop_shedding(now);
+        self.unhelped = None;
         self.forget_baseline();
     }
 }

@@ -18,10 +18,34 @@ impl Breaker {
         count: u32,
         at: Timestamp,
     ) {
+        if id == SourceId::PROXY && verdict != Verdict::Ignored {
+            self.beside = self
+                .beside
+                .saturating_add(count.min(MANY) as u8)
+                .min(MANY as u8);
+        }
         if let Some((detectors, learns)) = self.detectors(id)
             && verdict != Verdict::Ignored
         {
             detectors.ended(verdict == Verdict::Failure, count, at, learns);
+        }
+    }
+
+    /// `count` requests of the proxy's own source have failed at `at`, late: they hung, and were observed for their age.
+    ///
+    /// Those that were admitted with them ended long ago. If fewer come now, for a limit or because fewer arrive, the late failures of many
+    /// would meet the successes of few. So a late failure is evidence only as far as so many end beside it now as ended of those that were
+    /// admitted with it: then the share of failures is that of a cohort. Where nobody ended, as in an outage, each one is.
+    pub(super) fn detect_late_errors(&mut self, count: u32, at: Timestamp) {
+        let cohort = self.in_flight.take_passed().min(MANY);
+        // Less a quarter: chance must not make most of what is steady disappear.
+        let needed = (cohort - cohort / 4) as u8;
+        let Some(left) = self.beside.checked_sub(needed) else {
+            return;
+        };
+        self.beside = left;
+        if let Some((detectors, learns)) = self.detectors(SourceId::PROXY) {
+            detectors.ended(true, count, at, learns);
         }
     }
 
@@ -145,3 +169,6 @@ impl Breaker {
         matches!(self.phase, Phase::Closed { .. }) && !self.is_limited()
     }
 }
+
+/// Of more that ended beside a late failure nothing is remembered.
+const MANY: u32 = 64;

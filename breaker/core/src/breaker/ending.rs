@@ -168,6 +168,13 @@ impl Breaker {
         }
         match fallen {
             Some((counted, recounted)) => self.detect_late_failure(counted, recounted, now),
+            None if permit.begun.is_none()
+                && ending.verdict == Verdict::Failure
+                && permit.progress == Progress::Waiting
+                && crossed != Crossed::default() =>
+            {
+                self.detect_late_errors(ending.count, now);
+            }
             None if permit.begun.is_none() => {
                 self.detect_errors(SourceId::PROXY, ending.verdict, ending.count, now);
             }

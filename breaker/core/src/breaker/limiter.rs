@@ -3,18 +3,23 @@
 //! A service that gets more than it can do makes everybody wait in its queue, and is then busy with requests that nobody waits for any
 //! more. By Little's law the wait is what is in flight over what is completed a second: with fewer in flight the same work is done, sooner.
 //! So the limit follows the gradient of latency, `limit · target / latency`, as Netflix's concurrency-limits and Envoy's adaptive
-//! concurrency do, with three differences:
+//! concurrency do, with four differences:
 //!
 //! * The target is what was learned in health. It can't drift in an incident, and nothing has to be measured at a limit of a few requests
 //!   each minute.
 //! * A limit is judged by the requests that were admitted under it and by no others (a [`Cohort`]), once all of them have ended or are so
 //!   old that it is clear. What was in the queue before says nothing of it, what hangs counts, and nothing lags.
+//! * The latency is the one that two thirds of the cohort exceed: a queue makes all of them wait. Those that hang, or go a slower way
+//!   than others, are not for the limit, unless they are most.
 //! * If the latency does not fall with the limit, there is no queue: the upstream is slow by itself, and fewer requests would make it no
-//!   faster. Then the target follows what it can do, and next to nothing is rejected. While the limit binds, that is tried anew once in a
-//!   while.
+//!   faster. Then the limit has not helped, which ends shedding (`queueing`). A ramp must have a limit: its target then follows what the
+//!   upstream can do, so that next to nothing is rejected, and while it binds that is tried anew once in a while.
+
+mod spread;
 
 use std::time::Duration;
 
+use self::spread::Spread;
 use crate::time::Timestamp;
 
 /// The limit, and what it has shown so far.
@@ -28,6 +33,8 @@ pub(super) struct Limiter {
     expires: Option<Timestamp>,
     /// When the upstream was too slow, and how slow: with fewer in flight it must be faster.
     slow_at: Option<Level>,
+    /// Whether fewer in flight were no faster, and the target follows that.
+    unhelped: bool,
     cohort: Cohort,
     /// Whether a request was refused since the limit was judged last.
     pressed: bool,
@@ -38,7 +45,7 @@ pub(super) struct Limiter {
 pub(super) struct Level {
     /// On average.
     pub(super) in_flight: f64,
-    /// On average, in seconds.
+    /// What two thirds exceed, in seconds.
     pub(super) latency: f64,
 }
 
@@ -52,8 +59,7 @@ struct Cohort {
     ended: u32,
     /// Of how many each saw in flight, itself among them.
     in_flight: f64,
-    /// Of their latencies, in seconds.
-    latency: f64,
+    latencies: Spread,
 }
 
 impl Limiter {
@@ -66,6 +72,7 @@ impl Limiter {
             learned: target,
             expires: None,
             slow_at: before,
+            unhelped: false,
             cohort: Cohort::new(now),
             pressed: false,
         }
@@ -86,12 +93,17 @@ impl Limiter {
         Duration::from_secs_f64(self.target)
     }
 
+    /// Whether it has shown that fewer in flight are no faster.
+    pub(super) const fn is_unhelped(&self) -> bool {
+        self.unhelped
+    }
+
     /// A request was refused.
     pub(super) const fn refused(&mut self) {
         self.pressed = true;
     }
 
-    /// A request was sent; with it so many are in flight.
+    /// A request was sent; with it so many are in flight, whether or not they take a place.
     pub(super) fn sent(&mut self, in_flight: u64, now: Timestamp) {
         let cohort = &mut self.cohort;
         if cohort.full.is_some() {
@@ -116,7 +128,7 @@ impl Limiter {
         match latency {
             Some(latency) => {
                 cohort.ended += 1;
-                cohort.latency += latency.as_secs_f64().min(CLEAR * self.target);
+                cohort.latencies.add(latency.as_secs_f64() / self.target);
             }
             None => {
                 cohort.in_flight -= cohort.in_flight / f64::from(cohort.sent);
@@ -142,18 +154,26 @@ impl Limiter {
             None if u64::from(cohort.sent) >= self.limit() => cohort.began + LONGEST,
             None => return,
         };
-        let old = Duration::from_secs_f64(CLEAR * self.target);
-        if !all_ended && now < last + old {
+        // Where enough have ended, it is known as soon as the others are older.
+        let answered = cohort.ended >= cohort.sent.div_ceil(3);
+        let old = match answered {
+            true => LATE,
+            // It can't be lowered, so that it may as well be seen how late they are.
+            false if self.limit() <= 1 => Spread::MOST,
+            false => CLEAR,
+        };
+        if !all_ended && now < last + Duration::from_secs_f64(old * self.target) {
             return;
         }
-        let unanswered = f64::from(cohort.sent.saturating_sub(cohort.ended));
-        let sum = cohort.latency + unanswered * CLEAR * self.target;
-        let sent = f64::from(cohort.sent);
         let level = Level {
-            in_flight: cohort.in_flight / sent,
-            latency: sum / sent,
+            in_flight: cohort.in_flight / f64::from(cohort.sent),
+            latency: self.target
+                * match answered {
+                    true => cohort.latencies.third(cohort.sent),
+                    false => CLEAR,
+                },
         };
-        self.follow(level, now);
+        self.follow(level, answered, now);
         self.restart(now);
     }
 
@@ -163,8 +183,8 @@ impl Limiter {
         self.pressed = false;
     }
 
-    /// What came of the limit.
-    fn follow(&mut self, level: Level, now: Timestamp) {
+    /// What came of the limit; whether enough were `answered` by now. A hang says nothing of whether fewer would be faster.
+    fn follow(&mut self, level: Level, answered: bool, now: Timestamp) {
         let Level { in_flight, latency } = level;
         if latency <= self.target {
             self.slow_at = None;
@@ -175,12 +195,14 @@ impl Limiter {
         }
         if self.expires.is_some_and(|at| at <= now) {
             self.expires = None;
+            self.unhelped = false;
             self.target = self.learned;
         }
         if let Some(before) = self.slow_at {
             // Alone in flight, a request waits for no other.
-            let fewer = in_flight <= before.in_flight * FEWER || self.limit <= LEAST;
-            if fewer && latency >= before.latency * NO_FASTER {
+            let fewer = in_flight <= before.in_flight * FEWER || in_flight < 2.0 * LEAST;
+            if answered && fewer && latency >= before.latency * NO_FASTER {
+                self.unhelped = true;
                 self.target = (ROOM * latency).clamp(LEAST_TARGET, MOST_TARGET);
                 self.expires = Some(now + EXPIRES);
                 self.limit = bounded(ROOM * before.in_flight);
@@ -205,7 +227,7 @@ impl Cohort {
             sent: 0,
             ended: 0,
             in_flight: 0.0,
-            latency: 0.0,
+            latencies: Spread::new(),
         }
     }
 }
@@ -226,13 +248,14 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
 const ENOUGH: u32 = 20;
 const FEWEST: u32 = 3;
-/// After so many times the target it is clear that a request is late, however late.
+/// After so many times the target it is clear that a request is late, and how late as far as that matters.
+const LATE: f64 = 2.0;
 const CLEAR: f64 = 8.0;
 
 /// What a limit that makes the upstream fast enough grows by at most.
 const FASTEST: f64 = 1.5;
 /// At so much of the requests in flight, a queue would be so much shorter that the latency had to fall below this part.
-const FEWER: f64 = 0.6;
+pub(super) const FEWER: f64 = 0.6;
 const NO_FASTER: f64 = 0.85;
 /// How much more than it needs an upstream gets that is slow by itself, in latency and in requests.
 const ROOM: f64 = 2.0;

@@ -1,7 +1,8 @@
 //! Shedding: a closed breaker that admits no more than the upstream answers in time.
 //!
-//! It begins when a trip entry with the action `shed` holds, and ends when for [`HOLD`] none has held and nothing was refused: that the
-//! latencies are good under the limit does not say that they would be without it, but a limit that nobody reaches is not needed. The ramp
+//! It begins when a trip entry with the action `shed` holds for a queue (`queueing`; what is slow by itself is told), and ends when for
+//! [`HOLD`] none has held and nothing was refused: that the latencies are good under the limit does not say that they would be without it,
+//! but a limit that nobody reaches is not needed. It ends as well when it shows that the limit makes nothing faster. The ramp
 //! of a sequential recovery has the same limit, from a few requests on, so that a service that comes back slowly gets what it can do; what
 //! of it still binds when the ramp is over goes on.
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Breaker;
-use super::limiter::{Level, Limiter};
+use super::limiter::{FEWER, Level, Limiter};
 use crate::event::{Event, Reason};
 use crate::outcome::Verdict;
 use crate::permit::{Permit, Shed};
@@ -26,7 +27,9 @@ pub(super) struct Shedding {
     since: Timestamp,
     /// When an entry held last.
     held: Timestamp,
-    /// When a request was refused last.
+    /// When a request was sent last, when one was answered well, and when one was refused.
+    sent: Timestamp,
+    answered: Timestamp,
     refused: Option<Timestamp>,
     /// Whether its begin was told. That of a ramp's is not: a ramp is told itself.
     told: bool,
@@ -42,25 +45,38 @@ struct Decided {
 }
 
 impl Breaker {
-    /// A trip entry with the action `shed` holds, whose latency bound is `bound`; for `reason`, which may be left out where it sheds already.
-    pub(super) fn shed(&mut self, reason: Option<Reason>, bound: Duration, now: Timestamp) {
-        if let Some(shedding) = &mut self.shedding {
-            shedding.held = now;
-            return;
+    /// An entry holds: if there is a limit in force, it goes on. Returns whether there is.
+    pub(super) fn still_sheds(&mut self, now: Timestamp) -> bool {
+        let Some(shedding) = &mut self.shedding else {
+            return false;
+        };
+        shedding.held = now;
+        true
+    }
+
+    /// A trip entry holds for a queue, which is to be so short that a request takes `target` on average.
+    pub(super) fn shed(&mut self, reason: Arc<Reason>, target: Duration, now: Timestamp) {
+        let mut limit = self.usual_level(target, now);
+        if self.tries_anew(now) {
+            // So few less are enough to see whether fewer are faster now.
+            limit = FEWER * self.waiting as f64;
         }
-        let Some(reason) = reason else { return };
-        let target = bound / 2;
-        // Little's law: so many are in flight if each takes the target.
+        let latency = f64::from(self.recent_latency);
+        // If nothing has been answered since, that is from before.
+        let before = (latency > target.as_secs_f64()).then_some(Level {
+            in_flight: self.waiting as f64,
+            latency,
+        });
+        let limiter = Limiter::new(limit, target, before, now);
+        self.tell_shedding(Shedding::new(limiter, reason, now), now);
+    }
+
+    /// How many requests are in flight if each takes `target` on average, or usually.
+    pub(super) fn usual_level(&mut self, target: Duration, now: Timestamp) -> f64 {
+        // Little's law.
         let limit = self.arrivals.get(now) * target.as_secs_f64();
         // After a silence nothing arrives on average: what usual traffic has in flight is never too much.
-        let limit = limit.max(self.arrivals.usual_in_flight());
-        let before = Level {
-            in_flight: self.waiting as f64,
-            latency: self.recent_latency,
-        };
-        let limiter = Limiter::new(limit, target, Some(before), now);
-        let shedding = Shedding::new(limiter, Arc::new(reason), now);
-        self.tell_shedding(shedding, now);
+        limit.max(self.arrivals.usual_in_flight())
     }
 
     /// Limits the ramp of a sequential recovery, where the policy sheds: from as many requests as there were probes at once.
@@ -81,7 +97,7 @@ impl Breaker {
         let Some(mut shedding) = self.shedding.take().filter(|shedding| !shedding.told) else {
             return;
         };
-        if shedding.binds(now) {
+        if shedding.binds(now) && !shedding.limiter.is_unhelped() {
             // What tripped the breaker is over.
             shedding.reason = Arc::new(Reason::RampLimit);
             shedding.since = now;
@@ -109,7 +125,13 @@ impl Breaker {
             return;
         };
         shedding.limiter.judge(now);
-        if shedding.told && shedding.ends() <= now {
+        if !shedding.told {
+            return;
+        }
+        if shedding.limiter.is_unhelped() {
+            self.note_unhelped(now);
+            self.stop_shedding(now);
+        } else if shedding.ends() <= now {
             self.stop_shedding(now);
         }
     }
@@ -122,17 +144,22 @@ impl Breaker {
 
     /// The limit, if a request must be refused for it; that is noted.
     pub(super) fn over_limit(&mut self, now: Timestamp) -> Option<Shed> {
-        let shedding = self.shedding.as_mut()?;
-        if shedding.limiter.has_room(self.waiting) {
+        self.let_leave(now);
+        let placed = self.placed();
+        let shedding = self.shedding.as_deref()?;
+        if shedding.limiter.has_room(placed)
+            || self.may_overtake(shedding.target(), shedding.sent, shedding.answered, now)
+        {
             return None;
         }
+        let shedding = self.shedding.as_mut()?;
         shedding.limiter.refused();
         shedding.refused = Some(now);
         shedding.totals.rejected += 1;
         shedding.lately.rejected += 1;
         shedding.lately.fade();
         Some(Shed {
-            in_flight: self.waiting,
+            in_flight: placed,
             limit: shedding.limiter.limit(),
         })
     }
@@ -150,6 +177,7 @@ impl Breaker {
         }
         if let Some(shedding) = &mut self.shedding {
             shedding.limiter.sent(self.waiting, now);
+            shedding.sent = now;
             shedding.totals.admitted += 1;
             shedding.lately.admitted += 1;
             shedding.lately.fade();
@@ -167,7 +195,10 @@ impl Breaker {
             return;
         }
         let latency = match answer {
-            Some((Verdict::Success, latency)) => Some(latency),
+            Some((Verdict::Success, latency)) => {
+                self.overtake(permit.admitted, now);
+                Some(latency)
+            }
             Some((Verdict::Failure, latency)) => {
                 let target = self.shedding.as_ref().map(|shed| shed.limiter.target());
                 target
@@ -178,12 +209,19 @@ impl Breaker {
         };
         if let Some(latency) = latency {
             // Not `as_secs_f64`, which divides: this is done for each request.
-            let latest = (nanos(latency) as f64 * 1e-9).min(LONGEST_LATENCY);
-            self.recent_latency += (latest - self.recent_latency) / RECENT;
+            let latest = (nanos(latency) as f32 * 1e-9).min(LONGEST_LATENCY);
+            // At rest where twice as many are above it as below.
+            self.recent_latency *= match latest > self.recent_latency {
+                true => 1.0 + STEP,
+                false => 1.0 - 2.0 * STEP,
+            };
+            if self.recent_latency < LEAST_LATENCY {
+                self.recent_latency = latest.max(LEAST_LATENCY);
+            }
         }
         if let Some(shedding) = &mut self.shedding {
             shedding.limiter.ended(permit.admitted, latency);
-            shedding.limiter.judge(now);
+            self.judge_shedding(now);
         }
     }
 
@@ -233,6 +271,8 @@ impl Shedding {
             reason,
             since: now,
             held: now,
+            sent: now,
+            answered: now,
             refused: None,
             told: false,
             totals: Decided::default(),
@@ -244,6 +284,14 @@ impl Shedding {
         self.refused
             .map_or(self.held, |refused| refused.max(self.held))
             + HOLD
+    }
+
+    pub(super) fn target(&self) -> Duration {
+        self.limiter.target()
+    }
+
+    pub(super) const fn note_answer(&mut self, now: Timestamp) {
+        self.answered = now;
     }
 
     fn binds(&self, now: Timestamp) -> bool {
@@ -277,7 +325,9 @@ impl Decided {
 
 /// So long neither an entry held nor was a request refused, before shedding ends.
 const HOLD: Duration = Duration::from_secs(10);
-/// The average of latencies is over about so many.
-const RECENT: f64 = 32.0;
+/// With each answer the recent latency rises by this part, or falls by two: it is one of the last few dozens.
+const STEP: f32 = 1.0 / 32.0;
+/// In seconds.
+const LEAST_LATENCY: f32 = 1e-6;
 /// In seconds; as in the windows.
-const LONGEST_LATENCY: f64 = 3600.0;
+const LONGEST_LATENCY: f32 = 3600.0;

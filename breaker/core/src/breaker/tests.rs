@@ -19,6 +19,7 @@ mod begun;
 mod begun_properties;
 mod change;
 mod feeds;
+mod hanging;
 mod liveness;
 mod modes;
 mod outlook;

@@ -89,6 +89,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         make: cache,
     },
     Entry {
+        id: "D7b",
+        title: "a cache that missed 1 % for 2 h goes cold: 10–40 %, another share each hour, 12 h",
+        wanted: "good rejected ≤ 0.1 %",
+        make: cold_cache,
+    },
+    Entry {
         id: "S25",
         title: "100 % errors for 60 s, then 20 % for good",
         wanted: "open; closed ≤ 30 s after the outage, few good rejected",
@@ -134,6 +140,18 @@ fn cache(luck: &mut Luck) -> Scenario {
     let mut scenario = Scenario::healthy(12.0 * HOUR);
     scenario.base.rate = 50.0;
     for hour in 0..12 {
+        let from = f64::from(hour) * HOUR;
+        let misses = luck.between(0.1, 0.4);
+        scenario.phase(from, from + HOUR, move |now, _| now.misses = misses);
+    }
+    scenario
+}
+
+fn cold_cache(luck: &mut Luck) -> Scenario {
+    let mut scenario = Scenario::healthy(14.0 * HOUR);
+    scenario.base.rate = 50.0;
+    scenario.base.misses = 0.01;
+    for hour in 2..14 {
         let from = f64::from(hour) * HOUR;
         let misses = luck.between(0.1, 0.4);
         scenario.phase(from, from + HOUR, move |now, _| now.misses = misses);
