@@ -237,7 +237,7 @@ fn the_schema_knows_every_field_and_no_other() {
     let schema = schema().to_value();
     assert_eq!(schema["additionalProperties"], false);
     let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(fields.len(), 15, "{fields:?}");
+    assert_eq!(fields.len(), 16, "{fields:?}");
     let trip = &schema["$defs"]["Trip"]["properties"];
     assert!(trip["slow_threshold"].is_object());
     assert!(trip["anomaly"].is_object() && trip["at_least"].is_object());
