@@ -9,7 +9,8 @@
 //!
 //! One such request alone says little, since a request in twenty takes longer than nineteen do, and neither do many that were sent at
 //! once: they are held until nobody has been answered for [`STALL`], and a second one is there. So somebody who abandons the slow
-//! requests of a fast route does nothing while others are served once a second.
+//! requests of a fast route does nothing while others are served once a second. Where answers are rarer, nobody must have been answered for
+//! three times as long as 95 % of the times between two of them.
 
 use std::time::Duration;
 
@@ -25,10 +26,12 @@ pub(crate) struct Answers {
     seen: u32,
     /// About the 95th percentile of their latencies, in [`UNIT`]s, [`LEAST`] at least; 0 while nothing is known.
     usual: u32,
-    /// Abandoned requests that are held, since the last answer.
-    held: u32,
-    /// When the first of them was sent, in units of [`COARSE`].
+    /// When the first of those that are held was sent, in units of [`COARSE`]; when the last answer was seen, while none is.
     since: u32,
+    /// Abandoned requests that are held, since the last answer.
+    held: u16,
+    /// About the 95th percentile of the times between signs of life, in units of [`COARSE`].
+    gap: u16,
 }
 
 impl Answers {
@@ -36,8 +39,9 @@ impl Answers {
         Self {
             seen: 0,
             usual: 0,
-            held: 0,
             since: 0,
+            held: 0,
+            gap: 0,
         }
     }
 
@@ -46,10 +50,20 @@ impl Answers {
         self.seen
     }
 
-    /// The upstream answered a request, well or badly.
-    pub(crate) const fn answered(&mut self) {
+    /// The upstream answered a request at `now`, well or badly.
+    pub(crate) fn answered(&mut self, now: Timestamp) {
+        let now = coarse(now);
+        if self.held == 0 && self.seen > 0 {
+            let gap = now.wrapping_sub(self.since).min(u16::MAX.into()) as u16;
+            self.gap = match gap > self.gap {
+                true if self.seen <= FIRST => gap,
+                true => self.gap.saturating_add(19 * (self.gap >> PART).max(1)),
+                false => self.gap - (self.gap >> PART).max(1).min(self.gap),
+            };
+        }
         self.seen = self.seen.wrapping_add(1);
         self.held = 0;
+        self.since = now;
     }
 
     /// A good answer took `latency`, and was [counted](Self::answered). The largest of the first ones is taken for the 95th percentile;
@@ -96,7 +110,7 @@ impl Answers {
 
     /// A request that was sent at `sent` was abandoned while answers were overdue. Returns how many are to be counted as failures: those
     /// that were held too, once the upstream stalls.
-    pub(crate) const fn abandoned(&mut self, sent: Timestamp, now: Timestamp) -> u32 {
+    pub(crate) fn abandoned(&mut self, sent: Timestamp, now: Timestamp) -> u32 {
         if self.held == 0 {
             self.since = coarse(sent);
         }
@@ -106,26 +120,28 @@ impl Answers {
             } else {
                 self.held
             };
-            let stalls = coarse(now).wrapping_sub(self.since) >= STALL;
+            let stalls = coarse(now).wrapping_sub(self.since) >= STALL.max(3 * u32::from(self.gap));
             if !stalls || self.held < 2 {
                 return 0;
             }
             let count = self.held;
             self.held = COUNTING;
-            return count;
+            return count.into();
         }
         1
     }
 
     /// Forgets how long answers take.
     pub(crate) const fn forget(&mut self) {
-        self.usual = 0;
-        self.held = 0;
+        (self.usual, self.gap) = (0, 0);
+        self.let_go();
     }
 
     /// Another epoch begins: what is held belongs to the one before.
     pub(crate) const fn let_go(&mut self) {
-        self.held = 0;
+        if self.held > 0 {
+            self.held = 0;
+        }
     }
 }
 
@@ -141,7 +157,7 @@ const FIRST: u32 = 20;
 const PART: u32 = 8;
 
 /// Set in `held` while the upstream stalls: then each abandoned request counts at once.
-const COUNTING: u32 = 1 << 31;
+const COUNTING: u16 = 1 << 15;
 /// About a millisecond, as a power of two of nanoseconds: 32 bits hold 52 days, and an idle breaker is to be small.
 const COARSE: u32 = 20;
 /// A second, in units of [`COARSE`], rounded down.
@@ -164,7 +180,7 @@ mod tests {
     fn while_nothing_is_known_it_takes_as_long_as_the_caller_of_this_says() {
         let mut answers = Answers::new();
         assert_eq!(answers.patience(ms(800)), ms(800));
-        answers.answered();
+        answers.answered(Timestamp::ZERO);
         answers.took(ms(1));
         assert_eq!(answers.patience(ms(800)), ms(100), "the least");
     }
@@ -173,7 +189,7 @@ mod tests {
     fn the_first_answers_of_a_slow_route_are_enough_to_know_it() {
         let mut answers = Answers::new();
         for latency in [40, 500, 450] {
-            answers.answered();
+            answers.answered(Timestamp::ZERO);
             answers.took(ms(latency));
         }
         let patience = answers.patience(ms(800));
@@ -188,7 +204,7 @@ mod tests {
         for index in 0..20_000_u64 {
             // Evenly from 0 to 1 s, in an order that mixes.
             let latency = index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-            answers.answered();
+            answers.answered(Timestamp::ZERO);
             answers.took(ms(latency * 1000 / (1 << 32)));
             if index >= 10_000 {
                 let usual = u64::from(answers.usual) << UNIT;
@@ -210,7 +226,7 @@ mod tests {
         assert_eq!(abandoned(0, 200), 0);
         assert_eq!(abandoned(900, 1100), 3, "those that were held too");
         assert_eq!(abandoned(1000, 1200), 1);
-        answers.answered();
+        answers.answered(Timestamp::ZERO);
         assert_eq!(answers.abandoned(at(1300), at(1500)), 0);
         assert_eq!(answers.abandoned(at(1300), at(1500)), 0, "held anew");
     }

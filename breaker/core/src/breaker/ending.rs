@@ -78,7 +78,7 @@ impl Breaker {
         if !answered {
             return;
         }
-        self.answers.answered();
+        self.answers.answered(self.now);
         let timed = permit.progress == Progress::Waiting && !permit.answered;
         if timed && outcome.verdict == Verdict::Success {
             self.answers.took(outcome.latency);

@@ -174,7 +174,7 @@ impl Breaker {
     /// The upstream has answered the request of `permit`, well or badly.
     fn hear(&mut self, permit: &mut Permit) {
         permit.answered = true;
-        self.answers.answered();
+        self.answers.answered(self.now);
         if permit.epoch == self.epoch
             && let Phase::Probing(probing) = &mut self.phase
         {

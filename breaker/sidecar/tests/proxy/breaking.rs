@@ -277,7 +277,8 @@ async fn a_shed_request_is_503_with_the_limit_and_soon_a_retry() {
     assert_eq!(status(&response), "503");
     assert_eq!(header(&response, "retry-after"), Some("1"));
     let marker = header(&response, "proxy-status").unwrap();
-    let error = "breaker; error=connection_limit_reached; details=\"breaker all is closed: shedding: ";
+    let error =
+        "breaker; error=connection_limit_reached; details=\"breaker all is closed: shedding: ";
     assert!(marker.starts_with(error), "{marker}");
     assert!(marker.contains(" in flight of at most "), "{marker}");
     assert!(response.contains("\"reason\":\"shedding\""), "{response}");

@@ -196,6 +196,22 @@ fn one_who_abandons_thousands_on_an_idle_route_is_silent() {
 }
 
 #[test]
+fn who_abandons_the_slow_path_of_a_quiet_route_is_silent() {
+    for policy in builtin() {
+        let mut crowd = Crowd::new(policy);
+        crowd.run(120.0, 0.5, |_| (0.01, PATIENT));
+        // One in seventeen is a good request: one each two seconds.
+        crowd.run(60.0, 8.5, |number| match number % 17 {
+            0 => (0.01, PATIENT),
+            _ => (0.2, 0.12),
+        });
+        // An alert on latency may be told: 120 ms are more than usual.
+        assert_eq!(crowd.bench.transitions(), [""; 0]);
+        assert_eq!(crowd.admitted, crowd.asked);
+    }
+}
+
+#[test]
 fn a_caller_that_dawdles_or_does_not_read_on_is_no_evidence() {
     for measure in [
         policy::LatencyMeasure::Head,
