@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::PAUSE;
 use super::detached::{Detached, LINGER};
 use super::request::Upload;
 use crate::proxy::attempt::Attempt;
@@ -45,6 +46,15 @@ pub(crate) struct Streamed {
     /// Set while the upstream is being waited for.
     pub(crate) stalled: Option<Deadline>,
     pub(crate) timers: Rc<Timers>,
+    pub(crate) reading: Reading,
+}
+
+/// Whether the caller takes what comes.
+pub(crate) struct Reading {
+    /// When the last piece was handed on; `None` while the upstream is being waited for.
+    handed_on: Option<Instant>,
+    /// The last long pause that the upstream has not got over: when it ended, and its length.
+    paused: Option<(Instant, Duration)>,
 }
 
 // === impl ResponseBody ===
@@ -118,6 +128,7 @@ impl Streamed {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        self.reading.goes_on();
         let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_pending()
             && let Some((exchange, _)) = &mut self.exchange
@@ -128,6 +139,7 @@ impl Streamed {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stalled = None;
+                self.reading.hands_on();
                 if self.incoming.is_end_stream() {
                     self.complete();
                 }
@@ -135,15 +147,16 @@ impl Streamed {
             }
             Poll::Ready(Some(Err(error))) => {
                 let fault = self.upload.as_ref().and_then(|upload| upload.fault());
-                let kind = fault.unwrap_or(ErrorKind::ResponseIncomplete);
+                let kind = fault.unwrap_or_else(|| self.reading.cut());
                 self.fail(ProxyError::caused_by(kind, error))
             }
-            Poll::Ready(None) if self.is_short() => self.fail(ErrorKind::ResponseIncomplete.into()),
+            Poll::Ready(None) if self.is_short() => self.fail(self.reading.cut().into()),
             Poll::Ready(None) => {
                 self.complete();
                 Poll::Ready(None)
             }
             Poll::Pending => {
+                self.reading.waits();
                 ready!(self.poll_stalled(cx));
                 self.fail(ErrorKind::ResponseBodyTimeout.into())
             }
@@ -203,5 +216,48 @@ impl Streamed {
     fn is_uploading(&self) -> bool {
         let upload = self.upload.as_ref();
         upload.is_some_and(|upload| upload.ended().is_none())
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    pub(crate) fn begin() -> Self {
+        Self {
+            handed_on: Some(Instant::now()),
+            paused: None,
+        }
+    }
+
+    /// More is asked for.
+    fn goes_on(&mut self) {
+        match (self.handed_on.take(), self.paused) {
+            (Some(handed_on), _) => {
+                let now = Instant::now();
+                let pause = now - handed_on;
+                if pause >= PAUSE {
+                    self.paused = Some((now, pause));
+                }
+            }
+            // An upstream that gave up meanwhile is heard of once what it had sent is read.
+            (None, Some((ended, pause))) if ended.elapsed() >= pause => self.paused = None,
+            (None, _) => {}
+        }
+    }
+
+    fn hands_on(&mut self) {
+        self.handed_on = Some(Instant::now());
+    }
+
+    fn waits(&mut self) {
+        self.handed_on = None;
+    }
+
+    /// What it is that the upstream ends the body too early.
+    fn cut(&self) -> ErrorKind {
+        match self.paused {
+            Some(_) => ErrorKind::ReadingPaused,
+            None => ErrorKind::ResponseIncomplete,
+        }
     }
 }
