@@ -26,6 +26,10 @@ use crate::upstream::pool::Connections;
 /// A response's body: the upstream's, or one of our own.
 pub struct ResponseBody(Content);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are of an upstream: a box would cost each an allocation"
+)]
 enum Content {
     Local(Option<Bytes>),
     Upstream(Streamed),
@@ -51,10 +55,10 @@ pub(crate) struct Streamed {
 
 /// Whether the caller takes what comes.
 pub(crate) struct Reading {
-    /// When the last piece was handed on; `None` while the upstream is being waited for.
+    /// When the last piece was handed on; `None` once more has been asked for.
     handed_on: Option<Instant>,
-    /// The last long pause that the upstream has not got over: when it ended, and its length.
-    paused: Option<(Instant, Duration)>,
+    /// After a long pause: until when it explains that the upstream gives up.
+    excuses_until: Option<Instant>,
 }
 
 // === impl ResponseBody ===
@@ -156,7 +160,6 @@ impl Streamed {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                self.reading.waits();
                 ready!(self.poll_stalled(cx));
                 self.fail(ErrorKind::ResponseBodyTimeout.into())
             }
@@ -225,22 +228,22 @@ impl Reading {
     pub(crate) fn begin() -> Self {
         Self {
             handed_on: Some(Instant::now()),
-            paused: None,
+            excuses_until: None,
         }
     }
 
     /// More is asked for.
     fn goes_on(&mut self) {
-        match (self.handed_on.take(), self.paused) {
+        match (self.handed_on.take(), self.excuses_until) {
             (Some(handed_on), _) => {
                 let now = Instant::now();
                 let pause = now - handed_on;
                 if pause >= PAUSE {
-                    self.paused = Some((now, pause));
+                    // An upstream that gave up meanwhile is heard of once what it had sent is read.
+                    self.excuses_until = Some(now + pause);
                 }
             }
-            // An upstream that gave up meanwhile is heard of once what it had sent is read.
-            (None, Some((ended, pause))) if ended.elapsed() >= pause => self.paused = None,
+            (None, Some(until)) if until <= Instant::now() => self.excuses_until = None,
             (None, _) => {}
         }
     }
@@ -249,15 +252,35 @@ impl Reading {
         self.handed_on = Some(Instant::now());
     }
 
-    fn waits(&mut self) {
-        self.handed_on = None;
-    }
-
     /// What it is that the upstream ends the body too early.
     fn cut(&self) -> ErrorKind {
-        match self.paused {
+        match self.excuses_until {
             Some(_) => ErrorKind::ReadingPaused,
             None => ErrorKind::ResponseIncomplete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_the_reader_excuses_for_as_long_as_it_took() {
+        let cut = ErrorKind::ResponseIncomplete;
+        let paused = ErrorKind::ReadingPaused;
+        for (pause, then_waits, expected) in [(0, 0, cut), (499, 0, cut), (500, 0, paused)]
+            .into_iter()
+            .chain([(0, 10_000, cut), (700, 699, paused), (700, 700, cut)])
+        {
+            let mut reading = Reading::begin();
+            tokio::time::advance(Duration::from_millis(pause)).await;
+            reading.goes_on();
+            reading.hands_on();
+            reading.goes_on();
+            tokio::time::advance(Duration::from_millis(then_waits)).await;
+            reading.goes_on();
+            assert_eq!(reading.cut(), expected, "{pause} {then_waits}");
         }
     }
 }
