@@ -288,9 +288,7 @@ impl Content {
         self.upload.fault.set(Some(error.kind()));
         Poll::Ready(Some(Err(error)))
     }
-}
 
-impl Content {
     fn end(&self, is_whole: bool) {
         if self.upload.ended().is_none() {
             self.client.end_upload(is_whole);
