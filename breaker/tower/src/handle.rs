@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_core::{
-    Baseline, Breaker, Event, Feed, Mode, Observed, Outlook, Policy, Rejected, Sample, Snapshot,
-    SourceId, State, Timestamp,
+    Attribution, Baseline, Breaker, Event, Feed, Mode, Observed, Outlook, Policy, Rejected, Sample,
+    Snapshot, SourceId, State, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
@@ -79,6 +79,12 @@ impl BreakerHandle {
     /// [`Rejected`], when the breaker refuses; that is counted.
     pub fn ask(&self) -> Result<(), Rejected> {
         self.with(Breaker::ask)
+    }
+
+    /// Counts a request as ignored that ended before the breaker was asked. It takes no permit, and no
+    /// trial is owed to it.
+    pub fn ignore(&self, by: Attribution) {
+        self.with(|breaker, _| breaker.ignore(by));
     }
 
     /// Refuses a request, whatever the state.

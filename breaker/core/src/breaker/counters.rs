@@ -20,10 +20,12 @@ impl Counters {
         match outcome.verdict {
             Verdict::Success => self.success += 1,
             Verdict::Failure => self.failure += 1,
-            Verdict::Ignored => {
-                self.ignored.get_or_insert_default()[outcome.attribution as usize] += 1;
-            }
+            Verdict::Ignored => self.ignore(outcome.attribution),
         }
+    }
+
+    pub(super) fn ignore(&mut self, by: Attribution) {
+        self.ignored.get_or_insert_default()[by as usize] += 1;
     }
 
     pub(super) fn totals(&self) -> Totals {

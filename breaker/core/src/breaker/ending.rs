@@ -66,6 +66,12 @@ impl Breaker {
         self.judge(now);
     }
 
+    /// A request ended before a permit was asked for: somebody other than the upstream caused it. It
+    /// is among the ignored in the totals, and changes nothing else.
+    pub fn ignore(&mut self, by: Attribution) {
+        self.totals.ignore(by);
+    }
+
     /// Takes note of an upstream that answers, in whatever epoch.
     #[inline]
     fn note_answer(&mut self, permit: &Permit, outcome: &Outcome) {

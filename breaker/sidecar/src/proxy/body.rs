@@ -36,3 +36,7 @@ impl Default for BodyLimits {
         }
     }
 }
+
+/// A caller that neither sends nor reads for so long is the reason, if the upstream gives up just
+/// then: servers have timeouts for that.
+const PAUSE: Duration = Duration::from_millis(500);

@@ -3,7 +3,7 @@
 //!
 //! What such a deadline cuts short is the caller's doing, unless the upstream has had the route's own time by then.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -68,7 +68,6 @@ pub(crate) struct Stated {
 #[derive(Debug, Clone)]
 pub(crate) struct Deadlined<S> {
     inner: S,
-    header: Option<HeaderName>,
     timers: Rc<Timers>,
 }
 
@@ -128,6 +127,31 @@ impl DeadlineRules {
         };
         Some((CallerTime { at, own }, of_caller))
     }
+
+    /// Writes what is left where the request says how long it may take; `false` if nothing is.
+    pub(crate) fn pass_on(&self, headers: &mut HeaderMap, time: CallerTime) -> bool {
+        let left = time.at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        if headers.contains_key(&GRPC_TIMEOUT)
+            && let Ok(value) = HeaderValue::try_from(format_grpc_timeout(left))
+        {
+            headers.insert(GRPC_TIMEOUT, value);
+        }
+        if let Some(header) = self
+            .header
+            .as_ref()
+            .filter(|name| headers.contains_key(*name))
+        {
+            let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            if millis == 0 {
+                return false;
+            }
+            headers.insert(header, HeaderValue::from(millis));
+        }
+        true
+    }
 }
 
 impl Stated {
@@ -165,37 +189,8 @@ fn millis(value: &[u8]) -> Option<Duration> {
 // === impl Deadlined ===
 
 impl<S> Deadlined<S> {
-    pub(crate) fn new(inner: S, rules: &DeadlineRules, timers: Rc<Timers>) -> Self {
-        Self {
-            inner,
-            header: rules.header.clone(),
-            timers,
-        }
-    }
-
-    /// Writes what is left where the request says how long it may take; `false` if nothing is.
-    fn pass_on(&self, headers: &mut HeaderMap, time: CallerTime) -> bool {
-        let left = time.at.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return false;
-        }
-        if headers.contains_key(&GRPC_TIMEOUT)
-            && let Ok(value) = HeaderValue::try_from(format_grpc_timeout(left))
-        {
-            headers.insert(GRPC_TIMEOUT, value);
-        }
-        if let Some(header) = self
-            .header
-            .as_ref()
-            .filter(|name| headers.contains_key(*name))
-        {
-            let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-            if millis == 0 {
-                return false;
-            }
-            headers.insert(header, HeaderValue::from(millis));
-        }
-        true
+    pub(crate) fn new(inner: S, timers: Rc<Timers>) -> Self {
+        Self { inner, timers }
     }
 }
 
@@ -224,11 +219,6 @@ where
             let inner = self.inner.call(request);
             return Waiting { inner, kept: None };
         };
-        if !self.pass_on(request.headers_mut(), time) {
-            let late = ready(Err(ErrorKind::DeadlineExceeded.into()));
-            let inner: Forwarded = Box::pin(late);
-            return Waiting { inner, kept: None };
-        }
         let kept = Kept {
             time,
             deadline: Deadline::new(time.at, &self.timers),

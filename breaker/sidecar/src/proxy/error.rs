@@ -62,6 +62,9 @@ pub enum ErrorKind {
     /// The upstream's response ended before its body was complete.
     #[error("upstream's response is incomplete")]
     ResponseIncomplete,
+    /// The same, when the caller had read nothing for long: the upstream could send nothing.
+    #[error("the caller paused reading, and upstream's response is incomplete")]
+    ReadingPaused,
     /// The upstream stopped sending its body.
     #[error("timed out waiting for upstream's response body")]
     ResponseBodyTimeout,
@@ -75,7 +78,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ClientGone,
         Self::RequestBodyMalformed,
         Self::RequestBodyTooLarge,
@@ -93,6 +96,7 @@ impl ErrorKind {
         Self::Protocol,
         Self::ResponseTimeout,
         Self::ResponseIncomplete,
+        Self::ReadingPaused,
         Self::ResponseBodyTimeout,
         Self::UpgradeUnasked,
         Self::Internal,
@@ -105,6 +109,7 @@ impl ErrorKind {
             | Self::RequestBodyMalformed
             | Self::RequestBodyTooLarge
             | Self::RequestBodyTimeout
+            | Self::ReadingPaused
             | Self::DeadlineExceeded => Attribution::Caller,
             // A name that can't be resolved says nothing of the service behind it, and other services whose names
             // the same server knows fail with it: rejecting their callers mends nothing.
@@ -155,7 +160,7 @@ impl ErrorKind {
             Self::ResponseHeadTooLarge => "http_response_header_section_size",
             Self::Protocol | Self::NotHttp2 => "http_protocol_error",
             Self::ResponseTimeout | Self::DeadlineExceeded => "http_response_timeout",
-            Self::ResponseIncomplete => "http_response_incomplete",
+            Self::ResponseIncomplete | Self::ReadingPaused => "http_response_incomplete",
             Self::ResponseBodyTimeout => "connection_read_timeout",
             Self::UpgradeUnasked => "http_upgrade_failed",
             Self::Internal => "proxy_internal_error",

@@ -17,7 +17,7 @@ use tower_service::Service;
 
 use self::wait::Wait;
 use super::attempt::Attempt;
-use super::body::response::Streamed;
+use super::body::response::{Reading, Streamed};
 use super::body::{RequestBody, ResponseBody};
 use super::client::Client;
 use super::error::{ErrorKind, ProxyError};
@@ -352,6 +352,7 @@ impl Pending {
                 idle,
                 stalled: None,
                 timers,
+                reading: Reading::begin(),
             })
         }))
     }

@@ -165,6 +165,13 @@ impl Front {
             if stated.by_grpc && found.deadline.extends_timeout {
                 fields.add(Fields::UNTIMED);
             }
+            // Before the breaker is asked: a probe that never reaches the upstream tells nothing.
+            if !found.deadline.pass_on(&mut parts.headers, time) {
+                let late = ErrorKind::DeadlineExceeded;
+                stack.ends_before(late);
+                account.error = Some(late);
+                return FrontFuture::answered(respond::failed(form, &late.into()), account);
+            }
             parts.extensions.insert(time);
             parts.extensions.insert(of_caller);
         } else if fields.has(Fields::GRPC) && !found.deadline.grpc {

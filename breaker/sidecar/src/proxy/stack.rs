@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use super::body::RequestBody;
 use super::deadline::{Deadlined, DeadlinedBody};
 use super::decision::{Decided, Watcher};
-use super::error::ProxyError;
+use super::error::{ErrorKind, ProxyError};
 use super::forward::Forward;
 use super::record::Recorder;
 use super::respond::{self, Form};
@@ -36,6 +36,7 @@ type Answer = fn(Rejected, Request<RequestBody>) -> Response<DeadlinedBody>;
 pub(crate) struct Stack {
     pub(crate) service: RefCell<RouteService>,
     pub(crate) name: Rc<str>,
+    breaker: BreakerHandle,
     limit: Option<usize>,
     in_flight: Rc<Cell<usize>>,
 }
@@ -62,7 +63,7 @@ impl Stack {
         recorder: Rc<dyn Recorder>,
     ) -> Self {
         let forward = Forward::new(pool, first_endpoint, route, timers.clone(), recorder);
-        let forward = Deadlined::new(forward, &route.deadline, timers);
+        let forward = Deadlined::new(forward, timers);
         let layer = BreakerLayer::new(route.breaker.clone())
             .classify(Judge::default())
             .respond(reject as Answer)
@@ -71,6 +72,7 @@ impl Stack {
         Self {
             service: RefCell::new(layer.layer(forward)),
             name: Rc::from(&**route.name()),
+            breaker: route.breaker.clone(),
             limit: route.max_in_flight,
             in_flight: Rc::default(),
         }
@@ -80,6 +82,11 @@ impl Stack {
     pub(crate) fn counting_with(mut self, other: &Self) -> Self {
         self.in_flight = other.in_flight.clone();
         self
+    }
+
+    /// Counts a request that ends with an error before the breaker is asked.
+    pub(crate) fn ends_before(&self, error: ErrorKind) {
+        self.breaker.ignore(error.attribution());
     }
 
     /// A place for one more request, unless the route is full.
@@ -133,7 +140,6 @@ impl Classify for Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::error::ErrorKind;
 
     #[test]
     fn only_what_the_upstream_caused_is_a_failure() {

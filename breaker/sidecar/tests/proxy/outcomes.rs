@@ -11,9 +11,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{ErrorKind, Limits};
+use breaker_tower::core::Mode;
 use tokio::net::TcpListener;
 
-use crate::harness::{Client, GET, Options, Origin, Sidecar, eventually, header};
+use crate::harness::{Client, GET, Options, Origin, Sidecar, eventually, header, status};
 
 /// What the document says of an ending, in the order of its columns.
 #[derive(Clone, Copy)]
@@ -166,6 +167,22 @@ fn the_document_has_every_error_of_the_proxy() {
         vec![kind.to_string(), by, kind.proxy_status().to_owned()]
     });
     assert_eq!(documented(3), kinds.collect());
+}
+
+#[tokio::test]
+async fn a_deadline_with_nothing_left_is_no_question_to_the_breaker() {
+    let origin = Origin::ok().await;
+    let sidecar = Sidecar::start(origin.address, options());
+    sidecar.breaker.force(Mode::ForcedOpen);
+    // Nothing is left of a millisecond, rounded down.
+    for millis in [0, 1] {
+        let fields = format!("Host: a\r\nX-Time: {millis}\r\n");
+        let answer = sidecar.ask(&GET.replace("Host: a\r\n", &fields)).await;
+        assert_eq!(status(&answer), "504", "{millis}");
+    }
+    let totals = sidecar.breaker.snapshot().totals;
+    assert_eq!((totals.ignored, totals.rejected), (2, 0));
+    assert_eq!(origin.heads().len(), 0);
 }
 
 #[tokio::test]

@@ -85,3 +85,18 @@ fn an_operators_word_is_the_verdict() {
     bench.breaker.force(Mode::ForcedClosed, at(0.0));
     assert_eq!(bench.ask(5), 5);
 }
+
+#[test]
+fn what_ended_before_it_asked_is_counted_and_owed_nothing() {
+    let mut bench = Bench::half_open();
+    let before = bench.snapshot();
+    for _ in 0..100 {
+        bench.breaker.ignore(Attribution::Caller);
+    }
+    let after = bench.snapshot();
+    assert_eq!(after.totals.ignored, before.totals.ignored + 100);
+    assert_eq!(after.totals.ignored_by[Attribution::Caller as usize], 100);
+    assert_eq!(after.in_flight, 0);
+    let probes = (0..3).filter(|_| bench.acquire().is_ok()).count();
+    assert_eq!(probes, 3);
+}

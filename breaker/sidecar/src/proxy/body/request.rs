@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::BodyLimits;
+use super::{BodyLimits, PAUSE};
 use crate::proxy::client::Client;
 use crate::proxy::decision::Decided;
 use crate::proxy::error::{ErrorKind, ProxyError};
@@ -47,6 +47,8 @@ pub(crate) struct Upload {
     ends_by: Cell<Option<Instant>>,
     /// Whoever waits for more of it.
     waiting: Cell<Option<Waker>>,
+    /// Since when the caller has been waited for.
+    paused_at: Cell<Option<Instant>>,
     /// What is kept of it, in case that it has to be sent again.
     kept: Cell<Kept>,
 }
@@ -230,6 +232,7 @@ impl Content {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stalled = None;
+                self.upload.paused_at.set(None);
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(left) = self.left.checked_sub(size) else {
                     return self.fail(ErrorKind::RequestBodyTooLarge.into());
@@ -261,6 +264,7 @@ impl Content {
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.upload.waiting.set(Some(cx.waker().clone()));
+        self.upload.pause_begins();
         let ends_by = self.upload.ends_by.get();
         if self.stalled.is_none() {
             let idle = self.limits.idle.map(|idle| Instant::now() + idle);
@@ -284,9 +288,7 @@ impl Content {
         self.upload.fault.set(Some(error.kind()));
         Poll::Ready(Some(Err(error)))
     }
-}
 
-impl Content {
     fn end(&self, is_whole: bool) {
         if self.upload.ended().is_none() {
             self.client.end_upload(is_whole);
@@ -309,6 +311,9 @@ impl Upload {
         if self.ended.get().is_none() {
             self.ended.set(Some(Instant::now()));
             self.pause.set(None);
+            if is_whole {
+                self.paused_at.set(None);
+            }
             self.kept.set(match self.kept.take() {
                 Kept::Begin(content) if is_whole => Kept::Whole(content),
                 _ => Kept::No,
@@ -347,6 +352,20 @@ impl Upload {
     /// When the last of the body was handed on; `None` while the caller is uploading.
     pub(crate) fn ended(&self) -> Option<Instant> {
         self.ended.get()
+    }
+
+    fn pause_begins(&self) {
+        if self.paused_at.get().is_none() {
+            self.paused_at.set(Some(Instant::now()));
+        }
+    }
+
+    /// Whether the caller had sent nothing for long, though it was waited for, up to now or to the
+    /// end of an upload that was cut.
+    pub(crate) fn is_paused(&self) -> bool {
+        let until = self.ended.get().unwrap_or_else(Instant::now);
+        let since = self.paused_at.get();
+        since.is_some_and(|since| until.saturating_duration_since(since) >= PAUSE)
     }
 
     /// Lets the upload go on until then at the longest.

@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::PAUSE;
 use super::detached::{Detached, LINGER};
 use super::request::Upload;
 use crate::proxy::attempt::Attempt;
@@ -25,6 +26,10 @@ use crate::upstream::pool::Connections;
 /// A response's body: the upstream's, or one of our own.
 pub struct ResponseBody(Content);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are of an upstream: a box would cost each an allocation"
+)]
 enum Content {
     Local(Option<Bytes>),
     Upstream(Streamed),
@@ -45,6 +50,15 @@ pub(crate) struct Streamed {
     /// Set while the upstream is being waited for.
     pub(crate) stalled: Option<Deadline>,
     pub(crate) timers: Rc<Timers>,
+    pub(crate) reading: Reading,
+}
+
+/// Whether the caller takes what comes.
+pub(crate) struct Reading {
+    /// When the last piece was handed on; `None` once more has been asked for.
+    handed_on: Option<Instant>,
+    /// After a long pause: until when it explains that the upstream gives up.
+    excuses_until: Option<Instant>,
 }
 
 // === impl ResponseBody ===
@@ -118,6 +132,7 @@ impl Streamed {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        self.reading.goes_on();
         let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_pending()
             && let Some((exchange, _)) = &mut self.exchange
@@ -128,6 +143,7 @@ impl Streamed {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stalled = None;
+                self.reading.hands_on();
                 if self.incoming.is_end_stream() {
                     self.complete();
                 }
@@ -135,10 +151,10 @@ impl Streamed {
             }
             Poll::Ready(Some(Err(error))) => {
                 let fault = self.upload.as_ref().and_then(|upload| upload.fault());
-                let kind = fault.unwrap_or(ErrorKind::ResponseIncomplete);
+                let kind = fault.unwrap_or_else(|| self.reading.cut());
                 self.fail(ProxyError::caused_by(kind, error))
             }
-            Poll::Ready(None) if self.is_short() => self.fail(ErrorKind::ResponseIncomplete.into()),
+            Poll::Ready(None) if self.is_short() => self.fail(self.reading.cut().into()),
             Poll::Ready(None) => {
                 self.complete();
                 Poll::Ready(None)
@@ -203,5 +219,68 @@ impl Streamed {
     fn is_uploading(&self) -> bool {
         let upload = self.upload.as_ref();
         upload.is_some_and(|upload| upload.ended().is_none())
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    pub(crate) fn begin() -> Self {
+        Self {
+            handed_on: Some(Instant::now()),
+            excuses_until: None,
+        }
+    }
+
+    /// More is asked for.
+    fn goes_on(&mut self) {
+        match (self.handed_on.take(), self.excuses_until) {
+            (Some(handed_on), _) => {
+                let now = Instant::now();
+                let pause = now - handed_on;
+                if pause >= PAUSE {
+                    // An upstream that gave up meanwhile is heard of once what it had sent is read.
+                    self.excuses_until = Some(now + pause);
+                }
+            }
+            (None, Some(until)) if until <= Instant::now() => self.excuses_until = None,
+            (None, _) => {}
+        }
+    }
+
+    fn hands_on(&mut self) {
+        self.handed_on = Some(Instant::now());
+    }
+
+    /// What it is that the upstream ends the body too early.
+    fn cut(&self) -> ErrorKind {
+        match self.excuses_until {
+            Some(_) => ErrorKind::ReadingPaused,
+            None => ErrorKind::ResponseIncomplete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_the_reader_excuses_for_as_long_as_it_took() {
+        let cut = ErrorKind::ResponseIncomplete;
+        let paused = ErrorKind::ReadingPaused;
+        for (pause, then_waits, expected) in [(0, 0, cut), (499, 0, cut), (500, 0, paused)]
+            .into_iter()
+            .chain([(0, 10_000, cut), (700, 699, paused), (700, 700, cut)])
+        {
+            let mut reading = Reading::begin();
+            tokio::time::advance(Duration::from_millis(pause)).await;
+            reading.goes_on();
+            reading.hands_on();
+            reading.goes_on();
+            tokio::time::advance(Duration::from_millis(then_waits)).await;
+            reading.goes_on();
+            assert_eq!(reading.cut(), expected, "{pause} {then_waits}");
+        }
     }
 }

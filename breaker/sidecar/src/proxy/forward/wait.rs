@@ -83,7 +83,14 @@ impl Wait {
     /// What an error of the connection comes from: the upstream, or the caller's body.
     pub(super) fn error(&self, error: hyper::Error) -> ProxyError {
         let fault = self.upload.as_ref().and_then(|upload| upload.fault());
-        ProxyError::caused_by(fault.unwrap_or_else(|| kind_of(&error)), error)
+        let kind = fault.unwrap_or_else(|| match (kind_of(&error), &self.upload) {
+            // The upstream has waited long enough for the caller.
+            (ErrorKind::Terminated, Some(upload)) if upload.is_paused() => {
+                ErrorKind::RequestBodyTimeout
+            }
+            (kind, _) => kind,
+        });
+        ProxyError::caused_by(kind, error)
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {

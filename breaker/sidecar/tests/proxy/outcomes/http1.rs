@@ -1,6 +1,7 @@
 //! HTTP/1 callers and upstreams, and gRPC's words over them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,6 +19,11 @@ enum Upstream {
     /// Answers, and says nothing more.
     Pauses(&'static str),
     Hangs,
+    /// Closes without an answer when it has waited a while for the rest of the request.
+    GivesUp,
+    /// Answers with more than fits between it and its reader, and closes when it has got rid of
+    /// nothing for a while.
+    GivesUpSending,
     /// Says nothing, and the caller goes away.
     Loses(Leaves),
     /// Answers, says nothing more, and the caller goes away.
@@ -31,7 +37,8 @@ enum Upstream {
 }
 
 use Upstream::{
-    Answers, ClosesUnused, ClosesUsed, Hangs, Late, Loses, LosesBody, Pauses, Refuses, Unknown,
+    Answers, ClosesUnused, ClosesUsed, GivesUp, GivesUpSending, Hangs, Late, Loses, LosesBody,
+    Pauses, Refuses, Unknown,
 };
 
 #[derive(Clone, Copy)]
@@ -46,6 +53,9 @@ const PLAIN: &str = "\r\n";
 const GRPC: &str = "Content-Type: application/grpc\r\nTE: trailers\r\n\r\n";
 const DEADLINE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 4\r\n\
                         Content-Length: 0\r\n\r\n";
+
+/// Longer than a pause that makes an ending the caller's.
+const PAUSE: Duration = Duration::from_millis(700);
 
 macro_rules! rows {
     ($($ending:literal, $protocol:literal, $by:literal, $outcome:literal, $latency:literal, $gets:literal,
@@ -95,6 +105,12 @@ pub(super) const ROWS: &[Row] = rows![
         "Transfer-Encoding: chunked\r\n\r\nzz\r\n";
     "request body too large", "HTTP/1", "caller", "ignored", "no", "413", Hangs,
         "Transfer-Encoding: chunked\r\n\r\n40\r\n0123456789012345678901234567890123456789012345678901234567890123\r\n0\r\n\r\n";
+    "body breaks off, the caller has paused reading", "HTTP/1", "caller", "ignored", "yes", "cut",
+        GivesUpSending, PLAIN;
+    "closed before the head, the upload flows", "HTTP/1", "upstream", "failure", "yes", "502",
+        Answers(""), "Content-Length: 3\r\n\r\nhi";
+    "closed before the head, the upload pauses", "HTTP/1", "caller", "ignored", "no", "408",
+        GivesUp, "Content-Length: 3\r\n\r\nhi";
     "caller's deadline passes without a head", "HTTP/1", "caller", "ignored", "no", "504", Hangs,
         "X-Time: 50\r\n\r\n";
     "caller's deadline is zero", "HTTP/1", "caller", "ignored", "no", "504", Answers(OK),
@@ -177,6 +193,8 @@ async fn start(upstream: Upstream, unused: &Unused) -> Sidecar {
                         tokio::time::sleep(TIMEOUT + TIMEOUT / 4).await;
                         stream.write_all(answer.as_bytes()).await.unwrap();
                     }
+                    GivesUp => tokio::time::sleep(PAUSE).await,
+                    GivesUpSending => send_while_read(&mut stream).await,
                     Pauses(answer) | LosesBody(answer, _) => {
                         stream.write_all(answer.as_bytes()).await.unwrap();
                         std::future::pending::<()>().await;
@@ -188,6 +206,19 @@ async fn start(upstream: Upstream, unused: &Unused) -> Sidecar {
         }
     };
     Sidecar::start(origin.address, options)
+}
+
+/// Sends 100 MB of a longer body, for as long as there is progress.
+async fn send_while_read(stream: &mut TcpStream) {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let piece = vec![b'x'; 100_000];
+    for _ in 0..1000 {
+        let written = tokio::time::timeout(PAUSE / 4, stream.write_all(&piece)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            return;
+        }
+    }
 }
 
 /// What becomes of a request.
@@ -223,6 +254,11 @@ async fn run(row: Row) -> [String; 4] {
             leave(&sidecar, client, how).await;
             String::new()
         }
+        GivesUpSending => {
+            client.head().await;
+            tokio::time::sleep(2 * PAUSE).await;
+            client.rest().await
+        }
         _ => client.rest().await,
     };
     let [by, outcome, latency] = counted_after(succeeded, &sidecar, row.cells.ending).await;
@@ -230,6 +266,7 @@ async fn run(row: Row) -> [String; 4] {
         "-" => "-",
         // What comes at once with its end may be lost before its first byte.
         "cut" if answer.is_empty() || answer.ends_with("\r\n\r\nok") => "cut",
+        "cut" if matches!(row.upstream, GivesUpSending) => "cut",
         _ => status(&answer),
     };
     [by, outcome, latency, gets].map(str::to_owned)
