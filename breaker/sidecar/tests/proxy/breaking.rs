@@ -265,13 +265,14 @@ async fn a_shed_request_is_503_with_the_limit_and_soon_a_retry() {
     let sidecar = Sidecar::start(origin.address, options);
     // A queue: nobody comes back, and more wait than usual.
     let mut waiting = Vec::new();
-    for _ in 0..4 {
+    let sheds = || sidecar.breaker.snapshot().shedding.is_some();
+    while !sheds() && waiting.len() < 200 {
         let mut client = sidecar.connect().await;
         client.send(GET).await;
         waiting.push(client);
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let sheds = || sidecar.breaker.snapshot().shedding.is_some();
-    eventually("shedding", sheds).await;
+    assert!(sheds(), "{:?}", sidecar.breaker.snapshot());
 
     let response = sidecar.ask(GET).await;
     assert_eq!(status(&response), "503");

@@ -161,11 +161,15 @@ fn records(breaker: &mut Breaker) -> Vec<String> {
 }
 
 fn failed(policy: Policy) -> Breaker {
+    after(20, Outcome::failure(Duration::from_millis(1)), policy)
+}
+
+/// A breaker after so many requests that ended so.
+fn after(requests: u64, outcome: Outcome, policy: Policy) -> Breaker {
     let mut breaker = Breaker::new(policy, 1, Timestamp::ZERO);
-    for request in 0..20 {
+    for request in 0..requests {
         let now = Timestamp::from_millis(request);
         let permit = breaker.try_acquire(now).unwrap();
-        let outcome = Outcome::failure(Duration::from_millis(1));
         let trace = TraceId::new(u128::from(request));
         breaker.record(permit, outcome.traced(trace), now);
     }
@@ -195,7 +199,8 @@ fn what_is_about_no_trace_names_none() {
 fn shedding_is_a_warning_with_its_limit_and_its_end_has_the_counts() {
     let yaml = "name: shed\nmin_requests: 10\ntrip:\n  - { p50: 1ms, action: shed }\n";
     let policy = breaker_tower::core::policy::yaml::parse(yaml, None).unwrap();
-    let mut breaker = failed(policy);
+    let slow = Outcome::success(Duration::from_millis(5));
+    let mut breaker = after(90, slow, policy);
     breaker.handle_timeout(Timestamp::from_millis(100));
     breaker.handle_timeout(Timestamp::from_millis(60_000));
     let records = records(&mut breaker);
@@ -206,7 +211,7 @@ fn shedding_is_a_warning_with_its_limit_and_its_end_has_the_counts() {
         "breaker.shedding_started",
         "Warn",
         "breaker.limit",
-        "p50 1ms ≥ 1ms",
+        "p50 5ms ≥ 1ms",
     ] {
         assert!(started.contains(part), "{part} in {started}");
     }
