@@ -94,7 +94,7 @@ fn a_closed_breaker_with_detectors() {
             "- deadline: usually up to 1% of the requests miss the deadline of 1s, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do.\n",
             "\n",
             "What would open it:\n",
-            "- proxy: 13 failures in a row, which take 1.4s at 9.1 requests a second\n",
+            "- proxy: 9 failures in a row, which take 989ms at 9.1 requests a second\n",
         )
     );
 }
