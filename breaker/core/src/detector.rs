@@ -139,10 +139,9 @@ impl Detectors {
             late: 0,
         };
         detectors.set_company(detectors.count());
-        for detector in &mut detectors.streams {
-            if detector.stream() == Stream::Errors {
-                detector.declare(detectors.declared.get());
-            }
+        let declared = detectors.declared.get();
+        if let Some(errors) = detectors.detector_mut(Stream::Errors) {
+            errors.declare(declared);
         }
         Some(Box::new(detectors))
     }
@@ -182,8 +181,7 @@ impl Detectors {
     /// A request that was observed as no failure at `begun` has failed at `at`, after all.
     pub(crate) fn failed_after(&mut self, begun: Timestamp, at: Timestamp, learn: bool) {
         self.struck |= bit(Stream::Errors);
-        let mut streams = self.streams.iter_mut();
-        if let Some(detector) = streams.find(|detector| detector.stream() == Stream::Errors) {
+        if let Some(detector) = self.detector_mut(Stream::Errors) {
             detector.turn_into_hit(begun, at, learn);
         }
     }
@@ -243,9 +241,8 @@ impl Detectors {
 
     /// The share of failures that is usual, whether it is normal or not; 0, if nothing is known.
     pub(crate) fn usual_errors(&self) -> f64 {
-        let mut streams = self.streams.iter();
-        let errors = streams.find(|detector| detector.stream() == Stream::Errors);
-        errors.map_or(0.0, StreamDetector::usual)
+        self.detector(Stream::Errors)
+            .map_or(0.0, StreamDetector::usual)
     }
 
     /// `count` requests in flight have just reached the age from which on they are hits of `stream`.
@@ -255,17 +252,13 @@ impl Detectors {
 
     /// Whether there is something to say: see [`Self::alarm`].
     pub(crate) fn has_alarm(&self, stream: Stream, at_least: Ratio) -> bool {
-        let mut streams = self.streams.iter();
-        let detector = streams.find(|detector| detector.stream() == stream);
-        detector.is_some_and(|detector| detector.has_alarm(at_least))
+        self.detector(stream)
+            .is_some_and(|detector| detector.has_alarm(at_least))
     }
 
     /// What there is to say of `stream`, if it is an alarm and its share of hits is `at_least`, surely.
     pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio) -> Option<Anomaly> {
-        let mut streams = self.streams.iter();
-        streams
-            .find(|detector| detector.stream() == stream)?
-            .alarm(at_least)
+        self.detector(stream)?.alarm(at_least)
     }
 
     /// Whether there is no alarm, and no hit that was not judged yet.
@@ -276,9 +269,7 @@ impl Detectors {
 
     /// Whether only the slow scale of `stream` has an alarm.
     pub(crate) fn is_slow(&self, stream: Stream) -> bool {
-        let mut streams = self.streams.iter();
-        let detector = streams.find(|detector| detector.stream() == stream);
-        detector.is_some_and(StreamDetector::is_slow)
+        self.detector(stream).is_some_and(StreamDetector::is_slow)
     }
 
     /// Whether a hit of `stream` was observed since the last call of [`Self::forget_struck`].
@@ -358,12 +349,21 @@ impl Detectors {
         size_of::<Self>() + streams + self.threshold.as_ref().map_or(0, Threshold::bytes)
     }
 
+    fn detector(&self, stream: Stream) -> Option<&StreamDetector> {
+        let mut streams = self.streams.iter();
+        streams.find(|detector| detector.stream() == stream)
+    }
+
+    fn detector_mut(&mut self, stream: Stream) -> Option<&mut StreamDetector> {
+        let mut streams = self.streams.iter_mut();
+        streams.find(|detector| detector.stream() == stream)
+    }
+
     fn observe(&mut self, stream: Stream, hit: bool, count: u32, at: Timestamp, learn: bool) {
         if hit {
             self.struck |= bit(stream);
         }
-        let mut streams = self.streams.iter_mut();
-        if let Some(detector) = streams.find(|detector| detector.stream() == stream)
+        if let Some(detector) = self.detector_mut(stream)
             && detector.observe(hit, count, at, learn)
         {
             self.struck |= NEWS;
