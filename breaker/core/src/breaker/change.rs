@@ -68,9 +68,9 @@ impl Breaker {
         }
     }
 
-    /// Takes over another policy. State, remaining open time and permits stay; windows stay where the new policy counts
-    /// the same things. What was derived from the old policy is derived from the new one: with the next request the breaker
-    /// decides like one that always had the new policy.
+    /// Replaces the policy. State and permits stay; so does the open time, up to the longest that the new policy could
+    /// have chosen. Windows stay where the new policy counts the same things. What was derived from the old policy is
+    /// derived from the new one: with the next request the breaker decides like one that always had the new policy.
     pub fn set_policy(&mut self, policy: impl Into<Arc<Policy>>, now: Timestamp) {
         let now = self.advance(now);
         self.learn_traffic(now);
@@ -88,6 +88,7 @@ impl Breaker {
         if matches!(self.phase, Phase::Aimd(_)) {
             self.limit_ramp(now);
         }
+        self.limit_open_time(now);
         self.judge_probes(now);
     }
 

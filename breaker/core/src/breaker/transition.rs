@@ -49,15 +49,40 @@ impl Breaker {
         } else {
             self.failed_recoveries.saturating_add(1)
         };
+        let backed_off = self.backed_off(now);
+        let open_for = self.policy.open().jittered(backed_off, &mut self.rng);
+        self.open(open_for, reason, now);
+    }
+
+    /// The open time after so many failed recoveries, before jitter.
+    fn backed_off(&mut self, now: Timestamp) -> Duration {
         let open = self.policy.open();
-        let open_for = match self.policy.recovery() {
+        match self.policy.recovery() {
             Recovery::Counted => open.backed_off(self.failed_recoveries),
             Recovery::Sequential => {
                 open.for_traffic(self.arrivals.get(now), self.failed_recoveries)
             }
+        }
+    }
+
+    /// Shortens the open time to the longest that the policy could have chosen.
+    pub(super) fn limit_open_time(&mut self, now: Timestamp) {
+        let longest = match *self.reason {
+            Reason::RetryAfter { .. } => self.policy.open().max,
+            _ => {
+                let backed_off = self.backed_off(now);
+                self.policy.open().longest(backed_off)
+            }
         };
-        let open_for = open.jittered(open_for, &mut self.rng);
-        self.open(open_for, reason, now);
+        if let Phase::Open {
+            until: Some(until),
+            open_for,
+        } = &mut self.phase
+            && *open_for > longest
+        {
+            *until = self.since + longest;
+            *open_for = longest;
+        }
     }
 
     /// Whether a sequential recovery has lasted long enough for the next trip to be the first of another incident.

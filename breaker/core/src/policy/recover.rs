@@ -81,6 +81,11 @@ impl Open {
             .min(Duration::from_secs_f64(traffic))
     }
 
+    /// The longest that jitter makes of an open time.
+    pub(crate) fn longest(&self, open_time: Duration) -> Duration {
+        open_time.mul_f64(1.0 + self.jitter.get())
+    }
+
     pub(crate) fn jittered(&self, open_time: Duration, rng: &mut Rng) -> Duration {
         open_time.mul_f64(1.0 + self.jitter.get() * rng.symmetric())
     }

@@ -137,6 +137,22 @@ fn another_policy_keeps_state_and_remaining_open_time() {
 }
 
 #[test]
+fn another_policy_limits_the_open_time_to_the_longest_of_its_own() {
+    let mut bench = Bench::new(Policy::conservative());
+    bench.run(100, Outcome::failure(ms(1)));
+    bench.pass_to(1.0);
+    let long = bench.snapshot().open_remaining.unwrap();
+    bench.breaker.set_policy(Policy::adaptive(), at(1.0));
+    let short = bench.snapshot().open_remaining.unwrap();
+    let open = Policy::adaptive().open().clone();
+    assert!(short < long && short < open.max, "{short:?} of {long:?}");
+    bench.breaker.set_policy(Policy::conservative(), at(1.0));
+    assert_eq!(bench.snapshot().open_remaining, Some(short), "never longer");
+    bench.pass_to(1.0 + short.as_secs_f64());
+    assert_eq!(bench.state(), State::HalfOpen);
+}
+
+#[test]
 fn a_rejection_tells_the_reason_and_policy_of_its_own_time() {
     let mut bench = Bench::open();
     let before = bench.acquire().unwrap_err();
