@@ -15,6 +15,7 @@ mod receive;
 mod route;
 mod scalar;
 mod telemetry;
+mod token;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +35,6 @@ use self::origin::Origin;
 use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
 use self::raw::{RawConfig, RawDrain};
-use crate::control::Token;
 use crate::proxy::{BodyLimits, DeadlineRules, Limits, Match, Trusted};
 use crate::telemetry::Configured;
 
@@ -45,6 +45,7 @@ pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
 pub use self::scalar::{Address, Size};
+pub use self::token::Token;
 pub use self::upstream::EndpointUrl;
 
 /// What the sidecar does.

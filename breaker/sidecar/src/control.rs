@@ -30,7 +30,7 @@ pub use self::registry::{Entry, Origin, Registry, Unknown};
 pub(crate) use self::service::Control;
 pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};
 pub(crate) use self::trust::Peer;
-pub use self::trust::{Token, Tokens};
+pub use self::trust::Tokens;
 use crate::admin::Admin;
 
 /// The API on the admin port.

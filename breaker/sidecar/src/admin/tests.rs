@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::{Admin, Readiness, explanation, report};
-use crate::control::{Entry, Problem, Registry, Reload, Token, Tokens};
+use crate::config::Token;
+use crate::control::{Entry, Problem, Registry, Reload, Tokens};
 use crate::live::{self, Live};
 use crate::telemetry::{Environment, Settings, Telemetry};
 

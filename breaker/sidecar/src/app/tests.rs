@@ -4,7 +4,7 @@ use breaker_tower::core::policy::{LatencyMeasure, Stream};
 use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
 
 use super::*;
-use crate::control::Token;
+use crate::config::Token;
 
 const ADDRESSES: &str = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n";
 const FED: &str = "telemetry: { receive: {} }\nroutes:\n  - { name: search, feeds: [{ name: es }], mode: forced_open }\n";

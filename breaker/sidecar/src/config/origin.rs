@@ -10,7 +10,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::policies::files;
 use super::scalar::Address;
-use crate::control::Token;
+use super::token::Token;
 
 /// The texts that a configuration was made of, and what was set beside them.
 #[derive(Clone, Debug, Default)]

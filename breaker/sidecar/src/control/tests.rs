@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::admin::tests::Server;
+use crate::config::Token;
 
 /// A server with two breakers, and what it answers.
 struct Bench {

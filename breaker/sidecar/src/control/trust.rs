@@ -3,11 +3,7 @@
 //! Whoever has the token, where there is one; else programs of the same machine. And no page of another site that an operator's browser
 //! shows: its requests name where they come from, and can't have a media type of their own without asking first.
 
-use std::fmt;
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
@@ -15,14 +11,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::uri::{Authority, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use subtle::ConstantTimeEq;
 
 use super::grpc;
 use super::problem::Problem;
-
-/// What proves that a caller may change something.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(Arc<str>);
+use crate::config::Token;
 
 /// The token in force, if changes need one. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -156,50 +148,6 @@ impl Tokens {
     }
 }
 
-// === impl Token ===
-
-impl Token {
-    /// What a token must be.
-    pub const RULE: &'static str =
-        "must hold a token: one line of 1 to 4096 visible ASCII characters";
-
-    /// A token; white space around it is no part of it.
-    ///
-    /// # Errors
-    /// The rule that it breaks.
-    pub fn new(text: &str) -> Result<Self, &'static str> {
-        let text = text.trim();
-        let is_good =
-            (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        is_good.then(|| Self(text.into())).ok_or(Self::RULE)
-    }
-
-    /// The token that a file has in it, and nothing else.
-    ///
-    /// # Errors
-    /// The rule that the file breaks.
-    pub fn read(file: &Path) -> Result<Self, String> {
-        match fs::read_to_string(file) {
-            Ok(text) => Self::new(&text).map_err(str::to_owned),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err("must be a file that exists".to_owned())
-            }
-            Err(error) => Err(format!("can't be read: {error}")),
-        }
-    }
-
-    /// Whether it is this one; how long the answer takes says nothing about it.
-    fn is(&self, given: &[u8]) -> bool {
-        self.0.as_bytes().ct_eq(given).into()
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
-
 /// What a form may send (https://html.spec.whatwg.org/multipage/forms.html), which needs no permission of ours.
 const FORMS: [&str; 3] = [
     "application/x-www-form-urlencoded",
@@ -207,7 +155,6 @@ const FORMS: [&str; 3] = [
     "text/plain",
 ];
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const MAX_TOKEN: usize = 4096;
 
 #[cfg(test)]
 mod tests;

@@ -135,7 +135,7 @@ async fn another_token_is_followed_and_none_is_refused() {
     let config = crate::config::Config::load(&file).unwrap();
     let app = crate::app::App::bind(&config, &crate::telemetry::Environment::default()).unwrap();
     let (reloader, tokens) = (app.reloader(), app.tokens());
-    let is = |text: &str| tokens.current() == Some(crate::control::Token::new(text).unwrap());
+    let is = |text: &str| tokens.current() == Some(crate::config::Token::new(text).unwrap());
     assert!(is("one"));
     fs::write(folder.path().join("token"), "two\n").unwrap();
     assert!(reloader.reload().await.unwrap().changed);

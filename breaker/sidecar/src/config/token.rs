@@ -1,0 +1,57 @@
+//! The token that proves that a caller may change something.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+/// What proves that a caller may change something.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Arc<str>);
+
+impl Token {
+    /// What a token must be.
+    pub const RULE: &'static str =
+        "must hold a token: one line of 1 to 4096 visible ASCII characters";
+
+    /// A token; white space around it is no part of it.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        let is_good =
+            (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        is_good.then(|| Self(text.into())).ok_or(Self::RULE)
+    }
+
+    /// The token that a file has in it, and nothing else.
+    ///
+    /// # Errors
+    /// The rule that the file breaks.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        match fs::read_to_string(file) {
+            Ok(text) => Self::new(&text).map_err(str::to_owned),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err("must be a file that exists".to_owned())
+            }
+            Err(error) => Err(format!("can't be read: {error}")),
+        }
+    }
+
+    /// Whether it is this one; how long the answer takes says nothing about it.
+    pub(crate) fn is(&self, given: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(given).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+const MAX_TOKEN: usize = 4096;
