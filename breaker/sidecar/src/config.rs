@@ -35,8 +35,8 @@ use self::origin::Origin;
 use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
 use self::raw::{RawConfig, RawDrain};
+use crate::collector::Configured;
 use crate::proxy::{BodyLimits, DeadlineRules, Limits, Match, Trusted};
-use crate::telemetry::Configured;
 
 pub use self::error::ConfigError;
 pub use self::feed::Feed;

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod app;
 pub mod backtest;
 pub mod baselines;
+pub mod collector;
 pub mod config;
 pub mod control;
 pub mod demo;

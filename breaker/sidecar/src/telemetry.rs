@@ -50,18 +50,15 @@ pub use self::env::Environment;
 pub(crate) use self::log::Change;
 pub use self::log::lines::{Lines, capture};
 pub use self::meters::Histograms;
-pub use self::otlp::OtlpError;
-pub(crate) use self::otlp::by_name;
-pub(crate) use self::otlp::tls::{Trust, connector};
 pub use self::received::Received;
 pub use self::record::{Catalog, Finished, Recorder, Sent};
 pub use self::reloads::Reloads;
 pub use self::settings::{
-    Batches, Compression, Configured, Export, Logs, Metrics, Protocol, Sampling, SettingError,
-    Settings, Traces,
+    Batches, Export, Logs, Metrics, Sampling, SettingError, Settings, Traces,
 };
 pub use self::trace::Tracer;
 use crate::baselines::Saves;
+use crate::collector::OtlpError;
 
 /// Metrics, spans and log records, and their export. Clones share them.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use super::problem::{Problem, Problems, time_within};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
 use super::receive::{self, Receive};
-use crate::telemetry::{Compression, Configured, Protocol};
+use crate::collector::{Compression, Configured, Protocol};
 
 pub(super) fn build(
     raw: RawTelemetry,

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use breaker_tower::core::policy::yaml;
 
 use super::*;
-use crate::telemetry::{Compression, Protocol};
+use crate::collector::{Compression, Protocol};
 use crate::upstream::{self, Endpoint, HeadLimits};
 
 mod all;

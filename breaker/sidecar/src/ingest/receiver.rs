@@ -19,7 +19,7 @@ use super::guard::Guard;
 use super::intake::Intake;
 use super::settings::{Settings, SettingsError};
 use super::stats::Stats;
-use crate::telemetry::OtlpError;
+use crate::collector::OtlpError;
 
 /// Listeners for OTLP that are bound, and don't serve yet.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::batch::PREFIX;
-use crate::telemetry::Protocol;
+use crate::collector::Protocol;
 
 /// `telemetry.receive`: what is received where.
 #[derive(Clone, Debug, Default)]

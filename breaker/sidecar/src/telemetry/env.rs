@@ -12,10 +12,9 @@ use opentelemetry_sdk::metrics::Temporality;
 
 use super::meters::Histograms;
 use super::percent;
-use super::settings::{
-    Batches, Configured, Logs, Metrics, Sampling, SettingError, Settings, Traces,
-};
+use super::settings::{Batches, Logs, Metrics, Sampling, SettingError, Settings, Traces};
 use super::signal::Signal;
+use crate::collector::Configured;
 
 /// Environment variables, as an argument: tests don't touch those of the process.
 #[derive(Clone, Debug, Default)]

@@ -23,10 +23,11 @@ use tokio::time;
 
 use super::meters::Meters;
 use super::names;
-use super::otlp::{self, OtlpError};
+use super::otlp;
 use super::queue::Queue;
 use super::settings::{Export, Metrics};
 use super::signal::Signal;
+use crate::collector::OtlpError;
 
 /// A running export.
 #[derive(Debug)]

@@ -4,47 +4,14 @@
 //! Connections, TLS and headers are ours: one way for both protocols, with the variables that the SDK doesn't read.
 
 mod http;
-pub(super) mod tls;
 
-use std::path::PathBuf;
-
-use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig,
-    WithHttpConfig, WithTonicConfig,
+    LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
 
 use self::http::Client;
-use self::tls::Trust;
-use super::settings::{Compression, Export, Metrics, Protocol};
-use crate::upstream::Names;
-use crate::upstream::resolve::Resolver;
-
-/// Why an exporter can't be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OtlpError {
-    /// A file with certificates or a key can't be used.
-    #[error("{}: {problem}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// TLS can't be set up.
-    #[error("TLS to the collector can't be set up: {0}")]
-    Tls(String),
-    /// Names can't be resolved.
-    #[error("names can't be resolved: {0}")]
-    Names(String),
-    /// The exporter of the SDK refuses the settings.
-    #[error(transparent)]
-    Exporter(#[from] ExporterBuildError),
-    /// The runtime or the thread of the export can't be started.
-    #[error("the export can't be started")]
-    Start(#[from] std::io::Error),
-}
+use super::settings::{Export, Metrics};
+use crate::collector::{Compression, OtlpError, Protocol, Trust, by_name, connector};
 
 /// An exporter of metrics. As all of them, it must be made within a Tokio runtime, and connects when it first exports.
 pub(super) fn metrics(settings: &Metrics) -> Result<MetricExporter, OtlpError> {
@@ -74,21 +41,21 @@ pub(super) fn logs(export: &Export) -> Result<LogExporter, OtlpError> {
     })
 }
 
-/// Connects to names as the proxy does; the scheme is looked at above it.
-pub(crate) fn by_name() -> Result<HttpConnector<Resolver>, OtlpError> {
-    let resolver = Resolver::new(&Names::of_system());
-    let mut connector = HttpConnector::new_with_resolver(
-        resolver.map_err(|error| OtlpError::Names(error.to_string()))?,
-    );
-    connector.enforce_http(false);
-    Ok(connector)
+/// Whom to trust, and what to show.
+fn trust(export: &Export) -> Trust<'_> {
+    Trust {
+        is_secure: export.endpoint.scheme_str() == Some("https"),
+        certificate: export.certificate.as_deref(),
+        client_certificate: export.client_certificate.as_deref(),
+        client_key: export.client_key.as_deref(),
+    }
 }
 
 fn grpc<B>(builder: B, export: &Export) -> Result<B, OtlpError>
 where
     B: WithExportConfig + WithTonicConfig,
 {
-    let connector = tls::connector(&Trust::of(export))?
+    let connector = connector(&trust(export))?
         .enable_http2()
         .wrap_connector(by_name()?);
     let channel = tonic::transport::Endpoint::from(export.endpoint.clone())
@@ -118,7 +85,7 @@ fn http_protobuf<B>(builder: B, export: &Export) -> Result<B, OtlpError>
 where
     B: WithExportConfig + WithHttpConfig,
 {
-    let connector = tls::connector(&Trust::of(export))?
+    let connector = connector(&trust(export))?
         .enable_http1()
         .wrap_connector(by_name()?);
     let client = Client::new(connector, export.headers.clone(), export.timeout);

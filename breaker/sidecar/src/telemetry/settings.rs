@@ -7,49 +7,7 @@ use opentelemetry_sdk::metrics::Temporality;
 
 use super::env::{self, Environment};
 use super::meters::Histograms;
-
-/// `telemetry.export` of the configuration. What it leaves out is taken from the environment, then from the defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Configured {
-    /// The collector's URL.
-    pub endpoint: Option<String>,
-    /// How to speak to it.
-    pub protocol: Option<Protocol>,
-    /// The time between exports.
-    pub interval: Option<Duration>,
-    /// How long an export may take, its repetitions included.
-    pub timeout: Option<Duration>,
-    /// Sent with each export.
-    pub headers: Vec<(String, String)>,
-    /// How exports are compressed.
-    pub compression: Option<Compression>,
-    /// A PEM file with the certificates to trust instead of the system's.
-    pub certificate: Option<PathBuf>,
-    /// A PEM file with the certificate to show to the collector.
-    pub client_certificate: Option<PathBuf>,
-    /// A PEM file with its key.
-    pub client_key: Option<PathBuf>,
-}
-
-/// How to speak to a collector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// OTLP/gRPC.
-    Grpc,
-    /// OTLP/HTTP with protobuf bodies.
-    HttpProtobuf,
-}
-
-/// How exports are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// By gzip.
-    Gzip,
-}
+use crate::collector::{Compression, Configured, Protocol};
 
 /// All of telemetry's settings, complete.
 #[derive(Clone, Debug, PartialEq)]

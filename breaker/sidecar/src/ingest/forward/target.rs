@@ -16,10 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::collector::{OtlpError, Trust, by_name, connector};
 use crate::ingest::batch::{Batch, Encoding, Signal, Transport};
 use crate::ingest::grpc::GRPC_ENCODING;
 use crate::ingest::settings::Forward;
-use crate::telemetry::{OtlpError, Trust, by_name, connector};
 use crate::upstream::resolve::Resolver;
 
 /// Where batches go.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::Reader;
-use crate::telemetry::settings::{Compression, Configured, Export, Protocol, SettingError};
+use crate::collector::{Compression, Configured, Protocol};
+use crate::telemetry::settings::{Export, SettingError};
 use crate::telemetry::signal::Signal;
 
 impl Reader<'_> {

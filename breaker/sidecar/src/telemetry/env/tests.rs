@@ -1,6 +1,6 @@
 use super::export::DEFAULT_TIMEOUT;
 use super::*;
-use crate::telemetry::settings::{Compression, Protocol};
+use crate::collector::{Compression, Protocol};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().copied().collect()

@@ -191,7 +191,7 @@ async fn what_a_collector_refuses_is_counted_and_not_repeated() {
 #[tokio::test]
 async fn shutdown_exports_what_the_interval_has_not() {
     let mut collector = Collector::grpc(ANY).await;
-    let configured = crate::telemetry::Configured {
+    let configured = crate::collector::Configured {
         endpoint: Some(format!("http://{}", collector.address)),
         interval: Some(Duration::from_secs(3600)),
         ..Default::default()

@@ -18,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use super::collector::Collector;
 use super::export::{ANY, FAILED_TWICE, assert_complete, traffic};
 use super::{breakers, tripped};
-use crate::telemetry::{Environment, Exporting, OtlpError, Settings, Telemetry};
+use crate::collector::OtlpError;
+use crate::telemetry::{Environment, Exporting, Settings, Telemetry};
 
 const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
 const CA: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";

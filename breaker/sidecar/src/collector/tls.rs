@@ -11,7 +11,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::OtlpError;
-use crate::telemetry::settings::Export;
 
 /// Whom to trust, and what to show.
 #[derive(Debug)]
@@ -24,17 +23,6 @@ pub(crate) struct Trust<'a> {
     pub(crate) client_certificate: Option<&'a Path>,
     /// A PEM file with its key.
     pub(crate) client_key: Option<&'a Path>,
-}
-
-impl<'a> Trust<'a> {
-    pub(super) fn of(export: &'a Export) -> Self {
-        Self {
-            is_secure: export.endpoint.scheme_str() == Some("https"),
-            certificate: export.certificate.as_deref(),
-            client_certificate: export.client_certificate.as_deref(),
-            client_key: export.client_key.as_deref(),
-        }
-    }
 }
 
 /// A connector for both schemes, for HTTP versions to be added.
