@@ -7,9 +7,9 @@ use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use breaker_sidecar::control::Origin;
 use breaker_sidecar::live::{Live, Update};
-use breaker_sidecar::telemetry::Watched;
+use breaker_sidecar::registry::Origin;
+use breaker_sidecar::registry::Watched;
 use breaker_tower::Policy;
 use breaker_tower::core::{Breaker, Outcome, Timestamp};
 use criterion::{Criterion, criterion_group, criterion_main};

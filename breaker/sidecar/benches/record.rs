@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use breaker_sidecar::registry::Breakers;
 use breaker_sidecar::telemetry::{
-    Breakers, Catalog, Environment, Finished, Recorder, Sent, Settings, Telemetry,
+    Catalog, Environment, Finished, Recorder, Sent, Settings, Telemetry,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Method, StatusCode, Version};

@@ -37,8 +37,9 @@ use http::{HeaderMap, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::control::{self, Registry, Reload, Tokens};
+use crate::control::{self, Reload, Tokens};
 use crate::live::Live;
+use crate::registry::Registry;
 use crate::telemetry::Telemetry;
 
 /// What the admin port shows.

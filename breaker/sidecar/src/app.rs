@@ -26,12 +26,13 @@ use self::reload::{Followed, Reached};
 use crate::admin::{Admin, Readiness};
 use crate::baselines::{Baselines, Keeper};
 use crate::config::Config;
-use crate::control::{Registry, Tokens};
+use crate::control::Tokens;
 use crate::descriptors;
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
 use crate::proxy::{self, Limits, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
+use crate::registry::Registry;
 use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
 use crate::upstream::Names;
 

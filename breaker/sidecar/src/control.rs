@@ -1,6 +1,5 @@
 //! The control API: what the breakers are, and how an operator changes what they do.
 //!
-//! * `registry`: the breakers, each with the policy in force.
 //! * `service`: what can be asked and done; `api` offers it as JSON under `/api/v1`, `grpc` as `breaker.v1.Control`.
 //! * `trust`: who may change something; `audit`: who did.
 //! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::admin::report) and [`live`](crate::live).
@@ -14,7 +13,6 @@ mod openapi;
 mod operation;
 mod policy;
 mod problem;
-mod registry;
 mod service;
 mod status;
 #[cfg(test)]
@@ -26,7 +24,6 @@ use axum::{Router, middleware};
 pub use self::api::{ModeName, SetMode};
 pub use self::policy::{Choice, Condition, Policy};
 pub use self::problem::{Broken, Problem};
-pub use self::registry::{Entry, Origin, Registry, Unknown};
 pub(crate) use self::service::Control;
 pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};
 pub(crate) use self::trust::Peer;

@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod live;
 pub mod proxy;
 pub mod recording;
+pub mod registry;
 pub mod shop;
 pub mod telemetry;
 pub mod upstream;

@@ -22,7 +22,7 @@ use self::history::Recent;
 pub use self::history::{History, Point, State};
 pub use self::watcher::{Reading, TooManyWatchers, Update, Watcher};
 use crate::admin::report;
-use crate::telemetry::Breakers;
+use crate::registry::Breakers;
 
 /// The hub between the breakers and those who watch them. Clones share it.
 #[derive(Clone, Debug)]

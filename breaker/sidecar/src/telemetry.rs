@@ -9,7 +9,6 @@
 //! * `received`: what telemetry in counts; `reloads`: how reloads have ended.
 //! * `log`: a line and a log record for each event of a breaker.
 
-mod breakers;
 mod env;
 mod export;
 mod log;
@@ -45,7 +44,6 @@ use self::meters::Meters;
 use self::queue::Queue;
 use self::signal::Signal;
 
-pub use self::breakers::{Breakers, Watched};
 pub use self::env::Environment;
 pub(crate) use self::log::Change;
 pub use self::log::lines::{Lines, capture};
@@ -59,6 +57,7 @@ pub use self::settings::{
 pub use self::trace::Tracer;
 use crate::baselines::Saves;
 use crate::collector::OtlpError;
+use crate::registry::Breakers;
 
 /// Metrics, spans and log records, and their export. Clones share them.
 #[derive(Clone, Debug)]

@@ -21,8 +21,8 @@ use self::messages::{
     HttpStatus, OVERWRITE, OkHttpResponse, RpcStatus,
 };
 use super::Admin;
-use crate::control::{Entry, Registry};
 use crate::proxy::respond;
+use crate::registry::{Entry, Registry};
 
 /// The path of the method.
 pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";

@@ -9,8 +9,8 @@ use breaker_tower::core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::control::Entry;
-use crate::telemetry::Watched;
+use crate::registry::Entry;
+use crate::registry::Watched;
 
 /// All breakers, in the order of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 
 use super::{Admin, Readiness, explanation, report};
 use crate::config::Token;
-use crate::control::{Entry, Problem, Registry, Reload, Tokens};
+use crate::control::{Problem, Reload, Tokens};
 use crate::live::{self, Live};
+use crate::registry::{Entry, Registry};
 use crate::telemetry::{Environment, Settings, Telemetry};
 
 /// A breaker that 20 failures opened, and that rejected one request.

@@ -7,8 +7,8 @@ use breaker_tower::BreakerHandle;
 
 use crate::baselines::Learner;
 use crate::config::{Config, Route};
-use crate::control::{Entry, Registry};
 use crate::proxy::{self, RouteError, RouteTable};
+use crate::registry::{Entry, Registry};
 
 /// A configuration that runs, or is about to.
 #[derive(Debug)]

@@ -16,10 +16,11 @@ use super::composition::{Changes, Composition};
 use super::ingest;
 use crate::baselines::Baselines;
 use crate::config::ConfigError;
-use crate::control::{Configuration, Refused, Registry, Reload, Reloaded, Tokens};
+use crate::control::{Configuration, Refused, Reload, Reloaded, Tokens};
 use crate::ingest::FeedSampler;
 use crate::live::Event;
 use crate::proxy::{RouteError, Routes};
+use crate::registry::Registry;
 use crate::telemetry::Reloads;
 
 pub(super) use self::watch::watch;

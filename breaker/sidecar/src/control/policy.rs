@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::registry::Entry;
 use crate::config::Policies;
+use crate::registry::Entry;
 
 /// The policy of a breaker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 
-use super::registry::Unknown;
+use crate::registry::Unknown;
 
 /// Why a request is not answered with what it asked for (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::admin::tests::Server;
 use crate::config::Token;
+use crate::registry::Entry;
 
 /// A server with two breakers, and what it answers.
 struct Bench {

@@ -6,8 +6,8 @@ use breaker_tower::core::policy::{Builder, Condition, TripEntry};
 use breaker_tower::core::{self, Breaker, Event as Told, Outcome, Policy, Ratio, Timestamp};
 
 use super::*;
-use crate::control::Origin;
-use crate::telemetry::Watched;
+use crate::registry::Origin;
+use crate::registry::Watched;
 
 /// A breaker in a hub, whose time the test tells.
 struct Bench {

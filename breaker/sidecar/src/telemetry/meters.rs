@@ -17,11 +17,11 @@ use opentelemetry_sdk::metrics::{
     Temporality,
 };
 
-use super::breakers::Breakers;
 use super::log::lines::dropped_by_process;
 use super::names::{self, Metric};
 use super::observe::{self, Latest};
 use super::signal::Signal;
+use crate::registry::Breakers;
 
 /// How histograms are aggregated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use breaker_tower::core::{Attribution, Mode, Snapshot, State};
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
 
-use super::breakers::Breakers;
 use super::names::{self, Metric};
 use crate::baselines::Saves;
 use crate::proxy::spawn::Kind;
+use crate::registry::Breakers;
 
 /// The snapshots of the collection under way.
 #[derive(Clone, Debug, Default)]

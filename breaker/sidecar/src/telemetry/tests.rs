@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use breaker_tower::core::{Breaker, Outcome, Policy, Snapshot, Timestamp};
 
-use super::{Breakers, Watched};
-use crate::control::Origin;
+use crate::registry::Origin;
+use crate::registry::{Breakers, Watched};
 
 pub(crate) fn breakers<const N: usize>(named: [(&str, Snapshot); N]) -> Breakers {
     named

@@ -14,7 +14,7 @@ use super::messages::{
     HttpRequest, HttpResponse,
 };
 use super::{CHECK, MAX_MESSAGE};
-use crate::control::Entry;
+use crate::registry::Entry;
 
 /// A breaker that admits, and one that refuses.
 async fn pay_and_broken() -> Server {

@@ -5,7 +5,7 @@ use breaker_tower::{BreakerHandle, Mode, Policy, State};
 use serde_json::{Value, json};
 
 use super::super::tests::Server;
-use crate::control::Entry;
+use crate::registry::Entry;
 
 /// A server that has one breaker, `pay`.
 async fn server(pay: &BreakerHandle) -> Server {

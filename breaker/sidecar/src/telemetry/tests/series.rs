@@ -6,10 +6,9 @@ use breaker_tower::{BreakerHandle, Policy};
 use http::{Method, StatusCode, Version};
 
 use super::breakers;
-use crate::control::Entry;
-use crate::telemetry::{
-    Breakers, Catalog, Environment, Finished, Recorder, Settings, Telemetry, Watched,
-};
+use crate::registry::Entry;
+use crate::registry::{Breakers, Watched};
+use crate::telemetry::{Catalog, Environment, Finished, Recorder, Settings, Telemetry};
 
 fn telemetry() -> (Telemetry, Recorder) {
     let settings = Settings::resolve(None, &Environment::default()).unwrap();

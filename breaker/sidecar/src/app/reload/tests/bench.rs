@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Reloaded, Reloader};
 use crate::app::App;
 use crate::config::Config;
-use crate::control::Registry;
 use crate::live::{self, History};
+use crate::registry::Registry;
 use crate::telemetry::Environment;
 
 /// A route below `/pay`.

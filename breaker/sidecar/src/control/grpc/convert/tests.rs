@@ -7,8 +7,8 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::*;
-use crate::control::Origin;
 use crate::live::Kind;
+use crate::registry::Origin;
 
 #[test]
 fn every_word_has_a_value() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use breaker_tower::Policy;
 use breaker_tower::core::Snapshot;
 
-use crate::control::{Entry, Origin};
+use super::{Entry, Origin};
 
 /// A breaker under watch.
 #[derive(Clone)]

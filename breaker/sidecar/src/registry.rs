@@ -1,13 +1,15 @@
 //! The breakers, each with the policy that the configuration gives it and the one that an operator may have put in its place.
 
+mod watched;
+
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use breaker_tower::core::policy::yaml::nearest;
 use breaker_tower::{BreakerHandle, Policy};
 
+pub use self::watched::{Breakers, Watched};
 use crate::config::Policies;
-use crate::telemetry::{Breakers, Watched};
 
 /// The breakers of a sidecar, in the order of its routes. Clones share one list, which a reload replaces.
 #[derive(Clone, Debug, Default)]
