@@ -18,7 +18,6 @@ pub mod explanation;
 mod ext_authz;
 mod guard;
 pub(crate) mod live;
-pub mod report;
 mod serve;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -40,6 +39,7 @@ use tokio::sync::watch;
 use crate::control::{self, Reload, Tokens};
 use crate::live::Live;
 use crate::registry::Registry;
+use crate::report;
 use crate::telemetry::Telemetry;
 
 /// What the admin port shows.

@@ -2,7 +2,7 @@
 //!
 //! * `service`: what can be asked and done; `api` offers it as JSON under `/api/v1`, `grpc` as `breaker.v1.Control`.
 //! * `trust`: who may change something; `audit`: who did.
-//! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::admin::report) and [`live`](crate::live).
+//! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::report) and [`live`](crate::live).
 //! * `operation`, `openapi`: the list of operations, from which both the router and the document are made; `body`: what they take.
 
 mod api;

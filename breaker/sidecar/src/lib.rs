@@ -21,6 +21,7 @@ pub mod live;
 pub mod proxy;
 pub mod recording;
 pub mod registry;
+pub mod report;
 pub mod shop;
 pub mod telemetry;
 pub mod upstream;

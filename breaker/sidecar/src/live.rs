@@ -21,8 +21,8 @@ pub use self::event::{Event, Kind, Reason};
 use self::history::Recent;
 pub use self::history::{History, Point, State};
 pub use self::watcher::{Reading, TooManyWatchers, Update, Watcher};
-use crate::admin::report;
 use crate::registry::Breakers;
+use crate::report;
 
 /// The hub between the breakers and those who watch them. Clones share it.
 #[derive(Clone, Debug)]

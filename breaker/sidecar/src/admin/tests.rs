@@ -8,11 +8,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{Admin, Readiness, explanation, report};
+use super::{Admin, Readiness, explanation};
 use crate::config::Token;
 use crate::control::{Problem, Reload, Tokens};
 use crate::live::{self, Live};
 use crate::registry::{Entry, Registry};
+use crate::report;
 use crate::telemetry::{Environment, Settings, Telemetry};
 
 /// A breaker that 20 failures opened, and that rejected one request.

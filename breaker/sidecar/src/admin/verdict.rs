@@ -9,8 +9,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 
-use super::{Admin, no_such_breaker, report};
+use super::{Admin, no_such_breaker};
 use crate::proxy::respond;
+use crate::report;
 
 /// 200 with the report while the breaker admits, else the answer that the caller should get. Each question takes a place of a trial, and a
 /// refusal is counted.

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use breaker_sidecar::admin::report::Breaker;
 use breaker_sidecar::control::{ModeName, Policy as Resource, Reloaded, SetMode};
+use breaker_sidecar::report::Breaker;
 use breaker_tower::Policy as Rules;
 use breaker_tower::core::policy::yaml::Period;
 use clap::{ArgGroup, Args};

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anstyle::Style;
-use breaker_sidecar::admin::report::{Breaker, Breakers, Quantiles, Window};
 use breaker_sidecar::config::in_words;
+use breaker_sidecar::report::{Breaker, Breakers, Quantiles, Window};
 use breaker_tower::core::Ratio;
 use clap::Args;
 

@@ -19,8 +19,8 @@ use super::status::{Reloaded, Status};
 use super::trust::Peer;
 use crate::admin::explanation::Explanation;
 use crate::admin::live;
-use crate::admin::report::{Breaker, Breakers};
 use crate::live::History;
+use crate::report::{Breaker, Breakers};
 
 /// A mode that is to be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

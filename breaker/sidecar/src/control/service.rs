@@ -13,10 +13,11 @@ use super::policy::{Choice, Policy};
 use super::problem::Problem;
 use super::status::{Configuration, Reloaded, Status};
 use super::trust::Peer;
+use crate::admin::Admin;
 use crate::admin::explanation::Explanation;
-use crate::admin::{Admin, report};
 use crate::live::{Event, Kind, TooManyWatchers, Watcher, unix_now};
 use crate::registry::Entry;
+use crate::report;
 use crate::telemetry::Change;
 
 /// The operations of the control API. Clones are of the same sidecar.

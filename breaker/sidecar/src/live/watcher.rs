@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
 use super::{Event, Point};
-use crate::admin::report;
+use crate::report;
 
 /// What all breakers knew at one time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::admin::report::Breakers;
 use breaker_sidecar::control::SetMode;
+use breaker_sidecar::report::Breakers;
 use futures_util::StreamExt;
 use http::Method;
 use sse_stream::SseStream;

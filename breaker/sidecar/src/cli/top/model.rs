@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use breaker_sidecar::admin::report::{Breaker, Breakers};
 use breaker_sidecar::control::{ModeName, Policy, Status};
 use breaker_sidecar::live::{Event, History, Kind, Point, Reading};
+use breaker_sidecar::report::{Breaker, Breakers};
 
 use super::order::Sort;
 use super::route::Route;

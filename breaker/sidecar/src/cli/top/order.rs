@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use breaker_sidecar::admin::report::Breaker;
+use breaker_sidecar::report::Breaker;
 use clap::ValueEnum;
 
 /// What the table is sorted by.

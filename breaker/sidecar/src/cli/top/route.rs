@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use breaker_sidecar::admin::report::Breaker;
 use breaker_sidecar::live::{History, Point};
+use breaker_sidecar::report::Breaker;
 
 use super::order::Key;
 

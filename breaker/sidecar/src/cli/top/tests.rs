@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::admin::report::{Breaker, Breakers};
 use breaker_sidecar::control::{ModeName, Policy};
 use breaker_sidecar::live::{History, Reading};
+use breaker_sidecar::report::{Breaker, Breakers};
 use breaker_tower::Policy as Rules;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

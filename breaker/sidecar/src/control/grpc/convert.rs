@@ -3,12 +3,12 @@
 use breaker_proto::v1;
 use breaker_tower::Mode;
 
-use crate::admin::report::{
-    Anomaly, Breaker, Concurrency, Counts, Quantiles, Reason, Shedding, Transitions, Window,
-};
 use crate::control::policy::{Condition, Policy};
 use crate::control::status::{Configuration, Refused, Reloaded, Status};
 use crate::live::{self, Event};
+use crate::report::{
+    Anomaly, Breaker, Concurrency, Counts, Quantiles, Reason, Shedding, Transitions, Window,
+};
 
 /// The mode that is asked for, if one is.
 pub(super) fn mode(mode: v1::Mode) -> Option<Mode> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::admin::report::{Anomaly, Breaker, Window};
 use breaker_sidecar::control::{Condition, Policy};
 use breaker_sidecar::live::{Event, Kind};
+use breaker_sidecar::report::{Anomaly, Breaker, Window};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span, Text};

@@ -1,6 +1,6 @@
 //! How things look. Without colours what matters is bold, and symbols tell the states apart.
 
-use breaker_sidecar::admin::report::Breaker;
+use breaker_sidecar::report::Breaker;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
