@@ -14,10 +14,8 @@
 
 mod dashboard;
 mod encoding;
-pub mod explanation;
 mod ext_authz;
 mod guard;
-pub(crate) mod live;
 mod serve;
 #[cfg(test)]
 pub(crate) mod tests;

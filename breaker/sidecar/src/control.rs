@@ -8,6 +8,7 @@
 mod api;
 mod audit;
 mod body;
+pub mod explain;
 mod grpc;
 mod openapi;
 mod operation;
@@ -18,6 +19,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod watch;
 
 use axum::{Router, middleware};
 

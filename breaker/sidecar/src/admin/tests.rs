@@ -8,8 +8,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{Admin, Readiness, explanation};
+use super::{Admin, Readiness};
 use crate::config::Token;
+use crate::control::explain;
 use crate::control::{Problem, Reload, Tokens};
 use crate::live::{self, Live};
 use crate::registry::{Entry, Registry};
@@ -148,7 +149,7 @@ async fn breakers_are_told_with_their_reason_and_window() {
     assert_eq!(server.get("/breakers/none/report").await.0, 404);
 
     let (status, _, body) = server.get("/api/v1/breakers/pay/explanation").await;
-    let told: explanation::Explanation = serde_json::from_str(&body).unwrap();
+    let told: explain::Explanation = serde_json::from_str(&body).unwrap();
     let why = "pay is open: its requests are rejected. ";
     assert!(status == 200 && told.text.starts_with(why), "{body}");
     let nowhere = server.get("/api/v1/breakers/none/explanation").await;

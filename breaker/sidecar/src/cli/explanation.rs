@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use breaker_sidecar::admin::explanation::Explanation;
+use breaker_sidecar::control::explain::Explanation;
 use clap::Args;
 
 use super::client::{Connect, breaker_path};

@@ -17,8 +17,8 @@ use super::problem::Problem;
 use super::service::Control;
 use super::status::{Reloaded, Status};
 use super::trust::Peer;
-use crate::admin::explanation::Explanation;
-use crate::admin::live;
+use super::watch;
+use crate::control::explain::Explanation;
 use crate::live::History;
 use crate::report::{Breaker, Breakers};
 
@@ -102,7 +102,7 @@ fn operations() -> Vec<Operation<Control>> {
             "getHistory",
             "The last five minutes of a breaker, a point a second, and its last events.",
             Content::json::<History>(),
-            get(live::history),
+            get(watch::history),
         ),
         Operation::new(
             Method::GET,
@@ -110,7 +110,7 @@ fn operations() -> Vec<Operation<Control>> {
             "watch",
             "Server-sent events: `snapshot` with all breakers at once and each second, `event` as something happens.",
             Content::text("text/event-stream"),
-            get(live::watch),
+            get(watch::watch),
         ),
         Operation::new(
             Method::PUT,

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::status::{Configuration, Reloaded, Status};
 use super::trust::Peer;
 use crate::admin::Admin;
-use crate::admin::explanation::Explanation;
+use crate::control::explain::Explanation;
 use crate::live::{Event, Kind, TooManyWatchers, Watcher, unix_now};
 use crate::registry::Entry;
 use crate::report;

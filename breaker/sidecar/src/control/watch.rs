@@ -12,8 +12,8 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http::{StatusCode, header};
 use tokio::time;
 
-use super::Admin;
-use crate::control::Problem;
+use super::problem::Problem;
+use crate::admin::Admin;
 use crate::live::{Update, Watcher};
 
 /// `snapshot` with all breakers at once and each second, `event` as it happens.
