@@ -23,10 +23,10 @@ use self::composition::Composition;
 use self::ingest::Ingest;
 use self::part::Part;
 use self::reload::{Followed, Reached};
-use crate::admin::{Admin, Readiness};
+use crate::admin;
 use crate::baselines::{Baselines, Keeper};
 use crate::config::Config;
-use crate::control::Tokens;
+use crate::control::{AdminState, Readiness, Tokens};
 use crate::descriptors;
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
@@ -255,7 +255,7 @@ impl App {
             telemetry.show_saves(&keeper.saves());
         }
         let operation = Operation {
-            admin: Admin {
+            state: AdminState {
                 registry: self.registry,
                 telemetry: telemetry.clone(),
                 live,
@@ -310,7 +310,7 @@ impl App {
 
 /// What is for operators: the admin port, and who tells what happens.
 struct Operation {
-    admin: Admin,
+    state: AdminState,
     listener: std::net::TcpListener,
     followed: mpsc::UnboundedReceiver<Followed>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
@@ -321,7 +321,7 @@ struct Operation {
 impl Operation {
     /// Serves for ever.
     async fn run(self) {
-        let (telemetry, live) = (self.admin.telemetry.clone(), self.admin.live.clone());
+        let (telemetry, live) = (self.state.telemetry.clone(), self.state.live.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(follow_all(self.followed, telemetry, live.clone()));
         tasks.spawn(tell_all(self.reload_events, live.clone()));
@@ -333,7 +333,7 @@ impl Operation {
             tasks.spawn(keeper.keep());
         }
         match TcpListener::from_std(self.listener) {
-            Ok(listener) => self.admin.serve(listener, std::future::pending()).await,
+            Ok(listener) => admin::serve(self.state, listener, std::future::pending()).await,
             Err(error) => tracing::error!(%error, "the admin port can't be served"),
         }
         while tasks.join_next().await.is_some() {}

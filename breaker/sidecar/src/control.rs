@@ -2,6 +2,8 @@
 //!
 //! * `service`: what can be asked and done; `api` offers it as JSON under `/api/v1`, `grpc` as `breaker.v1.Control`.
 //! * `trust`: who may change something; `audit`: who did.
+//! * `state`: what both ports need of the sidecar; `readiness`: whether it takes traffic.
+//! * `explain`: why a breaker is what it is, in sentences; `watch`: what happens, as server-sent events.
 //! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::report) and [`live`](crate::live).
 //! * `operation`, `openapi`: the list of operations, from which both the router and the document are made; `body`: what they take.
 
@@ -14,7 +16,9 @@ mod openapi;
 mod operation;
 mod policy;
 mod problem;
+mod readiness;
 mod service;
+mod state;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -26,16 +30,18 @@ use axum::{Router, middleware};
 pub use self::api::{ModeName, SetMode};
 pub use self::policy::{Choice, Condition, Policy};
 pub use self::problem::{Broken, Problem};
+pub(crate) use self::readiness::Phase;
+pub use self::readiness::Readiness;
 pub(crate) use self::service::Control;
+pub use self::state::AdminState;
 pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};
 pub(crate) use self::trust::Peer;
 pub use self::trust::Tokens;
-use crate::admin::Admin;
 
 /// The API on the admin port.
-pub(crate) fn router(admin: Admin) -> Router {
-    let (readiness, tokens) = (admin.readiness.clone(), admin.tokens.clone());
-    let control = Control::new(admin);
+pub(crate) fn router(state: AdminState) -> Router {
+    let (readiness, tokens) = (state.readiness.clone(), state.tokens.clone());
+    let control = Control::new(state);
     api::router()
         .with_state(control.clone())
         .merge(grpc::router(control))

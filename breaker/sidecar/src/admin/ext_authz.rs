@@ -20,7 +20,7 @@ use self::messages::{
     CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValue, HeaderValueOption, HttpResponse,
     HttpStatus, OVERWRITE, OkHttpResponse, RpcStatus,
 };
-use super::Admin;
+use crate::control::AdminState;
 use crate::proxy::respond;
 use crate::registry::{Entry, Registry};
 
@@ -29,11 +29,11 @@ pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// Answers a check.
 pub(super) async fn check(
-    State(admin): State<Admin>,
+    State(state): State<AdminState>,
     request: Request,
 ) -> Response<tonic::body::Body> {
     let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(MAX_MESSAGE);
-    let answer = grpc.unary(Authorization(admin.registry), request);
+    let answer = grpc.unary(Authorization(state.registry), request);
     time::timeout(TIMEOUT, answer)
         .await
         .unwrap_or_else(|_| Status::deadline_exceeded("the check did not arrive").into_http())

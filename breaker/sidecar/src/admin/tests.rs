@@ -8,10 +8,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{Admin, Readiness};
 use crate::config::Token;
 use crate::control::explain;
-use crate::control::{Problem, Reload, Tokens};
+use crate::control::{AdminState, Problem, Readiness, Reload, Tokens};
 use crate::live::{self, Live};
 use crate::registry::{Entry, Registry};
 use crate::report;
@@ -55,7 +54,7 @@ impl Server {
         let readiness = Readiness::default();
         let live = Live::new(registry.watched());
         let reading = tokio::spawn(live.clone().run());
-        let admin = Admin {
+        let state = AdminState {
             registry,
             telemetry,
             live: live.clone(),
@@ -66,7 +65,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, asked) = oneshot::channel();
-        let ended = tokio::spawn(admin.serve(listener, async move {
+        let ended = tokio::spawn(super::serve(state, listener, async move {
             asked.await.ok();
             reading.abort();
         }));

@@ -9,7 +9,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 
-use super::{Admin, no_such_breaker};
+use super::no_such_breaker;
+use crate::control::AdminState;
 use crate::proxy::respond;
 use crate::report;
 
@@ -19,7 +20,7 @@ use crate::report;
 /// `?deny=403` makes the status another one: nginx's `auth_request` takes anything but 401 and 403 for a failure of its own. Other
 /// parameters are the caller's, whom proxies pass on, and mean nothing here.
 pub(super) async fn verdict(
-    State(admin): State<Admin>,
+    State(state): State<AdminState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     method: Method,
@@ -28,7 +29,7 @@ pub(super) async fn verdict(
         let rule = "deny must be 401, 403, 429 or 503\n";
         return (StatusCode::BAD_REQUEST, rule).into_response();
     };
-    let Ok(entry) = admin.registry.find(&name) else {
+    let Ok(entry) = state.registry.find(&name) else {
         return no_such_breaker();
     };
     match entry.breaker().ask() {

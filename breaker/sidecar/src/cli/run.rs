@@ -16,10 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::TOKEN_VARIABLE;
 use super::{BAD_INPUT, FAILED, otlp_env, output};
-use breaker_sidecar::admin::Readiness;
 use breaker_sidecar::app::{App, Reloader, StartError};
 use breaker_sidecar::config::Token;
 use breaker_sidecar::config::{self, Address, Config, ConfigError, EndpointUrl, Size};
+use breaker_sidecar::control::Readiness;
 use breaker_sidecar::descriptors;
 use breaker_sidecar::ingest::Addresses;
 use breaker_sidecar::recording;

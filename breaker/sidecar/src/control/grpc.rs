@@ -16,9 +16,9 @@ use tonic_reflection::server::Builder as Reflection;
 
 use super::policy::Choice;
 use super::problem::Problem;
+use super::readiness::Readiness;
 use super::service::Control;
 use super::trust::Peer;
-use crate::admin::Readiness;
 use crate::live::{Update, Watcher};
 
 /// The paths of the service's methods begin so.

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::audit;
 use super::policy::{Choice, Policy};
 use super::problem::Problem;
+use super::state::AdminState;
 use super::status::{Configuration, Reloaded, Status};
 use super::trust::Peer;
-use crate::admin::Admin;
 use crate::control::explain::Explanation;
 use crate::live::{Event, Kind, TooManyWatchers, Watcher, unix_now};
 use crate::registry::Entry;
@@ -26,17 +26,17 @@ pub(crate) struct Control(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    admin: Admin,
+    state: AdminState,
     /// In seconds since 1970.
     started: f64,
     since: Instant,
 }
 
 impl Control {
-    /// Control of what `admin` shows.
-    pub(crate) fn new(admin: Admin) -> Self {
+    /// Control of `state`.
+    pub(crate) fn new(state: AdminState) -> Self {
         Self(Arc::new(Shared {
-            admin,
+            state,
             started: unix_now(),
             since: Instant::now(),
         }))
@@ -46,7 +46,7 @@ impl Control {
 
     pub(super) fn status(&self) -> Status {
         let Shared {
-            admin,
+            state,
             started,
             since,
         } = &*self.0;
@@ -54,9 +54,9 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: *started,
             uptime: since.elapsed().as_secs_f64(),
-            readiness: admin.readiness.name().to_owned(),
-            token_required: admin.tokens.current().is_some(),
-            configuration: match &admin.reload {
+            readiness: state.readiness.name().to_owned(),
+            token_required: state.tokens.current().is_some(),
+            configuration: match &state.reload {
                 Some(reload) => reload.configuration(),
                 None => Configuration {
                     loaded: *started,
@@ -67,7 +67,7 @@ impl Control {
     }
 
     pub(super) fn breakers(&self) -> report::Breakers {
-        report::Breakers::from(&*self.0.admin.registry.list())
+        report::Breakers::from(&*self.0.state.registry.list())
     }
 
     pub(super) fn breaker(&self, name: &str) -> Result<report::Breaker, Problem> {
@@ -83,7 +83,7 @@ impl Control {
     }
 
     pub(super) fn watch(&self) -> Result<Watcher, TooManyWatchers> {
-        self.0.admin.live.watch()
+        self.0.state.live.watch()
     }
 
     // --- what is done
@@ -134,7 +134,7 @@ impl Control {
     ) -> Result<Policy, Problem> {
         // A name that is not there says more than what may be wrong with the policy.
         self.find(name)?;
-        let policy = choice.resolve(&self.0.admin.registry.policies())?;
+        let policy = choice.resolve(&self.0.state.registry.policies())?;
         self.set_override(peer, name, "put_policy", Some(Arc::new(policy)))
     }
 
@@ -150,12 +150,12 @@ impl Control {
         action: &'static str,
         policy: Option<Arc<breaker_tower::Policy>>,
     ) -> Result<Policy, Problem> {
-        let registry = &self.0.admin.registry;
+        let registry = &self.0.state.registry;
         let before = described(&self.find(name)?);
         let entry = registry.set_override(name, policy)?;
         let after = described(&entry);
         self.tell(peer, action, Some(&entry), &before, &after);
-        self.0.admin.live.tell(Event {
+        self.0.state.live.tell(Event {
             reason: Some(crate::live::Reason {
                 label: entry.origin().name().to_owned(),
                 detail: format!("policy {after}, before {before}"),
@@ -167,7 +167,7 @@ impl Control {
 
     /// Loads the configuration anew.
     pub(super) async fn reload(&self, peer: Option<Peer>) -> Result<Reloaded, Problem> {
-        let Some(reload) = &self.0.admin.reload else {
+        let Some(reload) = &self.0.state.reload else {
             let detail = "this sidecar can't load its configuration anew";
             return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
         };
@@ -182,7 +182,7 @@ impl Control {
     }
 
     fn find(&self, name: &str) -> Result<Entry, Problem> {
-        Ok(self.0.admin.registry.find(name)?)
+        Ok(self.0.state.registry.find(name)?)
     }
 
     fn tell(
@@ -199,13 +199,13 @@ impl Control {
             before,
             after,
         };
-        audit::tell(&self.0.admin.telemetry, peer, &change);
+        audit::tell(&self.0.state.telemetry, peer, &change);
     }
 }
 
-impl FromRef<Control> for Admin {
+impl FromRef<Control> for AdminState {
     fn from_ref(control: &Control) -> Self {
-        control.0.admin.clone()
+        control.0.state.clone()
     }
 }
 

@@ -13,12 +13,12 @@ use http::{StatusCode, header};
 use tokio::time;
 
 use super::problem::Problem;
-use crate::admin::Admin;
+use super::state::AdminState;
 use crate::live::{Update, Watcher};
 
 /// `snapshot` with all breakers at once and each second, `event` as it happens.
-pub(crate) async fn watch(State(admin): State<Admin>) -> Response {
-    match admin.live.watch() {
+pub(crate) async fn watch(State(state): State<AdminState>) -> Response {
+    match state.live.watch() {
         Ok(watcher) => {
             let media_type = [(header::CONTENT_TYPE, "text/event-stream")];
             (media_type, Body::from_stream(events(watcher))).into_response()
@@ -31,9 +31,9 @@ pub(crate) async fn watch(State(admin): State<Admin>) -> Response {
     }
 }
 
-pub(crate) async fn history(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
-    match admin.registry.find(&name) {
-        Ok(_) => Json(admin.live.history(&name)).into_response(),
+pub(crate) async fn history(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
+    match state.registry.find(&name) {
+        Ok(_) => Json(state.live.history(&name)).into_response(),
         Err(unknown) => Problem::from(unknown).into_response(),
     }
 }

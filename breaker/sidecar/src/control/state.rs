@@ -1,0 +1,27 @@
+//! What the admin port shows and changes.
+
+use std::sync::Arc;
+
+use super::readiness::Readiness;
+use super::status::Reload;
+use super::trust::Tokens;
+use crate::live::Live;
+use crate::registry::Registry;
+use crate::telemetry::Telemetry;
+
+/// What the admin port shows and changes.
+#[derive(Clone, Debug)]
+pub struct AdminState {
+    /// The breakers.
+    pub registry: Registry,
+    /// The metrics.
+    pub telemetry: Telemetry,
+    /// What happens.
+    pub live: Live,
+    /// Whether the proxy takes traffic.
+    pub readiness: Readiness,
+    /// What changes need, if they need one.
+    pub tokens: Tokens,
+    /// Who loads the configuration anew, where that is possible.
+    pub reload: Option<Arc<dyn Reload>>,
+}
