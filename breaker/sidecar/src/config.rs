@@ -36,7 +36,8 @@ use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
 use self::raw::{RawConfig, RawDrain};
 use crate::collector::Configured;
-use crate::proxy::{BodyLimits, DeadlineRules, Limits, Match, Trusted};
+use crate::message::{BodyLimits, Trusted};
+use crate::proxy::{DeadlineRules, Limits, Match};
 
 pub use self::error::ConfigError;
 pub use self::feed::Feed;

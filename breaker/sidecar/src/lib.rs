@@ -18,6 +18,7 @@ mod files;
 mod hosts;
 pub mod ingest;
 pub mod live;
+pub mod message;
 pub mod proxy;
 pub mod recording;
 pub mod registry;

@@ -20,13 +20,13 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
+use crate::message::Recorder;
 use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
 
 mod check;
 mod connection;
 mod deadline;
-mod decision;
 mod forward;
 mod forwarded;
 mod frames;
@@ -43,36 +43,22 @@ mod socket;
 mod stack;
 mod tape;
 mod trace;
-mod trust;
 mod worker;
 
-pub(crate) mod attempt;
 pub(crate) mod body;
-pub(crate) mod client;
-pub(crate) mod error;
-pub(crate) mod headers;
 pub(crate) mod limits;
-pub(crate) mod record;
 pub(crate) mod reserved;
 pub(crate) mod respond;
 pub(crate) mod route;
-pub(crate) mod spawn;
-pub(crate) mod timers;
-pub(crate) mod upgrade;
 pub(crate) mod via;
-pub(crate) mod wire;
 
-pub use body::{BodyLimits, RequestBody, ResponseBody};
+pub use body::ResponseBody;
 pub use deadline::DeadlineRules;
-pub use error::{ErrorKind, ProxyError};
 pub use forward::Forward;
-pub(crate) use headers::PROXY_STATUS;
 pub use limits::Limits;
-pub use record::{Finished, NoRecorder, Recorder, Sent};
 pub use route::{Match, Route, RouteError, RouteTable};
 pub use tape::{Exchange, Tape};
 pub use trace::{Span, Tracer};
-pub use trust::Trusted;
 
 /// What a proxy is made of.
 #[derive(Debug, Clone)]

@@ -8,7 +8,8 @@ use breaker_tower::core::policy::yaml::Period;
 use super::problem::{Problem, Problems, time_within, within};
 use super::raw::RawLimits;
 use super::scalar::{OrOff, Size};
-use crate::proxy::{BodyLimits, Limits};
+use crate::message::BodyLimits;
+use crate::proxy::Limits;
 use crate::upstream::HeadLimits;
 
 pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problems> {

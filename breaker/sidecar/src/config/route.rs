@@ -13,8 +13,9 @@ use super::problem::{Problem, Problems, check_name, time_within, unknown, within
 use super::raw::{RawDeadline, RawGrpc, RawMatch, RawMode, RawRoute};
 use super::scalar::{FieldName, HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
+use crate::message::BodyLimits;
 use crate::proxy::reserved::is_reserved;
-use crate::proxy::{BodyLimits, DeadlineRules, Match};
+use crate::proxy::{DeadlineRules, Match};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of; without an upstream, a breaker alone.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::script::Fate;
 use super::service::NUMBER;
-use crate::proxy::PROXY_STATUS;
+use crate::message::PROXY_STATUS;
 
 /// A request as its caller saw it.
 #[derive(Clone, Copy, Debug)]

@@ -28,7 +28,7 @@ use super::batch::{Batch, Signal};
 use super::chance_bits;
 use super::settings::Forward;
 use super::stats::{Lost, Stats};
-use crate::proxy::headers::list;
+use crate::message::headers::list;
 
 pub(super) use self::target::Targets;
 

@@ -1,42 +1,6 @@
 //! Bodies in flight: streamed both ways, bounded in size and time, never collected.
 
-use std::time::Duration;
-
 pub(crate) mod detached;
-
-pub(crate) mod request;
 pub(crate) mod response;
 
-pub use request::RequestBody;
-pub use response::ResponseBody;
-
-/// Bounds of the bodies of a route's exchanges.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BodyLimits {
-    /// Bytes of a request body; more is answered 413. `None` for no limit, which is the default.
-    pub request_bytes: Option<u64>,
-    /// Time between two pieces of a request body; not applied to gRPC, whose streams may rest.
-    /// `None` for no limit. Default 60 s.
-    pub idle: Option<Duration>,
-    /// Time between two pieces of a response body; not applied to gRPC and `text/event-stream`,
-    /// which may rest. It is our limit, not the upstream's failure. `None` for no limit, which is
-    /// the default: many streams are quiet.
-    pub response_idle: Option<Duration>,
-    /// Time for a whole request body, after which it is answered 408. `None` for no limit, which is the default.
-    pub request_total: Option<Duration>,
-}
-
-impl Default for BodyLimits {
-    fn default() -> Self {
-        Self {
-            request_bytes: None,
-            idle: Some(Duration::from_secs(60)),
-            response_idle: None,
-            request_total: None,
-        }
-    }
-}
-
-/// A caller that neither sends nor reads for so long is the reason, if the upstream gives up just
-/// then: servers have timeouts for that.
-const PAUSE: Duration = Duration::from_millis(500);
+pub use self::response::ResponseBody;

@@ -9,10 +9,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::framing;
-use super::headers::{self, Fields};
 use super::limits::Limits;
 use super::path;
 use super::via;
+use crate::message::headers::{self, Fields};
 
 /// A request that is answered at once: the status, and what is wrong.
 pub(crate) type Refused = (StatusCode, &'static str);

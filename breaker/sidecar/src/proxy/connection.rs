@@ -8,9 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::client::Client;
 use super::worker::Worker;
-use super::{http1, http2, park, upgrade};
+use super::{http1, http2, park};
+use crate::message::client::Client;
+use crate::message::upgrade;
 
 /// Serves a connection until it is closed.
 pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {

@@ -16,11 +16,11 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::body::request::Upload;
-use super::body::{RequestBody, ResponseBody};
-use super::error::{ErrorKind, ProxyError};
-use super::headers::Fields;
-use super::timers::{Deadline, Timers};
+use super::body::ResponseBody;
+use crate::message::body::{RequestBody, Upload};
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::headers::Fields;
+use crate::message::timers::{Deadline, Timers};
 
 /// Which deadlines of callers a route keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::client::Client;
-use super::headers::{Fields, append};
+use crate::message::client::Client;
+use crate::message::headers::{Fields, append};
 
 /// Tells the upstream that the request came from `client`.
 pub(crate) fn add(headers: &mut HeaderMap, fields: Fields, client: &Client) {
@@ -64,7 +64,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::trust::Trusted;
+    use crate::message::Trusted;
 
     /// The fields that the upstream gets of these, from this client.
     fn told(client: &str, trusted: &str, said: &[(&'static str, &str)]) -> Vec<String> {

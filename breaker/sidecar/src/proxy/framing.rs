@@ -3,7 +3,7 @@
 use http::header::{CONTENT_LENGTH, Entry, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::headers;
+use crate::message::headers;
 
 /// Whether hyper undoes what an upstream's `Transfer-Encoding` says: one `chunked`. The field ends at this hop, so any
 /// other coding would stay on the content without a word of it (RFC 9112, 6.1).

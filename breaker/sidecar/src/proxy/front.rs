@@ -14,20 +14,21 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::body::{RequestBody, ResponseBody};
+use super::body::ResponseBody;
 use super::check;
-use super::client::{Client, InFlight};
-use super::decision::Decided;
-use super::error::{ErrorKind, ProxyError};
 use super::generation::Observing;
-use super::headers::Fields;
-use super::record::Finished;
 use super::respond::{self, Form};
 use super::route::Target;
 use super::stack::{Place, RouteBody, RouteService};
 use super::tape::Exchange;
 use super::trace::{self, Span};
 use super::worker::Worker;
+use crate::message::RequestBody;
+use crate::message::client::{Client, InFlight};
+use crate::message::decision::Decided;
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::headers::Fields;
+use crate::message::record::Finished;
 
 /// The service of one client connection.
 pub(crate) struct Front {

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::Observers;
 use super::limits::Limits;
-use super::record::Recorder;
 use super::route::RouteTable;
 use super::stack::Stack;
 use super::tape::Tape;
-use super::timers::Timers;
 use super::trace::Tracer;
+use crate::message::record::Recorder;
+use crate::message::timers::Timers;
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 
@@ -56,7 +56,10 @@ impl Generation {
 
         let pools = table.upstreams().iter().map(|upstream| {
             let kept = kept_pools().find(|pool| pool.is_of(upstream)).cloned();
-            kept.unwrap_or_else(|| Rc::new(Pool::new(upstream.clone(), limits, resolver)))
+            kept.unwrap_or_else(|| {
+                let (head, keepalive) = (limits.response, limits.tcp_keepalive);
+                Rc::new(Pool::new(upstream.clone(), head, keepalive, resolver))
+            })
         });
         let pools: Vec<_> = pools.collect();
         let mut endpoints = 0;

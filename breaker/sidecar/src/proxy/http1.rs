@@ -11,13 +11,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::client::Client;
 use super::front::Front;
 use super::limits::Limits;
 use super::respond;
 use super::socket::{Peephole, Peer, Socket};
-use super::upgrade::Upgraded;
 use super::worker::Worker;
+use crate::message::client::Client;
+use crate::message::upgrade::Upgraded;
 
 /// What becomes of a connection.
 pub(crate) enum Next {

@@ -10,12 +10,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::client::Client;
 use super::frames::Budgeted;
 use super::front::Front;
 use super::socket::Socket;
-use super::timers::Deadline;
 use super::worker::Worker;
+use crate::message::client::Client;
+use crate::message::timers::Deadline;
 
 /// Serves requests until the client leaves, is idle for up to twice [`super::Limits::keep_alive`], or the worker drains.
 pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream, ahead: Bytes) {

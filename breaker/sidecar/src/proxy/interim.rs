@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, Request, StatusCode};
 
-use super::{framing, headers};
+use super::framing;
+use crate::message::headers;
 
 /// Where hyper puts the interim responses to one request.
 #[derive(Clone, Default)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::trust::Trusted;
+use crate::message::Trusted;
 use crate::upstream::HeadLimits;
 
 /// Bounds on what clients may hold and for how long.

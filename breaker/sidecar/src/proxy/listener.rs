@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::connection::serve;
-use super::spawn::{Kind, LocalExecutor};
 use super::worker::Worker;
+use crate::message::spawn::{Kind, LocalExecutor};
 use crate::upstream::connect::{EMFILE, ENFILE, keep_alive};
 
 /// Binds `count` listeners to one address, between which the kernel spreads connections.

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::timers::Deadline;
 use super::worker::Worker;
+use crate::message::timers::Deadline;
 
 /// Waits for the next bytes of a silent connection; `None` when it ends, or is to end.
 pub(crate) async fn next_bytes(

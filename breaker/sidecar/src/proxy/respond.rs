@@ -12,9 +12,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use serde::{Serialize, Serializer};
 
 use super::body::ResponseBody;
-use super::error::{ErrorKind, ProxyError};
-use super::headers::{Fields, PROXY_STATUS};
 use super::route::Unrouted;
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::headers::{Fields, PROXY_STATUS};
 
 /// How a caller wants its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

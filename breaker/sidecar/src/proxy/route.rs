@@ -12,8 +12,8 @@ use breaker_tower::BreakerHandle;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use matchit::Router;
 
-use super::body::BodyLimits;
 use super::deadline::DeadlineRules;
+use crate::message::BodyLimits;
 use crate::upstream::{Endpoint, Upstream};
 
 /// One route: which requests, where to, within which bounds.

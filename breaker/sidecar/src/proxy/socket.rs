@@ -10,8 +10,8 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::client::Client;
-use super::wire::Wire;
+use crate::message::client::Client;
+use crate::message::wire::Wire;
 
 /// A socket, and the bytes that were read from it before it was given to hyper.
 ///

@@ -13,15 +13,15 @@ use breaker_tower::{
 use http::{HeaderMap, Request, Response, StatusCode};
 use tower_layer::Layer;
 
-use super::body::RequestBody;
 use super::deadline::{Deadlined, DeadlinedBody};
-use super::decision::{Decided, Watcher};
-use super::error::{ErrorKind, ProxyError};
 use super::forward::Forward;
-use super::record::Recorder;
 use super::respond::{self, Form};
 use super::route::Route;
-use super::timers::Timers;
+use crate::message::body::RequestBody;
+use crate::message::decision::{Decided, Watcher};
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::record::Recorder;
+use crate::message::timers::Timers;
 use crate::upstream::pool::Pool;
 
 /// The services of one route on one worker.

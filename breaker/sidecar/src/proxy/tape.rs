@@ -7,7 +7,7 @@ use breaker_tower::core::Verdict;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::decision::Judged;
+use crate::message::decision::Judged;
 
 /// Takes the requests of one worker that were not rejected; never shared between threads.
 pub trait Tape {

@@ -5,7 +5,7 @@ use breaker_tower::{Decision, TraceContext};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::record::Finished;
+use crate::message::record::Finished;
 
 /// Makes the spans of one worker's requests; never shared between threads.
 pub trait Tracer {

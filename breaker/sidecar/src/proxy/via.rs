@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue};
 
-use super::headers::{Fields, append, list};
+use crate::message::headers::{Fields, append, list};
 
 /// The value for requests. Another process has another one: one sidecar may lead to another.
 pub(crate) fn ourselves() -> HeaderValue {

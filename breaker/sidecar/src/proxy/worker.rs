@@ -16,8 +16,8 @@ use super::generation::Generation;
 use super::limits::Limits;
 use super::listener::accept;
 use super::route::RouteTable;
-use super::spawn::{Kind, LocalExecutor};
-use super::timers::Timers;
+use crate::message::spawn::{Kind, LocalExecutor};
+use crate::message::timers::Timers;
 use crate::upstream::resolve::Resolver;
 
 /// What the connections of one thread share.

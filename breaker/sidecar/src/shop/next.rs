@@ -7,7 +7,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, Response, Uri};
 
 use super::client::Client;
-use crate::proxy::PROXY_STATUS;
+use crate::message::PROXY_STATUS;
 
 /// A service, and how patiently it is called.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use opentelemetry::{KeyValue, StringValue};
 
 use super::names::{self, Metric};
 use crate::baselines::Saves;
-use crate::proxy::spawn::Kind;
+use crate::message::spawn::Kind;
 use crate::registry::Breakers;
 
 /// The snapshots of the collection under way.

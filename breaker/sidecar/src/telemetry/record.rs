@@ -15,7 +15,7 @@ use opentelemetry::metrics::BoundHistogram;
 
 use super::meters::Meters;
 use super::names;
-use crate::proxy;
+use crate::message;
 
 /// What indices in requests stand for.
 #[derive(Clone, Debug, Default)]
@@ -140,8 +140,8 @@ impl Recorder {
     }
 }
 
-impl proxy::Recorder for Recorder {
-    fn record(&self, finished: &proxy::Finished<'_>) {
+impl message::Recorder for Recorder {
+    fn record(&self, finished: &message::Finished<'_>) {
         Self::record(
             self,
             &Finished {
@@ -156,7 +156,7 @@ impl proxy::Recorder for Recorder {
         );
     }
 
-    fn sent(&self, sent: &proxy::Sent<'_>) {
+    fn sent(&self, sent: &message::Sent<'_>) {
         Self::sent(
             self,
             &Sent {

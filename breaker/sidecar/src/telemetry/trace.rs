@@ -24,7 +24,8 @@ use super::names;
 use super::queue::{Queue, SpanQueue};
 use super::record::{Catalog, METHODS, method_index, push_result, shared_attributes};
 use super::settings::Sampling;
-use crate::proxy::{self, Finished};
+use crate::message::Finished;
+use crate::proxy;
 
 /// Makes spans of requests. Each worker has a clone.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Endpoint;
 use super::resolve::Resolver;
-use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::message::error::{ErrorKind, ProxyError};
 
 /// Connects to `endpoint` within `limit`, in which its name is resolved too.
 pub(crate) async fn connect(

@@ -21,9 +21,9 @@ use tokio::time::{Instant, timeout};
 
 use super::HeadLimits;
 use super::line::{Line, Traffic};
-use crate::proxy::body::RequestBody;
-use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::upgrade::Upgraded;
+use crate::message::body::RequestBody;
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::upgrade::Upgraded;
 
 /// A connection to an endpoint.
 pub(crate) struct Exchange {

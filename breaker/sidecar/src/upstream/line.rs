@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::proxy::wire::Wire;
+use crate::message::wire::Wire;
 
 /// A connection to an endpoint, under hyper.
 pub(crate) struct Line {

@@ -12,9 +12,9 @@ use tokio::net::TcpStream;
 
 use super::HeadLimits;
 use super::pool::Connections;
-use crate::proxy::body::RequestBody;
-use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::spawn::{Kind, LocalExecutor};
+use crate::message::body::RequestBody;
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::spawn::{Kind, LocalExecutor};
 
 /// A handle on an HTTP/2 connection.
 #[derive(Clone)]

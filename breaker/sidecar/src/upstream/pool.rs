@@ -16,9 +16,8 @@ use super::exchange::Exchange;
 use super::multiplex::Multiplex;
 use super::resolve::Resolver;
 use super::{Endpoint, HeadLimits, Protocol, Upstream};
-use crate::proxy::attempt::Attempt;
-use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::limits::Limits;
+use crate::message::attempt::Attempt;
+use crate::message::error::{ErrorKind, ProxyError};
 
 /// The connections of one worker to one upstream.
 pub(crate) struct Pool {
@@ -59,7 +58,12 @@ pub(crate) struct Connections {
 
 impl Pool {
     /// Makes a pool without connections.
-    pub(crate) fn new(upstream: Arc<Upstream>, limits: &Limits, resolver: &Rc<Resolver>) -> Self {
+    pub(crate) fn new(
+        upstream: Arc<Upstream>,
+        head: HeadLimits,
+        tcp_keepalive: Option<Duration>,
+        resolver: &Rc<Resolver>,
+    ) -> Self {
         let connections = |(position, endpoint): (usize, &Endpoint)| {
             Rc::new(Connections {
                 endpoint: endpoint.clone(),
@@ -67,8 +71,8 @@ impl Pool {
                     .unwrap_or(HeaderValue::from_static("")),
                 position,
                 upstream: upstream.clone(),
-                head: limits.response,
-                tcp_keepalive: limits.tcp_keepalive,
+                head,
+                tcp_keepalive,
                 resolver: resolver.clone(),
                 idle: RefCell::default(),
                 is_retired: Cell::new(false),

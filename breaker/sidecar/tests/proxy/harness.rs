@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use breaker_sidecar::message::{Finished, Recorder, Sent};
 use breaker_sidecar::proxy::{
-    Finished, Limits, Observers, Proxy, Recorder, Route, RouteTable, Running, Sent, Settings, Span,
-    Tracer,
+    Limits, Observers, Proxy, Route, RouteTable, Running, Settings, Span, Tracer,
 };
 use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
 use breaker_tower::{BreakerHandle, Decision, Policy, TraceContext};

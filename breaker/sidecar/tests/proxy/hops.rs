@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::proxy::{BodyLimits, Limits};
+use breaker_sidecar::message::BodyLimits;
+use breaker_sidecar::proxy::Limits;
 use breaker_sidecar::upstream::{Protocol, Upstream};
 use bytes::Bytes;
 use http::{Request, Response};

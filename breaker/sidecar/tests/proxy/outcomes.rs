@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
-use breaker_sidecar::proxy::{ErrorKind, Limits};
+use breaker_sidecar::message::ErrorKind;
+use breaker_sidecar::proxy::Limits;
 use breaker_tower::core::Mode;
 use tokio::net::TcpListener;
 

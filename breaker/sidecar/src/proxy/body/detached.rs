@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::proxy::spawn::{Kind, LocalExecutor};
-use crate::proxy::timers::{Deadline, Timers};
+use crate::message::spawn::{Kind, LocalExecutor};
+use crate::message::timers::{Deadline, Timers};
 use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Connections;
 

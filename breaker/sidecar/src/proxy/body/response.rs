@@ -14,12 +14,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::PAUSE;
 use super::detached::{Detached, LINGER};
-use super::request::Upload;
-use crate::proxy::attempt::Attempt;
-use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::timers::{Deadline, Timers};
+use crate::message::attempt::Attempt;
+use crate::message::body::{PAUSE, Upload};
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::timers::{Deadline, Timers};
 use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Connections;
 

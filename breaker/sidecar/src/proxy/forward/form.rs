@@ -5,9 +5,9 @@ use http::uri::Scheme;
 use http::{HeaderValue, Request, Uri, Version};
 use http_body::Body;
 
-use crate::proxy::body::RequestBody;
-use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::headers::{self, Fields};
+use crate::message::body::RequestBody;
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::headers::{self, Fields};
 use crate::upstream::pool::Connections;
 
 /// Brings a request into the form that HTTP/1.1 upstreams get.

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::proxy::body::request::Upload;
-use crate::proxy::client::Client;
-use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::message::body::Upload;
+use crate::message::client::Client;
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::timers::Deadline;
 use crate::proxy::interim::Interim;
-use crate::proxy::timers::Deadline;
 use crate::upstream::exchange::Exchange;
 
 /// The wait for the head of a response; the time of the caller's upload is not the upstream's.

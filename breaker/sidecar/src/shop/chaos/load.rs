@@ -7,7 +7,7 @@ use http::Uri;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::proxy::PROXY_STATUS;
+use crate::message::PROXY_STATUS;
 use crate::shop::client::Client;
 
 /// An order as its customer saw it.

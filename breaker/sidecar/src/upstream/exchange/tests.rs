@@ -11,9 +11,9 @@ use http::{Method, Response};
 use socket2::SockRef;
 
 use super::*;
-use crate::proxy::Trusted;
-use crate::proxy::client::Client;
-use crate::proxy::headers::Fields;
+use crate::message::Trusted;
+use crate::message::client::Client;
+use crate::message::headers::Fields;
 
 type Peer = std::net::TcpStream;
 

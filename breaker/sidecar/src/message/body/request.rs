@@ -17,11 +17,11 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{BodyLimits, PAUSE};
-use crate::proxy::client::Client;
-use crate::proxy::decision::Decided;
-use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::headers::Fields;
-use crate::proxy::timers::{Deadline, Timers};
+use crate::message::client::Client;
+use crate::message::decision::Decided;
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::headers::Fields;
+use crate::message::timers::{Deadline, Timers};
 
 /// A request's body, and what the front knows of the request beyond its head.
 pub struct RequestBody {
@@ -369,7 +369,7 @@ impl Upload {
     }
 
     /// Lets the upload go on until then at the longest.
-    pub(super) fn ends_by(&self, at: Instant) {
+    pub(crate) fn ends_by(&self, at: Instant) {
         self.ends_by.set(Some(at));
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
