@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::scenario::Scenario;
 use crate::system::{State, Status};
 use crate::time::{DAY, Nanos, SECOND, Span, seconds};
-use crate::world::Fortune;
+use crate::traffic::Fortune;
 
 /// How a system did in one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

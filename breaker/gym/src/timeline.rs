@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::scenario::Scenario;
 use crate::system::State;
 use crate::time::{MILLI, Nanos, SECOND, Span, seconds};
-use crate::world::Fortune;
+use crate::traffic::Fortune;
 
 /// A run as it goes on.
 #[derive(Debug)]

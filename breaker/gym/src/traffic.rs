@@ -39,6 +39,22 @@ pub(crate) struct Fate {
     pub(crate) body: Option<Body>,
 }
 
+/// What became of a request, all attempts considered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fortune {
+    /// Answered in time and not by a failure.
+    Good,
+    /// Sent, and it failed or took too long.
+    Bad,
+    /// Sent, and its caller left before an answer that would have been good: nobody's loss.
+    Left,
+    /// Rejected.
+    Rejected {
+        /// Whether it would have been good.
+        good: bool,
+    },
+}
+
 /// The body of a streamed answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Body {

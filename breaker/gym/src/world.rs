@@ -13,7 +13,7 @@ use crate::service::Service;
 use crate::system::{Arrival, Completion, Decision, DependencySpan, Ending, Status, System};
 use crate::time::{MILLI, NEVER, Nanos, SECOND};
 use crate::timeline::{Timeline, TimelineData};
-use crate::traffic::{FAST_FAILURE, Fate, PATIENCE, Request};
+use crate::traffic::{FAST_FAILURE, Fate, Fortune, PATIENCE, Request};
 
 /// A system in a scenario.
 pub(crate) struct World<'a> {
@@ -60,22 +60,6 @@ enum Step {
     Leave,
     /// It ends.
     End(Ending),
-}
-
-/// What became of a request, all attempts considered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fortune {
-    /// Answered in time and not by a failure.
-    Good,
-    /// Sent, and it failed or took too long.
-    Bad,
-    /// Sent, and its caller left before an answer that would have been good: nobody's loss.
-    Left,
-    /// Rejected.
-    Rejected {
-        /// Whether it would have been good.
-        good: bool,
-    },
 }
 
 impl<'a> World<'a> {

@@ -1,5 +1,7 @@
 //! A breaker that many tasks share: one lock, one clock, one timer.
 
+mod in_flight;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use breaker_core::{
 use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
 
-use crate::request::InFlight;
+pub use self::in_flight::{InFlight, Upload};
 use crate::shared::Shared;
 
 /// A breaker that is shared by services and operators; clones are the same breaker.

@@ -10,7 +10,7 @@ use crate::classify::HttpClassifier;
 use crate::handle::BreakerHandle;
 use crate::reject::{Fail, Respond};
 use crate::select::PerKey;
-use crate::service::BreakerService;
+use crate::service::{BreakerService, Options};
 use crate::set::BreakerSet;
 
 /// Puts services behind a breaker. All services that one layer makes share its breaker.
@@ -21,12 +21,6 @@ pub struct BreakerLayer<P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()>
     on_reject: R,
     observer: O,
     options: Options,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Options {
-    pub(crate) unready_while_open: bool,
-    pub(crate) await_upload: bool,
 }
 
 impl BreakerLayer {

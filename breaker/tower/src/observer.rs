@@ -2,13 +2,13 @@
 //! judged it a second time would sooner or later say otherwise.
 
 use std::thread;
-use std::time::Duration;
 
-use breaker_core::{Attribution, State, TraceId, Verdict};
+use breaker_core::Verdict;
 use http::{Request, StatusCode};
 
 use crate::classify::Ending;
-use crate::request::InFlight;
+use crate::decision::Decision;
+use crate::handle::InFlight;
 
 /// Wants to know what becomes of requests; see
 /// [`BreakerLayer::with_observer`](crate::BreakerLayer::with_observer).
@@ -29,48 +29,6 @@ pub trait Witness {
 
     /// The request is over, or was rejected. Called once, outside of the breaker's lock.
     fn decided(&mut self, decision: Decision);
-}
-
-/// What a breaker made of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Decision {
-    /// The breaker's state when the request came to it.
-    pub state: State,
-    /// What the request counts as, and who caused its ending; `None` if it was rejected.
-    pub ending: Option<(Verdict, Attribution)>,
-    /// From admission, or the end of the upload, to the head of the response or to the end of its body,
-    /// as the policy measures.
-    pub latency: Duration,
-    /// From the same moment until now.
-    pub waited: Duration,
-    /// The status of the answer, if the policy's rules make the same of the request by that alone.
-    pub status: Option<StatusCode>,
-    /// The trace that the request belongs to.
-    pub trace: Option<TraceId>,
-}
-
-impl Decision {
-    pub(crate) const fn rejected(state: State) -> Self {
-        Self {
-            state,
-            ending: None,
-            latency: Duration::ZERO,
-            waited: Duration::ZERO,
-            status: None,
-            trace: None,
-        }
-    }
-
-    /// What the request counts as; `None` if it was rejected.
-    pub fn verdict(&self) -> Option<Verdict> {
-        self.ending.map(|(verdict, _)| verdict)
-    }
-
-    /// Who caused the ending; `None` if the request was rejected.
-    pub fn attribution(&self) -> Option<Attribution> {
-        self.ending.map(|(_, attribution)| attribution)
-    }
 }
 
 /// Nobody wants to know.

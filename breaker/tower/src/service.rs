@@ -13,11 +13,11 @@ use tower_service::Service;
 use crate::body::BreakerBody;
 use crate::classify::{Classify, HttpClassifier};
 use crate::deadline::CallerDeadline;
+use crate::decision::Decision;
 use crate::exchange::Exchange;
 use crate::future::ResponseFuture;
 use crate::handle::BreakerHandle;
-use crate::layer::Options;
-use crate::observer::{Decision, Observer, Watched, Witness};
+use crate::observer::{Observer, Watched, Witness};
 use crate::reject::{Fail, OnReject};
 use crate::select::Select;
 
@@ -36,6 +36,12 @@ pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O 
     inner_skipped: bool,
     /// The wait for a breaker that may admit again.
     waiting: Option<Pin<Box<OwnedNotified>>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) unready_while_open: bool,
+    pub(crate) await_upload: bool,
 }
 
 impl<S, P, C, R, O> BreakerService<S, P, C, R, O> {

@@ -1,5 +1,7 @@
 //! What the clones of a handle share: the breaker under its lock, and what follows from each use of it.
 
+mod driver;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-use crate::driver::Driver;
+use self::driver::Driver;
 
 pub(crate) struct Shared {
     pub(crate) name: Arc<str>,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-use crate::shared::Shared;
+use super::Shared;
 
 /// Wakes or starts the task that calls the breaker when its timeout is due.
 #[derive(Debug, Default)]

@@ -7,9 +7,9 @@ use breaker_core::policy::LatencyMeasure;
 use breaker_core::{Outcome, Permit, Policy, State, TraceId, Verdict};
 use http::HeaderMap;
 
+use super::BreakerHandle;
 use crate::classify::Ending;
-use crate::handle::BreakerHandle;
-use crate::observer::Decision;
+use crate::decision::Decision;
 use crate::trace_context::trace_of;
 
 /// A request that was admitted. Dropped before its outcome is known, it says that its caller went away.
