@@ -19,6 +19,7 @@ mod begun;
 mod begun_properties;
 mod change;
 mod feeds;
+mod flapping;
 mod hanging;
 mod liveness;
 mod modes;

@@ -54,7 +54,7 @@ impl<'a> Observation<'a> {
     /// The alert that `entry` gives, which holds, if it is to be told: at its begin, and ever more rarely while it lasts.
     pub(super) fn alert(&mut self, index: usize, entry: &TripEntry) -> Option<Alert> {
         let now = self.now;
-        let heard = self.source.last_judged == Some(now);
+        let heard = self.is_heard();
         let mut standing = self.source.alerts[index].take();
         let mut observed = || {
             let first = entry.conditions.first();
@@ -87,6 +87,14 @@ impl<'a> Observation<'a> {
     pub(super) fn clear_alert(&mut self, index: usize) -> bool {
         let standing = &mut self.source.alerts[index];
         standing.as_mut().is_some_and(|standing| standing.clear())
+    }
+
+    /// Whether the source is heard of now: a request is in flight, or something was just judged. Not at this very moment: conditions on
+    /// histograms are tried up to a tenth of a second after it.
+    fn is_heard(&self) -> bool {
+        let in_flight = self.in_flight.map_or(0, |(_, permits)| permits);
+        let last = self.source.last_judged;
+        in_flight > 0 || last.is_some_and(|last| self.now.saturating_since(last) < JUST)
     }
 
     /// Whether nothing was heard of the source for so long that what holds on it holds on what is old.
@@ -359,3 +367,5 @@ impl<'a> Observation<'a> {
 fn reaches(observed: f64, threshold: f64) -> bool {
     observed >= threshold * (1.0 - 1e-12)
 }
+
+const JUST: Duration = Duration::from_secs(1);
