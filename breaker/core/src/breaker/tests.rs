@@ -17,6 +17,7 @@ mod asking;
 mod baselines;
 mod begun;
 mod begun_properties;
+mod blips;
 mod change;
 mod feeds;
 mod flapping;

@@ -43,9 +43,13 @@ impl<'a> Observation<'a> {
     /// Whether all conditions of `entry` hold.
     pub(super) fn holds(&mut self, entry: &TripEntry) -> bool {
         entry.conditions.iter().all(|condition| match *condition {
-            Condition::Anomaly { stream, at_least } => {
+            Condition::Anomaly {
+                stream,
+                at_least,
+                blip,
+            } => {
                 let detectors = self.source.detectors.as_ref();
-                detectors.is_some_and(|detectors| detectors.has_alarm(stream, at_least))
+                detectors.is_some_and(|detectors| detectors.has_alarm(stream, at_least, blip))
             }
             _ => self.evidence(condition).is_some(),
         })
@@ -196,9 +200,13 @@ impl<'a> Observation<'a> {
                 let failures = self.source.consecutive_failures;
                 self.compare(condition, failures.into(), bound.into(), failures.into())
             }
-            Condition::Anomaly { stream, at_least } => {
+            Condition::Anomaly {
+                stream,
+                at_least,
+                blip,
+            } => {
                 let detectors = self.source.detectors.as_ref()?;
-                let anomaly = detectors.alarm(stream, at_least)?;
+                let anomaly = detectors.alarm(stream, at_least, blip)?;
                 Some(Evidence {
                     condition: *condition,
                     observed: anomaly.share.get(),

@@ -20,7 +20,11 @@ fn conditions() -> Vec<(&'static str, Vec<Condition>)> {
         share,
         threshold: second,
     };
-    let anomaly = |stream, at_least| Condition::Anomaly { stream, at_least };
+    let anomaly = |stream, at_least| Condition::Anomaly {
+        stream,
+        at_least,
+        blip: Duration::ZERO,
+    };
     vec![
         ("error_rate", vec![Condition::ErrorRate(share)]),
         ("p99", vec![p99]),
