@@ -251,14 +251,14 @@ impl Detectors {
     }
 
     /// Whether there is something to say: see [`Self::alarm`].
-    pub(crate) fn has_alarm(&self, stream: Stream, at_least: Ratio) -> bool {
+    pub(crate) fn has_alarm(&self, stream: Stream, at_least: Ratio, blip: Duration) -> bool {
         self.detector(stream)
-            .is_some_and(|detector| detector.has_alarm(at_least))
+            .is_some_and(|detector| detector.has_alarm(at_least, blip))
     }
 
-    /// What there is to say of `stream`, if it is an alarm and its share of hits is `at_least`, surely.
-    pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio) -> Option<Anomaly> {
-        self.detector(stream)?.alarm(at_least)
+    /// What there is to say of `stream`, if it is an alarm, its share of hits is `at_least`, surely, and it is no `blip`.
+    pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
+        self.detector(stream)?.alarm(at_least, blip)
     }
 
     /// Whether there is no alarm, and no hit that was not judged yet.

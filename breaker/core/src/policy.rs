@@ -223,11 +223,12 @@ impl Policy {
 
     /// Whether a condition asks for an alarm of `stream` with whatever share.
     pub(crate) fn asks_for_any(&self, stream: Stream) -> bool {
-        let any = Condition::Anomaly {
-            stream,
-            at_least: Ratio::ZERO,
-        };
-        self.conditions().any(|condition| *condition == any)
+        self.conditions().any(|condition| {
+            matches!(
+                condition,
+                Condition::Anomaly { stream: watched, at_least: Ratio::ZERO, .. } if *watched == stream
+            )
+        })
     }
 
     /// The different slow thresholds, ascending.

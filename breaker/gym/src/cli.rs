@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
@@ -11,7 +12,7 @@ use serde_json::json;
 use crate::gym::{self, Plan, Run};
 use crate::summary::{Summaries, summarise};
 use crate::table::{self, Style};
-use crate::{arl, page, scenario, system};
+use crate::{arl, blips, page, scenario, system};
 
 /// Runs breakers through scenarios in virtual time, on identical traffic, and scores them
 #[derive(Debug, Parser)]
@@ -44,9 +45,9 @@ pub(crate) struct Cli {
     /// For --arl: simulated days at each error rate
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     days: u32,
-    /// For --arl: requests a second, such as 0.5 or 1/60
-    #[arg(long, default_value = "1", value_parser = parse_rate)]
-    rate: f64,
+    /// For --arl and --blips: requests a second, such as 0.5 or 1/60; 1 and 100 by default
+    #[arg(long, value_parser = parse_rate)]
+    rate: Option<f64>,
     /// For --arl: usual errors in per cent, such as 0.1,5,30
     #[arg(long, value_delimiter = ',', value_parser = parse_percent, value_name = "PERCENT")]
     errors: Vec<f64>,
@@ -59,6 +60,18 @@ pub(crate) struct Cli {
     /// For --arl: latencies that vary as in the scenarios; all are 20 ms by default
     #[arg(long)]
     latencies: bool,
+    /// Measures how probably `adaptive` opens in trouble of a tenth of a second to five, instead of running scenarios
+    #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl"])]
+    blips: bool,
+    /// For --blips: the policy's `blip`, each measured by itself
+    #[arg(long, value_delimiter = ',', default_value = "0s,3s", value_parser = parse_blip, value_name = "TIME")]
+    blip: Vec<Duration>,
+    /// For --blips: how often each is tried
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    runs: u32,
+    /// For --blips: writes the curves too
+    #[arg(long, value_name = "FILE", requires = "blips")]
+    svg: Option<PathBuf>,
     /// Threads; as many as the machine has cores by default
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -135,7 +148,7 @@ impl Cli {
             errors => errors.to_vec(),
         };
         let stream = arl::Stream {
-            rate: self.rate,
+            rate: self.rate.unwrap_or(1.0),
             errors,
             days: self.days,
             nights: self.nights,
@@ -154,6 +167,22 @@ impl Cli {
         })
     }
 
+    fn measure_blips(&self, threads: usize, out: &mut impl Write) -> io::Result<()> {
+        let plan = blips::Plan {
+            knobs: self.blip.clone(),
+            rate: self.rate.unwrap_or(100.0),
+            runs: self.runs,
+        };
+        let rows = blips::measure(&plan, threads);
+        if let Some(file) = &self.svg {
+            fs::write(file, blips::svg(&plan, &rows)).map_err(|error| of_file(file, &error))?;
+        }
+        match self.json {
+            true => writeln!(out, "{}", json!(rows)),
+            false => write!(out, "{}", blips::table(&plan, &rows, self.markdown)),
+        }
+    }
+
     fn report(&self, plan: &Plan) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.list {
@@ -162,12 +191,14 @@ impl Cli {
         if self.arl {
             return self.measure(plan, &mut out);
         }
+        if self.blips {
+            return self.measure_blips(plan.threads, &mut out);
+        }
         let runs = gym::run(plan);
         let groups = groups(&runs);
         if let Some(file) = &self.html {
-            fs::write(file, page::render(plan, &runs, &groups)).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", file.display()))
-            })?;
+            fs::write(file, page::render(plan, &runs, &groups))
+                .map_err(|error| of_file(file, &error))?;
         }
         if self.json {
             let summaries: Vec<_> = groups.iter().flat_map(|(group, summaries)| {
@@ -191,6 +222,10 @@ impl Cli {
         }
         Ok(())
     }
+}
+
+fn of_file(file: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", file.display()))
 }
 
 /// The runs of tuned and of held-out seeds, apart.
@@ -260,6 +295,15 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     }
 }
 
+fn parse_blip(text: &str) -> Result<Duration, String> {
+    let unit = |unit: &str| text.strip_suffix(unit)?.parse::<u64>().ok();
+    let time = unit("ms")
+        .map(Duration::from_millis)
+        .or_else(|| unit("s").map(Duration::from_secs));
+    time.filter(|time| *time <= Duration::from_secs(60))
+        .ok_or_else(|| "must be 0s to 60s, such as 500ms".to_owned())
+}
+
 fn parse_percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse::<f64>() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
@@ -294,6 +338,11 @@ mod tests {
         assert_eq!(parse_rate("0.5"), Ok(0.5));
         for bad in ["0", "1/0", "/", "-1", "x", "1/1/1"] {
             assert!(parse_rate(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_blip("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_blip("3s"), Ok(Duration::from_secs(3)));
+        for bad in ["3", "61s", "-1s", "s", "1.5s"] {
+            assert!(parse_blip(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_percent("0.1"), Ok(0.001));
         assert!(parse_percent("101").is_err());

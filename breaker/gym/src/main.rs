@@ -10,8 +10,10 @@
 //! * [`gym`]: every system in every scenario, on all threads
 //! * [`cli`], [`table`], [`page`]: what is asked and what is shown
 //! * [`arl`]: false alarms on healthy traffic
+//! * [`blips`]: how probably trouble of a given length opens
 
 mod arl;
+mod blips;
 mod cli;
 mod column;
 mod gym;

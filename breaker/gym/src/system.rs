@@ -260,6 +260,11 @@ const fn entry(name: &'static str, make: fn(&Setup) -> Box<dyn System>) -> Entry
     Entry { name, make }
 }
 
+/// A policy of ours that is none of those.
+pub(crate) fn ours(policy: Policy, setup: &Setup) -> Box<dyn System> {
+    Box::new(ours::Ours::new(policy, setup))
+}
+
 /// When a proxy gives a request up.
 pub(crate) const TIMEOUT: Nanos = 5 * SECOND;
 

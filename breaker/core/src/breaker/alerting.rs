@@ -3,7 +3,7 @@
 //! A condition near its line holds and does not hold by turns. So an alert ends only when its entry has not held for a while
 //! ([`HOLD_OFF`], or the window where that is longer), and what holds again before then is the same alert. An entry that holds on a source
 //! of which nothing is heard any more holds on what is old: after [`SILENCE`] its alert is over. One that begins again within an hour is not
-//! told before it would have been if it had lasted, unless it is twice as bad as what was told.
+//! told before it would have been if it had lasted, unless it is twice as bad as all that was told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +31,8 @@ pub(crate) struct StandingAlert {
     gap: Duration,
     /// How often it was told.
     pub(crate) told: u64,
-    /// What was observed when it was told last.
-    observed: f64,
+    /// The most that was observed when it was told.
+    worst: f64,
     /// It has ended, and is remembered in case it begins again.
     over: bool,
 }
@@ -47,7 +47,7 @@ impl StandingAlert {
             next: now + FIRST_REPEAT,
             gap: FIRST_REPEAT,
             told: 1,
-            observed,
+            worst: observed,
             over: false,
         }
     }
@@ -77,10 +77,11 @@ impl StandingAlert {
             return false;
         }
         let observed = observed();
-        if now < self.next && observed < FAR_WORSE * self.observed {
+        if now < self.next && observed < FAR_WORSE * self.worst {
             return false;
         }
-        self.observed = observed;
+        // Never less: else one that is worse in its midst than at its line would be news after each repeat.
+        self.worst = self.worst.max(observed);
         self.gap = (2 * self.gap).min(RAREST_REPEAT);
         self.next = now + self.gap;
         self.told += 1;
@@ -172,7 +173,7 @@ impl StandingAlert {
 const HOLD_OFF: Duration = Duration::from_secs(60);
 /// After so long without an observation of its source an alert is over.
 pub(super) const SILENCE: Duration = Duration::from_secs(300);
-/// What is so many times what was told is news.
+/// What is so many times all that was told is news.
 const FAR_WORSE: f64 = 2.0;
 const FIRST_REPEAT: Duration = Duration::from_secs(60);
 const RAREST_REPEAT: Duration = Duration::from_secs(3600);

@@ -54,6 +54,7 @@ pub(super) fn opens_at(policy: &Policy, usual: f64) -> f64 {
                 Condition::Anomaly {
                     stream: Stream::Errors,
                     at_least,
+                    ..
                 } => Some(at_least.get()),
                 Condition::ErrorRate(share) => Some(share.get()),
                 _ => None,

@@ -43,9 +43,13 @@ impl<'a> Observation<'a> {
     /// Whether all conditions of `entry` hold.
     pub(super) fn holds(&mut self, entry: &TripEntry) -> bool {
         entry.conditions.iter().all(|condition| match *condition {
-            Condition::Anomaly { stream, at_least } => {
+            Condition::Anomaly {
+                stream,
+                at_least,
+                blip,
+            } => {
                 let detectors = self.source.detectors.as_ref();
-                detectors.is_some_and(|detectors| detectors.has_alarm(stream, at_least))
+                detectors.is_some_and(|detectors| detectors.has_alarm(stream, at_least, blip))
             }
             _ => self.evidence(condition).is_some(),
         })
@@ -54,7 +58,7 @@ impl<'a> Observation<'a> {
     /// The alert that `entry` gives, which holds, if it is to be told: at its begin, and ever more rarely while it lasts.
     pub(super) fn alert(&mut self, index: usize, entry: &TripEntry) -> Option<Alert> {
         let now = self.now;
-        let heard = self.source.last_judged == Some(now);
+        let heard = self.is_heard();
         let mut standing = self.source.alerts[index].take();
         let mut observed = || {
             let first = entry.conditions.first();
@@ -87,6 +91,14 @@ impl<'a> Observation<'a> {
     pub(super) fn clear_alert(&mut self, index: usize) -> bool {
         let standing = &mut self.source.alerts[index];
         standing.as_mut().is_some_and(|standing| standing.clear())
+    }
+
+    /// Whether the source is heard of now: a request is in flight, or something was just judged. Not at this very moment: conditions on
+    /// histograms are tried up to a tenth of a second after it.
+    fn is_heard(&self) -> bool {
+        let in_flight = self.in_flight.map_or(0, |(_, permits)| permits);
+        let last = self.source.last_judged;
+        in_flight > 0 || last.is_some_and(|last| self.now.saturating_since(last) < JUST)
     }
 
     /// Whether nothing was heard of the source for so long that what holds on it holds on what is old.
@@ -188,9 +200,13 @@ impl<'a> Observation<'a> {
                 let failures = self.source.consecutive_failures;
                 self.compare(condition, failures.into(), bound.into(), failures.into())
             }
-            Condition::Anomaly { stream, at_least } => {
+            Condition::Anomaly {
+                stream,
+                at_least,
+                blip,
+            } => {
                 let detectors = self.source.detectors.as_ref()?;
-                let anomaly = detectors.alarm(stream, at_least)?;
+                let anomaly = detectors.alarm(stream, at_least, blip)?;
                 Some(Evidence {
                     condition: *condition,
                     observed: anomaly.share.get(),
@@ -359,3 +375,5 @@ impl<'a> Observation<'a> {
 fn reaches(observed: f64, threshold: f64) -> bool {
     observed >= threshold * (1.0 - 1e-12)
 }
+
+const JUST: Duration = Duration::from_secs(1);

@@ -24,6 +24,7 @@ pub(super) struct StreamDetector {
     /// The least share of hits that is another thing than usual.
     unusual: f64,
     alarming: bool,
+    last_hit: Timestamp,
     /// Between which shares the normal one is held while none above was accepted, and what a policy declares to be usual; 0 if nothing.
     bounds: Bounds,
     declared: f64,
@@ -61,6 +62,7 @@ impl StreamDetector {
             alarmed: Alarmed::new(),
             unusual: 0.0,
             alarming: false,
+            last_hit: Timestamp::ZERO,
             bounds,
             declared: 0.0,
             settled: Settled::default(),
@@ -112,6 +114,7 @@ impl StreamDetector {
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, learn: bool) -> bool {
         let news = learn && self.learn(hit, count, at);
         if hit {
+            self.last_hit = at;
             self.begin_episode();
         }
         let mut alarming = false;
@@ -133,6 +136,7 @@ impl StreamDetector {
         if learn && !self.alarming && self.baseline.turn_into_hit(at) {
             self.take_over_baseline();
         }
+        self.last_hit = at;
         self.begin_episode();
         let mut alarming = false;
         for scale in &mut self.scales {
@@ -265,30 +269,34 @@ impl StreamDetector {
         !self.alarming && self.slow.as_ref().is_some_and(|slow| slow.is_alarming())
     }
 
-    /// What there is to say, if there is an alarm with a share of hits that is `at_least`, surely.
-    pub(super) fn alarm(&self, at_least: Ratio) -> Option<Anomaly> {
+    /// What there is to say, if there is an alarm with a share of hits that is `at_least`, surely, and it is no `blip`.
+    pub(super) fn alarm(&self, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
         if !self.alarming {
             let slow = self.slow.as_ref().filter(|slow| slow.is_alarming())?;
             return (at_least == Ratio::ZERO).then(|| self.told_slowly(slow));
         }
-        let alarming = self.alarming(at_least);
+        let alarming = self.alarming(at_least, blip);
         let clearest = alarming.max_by(|a, b| a.evidence().total_cmp(&b.evidence()))?;
         Some(self.told(clearest))
     }
 
     /// Whether [`Self::alarm`] has something to say.
-    pub(super) fn has_alarm(&self, at_least: Ratio) -> bool {
+    pub(super) fn has_alarm(&self, at_least: Ratio, blip: Duration) -> bool {
         if self.alarming {
-            self.alarming(at_least).next().is_some()
+            self.alarming(at_least, blip).next().is_some()
         } else {
             at_least == Ratio::ZERO && self.is_slow()
         }
     }
 
-    fn alarming(&self, at_least: Ratio) -> impl Iterator<Item = &Scale> {
+    fn alarming(&self, at_least: Ratio, blip: Duration) -> impl Iterator<Item = &Scale> {
         // Near-total is relative: what is usual here must not open.
         let least = at_least.get().max(self.unusual);
-        self.scales.iter().filter(move |scale| {
+        let lasts = move |scale: &&Scale| {
+            // To the latest hit, not to now: what is over gets no longer.
+            blip == Duration::ZERO || self.last_hit.saturating_since(scale.estimate().since) >= blip
+        };
+        self.scales.iter().filter(lasts).filter(move |scale| {
             if at_least == Ratio::ZERO {
                 return scale.is_alarming();
             }

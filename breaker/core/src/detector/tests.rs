@@ -127,7 +127,7 @@ fn failures_until_alarm(detectors: &mut Detectors, from: u64, gap: u64) -> u64 {
         .find(|index| {
             detectors.ended(true, 1, Timestamp::from_millis(from + index * gap), true);
             detectors
-                .alarm(Stream::Errors, Ratio::of(40, 100))
+                .alarm(Stream::Errors, Ratio::of(40, 100), Duration::ZERO)
                 .is_some()
         })
         .unwrap()
@@ -163,7 +163,10 @@ fn no_alarm_comes_from_fewer_slices_than_the_cap_allows() {
     // Everything fails, but for less than two slices of the finest scale.
     detectors.ended(true, 100_000, Timestamp::from_millis(now + 10), true);
     detectors.ended(true, 100_000, Timestamp::from_millis(now + 150), true);
-    assert_eq!(detectors.alarm(Stream::Errors, Ratio::ZERO), None);
+    assert_eq!(
+        detectors.alarm(Stream::Errors, Ratio::ZERO, Duration::ZERO),
+        None
+    );
 }
 
 #[test]
@@ -174,9 +177,14 @@ fn a_lower_bound_tells_partial_from_total_failure() {
         // A fifth fails, in an order without a pattern.
         let failed = (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % 5 == 0;
         detectors.ended(failed, 1, at, true);
-        assert_eq!(detectors.alarm(Stream::Errors, Ratio::of(40, 100)), None);
+        assert_eq!(
+            detectors.alarm(Stream::Errors, Ratio::of(40, 100), Duration::ZERO),
+            None
+        );
     }
-    let anomaly = detectors.alarm(Stream::Errors, Ratio::ZERO).unwrap();
+    let anomaly = detectors
+        .alarm(Stream::Errors, Ratio::ZERO, Duration::ZERO)
+        .unwrap();
     assert!((0.17..0.23).contains(&anomaly.share.get()), "{anomaly:?}");
     assert_eq!(
         anomaly.normal,
@@ -196,11 +204,17 @@ fn an_alarm_ends_when_health_returns() {
             true,
         );
     }
-    assert!(detectors.alarm(Stream::Errors, Ratio::ZERO).is_some());
+    assert!(
+        detectors
+            .alarm(Stream::Errors, Ratio::ZERO, Duration::ZERO)
+            .is_some()
+    );
     let now = now + 60_000;
     let healthy = (0..6000_u64).find(|index| {
         detectors.ended(false, 1, Timestamp::from_millis(now + index * 10), true);
-        detectors.alarm(Stream::Errors, Ratio::ZERO).is_none()
+        detectors
+            .alarm(Stream::Errors, Ratio::ZERO, Duration::ZERO)
+            .is_none()
     });
     assert!(healthy.is_some_and(|index| index < 1500), "{healthy:?}");
 }

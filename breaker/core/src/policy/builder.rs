@@ -59,6 +59,17 @@ impl Builder {
         self
     }
 
+    /// Sets `blip` of all conditions on anomalies that the entries have so far, 0 s..=1 min.
+    pub fn blip(mut self, length: Duration) -> Self {
+        let entries = self.0.trip.iter_mut();
+        for condition in entries.flat_map(|entry| &mut entry.conditions) {
+            if let Condition::Anomaly { blip, .. } = condition {
+                *blip = length;
+            }
+        }
+        self
+    }
+
     /// Sets how rarely the anomaly detectors may be wrong. Default [`Budget::Conservative`].
     pub const fn budget(mut self, budget: Budget) -> Self {
         self.0.budget = budget;
@@ -228,6 +239,9 @@ fn check_trip(entries: &mut [TripEntry]) -> Result<(), PolicyError> {
                 "must be given once; use two entries for two bounds",
             )?;
             check_condition(condition, &field, &at("slow_threshold"))?;
+            if let Condition::Anomaly { blip, .. } = condition {
+                within(*blip, Duration::ZERO, MINUTE, at("blip"), "0s to 1m")?;
+            }
             if let Condition::SlowRate { threshold, .. } = condition {
                 thresholds.push(*threshold);
             }
@@ -265,7 +279,7 @@ fn check_condition(
         Condition::ConsecutiveFailures(failures) => {
             rule(*failures > 0, field, "must be at least 1")
         }
-        // Every ratio and every stream is one that it may have.
+        // Every ratio and every stream is one that it may have; `blip` has a field of its own.
         Condition::Anomaly { .. } => Ok(()),
     }
 }
@@ -333,6 +347,7 @@ fn rule(holds: bool, field: impl Into<String>, rule: &str) -> Result<(), PolicyE
 }
 
 const MILLI: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const MAX_BODY: usize = 64 * 1024;
 /// A window counts slow requests for each of its thresholds.

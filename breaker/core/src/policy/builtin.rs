@@ -112,6 +112,7 @@ const fn anomaly(stream: Stream) -> Condition {
     Condition::Anomaly {
         stream,
         at_least: Ratio::ZERO,
+        blip: Duration::ZERO,
     }
 }
 
@@ -119,6 +120,7 @@ fn near_total(stream: Stream) -> Condition {
     Condition::Anomaly {
         stream,
         at_least: Ratio::of(40, 100),
+        blip: Duration::ZERO,
     }
 }
 

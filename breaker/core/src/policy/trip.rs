@@ -63,6 +63,8 @@ pub enum Condition {
         stream: Stream,
         /// The lower bound of the estimated share of hits, as a confidence sequence, must be at least this; zero for any alarm.
         at_least: Ratio,
+        /// From the change to the latest hit it must be so long at least, 0 s..=1 min: what is shorter is a blip.
+        blip: Duration,
     },
 }
 
@@ -205,16 +207,24 @@ impl fmt::Display for Condition {
             }
             Self::Concurrency(requests) => write!(f, "{requests} requests in flight"),
             Self::ConsecutiveFailures(failures) => write!(f, "{failures} failures in a row"),
-            Self::Anomaly { stream, at_least } => {
+            Self::Anomaly {
+                stream,
+                at_least,
+                blip,
+            } => {
                 let more = match stream {
                     Stream::Errors => "more requests fail than usual",
                     Stream::Latency => "more requests are slow than usual",
                     Stream::Deadline => "more requests miss the deadline than usual",
                 };
-                match *at_least {
-                    Ratio::ZERO => f.write_str(more),
-                    at_least => write!(f, "{more}, {at_least} of them at least"),
+                f.write_str(more)?;
+                if *at_least > Ratio::ZERO {
+                    write!(f, ", {at_least} of them at least")?;
                 }
+                if *blip > Duration::ZERO {
+                    write!(f, ", for {blip:?} at least")?;
+                }
+                Ok(())
             }
         }
     }

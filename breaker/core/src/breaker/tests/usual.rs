@@ -176,6 +176,7 @@ fn errors_below_the_floor_are_told_within_two_minutes_and_never_acted_on() {
         policy::Builder::from(Policy::adaptive()).trip([TripEntry::open([Condition::Anomaly {
             stream: Stream::Errors,
             at_least: Ratio::ZERO,
+            blip: Duration::ZERO,
         }])]);
     for policy in [Policy::adaptive(), open.build().unwrap()] {
         let mut service = Service::new(policy);

@@ -107,6 +107,9 @@ struct RawTrip {
     /// Beside anomaly: the lower bound of the estimated share, at least.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 100%", "examples" = ["50%"]))]
     at_least: Option<Share>,
+    /// Beside anomaly: from the change to the latest hit it is so long at least; what is shorter is a blip.
+    #[schemars(extend("default" = "0s", "x-range" = "0s to 1m", "examples" = ["3s"]))]
+    blip: Option<Period>,
     /// What is done when all conditions hold.
     #[schemars(extend("default" = "open", "examples" = ["alert"]))]
     action: Option<RawAction>,

@@ -141,7 +141,7 @@ deadline: 700ms
 recovery: sequential
 trip:
   - { error_rate: 0.125, p50: 250ms, p90: 1s, p95: 2s, p99: 1m, p999: 1h, action: open }
-  - { anomaly: deadline, at_least: 40% }
+  - { anomaly: deadline, at_least: 40%, blip: 3s }
   - anomaly: errors
   - { concurrency: 100, consecutive_failures: 5, slow_rate: 12.5%, slow_threshold: 1s500ms }
 open: { for: 5s, factor: 1.5, max: 1h, jitter: 0 }
@@ -169,7 +169,7 @@ reject: { status: 429, body: busy }
             .collect::<Vec<_>>(),
         [
             "error rate ≥ 12.5% and p50 ≥ 250ms and p90 ≥ 1s and p95 ≥ 2s and p99 ≥ 60s and p999 ≥ 3600s",
-            "more requests miss the deadline than usual, 40% of them at least",
+            "more requests miss the deadline than usual, 40% of them at least, for 3s at least",
             "more requests fail than usual",
             "12.5% of the requests slower than 1.5s and 100 requests in flight and 5 failures in a row",
         ]
@@ -241,6 +241,7 @@ fn the_schema_knows_every_field_and_no_other() {
     let trip = &schema["$defs"]["Trip"]["properties"];
     assert!(trip["slow_threshold"].is_object());
     assert!(trip["anomaly"].is_object() && trip["at_least"].is_object());
+    assert_eq!(trip["blip"]["default"], "0s");
     let actions = schema["$defs"]["Action"].to_string();
     for action in ["open", "alert", "shed"] {
         assert!(actions.contains(&format!("\"{action}\"")), "{actions}");

@@ -107,10 +107,20 @@ impl Display for Entry<'_> {
                 }
                 Condition::Concurrency(requests) => write!(f, "{requests}"),
                 Condition::ConsecutiveFailures(failures) => write!(f, "{failures}"),
-                Condition::Anomaly { stream, at_least } => match *at_least {
-                    Ratio::ZERO => write!(f, "{stream}"),
-                    at_least => write!(f, "{stream}, at_least: {}", Share(at_least)),
-                },
+                Condition::Anomaly {
+                    stream,
+                    at_least,
+                    blip,
+                } => {
+                    write!(f, "{stream}")?;
+                    if *at_least > Ratio::ZERO {
+                        write!(f, ", at_least: {}", Share(*at_least))?;
+                    }
+                    if *blip > Duration::ZERO {
+                        write!(f, ", blip: {}", Time(*blip))?;
+                    }
+                    Ok(())
+                }
             }?;
         }
         match self.0.action {
@@ -220,8 +230,8 @@ trip:
   - { error_rate: 0.123456789, p50: 5ms, p90: 1s, p95: 2s, p99: 1h, p999: 1h }
   - { slow_rate: 50%, slow_threshold: 1s250ms, action: alert }
   - { concurrency: 300, consecutive_failures: 5 }
-  - { anomaly: deadline, at_least: 33.33% }
-  - { anomaly: errors, action: alert }
+  - { anomaly: deadline, at_least: 33.33%, blip: 1s500ms }
+  - { anomaly: errors, blip: 1m, action: alert }
 budget: sensitive
 deadline: 250ms
 recovery: sequential

@@ -103,6 +103,7 @@ fn actions(policy: &Policy, stream: Stream) -> String {
             let Condition::Anomaly {
                 stream: watched,
                 at_least,
+                blip,
             } = condition
             else {
                 continue;
@@ -114,6 +115,9 @@ fn actions(policy: &Policy, stream: Stream) -> String {
             if *at_least > Ratio::ZERO {
                 // Writing to a string cannot fail.
                 let _ = write!(action, " if surely {at_least} or more do");
+            }
+            if *blip > Duration::ZERO {
+                let _ = write!(action, ", when it has lasted for {}", span(*blip));
             }
             if entry.conditions.len() > 1 {
                 action.push_str(" if all of its entry holds");

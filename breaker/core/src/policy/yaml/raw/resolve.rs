@@ -1,5 +1,7 @@
 //! A policy's fields, over those of its base, over the defaults.
 
+use std::time::Duration;
+
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::super::codes::Code;
@@ -100,13 +102,15 @@ impl RawTrip {
     fn entry(self, index: usize) -> Result<TripEntry, PolicyError> {
         let broken =
             |field: &str, rule: &str| Err(PolicyError::new(format!("trip[{index}].{field}"), rule));
-        let anomaly = match (self.anomaly, self.at_least) {
-            (Some(stream), at_least) => Some(Condition::Anomaly {
+        let anomaly = match (self.anomaly, &self.at_least, &self.blip) {
+            (Some(stream), at_least, blip) => Some(Condition::Anomaly {
                 stream: stream.into(),
-                at_least: at_least.map_or(Ratio::ZERO, |share| share.0),
+                at_least: at_least.as_ref().map_or(Ratio::ZERO, |share| share.0),
+                blip: blip.as_ref().map_or(Duration::ZERO, |blip| blip.0),
             }),
-            (None, Some(_)) => return broken("at_least", "needs anomaly beside it"),
-            (None, None) => None,
+            (None, Some(_), _) => return broken("at_least", "needs anomaly beside it"),
+            (None, None, Some(_)) => return broken("blip", "needs anomaly beside it"),
+            (None, None, None) => None,
         };
         let action = match self.action {
             None | Some(RawAction::Open) => Action::Open,

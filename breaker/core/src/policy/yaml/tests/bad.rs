@@ -369,6 +369,18 @@ const POLICIES: &[(&str, &str)] = &[
         "3:33: trip[0].at_least: needs anomaly beside it",
     ),
     (
+        "name: x\ntrip:\n  - { error_rate: 8%, blip: 3s }",
+        "3:29: trip[0].blip: needs anomaly beside it",
+    ),
+    (
+        "name: x\ntrip:\n  - { anomaly: errors, blip: 61s }",
+        "3:30: trip[0].blip: must be 0s to 1m",
+    ),
+    (
+        "name: x\ntrip:\n  - { anomaly: errors, blip: 3 }",
+        "3:30: trip[0].blip: must have a unit: write 3s, 3ms or 3m",
+    ),
+    (
         "name: x\ntrip:\n  - anomaly: errors\ndeadline: 1ms",
         "4:11: deadline: must be 10ms to 1h",
     ),
