@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod backtest;
 mod caddy;
 mod compose;
 mod control;

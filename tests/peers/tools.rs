@@ -61,6 +61,22 @@ pub(crate) fn documented(page: &str, language: &str, begins: &str) -> String {
     format!("{begins}{}", block.split_once("```").unwrap().0)
 }
 
+/// A server that Debian keeps where only root's PATH looks.
+pub(crate) fn server(name: &str) -> Command {
+    let debian = Path::new("/usr/sbin").join(name);
+    match debian.exists() {
+        true => Command::new(debian),
+        false => Command::new(name),
+    }
+}
+
+/// nginx by this configuration; it keeps what it must in the directory.
+pub(crate) fn nginx(directory: &Path, config: &Path) -> Command {
+    let mut command = server("nginx");
+    command.arg("-p").arg(directory).arg("-c").arg(config);
+    command
+}
+
 /// Envoy by this configuration.
 pub(crate) fn envoy(config: &Path) -> Command {
     let mut command = Command::new(installed("venv/bin/envoy"));

@@ -10,7 +10,7 @@ use http::Uri;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::tools::{caddy, documented, envoy, free_ports, installed, run, serve};
+use crate::tools::{caddy, documented, envoy, free_ports, installed, nginx, run, serve};
 
 /// As `sensitive`, but soon half-open, at a time that the test can rely on.
 const QUICK: &str = "{ base: sensitive, open: { for: 3s, jitter: 0% } }";
@@ -44,17 +44,7 @@ const NGINX: Peer = Peer {
          http { access_log off; client_body_temp_path @/1; proxy_temp_path @/2; fastcgi_temp_path @/3; uwsgi_temp_path @/4; scgi_temp_path @/5;\n",
         "}",
     ],
-    command: |directory, config| {
-        // Debian keeps servers where only root's PATH looks.
-        let debian = Path::new("/usr/sbin/nginx");
-        let mut command = Command::new(if debian.exists() {
-            debian
-        } else {
-            "nginx".as_ref()
-        });
-        command.arg("-p").arg(directory).arg("-c").arg(config);
-        command
-    },
+    command: nginx,
 };
 
 const CADDY: Peer = Peer {

@@ -23,7 +23,7 @@ mod timeline;
 mod tune;
 mod when;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use breaker_tower::Policy;
@@ -76,6 +76,7 @@ pub struct Backtest {
     lanes: Vec<Option<Lane>>,
     ledger: Ledger,
     lost: Lost,
+    formats: BTreeSet<&'static str>,
     /// Of [`Options::routes`], those that the trace has.
     matched: HashSet<usize>,
     /// Routes of the trace that are not wanted, to name the nearest: some of them.
@@ -132,6 +133,7 @@ impl Backtest {
             reorder: Reorder::new(options.tolerance, MOST_HELD),
             lanes: Vec::new(),
             lost: Lost::default(),
+            formats: BTreeSet::new(),
             matched: HashSet::new(),
             unwanted: HashSet::new(),
             passed: 0,
@@ -175,7 +177,7 @@ impl Backtest {
         let routes = self.routes.len();
         let findings = self
             .ledger
-            .findings(self.lost, routes, timelines, unmatched);
+            .findings(self.lost, self.formats, routes, timelines, unmatched);
         (findings, self.survey)
     }
 

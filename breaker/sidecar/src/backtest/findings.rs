@@ -1,5 +1,6 @@
 //! What came of a backtest, and how it is told.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct Findings {
     pub policies: Vec<PolicyFindings>,
     /// What was left out.
     pub lost: Lost,
+    /// By which of [`formats`](super::formats) the traces were read.
+    pub formats: BTreeSet<&'static str>,
     /// How many routes the trace has.
     pub routes: usize,
     /// When the first and the last request began; `None` of no requests.
@@ -69,7 +72,20 @@ struct SummaryLine<'a> {
     policy: Option<&'a str>,
     summary: Summary,
     lost: &'a Lost,
+    trace: Trace<'a>,
     kind: &'static str,
+}
+
+/// What the trace is, for those who wonder whether it was read rightly.
+#[derive(Serialize)]
+struct Trace<'a> {
+    formats: &'a BTreeSet<&'static str>,
+    routes: usize,
+    /// When the first and the last request began, and the dates of that, where the trace has dates.
+    first: Option<f64>,
+    first_time: Option<String>,
+    last: Option<f64>,
+    last_time: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -139,6 +155,7 @@ impl Ledger {
     pub(super) fn findings(
         mut self,
         lost: Lost,
+        formats: BTreeSet<&'static str>,
         routes: usize,
         timelines: Vec<(Arc<str>, Timeline)>,
         unmatched: Vec<Unmatched>,
@@ -151,6 +168,7 @@ impl Ledger {
             policies: self.policies,
             span: self.span,
             lost,
+            formats,
             routes,
             timelines,
             unmatched,
@@ -197,6 +215,7 @@ impl Findings {
     pub fn text(&self) -> String {
         let mut text = String::new();
         self.table(&mut text);
+        self.trace(&mut text);
         for policy in &self.policies {
             let several = self.policies.len() > 1;
             let title = if several {
@@ -252,6 +271,7 @@ impl Findings {
                 policy: name(policy),
                 summary: Summary::of(&policy.report),
                 lost: &self.lost,
+                trace: Trace::of(self),
                 kind: "summary",
             };
             push_line(&mut text, &line);
@@ -262,6 +282,25 @@ impl Findings {
     /// A page that shows it all, and needs nothing but itself.
     pub fn html(&self) -> String {
         super::html::page(self)
+    }
+
+    /// What was read, from when to when.
+    fn trace(&self, text: &mut String) {
+        let Some((first, last)) = self.span else {
+            return;
+        };
+        let count = |count: u64, what| match count {
+            1 => format!("1 {what}"),
+            count => format!("{count} {what}s"),
+        };
+        let requests = count(self.requests(), "request");
+        let routes = count(self.routes as u64, "route");
+        let formats: Vec<_> = self.formats.iter().copied().collect();
+        let (first, last, formats) = (time(first), time(last), formats.join(", "));
+        let _ = writeln!(
+            text,
+            "\n{requests} of {routes} from {first} to {last}, read as {formats}"
+        );
     }
 
     fn table(&self, text: &mut String) {
@@ -307,6 +346,22 @@ impl Findings {
                 let _ = write!(text, "  {cell:>width$}");
             }
             text.push('\n');
+        }
+    }
+}
+
+// === impl Trace ===
+
+impl<'a> Trace<'a> {
+    fn of(findings: &'a Findings) -> Self {
+        let (first, last) = findings.span.unzip();
+        Self {
+            formats: &findings.formats,
+            routes: findings.routes,
+            first: first.map(Timestamp::as_secs_f64),
+            first_time: first.and_then(when::date),
+            last: last.map(Timestamp::as_secs_f64),
+            last_time: last.and_then(when::date),
         }
     }
 }

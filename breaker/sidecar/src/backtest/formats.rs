@@ -1,7 +1,9 @@
-//! The formats that are read: one table, from which files are recognised and docs/backtest.md is checked.
+//! The formats that are read: one table, from which files are recognised and docs/backtest.md is
+//! checked.
 //!
-//! A format has a [`Reader`], which makes requests of records: lines, or the JSON values of a file that is one array or is
-//! written over many lines (see `source`). Rows of JSON or CSV with one request each need no more than a [`Shape`].
+//! A format has a [`Reader`], which makes requests of records: lines, or the JSON values of a file
+//! that is one array or is written over many lines (see `source`). Rows of JSON or CSV with one
+//! request each need no more than a [`Shape`].
 
 mod combined;
 mod envoy;
@@ -23,7 +25,8 @@ use super::loss::Bad;
 
 /// Makes requests of the records of one file.
 pub(super) trait Reader {
-    /// Tells `take` of each request of `record`. A record that is none, like a heading, has no requests.
+    /// Tells `take` of each request of `record`. A record that is none, like a heading, has no
+    /// requests.
     ///
     /// # Errors
     /// What is wrong with the record, or with some of its requests.
@@ -151,24 +154,24 @@ pub(super) static FORMATS: &[Format] = &[
     Format {
         name: "otlp",
         what: "OTLP/JSON, as the OpenTelemetry Collector's file exporter writes it",
-        mark: "`resourceSpans`",
+        mark: "`resourceSpans`, which may be in a `result`, as version 3 of Jaeger's API has it",
         fields: "server spans: `http.route` or else the name, times, status",
         is: |record| {
-            record
-                .text
-                .trim_start_matches('{')
-                .trim_start()
-                .starts_with("\"resource")
+            let request = otlp::request(record.text.as_bytes()).trim_ascii_start();
+            let field = request.strip_prefix(b"{").unwrap_or_default();
+            field.trim_ascii_start().starts_with(b"\"resource")
         },
         read: Read::By(otlp::reader),
     },
     Format {
         name: "jaeger",
         what: "Jaeger's JSON, as its page and API give it",
-        mark: "`data` or `spans`, with `processes`",
+        mark: "`data` or `spans`; or `traceID` with `operationName`, a span a line, as it keeps them in a database",
         fields: "spans whose `span.kind` is `server`; `http.route` or else `operationName`",
         is: |record| {
-            record.get("data").is_some_and(Value::is_array) || record.has(&["traceID", "spans"])
+            record.get("data").is_some_and(Value::is_array)
+                || record.has(&["traceID", "spans"])
+                || record.has(&["traceID", "operationName"])
         },
         read: Read::By(jaeger::reader),
     },
@@ -176,7 +179,7 @@ pub(super) static FORMATS: &[Format] = &[
         name: "zipkin",
         what: "Zipkin's JSON (v2): spans, or traces of spans",
         mark: "`traceId` and `id`, with `timestamp` or `name`",
-        fields: "spans whose `kind` is `SERVER`; the tag `http.route`, or else `name`",
+        fields: "spans whose `kind` is `SERVER`; the tag `http.route`, or else `name`, or the path of `http.url` where that is only a host",
         is: |record| {
             record.has(&["traceId", "id"]) && record.has_any(&["timestamp", "name", "kind"])
         },
@@ -228,7 +231,7 @@ pub(super) static FORMATS: &[Format] = &[
         mark: "`code`, `timestamp` and `latency`",
         fields: "`timestamp`, `latency`, `code`, `error`, `url`",
         is: |record| record.has(&["code", "timestamp", "latency"]),
-        read: Read::Json(&shapes::VEGETA_JSON),
+        read: Read::Json(&shapes::VEGETA),
     },
     Format {
         name: "native",
@@ -330,10 +333,10 @@ pub(super) static FORMATS: &[Format] = &[
     Format {
         name: "vegeta-csv",
         what: "vegeta, `vegeta encode --to csv`",
-        mark: "twelve columns, of which the first three are numbers",
+        mark: "six columns or more, of which the first is nanoseconds and four more are numbers",
         fields: "the time, code, latency, error and URL",
         is: |record| shapes::is_vegeta_csv(record.text),
-        read: Read::Csv(&shapes::VEGETA_CSV, shapes::VEGETA_COLUMNS),
+        read: Read::Csv(&shapes::VEGETA, shapes::VEGETA_COLUMNS),
     },
     Format {
         name: "jmeter-xml",

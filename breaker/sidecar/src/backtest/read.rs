@@ -115,6 +115,7 @@ impl Backtest {
                 let reader = format
                     .reader(record)
                     .map_err(|why| TraceError(format!("{name} is {}: {why}", format.what)))?;
+                self.formats.insert(format.name);
                 trace.reader.insert(reader)
             }
         };

@@ -73,6 +73,9 @@ fn policies_are_told_side_by_side() {
         "{text}"
     );
     assert!(text.contains("closed → open       error rate 8"), "{text}");
+    let trace = "\n4000 requests of 1 route from 2023-11-14T22:13:20.000Z to 2023-11-14T22:13:59.990Z, \
+                 read as native\n";
+    assert!(text.contains(trace), "{text}");
 }
 
 #[test]
@@ -99,6 +102,8 @@ fn json_has_a_line_for_each_transition_and_the_summary_last() {
         last.contains(r#""trips":1,"first_trip":1700000010."#),
         "{text}"
     );
+    let trace = r#""trace":{"formats":["native"],"routes":1,"first":1700000000.0,"first_time":"2023-11-14T22:13:20.000Z","#;
+    assert!(last.contains(trace), "{text}");
 
     let (findings, _) = backtest(options(&["sensitive", "combined"]), &incident());
     let text = findings.json();
@@ -114,7 +119,7 @@ fn an_empty_trace_is_fine() {
         let (findings, complaints) = backtest(options(&["sensitive"]), trace);
         assert_eq!(complaints, [""; 0]);
         assert_eq!(findings.policies[0].report.requests, 0);
-        let empty = r#"{"summary":{"requests":0,"admitted":0,"rejected":0,"rejected_good":0,"admitted_bad":0,"trips":0,"first_trip":null,"first_trip_time":null,"alerts":0,"shed":0},"lost":{"lines":0,"late":0,"why":{}},"kind":"summary"}"#;
+        let empty = r#"{"summary":{"requests":0,"admitted":0,"rejected":0,"rejected_good":0,"admitted_bad":0,"trips":0,"first_trip":null,"first_trip_time":null,"alerts":0,"shed":0},"lost":{"lines":0,"late":0,"why":{}},"trace":{"formats":[],"routes":0,"first":null,"first_time":null,"last":null,"last_time":null},"kind":"summary"}"#;
         assert_eq!(findings.json(), format!("{empty}\n"));
         assert!(findings.html().contains("<html"));
     }

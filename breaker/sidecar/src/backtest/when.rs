@@ -2,11 +2,12 @@
 
 use breaker_tower::core::Timestamp;
 
-/// The time of `2026-11-28T09:15:04.960Z`, with any offset; a space may stand for the `T`.
+/// The time of `2026-11-28T09:15:04.960Z`, with any offset; a space may stand for the `T`, and
+/// slashes for the hyphens.
 pub(super) fn rfc3339(text: &str) -> Option<Timestamp> {
     let (date, clock) = text.split_at_checked(10)?;
     let clock = clock.strip_prefix(['T', 't', ' '])?;
-    let mut date = date.split('-');
+    let mut date = date.split(['-', '/']);
     let (year, month, day) = (number(date.next()?)?, number(date.next()?)?, date.next()?);
     let days = days(year, month, number(day)?)?;
     let zone = clock.find(['Z', 'z', '+', '-', ' ']).unwrap_or(clock.len());
@@ -14,7 +15,8 @@ pub(super) fn rfc3339(text: &str) -> Option<Timestamp> {
     at(days, nanos_of_day(clock)?, offset(zone)?)
 }
 
-/// The time of the Common Log Format, `28/Nov/2026:09:15:04 +0000`; without an offset it is taken as UTC.
+/// The time of the Common Log Format, `28/Nov/2026:09:15:04 +0000`; without an offset it is taken
+/// as UTC.
 pub(super) fn common_log(text: &str) -> Option<Timestamp> {
     let (date, clock) = text.split_once(':')?;
     let mut date = date.split('/');
@@ -123,6 +125,7 @@ mod tests {
         for text in [
             "2026-11-28T09:15:04.960Z",
             "2026-11-28 09:15:04.96",
+            "2026/11/28 09:15:04.960",
             "2026-11-28T10:15:04.960000000000+01:00",
             "2026-11-27T23:45:04,960-0930",
         ] {

@@ -1,6 +1,7 @@
 //! Logs that go on where the combined format ends: nginx, Apache and Traefik.
 //!
-//! The date is when nginx writes the line, at the request's end; of Apache and Traefik it is the begin. It has whole seconds.
+//! The date is when nginx writes the line, at the request's end; of Apache and Traefik it is the
+//! begin. It has whole seconds.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Envoy's access log in its default text form, and Istio's, which has more words between the flags and the bytes.
+//! Envoy's access log in its default text form, and Istio's, which has more words between the flags
+//! and the bytes.
 
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
     )))
 }
 
-/// How a request ended by code and flags: 0 is no answer, because the caller left or for another reason.
+/// How a request ended by code and flags: 0 is no answer, because the caller left or for another
+/// reason.
 pub(super) fn ending(code: &str, flags: &str) -> Option<Ending<'static>> {
     match code.parse().ok()? {
         0 if flags.split(',').any(|flag| flag == "DC") => Some(Ending::CallerLeft),
@@ -47,7 +49,8 @@ pub(super) fn ending(code: &str, flags: &str) -> Option<Ending<'static>> {
     }
 }
 
-/// The first three whole numbers in a row are bytes received, bytes sent and the duration; the upstream's time follows.
+/// The first three whole numbers in a row are bytes received, bytes sent and the duration; the
+/// upstream's time follows.
 fn durations(tokens: &[Token<'_>]) -> Option<(Duration, Option<Duration>)> {
     let number = |token: &Token<'_>| token.bare().and_then(|text| text.parse::<u64>().ok());
     let numbers: Vec<_> = tokens.iter().map(number).collect();

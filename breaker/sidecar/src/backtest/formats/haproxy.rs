@@ -1,7 +1,8 @@
 //! HAProxy's HTTP log, with or without what syslog writes before it.
 //!
-//! `127.0.0.1:44420 [28/Nov/2026:09:15:04.606] web shop/s1 0/0/0/1/1 200 117 - - ---- 1/1/0/0/0 0/0 "GET / HTTP/1.1"`. The date has no
-//! zone and is taken as UTC. Of a timer that never ran there is -1.
+//! `127.0.0.1:44420 [28/Nov/2026:09:15:04.606] web shop/s1 0/0/0/1/1 200 117 - - ---- 1/1/0/0/0 0/0
+//! "GET / HTTP/1.1"`. The date has no zone and is taken as UTC. Of a timer that never ran there is
+//! -1.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Jaeger's JSON: traces with their spans, as its page's download and its API give them.
+//! Jaeger's JSON: traces with their spans, as its page's download and its API give them, or span by
+//! span, as its databases have them.
 
 use std::borrow::Cow;
 
@@ -18,11 +19,12 @@ struct Jaeger {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "it is no answer of Jaeger's API, and no trace with spans"
+    expecting = "it is no answer of Jaeger's API, no trace with spans, and no span"
 )]
 enum Document {
     Traces { data: Vec<Trace> },
     Trace(Trace),
+    Span(Span),
 }
 
 #[derive(Deserialize)]
@@ -58,6 +60,7 @@ impl Reader for Jaeger {
         let traces = match document {
             Document::Traces { data } => data,
             Document::Trace(trace) => vec![trace],
+            Document::Span(span) => vec![Trace { spans: vec![span] }],
         };
         let mut invalid = 0;
         for span in traces.iter().flat_map(|trace| &trace.spans) {
@@ -77,7 +80,7 @@ impl Reader for Jaeger {
             let served = Served {
                 start: span.start_time,
                 lasted: span.duration,
-                name: &span.operation_name,
+                name: Cow::Borrowed(&span.operation_name),
                 is_error: has("error", "true"),
                 tags,
             };

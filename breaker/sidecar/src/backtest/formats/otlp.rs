@@ -1,5 +1,5 @@
-//! A line of the OpenTelemetry Collector's file exporter: one `ExportTraceServiceRequest`, whose server spans are
-//! requests.
+//! A line of the OpenTelemetry Collector's file exporter: one `ExportTraceServiceRequest`, whose
+//! server spans are requests.
 
 use std::time::Duration;
 
@@ -29,8 +29,20 @@ pub(super) fn reader() -> Box<dyn Reader> {
     Box::new(Otlp::default())
 }
 
+/// The request in `record`: all of it, or what is in its `result`. Gateways of gRPC have one around
+/// each message of a stream.
+pub(super) fn request(record: &[u8]) -> &[u8] {
+    let inner = || {
+        let fields = record.trim_ascii().strip_prefix(b"{")?.strip_suffix(b"}")?;
+        let value = fields.trim_ascii_start().strip_prefix(b"\"result\"")?;
+        value.trim_ascii_start().strip_prefix(b":")
+    };
+    inner().unwrap_or(record)
+}
+
 impl Reader for Otlp {
     fn read(&mut self, record: &[u8], take: &mut dyn FnMut(&Line<'_>)) -> Result<(), Bad> {
+        let record = request(record);
         let start = record
             .trim_ascii_start()
             .strip_prefix(b"{")
@@ -141,6 +153,18 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn a_request_may_be_the_result_of_a_gateway() {
+        for wrapped in [
+            format!(r#"{{"result":{LINE}}}"#),
+            format!("{{ \"result\" :\n {LINE}\n}}\n"),
+        ] {
+            let mut served = 0;
+            let _ = Otlp::default().read(wrapped.as_bytes(), &mut |_| served += 1);
+            assert_eq!(served, 2, "{wrapped}");
+        }
     }
 
     #[test]

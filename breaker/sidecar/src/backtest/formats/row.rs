@@ -28,6 +28,8 @@ pub(super) struct Shape {
     pub(super) else_route: &'static str,
     /// Whether a row is a request at all.
     pub(super) is_request: fn(&Row<'_>) -> bool,
+    /// Which rows that are, in words; empty if all are.
+    pub(super) requests: &'static str,
     /// None where the row does not say how it ended.
     pub(super) ending: fn(&Row<'_>) -> Option<Ending<'static>>,
 }
@@ -69,6 +71,9 @@ pub(super) struct Rows {
     shape: &'static Shape,
     /// None of JSON.
     columns: Option<Vec<String>>,
+    requests: u64,
+    /// Rows that are no requests.
+    others: u64,
 }
 
 impl Rows {
@@ -76,10 +81,13 @@ impl Rows {
         Self {
             shape,
             columns: None,
+            requests: 0,
+            others: 0,
         }
     }
 
-    /// The heading is `first` if it has the names of the time; else there is none, and `columns` are the usual ones.
+    /// The heading is `first` if it has the names of the time; else there is none, and `columns`
+    /// are the usual ones.
     pub(super) fn csv(shape: &'static Shape, columns: &[&str], first: &[u8]) -> Self {
         let first = cells(str::from_utf8(first).unwrap_or_default().trim_end());
         let is_heading = first
@@ -92,6 +100,8 @@ impl Rows {
         Self {
             shape,
             columns: Some(columns),
+            requests: 0,
+            others: 0,
         }
     }
 }
@@ -117,10 +127,19 @@ impl Reader for Rows {
                 Row::Csv { columns, cells }
             }
         };
-        if (self.shape.is_request)(&row) {
-            take(&self.shape.request(&row)?);
+        if !(self.shape.is_request)(&row) {
+            self.others += 1;
+            return Ok(());
         }
+        self.requests += 1;
+        take(&self.shape.request(&row)?);
         Ok(())
+    }
+
+    fn nothing(&self) -> Option<String> {
+        let (others, requests) = (self.others, self.shape.requests);
+        (self.requests == 0 && others > 0)
+            .then(|| format!("it has {others} rows, but only {requests} are requests"))
     }
 }
 
@@ -152,7 +171,8 @@ impl Shape {
 }
 
 impl Row<'_> {
-    /// What the column called `name` has, if it has something; `a.b` is the field `b` of the object `a`.
+    /// What the column called `name` has, if it has something; `a.b` is the field `b` of the object
+    /// `a`.
     pub(super) fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         let text = match self {
             Self::Json(value) => {
@@ -200,17 +220,30 @@ fn first<T>(
     read(&text, unit).ok_or_else(|| Bad::field(format!("{name} must be {what}, not {text:?}")))
 }
 
+/// Programs can be told to write another unit than their usual one, and today's seconds have ten
+/// digits in each of them.
 fn time(text: &str, unit: Unit) -> Option<Timestamp> {
     if let Ok(whole) = text.parse::<u64>() {
-        return whole.checked_mul(unit.nanos()).map(Timestamp::from_nanos);
+        let nanos = unit.nanos().min(likely_nanos(whole as f64));
+        return whole.checked_mul(nanos).map(Timestamp::from_nanos);
     }
     if let Ok(number) = text.parse::<f64>() {
-        let nanos = number * unit.nanos() as f64;
+        let nanos = number * unit.nanos().min(likely_nanos(number)) as f64;
         return (0.0..1.8e19)
             .contains(&nanos)
             .then(|| Timestamp::from_nanos(nanos as u64));
     }
     when::rfc3339(text).or_else(|| when::common_log(text))
+}
+
+/// The longest unit, in nanoseconds, in which this can be a time before the year 5000.
+const fn likely_nanos(number: f64) -> u64 {
+    match number {
+        ..1e11 => 1_000_000_000,
+        ..1e14 => 1_000_000,
+        ..1e17 => 1000,
+        _ => 1,
+    }
 }
 
 fn duration(text: &str, unit: Unit) -> Option<Duration> {
@@ -300,6 +333,11 @@ mod tests {
             Some(Timestamp::from_millis(1500))
         );
         assert_eq!(time("-1.5", Unit::Seconds), None);
+        let today = Some(Timestamp::from_millis(1_795_857_304_960));
+        for other in ["1795857304960", "1795857304960000", "1795857304960000000"] {
+            assert_eq!(time(other, Unit::Seconds), today, "{other}");
+            assert_eq!(time(other, Unit::Millis), today, "{other}");
+        }
         assert_eq!(
             time("1970-01-01T00:00:01Z", Unit::Seconds),
             Some(Timestamp::from_millis(1000))

@@ -8,41 +8,49 @@ use super::row::Unit::{Millis, Nanos, Seconds};
 use super::row::{Anchor, Names, Row, Shape};
 use crate::backtest::line::Ending;
 
+/// What most have in common: each row is a request, and its time is the begin.
+const ROW: Shape = Shape {
+    time: &[],
+    is_time: Anchor::Start,
+    lasted: &[],
+    latency: &[],
+    is_zero_none: true,
+    route: &[],
+    else_route: "/",
+    is_request: |_| true,
+    requests: "",
+    ending: |_| None,
+};
+
 pub(super) static CADDY: Shape = Shape {
     time: &[("ts", Seconds)],
     is_time: Anchor::End,
     lasted: &[("duration", Seconds)],
-    latency: &[],
-    is_zero_none: true,
     route: &[("request.uri", Names::Path)],
-    else_route: "/",
-    is_request: |_| true,
     ending: |row| match row.number("status")? {
-        // No handler wrote anything, as for a site that is not configured: it says nothing of a service.
+        // No handler wrote anything, as for a site that is not configured: it says nothing of a
+        // service.
         0 => Some(Ending::Outcome(Verdict::Ignored)),
         status => Ending::logged(status),
     },
+    ..ROW
 };
 
 pub(super) static TRAEFIK: Shape = Shape {
     time: &[("StartUTC", Seconds), ("StartLocal", Seconds)],
-    is_time: Anchor::Start,
     lasted: &[("Duration", Nanos)],
     latency: &[("OriginDuration", Nanos)],
-    is_zero_none: true,
     route: &[
         ("RouterName", Names::Route),
         ("ServiceName", Names::Route),
         ("RequestPath", Names::Path),
     ],
-    else_route: "/",
-    is_request: |_| true,
     ending: |row| status(row, &["DownstreamStatus", "OriginStatus"]),
+    ..ROW
 };
 
 pub(super) static ENVOY: Shape = Shape {
     time: &[("start_time", Seconds)],
-    is_time: Anchor::Start,
     lasted: &[("duration", Millis)],
     latency: &[
         ("upstream_service_time", Millis),
@@ -54,8 +62,6 @@ pub(super) static ENVOY: Shape = Shape {
         ("route_name", Names::Route),
         ("upstream_cluster", Names::Route),
     ],
-    else_route: "/",
-    is_request: |_| true,
     ending: |row| match row.number("grpc_status_number") {
         Some(code) => Some(Ending::Grpc(GrpcCode::from_number(code))),
         None => envoy::ending(
@@ -63,6 +69,7 @@ pub(super) static ENVOY: Shape = Shape {
             &row.get("response_flags").unwrap_or_default(),
         ),
     },
+    ..ROW
 };
 
 pub(super) static NGINX: Shape = Shape {
@@ -77,69 +84,58 @@ pub(super) static NGINX: Shape = Shape {
     is_time: Anchor::End,
     lasted: &[("request_time", Seconds)],
     latency: &[("upstream_response_time", Seconds)],
-    is_zero_none: true,
     route: &[
         ("request_uri", Names::Path),
         ("uri", Names::Path),
         ("path", Names::Path),
         ("request", Names::Request),
     ],
-    else_route: "/",
-    is_request: |_| true,
     ending: |row| status(row, &["status"]),
+    ..ROW
 };
 
 pub(super) static K6_JSON: Shape = Shape {
     time: &[("data.time", Seconds)],
     is_time: Anchor::End,
     lasted: &[("data.value", Millis)],
-    latency: &[],
-    is_zero_none: true,
     route: &[
         ("data.tags.name", Names::Path),
         ("data.tags.url", Names::Path),
     ],
     else_route: "k6",
     is_request: |row| row.is("metric", "http_req_duration") && row.is("type", "Point"),
+    requests: "points of http_req_duration",
     ending: |row| status_or_none(row, "data.tags.status"),
+    ..ROW
 };
 
 pub(super) static K6_CSV: Shape = Shape {
     time: &[("timestamp", Seconds)],
     is_time: Anchor::End,
     lasted: &[("metric_value", Millis)],
-    latency: &[],
-    is_zero_none: true,
     route: &[("name", Names::Path), ("url", Names::Path)],
     else_route: "k6",
     is_request: |row| row.is("metric_name", "http_req_duration"),
+    requests: "rows of http_req_duration",
     ending: |row| status_or_none(row, "status"),
+    ..ROW
 };
 
-pub(super) static VEGETA_JSON: Shape = Shape {
+/// As JSON and as CSV.
+pub(super) static VEGETA: Shape = Shape {
     time: &[("timestamp", Nanos)],
-    is_time: Anchor::Start,
     lasted: &[("latency", Nanos)],
-    latency: &[],
-    is_zero_none: true,
     route: &[("url", Names::Path), ("attack", Names::Route)],
     else_route: "vegeta",
-    is_request: |_| true,
-    ending: vegeta,
+    ending: |row| match row.number::<u16>("code")? {
+        // An answer whose body broke off has a good status, and an error.
+        status if status < 400 && row.get("error").is_some() => Some(Ending::FAILURE),
+        status => Ending::logged(status).or(Some(Ending::FAILURE)),
+    },
+    ..ROW
 };
 
-pub(super) static VEGETA_CSV: Shape = Shape {
-    time: &[("timestamp", Nanos)],
-    is_time: Anchor::Start,
-    lasted: &[("latency", Nanos)],
-    latency: &[],
-    is_zero_none: true,
-    route: &[("url", Names::Path), ("attack", Names::Route)],
-    else_route: "vegeta",
-    is_request: |_| true,
-    ending: vegeta,
-};
-
+/// Older versions have only the first nine of them, and still older ones the first six.
 pub(super) const VEGETA_COLUMNS: &[&str] = &[
     "timestamp",
     "code",
@@ -158,30 +154,30 @@ pub(super) const VEGETA_COLUMNS: &[&str] = &[
 pub(super) fn is_vegeta_csv(line: &str) -> bool {
     let cells: Vec<_> = line.split(',').collect();
     let are_numbers = cells.iter().take(5).all(|cell| cell.parse::<u64>().is_ok());
-    cells.len() >= VEGETA_COLUMNS.len() && are_numbers && cells[0].len() == 19
+    cells.len() >= 6 && are_numbers && cells[0].len() == 19
 }
 
 pub(super) static HEY: Shape = Shape {
     time: &[("offset", Seconds)],
-    is_time: Anchor::Start,
     lasted: &[("response-time", Seconds)],
     latency: &[("Response-delay", Seconds)],
-    is_zero_none: true,
-    route: &[],
     else_route: "hey",
-    is_request: |_| true,
     ending: |row| status_or_none(row, "status-code"),
+    ..ROW
 };
 
 pub(super) static JMETER: Shape = Shape {
     time: &[("timeStamp", Millis)],
-    is_time: Anchor::Start,
     lasted: &[("elapsed", Millis)],
     latency: &[("Latency", Millis)],
-    is_zero_none: true,
     route: &[("label", Names::Route)],
     else_route: "jmeter",
-    is_request: |_| true,
+    is_request: |row| {
+        // A transaction is the sum of samples, each of which has a row too.
+        let message = row.get("responseMessage").unwrap_or_default();
+        !message.starts_with("Number of samples in transaction")
+    },
+    requests: "rows of samples, and not of transactions",
     ending: |row| {
         // An assertion may not like what came with a status of 200.
         let failed = row
@@ -196,6 +192,7 @@ pub(super) static JMETER: Shape = Shape {
                 .map(|_| Ending::Outcome(Verdict::Success)),
         }
     },
+    ..ROW
 };
 
 pub(super) const JMETER_COLUMNS: &[&str] = &[
@@ -230,13 +227,5 @@ fn status_or_none(row: &Row<'_>, name: &str) -> Option<Ending<'static>> {
     match row.number(name).unwrap_or(0) {
         0 => Some(Ending::FAILURE),
         status => Ending::logged(status),
-    }
-}
-
-/// An answer whose body broke off has a good status, and an error.
-fn vegeta(row: &Row<'_>) -> Option<Ending<'static>> {
-    match row.number::<u16>("code")? {
-        status if status < 400 && row.get("error").is_some() => Some(Ending::FAILURE),
-        status => Ending::logged(status).or(Some(Ending::FAILURE)),
     }
 }

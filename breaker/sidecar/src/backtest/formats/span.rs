@@ -21,7 +21,7 @@ pub(super) struct Sides {
 pub(super) struct Served<'a> {
     pub(super) start: u64,
     pub(super) lasted: Option<u64>,
-    pub(super) name: &'a str,
+    pub(super) name: Cow<'a, str>,
     pub(super) tags: Vec<(&'a str, Cow<'a, str>)>,
     /// Whether it is marked as an error.
     pub(super) is_error: bool,
@@ -46,7 +46,7 @@ impl Served<'_> {
         };
         let route = tag("http.route")
             .filter(|route| !route.is_empty())
-            .unwrap_or(self.name);
+            .unwrap_or(&self.name);
         let (Some(lasted), Some(start)) = (self.lasted, self.start.checked_mul(1000)) else {
             return false;
         };

@@ -77,7 +77,8 @@ pub(super) fn route_of_request(request: &str) -> Cow<'_, str> {
     route_of_path(second.unwrap_or(first))
 }
 
-/// The route of a path or URL: without query and authority, and `{id}` for what looks like one, so that each user is not a route.
+/// The route of a path or URL: without query and authority, and `{id}` for what looks like one, so
+/// that each user is not a route.
 pub(super) fn route_of_path(url: &str) -> Cow<'_, str> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let path = match path.split_once("://") {
@@ -101,7 +102,8 @@ pub(super) fn route_of_path(url: &str) -> Cow<'_, str> {
     Cow::Owned(path.chars().take(MOST_PATH).collect())
 }
 
-/// Whether a segment of a path is a number, a UUID, a hash, or something else that is long and has digits.
+/// Whether a segment of a path is a number, a UUID, a hash, or something else that is long and has
+/// digits.
 fn is_id(segment: &str) -> bool {
     let count = |is: fn(&u8) -> bool| segment.bytes().filter(is).count();
     let digits = count(u8::is_ascii_digit);

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Reader;
 use super::span::{Served, Sides, invalid};
+use super::text::route_of_path;
 use crate::backtest::line::Line;
 use crate::backtest::loss::Bad;
 
@@ -26,6 +27,22 @@ struct Span {
     duration: Option<u64>,
     #[serde(default)]
     tags: BTreeMap<String, String>,
+}
+
+impl Span {
+    /// What it is called; but Envoy calls all of them by their host.
+    fn route(&self) -> Cow<'_, str> {
+        let path_after_name = |url: &str| {
+            let (_, rest) = url.split_once("://")?;
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            (rest[..end] == self.name).then(|| route_of_path(url).into_owned())
+        };
+        let path = self
+            .tags
+            .get("http.url")
+            .and_then(|url| path_after_name(url));
+        path.map_or(Cow::Borrowed(&*self.name), Cow::Owned)
+    }
 }
 
 pub(super) fn reader() -> Box<dyn Reader> {
@@ -49,7 +66,7 @@ impl Reader for Zipkin {
         let served = Served {
             start: span.timestamp,
             lasted: span.duration,
-            name: &span.name,
+            name: span.route(),
             // Any text there is an error; Brave writes the status, others a message.
             is_error: span.tags.get("error").is_some_and(|text| text != "false"),
             tags: tags.collect(),
