@@ -159,8 +159,8 @@ impl Probing {
 
     /// The caller went away before an answer; `overdue` says whether answers were, which take up to `patience`. The slot stays taken: else
     /// a caller without patience would send all of its requests to an upstream that is down. Of a caller that left before an answer was
-    /// due it is free again then, and twice as late for each that did so since the last answer: else such callers would keep everybody
-    /// else out of the trial.
+    /// due it is free again then: else such callers would keep everybody else out of the trial. Of many that did so since the last answer
+    /// it is twice as late for each three: the upstream may be down.
     pub(super) fn abandon(
         &mut self,
         id: u32,
@@ -168,11 +168,16 @@ impl Probing {
         admitted: Timestamp,
         patience: Duration,
     ) {
-        let left_early = self.left_early;
-        if !overdue {
-            self.left_early = left_early.saturating_add(1);
-        }
         let answers = self.answers;
+        let excused = if answers == 0 {
+            0
+        } else {
+            EXCUSED_BY_AN_ANSWER
+        };
+        let left_early = self.left_early.saturating_sub(excused);
+        if !overdue {
+            self.left_early = self.left_early.saturating_add(1);
+        }
         match self.lease(id) {
             Some(lease) if lease.answers_before == answers => {
                 lease.progress = Progress::Abandoned { overdue };
@@ -326,6 +331,8 @@ impl Lease {
     }
 }
 
+/// So many callers may leave early after each answer of the trial before their slots are kept for longer: the upstream is not down.
+const EXCUSED_BY_AN_ANSWER: u16 = 96;
 /// For how long an upload holds the slot of its probe: a caller that sends takes less, and nobody waits for longer.
 const LONGEST_HOLD: Duration = Duration::from_secs(1);
 /// So many uploads without a slot are remembered; the oldest is forgotten for a further one, and counts for nothing then.

@@ -13,6 +13,8 @@ enum Body {
     Broken(u64),
     /// It takes so many milliseconds for a good one, which is answered.
     Slow(u64),
+    /// It is complete with its head, and left after so many milliseconds of the 20 that an answer takes.
+    Left(u64),
 }
 
 /// What ends a request in flight.
@@ -60,11 +62,13 @@ impl Siege {
         let Ok(mut permit) = self.bench.acquire() else {
             return;
         };
-        self.bench.breaker.uploading(&mut permit);
+        if !matches!(body, Body::Left(_)) {
+            self.bench.breaker.uploading(&mut permit);
+        }
         let after = |millis: u64| self.bench.now + millis as f64 / 1e3;
         match body {
             Body::Half => self.stuck.push(permit),
-            Body::Broken(millis) => {
+            Body::Broken(millis) | Body::Left(millis) => {
                 let ends = Due::Ends(Outcome::ignored(ms(millis)));
                 self.due.push((after(millis), permit, ends));
             }
@@ -155,6 +159,26 @@ fn broken_requests_do_not_keep_the_others_out_of_a_trial() {
                 let what = format!("{}, {rate}/s, {millis} ms: {closes:?}", policy.name());
                 assert!(closes.is_some_and(|after| after < PATIENCE), "{what}");
             }
+        }
+    }
+}
+
+#[test]
+fn who_leaves_at_once_does_not_keep_the_others_out_of_a_trial() {
+    for policy in builtin() {
+        for millis in [1, 15] {
+            let mut closes: Vec<_> = (0..20)
+                .map(|seed| {
+                    let mut siege = Siege::of(policy.clone());
+                    siege.seed = seed;
+                    siege.closes_after(20.0, |_| Body::Left(millis))
+                })
+                .map(|after| after.unwrap_or(f64::INFINITY))
+                .collect();
+            closes.sort_by(f64::total_cmp);
+            let what = format!("{}, {millis} ms: {closes:?}", policy.name());
+            // While nobody was answered the upstream may be down, so luck has a part in it.
+            assert!(closes[17] < PATIENCE, "{what}");
         }
     }
 }
