@@ -9,6 +9,8 @@ use std::time::Duration;
 use breaker_tests::{Script, Seen, Setup, Sidecar, Upstream, eventually, get};
 use bytes::Bytes;
 use http::Response;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
 
 use self::attacker::Attacker;
 
@@ -75,6 +77,67 @@ async fn good(sidecar: &Sidecar, times: usize, policy: &str) {
     for _ in 0..times {
         let answer = get(sidecar.url("/pay/x")).await;
         assert_eq!(answer.status, 200, "{policy}: {}", answer.text());
+    }
+}
+
+/// Lets `act` go on 60 times a second from the moment at which the service is well again, while somebody asks twice a second. Returns
+/// whether the breaker closes within 20 s.
+async fn besieged<F>(base: &str, act: impl Fn(Attacker) -> F) -> bool
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let upstream = Upstream::start().await;
+    upstream.play(Script::Status(500));
+    let policy = format!(
+        "{{ base: {base}, open: {{ for: 500ms, jitter: 0% }}, ramp: {{ start: 50%, for: 1s }} }}"
+    );
+    let sidecar = Setup::of(upstream.address()).policy(policy).start().await;
+    while get(sidecar.url("/pay/x")).await.status != 503 {}
+    upstream.play(Script::late(Duration::from_millis(10), healthy));
+    let mut siege = JoinSet::new();
+    let mut attacks = interval(Duration::from_micros(16_667));
+    let mut asks = interval(Duration::from_millis(487));
+    let deadline = sleep(Duration::from_secs(20));
+    tokio::pin!(deadline);
+    loop {
+        tokio::select! {
+            _ = attacks.tick() => {
+                siege.spawn(act(Attacker::of(&sidecar)));
+            }
+            _ = asks.tick() => {
+                get(sidecar.url("/pay/x")).await;
+                let metrics = sidecar.metrics().await;
+                if metrics.transitions("pay", "half_open", "closed") > 0.0 {
+                    return true;
+                }
+            }
+            () = &mut deadline => return false,
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_requests_do_not_keep_a_breaker_from_closing() {
+    for base in ["sensitive", "adaptive"] {
+        let half = |a: Attacker| async move { drop(a.send(SIZED).await.wait(FOR_EVER).await) };
+        assert!(besieged(base, half).await, "{base}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_requests_do_not_keep_a_breaker_from_closing() {
+    for base in ["sensitive", "adaptive"] {
+        let malformed =
+            |a: Attacker| async move { a.send(format!("{CHUNKED}zz\r\n")).await.read().await };
+        assert!(besieged(base, malformed).await, "{base}");
+    }
+}
+
+#[tokio::test]
+async fn uploads_that_break_off_do_not_keep_a_breaker_from_closing() {
+    for base in ["sensitive", "adaptive"] {
+        let cut = |a: Attacker| async move { a.send(format!("{SIZED}abc")).await.reset() };
+        assert!(besieged(base, cut).await, "{base}");
     }
 }
 
@@ -173,6 +236,7 @@ attacks! {
     streams_without_a_window: async |a: Attacker| a.stall_streams(3).await;
 }
 
+const FOR_EVER: Duration = Duration::from_secs(3600);
 const GET: &str = "GET /pay/x HTTP/1.1\r\nhost: a\r\n\r\n";
 const SIZED: &str = "POST /pay/x HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n";
 const CHUNKED: &str = "POST /pay/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";

@@ -205,9 +205,11 @@ impl Breaker {
         let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase) else {
             return;
         };
+        // Who was still sending has not waited for anything, and frees its slot.
         let gave_up = outcome.verdict == Verdict::Ignored
             && outcome.attribution == Attribution::Caller
-            && !permit.answered;
+            && !permit.answered
+            && permit.progress != Progress::Uploading;
         if gave_up {
             let waited = now.saturating_since(permit.admitted);
             let patience = self.answers.patience(PATIENCE_OF_PROBES);

@@ -19,6 +19,8 @@ pub(super) struct Probing {
     abandoned: u16,
     /// Callers that left before an answer was due, since the last answer. Small, as an idle breaker is to be.
     left_early: u16,
+    /// How many uploads came to nothing, or not soon: the more, the shorter the next ones hold a slot.
+    dawdled: u16,
     /// How often the upstream has answered a probe.
     answers: u32,
 }
@@ -36,8 +38,10 @@ struct Lease {
 /// How far a probe has come, which decides what its lease's end says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// The caller is still sending: an expiry says nothing of the upstream.
-    Uploading,
+    /// The caller is still sending, and the slot is its own until then: an expiry says nothing of the upstream.
+    Uploading { holds_until: Timestamp },
+    /// It is still sending, and holds no slot any more. If it does complete its request, that is a probe again.
+    Dawdling,
     /// The upstream owes an answer: an expiry is a failure.
     Waiting,
     /// The head of a good answer has come, and its body is still flowing: an expiry is a success.
@@ -67,6 +71,7 @@ impl Probing {
             failed: 0,
             abandoned: 0,
             left_early: 0,
+            dawdled: 0,
             answers: 0,
         }
     }
@@ -104,8 +109,7 @@ impl Probing {
 
     /// Whether a further probe has a slot, and its outcome is needed.
     pub(super) fn has_room(&self, rules: &HalfOpen, recovery: Recovery) -> bool {
-        let has_slot = |lease: &&Lease| lease.progress != Progress::Begun;
-        let in_flight = self.leases.iter().filter(has_slot).count() as u32;
+        let in_flight = self.leases.iter().filter(|lease| lease.has_slot()).count() as u32;
         if recovery == Recovery::Sequential {
             // It takes as many as it takes.
             return in_flight < rules.concurrent;
@@ -113,8 +117,12 @@ impl Probing {
         in_flight < rules.concurrent && self.succeeded + self.failed + in_flight < rules.probes
     }
 
-    pub(super) fn uploading(&mut self, id: u32) {
-        self.progress(id, Progress::Uploading);
+    /// The caller is still sending. It holds its slot for a second at most, and for half as long with each round of slots whose uploads
+    /// came to nothing: else callers that send half a request would keep everybody else out of the trial.
+    pub(super) fn uploading(&mut self, id: u32, rules: &HalfOpen, now: Timestamp) {
+        let rounds = u32::from(self.dawdled) / rules.concurrent.max(1);
+        let holds_until = now + LONGEST_HOLD / (1 << rounds.min(20));
+        self.progress(id, Progress::Uploading { holds_until });
     }
 
     /// The upload is over: the upstream has the whole `probe_timeout` from now.
@@ -151,8 +159,8 @@ impl Probing {
 
     /// The caller went away before an answer; `overdue` says whether answers were, which take up to `patience`. The slot stays taken: else
     /// a caller without patience would send all of its requests to an upstream that is down. Of a caller that left before an answer was
-    /// due it is free again then, and twice as late for each that did so since the last answer: else such callers would keep everybody
-    /// else out of the trial.
+    /// due it is free again then: else such callers would keep everybody else out of the trial. Of many that did so since the last answer
+    /// it is twice as late for each three: the upstream may be down.
     pub(super) fn abandon(
         &mut self,
         id: u32,
@@ -160,11 +168,16 @@ impl Probing {
         admitted: Timestamp,
         patience: Duration,
     ) {
-        let left_early = self.left_early;
-        if !overdue {
-            self.left_early = left_early.saturating_add(1);
-        }
         let answers = self.answers;
+        let excused = if answers == 0 {
+            0
+        } else {
+            EXCUSED_BY_AN_ANSWER
+        };
+        let left_early = self.left_early.saturating_sub(excused);
+        if !overdue {
+            self.left_early = self.left_early.saturating_add(1);
+        }
         match self.lease(id) {
             Some(lease) if lease.answers_before == answers => {
                 lease.progress = Progress::Abandoned { overdue };
@@ -187,6 +200,9 @@ impl Probing {
             return;
         };
         let lease = self.leases.swap_remove(index);
+        if matches!(lease.progress, Progress::Uploading { .. }) && good.is_none() {
+            self.dawdled = self.dawdled.saturating_add(1);
+        }
         if lease.progress != Progress::Begun {
             self.count(good);
         } else if good == Some(false) {
@@ -195,12 +211,13 @@ impl Probing {
         }
     }
 
-    /// Ends the leases whose time is over.
+    /// Ends the leases whose time is over, and takes the slots back of uploads that have held theirs for long enough.
     pub(super) fn expire(&mut self, now: Timestamp) {
+        self.release_uploads(now);
         while let Some(index) = self.leases.iter().position(|lease| lease.expires <= now) {
             let lease = self.leases.swap_remove(index);
             let good = match lease.progress {
-                Progress::Uploading | Progress::Begun => None,
+                Progress::Uploading { .. } | Progress::Dawdling | Progress::Begun => None,
                 Progress::Abandoned { overdue: false } => None,
                 Progress::Abandoned { overdue: true } => {
                     self.abandoned = self.abandoned.saturating_add(1);
@@ -213,9 +230,16 @@ impl Probing {
         }
     }
 
-    /// When the next lease ends by time.
+    /// When the next lease ends by time, or the next slot is free by it.
     pub(super) fn next_expiry(&self) -> Option<Timestamp> {
-        self.leases.iter().map(|lease| lease.expires).min()
+        self.leases.iter().map(Lease::next_change).min()
+    }
+
+    /// Whether nothing is under way that may still show something: an upload that does not end may never.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.leases
+            .iter()
+            .all(|lease| lease.progress == Progress::Dawdling)
     }
 
     /// Decides as soon as the outcomes still to come can no longer change the decision.
@@ -249,11 +273,34 @@ impl Probing {
         self.abandoned.into()
     }
 
+    #[cfg(test)]
+    pub(super) const fn leases(&self) -> usize {
+        self.leases.len()
+    }
+
     fn count(&mut self, good: Option<bool>) {
         match good {
             Some(true) => self.succeeded += 1,
             Some(false) => self.failed += 1,
             None => {}
+        }
+    }
+
+    fn release_uploads(&mut self, now: Timestamp) {
+        let held_too_long = |lease: &Lease| match lease.progress {
+            Progress::Uploading { holds_until } => holds_until <= now,
+            _ => false,
+        };
+        while let Some(index) = self.leases.iter().position(held_too_long) {
+            self.leases[index].progress = Progress::Dawdling;
+            self.dawdled = self.dawdled.saturating_add(1);
+            let dawdling = self.leases.iter().enumerate();
+            let dawdling = dawdling.filter(|(_, lease)| lease.progress == Progress::Dawdling);
+            if dawdling.clone().count() > MOST_DAWDLING
+                && let Some((oldest, _)) = dawdling.min_by_key(|(_, lease)| lease.expires)
+            {
+                self.leases.swap_remove(oldest);
+            }
         }
     }
 
@@ -271,5 +318,24 @@ impl Probing {
     }
 }
 
+impl Lease {
+    fn has_slot(&self) -> bool {
+        !matches!(self.progress, Progress::Begun | Progress::Dawdling)
+    }
+
+    fn next_change(&self) -> Timestamp {
+        match self.progress {
+            Progress::Uploading { holds_until } => self.expires.min(holds_until),
+            _ => self.expires,
+        }
+    }
+}
+
+/// So many callers may leave early after each answer of the trial before their slots are kept for longer: the upstream is not down.
+const EXCUSED_BY_AN_ANSWER: u16 = 96;
+/// For how long an upload holds the slot of its probe: a caller that sends takes less, and nobody waits for longer.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
+/// So many uploads without a slot are remembered; the oldest is forgotten for a further one, and counts for nothing then.
+const MOST_DAWDLING: usize = 64;
 /// So many probes whose answers have begun may still fail; of more it is taken for granted that they don't.
 const MOST_BEGUN: usize = 32;

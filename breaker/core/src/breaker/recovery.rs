@@ -76,8 +76,7 @@ impl Breaker {
                 Recovery::Counted => probing.finding(&self.policy.half_open()),
                 Recovery::Sequential => {
                     let tally = probing.tally();
-                    let quiet =
-                        probing.next_expiry().is_none() && self.trial_quiet_at() <= self.now;
+                    let quiet = probing.is_quiet() && self.trial_quiet_at() <= self.now;
                     self.trial(SourceId::PROXY).finding(tally, quiet)
                 }
             }
@@ -117,7 +116,7 @@ impl Breaker {
                 self.policy.recovery() == Recovery::Sequential
                     && !self.telemetry_only
                     && tally.succeeded > 0
-                    && probing.next_expiry().is_none()
+                    && probing.is_quiet()
                     && self.trial(SourceId::PROXY).finding(tally, true) == Finding::Good
             }
             Phase::Aimd(ramp) => ramp.is_clean() && self.waiting == 0,

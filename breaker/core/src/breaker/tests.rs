@@ -30,6 +30,7 @@ mod shedding;
 mod shedding_properties;
 mod silence;
 mod trips;
+mod uploads;
 mod usual;
 
 /// A breaker, and the time it is.

@@ -1,5 +1,6 @@
 //! A request that was admitted, until its outcome is known.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,12 +40,13 @@ enum Held {
 /// [`BreakerService`](crate::BreakerService) puts it in the request's extensions when
 /// [`await_upload`](crate::BreakerLayer::await_upload) is set. The upload is over when it and its clones are dropped.
 #[derive(Clone, Debug)]
-pub struct Upload(#[expect(dead_code, reason = "its drop is what counts")] Arc<UploadEnd>);
+pub struct Upload(Arc<UploadEnd>);
 
 #[derive(Debug)]
 struct UploadEnd {
     breaker: BreakerHandle,
     permit: Arc<Mutex<Option<Permit>>>,
+    is_cut: AtomicBool,
 }
 
 // === impl InFlight ===
@@ -96,6 +98,7 @@ impl InFlight {
         Some(Upload(Arc::new(UploadEnd {
             breaker: self.breaker.clone(),
             permit,
+            is_cut: AtomicBool::new(false),
         })))
     }
 
@@ -171,10 +174,22 @@ impl Drop for InFlight {
     }
 }
 
+// === impl Upload ===
+
+impl Upload {
+    /// The caller will never complete its request: it is malformed, too large or broken off. The upstream's time does not begin.
+    pub fn cut(self) {
+        self.0.is_cut.store(true, Ordering::Relaxed);
+    }
+}
+
 // === impl UploadEnd ===
 
 impl Drop for UploadEnd {
     fn drop(&mut self) {
+        if *self.is_cut.get_mut() {
+            return;
+        }
         let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(permit) = &mut *permit {
             self.breaker

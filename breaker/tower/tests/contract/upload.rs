@@ -17,6 +17,17 @@ fn awaiting_upload() -> (BreakerService<Inner>, Upstream, BreakerHandle) {
     (layer.layer(inner), upstream, breaker)
 }
 
+/// One that is half-open, with one slot for a probe.
+async fn trying() -> (BreakerService<Inner>, Upstream, BreakerHandle) {
+    let breaker = BreakerHandle::new("test", touchy());
+    let (inner, mut upstream) = mock::pair();
+    let layer = BreakerLayer::new(breaker.clone()).await_upload();
+    let mut service = layer.layer(inner);
+    trip(&mut service, &mut upstream).await;
+    advance(OPEN_FOR).await;
+    (service, upstream, breaker)
+}
+
 fn post() -> Request<Body> {
     Request::new(full("much to send"))
 }
@@ -95,4 +106,51 @@ async fn a_caller_that_leaves_in_mid_upload_is_ignored() {
         (counted(&breaker), breaker.snapshot().in_flight),
         ((0, 0, 1), 0)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_in_mid_upload_frees_the_slot_of_its_probe() {
+    let (mut service, mut upstream, breaker) = trying().await;
+    for _ in 0..100 {
+        let call = service.ready().await.unwrap().call(post());
+        let (mut request, _answer) = upstream.next_request().await.unwrap();
+        let upload: Upload = request.extensions_mut().remove().unwrap();
+        assert!(breaker.would_reject());
+        // The service works on it still, and holds what it got.
+        drop(call);
+        drop(upload);
+        assert!(!breaker.would_reject());
+    }
+    assert_eq!(
+        (breaker.state(), counted(&breaker)),
+        (State::HalfOpen, (0, 1, 100))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_cut_off_frees_the_slot_of_its_probe_when_it_ends() {
+    let (mut service, mut upstream, breaker) = trying().await;
+    let call = service.ready().await.unwrap().call(post());
+    let (upload, answer) = receive(&mut upstream).await;
+    upload.unwrap().cut();
+    advance(Duration::from_millis(999)).await;
+    assert!(breaker.would_reject());
+    drop(call);
+    assert!(!breaker.would_reject());
+    drop(answer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_uploads_gives_its_slot_back_after_a_second() {
+    let (mut service, mut upstream, breaker) = trying().await;
+    let call = service.ready().await.unwrap().call(post());
+    let (upload, answer) = receive(&mut upstream).await;
+    assert!(breaker.would_reject());
+    sleep(Duration::from_millis(1001)).await;
+    assert!(!breaker.would_reject());
+    drop(upload);
+    assert!(breaker.would_reject());
+    answer.send_response(response(200, empty()));
+    drop(call.await.unwrap());
+    assert_eq!(breaker.state(), State::Closed);
 }

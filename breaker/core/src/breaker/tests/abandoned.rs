@@ -13,7 +13,7 @@ struct Crowd {
 }
 
 /// A number from 0 to 1 for each number.
-fn random(number: u64) -> f64 {
+pub(super) fn random(number: u64) -> f64 {
     let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (mixed >> 11) as f64 / (1_u64 << 53) as f64

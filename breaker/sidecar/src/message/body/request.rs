@@ -286,6 +286,9 @@ impl Content {
 
     fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         self.upload.fault.set(Some(error.kind()));
+        if let Some(pause) = self.upload.pause.take() {
+            pause.cut();
+        }
         Poll::Ready(Some(Err(error)))
     }
 
