@@ -33,7 +33,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::aimd::Aimd;
-pub(crate) use self::alerting::StandingAlert;
 use self::counters::Counters;
 use self::needs::Needs;
 pub use self::outlook::{Outlook, SourceOutlook, Standing};

@@ -36,6 +36,7 @@
 //! # Ok::<(), breaker_core::Rejected>(())
 //! ```
 
+mod alert;
 mod baseline;
 mod breaker;
 mod detector;

@@ -11,9 +11,7 @@ use crate::latency_counts::LatencyCounts;
 use crate::outcome::Attribution;
 use crate::policy::Quantile;
 use crate::ratio::Ratio;
-use crate::source::Source;
 use crate::state::{Mode, State};
-use crate::time::Timestamp;
 
 /// What a breaker knows at one time. Nothing in it is older than the window, but for the totals.
 #[derive(Clone, Debug)]
@@ -207,50 +205,6 @@ pub struct Concurrency {
 }
 
 impl SourceSnapshot {
-    pub(crate) fn of(source: &mut Source, now: Timestamp) -> Self {
-        let counts = source.window.counts(now);
-        Self {
-            name: source.name.clone(),
-            success: counts.success.into(),
-            failure: counts.failure.into(),
-            ignored: counts.ignored.into(),
-            error_rate: Ratio::of(counts.failure.into(), counts.judged()),
-            latency: source
-                .window
-                .latencies(now)
-                .and_then(|histogram| Latencies::of(&histogram)),
-            concurrency: source
-                .window
-                .concurrencies(now)
-                .filter(|histogram| !histogram.is_empty())
-                .map(|histogram| Concurrency {
-                    p99: histogram.value_at_quantile(0.99),
-                    max: histogram.max(),
-                }),
-            slow_threshold: source
-                .detectors
-                .as_ref()
-                .and_then(|detectors| detectors.threshold()),
-            anomalies: source
-                .detectors
-                .as_ref()
-                .map_or_else(Vec::new, |detectors| detectors.scores()),
-            alerting: source.alerts.iter().flatten().any(|alert| alert.stands()),
-            standing_alerts: source
-                .alerts
-                .iter()
-                .flatten()
-                .filter(|alert| alert.stands())
-                .map(|alert| AlertSnapshot {
-                    stream: alert.stream,
-                    lasted: now.saturating_since(alert.begun),
-                    alerts: alert.told,
-                })
-                .collect(),
-            totals: source.totals,
-        }
-    }
-
     /// Successes and failures in the window.
     pub const fn requests(&self) -> u64 {
         self.success + self.failure
@@ -274,7 +228,7 @@ impl SourceTotals {
 }
 
 impl Latencies {
-    fn of(histogram: &Histogram<u32>) -> Option<Self> {
+    pub(crate) fn of(histogram: &Histogram<u32>) -> Option<Self> {
         if histogram.is_empty() {
             return None;
         }

@@ -1,11 +1,13 @@
 //! A source: where outcomes are observed. The proxy is one, every telemetry feed another; they are never added together.
 
+mod reading;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::StandingAlert;
 use crate::baseline::SourceBaseline;
-use crate::breaker::StandingAlert;
 use crate::detector::Detectors;
 use crate::feed::Feed;
 use crate::outcome::Verdict;

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Breaker;
-use super::alerting::SILENCE;
 use super::limiter::Level;
 use super::reading::count_alert;
 use super::trip::Observation;
+use crate::alert::SILENCE;
 use crate::event::Event;
 use crate::source::{SourceId, find};
 use crate::time::Timestamp;

@@ -6,7 +6,7 @@ use super::{Breaker, Phase};
 use crate::event::stream_of;
 use crate::policy::Action;
 use crate::ratio::Ratio;
-use crate::snapshot::{AlertCount, Snapshot, SourceSnapshot, TransitionCount};
+use crate::snapshot::{AlertCount, Snapshot, TransitionCount};
 use crate::source::Source;
 use crate::state::State;
 use crate::time::Timestamp;
@@ -51,7 +51,7 @@ impl Breaker {
             sources: self
                 .sources
                 .iter_mut()
-                .map(|source| SourceSnapshot::of(source, now))
+                .map(|source| source.snapshot(now))
                 .collect(),
         }
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::alerting::{SILENCE, StandingAlert};
 use super::outlook::Standing;
+use crate::alert::{SILENCE, StandingAlert};
 use crate::event::{Alert, Evidence, Reason, stream_of};
 use crate::in_flight::InFlight;
 use crate::policy::{Condition, Policy, Quantile, Stream, TripEntry};

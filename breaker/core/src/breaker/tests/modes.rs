@@ -190,8 +190,10 @@ fn an_idle_breaker_costs_at_most_1_kib() {
     assert!(bench.snapshot().window_bytes > 0);
     bench.pass(11.0);
     assert_eq!(bench.snapshot().window_bytes, 0);
-    let source =
-        size_of::<Source>() + 3 * size_of::<Option<Box<StandingAlert>>>() + "proxy".len() + 16;
+    let source = size_of::<Source>()
+        + 3 * size_of::<Option<Box<crate::alert::StandingAlert>>>()
+        + "proxy".len()
+        + 16;
     let whole = size_of::<Breaker>() + source + size_of::<Reason>() + size_of::<Ground>();
     assert!(whole <= 1024, "{whole} bytes");
 }

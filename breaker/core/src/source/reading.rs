@@ -1,0 +1,53 @@
+//! What a source knows at one time.
+
+use super::Source;
+use crate::ratio::Ratio;
+use crate::snapshot::{AlertSnapshot, Concurrency, Latencies, SourceSnapshot};
+use crate::time::Timestamp;
+
+impl Source {
+    /// What it knows at `now`.
+    pub(crate) fn snapshot(&mut self, now: Timestamp) -> SourceSnapshot {
+        let counts = self.window.counts(now);
+        SourceSnapshot {
+            name: self.name.clone(),
+            success: counts.success.into(),
+            failure: counts.failure.into(),
+            ignored: counts.ignored.into(),
+            error_rate: Ratio::of(counts.failure.into(), counts.judged()),
+            latency: self
+                .window
+                .latencies(now)
+                .and_then(|histogram| Latencies::of(&histogram)),
+            concurrency: self
+                .window
+                .concurrencies(now)
+                .filter(|histogram| !histogram.is_empty())
+                .map(|histogram| Concurrency {
+                    p99: histogram.value_at_quantile(0.99),
+                    max: histogram.max(),
+                }),
+            slow_threshold: self
+                .detectors
+                .as_ref()
+                .and_then(|detectors| detectors.threshold()),
+            anomalies: self
+                .detectors
+                .as_ref()
+                .map_or_else(Vec::new, |detectors| detectors.scores()),
+            alerting: self.alerts.iter().flatten().any(|alert| alert.stands()),
+            standing_alerts: self
+                .alerts
+                .iter()
+                .flatten()
+                .filter(|alert| alert.stands())
+                .map(|alert| AlertSnapshot {
+                    stream: alert.stream,
+                    lasted: now.saturating_since(alert.begun),
+                    alerts: alert.told,
+                })
+                .collect(),
+            totals: self.totals,
+        }
+    }
+}
