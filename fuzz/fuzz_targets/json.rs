@@ -1,7 +1,7 @@
 //! Whatever the text is, turning JSON into protobuf does not panic, and what comes out is protobuf.
 #![no_main]
 
-use breaker_sidecar::ingest::otlp::json;
+use breaker_otlp::json;
 use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

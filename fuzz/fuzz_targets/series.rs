@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::ingest::otlp::{Attributes, HistogramPoint, MetricVisitor, read_metrics};
-use breaker_sidecar::ingest::series::{Limits, Origin, SeriesTable};
+use breaker_otlp::{Attributes, HistogramPoint, MetricVisitor, read_metrics};
+use breaker_otlp::series::{Limits, Origin, SeriesTable};
 use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;

@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use breaker_sidecar::ingest::otlp::{Attributes, Span, TraceVisitor, read_traces};
+use breaker_otlp::{Attributes, Span, TraceVisitor, read_traces};
 use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;

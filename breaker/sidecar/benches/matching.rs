@@ -3,10 +3,10 @@
 use std::hint::black_box;
 use std::path::Path;
 
+use breaker_otlp::convention::Facts;
+use breaker_otlp::matching::MatchSet;
+use breaker_otlp::{Attributes, SpanKind, StatusCode};
 use breaker_sidecar::config::Config;
-use breaker_sidecar::ingest::convention::Facts;
-use breaker_sidecar::ingest::matching::MatchSet;
-use breaker_sidecar::ingest::otlp::{Attributes, SpanKind, StatusCode};
 use breaker_tower::core::policy::FailureRules;
 use criterion::{Criterion, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;

@@ -10,30 +10,21 @@
 //! * `forward`: the queue from which it is sent on, byte for byte.
 //! * `reply`: the answer; `refusal` has why there is none but an error.
 //!
-//! The [`FeedSampler`] tells breakers what batches say about their feeds:
-//!
-//! * `otlp`: the wire format, read in place; JSON becomes the same views.
-//! * `matching`: which feeds a span or a point belongs to.
-//! * `convention`: what a span or a point says of the request, by the semantic conventions.
-//! * `series`: what a histogram's point adds to the one before it.
+//! The [`FeedSampler`] tells breakers what batches say about their feeds, which `breaker_otlp` reads.
 
 mod batch;
 mod connection;
-pub mod convention;
 mod decode;
 mod forward;
 mod grpc;
 mod guard;
 mod http;
 mod intake;
-pub mod matching;
-pub mod otlp;
 mod overload;
 mod receiver;
 mod refusal;
 mod reply;
 mod sampler;
-pub mod series;
 mod settings;
 mod stats;
 

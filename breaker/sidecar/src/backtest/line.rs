@@ -10,8 +10,8 @@ use breaker_tower::core::policy::GrpcCode;
 use breaker_tower::core::{Timestamp, Verdict};
 use serde::{Deserialize, Deserializer};
 
-use crate::ingest::convention::Facts;
-use crate::ingest::otlp::StatusCode;
+use breaker_otlp::StatusCode;
+use breaker_otlp::convention::Facts;
 
 /// A recorded request.
 #[derive(Clone, Debug, PartialEq)]

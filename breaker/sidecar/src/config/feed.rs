@@ -9,8 +9,8 @@ use breaker_tower::Policy;
 use super::policies::Policies;
 use super::problem::{Problem, Problems, check_name, time_within};
 use super::raw::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
-use crate::ingest::matching::{FeedMatcher, Pattern, SpanKinds, Takes, Test};
-use crate::ingest::otlp::SpanKind;
+use breaker_otlp::SpanKind;
+use breaker_otlp::matching::{FeedMatcher, Pattern, SpanKinds, Takes, Test};
 
 /// Telemetry that may open the breaker of a route.
 #[derive(Clone, Debug, PartialEq)]

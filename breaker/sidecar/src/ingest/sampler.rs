@@ -21,10 +21,10 @@ use self::duplicates::Duplicates;
 use self::points::Points;
 use self::spans::Spans;
 use super::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
-use super::matching::{FeedMatcher, MatchSet};
-use super::otlp::json::{self, Transcoded};
-use super::otlp::{self, read_metrics, read_traces};
-use super::series::{Limits, SeriesTable};
+use breaker_otlp::json::{self, Transcoded};
+use breaker_otlp::matching::{FeedMatcher, MatchSet};
+use breaker_otlp::series::{Limits, SeriesTable};
+use breaker_otlp::{read_metrics, read_traces};
 
 /// Tells breakers of what batches say about their feeds.
 pub struct FeedSampler {
@@ -144,7 +144,7 @@ impl FeedSampler {
             .clone()
     }
 
-    fn traces(&self, message: &[u8]) -> Result<u64, otlp::Malformed> {
+    fn traces(&self, message: &[u8]) -> Result<u64, breaker_otlp::Malformed> {
         let Feeds { matches, list, .. } = &*self.feeds();
         let mut spans = Spans::new(matches, Policies::of(list));
         read_traces(message, &mut spans)?;
@@ -164,7 +164,7 @@ impl FeedSampler {
         Ok(items)
     }
 
-    fn metrics(&self, message: &[u8]) -> Result<u64, otlp::Malformed> {
+    fn metrics(&self, message: &[u8]) -> Result<u64, breaker_otlp::Malformed> {
         // Series remember what they were told, so the batch is read once to see that it can be, and then to count it.
         read_metrics(message, &mut points::Checked)?;
         let Feeds { matches, list, .. } = &*self.feeds();

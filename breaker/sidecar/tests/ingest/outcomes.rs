@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::Arc;
 
-use breaker_sidecar::ingest::convention::{CALLER_GONE, CALLERS_DEADLINE};
-use breaker_sidecar::ingest::matching::{FeedMatcher, Pattern, Takes, Test};
-use breaker_sidecar::ingest::otlp::SpanKind;
+use breaker_otlp::SpanKind;
+use breaker_otlp::convention::{CALLER_GONE, CALLERS_DEADLINE};
+use breaker_otlp::matching::{FeedMatcher, Pattern, Takes, Test};
 use breaker_sidecar::ingest::{Fed, FeedSampler, Receiver, Signal};
 use breaker_tower::core::Feed;
 use breaker_tower::{BreakerHandle, Policy};

@@ -9,8 +9,8 @@ use super::Reader;
 use super::span::{Sides, invalid};
 use crate::backtest::line::{Ending, Line, MOST_ROUTE};
 use crate::backtest::loss::Bad;
-use crate::ingest::convention::Facts;
-use crate::ingest::otlp::{Attributes, Span, SpanKind, TraceVisitor, Value, json, read_traces};
+use breaker_otlp::convention::Facts;
+use breaker_otlp::{Attributes, Span, SpanKind, TraceVisitor, Value, json, read_traces};
 
 #[derive(Default)]
 struct Otlp {

@@ -7,8 +7,8 @@ use breaker_tower::core::Timestamp;
 
 use crate::backtest::line::{Ending, Line};
 use crate::backtest::loss::{Bad, Why};
-use crate::ingest::convention::Facts;
-use crate::ingest::otlp::{Attributes, StatusCode};
+use breaker_otlp::convention::Facts;
+use breaker_otlp::{Attributes, StatusCode};
 
 /// How many spans of which side a file has, to say why it has no requests.
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use breaker_otlp::SpanKind;
+use breaker_otlp::matching::{FeedMatcher, Pattern, SpanKinds, Takes};
 use breaker_sidecar::config::{Config, Feed, Receive, Route, in_words};
-use breaker_sidecar::ingest::matching::{FeedMatcher, Pattern, SpanKinds, Takes};
-use breaker_sidecar::ingest::otlp::SpanKind;
 use breaker_tower::Policy;
 use breaker_tower::core::policy::Condition;
 

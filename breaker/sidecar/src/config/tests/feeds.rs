@@ -1,8 +1,8 @@
 //! `telemetry.receive`, `feeds`, and routes that have only these.
 
 use super::*;
-use crate::ingest::matching::{Pattern, Takes, Test};
-use crate::ingest::otlp::SpanKind;
+use breaker_otlp::SpanKind;
+use breaker_otlp::matching::{Pattern, Takes, Test};
 
 const ALONE: &str = "telemetry: { receive: {} }\nroutes:\n  - name: pay\n";
 

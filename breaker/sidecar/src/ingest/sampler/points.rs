@@ -1,10 +1,10 @@
 //! Points of histograms as samples.
 
 use super::{Fate, Fed, Gathered, Policies};
-use crate::ingest::convention::Facts;
-use crate::ingest::matching::{MatchSet, Matching};
-use crate::ingest::otlp::{Attributes, HistogramPoint, MetricVisitor, Rejection, StatusCode};
-use crate::ingest::series::{Origin, SeriesTable, Skipped};
+use breaker_otlp::convention::Facts;
+use breaker_otlp::matching::{MatchSet, Matching};
+use breaker_otlp::series::{Origin, SeriesTable, Skipped};
+use breaker_otlp::{Attributes, HistogramPoint, MetricVisitor, Rejection, StatusCode};
 
 /// Gathers samples while a batch is read.
 pub(super) struct Points<'s> {

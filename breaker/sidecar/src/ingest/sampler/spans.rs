@@ -5,9 +5,9 @@ use std::time::Duration;
 use breaker_tower::core::TraceId;
 
 use super::{Fate, Fed, Gathered, Policies};
-use crate::ingest::convention::Facts;
-use crate::ingest::matching::{MatchSet, Matching};
-use crate::ingest::otlp::{Attributes, Span, TraceVisitor};
+use breaker_otlp::convention::Facts;
+use breaker_otlp::matching::{MatchSet, Matching};
+use breaker_otlp::{Attributes, Span, TraceVisitor};
 
 /// Gathers samples while a batch is read.
 pub(super) struct Spans<'s> {

@@ -11,8 +11,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 
 use super::*;
-use crate::ingest::matching::{Pattern, Takes, Test};
-use crate::ingest::otlp::SpanKind;
+use breaker_otlp::SpanKind;
+use breaker_otlp::matching::{Pattern, Takes, Test};
 
 const CLIENT: i32 = 3;
 const ERROR: i32 = 2;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::ingest::otlp::sample::{self, METRICS, OwnedAttributes, mutated, owned, owned_tree};
+use crate::sample::{self, METRICS, OwnedAttributes, mutated, owned, owned_tree};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Told {

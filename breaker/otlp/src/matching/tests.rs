@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::ingest::otlp::encode::{self, Sent};
+use crate::encode::{self, Sent};
 
 const NONE: [usize; 0] = [];
 

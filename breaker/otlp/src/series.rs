@@ -16,7 +16,7 @@ use self::identity::Identity;
 pub use self::identity::Origin;
 pub use self::latency::Unit;
 use self::snapshot::{Mismatch, Snapshot};
-use super::otlp::{Attributes, HistogramPoint, Temporality};
+use crate::{Attributes, HistogramPoint, Temporality};
 
 /// How much is remembered.
 #[derive(Clone, Debug)]

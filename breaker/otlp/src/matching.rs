@@ -7,7 +7,7 @@ mod glob;
 mod pattern;
 mod set;
 
-use super::otlp::{Attributes, SpanKind};
+use crate::{Attributes, SpanKind};
 
 pub use self::pattern::{Pattern, Test};
 pub use self::set::{MatchSet, Matching};

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::ingest::otlp::Value;
-use crate::ingest::otlp::sample::{self, OwnedAttributes, TRACES, mutated, owned, owned_tree};
+use crate::Value;
+use crate::sample::{self, OwnedAttributes, TRACES, mutated, owned, owned_tree};
 
 /// All that is told, with what it belongs to.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,7 +5,7 @@
 //! few names that conditions have, and nothing that a sender could make collide.
 
 use super::{FeedMatcher, Pattern, Takes};
-use crate::ingest::otlp::{Attributes, SpanKind};
+use crate::{Attributes, SpanKind};
 
 /// The matchers of all feeds, compiled.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::ingest::otlp::{Attributes, HistogramPoint, Raw, Temporality};
+use crate::{Attributes, HistogramPoint, Raw, Temporality};
 
 /// The resource that points belong to, or the scope in it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use breaker_sidecar::ingest::otlp::{
+use breaker_otlp::series::{Limits, Origin, SeriesTable};
+use breaker_otlp::{
     Attributes, HistogramPoint, MetricVisitor, Span, TraceVisitor, json, read_metrics, read_traces,
 };
-use breaker_sidecar::ingest::series::{Limits, Origin, SeriesTable};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

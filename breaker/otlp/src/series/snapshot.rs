@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use super::latency::{Unit, middle};
-use crate::ingest::otlp::{Buckets, HistogramPoint};
+use crate::{Buckets, HistogramPoint};
 
 /// The counts of one point.
 #[derive(Clone, Debug, Default)]

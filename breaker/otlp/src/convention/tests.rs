@@ -1,5 +1,5 @@
 use super::*;
-use crate::ingest::otlp::encode::{self, Sent};
+use crate::encode::{self, Sent};
 
 fn judged(rules: &FailureRules, status: StatusCode, sent: &[(&str, Sent<'_>)]) -> Verdict {
     let message = encode::attributes(sent);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::ingest::otlp::{MetricVisitor, read_metrics, sample};
+use crate::{MetricVisitor, read_metrics, sample};
 
 const SECOND: u64 = 1_000_000_000;
 /// When the table begins, and when points come unless a test says otherwise.

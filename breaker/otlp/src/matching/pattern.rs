@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::glob::Glob;
-use crate::ingest::otlp::Value;
+use crate::Value;
 
 /// A condition on an attribute, or on a name: any of some tests, or none of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

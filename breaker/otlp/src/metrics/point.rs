@@ -1,8 +1,8 @@
 //! One point of a histogram, and what is checked of it before anybody sees it.
 
 use super::numbers::{Bounds, Counts};
-use crate::ingest::otlp::attributes::{Attributes, Extent};
-use crate::ingest::otlp::wire::{Fields, Malformed};
+use crate::attributes::{Attributes, Extent};
+use crate::wire::{Fields, Malformed};
 
 /// A point of a histogram; its buckets have been checked.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! Repeated numbers, read in place: packed into one field, as everybody sends them, or a field each.
 
-use crate::ingest::otlp::wire::{Fields, Malformed, Payload, take_fixed64, take_varint};
+use crate::wire::{Fields, Malformed, Payload, take_fixed64, take_varint};
 
 /// How many samples lie in each of a histogram's buckets.
 #[derive(Clone, Copy, Debug)]

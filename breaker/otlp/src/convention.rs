@@ -15,11 +15,11 @@
 //! neither says how long it was. So DEADLINE_EXCEEDED and the [`CALLERS_DEADLINE`] types of error are ignored, always: a client with
 //! deadlines of a millisecond, or one that only says so, must not open a breaker for others.
 
-use breaker_tower::core::Verdict;
-use breaker_tower::core::policy::{FailureRules, GrpcCode};
+use breaker_core::Verdict;
+use breaker_core::policy::{FailureRules, GrpcCode};
 
 pub use self::words::{CALLER_GONE, CALLERS_DEADLINE};
-use super::otlp::{Attributes, StatusCode, Value};
+use crate::{Attributes, StatusCode, Value};
 
 mod words;
 

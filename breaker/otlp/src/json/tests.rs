@@ -12,7 +12,7 @@ use prost::Message as _;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::ingest::otlp::sample;
+use crate::sample;
 
 fn read_traces(json: &str) -> ExportTraceServiceRequest {
     let request = traces(json.as_bytes()).unwrap();
