@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod arrows;
+mod metrics;
 mod paths;
 
 use std::fs;

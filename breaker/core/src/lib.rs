@@ -79,3 +79,7 @@ pub use source::SourceId;
 pub use state::{Mode, State};
 pub use time::Timestamp;
 pub use trace::TraceId;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

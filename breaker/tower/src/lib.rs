@@ -95,3 +95,7 @@ pub use select::{PerKey, Select};
 pub use service::BreakerService;
 pub use set::BreakerSet;
 pub use trace_context::TraceContext;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

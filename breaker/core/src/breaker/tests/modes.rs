@@ -144,7 +144,7 @@ fn another_policy_limits_the_open_time_to_the_longest_of_its_own() {
     let long = bench.snapshot().open_remaining.unwrap();
     bench.breaker.set_policy(Policy::adaptive(), at(1.0));
     let short = bench.snapshot().open_remaining.unwrap();
-    let open = Policy::adaptive().open().clone();
+    let open = Policy::adaptive().open();
     assert!(short < long && short < open.max, "{short:?} of {long:?}");
     bench.breaker.set_policy(Policy::conservative(), at(1.0));
     assert_eq!(bench.snapshot().open_remaining, Some(short), "never longer");

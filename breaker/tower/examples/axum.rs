@@ -1,0 +1,52 @@
+//! An axum application behind a breaker: it answers 503 with Retry-After while the handler fails.
+//!
+//! `cargo run -p breaker-tower --example axum`
+
+#![expect(clippy::print_stdout, reason = "an example")]
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use axum::{Router, routing::get};
+use breaker_tower::{BreakerHandle, BreakerLayer, Policy, Rejected, State};
+use tower::ServiceExt;
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() {
+    let breaker = BreakerHandle::new("pay", Policy::sensitive());
+    let app = Router::new()
+        .route("/pay", get(async || StatusCode::INTERNAL_SERVER_ERROR))
+        .layer(
+            BreakerLayer::new(breaker.clone())
+                .respond(|rejected: Rejected, _| unavailable(&rejected)),
+        );
+
+    let mut failures = 0;
+    loop {
+        let request = Request::get("/pay")
+            .body(Body::empty())
+            .expect("a good request");
+        let answer = app
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("handlers don't fail");
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let retry_after = &answer.headers()[header::RETRY_AFTER];
+            println!("open after {failures} failures; Retry-After: {retry_after:?}");
+            break;
+        }
+        failures += 1;
+    }
+    assert_eq!((breaker.state(), failures), (State::Open, 20));
+}
+
+/// What a rejected request is answered.
+fn unavailable(rejected: &Rejected) -> Response<Body> {
+    let mut response = Response::new(Body::from(rejected.to_string()));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let seconds = rejected.retry_after.as_secs() + 1;
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, seconds.into());
+    response
+}
