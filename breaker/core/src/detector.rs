@@ -16,6 +16,7 @@ mod slow;
 mod stream;
 mod sure;
 mod threshold;
+mod trend;
 mod usual;
 mod wilson;
 
@@ -24,7 +25,8 @@ use std::time::Duration;
 
 use self::stream::StreamDetector;
 pub(crate) use self::threshold::LEAST as LEAST_THRESHOLD;
-use self::threshold::Threshold;
+use self::threshold::{Rise, Threshold};
+use self::trend::NORMAL as NORMAL_RISE;
 pub(crate) use self::usual::{NEAR_TOTAL, midway, midway_to_total};
 pub(crate) use self::wilson::interval;
 use crate::baseline::{LatencyBounds, SourceBaseline};
@@ -60,6 +62,18 @@ pub struct Anomaly {
     pub usual: Ratio,
     /// Whether only the scale of minutes sees it: that is told, whatever the action, and never acted on.
     pub slow: bool,
+    /// Of a P95 that has crept up on the first day: from what to what. The shares are then of requests that take twice as long as the first.
+    pub crept: Option<Creep>,
+}
+
+/// A P95 that has risen slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
+pub struct Creep {
+    /// What it was.
+    pub from: Duration,
+    /// What it is now.
+    pub to: Duration,
 }
 
 impl Anomaly {
@@ -133,7 +147,8 @@ impl Detectors {
             budget: policy.budget(),
             bounds: bounds(policy),
             streams,
-            threshold: watches_latency.then(Threshold::new),
+            threshold: watches_latency
+                .then(|| Threshold::new(policy.asks_for_any(Stream::Latency))),
             struck: 0,
             on_time: 0,
             late: 0,
@@ -166,6 +181,9 @@ impl Detectors {
         for stream in &mut self.streams {
             stream.set_budget(self.budget.run_length(), detectors);
         }
+        if let Some(threshold) = &mut self.threshold {
+            threshold.set_budget(self.budget.run_length(), detectors);
+        }
     }
 
     /// The latency from which on a request is slow, where latency is watched.
@@ -195,10 +213,12 @@ impl Detectors {
         at: Timestamp,
         learn: bool,
     ) {
+        let turns = self.threshold.as_ref().is_some_and(|known| known.turns(at));
+        let told = turns && self.is_told(Stream::Latency);
         if let Some(threshold) = &mut self.threshold {
             let slow = latency >= threshold.value();
             if learn {
-                threshold.learn(latency, count, at);
+                threshold.learn(latency, count, told, at);
             }
             if !crossed.threshold {
                 self.observe(Stream::Latency, slow, count, at, learn);
@@ -252,24 +272,46 @@ impl Detectors {
 
     /// Whether there is something to say: see [`Self::alarm`].
     pub(crate) fn has_alarm(&self, stream: Stream, at_least: Ratio, blip: Duration) -> bool {
-        self.detector(stream)
-            .is_some_and(|detector| detector.has_alarm(at_least, blip))
+        let mut detector = self.detector(stream).into_iter();
+        detector.any(|detector| detector.has_alarm(at_least, blip))
+            || at_least == Ratio::ZERO && self.rise(stream).is_some()
     }
 
     /// What there is to say of `stream`, if it is an alarm, its share of hits is `at_least`, surely, and it is no `blip`.
     pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
-        self.detector(stream)?.alarm(at_least, blip)
+        let alarm = self.detector(stream)?.alarm(at_least, blip);
+        alarm.or_else(|| {
+            let rise = self.rise(stream).filter(|_| at_least == Ratio::ZERO);
+            rise.map(|rise| told(&rise))
+        })
     }
 
     /// Whether there is no alarm, and no hit that was not judged yet.
     pub(crate) fn are_well(&self) -> bool {
         let mut streams = self.streams.iter();
-        self.struck == 0 && !streams.any(|stream| stream.is_alarming() || stream.is_slow())
+        self.struck == 0
+            && !streams.any(|stream| stream.is_alarming() || stream.is_slow())
+            && self
+                .threshold
+                .as_ref()
+                .is_none_or(|known| known.rise().is_none())
     }
 
-    /// Whether only the slow scale of `stream` has an alarm.
+    /// Whether only the slow scale of `stream` has an alarm, or its latency creeps up.
     pub(crate) fn is_slow(&self, stream: Stream) -> bool {
-        self.detector(stream).is_some_and(StreamDetector::is_slow)
+        self.detector(stream).is_some_and(StreamDetector::is_slow) || self.rise(stream).is_some()
+    }
+
+    /// The slow rise of `stream`, where nothing else has an alarm.
+    fn rise(&self, stream: Stream) -> Option<Rise<'_>> {
+        let rise = self.threshold.as_ref()?.rise()?;
+        (stream == Stream::Latency && !self.is_told(stream)).then_some(rise)
+    }
+
+    /// Whether a scale of `stream` has an alarm.
+    fn is_told(&self, stream: Stream) -> bool {
+        let detector = self.detector(stream);
+        detector.is_some_and(|detector| detector.is_alarming() || detector.is_slow())
     }
 
     /// Whether a hit of `stream` was observed since the last call of [`Self::forget_struck`].
@@ -292,16 +334,20 @@ impl Detectors {
 
     /// What each stream says that is nearest to an alarm.
     pub(crate) fn scores(&self) -> Vec<Anomaly> {
-        self.streams
-            .iter()
-            .filter_map(StreamDetector::score)
-            .collect()
+        let score = |detector: &StreamDetector| {
+            let rise = self.rise(detector.stream());
+            rise.map(|rise| told(&rise)).or_else(|| detector.score())
+        };
+        self.streams.iter().filter_map(score).collect()
     }
 
     /// Forgets all evidence; not what was learned.
     pub(crate) fn reset(&mut self) {
         for stream in &mut self.streams {
             stream.reset();
+        }
+        if let Some(threshold) = &mut self.threshold {
+            threshold.reset();
         }
     }
 
@@ -368,6 +414,29 @@ impl Detectors {
         {
             self.struck |= NEWS;
         }
+    }
+}
+
+fn told(rise: &Rise<'_>) -> Anomaly {
+    let estimate = rise.scale.estimate();
+    let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
+    Anomaly {
+        stream: Stream::Latency,
+        share: share(estimate.hits / estimate.observations.max(1e-9)),
+        low: share(rise.scale.low()),
+        high: share(estimate.high),
+        normal: share(NORMAL_RISE),
+        observations: estimate.observations.round() as u64,
+        since: estimate.since,
+        evidence: rise.scale.evidence(),
+        line: rise.scale.line(),
+        alarming: true,
+        usual: share(NORMAL_RISE),
+        slow: true,
+        crept: Some(Creep {
+            from: rise.from,
+            to: rise.to,
+        }),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::detector::{Anomaly, UsualChange};
+use crate::detector::{Anomaly, Creep, UsualChange};
 use crate::policy::{Condition, Stream};
 use crate::ratio::Ratio;
 use crate::state::{Mode, State};
@@ -399,12 +399,26 @@ impl Evidence {
                 );
             }
             Condition::Anomaly { stream, .. } => {
-                let hits = of_the_requests(stream);
-                write!(f, "{} {hits}", share(self.observed))?;
+                let creep = self.anomaly.and_then(|anomaly| anomaly.crept);
+                if let Some(Creep { from, to }) = creep {
+                    let (from, to) = (Seconds(from), Seconds(to));
+                    write!(
+                        f,
+                        "the P95 has crept from {from} to {to}: {} ",
+                        share(self.observed)
+                    )?;
+                    f.write_str("of the requests take twice as long as it was, or longer")?;
+                } else {
+                    let hits = of_the_requests(stream);
+                    write!(f, "{} {hits}", share(self.observed))?;
+                }
                 if let Some(anomaly) = &self.anomaly {
                     write!(f, " ({} to {})", anomaly.low, anomaly.high)?;
                 }
-                if let Some(anomaly) = self.anomaly.filter(|anomaly| anomaly.slow) {
+                if let Some(anomaly) = self
+                    .anomaly
+                    .filter(|anomaly| anomaly.slow && creep.is_none())
+                {
                     match anomaly.share.get() / anomaly.usual.get() {
                         times if times < 1e6 => write!(f, ", {times:.0} times what is usual")?,
                         _ => f.write_str(", where nothing is usual")?,

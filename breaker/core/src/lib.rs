@@ -63,7 +63,7 @@ mod window;
 
 pub use baseline::{Baseline, BaselineError, LatencyBounds, SourceBaseline, StreamBaseline};
 pub use breaker::{Breaker, Outlook, SourceOutlook, Standing};
-pub use detector::{Anomaly, UsualChange};
+pub use detector::{Anomaly, Creep, UsualChange};
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
 pub use latency_counts::LatencyCounts;

@@ -232,8 +232,8 @@ pub(crate) fn svg(plan: &Plan, rows: &[Row]) -> String {
 
 /// Shares of failures, and lengths in seconds.
 const BLIPS: &[(f64, &[f64])] = &[
-    (0.6, &[0.5, 1.0, 2.0, 3.0, 5.0]),
-    (1.0, &[0.1, 0.2, 0.5, 1.0, 2.0, 5.0]),
+    (0.6, &[0.5, 1.0, 2.0, 3.0, 4.0, 5.0]),
+    (1.0, &[0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0]),
 ];
 const HEALTHY: f64 = 0.001;
 /// In seconds.
@@ -304,7 +304,7 @@ mod tests {
             table.contains("| 60 % | 0.5 s | 25 % | 25 % |\n"),
             "{table}"
         );
-        assert_eq!(table.lines().count(), 2 + 11);
+        assert_eq!(table.lines().count(), 2 + 14);
         let svg = svg(&plan, &rows);
         assert_eq!(svg.matches("<polyline").count(), 4);
     }

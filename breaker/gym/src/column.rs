@@ -301,6 +301,18 @@ const USUAL: &[Column] = &[
         cell: false_events_and_rejected,
         figures: &[FALSE_TRIPS, REJECTED_SHARE],
     },
+    Column {
+        scenario: "D10",
+        title: "+1 % latency a minute on the first day: detect s (≤ 9,000)",
+        cell: |of| timed(of.detect, of.detect_range),
+        figures: &[DETECT],
+    },
+    Column {
+        scenario: "D11",
+        title: "noisy day with retries: trips, alerts per day",
+        cell: false_events,
+        figures: &[FALSE_TRIPS, FALSE_ALERTS],
+    },
 ];
 
 const fn usual_errors(scenario: &'static str, title: &'static str) -> Column {

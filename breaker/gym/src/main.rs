@@ -3,7 +3,7 @@
 //! Scenarios run in virtual time over the real `breaker-core` and over the rules of other systems, on identical traffic, and are scored.
 //!
 //! * [`luck`], [`traffic`]: requests and their fates, drawn before anybody decides anything
-//! * [`scenario`]: what happens to the service, S01 to S30 and D1 to D7
+//! * [`scenario`]: what happens to the service, S01 to S30 and D1 to D11
 //! * [`service`], [`world`]: a queue with a capacity, and the loop of events in virtual time
 //! * [`system`]: our policies, and the others' rules, one file each
 //! * [`score`], [`summary`], [`timeline`]: what is counted

@@ -341,7 +341,7 @@ mod tests {
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(ids, sorted);
-        assert_eq!(ids.len(), 51);
+        assert_eq!(ids.len(), 53);
     }
 
     #[test]

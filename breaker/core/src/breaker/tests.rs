@@ -19,6 +19,7 @@ mod begun;
 mod begun_properties;
 mod blips;
 mod change;
+mod creeping;
 mod feeds;
 mod flapping;
 mod hanging;

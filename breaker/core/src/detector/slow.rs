@@ -4,7 +4,8 @@
 //! what has been usual for hours, without a floor, and is only told. It is fed where ten seconds end, and costs a request nothing.
 //!
 //! It is one more of the detectors among which the budget is shared, with the same statistic and the same bound: what is normal is taken
-//! from blocks that have ended, so it is known before the slices that it judges.
+//! from blocks that have ended, so it is known before the slices that it judges. Of latencies it leaves half of its part of the budget to the
+//! rise on the first day ([`super::trend`]), which is only told too.
 
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct Slow {
     scale: Scale,
+    /// How many share one detector's part of the budget.
+    sharers: usize,
     /// Of the blocks without an alarm, with a half-life of two hours.
     known: Span,
     normal: f64,
@@ -26,23 +29,26 @@ pub(super) struct Slow {
 
 impl Slow {
     pub(super) fn new(stream: Stream, run_length: Duration, detectors: usize) -> Box<Self> {
-        let rule = match stream {
-            Stream::Errors => &ERRORS,
-            Stream::Latency | Stream::Deadline => &LATENCY,
+        let (rule, sharers) = match stream {
+            Stream::Errors => (&ERRORS, 1),
+            Stream::Latency => (&LATENCY, SHARERS),
+            Stream::Deadline => (&LATENCY, 1),
         };
         let mut slow = Box::new(Self {
             scale: Scale::new(rule),
+            sharers,
             known: Span {
                 observations: 0.0,
                 hits: 0.0,
             },
             normal: 1.0,
         });
-        slow.scale.set_budget(run_length, detectors);
+        slow.set_budget(run_length, detectors);
         slow
     }
 
     pub(super) fn set_budget(&mut self, run_length: Duration, detectors: usize) {
+        let detectors = detectors.saturating_mul(self.sharers);
         self.scale.set_budget(run_length, detectors);
     }
 
@@ -116,6 +122,8 @@ static ERRORS: Rule = rule(0.005);
 /// Latencies vary far more: a deploy that makes all a little slower is none.
 static LATENCY: Rule = rule(0.1);
 
+/// The slow scale of latencies and the rise on the first day are one detector to the budget.
+pub(super) const SHARERS: usize = 2;
 /// Of a block: 2^(−1/12).
 const FADING: f64 = 0.943_874_312_7;
 const MOST: f64 = 0.8;

@@ -379,6 +379,7 @@ impl StreamDetector {
             alarming: self.alarming,
             usual: share(self.slow.as_ref().map_or(self.usual(), |slow| slow.usual())),
             slow: false,
+            crept: None,
         }
     }
 

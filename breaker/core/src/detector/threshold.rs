@@ -1,10 +1,13 @@
 //! From which latency on a request is slow: twice what its P95 usually is.
 //!
 //! Of each minute with enough requests the P95 is kept for a day; the threshold is twice the median of them. A median over a day does not
-//! follow an incident of hours, and twice leaves room for a deploy that makes all a little slower.
+//! follow an incident of hours, and twice leaves room for a deploy that makes all a little slower. Until a day is known it follows a slow
+//! rise, though, which is why that is looked for beside it ([`super::trend`]).
 
 use std::time::Duration;
 
+use super::scale::Scale;
+use super::trend::Trend;
 use crate::baseline::SourceBaseline;
 use crate::time::{Timestamp, micros};
 
@@ -20,10 +23,16 @@ pub(super) struct Threshold {
     day: Box<[u8; MINUTES]>,
     kept: [u16; BUCKETS],
     next: usize,
+    /// How many minutes of the first day are left, and what watches it, from the first minute on.
+    first_day: usize,
+    trend: Option<Box<Trend>>,
+    run_length: Duration,
+    detectors: usize,
 }
 
 impl Threshold {
-    pub(super) fn new() -> Self {
+    /// `watches` says whether a rise on the first day is looked for.
+    pub(super) fn new(watches: bool) -> Self {
         Self {
             value: UNKNOWN,
             minute: [0; BUCKETS],
@@ -33,6 +42,17 @@ impl Threshold {
             day: Box::new([NONE; MINUTES]),
             kept: [0; BUCKETS],
             next: 0,
+            first_day: if watches { MINUTES } else { 0 },
+            trend: None,
+            run_length: Duration::MAX,
+            detectors: 1,
+        }
+    }
+
+    pub(super) fn set_budget(&mut self, run_length: Duration, detectors: usize) {
+        (self.run_length, self.detectors) = (run_length, detectors);
+        if let Some(trend) = &mut self.trend {
+            trend.set_budget(run_length, detectors);
         }
     }
 
@@ -46,10 +66,15 @@ impl Threshold {
         self.median().is_some()
     }
 
-    /// Learns of `count` requests that took `latency`, and ended at `at`.
-    pub(super) fn learn(&mut self, latency: Duration, count: u32, at: Timestamp) {
-        if at >= self.minute_ends {
-            self.turn(at);
+    /// Whether a minute ends before what ended at `at`.
+    pub(super) fn turns(&self, at: Timestamp) -> bool {
+        at >= self.minute_ends
+    }
+
+    /// Learns of `count` requests that took `latency`, and ended at `at`. `told` says whether there is an alarm on latencies, if a minute ends.
+    pub(super) fn learn(&mut self, latency: Duration, count: u32, told: bool, at: Timestamp) {
+        if self.turns(at) {
+            self.turn(told, at);
         }
         let bucket = &mut self.minute[bucket_of(latency)];
         *bucket = bucket.saturating_add(count);
@@ -65,20 +90,43 @@ impl Threshold {
 
     /// Begins with the P95s of another day.
     pub(super) fn restore(&mut self, p95s: &[u8]) {
-        *self = Self::new();
+        let watches = self.first_day > 0;
+        let (run_length, detectors) = (self.run_length, self.detectors);
+        *self = Self::new(watches);
+        self.set_budget(run_length, detectors);
         for bucket in p95s {
             self.keep(*bucket);
         }
         self.settle_value();
+        self.first_day = self.first_day.saturating_sub(p95s.len());
+    }
+
+    /// The rise that there is to tell of.
+    pub(super) fn rise(&self) -> Option<Rise<'_>> {
+        let trend = self.trend.as_ref().filter(|trend| trend.is_alarming())?;
+        let (from, to) = trend.levels();
+        Some(Rise {
+            scale: trend.scale(),
+            from: latency_of(from),
+            to: latency_of(to),
+        })
+    }
+
+    /// Forgets the evidence of a rise; not what was learned.
+    pub(super) fn reset(&mut self) {
+        if let Some(trend) = &mut self.trend {
+            trend.reset();
+        }
     }
 
     /// Heap memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.day.len()
+        let trend = self.trend.as_ref().map_or(0, |trend| size_of_val(&**trend));
+        self.day.len() + trend
     }
 
     #[cold]
-    fn turn(&mut self, at: Timestamp) {
+    fn turn(&mut self, told: bool, at: Timestamp) {
         if !self.started {
             self.started = true;
             self.minute_ends = at + MINUTE;
@@ -88,6 +136,9 @@ impl Threshold {
         let late = at.as_nanos().saturating_sub(self.minute_ends.as_nanos());
         let minutes = (late / minute).saturating_add(1);
         let p95 = self.p95();
+        if self.first_day > 0 {
+            self.watch_first_day(p95, told, minutes);
+        }
         self.keep(p95);
         for _ in 1..minutes.min(MINUTES as u64 + 1) {
             self.keep(NONE);
@@ -96,6 +147,31 @@ impl Threshold {
         self.minute = [0; BUCKETS];
         self.samples = 0;
         self.settle_value();
+    }
+
+    /// The live minute has ended, with its P95, and so many minutes have passed with it.
+    fn watch_first_day(&mut self, p95: u8, told: bool, minutes: u64) {
+        self.first_day = self
+            .first_day
+            .saturating_sub(usize::try_from(minutes).unwrap_or(usize::MAX));
+        if self.first_day == 0 {
+            self.trend = None;
+            return;
+        }
+        let usual = self.median();
+        let made = || Trend::new(usual, self.run_length, self.detectors);
+        let trend = self.trend.get_or_insert_with(made);
+        if told {
+            trend.told_minute();
+            return;
+        }
+        let above = trend.hits_above().unwrap_or(u8::MAX);
+        let above = usize::from(above).max(bucket_of(LEAST));
+        let counts = self.minute.iter().map(|count| u64::from(*count));
+        let hits: u64 = counts.skip(above + 1).sum();
+        let misses = u64::from(self.samples).saturating_sub(hits);
+        let p95 = (p95 != NONE).then_some(p95);
+        trend.minute(hits, misses, p95, self.minute_ends);
     }
 
     fn settle_value(&mut self) {
@@ -129,6 +205,14 @@ impl Threshold {
         let all: u64 = counts.clone().sum();
         nth(counts, all.div_ceil(2).max(1))
     }
+}
+
+/// The P95 has crept from one value to another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rise<'a> {
+    pub(super) scale: &'a Scale,
+    pub(super) from: Duration,
+    pub(super) to: Duration,
 }
 
 /// The bucket in which the item of `rank` lies, counted from 1.
@@ -191,7 +275,7 @@ mod tests {
     /// One request a second, each of `latency`, for so many minutes.
     fn run(threshold: &mut Threshold, minutes: std::ops::Range<u64>, latency: Duration) {
         for second in minutes.start * 60..minutes.end * 60 {
-            threshold.learn(latency, 1, Timestamp::from_millis(second * 1000));
+            threshold.learn(latency, 1, false, Timestamp::from_millis(second * 1000));
         }
     }
 
@@ -212,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_threshold_is_twice_the_median_of_the_minutes() {
-        let mut threshold = Threshold::new();
+        let mut threshold = Threshold::new(false);
         assert_eq!(threshold.value(), UNKNOWN);
         run(&mut threshold, 0..10, ms(100));
         run(&mut threshold, 10..14, ms(900));
@@ -222,13 +306,36 @@ mod tests {
     }
 
     #[test]
+    fn a_rise_is_looked_for_on_the_first_day_and_no_longer() {
+        let mut threshold = Threshold::new(true);
+        threshold.set_budget(Duration::from_secs(30 * 86_400), 12);
+        run(&mut threshold, 0..60, ms(100));
+        let small = Threshold::new(true).bytes();
+        assert!(threshold.bytes() > small);
+        run(&mut threshold, 60..80, ms(300));
+        let rise = threshold.rise().unwrap();
+        assert!((ms(100)..ms(107)).contains(&rise.from), "{rise:?}");
+        assert!((ms(300)..ms(320)).contains(&rise.to), "{rise:?}");
+        let p95s = threshold.learned();
+        let mut restored = Threshold::new(true);
+        restored.restore(&p95s);
+        assert_eq!(restored.first_day, MINUTES - p95s.len());
+        run(&mut threshold, 80..1450, ms(300));
+        assert!(threshold.rise().is_none());
+        assert_eq!(threshold.bytes(), small);
+        restored.restore(&threshold.learned());
+        run(&mut restored, 0..60, ms(900));
+        assert!(restored.rise().is_none(), "a whole day was known");
+    }
+
+    #[test]
     fn a_day_is_forgotten_and_bounds_hold() {
-        let mut threshold = Threshold::new();
+        let mut threshold = Threshold::new(false);
         run(&mut threshold, 0..10, ms(1));
         assert_eq!(threshold.value(), LEAST);
         run(&mut threshold, 1500..1502, ms(60_000));
         assert!(threshold.value() > ms(1000), "{:?}", threshold.value());
-        threshold.learn(ms(1), 1, Timestamp::from_nanos(u64::MAX));
+        threshold.learn(ms(1), 1, false, Timestamp::from_nanos(u64::MAX));
         assert_eq!(threshold.value(), UNKNOWN);
     }
 }

@@ -8,6 +8,12 @@ use crate::time::{Span, nanos};
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
+        id: "D11",
+        title: "the noisy day of S02, with callers that try twice again",
+        wanted: "silent",
+        make: noisy_day_with_retries,
+    },
+    Entry {
         id: "S01",
         title: "healthy, 50/s, 24 h",
         wanted: "silent",
@@ -68,6 +74,12 @@ fn noisy_day(luck: &mut Luck) -> Scenario {
             now.errors = errors;
         });
     }
+    scenario
+}
+
+fn noisy_day_with_retries(luck: &mut Luck) -> Scenario {
+    let mut scenario = noisy_day(luck);
+    scenario.retries = 2;
     scenario
 }
 

@@ -10,6 +10,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         make: |luck| Scenario::incident(luck, |now, _| now.latency = 10.0),
     },
     Entry {
+        id: "D10",
+        title: "latency rises by 1 % of what it was a minute for 4 h, on the first day",
+        wanted: "alert before ×2.5 (9,000 s)",
+        make: |luck| {
+            Scenario::incident_of(4.0 * 3600.0, luck, |now, progress| {
+                now.latency = ramp(1.0, 3.4, progress);
+            })
+        },
+    },
+    Entry {
         id: "S16",
         title: "latency rises from ×1 to ×10 in 30 min",
         wanted: "alert",

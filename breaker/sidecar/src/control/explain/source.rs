@@ -65,6 +65,10 @@ const fn verb(entry: &TripEntry) -> &'static str {
 /// What the detectors of a stream say, and what an alarm leads to.
 fn stream(policy: &Policy, window: &SourceSnapshot, anomaly: &Anomaly, state: State) -> String {
     let hits = match anomaly.stream {
+        Stream::Latency if anomaly.crept.is_some() => {
+            let from = anomaly.crept.map_or(Duration::ZERO, |creep| creep.from);
+            format!("take {} or longer", span(2 * from))
+        }
         Stream::Errors => "fail".to_owned(),
         Stream::Latency => {
             let bound = window.slow_threshold.unwrap_or_default();
