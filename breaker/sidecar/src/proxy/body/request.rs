@@ -21,6 +21,7 @@ use crate::proxy::client::Client;
 use crate::proxy::decision::Decided;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers::Fields;
+use crate::proxy::limited::Limit;
 use crate::proxy::timers::{Deadline, Timers};
 
 /// A request's body, and what the front knows of the request beyond its head.
@@ -235,6 +236,7 @@ impl Content {
                 self.upload.paused_at.set(None);
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(left) = self.left.checked_sub(size) else {
+                    Limit::MaxBodyBytes.acts();
                     return self.fail(ErrorKind::RequestBodyTooLarge.into());
                 };
                 self.left = left;
@@ -256,7 +258,10 @@ impl Content {
                 Poll::Ready(None)
             }
             Poll::Pending => match self.poll_stalled(cx) {
-                Poll::Ready(()) => self.fail(ErrorKind::RequestBodyTimeout.into()),
+                Poll::Ready(()) => {
+                    self.count_timeout();
+                    self.fail(ErrorKind::RequestBodyTimeout.into())
+                }
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -282,6 +287,18 @@ impl Content {
         self.stalled
             .as_mut()
             .map_or(Poll::Pending, |stalled| stalled.poll(cx))
+    }
+
+    /// Counts the limit that was the first to be over; none if the answer was complete, and nobody needs the rest.
+    fn count_timeout(&self) {
+        let now = Instant::now();
+        let total = self.limits.request_total;
+        if self.upload.ends_by.get().is_some_and(|by| by <= now) {
+        } else if total.is_some_and(|total| self.started + total <= now) {
+            Limit::BodyTimeout.acts();
+        } else {
+            Limit::BodyIdleTimeout.acts();
+        }
     }
 
     fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {

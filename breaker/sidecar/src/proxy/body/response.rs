@@ -19,6 +19,7 @@ use super::detached::{Detached, LINGER};
 use super::request::Upload;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::limited::Limit;
 use crate::proxy::timers::{Deadline, Timers};
 use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Connections;
@@ -161,6 +162,7 @@ impl Streamed {
             }
             Poll::Pending => {
                 ready!(self.poll_stalled(cx));
+                Limit::BodyIdleTimeout.acts();
                 self.fail(ErrorKind::ResponseBodyTimeout.into())
             }
         }
