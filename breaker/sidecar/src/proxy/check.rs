@@ -150,10 +150,12 @@ fn check_length(headers: &mut HeaderMap, fields: Fields) -> Result<(), Refused> 
     if fields.has(Fields::TRANSFER_ENCODING) {
         // hyper reads such a body by its chunks and closes afterwards; the upstream must not see the length.
         headers.remove(CONTENT_LENGTH);
+        Ok(())
+    } else if framing::canonical_length(headers) {
+        Ok(())
     } else {
-        framing::canonical_length(headers);
+        Err((StatusCode::BAD_REQUEST, "more than one Content-Length"))
     }
-    Ok(())
 }
 
 /// Whether the client wants another protocol that we can be a tunnel for; not HTTP/2, which we would not see into.
@@ -176,6 +178,8 @@ fn normalise_path(method: &Method, uri: &mut Uri, limits: &Limits) -> Result<(),
     const MALFORMED: Refused = (StatusCode::BAD_REQUEST, "malformed target");
     if uri.path() == "*" {
         return if method == Method::OPTIONS {
+            // Of HTTP/2 it has an authority, which would go out before it.
+            *uri = Uri::from_static("*");
             Ok(())
         } else {
             Err(MALFORMED)

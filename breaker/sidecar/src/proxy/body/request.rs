@@ -20,6 +20,7 @@ use super::{BodyLimits, PAUSE};
 use crate::proxy::client::Client;
 use crate::proxy::decision::Decided;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::framing;
 use crate::proxy::headers::Fields;
 use crate::proxy::limited::Limit;
 use crate::proxy::timers::{Deadline, Timers};
@@ -231,7 +232,10 @@ impl Content {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    framing::strip_trailers(trailers);
+                }
                 self.stalled = None;
                 self.upload.paused_at.set(None);
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);

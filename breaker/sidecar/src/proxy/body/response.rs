@@ -19,6 +19,7 @@ use super::detached::{Detached, LINGER};
 use super::request::Upload;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::framing;
 use crate::proxy::limited::Limit;
 use crate::proxy::timers::{Deadline, Timers};
 use crate::upstream::exchange::Exchange;
@@ -142,7 +143,10 @@ impl Streamed {
             polled = Pin::new(&mut self.incoming).poll_frame(cx);
         }
         match polled {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    framing::strip_trailers(trailers);
+                }
                 self.stalled = None;
                 self.reading.hands_on();
                 if self.incoming.is_end_stream() {
