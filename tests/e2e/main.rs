@@ -8,6 +8,7 @@ mod chaos;
 mod cli;
 mod control;
 mod drain;
+mod exhaustion;
 mod faults;
 mod idle;
 mod neutral;

@@ -3,7 +3,10 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use breaker_tests::{Metrics, Script, Setup, Upstream, eventually, get};
+use breaker_tests::{Metrics, Script, Setup, Upstream, eventually, get, send};
+use http::Request;
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -27,6 +30,33 @@ async fn counts_what_the_traffic_implies() {
     assert_eq!(metrics.state("pay"), "open");
     let duration = "http_server_request_duration_seconds_count";
     assert_eq!(metrics.sum(duration, &[("http_route", "pay")]), Some(38.0));
+}
+
+#[tokio::test]
+async fn counts_which_limits_acted() {
+    let upstream = Upstream::start().await;
+    let sidecar = Setup::of(upstream.address())
+        .more("limits: { idle_timeout: 100ms, max_body_bytes: 1KiB }")
+        .start()
+        .await;
+    let limited = |metrics: &Metrics, by| {
+        metrics.sum("breaker_proxy_limited_total", &[("breaker_limited_by", by)])
+    };
+    let metrics = sidecar.metrics().await;
+    for limit in ["header_timeout", "max_in_flight", "write_timeout"] {
+        assert_eq!(limited(&metrics, limit), Some(0.0), "{limit}");
+    }
+    let mut stream = TcpStream::connect(sidecar.address()).await.unwrap();
+    let requests = "GET /pay/x HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let large = Request::post(sidecar.url("/pay/x")).body(Full::from(vec![b'x'; 2000]));
+    assert_eq!(send(large.unwrap()).await.unwrap().status, 413);
+    let metrics = sidecar.metrics().await;
+    assert_eq!(limited(&metrics, "max_body_bytes"), Some(1.0));
+    assert_eq!(limited(&metrics, "idle_timeout"), Some(1.0));
 }
 
 #[tokio::test]

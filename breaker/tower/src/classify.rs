@@ -61,7 +61,7 @@ pub struct Ending {
 /// Classifies HTTP by status and gRPC by `grpc-status`, told apart by the response's content type, by the policy's rules.
 ///
 /// A rejection by a breaker or a limit further in, marked by `Proxy-Status: …; error=destination_unavailable` or
-/// `connection_limit_reached` (RFC 9209), is ignored.
+/// `connection_limit_reached` (RFC 9209), is ignored, and so is the end of a loop, `proxy_loop_detected`.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,
@@ -71,8 +71,8 @@ pub struct HttpClassifier;
 
 impl Classify for HttpClassifier {
     fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified {
-        if proxy_status::is_rejection(headers) {
-            return Classified::Head(Ending::caused_by(Attribution::InnerBreaker));
+        if let Some(by) = proxy_status::caused_by(headers) {
+            return Classified::Head(Ending::caused_by(by));
         }
         let media_type = headers.get(header::CONTENT_TYPE);
         if let Some(framing) = media_type.and_then(|value| grpc::framing(value.as_bytes())) {

@@ -1,18 +1,20 @@
 //! `Proxy-Status` (RFC 9209): what intermediaries say of an answer, a list of structured fields (RFC 8941).
 
+use breaker_core::Attribution;
 use http::{HeaderMap, HeaderName};
 
-/// Whether an intermediary refused the request because it holds its upstream for unavailable, or as
-/// busy as it may be.
-pub(crate) fn is_rejection(headers: &HeaderMap) -> bool {
-    headers.get_all(PROXY_STATUS).into_iter().any(|value| {
-        parameters(value.as_bytes()).any(|(name, value)| {
-            name == b"error"
-                && matches!(
-                    value,
-                    b"destination_unavailable" | b"connection_limit_reached"
-                )
-        })
+/// Whose doing an answer is that an intermediary made: one that holds its upstream for unavailable or as busy as it may be, or one to
+/// which the request has come back. `None` if no intermediary says either.
+pub(crate) fn caused_by(headers: &HeaderMap) -> Option<Attribution> {
+    let values = headers.get_all(PROXY_STATUS).into_iter();
+    let mut parameters = values.flat_map(|value| parameters(value.as_bytes()));
+    parameters.find_map(|parameter| match parameter {
+        (b"error", b"destination_unavailable" | b"connection_limit_reached") => {
+            Some(Attribution::InnerBreaker)
+        }
+        // Of a circle of proxies the upstream is no part.
+        (b"error", b"proxy_loop_detected") => Some(Attribution::Proxy),
+        _ => None,
     })
 }
 
@@ -98,7 +100,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.append(PROXY_STATUS, value.parse().unwrap());
-            assert_eq!(is_rejection(&headers), expected, "{value}");
+            let found = caused_by(&headers) == Some(Attribution::InnerBreaker);
+            assert_eq!(found, expected, "{value}");
         }
     }
 
@@ -108,6 +111,14 @@ mod tests {
         for value in ["cdn; hit", "inner; error=destination_unavailable"] {
             headers.append(PROXY_STATUS, value.parse().unwrap());
         }
-        assert!(is_rejection(&headers));
+        assert_eq!(caused_by(&headers), Some(Attribution::InnerBreaker));
+    }
+
+    #[test]
+    fn a_loop_is_the_proxys_doing() {
+        let mut headers = HeaderMap::new();
+        let value = "breaker; error=proxy_loop_detected; details=\"x\"";
+        headers.append(PROXY_STATUS, value.parse().unwrap());
+        assert_eq!(caused_by(&headers), Some(Attribution::Proxy));
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Client {
     lingers: Cell<bool>,
     /// Writes that went through.
     writes: Cell<u32>,
+    /// Over HTTP/2: which frame or header section the peer has begun and not ended, by its number.
+    owed_frame: Cell<Option<u32>>,
     /// Interim responses that the client is to get before the next final one.
     interim: RefCell<Vec<u8>>,
     has_interim: Cell<bool>,
@@ -55,6 +57,7 @@ impl Client {
             write_blocked: Cell::new(false),
             lingers: Cell::new(false),
             writes: Cell::new(0),
+            owed_frame: Cell::new(None),
             interim: RefCell::default(),
             has_interim: Cell::new(false),
             upgraded: RefCell::new(None),
@@ -131,6 +134,15 @@ impl Client {
         if !blocked {
             self.writes.set(self.writes.get().wrapping_add(1));
         }
+    }
+
+    /// Notes what the peer has begun and not ended.
+    pub(crate) fn owes_frame(&self, number: Option<u32>) {
+        self.owed_frame.set(number);
+    }
+
+    pub(crate) fn owed_frame(&self) -> Option<u32> {
+        self.owed_frame.get()
     }
 
     pub(crate) fn writes(&self) -> u32 {

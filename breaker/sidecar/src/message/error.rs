@@ -68,7 +68,7 @@ pub enum ErrorKind {
     /// The upstream stopped sending its body.
     #[error("timed out waiting for upstream's response body")]
     ResponseBodyTimeout,
-    /// The upstream switched protocols though it was not asked to.
+    /// The upstream switched protocols though it was not asked to, or to one that was not offered.
     #[error("upstream switched protocols unasked")]
     UpgradeUnasked,
     /// Something that ought not to happen in the proxy did.

@@ -10,6 +10,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::forwarded;
+
 /// Which fields of interest a header section has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Fields(u16);
@@ -69,6 +71,7 @@ impl Fields {
                     }
                     "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host"
                     | "x-forwarded-port" | "x-real-ip" => fields.add(Self::FORWARDED),
+                    name if forwarded::is_look_alike(name) => fields.add(Self::FORWARDED),
                     _ => {}
                 },
             }
@@ -189,7 +192,7 @@ pub(crate) fn list(value: &HeaderValue) -> impl Iterator<Item = &str> {
 }
 
 /// Removes `Connection` and what it lists, but nothing that others must be able to rely on (RFC 9110, 7.6.1).
-fn strip_listed(headers: &mut HeaderMap) {
+pub(crate) fn strip_listed(headers: &mut HeaderMap) {
     let Entry::Occupied(entry) = headers.entry(CONNECTION) else {
         return;
     };
@@ -252,6 +255,10 @@ const KEPT: [&str; 15] = [
     "traceparent",
     "tracestate",
 ];
+
+/// Fields of one connection, beside `Connection` and what it lists.
+pub(crate) const OF_CONNECTIONS: [HeaderName; 5] =
+    [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, TE];
 
 pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");

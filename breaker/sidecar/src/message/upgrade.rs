@@ -8,9 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::UPGRADE;
+use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+
+use super::headers::list;
 
 /// A connection that has left HTTP, and what was read from it beyond the last HTTP byte.
 pub(crate) struct Upgraded {
@@ -51,6 +55,26 @@ pub(crate) async fn tunnel(
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
+}
+
+/// The protocols that a request offers to switch to, in one value.
+pub(crate) fn offered(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(UPGRADE).iter();
+    match (values.next(), values.next()) {
+        (first, None) => first.cloned(),
+        _ => {
+            let values: Vec<_> = headers.get_all(UPGRADE).iter().collect();
+            let values: Vec<_> = values.into_iter().map(HeaderValue::as_bytes).collect();
+            HeaderValue::from_bytes(&values.join(&b", "[..])).ok()
+        }
+    }
+}
+
+/// Whether an upstream switches to what was offered, and says to what (RFC 9110, 7.8).
+pub(crate) fn is_offered(answer: &HeaderMap, offered: &HeaderValue) -> bool {
+    let mut chosen = answer.get_all(UPGRADE).iter().flat_map(list).peekable();
+    let is_offered = |chosen: &str| list(offered).any(|one| one.eq_ignore_ascii_case(chosen));
+    chosen.peek().is_some() && chosen.all(is_offered)
 }
 
 // === impl Side ===

@@ -8,11 +8,12 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::framing;
 use super::limits::Limits;
 use super::path;
 use super::via;
+use crate::message::framing;
 use crate::message::headers::{self, Fields};
+use crate::message::limited::Limit;
 
 /// A request that is answered at once: the status, and what is wrong.
 pub(crate) type Refused = (StatusCode, &'static str);
@@ -20,6 +21,11 @@ pub(crate) type Refused = (StatusCode, &'static str);
 /// Checks a request and brings target and host into the one form that is routed and forwarded.
 pub(crate) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refused> {
     let mut fields = Fields::of(&parts.headers);
+    if parts.version == Version::HTTP_2 && header_bytes(parts) > limits.header_bytes {
+        Limit::MaxHeaderBytes.acts();
+        let detail = "header section too large";
+        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail));
+    }
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "method not allowed"));
     }
@@ -42,6 +48,17 @@ pub(crate) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refuse
     }
     normalise_path(&parts.method, &mut parts.uri, limits)?;
     Ok(fields)
+}
+
+/// The size of a header section over HTTP/2 (RFC 9113, 6.5.2). That of HTTP/1 is bounded where it is read.
+fn header_bytes(parts: &Parts) -> usize {
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let fields = parts.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
+    target + fields.sum::<usize>()
 }
 
 /// Counts this hop in the `Max-Forwards` of an OPTIONS request; tells whether that goes no farther (RFC 9110, 7.6.2).
@@ -133,10 +150,12 @@ fn check_length(headers: &mut HeaderMap, fields: Fields) -> Result<(), Refused> 
     if fields.has(Fields::TRANSFER_ENCODING) {
         // hyper reads such a body by its chunks and closes afterwards; the upstream must not see the length.
         headers.remove(CONTENT_LENGTH);
+        Ok(())
+    } else if framing::canonical_length(headers) {
+        Ok(())
     } else {
-        framing::canonical_length(headers);
+        Err((StatusCode::BAD_REQUEST, "more than one Content-Length"))
     }
-    Ok(())
 }
 
 /// Whether the client wants another protocol that we can be a tunnel for; not HTTP/2, which we would not see into.
@@ -159,6 +178,8 @@ fn normalise_path(method: &Method, uri: &mut Uri, limits: &Limits) -> Result<(),
     const MALFORMED: Refused = (StatusCode::BAD_REQUEST, "malformed target");
     if uri.path() == "*" {
         return if method == Method::OPTIONS {
+            // Of HTTP/2 it has an authority, which would go out before it.
+            *uri = Uri::from_static("*");
             Ok(())
         } else {
             Err(MALFORMED)
@@ -178,5 +199,7 @@ fn normalise_path(method: &Method, uri: &mut Uri, limits: &Limits) -> Result<(),
     Ok(())
 }
 
+/// What each field counts for beside its name and value.
+const FIELD_OVERHEAD: usize = 32;
 /// The greatest `Max-Forwards` that is passed on.
 const MOST_FORWARDS: u64 = 255;

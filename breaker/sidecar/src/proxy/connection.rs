@@ -1,32 +1,37 @@
 //! The life of a client connection: parked, served, parked again, closed.
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::worker::Worker;
+use super::worker::{Open, Worker};
 use super::{http1, http2, park};
 use crate::message::client::Client;
+use crate::message::limited::Limit;
 use crate::message::upgrade;
 
-/// Serves a connection until it is closed.
-pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
-    let _open = worker.opened();
-    let Some(mut ahead) = park::next_bytes(&worker, &mut stream, worker.limits.first_byte).await
-    else {
+/// Serves a connection until it is closed, which is counted by `open` meanwhile.
+pub(crate) async fn serve(worker: Rc<Worker>, open: Open, mut stream: TcpStream, peer: SocketAddr) {
+    let _open = open;
+    let limits = &worker.limits;
+    let next = park::next_bytes;
+    let until = Instant::now() + limits.first_byte;
+    let Some(mut ahead) = next(&worker, &mut stream, until, Limit::HeaderTimeout).await else {
         return;
     };
+    let until = Instant::now() + limits.header;
     while ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
-        let Some(more) = park::next_bytes(&worker, &mut stream, worker.limits.header).await else {
+        let Some(more) = next(&worker, &mut stream, until, Limit::HeaderTimeout).await else {
             return;
         };
         ahead = [ahead, more].concat().into();
     }
-    let client = Rc::new(Client::new(peer, &worker.limits.trusted_proxies));
+    let client = Rc::new(Client::new(peer, &limits.trusted_proxies));
     if ahead.starts_with(PREFACE) {
         return Box::pin(http2::serve(worker.clone(), client, stream, ahead)).await;
     }
@@ -36,13 +41,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Socke
             http1::Next::Park(idle) => stream = idle,
             http1::Next::Linger(stream) => return linger(stream).await,
             http1::Next::Tunnel(ours, theirs) => {
-                // Its end, good or bad, is between the two.
-                let _ = Box::pin(upgrade::tunnel(ours, theirs, worker.limits.tunnel_idle)).await;
+                // Its end, good or bad, is between the two, unless it is ours.
+                let ended = Box::pin(upgrade::tunnel(ours, theirs, limits.tunnel_idle)).await;
+                if ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                    Limit::TunnelIdleTimeout.acts();
+                }
                 return;
             }
             http1::Next::Closed => return,
         }
-        match park::next_bytes(&worker, &mut stream, worker.limits.keep_alive).await {
+        let until = Instant::now() + limits.keep_alive;
+        match next(&worker, &mut stream, until, Limit::IdleTimeout).await {
             Some(bytes) => ahead = bytes,
             None => return,
         }
@@ -62,7 +71,7 @@ async fn linger(mut stream: TcpStream) {
                 size => left = left.saturating_sub(size),
             }
         }
-        Ok::<_, std::io::Error>(())
+        Ok::<_, io::Error>(())
     };
     // Whether it ends well or not, the connection is over.
     let _ = timeout(LINGER, drain).await;

@@ -18,8 +18,6 @@ use tower_service::Service;
 use self::wait::Wait;
 use super::body::ResponseBody;
 use super::body::response::{Reading, Streamed};
-use super::forwarded;
-use super::framing;
 use super::interim::Interim;
 use super::route::Route;
 use super::via;
@@ -27,9 +25,12 @@ use crate::message::RequestBody;
 use crate::message::attempt::Attempt;
 use crate::message::client::Client;
 use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::forwarded;
+use crate::message::framing;
 use crate::message::headers::{self, Fields};
 use crate::message::record::Recorder;
 use crate::message::timers::{Deadline, Timers};
+use crate::message::upgrade;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::multiplex::Multiplex;
 use crate::upstream::pool::{Connections, Pool};
@@ -60,8 +61,8 @@ struct Pending {
     is_grpc: bool,
     /// The client, and its interim responses, if it can take them.
     interim: Option<(Interim, Rc<Client>)>,
-    /// The client, if it wants to switch protocols.
-    switch: Option<Rc<Client>>,
+    /// The client, if it wants to switch protocols, and what it offers.
+    switch: Option<(Rc<Client>, HeaderValue)>,
 }
 
 type Answer = Result<Response<ResponseBody>, ProxyError>;
@@ -174,7 +175,9 @@ impl Pending {
             is_grpc: fields.has(Fields::GRPC),
             switch: fields
                 .has(Fields::SWITCH)
-                .then(|| request.body().client().clone()),
+                .then(|| upgrade::offered(request.headers()))
+                .flatten()
+                .map(|offered| (request.body().client().clone(), offered)),
         }
     }
 
@@ -308,7 +311,9 @@ impl Pending {
     /// Hands the upstream's connection to the client's, which leaves HTTP too once this response is written.
     async fn switch(mut self, mut response: Response<Incoming>, exchange: Box<Exchange>) -> Answer {
         self.attempt.answered(&response);
-        let Some(client) = self.switch else {
+        let switch = self.switch.take();
+        let switch = switch.filter(|(_, offered)| upgrade::is_offered(response.headers(), offered));
+        let Some((client, _)) = switch else {
             return Err(self.attempt.failed(ErrorKind::UpgradeUnasked.into()));
         };
         headers::strip_response(response.headers_mut(), true);

@@ -7,15 +7,20 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A connection that ends when its peer sends too many control frames.
+use crate::message::client::Client;
+
+/// A connection that ends when its peer sends too many control frames. It tells its driver whether the peer owes the rest of
+/// something.
 pub(crate) struct Budgeted<T> {
     inner: T,
     frames: Frames,
     written: usize,
+    client: Rc<Client>,
 }
 
 /// Reads frame headers as they pass.
@@ -25,14 +30,21 @@ struct Frames {
     header: [u8; HEADER],
     filled: usize,
     budget: u32,
+    /// Whether a header section goes on with the next frame.
+    is_open: bool,
+    /// Frames that are whole, a header section in several being one.
+    whole: u32,
 }
 
 impl<T> Budgeted<T> {
-    pub(crate) fn new(inner: T) -> Self {
+    pub(crate) fn new(inner: T, client: Rc<Client>) -> Self {
+        let frames = Frames::new();
+        client.owes_frame(frames.owed());
         Self {
             inner,
-            frames: Frames::new(),
+            frames,
             written: 0,
+            client,
         }
     }
 
@@ -48,9 +60,12 @@ impl Frames {
     const fn new() -> Self {
         Self {
             skip: PREFACE,
-            header: [0; HEADER],
+            // Settings come first; until they are there the peer owes them.
+            header: [0, 0, 0, SETTINGS, 0, 0, 0, 0, 0],
             filled: 0,
             budget: BUDGET,
+            is_open: true,
+            whole: 0,
         }
     }
 
@@ -58,11 +73,21 @@ impl Frames {
         self.budget = self.budget.saturating_add(earned).min(BUDGET);
     }
 
+    /// Which thing in a row the peer has begun and not ended: a frame, but of data, or a header section. The payload of data
+    /// belongs to a body, which has limits of its own.
+    fn owed(&self) -> Option<u32> {
+        let is_midway = self.filled > 0 || self.skip > 0 && self.header[3] != DATA;
+        (self.is_open || is_midway).then_some(self.whole)
+    }
+
     /// Takes note of bytes received; whether the budget lasts.
     fn pass(&mut self, mut bytes: &[u8]) -> bool {
         loop {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
+            if skipped > 0 && self.skip == 0 && !self.is_open {
+                self.whole = self.whole.wrapping_add(1);
+            }
             bytes = &bytes[skipped..];
             let taken = (HEADER - self.filled).min(bytes.len());
             self.header[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
@@ -74,6 +99,10 @@ impl Frames {
             let [high, middle, low, kind, flags, ..] = self.header;
             self.filled = 0;
             self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            self.is_open = matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS == 0;
+            if self.skip == 0 && !self.is_open {
+                self.whole = self.whole.wrapping_add(1);
+            }
             match kind {
                 DATA | HEADERS => self.earn(1),
                 SETTINGS | PING if flags & ACK == 0 => match self.budget.checked_sub(1) {
@@ -94,7 +123,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Budgeted<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if self.frames.pass(&buf.filled()[before..]) {
+        let goes_on = self.frames.pass(&buf.filled()[before..]);
+        self.client.owes_frame(self.frames.owed());
+        if goes_on {
             return Poll::Ready(Ok(()));
         }
         tracing::debug!("closing an HTTP/2 connection that sent too many control frames");
@@ -148,7 +179,9 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -188,6 +221,46 @@ mod tests {
             assert!(frames.pass(&[byte]));
         }
         assert_eq!(frames.budget, BUDGET - 1);
+    }
+
+    #[test]
+    fn what_is_begun_is_owed_until_it_is_whole() {
+        let mut frames = Frames::new();
+        assert_eq!(frames.owed(), Some(0));
+        frames.pass(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assert_eq!(frames.owed(), Some(0), "the settings");
+        frames.pass(&frame(SETTINGS, 0, 6));
+        assert_eq!(frames.owed(), None);
+        for (bytes, owed) in [
+            (frame(HEADERS, END_HEADERS, 5), false),
+            (frame(HEADERS, 0, 5), true),
+            (frame(CONTINUATION, 0, 5), true),
+            (frame(CONTINUATION, END_HEADERS, 0), false),
+            (frame(DATA, 0, 9)[..12].to_vec(), false),
+            (vec![0; 6], false),
+            (frame(PING, 0, 8)[..4].to_vec(), true),
+            (frame(PING, 0, 8)[4..].to_vec(), false),
+            (frame(7, 0, 9)[..17].to_vec(), true),
+        ] {
+            assert!(frames.pass(&bytes));
+            assert_eq!(frames.owed().is_some(), owed, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_section_in_pieces_is_one_thing() {
+        let mut frames = started();
+        frames.pass(&frame(SETTINGS, 0, 0));
+        frames.pass(&frame(HEADERS, 0, 5));
+        let owed = frames.owed();
+        assert!(owed.is_some());
+        for _ in 0..5 {
+            frames.pass(&frame(CONTINUATION, 0, 1));
+            assert_eq!(frames.owed(), owed);
+        }
+        frames.pass(&frame(CONTINUATION, END_HEADERS, 1));
+        frames.pass(&frame(HEADERS, 0, 5));
+        assert_ne!(frames.owed(), owed, "this is the next");
     }
 
     #[test]

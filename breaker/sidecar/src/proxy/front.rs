@@ -20,6 +20,7 @@ use super::generation::Observing;
 use super::respond::{self, Form};
 use super::route::Target;
 use super::stack::{Place, RouteBody, RouteService};
+use super::stream;
 use super::tape::Exchange;
 use super::trace::{self, Span};
 use super::worker::Worker;
@@ -28,6 +29,7 @@ use crate::message::client::{Client, InFlight};
 use crate::message::decision::Decided;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::headers::Fields;
+use crate::message::limited::Limit;
 use crate::message::record::Finished;
 
 /// The service of one client connection.
@@ -51,6 +53,8 @@ pub(crate) enum FrontFuture {
 /// The body of a response, and the account of its request.
 pub(crate) struct FrontBody {
     content: Content,
+    /// Over HTTP/2: what is left of a piece that is handed on in smaller ones.
+    rest: Bytes,
     account: Account,
 }
 
@@ -147,12 +151,16 @@ impl Front {
         {
             let error = ErrorKind::RequestBodyTooLarge.into();
             account.error = Some(ErrorKind::RequestBodyTooLarge);
+            Limit::MaxBodyBytes.acts();
             return FrontFuture::answered(respond::failed(form, &error), account);
         }
         let stack = &generation.stacks[index];
         match stack.admit() {
             Ok(place) => account._place = place,
-            Err(_full) => return FrontFuture::answered(respond::busy(form), account),
+            Err(_full) => {
+                Limit::MaxInFlight.acts();
+                return FrontFuture::answered(respond::busy(form), account);
+            }
         }
         let mut fields = fields;
         let stated = found.deadline.read(&mut parts.headers, fields);
@@ -259,6 +267,7 @@ impl Future for FrontFuture {
 
 impl Account {
     fn enclose(mut self, mut response: Response<Content>) -> Response<FrontBody> {
+        stream::hands_on();
         self.status = Some(response.status());
         self.is_complete = response.body().is_end_stream();
         let ends = self.worker.is_draining()
@@ -280,6 +289,7 @@ impl Account {
         }
         response.map(|content| FrontBody {
             content,
+            rest: Bytes::new(),
             account: self,
         })
     }
@@ -321,15 +331,27 @@ impl Body for FrontBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         let this = self.get_mut();
-        let polled = match &mut this.content {
-            Content::Route(body) => Pin::new(body).poll_frame(cx),
-            Content::Local(body) => Pin::new(body).poll_frame(cx),
+        stream::is_asked();
+        let mut polled = if this.rest.is_empty() {
+            match &mut this.content {
+                Content::Route(body) => Pin::new(body).poll_frame(cx),
+                Content::Local(body) => Pin::new(body).poll_frame(cx),
+            }
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))))
         };
+        if polled.is_ready() {
+            stream::hands_on();
+        }
+        if this.account.version == Version::HTTP_2
+            && let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(data) = frame.data_mut()
+        {
+            this.rest = stream::split(data);
+        }
         match &polled {
             Poll::Ready(None) => this.account.is_complete = true,
-            Poll::Ready(Some(Ok(_))) if this.content.is_end_stream() => {
-                this.account.is_complete = true
-            }
+            Poll::Ready(Some(Ok(_))) if this.is_end_stream() => this.account.is_complete = true,
             Poll::Ready(Some(Err(error))) => this.account.error = Some(error.kind()),
             _ => {}
         }
@@ -337,11 +359,16 @@ impl Body for FrontBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
+        self.rest.is_empty() && self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
+        let hint = self.content.size_hint();
+        let rest = self.rest.len() as u64;
+        match hint.exact() {
+            Some(exact) => SizeHint::with_exact(exact + rest),
+            None => hint,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::respond;
 use super::socket::{Peephole, Peer, Socket};
 use super::worker::Worker;
 use crate::message::client::Client;
+use crate::message::limited::Limit;
 use crate::message::upgrade::Upgraded;
 
 /// What becomes of a connection.
@@ -71,14 +72,24 @@ pub(crate) async fn serve(
             // The beginning of another request was read together with the last one.
             End::Idle => continue,
             End::Late => {
+                Limit::HeaderTimeout.acts();
                 // One attempt: a socket that has no room for this has a peer that does not read.
                 let _ = stream.try_write(respond::REQUEST_TIMEOUT);
                 Next::Linger(stream)
             }
-            End::Gone | End::Stuck => Next::Closed,
+            End::Stuck => {
+                Limit::WriteTimeout.acts();
+                Next::Closed
+            }
+            End::Gone => Next::Closed,
             End::Over(result) => match (client.take_upgrade(), result) {
                 (Some(upstream), Ok(())) => Next::Tunnel(Upgraded { stream, ahead }, upstream),
-                (_, Err(error)) if error.is_parse() => Next::Linger(stream),
+                (_, Err(error)) if error.is_parse() => {
+                    if error.is_parse_too_large() {
+                        Limit::MaxHeaderBytes.acts();
+                    }
+                    Next::Linger(stream)
+                }
                 (_, Err(error)) => {
                     if error.is_user() {
                         // A response broke off; where its end is the connection's, a reset tells that it is not whole.
@@ -182,6 +193,7 @@ impl<'a> Watch<'a> {
                 } else if !client.write_blocked()
                     && now.duration_since(*since) >= self.limits.half_closed
                 {
+                    Limit::HalfClosedTimeout.acts();
                     return Poll::Ready(End::Gone);
                 }
             }

@@ -3,7 +3,8 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
@@ -15,11 +16,13 @@ use super::front::Front;
 use super::socket::Socket;
 use super::worker::Worker;
 use crate::message::client::Client;
-use crate::message::timers::Deadline;
+use crate::message::limited::Limit;
+use crate::message::timers::{Deadline, Timers};
 
-/// Serves requests until the client leaves, is idle for up to twice [`super::Limits::keep_alive`], or the worker drains.
+/// Serves requests until the client leaves, is idle for up to twice [`super::Limits::keep_alive`], owes the rest of something for
+/// too long, or the worker drains.
 pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream, ahead: Bytes) {
-    let socket = Budgeted::new(Socket::new(stream, ahead, client.clone()));
+    let socket = Budgeted::new(Socket::new(stream, ahead, client.clone()), client.clone());
     let front = Front::new(worker.clone(), client.clone());
     let mut connection = pin!(worker.http2.serve_connection(TokioIo::new(socket), front));
     let mut drained = pin!(worker.drained());
@@ -27,8 +30,22 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStr
     let mut look = Deadline::new(Instant::now() + keep_alive, &worker.timers);
     let mut requests = 0;
     let mut is_ending = false;
+    let mut half = Owed::new(worker.limits.header);
+    let mut blocked = Owed::new(worker.limits.write);
+    // Of an idle connection: a peer that takes nothing, or answers nothing, is not waited for.
+    let mut farewell: Option<Deadline> = None;
     poll_fn(|cx| {
         if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let timers = &worker.timers;
+        if half.poll(client.owed_frame(), timers, cx).is_ready() {
+            Limit::HeaderTimeout.acts();
+            return Poll::Ready(());
+        }
+        let unwritten = client.write_blocked().then(|| client.writes());
+        if blocked.poll(unwritten, timers, cx).is_ready() {
+            Limit::WriteTimeout.acts();
             return Poll::Ready(());
         }
         while !is_ending {
@@ -38,15 +55,54 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStr
                 is_ending = client.is_idle() && client.requests() == requests;
                 requests = client.requests();
                 look.set(Instant::now() + keep_alive);
+                if is_ending {
+                    Limit::IdleTimeout.acts();
+                    let until = Instant::now() + worker.limits.write;
+                    farewell = Some(Deadline::new(until, timers));
+                }
             } else {
                 return Poll::Pending;
             }
             if is_ending {
                 connection.as_mut().graceful_shutdown();
-                return Pin::new(&mut connection).poll(cx).map(drop);
+                if Pin::new(&mut connection).poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
             }
         }
-        Poll::Pending
+        match &mut farewell {
+            Some(farewell) if client.is_idle() => farewell.poll(cx),
+            _ => Poll::Pending,
+        }
     })
     .await;
+}
+
+/// Something that the peer owes, for so long at most: the rest of what it has begun, or room for what we have.
+struct Owed {
+    limit: Duration,
+    /// What it is, by its number, and by when it must be there.
+    since: Option<(u32, Deadline)>,
+}
+
+impl Owed {
+    fn new(limit: Duration) -> Self {
+        Self { limit, since: None }
+    }
+
+    /// Ready when `what` has been owed for too long. Of another number it is another thing.
+    fn poll(&mut self, what: Option<u32>, timers: &Rc<Timers>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(what) = what else {
+            self.since = None;
+            return Poll::Pending;
+        };
+        if self.since.as_ref().is_none_or(|(owed, _)| *owed != what) {
+            let until = Instant::now() + self.limit;
+            self.since = Some((what, Deadline::new(until, timers)));
+        }
+        match &mut self.since {
+            Some((_, deadline)) => deadline.poll(cx),
+            None => Poll::Pending,
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, Request, StatusCode};
 
-use super::framing;
+use crate::message::framing;
 use crate::message::headers;
 
 /// Where hyper puts the interim responses to one request.

@@ -80,7 +80,10 @@ pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener) {
                 pause = MIN_PAUSE;
                 // A response is written at once; a socket that refuses the option is closed already.
                 if stream.set_nodelay(true).is_ok() {
-                    LocalExecutor::spawn(Kind::Client, serve(worker.clone(), stream, peer));
+                    // Counted before its task runs: else a burst would be over the limit.
+                    let open = worker.opened();
+                    let served = serve(worker.clone(), open, stream, peer);
+                    LocalExecutor::spawn(Kind::Client, served);
                 }
             }
             Err(error) if is_exhausted(&error) => {

@@ -7,7 +7,6 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -15,15 +14,17 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::worker::Worker;
+use crate::message::limited::Limit;
 use crate::message::timers::Deadline;
 
-/// Waits for the next bytes of a silent connection; `None` when it ends, or is to end.
+/// Waits for the next bytes of a silent connection until then, which `limit` says; `None` when it ends, or is to end.
 pub(crate) async fn next_bytes(
     worker: &Worker,
     stream: &mut TcpStream,
-    limit: Duration,
+    until: Instant,
+    limit: Limit,
 ) -> Option<Bytes> {
-    let mut deadline = Deadline::new(Instant::now() + limit, &worker.timers);
+    let mut deadline = Deadline::new(until, &worker.timers);
     let mut drained = pin!(worker.drained());
     poll_fn(|cx| {
         let mut scratch = worker.scratch.borrow_mut();
@@ -35,7 +36,11 @@ pub(crate) async fn next_bytes(
             Poll::Ready(_) => return Poll::Ready(None),
             Poll::Pending => {}
         }
-        if drained.as_mut().poll(cx).is_ready() || deadline.poll(cx).is_ready() {
+        if drained.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        if deadline.poll(cx).is_ready() {
+            limit.acts();
             return Poll::Ready(None);
         }
         Poll::Pending

@@ -71,7 +71,8 @@ impl Form {
 
 /// Answers a request that breaks a rule; the connection is closed, since its next bytes cannot be trusted.
 pub(crate) fn refused(form: Form, status: StatusCode, detail: &str) -> Response<ResponseBody> {
-    let mut response = plain(form, status, detail, None);
+    let error = (status == StatusCode::LOOP_DETECTED).then_some("proxy_loop_detected");
+    let mut response = plain(form, status, detail, error);
     if status == StatusCode::METHOD_NOT_ALLOWED {
         let methods = HeaderValue::from_static(METHODS);
         response.headers_mut().insert(ALLOW, methods);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue};
 
-use crate::message::headers::{Fields, append, list};
+use crate::message::headers::{Fields, append};
 
 /// The value for requests. Another process has another one: one sidecar may lead to another.
 pub(crate) fn ourselves() -> HeaderValue {
@@ -25,8 +25,35 @@ pub(crate) fn add(headers: &mut HeaderMap, fields: Fields) {
 
 /// Whether this process has sent a request with these fields.
 pub(crate) fn has_been_here(headers: &HeaderMap) -> bool {
-    let mut hops = headers.get_all(VIA).iter().flat_map(list);
-    hops.any(|hop| hop == *OURSELVES)
+    let mut values = headers.get_all(VIA).iter();
+    values.any(|value| {
+        let text = without_comments(value.as_bytes());
+        let mut hops = text.split(|byte| *byte == b',');
+        hops.any(|hop| {
+            let words = hop.split(u8::is_ascii_whitespace);
+            let mut words = words.filter(|word| !word.is_empty());
+            // The protocol, and by whom it was received.
+            let by = words.next().and_then(|_| words.next());
+            by.is_some_and(|by| by.eq_ignore_ascii_case(NAME.as_bytes()))
+        })
+    })
+}
+
+/// A value without what anybody may add in parentheses, which nest, and in which a backslash escapes (RFC 9110, 5.6.5).
+fn without_comments(value: &[u8]) -> Vec<u8> {
+    let (mut depth, mut escaped) = (0_usize, false);
+    let is_outside = |byte: &&u8| {
+        let was_inside = depth > 0;
+        match **byte {
+            _ if escaped => escaped = false,
+            b'\\' if was_inside => escaped = true,
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        !was_inside && depth == 0
+    };
+    value.iter().filter(is_outside).copied().collect()
 }
 
 /// Leaked, once: a value that is counted would be shared by all workers.
@@ -34,6 +61,12 @@ static OURSELVES: LazyLock<&'static str> = LazyLock::new(|| {
     // Keyed by chance.
     let id = RandomState::new().build_hasher().finish();
     format!("1.1 breaker-{id:016x}").leak()
+});
+/// The same without the protocol.
+static NAME: LazyLock<&'static str> = LazyLock::new(|| {
+    OURSELVES
+        .split_once(' ')
+        .map_or(*OURSELVES, |(_, name)| name)
 });
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use super::generation::Generation;
 use super::limits::Limits;
 use super::listener::accept;
 use super::route::RouteTable;
+use super::stream::Streams;
+use crate::message::limited::Limit;
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::Timers;
 use crate::upstream::resolve::Resolver;
@@ -25,7 +27,7 @@ pub(crate) struct Worker {
     pub(crate) limits: Limits,
     pub(crate) timers: Rc<Timers>,
     pub(crate) http1: http1::Builder,
-    pub(crate) http2: http2::Builder<LocalExecutor>,
+    pub(crate) http2: http2::Builder<Streams>,
     /// What parked connections are read into.
     pub(crate) scratch: RefCell<Box<[u8]>>,
     resolver: Rc<Resolver>,
@@ -40,11 +42,11 @@ pub(crate) struct Worker {
     unparked: Cell<usize>,
 }
 
-/// Counts something for as long as it lives.
-pub(crate) struct Counted<'a> {
-    count: &'a Cell<usize>,
-    less: Option<&'a Notify>,
-}
+/// Counts a connection for as long as it lives.
+pub(crate) struct Open(Rc<Worker>);
+
+/// Counts a connection that has buffers, for as long as it lives.
+pub(crate) struct Unparked<'a>(&'a Cell<usize>);
 
 impl Worker {
     pub(crate) fn new(
@@ -64,13 +66,14 @@ impl Worker {
             .header_read_timeout(None)
             // Hang-ups are looked for by the driver.
             .half_close(true);
-        let mut http2 = http2::Builder::new(LocalExecutor(Kind::Stream));
+        let mut http2 = http2::Builder::new(Streams::new(limits.write, &timers));
         http2
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(PING_INTERVAL))
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(limits.streams)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            // What is over the limit is answered by us, and counted; far above it by the protocol.
+            .max_header_list_size(u32::try_from(2 * limits.header_bytes).unwrap_or(u32::MAX))
             .max_send_buf_size(SEND_BUFFER);
         Self {
             limits,
@@ -160,21 +163,15 @@ impl Worker {
     }
 
     /// Counts a connection.
-    pub(crate) fn opened(&self) -> Counted<'_> {
+    pub(crate) fn opened(self: &Rc<Self>) -> Open {
         self.open.set(self.open.get() + 1);
-        Counted {
-            count: &self.open,
-            less: Some(&self.closed),
-        }
+        Open(self.clone())
     }
 
     /// Counts a connection that has buffers.
-    pub(crate) fn unparked(&self) -> Counted<'_> {
+    pub(crate) fn unparked(&self) -> Unparked<'_> {
         self.unparked.set(self.unparked.get() + 1);
-        Counted {
-            count: &self.unparked,
-            less: None,
-        }
+        Unparked(&self.unparked)
     }
 
     /// Whether so many connections have buffers that idle ones must give theirs back at once.
@@ -187,6 +184,7 @@ impl Worker {
         if self.open.get() < self.limits.connections {
             return;
         }
+        Limit::MaxConnections.acts();
         tracing::warn!(
             limit = self.limits.connections,
             "connection limit reached, new connections wait"
@@ -209,12 +207,16 @@ impl Worker {
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
-        self.count.set(self.count.get() - 1);
-        if let Some(less) = self.less {
-            less.notify_waiters();
-        }
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.closed.notify_waiters();
+    }
+}
+
+impl Drop for Unparked<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

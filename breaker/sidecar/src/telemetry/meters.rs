@@ -80,6 +80,7 @@ impl Meters {
         observe::register(&meter, &latest);
         observe::register_log(&meter, dropped_by_process);
         observe::register_tasks(&meter);
+        observe::register_limits(&meter);
         Self {
             server_duration: histogram(&meter, names::SERVER_DURATION),
             client_duration: histogram(&meter, names::CLIENT_DURATION),

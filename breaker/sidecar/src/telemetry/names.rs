@@ -113,6 +113,11 @@ pub(crate) const TASKS: Metric = Metric {
     unit: "{task}",
     description: "Tasks of the proxy that run now, on all workers",
 };
+pub(crate) const LIMITED: Metric = Metric {
+    name: "breaker.proxy.limited",
+    unit: "{event}",
+    description: "How often limits of the proxy acted, on all workers",
+};
 pub(crate) const RECEIVED: Metric = Metric {
     name: "breaker.receiver.batches",
     unit: "{batch}",
@@ -233,6 +238,8 @@ pub(crate) const SHED_ADMITTED: &str = "breaker.shedding.admitted";
 pub(crate) const SHED_REJECTED: &str = "breaker.shedding.rejected";
 pub(crate) const SIGNAL: &str = "breaker.telemetry.signal";
 pub(crate) const THRESHOLD: &str = "breaker.threshold";
+/// The name of a limit that acted, as in the configuration.
+pub(crate) const LIMITED_BY: &str = "breaker.limited_by";
 /// What a task of the proxy is for.
 pub(crate) const TASK_KIND: &str = "breaker.task.kind";
 /// Hexadecimal ids of traces.

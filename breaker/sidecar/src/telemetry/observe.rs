@@ -9,6 +9,7 @@ use opentelemetry::{KeyValue, StringValue};
 
 use super::names::{self, Metric};
 use crate::baselines::Saves;
+use crate::message::limited::Limit;
 use crate::message::spawn::Kind;
 use crate::registry::Breakers;
 
@@ -94,6 +95,22 @@ pub(crate) fn register_tasks(meter: &Meter) {
             for kind in Kind::ALL {
                 let attributes = [KeyValue::new(names::TASK_KIND, kind.name())];
                 gauge.observe(kind.count() as u64, &attributes);
+            }
+        })
+        .build();
+}
+
+/// Registers the instrument that observes which limits of the proxy acted.
+pub(crate) fn register_limits(meter: &Meter) {
+    let metric = names::LIMITED;
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(|counter| {
+            for limit in Limit::ALL {
+                let attributes = [KeyValue::new(names::LIMITED_BY, limit.name())];
+                counter.observe(limit.count(), &attributes);
             }
         })
         .build();

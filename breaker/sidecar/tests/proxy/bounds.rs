@@ -1,25 +1,18 @@
-//! Nothing that a client does grows without bound, or lasts for good.
+//! Nothing that a client does grows without bound, or lasts for good. What holds over HTTP/2 and in tunnels too is in
+//! `limits`.
 
 use std::time::Duration;
 
-use breaker_sidecar::proxy::{Limits, Route};
+use breaker_sidecar::proxy::Route;
 
-use crate::harness::{GET, Options, Origin, Sidecar, eventually, header, read_head, status};
+use crate::harness::{GET, Origin, Sidecar, eventually, header, status};
 
 #[tokio::test]
 async fn a_connection_that_sends_nothing_is_closed() {
     let origin = Origin::ok().await;
-    let limits = Limits {
-        first_byte: Duration::from_millis(100),
-        ..Limits::default()
-    };
-    let sidecar = Sidecar::start(
-        origin.address,
-        Options {
-            limits,
-            ..Options::default()
-        },
-    );
+    let sidecar = Sidecar::with(origin.address, |options| {
+        options.limits.first_byte = Duration::from_millis(100);
+    });
     let mut client = sidecar.connect().await;
     assert_eq!(client.rest().await, "");
 }
@@ -27,36 +20,20 @@ async fn a_connection_that_sends_nothing_is_closed() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let origin = Origin::ok().await;
-    let limits = Limits {
-        keep_alive: Duration::from_millis(100),
-        park_after: Duration::from_millis(20),
-        ..Limits::default()
-    };
-    let sidecar = Sidecar::start(
-        origin.address,
-        Options {
-            limits,
-            ..Options::default()
-        },
-    );
+    let sidecar = Sidecar::with(origin.address, |options| {
+        options.limits.keep_alive = Duration::from_millis(100);
+        options.limits.park_after = Duration::from_millis(20);
+    });
     assert!(sidecar.exchange(GET).await.ends_with("ok"));
 }
 
 #[tokio::test]
 async fn a_header_section_that_does_not_arrive_is_408() {
     let origin = Origin::ok().await;
-    let limits = Limits {
-        header: Duration::from_millis(100),
-        park_after: Duration::from_millis(20),
-        ..Limits::default()
-    };
-    let sidecar = Sidecar::start(
-        origin.address,
-        Options {
-            limits,
-            ..Options::default()
-        },
-    );
+    let sidecar = Sidecar::with(origin.address, |options| {
+        options.limits.header = Duration::from_millis(100);
+        options.limits.park_after = Duration::from_millis(20);
+    });
     let response = sidecar.exchange("GET / HTTP/1.1\r\nHost: a\r\n").await;
     assert_eq!(status(&response), "408");
     let mut client = sidecar.connect().await;
@@ -77,13 +54,7 @@ fn bounded(route: Route) -> Route {
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_408_and_no_observation() {
     let origin = Origin::ok().await;
-    let sidecar = Sidecar::start(
-        origin.address,
-        Options {
-            route: bounded,
-            ..Options::default()
-        },
-    );
+    let sidecar = Sidecar::with(origin.address, |options| options.route = bounded);
     let response = sidecar
         .exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\na")
         .await;
@@ -95,15 +66,13 @@ async fn a_body_that_does_not_arrive_is_408_and_no_observation() {
 #[tokio::test]
 async fn a_call_of_grpc_may_rest() {
     let origin = Origin::ok().await;
-    let options = Options {
-        route: |mut route| {
+    let sidecar = Sidecar::with(origin.address, |options| {
+        options.route = |mut route| {
             route.body.idle = Some(Duration::from_millis(50));
             route.body.response_idle = Some(Duration::from_millis(50));
             route
-        },
-        ..Options::default()
-    };
-    let sidecar = Sidecar::start(origin.address, options);
+        };
+    });
     let mut client = sidecar.connect().await;
     let head =
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 2\r\n\r\n";
@@ -118,13 +87,7 @@ async fn a_call_of_grpc_may_rest() {
 #[tokio::test]
 async fn a_body_that_trickles_is_408_in_the_end() {
     let origin = Origin::ok().await;
-    let sidecar = Sidecar::start(
-        origin.address,
-        Options {
-            route: bounded,
-            ..Options::default()
-        },
-    );
+    let sidecar = Sidecar::with(origin.address, |options| options.route = bounded);
     let mut client = sidecar.connect().await;
     client
         .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
@@ -151,13 +114,7 @@ async fn a_body_that_trickles_is_408_in_the_end() {
 #[tokio::test]
 async fn a_body_over_its_limit_is_413_and_no_observation() {
     let origin = Origin::ok().await;
-    let sidecar = Sidecar::start(
-        origin.address,
-        Options {
-            route: bounded,
-            ..Options::default()
-        },
-    );
+    let sidecar = Sidecar::with(origin.address, |options| options.route = bounded);
     let body = "x".repeat(1001);
     let known = sidecar
         .exchange(&format!(
@@ -184,18 +141,10 @@ async fn a_client_that_does_not_read_is_cut_off() {
         )
     })
     .await;
-    let limits = Limits {
-        write: Duration::from_millis(100),
-        park_after: Duration::from_millis(20),
-        ..Limits::default()
-    };
-    let sidecar = Sidecar::start(
-        origin.address,
-        Options {
-            limits,
-            ..Options::default()
-        },
-    );
+    let sidecar = Sidecar::with(origin.address, |options| {
+        options.limits.write = Duration::from_millis(100);
+        options.limits.park_after = Duration::from_millis(20);
+    });
     let mut client = sidecar.connect().await;
     client.send(GET).await;
     eventually("recorded", || sidecar.finished.lock().unwrap().len() == 1).await;
@@ -204,45 +153,11 @@ async fn a_client_that_does_not_read_is_cut_off() {
 }
 
 #[tokio::test]
-async fn requests_over_a_routes_limit_are_429() {
-    let origin = Origin::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        std::future::pending::<()>().await;
-    })
-    .await;
-    let options = Options {
-        route: |route| Route {
-            max_in_flight: Some(1),
-            ..route
-        },
-        ..Options::default()
-    };
-    let sidecar = Sidecar::start(origin.address, options);
-    let mut first = sidecar.connect().await;
-    first.send(GET).await;
-    eventually("in flight", || origin.connections() == 1).await;
-    let response = sidecar.ask(GET).await;
-    assert_eq!(status(&response), "429");
-    assert!(
-        response.contains("error=connection_limit_reached"),
-        "{response}"
-    );
-}
-
-#[tokio::test]
 async fn connections_over_the_limit_wait() {
     let origin = Origin::ok().await;
-    let limits = Limits {
-        connections: 2,
-        ..Limits::default()
-    };
-    let sidecar = Sidecar::start(
-        origin.address,
-        Options {
-            limits,
-            ..Options::default()
-        },
-    );
+    let sidecar = Sidecar::with(origin.address, |options| {
+        options.limits.connections = 2;
+    });
     let mut clients = [sidecar.connect().await, sidecar.connect().await];
     for client in &mut clients {
         client.send(GET).await;

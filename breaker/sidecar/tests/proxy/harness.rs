@@ -115,6 +115,13 @@ impl Span for Spans {
 }
 
 impl Sidecar {
+    /// One with the default options but for what `set` says.
+    pub(crate) fn with(endpoint: SocketAddr, set: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::default();
+        set(&mut options);
+        Self::start(endpoint, options)
+    }
+
     pub(crate) fn start(endpoint: SocketAddr, options: Options) -> Self {
         let upstream = Upstream::new("app", vec![Endpoint::Address(endpoint)]);
         let upstream = Arc::new((options.upstream)(upstream));

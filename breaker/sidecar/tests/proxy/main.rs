@@ -18,5 +18,6 @@ mod names;
 mod outcomes;
 mod parking;
 mod reuse;
+mod rules;
 mod tracing;
 mod upgrades;

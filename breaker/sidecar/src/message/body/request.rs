@@ -20,7 +20,9 @@ use super::{BodyLimits, PAUSE};
 use crate::message::client::Client;
 use crate::message::decision::Decided;
 use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::framing;
 use crate::message::headers::Fields;
+use crate::message::limited::Limit;
 use crate::message::timers::{Deadline, Timers};
 
 /// A request's body, and what the front knows of the request beyond its head.
@@ -230,11 +232,15 @@ impl Content {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    framing::strip_trailers(trailers);
+                }
                 self.stalled = None;
                 self.upload.paused_at.set(None);
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(left) = self.left.checked_sub(size) else {
+                    Limit::MaxBodyBytes.acts();
                     return self.fail(ErrorKind::RequestBodyTooLarge.into());
                 };
                 self.left = left;
@@ -256,7 +262,10 @@ impl Content {
                 Poll::Ready(None)
             }
             Poll::Pending => match self.poll_stalled(cx) {
-                Poll::Ready(()) => self.fail(ErrorKind::RequestBodyTimeout.into()),
+                Poll::Ready(()) => {
+                    self.count_timeout();
+                    self.fail(ErrorKind::RequestBodyTimeout.into())
+                }
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -282,6 +291,18 @@ impl Content {
         self.stalled
             .as_mut()
             .map_or(Poll::Pending, |stalled| stalled.poll(cx))
+    }
+
+    /// Counts the limit that was the first to be over; none if the answer was complete, and nobody needs the rest.
+    fn count_timeout(&self) {
+        let now = Instant::now();
+        let total = self.limits.request_total;
+        if self.upload.ends_by.get().is_some_and(|by| by <= now) {
+        } else if total.is_some_and(|total| self.started + total <= now) {
+            Limit::BodyTimeout.acts();
+        } else {
+            Limit::BodyIdleTimeout.acts();
+        }
     }
 
     fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {

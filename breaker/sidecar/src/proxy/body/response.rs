@@ -18,6 +18,8 @@ use super::detached::{Detached, LINGER};
 use crate::message::attempt::Attempt;
 use crate::message::body::{PAUSE, Upload};
 use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::framing;
+use crate::message::limited::Limit;
 use crate::message::timers::{Deadline, Timers};
 use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Connections;
@@ -140,7 +142,10 @@ impl Streamed {
             polled = Pin::new(&mut self.incoming).poll_frame(cx);
         }
         match polled {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    framing::strip_trailers(trailers);
+                }
                 self.stalled = None;
                 self.reading.hands_on();
                 if self.incoming.is_end_stream() {
@@ -160,6 +165,7 @@ impl Streamed {
             }
             Poll::Pending => {
                 ready!(self.poll_stalled(cx));
+                Limit::BodyIdleTimeout.acts();
                 self.fail(ErrorKind::ResponseBodyTimeout.into())
             }
         }

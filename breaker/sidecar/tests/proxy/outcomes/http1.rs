@@ -81,6 +81,8 @@ pub(super) const ROWS: &[Row] = rows![
         Answers("HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
     "answer 505", "HTTP/1", "upstream", "success", "yes", "505",
         Answers("HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
+    "508 of a proxy, which says proxy_loop_detected", "HTTP/1", "proxy", "ignored", "no", "508",
+        Answers("HTTP/1.1 508 No\r\nProxy-Status: x; error=proxy_loop_detected\r\nContent-Length: 0\r\n\r\n"), PLAIN;
     "body shorter than its Content-Length", "HTTP/1", "upstream", "failure", "yes", "cut",
         Answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
     "closed before the head", "HTTP/1", "upstream", "failure", "yes", "502", Answers(""), PLAIN;

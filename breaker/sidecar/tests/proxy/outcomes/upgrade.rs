@@ -81,6 +81,8 @@ pub(super) const ROWS: &[Row] = rows![
         Answers("HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), ASKS;
     "answer 101 that nobody asked for", "upstream", "failure", "yes", "502",
         Answers("HTTP/1.1 101 Yes\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), ASKS_NOT;
+    "answer 101 with a protocol that was not offered", "upstream", "failure", "yes", "502",
+        Answers("HTTP/1.1 101 Yes\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), ASKS;
     "closed before the head", "upstream", "failure", "yes", "502", Answers(""), ASKS;
     "no head within the route's timeout", "upstream", "failure", "yes", "504", Hangs, ASKS;
     "connection refused", "upstream", "failure", "yes", "502", Refuses, ASKS;

@@ -15,6 +15,7 @@ pub(crate) fn add(headers: &mut HeaderMap, fields: Fields, client: &Client) {
     if !fields.has(Fields::FORWARDED) {
         return tell(headers, client);
     }
+    strip_look_alikes(headers);
     if !client.is_trusted() {
         for name in [FORWARDED, X_FORWARDED_HOST, X_FORWARDED_PORT, X_REAL_IP] {
             headers.remove(name);
@@ -32,6 +33,24 @@ pub(crate) fn add(headers: &mut HeaderMap, fields: Fields, client: &Client) {
         && let Some(element) = element(client.address())
     {
         append(headers, FORWARDED, &element);
+    }
+}
+
+/// Whether a field differs from one of ours only by underscores: applications of CGI and WSGI read both under one name. No proxy that is
+/// trusted writes it so.
+pub(crate) fn is_look_alike(name: &str) -> bool {
+    name.starts_with('x')
+        && name.contains('_')
+        && OURS
+            .iter()
+            .any(|ours| ours.as_str().len() == name.len() && *ours == *name.replace('_', "-"))
+}
+
+fn strip_look_alikes(headers: &mut HeaderMap) {
+    let look_alikes = headers.keys().filter(|name| is_look_alike(name.as_str()));
+    let look_alikes: Vec<_> = look_alikes.cloned().collect();
+    for name in look_alikes {
+        headers.remove(name);
     }
 }
 
@@ -60,6 +79,14 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+const OURS: [HeaderName; 5] = [
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PORT,
+    X_REAL_IP,
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Where the content of a message ends (RFC 9112, 6): what the fields that tell it may say on their way through.
 
-use http::header::{CONTENT_LENGTH, Entry, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, Entry, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::message::headers;
@@ -28,13 +28,23 @@ pub(crate) fn settle_length(status: StatusCode, headers: &mut HeaderMap) {
         // Neither may tell a length (RFC 9110, 8.6): some clients would wait for it.
         headers.remove(CONTENT_LENGTH);
     } else {
+        // hyper takes none of an upstream that contradict each other.
         canonical_length(headers);
     }
 }
 
-/// Writes a length such as `010` as everyone reads it.
-pub(crate) fn canonical_length(headers: &mut HeaderMap) {
+/// Writes a length such as `010` as everyone reads it, and once. Whether there is no other beside it (RFC 9110, 8.6).
+pub(crate) fn canonical_length(headers: &mut HeaderMap) -> bool {
     if let Entry::Occupied(mut entry) = headers.entry(CONTENT_LENGTH) {
+        let first = entry.get().clone();
+        let mut others = entry.iter().skip(1).peekable();
+        let is_repeated = others.peek().is_some();
+        if !others.all(|other| *other == first) {
+            return false;
+        }
+        if is_repeated {
+            entry.insert(first);
+        }
         let digits = entry.get().as_bytes();
         if digits.len() > 1 && digits[0] == b'0' {
             let value = entry
@@ -47,6 +57,19 @@ pub(crate) fn canonical_length(headers: &mut HeaderMap) {
             }
         }
     }
+    true
+}
+
+/// Removes from trailers what ends at this hop, or would change where the message ends (RFC 9110, 6.5.1). Over HTTP/2 such fields are
+/// errors of ours.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    headers::strip_listed(trailers);
+    for name in headers::OF_CONNECTIONS {
+        trailers.remove(name);
+    }
+    for name in [CONTENT_LENGTH, HOST] {
+        trailers.remove(name);
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +79,7 @@ mod tests {
     #[test]
     fn lengths_are_written_canonically() {
         let mut headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("010"))]);
-        canonical_length(&mut headers);
+        assert!(canonical_length(&mut headers));
         assert_eq!(headers["content-length"], "10");
     }
 }
