@@ -52,6 +52,34 @@ async fn an_operator_opens_a_breaker_for_a_while_and_lets_the_policy_decide_agai
 }
 
 #[tokio::test]
+async fn several_routes_or_all_are_changed_at_once_and_a_reason_is_told() {
+    let upstream = Upstream::start().await;
+    let search = "  - { name: search, match: { path: /search }, upstream: pay }";
+    let sidecar = Setup::of(upstream.address()).more(search).start().await;
+    let opened = stdout(&run(&sidecar, &["open", "pay", "search", "--reason", "game day"]).await);
+    let line = |name: &str| format!("{name} is open, mode forced_open\n");
+    assert_eq!(opened, line("pay") + &line("search"));
+    let closed = stdout(&run(&sidecar, &["auto", "--all", "--json"]).await);
+    let closed: Value = serde_json::from_str(&closed).unwrap();
+    assert_eq!(closed["breakers"].as_array().map(Vec::len), Some(2));
+    let half = run(&sidecar, &["open", "paj", "search"]).await;
+    assert!(failure(&half).contains("did you mean pay?"));
+    assert_eq!(
+        String::from_utf8_lossy(&half.stdout),
+        line("search"),
+        "the other is changed"
+    );
+    for wrong in [&["open"][..], &["open", "pay", "--all"]] {
+        let wrong = run(&sidecar, wrong).await;
+        assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+    }
+    let history = get(sidecar.admin_url("/api/v1/breakers/pay/history"))
+        .await
+        .text();
+    assert!(history.contains("forced_open: game day"), "{history}");
+}
+
+#[tokio::test]
 async fn status_is_a_table_and_of_one_route_all_that_is_known() {
     let upstream = Upstream::start().await;
     let sidecar = Setup::of(upstream.address()).start().await;

@@ -64,16 +64,16 @@ pub(crate) enum Command {
     Explain(explanation::Explain),
     /// Shows the breakers of a running sidecar live, in the terminal
     Top(top::Top),
-    /// Opens a breaker of a running sidecar: rejects all requests of the route
+    /// Opens breakers of a running sidecar: rejects all requests of the routes
     Open(control::Force),
-    /// Closes a breaker: admits all requests, whatever becomes of them
+    /// Closes breakers: admits all requests, whatever becomes of them
     Close(control::Force),
-    /// Lets a breaker's policy decide and report, and rejects nothing
+    /// Lets the policies of breakers decide and report, and rejects nothing
     Shadow(control::Force),
-    /// Lets a breaker's policy decide again
-    Auto(control::Which),
-    /// Closes a breaker, and makes it forget its windows, its back-off and what it has learned
-    Reset(control::Which),
+    /// Lets the policies of breakers decide again
+    Auto(control::Auto),
+    /// Closes breakers, and makes them forget their windows, back-off and what they have learned
+    Reset(control::Reset),
     /// Shows a breaker's policy, or puts another one in force
     Policy(control::Policy),
     /// Has a running sidecar load its configuration anew
@@ -132,8 +132,8 @@ impl Command {
             Self::Open(force) => force.run(ModeName::ForcedOpen),
             Self::Close(force) => force.run(ModeName::ForcedClosed),
             Self::Shadow(force) => force.run(ModeName::Shadow),
-            Self::Auto(which) => which.auto(),
-            Self::Reset(which) => which.reset(),
+            Self::Auto(auto) => auto.run(),
+            Self::Reset(reset) => reset.run(),
             Self::Policy(policy) => policy.run(),
             Self::Reload(reload) => reload.run(),
             Self::Schema(schema) => schema.run(),

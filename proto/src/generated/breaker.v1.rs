@@ -338,6 +338,9 @@ pub struct SetModeRequest {
     /// For how long, 1 s to 7 days; then the policy decides again. For good when it is left out, which `MODE_AUTO` always is.
     #[prost(double, optional, tag = "3")]
     pub for_seconds: ::core::option::Option<f64>,
+    /// Why, 1 to 256 characters: for the log, the collector and who watches.
+    #[prost(string, optional, tag = "4")]
+    pub reason: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResetBreakerRequest {

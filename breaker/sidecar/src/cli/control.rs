@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use breaker_sidecar::control::{ModeName, Policy as Resource, Reloaded, SetMode};
-use breaker_sidecar::report::Breaker;
+use breaker_sidecar::report::{Breaker, Breakers};
 use breaker_tower::Policy as Rules;
 use breaker_tower::core::policy::yaml::Period;
 use clap::{ArgGroup, Args};
@@ -13,28 +13,55 @@ use http::Method;
 use serde::Serialize;
 
 use super::client::{Client, ClientError, Connect, Content, breaker_path};
-use super::output::{FAINT, STRONG};
+use super::output::{FAINT, STRONG, complain};
 use super::status::{in_short, print};
 
 /// Arguments of `breaker open`, `close` and `shadow`.
 #[derive(Debug, Args)]
 pub(crate) struct Force {
-    /// The route
-    route: String,
+    #[command(flatten)]
+    routes: Routes,
     /// For how long, 100ms to 168h; then the policy decides again. For good when it is left out
     #[arg(long = "for", value_name = "TIME", value_parser = period)]
     period: Option<Period>,
+    /// Why: for the log, the collector and who watches
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     how: How,
 }
 
-/// Arguments of `breaker auto` and `reset`.
+/// Arguments of `breaker auto`.
 #[derive(Debug, Args)]
-pub(crate) struct Which {
-    /// The route
-    route: String,
+pub(crate) struct Auto {
+    #[command(flatten)]
+    routes: Routes,
+    /// Why: for the log, the collector and who watches
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     how: How,
+}
+
+/// Arguments of `breaker reset`.
+#[derive(Debug, Args)]
+pub(crate) struct Reset {
+    #[command(flatten)]
+    routes: Routes,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Which routes a command is for.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Routes {
+    /// The routes
+    #[arg(value_name = "ROUTE")]
+    named: Vec<String>,
+    /// All routes
+    #[arg(long)]
+    all: bool,
 }
 
 /// Arguments of `breaker policy`.
@@ -73,32 +100,86 @@ struct How {
 
 impl Force {
     pub(super) fn run(self, mode: ModeName) -> ExitCode {
-        set_mode(&self.route, mode, self.period, self.how)
+        set_mode(self.routes, mode, self.period, self.reason, self.how)
     }
 }
 
-impl Which {
-    pub(super) fn auto(self) -> ExitCode {
-        set_mode(&self.route, ModeName::Auto, None, self.how)
-    }
-
-    pub(super) fn reset(self) -> ExitCode {
-        let (path, json) = (breaker_path(&self.route, "/reset"), self.how.json);
-        self.how.connect.run(async |client| {
-            let breaker: Breaker = client.send(Method::POST, &path, None).await?;
-            Ok(print(&breaker, json, in_short))
-        })
+impl Auto {
+    pub(super) fn run(self) -> ExitCode {
+        set_mode(self.routes, ModeName::Auto, None, self.reason, self.how)
     }
 }
 
-fn set_mode(route: &str, mode: ModeName, period: Option<Period>, how: How) -> ExitCode {
-    let path = breaker_path(route, "/mode");
+impl Reset {
+    pub(super) fn run(self) -> ExitCode {
+        change(self.routes, self.how, Method::POST, "/reset", None)
+    }
+}
+
+fn set_mode(
+    routes: Routes,
+    mode: ModeName,
+    period: Option<Period>,
+    reason: Option<String>,
+    how: How,
+) -> ExitCode {
     let period = period.map(|Period(period)| period.as_secs_f64());
-    let content = json(&SetMode { mode, period });
+    let content = json(&SetMode {
+        mode,
+        period,
+        reason,
+    });
+    change(routes, how, Method::PUT, "/mode", Some(content))
+}
+
+/// Changes each of the routes, and prints what they are then. One that fails does not keep others from it.
+fn change(
+    routes: Routes,
+    how: How,
+    method: Method,
+    what: &'static str,
+    content: Option<Content>,
+) -> ExitCode {
     how.connect.run(async |client| {
-        let breaker: Breaker = client.send(Method::PUT, &path, Some(content)).await?;
-        Ok(print(&breaker, how.json, in_short))
+        let is_one = routes.named.len() == 1;
+        let (mut changed, mut failure) = (Vec::new(), None);
+        for route in routes.names(client).await? {
+            let path = breaker_path(&route, what);
+            match client
+                .send::<Breaker>(method.clone(), &path, content.clone())
+                .await
+            {
+                Ok(breaker) => changed.push(breaker),
+                Err(error) => {
+                    if let Some(earlier) = failure.replace(error) {
+                        complain(&format!("{earlier}\n"));
+                    }
+                }
+            }
+        }
+        let printed = match &*changed {
+            [] => ExitCode::SUCCESS,
+            [breaker] if is_one => print(breaker, how.json, in_short),
+            _ => print(&Breakers { breakers: changed }, how.json, |all| {
+                all.breakers.iter().map(in_short).collect()
+            }),
+        };
+        failure.map_or(Ok(printed), Err)
     })
+}
+
+impl Routes {
+    async fn names(self, client: &Client) -> Result<Vec<String>, ClientError> {
+        if !self.all {
+            return Ok(self.named);
+        }
+        let all: Breakers = client.get("/api/v1/breakers").await?;
+        Ok(all
+            .breakers
+            .into_iter()
+            .map(|breaker| breaker.name)
+            .collect())
+    }
 }
 
 impl Policy {

@@ -31,6 +31,9 @@ pub struct SetMode {
     /// For how many seconds, 0.1 to 604800; then the policy decides again. For good when it is left out.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub period: Option<f64>,
+    /// Why, 1 to 256 characters: for the log, the collector and who watches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Who decides.
@@ -192,7 +195,13 @@ async fn set_mode(
     let wanted: SetMode = body::json(request.into_body()).await?;
     let mode = wanted.mode.into();
     control
-        .set_mode(peer(from), &name, mode, wanted.period)
+        .set_mode(
+            peer(from),
+            &name,
+            mode,
+            wanted.period,
+            wanted.reason.as_deref(),
+        )
         .map(Json)
 }
 

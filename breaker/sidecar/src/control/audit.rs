@@ -13,6 +13,7 @@ pub(super) fn tell(telemetry: &Telemetry, peer: Option<Peer>, change: &Change<'_
         action = change.action,
         before = change.before,
         after = change.after,
+        reason = change.reason,
         "{change}",
     );
     telemetry.changed(peer, change);

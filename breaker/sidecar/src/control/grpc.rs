@@ -124,10 +124,13 @@ impl Service for Grpc {
         let wanted = request.get_ref();
         let mode = convert::mode(wanted.mode())
             .ok_or_else(|| Problem::of_field("mode", "must be said").into_status())?;
-        answer(
-            self.0
-                .set_mode(peer, &wanted.name, mode, wanted.for_seconds),
-        )
+        answer(self.0.set_mode(
+            peer,
+            &wanted.name,
+            mode,
+            wanted.for_seconds,
+            wanted.reason.as_deref(),
+        ))
     }
 
     async fn reset_breaker(

@@ -88,15 +88,19 @@ impl Control {
 
     // --- what is done
 
-    /// Sets who decides; `period` is in seconds.
+    /// Sets who decides; `period` is in seconds, `reason` for those who read of it.
     pub(super) fn set_mode(
         &self,
         peer: Option<Peer>,
         name: &str,
         mode: Mode,
         period: Option<f64>,
+        reason: Option<&str>,
     ) -> Result<report::Breaker, Problem> {
         let entry = self.find(name)?;
+        if reason.is_some_and(|reason| !is_reason(reason)) {
+            return Err(Problem::of_field("reason", REASON));
+        }
         let period = period
             .map(|seconds| mode_period(mode, seconds))
             .transpose()?;
@@ -111,7 +115,23 @@ impl Control {
                 mode.to_string()
             }
         };
-        self.tell(peer, "set_mode", Some(&entry), before.name(), &after);
+        let change = Change {
+            action: "set_mode",
+            breaker: Some(&**entry.name()),
+            before: before.name(),
+            after: &after,
+            reason,
+        };
+        audit::tell(&self.0.state.telemetry, peer, &change);
+        if let Some(reason) = reason {
+            self.0.state.live.tell(Event {
+                reason: Some(crate::live::Reason {
+                    label: "operator".to_owned(),
+                    detail: format!("{after}: {reason}"),
+                }),
+                ..Event::now(Kind::Mode, name.to_owned())
+            });
+        }
         Ok(report::Breaker::from(&entry))
     }
 
@@ -198,6 +218,7 @@ impl Control {
             breaker: entry.map(|entry| &**entry.name()),
             before,
             after,
+            reason: None,
         };
         audit::tell(&self.0.state.telemetry, peer, &change);
     }
@@ -214,6 +235,10 @@ fn described(entry: &Entry) -> String {
     format!("{} ({})", entry.policy().name(), entry.origin().name())
 }
 
+fn is_reason(text: &str) -> bool {
+    (1..=MOST_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
 fn mode_period(mode: Mode, seconds: f64) -> Result<Duration, Problem> {
     if mode == Mode::Auto {
         return Err(Problem::of_field(
@@ -228,6 +253,9 @@ fn mode_period(mode: Mode, seconds: f64) -> Result<Duration, Problem> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// In characters.
+const MOST_REASON: usize = 256;
+const REASON: &str = "must be 1 to 256 characters on one line";
 /// In seconds.
 const LEAST_PERIOD: f64 = 0.1;
 /// Seven days: what lasts longer is no exception, but configuration.

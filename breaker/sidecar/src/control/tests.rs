@@ -150,6 +150,21 @@ async fn a_mode_that_breaks_a_rule_is_422_and_no_json_400() {
         ),
         (json!({ "mode": "shadow", "for": 0 }), "for", period),
         (json!({ "mode": "shadow", "for": 604_801 }), "for", period),
+        (
+            json!({ "mode": "shadow", "reason": "" }),
+            "reason",
+            "must be 1 to 256 characters on one line",
+        ),
+        (
+            json!({ "mode": "shadow", "reason": "a\nb" }),
+            "reason",
+            "must be 1 to 256 characters on one line",
+        ),
+        (
+            json!({ "mode": "shadow", "reason": "x".repeat(257) }),
+            "reason",
+            "must be 1 to 256 characters on one line",
+        ),
         (json!({ "mode": "open" }), "mode", "unknown variant `open`"),
         (
             json!({ "mode": "auto", "fro": 1 }),

@@ -19,6 +19,8 @@ pub(crate) struct Change<'a> {
     pub before: &'a str,
     /// What is now.
     pub after: &'a str,
+    /// What the operator said why.
+    pub reason: Option<&'a str>,
 }
 
 impl fmt::Display for Change<'_> {
@@ -27,7 +29,9 @@ impl fmt::Display for Change<'_> {
         if let Some(breaker) = self.breaker {
             write!(f, " of {breaker}")?;
         }
-        write!(f, ": {} → {}", self.before, self.after)
+        write!(f, ": {} → {}", self.before, self.after)?;
+        self.reason
+            .map_or(Ok(()), |reason| write!(f, " ({reason})"))
     }
 }
 

@@ -214,6 +214,7 @@ pub(crate) const BREAKER_STREAM: &str = "breaker.stream";
 pub(crate) const CONTROL_ACTION: &str = "breaker.control.action";
 pub(crate) const CONTROL_AFTER: &str = "breaker.control.after";
 pub(crate) const CONTROL_BEFORE: &str = "breaker.control.before";
+pub(crate) const CONTROL_REASON: &str = "breaker.control.reason";
 pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 /// Requests in flight at most.

@@ -101,7 +101,11 @@ pub(super) async fn ask(client: Client, effect: Effect, ear: Ear) {
         Effect::Change(name, change) => {
             let changed = match change {
                 Change::Mode(mode) => {
-                    let content = control::json(&SetMode { mode, period: None });
+                    let content = control::json(&SetMode {
+                        mode,
+                        period: None,
+                        reason: None,
+                    });
                     let path = breaker_path(&name, "/mode");
                     client.send(Method::PUT, &path, Some(content)).await
                 }

@@ -30,6 +30,7 @@ fn forced_open() -> v1::SetModeRequest {
         name: "pay".into(),
         mode: v1::Mode::ForcedOpen.into(),
         for_seconds: Some(30.0),
+        reason: None,
     }
 }
 

@@ -112,6 +112,9 @@ impl Logger {
         record.add_attribute(names::CONTROL_ACTION, change.action);
         record.add_attribute(names::CONTROL_BEFORE, text(change.before));
         record.add_attribute(names::CONTROL_AFTER, text(change.after));
+        if let Some(reason) = change.reason {
+            record.add_attribute(names::CONTROL_REASON, text(reason));
+        }
         if let Some(breaker) = change.breaker {
             record.add_attribute(names::BREAKER_NAME, text(breaker));
         }

@@ -97,7 +97,7 @@ async fn what_an_operator_changes_is_a_record() {
     ])
     .await;
     let request = "PUT /api/v1/breakers/pay/mode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-                   Content-Length: 27\r\n\r\n{\"mode\":\"shadow\",\"for\":9.5}";
+                   Content-Length: 50\r\n\r\n{\"mode\":\"shadow\",\"for\":9.5,\"reason\":\"game day #4\"}";
     let answer = exchange(sidecar.admin, request).await;
     assert!(answer.contains(" 200 "), "{answer}");
     let record = loop {
@@ -112,6 +112,7 @@ async fn what_an_operator_changes_is_a_record() {
         ("breaker.control.action", "set_mode"),
         ("breaker.control.before", "auto"),
         ("breaker.control.after", "shadow for 9.5s"),
+        ("breaker.control.reason", "game day #4"),
         ("client.address", "127.0.0.1"),
     ];
     assert_attributes(&record, &expected);
