@@ -6,7 +6,7 @@
 //! assumes that the upstream would have done the same with less traffic: what it says
 //! of an overload that a breaker would have relieved is too dark.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +84,9 @@ pub struct Replay {
     timeout: Duration,
     now: Timestamp,
     in_flight: BinaryHeap<Reverse<Pending>>,
+    /// What those in flight have, each at its place: a heap moves its entries all the time.
+    places: Vec<Option<(Permit, Outcome)>>,
+    free: Vec<u32>,
     /// Orders those that end at the same time.
     admitted: u64,
     events: VecDeque<Event>,
@@ -91,12 +94,11 @@ pub struct Replay {
 }
 
 /// An admitted request, until its outcome is known.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Pending {
     ends: Timestamp,
     number: u64,
-    permit: Permit,
-    outcome: Outcome,
+    place: u32,
 }
 
 impl Replay {
@@ -113,6 +115,8 @@ impl Replay {
             timeout: Self::TIMEOUT,
             now: start,
             in_flight: BinaryHeap::new(),
+            places: Vec::new(),
+            free: Vec::new(),
             admitted: 0,
             events: VecDeque::new(),
             report: Report::default(),
@@ -176,11 +180,21 @@ impl Replay {
             self.settle(at);
         }
         self.admitted += 1;
+        let held = Some((permit, outcome));
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = held;
+                place
+            }
+            None => {
+                self.places.push(held);
+                (self.places.len() - 1) as u32
+            }
+        };
         self.in_flight.push(Reverse(Pending {
             ends,
             number: self.admitted,
-            permit,
-            outcome,
+            place,
         }));
     }
 
@@ -208,8 +222,12 @@ impl Replay {
 
     /// The request that ends first does so `at` that time.
     fn settle(&mut self, at: Timestamp) {
-        if let Some(Reverse(ended)) = self.in_flight.pop() {
-            self.breaker.record(ended.permit, ended.outcome, at);
+        let ended = self.in_flight.pop();
+        let place = ended.map(|Reverse(ended)| ended.place);
+        let held = place.and_then(|place| self.places[place as usize].take());
+        if let Some((permit, outcome)) = held {
+            self.free.extend(place);
+            self.breaker.record(permit, outcome, at);
             self.take_events();
         }
     }
@@ -230,28 +248,6 @@ impl Replay {
         }
     }
 }
-
-// === impl Pending ===
-
-impl Ord for Pending {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.ends, self.number).cmp(&(other.ends, other.number))
-    }
-}
-
-impl PartialOrd for Pending {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Pending {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Pending {}
 
 #[cfg(test)]
 mod tests;

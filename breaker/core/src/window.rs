@@ -187,6 +187,13 @@ impl Window {
         index.map_or(0, |index| counts.slow[index])
     }
 
+    /// Whether one of the latencies that the window held when it was last expired may be `bound`
+    /// or more, as histograms know them: no quantile is, if none of them is.
+    pub(crate) fn reaches(&self, bound: Duration) -> bool {
+        let contents = self.contents.as_ref();
+        contents.is_some_and(|contents| contents.latency.max() >= micros(bound))
+    }
+
     /// The latencies that the window holds at `now`, in microseconds.
     pub(crate) fn latencies(&mut self, now: Timestamp) -> Option<Histogram<u32>> {
         self.expire(now);

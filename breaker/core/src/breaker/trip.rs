@@ -185,8 +185,11 @@ impl<'a> Observation<'a> {
                 )
             }
             Condition::Latency { quantile, bound } => {
-                let samples = u64::from(counts.timed) + self.hanging(bound);
-                if samples < self.policy.min_requests() {
+                let hanging = self.hanging(bound);
+                let samples = u64::from(counts.timed) + hanging;
+                // In health no request is as slow, and no histogram needs to be put together.
+                let is_slow = hanging > 0 || self.source.window.reaches(bound);
+                if samples < self.policy.min_requests() || !is_slow {
                     return None;
                 }
                 let observed = self.quantile(quantile, bound);
