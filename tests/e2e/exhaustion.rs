@@ -17,7 +17,10 @@ fn worked(pid: u32) -> u64 {
     // The name may have spaces and is in parentheses.
     let fields = stat.rsplit_once(") ").unwrap().1;
     let fields: Vec<_> = fields.split(' ').collect();
-    [11, 12].map(|index: usize| fields[index].parse::<u64>().unwrap()).iter().sum()
+    [11, 12]
+        .map(|index: usize| fields[index].parse::<u64>().unwrap())
+        .iter()
+        .sum()
 }
 
 fn descriptors(pid: u32) -> u64 {
@@ -45,7 +48,9 @@ async fn is_served(sidecar: &Sidecar, patience: Duration) -> bool {
         stream.read_exact(&mut head).await.ok()?;
         (&head == b"HTTP/1.1 200").then_some(())
     };
-    timeout(patience, asking).await.is_ok_and(|served| served.is_some())
+    timeout(patience, asking)
+        .await
+        .is_ok_and(|served| served.is_some())
 }
 
 #[tokio::test]
@@ -77,7 +82,11 @@ async fn without_descriptors_it_waits_and_recovers() {
     limit_descriptors(pid, 1000);
     drop(clients);
     assert!(is_served(&sidecar, Duration::from_secs(10)).await);
-    eventually!(descriptors(pid) <= before + 2, "{} of {before}", descriptors(pid));
+    eventually!(
+        descriptors(pid) <= before + 2,
+        "{} of {before}",
+        descriptors(pid)
+    );
     assert_eq!(get(sidecar.admin_url("/livez")).await.status, 200);
     let log = sidecar.process().log();
     assert!(!log.contains("panicked"), "{log}");
@@ -142,7 +151,12 @@ async fn on_a_full_disk_traffic_goes_on_and_files_come_back() {
     for _ in 0..300 {
         assert_eq!(get(sidecar.url("/pay/x")).await.status, 200);
     }
-    eventually!(sidecar.process().log().contains("can't write the recording"));
+    eventually!(
+        sidecar
+            .process()
+            .log()
+            .contains("can't write the recording")
+    );
     assert_eq!(get(sidecar.admin_url("/livez")).await.status, 200);
     disk.make_room();
     eventually!({
@@ -176,7 +190,10 @@ async fn a_log_that_nobody_can_write_is_nobodys_trouble() {
     fs::write(&file, yaml).unwrap();
     let program = breaker(["run"]).get_program().to_owned();
     let mut command = Command::new("sh");
-    command.args(["-c", r#"exec "$0" run --config "$1" >/dev/full 2>/dev/full"#]);
+    command.args([
+        "-c",
+        r#"exec "$0" run --config "$1" >/dev/full 2>/dev/full"#,
+    ]);
     command.arg(program).arg(&file);
     let mut process = breaker_tests::Process::spawn(command);
     let url = |port: u16, path: &str| -> http::Uri {
