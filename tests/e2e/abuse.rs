@@ -141,6 +141,32 @@ async fn uploads_that_break_off_do_not_keep_a_breaker_from_closing() {
     }
 }
 
+#[tokio::test]
+async fn a_loop_that_a_client_feigns_opens_nothing() {
+    let upstream = Upstream::start().await;
+    upstream.play(Script::answer(healthy));
+    let inner = Setup::of(upstream.address()).start().await;
+    let outer = Setup::of(inner.address()).start().await;
+    good(&outer, 5, "sensitive").await;
+    // Whoever is behind a sidecar knows its name.
+    let seen = upstream.seen();
+    let via = seen[0].headers["via"].to_str().unwrap();
+    let name = via.rsplit_once(' ').unwrap().1;
+    for number in 0..60 {
+        let media_type = ["text/plain", "application/grpc"][number % 2];
+        let fields = format!("via: 1.0 x, HTTP/1.1 {name} (by)\r\ncontent-type: {media_type}\r\n");
+        let request =
+            format!("GET /pay/x HTTP/1.1\r\nhost: a\r\n{fields}connection: close\r\n\r\n");
+        Attacker::of(&outer).send(request).await.read().await;
+    }
+    good(&outer, 20, "sensitive").await;
+    let metrics = outer.metrics().await;
+    assert_eq!(metrics.state("pay"), "closed");
+    assert_eq!(metrics.requests("pay", "failure"), 0.0);
+    assert_eq!(metrics.requests("pay", "ignored"), 60.0);
+    assert_eq!(upstream.count(), 25, "none of them came through");
+}
+
 macro_rules! attacks {
     ($($(#[$what:meta])* $name:ident: $act:expr;)+) => {$(
         $(#[$what])*
@@ -233,6 +259,16 @@ attacks! {
     };
     streams_that_are_reset_at_once: async |a: Attacker| a.cancel_streams(20, Duration::ZERO).await;
     streams_that_are_reset_soon: async |a: Attacker| a.cancel_streams(20, Duration::from_millis(3)).await;
+    half_a_header_section_over_http_2: async |a: Attacker| {
+        // The preface, the settings, and 3 of 100 bytes.
+        let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        let half = b"\0\0\x64\x01\0\0\0\0\x01\x82\x86\x84";
+        a.send([&begin[..], half].concat()).await.leave();
+    };
+    hops_that_were_none: async |a: Attacker| {
+        let via = "via: 1.1 breaker, 1.1 breaker-0123456789abcdef (x\r\nx_forwarded_for: 1.1.1.1\r\n";
+        a.send(format!("GET /pay/x HTTP/1.1\r\nhost: a\r\n{via}connection: close\r\n\r\n")).await.read().await;
+    };
     streams_without_a_window: async |a: Attacker| a.stall_streams(3).await;
 }
 

@@ -33,6 +33,44 @@ async fn counts_what_the_traffic_implies() {
 }
 
 #[tokio::test]
+async fn tells_what_the_process_takes() {
+    let upstream = Upstream::start().await;
+    let mut sidecar = Setup::of(upstream.address()).start().await;
+    let before = sidecar.metrics().await;
+    let value = |metrics: &Metrics, name| metrics.sum(name, &[]).unwrap_or(f64::NAN);
+    let memory = value(&before, "process_memory_usage_bytes");
+    assert!((1e6..2e9).contains(&memory), "{memory}");
+    assert!(value(&before, "process_thread_count") >= 4.0);
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = TcpStream::connect(sidecar.address()).await.unwrap();
+        client.write_all(b"G").await.unwrap();
+        clients.push(client);
+    }
+    let open = "process_unix_file_descriptor_count";
+    let had = value(&before, open);
+    let has = |metrics: &Metrics| value(metrics, open);
+    eventually!((45.0..60.0).contains(&(has(&sidecar.metrics().await) - had)));
+    let kernel = std::fs::read_dir(format!("/proc/{}/fd", sidecar.process().id()));
+    let kernel = kernel.unwrap().count() as f64;
+    // A scrape has a socket or two of its own.
+    let told = has(&sidecar.metrics().await);
+    assert!(
+        (told - kernel).abs() <= 3.0,
+        "{told}, the kernel says {kernel}"
+    );
+    drop(clients);
+    eventually!((has(&sidecar.metrics().await) - had).abs() <= 3.0);
+    let limit = value(&before, "breaker_descriptors_limit");
+    assert!(limit >= told, "{limit}");
+    in_turn(&sidecar, 300).await;
+    let after = sidecar.metrics().await;
+    let worked = |metrics: &Metrics| value(metrics, "process_cpu_time_seconds_total");
+    let share = worked(&after) - worked(&before);
+    assert!((0.01..60.0).contains(&share), "{share}");
+}
+
+#[tokio::test]
 async fn counts_which_limits_acted() {
     let upstream = Upstream::start().await;
     let sidecar = Setup::of(upstream.address())

@@ -5,6 +5,7 @@
 //! * `meters`: the SDK that aggregates both; `export` and `prometheus` read it.
 //! * `trace`: spans of requests. With the log records they wait in a `queue`.
 //! * `otlp`: the exporters; `export`: the thread that drives them.
+//! * `process`: what this process takes of the machine.
 //! * `env`, `settings`: what is exported where.
 //! * `received`: what telemetry in counts; `reloads`: how reloads have ended.
 //! * `log`: a line and a log record for each event of a breaker.
@@ -17,6 +18,7 @@ pub(crate) mod names;
 mod observe;
 mod otlp;
 mod percent;
+mod process;
 mod prometheus;
 mod queue;
 mod received;

@@ -11,6 +11,7 @@ pub(crate) mod line;
 pub(crate) mod multiplex;
 pub(crate) mod pool;
 pub(crate) mod resolve;
+mod settings;
 
 pub use resolve::Names;
 

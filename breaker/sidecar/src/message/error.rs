@@ -20,6 +20,9 @@ pub enum ErrorKind {
     /// The caller's body is larger than the route allows.
     #[error("request body too large")]
     RequestBodyTooLarge,
+    /// The caller's head, with what we add, is larger than the upstream says it takes.
+    #[error("request head larger than upstream takes")]
+    RequestHeadTooLarge,
     /// The caller stopped sending its body.
     #[error("timed out waiting for the request body")]
     RequestBodyTimeout,
@@ -78,10 +81,11 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::ClientGone,
         Self::RequestBodyMalformed,
         Self::RequestBodyTooLarge,
+        Self::RequestHeadTooLarge,
         Self::RequestBodyTimeout,
         Self::DeadlineExceeded,
         Self::ConnectRefused,
@@ -108,6 +112,7 @@ impl ErrorKind {
             Self::ClientGone
             | Self::RequestBodyMalformed
             | Self::RequestBodyTooLarge
+            | Self::RequestHeadTooLarge
             | Self::RequestBodyTimeout
             | Self::ReadingPaused
             | Self::DeadlineExceeded => Attribution::Caller,
@@ -150,7 +155,7 @@ impl ErrorKind {
             Self::ClientGone | Self::RequestBodyMalformed | Self::RequestBodyTimeout => {
                 "http_request_error"
             }
-            Self::RequestBodyTooLarge => "http_request_denied",
+            Self::RequestBodyTooLarge | Self::RequestHeadTooLarge => "http_request_denied",
             Self::ConnectRefused => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::Unreachable => "destination_ip_unroutable",

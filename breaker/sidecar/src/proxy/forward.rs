@@ -283,6 +283,9 @@ impl Pending {
             let opening = Multiplex::of(&connections);
             let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
             let mut shared = opened.map_err(|error| self.attempt.failed(error))?;
+            if !shared.takes(&request) {
+                return Err(self.attempt.failed(ErrorKind::RequestHeadTooLarge.into()));
+            }
             let sent = shared.send(request);
             let sent: Result<Sent, ProxyError> = self
                 .wait

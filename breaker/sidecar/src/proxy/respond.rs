@@ -298,6 +298,7 @@ const fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::ClientGone | ErrorKind::RequestBodyMalformed => StatusCode::BAD_REQUEST,
         ErrorKind::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::RequestHeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorKind::RequestBodyTimeout => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::ConnectTimeout
         | ErrorKind::ResolveTimeout
@@ -313,7 +314,9 @@ const fn status_of(kind: ErrorKind) -> StatusCode {
 fn grpc_code(status: StatusCode) -> u16 {
     match status {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => UNIMPLEMENTED,
-        StatusCode::PAYLOAD_TOO_LARGE => RESOURCE_EXHAUSTED,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            RESOURCE_EXHAUSTED
+        }
         StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => DEADLINE_EXCEEDED,
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY

@@ -20,6 +20,7 @@ use opentelemetry_sdk::metrics::{
 use super::log::lines::dropped_by_process;
 use super::names::{self, Metric};
 use super::observe::{self, Latest};
+use super::process;
 use super::signal::Signal;
 use crate::registry::Breakers;
 
@@ -81,6 +82,7 @@ impl Meters {
         observe::register_log(&meter, dropped_by_process);
         observe::register_tasks(&meter);
         observe::register_limits(&meter);
+        process::register(&meter);
         Self {
             server_duration: histogram(&meter, names::SERVER_DURATION),
             client_duration: histogram(&meter, names::CLIENT_DURATION),

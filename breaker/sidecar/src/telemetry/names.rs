@@ -118,6 +118,32 @@ pub(crate) const LIMITED: Metric = Metric {
     unit: "{event}",
     description: "How often limits of the proxy acted, on all workers",
 };
+// Of the semantic conventions for processes, but for the last.
+pub(crate) const PROCESS_CPU: Metric = Metric {
+    name: "process.cpu.time",
+    unit: "s",
+    description: "Processor time of this process",
+};
+pub(crate) const PROCESS_MEMORY: Metric = Metric {
+    name: "process.memory.usage",
+    unit: "By",
+    description: "Memory of this process that is resident",
+};
+pub(crate) const PROCESS_THREADS: Metric = Metric {
+    name: "process.thread.count",
+    unit: "{thread}",
+    description: "Threads of this process",
+};
+pub(crate) const PROCESS_DESCRIPTORS: Metric = Metric {
+    name: "process.unix.file_descriptor.count",
+    unit: "{file_descriptor}",
+    description: "Files and sockets that this process has open",
+};
+pub(crate) const DESCRIPTORS_LIMIT: Metric = Metric {
+    name: "breaker.descriptors.limit",
+    unit: "{file_descriptor}",
+    description: "How many files and sockets this process may have open",
+};
 pub(crate) const RECEIVED: Metric = Metric {
     name: "breaker.receiver.batches",
     unit: "{batch}",
@@ -185,6 +211,7 @@ pub(crate) const EVENT_TRANSITION: &str = "breaker.transition";
 
 // Attributes of the semantic conventions.
 pub(crate) const CLIENT_ADDRESS: &str = "client.address";
+pub(crate) const CPU_MODE: &str = "cpu.mode";
 pub(crate) const ERROR_TYPE: &str = "error.type";
 pub(crate) const NETWORK_PROTOCOL_VERSION: &str = "network.protocol.version";
 pub(crate) const REQUEST_METHOD: &str = "http.request.method";

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::HeadLimits;
 use super::pool::Connections;
+use super::settings::{HeaderLimit, Overheard};
 use crate::message::body::RequestBody;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::spawn::{Kind, LocalExecutor};
@@ -20,11 +21,13 @@ use crate::message::spawn::{Kind, LocalExecutor};
 #[derive(Clone)]
 pub(crate) struct Multiplex {
     sender: SendRequest<RequestBody>,
+    header_limit: HeaderLimit,
 }
 
 impl Multiplex {
     /// Starts HTTP/2 on a connection.
     pub(crate) async fn open(stream: TcpStream, head: HeadLimits) -> Result<Self, ProxyError> {
+        let (stream, header_limit) = Overheard::new(stream);
         let handshake = Builder::new(LocalExecutor(Kind::Upstream))
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(PING_INTERVAL))
@@ -40,7 +43,10 @@ impl Multiplex {
             // An error of the connection is told to each request that it hits.
             let _ = connection.await;
         });
-        Ok(Self { sender })
+        Ok(Self {
+            sender,
+            header_limit,
+        })
     }
 
     /// The connection to this endpoint, made if there is none.
@@ -66,6 +72,24 @@ impl Multiplex {
             .cloned()
     }
 
+    /// Whether the endpoint takes the header section of `request`, as far as it has said.
+    pub(crate) fn takes(&self, request: &Request<RequestBody>) -> bool {
+        let Some(limit) = self.header_limit.get() else {
+            return true;
+        };
+        let fields = request.headers().iter();
+        let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
+        let uri = request.uri();
+        let path = uri
+            .path_and_query()
+            .map_or(1, |target| target.as_str().len());
+        let host = uri.authority().map_or(0, |host| host.as_str().len());
+        // `:method`, `:scheme`, `:authority` and `:path`, the scheme being `http`.
+        let names = 7 + 7 + 10 + 5 + 4 * FIELD_OVERHEAD + 4;
+        let size = names + request.method().as_str().len() + path + host + fields.sum::<usize>();
+        size <= limit as usize
+    }
+
     /// Sends a request and waits for its response's head.
     pub(crate) fn send(
         &mut self,
@@ -83,6 +107,8 @@ fn list_size(head: HeadLimits) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
+/// What each field counts for beside its name and value (RFC 9113, 6.5.2).
+const FIELD_OVERHEAD: usize = 32;
 /// How often a silent upstream is asked whether it is alive.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may take to answer.

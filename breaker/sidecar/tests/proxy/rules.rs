@@ -328,3 +328,32 @@ async fn the_loop_that_the_next_hop_sees_is_no_failure_of_the_upstream() {
         crate::harness::eventually("counted", || sidecar.totals() == expected).await;
     }
 }
+
+#[tokio::test]
+async fn what_an_upstream_says_it_does_not_take_is_not_sent() {
+    // RFC 9113, 10.5.1: it may reset the stream or the connection for it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = h2::server::Builder::new();
+                server.max_header_list_size(1000);
+                let mut connection = server.handshake::<_, Bytes>(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let _ = respond.send_response(Response::new(()), true);
+                }
+            });
+        }
+    });
+    let sidecar = Sidecar::with(address, |options| options.upstream = h2c);
+    for (long, expected) in [(1, "200"), (400, "200"), (2000, "431"), (400, "200")] {
+        let long = "x".repeat(long);
+        let get = GET.replace("Host: a", &format!("Host: a\r\nX-Long: {long}"));
+        let answer = sidecar.ask(&get).await;
+        assert_eq!(status(&answer), expected, "{answer}");
+        let is_ours = answer.contains("error=http_request_denied");
+        assert_eq!(is_ours, expected == "431", "{answer}");
+    }
+    crate::harness::eventually("counted", || sidecar.totals() == (3, 0, 1)).await;
+}

@@ -1,0 +1,175 @@
+//! What an upstream of HTTP/2 says it takes: `SETTINGS_MAX_HEADER_LIST_SIZE`, which h2 reads and tells nobody.
+//!
+//! An upstream that gets more may reset the stream or the connection, and any caller can send more: it would open a breaker.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The largest header section that the peer takes, by RFC 9113, 6.5.2; `None` until it has said one.
+pub(super) type HeaderLimit = Rc<Cell<Option<u32>>>;
+
+/// A connection whose peer's settings are read as they pass.
+pub(super) struct Overheard<T> {
+    inner: T,
+    frames: Frames,
+    limit: HeaderLimit,
+}
+
+/// Reads the frames of a server, whose first is SETTINGS.
+#[derive(Debug, Default)]
+struct Frames {
+    header: [u8; HEADER],
+    filled: usize,
+    /// Bytes of the frame's payload that are still to come.
+    left: usize,
+    /// A setting, as far as it has come.
+    setting: [u8; SETTING],
+    known: usize,
+}
+
+impl<T> Overheard<T> {
+    pub(super) fn new(inner: T) -> (Self, HeaderLimit) {
+        let limit = HeaderLimit::default();
+        let overheard = Self {
+            inner,
+            frames: Frames::default(),
+            limit: limit.clone(),
+        };
+        (overheard, limit)
+    }
+}
+
+impl Frames {
+    /// Takes note of bytes received; returns the last limit that they tell.
+    fn pass(&mut self, mut bytes: &[u8]) -> Option<u32> {
+        let mut told = None;
+        while !bytes.is_empty() {
+            if self.left == 0 {
+                let taken = fill(&mut self.header, &mut self.filled, bytes);
+                bytes = &bytes[taken..];
+                if self.filled == HEADER {
+                    let [high, middle, low, ..] = self.header;
+                    self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
+                    (self.filled, self.known) = (0, 0);
+                }
+                continue;
+            }
+            let taken = self.left.min(bytes.len());
+            let (mut payload, rest) = bytes.split_at(taken);
+            (self.left, bytes) = (self.left - taken, rest);
+            while self.header[3] == SETTINGS && !payload.is_empty() {
+                let taken = fill(&mut self.setting, &mut self.known, payload);
+                payload = &payload[taken..];
+                if self.known == SETTING {
+                    self.known = 0;
+                    let [id @ .., a, b, c, d] = self.setting;
+                    if id == MAX_HEADER_LIST_SIZE {
+                        told = Some(u32::from_be_bytes([a, b, c, d]));
+                    }
+                }
+            }
+        }
+        told
+    }
+}
+
+/// Copies what is missing of `buffer`, of which `filled` bytes are there; returns how many it took.
+fn fill(buffer: &mut [u8], filled: &mut usize, bytes: &[u8]) -> usize {
+    let taken = (buffer.len() - *filled).min(bytes.len());
+    buffer[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
+    *filled += taken;
+    taken
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Overheard<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if let Some(limit) = self.frames.pass(&buf.filled()[before..]) {
+            self.limit.set(Some(limit));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Overheard<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// RFC 9113, sections 4.1 and 6.5.
+const HEADER: usize = 9;
+const SETTINGS: u8 = 4;
+const SETTING: usize = 6;
+const MAX_HEADER_LIST_SIZE: [u8; 2] = [0, 6];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0, 0, payload.len() as u8, kind, 0, 0, 0, 0, 0];
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    #[test]
+    fn the_limit_is_read_however_the_frames_are_cut() {
+        let other = [0, 4, 0, 0, 0, 9];
+        let limit = [0, 6, 0, 0, 4, 0];
+        let bytes = [
+            frame(SETTINGS, &[other, limit, other].concat()),
+            frame(SETTINGS, &[]),
+            frame(0, &limit),
+            frame(6, &[0, 6, 0, 0, 0, 0, 0, 1]),
+        ]
+        .concat();
+        for size in 1..=bytes.len() {
+            let mut frames = Frames::default();
+            let told = bytes.chunks(size).filter_map(|piece| frames.pass(piece));
+            assert_eq!(told.collect::<Vec<_>>(), [1024], "{size}");
+        }
+    }
+
+    #[test]
+    fn the_last_one_counts_and_garbage_ends_nowhere() {
+        let two = [0, 6, 0, 0, 0, 1, 0, 6, 0, 0, 0, 2];
+        assert_eq!(Frames::default().pass(&frame(SETTINGS, &two)), Some(2));
+        let mut frames = Frames::default();
+        assert_eq!(frames.pass(b"HTTP/1.1 400 Bad Request\r\n\r\n"), None);
+    }
+}
