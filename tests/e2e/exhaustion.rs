@@ -1,4 +1,5 @@
-//! No descriptors, no room on the disk, nobody who takes the log: traffic goes on, and afterwards everything is as before.
+//! No descriptors, no room on the disk, nobody who takes the log: traffic goes on, and afterwards
+//! everything is as before.
 
 use std::fs;
 use std::path::Path;

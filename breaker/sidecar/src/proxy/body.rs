@@ -6,6 +6,7 @@ pub(crate) mod detached;
 
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod upload;
 
 pub use request::RequestBody;
 pub use response::ResponseBody;

@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::body::request::Upload;
+use super::body::upload::Upload;
 use super::body::{RequestBody, ResponseBody};
 use super::error::{ErrorKind, ProxyError};
 use super::headers::Fields;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::PAUSE;
 use super::detached::{Detached, LINGER};
-use super::request::Upload;
+use super::upload::Upload;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::framing;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::proxy::body::request::Upload;
+use crate::proxy::body::upload::Upload;
 use crate::proxy::client::Client;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::interim::Interim;
