@@ -167,9 +167,9 @@ async fn on_a_full_disk_traffic_goes_on_and_files_come_back() {
     disk.fill();
     sidecar.process().terminate();
     let ended = sidecar.process().ended().await;
+    eventually!(sidecar.process().log().contains("state"));
     let log = sidecar.process().log();
     assert!(!log.contains("panicked"), "{log}");
-    assert!(log.contains("state"), "{log}");
     assert_eq!(ended.code(), Some(0), "{log}");
     // What is there can be read: whole lines, though the last may be cut.
     let recorded = fs::read_to_string(&record).unwrap();
