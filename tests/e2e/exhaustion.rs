@@ -167,7 +167,12 @@ async fn on_a_full_disk_traffic_goes_on_and_files_come_back() {
     disk.fill();
     sidecar.process().terminate();
     let ended = sidecar.process().ended().await;
-    eventually!(sidecar.process().log().contains("state"));
+    eventually!(
+        sidecar
+            .process()
+            .log()
+            .contains("what was learned can't be written")
+    );
     let log = sidecar.process().log();
     assert!(!log.contains("panicked"), "{log}");
     assert_eq!(ended.code(), Some(0), "{log}");
