@@ -80,8 +80,8 @@ async fn good(sidecar: &Sidecar, times: usize, policy: &str) {
     }
 }
 
-/// Lets `act` go on 60 times a second from the moment at which the service is well again, while somebody asks twice a second. Returns
-/// whether the breaker closes within 20 s.
+/// Lets `act` go on 60 times a second from the moment at which the service is well again, while
+/// somebody asks twice a second. Returns whether the breaker closes within 20 s.
 async fn besieged<F>(base: &str, act: impl Fn(Attacker) -> F) -> bool
 where
     F: Future<Output = ()> + Send + 'static,

@@ -60,8 +60,9 @@ pub struct Ending {
 
 /// Classifies HTTP by status and gRPC by `grpc-status`, told apart by the response's content type, by the policy's rules.
 ///
-/// A rejection by a breaker or a limit further in, marked by `Proxy-Status: …; error=destination_unavailable` or
-/// `connection_limit_reached` (RFC 9209), is ignored, and so is the end of a loop, `proxy_loop_detected`.
+/// A rejection by a breaker or a limit further in, marked by `Proxy-Status: …;
+/// error=destination_unavailable` or `connection_limit_reached` (RFC 9209), is ignored, and so is
+/// the end of a loop, `proxy_loop_detected`.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,

@@ -36,8 +36,9 @@ pin_project! {
         W: Witness,
     {
         Admitted {
-            // Taken when the future is ready. Dropped before the future: a caller that went away while it was still
-            // sending has not completed its request, though the upload ends with the future.
+            // Taken when the future is ready. Dropped before the future: a caller that went away
+            // while it was still sending has not completed its request, though the upload ends with
+            // the future.
             exchange: Option<Exchange<C, W>>,
             #[pin]
             future: F,

@@ -3,8 +3,9 @@
 use breaker_core::Attribution;
 use http::{HeaderMap, HeaderName};
 
-/// Whose doing an answer is that an intermediary made: one that holds its upstream for unavailable or as busy as it may be, or one to
-/// which the request has come back. `None` if no intermediary says either.
+/// Whose doing an answer is that an intermediary made: one that holds its upstream for unavailable
+/// or as busy as it may be, or one to which the request has come back. `None` if no intermediary
+/// says either.
 pub(crate) fn caused_by(headers: &HeaderMap) -> Option<Attribution> {
     let values = headers.get_all(PROXY_STATUS).into_iter();
     let mut parameters = values.flat_map(|value| parameters(value.as_bytes()));

@@ -19,7 +19,8 @@ pub(super) struct Probing {
     abandoned: u16,
     /// Callers that left before an answer was due, since the last answer. Small, as an idle breaker is to be.
     left_early: u16,
-    /// How many uploads came to nothing, or not soon: the more, the shorter the next ones hold a slot.
+    /// How many uploads came to nothing, or not soon: the more, the shorter the next ones hold a
+    /// slot.
     dawdled: u16,
     /// How often the upstream has answered a probe.
     answers: u32,
@@ -38,9 +39,11 @@ struct Lease {
 /// How far a probe has come, which decides what its lease's end says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// The caller is still sending, and the slot is its own until then: an expiry says nothing of the upstream.
+    /// The caller is still sending, and the slot is its own until then: an expiry says nothing of
+    /// the upstream.
     Uploading { holds_until: Timestamp },
-    /// It is still sending, and holds no slot any more. If it does complete its request, that is a probe again.
+    /// It is still sending, and holds no slot any more. If it does complete its request, that is a
+    /// probe again.
     Dawdling,
     /// The upstream owes an answer: an expiry is a failure.
     Waiting,
@@ -117,8 +120,9 @@ impl Probing {
         in_flight < rules.concurrent && self.succeeded + self.failed + in_flight < rules.probes
     }
 
-    /// The caller is still sending. It holds its slot for a second at most, and for half as long with each round of slots whose uploads
-    /// came to nothing: else callers that send half a request would keep everybody else out of the trial.
+    /// The caller is still sending. It holds its slot for a second at most, and for half as long
+    /// with each round of slots whose uploads came to nothing: else callers that send half a
+    /// request would keep everybody else out of the trial.
     pub(super) fn uploading(&mut self, id: u32, rules: &HalfOpen, now: Timestamp) {
         let rounds = u32::from(self.dawdled) / rules.concurrent.max(1);
         let holds_until = now + LONGEST_HOLD / (1 << rounds.min(20));
@@ -157,10 +161,11 @@ impl Probing {
         }
     }
 
-    /// The caller went away before an answer; `overdue` says whether answers were, which take up to `patience`. The slot stays taken: else
-    /// a caller without patience would send all of its requests to an upstream that is down. Of a caller that left before an answer was
-    /// due it is free again then: else such callers would keep everybody else out of the trial. Of many that did so since the last answer
-    /// it is twice as late for each three: the upstream may be down.
+    /// The caller went away before an answer; `overdue` says whether answers were, which take up to
+    /// `patience`. The slot stays taken: else a caller without patience would send all of its
+    /// requests to an upstream that is down. Of a caller that left before an answer was due it is
+    /// free again then: else such callers would keep everybody else out of the trial. Of many that
+    /// did so since the last answer it is twice as late for each three: the upstream may be down.
     pub(super) fn abandon(
         &mut self,
         id: u32,
@@ -211,7 +216,8 @@ impl Probing {
         }
     }
 
-    /// Ends the leases whose time is over, and takes the slots back of uploads that have held theirs for long enough.
+    /// Ends the leases whose time is over, and takes the slots back of uploads that have held
+    /// theirs for long enough.
     pub(super) fn expire(&mut self, now: Timestamp) {
         self.release_uploads(now);
         while let Some(index) = self.leases.iter().position(|lease| lease.expires <= now) {
@@ -235,7 +241,8 @@ impl Probing {
         self.leases.iter().map(Lease::next_change).min()
     }
 
-    /// Whether nothing is under way that may still show something: an upload that does not end may never.
+    /// Whether nothing is under way that may still show something: an upload that does not end may
+    /// never.
     pub(super) fn is_quiet(&self) -> bool {
         self.leases
             .iter()
@@ -331,11 +338,14 @@ impl Lease {
     }
 }
 
-/// So many callers may leave early after each answer of the trial before their slots are kept for longer: the upstream is not down.
+/// So many callers may leave early after each answer of the trial before their slots are kept for
+/// longer: the upstream is not down.
 const EXCUSED_BY_AN_ANSWER: u16 = 96;
-/// For how long an upload holds the slot of its probe: a caller that sends takes less, and nobody waits for longer.
+/// For how long an upload holds the slot of its probe: a caller that sends takes less, and nobody
+/// waits for longer.
 const LONGEST_HOLD: Duration = Duration::from_secs(1);
-/// So many uploads without a slot are remembered; the oldest is forgotten for a further one, and counts for nothing then.
+/// So many uploads without a slot are remembered; the oldest is forgotten for a further one, and
+/// counts for nothing then.
 const MOST_DAWDLING: usize = 64;
 /// So many probes whose answers have begun may still fail; of more it is taken for granted that they don't.
 const MOST_BEGUN: usize = 32;

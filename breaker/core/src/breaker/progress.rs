@@ -11,8 +11,9 @@ use crate::source::SourceId;
 use crate::time::Timestamp;
 
 impl Breaker {
-    /// The caller of `permit`'s request is still sending it: until [`Self::uploaded`] the upstream's time does not run. A probe gives its
-    /// slot back after a second of it, and counts again once it is sent, within its `probe_timeout`.
+    /// The caller of `permit`'s request is still sending it: until [`Self::uploaded`] the
+    /// upstream's time does not run. A probe gives its slot back after a second of it, and counts
+    /// again once it is sent, within its `probe_timeout`.
     pub fn uploading(&mut self, permit: &mut Permit) {
         if permit.progress == Progress::Waiting && self.counts(permit) {
             self.limit_ended(permit, None, self.now);

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 mod request;
+mod upload;
 
 pub use self::request::RequestBody;
-pub(crate) use self::request::Upload;
+pub(crate) use self::upload::Upload;
 
 /// Bounds of the bodies of a route's exchanges.
 #[derive(Debug, Clone, PartialEq, Eq)]

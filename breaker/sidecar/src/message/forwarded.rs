@@ -36,8 +36,8 @@ pub(crate) fn add(headers: &mut HeaderMap, fields: Fields, client: &Client) {
     }
 }
 
-/// Whether a field differs from one of ours only by underscores: applications of CGI and WSGI read both under one name. No proxy that is
-/// trusted writes it so.
+/// Whether a field differs from one of ours only by underscores: applications of CGI and WSGI read
+/// both under one name. No proxy that is trusted writes it so.
 pub(crate) fn is_look_alike(name: &str) -> bool {
     name.starts_with('x')
         && name.contains('_')

@@ -33,7 +33,8 @@ pub(crate) fn settle_length(status: StatusCode, headers: &mut HeaderMap) {
     }
 }
 
-/// Writes a length such as `010` as everyone reads it, and once. Whether there is no other beside it (RFC 9110, 8.6).
+/// Writes a length such as `010` as everyone reads it, and once. Whether there is no other beside
+/// it (RFC 9110, 8.6).
 pub(crate) fn canonical_length(headers: &mut HeaderMap) -> bool {
     if let Entry::Occupied(mut entry) = headers.entry(CONTENT_LENGTH) {
         let first = entry.get().clone();
@@ -60,8 +61,8 @@ pub(crate) fn canonical_length(headers: &mut HeaderMap) -> bool {
     true
 }
 
-/// Removes from trailers what ends at this hop, or would change where the message ends (RFC 9110, 6.5.1). Over HTTP/2 such fields are
-/// errors of ours.
+/// Removes from trailers what ends at this hop, or would change where the message ends (RFC 9110,
+/// 6.5.1). Over HTTP/2 such fields are errors of ours.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     headers::strip_listed(trailers);
     for name in headers::OF_CONNECTIONS {

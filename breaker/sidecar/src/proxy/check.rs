@@ -50,7 +50,8 @@ pub(crate) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refuse
     Ok(fields)
 }
 
-/// The size of a header section over HTTP/2 (RFC 9113, 6.5.2). That of HTTP/1 is bounded where it is read.
+/// The size of a header section over HTTP/2 (RFC 9113, 6.5.2). That of HTTP/1 is bounded where it
+/// is read.
 fn header_bytes(parts: &Parts) -> usize {
     let target = parts
         .uri

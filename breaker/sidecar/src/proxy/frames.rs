@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::message::client::Client;
 
-/// A connection that ends when its peer sends too many control frames. It tells its driver whether the peer owes the rest of
-/// something.
+/// A connection that ends when its peer sends too many control frames. It tells its driver whether
+/// the peer owes the rest of something.
 pub(crate) struct Budgeted<T> {
     inner: T,
     frames: Frames,
@@ -73,8 +73,8 @@ impl Frames {
         self.budget = self.budget.saturating_add(earned).min(BUDGET);
     }
 
-    /// Which thing in a row the peer has begun and not ended: a frame, but of data, or a header section. The payload of data
-    /// belongs to a body, which has limits of its own.
+    /// Which thing in a row the peer has begun and not ended: a frame, but of data, or a header
+    /// section. The payload of data belongs to a body, which has limits of its own.
     fn owed(&self) -> Option<u32> {
         let is_midway = self.filled > 0 || self.skip > 0 && self.header[3] != DATA;
         (self.is_open || is_midway).then_some(self.whole)

@@ -19,8 +19,8 @@ use crate::message::client::Client;
 use crate::message::limited::Limit;
 use crate::message::timers::{Deadline, Timers};
 
-/// Serves requests until the client leaves, is idle for up to twice [`super::Limits::keep_alive`], owes the rest of something for
-/// too long, or the worker drains.
+/// Serves requests until the client leaves, is idle for up to twice [`super::Limits::keep_alive`],
+/// owes the rest of something for too long, or the worker drains.
 pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream, ahead: Bytes) {
     let socket = Budgeted::new(Socket::new(stream, ahead, client.clone()), client.clone());
     let front = Front::new(worker.clone(), client.clone());
@@ -78,7 +78,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStr
     .await;
 }
 
-/// Something that the peer owes, for so long at most: the rest of what it has begun, or room for what we have.
+/// Something that the peer owes, for so long at most: the rest of what it has begun, or room for
+/// what we have.
 struct Owed {
     limit: Duration,
     /// What it is, by its number, and by when it must be there.

@@ -17,7 +17,8 @@ use super::worker::Worker;
 use crate::message::limited::Limit;
 use crate::message::timers::Deadline;
 
-/// Waits for the next bytes of a silent connection until then, which `limit` says; `None` when it ends, or is to end.
+/// Waits for the next bytes of a silent connection until then, which `limit` says; `None` when it
+/// ends, or is to end.
 pub(crate) async fn next_bytes(
     worker: &Worker,
     stream: &mut TcpStream,

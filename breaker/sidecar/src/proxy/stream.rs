@@ -1,8 +1,10 @@
-//! A request on a client's HTTP/2 connection, which ends when its client takes nothing of the answer for too long.
+//! A request on a client's HTTP/2 connection, which ends when its client takes nothing of the
+//! answer for too long.
 //!
-//! hyper asks a body for more only while the client's window has room, so a client that grants none leaves the body alone, and
-//! with it the upstream's connection and the places of the request. Nothing of hyper tells that. So the outermost body notes on
-//! its thread whether it was asked or has handed something on, and the task looks at it after each poll.
+//! hyper asks a body for more only while the client's window has room, so a client that grants none
+//! leaves the body alone, and with it the upstream's connection and the places of the request.
+//! Nothing of hyper tells that. So the outermost body notes on its thread whether it was asked or
+//! has handed something on, and the task looks at it after each poll.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -19,7 +21,8 @@ use crate::message::limited::Limit;
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::{Deadline, Timers};
 
-/// Spawns the requests of HTTP/2 connections, each within the time that its client may take nothing.
+/// Spawns the requests of HTTP/2 connections, each within the time that its client may take
+/// nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Streams {
     write: Duration,
@@ -33,7 +36,8 @@ enum Last {
     Nothing,
     /// It was asked for more, and waits for its upstream.
     Asked,
-    /// It has handed on a piece, or the head before it: the client has to take that before it is asked again.
+    /// It has handed on a piece, or the head before it: the client has to take that before it is
+    /// asked again.
     HandedOn,
 }
 
@@ -51,8 +55,9 @@ pub(crate) fn hands_on() {
     LAST.set(Last::HandedOn);
 }
 
-/// Leaves of `data` what is handed on as one piece, and returns the rest. How much of a piece the client has taken can't be seen, so
-/// a client that reads slowly would seem to take nothing of a large one.
+/// Leaves of `data` what is handed on as one piece, and returns the rest. How much of a piece the
+/// client has taken can't be seen, so a client that reads slowly would seem to take nothing of a
+/// large one.
 pub(crate) fn split(data: &mut Bytes) -> Bytes {
     if data.len() > PIECE {
         data.split_off(PIECE)
@@ -96,7 +101,8 @@ where
                 let Some(untaken) = &mut untaken else {
                     return Poll::Pending;
                 };
-                // Dropped, the stream is reset, and its request ends as one that its caller has left.
+                // Dropped, the stream is reset, and its request ends as one that its caller has
+                // left.
                 untaken.poll(cx).map(|()| Limit::WriteTimeout.acts())
             })
             .await;

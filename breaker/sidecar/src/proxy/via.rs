@@ -39,7 +39,8 @@ pub(crate) fn has_been_here(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A value without what anybody may add in parentheses, which nest, and in which a backslash escapes (RFC 9110, 5.6.5).
+/// A value without what anybody may add in parentheses, which nest, and in which a backslash
+/// escapes (RFC 9110, 5.6.5).
 fn without_comments(value: &[u8]) -> Vec<u8> {
     let (mut depth, mut escaped) = (0_usize, false);
     let is_outside = |byte: &&u8| {

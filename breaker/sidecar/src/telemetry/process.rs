@@ -1,4 +1,5 @@
-//! What this process takes of the machine, by the kernel's word: Linux's `/proc`. Elsewhere there are no such metrics.
+//! What this process takes of the machine, by the kernel's word: Linux's `/proc`. Elsewhere there
+//! are no such metrics.
 
 use std::fs;
 
@@ -55,7 +56,8 @@ fn gauge(meter: &Meter, metric: Metric, read: fn() -> Option<u64>) {
         .build();
 }
 
-/// Reads `/proc/self/stat`. The name of the program, in parentheses, may have spaces and parentheses itself.
+/// Reads `/proc/self/stat`. The name of the program, in parentheses, may have spaces and
+/// parentheses itself.
 fn times(stat: &str) -> Option<Times> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ').skip(11);

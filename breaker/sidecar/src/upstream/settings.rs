@@ -1,6 +1,8 @@
-//! What an upstream of HTTP/2 says it takes: `SETTINGS_MAX_HEADER_LIST_SIZE`, which h2 reads and tells nobody.
+//! What an upstream of HTTP/2 says it takes: `SETTINGS_MAX_HEADER_LIST_SIZE`, which h2 reads and
+//! tells nobody.
 //!
-//! An upstream that gets more may reset the stream or the connection, and any caller can send more: it would open a breaker.
+//! An upstream that gets more may reset the stream or the connection, and any caller can send more:
+//! it would open a breaker.
 
 use std::cell::Cell;
 use std::io;
@@ -10,7 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The largest header section that the peer takes, by RFC 9113, 6.5.2; `None` until it has said one.
+/// The largest header section that the peer takes, by RFC 9113, 6.5.2; `None` until it has said
+/// one.
 pub(super) type HeaderLimit = Rc<Cell<Option<u32>>>;
 
 /// A connection whose peer's settings are read as they pass.

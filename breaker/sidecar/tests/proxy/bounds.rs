@@ -1,5 +1,5 @@
-//! Nothing that a client does grows without bound, or lasts for good. What holds over HTTP/2 and in tunnels too is in
-//! `limits`.
+//! Nothing that a client does grows without bound, or lasts for good. What holds over HTTP/2 and in
+//! tunnels too is in `limits`.
 
 use std::time::Duration;
 

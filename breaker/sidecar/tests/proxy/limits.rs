@@ -1,5 +1,5 @@
-//! Limits over HTTP/2, in tunnels and on sockets, and what counts them: the cells of docs/limits.md. Those of HTTP/1 alone
-//! are in `bounds`.
+//! Limits over HTTP/2, in tunnels and on sockets, and what counts them: the cells of
+//! docs/limits.md. Those of HTTP/1 alone are in `bounds`.
 
 use std::time::Duration;
 
@@ -473,7 +473,8 @@ async fn a_client_that_does_not_read_is_counted() {
     counted("write_timeout").await;
 }
 
-/// What the kernel says of the sockets between these ports: whether its timer is one of keep-alive, and when it rings.
+/// What the kernel says of the sockets between these ports: whether its timer is one of keep-alive,
+/// and when it rings.
 fn keep_alive_of(local: u16, remote: u16) -> Option<Duration> {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     table.lines().skip(1).find_map(|line| {

@@ -1,4 +1,5 @@
-//! What an attacker finds where RFC 9110 to 9113 are read loosely: each is a rule, and what goes out.
+//! What an attacker finds where RFC 9110 to 9113 are read loosely: each is a rule, and what goes
+//! out.
 
 use std::sync::{Arc, Mutex};
 
@@ -51,7 +52,8 @@ fn h2c(upstream: Upstream) -> Upstream {
     }
 }
 
-/// The status of a request over HTTP/2, by its method, target and header fields; `None` if its stream is reset.
+/// The status of a request over HTTP/2, by its method, target and header fields; `None` if its
+/// stream is reset.
 async fn over_http2(sidecar: &Sidecar, fields: &[(&str, &str)]) -> Option<u16> {
     let stream = TcpStream::connect(sidecar.address).await.unwrap();
     let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
@@ -184,7 +186,8 @@ const TRAILERS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer
 
 #[tokio::test]
 async fn what_ends_at_this_hop_does_so_in_trailers_too() {
-    // RFC 9110, 6.5.1 and 7.6.1; over HTTP/2 the fields of connections are an error (RFC 9113, 8.2.2).
+    // RFC 9110, 6.5.1 and 7.6.1; over HTTP/2 the fields of connections are an error (RFC 9113,
+    // 8.2.2).
     let origin = Origin::answering(|_, _| TRAILERS.to_owned()).await;
     let sidecar = Sidecar::with(origin.address, |_| ());
     let mut sender = connect::<Empty<Bytes>>(&sidecar).await;

@@ -177,7 +177,8 @@ impl Drop for InFlight {
 // === impl Upload ===
 
 impl Upload {
-    /// The caller will never complete its request: it is malformed, too large or broken off. The upstream's time does not begin.
+    /// The caller will never complete its request: it is malformed, too large or broken off. The
+    /// upstream's time does not begin.
     pub fn cut(self) {
         self.0.is_cut.store(true, Ordering::Relaxed);
     }

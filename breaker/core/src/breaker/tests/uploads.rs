@@ -13,7 +13,8 @@ enum Body {
     Broken(u64),
     /// It takes so many milliseconds for a good one, which is answered.
     Slow(u64),
-    /// It is complete with its head, and left after so many milliseconds of the 20 that an answer takes.
+    /// It is complete with its head, and left after so many milliseconds of the 20 that an answer
+    /// takes.
     Left(u64),
 }
 
@@ -93,7 +94,8 @@ impl Siege {
         self.bench.pass_to(until);
     }
 
-    /// Seconds until it is closed, with two good requests a second beside `rate` bad ones; `None` after two minutes.
+    /// Seconds until it is closed, with two good requests a second beside `rate` bad ones; `None`
+    /// after two minutes.
     fn closes_after(&mut self, rate: f64, body: impl Fn(u64) -> Body) -> Option<f64> {
         let began = self.bench.now;
         // Each at its own moment: in step with each other, one of them would always come first.
@@ -133,8 +135,9 @@ fn builtin() -> impl Iterator<Item = Policy> {
         .map(|name| Policy::builtin(name).unwrap())
 }
 
-/// Seconds that a trial takes at the longest with two good requests a second, whoever else asks: half a second for each probe
-/// (ten of them at most), as much again for slots that uploads hold at first, and the ramp (a minute at most).
+/// Seconds that a trial takes at the longest with two good requests a second, whoever else asks:
+/// half a second for each probe (ten of them at most), as much again for slots that uploads hold at
+/// first, and the ramp (a minute at most).
 const PATIENCE: f64 = 75.0;
 
 #[test]

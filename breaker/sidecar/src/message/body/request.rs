@@ -3,20 +3,20 @@
 //! It knows when the upload ends and how: while the caller is still uploading, time passes at the caller's expense,
 //! and whatever breaks in its body is the caller's fault, though the upstream's connection is what fails of it.
 
-use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::{BodyLimits, PAUSE};
+use super::BodyLimits;
+use super::upload::Upload;
 use crate::message::client::Client;
 use crate::message::decision::Decided;
 use crate::message::error::{ErrorKind, ProxyError};
@@ -36,34 +36,6 @@ pub struct RequestBody {
     decided: Option<Decided>,
     /// The content, where it was sent before.
     repeated: Option<Box<Bytes>>,
-}
-
-/// How far a request's body has got.
-#[derive(Default)]
-pub(crate) struct Upload {
-    ended: Cell<Option<Instant>>,
-    fault: Cell<Option<ErrorKind>>,
-    /// Keeps the breaker's clock from running meanwhile.
-    pause: Cell<Option<breaker_tower::Upload>>,
-    /// When it ends, complete or not: its answer is complete already.
-    ends_by: Cell<Option<Instant>>,
-    /// Whoever waits for more of it.
-    waiting: Cell<Option<Waker>>,
-    /// Since when the caller has been waited for.
-    paused_at: Cell<Option<Instant>>,
-    /// What is kept of it, in case that it has to be sent again.
-    kept: Cell<Kept>,
-}
-
-/// What is kept of an upload: the whole, if that came in one piece, for as long as nothing came back.
-#[derive(Default)]
-enum Kept {
-    #[default]
-    No,
-    /// It is to be, and nothing has come.
-    Nothing,
-    Begin(Bytes),
-    Whole(Bytes),
 }
 
 struct Content {
@@ -237,7 +209,7 @@ impl Content {
                     framing::strip_trailers(trailers);
                 }
                 self.stalled = None;
-                self.upload.paused_at.set(None);
+                self.upload.goes_on();
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(left) = self.left.checked_sub(size) else {
                     Limit::MaxBodyBytes.acts();
@@ -245,7 +217,7 @@ impl Content {
                 };
                 self.left = left;
                 self.upload.keep_frame(&frame);
-                let ends_by = self.upload.ends_by.get();
+                let ends_by = self.upload.ends();
                 if ends_by.is_some_and(|ends_by| ends_by <= Instant::now()) {
                     return self.fail(ErrorKind::RequestBodyTimeout.into());
                 }
@@ -272,9 +244,8 @@ impl Content {
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.upload.waiting.set(Some(cx.waker().clone()));
-        self.upload.pause_begins();
-        let ends_by = self.upload.ends_by.get();
+        self.upload.waits(cx);
+        let ends_by = self.upload.ends();
         if self.stalled.is_none() {
             let idle = self.limits.idle.map(|idle| Instant::now() + idle);
             let total = self.limits.request_total.map(|total| self.started + total);
@@ -293,11 +264,12 @@ impl Content {
             .map_or(Poll::Pending, |stalled| stalled.poll(cx))
     }
 
-    /// Counts the limit that was the first to be over; none if the answer was complete, and nobody needs the rest.
+    /// Counts the limit that was the first to be over; none if the answer was complete, and nobody
+    /// needs the rest.
     fn count_timeout(&self) {
         let now = Instant::now();
         let total = self.limits.request_total;
-        if self.upload.ends_by.get().is_some_and(|by| by <= now) {
+        if self.upload.ends().is_some_and(|by| by <= now) {
         } else if total.is_some_and(|total| self.started + total <= now) {
             Limit::BodyTimeout.acts();
         } else {
@@ -306,10 +278,7 @@ impl Content {
     }
 
     fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
-        self.upload.fault.set(Some(error.kind()));
-        if let Some(pause) = self.upload.pause.take() {
-            pause.cut();
-        }
+        self.upload.fails(error.kind());
         Poll::Ready(Some(Err(error)))
     }
 
@@ -325,84 +294,6 @@ impl Drop for Content {
     fn drop(&mut self) {
         // The upstream wants no more of it, or the exchange is over.
         self.end(false);
-    }
-}
-
-// === impl Upload ===
-
-impl Upload {
-    fn end(&self, is_whole: bool) {
-        if self.ended.get().is_none() {
-            self.ended.set(Some(Instant::now()));
-            self.pause.set(None);
-            if is_whole {
-                self.paused_at.set(None);
-            }
-            self.kept.set(match self.kept.take() {
-                Kept::Begin(content) if is_whole => Kept::Whole(content),
-                _ => Kept::No,
-            });
-        }
-    }
-
-    /// Keeps what comes, if it is little, until it is asked for.
-    pub(crate) fn keep(&self) {
-        if self.ended.get().is_none() {
-            self.kept.set(Kept::Nothing);
-        }
-    }
-
-    /// The whole content, if it was kept.
-    pub(crate) fn take_kept(&self) -> Option<Bytes> {
-        match self.kept.take() {
-            Kept::Whole(content) => Some(content),
-            _ => None,
-        }
-    }
-
-    fn keep_frame(&self, frame: &Frame<Bytes>) {
-        if let Kept::Nothing = self.kept.take()
-            && let Some(content) = frame.data_ref()
-        {
-            self.kept.set(Kept::Begin(content.clone()));
-        }
-    }
-
-    /// Holds `pause` until the upload ends.
-    pub(crate) fn pauses(&self, pause: Option<breaker_tower::Upload>) {
-        self.pause.set(pause);
-    }
-
-    /// When the last of the body was handed on; `None` while the caller is uploading.
-    pub(crate) fn ended(&self) -> Option<Instant> {
-        self.ended.get()
-    }
-
-    fn pause_begins(&self) {
-        if self.paused_at.get().is_none() {
-            self.paused_at.set(Some(Instant::now()));
-        }
-    }
-
-    /// Whether the caller had sent nothing for long, though it was waited for, up to now or to the
-    /// end of an upload that was cut.
-    pub(crate) fn is_paused(&self) -> bool {
-        let until = self.ended.get().unwrap_or_else(Instant::now);
-        let since = self.paused_at.get();
-        since.is_some_and(|since| until.saturating_duration_since(since) >= PAUSE)
-    }
-
-    /// Lets the upload go on until then at the longest.
-    pub(crate) fn ends_by(&self, at: Instant) {
-        self.ends_by.set(Some(at));
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
-        }
-    }
-
-    /// What the caller did wrong.
-    pub(crate) fn fault(&self) -> Option<ErrorKind> {
-        self.fault.get()
     }
 }
 
