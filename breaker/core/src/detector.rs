@@ -8,6 +8,7 @@
 //! References: Shiryaev 1963, Roberts 1966, Pollak, Ann. Stat. 13 (1985) 206; Page, Biometrika 41 (1954) 100; Lorden 1971; Moustakides,
 //! Ann. Stat. 36 (2008) 787; Shin, Ramdas, Rinaldo, "E-detectors", arXiv 2203.03532.
 
+mod anomaly;
 mod baseline;
 mod pace;
 mod scale;
@@ -23,77 +24,17 @@ mod wilson;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::anomaly::of_rise;
+pub use self::anomaly::{Anomaly, Creep, UsualChange};
 use self::stream::StreamDetector;
 pub(crate) use self::threshold::LEAST as LEAST_THRESHOLD;
 use self::threshold::{Rise, Threshold};
-use self::trend::NORMAL as NORMAL_RISE;
 pub(crate) use self::usual::{NEAR_TOTAL, midway, midway_to_total};
 pub(crate) use self::wilson::interval;
 use crate::baseline::{LatencyBounds, SourceBaseline};
 use crate::policy::{Budget, Policy, Stream};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
-
-/// What a detector says of its stream.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Anomaly {
-    /// What it watches.
-    pub stream: Stream,
-    /// The estimated share of hits since the change.
-    pub share: Ratio,
-    /// The lower bound of that share, at whatever time it is asked and wherever the change is put (a confidence sequence).
-    pub low: Ratio,
-    /// The upper bound of that share (Wilson, 95 %).
-    pub high: Ratio,
-    /// The share that is normal at most, as it was learned.
-    pub normal: Ratio,
-    /// How many observations there were since the change.
-    pub observations: u64,
-    /// When the share seems to have changed.
-    pub since: Timestamp,
-    /// The evidence of an anomaly in nats, of the scale that has most against its line.
-    pub evidence: f64,
-    /// The evidence at which there is an alarm.
-    pub line: f64,
-    /// Whether there is one. It lasts until the evidence has fallen to half of the line.
-    pub alarming: bool,
-    /// The share that is usual, as it was learned.
-    pub usual: Ratio,
-    /// Whether only the scale of minutes sees it: that is told, whatever the action, and never acted on.
-    pub slow: bool,
-    /// Of a P95 that has crept up on the first day: from what to what. The shares are then of requests that take twice as long as the first.
-    pub crept: Option<Creep>,
-}
-
-/// A P95 that has risen slowly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
-pub struct Creep {
-    /// What it was.
-    pub from: Duration,
-    /// What it is now.
-    pub to: Duration,
-}
-
-impl Anomaly {
-    /// The evidence as a share of its alarm line: from 1 on there is an alarm.
-    pub fn score(&self) -> f64 {
-        self.evidence / self.line
-    }
-}
-
-/// For hours another share of hits than before has been usual, and from now on it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
-pub struct UsualChange {
-    /// Of which stream.
-    pub stream: Stream,
-    /// The share that was usual; `None` if that was not known.
-    pub before: Option<Ratio>,
-    /// The share that is usual now.
-    pub now: Ratio,
-}
 
 /// The detectors of one source.
 #[derive(Clone, Debug)]
@@ -282,7 +223,7 @@ impl Detectors {
         let alarm = self.detector(stream)?.alarm(at_least, blip);
         alarm.or_else(|| {
             let rise = self.rise(stream).filter(|_| at_least == Ratio::ZERO);
-            rise.map(|rise| told(&rise))
+            rise.map(|rise| of_rise(&rise))
         })
     }
 
@@ -336,7 +277,7 @@ impl Detectors {
     pub(crate) fn scores(&self) -> Vec<Anomaly> {
         let score = |detector: &StreamDetector| {
             let rise = self.rise(detector.stream());
-            rise.map(|rise| told(&rise)).or_else(|| detector.score())
+            rise.map(|rise| of_rise(&rise)).or_else(|| detector.score())
         };
         self.streams.iter().filter_map(score).collect()
     }
@@ -414,29 +355,6 @@ impl Detectors {
         {
             self.struck |= NEWS;
         }
-    }
-}
-
-fn told(rise: &Rise<'_>) -> Anomaly {
-    let estimate = rise.scale.estimate();
-    let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
-    Anomaly {
-        stream: Stream::Latency,
-        share: share(estimate.hits / estimate.observations.max(1e-9)),
-        low: share(rise.scale.low()),
-        high: share(estimate.high),
-        normal: share(NORMAL_RISE),
-        observations: estimate.observations.round() as u64,
-        since: estimate.since,
-        evidence: rise.scale.evidence(),
-        line: rise.scale.line(),
-        alarming: true,
-        usual: share(NORMAL_RISE),
-        slow: true,
-        crept: Some(Creep {
-            from: rise.from,
-            to: rise.to,
-        }),
     }
 }
 

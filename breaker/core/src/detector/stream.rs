@@ -409,7 +409,7 @@ static ERRORS: [Rule; 4] = [
     rule(100, 0.9, 3.0, 0.7),
     rule(1500, 0.5, 3.0, 0.0),
     rule(2000, 0.2, 3.0, 0.0),
-    rule(5000, 0.06, 3.0, 0.0),
+    rule(2500, 0.06, 3.0, 0.0),
 ];
 /// Latencies take longer to show, and pauses of a second are common: no alarm comes from fewer than four slices.
 static LATENCY: [Rule; 3] = [

@@ -112,7 +112,7 @@ fn a_breaker_with_an_alert() {
             "\n",
             "What it observes, by policy adaptive:\n",
             "proxy: 91 requests in the window, 9.1 requests a second; 16 failed.\n",
-            "- errors: usually up to 1% of the requests fail; since that may have changed, 16.95% of 257 did (5.18% to 22.01%). That is an alarm, at 133% of its line, which opens if surely 40% or more do, or else alerts.\n",
+            "- errors: usually up to 1% of the requests fail; since that may have changed, 16.94% of 253 did (5.18% to 22.05%). That is an alarm, at 133% of its line, which opens if surely 40% or more do, or else alerts.\n",
             "- latency: usually up to 2% of the requests take 81ms or longer, and no more do now. The evidence is 0% of what an alarm takes, which sheds.\n",
             "- deadline: usually up to 1% of the requests miss the deadline of 1s, and no more do now. The evidence is 0% of what an alarm takes, which opens if surely 40% or more do.\n",
             "\n",
