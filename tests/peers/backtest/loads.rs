@@ -1,7 +1,6 @@
 //! The results of load generators.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use super::{REQUESTS, backtest, now, slow_service};
@@ -17,41 +16,6 @@ async fn hey_as_csv() {
     let file = directory.path().join("hey.csv");
     fs::write(&file, output.stdout).unwrap();
     backtest(&file, "hey", REQUESTS, None);
-}
-
-#[tokio::test]
-async fn k6_as_csv_and_as_json() {
-    let upstream = slow_service().await;
-    let directory = tempfile::tempdir().unwrap();
-    let [csv, json, script] =
-        ["k6.csv", "k6.json", "k6.js"].map(|name| directory.path().join(name));
-    let code = format!(
-        "import http from 'k6/http';\n\
-         export default function () {{ http.get('http://{}/users/17?page=2'); }}\n",
-        upstream.address()
-    );
-    fs::write(&script, code).unwrap();
-    let began = now();
-    let requests = REQUESTS.to_string();
-    let out = |format, file: &Path| format!("{format}={}", file.display());
-    let arguments = [
-        "run",
-        "--quiet",
-        "--no-usage-report",
-        "--vus",
-        "12",
-        "--iterations",
-        &requests,
-        "--out",
-        &out("csv", &csv),
-        "--out",
-        &out("json", &json),
-        script.to_str().unwrap(),
-    ];
-    run(installed("venv/bin/k6"), arguments, b"").await;
-    assert_eq!(upstream.count(), REQUESTS);
-    backtest(&csv, "k6-csv", REQUESTS, Some(began));
-    backtest(&json, "k6-json", REQUESTS, Some(began));
 }
 
 /// By the listener of docs/backtest.md.
