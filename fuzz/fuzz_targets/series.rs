@@ -1,5 +1,5 @@
-//! Whatever the bytes are, points neither panic nor break the bounds of their table; and what is new in a point is
-//! never more than what it has.
+//! Whatever the bytes are, points neither panic nor break the bounds of their table; and what is
+//! new in a point is never more than what it has.
 #![no_main]
 
 use std::time::Duration;

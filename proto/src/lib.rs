@@ -1,7 +1,7 @@
 //! The control API of Breaker by gRPC.
 //!
-//! What it says is in `breaker/v1/control.proto`. The code made of it is checked in, so that a build needs no compiler for it; a test makes
-//! it anew and compares.
+//! What it says is in `breaker/v1/control.proto`. The code made of it is checked in, so that a
+//! build needs no compiler for it; a test makes it anew and compares.
 
 /// `breaker.v1`: messages, client and server of the control API.
 #[allow(
@@ -16,6 +16,7 @@
 pub mod v1 {
     include!("generated/breaker.v1.rs");
 
-    /// The descriptors of this package as a serialised `google.protobuf.FileDescriptorSet`, for server reflection.
+    /// The descriptors of this package as a serialised `google.protobuf.FileDescriptorSet`, for
+    /// server reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");
 }

@@ -1,6 +1,6 @@
-//! No client opens a breaker, whatever it sends or does not send: each test is an attack on a healthy service, by somebody
-//! who knows how the breaker works. Afterwards other callers are served, nothing has tripped, and nothing counts as a
-//! failure.
+//! No client opens a breaker, whatever it sends or does not send: each test is an attack on a
+//! healthy service, by somebody who knows how the breaker works. Afterwards other callers are
+//! served, nothing has tripped, and nothing counts as a failure.
 
 mod attacker;
 

@@ -1,5 +1,6 @@
-//! The other half of every bound, with the real binary: a service fails in every way in turn, its callers leave at random, and
-//! when it is well again everything is admitted and everything is back: requests in flight, descriptors, threads, memory.
+//! The other half of every bound, with the real binary: a service fails in every way in turn, its
+//! callers leave at random, and when it is well again everything is admitted and everything is
+//! back: requests in flight, descriptors, threads, memory.
 
 use std::fs;
 use std::time::Duration;

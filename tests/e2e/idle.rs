@@ -62,8 +62,8 @@ async fn ten_thousand_idle_connections_are_fine() {
     }
 }
 
-/// Allows this process, and those that it starts, the descriptors that the test needs, or as many as may be; returns how
-/// many those are.
+/// Allows this process, and those that it starts, the descriptors that the test needs, or as many
+/// as may be; returns how many those are.
 fn descriptors() -> usize {
     let needed = (CONNECTIONS + SPARE) as u64;
     let limit = getrlimit(Resource::Nofile);

@@ -1,5 +1,5 @@
-//! The binary as its users run it: a process between real sockets. The proxy's handling of HTTP, rule by rule, is tested in
-//! process, in `breaker/sidecar/tests`.
+//! The binary as its users run it: a process between real sockets. The proxy's handling of HTTP,
+//! rule by rule, is tested in process, in `breaker/sidecar/tests`.
 
 #![cfg(test)]
 

@@ -64,7 +64,8 @@ async fn probes_that_their_callers_abandon_do_not_wedge_it() {
         time::sleep(Duration::from_millis(20)).await;
         drop(leaving);
     }
-    // An abandoned probe keeps its slot until an answer was due, 100 ms as long as that is not known.
+    // An abandoned probe keeps its slot until an answer was due, 100 ms as long as that is not
+    // known.
     let reached = upstream.count() - reached;
     assert!((1..=8).contains(&reached), "{reached} of 20 reached it");
     eventually!(upstream.in_flight() == 0);

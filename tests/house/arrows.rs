@@ -1,7 +1,8 @@
-//! Modules use only modules below them: no circles, and no arrow that ARCHITECTURE.md does not have.
+//! Modules use only modules below them: no circles, and no arrow that ARCHITECTURE.md does not
+//! have.
 //!
-//! ARCHITECTURE.md lists the top-level modules of each crate in lines, the highest first. A module may use those of later
-//! lines. Tests may use what they like.
+//! ARCHITECTURE.md lists the top-level modules of each crate in lines, the highest first. A module
+//! may use those of later lines. Tests may use what they like.
 
 use std::collections::BTreeMap;
 use std::fs;

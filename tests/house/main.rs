@@ -5,6 +5,7 @@
 mod arrows;
 mod metrics;
 mod paths;
+mod width;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The chaos demo, whole, on the Docker Engine of this machine: `docker-compose.yml` with the image of the binary under test.
+//! The chaos demo, whole, on the Docker Engine of this machine: `docker-compose.yml` with the image
+//! of the binary under test.
 
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
@@ -93,7 +94,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The numbers of a row of the table: with breakers, and bare. A time that is only known to be more counts as that.
+/// The numbers of a row of the table: with breakers, and bare. A time that is only known to be more
+/// counts as that.
 fn row(printed: &str, label: &str) -> [f64; 2] {
     let rest = printed.lines().find_map(|line| line.strip_prefix(label));
     let rest = rest.unwrap_or_else(|| panic!("no row '{label}': {printed}"));
@@ -108,7 +110,8 @@ fn row(printed: &str, label: &str) -> [f64; 2] {
         .unwrap_or_else(|_| panic!("not two columns: {rest}"))
 }
 
-/// While the shop is open, each sidecar has its dashboard, and changes need the token that the documentation names.
+/// While the shop is open, each sidecar has its dashboard, and changes need the token that the
+/// documentation names.
 async fn dashboards_answer() {
     for (port, route) in DASHBOARDS {
         let at = |path: &str| Uri::try_from(format!("http://127.0.0.1:{port}{path}")).unwrap();

@@ -1,4 +1,5 @@
-//! grpcio steers a sidecar, and learns by reflection how; curl does so by the lines of the documentation.
+//! grpcio steers a sidecar, and learns by reflection how; curl does so by the lines of the
+//! documentation.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The dashboard in Chromium, driven by Playwright. What a case does in the page is in `dashboard/cases.py`.
+//! The dashboard in Chromium, driven by Playwright. What a case does in the page is in
+//! `dashboard/cases.py`.
 
 use std::fmt::Write as _;
 use std::path::Path;

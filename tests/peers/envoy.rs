@@ -1,4 +1,5 @@
-//! An Envoy that already runs gets a breaker from its own telemetry: what it sends opens it, and it asks it.
+//! An Envoy that already runs gets a breaker from its own telemetry: what it sends opens it, and it
+//! asks it.
 
 use std::fs;
 
@@ -44,7 +45,8 @@ fn indent(block: &str, by: usize) -> String {
     lines.collect()
 }
 
-/// Envoy as docs/verdict.md configures it, with the tracing of docs/feeds.md, and all else that it can send.
+/// Envoy as docs/verdict.md configures it, with the tracing of docs/feeds.md, and all else that it
+/// can send.
 fn configuration(ports: [(&str, u16); 4]) -> String {
     let mut config = documented("verdict.md", "yaml", "static_resources:\n");
     let tracing = documented("feeds.md", "yaml", "# in Envoy's HttpConnectionManager\n");

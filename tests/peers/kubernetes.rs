@@ -1,4 +1,5 @@
-//! The manifests of `deploy/kubernetes` are what Kubernetes takes, and the configuration in them is what Breaker takes.
+//! The manifests of `deploy/kubernetes` are what Kubernetes takes, and the configuration in them is
+//! what Breaker takes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ async fn manifest(file: &str) -> Value {
 const AS_JSON: &str =
     "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
 
-/// By the published schemas, of the oldest version that has what they need and of the newest that the package knows.
+/// By the published schemas, of the oldest version that has what they need and of the newest that
+/// the package knows.
 #[tokio::test]
 async fn the_manifests_are_valid() {
     let validate = installed("venv/bin/kubernetes-validate");
@@ -77,8 +79,9 @@ async fn the_configuration_in_the_manifests_is_good() {
     assert_eq!(sidecar["env"], json!([token]));
 }
 
-/// Whether the kubelet and Prometheus ask where the sidecar answers. Kubernetes' schemas know nothing of a PodMonitor, which is the
-/// Prometheus Operator's: here is checked what it says of the pods.
+/// Whether the kubelet and Prometheus ask where the sidecar answers. Kubernetes' schemas know
+/// nothing of a PodMonitor, which is the Prometheus Operator's: here is checked what it says of the
+/// pods.
 #[tokio::test]
 async fn probes_and_scrapes_go_to_the_admin_port() {
     let sidecar = sidecar().await;

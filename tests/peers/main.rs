@@ -1,4 +1,5 @@
-//! Breaker and programs that nobody here wrote, installed by `./test`, which also sets `BREAKER_PEERS`.
+//! Breaker and programs that nobody here wrote, installed by `./test`, which also sets
+//! `BREAKER_PEERS`.
 
 #![cfg(test)]
 

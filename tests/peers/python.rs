@@ -1,4 +1,5 @@
-//! OpenTelemetry's SDK for Python opens breakers, by its spans and by its histograms, over every protocol it has.
+//! OpenTelemetry's SDK for Python opens breakers, by its spans and by its histograms, over every
+//! protocol it has.
 
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ struct Visits {
 }
 
 impl Visits {
-    /// One visit. The shop itself never fails: who gets no 200 is refused by the breaker, which names the cache while it is open.
+    /// One visit. The shop itself never fails: who gets no 200 is refused by the breaker, which
+    /// names the cache while it is open.
     async fn visit(&mut self, sidecar: &Sidecar) {
         time::sleep(Duration::from_millis(20)).await;
         let answer = get(sidecar.url("/shop/tea")).await;
@@ -235,7 +237,8 @@ async fn delta_exponential_histograms_open_the_breaker() {
     histogram_opens(receive, environment, "http.server.request.duration").await;
 }
 
-/// Milliseconds, cumulative, explicit buckets, and `http.status_code`; only sent more often than once a minute.
+/// Milliseconds, cumulative, explicit buckets, and `http.status_code`; only sent more often than
+/// once a minute.
 #[tokio::test]
 async fn histograms_of_an_sdk_with_its_defaults_open_the_breaker() {
     let receive = Receive::grpc();

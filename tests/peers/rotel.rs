@@ -96,7 +96,8 @@ impl Collector {
     }
 }
 
-/// Replaces Python by the program that the package holds, so that it has the process id of the child.
+/// Replaces Python by the program that the package holds, so that it has the process id of the
+/// child.
 const RUN: &str = "import os, pathlib, rotel, sys; \
     agent = str(pathlib.Path(rotel.__file__).with_name('rotel-agent')); \
     os.execv(agent, [agent, *sys.argv[1:]])";

@@ -1,4 +1,5 @@
-//! A Flask application and its Redis, with OpenTelemetry's SDK and instrumentations for Python as their authors ship them.
+//! A Flask application and its Redis, with OpenTelemetry's SDK and instrumentations for Python as
+//! their authors ship them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -134,7 +135,8 @@ impl Receive {
         ]
     }
 
-    /// What `breaker run --otlp-env` advises for such a sidecar, read as docs/feeds.md has a shell read it.
+    /// What `breaker run --otlp-env` advises for such a sidecar, read as docs/feeds.md has a shell
+    /// read it.
     pub(crate) async fn advised(self) -> Environment {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("breaker.yaml");

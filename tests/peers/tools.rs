@@ -34,7 +34,8 @@ pub(crate) fn installed(path: &str) -> PathBuf {
 
 /// Ports for programs that cannot choose one and tell it.
 ///
-/// Not of the ports that the system gives to who asks for any: between this look and the program's bind another would get one.
+/// Not of the ports that the system gives to who asks for any: between this look and the program's
+/// bind another would get one.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let block = 20_000 + (process::id() % 1000) as u16 * 12;

@@ -1,6 +1,7 @@
 //! Waiting for something to become true, and no longer.
 
-/// Waits until a condition holds, asking every 10 ms; fails the test after [`PATIENCE`](crate::PATIENCE).
+/// Waits until a condition holds, asking every 10 ms; fails the test after
+/// [`PATIENCE`](crate::PATIENCE).
 ///
 /// The condition may `.await`. Arguments after it are the message of the failure, evaluated then.
 #[macro_export]

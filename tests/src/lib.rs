@@ -1,5 +1,6 @@
-//! What the end-to-end tests are made of: the real binary as a child process, an upstream that fails as told,
-//! and a plain client. Everything listens on a free port of the loopback interface, and ends with its value.
+//! What the end-to-end tests are made of: the real binary as a child process, an upstream that
+//! fails as told, and a plain client. Everything listens on a free port of the loopback interface,
+//! and ends with its value.
 //!
 //! ```no_run
 //! use breaker_tests::{Script, Setup, Upstream, eventually, get};

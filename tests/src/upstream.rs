@@ -1,4 +1,5 @@
-//! A service whose behaviour the test decides, request by request, over HTTP/1.1 and cleartext HTTP/2.
+//! A service whose behaviour the test decides, request by request, over HTTP/1.1 and cleartext
+//! HTTP/2.
 
 mod script;
 mod wire;
@@ -73,7 +74,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    // A test may open hundreds of connections at once; the usual 128 would drop some of them for a second.
+    // A test may open hundreds of connections at once; the usual 128 would drop some of them for a
+    // second.
     socket.listen(4096)
 }
 

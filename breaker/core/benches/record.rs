@@ -57,7 +57,8 @@ fn record(criterion: &mut Criterion) {
             while adaptive.poll_event().is_some() {}
         });
     });
-    // A breaker whose policy has the same window and conditions on counts only: the difference is what the detectors cost.
+    // A breaker whose policy has the same window and conditions on counts only: the difference is
+    // what the detectors cost.
     let counts = [TripEntry::open([Condition::ConsecutiveFailures(100)])];
     let counts = Policy::builder("counts").trip(counts).build();
     let mut counts = Breaker::new(counts.expect("keeps the rules"), 1, Timestamp::ZERO);
@@ -78,7 +79,8 @@ fn record(criterion: &mut Criterion) {
         bencher.iter(|| black_box(breaker.snapshot(now)));
     });
 
-    // The bounds of both are tests: `an_active_window_costs_at_most_64_kib` and `an_idle_breaker_costs_at_most_1_kib`.
+    // The bounds of both are tests: `an_active_window_costs_at_most_64_kib` and
+    // `an_idle_breaker_costs_at_most_1_kib`.
     for request in 1..=100_000_u32 {
         // 10 s of latencies of 1 to 100 ms, as many in each octave.
         let share = f64::from(request.wrapping_mul(0x9E37_79B9)) / f64::from(u32::MAX);
@@ -115,7 +117,8 @@ fn record(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Bytes of a breaker in whose window nothing is left: the struct, and the detectors with what they have learned.
+/// Bytes of a breaker in whose window nothing is left: the struct, and the detectors with what they
+/// have learned.
 fn adaptive_idle(breaker: &mut Breaker, elapsed: u64) -> usize {
     let later = Timestamp::from_nanos(elapsed) + Duration::from_secs(3600);
     breaker.handle_timeout(later);

@@ -1,4 +1,5 @@
-//! A recorded morning, replayed: when would each policy have opened, and what would it have rejected?
+//! A recorded morning, replayed: when would each policy have opened, and what would it have
+//! rejected?
 //!
 //! `cargo run -p breaker-core --example replay`
 

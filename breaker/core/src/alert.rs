@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 
 /// An alert that has begun and not ended.
 ///
-/// After 1 min without a request it stands, as nothing has shown that it is over, unless a window has run empty for so long; after 1 h and
-/// 3 d it has ended.
+/// After 1 min without a request it stands, as nothing has shown that it is over, unless a window
+/// has run empty for so long; after 1 h and 3 d it has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct StandingAlert {
     pub(crate) stream: &'static str,
@@ -49,8 +49,8 @@ impl StandingAlert {
         !self.over
     }
 
-    /// Its entry holds, on a source of which something was `heard` just now or not, with what is `observed`. Returns whether that is to be
-    /// told, again or anew.
+    /// Its entry holds, on a source of which something was `heard` just now or not, with what is
+    /// `observed`. Returns whether that is to be told, again or anew.
     pub(crate) fn hold(
         &mut self,
         heard: bool,
@@ -72,7 +72,8 @@ impl StandingAlert {
         if now < self.next && observed < FAR_WORSE * self.worst {
             return false;
         }
-        // Never less: else one that is worse in its midst than at its line would be news after each repeat.
+        // Never less: else one that is worse in its midst than at its line would be news after each
+        // repeat.
         self.worst = self.worst.max(observed);
         self.gap = (2 * self.gap).min(RAREST_REPEAT);
         self.next = now + self.gap;
@@ -113,7 +114,8 @@ impl StandingAlert {
     }
 }
 
-/// So long an entry must not have held for its alert to be over, or for the window where that is longer.
+/// So long an entry must not have held for its alert to be over, or for the window where that is
+/// longer.
 pub(crate) const HOLD_OFF: Duration = Duration::from_secs(60);
 /// After so long without an observation of its source an alert is over.
 pub(crate) const SILENCE: Duration = Duration::from_secs(300);

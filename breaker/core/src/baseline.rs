@@ -1,7 +1,8 @@
-//! What the anomaly detectors of a breaker have learned to be usual, as plain numbers: for a file that outlives the process.
+//! What the anomaly detectors of a breaker have learned to be usual, as plain numbers: for a file
+//! that outlives the process.
 //!
-//! A baseline is what [`Breaker::baseline`](crate::Breaker::baseline) tells, or is made of numbers that keep the rules; so that what is
-//! restored can't harm, wherever the numbers come from.
+//! A baseline is what [`Breaker::baseline`](crate::Breaker::baseline) tells, or is made of numbers
+//! that keep the rules; so that what is restored can't harm, wherever the numbers come from.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ pub struct SourceBaseline {
     p95s: Vec<u8>,
 }
 
-/// What latencies were compared with, and where they ended. What was learned of latencies holds for these alone.
+/// What latencies were compared with, and where they ended. What was learned of latencies holds for
+/// these alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
@@ -39,7 +41,8 @@ pub struct LatencyBounds {
     pub measure: LatencyMeasure,
 }
 
-/// What was learned of a stream: how many observations there were, and how many of them were hits. Both fade with a half-life of 30 minutes.
+/// What was learned of a stream: how many observations there were, and how many of them were hits.
+/// Both fade with a half-life of 30 minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamBaseline {
     stream: Stream,
@@ -125,8 +128,9 @@ impl SourceBaseline {
         &self.streams
     }
 
-    /// For each minute of the last day, oldest first, the bucket that the P95 of its latencies lies in; the latest is the last. Buckets are
-    /// sixteenths of octaves of 64 µs. Empty where latency isn't watched.
+    /// For each minute of the last day, oldest first, the bucket that the P95 of its latencies lies
+    /// in; the latest is the last. Buckets are sixteenths of octaves of 64 µs. Empty where latency
+    /// isn't watched.
     pub fn p95s(&self) -> &[u8] {
         &self.p95s
     }

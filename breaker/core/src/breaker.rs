@@ -1,8 +1,10 @@
 //! The state machine.
 //!
-//! Three things happen to it, each at a time that the caller names: a request asks to be admitted ([`Breaker::try_acquire`]), a request
-//! makes progress or ends ([`Breaker::responded`], [`Breaker::record`]), or time passes ([`Breaker::handle_timeout`]). What a source's
-//! numbers mean is decided in `trip`, what a trial has shown in `recovery`; where the state goes from there in `transition`.
+//! Three things happen to it, each at a time that the caller names: a request asks to be admitted
+//! ([`Breaker::try_acquire`]), a request makes progress or ends ([`Breaker::responded`],
+//! [`Breaker::record`]), or time passes ([`Breaker::handle_timeout`]). What a source's numbers mean
+//! is decided in `trip`, what a trial has shown in `recovery`; where the state goes from there in
+//! `transition`.
 
 mod admission;
 mod aimd;
@@ -69,12 +71,14 @@ pub struct Breaker {
     /// When `phase` began, for the duration of states.
     since: Timestamp,
     reason: Arc<Reason>,
-    /// Why it opened, while it is not closed again: the first trip, whatever its trials then ran into; and when.
+    /// Why it opened, while it is not closed again: the first trip, whatever its trials then ran
+    /// into; and when.
     tripped: Option<Arc<Reason>>,
     tripped_at: Timestamp,
     /// Of the last rejection; made anew when reason or policy are others.
     ground: Option<Arc<Ground>>,
-    /// Raised at every transition; permits carry it, and are to be small: they are moved several times a request.
+    /// Raised at every transition; permits carry it, and are to be small: they are moved several
+    /// times a request.
     epoch: u32,
     /// The latest time seen: time never goes backwards here, whatever the caller says.
     now: Timestamp,
@@ -92,9 +96,11 @@ pub struct Breaker {
     shedding: Option<Box<Shedding>>,
     /// Whether the upstream still answers.
     answers: Answers,
-    /// What two thirds of the last latencies exceed, in seconds, kept where the policy sheds; 0 while none is known.
+    /// What two thirds of the last latencies exceed, in seconds, kept where the policy sheds; 0
+    /// while none is known.
     recent_latency: f32,
-    /// When the youngest request was admitted that was answered well: those before it wait in no queue. Kept where the policy sheds.
+    /// When the youngest request was admitted that was answered well: those before it wait in no
+    /// queue. Kept where the policy sheds.
     overtaken: Timestamp,
     /// What shedding was seen not to help.
     unhelped: Option<Box<Unhelped>>,
@@ -103,7 +109,8 @@ pub struct Breaker {
     arrivals: ArrivalRate,
     /// The source that tripped last, by which the recovery is judged beside the probes.
     tripped_by: Option<SourceId>,
-    /// The latency bound that the last trip was about: a request of the trial that reaches it has failed.
+    /// The latency bound that the last trip was about: a request of the trial that reaches it has
+    /// failed.
     tripped_latency: Option<Duration>,
     /// Whether nobody asks for permits: the feeds alone show whether a trial goes well.
     telemetry_only: bool,
@@ -208,8 +215,8 @@ impl Breaker {
 
     // --- conditions
 
-    /// Whether the trip entries are on: an open breaker has tripped, and probes and the ramp of a sequential recovery are judged by
-    /// themselves.
+    /// Whether the trip entries are on: an open breaker has tripped, and probes and the ramp of a
+    /// sequential recovery are judged by themselves.
     const fn tries_conditions(&self) -> bool {
         matches!(self.phase, Phase::Closed { .. } | Phase::Ramp(_))
     }
@@ -219,7 +226,8 @@ impl Breaker {
         sources.filter_map(Source::histograms_due).min()
     }
 
-    /// Tries the entries of its policy on a source: those on counts always, those on histograms when they are due.
+    /// Tries the entries of its policy on a source: those on counts always, those on histograms
+    /// when they are due.
     fn try_conditions(&mut self, id: SourceId, now: Timestamp) {
         if !self.tries_conditions() {
             return;

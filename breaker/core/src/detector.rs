@@ -1,12 +1,16 @@
-//! Anomaly detectors: sequential tests with a stated budget of false alarms, which need no minimum of requests and no length of window.
+//! Anomaly detectors: sequential tests with a stated budget of false alarms, which need no minimum
+//! of requests and no length of window.
 //!
-//! What is observed is a [`Stream`] of hits and misses: failures, requests slower than usual, requests slower than the deadline. Several
-//! detectors watch each stream, on time scales from a tenth of a second to five seconds, against what was learned to be normal
-//! (`baseline`). Their lines follow from the budget (`scale`): of all detectors of a breaker together, with independent requests that hit
-//! no oftener than is normal, the probability of a false alarm within t is at most t / run length.
+//! What is observed is a [`Stream`] of hits and misses: failures, requests slower than usual,
+//! requests slower than the deadline. Several detectors watch each stream, on time scales from a
+//! tenth of a second to five seconds, against what was learned to be normal (`baseline`). Their
+//! lines follow from the budget (`scale`): of all detectors of a breaker together, with independent
+//! requests that hit no oftener than is normal, the probability of a false alarm within t is at
+//! most t / run length.
 //!
-//! References: Shiryaev 1963, Roberts 1966, Pollak, Ann. Stat. 13 (1985) 206; Page, Biometrika 41 (1954) 100; Lorden 1971; Moustakides,
-//! Ann. Stat. 36 (2008) 787; Shin, Ramdas, Rinaldo, "E-detectors", arXiv 2203.03532.
+//! References: Shiryaev 1963, Roberts 1966, Pollak, Ann. Stat. 13 (1985) 206; Page, Biometrika 41
+//! (1954) 100; Lorden 1971; Moustakides, Ann. Stat. 36 (2008) 787; Shin, Ramdas, Rinaldo,
+//! "E-detectors", arXiv 2203.03532.
 
 mod anomaly;
 mod baseline;
@@ -46,7 +50,8 @@ pub(crate) struct Detectors {
     streams: Vec<StreamDetector>,
     /// Learned where the latency is watched.
     threshold: Option<Threshold>,
-    /// The streams of which hits were observed since those were last judged, a bit each. Silence leaves none.
+    /// The streams of which hits were observed since those were last judged, a bit each. Silence
+    /// leaves none.
     struck: u8,
     /// Requests that were answered well, within the deadline and later. They stay in silence.
     on_time: u32,
@@ -71,7 +76,8 @@ impl Crossed {
 }
 
 impl Detectors {
-    /// The detectors that `policy` asks for, of the proxy's own source or of a feed; none, if it asks for none.
+    /// The detectors that `policy` asks for, of the proxy's own source or of a feed; none, if it
+    /// asks for none.
     pub(crate) fn of(policy: &Policy, feed: bool) -> Option<Box<Self>> {
         let streams: Vec<_> = policy
             .streams()
@@ -145,7 +151,8 @@ impl Detectors {
         }
     }
 
-    /// `count` requests took `latency` until `at`. Those that have `crossed` a bound while they hung are observed already.
+    /// `count` requests took `latency` until `at`. Those that have `crossed` a bound while they
+    /// hung are observed already.
     pub(crate) fn took(
         &mut self,
         latency: Duration,
@@ -183,12 +190,14 @@ impl Detectors {
         }
     }
 
-    /// Whether most of what is answered well misses the deadline: the service is slow by nature, and a missed deadline says nothing.
+    /// Whether most of what is answered well misses the deadline: the service is slow by nature,
+    /// and a missed deadline says nothing.
     pub(crate) const fn is_slow_by_nature(&self) -> bool {
         self.late >= FEW_LATE && self.late >= self.on_time
     }
 
-    /// Whether a hit of `stream` is to be told and not acted on, as what it asks for is not what the service usually does.
+    /// Whether a hit of `stream` is to be told and not acted on, as what it asks for is not what
+    /// the service usually does.
     pub(crate) fn only_tells(&self, stream: Stream) -> bool {
         match stream {
             Stream::Errors => false,
@@ -206,7 +215,8 @@ impl Detectors {
             .map_or(0.0, StreamDetector::usual)
     }
 
-    /// `count` requests in flight have just reached the age from which on they are hits of `stream`.
+    /// `count` requests in flight have just reached the age from which on they are hits of
+    /// `stream`.
     pub(crate) fn crossed(&mut self, stream: Stream, count: u32, at: Timestamp, learn: bool) {
         self.observe(stream, true, count, at, learn);
     }
@@ -218,7 +228,8 @@ impl Detectors {
             || at_least == Ratio::ZERO && self.rise(stream).is_some()
     }
 
-    /// What there is to say of `stream`, if it is an alarm, its share of hits is `at_least`, surely, and it is no `blip`.
+    /// What there is to say of `stream`, if it is an alarm, its share of hits is `at_least`,
+    /// surely, and it is no `blip`.
     pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
         let alarm = self.detector(stream)?.alarm(at_least, blip);
         alarm.or_else(|| {
@@ -300,8 +311,8 @@ impl Detectors {
         SourceBaseline::new(name.clone(), self.bounds, streams.collect::<Vec<_>>(), p95s).ok()
     }
 
-    /// Begins with what was learned before, as far as it was learned of the same; the evidence is forgotten. Returns whether it was of any
-    /// use.
+    /// Begins with what was learned before, as far as it was learned of the same; the evidence is
+    /// forgotten. Returns whether it was of any use.
     pub(crate) fn restore(&mut self, learned: &SourceBaseline) -> bool {
         let same_measure = learned.bounds().measure == self.bounds.measure;
         let mut restored = false;

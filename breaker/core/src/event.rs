@@ -24,10 +24,11 @@ pub enum Event {
         /// How many probes succeeded.
         succeeded: u32,
     },
-    /// A trip entry with the action `alert` holds. Told at its begin, and while it lasts again after 1, 2, 4 … minutes, at last each hour.
+    /// A trip entry with the action `alert` holds. Told at its begin, and while it lasts again
+    /// after 1, 2, 4 … minutes, at last each hour.
     Alert(Alert),
-    /// An alert is over: its entry has not held for a minute (or the window, if that is longer), nothing was heard of its source for
-    /// 5 minutes, or its entry or source is gone.
+    /// An alert is over: its entry has not held for a minute (or the window, if that is longer),
+    /// nothing was heard of its source for 5 minutes, or its entry or source is gone.
     AlertEnded {
         /// When.
         at: Timestamp,
@@ -40,7 +41,8 @@ pub enum Event {
         /// How often it was told.
         alerts: u64,
     },
-    /// A sequential recovery closed the breaker though more requests fail than is usual: not so many that it would open.
+    /// A sequential recovery closed the breaker though more requests fail than is usual: not so
+    /// many that it would open.
     ClosedWithErrors {
         /// When.
         at: Timestamp,
@@ -51,8 +53,9 @@ pub enum Event {
         /// Requests of the trial.
         samples: u64,
     },
-    /// For two hours (or 600 requests, if those take longer) a share of hits was so steady that it is what is usual from now on, or what
-    /// was accepted so is no longer. An alarm about it is over.
+    /// For two hours (or 600 requests, if those take longer) a share of hits was so steady that it
+    /// is what is usual from now on, or what was accepted so is no longer. An alarm about it is
+    /// over.
     UsualChanged {
         /// When.
         at: Timestamp,
@@ -61,8 +64,8 @@ pub enum Event {
         /// What has changed.
         change: UsualChange,
     },
-    /// A trip entry with the action `shed` holds, and requests beyond a limit in flight are rejected; the state stays. In shadow mode this
-    /// is what would have happened.
+    /// A trip entry with the action `shed` holds, and requests beyond a limit in flight are
+    /// rejected; the state stays. In shadow mode this is what would have happened.
     SheddingStarted {
         /// When.
         at: Timestamp,
@@ -116,7 +119,8 @@ pub struct Transition {
     pub lasted: Duration,
     /// How long the breaker will stay open, when that is its state now.
     pub open_for: Option<Duration>,
-    /// For a trip: up to five traces of requests that failed or were slow, as far as traces are known, oldest first.
+    /// For a trip: up to five traces of requests that failed or were slow, as far as traces are
+    /// known, oldest first.
     pub traces: Vec<TraceId>,
 }
 
@@ -132,7 +136,8 @@ pub struct Alert {
     pub source: Arc<str>,
     /// The conditions and their numbers.
     pub evidence: Vec<Evidence>,
-    /// Up to five traces of requests that failed or were slow, as far as traces are known, oldest first.
+    /// Up to five traces of requests that failed or were slow, as far as traces are known, oldest
+    /// first.
     pub traces: Vec<TraceId>,
 }
 
@@ -165,7 +170,8 @@ pub enum Reason {
         succeeded: u32,
         /// Probes that failed, late ones included.
         failed: u32,
-        /// Of those that failed, how many were abandoned by their callers while nobody was answered.
+        /// Of those that failed, how many were abandoned by their callers while nobody was
+        /// answered.
         abandoned: u32,
         /// How many had to succeed.
         needed: u32,
@@ -211,7 +217,8 @@ pub enum Reason {
 pub struct Evidence {
     /// The condition.
     pub condition: Condition,
-    /// What was observed: a share (0..=1), seconds, or a count, as the condition has it. Of an anomaly the estimated share of hits.
+    /// What was observed: a share (0..=1), seconds, or a count, as the condition has it. Of an
+    /// anomaly the estimated share of hits.
     pub observed: f64,
     /// The condition's bound, in the same unit. Of an anomaly the share that is normal at most.
     pub threshold: f64,
@@ -219,8 +226,8 @@ pub struct Evidence {
     pub samples: u64,
     /// In how long a window. Of an anomaly the time since the change.
     pub window: Duration,
-    /// Of the failures in the policy's window, how many are requests that their callers abandoned while nobody was answered; zero where the
-    /// condition is not on failures.
+    /// Of the failures in the policy's window, how many are requests that their callers abandoned
+    /// while nobody was answered; zero where the condition is not on failures.
     pub abandoned: u64,
     /// What the detector says, where the condition is on an anomaly.
     pub anomaly: Option<Anomaly>,

@@ -14,16 +14,19 @@ use crate::trace::TraceId;
 pub struct Feed {
     /// The name, by which reasons name it.
     pub name: Arc<str>,
-    /// The conditions that are tried on it and the length of its window, where they are not those of the breaker's policy.
+    /// The conditions that are tried on it and the length of its window, where they are not those
+    /// of the breaker's policy.
     pub policy: Option<Arc<Policy>>,
-    /// For how long a feed that tripped the breaker must have been silent to say nothing against its recovery. Default 30 s.
+    /// For how long a feed that tripped the breaker must have been silent to say nothing against
+    /// its recovery. Default 30 s.
     pub quiet: Duration,
 }
 
 /// What a feed tells of requests that ended alike.
 ///
-/// Telemetry tells of a request when it is over, so a success counts at its end, and not from its begin on as where the breaker sees the
-/// answer [begin](crate::Breaker::begun): a feed of long streams shows failures sooner than successes.
+/// Telemetry tells of a request when it is over, so a success counts at its end, and not from its
+/// begin on as where the breaker sees the answer [begin](crate::Breaker::begun): a feed of long
+/// streams shows failures sooner than successes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sample {
@@ -45,7 +48,8 @@ pub struct Sample {
 pub enum Observed {
     /// It counts.
     Counted,
-    /// It is older than the window, or from before the trial or the ramp began: it says nothing of now.
+    /// It is older than the window, or from before the trial or the ramp began: it says nothing of
+    /// now.
     Late,
     /// It is of a time to come, by more than a tenth of the window: a clock is wrong.
     Future,

@@ -1,7 +1,9 @@
-//! How long the requests in flight have been waiting, without a timer or a list entry for each of them.
+//! How long the requests in flight have been waiting, without a timer or a list entry for each of
+//! them.
 //!
-//! A hung upstream produces no completions, so a breaker that looks at completed requests only never sees it. Here every admission is
-//! counted in a slot of admission times; how many requests are older than a bound is then a walk over the oldest slots, which are few.
+//! A hung upstream produces no completions, so a breaker that looks at completed requests only
+//! never sees it. Here every admission is counted in a slot of admission times; how many requests
+//! are older than a bound is then a walk over the oldest slots, which are few.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,7 +18,8 @@ pub(crate) struct InFlight {
     slots: VecDeque<Slot>,
     /// In [`UNIT`]s, a second at most: an idle breaker is to be small.
     resolution: u16,
-    /// How many ended in time of those that were admitted with those that hung and have ended, since that was asked for last.
+    /// How many ended in time of those that were admitted with those that hung and have ended,
+    /// since that was asked for last.
     passed: u16,
     /// How many stand aside.
     aside: u32,
@@ -28,7 +31,8 @@ struct Slot {
     /// The latest admission in the slot: ages are understated, never overstated.
     last: Timestamp,
     count: u32,
-    /// Of those that are in it now: each is observed once by a detector, while it hangs or when it ends.
+    /// Of those that are in it now: each is observed once by a detector, while it hangs or when it
+    /// ends.
     crossed: Crossed,
     /// Whether those that are in it wait for no queue. Of the oldest slots it is said first.
     aside: bool,
@@ -47,7 +51,8 @@ impl InFlight {
         }
     }
 
-    /// Tells ages apart as finely as `smallest_bound` needs from now on; requests that are here keep their slots.
+    /// Tells ages apart as finely as `smallest_bound` needs from now on; requests that are here
+    /// keep their slots.
     pub(crate) fn set_resolution(&mut self, smallest_bound: Duration) {
         self.resolution = resolution(smallest_bound);
     }
@@ -124,12 +129,14 @@ impl InFlight {
         crossed.unwrap_or_default()
     }
 
-    /// How many requests ended in time that were admitted with those that hung and have ended since this was asked for last.
+    /// How many requests ended in time that were admitted with those that hung and have ended since
+    /// this was asked for last.
     pub(crate) fn take_passed(&mut self) -> u32 {
         std::mem::take(&mut self.passed).into()
     }
 
-    /// How many requests have reached `age` since they were asked for last, by the mark that says so.
+    /// How many requests have reached `age` since they were asked for last, by the mark that says
+    /// so.
     pub(crate) fn cross(
         &mut self,
         age: Duration,
@@ -156,7 +163,8 @@ impl InFlight {
         oldest.is_some_and(|slot| now.saturating_since(slot.last) >= age)
     }
 
-    /// Has those stand aside that are at least `age` old and were admitted before `overtaken`: each slot is looked at once.
+    /// Has those stand aside that are at least `age` old and were admitted before `overtaken`: each
+    /// slot is looked at once.
     pub(crate) fn set_aside(&mut self, age: Duration, overtaken: Timestamp, now: Timestamp) {
         let first = self.slots.partition_point(|slot| slot.aside);
         for slot in self.slots.range_mut(first..) {
@@ -190,7 +198,8 @@ impl InFlight {
             .map(move |slot| (now.saturating_since(slot.last), slot.count))
     }
 
-    /// When, after `now`, the next request reaches the age `bound`, if no more are admitted and none ends.
+    /// When, after `now`, the next request reaches the age `bound`, if no more are admitted and
+    /// none ends.
     pub(crate) fn next_to_reach(&self, bound: Duration, now: Timestamp) -> Option<Timestamp> {
         self.slots
             .iter()
@@ -211,7 +220,8 @@ impl InFlight {
             .min_by(|a, b| relative_span(*a).total_cmp(&relative_span(*b)))
             .expect("there are slots, or there would be room");
         if let Some(younger) = self.slots.remove(closest + 1) {
-            // The marks stay those of the older: some of the younger may then never be observed, and none twice.
+            // The marks stay those of the older: some of the younger may then never be observed,
+            // and none twice.
             let older = &mut self.slots[closest];
             if older.aside && !younger.aside {
                 self.aside += younger.count;
@@ -230,7 +240,8 @@ fn resolution(smallest_bound: Duration) -> u16 {
 /// 2^14 ns, in which the resolution is kept.
 const UNIT: u32 = 14;
 
-/// Ages are told apart to about a sixth at worst: 128 slots over 20 octaves, from a twentieth of a 1 ms bound to a minute.
+/// Ages are told apart to about a sixth at worst: 128 slots over 20 octaves, from a twentieth of a
+/// 1 ms bound to a minute.
 const MAX_SLOTS: usize = 128;
 
 #[cfg(test)]

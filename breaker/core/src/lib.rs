@@ -1,21 +1,26 @@
-//! A circuit breaker as a state machine: error rate, latency quantiles and concurrency of a route in HDR histograms, a closed / open /
-//! half-open state, and policies that say when to trip and how to recover.
+//! A circuit breaker as a state machine: error rate, latency quantiles and concurrency of a route
+//! in HDR histograms, a closed / open / half-open state, and policies that say when to trip and how
+//! to recover.
 //!
-//! Nothing here reads a clock, does I/O, waits, or starts a thread: **time is an argument**, random numbers follow from a seed. Same
-//! inputs, same outputs, always. `breaker-tower` drives it as middleware, the sidecar as a proxy, a backtest from recorded traffic.
+//! Nothing here reads a clock, does I/O, waits, or starts a thread: **time is an argument**, random
+//! numbers follow from a seed. Same inputs, same outputs, always. `breaker-tower` drives it as
+//! middleware, the sidecar as a proxy, a backtest from recorded traffic.
 //!
 //! # The four kinds of method
 //! After quinn-proto, [`Breaker`] has
-//! * **commands**: [`try_acquire`](Breaker::try_acquire), [`force`](Breaker::force), [`set_policy`](Breaker::set_policy),
-//!   [`reset`](Breaker::reset), [`restore_baseline`](Breaker::restore_baseline);
-//! * **events in**: [`responded`](Breaker::responded), [`begun`](Breaker::begun), [`record`](Breaker::record), [`observe`](Breaker::observe),
+//! * **commands**: [`try_acquire`](Breaker::try_acquire), [`force`](Breaker::force),
+//!   [`set_policy`](Breaker::set_policy), [`reset`](Breaker::reset),
+//!   [`restore_baseline`](Breaker::restore_baseline);
+//! * **events in**: [`responded`](Breaker::responded), [`begun`](Breaker::begun),
+//!   [`record`](Breaker::record), [`observe`](Breaker::observe),
 //!   [`handle_timeout`](Breaker::handle_timeout);
 //! * **polls**: [`poll_timeout`](Breaker::poll_timeout), [`poll_event`](Breaker::poll_event);
-//! * **getters**: [`state`](Breaker::state), [`snapshot`](Breaker::snapshot), [`outlook`](Breaker::outlook), [`baseline`](Breaker::baseline),
-//!   [`policy`](Breaker::policy).
+//! * **getters**: [`state`](Breaker::state), [`snapshot`](Breaker::snapshot),
+//!   [`outlook`](Breaker::outlook), [`baseline`](Breaker::baseline), [`policy`](Breaker::policy).
 //!
-//! A driver calls a command or an event, then drains `poll_event`, then arms one timer for `poll_timeout`, at which it calls
-//! `handle_timeout`. Times that go backwards are taken as the latest time seen.
+//! A driver calls a command or an event, then drains `poll_event`, then arms one timer for
+//! `poll_timeout`, at which it calls `handle_timeout`. Times that go backwards are taken as the
+//! latest time seen.
 //!
 //! ```
 //! use std::time::Duration;

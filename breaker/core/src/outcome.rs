@@ -16,8 +16,8 @@ pub enum Verdict {
     Ignored,
 }
 
-/// Who caused an ending. Only what the upstream caused is a success or a failure of it; everything else is
-/// [`Verdict::Ignored`].
+/// Who caused an ending. Only what the upstream caused is a success or a failure of it; everything
+/// else is [`Verdict::Ignored`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Attribution {
@@ -63,8 +63,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Who caused the ending.
     pub attribution: Attribution,
-    /// From admission (or the end of the upload, see [`Permit`](crate::Permit)) to the response head or to the end of the body, as
-    /// [`LatencyMeasure`](crate::policy::LatencyMeasure) says.
+    /// From admission (or the end of the upload, see [`Permit`](crate::Permit)) to the response
+    /// head or to the end of the body, as [`LatencyMeasure`](crate::policy::LatencyMeasure) says.
     pub latency: Duration,
     /// For how long the upstream asked to be left alone (`Retry-After`, gRPC pushback).
     pub retry_after: Option<Duration>,
@@ -73,7 +73,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome with `verdict` after `latency`: caused by the upstream, or if it is ignored, by the caller.
+    /// An outcome with `verdict` after `latency`: caused by the upstream, or if it is ignored, by
+    /// the caller.
     pub const fn new(verdict: Verdict, latency: Duration) -> Self {
         Self {
             verdict,
@@ -102,7 +103,8 @@ impl Outcome {
         Self::new(Verdict::Ignored, latency)
     }
 
-    /// Says who caused the ending. What anybody but the upstream caused is [`Verdict::Ignored`] from then on.
+    /// Says who caused the ending. What anybody but the upstream caused is [`Verdict::Ignored`]
+    /// from then on.
     #[must_use]
     pub const fn caused_by(mut self, attribution: Attribution) -> Self {
         self.attribution = attribution;

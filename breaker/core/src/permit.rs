@@ -10,13 +10,16 @@ use crate::policy::Policy;
 use crate::state::State;
 use crate::time::Timestamp;
 
-/// The right to send one request. Give it back with [`Breaker::record`](crate::Breaker::record), whatever became of the request.
+/// The right to send one request. Give it back with [`Breaker::record`](crate::Breaker::record),
+/// whatever became of the request.
 ///
-/// It carries the epoch of its admission: an outcome of an earlier epoch never causes a transition. A probe's permit is a lease: not back
-/// within `half_open.probe_timeout`, it counts as failed. A caller that goes away before the answer does not free the lease: it ends when
-/// another probe is answered, or with its time.
+/// It carries the epoch of its admission: an outcome of an earlier epoch never causes a transition.
+/// A probe's permit is a lease: not back within `half_open.probe_timeout`, it counts as failed. A
+/// caller that goes away before the answer does not free the lease: it ends when another probe is
+/// answered, or with its time.
 ///
-/// A request counts once. From [`Breaker::begun`](crate::Breaker::begun) on it is a success, which a failure at its end replaces.
+/// A request counts once. From [`Breaker::begun`](crate::Breaker::begun) on it is a success, which
+/// a failure at its end replaces.
 #[derive(Debug)]
 #[must_use = "a permit that is not given back counts as a request in flight for ever"]
 pub struct Permit {
@@ -47,7 +50,8 @@ pub(crate) struct Begun {
     pub(crate) counted: Counted,
 }
 
-/// Whether the phase has counted an answer that has well begun. Not an option, so that one of [`Begun`] takes no room of its own.
+/// Whether the phase has counted an answer that has well begun. Not an option, so that one of
+/// [`Begun`] takes no room of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counted {
     NotYet,
@@ -92,7 +96,8 @@ pub(crate) enum Progress {
 pub struct Rejected {
     /// The state: closed where the breaker sheds.
     pub state: State,
-    /// When to try again: at least the remaining open time, spread over callers by the policy's jitter; soon where the breaker sheds.
+    /// When to try again: at least the remaining open time, spread over callers by the policy's
+    /// jitter; soon where the breaker sheds.
     pub retry_after: Duration,
     /// The limit of requests in flight, if that is why.
     pub shed: Option<Shed>,
@@ -109,7 +114,8 @@ pub struct Shed {
     pub limit: u64,
 }
 
-/// On what a breaker rejects: the same for all rejections of one state, so that each counts one reference and not two.
+/// On what a breaker rejects: the same for all rejections of one state, so that each counts one
+/// reference and not two.
 #[derive(Debug)]
 pub(crate) struct Ground {
     pub(crate) reason: Arc<Reason>,
@@ -135,7 +141,8 @@ impl Permit {
     }
 }
 
-/// Why a request is refused: the limit that has no room, the reason for the state, what tripped the breaker.
+/// Why a request is refused: the limit that has no room, the reason for the state, what tripped the
+/// breaker.
 #[derive(Clone, Copy, Debug)]
 pub struct Cause<'a>(&'a Rejected);
 

@@ -1,7 +1,8 @@
 //! When to trip and how to recover.
 //!
-//! A [`Policy`] is valid by construction: it is made by a [`Builder`], by one of the built-in profiles, or from YAML (feature `yaml`), and
-//! each of them checks every rule once. Nothing is checked again later.
+//! A [`Policy`] is valid by construction: it is made by a [`Builder`], by one of the built-in
+//! profiles, or from YAML (feature `yaml`), and each of them checks every rule once. Nothing is
+//! checked again later.
 
 mod anomaly;
 mod builder;
@@ -120,7 +121,8 @@ impl Policy {
         self.budget
     }
 
-    /// The share of failures that is usual, whatever is learned; zero where only what is learned counts.
+    /// The share of failures that is usual, whatever is learned; zero where only what is learned
+    /// counts.
     pub const fn usual_errors(&self) -> Ratio {
         self.usual_errors
     }
@@ -165,13 +167,14 @@ impl Policy {
         &self.reject
     }
 
-    /// Whether an upstream that asks to be left alone (`Retry-After`, gRPC pushback) opens the breaker for that time, capped by
-    /// `open.max`.
+    /// Whether an upstream that asks to be left alone (`Retry-After`, gRPC pushback) opens the
+    /// breaker for that time, capped by `open.max`.
     pub const fn honours_retry_after(&self) -> bool {
         self.honour_retry_after
     }
 
-    /// Every latency bound of the conditions, ascending, each once: slow thresholds, quantile bounds, the deadline.
+    /// Every latency bound of the conditions, ascending, each once: slow thresholds, quantile
+    /// bounds, the deadline.
     pub(crate) fn latency_bounds(&self) -> Vec<Duration> {
         let mut bounds: Vec<_> = self
             .conditions()

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Arrivals a second, faded with a time constant of 30 s. Folded in once a second, because an exponential at each arrival would be a good
-/// part of what an admission costs.
+/// Arrivals a second, faded with a time constant of 30 s. Folded in once a second, because an
+/// exponential at each arrival would be a good part of what an admission costs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ArrivalRate {
     rate: f64,
     second: u32,
     second_began: Timestamp,
-    /// The most requests in flight in the live second, and that on average over the seconds that had any. In silence it stays.
+    /// The most requests in flight in the live second, and that on average over the seconds that
+    /// had any. In silence it stays.
     live_peak: u32,
     usual_peak: f32,
     /// Seconds that were folded in: a young average is divided by the weight it has.

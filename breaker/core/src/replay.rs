@@ -1,10 +1,11 @@
 //! What a breaker would have done on recorded requests, in virtual time.
 //!
-//! A request is admitted or rejected at its start; its outcome is known one latency later, and only if it was admitted. So a replay knows
-//! what a live breaker would have known, and when: but for the heads of answers, which are not recorded, so that a success counts at its
-//! end and not from its [begin](Breaker::begun) on. On a route with long answers a replay finds failures to be more than they were. It
-//! assumes that the upstream would have done the same with less traffic: what it says
-//! of an overload that a breaker would have relieved is too dark.
+//! A request is admitted or rejected at its start; its outcome is known one latency later, and only
+//! if it was admitted. So a replay knows what a live breaker would have known, and when: but for
+//! the heads of answers, which are not recorded, so that a success counts at its end and not from
+//! its [begin](Breaker::begun) on. On a route with long answers a replay finds failures to be more
+//! than they were. It assumes that the upstream would have done the same with less traffic: what it
+//! says of an overload that a breaker would have relieved is too dark.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -26,9 +27,11 @@ use crate::time::Timestamp;
     reason = "it is built by whoever reads traces, and has three fields for good"
 )]
 pub struct Request {
-    /// When it began. One that is handed over after others that began later is asked for when those are, and ends when it ended.
+    /// When it began. One that is handed over after others that began later is asked for when those
+    /// are, and ends when it ended.
     pub at: Timestamp,
-    /// How long it took; `None` if it was never answered, which is a failure once the replay's timeout has passed.
+    /// How long it took; `None` if it was never answered, which is a failure once the replay's
+    /// timeout has passed.
     pub latency: Option<Duration>,
     /// How it ended, where it was answered.
     pub verdict: Verdict,
@@ -104,11 +107,12 @@ struct Pending {
 impl Replay {
     /// After this time a request that was never answered has failed, unless said otherwise.
     pub const TIMEOUT: Duration = Duration::from_secs(60);
-    /// At most so many requests are in flight at once: with more, those that would end first end at once. It bounds the memory of a trace
-    /// whose requests never end.
+    /// At most so many requests are in flight at once: with more, those that would end first end at
+    /// once. It bounds the memory of a trace whose requests never end.
     pub const MAX_IN_FLIGHT: usize = 1 << 18;
 
-    /// A replay that begins at `start` with a closed breaker, whose random numbers follow from `seed`.
+    /// A replay that begins at `start` with a closed breaker, whose random numbers follow from
+    /// `seed`.
     pub fn new(policy: impl Into<Arc<Policy>>, seed: u64, start: Timestamp) -> Self {
         Self {
             breaker: Breaker::new(policy, seed, start),
@@ -130,7 +134,8 @@ impl Replay {
         self
     }
 
-    /// A request begins: all that has happened before is told to the breaker, then it is asked. Says whether it admits the request.
+    /// A request begins: all that has happened before is told to the breaker, then it is asked.
+    /// Says whether it admits the request.
     pub fn request(&mut self, request: &Request) -> bool {
         let at = request.at.max(self.now);
         self.advance(at);
@@ -200,7 +205,8 @@ impl Replay {
 
     /// Lets time pass: timers and outcomes happen in their order, up to `until` and with it.
     fn advance(&mut self, until: Timestamp) {
-        // A timer that is still due after it was handled waits for time to move on: a replay must end.
+        // A timer that is still due after it was handled waits for time to move on: a replay must
+        // end.
         let mut handled = None;
         loop {
             let timer = self.breaker.poll_timeout();

@@ -1,7 +1,7 @@
 //! Jitter from an injected seed.
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). Own code, because jitter needs nothing better, and the core must give equal outputs
-/// for equal seeds over all versions of any library.
+/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). Own code, because jitter needs nothing better, and
+/// the core must give equal outputs for equal seeds over all versions of any library.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 

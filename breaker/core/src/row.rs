@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// Failures without a success among them. An answer that has begun ends the row; if it fails later, it never did.
+/// Failures without a success among them. An answer that has begun ends the row; if it fails later,
+/// it never did.
 ///
 /// Silence changes nothing: without requests no row is longer or shorter.
 #[derive(Clone, Debug, Default)]

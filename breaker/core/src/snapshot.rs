@@ -25,14 +25,16 @@ pub struct Snapshot {
     pub mode_remaining: Option<Duration>,
     /// Why the state is what it is.
     pub reason: Arc<Reason>,
-    /// Why the breaker opened first and how long ago, until it is closed again: the cause that trials which failed since then don't hide.
-    /// [`Self::failed_recoveries`] says how many they were.
+    /// Why the breaker opened first and how long ago, until it is closed again: the cause that
+    /// trials which failed since then don't hide. [`Self::failed_recoveries`] says how many they
+    /// were.
     pub tripped: Option<(Arc<Reason>, Duration)>,
     /// How long the state has lasted.
     pub lasted: Duration,
     /// How long the breaker will stay open, while it is open and not forced.
     pub open_remaining: Option<Duration>,
-    /// The share of requests that is admitted: all, none, that of the ramp, or that of the last hundred while the breaker sheds.
+    /// The share of requests that is admitted: all, none, that of the ramp, or that of the last
+    /// hundred while the breaker sheds.
     pub admitted_share: Ratio,
     /// The limit of requests in flight, while the breaker sheds or a ramp has one.
     pub shedding: Option<SheddingSnapshot>,
@@ -40,12 +42,14 @@ pub struct Snapshot {
     pub failed_recoveries: u32,
     /// Requests in flight now.
     pub in_flight: u64,
-    /// How long the oldest of those has been waiting for its response that were admitted since the last transition, in steps of a
-    /// twentieth of the smallest latency bound. None while open, and without latency bounds.
+    /// How long the oldest of those has been waiting for its response that were admitted since the
+    /// last transition, in steps of a twentieth of the smallest latency bound. None while open, and
+    /// without latency bounds.
     pub oldest_in_flight: Option<Duration>,
     /// Counts since the breaker was made.
     pub totals: Totals,
-    /// Alerts since the breaker was made, by source and stream; those that the policy may give and did not with 0.
+    /// Alerts since the breaker was made, by source and stream; those that the policy may give and
+    /// did not with 0.
     pub alerts: Vec<AlertCount>,
     /// Transitions since the breaker was made, by kind.
     pub transitions: Vec<TransitionCount>,
@@ -67,8 +71,8 @@ pub struct SheddingSnapshot {
     pub admitted_share: Ratio,
     /// How long it has been in force.
     pub lasted: Duration,
-    /// How soon it ends, if until then no entry with the action `shed` holds and no request is refused for it. None of a ramp's limit,
-    /// which ends with the ramp.
+    /// How soon it ends, if until then no entry with the action `shed` holds and no request is
+    /// refused for it. None of a ramp's limit, which ends with the ramp.
     pub remaining: Option<Duration>,
     /// Why it is.
     pub reason: Arc<Reason>,
@@ -146,7 +150,8 @@ pub struct SourceSnapshot {
     pub alerting: bool,
     /// Those alerts.
     pub standing_alerts: Vec<AlertSnapshot>,
-    /// What the source told since it was made, as far as the window took it: for what happened between two snapshots.
+    /// What the source told since it was made, as far as the window took it: for what happened
+    /// between two snapshots.
     pub totals: SourceTotals,
 }
 

@@ -1,4 +1,5 @@
-//! A source: where outcomes are observed. The proxy is one, every telemetry feed another; they are never added together.
+//! A source: where outcomes are observed. The proxy is one, every telemetry feed another; they are
+//! never added together.
 
 mod reading;
 
@@ -50,8 +51,8 @@ pub(crate) struct Source {
     row: Row,
     /// The length of `row`.
     pub(crate) consecutive_failures: u32,
-    /// Raised whenever what was observed is forgotten, so that nothing is taken back that is not there. Small, as
-    /// an idle breaker is to be.
+    /// Raised whenever what was observed is forgotten, so that nothing is taken back that is not
+    /// there. Small, as an idle breaker is to be.
     generation: u8,
     /// For each trip entry: its alert, from its begin to its end.
     pub(crate) alerts: Vec<Option<Box<StandingAlert>>>,
@@ -63,7 +64,8 @@ pub(crate) struct Source {
     forgotten_until: Timestamp,
     /// The latest requests that failed or were slow, oldest first.
     suspects: Option<Box<Suspects>>,
-    /// Whether a trip entry asks for quantiles, the smallest latency bound, when histograms may be walked again, and whether a latency was recorded since they were.
+    /// Whether a trip entry asks for quantiles, the smallest latency bound, when histograms may be
+    /// walked again, and whether a latency was recorded since they were.
     wants_histograms: bool,
     slow_from: Option<Duration>,
     next_histogram_turn: Timestamp,
@@ -124,7 +126,8 @@ impl Source {
         self.trial = Tally::default();
     }
 
-    /// How much time the window tells of: all of it, unless observations were forgotten since then. At least a second.
+    /// How much time the window tells of: all of it, unless observations were forgotten since then.
+    /// At least a second.
     pub(crate) fn observed_for(&self, policy: &Policy, now: Timestamp) -> Duration {
         let remembered = now.saturating_since(self.forgotten_until);
         remembered.min(policy.window()).max(Duration::from_secs(1))
@@ -147,7 +150,8 @@ impl Source {
         detectors.is_some_and(|detectors| detectors.restore(learned))
     }
 
-    /// Forgets what the detectors have learned, and their evidence with it, in which the breaker's `policy` has them be.
+    /// Forgets what the detectors have learned, and their evidence with it, in which the breaker's
+    /// `policy` has them be.
     pub(crate) fn forget_learned(&mut self, policy: &Policy) {
         let policy = self.policy.as_deref().unwrap_or(policy);
         self.detectors = Detectors::of(policy, self.is_feed);
@@ -198,7 +202,8 @@ impl Source {
         self.window.record_verdict(verdict, count, at, now);
     }
 
-    /// An answer has well begun at `now`: it is a success from now on. The totals, which never shrink, have it when it ends.
+    /// An answer has well begun at `now`: it is a success from now on. The totals, which never
+    /// shrink, have it when it ends.
     pub(crate) fn begin(&mut self, now: Timestamp) -> Begun {
         let failures_before = self.row.begun();
         self.consecutive_failures = self.row.len();
@@ -229,8 +234,8 @@ impl Source {
         }
     }
 
-    /// An answer that has `begun` has failed at `now`. Returns when its success was counted, and how many that began before the window did were
-    /// counted in it now.
+    /// An answer that has `begun` has failed at `now`. Returns when its success was counted, and
+    /// how many that began before the window did were counted in it now.
     pub(crate) fn fall(&mut self, begun: &Begun, now: Timestamp) -> (Timestamp, u32) {
         self.row.fell(begun.failures_before);
         self.consecutive_failures = self.row.len();
@@ -274,7 +279,8 @@ impl Source {
         self.window.bytes() + detectors.map_or(0, |detectors| detectors.bytes())
     }
 
-    /// Whether nothing is wrong that a condition could be about: no failure, no slow request and no alarm, and no histogram to look at.
+    /// Whether nothing is wrong that a condition could be about: no failure, no slow request and no
+    /// alarm, and no histogram to look at.
     pub(crate) fn is_well(&self, now: Timestamp) -> bool {
         let counts = self.window.unexpired();
         let detectors = self.detectors.as_ref();
@@ -300,7 +306,8 @@ impl Source {
         true
     }
 
-    /// Takes over what a feed of the same name says now; what was observed stays where it is still of use.
+    /// Takes over what a feed of the same name says now; what was observed stays where it is still
+    /// of use.
     pub(crate) fn set_feed(&mut self, feed: Feed, policy: &Policy) {
         self.quiet = feed.quiet;
         let is_same = self.policy == feed.policy;
@@ -311,7 +318,8 @@ impl Source {
         }
     }
 
-    /// Takes over the policy of the breaker, unless there is an own one; what was observed stays where it is still of use.
+    /// Takes over the policy of the breaker, unless there is an own one; what was observed stays
+    /// where it is still of use.
     pub(crate) fn set_policy(&mut self, policy: &Policy) {
         if self.policy.is_none() {
             self.follow(policy);

@@ -1,16 +1,20 @@
 //! Does the upstream still answer? What callers that went away say of it.
 //!
-//! A caller that goes away before the answer says nothing of the upstream, as long as others are answered: it was impatient. If nobody is
-//! answered from the request's admission to its end, and the request waited for longer than answers take, the upstream stalls. That costs
-//! a caller who wants to do harm more than it brings: while others are served it proves nothing, and where nobody is served, nobody loses.
+//! A caller that goes away before the answer says nothing of the upstream, as long as others are
+//! answered: it was impatient. If nobody is answered from the request's admission to its end, and
+//! the request waited for longer than answers take, the upstream stalls. That costs a caller who
+//! wants to do harm more than it brings: while others are served it proves nothing, and where
+//! nobody is served, nobody loses.
 //!
-//! While no answer was ever seen, a caller must wait for as long as the policy's first latency bound: what is usual is not known, and the
-//! only caller of a slow route must not open its breaker by leaving soon.
+//! While no answer was ever seen, a caller must wait for as long as the policy's first latency
+//! bound: what is usual is not known, and the only caller of a slow route must not open its breaker
+//! by leaving soon.
 //!
-//! One such request alone says little, since a request in twenty takes longer than nineteen do, and neither do many that were sent at
-//! once: they are held until nobody has been answered for [`STALL`], and a second one is there. So somebody who abandons the slow
-//! requests of a fast route does nothing while others are served once a second. Where answers are rarer, nobody must have been answered for
-//! three times as long as 95 % of the times between two of them.
+//! One such request alone says little, since a request in twenty takes longer than nineteen do, and
+//! neither do many that were sent at once: they are held until nobody has been answered for
+//! [`STALL`], and a second one is there. So somebody who abandons the slow requests of a fast route
+//! does nothing while others are served once a second. Where answers are rarer, nobody must have
+//! been answered for three times as long as 95 % of the times between two of them.
 
 use std::time::Duration;
 
@@ -18,15 +22,18 @@ use crate::time::{Timestamp, nanos};
 
 /// What is known of the answers of the proxy's own source.
 ///
-/// After a minute, an hour and three days of silence it is what it was: an estimate of how long answers take, and whether the last that was
-/// heard were answers.
+/// After a minute, an hour and three days of silence it is what it was: an estimate of how long
+/// answers take, and whether the last that was heard were answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Answers {
-    /// How many there were, of whatever epoch. Only compared for equality, and small: an idle breaker is to be.
+    /// How many there were, of whatever epoch. Only compared for equality, and small: an idle
+    /// breaker is to be.
     seen: u32,
-    /// About the 95th percentile of their latencies, in [`UNIT`]s, [`LEAST`] at least; 0 while nothing is known.
+    /// About the 95th percentile of their latencies, in [`UNIT`]s, [`LEAST`] at least; 0 while
+    /// nothing is known.
     usual: u32,
-    /// When the first of those that are held was sent, in units of [`COARSE`]; when the last answer was seen, while none is.
+    /// When the first of those that are held was sent, in units of [`COARSE`]; when the last answer
+    /// was seen, while none is.
     since: u32,
     /// Abandoned requests that are held, since the last answer.
     held: u16,
@@ -66,9 +73,9 @@ impl Answers {
         self.since = now;
     }
 
-    /// A good answer took `latency`, and was [counted](Self::answered). The largest of the first ones is taken for the 95th percentile;
-    /// then a step of an estimate that rises by 19 parts if the latency is above it, and else falls by one: it is at rest where one in
-    /// twenty is above.
+    /// A good answer took `latency`, and was [counted](Self::answered). The largest of the first
+    /// ones is taken for the 95th percentile; then a step of an estimate that rises by 19 parts if
+    /// the latency is above it, and else falls by one: it is at rest where one in twenty is above.
     pub(crate) fn took(&mut self, latency: Duration) {
         let latency = u32::try_from(nanos(latency) >> UNIT).unwrap_or(u32::MAX);
         let part = self.usual >> PART;
@@ -82,8 +89,9 @@ impl Answers {
         self.usual = self.usual.max(LEAST);
     }
 
-    /// Whether a request that was sent at `sent`, when so many answers had been seen, has waited without any for longer than answers take;
-    /// for `unknown` where it is not known how long that is.
+    /// Whether a request that was sent at `sent`, when so many answers had been seen, has waited
+    /// without any for longer than answers take; for `unknown` where it is not known how long that
+    /// is.
     pub(crate) fn are_overdue(
         &self,
         sent: Timestamp,
@@ -94,7 +102,8 @@ impl Answers {
         seen == self.seen && now.saturating_since(sent) >= self.patience(unknown)
     }
 
-    /// For how long a request must have waited for its abandonment to say anything; `unknown` where it is not known how long answers take.
+    /// For how long a request must have waited for its abandonment to say anything; `unknown` where
+    /// it is not known how long answers take.
     pub(crate) const fn patience(&self, unknown: Duration) -> Duration {
         if self.usual == 0 {
             return unknown;
@@ -108,8 +117,8 @@ impl Answers {
         })
     }
 
-    /// A request that was sent at `sent` was abandoned while answers were overdue. Returns how many are to be counted as failures: those
-    /// that were held too, once the upstream stalls.
+    /// A request that was sent at `sent` was abandoned while answers were overdue. Returns how many
+    /// are to be counted as failures: those that were held too, once the upstream stalls.
     pub(crate) fn abandoned(&mut self, sent: Timestamp, now: Timestamp) -> u32 {
         if self.held == 0 {
             self.since = coarse(sent);
@@ -151,14 +160,16 @@ const UNIT: u32 = 10;
 const LEAST_PATIENCE: u64 = 100_000_000;
 /// A quarter of a millisecond, below which the estimate could not move.
 const LEAST: u32 = 1 << PART;
-/// So many signs of life must be seen before the estimate is one: of an answer its head, the begin of its body and its end.
+/// So many signs of life must be seen before the estimate is one: of an answer its head, the begin
+/// of its body and its end.
 const FIRST: u32 = 20;
 /// The estimate moves by this power of a half.
 const PART: u32 = 8;
 
 /// Set in `held` while the upstream stalls: then each abandoned request counts at once.
 const COUNTING: u16 = 1 << 15;
-/// About a millisecond, as a power of two of nanoseconds: 32 bits hold 52 days, and an idle breaker is to be small.
+/// About a millisecond, as a power of two of nanoseconds: 32 bits hold 52 days, and an idle breaker
+/// is to be small.
 const COARSE: u32 = 20;
 /// A second, in units of [`COARSE`], rounded down.
 const STALL: u32 = 953;

@@ -1,12 +1,13 @@
-//! Time as a plain number, so that a test, a replay and a live proxy are the same thing to the breaker.
+//! Time as a plain number, so that a test, a replay and a live proxy are the same thing to the
+//! breaker.
 
 use std::ops::Add;
 use std::time::Duration;
 
 /// A point in monotonic time: nanoseconds since an origin of the caller's choosing.
 ///
-/// The breaker compares timestamps and never asks where they come from. A driver maps its clock once
-/// (see `breaker-tower`); a backtest builds them from recorded data.
+/// The breaker compares timestamps and never asks where they come from. A driver maps its clock
+/// once (see `breaker-tower`); a backtest builds them from recorded data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -24,7 +25,8 @@ impl Timestamp {
         Self(millis.saturating_mul(1_000_000))
     }
 
-    /// A timestamp `seconds` after the origin. Negative and not-a-number become the origin; saturates above.
+    /// A timestamp `seconds` after the origin. Negative and not-a-number become the origin;
+    /// saturates above.
     pub fn from_secs_f64(seconds: f64) -> Self {
         // A float-to-integer cast saturates, and takes NaN to zero.
         Self((seconds * 1e9) as u64)
@@ -55,13 +57,15 @@ impl Add<Duration> for Timestamp {
     }
 }
 
-/// A duration in nanoseconds; saturates. Without 128 bits, as each request is measured several times.
+/// A duration in nanoseconds; saturates. Without 128 bits, as each request is measured several
+/// times.
 pub(crate) const fn nanos(duration: Duration) -> u64 {
     let whole = duration.as_secs().saturating_mul(1_000_000_000);
     whole.saturating_add(duration.subsec_nanos() as u64)
 }
 
-/// Whole microseconds, rounded down, so that a latency below a bound does not reach it by rounding; saturates.
+/// Whole microseconds, rounded down, so that a latency below a bound does not reach it by rounding;
+/// saturates.
 pub(crate) const fn micros(duration: Duration) -> u64 {
     let whole = duration.as_secs().saturating_mul(1_000_000);
     whole.saturating_add(duration.subsec_micros() as u64)

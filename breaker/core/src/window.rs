@@ -1,7 +1,7 @@
 //! What a source saw in the last `window` of time: ten slices that expire one by one.
 //!
-//! Reading expires, as does writing: nothing older than the window takes part in a decision, after however long an idle gap. A window in
-//! which nothing is left gives its memory back.
+//! Reading expires, as does writing: nothing older than the window takes part in a decision, after
+//! however long an idle gap. A window in which nothing is left gives its memory back.
 
 mod histogram;
 mod packed;
@@ -22,7 +22,8 @@ pub(crate) struct Window {
     slice: u64,
     /// Ascending, in microseconds.
     slow_thresholds: [u64; MAX_SLOW_THRESHOLDS],
-    /// The number of the live slice, counted from the origin of time, and where that is in the ring.
+    /// The number of the live slice, counted from the origin of time, and where that is in the
+    /// ring.
     live_slice: u64,
     live_index: u32,
     /// Answers that began before the window did and have not ended.
@@ -47,8 +48,8 @@ pub(crate) struct Counts {
 struct Contents {
     counts: [Counts; SLICES],
     sum: Counts,
-    /// Of the failures of each slice, those whose callers went away before an answer. Apart from the counts, which
-    /// are as large as a vector register.
+    /// Of the failures of each slice, those whose callers went away before an answer. Apart from
+    /// the counts, which are as large as a vector register.
     abandoned: [u32; SLICES],
     /// Of the successes of each slice, the answers that have not ended.
     standing: [u32; SLICES],
@@ -99,7 +100,8 @@ impl Window {
         self.slices_ago(at) < SLICES
     }
 
-    /// Counts a verdict on `count` requests that ended at `at`, a time that the window [covers](Self::covers).
+    /// Counts a verdict on `count` requests that ended at `at`, a time that the window
+    /// [covers](Self::covers).
     pub(crate) fn record_verdict(
         &mut self,
         verdict: Verdict,
@@ -117,14 +119,16 @@ impl Window {
         });
     }
 
-    /// Says that `count` of the failures that were counted at `now` were abandoned by their callers.
+    /// Says that `count` of the failures that were counted at `now` were abandoned by their
+    /// callers.
     pub(crate) fn record_abandoned(&mut self, count: u32, now: Timestamp) {
         let index = self.live_index_at(now);
         let slice = &mut self.contents_at(now).abandoned[index];
         *slice = slice.saturating_add(count);
     }
 
-    /// Of the failures that the window held when it was last expired, those that their callers abandoned.
+    /// Of the failures that the window held when it was last expired, those that their callers
+    /// abandoned.
     pub(crate) fn abandoned(&self) -> u64 {
         let contents = self.contents.as_ref();
         contents.map_or(0, |contents| {
@@ -137,7 +141,8 @@ impl Window {
         self.live_index as usize
     }
 
-    /// Records a latency, clamped to 1 µs..=1 h, of `count` requests that ended at `at`, a time that the window covers.
+    /// Records a latency, clamped to 1 µs..=1 h, of `count` requests that ended at `at`, a time
+    /// that the window covers.
     pub(crate) fn record_latency(
         &mut self,
         latency: Duration,
@@ -171,7 +176,8 @@ impl Window {
         *self.unexpired()
     }
 
-    /// What the window held when it was last expired. By reference: a copy of counters that have just been written would wait for them.
+    /// What the window held when it was last expired. By reference: a copy of counters that have
+    /// just been written would wait for them.
     pub(crate) fn unexpired(&self) -> &Counts {
         self.contents
             .as_ref()
@@ -338,8 +344,8 @@ impl Contents {
         }
     }
 
-    /// Makes slice number `current` the live one, `passed` slices after the last. Returns how many answers stand that began in the slices
-    /// which are forgotten.
+    /// Makes slice number `current` the live one, `passed` slices after the last. Returns how many
+    /// answers stand that began in the slices which are forgotten.
     fn advance(&mut self, current: u64, passed: usize) -> u32 {
         let mut standing = 0;
         for number in (current + 1 - passed as u64)..=current {

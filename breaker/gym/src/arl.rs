@@ -1,8 +1,9 @@
 //! The average run length: how long healthy traffic goes on until it sets a system off.
 //!
-//! A thousand days of a service are too many to simulate whole. Here only what a detector sees is made: each request ends at once, as a
-//! failure with the given probability, independently. That is the case for which a detector's false-alarm budget is stated. Nights of
-//! silence and bursts leave the observations independent; only when they come is another matter.
+//! A thousand days of a service are too many to simulate whole. Here only what a detector sees is
+//! made: each request ends at once, as a failure with the given probability, independently. That is
+//! the case for which a detector's false-alarm budget is stated. Nights of silence and bursts leave
+//! the observations independent; only when they come is another matter.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -44,14 +45,15 @@ pub(crate) struct Row {
     pub(crate) trips: u64,
     /// Alerts.
     pub(crate) alerts: u64,
-    /// Trips and alerts of the first day of each piece, which are in no other number: then nothing was known yet.
+    /// Trips and alerts of the first day of each piece, which are in no other number: then nothing
+    /// was known yet.
     pub(crate) learning: u64,
     /// The same by what they were about, where a system tells.
     pub(crate) streams: Vec<Events>,
 }
 
-/// Lets days of healthy traffic pass by each of `systems`, at each of the error rates. Tells each row as soon as it is known: a thousand
-/// days take a minute or two at one request a second.
+/// Lets days of healthy traffic pass by each of `systems`, at each of the error rates. Tells each
+/// row as soon as it is known: a thousand days take a minute or two at one request a second.
 ///
 /// # Errors
 /// The first of `tell`.
@@ -61,7 +63,8 @@ pub(crate) fn measure<E>(
     threads: usize,
     mut tell: impl FnMut(&Row) -> Result<(), E>,
 ) -> Result<(), E> {
-    // Pieces of days, each with a new system: short enough to keep all threads busy, long against any warm-up.
+    // Pieces of days, each with a new system: short enough to keep all threads busy, long against
+    // any warm-up.
     let pieces = stream.days.div_ceil(PIECE);
     for system in systems {
         for &error_rate in &stream.errors {
@@ -96,7 +99,8 @@ pub(crate) fn measure<E>(
     Ok(())
 }
 
-/// Counts the events of the first day, if there is another; trips and alerts after it, also by stream.
+/// Counts the events of the first day, if there is another; trips and alerts after it, also by
+/// stream.
 fn run(
     entry: Entry,
     stream: &Stream,
@@ -333,8 +337,9 @@ mod tests {
 
     #[test]
     fn a_rule_whose_run_length_is_known_is_measured_at_it() {
-        // Five failures in a row of which each has probability p: (1 − p⁵)/((1 − p) p⁵) requests, at p = 0.2 on average 3905. While it is
-        // ejected nothing is observed: 30 to 40 s at the first ejection, more at the next.
+        // Five failures in a row of which each has probability p: (1 − p⁵)/((1 − p) p⁵) requests,
+        // at p = 0.2 on average 3905. While it is ejected nothing is observed: 30 to 40 s at the
+        // first ejection, more at the next.
         let days = 20;
         let (_, [trips, _], _) = run(find("envoy-outlier").unwrap(), &steady(1.0), 0.2, days, 1);
         let healthy = f64::from(days - 1) * 86_400.0;

@@ -1,6 +1,8 @@
-//! How probably a blip opens a breaker: trouble of a given share of failures and a given length, in steady traffic.
+//! How probably a blip opens a breaker: trouble of a given share of failures and a given length, in
+//! steady traffic.
 //!
-//! As in [`arl`](crate::arl), each request ends at once. Five minutes of health come before, half a minute of it comes after.
+//! As in [`arl`](crate::arl), each request ends at once. Five minutes of health come before, half a
+//! minute of it comes after.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, Ordering};

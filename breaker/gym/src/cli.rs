@@ -18,7 +18,8 @@ use crate::{arl, blips, page, scenario, system};
 #[derive(Debug, Parser)]
 #[command(name = "breaker-gym", version, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Seeds, such as 1-5 or 1,3,7; 1 to 5 are those on which detectors are tuned, all others are held out
+    /// Seeds, such as 1-5 or 1,3,7; 1 to 5 are those on which detectors are tuned, all others are
+    /// held out
     #[arg(long, default_value = "1-10", value_parser = parse_seeds)]
     seeds: Seeds,
     /// Scenarios, by name or by the beginning of it; all by default
@@ -60,7 +61,8 @@ pub(crate) struct Cli {
     /// For --arl: latencies that vary as in the scenarios; all are 20 ms by default
     #[arg(long)]
     latencies: bool,
-    /// Measures how probably `adaptive` opens in trouble of a tenth of a second to five, instead of running scenarios
+    /// Measures how probably `adaptive` opens in trouble of a tenth of a second to five, instead of
+    /// running scenarios
     #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl"])]
     blips: bool,
     /// For --blips: the policy's `blip`, each measured by itself

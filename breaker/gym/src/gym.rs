@@ -44,7 +44,8 @@ pub(crate) struct Run {
     pub(crate) timeline: Option<TimelineData>,
 }
 
-/// Runs `plan`. The runs are in the order of its scenarios, then of its systems, then of its seeds, however many threads there are.
+/// Runs `plan`. The runs are in the order of its scenarios, then of its systems, then of its seeds,
+/// however many threads there are.
 pub(crate) fn run(plan: &Plan) -> Vec<Run> {
     let mut jobs: Vec<(usize, u64, Scenario)> = Vec::new();
     for (index, entry) in plan.scenarios.iter().enumerate() {
@@ -82,8 +83,8 @@ pub(crate) fn run(plan: &Plan) -> Vec<Run> {
     runs.into_iter().map(|(_, run)| run).collect()
 }
 
-/// All systems in one scenario. The traffic is made once, in chunks that every system's world takes in turn: so it is the same for all,
-/// and only a chunk of it is in memory.
+/// All systems in one scenario. The traffic is made once, in chunks that every system's world takes
+/// in turn: so it is the same for all, and only a chunk of it is in memory.
 fn run_scenario(
     plan: &Plan,
     scenario: &Scenario,

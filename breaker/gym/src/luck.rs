@@ -1,7 +1,8 @@
 //! Random numbers that depend on nothing but who asks for what: a counter-based generator.
 //!
-//! Each attempt of each request has a stream of its own, keyed by seed, request and attempt. What a system decides can therefore never
-//! shift the luck of a later request. Generators that are advanced, as those of `rand` are, would need one object a request for that.
+//! Each attempt of each request has a stream of its own, keyed by seed, request and attempt. What a
+//! system decides can therefore never shift the luck of a later request. Generators that are
+//! advanced, as those of `rand` are, would need one object a request for that.
 
 /// A stream of random numbers.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! The gym: how well does a breaker notice, and what does it then do?
 //!
-//! Scenarios run in virtual time over the real `breaker-core` and over the rules of other systems, on identical traffic, and are scored.
+//! Scenarios run in virtual time over the real `breaker-core` and over the rules of other systems,
+//! on identical traffic, and are scored.
 //!
 //! * [`luck`], [`traffic`]: requests and their fates, drawn before anybody decides anything
 //! * [`scenario`]: what happens to the service, S01 to S30 and D1 to D11

@@ -12,8 +12,8 @@ pub(crate) fn number(value: Option<f64>) -> String {
     }
 }
 
-/// A median in seconds, and in brackets the least and the greatest where a seed is off it by more than a tenth: one number would hide
-/// that a system has two ways to go.
+/// A median in seconds, and in brackets the least and the greatest where a seed is off it by more
+/// than a tenth: one number would hide that a system has two ways to go.
 pub(crate) fn timed(median: Option<f64>, (least, most): Range) -> String {
     let infinite = |time: Option<f64>| time.unwrap_or(f64::INFINITY);
     let (middle, low, high) = (infinite(median), infinite(least), infinite(most));

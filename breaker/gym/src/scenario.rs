@@ -1,7 +1,8 @@
 //! What happens to the service: scenarios as data.
 //!
-//! A scenario is a service in health ([`Conditions`]) and phases that change it for a time. Where an incident lies, and how long it is,
-//! depends on the seed, so that no system profits from where its windows happen to begin.
+//! A scenario is a service in health ([`Conditions`]) and phases that change it for a time. Where
+//! an incident lies, and how long it is, depends on the seed, so that no system profits from where
+//! its windows happen to begin.
 
 mod callers;
 mod failing;
@@ -76,17 +77,20 @@ pub(crate) struct Conditions {
     pub(crate) dead_endpoints: u8,
     /// Whether requests come at equal distances, and not by chance.
     pub(crate) regular: bool,
-    /// The share of the callers that leave if no head has come, and after how many seconds: uniform in between.
+    /// The share of the callers that leave if no head has come, and after how many seconds: uniform
+    /// in between.
     pub(crate) impatient: f64,
     /// See `impatient`.
     pub(crate) patience: (f64, f64),
-    /// The probability that an answer is a stream: its head comes as any answer, its body takes minutes.
+    /// The probability that an answer is a stream: its head comes as any answer, its body takes
+    /// minutes.
     pub(crate) streams: f64,
     /// The probability that a stream breaks off within seconds of its head.
     pub(crate) breaks: f64,
     /// The share of the requests that a cache does not have, and that take five times as long.
     pub(crate) misses: f64,
-    /// How many requests a second the service gets done, one after the other; without end if `None`.
+    /// How many requests a second the service gets done, one after the other; without end if
+    /// `None`.
     pub(crate) capacity: Option<f64>,
 }
 
@@ -163,7 +167,8 @@ impl Scenario {
         }
     }
 
-    /// Fifteen minutes of health, an incident of 240 to 360 s during which `change` holds, fifteen minutes of health.
+    /// Fifteen minutes of health, an incident of 240 to 360 s during which `change` holds, fifteen
+    /// minutes of health.
     fn incident(
         luck: &mut Luck,
         change: impl Fn(&mut Conditions, f64) + Send + Sync + 'static,
@@ -224,7 +229,8 @@ const HEALTH: f64 = 900.0;
 // === impl Conditions ===
 
 impl Default for Conditions {
-    /// 100 requests a second, 0.1 % errors, 2 % 4xx, 20 ms at the median and half a per cent far above it.
+    /// 100 requests a second, 0.1 % errors, 2 % 4xx, 20 ms at the median and half a per cent far
+    /// above it.
     fn default() -> Self {
         Self {
             rate: 100.0,
@@ -281,7 +287,8 @@ impl<'a> Weather<'a> {
         &self.now
     }
 
-    /// When the conditions change next by a phase that begins or ends, after the time that was asked for last.
+    /// When the conditions change next by a phase that begins or ends, after the time that was
+    /// asked for last.
     pub(crate) fn next_change(&self) -> Option<Nanos> {
         let begin = self.scenario.phases.get(self.next);
         let ends = self.active.iter().map(|phase| phase.span.until);

@@ -1,6 +1,7 @@
 //! What is counted while a scenario runs, and what is said of it in the end.
 //!
-//! A *trip* is a change from closed (or shedding) to open. One outside the incident and the minute after it is false.
+//! A *trip* is a change from closed (or shedding) to open. One outside the incident and the minute
+//! after it is false.
 
 use serde::Serialize;
 
@@ -24,21 +25,26 @@ pub(crate) struct Score {
     pub(crate) open: Option<f64>,
     /// Requests that arrived in the incident before it was opened, were sent, and were bad.
     pub(crate) bad_before_open: u64,
-    /// The share of the incident's requests that were good; of all requests where there is no incident.
+    /// The share of the incident's requests that were good; of all requests where there is no
+    /// incident.
     pub(crate) goodput: f64,
-    /// Requests that arrived in the incident, were rejected, and would have been good, in an empty queue.
+    /// Requests that arrived in the incident, were rejected, and would have been good, in an empty
+    /// queue.
     pub(crate) good_rejected: u64,
     /// The same of the five minutes after the incident, or of as long as the scenario counts.
     pub(crate) good_rejected_after: u64,
     /// From the incident's end until it was closed, in seconds.
     pub(crate) closed_after: Option<f64>,
-    /// From the incident's end until at least 90 % of the requests of the next seconds were good, in seconds.
+    /// From the incident's end until at least 90 % of the requests of the next seconds were good,
+    /// in seconds.
     pub(crate) good_after: Option<f64>,
     /// How often it closed and opened again within a minute.
     pub(crate) premature_closes: u64,
-    /// Requests of the five minutes after the incident (in some scenarios longer) that were bad or rejected.
+    /// Requests of the five minutes after the incident (in some scenarios longer) that were bad or
+    /// rejected.
     pub(crate) lost_after: u64,
-    /// Of the requests that arrived outside of the incident and would have been good, the share that was rejected.
+    /// Of the requests that arrived outside of the incident and would have been good, the share
+    /// that was rejected.
     pub(crate) good_rejected_share: f64,
 }
 
@@ -206,7 +212,8 @@ impl Tally {
     }
 }
 
-/// A trip so soon after the incident is no false one, and a close so soon before a trip was premature.
+/// A trip so soon after the incident is no false one, and a close so soon before a trip was
+/// premature.
 const GRACE: Nanos = 60 * SECOND;
 
 #[cfg(test)]

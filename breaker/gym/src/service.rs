@@ -1,4 +1,5 @@
-//! The service's queue, where it has a capacity: first in, first out, one after the other, whether or not anybody still waits.
+//! The service's queue, where it has a capacity: first in, first out, one after the other, whether
+//! or not anybody still waits.
 
 use crate::scenario::{Scenario, Weather};
 use crate::time::{MILLI, Nanos, SECOND, nanos, seconds};
@@ -36,7 +37,8 @@ impl<'a> Service<'a> {
             self.free_at = now;
         }
         let mut start = self.free_at;
-        // Turns begin in order, so that the weather is asked for ascending times though they may lie far ahead.
+        // Turns begin in order, so that the weather is asked for ascending times though they may
+        // lie far ahead.
         let service = loop {
             match self.weather.at(start).capacity {
                 Some(capacity) if capacity > 0.0 => break nanos(1.0 / capacity),

@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::gym::Run;
 use crate::score::Score;
 
-/// How a system did in a scenario, over seeds: medians of times (a seed in which it never happened counts as endless), means of counts and
-/// shares, false trips and alerts a healthy day of all seeds together.
+/// How a system did in a scenario, over seeds: medians of times (a seed in which it never happened
+/// counts as endless), means of counts and shares, false trips and alerts a healthy day of all
+/// seeds together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Summary {
     /// Of how many seeds.

@@ -1,6 +1,7 @@
 //! What is compared: something that admits or rejects requests and learns how they end.
 //!
-//! Ours run on the real `breaker-core`. The others' rules are written down here, one file each, whose head names where they were read.
+//! Ours run on the real `breaker-core`. The others' rules are written down here, one file each,
+//! whose head names where they were read.
 
 mod envoy_admission;
 mod envoy_concurrency;
@@ -44,7 +45,8 @@ pub(crate) trait System: Send {
     /// A batch of a dependency's spans was exported.
     fn observe(&mut self, _spans: &[DependencySpan], _now: Nanos) {}
 
-    /// In the last second the service's machine was busy for this share of the time. Told only where the service has a capacity.
+    /// In the last second the service's machine was busy for this share of the time. Told only
+    /// where the service has a capacity.
     fn load(&mut self, _utilisation: f64, _now: Nanos) {}
 
     /// The time that [`Self::next_tick`] named has come.
@@ -168,7 +170,8 @@ pub(crate) struct DependencySpan {
 pub(crate) struct Status {
     /// Its state.
     pub(crate) state: State,
-    /// Alerts that it has given so far: detections that reject nothing, or eject one endpoint of several.
+    /// Alerts that it has given so far: detections that reject nothing, or eject one endpoint of
+    /// several.
     pub(crate) alerts: u64,
 }
 
@@ -364,7 +367,8 @@ pub(crate) mod testing {
         system.arrive(&arrival(now)) != Decision::Reject
     }
 
-    /// Sends a request to one endpoint at `now`, if the system admits it, which ends after `latency`.
+    /// Sends a request to one endpoint at `now`, if the system admits it, which ends after
+    /// `latency`.
     pub(crate) fn request(
         system: &mut dyn System,
         now: Nanos,

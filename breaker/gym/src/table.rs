@@ -1,5 +1,5 @@
-//! The score tables, as text or as Markdown: some that compare the systems over groups of scenarios, and one for each scenario with all
-//! scores.
+//! The score tables, as text or as Markdown: some that compare the systems over groups of
+//! scenarios, and one for each scenario with all scores.
 
 use std::fmt::Write;
 

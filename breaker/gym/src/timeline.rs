@@ -154,7 +154,8 @@ impl Bin {
     }
 }
 
-/// Eight buckets an octave from 1 ms on: latencies to a tenth, in little memory, which a histogram for each bin would not be.
+/// Eight buckets an octave from 1 ms on: latencies to a tenth, in little memory, which a histogram
+/// for each bin would not be.
 fn bucket(latency: Nanos) -> usize {
     let millis = latency as f64 / MILLI as f64;
     ((millis.max(1.0).log2() * PER_OCTAVE) as usize).min(BUCKETS - 1)

@@ -1,7 +1,7 @@
 //! Traffic: Poisson arrivals, and what would become of each request if it were sent.
 //!
-//! All luck of a request is drawn when it arrives, before anybody decides anything. A rejected request therefore has a known
-//! counterfactual, and all systems see the same requests.
+//! All luck of a request is drawn when it arrives, before anybody decides anything. A rejected
+//! request therefore has a known counterfactual, and all systems see the same requests.
 
 use crate::luck::Luck;
 use crate::scenario::{Conditions, Scenario, Weather};
@@ -33,7 +33,8 @@ pub(crate) struct Fate {
     pub(crate) span_fails: bool,
     /// Endpoints below this index are dead: they refuse at once.
     pub(crate) dead_endpoints: u8,
-    /// For how long the caller waits for the head; [`NEVER`] for one that waits as long as it takes.
+    /// For how long the caller waits for the head; [`NEVER`] for one that waits as long as it
+    /// takes.
     pub(crate) patience: Nanos,
     /// A streamed answer: what follows the head.
     pub(crate) body: Option<Body>,
@@ -87,7 +88,8 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    /// Later than `at` by the length of the pause that a request sent at `at` with `latency` runs into.
+    /// Later than `at` by the length of the pause that a request sent at `at` with `latency` runs
+    /// into.
     fn delay(&mut self, at: Nanos, latency: Nanos) -> Nanos {
         let pauses = &self.scenario.pauses;
         while pauses
@@ -115,11 +117,13 @@ impl Iterator for Traffic<'_> {
         loop {
             let now = self.weather.at(nanos(self.now));
             if now.rate <= 0.0 {
-                // Silence, until something changes: a microsecond later, so that rounding can't lie before.
+                // Silence, until something changes: a microsecond later, so that rounding can't lie
+                // before.
                 self.now = seconds(self.weather.next_change()? + MILLI / 1000);
                 continue;
             }
-            // A gap is drawn at the rate of its beginning: rates change slowly against gaps, or jump once.
+            // A gap is drawn at the rate of its beginning: rates change slowly against gaps, or
+            // jump once.
             let gap = luck.exponential();
             self.now += if now.regular { 1.0 } else { gap } / now.rate;
             let at = nanos(self.now);
@@ -210,7 +214,8 @@ pub(crate) const PATIENCE: Nanos = 250 * MILLI;
 /// How soon a service that fails fast, or a dead endpoint, says so.
 pub(crate) const FAST_FAILURE: Nanos = MILLI;
 
-/// The latency is lognormal with this median and sigma; in the tail it is multiplied by so much, and by a Pareto variable.
+/// The latency is lognormal with this median and sigma; in the tail it is multiplied by so much,
+/// and by a Pareto variable.
 const MEDIAN: Nanos = 20 * MILLI;
 const SIGMA: f64 = 0.5;
 const TAIL_FACTOR: f64 = 5.0;

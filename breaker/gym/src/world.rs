@@ -1,7 +1,8 @@
 //! One system in one scenario: the loop of events in virtual time.
 //!
-//! The loop is closed. A rejected request costs the service nothing and relieves its queue; a failed or rejected one may come back as a
-//! retry. What differs between two systems' worlds is only what the systems decided.
+//! The loop is closed. A rejected request costs the service nothing and relieves its queue; a
+//! failed or rejected one may come back as a retry. What differs between two systems' worlds is
+//! only what the systems decided.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,7 +22,8 @@ pub(crate) struct World<'a> {
     system: Box<dyn System>,
     status: Status,
     timeout: Nanos,
-    /// What happens to attempts, by time, then by attempt: completions of those in flight, and retries.
+    /// What happens to attempts, by time, then by attempt: completions of those in flight, and
+    /// retries.
     due: BinaryHeap<Reverse<(Nanos, u32)>>,
     attempts: Vec<Attempt>,
     free: Vec<u32>,

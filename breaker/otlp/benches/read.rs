@@ -1,4 +1,5 @@
-//! What telemetry in costs: a span and a histogram point read in place, against the tree that prost makes of them.
+//! What telemetry in costs: a span and a histogram point read in place, against the tree that prost
+//! makes of them.
 
 use std::hint::black_box;
 
@@ -137,7 +138,8 @@ fn traces() -> ExportTraceServiceRequest {
     }
 }
 
-/// A cumulative histogram with the conventions' 14 bounds; each round counts one more in each bucket.
+/// A cumulative histogram with the conventions' 14 bounds; each round counts one more in each
+/// bucket.
 fn metrics(round: u64) -> ExportMetricsServiceRequest {
     let bounds = [
         0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,

@@ -14,11 +14,13 @@ pub enum Value<'a> {
     Int(i64),
     /// A number.
     Double(f64),
-    /// An array, a list of attributes, bytes, a text that is no UTF-8, or nothing: no condition looks into them.
+    /// An array, a list of attributes, bytes, a text that is no UTF-8, or nothing: no condition
+    /// looks into them.
     Other,
 }
 
-/// The attributes of a resource, scope, span or point: the fields `field` of an encoded message, each a `KeyValue`.
+/// The attributes of a resource, scope, span or point: the fields `field` of an encoded message,
+/// each a `KeyValue`.
 ///
 /// An attribute whose own bytes are malformed or whose name is no UTF-8 is absent.
 #[derive(Clone, Copy, Debug)]
@@ -92,8 +94,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Where the fields of one number lie in a message, from the first to the last of them, so that reading them again
-/// leaves out what is around them.
+/// Where the fields of one number lie in a message, from the first to the last of them, so that
+/// reading them again leaves out what is around them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Extent {
     start: usize,
@@ -115,8 +117,8 @@ impl Extent {
 
 #[inline]
 fn key_value(message: &[u8]) -> Result<(&[u8], Raw<'_>), Malformed> {
-    // As nearly every attribute is encoded: a short key, then a short text, and nothing else. It means the same as
-    // below; together with the reading of spans, 70 ns a span are saved.
+    // As nearly every attribute is encoded: a short key, then a short text, and nothing else. It
+    // means the same as below; together with the reading of spans, 70 ns a span are saved.
     if let [KEY, key_length @ ..0x80, rest @ ..] = message
         && let Some((key, [VALUE, length @ ..0x80, value @ ..])) =
             rest.split_at_checked(usize::from(*key_length))
@@ -218,7 +220,8 @@ mod tests {
 
     #[test]
     fn names_and_texts_of_every_length_are_read() {
-        // Lengths have one byte up to 127, and two up to 16,383; so have those of the messages around them.
+        // Lengths have one byte up to 127, and two up to 16,383; so have those of the messages
+        // around them.
         for length in (0..140).chain([16_383, 16_384]) {
             let text = "x".repeat(length);
             let bytes = resource(vec![
@@ -247,7 +250,8 @@ mod tests {
 
     #[test]
     fn of_several_values_of_one_attribute_the_last_one_that_is_set_counts() {
-        // Key "k", then two values (3: int 1, then 2: true), then an empty one; the key may come last.
+        // Key "k", then two values (3: int 1, then 2: true), then an empty one; the key may come
+        // last.
         let bytes = [
             0x0a, 15, 0x12, 4, 0x18, 1, 0x10, 1, 0x12, 0, 0x18, 5, 0x0a, 1, b'k', 0x20, 1,
         ];

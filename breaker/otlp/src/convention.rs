@@ -1,19 +1,22 @@
 //! What a span or a point says of its request, by the semantic conventions, old and new.
 //!
-//! A status of the protocol decides by the policy's failure rules, as it does for the proxy: a 404 is a success of the service that
-//! answers it, although OpenTelemetry marks the client's span an error. Only where there is none do the span's status and `error.type`
-//! decide. Recorded exceptions are events of a span, and no failure by themselves: applications handle most of them.
+//! A status of the protocol decides by the policy's failure rules, as it does for the proxy: a 404
+//! is a success of the service that answers it, although OpenTelemetry marks the client's span an
+//! error. Only where there is none do the span's status and `error.type` decide. Recorded
+//! exceptions are events of a span, and no failure by themselves: applications handle most of them.
 //!
 //! A status that the protocol does not have, such as 0 or 9999 of HTTP, is treated as if it were
 //! absent. Only gRPC has a meaning for each number: UNKNOWN.
 //!
-//! A caller that went away says nothing of the service. So gRPC CANCELLED, the HTTP status 499 (nginx, Envoy), Envoy's response flag DC
-//! and the [`CALLER_GONE`] types of error are ignored, unless the policy counts CANCELLED or 499 as failures. `_OTHER` is not among them:
-//! it stands for any error that the instrumentation has no name for.
+//! A caller that went away says nothing of the service. So gRPC CANCELLED, the HTTP status 499
+//! (nginx, Envoy), Envoy's response flag DC and the [`CALLER_GONE`] types of error are ignored,
+//! unless the policy counts CANCELLED or 499 as failures. `_OTHER` is not among them: it stands for
+//! any error that the instrumentation has no name for.
 //!
-//! Nor does a deadline that a caller chose: gRPC's deadlines are the callers', whether a client's span tells of one or the server's, and
-//! neither says how long it was. So DEADLINE_EXCEEDED and the [`CALLERS_DEADLINE`] types of error are ignored, always: a client with
-//! deadlines of a millisecond, or one that only says so, must not open a breaker for others.
+//! Nor does a deadline that a caller chose: gRPC's deadlines are the callers', whether a client's
+//! span tells of one or the server's, and neither says how long it was. So DEADLINE_EXCEEDED and
+//! the [`CALLERS_DEADLINE`] types of error are ignored, always: a client with deadlines of a
+//! millisecond, or one that only says so, must not open a breaker for others.
 
 use breaker_core::Verdict;
 use breaker_core::policy::{FailureRules, GrpcCode};
@@ -29,16 +32,18 @@ pub struct Facts<'a> {
     http: Option<u16>,
     grpc: Option<GrpcCode>,
     error: Option<&'a str>,
-    /// `error: true`, which came before OpenTelemetry and is still what Envoy and bridges of old tracers send.
+    /// `error: true`, which came before OpenTelemetry and is still what Envoy and bridges of old
+    /// tracers send.
     flagged: bool,
     /// Envoy's response flag DC: the downstream connection was closed. Where there is a status, the
-    /// upstream had answered by then: Envoy has DC beside a 503 whose head made its caller close, as
-    /// Python's urllib does.
+    /// upstream had answered by then: Envoy has DC beside a 503 whose head made its caller close,
+    /// as Python's urllib does.
     gone: bool,
 }
 
 impl<'a> Facts<'a> {
-    /// Reads the attributes of a span or point, once for the policies of all feeds. Of several names for the same, the new one counts.
+    /// Reads the attributes of a span or point, once for the policies of all feeds. Of several
+    /// names for the same, the new one counts.
     pub fn of(attributes: Attributes<'a>) -> Self {
         let (mut facts, mut old_http, mut exception) = (Self::default(), None, None);
         for (name, value) in attributes.iter() {
@@ -62,7 +67,8 @@ impl<'a> Facts<'a> {
         facts
     }
 
-    /// The verdict by `rules`, with the status of the span; points have none, which is [`StatusCode::Unset`].
+    /// The verdict by `rules`, with the status of the span; points have none, which is
+    /// [`StatusCode::Unset`].
     pub fn verdict(&self, status: StatusCode, rules: &FailureRules) -> Verdict {
         // gRPC goes by HTTP, with a status of 200 whatever happened.
         if let Some(code) = self.grpc {
@@ -75,7 +81,8 @@ impl<'a> Facts<'a> {
             return of_grpc(CANCELLED, rules);
         }
         match (status, self.error) {
-            // "Analysis tools SHOULD respond to an Ok status by suppressing any errors they would otherwise generate."
+            // "Analysis tools SHOULD respond to an Ok status by suppressing any errors they would
+            // otherwise generate."
             (StatusCode::Ok, _) => Verdict::Success,
             (_, Some(error)) => of_error(error, rules),
             (StatusCode::Error, None) => Verdict::Failure,
@@ -100,7 +107,8 @@ fn of_http(status: u16, rules: &FailureRules) -> Verdict {
     }
 }
 
-/// The conventions let `error.type` be a status of the protocol, and views may leave only it on a point.
+/// The conventions let `error.type` be a status of the protocol, and views may leave only it on a
+/// point.
 fn of_error(error: &str, rules: &FailureRules) -> Verdict {
     if let Some(status) = status(error) {
         return of_http(status, rules);
@@ -117,7 +125,8 @@ fn of_error(error: &str, rules: &FailureRules) -> Verdict {
     Verdict::Failure
 }
 
-/// Envoy's status 0 is none: it stands for a refused connection and a time-out as well as for a caller that went away.
+/// Envoy's status 0 is none: it stands for a refused connection and a time-out as well as for a
+/// caller that went away.
 fn http(value: Value<'_>) -> Option<u16> {
     let status = match value {
         Value::Int(number) => u16::try_from(number).ok(),
@@ -142,8 +151,8 @@ fn grpc(value: Value<'_>) -> Option<GrpcCode> {
     }
 }
 
-/// The status of any RPC system: a gRPC code if it is one, in capitals or as Connect writes it. Those of other systems (JSON-RPC,
-/// Dubbo) say nothing here; their spans have `error.type`.
+/// The status of any RPC system: a gRPC code if it is one, in capitals or as Connect writes it.
+/// Those of other systems (JSON-RPC, Dubbo) say nothing here; their spans have `error.type`.
 fn rpc(value: Value<'_>) -> Option<GrpcCode> {
     let number = match value {
         Value::Int(number) => u64::try_from(number).ok(),

@@ -1,4 +1,5 @@
-//! What traces and metrics are wrapped in: a request holds resources, a resource scopes, and a scope items.
+//! What traces and metrics are wrapped in: a request holds resources, a resource scopes, and a
+//! scope items.
 
 use super::attributes::Attributes;
 use super::wire::{Fields, Malformed};
@@ -19,8 +20,8 @@ pub(super) fn read(request: &[u8], signal: &mut impl Signal) -> Result<(), Malfo
     Ok(())
 }
 
-// A resource may be sent after its scopes, and a scope after its items; so each level is read twice, first for its
-// owner. The first reading steps from length to length and is nearly free.
+// A resource may be sent after its scopes, and a scope after its items; so each level is read
+// twice, first for its owner. The first reading steps from length to length and is nearly free.
 
 fn read_resource(message: &[u8], signal: &mut impl Signal) -> Result<(), Malformed> {
     let resource = Attributes::new(owner(message)?, 1).checked()?;
@@ -50,7 +51,8 @@ fn read_scope(message: &[u8], signal: &mut impl Signal) -> Result<(), Malformed>
     Ok(())
 }
 
-/// The last embedded message of field 1, empty if there is none. Checks the whole message on its way.
+/// The last embedded message of field 1, empty if there is none. Checks the whole message on its
+/// way.
 fn owner(message: &[u8]) -> Result<&[u8], Malformed> {
     let mut owner = &[][..];
     for field in Fields::new(message) {

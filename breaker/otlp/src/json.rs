@@ -1,15 +1,18 @@
 //! OTLP/JSON, turned into the protobuf bytes of the same request, so that one reader serves both.
 //!
-//! Each JSON value is written as soon as it is parsed, by the tables of `schema`: no tree is built of either form. Only
-//! the fields that the readers read are written; others are skipped, as unknown ones are. The nesting of what is written
-//! is bounded by the parser's limit of 128 levels, its bytes by [`MAX_MESSAGE`].
+//! Each JSON value is written as soon as it is parsed, by the tables of `schema`: no tree is built
+//! of either form. Only the fields that the readers read are written; others are skipped, as
+//! unknown ones are. The nesting of what is written is bounded by the parser's limit of 128 levels,
+//! its bytes by [`MAX_MESSAGE`].
 //!
-//! **An invalid value costs the item it is in, and nothing else.** An item is an attribute, a span, a data point, a
-//! metric, or the scope or resource around them: the innermost is taken back and counted. What is no JSON because of
-//! how senders write texts and numbers is repaired first (`repair`).
+//! **An invalid value costs the item it is in, and nothing else.** An item is an attribute, a span,
+//! a data point, a metric, or the scope or resource around them: the innermost is taken back and
+//! counted. What is no JSON because of how senders write texts and numbers is repaired first
+//! (`repair`).
 //!
-//! `opentelemetry-proto` has serde implementations for its types, but they stop at unknown fields inside attributes,
-//! which the specification tells a receiver to ignore, and build the tree that is to be avoided here.
+//! `opentelemetry-proto` has serde implementations for its types, but they stop at unknown fields
+//! inside attributes, which the specification tells a receiver to ignore, and build the tree that
+//! is to be avoided here.
 
 mod number;
 mod repair;
@@ -60,7 +63,8 @@ pub fn metrics(json: &[u8]) -> Result<Transcoded, Invalid> {
     transcode(json, &schema::METRICS)
 }
 
-/// Checks that an `ExportLogsServiceRequest` is a JSON object: nothing reads logs here, they are only passed on.
+/// Checks that an `ExportLogsServiceRequest` is a JSON object: nothing reads logs here, they are
+/// only passed on.
 ///
 /// # Errors
 ///
@@ -108,7 +112,8 @@ struct Output {
 }
 
 impl Output {
-    /// A value can't be: its item will be left out. Fails where the value is in no item, so that nothing would be left.
+    /// A value can't be: its item will be left out. Fails where the value is in no item, so that
+    /// nothing would be left.
     fn complain<E: Error>(&mut self, complaint: String) -> Result<(), E> {
         if self.items == 0 {
             return Err(E::custom(complaint));
@@ -404,8 +409,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 }
 
-/// Writes an embedded message or packed numbers after their tag and length. The length takes four bytes whatever it
-/// is, which protobuf allows, so that nothing that was written has to move.
+/// Writes an embedded message or packed numbers after their tag and length. The length takes four
+/// bytes whatever it is, which protobuf allows, so that nothing that was written has to move.
 fn put_embedded<E: Error>(
     field: &Field,
     out: &mut Output,

@@ -1,12 +1,14 @@
 //! OTLP as it is sent, read in place: no object tree is built.
 //!
-//! * [`read_traces`], [`read_metrics`]: the wire format; [`json`]: OTLP/JSON, which becomes the same bytes.
+//! * [`read_traces`], [`read_metrics`]: the wire format; [`json`]: OTLP/JSON, which becomes the
+//!   same bytes.
 //! * [`matching`]: which of many feeds a span or a point belongs to.
 //! * [`convention`]: what a span or a point says of a request, by the semantic conventions.
 //! * [`series`]: what a histogram's point adds to the one before it.
 //!
-//! [`read_traces`] and [`read_metrics`] take an encoded request and tell a visitor what is in it, without allocating;
-//! [`json`] turns OTLP/JSON into the same bytes. None of them panics or recurses without a bound, whatever the bytes.
+//! [`read_traces`] and [`read_metrics`] take an encoded request and tell a visitor what is in it,
+//! without allocating; [`json`] turns OTLP/JSON into the same bytes. None of them panics or
+//! recurses without a bound, whatever the bytes.
 
 mod attributes;
 pub mod convention;

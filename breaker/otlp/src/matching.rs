@@ -1,7 +1,8 @@
 //! Which feeds a span or a point belongs to.
 //!
-//! A [`FeedMatcher`] is what one feed takes, as the configuration says it. A [`MatchSet`] answers for all feeds of all routes at once,
-//! in one pass over the attributes of a span; it gives the same answers.
+//! A [`FeedMatcher`] is what one feed takes, as the configuration says it. A [`MatchSet`] answers
+//! for all feeds of all routes at once, in one pass over the attributes of a span; it gives the
+//! same answers.
 
 mod glob;
 mod pattern;
@@ -29,7 +30,8 @@ pub struct FeedMatcher {
     pub attributes: Vec<(String, Pattern)>,
 }
 
-/// The signal that a feed takes. Never both: a request that is told by a span and by a metric would count twice.
+/// The signal that a feed takes. Never both: a request that is told by a span and by a metric would
+/// count twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Takes {
@@ -64,7 +66,8 @@ impl FeedMatcher {
             && all_hold(&self.attributes, attributes)
     }
 
-    /// Whether a point of the histogram called `name` belongs to the feed, as its resource and scope do.
+    /// Whether a point of the histogram called `name` belongs to the feed, as its resource and
+    /// scope do.
     pub fn matches_metric(&self, name: &str, attributes: Attributes<'_>) -> bool {
         self.matches_name(name) && all_hold(&self.attributes, attributes)
     }

@@ -11,13 +11,15 @@ use super::attributes::Attributes;
 use super::envelope::{self, Signal, embedded, text};
 use super::wire::{Fields, Malformed};
 
-/// What is told while a request is read: a resource, its scopes, and after each scope the points of its histograms.
+/// What is told while a request is read: a resource, its scopes, and after each scope the points of
+/// its histograms.
 pub trait MetricVisitor {
     /// Whether metrics of this resource are wanted.
     fn resource(&mut self, resource: Attributes<'_>) -> bool;
     /// Whether metrics of this scope are wanted; it belongs to the resource before it.
     fn scope(&mut self, name: &str, version: &str) -> bool;
-    /// Whether the points of this histogram are wanted; it belongs to the scope before it. By default they are.
+    /// Whether the points of this histogram are wanted; it belongs to the scope before it. By
+    /// default they are.
     fn metric(&mut self, _name: &str, _unit: &str) -> bool {
         true
     }
@@ -27,12 +29,12 @@ pub trait MetricVisitor {
     fn rejected_point(&mut self, _metric: &str, _reason: Rejection) {}
 }
 
-/// Reads an encoded `ExportMetricsServiceRequest` and tells `visitor` of the points of its histograms; gauges, sums
-/// and summaries are passed over.
+/// Reads an encoded `ExportMetricsServiceRequest` and tells `visitor` of the points of its
+/// histograms; gauges, sums and summaries are passed over.
 ///
-/// Fields may come in any order. Where a message that is not repeated by its definition is repeated, the last one
-/// counts. What nobody wants is checked only as far as its length; so is what lies inside single attributes and
-/// exemplars.
+/// Fields may come in any order. Where a message that is not repeated by its definition is
+/// repeated, the last one counts. What nobody wants is checked only as far as its length; so is
+/// what lies inside single attributes and exemplars.
 ///
 /// # Errors
 ///
@@ -93,8 +95,8 @@ impl<V: MetricVisitor> Signal for Histograms<'_, V> {
 type Reader =
     for<'a> fn(&'a [u8], Metric<'a>) -> Result<Result<HistogramPoint<'a>, Rejection>, Malformed>;
 
-/// The temporality of a `Histogram` or `ExponentialHistogram`: it may be sent after the points. Checks the whole
-/// message on its way.
+/// The temporality of a `Histogram` or `ExponentialHistogram`: it may be sent after the points.
+/// Checks the whole message on its way.
 fn read_temporality(message: &[u8]) -> Result<Temporality, Malformed> {
     let mut temporality = 0;
     for field in Fields::new(message) {

@@ -1,4 +1,5 @@
-//! Requests for tests: made as trees by `opentelemetry-proto`, encoded by prost, and then sent as nobody sends them.
+//! Requests for tests: made as trees by `opentelemetry-proto`, encoded by prost, and then sent as
+//! nobody sends them.
 
 use std::collections::VecDeque;
 
@@ -315,8 +316,8 @@ pub(crate) const METRICS: Shape = Shape(&[(
     &Shape(&[(1, &RESOURCE), (2, &Shape(&[(1, &SCOPE), (2, &METRIC)]))]),
 )]);
 
-/// The same message with its fields in another order at every level, but those of one number in their own, and with
-/// fields between them that nobody knows.
+/// The same message with its fields in another order at every level, but those of one number in
+/// their own, and with fields between them that nobody knows.
 pub(crate) fn shuffled(message: &[u8], shape: &Shape, seed: &mut u64) -> Vec<u8> {
     let mut by_number = std::collections::BTreeMap::<u32, VecDeque<Vec<u8>>>::new();
     let mut order = Vec::new();

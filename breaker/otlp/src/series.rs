@@ -1,8 +1,8 @@
 //! What each point of a histogram adds to the one before it.
 //!
-//! A cumulative point repeats all samples since its start, so what is new is a difference, and to take it the last
-//! point of each series must be known. [`SeriesTable`] knows them, within bounds, and turns points into latencies.
-//! Times are arguments, in nanoseconds since 1970.
+//! A cumulative point repeats all samples since its start, so what is new is a difference, and to
+//! take it the last point of each series must be known. [`SeriesTable`] knows them, within bounds,
+//! and turns points into latencies. Times are arguments, in nanoseconds since 1970.
 
 mod identity;
 mod latency;
@@ -22,16 +22,19 @@ use crate::{Attributes, HistogramPoint, Temporality};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How many series at once; 10,000 by default. At the limit a series that was silent for `stale` gives way to a
-    /// new one; without such a one the new one is refused, so that a flood of new series does not wash away the old.
+    /// How many series at once; 10,000 by default. At the limit a series that was silent for
+    /// `stale` gives way to a new one; without such a one the new one is refused, so that a flood
+    /// of new series does not wash away the old.
     pub series: usize,
     /// How many buckets a point may have; 1,024 by default.
     pub buckets: usize,
-    /// How many buckets of all cumulative series together, of 8 bytes each; 2,097,152 (16 MiB) by default.
+    /// How many buckets of all cumulative series together, of 8 bytes each; 2,097,152 (16 MiB) by
+    /// default.
     pub total_buckets: usize,
     /// After what time without a point a series is forgotten; an hour by default.
     pub idle: Duration,
-    /// After what time without a point a series may be forgotten for another one; 5 minutes by default.
+    /// After what time without a point a series may be forgotten for another one; 5 minutes by
+    /// default.
     pub stale: Duration,
 }
 
@@ -55,8 +58,8 @@ pub struct SeriesTable {
     series: LruCache<u128, Series>,
     /// The buckets of all cumulative series.
     buckets: usize,
-    /// No series that was forgotten has counted anything later than this, nor anything that was sent before we began:
-    /// what starts later is new to us, and counts whole.
+    /// No series that was forgotten has counted anything later than this, nor anything that was
+    /// sent before we began: what starts later is new to us, and counts whole.
     horizon: u64,
     evicted: u64,
     refused: u64,
@@ -97,8 +100,8 @@ pub enum Skipped {
     /// Its time is more than five minutes ahead.
     #[error("a time in the future")]
     Ahead,
-    /// It is the first of a series that began before it was watched, or the first with other buckets: nothing tells
-    /// which of its samples are new. This is as it should be.
+    /// It is the first of a series that began before it was watched, or the first with other
+    /// buckets: nothing tells which of its samples are new. This is as it should be.
     #[error("the first point of a series that has begun earlier")]
     Baseline,
     /// It has no buckets and no sum, so nothing tells its latencies.
@@ -156,9 +159,9 @@ impl SeriesTable {
     /// What a point adds to its series, and remembers it.
     ///
     /// * delta: all of it, but not twice.
-    /// * cumulative: what it has more than the last point. All of it where a count went down, for then the counting has
-    ///   begun again; and where it is the first point of a series that started after this table did. A point of
-    ///   another start is of another series.
+    /// * cumulative: what it has more than the last point. All of it where a count went down, for
+    ///   then the counting has begun again; and where it is the first point of a series that
+    ///   started after this table did. A point of another start is of another series.
     ///
     /// # Errors
     ///
@@ -284,7 +287,8 @@ impl SeriesTable {
                     self.added.copy_from(&self.loaded);
                     Ok(since)
                 }
-                // The counts have not gone down, so most of these samples have been seen in the old buckets.
+                // The counts have not gone down, so most of these samples have been seen in the old
+                // buckets.
                 Err(Mismatch::Layout) => Err(Skipped::Baseline),
             };
         }
@@ -378,7 +382,8 @@ impl<'a> Increase<'a> {
         self.iter().map(|(_, samples)| samples).sum()
     }
 
-    /// The earliest that a sample can have been taken, in nanoseconds since 1970; 0 if that is not known.
+    /// The earliest that a sample can have been taken, in nanoseconds since 1970; 0 if that is not
+    /// known.
     pub const fn since(&self) -> u64 {
         self.since
     }
@@ -389,11 +394,11 @@ impl<'a> Increase<'a> {
     }
 }
 
-/// How many delta points of a series are remembered to know a duplicate: exporters retry the last one, and a few
-/// processes may say that they are one.
+/// How many delta points of a series are remembered to know a duplicate: exporters retry the last
+/// one, and a few processes may say that they are one.
 const DELTAS: usize = 4;
-/// How far a sender's clock may be ahead, in nanoseconds: a point from far in the future would make all that follow
-/// late.
+/// How far a sender's clock may be ahead, in nanoseconds: a point from far in the future would make
+/// all that follow late.
 const AHEAD: u64 = 5 * 60 * 1_000_000_000;
 
 #[cfg(test)]

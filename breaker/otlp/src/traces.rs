@@ -12,8 +12,8 @@ pub trait TraceVisitor {
     fn scope(&mut self, name: &str, version: &str) -> bool;
     /// A span of the resource and scope before it.
     fn span(&mut self, span: &Span<'_>);
-    /// A span left out, because its trace or span id is missing, of the wrong length or all zero: the specification
-    /// calls it invalid. Does nothing by default.
+    /// A span left out, because its trace or span id is missing, of the wrong length or all zero:
+    /// the specification calls it invalid. Does nothing by default.
     fn invalid_span(&mut self) {}
 }
 
@@ -31,7 +31,8 @@ pub struct Span<'a> {
     pub name: &'a str,
     /// When it began, in nanoseconds since 1970.
     pub start: u64,
-    /// When it ended, in nanoseconds since 1970; nothing keeps a sender from saying a time before `start`.
+    /// When it ended, in nanoseconds since 1970; nothing keeps a sender from saying a time before
+    /// `start`.
     pub end: u64,
     /// What its instrumentation thought of how it ended.
     pub status: StatusCode,
@@ -73,8 +74,9 @@ pub enum StatusCode {
 
 /// Reads an encoded `ExportTraceServiceRequest` and tells `visitor` of its spans.
 ///
-/// Fields may come in any order. Where a resource or a scope is repeated, the last one counts. What nobody wants is
-/// checked only as far as its length; so is what lies inside single attributes, events and links.
+/// Fields may come in any order. Where a resource or a scope is repeated, the last one counts. What
+/// nobody wants is checked only as far as its length; so is what lies inside single attributes,
+/// events and links.
 ///
 /// # Errors
 ///

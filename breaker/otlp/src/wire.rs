@@ -1,6 +1,7 @@
 //! The protobuf wire format: one field after the other, borrowed from the message.
 //!
-//! prost has this too, but only over `impl Buf` and only to fill a tree; reading in place needs the borrowed bytes.
+//! prost has this too, but only over `impl Buf` and only to fill a tree; reading in place needs the
+//! borrowed bytes.
 
 /// Why bytes are no OTLP message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -91,7 +92,8 @@ impl<'a> Fields<'a> {
         self.rest.len()
     }
 
-    // Out of line, moving what this returns through memory is a third of the time that a span takes.
+    // Out of line, moving what this returns through memory is a third of the time that a span
+    // takes.
     #[inline(always)]
     fn read(&mut self) -> Result<(u32, Payload<'a>), Malformed> {
         let (number, wire_type) = take_tag(&mut self.rest)?;

@@ -1,5 +1,5 @@
-//! How fast traces are read: a backtest of a whole day is to take seconds. One iteration is 100,000 requests; criterion tells
-//! requests a second.
+//! How fast traces are read: a backtest of a whole day is to take seconds. One iteration is 100,000
+//! requests; criterion tells requests a second.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -10,7 +10,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 
 const REQUESTS: u64 = 100_000;
 
-/// 1000 requests a second, of four routes; one of a hundred fails, and each is written a few places late.
+/// 1000 requests a second, of four routes; one of a hundred fails, and each is written a few places
+/// late.
 fn trace() -> String {
     let mut trace = String::new();
     for number in 0..REQUESTS {

@@ -1,4 +1,5 @@
-//! What it costs to read 500 breakers, each second, whoever watches: time, and the memory of their histories.
+//! What it costs to read 500 breakers, each second, whoever watches: time, and the memory of their
+//! histories.
 
 #![expect(clippy::print_stdout, reason = "a benchmark")]
 

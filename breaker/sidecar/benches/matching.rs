@@ -1,4 +1,5 @@
-//! What a span costs to be matched to feeds and judged: ten attributes, of which three feeds ask for some.
+//! What a span costs to be matched to feeds and judged: ten attributes, of which three feeds ask
+//! for some.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -23,7 +24,8 @@ routes:
       - { name: own, service: checkout, span: server }
 ";
 
-/// A message whose first field has the attributes, as a resource has and as a span has in its ninth.
+/// A message whose first field has the attributes, as a resource has and as a span has in its
+/// ninth.
 fn message(attributes: &[(&str, Value)]) -> Vec<u8> {
     let attributes = attributes.iter().map(|(key, value)| KeyValue {
         key: (*key).to_owned(),

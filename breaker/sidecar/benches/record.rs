@@ -1,4 +1,5 @@
-//! What telemetry costs a request: both histograms together, on one thread and on two that share the series.
+//! What telemetry costs a request: both histograms together, on one thread and on two that share
+//! the series.
 
 use std::hint::black_box;
 use std::sync::Arc;

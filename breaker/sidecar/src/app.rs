@@ -1,4 +1,5 @@
-//! The composition root: everything that runs is made and connected here, from a valid configuration.
+//! The composition root: everything that runs is made and connected here, from a valid
+//! configuration.
 
 mod composition;
 mod ingest;
@@ -93,7 +94,8 @@ impl App {
     /// Makes the breakers and binds the sockets.
     ///
     /// # Errors
-    /// When an address is taken or not ours, or the environment has a setting that can't be followed.
+    /// When an address is taken or not ours, or the environment has a setting that can't be
+    /// followed.
     pub fn bind(config: &Config, environment: &Environment) -> Result<Self, StartError> {
         let mut settings = Settings::resolve(config.export(), environment)
             .map_err(|error| StartError::Setting(error.to_string()))?;
@@ -207,8 +209,8 @@ impl App {
         self.ingest.as_ref().map(Ingest::addresses)
     }
 
-    /// Whether it takes traffic. Who has it [drain](Readiness::drain) before the end of [`Self::run`] makes callers go elsewhere while they
-    /// are still served.
+    /// Whether it takes traffic. Who has it [drain](Readiness::drain) before the end of
+    /// [`Self::run`] makes callers go elsewhere while they are still served.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()
     }
@@ -235,8 +237,9 @@ impl App {
         self.reloader.clone()
     }
 
-    /// Serves until `shutdown`, then lets requests under way end for the configured time. The proxy's workers, what is for operators, and
-    /// what takes telemetry in are threads of their own: the caller's runtime does nothing but wait for the end.
+    /// Serves until `shutdown`, then lets requests under way end for the configured time. The
+    /// proxy's workers, what is for operators, and what takes telemetry in are threads of their
+    /// own: the caller's runtime does nothing but wait for the end.
     ///
     /// # Errors
     /// When a part can't be started.
@@ -350,7 +353,8 @@ fn keep(file: &Path, baselines: Baselines) -> Result<Arc<Keeper>, StartError> {
     opened.map(Arc::new)
 }
 
-/// What is exported, by the configuration or by the environment, must not come back as an application's telemetry.
+/// What is exported, by the configuration or by the environment, must not come back as an
+/// application's telemetry.
 fn check_loop(config: &Config, settings: &mut Settings) -> Result<(), StartError> {
     let Some(receive) = config.receive() else {
         return Ok(());

@@ -1,9 +1,11 @@
 //! `breaker backtest`: what policies would have done on recorded traffic.
 //!
-//! The way of a request: a file or standard input is decompressed and cut into records (`source`), whose format is recognised (`formats`)
-//! and of which its reader makes requests (`line`); each policy judges them by its failure rules (`judge`); they are put into the order of
-//! their start (`reorder`) and fed to the breakers of their route, one for each policy ([`Replay`]). What came of it is a [`Findings`],
-//! told as [`text`](Findings::text), [`json`](Findings::json) or [`html`](Findings::html).
+//! The way of a request: a file or standard input is decompressed and cut into records (`source`),
+//! whose format is recognised (`formats`) and of which its reader makes requests (`line`); each
+//! policy judges them by its failure rules (`judge`); they are put into the order of their start
+//! (`reorder`) and fed to the breakers of their route, one for each policy ([`Replay`]). What came
+//! of it is a [`Findings`], told as [`text`](Findings::text), [`json`](Findings::json) or
+//! [`html`](Findings::html).
 //!
 //! Memory is bounded, whatever the trace: see the constants at the end.
 

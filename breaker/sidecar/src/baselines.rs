@@ -1,8 +1,10 @@
 //! `state: FILE`: what the breakers have learned to be usual outlives the process.
 //!
-//! It is read at the start, and written every minute and at the end. Only what was learned is kept, not whether a breaker was open: of how
-//! the upstream is now a file knows nothing, a breaker that opens again takes tenths of seconds, and one that is kept open by a file for
-//! nothing rejects good requests. A file that can't be used is told of and set aside; traffic never waits for any of it.
+//! It is read at the start, and written every minute and at the end. Only what was learned is kept,
+//! not whether a breaker was open: of how the upstream is now a file knows nothing, a breaker that
+//! opens again takes tenths of seconds, and one that is kept open by a file for nothing rejects
+//! good requests. A file that can't be used is told of and set aside; traffic never waits for any
+//! of it.
 
 mod document;
 mod file;
@@ -63,7 +65,8 @@ impl Baselines {
         Self(Arc::new(Mutex::new(learners.into_iter().collect())))
     }
 
-    /// Replaces the list. A breaker whose version label is another than before forgets its baseline: a deploy changes what is usual.
+    /// Replaces the list. A breaker whose version label is another than before forgets its
+    /// baseline: a deploy changes what is usual.
     pub fn replace(&self, learners: impl IntoIterator<Item = Learner>) {
         let learners: Vec<_> = learners.into_iter().collect();
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,7 +131,8 @@ impl Keeper {
     /// Reads `file`, gives the breakers back what it has, and sees that it can be written.
     ///
     /// # Errors
-    /// When the file is there and can't be read, or its directory can't be written to. What is *in* the file is never an error.
+    /// When the file is there and can't be read, or its directory can't be written to. What is *in*
+    /// the file is never an error.
     pub fn open(file: &Path, baselines: Baselines) -> io::Result<Self> {
         file::check_writable(file)?;
         if let Some(bytes) = file::read(file, document::MOST_BYTES)? {

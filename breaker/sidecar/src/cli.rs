@@ -92,8 +92,8 @@ pub(crate) enum Command {
 }
 
 impl Cli {
-    /// The arguments and the environment of the process; ends it where they are wrong. A variable that is empty is one that isn't set: that
-    /// is how compose files and charts leave one out.
+    /// The arguments and the environment of the process; ends it where they are wrong. A variable
+    /// that is empty is one that isn't set: that is how compose files and charts leave one out.
     pub(crate) fn of_process() -> Self {
         let matches = without_empty(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())

@@ -1,4 +1,5 @@
-//! The way to a collector: its protocol, TLS to it, and how its name is resolved. Telemetry out and what is forwarded take it.
+//! The way to a collector: its protocol, TLS to it, and how its name is resolved. Telemetry out and
+//! what is forwarded take it.
 
 mod tls;
 
@@ -12,7 +13,8 @@ pub(crate) use self::tls::{Trust, connector};
 use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
 
-/// `telemetry.export` of the configuration. What it leaves out is taken from the environment, then from the defaults.
+/// `telemetry.export` of the configuration. What it leaves out is taken from the environment, then
+/// from the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configured {
     /// The collector's URL.

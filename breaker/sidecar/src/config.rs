@@ -1,7 +1,8 @@
 //! The configuration: a YAML file, or a few flags, made into types that cannot be invalid.
 //!
-//! `raw` is the shape of the file; each section is checked in a module of its own, and everything that is wrong is told at once, with
-//! file, line, column, field and rule. Nothing is checked again later.
+//! `raw` is the shape of the file; each section is checked in a module of its own, and everything
+//! that is wrong is told at once, with file, line, column, field and rule. Nothing is checked again
+//! later.
 
 mod clash;
 mod error;
@@ -205,7 +206,8 @@ impl Config {
         Ok(self)
     }
 
-    /// The route and endpoint, if there is one, by which the proxy would send to itself: its address may not be the file's.
+    /// The route and endpoint, if there is one, by which the proxy would send to itself: its
+    /// address may not be the file's.
     pub fn loops(&self) -> Option<(&str, String)> {
         self.routes.iter().find_map(|route| {
             let mut endpoints = route
@@ -237,7 +239,8 @@ impl Config {
         self.admin
     }
 
-    /// Whether changes need a token, since others than this machine reach the admin port, and there is none.
+    /// Whether changes need a token, since others than this machine reach the admin port, and there
+    /// is none.
     pub fn lacks_token(&self) -> bool {
         !self.admin.ip().is_loopback() && self.token.is_none()
     }
@@ -252,7 +255,8 @@ impl Config {
         self.drain
     }
 
-    /// How long connections are still taken after SIGTERM, while the sidecar says that it is not ready.
+    /// How long connections are still taken after SIGTERM, while the sidecar says that it is not
+    /// ready.
     pub fn drain_delay(&self) -> Duration {
         self.drain_delay
     }
@@ -302,17 +306,20 @@ impl Config {
         self.origin.file.as_deref()
     }
 
-    /// A hash of the texts that it was made of, the policies' files included; 32 hexadecimal digits. Empty where it was made of flags.
+    /// A hash of the texts that it was made of, the policies' files included; 32 hexadecimal
+    /// digits. Empty where it was made of flags.
     pub fn hash(&self) -> &str {
         &self.origin.hash
     }
 
-    /// What [`Self::hash`] would be of the texts as they are now; another one if something can't be read.
+    /// What [`Self::hash`] would be of the texts as they are now; another one if something can't be
+    /// read.
     pub fn hash_now(&self) -> String {
         self.origin.hash_now()
     }
 
-    /// The directories in which something changes when the texts do: those of the files, and of links on the way to them.
+    /// The directories in which something changes when the texts do: those of the files, and of
+    /// links on the way to them.
     pub fn folders(&self) -> BTreeSet<PathBuf> {
         self.origin.folders()
     }
@@ -486,8 +493,8 @@ fn processors() -> usize {
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 const DRAIN: Duration = Duration::from_secs(10);
-/// Endpoints are taken out of Services and load balancers within a second or two; with [`DRAIN`] it is far from the 30 s after which
-/// Kubernetes kills.
+/// Endpoints are taken out of Services and load balancers within a second or two; with [`DRAIN`] it
+/// is far from the 30 s after which Kubernetes kills.
 const DRAIN_DELAY: Duration = Duration::from_secs(3);
 /// Of upstreams and routes. Each route is a breaker with its windows, up to 64 KiB.
 const MAX_ENTRIES: usize = 1000;

@@ -1,11 +1,15 @@
 //! The control API: what the breakers are, and how an operator changes what they do.
 //!
-//! * `service`: what can be asked and done; `api` offers it as JSON under `/api/v1`, `grpc` as `breaker.v1.Control`.
+//! * `service`: what can be asked and done; `api` offers it as JSON under `/api/v1`, `grpc` as
+//!   `breaker.v1.Control`.
 //! * `trust`: who may change something; `audit`: who did.
 //! * `state`: what both ports need of the sidecar; `readiness`: whether it takes traffic.
-//! * `explain`: why a breaker is what it is, in sentences; `watch`: what happens, as server-sent events.
-//! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::report) and [`live`](crate::live).
-//! * `operation`, `openapi`: the list of operations, from which both the router and the document are made; `body`: what they take.
+//! * `explain`: why a breaker is what it is, in sentences; `watch`: what happens, as server-sent
+//!   events.
+//! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::report) and
+//!   [`live`](crate::live).
+//! * `operation`, `openapi`: the list of operations, from which both the router and the document
+//!   are made; `body`: what they take.
 
 mod api;
 mod audit;

@@ -35,7 +35,8 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Runs the demo and tells of it on standard output. Says whether the breaker opened and closed again.
+    /// Runs the demo and tells of it on standard output. Says whether the breaker opened and closed
+    /// again.
     ///
     /// # Errors
     /// When an address can't be listened on.

@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::proxy::Limits;
 use crate::upstream::connect::{EMFILE, ENFILE};
 
-/// Raises the soft limit of open files to the hard one. 1,024 is what is left to programs that wait by `select`; this one doesn't.
+/// Raises the soft limit of open files to the hard one. 1,024 is what is left to programs that wait
+/// by `select`; this one doesn't.
 pub fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none() || current == maximum {
@@ -36,8 +37,8 @@ pub fn hard_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-/// How many clients each worker can take with so many descriptors, if half of them have an upstream connection too: most connections
-/// of clients are idle. At least one.
+/// How many clients each worker can take with so many descriptors, if half of them have an upstream
+/// connection too: most connections of clients are idle. At least one.
 pub fn clients(config: &Config, limit: Option<u64>) -> usize {
     let configured = config.limits().connections;
     let Some(limit) = limit else {
@@ -57,7 +58,8 @@ pub fn clients(config: &Config, limit: Option<u64>) -> usize {
         .max(1)
 }
 
-/// What is wrong with the limits on clients, where they can't hold with so many descriptors. The default one is only the most there may be.
+/// What is wrong with the limits on clients, where they can't hold with so many descriptors. The
+/// default one is only the most there may be.
 pub fn warning(config: &Config, limit: Option<u64>) -> Option<String> {
     let (configured, workers) = (config.limits().connections, config.workers());
     let hold = clients(config, limit);

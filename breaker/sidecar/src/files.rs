@@ -1,4 +1,5 @@
-//! Files that are written: nobody else reads them, and a link that somebody put there leads nowhere.
+//! Files that are written: nobody else reads them, and a link that somebody put there leads
+//! nowhere.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -1,16 +1,19 @@
-//! Telemetry in: what applications tell by OTLP becomes samples of feeds, and feeds are sources of breakers.
+//! Telemetry in: what applications tell by OTLP becomes samples of feeds, and feeds are sources of
+//! breakers.
 //!
 //! [`Receiver`] takes it in by OTLP/gRPC and OTLP/HTTP. The way of a request:
 //!
 //! * `connection`: HTTP/1.1 and HTTP/2 on every port.
-//! * `intake`: the steps below, in order; `grpc` and `http` know what the two protocols say differently.
+//! * `intake`: the steps below, in order; `grpc` and `http` know what the two protocols say
+//!   differently.
 //! * `overload`: a place, or a refusal before anything was read.
 //! * `decode`: the body, and what it is when decompressed.
 //! * `batch`: the [`Sampler`] that it is given to.
 //! * `forward`: the queue from which it is sent on, byte for byte.
 //! * `reply`: the answer; `refusal` has why there is none but an error.
 //!
-//! The [`FeedSampler`] tells breakers what batches say about their feeds, which `breaker_otlp` reads.
+//! The [`FeedSampler`] tells breakers what batches say about their feeds, which `breaker_otlp`
+//! reads.
 
 mod batch;
 mod connection;

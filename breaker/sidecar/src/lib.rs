@@ -1,9 +1,10 @@
 //! The sidecar: a reverse proxy whose routes have breakers, and that tells what it does.
 //!
-//! [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is made of a file or of flags;
-//! [`telemetry`] and [`admin`] tell, [`live`] as it happens; [`control`] changes what breakers do; [`baselines`] keeps what they learned;
-//! [`recording`] keeps requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process, [`shop`] in a container for
-//! each part.
+//! [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is
+//! made of a file or of flags; [`telemetry`] and [`admin`] tell, [`live`] as it happens;
+//! [`control`] changes what breakers do; [`baselines`] keeps what they learned; [`recording`] keeps
+//! requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process, [`shop`]
+//! in a container for each part.
 
 pub mod admin;
 pub mod app;

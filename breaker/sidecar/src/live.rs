@@ -1,7 +1,8 @@
 //! What the breakers do, as it happens: for the dashboard, `watch` and `history`.
 //!
-//! One task reads every breaker each second, whoever watches. A reading adds a point to the history of each breaker, which is bounded in
-//! time, and is shared by all watchers. Events reach watchers at once. A watcher that is slow skips readings; nobody keeps them for it.
+//! One task reads every breaker each second, whoever watches. A reading adds a point to the history
+//! of each breaker, which is bounded in time, and is shared by all watchers. Events reach watchers
+//! at once. A watcher that is slow skips readings; nobody keeps them for it.
 
 mod event;
 mod history;

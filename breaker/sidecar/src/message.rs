@@ -1,4 +1,5 @@
-//! What both sides of an exchange share: fields, request bodies, errors, timers, and who is told how it went.
+//! What both sides of an exchange share: fields, request bodies, errors, timers, and who is told
+//! how it went.
 //!
 //! The proxy serves callers and `upstream` speaks to endpoints; neither is above the other here.
 

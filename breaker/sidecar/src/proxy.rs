@@ -2,13 +2,14 @@
 //!
 //! # Life of a request
 //!
-//! Each worker is a thread with a runtime, a listening socket and connection pools of its own. A connection is first
-//! `park`ed: a socket, a deadline and no buffers. Its first bytes tell HTTP/1 from HTTP/2; hyper then parses
-//! requests and calls `front`, which checks each one (`check`), brings its path into the one form that counts
-//! (`path`), finds its route (`route`) and hands it to the route's `stack`: the breaker, and below it
-//! `forward`, which takes a connection from the pool, adds and strips header fields (`headers`) and waits for the
-//! response's head. Bodies (`body`) are streamed both ways by the same task. Whatever the proxy answers itself is
-//! made in `respond`.
+//! Each worker is a thread with a runtime, a listening socket and connection pools of its own. A
+//! connection is first `park`ed: a socket, a deadline and no buffers. Its first bytes tell HTTP/1
+//! from HTTP/2; hyper then parses requests and calls `front`, which checks each one (`check`),
+//! brings its path into the one form that counts (`path`), finds its route (`route`) and hands it
+//! to the route's `stack`: the breaker, and below it `forward`, which takes a connection from the
+//! pool, adds and strips header fields (`headers`) and waits for the response's head. Bodies
+//! (`body`) are streamed both ways by the same task. Whatever the proxy answers itself is made in
+//! `respond`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -149,8 +150,9 @@ impl Proxy {
         Routes(self.tables.clone())
     }
 
-    /// Starts the workers; they end when `shutdown` turns true, or its sender is gone, and their connections have
-    /// ended or the grace period has. `observers` makes each worker's observers, on its thread, for a table.
+    /// Starts the workers; they end when `shutdown` turns true, or its sender is gone, and their
+    /// connections have ended or the grace period has. `observers` makes each worker's observers,
+    /// on its thread, for a table.
     ///
     /// # Errors
     ///
@@ -183,8 +185,9 @@ impl Proxy {
 }
 
 impl Routes {
-    /// Sends requests that begin from now on by `table`. Those under way end as they began, and connections of clients go on. Routes of
-    /// the same name go on counting their requests in flight; connections to an upstream stay where it is the same [`Arc`].
+    /// Sends requests that begin from now on by `table`. Those under way end as they began, and
+    /// connections of clients go on. Routes of the same name go on counting their requests in
+    /// flight; connections to an upstream stay where it is the same [`Arc`].
     pub fn replace(&self, table: Arc<RouteTable>) {
         self.0.send_replace(table);
     }

@@ -1,8 +1,9 @@
 //! `breaker run --record FILE`: requests as JSON lines for `breaker backtest`.
 //!
-//! Workers hand requests to a writer's thread by a bounded queue: what does not fit is dropped and counted, and no request waits. Files are
-//! rotated by size: `FILE` is the one that is written to, `FILE.1` the one before it. Rejected requests are not there: nothing is known
-//! of what would have become of them.
+//! Workers hand requests to a writer's thread by a bounded queue: what does not fit is dropped and
+//! counted, and no request waits. Files are rotated by size: `FILE` is the one that is written to,
+//! `FILE.1` the one before it. Rejected requests are not there: nothing is known of what would have
+//! become of them.
 
 mod files;
 mod writer;
@@ -28,7 +29,8 @@ use crate::proxy::{Exchange, Tape};
 pub struct Settings {
     /// The file that is written to. What it has is kept.
     pub file: PathBuf,
-    /// Bytes after which another file is begun. Default 1 GiB; files are never smaller than what is written at once, 64 KiB.
+    /// Bytes after which another file is begun. Default 1 GiB; files are never smaller than what is
+    /// written at once, 64 KiB.
     pub max_size: u64,
     /// How many full files are kept beside it. Default 4; 0 keeps none.
     pub rotate: u32,
@@ -48,7 +50,8 @@ pub struct Recording {
 #[derive(Debug)]
 pub struct Writing(JoinHandle<()>);
 
-/// What monotonic time is by the calendar. The wall clock is read once: setting it back must not put requests out of order.
+/// What monotonic time is by the calendar. The wall clock is read once: setting it back must not
+/// put requests out of order.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     instant: Instant,
@@ -67,7 +70,8 @@ impl Settings {
 }
 
 impl Recording {
-    /// Opens the file and starts the thread. What is recorded needs the [names of routes](Self::of_routes).
+    /// Opens the file and starts the thread. What is recorded needs the [names of
+    /// routes](Self::of_routes).
     ///
     /// # Errors
     /// When the file can't be opened or the thread not started.
@@ -157,7 +161,8 @@ const fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Requests on their way to the thread: 4 MB, and at 100,000 requests a second more than half a second of a disk that hangs.
+/// Requests on their way to the thread: 4 MB, and at 100,000 requests a second more than half a
+/// second of a disk that hangs.
 const QUEUE: usize = 1 << 16;
 
 #[cfg(test)]

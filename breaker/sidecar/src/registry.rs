@@ -1,4 +1,5 @@
-//! The breakers, each with the policy that the configuration gives it and the one that an operator may have put in its place.
+//! The breakers, each with the policy that the configuration gives it and the one that an operator
+//! may have put in its place.
 
 mod watched;
 
@@ -11,7 +12,8 @@ use breaker_tower::{BreakerHandle, Policy};
 pub use self::watched::{Breakers, Watched};
 use crate::config::Policies;
 
-/// The breakers of a sidecar, in the order of its routes. Clones share one list, which a reload replaces.
+/// The breakers of a sidecar, in the order of its routes. Clones share one list, which a reload
+/// replaces.
 #[derive(Clone, Debug, Default)]
 pub struct Registry(Arc<RwLock<Contents>>);
 
@@ -59,8 +61,9 @@ impl Registry {
         })))
     }
 
-    /// Takes over what another configuration has. A breaker that was there under its name keeps its override; each is given the policy that
-    /// is now in force for it, and keeps its state. Those that `entries` doesn't have are forgotten.
+    /// Takes over what another configuration has. A breaker that was there under its name keeps its
+    /// override; each is given the policy that is now in force for it, and keeps its state. Those
+    /// that `entries` doesn't have are forgotten.
     pub fn replace(&self, entries: impl IntoIterator<Item = Entry>, policies: Policies) {
         let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let entries = entries.into_iter().map(|mut entry| {
@@ -94,7 +97,8 @@ impl Registry {
         self.read(|contents| contents.policies.clone())
     }
 
-    /// Puts `policy` in the place of what the configuration says, or with `None` takes such a policy away; the breaker keeps its state.
+    /// Puts `policy` in the place of what the configuration says, or with `None` takes such a
+    /// policy away; the breaker keeps its state.
     ///
     /// # Errors
     /// When no breaker is called `name`.

@@ -1,4 +1,5 @@
-//! What a breaker knows, as JSON: for `/breakers`, the dashboard and the command line. Durations and latencies are in seconds.
+//! What a breaker knows, as JSON: for `/breakers`, the dashboard and the command line. Durations
+//! and latencies are in seconds.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
-//! The shop of the chaos demo: services that can be made to fail, the script that does it, and the collector that hears of it.
+//! The shop of the chaos demo: services that can be made to fail, the script that does it, and the
+//! collector that hears of it.
 //!
-//! `docker-compose.yml` puts them together: checkout calls payments, payments calls the ledger, and a sidecar stands before each;
-//! `docs/demo.md` tells the whole.
+//! `docker-compose.yml` puts them together: checkout calls payments, payments calls the ledger, and
+//! a sidecar stands before each; `docs/demo.md` tells the whole.
 
 mod chaos;
 mod client;

@@ -1,4 +1,5 @@
-//! Telemetry out: metrics by OTLP and as Prometheus text, spans of requests by OTLP, events as log lines and by OTLP.
+//! Telemetry out: metrics by OTLP and as Prometheus text, spans of requests by OTLP, events as log
+//! lines and by OTLP.
 //!
 //! * `record`: the hot path, one call for each finished request.
 //! * `observe`: what a collection reads from the breakers' snapshots.
@@ -69,7 +70,8 @@ pub struct Telemetry {
     logger: Option<Arc<Logger>>,
 }
 
-/// A running export, to be ended by [`Exporting::shutdown`]. Dropped, it ends by itself after a last export.
+/// A running export, to be ended by [`Exporting::shutdown`]. Dropped, it ends by itself after a
+/// last export.
 #[derive(Debug)]
 pub struct Exporting(Option<Exporter>);
 
@@ -140,7 +142,8 @@ impl Telemetry {
         observe::register_saves(self.meters.meter(), saves);
     }
 
-    /// A tracer for a worker, of requests whose indices mean what `catalog` says; `None` while tracing is off.
+    /// A tracer for a worker, of requests whose indices mean what `catalog` says; `None` while
+    /// tracing is off.
     pub fn tracer(&self, catalog: Arc<Catalog>) -> Option<Tracer> {
         let tracer = self.tracer.clone()?;
         Some(Tracer::new(tracer, catalog))

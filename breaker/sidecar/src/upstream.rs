@@ -1,6 +1,7 @@
 //! Where requests go: upstreams, their endpoints and the connections to them.
 //!
-//! Each worker has a `pool` of its own for each upstream, so that no connection is shared between threads.
+//! Each worker has a `pool` of its own for each upstream, so that no connection is shared between
+//! threads.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,8 +27,8 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// Time for the name to be resolved and a connection to be established. Default 1 s.
     pub connect_timeout: Duration,
-    /// Time after which an unused connection is closed; below the upstream's own, or requests race with its close.
-    /// Default 4 s, as Node and uvicorn close after 5 s.
+    /// Time after which an unused connection is closed; below the upstream's own, or requests race
+    /// with its close. Default 4 s, as Node and uvicorn close after 5 s.
     pub idle_timeout: Duration,
     /// Unused HTTP/1.1 connections kept for each endpoint and worker. Default 256.
     pub idle_connections: usize,
@@ -70,7 +71,8 @@ impl Upstream {
 pub enum Endpoint {
     /// An address and port.
     Address(SocketAddr),
-    /// A name and port, resolved at each connection attempt, from memory while the last answer is valid.
+    /// A name and port, resolved at each connection attempt, from memory while the last answer is
+    /// valid.
     Name(String, u16),
 }
 

@@ -1,7 +1,9 @@
-//! What a breaker adds to a call of a service that answers at once, closed and open: time and allocations, beside two other breakers.
+//! What a breaker adds to a call of a service that answers at once, closed and open: time and
+//! allocations, beside two other breakers.
 //!
-//! All are to open at 8 % failures of at least 20 requests, for an hour. `tower-resilience` looks at the last 100 calls (its window by
-//! time keeps every call of it), `failsafe` at a moving average over 10 s; both leave histograms, trailers and ends of bodies aside.
+//! All are to open at 8 % failures of at least 20 requests, for an hour. `tower-resilience` looks
+//! at the last 100 calls (its window by time keeps every call of it), `failsafe` at a moving
+//! average over 10 s; both leave histograms, trailers and ends of bodies aside.
 
 #![expect(clippy::print_stdout, reason = "a benchmark")]
 

@@ -1,4 +1,5 @@
-//! What a request pays to a breaker that threads share: its lock, its clock, and what follows from its use.
+//! What a request pays to a breaker that threads share: its lock, its clock, and what follows from
+//! its use.
 
 use std::hint::black_box;
 use std::sync::Arc;

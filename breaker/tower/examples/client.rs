@@ -1,4 +1,5 @@
-//! A client with a breaker for each host: a host that refuses connections costs nothing after twenty attempts.
+//! A client with a breaker for each host: a host that refuses connections costs nothing after
+//! twenty attempts.
 //!
 //! `cargo run -p breaker-tower --example client`
 

@@ -1,4 +1,5 @@
-//! A tonic client behind a breaker: a call that it rejects is a `Status` with the rejection as its source.
+//! A tonic client behind a breaker: a call that it rejects is a `Status` with the rejection as its
+//! source.
 //!
 //! `cargo run -p breaker-tower --example tonic`
 

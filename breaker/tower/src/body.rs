@@ -1,4 +1,5 @@
-//! A response's body that reports how the request ended: at the end of the stream, at an error, or when it is dropped.
+//! A response's body that reports how the request ended: at the end of the stream, at an error, or
+//! when it is dropped.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,8 +14,8 @@ use crate::exchange::Exchange;
 use crate::observer::Witness;
 
 pin_project! {
-    /// The body of a response that went through a breaker. A request is finished when its body is finished,
-    /// failed or dropped.
+    /// The body of a response that went through a breaker. A request is finished when its body is
+    /// finished, failed or dropped.
     pub struct BreakerBody<B, C = HttpClassifier, W = ()>
     where
         W: Witness,

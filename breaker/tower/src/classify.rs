@@ -19,9 +19,10 @@ pub trait Classify {
     /// Classifies the end of a body whose head was [`Classified::AtTrailers`].
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending;
 
-    /// Classifies an error of the inner service or of the response's body, which can be downcast to the type of
-    /// error that it is, often a [`BoxError`](crate::BoxError). Unless the implementation knows better, it is a
-    /// failure of the upstream, but for the rejection of a breaker further in.
+    /// Classifies an error of the inner service or of the response's body, which can be downcast to
+    /// the type of error that it is, often a [`BoxError`](crate::BoxError). Unless the
+    /// implementation knows better, it is a failure of the upstream, but for the rejection of a
+    /// breaker further in.
     fn error(&self, error: &dyn Any) -> Ending {
         match is_rejection_error(error) {
             true => Ending::caused_by(Attribution::InnerBreaker),
@@ -58,7 +59,8 @@ pub struct Ending {
     pub retry_after: Option<Duration>,
 }
 
-/// Classifies HTTP by status and gRPC by `grpc-status`, told apart by the response's content type, by the policy's rules.
+/// Classifies HTTP by status and gRPC by `grpc-status`, told apart by the response's content type,
+/// by the policy's rules.
 ///
 /// A rejection by a breaker or a limit further in, marked by `Proxy-Status: …;
 /// error=destination_unavailable` or `connection_limit_reached` (RFC 9209), is ignored, and so is
@@ -83,7 +85,8 @@ impl Classify for HttpClassifier {
                 None if status == StatusCode::OK && framing == Framing::Http2 => {
                     Classified::AtTrailers
                 }
-                // With another HTTP status the answer comes from something between. gRPC-Web hides its trailers in the body.
+                // With another HTTP status the answer comes from something between. gRPC-Web hides
+                // its trailers in the body.
                 None => Classified::Head(rules.of_http(status.as_u16()).into()),
             };
         }
@@ -96,7 +99,8 @@ impl Classify for HttpClassifier {
     }
 
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending {
-        // A status that is missing or unreadable is UNKNOWN: the stream was cut, or the server is broken.
+        // A status that is missing or unreadable is UNKNOWN: the stream was cut, or the server is
+        // broken.
         let code = trailers.and_then(grpc::status).unwrap_or(GrpcCode::UNKNOWN);
         let pushback = trailers.and_then(|trailers| number(trailers, &GRPC_PUSHBACK));
         let pushback = pushback.map(Duration::from_millis);
@@ -136,7 +140,8 @@ impl From<Verdict> for Ending {
     }
 }
 
-/// `Retry-After` in its form of seconds. The form of a date is not read: it needs the wall clocks of two machines to agree.
+/// `Retry-After` in its form of seconds. The form of a date is not read: it needs the wall clocks
+/// of two machines to agree.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     number(headers, &header::RETRY_AFTER).map(Duration::from_secs)
 }

@@ -12,12 +12,13 @@ use crate::grpc;
 
 /// The deadline that the caller of a request chose.
 ///
-/// [`BreakerService`](crate::BreakerService) reads `grpc-timeout` of gRPC calls by itself. Where callers have
-/// other means, or the service's own time is shorter than theirs, put one in the request's extensions.
+/// [`BreakerService`](crate::BreakerService) reads `grpc-timeout` of gRPC calls by itself. Where
+/// callers have other means, or the service's own time is shorter than theirs, put one in the
+/// request's extensions.
 ///
-/// What the deadline forces is [`Verdict::Ignored`](breaker_core::Verdict::Ignored) and the caller's:
-/// gRPC `DEADLINE_EXCEEDED` of a call that had one, HTTP 504 once nine tenths of it have passed, and any
-/// error once it has passed.
+/// What the deadline forces is [`Verdict::Ignored`](breaker_core::Verdict::Ignored) and the
+/// caller's: gRPC `DEADLINE_EXCEEDED` of a call that had one, HTTP 504 once nine tenths of it have
+/// passed, and any error once it has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerDeadline(Option<Moment>);
 
@@ -29,7 +30,8 @@ struct Moment {
 }
 
 impl CallerDeadline {
-    /// None that counts, whatever the request's header fields say: the service's own time is shorter.
+    /// None that counts, whatever the request's header fields say: the service's own time is
+    /// shorter.
     pub const NONE: Self = Self(None);
 
     /// A deadline `whole` after now.

@@ -13,8 +13,8 @@ pub struct Decision {
     pub state: State,
     /// What the request counts as, and who caused its ending; `None` if it was rejected.
     pub ending: Option<(Verdict, Attribution)>,
-    /// From admission, or the end of the upload, to the head of the response or to the end of its body,
-    /// as the policy measures.
+    /// From admission, or the end of the upload, to the head of the response or to the end of its
+    /// body, as the policy measures.
     pub latency: Duration,
     /// From the same moment until now.
     pub waited: Duration,

@@ -1,5 +1,5 @@
-//! What is known of an admitted request and its answer, from its call to the end of the response's body. It is judged
-//! here, and moved as rarely as can be.
+//! What is known of an admitted request and its answer, from its call to the end of the response's
+//! body. It is judged here, and moved as rarely as can be.
 
 use breaker_core::{Attribution, Rejected, Verdict};
 use http::{HeaderMap, Response};
@@ -38,7 +38,8 @@ impl<C, W: Witness> Exchange<C, W> {
         }
     }
 
-    /// The head of `response` has come: classifies it. If that is all of the answer, the request is over.
+    /// The head of `response` has come: classifies it. If that is all of the answer, the request is
+    /// over.
     pub(crate) fn answered<RB: Body>(&mut self, response: &Response<RB>)
     where
         C: Classify,
@@ -69,7 +70,8 @@ impl<C, W: Witness> Exchange<C, W> {
         }
     }
 
-    /// A part of the body has come, and not the last. With the first one a gRPC answer has well begun.
+    /// A part of the body has come, and not the last. With the first one a gRPC answer has well
+    /// begun.
     pub(crate) fn flows(&mut self) {
         if !self.begun && self.head == Some(Classified::AtTrailers) {
             self.begun = true;

@@ -35,16 +35,16 @@ pub(crate) fn framing(content_type: &[u8]) -> Option<Framing> {
     }
 }
 
-/// The `grpc-status` of trailers, or of a head that is all there is. `None` without one; one that is
-/// no number is `UNKNOWN`.
+/// The `grpc-status` of trailers, or of a head that is all there is. `None` without one; one that
+/// is no number is `UNKNOWN`.
 pub(crate) fn status(headers: &HeaderMap) -> Option<GrpcCode> {
     let value = headers.get(&GRPC_STATUS)?.to_str().ok();
     let number = value.and_then(|value| value.trim().parse().ok());
     Some(number.map_or(GrpcCode::UNKNOWN, GrpcCode::from_number))
 }
 
-/// A `grpc-timeout`: at most 8 digits and a unit. `None` if it is malformed. Zero is read: nothing is
-/// left of such a deadline.
+/// A `grpc-timeout`: at most 8 digits and a unit. `None` if it is malformed. Zero is read: nothing
+/// is left of such a deadline.
 pub fn parse_grpc_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if !(1..=MAX_DIGITS).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {

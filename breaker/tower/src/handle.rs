@@ -18,8 +18,9 @@ use crate::shared::Shared;
 
 /// A breaker that is shared by services and operators; clones are the same breaker.
 ///
-/// The lock is held for tens of nanoseconds and never over an await. A task on the runtime of whoever used the breaker first waits for the
-/// breaker's next timeout; it ends when the last clone is dropped.
+/// The lock is held for tens of nanoseconds and never over an await. A task on the runtime of
+/// whoever used the breaker first waits for the breaker's next timeout; it ends when the last clone
+/// is dropped.
 #[derive(Clone)]
 pub struct BreakerHandle(Arc<Shared>);
 
@@ -43,8 +44,8 @@ impl BreakerHandle {
         )))
     }
 
-    /// The breaker of something that is not called through it: its feeds trip it, and show whether a trial goes well. Who asks it for a
-    /// permit all the same is admitted or refused as usual.
+    /// The breaker of something that is not called through it: its feeds trip it, and show whether
+    /// a trial goes well. Who asks it for a permit all the same is admitted or refused as usual.
     pub fn telemetry_only(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>) -> Self {
         Self(Arc::new(Shared::new(
             name.into(),
@@ -57,8 +58,9 @@ impl BreakerHandle {
         &self.0.name
     }
 
-    /// Asks to send one request. What is returned reports the request as [`Verdict::Ignored`](breaker_core::Verdict::Ignored) when it is
-    /// dropped before its outcome is known.
+    /// Asks to send one request. What is returned reports the request as
+    /// [`Verdict::Ignored`](breaker_core::Verdict::Ignored) when it is dropped before its outcome
+    /// is known.
     ///
     /// # Errors
     /// [`Rejected`], when the breaker refuses.
@@ -66,7 +68,8 @@ impl BreakerHandle {
         self.clone().into_in_flight()
     }
 
-    /// [`Self::try_acquire`] of a handle that its caller has no more use for: what is returned holds it.
+    /// [`Self::try_acquire`] of a handle that its caller has no more use for: what is returned
+    /// holds it.
     pub(crate) fn into_in_flight(self) -> Result<InFlight, Rejected> {
         let (permit, policy, state) = self.with(|breaker, now| {
             let permit = breaker.try_acquire(now)?;
@@ -75,7 +78,8 @@ impl BreakerHandle {
         Ok(InFlight::new(self, permit, policy, state))
     }
 
-    /// Asks for a verdict without a permit, for a request that somebody else sends and whose outcome nobody reports.
+    /// Asks for a verdict without a permit, for a request that somebody else sends and whose
+    /// outcome nobody reports.
     ///
     /// # Errors
     /// [`Rejected`], when the breaker refuses; that is counted.
@@ -83,8 +87,8 @@ impl BreakerHandle {
         self.with(Breaker::ask)
     }
 
-    /// Counts a request as ignored that ended before the breaker was asked. It takes no permit, and no
-    /// trial is owed to it.
+    /// Counts a request as ignored that ended before the breaker was asked. It takes no permit, and
+    /// no trial is owed to it.
     pub fn ignore(&self, by: Attribution) {
         self.with(|breaker, _| breaker.ignore(by));
     }
@@ -172,14 +176,14 @@ impl BreakerHandle {
         self.with(|breaker, _| breaker.add_feed(feed))
     }
 
-    /// Has these feeds from now on, and no others; returns their ids in the same order. A feed whose name stays keeps its id, and what it
-    /// observed where its policy counts the same things.
+    /// Has these feeds from now on, and no others; returns their ids in the same order. A feed
+    /// whose name stays keeps its id, and what it observed where its policy counts the same things.
     pub fn set_feeds(&self, feeds: impl IntoIterator<Item = Feed>) -> Vec<SourceId> {
         self.with(|breaker, now| breaker.set_feeds(feeds, now))
     }
 
-    /// A telemetry feed tells of requests that ended, in the order in which they did as far as that is known. `told` is called with what
-    /// became of each sample, under the breaker's lock.
+    /// A telemetry feed tells of requests that ended, in the order in which they did as far as that
+    /// is known. `told` is called with what became of each sample, under the breaker's lock.
     pub fn observe(
         &self,
         feed: SourceId,
@@ -224,7 +228,8 @@ impl fmt::Debug for BreakerHandle {
 // === impl Events ===
 
 impl Events {
-    /// The next event; `None` when the breaker is gone. Events that came while more than 64 were unread are skipped.
+    /// The next event; `None` when the breaker is gone. Events that came while more than 64 were
+    /// unread are skipped.
     ///
     /// Cancel safe.
     pub async fn recv(&mut self) -> Option<Event> {

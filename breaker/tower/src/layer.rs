@@ -24,8 +24,8 @@ pub struct BreakerLayer<P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()>
 }
 
 impl BreakerLayer {
-    /// A layer with one breaker, which classifies HTTP and gRPC by the policy's rules and fails rejected requests with a boxed
-    /// [`Rejected`].
+    /// A layer with one breaker, which classifies HTTP and gRPC by the policy's rules and fails
+    /// rejected requests with a boxed [`Rejected`].
     pub fn new(breaker: BreakerHandle) -> Self {
         Self {
             breaker,
@@ -38,8 +38,8 @@ impl BreakerLayer {
 }
 
 impl<C, R, O> BreakerLayer<BreakerHandle, C, R, O> {
-    /// Is not ready while the breaker rejects, so that a balancer above goes round this service. During the ramp it is ready, and a request
-    /// above the ramp's share is rejected.
+    /// Is not ready while the breaker rejects, so that a balancer above goes round this service.
+    /// During the ramp it is ready, and a request above the ramp's share is rejected.
     #[must_use]
     pub const fn unready_while_open(mut self) -> Self {
         self.options.unready_while_open = true;
@@ -90,8 +90,8 @@ impl<P, C, R, O> BreakerLayer<P, C, R, O> {
         }
     }
 
-    /// Lets `observer` know what becomes of each request, whether it is admitted or rejected. Without one, the layer
-    /// pays nothing for it.
+    /// Lets `observer` know what becomes of each request, whether it is admitted or rejected.
+    /// Without one, the layer pays nothing for it.
     pub fn with_observer<N>(self, observer: N) -> BreakerLayer<P, C, R, N> {
         BreakerLayer {
             breaker: self.breaker,
@@ -102,8 +102,9 @@ impl<P, C, R, O> BreakerLayer<P, C, R, O> {
         }
     }
 
-    /// Lets the upstream's time begin when the request's body is sent: an [`Upload`](crate::Upload) is put in the extensions of a request
-    /// with a body, for the inner service to drop then. Only for inner services that know of it.
+    /// Lets the upstream's time begin when the request's body is sent: an [`Upload`](crate::Upload)
+    /// is put in the extensions of a request with a body, for the inner service to drop then. Only
+    /// for inner services that know of it.
     #[must_use]
     pub const fn await_upload(mut self) -> Self {
         self.options.await_upload = true;

@@ -1,8 +1,9 @@
-//! A circuit breaker as a tower layer: by error rate, latency quantiles and concurrency, over any [`Service`](tower_service::Service) of
-//! HTTP or gRPC.
+//! A circuit breaker as a tower layer: by error rate, latency quantiles and concurrency, over any
+//! [`Service`](tower_service::Service) of HTTP or gRPC.
 //!
-//! A request counts when its body ends, fails or is dropped, and is in flight until then; one that hangs counts as slow while it hangs.
-//! Rejections are errors (or responses) of `call` and never of `poll_ready`, and no breaker counts them.
+//! A request counts when its body ends, fails or is dropped, and is in flight until then; one that
+//! hangs counts as slow while it hangs. Rejections are errors (or responses) of `call` and never of
+//! `poll_ready`, and no breaker counts them.
 //!
 //! ```
 //! use breaker_tower::{BreakerHandle, BreakerLayer, Policy, State, rejection};

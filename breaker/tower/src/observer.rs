@@ -1,5 +1,5 @@
-//! What a breaker made of a request, for those who report or record it. A request is judged once: whoever
-//! judged it a second time would sooner or later say otherwise.
+//! What a breaker made of a request, for those who report or record it. A request is judged once:
+//! whoever judged it a second time would sooner or later say otherwise.
 
 use std::thread;
 
@@ -22,7 +22,8 @@ pub trait Observer<B> {
 
 /// Gets to know what became of one request.
 pub trait Witness {
-    /// Whether somebody wants to know. If not, nothing is found out that the breaker itself has no use for.
+    /// Whether somebody wants to know. If not, nothing is found out that the breaker itself has no
+    /// use for.
     fn is_watching(&self) -> bool {
         true
     }
@@ -58,8 +59,8 @@ impl<W: Witness> Witness for Option<W> {
     }
 }
 
-/// A request that was admitted, and who gets to know what becomes of it. Dropped before its outcome is known,
-/// its caller went away.
+/// A request that was admitted, and who gets to know what becomes of it. Dropped before its outcome
+/// is known, its caller went away.
 #[derive(Debug)]
 pub(crate) struct Watched<W: Witness> {
     request: InFlight,
@@ -91,8 +92,8 @@ impl<W: Witness> Watched<W> {
         self.status = Some(status);
     }
 
-    /// Does `act`, on whose panic the request has failed. Its drop would not tell: it may come long after, if
-    /// somebody catches the panic.
+    /// Does `act`, on whose panic the request has failed. Its drop would not tell: it may come long
+    /// after, if somebody catches the panic.
     pub(crate) fn failing_on_panic<T>(&mut self, act: impl FnOnce() -> T) -> T {
         let _guard = FailOnPanic {
             panicked_before: thread::panicking(),

@@ -1,4 +1,5 @@
-//! `Proxy-Status` (RFC 9209): what intermediaries say of an answer, a list of structured fields (RFC 8941).
+//! `Proxy-Status` (RFC 9209): what intermediaries say of an answer, a list of structured fields
+//! (RFC 8941).
 
 use breaker_core::Attribution;
 use http::{HeaderMap, HeaderName};
@@ -19,8 +20,8 @@ pub(crate) fn caused_by(headers: &HeaderMap) -> Option<Attribution> {
     })
 }
 
-/// The parameters of all members, as they are written. In strings, of which a member's name may be one,
-/// nothing separates: `breaker; details="a; error=x"` has one parameter.
+/// The parameters of all members, as they are written. In strings, of which a member's name may be
+/// one, nothing separates: `breaker; details="a; error=x"` has one parameter.
 fn parameters(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     pieces(value, b',').flat_map(|member| {
         pieces(member, b';').skip(1).map(|parameter| {

@@ -34,8 +34,9 @@ pub trait OnReject<B, RB, E> {
 #[non_exhaustive]
 pub struct Fail;
 
-/// Answers with the response that a closure makes; errors of the inner service keep their type. The [`Rejected`] is in the response's
-/// extensions, for loggers, and for breakers further out, which ignore the answer.
+/// Answers with the response that a closure makes; errors of the inner service keep their type. The
+/// [`Rejected`] is in the response's extensions, for loggers, and for breakers further out, which
+/// ignore the answer.
 #[derive(Clone)]
 pub struct Respond<F>(pub(crate) F);
 
@@ -84,7 +85,8 @@ pub fn rejection<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Rejected> {
     None
 }
 
-/// Whether an error of whatever type is a rejection, or was caused by one, as far as its type tells.
+/// Whether an error of whatever type is a rejection, or was caused by one, as far as its type
+/// tells.
 pub(crate) fn is_rejection_error(error: &dyn Any) -> bool {
     match error.downcast_ref::<BoxError>() {
         Some(error) => rejection(&**error).is_some(),

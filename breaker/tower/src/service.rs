@@ -23,8 +23,10 @@ use crate::select::Select;
 
 /// A service behind a breaker.
 ///
-/// It rejects in `call`, and is ready while the breaker is open: an error of `poll_ready` would tell the caller to discard the service.
-/// With [`unready_while_open`](crate::BreakerLayer::unready_while_open) it is pending instead, for balancers.
+/// It rejects in `call`, and is ready while the breaker is open: an error of `poll_ready` would
+/// tell the caller to discard the service. With
+/// [`unready_while_open`](crate::BreakerLayer::unready_while_open) it is pending instead, for
+/// balancers.
 pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()> {
     inner: S,
     breaker: P,
@@ -32,7 +34,8 @@ pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O 
     on_reject: R,
     observer: O,
     options: Options,
-    /// Whether this very clone was ready without asking `inner`, because its next request was to be rejected.
+    /// Whether this very clone was ready without asking `inner`, because its next request was to be
+    /// rejected.
     inner_skipped: bool,
     /// The wait for a breaker that may admit again.
     waiting: Option<Pin<Box<OwnedNotified>>>,
@@ -102,7 +105,8 @@ where
             if self.options.unready_while_open {
                 ready!(poll_admitting(breaker, &mut self.waiting, cx));
             } else if breaker.would_reject() {
-                // A rejection needs nothing of the inner service, and that may be what is in trouble.
+                // A rejection needs nothing of the inner service, and that may be what is in
+                // trouble.
                 self.inner_skipped = true;
                 return Poll::Ready(Ok(()));
             }
@@ -114,7 +118,8 @@ where
         let breaker = self.breaker.select(&request);
         let mut witness = self.observer.begin(&request);
         let admission = if std::mem::take(&mut self.inner_skipped) {
-            // Even if the breaker went half-open since: the inner service was not asked whether it is ready.
+            // Even if the breaker went half-open since: the inner service was not asked whether it
+            // is ready.
             Err(breaker.refuse())
         } else {
             breaker.into_in_flight()

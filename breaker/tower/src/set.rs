@@ -13,9 +13,11 @@ use crate::handle::BreakerHandle;
 
 /// Breakers by key.
 ///
-/// Memory is bounded twice. A breaker whose key was not asked for in the idle time is forgotten when new keys come, unless it is open or
-/// an operator forced it. And of no more breakers than the capacity, those that were not asked for the longest make room for new keys,
-/// closed ones first. A forgotten key starts anew, closed; requests of it that are still in flight end on the breaker that admitted them.
+/// Memory is bounded twice. A breaker whose key was not asked for in the idle time is forgotten
+/// when new keys come, unless it is open or an operator forced it. And of no more breakers than the
+/// capacity, those that were not asked for the longest make room for new keys, closed ones first. A
+/// forgotten key starts anew, closed; requests of it that are still in flight end on the breaker
+/// that admitted them.
 pub struct BreakerSet<K>(Arc<Inner<K>>);
 
 struct Inner<K> {
@@ -36,7 +38,8 @@ struct Entry {
 }
 
 impl<K: Eq + Hash + Clone + fmt::Display> BreakerSet<K> {
-    /// A set of at most `capacity` breakers (at least one), each of which goes by `policy`, with an idle time of ten minutes.
+    /// A set of at most `capacity` breakers (at least one), each of which goes by `policy`, with an
+    /// idle time of ten minutes.
     pub fn new(policy: impl Into<Arc<Policy>>, capacity: usize) -> Self {
         Self::with_idle(policy, capacity, Duration::from_secs(600))
     }

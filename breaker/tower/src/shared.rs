@@ -1,4 +1,5 @@
-//! What the clones of a handle share: the breaker under its lock, and what follows from each use of it.
+//! What the clones of a handle share: the breaker under its lock, and what follows from each use of
+//! it.
 
 mod driver;
 
@@ -18,7 +19,8 @@ pub(crate) struct Shared {
     state: Mutex<Locked>,
     origin: Instant,
     driver: Driver,
-    /// Whether the breaker refused requests when it was last looked at. While it did not, time alone does not make it.
+    /// Whether the breaker refused requests when it was last looked at. While it did not, time
+    /// alone does not make it.
     rejecting: AtomicBool,
     /// Told when it stops refusing.
     admitting: Arc<Notify>,
@@ -55,7 +57,8 @@ impl Shared {
         }
     }
 
-    /// Does something with the breaker, and sees to what follows from it: events, waiting services, the timer.
+    /// Does something with the breaker, and sees to what follows from it: events, waiting services,
+    /// the timer.
     pub(crate) fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Breaker, Timestamp) -> T) -> T {
         let now = self.now();
         let mut locked = self.lock();
@@ -83,7 +86,8 @@ impl Shared {
         armed.map(|at| self.origin + Duration::from_nanos(at.as_nanos()))
     }
 
-    /// Whether the breaker may refuse a request now. `false` is as of its last use, and costs neither lock nor clock.
+    /// Whether the breaker may refuse a request now. `false` is as of its last use, and costs
+    /// neither lock nor clock.
     pub(crate) fn rejecting(&self) -> bool {
         self.rejecting.load(Ordering::Acquire)
     }

@@ -1,12 +1,14 @@
-//! W3C Trace Context: `traceparent`, read and written here and not by an SDK, whose propagator drops every flag
-//! but `sampled`. The one parser of it: for exemplars of trips, for spans, and for what the upstream gets.
+//! W3C Trace Context: `traceparent`, read and written here and not by an SDK, whose propagator
+//! drops every flag but `sampled`. The one parser of it: for exemplars of trips, for spans, and for
+//! what the upstream gets.
 
 use std::fmt;
 
 use breaker_core::TraceId;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What `traceparent` says: a trace, a span of it, and its flags. Neither id is zero when it was read from a header.
+/// What `traceparent` says: a trace, a span of it, and its flags. Neither id is zero when it was
+/// read from a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

@@ -1,10 +1,12 @@
-//! `steady PORT RATE SECONDS`: GET / over 64 keep-alive connections, arrivals of a Poisson process; prints
-//! `REQUESTS P50 P99`, latencies in µs.
+//! `steady PORT RATE SECONDS`: GET / over 64 keep-alive connections, arrivals of a Poisson process;
+//! prints `REQUESTS P50 P99`, latencies in µs.
 //!
-//! A request counts from when it is sent; one that had to wait for the answer before it on its connection, from when it
-//! was due: a slow proxy may not slow the load down. That this program woke late is not the proxy's.
+//! A request counts from when it is sent; one that had to wait for the answer before it on its
+//! connection, from when it was due: a slow proxy may not slow the load down. That this program
+//! woke late is not the proxy's.
 //!
-//! No crates, so that rustc alone builds it. A thread a connection: the kernel's timers are finer than a runtime's.
+//! No crates, so that rustc alone builds it. A thread a connection: the kernel's timers are finer
+//! than a runtime's.
 
 use std::env;
 use std::io::{Read, Write};

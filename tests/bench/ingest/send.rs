@@ -1,7 +1,7 @@
 //! What the benchmark of telemetry in sends with, and sends on to.
 //!
-//! * `send spans PORT SECONDS BATCH RATE`: batches of spans by OTLP/HTTP, as fast as they are taken, or RATE batches a second; prints
-//!   `SPANS P50 P99`, the latencies of the answers in µs.
+//! * `send spans PORT SECONDS BATCH RATE`: batches of spans by OTLP/HTTP, as fast as they are
+//!   taken, or RATE batches a second; prints `SPANS P50 P99`, the latencies of the answers in µs.
 //! * `send series PORT COUNT`: one batch with as many series of a cumulative histogram, twice.
 //! * `send sink PORT`: takes whatever comes, and answers 200.
 //!

@@ -151,7 +151,8 @@ impl Body for CutOff {
         match self.polls {
             1 => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"0123456789"))))),
             2 => {
-                // hyper sends what it holds only when it must wait; an error at once would discard it.
+                // hyper sends what it holds only when it must wait; an error at once would discard
+                // it.
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

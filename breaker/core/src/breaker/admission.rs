@@ -22,7 +22,8 @@ impl Breaker {
     /// Asks to send a request.
     ///
     /// # Errors
-    /// [`Rejected`], when the breaker is open, its trial has no room or it sheds. The refusal is counted, and never as an outcome.
+    /// [`Rejected`], when the breaker is open, its trial has no room or it sheds. The refusal is
+    /// counted, and never as an outcome.
     pub fn try_acquire(&mut self, now: Timestamp) -> Result<Permit, Rejected> {
         let now = self.advance(now);
         self.arrive(now);
@@ -43,13 +44,16 @@ impl Breaker {
         }
     }
 
-    /// Asks for a verdict without a permit, for a request that somebody else sends and whose outcome nobody reports here.
+    /// Asks for a verdict without a permit, for a request that somebody else sends and whose
+    /// outcome nobody reports here.
     ///
-    /// During a trial it is admitted as a probe would be, at most `half_open.concurrent` within `half_open.probe_timeout`, beside the
-    /// probes: what never reports must not keep those waiting that do. Shedding does not concern it: it is nowhere in flight.
+    /// During a trial it is admitted as a probe would be, at most `half_open.concurrent` within
+    /// `half_open.probe_timeout`, beside the probes: what never reports must not keep those waiting
+    /// that do. Shedding does not concern it: it is nowhere in flight.
     ///
     /// # Errors
-    /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and never as an outcome.
+    /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and
+    /// never as an outcome.
     pub fn ask(&mut self, now: Timestamp) -> Result<(), Rejected> {
         let now = self.advance(now);
         self.arrive(now);
@@ -78,7 +82,8 @@ impl Breaker {
             Phase::Open { until, open_for } => (*until, *open_for),
             _ => (None, RETRY_DURING_TRIAL),
         };
-        // In whole nanoseconds: arithmetic on durations would be a good part of what a rejection costs.
+        // In whole nanoseconds: arithmetic on durations would be a good part of what a rejection
+        // costs.
         let spread = nanos(spread);
         let wait = until.map_or(spread, |until| {
             until.as_nanos().saturating_sub(now.as_nanos())
@@ -93,7 +98,8 @@ impl Breaker {
         }
     }
 
-    /// Refuses a request for the limit of requests in flight. It may try again soon: places become free all the time.
+    /// Refuses a request for the limit of requests in flight. It may try again soon: places become
+    /// free all the time.
     fn refuse_over_limit(&mut self, shed: Shed, now: Timestamp) -> Rejected {
         let jitter = RETRY_WHILE_SHEDDING.mul_f64(self.rng.unit());
         Rejected {
@@ -125,8 +131,8 @@ impl Breaker {
         self.ground.insert(ground).clone()
     }
 
-    /// Whether [`Self::try_acquire`] would now be refused for the state. Counts nothing, and does not tell of shedding, whose places come
-    /// free all the time.
+    /// Whether [`Self::try_acquire`] would now be refused for the state. Counts nothing, and does
+    /// not tell of shedding, whose places come free all the time.
     pub fn would_reject(&mut self, now: Timestamp) -> bool {
         self.advance(now);
         match &self.phase {
@@ -199,7 +205,8 @@ impl Breaker {
     }
 }
 
-/// How soon a caller may try again that was turned away for the limit: so long, and up to twice that.
+/// How soon a caller may try again that was turned away for the limit: so long, and up to twice
+/// that.
 const RETRY_WHILE_SHEDDING: Duration = Duration::from_millis(500);
 /// How soon a caller that was turned away during a trial may try again.
 const RETRY_DURING_TRIAL: Duration = Duration::from_secs(1);

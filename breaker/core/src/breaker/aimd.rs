@@ -1,8 +1,10 @@
-//! The ramp of a sequential recovery: the admitted share grows while requests go well and shrinks while they don't, additive-increase's
-//! multiplicative cousin. A service that comes back slowly finds the share that it can bear, instead of being opened upon again.
+//! The ramp of a sequential recovery: the admitted share grows while requests go well and shrinks
+//! while they don't, additive-increase's multiplicative cousin. A service that comes back slowly
+//! finds the share that it can bear, instead of being opened upon again.
 //!
-//! What goes well is relative to a base: the share of bad requests that there was at the smallest share, or that is usual. More load would
-//! make it no better and less load neither, so it is no reason to stay at a tenth for ever; only what is worse than that is.
+//! What goes well is relative to a base: the share of bad requests that there was at the smallest
+//! share, or that is usual. More load would make it no better and less load neither, so it is no
+//! reason to stay at a tenth for ever; only what is worse than that is.
 
 use std::time::Duration;
 
@@ -23,7 +25,8 @@ pub(super) struct Aimd {
     number: u32,
     clean_slices: u32,
     total: Tally,
-    /// The share of bad requests that is not for the load: what is usual, or was seen while the share was smallest.
+    /// The share of bad requests that is not for the load: what is usual, or was seen while the
+    /// share was smallest.
     base: f64,
     usual: f64,
     /// The share at which the breaker opens: no base is worse.
@@ -43,7 +46,8 @@ pub(super) enum Progress {
 }
 
 impl Aimd {
-    /// After `probes`, of a service of which the share `usual` fails in health, and a breaker that opens at `line`.
+    /// After `probes`, of a service of which the share `usual` fails in health, and a breaker that
+    /// opens at `line`.
     pub(super) fn new(start: Ratio, probes: Tally, usual: f64, line: f64, now: Timestamp) -> Self {
         Self {
             base: usual.min(BELOW * line),

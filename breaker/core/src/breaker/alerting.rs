@@ -1,9 +1,11 @@
 //! Alerts: each begins once, is repeated ever more rarely while it lasts, and ends.
 //!
-//! A condition near its line holds and does not hold by turns. So an alert ends only when its entry has not held for a while
-//! ([`HOLD_OFF`], or the window where that is longer), and what holds again before then is the same alert. An entry that holds on a source
-//! of which nothing is heard any more holds on what is old: after [`SILENCE`](crate::alert::SILENCE) its alert is over. One that begins again within an hour is not
-//! told before it would have been if it had lasted, unless it is twice as bad as all that was told.
+//! A condition near its line holds and does not hold by turns. So an alert ends only when its entry
+//! has not held for a while ([`HOLD_OFF`], or the window where that is longer), and what holds
+//! again before then is the same alert. An entry that holds on a source of which nothing is heard
+//! any more holds on what is old: after [`SILENCE`](crate::alert::SILENCE) its alert is over. One
+//! that begins again within an hour is not told before it would have been if it had lasted, unless
+//! it is twice as bad as all that was told.
 
 use super::Breaker;
 use crate::alert::HOLD_OFF;

@@ -4,7 +4,8 @@ use super::Breaker;
 use crate::baseline::Baseline;
 
 impl Breaker {
-    /// What the anomaly detectors of each source have learned to be usual. Not what they are just observing: that is of this moment.
+    /// What the anomaly detectors of each source have learned to be usual. Not what they are just
+    /// observing: that is of this moment.
     pub fn baseline(&self) -> Baseline {
         let sources = self.sources.iter();
         Baseline {
@@ -12,8 +13,9 @@ impl Breaker {
         }
     }
 
-    /// Begins with what was learned before, by another breaker perhaps. A source takes what was learned of one of its name, as far as its
-    /// detectors compare the same: errors always, latencies if they end at the same point, the deadline if it is the same. Returns how many
+    /// Begins with what was learned before, by another breaker perhaps. A source takes what was
+    /// learned of one of its name, as far as its detectors compare the same: errors always,
+    /// latencies if they end at the same point, the deadline if it is the same. Returns how many
     /// sources took something.
     pub fn restore_baseline(&mut self, baseline: &Baseline) -> usize {
         let mut restored = 0;
@@ -26,7 +28,8 @@ impl Breaker {
         restored
     }
 
-    /// Forgets what the detectors have learned, and the evidence that they have against it: after a deploy, what was usual no longer is.
+    /// Forgets what the detectors have learned, and the evidence that they have against it: after a
+    /// deploy, what was usual no longer is.
     pub fn forget_baseline(&mut self) {
         for source in &mut self.sources {
             source.forget_learned(&self.policy);

@@ -13,15 +13,17 @@ use crate::state::Mode;
 use crate::time::Timestamp;
 
 impl Breaker {
-    /// Sets who decides. Leaving a forced-open breaker begins with probes, not with all traffic at once; leaving a forced-closed one begins
-    /// closed. Between `auto` and `shadow` the state stays.
+    /// Sets who decides. Leaving a forced-open breaker begins with probes, not with all traffic at
+    /// once; leaving a forced-closed one begins closed. Between `auto` and `shadow` the state
+    /// stays.
     pub fn force(&mut self, mode: Mode, now: Timestamp) {
         let now = self.advance(now);
         self.mode_until = None;
         self.set_mode(mode, now);
     }
 
-    /// Sets who decides for `period`; then the mode is [`Mode::Auto`]. What is said of a mode later counts instead.
+    /// Sets who decides for `period`; then the mode is [`Mode::Auto`]. What is said of a mode later
+    /// counts instead.
     pub fn force_for(&mut self, mode: Mode, period: Duration, now: Timestamp) {
         self.force(mode, now);
         self.mode_until = (mode != Mode::Auto).then(|| self.now + period);
@@ -68,9 +70,10 @@ impl Breaker {
         }
     }
 
-    /// Replaces the policy. State and permits stay; so does the open time, up to the longest that the new policy could
-    /// have chosen. Windows stay where the new policy counts the same things. What was derived from the old policy is
-    /// derived from the new one: with the next request the breaker decides like one that always had the new policy.
+    /// Replaces the policy. State and permits stay; so does the open time, up to the longest that
+    /// the new policy could have chosen. Windows stay where the new policy counts the same things.
+    /// What was derived from the old policy is derived from the new one: with the next request the
+    /// breaker decides like one that always had the new policy.
     pub fn set_policy(&mut self, policy: impl Into<Arc<Policy>>, now: Timestamp) {
         let now = self.advance(now);
         self.learn_traffic(now);
@@ -92,8 +95,8 @@ impl Breaker {
         self.judge_probes(now);
     }
 
-    /// Derives anew what follows from the policy and the feeds. Whatever is added to a breaker that depends on them belongs
-    /// here, so that no change leaves it stale.
+    /// Derives anew what follows from the policy and the feeds. Whatever is added to a breaker that
+    /// depends on them belongs here, so that no change leaves it stale.
     pub(super) fn rederive(&mut self, now: Timestamp) {
         let mut needs = Needs::of(&self.policy);
         // A feed with a policy of its own may shed too.
@@ -116,7 +119,8 @@ impl Breaker {
         self.tripped_latency = self.tripped_by.and_then(|id| self.latency_bound_of(id));
     }
 
-    /// The bound by which a trial is judged if `source` tripped on its latency: the smallest of the entries that open.
+    /// The bound by which a trial is judged if `source` tripped on its latency: the smallest of the
+    /// entries that open.
     fn latency_bound_of(&mut self, source: SourceId) -> Option<Duration> {
         self.tripped_latency?;
         let own = find(&mut self.sources, source)?.policy.clone();
@@ -128,7 +132,8 @@ impl Breaker {
         opening.filter_map(|entry| policy.entry_bound(entry)).min()
     }
 
-    /// What the next policy may want to know of the traffic, from the window where this one had no use for it.
+    /// What the next policy may want to know of the traffic, from the window where this one had no
+    /// use for it.
     fn learn_traffic(&mut self, now: Timestamp) {
         let proxy = &mut self.sources[SourceId::PROXY.0];
         if self.policy.recovery() != Recovery::Sequential && !self.needs.sheds {
@@ -145,8 +150,9 @@ impl Breaker {
         }
     }
 
-    /// Begins anew: closed, with empty windows, the first open time next, and nothing learned. Permits that are out no longer count. Totals
-    /// stay, and so does the mode: a forced-open breaker stays open.
+    /// Begins anew: closed, with empty windows, the first open time next, and nothing learned.
+    /// Permits that are out no longer count. Totals stay, and so does the mode: a forced-open
+    /// breaker stays open.
     pub fn reset(&mut self, now: Timestamp) {
         let now = self.advance(now);
         self.events.push_back(Event::Reset {

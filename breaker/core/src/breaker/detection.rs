@@ -31,11 +31,14 @@ impl Breaker {
         }
     }
 
-    /// `count` requests of the proxy's own source have failed at `at`, late: they hung, and were observed for their age.
+    /// `count` requests of the proxy's own source have failed at `at`, late: they hung, and were
+    /// observed for their age.
     ///
-    /// Those that were admitted with them ended long ago. If fewer come now, for a limit or because fewer arrive, the late failures of many
-    /// would meet the successes of few. So a late failure is evidence only as far as so many end beside it now as ended of those that were
-    /// admitted with it: then the share of failures is that of a cohort. Where nobody ended, as in an outage, each one is.
+    /// Those that were admitted with them ended long ago. If fewer come now, for a limit or because
+    /// fewer arrive, the late failures of many would meet the successes of few. So a late failure
+    /// is evidence only as far as so many end beside it now as ended of those that were admitted
+    /// with it: then the share of failures is that of a cohort. Where nobody ended, as in an
+    /// outage, each one is.
     pub(super) fn detect_late_errors(&mut self, count: u32, at: Timestamp) {
         let cohort = self.in_flight.take_passed().min(MANY);
         // Less a quarter: chance must not make most of what is steady disappear.
@@ -49,8 +52,9 @@ impl Breaker {
         }
     }
 
-    /// A request of the proxy's own source that was observed as a success at `counted` has failed, after all. So many that began long ago
-    /// have just been counted as successes again, itself among them.
+    /// A request of the proxy's own source that was observed as a success at `counted` has failed,
+    /// after all. So many that began long ago have just been counted as successes again, itself
+    /// among them.
     pub(super) fn detect_late_failure(
         &mut self,
         counted: Timestamp,
@@ -66,7 +70,8 @@ impl Breaker {
         }
     }
 
-    /// `count` requests of a source took `latency` until `at`. For what they have `crossed` while they hung they are observed already.
+    /// `count` requests of a source took `latency` until `at`. For what they have `crossed` while
+    /// they hung they are observed already.
     pub(super) fn detect_latency(
         &mut self,
         id: SourceId,
@@ -134,7 +139,8 @@ impl Breaker {
         self.needs.deadline.filter(|_| !self.is_slow_by_nature())
     }
 
-    /// The latency from which on a request of the proxy's own source is slow, where that is watched.
+    /// The latency from which on a request of the proxy's own source is slow, where that is
+    /// watched.
     pub(super) fn slow_threshold(&self) -> Option<Duration> {
         let proxy = &self.sources[SourceId::PROXY.0];
         proxy.detectors.as_ref()?.threshold()
@@ -164,7 +170,8 @@ impl Breaker {
         Some((detectors, learns))
     }
 
-    /// Whether what happens may be normal: not while a trial goes on or a limit keeps requests away.
+    /// Whether what happens may be normal: not while a trial goes on or a limit keeps requests
+    /// away.
     pub(super) fn learns(&self) -> bool {
         matches!(self.phase, Phase::Closed { .. }) && !self.is_limited()
     }

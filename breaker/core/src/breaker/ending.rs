@@ -24,11 +24,13 @@ struct Ending {
 impl Breaker {
     /// The request of `permit` ended.
     ///
-    /// A request whose answer has [begun](Self::begun) is a success already: only a failure changes that. A caller that went away before
-    /// an answer ([`Attribution::Caller`], and neither [`Self::responded`] nor [`Self::begun`] was called) says nothing while others are
-    /// answered. If nobody was from the admission on, for one and a half times as long as 95 % of the answers take (100 ms at least; the
-    /// policy's first latency bound until that is known), and again with the next such request, then those count as failures: the upstream stalls. The snapshot's totals have them as
-    /// ignored all the same.
+    /// A request whose answer has [begun](Self::begun) is a success already: only a failure changes
+    /// that. A caller that went away before an answer ([`Attribution::Caller`], and neither
+    /// [`Self::responded`] nor [`Self::begun`] was called) says nothing while others are answered.
+    /// If nobody was from the admission on, for one and a half times as long as 95 % of the answers
+    /// take (100 ms at least; the policy's first latency bound until that is known), and again with
+    /// the next such request, then those count as failures: the upstream stalls. The snapshot's
+    /// totals have them as ignored all the same.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
         let now = self.advance(now);
@@ -66,8 +68,8 @@ impl Breaker {
         self.judge(now);
     }
 
-    /// A request ended before a permit was asked for: somebody other than the upstream caused it. It
-    /// is among the ignored in the totals, and changes nothing else.
+    /// A request ended before a permit was asked for: somebody other than the upstream caused it.
+    /// It is among the ignored in the totals, and changes nothing else.
     pub fn ignore(&mut self, by: Attribution) {
         self.totals.ignore(by);
     }
@@ -108,8 +110,9 @@ impl Breaker {
             verdict: outcome.verdict,
             count: 1,
             abandoned: false,
-            // A caller that gave up after the first latency bound has seen that the upstream is slow, whoever else was answered. Not so
-            // one that was answered and did not read on, nor one that was still sending.
+            // A caller that gave up after the first latency bound has seen that the upstream is
+            // slow, whoever else was answered. Not so one that was answered and did not read on,
+            // nor one that was still sending.
             says_latency: waits && (!ignored || slow && unanswered),
         };
         if !ignored {
@@ -278,7 +281,8 @@ impl Breaker {
     }
 }
 
-/// For how long an abandoned request must have waited where no answer was ever seen and the policy has no latency bound.
+/// For how long an abandoned request must have waited where no answer was ever seen and the policy
+/// has no latency bound.
 const PATIENCE_WITHOUT_BOUND: Duration = Duration::from_secs(1);
 /// The same of a probe: it has been opened already, by what the upstream did.
 const PATIENCE_OF_PROBES: Duration = Duration::from_millis(100);

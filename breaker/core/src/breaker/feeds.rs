@@ -19,8 +19,9 @@ impl Breaker {
         id
     }
 
-    /// Has these feeds from now on, and no others; returns their ids in the same order. A feed whose name stays keeps its id, and what it
-    /// observed where its policy counts the same things. If the one that tripped the breaker is gone, so is what it says of the recovery.
+    /// Has these feeds from now on, and no others; returns their ids in the same order. A feed
+    /// whose name stays keeps its id, and what it observed where its policy counts the same things.
+    /// If the one that tripped the breaker is gone, so is what it says of the recovery.
     pub fn set_feeds(
         &mut self,
         feeds: impl IntoIterator<Item = Feed>,
@@ -62,16 +63,16 @@ impl Breaker {
         id
     }
 
-    /// Says that nobody will ask for permits. A trial is then judged by the feeds alone: by the one that tripped the breaker, or by all
-    /// of them where none did.
+    /// Says that nobody will ask for permits. A trial is then judged by the feeds alone: by the one
+    /// that tripped the breaker, or by all of them where none did.
     #[must_use]
     pub const fn telemetry_only(mut self) -> Self {
         self.telemetry_only = true;
         self
     }
 
-    /// A telemetry feed tells of requests that ended. They count at the time at which they ended, if that is still in the window and not
-    /// before the trial or the ramp that goes on.
+    /// A telemetry feed tells of requests that ended. They count at the time at which they ended,
+    /// if that is still in the window and not before the trial or the ramp that goes on.
     pub fn observe(&mut self, id: SourceId, sample: &Sample, now: Timestamp) -> Observed {
         let now = self.advance(now);
         let bound = self.trial_bound(id);
@@ -133,7 +134,8 @@ impl Breaker {
         Observed::Counted
     }
 
-    /// What the feeds by which the recovery is judged have shown since the trial or the ramp began. Good, where there are none.
+    /// What the feeds by which the recovery is judged have shown since the trial or the ramp began.
+    /// Good, where there are none.
     pub(super) fn judge_feeds(&self, now: Timestamp) -> Result<Finding, Reason> {
         let mut all = Finding::Good;
         for feed in self.judging_feeds() {
@@ -164,7 +166,8 @@ impl Breaker {
         feeds.find(fails).map(|feed| self.unhealthy(feed))
     }
 
-    /// Whether a feed that judges the ramp of a sequential recovery has not said yet that it goes well, and still may.
+    /// Whether a feed that judges the ramp of a sequential recovery has not said yet that it goes
+    /// well, and still may.
     pub(super) fn waits_for_feed(&self, now: Timestamp) -> bool {
         let mut feeds = self.judging_feeds();
         feeds.any(|feed| {
@@ -187,8 +190,8 @@ impl Breaker {
             .min()
     }
 
-    /// The latency from which on a request of the trial that `source` observes has failed: what tripped the breaker was
-    /// about it, at that source.
+    /// The latency from which on a request of the trial that `source` observes has failed: what
+    /// tripped the breaker was about it, at that source.
     pub(super) fn trial_bound(&self, source: SourceId) -> Option<Duration> {
         self.tripped_latency
             .filter(|_| self.tripped_by == Some(source))

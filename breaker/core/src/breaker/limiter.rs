@@ -1,19 +1,23 @@
 //! An adaptive limit of requests in flight: as many as the upstream answers in time.
 //!
-//! A service that gets more than it can do makes everybody wait in its queue, and is then busy with requests that nobody waits for any
-//! more. By Little's law the wait is what is in flight over what is completed a second: with fewer in flight the same work is done, sooner.
-//! So the limit follows the gradient of latency, `limit · target / latency`, as Netflix's concurrency-limits and Envoy's adaptive
-//! concurrency do, with four differences:
+//! A service that gets more than it can do makes everybody wait in its queue, and is then busy with
+//! requests that nobody waits for any more. By Little's law the wait is what is in flight over what
+//! is completed a second: with fewer in flight the same work is done, sooner. So the limit follows
+//! the gradient of latency, `limit · target / latency`, as Netflix's concurrency-limits and Envoy's
+//! adaptive concurrency do, with four differences:
 //!
-//! * The target is what was learned in health. It can't drift in an incident, and nothing has to be measured at a limit of a few requests
-//!   each minute.
-//! * A limit is judged by the requests that were admitted under it and by no others (a [`Cohort`]), once all of them have ended or are so
-//!   old that it is clear. What was in the queue before says nothing of it, what hangs counts, and nothing lags.
-//! * The latency is the one that two thirds of the cohort exceed: a queue makes all of them wait. Those that hang, or go a slower way
-//!   than others, are not for the limit, unless they are most.
-//! * If the latency does not fall with the limit, there is no queue: the upstream is slow by itself, and fewer requests would make it no
-//!   faster. Then the limit has not helped, which ends shedding (`queueing`). A ramp must have a limit: its target then follows what the
-//!   upstream can do, so that next to nothing is rejected, and while it binds that is tried anew once in a while.
+//! * The target is what was learned in health. It can't drift in an incident, and nothing has to be
+//!   measured at a limit of a few requests each minute.
+//! * A limit is judged by the requests that were admitted under it and by no others (a [`Cohort`]),
+//!   once all of them have ended or are so old that it is clear. What was in the queue before says
+//!   nothing of it, what hangs counts, and nothing lags.
+//! * The latency is the one that two thirds of the cohort exceed: a queue makes all of them wait.
+//!   Those that hang, or go a slower way than others, are not for the limit, unless they are most.
+//! * If the latency does not fall with the limit, there is no queue: the upstream is slow by
+//!   itself, and fewer requests would make it no faster. Then the limit has not helped, which ends
+//!   shedding (`queueing`). A ramp must have a limit: its target then follows what the upstream can
+//!   do, so that next to nothing is rejected, and while it binds that is tried anew once in a
+//!   while.
 
 mod spread;
 
@@ -63,7 +67,8 @@ struct Cohort {
 }
 
 impl Limiter {
-    /// Begins with `limit`, for requests that take `target` on average; `before` is what was in flight without a limit.
+    /// Begins with `limit`, for requests that take `target` on average; `before` is what was in
+    /// flight without a limit.
     pub(super) fn new(limit: f64, target: Duration, before: Option<Level>, now: Timestamp) -> Self {
         let target = target.as_secs_f64().clamp(LEAST_TARGET, MOST_TARGET);
         Self {
@@ -183,7 +188,8 @@ impl Limiter {
         self.pressed = false;
     }
 
-    /// What came of the limit; whether enough were `answered` by now. A hang says nothing of whether fewer would be faster.
+    /// What came of the limit; whether enough were `answered` by now. A hang says nothing of
+    /// whether fewer would be faster.
     fn follow(&mut self, level: Level, answered: bool, now: Timestamp) {
         let Level { in_flight, latency } = level;
         if latency <= self.target {
@@ -243,18 +249,21 @@ const MOST: f64 = 1e6;
 const LEAST_TARGET: f64 = 1e-4;
 const MOST_TARGET: f64 = 3600.0;
 
-/// A cohort is full when it has lasted for the shortest time and is enough, or for the longest and is not too few.
+/// A cohort is full when it has lasted for the shortest time and is enough, or for the longest and
+/// is not too few.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
 const ENOUGH: u32 = 20;
 const FEWEST: u32 = 3;
-/// After so many times the target it is clear that a request is late, and how late as far as that matters.
+/// After so many times the target it is clear that a request is late, and how late as far as that
+/// matters.
 const LATE: f64 = 2.0;
 const CLEAR: f64 = 8.0;
 
 /// What a limit that makes the upstream fast enough grows by at most.
 const FASTEST: f64 = 1.5;
-/// At so much of the requests in flight, a queue would be so much shorter that the latency had to fall below this part.
+/// At so much of the requests in flight, a queue would be so much shorter that the latency had to
+/// fall below this part.
 pub(super) const FEWER: f64 = 0.6;
 const NO_FASTER: f64 = 0.85;
 /// How much more than it needs an upstream gets that is slow by itself, in latency and in requests.

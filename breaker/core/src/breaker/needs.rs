@@ -11,7 +11,8 @@ pub(super) struct Needs {
     pub(super) latency_bounds: Box<[Duration]>,
     /// Where requests that miss it are watched.
     pub(super) deadline: Option<Duration>,
-    /// Whether a bound is learned, which may be as small as [`LEAST_THRESHOLD`]: ages must be told apart as finely.
+    /// Whether a bound is learned, which may be as small as [`LEAST_THRESHOLD`]: ages must be told
+    /// apart as finely.
     pub(super) learns_bound: bool,
     pub(super) concurrency: bool,
     /// Whether an entry sheds, of a feed's own policy too.

@@ -1,4 +1,5 @@
-//! How far a breaker is from opening: each condition as it stands, and how many failures in a row it would take.
+//! How far a breaker is from opening: each condition as it stands, and how many failures in a row
+//! it would take.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,8 @@ pub struct SourceOutlook {
     pub conditions: Vec<Standing>,
     /// Requests that ended in a second, over the window; the failures of the outlook come as fast.
     pub rate: f64,
-    /// How many failures in a row would open a breaker that is closed now; `None` if 1,000 would not, or if it is not closed.
+    /// How many failures in a row would open a breaker that is closed now; `None` if 1,000 would
+    /// not, or if it is not closed.
     pub failures_to_open: Option<u64>,
 }
 
@@ -44,8 +46,8 @@ pub struct Standing {
     pub entry: usize,
     /// The condition.
     pub condition: Condition,
-    /// What is observed: a share (0..=1), seconds, or a count, as the condition has it; of an anomaly the estimated share of hits. `None`
-    /// where nothing is.
+    /// What is observed: a share (0..=1), seconds, or a count, as the condition has it; of an
+    /// anomaly the estimated share of hits. `None` where nothing is.
     pub observed: Option<f64>,
     /// Of how many observations.
     pub samples: u64,
@@ -58,8 +60,8 @@ pub struct Standing {
 }
 
 impl Breaker {
-    /// How far the breaker is from opening. The failures are played on a copy of it: some tens of microseconds, milliseconds if it takes
-    /// many.
+    /// How far the breaker is from opening. The failures are played on a copy of it: some tens of
+    /// microseconds, milliseconds if it takes many.
     pub fn outlook(&self, now: Timestamp) -> Outlook {
         let mut looked_at = self.clone();
         let now = looked_at.advance(now);

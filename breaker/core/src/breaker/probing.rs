@@ -1,4 +1,5 @@
-//! The probes of a half-open breaker: leases that end by an outcome or by time, and a verdict on all of them.
+//! The probes of a half-open breaker: leases that end by an outcome or by time, and a verdict on
+//! all of them.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ pub(super) struct Probing {
     failed: u32,
     /// Of those that failed, how many were abandoned by their callers.
     abandoned: u16,
-    /// Callers that left before an answer was due, since the last answer. Small, as an idle breaker is to be.
+    /// Callers that left before an answer was due, since the last answer. Small, as an idle breaker
+    /// is to be.
     left_early: u16,
     /// How many uploads came to nothing, or not soon: the more, the shorter the next ones hold a
     /// slot.
@@ -49,10 +51,12 @@ enum Progress {
     Waiting,
     /// The head of a good answer has come, and its body is still flowing: an expiry is a success.
     Responded,
-    /// A good answer has begun, and counts as a success already; it takes no slot. After an expiry it can't fail any more.
+    /// A good answer has begun, and counts as a success already; it takes no slot. After an expiry
+    /// it can't fail any more.
     Begun,
-    /// The caller went away, and no probe has been answered since this was admitted. An answer frees the slot; an expiry is a failure if
-    /// answers were overdue when the caller went, and says nothing otherwise.
+    /// The caller went away, and no probe has been answered since this was admitted. An answer
+    /// frees the slot; an expiry is a failure if answers were overdue when the caller went, and
+    /// says nothing otherwise.
     Abandoned { overdue: bool },
 }
 
@@ -141,7 +145,8 @@ impl Probing {
         }
     }
 
-    /// The upstream has answered a probe, well or badly: those that were abandoned say nothing, and their slots are free.
+    /// The upstream has answered a probe, well or badly: those that were abandoned say nothing, and
+    /// their slots are free.
     pub(super) fn answered(&mut self) {
         self.answers = self.answers.wrapping_add(1);
         self.left_early = 0;
@@ -199,7 +204,8 @@ impl Probing {
         self.progress(id, Progress::Responded);
     }
 
-    /// Ends a lease with its outcome, `None` for one that says nothing. A lease that has already ended changes nothing.
+    /// Ends a lease with its outcome, `None` for one that says nothing. A lease that has already
+    /// ended changes nothing.
     pub(super) fn settle(&mut self, id: u32, good: Option<bool>) {
         let Some(index) = self.leases.iter().position(|lease| lease.id == id) else {
             return;
@@ -347,5 +353,6 @@ const LONGEST_HOLD: Duration = Duration::from_secs(1);
 /// So many uploads without a slot are remembered; the oldest is forgotten for a further one, and
 /// counts for nothing then.
 const MOST_DAWDLING: usize = 64;
-/// So many probes whose answers have begun may still fail; of more it is taken for granted that they don't.
+/// So many probes whose answers have begun may still fail; of more it is taken for granted that
+/// they don't.
 const MOST_BEGUN: usize = 32;

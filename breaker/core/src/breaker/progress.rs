@@ -49,8 +49,9 @@ impl Breaker {
         }
     }
 
-    /// The head of an answer that is not a failure came after `latency`. Where the policy measures the latency to the head, it is recorded
-    /// now, however long the body takes. While the caller is still sending its request, the time was the caller's, and no latency is.
+    /// The head of an answer that is not a failure came after `latency`. Where the policy measures
+    /// the latency to the head, it is recorded now, however long the body takes. While the caller
+    /// is still sending its request, the time was the caller's, and no latency is.
     pub fn responded(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) {
         let now = self.advance(now);
         if self.note_head(permit, latency, now) {
@@ -58,7 +59,8 @@ impl Breaker {
         }
     }
 
-    /// The head of an answer came that is a success: [`Self::responded`] and [`Self::begun`] in one, and judged once.
+    /// The head of an answer came that is a success: [`Self::responded`] and [`Self::begun`] in
+    /// one, and judged once.
     pub fn responded_well(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) {
         let now = self.advance(now);
         let responds = self.note_head(permit, latency, now);
@@ -107,13 +109,15 @@ impl Breaker {
         true
     }
 
-    /// The answer has well begun: the request counts as a success from now on, and becomes a failure if it fails later. Of HTTP that is a
-    /// head that is no failure, [`Self::responded_well`]; of gRPC the first message. Otherwise every answer that
-    /// takes its time would count for nothing while it flows, and the few that fail at once for everything.
+    /// The answer has well begun: the request counts as a success from now on, and becomes a
+    /// failure if it fails later. Of HTTP that is a head that is no failure,
+    /// [`Self::responded_well`]; of gRPC the first message. Otherwise every answer that takes its
+    /// time would count for nothing while it flows, and the few that fail at once for everything.
     ///
-    /// What then comes to [`Self::record`] adds nothing if it is a success; a failure takes the success back where it was counted, and
-    /// counts now; an end that says nothing (the caller leaves a stream) lets the success be. The counts of the snapshot's totals count
-    /// a request when it ends, once.
+    /// What then comes to [`Self::record`] adds nothing if it is a success; a failure takes the
+    /// success back where it was counted, and counts now; an end that says nothing (the caller
+    /// leaves a stream) lets the success be. The counts of the snapshot's totals count a request
+    /// when it ends, once.
     pub fn begun(&mut self, permit: &mut Permit, now: Timestamp) {
         let now = self.advance(now);
         self.hear(permit);
@@ -133,7 +137,8 @@ impl Breaker {
         true
     }
 
-    /// The phase counts an answer that has well begun, unless its latency is still to be known and may make it a bad one.
+    /// The phase counts an answer that has well begun, unless its latency is still to be known and
+    /// may make it a bad one.
     fn count_begun(&mut self, permit: &mut Permit) {
         let Some(begun) = permit
             .begun

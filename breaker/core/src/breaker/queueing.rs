@@ -1,14 +1,17 @@
 //! Is it a queue that makes requests slow? Only then does it help to admit fewer.
 //!
-//! A queue makes everybody wait, and lets nobody pass. So it is one if two thirds of what is answered are slow, or if nobody has come back
-//! for a while and more than usual wait. A share that hangs, or that a cache does not have, moves neither: there the entry tells, as an
-//! alert does, and rejects nobody. Where all are slow without a queue, that shows under the limit (`limiter`): then shedding ends, and is
-//! tried anew ever more rarely, unless it gets twice as bad.
+//! A queue makes everybody wait, and lets nobody pass. So it is one if two thirds of what is
+//! answered are slow, or if nobody has come back for a while and more than usual wait. A share that
+//! hangs, or that a cache does not have, moves neither: there the entry tells, as an alert does,
+//! and rejects nobody. Where all are slow without a queue, that shows under the limit (`limiter`):
+//! then shedding ends, and is tried anew ever more rarely, unless it gets twice as bad.
 //!
-//! Two thirds, and not half: of a handful of requests more than half go the slow way now and then, where four in ten do.
+//! Two thirds, and not half: of a handful of requests more than half go the slow way now and then,
+//! where four in ten do.
 //!
-//! For the same reason a request that was overtaken and is old takes no place of the limit any more: it waits for something else than its
-//! turn. Under a limit of one or two the few that hang would otherwise keep all others away, and be all that is seen.
+//! For the same reason a request that was overtaken and is old takes no place of the limit any
+//! more: it waits for something else than its turn. Under a limit of one or two the few that hang
+//! would otherwise keep all others away, and be all that is seen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +36,8 @@ pub(super) struct Unhelped {
 }
 
 impl Breaker {
-    /// The entry `index` holds on a source, and sheds: if there is a queue, or else it is told. Returns whether an alert began or may end.
+    /// The entry `index` holds on a source, and sheds: if there is a queue, or else it is told.
+    /// Returns whether an alert began or may end.
     pub(super) fn shed_or_tell(&mut self, id: SourceId, index: usize, now: Timestamp) -> bool {
         let policy = self.policy_of(id);
         let Some(entry) = policy.trip().get(index) else {
@@ -71,8 +75,8 @@ impl Breaker {
         self.waiting.saturating_sub(self.in_flight.aside())
     }
 
-    /// Lets those leave the limit of shedding that hang. Where most are not well, somebody may pass by a queue: then only those that are
-    /// much older.
+    /// Lets those leave the limit of shedding that hang. Where most are not well, somebody may pass
+    /// by a queue: then only those that are much older.
     pub(super) fn let_leave(&mut self, now: Timestamp) {
         if let Some(shedding) = &self.shedding {
             let target = shedding.target();
@@ -111,7 +115,8 @@ impl Breaker {
         before.is_some_and(|before| before.until <= now && before.is_the_same(now))
     }
 
-    /// Whether requests wait for one another, where `bound` is what is slow: then the latency on average that a limit is to reach.
+    /// Whether requests wait for one another, where `bound` is what is slow: then the latency on
+    /// average that a limit is to reach.
     fn queues_above(&mut self, bound: Duration, now: Timestamp) -> Option<Duration> {
         let usual = Level {
             in_flight: self.usual_level(bound / 2, now),
@@ -130,9 +135,10 @@ impl Breaker {
         (f64::from(self.recent_latency) > above.latency || stands).then_some(target)
     }
 
-    /// Whether one may be sent though the limit is reached, as for a while none was and none came back: if all places are taken by requests
-    /// that hang, that shows only when one comes back that was sent after them. How long the while is depends on the last that was `sent`:
-    /// in a queue as long as the queue, and where nobody comes back twice as long each time.
+    /// Whether one may be sent though the limit is reached, as for a while none was and none came
+    /// back: if all places are taken by requests that hang, that shows only when one comes back
+    /// that was sent after them. How long the while is depends on the last that was `sent`: in a
+    /// queue as long as the queue, and where nobody comes back twice as long each time.
     pub(super) fn may_overtake(
         &self,
         target: Duration,
@@ -158,5 +164,6 @@ const VERY_OLD: u32 = 8;
 /// It is tried anew after so long, then after twice that, and so on.
 const FIRST: Duration = Duration::from_secs(30);
 const RAREST: Duration = Duration::from_secs(3600);
-/// What is so many times as bad as what is usual, or as what a limit did not help, is another thing.
+/// What is so many times as bad as what is usual, or as what a limit did not help, is another
+/// thing.
 const WORSE: f64 = 2.0;

@@ -53,8 +53,9 @@ impl Ramp {
         self.tally.take_back();
     }
 
-    /// The share of good outcomes of `at_least` or more, and their number, where that is less than the probes had to reach. `min_requests`
-    /// does not guard it: the ramp is as much of a trial as the probes were.
+    /// The share of good outcomes of `at_least` or more, and their number, where that is less than
+    /// the probes had to reach. `min_requests` does not guard it: the ramp is as much of a trial as
+    /// the probes were.
     pub(super) fn shortfall(&self, rules: &HalfOpen, at_least: u64) -> Option<(Ratio, u64)> {
         let (samples, succeeded) = (self.tally.samples(), self.tally.success());
         (samples >= at_least && succeeded < rules.success).then_some((succeeded, samples))

@@ -56,7 +56,8 @@ impl Breaker {
         }
     }
 
-    /// The alerts that were given, and those that may be: a count that begins with zero shows its first alert.
+    /// The alerts that were given, and those that may be: a count that begins with zero shows its
+    /// first alert.
     fn alert_counts(&self) -> Vec<AlertCount> {
         let mut counts = self.alerts.clone();
         for source in &self.sources {
@@ -71,8 +72,8 @@ impl Breaker {
 }
 
 impl Breaker {
-    /// The transitions that were made, and those that may be: the first opening must be a step from 0 to 1, for who asks by how much the
-    /// count has risen.
+    /// The transitions that were made, and those that may be: the first opening must be a step from
+    /// 0 to 1, for who asks by how much the count has risen.
     fn transition_counts(&self) -> Vec<TransitionCount> {
         let mut counts = self.transitions.clone();
         let mut may_be = |from, to, reason| {

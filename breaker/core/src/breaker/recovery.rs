@@ -1,4 +1,5 @@
-//! How a trial is judged: the probes, the ramp after them, and the health that is still owed once closed.
+//! How a trial is judged: the probes, the ramp after them, and the health that is still owed once
+//! closed.
 
 use std::time::Duration;
 
@@ -83,7 +84,8 @@ impl Breaker {
         }
     }
 
-    /// The rules of the trial. A service that is slow by nature gets the time for its probes that it takes.
+    /// The rules of the trial. A service that is slow by nature gets the time for its probes that
+    /// it takes.
     pub(super) fn trial_rules(&self) -> HalfOpen {
         let mut rules = self.policy.half_open();
         if self.is_slow_by_nature() {
@@ -98,7 +100,8 @@ impl Breaker {
         Trial::new(usual, opens_at(self.policy_of(id), usual))
     }
 
-    /// From when on the silence of a trial that has shown nothing bad counts as health: time goes by for a service as requests do.
+    /// From when on the silence of a trial that has shown nothing bad counts as health: time goes
+    /// by for a service as requests do.
     pub(super) fn trial_quiet_at(&self) -> Timestamp {
         let proxy = &self.sources[SourceId::PROXY.0];
         let last = proxy.last_judged.unwrap_or_default().max(self.since);
@@ -108,7 +111,8 @@ impl Breaker {
         quiet.unwrap_or(last + QUIET)
     }
 
-    /// When the trial of a sequential recovery goes on or ends for silence, if nothing happens before.
+    /// When the trial of a sequential recovery goes on or ends for silence, if nothing happens
+    /// before.
     pub(super) fn trial_ends(&self) -> Option<Timestamp> {
         let goes_well = match &self.phase {
             Phase::Probing(probing) => {
@@ -234,7 +238,8 @@ impl Breaker {
         failed.or_else(|| self.feed_shortfall(at_least))
     }
 
-    /// Begins the back-off anew after a full window of healthy traffic since closing. Silence is not health.
+    /// Begins the back-off anew after a full window of healthy traffic since closing. Silence is
+    /// not health.
     pub(super) fn judge_health(&mut self, now: Timestamp) {
         let held = self.has_held(now);
         let Phase::Closed { recovering } = &mut self.phase else {

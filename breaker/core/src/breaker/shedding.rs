@@ -1,10 +1,12 @@
 //! Shedding: a closed breaker that admits no more than the upstream answers in time.
 //!
-//! It begins when a trip entry with the action `shed` holds for a queue (`queueing`; what is slow by itself is told), and ends when for
-//! [`HOLD`] none has held and nothing was refused: that the latencies are good under the limit does not say that they would be without it,
-//! but a limit that nobody reaches is not needed. It ends as well when it shows that the limit makes nothing faster. The ramp
-//! of a sequential recovery has the same limit, from a few requests on, so that a service that comes back slowly gets what it can do; what
-//! of it still binds when the ramp is over goes on.
+//! It begins when a trip entry with the action `shed` holds for a queue (`queueing`; what is slow
+//! by itself is told), and ends when for [`HOLD`] none has held and nothing was refused: that the
+//! latencies are good under the limit does not say that they would be without it, but a limit that
+//! nobody reaches is not needed. It ends as well when it shows that the limit makes nothing faster.
+//! The ramp of a sequential recovery has the same limit, from a few requests on, so that a service
+//! that comes back slowly gets what it can do; what of it still binds when the ramp is over goes
+//! on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +56,8 @@ impl Breaker {
         true
     }
 
-    /// A trip entry holds for a queue, which is to be so short that a request takes `target` on average.
+    /// A trip entry holds for a queue, which is to be so short that a request takes `target` on
+    /// average.
     pub(super) fn shed(&mut self, reason: Arc<Reason>, target: Duration, now: Timestamp) {
         let mut limit = self.usual_level(target, now);
         if self.tries_anew(now) {
@@ -75,11 +78,13 @@ impl Breaker {
     pub(super) fn usual_level(&mut self, target: Duration, now: Timestamp) -> f64 {
         // Little's law.
         let limit = self.arrivals.get(now) * target.as_secs_f64();
-        // After a silence nothing arrives on average: what usual traffic has in flight is never too much.
+        // After a silence nothing arrives on average: what usual traffic has in flight is never too
+        // much.
         limit.max(self.arrivals.usual_in_flight())
     }
 
-    /// Limits the ramp of a sequential recovery, where the policy sheds: from as many requests as there were probes at once.
+    /// Limits the ramp of a sequential recovery, where the policy sheds: from as many requests as
+    /// there were probes at once.
     pub(super) fn limit_ramp(&mut self, now: Timestamp) {
         let mut entries = self.policy.trip().iter();
         let Some(entry) = entries.find(|entry| entry.action == Action::Shed) else {
@@ -184,7 +189,8 @@ impl Breaker {
         }
     }
 
-    /// The request of `permit` was answered, or no answer is owed any more. A failure that came fast says nothing of how long answers take.
+    /// The request of `permit` was answered, or no answer is owed any more. A failure that came
+    /// fast says nothing of how long answers take.
     pub(super) fn limit_ended(
         &mut self,
         permit: &Permit,
@@ -235,7 +241,8 @@ impl Breaker {
             .unwrap_or_else(|| policy.deadline())
     }
 
-    /// Whether the limit kept requests away lately, so that what is observed is not what would be without it.
+    /// Whether the limit kept requests away lately, so that what is observed is not what would be
+    /// without it.
     pub(super) fn is_limited(&self) -> bool {
         let shedding = self.shedding.as_ref();
         shedding.is_some_and(|shedding| shedding.binds(self.now))
@@ -325,7 +332,8 @@ impl Decided {
 
 /// So long neither an entry held nor was a request refused, before shedding ends.
 const HOLD: Duration = Duration::from_secs(10);
-/// With each answer the recent latency rises by this part, or falls by two: it is one of the last few dozens.
+/// With each answer the recent latency rises by this part, or falls by two: it is one of the last
+/// few dozens.
 const STEP: f32 = 1.0 / 32.0;
 /// In seconds.
 const LEAST_LATENCY: f32 = 1e-6;

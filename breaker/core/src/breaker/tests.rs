@@ -149,7 +149,8 @@ impl Bench {
         self.breaker.record(permit, outcome, at(self.now));
     }
 
-    /// Sends `requests` one after the other, which all end at once with `outcome`; returns how many were admitted.
+    /// Sends `requests` one after the other, which all end at once with `outcome`; returns how many
+    /// were admitted.
     fn run(&mut self, requests: u32, outcome: Outcome) -> u32 {
         let mut admitted = 0;
         for _ in 0..requests {

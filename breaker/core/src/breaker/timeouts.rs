@@ -44,7 +44,8 @@ impl Breaker {
         due
     }
 
-    /// Lets time pass: what was due by `now` happens. Returns the time it is, which is never before the time it was.
+    /// Lets time pass: what was due by `now` happens. Returns the time it is, which is never before
+    /// the time it was.
     #[inline]
     pub(super) fn advance(&mut self, now: Timestamp) -> Timestamp {
         let now = self.now.max(now);

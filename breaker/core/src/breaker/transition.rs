@@ -14,7 +14,8 @@ use crate::time::Timestamp;
 use crate::trace::TraceId;
 
 impl Breaker {
-    /// Opens on a trip entry that holds on `source`. `latency_bound` is the bound of its condition on latency, if it has one.
+    /// Opens on a trip entry that holds on `source`. `latency_bound` is the bound of its condition
+    /// on latency, if it has one.
     pub(super) fn trip(
         &mut self,
         source: SourceId,
@@ -37,7 +38,8 @@ impl Breaker {
         self.open(open_for, Reason::RetryAfter { asked }, now);
     }
 
-    /// Opens for the next back-off. A trip before a recovery has shown its health is one more failed recovery.
+    /// Opens for the next back-off. A trip before a recovery has shown its health is one more
+    /// failed recovery.
     pub(super) fn reopen(&mut self, reason: Reason, now: Timestamp) {
         if self.mode == Mode::ForcedClosed {
             return;
@@ -85,7 +87,8 @@ impl Breaker {
         }
     }
 
-    /// Whether a sequential recovery has lasted long enough for the next trip to be the first of another incident.
+    /// Whether a sequential recovery has lasted long enough for the next trip to be the first of
+    /// another incident.
     pub(super) fn has_held(&self, now: Timestamp) -> bool {
         self.policy.recovery() == Recovery::Sequential
             && matches!(self.phase, Phase::Closed { .. })
@@ -141,7 +144,8 @@ impl Breaker {
         }));
     }
 
-    /// Whether the reason is that of another incident. What a trial or its ramp runs into is still the first, whose numbers are kept.
+    /// Whether the reason is that of another incident. What a trial or its ramp runs into is still
+    /// the first, whose numbers are kept.
     fn is_another_trip(&self) -> bool {
         match *self.reason {
             Reason::Forced(_) => true,

@@ -1,9 +1,11 @@
 //! What the trial of a sequential recovery asks: is it as before the trip, or as bad as what opens?
 //!
-//! Closed and open must not both be stable under the same traffic, so the trial asks for no more health than a closed breaker does. Let
-//! `line` be the share of failures at which the policy opens, raised where failures are usual ([`opens_at`]). A share below the line would
-//! not open, and must pass; one above it must not. Wald's test needs two shares to tell apart, which are midway on either side, in logit:
-//! between usual and the line, and between the line and near-total failure. Its evidence has no drift just at the line.
+//! Closed and open must not both be stable under the same traffic, so the trial asks for no more
+//! health than a closed breaker does. Let `line` be the share of failures at which the policy
+//! opens, raised where failures are usual ([`opens_at`]). A share below the line would not open,
+//! and must pass; one above it must not. Wald's test needs two shares to tell apart, which are
+//! midway on either side, in logit: between usual and the line, and between the line and near-total
+//! failure. Its evidence has no drift just at the line.
 
 use super::probing::Finding;
 use crate::policy::{Action, Condition, Policy, Stream};
@@ -27,8 +29,9 @@ impl Trial {
         }
     }
 
-    /// What so many requests of the trial have shown: wrong in 2 of 100 cases at most. Without `quiet`, a first second of a few good
-    /// requests is not enough: a service that was cold is asked for [`SEQUENTIAL_PROBES`].
+    /// What so many requests of the trial have shown: wrong in 2 of 100 cases at most. Without
+    /// `quiet`, a first second of a few good requests is not enough: a service that was cold is
+    /// asked for [`SEQUENTIAL_PROBES`].
     pub(super) fn finding(&self, tally: Tally, quiet: bool) -> Finding {
         let evidence = tally.failed as f64 * self.bad - tally.succeeded as f64 * self.good;
         let enough = quiet || tally.succeeded >= SEQUENTIAL_PROBES.into();
@@ -42,8 +45,9 @@ impl Trial {
     }
 }
 
-/// The share of failures at which `policy` opens, where the share `usual` fails in health: its own, but midway (in logit) between usual and
-/// near-total failure at least. 40 % stays 40 % up to 2 % usual failures; it is 50 % at 5, 59 % at 10, 69 % at 20 and 74 % at 30 %.
+/// The share of failures at which `policy` opens, where the share `usual` fails in health: its own,
+/// but midway (in logit) between usual and near-total failure at least. 40 % stays 40 % up to 2 %
+/// usual failures; it is 50 % at 5, 59 % at 10, 69 % at 20 and 74 % at 30 %.
 pub(super) fn opens_at(policy: &Policy, usual: f64) -> f64 {
     let entries = policy.trip().iter();
     let opening = entries.filter(|entry| entry.action == Action::Open);

@@ -1,4 +1,5 @@
-//! Do all conditions of an entry hold on a source? What follows if they do is decided in `Breaker::try_conditions`.
+//! Do all conditions of an entry hold on a source? What follows if they do is decided in
+//! `Breaker::try_conditions`.
 
 use std::time::Duration;
 
@@ -55,7 +56,8 @@ impl<'a> Observation<'a> {
         })
     }
 
-    /// The alert that `entry` gives, which holds, if it is to be told: at its begin, and ever more rarely while it lasts.
+    /// The alert that `entry` gives, which holds, if it is to be told: at its begin, and ever more
+    /// rarely while it lasts.
     pub(super) fn alert(&mut self, index: usize, entry: &TripEntry) -> Option<Alert> {
         let now = self.now;
         let heard = self.is_heard();
@@ -93,22 +95,25 @@ impl<'a> Observation<'a> {
         standing.as_mut().is_some_and(|standing| standing.clear())
     }
 
-    /// Whether the source is heard of now: a request is in flight, or something was just judged. Not at this very moment: conditions on
-    /// histograms are tried up to a tenth of a second after it.
+    /// Whether the source is heard of now: a request is in flight, or something was just judged.
+    /// Not at this very moment: conditions on histograms are tried up to a tenth of a second after
+    /// it.
     fn is_heard(&self) -> bool {
         let in_flight = self.in_flight.map_or(0, |(_, permits)| permits);
         let last = self.source.last_judged;
         in_flight > 0 || last.is_some_and(|last| self.now.saturating_since(last) < JUST)
     }
 
-    /// Whether nothing was heard of the source for so long that what holds on it holds on what is old.
+    /// Whether nothing was heard of the source for so long that what holds on it holds on what is
+    /// old.
     pub(super) fn is_silent(&self) -> bool {
         let in_flight = self.in_flight.map_or(0, |(_, permits)| permits);
         let last = self.source.last_judged;
         in_flight == 0 && last.is_none_or(|last| self.now.saturating_since(last) >= SILENCE)
     }
 
-    /// Whether what `entry` asks of the detectors was just observed, and did not merely hold till now: a state changes for what happens.
+    /// Whether what `entry` asks of the detectors was just observed, and did not merely hold till
+    /// now: a state changes for what happens.
     pub(super) fn is_fresh(&self, entry: &TripEntry) -> bool {
         let detectors = self.source.detectors.as_ref();
         let struck = |stream| detectors.is_some_and(|detectors| detectors.has_struck(stream));
@@ -118,7 +123,8 @@ impl<'a> Observation<'a> {
         })
     }
 
-    /// Whether `entry` is on latencies that the service has by nature, which are told and not acted on.
+    /// Whether `entry` is on latencies that the service has by nature, which are told and not acted
+    /// on.
     pub(super) fn only_tells(&self, entry: &TripEntry) -> bool {
         let Some(detectors) = &self.source.detectors else {
             return false;
@@ -287,7 +293,8 @@ impl<'a> Observation<'a> {
             .map_or(0, |(in_flight, _)| in_flight.older_than(age, self.now))
     }
 
-    /// A quantile in seconds, of the window's latencies and of those requests in flight whose age has reached `bound`.
+    /// A quantile in seconds, of the window's latencies and of those requests in flight whose age
+    /// has reached `bound`.
     fn quantile(&mut self, quantile: Quantile, bound: Duration) -> f64 {
         let (source, now) = (&mut self.source, self.now);
         let latencies = self.latencies.get_or_insert_with(|| {
@@ -324,7 +331,8 @@ impl<'a> Observation<'a> {
         samples: u64,
         threshold: f64,
     ) -> Option<Evidence> {
-        // Almost always nothing holds, and multiplying tells so in a fraction of the time that dividing takes.
+        // Almost always nothing holds, and multiplying tells so in a fraction of the time that
+        // dividing takes.
         if samples < self.policy.min_requests() || !reaches(part as f64, threshold * samples as f64)
         {
             return None;
@@ -374,7 +382,8 @@ impl<'a> Observation<'a> {
     }
 }
 
-/// Whether `observed` is at least `threshold`: 7 of 100 are 7 %, whatever binary fractions make of it.
+/// Whether `observed` is at least `threshold`: 7 of 100 are 7 %, whatever binary fractions make of
+/// it.
 fn reaches(observed: f64, threshold: f64) -> bool {
     observed >= threshold * (1.0 - 1e-12)
 }

@@ -16,7 +16,8 @@ pub struct Anomaly {
     pub stream: Stream,
     /// The estimated share of hits since the change.
     pub share: Ratio,
-    /// The lower bound of that share, at whatever time it is asked and wherever the change is put (a confidence sequence).
+    /// The lower bound of that share, at whatever time it is asked and wherever the change is put
+    /// (a confidence sequence).
     pub low: Ratio,
     /// The upper bound of that share (Wilson, 95 %).
     pub high: Ratio,
@@ -34,9 +35,11 @@ pub struct Anomaly {
     pub alarming: bool,
     /// The share that is usual, as it was learned.
     pub usual: Ratio,
-    /// Whether only the scale of minutes sees it: that is told, whatever the action, and never acted on.
+    /// Whether only the scale of minutes sees it: that is told, whatever the action, and never
+    /// acted on.
     pub slow: bool,
-    /// Of a P95 that has crept up on the first day: from what to what. The shares are then of requests that take twice as long as the first.
+    /// Of a P95 that has crept up on the first day: from what to what. The shares are then of
+    /// requests that take twice as long as the first.
     pub crept: Option<Creep>,
 }
 

@@ -1,8 +1,9 @@
 //! What share of hits is normal, learned from the time in which nothing is wrong.
 //!
-//! Observations wait a minute before they are learned from: an incident is noticed in less, and what waits is dropped then, so that a
-//! failing service never teaches that failing is normal. What was learned fades with a half-life of 30 minutes, and is held within bounds:
-//! below the floor the first single failure would be an anomaly, and nothing above the cap is ever normal.
+//! Observations wait a minute before they are learned from: an incident is noticed in less, and
+//! what waits is dropped then, so that a failing service never teaches that failing is normal. What
+//! was learned fades with a half-life of 30 minutes, and is held within bounds: below the floor the
+//! first single failure would be an anomaly, and nothing above the cap is ever normal.
 
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ pub(super) struct Bounds {
     pub(super) cap: f64,
 }
 
-/// After 1 min without a request it is as it was; so it is after 1 h and 3 d: in silence nothing turns, and what is then left of it after the
-/// next request has faded by the time that passed, with a share that is the same and less sure.
+/// After 1 min without a request it is as it was; so it is after 1 h and 3 d: in silence nothing
+/// turns, and what is then left of it after the next request has faded by the time that passed,
+/// with a share that is the same and less sure.
 #[derive(Clone, Debug)]
 pub(super) struct Baseline {
     bounds: Bounds,
@@ -73,7 +75,8 @@ impl Baseline {
         self.share
     }
 
-    /// Learns of `count` hits or misses at `at`. Returns whether [`Self::share`] may be another than before.
+    /// Learns of `count` hits or misses at `at`. Returns whether [`Self::share`] may be another
+    /// than before.
     pub(super) fn learn(&mut self, hit: bool, count: u32, at: Timestamp) -> bool {
         let turns = at >= self.live_ends;
         if turns {
@@ -85,7 +88,8 @@ impl Baseline {
         turns
     }
 
-    /// A miss of before is a hit, as of `at`. Returns whether [`Self::share`] may be another than before.
+    /// A miss of before is a hit, as of `at`. Returns whether [`Self::share`] may be another than
+    /// before.
     pub(super) fn turn_into_hit(&mut self, at: Timestamp) -> bool {
         let turns = at >= self.live_ends;
         if turns {
@@ -116,8 +120,8 @@ impl Baseline {
         (self.observations, self.hits)
     }
 
-    /// Begins with what was learned before. That no time seems to have passed since then is meant: what was usual before a stop is the best
-    /// guess of what is after it.
+    /// Begins with what was learned before. That no time seems to have passed since then is meant:
+    /// what was usual before a stop is the best guess of what is after it.
     pub(super) fn restore(&mut self, observations: f64, hits: f64) {
         (self.observations, self.hits) = (observations, hits);
         self.drop_waiting();
@@ -169,8 +173,9 @@ impl Bucket {
     }
 }
 
-/// The share that is normal at most where so many hits among so many observations were usual: half as much again as the share is at most, so
-/// that a drift of that size is none. Of few observations it says little.
+/// The share that is normal at most where so many hits among so many observations were usual: half
+/// as much again as the share is at most, so that a drift of that size is none. Of few observations
+/// it says little.
 pub(super) fn normal_at_most(hits: f64, observations: f64) -> f64 {
     let share = (hits + 0.5) / (observations + 1.0);
     let deviation = (share * (1.0 - share) / (observations + 1.0)).sqrt();

@@ -1,9 +1,10 @@
 //! How fast evidence fades: as fast as the stream goes.
 //!
-//! Evidence must outlast the usual gap between two requests, or a route with one request each five minutes could never gather any; and it
-//! must not outlast a silence. So its half-life is a minute, or ten usual gaps where those are longer, and never more than an hour. What
-//! is usual is the median of the last gaps before the one over which evidence fades: one long silence among them changes nothing, and a
-//! stream that gets faster or slower is followed within a few requests.
+//! Evidence must outlast the usual gap between two requests, or a route with one request each five
+//! minutes could never gather any; and it must not outlast a silence. So its half-life is a minute,
+//! or ten usual gaps where those are longer, and never more than an hour. What is usual is the
+//! median of the last gaps before the one over which evidence fades: one long silence among them
+//! changes nothing, and a stream that gets faster or slower is followed within a few requests.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use crate::time::Timestamp;
 
 /// The last gaps between observations. Requests within a second of each other are one arrival here.
 ///
-/// In silence it stays as it is, for however long: the silence itself is one gap, which counts only from the next observation on.
+/// In silence it stays as it is, for however long: the silence itself is one gap, which counts only
+/// from the next observation on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     last: Timestamp,

@@ -1,34 +1,43 @@
-//! One detector: the evidence that the share of hits is now of the order of its alternative, and no longer what is normal.
+//! One detector: the evidence that the share of hits is now of the order of its alternative, and no
+//! longer what is normal.
 //!
-//! A Shiryaev–Roberts statistic over slices of time. In a slice the log-likelihood ratio of its observations is summed; at its end
-//! `R = (1 + R) · exp(min(sum, cap))`. Slices without an observation say nothing and add nothing. The cap is what makes the detector wait
-//! through short blips: no alarm comes from fewer slices than `line / cap`.
+//! A Shiryaev–Roberts statistic over slices of time. In a slice the log-likelihood ratio of its
+//! observations is summed; at its end `R = (1 + R) · exp(min(sum, cap))`. Slices without an
+//! observation say nothing and add nothing. The cap is what makes the detector wait through short
+//! blips: no alarm comes from fewer slices than `line / cap`.
 //!
 //! # The budget, and why silence keeps it
-//! Number the slices that have an observation; let `L` be the likelihood ratio of one of them and `F` what is known before it. While hits
-//! have at most the normal share, `E[L | F] ≤ 1`: equal to 1 at the normal share, less below it, since the ratio rises with each hit
-//! (Shin, Ramdas, Rinaldo, arXiv 2203.03532, on e-detectors for composite hypotheses). Capping only lowers `L`.
+//! Number the slices that have an observation; let `L` be the likelihood ratio of one of them and
+//! `F` what is known before it. While hits have at most the normal share, `E[L | F] ≤ 1`: equal to
+//! 1 at the normal share, less below it, since the ratio rises with each hit (Shin, Ramdas,
+//! Rinaldo, arXiv 2203.03532, on e-detectors for composite hypotheses). Capping only lowers `L`.
 //!
-//! Over a gap of k empty slices R is multiplied by `f = 2^(−k · slice / half-life)`, in one step. `f ≤ 1`, and it is known when the next
-//! slice begins: it follows from the time of arrivals alone, of which independent outcomes know nothing, and the half-life from the gaps
-//! before this one ([`Pace`](super::pace::Pace)). So with n slices observed,
+//! Over a gap of k empty slices R is multiplied by `f = 2^(−k · slice / half-life)`, in one step.
+//! `f ≤ 1`, and it is known when the next slice begins: it follows from the time of arrivals alone,
+//! of which independent outcomes know nothing, and the half-life from the gaps before this one
+//! ([`Pace`](super::pace::Pace)). So with n slices observed,
 //!
 //! `E[R after | F] = f · (1 + R) · E[L | F] ≤ 1 + R`,
 //!
-//! and R − n is a supermartingale that begins at 0, as it is without fading (Pollak, Ann. Stat. 13 (1985) 206; Shiryaev 1963; Roberts
-//! 1966). Hence `P(R reaches exp(line) within n slices) ≤ n · exp(−line)` (Doob). A
-//! time t has at most t / slice slices with an observation, so that with `line = ln(detectors · run length / slice)` the probability of a
-//! false alarm within t is at most t / run length over all detectors (union). Silence only makes n smaller: a night is no evidence, and
-//! costs none of the budget. That R is held at the line once it is there changes nothing before the alarm.
+//! and R − n is a supermartingale that begins at 0, as it is without fading (Pollak, Ann. Stat. 13
+//! (1985) 206; Shiryaev 1963; Roberts 1966). Hence
+//! `P(R reaches exp(line) within n slices) ≤ n · exp(−line)` (Doob). A time t has at most t / slice
+//! slices with an observation, so that with `line = ln(detectors · run length / slice)` the
+//! probability of a false alarm within t is at most t / run length over all detectors (union).
+//! Silence only makes n smaller: a night is no evidence, and costs none of the budget. That R is
+//! held at the line once it is there changes nothing before the alarm.
 //!
-//! What the bound does not cover is dependence between outcomes (a real blip), for which there is the cap, and a normal share learned wrong.
+//! What the bound does not cover is dependence between outcomes (a real blip), for which there is
+//! the cap, and a normal share learned wrong.
 //!
 //! # Time without a request
-//! After k half-lives `2^−k` of R is left, and of the counts of the estimate. The half-life is a minute, or the time that ten requests
-//! usually take, at most an hour. At some requests a second: after 1 min half is left, after 1 h and after 3 d nothing; at one request
-//! each 5 min: after 1 min nearly all, after 1 h 40 %, after 3 d nothing.
+//! After k half-lives `2^−k` of R is left, and of the counts of the estimate. The half-life is a
+//! minute, or the time that ten requests usually take, at most an hour. At some requests a second:
+//! after 1 min half is left, after 1 h and after 3 d nothing; at one request each 5 min: after 1
+//! min nearly all, after 1 h 40 %, after 3 d nothing.
 //!
-//! Beside it a CUSUM of the same ratios (Page 1954) says since when the share has been another, and what it has been since then.
+//! Beside it a CUSUM of the same ratios (Page 1954) says since when the share has been another, and
+//! what it has been since then.
 
 use std::time::Duration;
 
@@ -42,7 +51,8 @@ use crate::time::Timestamp;
 pub(super) struct Rule {
     /// The length of a slice.
     pub(super) slice: Duration,
-    /// The share of hits that it notices soonest, and how many times what is normal that is at least.
+    /// The share of hits that it notices soonest, and how many times what is normal that is at
+    /// least.
     pub(super) alternative: f64,
     pub(super) times: f64,
     /// How many slices it takes to reach the line at least.
@@ -62,19 +72,22 @@ pub(super) struct Scale {
     /// What a hit adds, and what a miss takes away.
     hit: f64,
     miss: f64,
-    /// `ln(1 + R)` of the slices that have ended, as of the beginning of the live one. It is held at the line: an anomaly that lasts must not take as long to be over.
+    /// `ln(1 + R)` of the slices that have ended, as of the beginning of the live one. It is held
+    /// at the line: an anomaly that lasts must not take as long to be over.
     ended: f64,
     /// The sum over the live slice, and when that ends; until the first observation none is live.
     live: f64,
     live_ends: Timestamp,
     started: bool,
-    /// The CUSUM, and the observations since it was zero, which fade: of a change that lasts, the estimate follows what comes.
+    /// The CUSUM, and the observations since it was zero, which fade: of a change that lasts, the
+    /// estimate follows what comes.
     drift: f64,
     since: Timestamp,
     observations: f64,
     hits: f64,
     choice: Choice,
-    /// As of the last observation: in silence it stays, and the first observation after it decides anew, of what has faded till then.
+    /// As of the last observation: in silence it stays, and the first observation after it decides
+    /// anew, of what has faded till then.
     alarming: bool,
 }
 
@@ -118,8 +131,8 @@ impl Scale {
         self.ended = self.ended.min(self.line);
     }
 
-    /// Sets the share of hits that is normal. What the scale looks for is twice that at least, or more times: where a tenth is usual, 6 %
-    /// are no anomaly.
+    /// Sets the share of hits that is normal. What the scale looks for is twice that at least, or
+    /// more times: where a tenth is usual, 6 % are no anomaly.
     pub(super) fn set_normal(&mut self, share: f64) {
         let times = (self.rule.times * share).min(f64::midpoint(1.0, share));
         let alternative = self.rule.alternative.max(times);
@@ -127,10 +140,12 @@ impl Scale {
         self.miss = ((1.0 - alternative) / (1.0 - share)).ln();
     }
 
-    /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it. `pace` says how fast evidence fades.
+    /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it.
+    /// `pace` says how fast evidence fades.
     #[inline]
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
-        // Nearly all there is to observe are misses while nothing is wrong. They only take evidence away.
+        // Nearly all there is to observe are misses while nothing is wrong. They only take evidence
+        // away.
         if !hit && self.drift == 0.0 && !self.alarming && at < self.live_ends {
             self.live += f64::from(count) * self.miss;
         } else {
@@ -138,9 +153,10 @@ impl Scale {
         }
     }
 
-    /// Takes back one miss that was observed at `missed`, as far as it is still known: from the live slice if it is there, where it is as
-    /// if it had never been, and from the estimate if it is in that. A slice that has ended keeps it: the request then weighs less than a
-    /// hit, and never more.
+    /// Takes back one miss that was observed at `missed`, as far as it is still known: from the
+    /// live slice if it is there, where it is as if it had never been, and from the estimate if it
+    /// is in that. A slice that has ended keeps it: the request then weighs less than a hit, and
+    /// never more.
     pub(super) fn take_back_miss(&mut self, missed: Timestamp) {
         let live_from = self.live_ends.as_nanos().saturating_sub(self.slice);
         if self.started && missed.as_nanos() >= live_from {
@@ -197,7 +213,8 @@ impl Scale {
         (self.drift, self.observations, self.hits) = (0.0, 0.0, 0.0);
     }
 
-    /// Ends the live slice, and lets what it leaves fade over the empty ones since then, in one step.
+    /// Ends the live slice, and lets what it leaves fade over the empty ones since then, in one
+    /// step.
     #[cold]
     fn turn(&mut self, at: Timestamp, pace: &Pace) {
         let length = Duration::from_nanos(self.slice);
@@ -287,7 +304,8 @@ const fn nanos_of(slice: Duration) -> u64 {
     slice.as_nanos() as u64
 }
 
-/// An alarm is over when the evidence is this part of the line: an anomaly at the line is one alarm, and not a hundred.
+/// An alarm is over when the evidence is this part of the line: an anomaly at the line is one
+/// alarm, and not a hundred.
 const ALARM_ENDS: f64 = 0.5;
 /// Of fewer observations nothing is left to say.
 const FORGOTTEN: f64 = 0.1;

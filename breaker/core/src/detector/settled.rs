@@ -1,7 +1,8 @@
 //! What a stream has been like for hours: whether that is another usual than before.
 //!
-//! Time is cut into blocks of ten minutes, or as long as fifty observations take. When [`BLOCKS`] of them in a row have had the same share
-//! of hits, and no trip among them, that share is what is usual, alarm or not. A share that still rises is none of that kind.
+//! Time is cut into blocks of ten minutes, or as long as fifty observations take. When [`BLOCKS`]
+//! of them in a row have had the same share of hits, and no trip among them, that share is what is
+//! usual, alarm or not. A share that still rises is none of that kind.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use crate::time::Timestamp;
 
 /// The last blocks, and the live one.
 ///
-/// After 1 min without a request, as after 1 h and 3 d, it is as it was: a block with a silence in it goes on until it has its observations.
+/// After 1 min without a request, as after 1 h and 3 d, it is as it was: a block with a silence in
+/// it goes on until it has its observations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settled {
     live: Bucket,
@@ -93,7 +95,8 @@ impl Span {
         self.hits / self.observations.max(1.0)
     }
 
-    /// The share is this at least, and at most, with a confidence of 99.9 % each: it is asked often.
+    /// The share is this at least, and at most, with a confidence of 99.9 % each: it is asked
+    /// often.
     pub(super) fn bounds(self) -> (f64, f64) {
         wilson::interval_at(SURE, self.hits, self.observations)
     }

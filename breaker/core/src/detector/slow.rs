@@ -1,11 +1,13 @@
 //! What goes on for long, below what the other scales see.
 //!
-//! The normal share of those has a floor, since they judge within seconds, and act. This scale takes slices of half a minute, compares with
-//! what has been usual for hours, without a floor, and is only told. It is fed where ten seconds end, and costs a request nothing.
+//! The normal share of those has a floor, since they judge within seconds, and act. This scale
+//! takes slices of half a minute, compares with what has been usual for hours, without a floor, and
+//! is only told. It is fed where ten seconds end, and costs a request nothing.
 //!
-//! It is one more of the detectors among which the budget is shared, with the same statistic and the same bound: what is normal is taken
-//! from blocks that have ended, so it is known before the slices that it judges. Of latencies it leaves half of its part of the budget to the
-//! rise on the first day ([`super::trend`]), which is only told too.
+//! It is one more of the detectors among which the budget is shared, with the same statistic and
+//! the same bound: what is normal is taken from blocks that have ended, so it is known before the
+//! slices that it judges. Of latencies it leaves half of its part of the budget to the rise on the
+//! first day ([`super::trend`]), which is only told too.
 
 use std::time::Duration;
 
@@ -16,7 +18,8 @@ use super::settled::Span;
 use crate::policy::Stream;
 use crate::time::Timestamp;
 
-/// After 1 min without a request its evidence has halved, after 1 h there is none, as with any [`Scale`]; what is usual stays.
+/// After 1 min without a request its evidence has halved, after 1 h there is none, as with any
+/// [`Scale`]; what is usual stays.
 #[derive(Clone, Debug)]
 pub(super) struct Slow {
     scale: Scale,
@@ -60,7 +63,8 @@ impl Slow {
         }
     }
 
-    /// A block without an alarm: it is usual. No less than `declared` is normal, where that is said to be usual.
+    /// A block without an alarm: it is usual. No less than `declared` is normal, where that is said
+    /// to be usual.
     pub(super) fn learn(&mut self, block: Bucket, declared: f64) {
         self.know(
             Span {

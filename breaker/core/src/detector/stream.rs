@@ -25,11 +25,13 @@ pub(super) struct StreamDetector {
     unusual: f64,
     alarming: bool,
     last_hit: Timestamp,
-    /// Between which shares the normal one is held while none above was accepted, and what a policy declares to be usual; 0 if nothing.
+    /// Between which shares the normal one is held while none above was accepted, and what a policy
+    /// declares to be usual; 0 if nothing.
     bounds: Bounds,
     declared: f64,
     settled: Settled,
-    /// Whether an alarm of whatever share is asked for: then there is a slow scale too, from when something is known on.
+    /// Whether an alarm of whatever share is asked for: then there is a slow scale too, from when
+    /// something is known on.
     tells: bool,
     slow: Option<Box<Slow>>,
     /// Whether there was an alarm in the live block.
@@ -109,8 +111,8 @@ impl StreamDetector {
         }
     }
 
-    /// Observes `count` hits or misses at `at`. They are learned from if `learn` says so and nothing is wrong. Returns whether something is
-    /// to be told.
+    /// Observes `count` hits or misses at `at`. They are learned from if `learn` says so and
+    /// nothing is wrong. Returns whether something is to be told.
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, learn: bool) -> bool {
         let news = learn && self.learn(hit, count, at);
         if hit {
@@ -147,7 +149,8 @@ impl StreamDetector {
         self.settle_alarm(alarming);
     }
 
-    /// A hit while the scale that looks for a fifth has nothing that speaks for a change: an episode begins.
+    /// A hit while the scale that looks for a fifth has nothing that speaks for a change: an
+    /// episode begins.
     fn begin_episode(&mut self) {
         if self.scales[OF_EPISODES].is_at_rest() {
             for scale in &mut self.scales {
@@ -173,7 +176,8 @@ impl StreamDetector {
         turns && self.turn(at)
     }
 
-    /// Ten seconds have passed: what they have shown is learned. Returns whether something is to be told.
+    /// Ten seconds have passed: what they have shown is learned. Returns whether something is to be
+    /// told.
     #[cold]
     fn turn(&mut self, at: Timestamp) -> bool {
         self.baseline.pass(at);
@@ -196,7 +200,8 @@ impl StreamDetector {
         self.change.is_some()
     }
 
-    /// Whether the last hours were all alike, with a share for which what is normal is too little, or far more than was accepted.
+    /// Whether the last hours were all alike, with a share for which what is normal is too little,
+    /// or far more than was accepted.
     fn judge_usual(&mut self) {
         let Some(span) = self.settled.steady() else {
             return;
@@ -218,7 +223,8 @@ impl StreamDetector {
         }
     }
 
-    /// From now on, what was observed in these hours is usual. What there was to say against it is void.
+    /// From now on, what was observed in these hours is usual. What there was to say against it is
+    /// void.
     fn accept(&mut self, span: Span) {
         let before = self.usual.or(self.accepted);
         self.accepted = (1.5 * span.share() > self.bounds.cap).then(|| span.share());
@@ -269,7 +275,8 @@ impl StreamDetector {
         !self.alarming && self.slow.as_ref().is_some_and(|slow| slow.is_alarming())
     }
 
-    /// What there is to say, if there is an alarm with a share of hits that is `at_least`, surely, and it is no `blip`.
+    /// What there is to say, if there is an alarm with a share of hits that is `at_least`, surely,
+    /// and it is no `blip`.
     pub(super) fn alarm(&self, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
         if !self.alarming {
             let slow = self.slow.as_ref().filter(|slow| slow.is_alarming())?;
@@ -300,7 +307,8 @@ impl StreamDetector {
             if at_least == Ratio::ZERO {
                 return scale.is_alarming();
             }
-            // The finest scale raises no alarm before it is sure of near-total failure; beside another's it may be as sure as is asked.
+            // The finest scale raises no alarm before it is sure of near-total failure; beside
+            // another's it may be as sure as is asked.
             let speaks = scale.is_alarming() || scale.evidence() >= scale.line();
             speaks && scale.is_at_least(least)
         })
@@ -404,14 +412,16 @@ const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule
     }
 }
 
-/// Failures are judged within tenths of seconds where nearly all fail, which the finest scale must be sure of.
+/// Failures are judged within tenths of seconds where nearly all fail, which the finest scale must
+/// be sure of.
 static ERRORS: [Rule; 4] = [
     rule(100, 0.9, 3.0, 0.7),
     rule(1500, 0.5, 3.0, 0.0),
     rule(2000, 0.2, 3.0, 0.0),
     rule(2500, 0.06, 3.0, 0.0),
 ];
-/// Latencies take longer to show, and pauses of a second are common: no alarm comes from fewer than four slices.
+/// Latencies take longer to show, and pauses of a second are common: no alarm comes from fewer than
+/// four slices.
 static LATENCY: [Rule; 3] = [
     rule(1000, 0.9, 4.0, 0.0),
     rule(2000, 0.5, 4.0, 0.0),

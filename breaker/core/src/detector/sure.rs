@@ -1,21 +1,24 @@
 //! Whether a share is at least so much, where the change that it is of was chosen by looking.
 //!
-//! The observations since a change are those that speak most for one, and they are looked at again after each. An interval for
-//! a sample whose size is fixed before (Wilson) is then too narrow: nine failures in a row are no rarity among thousands of requests of
-//! which a third fails. What holds at any time, and wherever the change is put, is an e-process.
+//! The observations since a change are those that speak most for one, and they are looked at again
+//! after each. An interval for a sample whose size is fixed before (Wilson) is then too narrow:
+//! nine failures in a row are no rarity among thousands of requests of which a third fails. What
+//! holds at any time, and wherever the change is put, is an e-process.
 //!
-//! Let the null be that hits have at most the share L. For each start j, known before what comes after it, and each alternative q > L, the
-//! likelihood ratio of the observations from j on has a mean of at most 1 at any time. Mixed over the alternatives, with [`WEIGHTS`], it
-//! still has; and so has the mixture over starts, `M = Σ w_j · E_j`, with weights `w_j` whose sum is 1 at most. Hence
-//! `P(M ever reaches 1 / α) ≤ α` (Ville 1939; Robbins, Ann. Math. Stat. 41 (1970) 1397; Howard, Ramdas, McAuliffe, Sekhon, Ann. Stat.
-//! 49 (2021) 1055; mixtures over starts: Shin, Ramdas, Rinaldo, arXiv 2203.03532).
+//! Let the null be that hits have at most the share L. For each start j, known before what comes
+//! after it, and each alternative q > L, the likelihood ratio of the observations from j on has a
+//! mean of at most 1 at any time. Mixed over the alternatives, with [`WEIGHTS`], it still has; and
+//! so has the mixture over starts, `M = Σ w_j · E_j`, with weights `w_j` whose sum is 1 at most.
+//! Hence `P(M ever reaches 1 / α) ≤ α` (Ville 1939; Robbins, Ann. Math. Stat. 41 (1970) 1397;
+//! Howard, Ramdas, McAuliffe, Sekhon, Ann. Stat. 49 (2021) 1055; mixtures over starts: Shin,
+//! Ramdas, Rinaldo, arXiv 2203.03532).
 //!
-//! * The i-th change that begins in an episode has the weight `(6 / π²) / i²`. An episode begins when the scale that looks for a fifth of
-//!   hits begins to gather evidence, and lasts until that has none left. Where a third fails for good, it is one, and each further change
-//!   must be surer.
+//! * The i-th change that begins in an episode has the weight `(6 / π²) / i²`. An episode begins
+//!   when the scale that looks for a fifth of hits begins to gather evidence, and lasts until that
+//!   has none left. Where a third fails for good, it is one, and each further change must be surer.
 //! * A change is begun by its first hit, which therefore does not count: the start lies behind it.
-//! * What counts does not fade while the change lasts: fading would be a start at each moment. A silence that leaves nothing of the scale's own
-//!   estimate ends the change.
+//! * What counts does not fade while the change lasts: fading would be a start at each moment. A
+//!   silence that leaves nothing of the scale's own estimate ends the change.
 
 /// What the choice of where a change begins costs, in nats.
 #[derive(Clone, Copy, Debug, Default)]

@@ -121,7 +121,8 @@ fn taught() -> (Box<Detectors>, u64) {
     (detectors, 1_800_000)
 }
 
-/// Lets all fail from `from` on, `rate` a second, until there is an alarm; returns after how many failures.
+/// Lets all fail from `from` on, `rate` a second, until there is an alarm; returns after how many
+/// failures.
 fn failures_until_alarm(detectors: &mut Detectors, from: u64, gap: u64) -> u64 {
     (1..10_000)
         .find(|index| {

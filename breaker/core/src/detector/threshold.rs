@@ -1,8 +1,9 @@
 //! From which latency on a request is slow: twice what its P95 usually is.
 //!
-//! Of each minute with enough requests the P95 is kept for a day; the threshold is twice the median of them. A median over a day does not
-//! follow an incident of hours, and twice leaves room for a deploy that makes all a little slower. Until a day is known it follows a slow
-//! rise, though, which is why that is looked for beside it ([`super::trend`]).
+//! Of each minute with enough requests the P95 is kept for a day; the threshold is twice the median
+//! of them. A median over a day does not follow an incident of hours, and twice leaves room for a
+//! deploy that makes all a little slower. Until a day is known it follows a slow rise, though,
+//! which is why that is looked for beside it ([`super::trend`]).
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ pub(super) struct Threshold {
     samples: u32,
     minute_ends: Timestamp,
     started: bool,
-    /// For each minute of the last day the bucket of its P95, or [`NONE`]; and how often each bucket is in there.
+    /// For each minute of the last day the bucket of its P95, or [`NONE`]; and how often each
+    /// bucket is in there.
     day: Box<[u8; MINUTES]>,
     kept: [u16; BUCKETS],
     next: usize,
@@ -71,7 +73,8 @@ impl Threshold {
         at >= self.minute_ends
     }
 
-    /// Learns of `count` requests that took `latency`, and ended at `at`. `told` says whether there is an alarm on latencies, if a minute ends.
+    /// Learns of `count` requests that took `latency`, and ended at `at`. `told` says whether there
+    /// is an alarm on latencies, if a minute ends.
     pub(super) fn learn(&mut self, latency: Duration, count: u32, told: bool, at: Timestamp) {
         if self.turns(at) {
             self.turn(told, at);
@@ -81,7 +84,8 @@ impl Threshold {
         self.samples = self.samples.saturating_add(count);
     }
 
-    /// The buckets of the P95s of the last day's minutes, oldest first; those before the first that is known are left out.
+    /// The buckets of the P95s of the last day's minutes, oldest first; those before the first that
+    /// is known are left out.
     pub(super) fn learned(&self) -> Vec<u8> {
         let (newer, older) = self.day.split_at(self.next);
         let minutes = older.iter().chain(newer).copied();
@@ -250,7 +254,8 @@ fn latency_of(bucket: u8) -> Duration {
     Duration::from_micros(units * UNIT)
 }
 
-/// A histogram of its own, because the HDR ones of the window take ten times the memory for digits that nobody asks for here.
+/// A histogram of its own, because the HDR ones of the window take ten times the memory for digits
+/// that nobody asks for here.
 const BUCKETS: usize = SourceBaseline::BUCKETS as usize;
 /// In µs.
 const UNIT: u64 = 64;

@@ -1,21 +1,26 @@
 //! A latency that creeps up on the first day, so slowly that what is usual creeps with it.
 //!
-//! A request is slow from twice what the P95 usually is, the median over a day. On the first day that median is over what there is of it:
-//! under a steady rise it is half-way up, and twice of it is never reached, or late. So until a day is known the latencies of each minute
-//! are compared with a reference that does not rise: the lowest level of ten minutes (the median of their P95s). It begins anew when
-//! another scale has had an alarm for ten minutes: what jumps is told by those. And it is accepted anew when an alarm of this has stood for
-//! two hours that were all alike. From the second day on the median is what it should be, and this is gone.
+//! A request is slow from twice what the P95 usually is, the median over a day. On the first day
+//! that median is over what there is of it: under a steady rise it is half-way up, and twice of it
+//! is never reached, or late. So until a day is known the latencies of each minute are compared
+//! with a reference that does not rise: the lowest level of ten minutes (the median of their P95s).
+//! It begins anew when another scale has had an alarm for ten minutes: what jumps is told by those.
+//! And it is accepted anew when an alarm of this has stood for two hours that were all alike. From
+//! the second day on the median is what it should be, and this is gone.
 //!
 //! # The budget
-//! A hit is a request slower than twice the reference P95. While the P95 is at most twice what it was, a twentieth of the requests at most
-//! are hits: so 5 % is what is normal, and the rest is a [`Scale`] as any other, with slices of a minute. It shares a detector's part of
-//! the budget with the slow scale of latencies, and has the same supermartingale, since the reference is known before the minute that it judges. It holds against what takes
-//! twice as long; a deploy that adds three quarters stays below it, however long it lasts. The cap is a tenth of the line: no alarm comes
-//! from fewer than ten minutes.
+//! A hit is a request slower than twice the reference P95. While the P95 is at most twice what it
+//! was, a twentieth of the requests at most are hits: so 5 % is what is normal, and the rest is a
+//! [`Scale`] as any other, with slices of a minute. It shares a detector's part of the budget with
+//! the slow scale of latencies, and has the same supermartingale, since the reference is known
+//! before the minute that it judges. It holds against what takes twice as long; a deploy that adds
+//! three quarters stays below it, however long it lasts. The cap is a tenth of the line: no alarm
+//! comes from fewer than ten minutes.
 //!
-//! That the lowest of many levels lies below the true one by chance makes a hit likelier than a twentieth only where ten P95s together are
-//! off by half: with 20 requests a minute, the fewest of which a P95 is known, they are off by a fifth (one deviation, of lognormal
-//! latencies with σ = 1).
+//! That the lowest of many levels lies below the true one by chance makes a hit likelier than a
+//! twentieth only where ten P95s together are off by half: with 20 requests a minute, the fewest of
+//! which a P95 is known, they are off by a fifth (one deviation, of lognormal latencies with σ =
+//! 1).
 //!
 //! It costs a minute's end, and a request nothing.
 
@@ -26,8 +31,8 @@ use super::scale::{Rule, Scale};
 use super::slow::SHARERS;
 use crate::time::Timestamp;
 
-/// After 1 min without a request its evidence is as it was; after 1 h less than a fiftieth is left; after 3 d it is gone, as a day is over.
-/// The reference stays.
+/// After 1 min without a request its evidence is as it was; after 1 h less than a fiftieth is left;
+/// after 3 d it is gone, as a day is over. The reference stays.
 #[derive(Clone, Debug)]
 pub(super) struct Trend {
     scale: Scale,
@@ -35,7 +40,8 @@ pub(super) struct Trend {
     /// The P95s of the live block.
     block: [u8; BLOCK],
     filled: usize,
-    /// The levels of the last blocks in which the alarm stood, oldest first, and how many there are.
+    /// The levels of the last blocks in which the alarm stood, oldest first, and how many there
+    /// are.
     levels: [u8; BLOCKS],
     known: usize,
     /// Minutes in a row in which another scale had an alarm.
@@ -70,7 +76,8 @@ impl Trend {
         self.scale.set_budget(run_length, detectors);
     }
 
-    /// The bucket above which a request of the next minute is a hit; `None` while there is no reference.
+    /// The bucket above which a request of the next minute is a hit; `None` while there is no
+    /// reference.
     pub(super) fn hits_above(&self) -> Option<u8> {
         self.lowest.map(|lowest| lowest.saturating_add(OCTAVE))
     }
@@ -85,7 +92,8 @@ impl Trend {
         }
     }
 
-    /// A minute has ended at `at`, with so many `hits` and `misses` by [`Self::hits_above`], and the P95 in that bucket, if it is known.
+    /// A minute has ended at `at`, with so many `hits` and `misses` by [`Self::hits_above`], and
+    /// the P95 in that bucket, if it is known.
     pub(super) fn minute(&mut self, hits: u64, misses: u64, p95: Option<u8>, at: Timestamp) {
         self.told = 0;
         if self.lowest.is_some() && hits + misses > 0 {
@@ -167,7 +175,8 @@ static RULE: Rule = Rule {
     at_least: 0.0,
 };
 
-/// At most so many requests take twice as long as the P95 of before, while the P95 is at most twice of that.
+/// At most so many requests take twice as long as the P95 of before, while the P95 is at most twice
+/// of that.
 pub(super) const NORMAL: f64 = 0.05;
 /// Minutes of which a P95 is known.
 const BLOCK: usize = 10;
@@ -182,8 +191,8 @@ const OCTAVE: u8 = 16;
 mod tests {
     use super::*;
 
-    /// Minutes of 600 requests with the P95 in this bucket, of which so many are hits if that is above the reference. Returns in which of
-    /// them it was alarming.
+    /// Minutes of 600 requests with the P95 in this bucket, of which so many are hits if that is
+    /// above the reference. Returns in which of them it was alarming.
     fn run(trend: &mut Trend, minutes: std::ops::Range<u64>, hits: u64, p95: u8) -> Vec<u64> {
         minutes
             .filter(|minute| {

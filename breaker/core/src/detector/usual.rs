@@ -1,13 +1,15 @@
 //! What share of hits is usual, whether it is normal or not.
 //!
-//! What is normal is bounded, so that nothing above the bound ever passes for health ([`super::baseline`]). What is usual is not: of a
-//! service of which a fifth of the requests has failed for an hour while its breaker was closed, a fifth is what a recovery leads back to.
-//! It is what was learned as normal, together with the same of the time in which there was an alarm.
+//! What is normal is bounded, so that nothing above the bound ever passes for health
+//! ([`super::baseline`]). What is usual is not: of a service of which a fifth of the requests has
+//! failed for an hour while its breaker was closed, a fifth is what a recovery leads back to. It is
+//! what was learned as normal, together with the same of the time in which there was an alarm.
 
 use super::baseline::{Baseline, Bounds, Bucket};
 use crate::time::Timestamp;
 
-/// What was observed during alarms, closed. It fades with a half-life of 30 minutes, in silence too.
+/// What was observed during alarms, closed. It fades with a half-life of 30 minutes, in silence
+/// too.
 #[derive(Clone, Debug)]
 pub(super) struct Alarmed(Baseline);
 
@@ -20,7 +22,8 @@ impl Alarmed {
         Self(Baseline::new(all))
     }
 
-    /// Learns of `count` hits or misses at `at`. Returns whether what is usual may be another than before.
+    /// Learns of `count` hits or misses at `at`. Returns whether what is usual may be another than
+    /// before.
     pub(super) fn learn(&mut self, hit: bool, count: u32, at: Timestamp) -> bool {
         self.0.learn(hit, count, at)
     }
@@ -44,7 +47,8 @@ impl Alarmed {
         let (observations, hits) = self.0.learned();
         let (more, more_hits) = normal.learned();
         let all = observations + more;
-        // As if some had been observed without a hit: on a route with a request each few minutes an outage is not usual before it is noticed.
+        // As if some had been observed without a hit: on a route with a request each few minutes an
+        // outage is not usual before it is noticed.
         ((hits + more_hits) / (all + UNSURE)).min(MOST)
     }
 }

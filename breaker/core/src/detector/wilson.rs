@@ -1,7 +1,8 @@
 //! What is known of a share after few observations.
 
-/// The Wilson score interval at 95 % of a share of which `hits` of `observations` are known; all of 0..=1, of none. Wilson, J. Am. Stat.
-/// Assoc. 22 (1927) 209: unlike the normal interval it stays sensible at shares near 0 and 1.
+/// The Wilson score interval at 95 % of a share of which `hits` of `observations` are known; all of
+/// 0..=1, of none. Wilson, J. Am. Stat. Assoc. 22 (1927) 209: unlike the normal interval it stays
+/// sensible at shares near 0 and 1.
 pub(crate) fn interval(hits: f64, observations: f64) -> (f64, f64) {
     interval_at(Z, hits, observations)
 }

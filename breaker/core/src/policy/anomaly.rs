@@ -9,14 +9,17 @@ use std::time::Duration;
 pub enum Stream {
     /// Failures among all requests that ended.
     Errors,
-    /// Requests slower than twice what the P95 usually is; those that hang count as soon as they are that old.
+    /// Requests slower than twice what the P95 usually is; those that hang count as soon as they
+    /// are that old.
     Latency,
-    /// Requests slower than the policy's `deadline`; those that hang count as soon as they are that old.
+    /// Requests slower than the policy's `deadline`; those that hang count as soon as they are that
+    /// old.
     Deadline,
 }
 
-/// How rarely detectors may be wrong while nothing is: with independent requests that fail no oftener than is normal, the probability of a
-/// false alarm within t is at most t / [`Self::run_length`], of all detectors of a breaker together.
+/// How rarely detectors may be wrong while nothing is: with independent requests that fail no
+/// oftener than is normal, the probability of a false alarm within t is at most t /
+/// [`Self::run_length`], of all detectors of a breaker together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Budget {

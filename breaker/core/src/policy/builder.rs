@@ -8,8 +8,8 @@ use super::{
 };
 use crate::ratio::Ratio;
 
-/// Makes a [`Policy`]. Defaults: window 10 s, 20 requests at least, and those of [`Open`], [`HalfOpen`] and [`Ramp`]; at least one trip
-/// entry must be added.
+/// Makes a [`Policy`]. Defaults: window 10 s, 20 requests at least, and those of [`Open`],
+/// [`HalfOpen`] and [`Ramp`]; at least one trip entry must be added.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder(Policy);
@@ -76,8 +76,8 @@ impl Builder {
         self
     }
 
-    /// Sets which share of failures is usual, whatever is learned, at most a half: nothing less than half as much again is an anomaly, and a
-    /// recovery asks for no more. Default zero.
+    /// Sets which share of failures is usual, whatever is learned, at most a half: nothing less
+    /// than half as much again is an anomaly, and a recovery asks for no more. Default zero.
     pub const fn usual_errors(mut self, share: Ratio) -> Self {
         self.0.usual_errors = share;
         self
@@ -131,8 +131,8 @@ impl Builder {
         self
     }
 
-    /// Sets whether the upstream's `Retry-After` opens the breaker. Off by default: one answer to one caller would switch the route off
-    /// for all.
+    /// Sets whether the upstream's `Retry-After` opens the breaker. Off by default: one answer to
+    /// one caller would switch the route off for all.
     pub const fn honour_retry_after(mut self, honour: bool) -> Self {
         self.0.honour_retry_after = honour;
         self

@@ -1,5 +1,5 @@
-//! The shipped profiles. `policies/*.yaml` say the same, which a test sees to; they are code here so that a user of the core without YAML
-//! has them too.
+//! The shipped profiles. `policies/*.yaml` say the same, which a test sees to; they are code here
+//! so that a user of the core without YAML has them too.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ impl Policy {
         }
     }
 
-    /// Opens at 3 % errors of at least 100 requests in 60 s, or when half of them take 2 s; recovers slowly.
+    /// Opens at 3 % errors of at least 100 requests in 60 s, or when half of them take 2 s;
+    /// recovers slowly.
     pub fn conservative() -> Self {
         built(
             Self::builder("conservative")
@@ -69,8 +70,8 @@ impl Policy {
         ])]))
     }
 
-    /// Opens when nearly all fails or misses the deadline of 1 s, and alerts when more fails or is slow than usual; what is usual it
-    /// learns. Recovers as fast as its requests show that it may.
+    /// Opens when nearly all fails or misses the deadline of 1 s, and alerts when more fails or is
+    /// slow than usual; what is usual it learns. Recovers as fast as its requests show that it may.
     pub fn adaptive() -> Self {
         built(
             Self::builder("adaptive")

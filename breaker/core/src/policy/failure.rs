@@ -8,9 +8,10 @@ use crate::outcome::Verdict;
 
 /// Which HTTP statuses and gRPC codes are failures, and which say nothing.
 ///
-/// Defaults: HTTP 500–599 but 501 and 505; gRPC UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS.
-/// A 4xx is a success of the upstream. So are 501 and 505, and UNIMPLEMENTED: the request asked for what the upstream
-/// does not support (RFC 9110, 15.6.2 and 15.6.6), which any caller can do with a method or a version.
+/// Defaults: HTTP 500–599 but 501 and 505; gRPC UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE
+/// and DATA_LOSS. A 4xx is a success of the upstream. So are 501 and 505, and UNIMPLEMENTED: the
+/// request asked for what the upstream does not support (RFC 9110, 15.6.2 and 15.6.6), which any
+/// caller can do with a method or a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureRules {
     http: Vec<RangeInclusive<u16>>,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::ratio::Ratio;
 use crate::rng::Rng;
 
-/// How long the breaker stays open: `period × factor^n`, capped at `max`, ± `jitter`; `n` counts failed recoveries.
+/// How long the breaker stays open: `period × factor^n`, capped at `max`, ± `jitter`; `n` counts
+/// failed recoveries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,
@@ -29,8 +30,9 @@ pub enum Recovery {
     /// By counts: of so many probes so many must succeed, then the ramp takes its time.
     #[default]
     Counted,
-    /// By a sequential test: probes until it is clear enough what they are, then a ramp that follows what its requests show. The open time
-    /// follows the traffic: as long as 40 requests take to arrive, but 5 s at least, at most `open.max`, and less after a first trip.
+    /// By a sequential test: probes until it is clear enough what they are, then a ramp that
+    /// follows what its requests show. The open time follows the traffic: as long as 40 requests
+    /// take to arrive, but 5 s at least, at most `open.max`, and less after a first trip.
     Sequential,
 }
 
@@ -47,11 +49,13 @@ pub struct HalfOpen {
     pub concurrent: u32,
     /// The share of probes that must succeed. Default 80 %.
     pub success: Ratio,
-    /// A probe without an answer after this time has failed, and its slot is free again; 10 ms..=1 h. Default 5 s.
+    /// A probe without an answer after this time has failed, and its slot is free again; 10 ms..=1
+    /// h. Default 5 s.
     pub probe_timeout: Duration,
 }
 
-/// How traffic returns after good probes: the admitted share grows evenly from `start` to all of it.
+/// How traffic returns after good probes: the admitted share grows evenly from `start` to all of
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,
@@ -142,7 +146,8 @@ impl Default for Ramp {
     }
 }
 
-/// How many requests a sequential recovery lets pass before it tries again, and for how many seconds it waits at least.
+/// How many requests a sequential recovery lets pass before it tries again, and for how many
+/// seconds it waits at least.
 const ARRIVALS: f64 = 40.0;
 const LEAST_OPEN: f64 = 5.0;
 

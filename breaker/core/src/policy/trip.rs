@@ -28,7 +28,8 @@ pub enum Action {
     Open,
     /// Reports an [`Alert`](crate::Event::Alert), and rejects nothing.
     Alert,
-    /// Admits no more requests at once than the upstream answers in time; the breaker stays closed. Needs a condition on latency.
+    /// Admits no more requests at once than the upstream answers in time; the breaker stays closed.
+    /// Needs a condition on latency.
     Shed,
 }
 
@@ -38,15 +39,16 @@ pub enum Action {
 pub enum Condition {
     /// The share of failures among the window's successes and failures; guarded by `min_requests`.
     ErrorRate(Ratio),
-    /// A quantile of the window's latencies, to 2 significant digits; guarded by `min_requests`. A request that hangs counts with its
-    /// age as soon as its age reaches the bound.
+    /// A quantile of the window's latencies, to 2 significant digits; guarded by `min_requests`. A
+    /// request that hangs counts with its age as soon as its age reaches the bound.
     Latency {
         /// Which quantile.
         quantile: Quantile,
         /// The bound, 1 ms..=1 h.
         bound: Duration,
     },
-    /// The share of requests that took at least `threshold`, hung ones included; guarded by `min_requests`.
+    /// The share of requests that took at least `threshold`, hung ones included; guarded by
+    /// `min_requests`.
     SlowRate {
         /// The bound on the share.
         share: Ratio,
@@ -57,13 +59,16 @@ pub enum Condition {
     Concurrency(u64),
     /// Failures without a success between them.
     ConsecutiveFailures(u32),
-    /// The detectors of a stream have an alarm. Neither `window` nor `min_requests` have a part in it.
+    /// The detectors of a stream have an alarm. Neither `window` nor `min_requests` have a part in
+    /// it.
     Anomaly {
         /// What they watch.
         stream: Stream,
-        /// The lower bound of the estimated share of hits, as a confidence sequence, must be at least this; zero for any alarm.
+        /// The lower bound of the estimated share of hits, as a confidence sequence, must be at
+        /// least this; zero for any alarm.
         at_least: Ratio,
-        /// From the change to the latest hit it must be so long at least, 0 s..=1 min: what is shorter is a blip.
+        /// From the change to the latest hit it must be so long at least, 0 s..=1 min: what is
+        /// shorter is a blip.
         blip: Duration,
     },
 }
@@ -154,8 +159,9 @@ impl Condition {
         }
     }
 
-    /// The latency from which on a single request speaks for this condition, where the condition itself says so. That of
-    /// [`Stream::Deadline`] is the policy's; see [`Policy::slow_from`](super::Policy::slow_from).
+    /// The latency from which on a single request speaks for this condition, where the condition
+    /// itself says so. That of [`Stream::Deadline`] is the policy's; see
+    /// [`Policy::slow_from`](super::Policy::slow_from).
     pub const fn latency_bound(&self) -> Option<Duration> {
         match self {
             Self::Latency { bound, .. } => Some(*bound),

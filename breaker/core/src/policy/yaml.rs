@@ -1,7 +1,8 @@
-//! Policies from YAML, with errors that name file, line, column, field and rule, and policies to YAML.
+//! Policies from YAML, with errors that name file, line, column, field and rule, and policies to
+//! YAML.
 //!
-//! [`parse`] reads a policy file. A program with a configuration file of its own embeds [`RawPolicy`] in its types, reads them through a
-//! [`Document`], and gets errors of the same kind.
+//! [`parse`] reads a policy file. A program with a configuration file of its own embeds
+//! [`RawPolicy`] in its types, reads them through a [`Document`], and gets errors of the same kind.
 //!
 //! ```
 //! use breaker_core::policy::yaml;

@@ -16,7 +16,8 @@ pub(super) struct SlicedHistogram {
     sealed_sum: Histogram<u32>,
     /// Where in `sealed` the live slice goes next.
     next: usize,
-    /// The sealed slice that was written to last, unpacked: telemetry comes late, and in the order of its times.
+    /// The sealed slice that was written to last, unpacked: telemetry comes late, and in the order
+    /// of its times.
     reopened: Option<(usize, Histogram<u32>)>,
 }
 
@@ -31,7 +32,8 @@ impl SlicedHistogram {
         }
     }
 
-    /// Records `count` times `value`, `slices_ago` slices before the live one: less than [`SLICES`].
+    /// Records `count` times `value`, `slices_ago` slices before the live one: less than
+    /// [`SLICES`].
     pub(super) fn record(&mut self, value: u64, count: u32, slices_ago: usize) {
         if slices_ago == 0 {
             self.live.record_n(value, count).expect(GROWS);
@@ -89,8 +91,8 @@ impl SlicedHistogram {
         self.live.reset();
     }
 
-    /// Has the sum without `expired` and with the live slice, where that is less work than to unpack
-    /// all that stays. Returns whether it is done.
+    /// Has the sum without `expired` and with the live slice, where that is less work than to
+    /// unpack all that stays. Returns whether it is done.
     fn forget(&mut self, expired: &[Packed]) -> bool {
         let sealed: usize = self.sealed.iter().map(Packed::bytes).sum();
         if sealed * BUCKETS_A_BYTE < self.sealed_sum.distinct_values() {

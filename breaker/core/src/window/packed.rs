@@ -1,13 +1,16 @@
-//! A histogram at rest: what was recorded, two bytes a bucket instead of four for every bucket there could be.
+//! A histogram at rest: what was recorded, two bytes a bucket instead of four for every bucket
+//! there could be.
 //!
-//! Own code, because the serialisation of `hdrhistogram` brings nom, flate2 and base64 into a crate of three dependencies, and a route
-//! with ten slices of live histograms would take 130 KiB instead of under 64.
+//! Own code, because the serialisation of `hdrhistogram` brings nom, flate2 and base64 into a crate
+//! of three dependencies, and a route with ten slices of live histograms would take 130 KiB instead
+//! of under 64.
 
 use hdrhistogram::Histogram;
 
 use super::histogram::GROWS;
 
-/// The buckets of a histogram that are not empty, each as two LEB128 numbers: the distance from the one before, and the count.
+/// The buckets of a histogram that are not empty, each as two LEB128 numbers: the distance from the
+/// one before, and the count.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Packed(Box<[u8]>);
 

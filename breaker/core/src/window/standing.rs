@@ -1,8 +1,9 @@
 //! Answers that have begun and have not ended: those that flow.
 //!
-//! Each is a success in the slice in which it began. When one breaks that began before the window did, all that flow are counted again, now:
-//! otherwise the few of many old streams that break would be all that the window knows. Until then old streams change nothing, so that
-//! requests which fail beside them count as ever.
+//! Each is a success in the slice in which it began. When one breaks that began before the window
+//! did, all that flow are counted again, now: otherwise the few of many old streams that break
+//! would be all that the window knows. Until then old streams change nothing, so that requests
+//! which fail beside them count as ever.
 
 use super::{Contents, SLICES, Window};
 use crate::outcome::Verdict;
@@ -23,8 +24,9 @@ impl Window {
         }
     }
 
-    /// An answer that began at `begun` has failed: it is no success. Returns when it was last observed as one, and how many others of before
-    /// the window, with itself, have just been counted as such again.
+    /// An answer that began at `begun` has failed: it is no success. Returns when it was last
+    /// observed as one, and how many others of before the window, with itself, have just been
+    /// counted as such again.
     pub(crate) fn break_off(&mut self, begun: Timestamp, now: Timestamp) -> (Timestamp, u32) {
         let recounted = match self.slice_of(begun, now) {
             Some(_) => 0,

@@ -77,7 +77,8 @@ fn a_window_that_expired_holds_no_memory() {
 
 #[test]
 fn an_active_window_costs_at_most_64_kib() {
-    // 10,000 requests a second, lognormal latencies around 20 ms with a tail, and a few hundred in flight.
+    // 10,000 requests a second, lognormal latencies around 20 ms with a tail, and a few hundred in
+    // flight.
     let mut window = window();
     let mut rng = crate::rng::Rng::new(1);
     for request in 0..200_000_u32 {

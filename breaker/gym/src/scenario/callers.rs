@@ -1,4 +1,5 @@
-//! Scenarios about callers: those that leave before they are answered, and those that are answered for minutes.
+//! Scenarios about callers: those that leave before they are answered, and those that are answered
+//! for minutes.
 
 use super::{Entry, Scenario};
 use crate::luck::Luck;

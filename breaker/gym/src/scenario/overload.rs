@@ -1,5 +1,5 @@
-//! Scenarios in which the service has a capacity: latency comes from queueing, and a request that nobody waits for any more is still
-//! worked on.
+//! Scenarios in which the service has a capacity: latency comes from queueing, and a request that
+//! nobody waits for any more is still worked on.
 
 use super::{Entry, Scenario, ramp};
 use crate::luck::Luck;

@@ -86,7 +86,8 @@ fn night(luck: &mut Luck) -> Scenario {
     let mut blip = |from: f64, length: f64, errors: f64| {
         scenario.phase(from, from + length, move |now, _| now.errors = errors);
     };
-    // The last of the evening and the first of the morning, so that only the night lies between them.
+    // The last of the evening and the first of the morning, so that only the night lies between
+    // them.
     blip(DUSK - 1.0, 1.0, 0.6);
     blip(DAWN, 1.0, 0.6);
     for _ in 0..3 {

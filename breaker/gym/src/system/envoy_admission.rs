@@ -1,9 +1,10 @@
-//! Envoy admission control (`source/extensions/filters/http/admission_control`): of the last 30 s, in buckets of a second, requests n and
-//! successes s: rejects with probability (n − s/0.95)/(n + 1), at most 80 %. The aggression is 1, all defaults; its own rejections don't
-//! count.
+//! Envoy admission control (`source/extensions/filters/http/admission_control`): of the last 30 s,
+//! in buckets of a second, requests n and successes s: rejects with probability (n − s/0.95)/(n +
+//! 1), at most 80 %. The aggression is 1, all defaults; its own rejections don't count.
 //!
-//! A response counts at its head (`encodeHeaders`), whatever becomes of it later. A request whose caller leaves before that counts as a
-//! failure: `deferred_record_failure_` runs when the stream is destroyed without a head.
+//! A response counts at its head (`encodeHeaders`), whatever becomes of it later. A request whose
+//! caller leaves before that counts as a failure: `deferred_record_failure_` runs when the stream
+//! is destroyed without a head.
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, Setup, State, Status, System, shedding};

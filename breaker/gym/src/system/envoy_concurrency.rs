@@ -1,9 +1,12 @@
-//! Envoy adaptive concurrency (`source/extensions/filters/http/adaptive_concurrency/controller/gradient_controller.cc`) with the numbers
-//! of the example in its documentation: the 90th percentile, a new limit every 100 ms, the minimal round trip measured every 60 s plus up
-//! to 10 % by 50 requests at a limit of 3; buffer 25 %, limit 3 to 1000.
+//! Envoy adaptive concurrency
+//! (`source/extensions/filters/http/adaptive_concurrency/controller/gradient_controller.cc`) with
+//! the numbers of the example in its documentation: the 90th percentile, a new limit every 100 ms,
+//! the minimal round trip measured every 60 s plus up to 10 % by 50 requests at a limit of 3;
+//! buffer 25 %, limit 3 to 1000.
 //!
-//! A request is in flight until its response is encoded whole, and its time to then is the sample; one that ends before that (its caller
-//! left, the stream broke off) gives none (`onDestroy` cancels it).
+//! A request is in flight until its response is encoded whole, and its time to then is the sample;
+//! one that ends before that (its caller left, the stream broke off) gives none (`onDestroy`
+//! cancels it).
 //!
 //! limit = limit · g + √(limit · g), with the gradient g = 1.25 · minRTT / sampleRTT within 0.5..2.
 

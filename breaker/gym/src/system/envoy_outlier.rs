@@ -1,11 +1,12 @@
-//! Envoy outlier detection (`source/common/upstream/outlier_detection_impl.cc`): 5 consecutive 5xx eject a host, for 30 s times the
-//! number of its ejections, at most 300 s. A sweep every 10 s brings hosts back, and takes one from the number of a host that stayed.
+//! Envoy outlier detection (`source/common/upstream/outlier_detection_impl.cc`): 5 consecutive 5xx
+//! eject a host, for 30 s times the number of its ejections, at most 300 s. A sweep every 10 s
+//! brings hosts back, and takes one from the number of a host that stayed.
 //!
-//! With `max_ejection_percent: 100` and no panic threshold: by default Envoy ejects no host below ten of them, and sends to ejected hosts
-//! when too many are.
+//! With `max_ejection_percent: 100` and no panic threshold: by default Envoy ejects no host below
+//! ten of them, and sends to ejected hosts when too many are.
 //!
-//! A response counts at its head (`Filter::onUpstreamHeaders` of the router), a stream that is reset later counts once more, as a failure;
-//! a request whose caller leaves is not reported.
+//! A response counts at its head (`Filter::onUpstreamHeaders` of the router), a stream that is
+//! reset later counts once more, as a failure; a request whose caller leaves is not reported.
 
 use super::{Arrival, Completion, Decision, Setup, Status, System, hosts};
 use crate::time::{Nanos, SECOND};

@@ -1,11 +1,13 @@
-//! failsafe-go's adaptive limiter, defaults (`adaptivelimiter/adaptivelimiter.go`, `internal/util/{windows,ewma,median,util}.go`): limit 20
-//! within 1..200 and at most 5 times what is in flight. Once a second, or when 50 requests are there, the 90th percentile, smoothed by a
-//! median and a moving average of 5, is compared to a moving average of 10 of itself: the estimated queue `limit · (1 − baseline/recent)`
-//! below 3·lg(limit) raises the limit by lg(limit), above 6·lg(limit) lowers it. When the limiter is full, a throughput that does not
-//! follow concurrency while round trips do lowers it too.
+//! failsafe-go's adaptive limiter, defaults (`adaptivelimiter/adaptivelimiter.go`,
+//! `internal/util/{windows,ewma,median,util}.go`): limit 20 within 1..200 and at most 5 times what
+//! is in flight. Once a second, or when 50 requests are there, the 90th percentile, smoothed by a
+//! median and a moving average of 5, is compared to a moving average of 10 of itself: the estimated
+//! queue `limit · (1 − baseline/recent)` below 3·lg(limit) raises the limit by lg(limit), above
+//! 6·lg(limit) lowers it. When the limiter is full, a throughput that does not follow concurrency
+//! while round trips do lowers it too.
 //!
-//! Around an HTTP client (`failsafehttp`) a request ends when its round trip returns: at the head. One that is cancelled gives its permit
-//! back and no sample (`Permit.Drop`).
+//! Around an HTTP client (`failsafehttp`) a request ends when its round trip returns: at the head.
+//! One that is cancelled gives its permit back and no sample (`Permit.Drop`).
 
 mod statistics;
 

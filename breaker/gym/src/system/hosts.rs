@@ -2,7 +2,8 @@
 
 use super::{Arrival, State};
 
-/// The endpoint for `arrival` among those that are available, each with the same probability; `None` if none is.
+/// The endpoint for `arrival` among those that are available, each with the same probability;
+/// `None` if none is.
 pub(super) fn choose(arrival: &Arrival, available: impl Fn(u8) -> bool) -> Option<u8> {
     let favourite = arrival.endpoint();
     if available(favourite) {

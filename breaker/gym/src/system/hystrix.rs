@@ -1,9 +1,10 @@
-//! Hystrix 1.5, defaults (`HystrixCircuitBreaker`, `HealthCountsStream`): every 500 ms the last 10 s are looked at, and at least 50 % of
-//! at least 20 commands open it. After 5 s one command is let through; the next result, whosesoever it is, decides. A command times out
-//! after a second.
+//! Hystrix 1.5, defaults (`HystrixCircuitBreaker`, `HealthCountsStream`): every 500 ms the last 10
+//! s are looked at, and at least 50 % of at least 20 commands open it. After 5 s one command is let
+//! through; the next result, whosesoever it is, decides. A command times out after a second.
 //!
-//! A command returns an answer at its head, and what becomes of a stream's body is none of its business. A command that is unsubscribed from
-//! counts nowhere, but opens a half-open breaker again (`markNonSuccess` in `unsubscribeCommandCleanup`).
+//! A command returns an answer at its head, and what becomes of a stream's body is none of its
+//! business. A command that is unsubscribed from counts nowhere, but opens a half-open breaker
+//! again (`markNonSuccess` in `unsubscribeCommandCleanup`).
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, State, Status, System};

@@ -1,10 +1,14 @@
-//! linkerd2-proxy (`linkerd/app/outbound/src/http/breaker`), both of its breakers, an endpoint each:
-//! * consecutive (`consecutive_failures.rs`): 7 failures in a row shut it, for 1 s, doubled up to 60 s, plus up to half of that; then one
-//!   request is let through, and the next response, whosesoever it is, decides;
-//! * unified (`unified.rs`, `success_rate.rs`, June 2026): that, or less than 80 % of at least 5 responses in 10 s were successes.
+//! linkerd2-proxy (`linkerd/app/outbound/src/http/breaker`), both of its breakers, an endpoint
+//! each:
+//! * consecutive (`consecutive_failures.rs`): 7 failures in a row shut it, for 1 s, doubled up to
+//!   60 s, plus up to half of that; then one request is let through, and the next response,
+//!   whosesoever it is, decides;
+//! * unified (`unified.rs`, `success_rate.rs`, June 2026): that, or less than 80 % of at least 5
+//!   responses in 10 s were successes.
 //!
-//! A response is classified when its body ends, or breaks off. A request whose caller leaves before the head is not classified; the one
-//! that was let through keeps its permit (`forget` in `gate.rs`), so that some other response has to decide.
+//! A response is classified when its body ends, or breaks off. A request whose caller leaves before
+//! the head is not classified; the one that was let through keeps its permit (`forget` in
+//! `gate.rs`), so that some other response has to decide.
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, Setup, State, Status, System, hosts};

@@ -1,9 +1,10 @@
-//! resilience4j, defaults (`CircuitBreakerConfig`, `CircuitBreakerStateMachine` of 2.x): of the last 100 calls, all 100 of them there, at
-//! least 50 % failed: open for 60 s. Then 10 calls are permitted, and less than 50 % of 10 failures close it. A result counts in whatever
-//! state it finds, that of an older call in the half-open state too.
+//! resilience4j, defaults (`CircuitBreakerConfig`, `CircuitBreakerStateMachine` of 2.x): of the
+//! last 100 calls, all 100 of them there, at least 50 % failed: open for 60 s. Then 10 calls are
+//! permitted, and less than 50 % of 10 failures close it. A result counts in whatever state it
+//! finds, that of an older call in the half-open state too.
 //!
-//! As its operator for Reactor has it (`CircuitBreakerSubscriber`): a stream counts when it ends; a call that is cancelled before is not
-//! recorded, and gives its permission back.
+//! As its operator for Reactor has it (`CircuitBreakerSubscriber`): a stream counts when it ends; a
+//! call that is cancelled before is not recorded, and gives its permission back.
 
 use std::collections::VecDeque;
 

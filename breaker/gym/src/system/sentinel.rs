@@ -1,9 +1,10 @@
-//! Sentinel (`core/circuitbreaker` of sentinel-golang) with two rules: more than half of at least 50 calls of a tumbling window of 30 s
-//! failed; more than 60 % of at least 100 calls of one of 20 s took longer than 200 ms. Open for 10 s, then one call that decides. A
-//! result counts in whatever state it finds.
+//! Sentinel (`core/circuitbreaker` of sentinel-golang) with two rules: more than half of at least
+//! 50 calls of a tumbling window of 30 s failed; more than 60 % of at least 100 calls of one of 20
+//! s took longer than 200 ms. Open for 10 s, then one call that decides. A result counts in
+//! whatever state it finds.
 //!
-//! An entry exits when its handler returns: a stream at its end, after all of its time; one whose caller left when that happens, as a call
-//! without an error.
+//! An entry exits when its handler returns: a stream at its end, after all of its time; one whose
+//! caller left when that happens, as a call without an error.
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, State, Status, System};

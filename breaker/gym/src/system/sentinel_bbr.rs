@@ -1,9 +1,11 @@
-//! Sentinel's system rule with the strategy BBR (`core/system/slot.go` of sentinel-golang), on CPU usage above 80 %: rejects while more
-//! requests are in flight than the largest number that completed in half a second of the last second, as a rate, times the smallest round
-//! trip of the last second.
+//! Sentinel's system rule with the strategy BBR (`core/system/slot.go` of sentinel-golang), on CPU
+//! usage above 80 %: rejects while more requests are in flight than the largest number that
+//! completed in half a second of the last second, as a rate, times the smallest round trip of the
+//! last second.
 //!
-//! The rule asks for the machine's CPU usage. The gym tells it how busy the service was in the last second, where the service has a
-//! capacity; elsewhere nothing is known of it and the rule never acts.
+//! The rule asks for the machine's CPU usage. The gym tells it how busy the service was in the last
+//! second, where the service has a capacity; elsewhere nothing is known of it and the rule never
+//! acts.
 
 use super::shedding::Shedding;
 use super::{Arrival, Completion, Decision, Status, System};

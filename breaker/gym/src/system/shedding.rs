@@ -5,8 +5,8 @@ use crate::time::{Nanos, SECOND};
 
 /// Watches, second by second, what share of the requests is rejected.
 ///
-/// A system that rejects at least half of a second's requests is called open, until it rejects less than a twentieth: nobody would call it
-/// closed in between. Below half it sheds.
+/// A system that rejects at least half of a second's requests is called open, until it rejects less
+/// than a twentieth: nobody would call it closed in between. Below half it sheds.
 #[derive(Debug, Default)]
 pub(super) struct Shedding {
     state: State,

@@ -1,9 +1,11 @@
-//! Traefik, `ResponseCodeRatio(500, 600, 0, 600) > 0.30` (oxy `cbreaker`, `memmetrics`): 10 buckets of a second, tried on a response at
-//! most every 100 ms, without a minimum. Tripped for 10 s, then recovering for 10 s with a share that rises linearly to one half, during
-//! which the condition may trip it again.
+//! Traefik, `ResponseCodeRatio(500, 600, 0, 600) > 0.30` (oxy `cbreaker`, `memmetrics`): 10 buckets
+//! of a second, tried on a response at most every 100 ms, without a minimum. Tripped for 10 s, then
+//! recovering for 10 s with a share that rises linearly to one half, during which the condition may
+//! trip it again.
 //!
-//! A response is recorded when its handler returns, so a stream at its end; of a caller that left, as the 499 that the proxy then writes;
-//! a stream that breaks off panics past the recording, and is not recorded.
+//! A response is recorded when its handler returns, so a stream at its end; of a caller that left,
+//! as the 499 that the proxy then writes; a stream that breaks off panics past the recording, and
+//! is not recorded.
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, Ending, State, Status, System};
@@ -64,7 +66,8 @@ impl System for Traefik {
             } => {
                 let target = 0.5 * (now - *since) as f64 / RECOVERY as f64;
                 let with_this_one = (*allowed + 1) as f64 / (*allowed + 1 + *denied) as f64;
-                // oxy takes the ratio of nothing to be 0, so the first request of all is let through once the target is above it.
+                // oxy takes the ratio of nothing to be 0, so the first request of all is let
+                // through once the target is above it.
                 if with_this_one < target {
                     *allowed += 1;
                     arrival.admit()

@@ -21,7 +21,8 @@ fn a_queue_that_nobody_relieves_makes_everything_late() {
     let scenario = find("S17").unwrap().build(1);
     let score = run(&scenario, "none");
     assert!(score.goodput < 0.02, "{score:?}");
-    // After five minutes at thrice the capacity the queue is ten minutes long, and is worked off though nobody waits.
+    // After five minutes at thrice the capacity the queue is ten minutes long, and is worked off
+    // though nobody waits.
     assert!(score.lost_after > 25_000, "{score:?}");
 }
 

@@ -39,7 +39,8 @@ impl Number<'_> {
         })
     }
 
-    /// The specification knows enums as numbers only; other encoders of protobuf's JSON write names.
+    /// The specification knows enums as numbers only; other encoders of protobuf's JSON write
+    /// names.
     fn name_of(&self, names: &[&str]) -> Option<i128> {
         match self {
             Self::Text(text) => names

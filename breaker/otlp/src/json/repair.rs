@@ -2,8 +2,9 @@
 //!
 //! * half of a surrogate pair, as `\ud83d` of a text that was cut, becomes U+FFFD, in names too;
 //! * so do bytes that are no UTF-8;
-//! * `NaN`, `Infinity` and `-Infinity`, which some encoders write bare, become the texts that protobuf's JSON has for
-//!   them; so do numbers that are too large for any number, such as `1e999`.
+//! * `NaN`, `Infinity` and `-Infinity`, which some encoders write bare, become the texts that
+//!   protobuf's JSON has for them; so do numbers that are too large for any number, such as
+//!   `1e999`.
 //!
 //! Anything else that is no JSON stays so.
 

@@ -1,7 +1,7 @@
 //! The fields that are read, with their JSON names and their protobuf numbers.
 //!
-//! From opentelemetry-proto 1.x: `trace.proto`, `metrics.proto`, `resource.proto`, `common.proto`. The original
-//! snake_case names are not valid in OTLP/JSON, so they are unknown.
+//! From opentelemetry-proto 1.x: `trace.proto`, `metrics.proto`, `resource.proto`, `common.proto`.
+//! The original snake_case names are not valid in OTLP/JSON, so they are unknown.
 
 /// A message: its fields.
 pub(super) struct Message(pub(super) &'static [Field]);

@@ -300,7 +300,8 @@ fn named(name: &str) -> String {
     format!(r#"{{"spanId":"00000000000000aa","name":"{name}"}}"#)
 }
 
-/// The names of the spans that are left, how many items were left out, and whether there is a complaint.
+/// The names of the spans that are left, how many items were left out, and whether there is a
+/// complaint.
 fn left(text: &[u8]) -> (Vec<String>, u64, bool) {
     let request = traces(text).unwrap();
     let read = ExportTraceServiceRequest::decode(&request.message[..]).unwrap();

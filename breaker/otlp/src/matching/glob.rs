@@ -1,7 +1,7 @@
 //! Globs over attribute values.
 //!
-//! Code of our own, since crates for globs are made for paths: they give `/`, `[`, `{` and `**` a meaning, and routes, queries and
-//! names of metrics are full of these.
+//! Code of our own, since crates for globs are made for paths: they give `/`, `[`, `{` and `**` a
+//! meaning, and routes, queries and names of metrics are full of these.
 
 /// A pattern in which `*` stands for any characters, or none, and `?` for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,9 @@ impl Glob {
         &self.pattern
     }
 
-    /// Whether all of `text` fits. Each piece is looked for once and never moved again, for the leftmost place leaves the most to
-    /// those after it: the time is at most the product of both lengths.
+    /// Whether all of `text` fits. Each piece is looked for once and never moved again, for the
+    /// leftmost place leaves the most to those after it: the time is at most the product of both
+    /// lengths.
     pub(super) fn matches(&self, text: &str) -> bool {
         let Some((first, pieces)) = self.pieces.split_first() else {
             return false;

@@ -45,7 +45,8 @@ impl Pattern {
         }
     }
 
-    /// Holds where none of `tests` does; so too where the attribute is absent, unless that is tested.
+    /// Holds where none of `tests` does; so too where the attribute is absent, unless that is
+    /// tested.
     pub fn none(tests: impl Into<Vec<Test>>) -> Self {
         Self {
             tests: tests.into(),
@@ -67,7 +68,8 @@ impl Pattern {
 // === impl Test ===
 
 impl Test {
-    /// The value is what is written as `text`: `5432` is the text and the number, `true` the text and the truth value.
+    /// The value is what is written as `text`: `5432` is the text and the number, `true` the text
+    /// and the truth value.
     ///
     /// Both, since applications differ in how they send ports and statuses.
     pub fn equal(text: &str) -> Self {
@@ -86,7 +88,8 @@ impl Test {
         Self(Kind::Prefix(text.into()))
     }
 
-    /// The value is a text that fits all of `pattern`, in which `*` stands for any characters and `?` for one.
+    /// The value is a text that fits all of `pattern`, in which `*` stands for any characters and
+    /// `?` for one.
     pub fn glob(pattern: &str) -> Self {
         Self(Kind::Glob(Glob::new(pattern)))
     }

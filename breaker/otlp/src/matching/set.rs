@@ -1,8 +1,9 @@
 //! All feeds at once: one pass over the attributes, whatever the number of feeds.
 //!
-//! Equal conditions of different feeds are one condition with a number. A pass sets the bit of each condition that holds, and a feed
-//! takes what all its bits are set for. Names of attributes are found by their length, then by comparison: cheaper than hashing for the
-//! few names that conditions have, and nothing that a sender could make collide.
+//! Equal conditions of different feeds are one condition with a number. A pass sets the bit of each
+//! condition that holds, and a feed takes what all its bits are set for. Names of attributes are
+//! found by their length, then by comparison: cheaper than hashing for the few names that
+//! conditions have, and nothing that a sender could make collide.
 
 use super::{FeedMatcher, Pattern, Takes};
 use crate::{Attributes, SpanKind};
@@ -15,7 +16,8 @@ pub struct MatchSet {
     attributes: Conditions,
 }
 
-/// A place in the telemetry, and which feeds may take what is there: of a resource, then of a scope, then of a span or point.
+/// A place in the telemetry, and which feeds may take what is there: of a resource, then of a
+/// scope, then of a span or point.
 ///
 /// It is made once for a batch, since it holds the memory that matching needs.
 #[derive(Debug)]
@@ -136,7 +138,8 @@ impl Matching<'_> {
         self.of_scope.iter().any(takes)
     }
 
-    /// The positions of the feeds that a point of the scope's histogram called `name` belongs to, ascending.
+    /// The positions of the feeds that a point of the scope's histogram called `name` belongs to,
+    /// ascending.
     pub fn point(&mut self, name: &str, attributes: Attributes<'_>) -> &[usize] {
         self.find(
             |takes| matches!(takes, Takes::Histogram(pattern) if pattern.holds_for(name)),
@@ -202,8 +205,8 @@ impl Conditions {
             .collect();
     }
 
-    /// Tries the conditions on `attributes`. The first of several attributes with the same name counts. Values that no condition asks for
-    /// are not looked at.
+    /// Tries the conditions on `attributes`. The first of several attributes with the same name
+    /// counts. Values that no condition asks for are not looked at.
     fn read(&self, attributes: Attributes<'_>, pass: &mut Pass) {
         pass.holds.clone_from(&self.absent);
         pass.seen.clear();

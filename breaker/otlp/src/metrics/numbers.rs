@@ -1,4 +1,5 @@
-//! Repeated numbers, read in place: packed into one field, as everybody sends them, or a field each.
+//! Repeated numbers, read in place: packed into one field, as everybody sends them, or a field
+//! each.
 
 use crate::wire::{Fields, Malformed, Payload, take_fixed64, take_varint};
 

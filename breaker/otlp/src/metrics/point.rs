@@ -16,7 +16,8 @@ pub struct HistogramPoint<'a> {
     pub temporality: Temporality,
     /// What makes this series another than the metric's others.
     pub attributes: Attributes<'a>,
-    /// Since when it has counted, in nanoseconds since 1970; 0 if that is not known. Never after `time`.
+    /// Since when it has counted, in nanoseconds since 1970; 0 if that is not known. Never after
+    /// `time`.
     pub start: u64,
     /// Until when it has counted, in nanoseconds since 1970; never 0.
     pub time: u64,
@@ -49,9 +50,11 @@ pub enum Buckets<'a> {
     /// Buckets between bounds.
     #[non_exhaustive]
     Explicit {
-        /// Finite and strictly ascending. A bucket ends with its upper bound: (-∞, b₀], (b₀, b₁], … (bₙ, ∞).
+        /// Finite and strictly ascending. A bucket ends with its upper bound: (-∞, b₀], (b₀, b₁], …
+        /// (bₙ, ∞).
         bounds: Bounds<'a>,
-        /// One more than there are bounds; or none at all and no bounds, for one bucket that holds everything.
+        /// One more than there are bounds; or none at all and no bounds, for one bucket that holds
+        /// everything.
         counts: Counts<'a>,
     },
     /// Buckets between powers of a base.
@@ -91,8 +94,8 @@ pub enum Rejection {
     /// There are negative samples, which no duration can be.
     #[error("negative samples")]
     Negative,
-    /// The scale of exponential buckets is none that the specification allows, or the zero threshold is no number
-    /// from 0 on.
+    /// The scale of exponential buckets is none that the specification allows, or the zero
+    /// threshold is no number from 0 on.
     #[error("impossible scale or zero threshold of exponential buckets")]
     Scale,
     /// There is no time, or it is before the start.

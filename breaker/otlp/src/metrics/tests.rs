@@ -219,7 +219,8 @@ fn expected_common(start: u64, time: u64, sum: Option<f64>) -> Result<(), Reject
     Ok(())
 }
 
-/// Buckets and rejections in the order in which a request has them, and the attributes of the points.
+/// Buckets and rejections in the order in which a request has them, and the attributes of the
+/// points.
 fn expected_all(
     request: &ExportMetricsServiceRequest,
 ) -> (Vec<(OwnedBuckets, OwnedAttributes)>, Vec<Rejection>) {

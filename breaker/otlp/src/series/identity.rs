@@ -10,8 +10,8 @@ use crate::{Attributes, HistogramPoint, Raw, Temporality};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Origin(u128);
 
-/// The key of the hashes. It is random, so that no sender can make two series look like one; and with 128 bits,
-/// chance can't either.
+/// The key of the hashes. It is random, so that no sender can make two series look like one; and
+/// with 128 bits, chance can't either.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     empty: SipHasher13,
@@ -38,8 +38,9 @@ impl Identity {
         Origin(hasher.finish128().as_u128())
     }
 
-    /// The start of a cumulative point belongs to its series: so a restart is a series of its own, and two processes
-    /// that say they are one are told apart instead of looking like a restart with every point.
+    /// The start of a cumulative point belongs to its series: so a restart is a series of its own,
+    /// and two processes that say they are one are told apart instead of looking like a restart
+    /// with every point.
     pub(super) fn series(&self, origin: Origin, point: &HistogramPoint<'_>) -> u128 {
         let mut hasher = self.empty;
         hasher.write_u128(origin.0);

@@ -17,9 +17,9 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit that a metric says it has, or else the one that its name stands for: the durations of the old HTTP and
-    /// RPC conventions are milliseconds, those of the stable ones seconds, and Prometheus writes the unit at the end.
-    /// Nothing where it is no time, or not known.
+    /// The unit that a metric says it has, or else the one that its name stands for: the durations
+    /// of the old HTTP and RPC conventions are milliseconds, those of the stable ones seconds, and
+    /// Prometheus writes the unit at the end. Nothing where it is no time, or not known.
     pub fn of(unit: &str, name: &str) -> Option<Self> {
         Some(match unit {
             "s" | "seconds" => Self::Seconds,
@@ -60,10 +60,11 @@ impl Unit {
         Duration::from_nanos((amount * nanos).round() as u64).min(LONGEST)
     }
 
-    /// What stands for the samples above `lower` and at most `upper`, the bounds of an explicit bucket.
+    /// What stands for the samples above `lower` and at most `upper`, the bounds of an explicit
+    /// bucket.
     ///
-    /// Just above the lower bound, so that the share at or above a threshold on a bound is exact; half of the upper one
-    /// where there is no lower, and nothing where there is neither.
+    /// Just above the lower bound, so that the share at or above a threshold on a bound is exact;
+    /// half of the upper one where there is no lower, and nothing where there is neither.
     pub(super) fn of_bucket(self, lower: Option<f64>, upper: Option<f64>) -> Option<Duration> {
         match (lower, upper) {
             (Some(lower), None) => Some(self.duration(lower) + JUST),

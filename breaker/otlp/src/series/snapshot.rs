@@ -89,8 +89,8 @@ impl Snapshot {
         (self.layout, self.count, self.sum) = (other.layout, other.count, other.sum);
     }
 
-    /// Takes away what was there before. Of two exponential points the finer one is made as coarse as the other.
-    /// After an error nothing in here has a meaning.
+    /// Takes away what was there before. Of two exponential points the finer one is made as coarse
+    /// as the other. After an error nothing in here has a meaning.
     pub(super) fn subtract(&mut self, before: &mut Self) -> Result<(), Mismatch> {
         self.count = self
             .count
@@ -172,7 +172,8 @@ impl Snapshot {
             (*scale, *offset) = (coarse, first);
         }
         if *zero_threshold < wide {
-            // Thresholds lie on bounds; comparing the middles does not depend on how those were rounded.
+            // Thresholds lie on bounds; comparing the middles does not depend on how those were
+            // rounded.
             for (index, samples) in (*offset..).zip(&mut self.counts) {
                 if middle(*scale, index) < wide {
                     *zero_count += std::mem::take(samples);
@@ -182,8 +183,8 @@ impl Snapshot {
         }
     }
 
-    /// Writes each latency and how often it is in here; false if nothing tells what the latencies are.
-    /// `point` is the one that was loaded.
+    /// Writes each latency and how often it is in here; false if nothing tells what the latencies
+    /// are. `point` is the one that was loaded.
     pub(super) fn latencies(
         &self,
         point: &HistogramPoint<'_>,

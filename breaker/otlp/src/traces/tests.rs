@@ -251,7 +251,8 @@ fn every_truncation_of_a_request_is_malformed() {
 
 #[test]
 fn messages_nested_in_attributes_do_not_cost_stack() {
-    // A value that is a list of a value that is a list, 100,000 deep: a list's length, then the value's in it.
+    // A value that is a list of a value that is a list, 100,000 deep: a list's length, then the
+    // value's in it.
     let mut lengths = vec![0];
     for _ in 0..200_000 {
         let inner = *lengths.last().unwrap();

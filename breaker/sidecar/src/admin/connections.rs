@@ -1,6 +1,8 @@
-//! Connections of the admin port: few, and none that dawdles. HTTP/1.1, and HTTP/2 by prior knowledge for gRPC.
+//! Connections of the admin port: few, and none that dawdles. HTTP/1.1, and HTTP/2 by prior
+//! knowledge for gRPC.
 //!
-//! Probes ask here whether the sidecar lives, so there is always a place for one more, and a descriptor.
+//! Probes ask here whether the sidecar lives, so there is always a place for one more, and a
+//! descriptor.
 
 mod places;
 #[cfg(test)]
@@ -70,8 +72,8 @@ pub(super) async fn serve(
     time::timeout(SHUTDOWN_GRACE, stop.closed()).await.ok();
 }
 
-/// Serves one connection until its peer leaves, sends no request within [`FIRST`] or nothing new for [`IDLE`], another needs its place, or
-/// all is to stop.
+/// Serves one connection until its peer leaves, sends no request within [`FIRST`] or nothing new
+/// for [`IDLE`], another needs its place, or all is to stop.
 async fn connection<S>(
     stream: S,
     peer: SocketAddr,

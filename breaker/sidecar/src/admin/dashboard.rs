@@ -61,7 +61,8 @@ impl Asset {
     }
 }
 
-/// Only what comes from here runs, and nobody else's page may show it. No script makes markup from text.
+/// Only what comes from here runs, and nobody else's page may show it. No script makes markup from
+/// text.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 

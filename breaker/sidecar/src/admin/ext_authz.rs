@@ -1,4 +1,5 @@
-//! Envoy's external authorization by gRPC: Envoy asks before it sends a request on, and answers its client as it is told.
+//! Envoy's external authorization by gRPC: Envoy asks before it sends a request on, and answers its
+//! client as it is told.
 
 mod messages;
 #[cfg(test)]
@@ -58,7 +59,8 @@ impl UnaryService<CheckRequest> for Authorization {
 }
 
 impl Authorization {
-    /// The breaker that the route names, else the listener, else the only one there is. Never one that Envoy's client could choose.
+    /// The breaker that the route names, else the listener, else the only one there is. Never one
+    /// that Envoy's client could choose.
     fn breaker(&self, request: &tonic::Request<CheckRequest>) -> Result<Entry, Status> {
         let attributes = request.get_ref().attributes.as_ref();
         let of_route = attributes.and_then(|all| all.context_extensions.get("breaker"));
@@ -98,7 +100,8 @@ fn allowed() -> CheckResponse {
     }
 }
 
-/// What Envoy tells its client. Of the answer to a gRPC call Envoy makes status and message itself, from the HTTP status and the body.
+/// What Envoy tells its client. Of the answer to a gRPC call Envoy makes status and message itself,
+/// from the HTTP status and the body.
 fn denied(breaker: &str, rejected: &Rejected, is_call: bool) -> CheckResponse {
     let detail = respond::detail(breaker, rejected);
     let (status, headers, body) = if is_call {
@@ -139,7 +142,8 @@ fn denied(breaker: &str, rejected: &Rejected, is_call: bool) -> CheckResponse {
     }
 }
 
-/// A check is the head of a request, which Envoy takes up to 60 KiB of by default, and its body only if Envoy is told to send it.
+/// A check is the head of a request, which Envoy takes up to 60 KiB of by default, and its body
+/// only if Envoy is told to send it.
 const MAX_MESSAGE: usize = 128 * 1024;
 /// How long a check may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,9 +7,10 @@ use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
 use crate::hosts;
 
-/// Answers only requests that were meant for this machine. A page of another site can point a name of its own at 127.0.0.1 (DNS
-/// rebinding) and would then read what is here; but its requests carry that name. HTTP/2 is no browser's, since those speak it over TLS
-/// only, and its clients call a server by names of their own: Envoy by that of the cluster.
+/// Answers only requests that were meant for this machine. A page of another site can point a name
+/// of its own at 127.0.0.1 (DNS rebinding) and would then read what is here; but its requests carry
+/// that name. HTTP/2 is no browser's, since those speak it over TLS only, and its clients call a
+/// server by names of their own: Envoy by that of the cluster.
 pub(super) async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
     let host = hosts::named(request.uri(), request.headers());
     if request.version() == Version::HTTP_2 || host.is_some_and(|host| hosts::is_local(host.host()))
@@ -21,7 +22,8 @@ pub(super) async fn refuse_foreign_hosts(request: Request, next: Next) -> Respon
     }
 }
 
-/// Adds what keeps answers from being cached, framed, sniffed or read by other sites, where they don't say otherwise themselves.
+/// Adds what keeps answers from being cached, framed, sniffed or read by other sites, where they
+/// don't say otherwise themselves.
 pub(super) async fn secure(mut response: Response) -> Response {
     for (name, value) in SECURITY {
         response.headers_mut().entry(name).or_insert(value);

@@ -1,4 +1,5 @@
-//! `/breakers/{name}`: may a request be sent? For proxies that ask by a subrequest before they send one: nginx, Caddy, Traefik and their like.
+//! `/breakers/{name}`: may a request be sent? For proxies that ask by a subrequest before they send
+//! one: nginx, Caddy, Traefik and their like.
 
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,12 @@ use crate::control::AdminState;
 use crate::proxy::respond;
 use crate::report;
 
-/// 200 with the report while the breaker admits, else the answer that the caller should get. Each question takes a place of a trial, and a
-/// refusal is counted.
+/// 200 with the report while the breaker admits, else the answer that the caller should get. Each
+/// question takes a place of a trial, and a refusal is counted.
 ///
-/// `?deny=403` makes the status another one: nginx's `auth_request` takes anything but 401 and 403 for a failure of its own. Other
-/// parameters are the caller's, whom proxies pass on, and mean nothing here.
+/// `?deny=403` makes the status another one: nginx's `auth_request` takes anything but 401 and 403
+/// for a failure of its own. Other parameters are the caller's, whom proxies pass on, and mean
+/// nothing here.
 pub(super) async fn verdict(
     State(state): State<AdminState>,
     Path(name): Path<String>,
@@ -33,7 +35,8 @@ pub(super) async fn verdict(
         return no_such_breaker();
     };
     match entry.breaker().ask() {
-        // To say what is in a window takes longer than to say yes, which is all that a HEAD asks for.
+        // To say what is in a window takes longer than to say yes, which is all that a HEAD asks
+        // for.
         Ok(()) if method == Method::HEAD => StatusCode::OK.into_response(),
         Ok(()) => Json(report::Breaker::from(&entry)).into_response(),
         Err(rejected) => respond::rejected_request(&name, &rejected, denied).map(Body::from),

@@ -1,4 +1,5 @@
-//! A configuration, with the breakers and the table of routes that it asks for: made whole before anything of it is in force.
+//! A configuration, with the breakers and the table of routes that it asks for: made whole before
+//! anything of it is in force.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -82,7 +83,8 @@ impl Composition {
             .collect()
     }
 
-    /// Forces the modes that the configuration changes. Where it says what it said before, the mode stays as an operator has set it.
+    /// Forces the modes that the configuration changes. Where it says what it said before, the mode
+    /// stays as an operator has set it.
     pub(super) fn set_modes(&self, before: &Self) {
         let before = before.by_name();
         for (route, breaker) in self.routes() {
@@ -120,8 +122,8 @@ impl Composition {
     }
 }
 
-/// What there was of `route`, if it keeps its breaker. Without an upstream a breaker is judged by other things: a route that gains or loses
-/// its upstream begins anew.
+/// What there was of `route`, if it keeps its breaker. Without an upstream a breaker is judged by
+/// other things: a route that gains or loses its upstream begins anew.
 fn kept<'a>(before: &ByName<'a>, route: &Route) -> Option<(&'a Route, &'a BreakerHandle)> {
     let (old, breaker) = *before.get(&**route.name())?;
     (old.upstream().is_some() == route.upstream().is_some()).then_some((old, breaker))

@@ -78,7 +78,8 @@ impl Ingest {
     }
 }
 
-/// Makes the feeds of `routes` the sources of their breakers, beside the proxy, and returns them. Those that stay keep what they observed.
+/// Makes the feeds of `routes` the sources of their breakers, beside the proxy, and returns them.
+/// Those that stay keep what they observed.
 pub(super) fn feed<'a>(
     routes: impl IntoIterator<Item = (&'a Route, &'a BreakerHandle)>,
 ) -> Vec<Fed> {

@@ -1,4 +1,5 @@
-//! Another configuration, while everything runs: loaded and checked whole, then put in force at once, or refused whole.
+//! Another configuration, while everything runs: loaded and checked whole, then put in force at
+//! once, or refused whole.
 
 mod fixed;
 mod watch;
@@ -33,13 +34,15 @@ pub struct Reloader(Arc<Shared>);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReloadError {
-    /// The configuration can't be used. All its errors are in one line: it is told in logs and events.
+    /// The configuration can't be used. All its errors are in one line: it is told in logs and
+    /// events.
     #[error("{}", in_one_line(.0))]
     Config(#[from] ConfigError),
     /// Its routes can't stand beside each other.
     #[error(transparent)]
     Routes(#[from] RouteError),
-    /// It changes what can't be changed while the sidecar runs: what stands there must be said by a restart.
+    /// It changes what can't be changed while the sidecar runs: what stands there must be said by a
+    /// restart.
     #[error("{} cannot change while running: restart", .0.join(", "))]
     Fixed(Vec<&'static str>),
     /// The sidecar is ending, or there is a bug.
@@ -110,11 +113,13 @@ impl Reloader {
         }))
     }
 
-    /// Loads the configuration's file again and puts it in force. Requests that begin after this has returned go by it; it is one reload
-    /// after the other, and once begun it ends, also if what is returned is dropped.
+    /// Loads the configuration's file again and puts it in force. Requests that begin after this
+    /// has returned go by it; it is one reload after the other, and once begun it ends, also if
+    /// what is returned is dropped.
     ///
     /// # Errors
-    /// [`ReloadError`], when the configuration can't be used or there is no file. What ran before goes on.
+    /// [`ReloadError`], when the configuration can't be used or there is no file. What ran before
+    /// goes on.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let shared = self.0.clone();
         let reload = spawn_blocking(move || shared.reload());

@@ -249,7 +249,8 @@ impl Findings {
         text
     }
 
-    /// A line for each event, then one with the summary; with several policies each says of which it is.
+    /// A line for each event, then one with the summary; with several policies each says of which
+    /// it is.
     pub fn json(&self) -> String {
         let several = self.policies.len() > 1;
         fn label(policy: &PolicyFindings) -> &str {

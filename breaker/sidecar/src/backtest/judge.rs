@@ -65,7 +65,8 @@ impl Judge {
                 .copied()
                 .unwrap_or_default(),
             Ending::Grpc(code) => each(&|rules| rules.of_grpc(code)),
-            // As it is with spans: it says nothing of the service, unless a policy has it that it does.
+            // As it is with spans: it says nothing of the service, unless a policy has it that it
+            // does.
             Ending::CallerLeft => each(&|rules| match rules.of_http(CALLER_LEFT) {
                 Verdict::Success => Verdict::Ignored,
                 verdict => verdict,

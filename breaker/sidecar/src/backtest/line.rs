@@ -1,7 +1,7 @@
 //! A line of a trace: `{"t": 12.345, "route": "pay", "latency": 0.023, "status": 200}`.
 //!
-//! The form that a recording has is read byte by byte; whatever else is JSON, and whatever is none, goes to serde, which is
-//! slower (see the benchmark) and has the words for what is wrong.
+//! The form that a recording has is read byte by byte; whatever else is JSON, and whatever is none,
+//! goes to serde, which is slower (see the benchmark) and has the words for what is wrong.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -184,7 +184,8 @@ impl<'a> Scanner<'a> {
         str::from_utf8(text).ok()
     }
 
-    /// Seconds without sign and exponent, in nanoseconds: exactly, which a float of today's seconds is not.
+    /// Seconds without sign and exponent, in nanoseconds: exactly, which a float of today's seconds
+    /// is not.
     fn nanos(&mut self) -> Option<u64> {
         self.skip();
         let seconds = self.digits(10)?;
@@ -203,7 +204,8 @@ impl<'a> Scanner<'a> {
         seconds.checked_mul(NANOS)?.checked_add(fraction)
     }
 
-    /// One to `most` digits, the first of which is a zero only if it may lead a fraction or stands alone.
+    /// One to `most` digits, the first of which is a zero only if it may lead a fraction or stands
+    /// alone.
     fn digits(&mut self, most: usize) -> Option<u64> {
         let start = self.rest;
         let mut value = 0;

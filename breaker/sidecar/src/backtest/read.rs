@@ -23,10 +23,12 @@ struct Trace {
 }
 
 impl Backtest {
-    /// Reads the traces at `paths`, the one that begins first first; `-` is standard input. What is wrong with lines goes to `complain`.
+    /// Reads the traces at `paths`, the one that begins first first; `-` is standard input. What is
+    /// wrong with lines goes to `complain`.
     ///
     /// # Errors
-    /// When a file can't be opened or is of no known format, or in a strict backtest at the first bad line.
+    /// When a file can't be opened or is of no known format, or in a strict backtest at the first
+    /// bad line.
     pub fn read_files(
         &mut self,
         paths: &[impl AsRef<Path>],
@@ -167,7 +169,8 @@ fn open(path: &Path) -> Result<Box<dyn Read>, TraceError> {
         .map_err(|error| TraceError(format!("{} can't be read: {error}", path.display())))
 }
 
-/// When the first good request of the file at `path` began, among its first records. Standard input can't be read twice: it comes first.
+/// When the first good request of the file at `path` began, among its first records. Standard input
+/// can't be read twice: it comes first.
 fn first_time(path: &Path, format: Option<&'static Format>) -> Result<Timestamp, TraceError> {
     let mut first = None;
     if path.as_os_str() == "-" {

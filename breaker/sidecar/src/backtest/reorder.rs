@@ -1,7 +1,9 @@
-//! Requests in the order of their start, from traces that have them in about that order, or in the order of their end.
+//! Requests in the order of their start, from traces that have them in about that order, or in the
+//! order of their end.
 //!
-//! Logs are written when requests end, and one that hung for long began long before its neighbours. So a request is too late only if
-//! others that ended later, by more than the tolerance, came before it. One that began before what is already told is told at once.
+//! Logs are written when requests end, and one that hung for long began long before its neighbours.
+//! So a request is too late only if others that ended later, by more than the tolerance, came
+//! before it. One that began before what is already told is told at once.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -77,7 +79,8 @@ impl Reorder {
         true
     }
 
-    /// The next request that nothing can come before: it is as old as the tolerance, or there is no room for more.
+    /// The next request that nothing can come before: it is as old as the tolerance, or there is no
+    /// room for more.
     pub(super) fn pop_due(&mut self) -> Option<Recorded> {
         let first = self.first()?.at;
         let is_full = self.ordered.len() + self.strays.len() > self.most;

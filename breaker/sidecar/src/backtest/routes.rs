@@ -20,7 +20,8 @@ impl Routes {
         }
     }
 
-    /// The number of the route called `name`. When there are too many, all further ones are one, called [`OTHER`].
+    /// The number of the route called `name`. When there are too many, all further ones are one,
+    /// called [`OTHER`].
     pub(super) fn index(&mut self, name: &str) -> u32 {
         if let Some(index) = self.indices.get(name) {
             return *index;

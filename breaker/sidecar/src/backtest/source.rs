@@ -1,5 +1,5 @@
-//! Records of a file, decompressed as its first bytes say, in constant memory: its lines, or the JSON objects of a file that is a list or
-//! is written over many lines.
+//! Records of a file, decompressed as its first bytes say, in constant memory: its lines, or the
+//! JSON objects of a file that is a list or is written over many lines.
 
 mod values;
 
@@ -113,7 +113,8 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Where the first line begins that is not empty, once it is whole in the buffer. A byte order mark is gone then.
+    /// Where the first line begins that is not empty, once it is whole in the buffer. A byte order
+    /// mark is gone then.
     fn peek_line(&mut self) -> io::Result<Option<usize>> {
         loop {
             let text = &self.buffer[self.start..self.end];

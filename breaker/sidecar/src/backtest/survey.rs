@@ -8,7 +8,8 @@ use hdrhistogram::Histogram;
 
 use super::findings::Findings;
 
-/// The worst windows of all routes. Windows follow each other; those with too few requests do not count, as they do not for a breaker.
+/// The worst windows of all routes. Windows follow each other; those with too few requests do not
+/// count, as they do not for a breaker.
 #[derive(Debug)]
 pub(super) struct Survey {
     window: Duration,

@@ -280,7 +280,8 @@ fn a_file_that_is_cut_off_counts_up_to_there() {
     assert_eq!(backtest.finish().lost.lines, complaints.len() as u64);
 }
 
-/// 200 requests a second for 10 minutes, nine in ten of which take 1.2 s in the second five: they queue.
+/// 200 requests a second for 10 minutes, nine in ten of which take 1.2 s in the second five: they
+/// queue.
 fn slow() -> String {
     let mut trace = String::new();
     for number in 0..120_000_u32 {

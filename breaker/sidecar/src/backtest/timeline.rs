@@ -1,4 +1,5 @@
-//! What a route's traffic was over time, in a bounded number of bins: when they are too few, each becomes twice as wide.
+//! What a route's traffic was over time, in a bounded number of bins: when they are too few, each
+//! becomes twice as wide.
 
 use std::time::Duration;
 
@@ -45,7 +46,8 @@ impl Timeline {
         }
     }
 
-    /// Counts a request, whose latency is `None` if it was never answered. Times must not go backwards.
+    /// Counts a request, whose latency is `None` if it was never answered. Times must not go
+    /// backwards.
     pub(super) fn count(
         &mut self,
         at: Timestamp,

@@ -1,8 +1,9 @@
 //! `breaker backtest --tune`: thresholds from healthy traffic, each tried on it.
 //!
-//! A first pass finds the worst windows. Thresholds around them become policies with one condition each, and a second pass replays the
-//! traffic against each: the alarms are those that a breaker would have had, not what a formula says. Of each condition the lowest
-//! threshold without an alarm is proposed.
+//! A first pass finds the worst windows. Thresholds around them become policies with one condition
+//! each, and a second pass replays the traffic against each: the alarms are those that a breaker
+//! would have had, not what a formula says. Of each condition the lowest threshold without an alarm
+//! is proposed.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -54,10 +55,12 @@ struct Line<'a> {
 }
 
 impl Tuning {
-    /// Tries thresholds for `options`' first policy, of which all but the conditions stays, on the traces at `paths`.
+    /// Tries thresholds for `options`' first policy, of which all but the conditions stays, on the
+    /// traces at `paths`.
     ///
     /// # Errors
-    /// As [`Backtest::read_files`], for standard input, which can't be read twice, and without enough traffic.
+    /// As [`Backtest::read_files`], for standard input, which can't be read twice, and without
+    /// enough traffic.
     pub fn of(
         options: &Options,
         paths: &[impl AsRef<Path>],
@@ -196,7 +199,8 @@ impl Tuning {
     }
 }
 
-/// Thresholds around the worst that was seen, by condition and rising: as many as there may be policies at once.
+/// Thresholds around the worst that was seen, by condition and rising: as many as there may be
+/// policies at once.
 fn conditions(worst: &Worst, policy: &Policy) -> Vec<Condition> {
     // One failure among as few requests as may be judged is no alarm.
     let errors = worst.errors.max(1.0 / policy.min_requests() as f64);
@@ -232,7 +236,8 @@ fn rounded(time: Duration) -> Duration {
     Duration::from_millis(millis.div_ceil(step) * step)
 }
 
-/// Of each condition the lowest threshold without an alarm. A P99 alerts only, as it does in the built-in policies.
+/// Of each condition the lowest threshold without an alarm. A P99 alerts only, as it does in the
+/// built-in policies.
 fn proposal(base: &Policy, candidates: &[Candidate]) -> Option<Policy> {
     let mut entries: Vec<TripEntry> = Vec::new();
     for candidate in candidates.iter().filter(|candidate| candidate.alarms == 0) {

@@ -1,5 +1,5 @@
-//! What is in the file: JSON lines. The first says what the file is and has a checksum of the others, the second says when it was written,
-//! each other is what one route has learned.
+//! What is in the file: JSON lines. The first says what the file is and has a checksum of the
+//! others, the second says when it was written, each other is what one route has learned.
 
 use std::fmt;
 use std::hash::Hasher;

@@ -17,7 +17,8 @@ pub(super) fn read(file: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Replaces `file` in one step: who reads it sees what was there before, or all of `bytes`, after a loss of power too.
+/// Replaces `file` in one step: who reads it sees what was there before, or all of `bytes`, after a
+/// loss of power too.
 pub(super) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = suffixed(file, ".tmp");
     let mut new = files::create(&beside)?;

@@ -22,7 +22,8 @@ pub(crate) struct Backtest {
     /// Prints JSON lines: one for each event, then the summary
     #[arg(long)]
     json: bool,
-    /// Proposes thresholds from healthy traffic, for the first policy, with the false alarms that each would have had
+    /// Proposes thresholds from healthy traffic, for the first policy, with the false alarms that
+    /// each would have had
     #[arg(long, conflicts_with = "html")]
     tune: bool,
     /// Writes a page that shows it all into this file
@@ -43,7 +44,8 @@ pub(crate) struct Backtest {
     /// The format of the traces; recognised if not given
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(backtest::formats()))]
     format: Option<String>,
-    /// Recordings, traces (OTLP, Jaeger, Zipkin), access logs or results of load generators; plain, gzip or zstd; - is standard input
+    /// Recordings, traces (OTLP, Jaeger, Zipkin), access logs or results of load generators; plain,
+    /// gzip or zstd; - is standard input
     #[arg(value_name = "TRACE", required = true)]
     traces: Vec<PathBuf>,
 }
@@ -126,7 +128,8 @@ fn no_requests(findings: &Findings) -> String {
     }
 }
 
-/// The policies by the names that tell them apart: their own, or else what was written on the command line.
+/// The policies by the names that tell them apart: their own, or else what was written on the
+/// command line.
 fn policies(names: &[String]) -> Result<Vec<(String, Policy)>, String> {
     if names.len() > Test::MOST_POLICIES {
         return Err(format!("at most {} policies at once", Test::MOST_POLICIES));

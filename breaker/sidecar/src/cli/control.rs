@@ -1,4 +1,5 @@
-//! `breaker open`, `close`, `auto`, `shadow`, `reset`, `policy` and `reload`: what an operator does to a running sidecar.
+//! `breaker open`, `close`, `auto`, `shadow`, `reset`, `policy` and `reload`: what an operator does
+//! to a running sidecar.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,8 @@ struct Routes {
 pub(crate) struct Policy {
     /// The route
     route: String,
-    /// Puts this policy in force: a built-in one, one of the configuration, or a file. A reload keeps it, a restart does not
+    /// Puts this policy in force: a built-in one, one of the configuration, or a file. A reload
+    /// keeps it, a restart does not
     #[arg(long, value_name = "NAME|FILE")]
     set: Option<String>,
     /// Goes back to what the configuration says
@@ -132,7 +134,8 @@ fn set_mode(
     change(routes, how, Method::PUT, "/mode", Some(content))
 }
 
-/// Changes each of the routes, and prints what they are then. One that fails does not keep others from it.
+/// Changes each of the routes, and prints what they are then. One that fails does not keep others
+/// from it.
 fn change(
     routes: Routes,
     how: How,

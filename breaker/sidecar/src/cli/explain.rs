@@ -1,4 +1,5 @@
-//! A configuration in words: which requests go where, when their breaker trips, and how it recovers.
+//! A configuration in words: which requests go where, when their breaker trips, and how it
+//! recovers.
 
 pub(super) mod json;
 mod recovery;

@@ -1,4 +1,5 @@
-//! `breaker explain`: what a breaker of a running sidecar believes, and what would change its state.
+//! `breaker explain`: what a breaker of a running sidecar believes, and what would change its
+//! state.
 
 use std::process::ExitCode;
 

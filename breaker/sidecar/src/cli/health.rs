@@ -41,7 +41,8 @@ impl Health {
     }
 }
 
-/// The URL of `text`. One without a path is an admin port's, and is asked whether it is ready: its `/` is the dashboard.
+/// The URL of `text`. One without a path is an admin port's, and is asked whether it is ready: its
+/// `/` is the dashboard.
 fn asked(text: &str) -> Result<Uri, http::Error> {
     let mut parts = text.parse::<Uri>()?.into_parts();
     if parts.path_and_query.as_ref().is_none_or(|path| path == "/") && parts.scheme.is_some() {

@@ -16,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 /// How to log.
 #[derive(Debug, Args)]
 pub(crate) struct Logging {
-    /// What to log: error, warn, info, debug or trace, also by module: info,breaker_sidecar::proxy=debug
+    /// What to log: error, warn, info, debug or trace, also by module:
+    /// info,breaker_sidecar::proxy=debug
     #[arg(long, global = true, env = "BREAKER_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
     log: String,
     /// How to write a line
@@ -85,7 +86,8 @@ pub(super) fn flush() -> bool {
     LINES.get().is_none_or(|lines| lines.flush(LAST_LINES))
 }
 
-/// The queue of the process, which writes to standard error by a descriptor of its own: nobody waits for the thread's turn at the lock.
+/// The queue of the process, which writes to standard error by a descriptor of its own: nobody
+/// waits for the thread's turn at the lock.
 fn lines() -> io::Result<Lines> {
     let errors = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     Lines::start(errors, |dropped| {
@@ -132,8 +134,9 @@ fn filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// Writes lines, each by one call, with control characters escaped: what a client sends must neither command a terminal nor look like
-/// another line. The escapes are JSON's, so that they may stand in either format.
+/// Writes lines, each by one call, with control characters escaped: what a client sends must
+/// neither command a terminal nor look like another line. The escapes are JSON's, so that they may
+/// stand in either format.
 struct Plain<W>(W);
 
 impl<W: Write> Write for Plain<W> {

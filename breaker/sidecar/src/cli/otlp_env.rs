@@ -1,4 +1,5 @@
-//! `breaker run --otlp-env`: the variables that make an application tell the sidecar, soon and exactly.
+//! `breaker run --otlp-env`: the variables that make an application tell the sidecar, soon and
+//! exactly.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -23,8 +23,8 @@ pub(super) fn print(text: &str) -> ExitCode {
     succeeded(anstream::stdout().write_all(text.as_bytes()))
 }
 
-/// Writes `text` to standard error, after what was logged. Nobody can be told when that fails, and where the log's reader has stalled it
-/// would not end.
+/// Writes `text` to standard error, after what was logged. Nobody can be told when that fails, and
+/// where the log's reader has stalled it would not end.
 pub(super) fn complain(text: &str) {
     if logging::flush() {
         let _ = anstream::stderr().write_all(text.as_bytes());

@@ -77,16 +77,19 @@ struct Sidecar {
     /// Where clients connect to, instead of what the file says [default: 127.0.0.1:8080]
     #[arg(long, env = "BREAKER_LISTEN", value_name = "ADDR")]
     listen: Option<Address>,
-    /// Where health, metrics and breakers are served; beyond loopback only with a control token [default: 127.0.0.1:9900]
+    /// Where health, metrics and breakers are served; beyond loopback only with a control token
+    /// [default: 127.0.0.1:9900]
     #[arg(long, env = "BREAKER_ADMIN", value_name = "ADDR")]
     admin: Option<Address>,
-    /// A file with the token that changes on the admin port need; BREAKER_CONTROL_TOKEN can have it instead
+    /// A file with the token that changes on the admin port need; BREAKER_CONTROL_TOKEN can have it
+    /// instead
     #[arg(long, env = "BREAKER_CONTROL_TOKEN_FILE", value_name = "FILE")]
     control_token_file: Option<PathBuf>,
     /// Keeps what the breakers learn to be usual in this file, over a restart
     #[arg(long, env = "BREAKER_STATE", value_name = "FILE")]
     state: Option<PathBuf>,
-    /// With --upstream: when to trip and how to recover, a built-in policy or a file [default: adaptive]
+    /// With --upstream: when to trip and how to recover, a built-in policy or a file [default:
+    /// adaptive]
     #[arg(
         long,
         env = "BREAKER_POLICY",
@@ -223,8 +226,8 @@ fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
     }
 }
 
-/// Ends with the first signal that asks the process to stop; after SIGTERM only when callers have had `delay` to hear that it is not
-/// ready, or with the second signal.
+/// Ends with the first signal that asks the process to stop; after SIGTERM only when callers have
+/// had `delay` to hear that it is not ready, or with the second signal.
 fn stop(readiness: Readiness, delay: Duration) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

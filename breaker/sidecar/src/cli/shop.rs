@@ -1,4 +1,5 @@
-//! `breaker demo-service`, `demo-collector` and `demo-chaos`: the parts of the chaos demo, each a container of `docker-compose.yml`.
+//! `breaker demo-service`, `demo-collector` and `demo-chaos`: the parts of the chaos demo, each a
+//! container of `docker-compose.yml`.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -23,8 +24,8 @@ pub(crate) struct DemoService {
     /// Where it serves
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
     listen: Address,
-    /// Where it takes its faults, by PUT /fault: {"kind": "errors", "share": 0.5}, {"kind": "slow", "latency": "1s"},
-    /// {"kind": "hang"} or {"kind": "none"}
+    /// Where it takes its faults, by PUT /fault: {"kind": "errors", "share": 0.5}, {"kind": "slow",
+    /// "latency": "1s"}, {"kind": "hang"} or {"kind": "none"}
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
     faults: Address,
     /// The service that it needs for each answer
@@ -130,7 +131,8 @@ impl DemoChaos {
     }
 }
 
-/// Runs it to its end, or to the first signal that asks the process to stop: as process 1 of a container it would not see another.
+/// Runs it to its end, or to the first signal that asks the process to stop: as process 1 of a
+/// container it would not see another.
 fn until_stopped(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     let runtime = Builder::new_current_thread().enable_all().build();
     let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| {

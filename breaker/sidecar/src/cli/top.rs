@@ -1,7 +1,7 @@
 //! `breaker top`: the breakers of a running sidecar, live in the terminal.
 //!
-//! `feed` hears from the sidecar, `model` knows and decides (`keys`, `order`, `route` are parts of it), `view` shows. This file
-//! has the terminal and the clock.
+//! `feed` hears from the sidecar, `model` knows and decides (`keys`, `order`, `route` are parts of
+//! it), `view` shows. This file has the terminal and the clock.
 
 mod feed;
 mod keys;

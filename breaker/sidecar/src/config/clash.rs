@@ -43,7 +43,8 @@ pub(super) fn check_loops(
     }
 }
 
-/// Whether the endpoint is where the proxy listens, as far as can be told without asking a name server.
+/// Whether the endpoint is where the proxy listens, as far as can be told without asking a name
+/// server.
 pub(super) fn is_own(listen: SocketAddr, endpoint: &Endpoint) -> bool {
     let host = match endpoint {
         Endpoint::Address(address) => address.to_string(),

@@ -32,12 +32,14 @@ impl Feed {
         &self.matcher
     }
 
-    /// What is failing and slow here, and when the breaker trips by it, if that is not what the route's policy says.
+    /// What is failing and slow here, and when the breaker trips by it, if that is not what the
+    /// route's policy says.
     pub fn policy(&self) -> Option<&Arc<Policy>> {
         self.policy.as_ref()
     }
 
-    /// For how long it must be silent, once it tripped the breaker, to no longer stand against its recovery; 1 s to 1 h.
+    /// For how long it must be silent, once it tripped the breaker, to no longer stand against its
+    /// recovery; 1 s to 1 h.
     pub fn quiet(&self) -> Duration {
         self.quiet
     }
@@ -132,7 +134,9 @@ fn takes(span: Option<&OneOrMany<RawSpanKind>>, metric: Option<&str>) -> Result<
 }
 
 fn metric_name(name: &str) -> Result<Pattern, Problem> {
-    // The characters of https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax, and those of a glob.
+    // The characters of
+    // https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax, and those of a
+    // glob.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-/*?".contains(c);
     if !(1..=255).contains(&name.len()) || !name.chars().all(is_plain) {
         let rule = "must be the name of a metric, such as http.server.request.duration";

@@ -28,7 +28,8 @@ pub(super) struct Origin {
     texts: Texts,
 }
 
-/// A hash of texts. It tells them apart, and is no proof against somebody who wants two to be alike.
+/// A hash of texts. It tells them apart, and is no proof against somebody who wants two to be
+/// alike.
 #[derive(Clone, Debug, Default)]
 struct Texts(SipHasher13);
 
@@ -83,7 +84,8 @@ impl Origin {
         texts.hash()
     }
 
-    /// The directories that the files are in, those of policies, and those of links on the way to them.
+    /// The directories that the files are in, those of policies, and those of links on the way to
+    /// them.
     pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
         for path in self.file.iter().chain(&self.policies) {
@@ -96,7 +98,8 @@ impl Origin {
     }
 }
 
-/// Adds the directory of `path`, and those of the links that it goes by, of at most so many one after the other.
+/// Adds the directory of `path`, and those of the links that it goes by, of at most so many one
+/// after the other.
 fn add_folders(path: &Path, links: u32, folders: &mut BTreeSet<PathBuf>) {
     folders.insert(parent(path).to_owned());
     for ancestor in path.ancestors() {
@@ -149,5 +152,6 @@ impl Texts {
     }
 }
 
-/// Links that lead to links: more than anybody makes, and few enough for links that lead in circles.
+/// Links that lead to links: more than anybody makes, and few enough for links that lead in
+/// circles.
 const LINKS: u32 = 8;

@@ -1,4 +1,5 @@
-//! `policies`: the built-in profiles, and those of files, which replace a built-in of the same name.
+//! `policies`: the built-in profiles, and those of files, which replace a built-in of the same
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +19,8 @@ use super::raw::RawPolicyChoice;
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     loaded: BTreeMap<String, Loaded>,
-    /// Names of files that are there and break a rule, which is told of them; not also of who names them.
+    /// Names of files that are there and break a rule, which is told of them; not also of who names
+    /// them.
     broken: BTreeSet<String>,
 }
 
@@ -29,7 +31,8 @@ struct Loaded {
 }
 
 impl Policies {
-    /// Reads the files and directories `paths`, which are relative to `folder`. What is wrong goes to `findings`; the rest is there.
+    /// Reads the files and directories `paths`, which are relative to `folder`. What is wrong goes
+    /// to `findings`; the rest is there.
     pub(super) fn load(
         paths: &[String],
         folder: &Path,
@@ -102,7 +105,8 @@ impl Policies {
         loaded.or_else(|| Policy::builtin(name))
     }
 
-    /// The same while a configuration is checked: another one stands in for a broken one, with which nothing runs.
+    /// The same while a configuration is checked: another one stands in for a broken one, with
+    /// which nothing runs.
     fn find(&self, name: &str) -> Option<Policy> {
         let broken = self.broken.contains(name);
         self.get(name).or_else(|| broken.then(Policy::adaptive))

@@ -1,4 +1,5 @@
-//! The shape of a configuration file. What its values mean is checked where they are used: [`super::upstream`], [`super::route`] and so on.
+//! The shape of a configuration file. What its values mean is checked where they are used:
+//! [`super::upstream`], [`super::route`] and so on.
 
 mod drain;
 mod feed;
@@ -46,12 +47,14 @@ pub(crate) struct RawConfig {
     pub(super) watch: Option<bool>,
     /// Bounds on what a client may send and hold.
     pub(super) limits: Option<RawLimits>,
-    /// Addresses and networks of the proxies before this one whose X-Forwarded-For, -Proto, -Host and Forwarded are passed on and added
-    /// to: 10.0.0.0/8, 192.0.2.7. What others say of themselves is replaced.
+    /// Addresses and networks of the proxies before this one whose X-Forwarded-For, -Proto, -Host
+    /// and Forwarded are passed on and added to: 10.0.0.0/8, 192.0.2.7. What others say of
+    /// themselves is replaced.
     #[serde(default)]
     #[schemars(extend("examples" = [["10.0.0.0/8", "192.0.2.7"]]))]
     pub(super) trusted_proxies: Vec<String>,
-    /// Files and directories with policies, relative to this file. A policy of a built-in's name replaces it.
+    /// Files and directories with policies, relative to this file. A policy of a built-in's name
+    /// replaces it.
     #[serde(default)]
     #[schemars(extend("examples" = [["./policies"]]))]
     pub(super) policies: Vec<String>,
@@ -205,7 +208,8 @@ pub(super) enum RawCompression {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Control")]
 pub(super) struct RawControl {
-    /// A file with the token that changes need, relative to this file. Without a token only programs of this machine may change anything.
+    /// A file with the token that changes need, relative to this file. Without a token only
+    /// programs of this machine may change anything.
     #[schemars(extend("examples" = ["token"]))]
     pub(super) token_file: String,
 }
@@ -250,12 +254,14 @@ pub(super) enum RawProtocol {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Route")]
 pub(super) struct RawRoute {
-    /// The route's and its breaker's name: 1 to 64 of a-z, 0-9, '.', '_' and '-'; no other route has it.
+    /// The route's and its breaker's name: 1 to 64 of a-z, 0-9, '.', '_' and '-'; no other route
+    /// has it.
     #[schemars(extend("examples" = ["pay"]))]
     pub(super) name: String,
     /// Which requests; all that no other route takes when it is left out.
     pub(super) r#match: Option<RawMatch>,
-    /// The name of an upstream. Left out, the proxy has no such route: its breaker is fed by telemetry alone, and others ask for its verdict.
+    /// The name of an upstream. Left out, the proxy has no such route: its breaker is fed by
+    /// telemetry alone, and others ask for its verdict.
     #[schemars(extend("x-default" = "none: others ask for its verdict", "examples" = ["pay"]))]
     pub(super) upstream: Option<String>,
     /// The name of a policy, or single fields over a `base`.
@@ -268,7 +274,8 @@ pub(super) struct RawRoute {
     pub(super) timeout: Option<OrOff<Period>>,
     /// Deadlines that callers choose: read, passed on as what is left of them, and kept.
     pub(super) deadline: Option<RawDeadline>,
-    /// What the service behind it is, such as v42: 1 to 128 characters. With another one, what was usual is learned anew.
+    /// What the service behind it is, such as v42: 1 to 128 characters. With another one, what was
+    /// usual is learned anew.
     #[schemars(extend("x-default" = "none", "examples" = ["v42"]))]
     pub(super) version: Option<String>,
     /// Who decides at start.

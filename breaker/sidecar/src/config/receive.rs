@@ -161,8 +161,8 @@ impl Receive {
         both.filter_map(|(field, address)| Some((field, address?)))
     }
 
-    /// Whether what is sent to `url` comes back here. Names other than localhost are not asked for, and port 0 becomes one that nobody
-    /// can know now.
+    /// Whether what is sent to `url` comes back here. Names other than localhost are not asked for,
+    /// and port 0 becomes one that nobody can know now.
     pub fn is_own(&self, url: &Uri) -> bool {
         let addresses = self.addresses().map(|(_, address)| address);
         let known: Vec<_> = addresses.filter(|address| address.port() != 0).collect();

@@ -18,7 +18,8 @@ use crate::proxy::reserved::is_reserved;
 use crate::proxy::{DeadlineRules, Match};
 use crate::upstream::Upstream;
 
-/// A route of the configuration: what the proxy makes a route and a breaker of; without an upstream, a breaker alone.
+/// A route of the configuration: what the proxy makes a route and a breaker of; without an
+/// upstream, a breaker alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     pub(super) name: Arc<str>,
@@ -55,7 +56,8 @@ impl Route {
         &self.matches
     }
 
-    /// Where they go. `None`: the proxy has no such route; its breaker is fed by telemetry, and others ask for its verdict.
+    /// Where they go. `None`: the proxy has no such route; its breaker is fed by telemetry, and
+    /// others ask for its verdict.
     pub fn upstream(&self) -> Option<&Arc<Upstream>> {
         self.upstream.as_ref()
     }
@@ -90,7 +92,8 @@ impl Route {
         &self.feeds
     }
 
-    /// Goes to the very upstream of an earlier configuration's route, if it is the same one: its connections are kept.
+    /// Goes to the very upstream of an earlier configuration's route, if it is the same one: its
+    /// connections are kept.
     pub(super) fn share_upstream(&mut self, earlier: &[Self]) {
         let mut known = earlier.iter().filter_map(|route| route.upstream.as_ref());
         if let Some(same) = known.find(|known| Some(*known) == self.upstream.as_ref()) {

@@ -28,7 +28,8 @@ use crate::report::{Breaker, Breakers};
 pub struct SetMode {
     /// Who decides from now on.
     pub mode: ModeName,
-    /// For how many seconds, 0.1 to 604800; then the policy decides again. For good when it is left out.
+    /// For how many seconds, 0.1 to 604800; then the policy decides again. For good when it is left
+    /// out.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub period: Option<f64>,
     /// Why, 1 to 256 characters: for the log, the collector and who watches.

@@ -1,4 +1,5 @@
-//! What a breaker believes, in plain words: its state and why, what it observes against what it takes, and what would change its state.
+//! What a breaker believes, in plain words: its state and why, what it observes against what it
+//! takes, and what would change its state.
 
 mod recovery;
 mod shedding;

@@ -57,7 +57,8 @@ pub(super) fn about(readiness: Readiness) -> Router {
         .route_service("/grpc.health.v1.Health/{method}", health)
 }
 
-/// Health of the whole is whether the proxy takes traffic; the service itself is there as long as its port.
+/// Health of the whole is whether the proxy takes traffic; the service itself is there as long as
+/// its port.
 async fn follow(reporter: HealthReporter, readiness: Readiness) {
     reporter
         .set_service_status(SERVICE_NAME, ServingStatus::Serving)

@@ -1,5 +1,5 @@
-//! An operation of the API: what answers it, and what the OpenAPI document says of it. Router and document are made of one list, so
-//! that neither has what the other doesn't.
+//! An operation of the API: what answers it, and what the OpenAPI document says of it. Router and
+//! document are made of one list, so that neither has what the other doesn't.
 
 use axum::Router;
 use axum::routing::MethodRouter;

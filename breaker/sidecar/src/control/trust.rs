@@ -1,7 +1,8 @@
 //! Who may change something.
 //!
-//! Whoever has the token, where there is one; else programs of the same machine. And no page of another site that an operator's browser
-//! shows: its requests name where they come from, and can't have a media type of their own without asking first.
+//! Whoever has the token, where there is one; else programs of the same machine. And no page of
+//! another site that an operator's browser shows: its requests name where they come from, and can't
+//! have a media type of their own without asking first.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -63,7 +64,8 @@ pub(super) async fn guard(State(tokens): State<Tokens>, request: Request, next: 
     response
 }
 
-/// A browser says from where it sends a request that changes something; a form can't be anything but one of three media types.
+/// A browser says from where it sends a request that changes something; a form can't be anything
+/// but one of three media types.
 fn check_site(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     let media_type = text(&header::CONTENT_TYPE).unwrap_or_default();
@@ -148,7 +150,8 @@ impl Tokens {
     }
 }
 
-/// What a form may send (https://html.spec.whatwg.org/multipage/forms.html), which needs no permission of ours.
+/// What a form may send (https://html.spec.whatwg.org/multipage/forms.html), which needs no
+/// permission of ours.
 const FORMS: [&str; 3] = [
     "application/x-www-form-urlencoded",
     "multipart/form-data",

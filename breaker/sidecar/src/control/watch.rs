@@ -38,7 +38,8 @@ pub(crate) async fn history(State(state): State<AdminState>, Path(name): Path<St
     }
 }
 
-/// The events in their format, of which the large part is shared by all watchers, and is not copied.
+/// The events in their format, of which the large part is shared by all watchers, and is not
+/// copied.
 fn events(watcher: Watcher) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let begin = stream::iter([Bytes::from_static(RETRY)]);
     let updates = stream::unfold(watcher, |mut watcher| async {

@@ -34,7 +34,8 @@ pub(super) enum Answer {
     Rejected,
 }
 
-/// Sends [`RATE`] requests a second to `proxy` until `lasts` has passed since `began`; each is told to `calls` when it is over.
+/// Sends [`RATE`] requests a second to `proxy` until `lasts` has passed since `began`; each is told
+/// to `calls` when it is over.
 pub(super) async fn run(
     proxy: SocketAddr,
     began: Instant,

@@ -1,7 +1,7 @@
 //! The incident of the demo: what the service does when, and what that does to each request.
 //!
-//! A request's fate follows from its number and its time alone. So the service acts it out, and the account knows what would have become
-//! of a request that the breaker rejected.
+//! A request's fate follows from its number and its time alone. So the service acts it out, and the
+//! account knows what would have become of a request that the breaker rejected.
 
 use std::time::Duration;
 
@@ -66,5 +66,6 @@ impl Fate {
 pub(super) const INCIDENT_BEGINS: Duration = Duration::from_secs(4);
 const SLOW_FROM: Duration = Duration::from_secs(8);
 pub(super) const INCIDENT_ENDS: Duration = Duration::from_secs(12);
-/// The open time of `sensitive` is at most 12 s and its ramp takes 10 s: by then the breaker has closed again.
+/// The open time of `sensitive` is at most 12 s and its ramp takes 10 s: by then the breaker has
+/// closed again.
 pub(super) const RECOVERED: Duration = Duration::from_secs(28);

@@ -29,12 +29,13 @@ pub enum Encoding {
 pub trait Sampler: Send + Sync + 'static {
     /// Takes a batch: an `Export…ServiceRequest` of `signal`.
     ///
-    /// Must be quick and must not block: a small batch is given on the runtime that receives. What it returns as [`Accepted`] is told
-    /// to the sender.
+    /// Must be quick and must not block: a small batch is given on the runtime that receives. What
+    /// it returns as [`Accepted`] is told to the sender.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] when the payload is no such request. The sender is told, and does not send it again.
+    /// [`Malformed`] when the payload is no such request. The sender is told, and does not send it
+    /// again.
     fn sample(
         &self,
         signal: Signal,
@@ -77,7 +78,8 @@ pub(super) struct Batch {
     pub(super) transport: Transport,
     /// How the message is compressed.
     pub(super) coding: Option<Coding>,
-    /// gRPC's prefix, then the message as it came: both protocols send a slice of this, so neither copies.
+    /// gRPC's prefix, then the message as it came: both protocols send a slice of this, so neither
+    /// copies.
     pub(super) frame: Bytes,
     /// The fields that came with it.
     pub(super) headers: HeaderMap,

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::intake::Intake;
 use super::settings::Limits;
 
-/// Serves a connection, to a loopback address or not, until it is closed, was idle for too long, or `stopping` turns true.
+/// Serves a connection, to a loopback address or not, until it is closed, was idle for too long, or
+/// `stopping` turns true.
 pub(super) async fn serve(
     intake: Arc<Intake>,
     stream: TcpStream,

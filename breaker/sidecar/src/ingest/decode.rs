@@ -1,7 +1,7 @@
 //! Bodies: read to their end, decompressed, and nothing beyond the limits.
 //!
-//! What comes in is kept as it came, for forwarding; so decompression is ours to do, and not that of a framework, which would hand out
-//! only its result.
+//! What comes in is kept as it came, for forwarding; so decompression is ours to do, and not that
+//! of a framework, which would hand out only its result.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -143,7 +143,8 @@ pub(super) fn decompress(
     }
 }
 
-/// Whether the message begins as RFC 1950 says: by deflate, with a window of at most 32 KiB, and with a check that fits.
+/// Whether the message begins as RFC 1950 says: by deflate, with a window of at most 32 KiB, and
+/// with a check that fits.
 fn is_zlib(message: &[u8]) -> bool {
     let Some(&[method, flags]) = message.first_chunk() else {
         return false;
@@ -156,7 +157,8 @@ fn read(mut decoder: impl Read, limit: usize, place: &mut Place) -> Result<Vec<u
         |error: io::Error| Refusal::Malformed(format!("the compression is broken: {error}"));
     let mut decoded = Vec::new();
     loop {
-        // Room first, then no more than fits: a reader of a whole stream would choose how much to allocate.
+        // Room first, then no more than fits: a reader of a whole stream would choose how much to
+        // allocate.
         let room = (2 * decoded.capacity()).clamp(FIRST_ROOM, FIRST_ROOM.max(limit));
         place.grow(room.saturating_sub(decoded.capacity()))?;
         decoded.reserve_exact(room - decoded.len());
@@ -179,7 +181,8 @@ fn read(mut decoder: impl Read, limit: usize, place: &mut Place) -> Result<Vec<u
     Ok(decoded)
 }
 
-/// The largest window of zstd over HTTP (RFC 9659): 8 MiB, held by a decoder beside what it decodes.
+/// The largest window of zstd over HTTP (RFC 9659): 8 MiB, held by a decoder beside what it
+/// decodes.
 const ZSTD_WINDOW_LOG: u32 = 23;
 const FIRST_ROOM: usize = 16 * 1024;
 

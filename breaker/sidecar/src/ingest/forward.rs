@@ -1,8 +1,10 @@
-//! Sending on what was received: the same bytes, with the same metadata, in the protocol by which they came.
+//! Sending on what was received: the same bytes, with the same metadata, in the protocol by which
+//! they came.
 //!
-//! A sender has its answer once its batch is queued. From then on the batch is ours: queued within bounds, sent in the order in which
-//! it came, repeated while the target is not to be reached, given up after a while. A full queue drops its oldest batches, as what is
-//! happening now is worth more than what was; whoever sent them is not told, since sending again would not help.
+//! A sender has its answer once its batch is queued. From then on the batch is ours: queued within
+//! bounds, sent in the order in which it came, repeated while the target is not to be reached,
+//! given up after a while. A full queue drops its oldest batches, as what is happening now is worth
+//! more than what was; whoever sent them is not told, since sending again would not help.
 
 mod pace;
 mod queue;

@@ -1,6 +1,7 @@
 //! OTLP/gRPC: one method for each signal, each unary.
 //!
-//! The framing is ours: a gRPC library decompresses and decodes before it hands out anything, and we forward what came.
+//! The framing is ours: a gRPC library decompresses and decodes before it hands out anything, and
+//! we forward what came.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

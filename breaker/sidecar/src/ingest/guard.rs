@@ -1,4 +1,5 @@
-//! What browsers may send: whoever sends telemetry can open breakers, and a browser sends what any page wants.
+//! What browsers may send: whoever sends telemetry can open breakers, and a browser sends what any
+//! page wants.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -34,8 +35,9 @@ impl Guard {
 
     /// The page that sends this request, if one does. `is_loopback`: it came to a loopback address.
     ///
-    /// As on the admin port, a name that is not of this machine was pointed here by somebody (DNS rebinding). HTTP/2 is no browser's, since
-    /// those speak it over TLS only, and its clients call a server by names of their own.
+    /// As on the admin port, a name that is not of this machine was pointed here by somebody (DNS
+    /// rebinding). HTTP/2 is no browser's, since those speak it over TLS only, and its clients call
+    /// a server by names of their own.
     pub(super) fn check(&self, head: &Parts, is_loopback: bool) -> Result<Option<Page>, Refusal> {
         let named = hosts::named(&head.uri, &head.headers);
         let is_local = || {

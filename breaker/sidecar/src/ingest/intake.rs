@@ -1,4 +1,5 @@
-//! The way of a request: routed, admitted, read, decompressed, sampled, queued to be sent on, answered.
+//! The way of a request: routed, admitted, read, decompressed, sampled, queued to be sent on,
+//! answered.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -132,7 +133,8 @@ impl Intake {
             return Ok(Accepted::default());
         }
         let announced = announced(&head.headers);
-        // Before there is talk of overload: a sender that waits and comes back would be told the same for ever.
+        // Before there is talk of overload: a sender that waits and comes back would be told the
+        // same for ever.
         if announced > self.limits.batch + route.transport.prefix() {
             let limit = self.limits.batch;
             return Err(Refusal::TooLarge { limit });
@@ -164,7 +166,8 @@ impl Intake {
         self.digest(batch, place).await
     }
 
-    /// Decompresses, samples and queues a batch: a small one at once, another one beside, so that others needn't wait for it.
+    /// Decompresses, samples and queues a batch: a small one at once, another one beside, so that
+    /// others needn't wait for it.
     async fn digest(self: &Arc<Self>, batch: Batch, mut place: Place) -> Result<Accepted, Refusal> {
         if batch.frame.len() <= SMALL {
             let most = SMALL_PAYLOAD.min(self.limits.batch);
@@ -196,8 +199,9 @@ impl Intake {
         Ok(sampled?)
     }
 
-    /// Counts a batch that was sampled, and queues it to be sent on: at once, so that a sender that goes away leaves no half. One that can't
-    /// be read here is sent on too, as it came: whoever is behind may read it, and its sender won't send it again.
+    /// Counts a batch that was sampled, and queues it to be sent on: at once, so that a sender that
+    /// goes away leaves no half. One that can't be read here is sent on too, as it came: whoever is
+    /// behind may read it, and its sender won't send it again.
     fn settle(
         &self,
         batch: Batch,
@@ -263,8 +267,8 @@ fn announced(headers: &HeaderMap) -> usize {
     length.unwrap_or_default()
 }
 
-/// Takes the rest of a body that nobody wants, for a while: closing at once would reset the connection, and the reset could overtake
-/// the answer that tells why (RFC 9112, 9.6).
+/// Takes the rest of a body that nobody wants, for a while: closing at once would reset the
+/// connection, and the reset could overtake the answer that tells why (RFC 9112, 9.6).
 async fn drain(mut body: Incoming) {
     let rest = async {
         let mut left = DRAIN_BYTES;

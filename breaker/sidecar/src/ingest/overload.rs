@@ -1,4 +1,5 @@
-//! How much is held at once. What does not fit is refused before it is read, and without having counted anywhere.
+//! How much is held at once. What does not fit is refused before it is read, and without having
+//! counted anywhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,8 +40,8 @@ impl Overload {
         }))
     }
 
-    /// A place for a request that means to send `announced` bytes, as far as it says. They are not reserved: a sender that announces
-    /// and then dawdles would keep others out.
+    /// A place for a request that means to send `announced` bytes, as far as it says. They are not
+    /// reserved: a sender that announces and then dawdles would keep others out.
     pub(super) fn admit(&self, announced: usize) -> Result<Place, Refusal> {
         let place = Place {
             shared: self.0.clone(),

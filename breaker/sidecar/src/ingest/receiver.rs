@@ -106,13 +106,14 @@ impl Receiver {
         self.stats.clone()
     }
 
-    /// The field by which this process knows what it sent itself: what carries it is not taken in. For the headers of the export.
+    /// The field by which this process knows what it sent itself: what carries it is not taken in.
+    /// For the headers of the export.
     pub fn marker(&self) -> (HeaderName, HeaderValue) {
         self.marker.field()
     }
 
-    /// Receives until `shutdown`, lets requests under way finish for a moment, and tries for a bounded time to send on what waits.
-    /// Dropped, it ends at once.
+    /// Receives until `shutdown`, lets requests under way finish for a moment, and tries for a
+    /// bounded time to send on what waits. Dropped, it ends at once.
     ///
     /// # Errors
     ///

@@ -39,7 +39,8 @@ pub(super) enum Dialect {
 pub(super) type Body = Either<Full<Bytes>, Trailed>;
 type Trailed = WithTrailers<Full<Bytes>, Ready<Option<Result<HeaderMap, Infallible>>>>;
 
-/// `ExportTraceServiceResponse`, and those of the other signals, whose fields have the same numbers.
+/// `ExportTraceServiceResponse`, and those of the other signals, whose fields have the same
+/// numbers.
 #[derive(Clone, PartialEq, Message)]
 struct ExportResponse {
     #[prost(message, optional, tag = "1")]

@@ -1,7 +1,9 @@
-//! From batches to samples: what comes in is read, matched to feeds, judged, and told to the breakers.
+//! From batches to samples: what comes in is read, matched to feeds, judged, and told to the
+//! breakers.
 //!
-//! A batch is read whole before anything of it counts: one that turns out to be malformed has changed nothing. An item with a value that
-//! can't be is left out of a batch that is JSON, and told to the sender.
+//! A batch is read whole before anything of it counts: one that turns out to be malformed has
+//! changed nothing. An item with a value that can't be is left out of a batch that is JSON, and
+//! told to the sender.
 
 mod duplicates;
 mod points;
@@ -33,7 +35,8 @@ pub struct FeedSampler {
     clock: fn() -> u64,
 }
 
-/// The feeds of all breakers, which a reload replaces. A batch is read with those that there were when it came.
+/// The feeds of all breakers, which a reload replaces. A batch is read with those that there were
+/// when it came.
 #[derive(Debug)]
 struct Feeds {
     matches: MatchSet,
@@ -72,10 +75,11 @@ pub enum Fate {
     Future,
     /// The span was told before.
     Duplicate,
-    /// It cannot be: a span without a begin or an end, one that ends before it begins or lasts for more than a week, a histogram without a
-    /// unit of time.
+    /// It cannot be: a span without a begin or an end, one that ends before it begins or lasts for
+    /// more than a week, a histogram without a unit of time.
     Invalid,
-    /// The first point of a cumulative histogram that began before it was watched: later ones are compared to it.
+    /// The first point of a cumulative histogram that began before it was watched: later ones are
+    /// compared to it.
     Baseline,
     /// A point of one series too many.
     Refused,
@@ -88,7 +92,8 @@ struct Memory {
     series: SeriesTable,
 }
 
-/// The policies by which feeds are judged, each asked for once a batch: a breaker's may change from batch to batch.
+/// The policies by which feeds are judged, each asked for once a batch: a breaker's may change from
+/// batch to batch.
 struct Policies<'s> {
     feeds: &'s [Fed],
     known: Vec<Option<Arc<Policy>>>,
@@ -126,13 +131,15 @@ impl FeedSampler {
         }
     }
 
-    /// Samples for these feeds from now on. One that stays, by its breaker's name and its own, goes on counting.
+    /// Samples for these feeds from now on. One that stays, by its breaker's name and its own, goes
+    /// on counting.
     pub fn replace(&self, feeds: Vec<Fed>) {
         let mut current = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(Feeds::new(feeds, Some(&current)));
     }
 
-    /// Of each feed: its breaker's name, its own, and what became of its samples, which may be read at any time.
+    /// Of each feed: its breaker's name, its own, and what became of its samples, which may be read
+    /// at any time.
     pub fn telling(&self) -> Vec<(Arc<str>, Arc<str>, Arc<Told>)> {
         self.feeds().list.iter().map(Fed::telling).collect()
     }
@@ -165,7 +172,8 @@ impl FeedSampler {
     }
 
     fn metrics(&self, message: &[u8]) -> Result<u64, breaker_otlp::Malformed> {
-        // Series remember what they were told, so the batch is read once to see that it can be, and then to count it.
+        // Series remember what they were told, so the batch is read once to see that it can be, and
+        // then to count it.
         read_metrics(message, &mut points::Checked)?;
         let Feeds { matches, list, .. } = &*self.feeds();
         let policies = Policies::of(list);
@@ -299,7 +307,8 @@ impl Feeds {
 // === impl Fed ===
 
 impl Fed {
-    /// The source `source`, called `name`, of `breaker`, which takes what `matcher` says. `policy` is the feed's own.
+    /// The source `source`, called `name`, of `breaker`, which takes what `matcher` says. `policy`
+    /// is the feed's own.
     pub fn new(
         breaker: BreakerHandle,
         source: SourceId,

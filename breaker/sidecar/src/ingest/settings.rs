@@ -14,11 +14,13 @@ use crate::collector::Protocol;
 pub struct Settings {
     /// Where OTLP/gRPC is expected.
     pub grpc: Option<SocketAddr>,
-    /// Where OTLP/HTTP is expected. The same address as that of gRPC makes one listener; every listener answers both.
+    /// Where OTLP/HTTP is expected. The same address as that of gRPC makes one listener; every
+    /// listener answers both.
     pub http: Option<SocketAddr>,
     /// Where batches are sent on to; `None`: nowhere.
     pub forward: Option<Forward>,
-    /// Origins whose pages may send telemetry from a browser, such as `https://shop.example.com`; default none.
+    /// Origins whose pages may send telemetry from a browser, such as `https://shop.example.com`;
+    /// default none.
     pub cors: Vec<String>,
     /// What senders may take.
     pub limits: Limits,
@@ -27,9 +29,11 @@ pub struct Settings {
 /// What senders may take from the process.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes of one batch, before as after decompression. Default 64 MiB, as the OpenTelemetry Collector's.
+    /// Bytes of one batch, before as after decompression. Default 64 MiB, as the OpenTelemetry
+    /// Collector's.
     pub batch: usize,
-    /// Bytes held at once for all requests: bodies as they came and as they are decompressed. Default 256 MiB.
+    /// Bytes held at once for all requests: bodies as they came and as they are decompressed.
+    /// Default 256 MiB.
     pub memory: usize,
     /// Requests at once. Default 512.
     pub requests: usize,
@@ -39,8 +43,8 @@ pub struct Limits {
     pub body_pause: Duration,
     /// For a whole body. Default 60 s.
     pub body: Duration,
-    /// A connection without a request is closed after this; also the time for a head in HTTP/1. Default 2 min: longer than the minute
-    /// between two exports of metrics.
+    /// A connection without a request is closed after this; also the time for a head in HTTP/1.
+    /// Default 2 min: longer than the minute between two exports of metrics.
     pub idle: Duration,
     /// For requests under way at the end. Default 1 s.
     pub grace: Duration,
@@ -48,7 +52,8 @@ pub struct Limits {
 
 /// `telemetry.receive.forward`: where batches are sent on to, byte for byte.
 ///
-/// A batch goes out in the protocol by which it came if there is a target for it, else in the other. JSON goes out over HTTP only.
+/// A batch goes out in the protocol by which it came if there is a target for it, else in the
+/// other. JSON goes out over HTTP only.
 #[derive(Clone, Debug)]
 pub struct Forward {
     /// The OTLP/gRPC target: a URL without a path.
@@ -80,7 +85,8 @@ pub struct Tls {
     pub client_key: Option<PathBuf>,
 }
 
-/// When an attempt is repeated: after pauses that grow by half, each up to half longer or shorter by chance.
+/// When an attempt is repeated: after pauses that grow by half, each up to half longer or shorter
+/// by chance.
 #[derive(Clone, Debug)]
 pub struct Retry {
     /// The first pause. Default 1 s.
@@ -154,11 +160,12 @@ impl Settings {
     }
 }
 
-/// Whether what is sent to `endpoint` comes in at one of `addresses`, as far as can be told without asking a name server: an IP
-/// address of this machine or `localhost`, and the port.
+/// Whether what is sent to `endpoint` comes in at one of `addresses`, as far as can be told without
+/// asking a name server: an IP address of this machine or `localhost`, and the port.
 ///
-/// For the export and the forward target, so that they are refused when the configuration is read. What hides behind a name is caught
-/// when it comes in, by the field that [`Receiver::marker`](super::Receiver::marker) tells.
+/// For the export and the forward target, so that they are refused when the configuration is read.
+/// What hides behind a name is caught when it comes in, by the field that
+/// [`Receiver::marker`](super::Receiver::marker) tells.
 pub fn loops_back(addresses: &[SocketAddr], endpoint: &Uri) -> bool {
     let port = endpoint.port_u16().unwrap_or(match endpoint.scheme_str() {
         Some("https") => 443,
@@ -187,7 +194,8 @@ fn is_of_this_machine(ip: IpAddr) -> bool {
 // === impl Forward ===
 
 impl Forward {
-    /// To one URL: by `protocol` if one is said, else by gRPC, except at port 4318, the port of OTLP/HTTP.
+    /// To one URL: by `protocol` if one is said, else by gRPC, except at port 4318, the port of
+    /// OTLP/HTTP.
     pub fn to(url: Uri, protocol: Option<Protocol>) -> Self {
         let protocol = protocol.unwrap_or(match url.port_u16() {
             Some(HTTP_PORT) => Protocol::HttpProtobuf,

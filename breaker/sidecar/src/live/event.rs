@@ -232,7 +232,8 @@ fn source(reason: &core::Reason) -> Option<&Arc<str>> {
     }
 }
 
-/// The last events: so many of each breaker, so many in all. They are seconds apart, so a walk through them is cheap enough.
+/// The last events: so many of each breaker, so many in all. They are seconds apart, so a walk
+/// through them is cheap enough.
 #[derive(Debug, Default)]
 pub(super) struct Log(VecDeque<Arc<Event>>);
 

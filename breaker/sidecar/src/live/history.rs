@@ -14,11 +14,13 @@ use super::Event;
 pub struct History {
     /// A point a second for five minutes at most, oldest first.
     pub points: Vec<Point>,
-    /// The last 100 events at most, oldest first; those of the configuration are in the history of each breaker.
+    /// The last 100 events at most, oldest first; those of the configuration are in the history of
+    /// each breaker.
     pub events: Vec<Event>,
 }
 
-/// What a breaker saw in a second: by the proxy, or by the feed that tells most where the proxy has no traffic.
+/// What a breaker saw in a second: by the proxy, or by the feed that tells most where the proxy has
+/// no traffic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// When the second ended, since 1970.
@@ -43,7 +45,8 @@ pub struct Point {
     pub score: Option<f32>,
     /// The state at the end of the second.
     pub state: State,
-    /// Latencies of this second: upper bounds, and how many latencies are below that and not below half to two thirds of it.
+    /// Latencies of this second: upper bounds, and how many latencies are below that and not below
+    /// half to two thirds of it.
     pub latency: Box<[(f32, u32)]>,
 }
 

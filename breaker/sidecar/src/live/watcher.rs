@@ -32,7 +32,8 @@ pub enum Update {
     Event(Arc<Event>),
 }
 
-/// One who watches. There is room for 64 at once; a watcher gives its place back when it is dropped.
+/// One who watches. There is room for 64 at once; a watcher gives its place back when it is
+/// dropped.
 #[derive(Debug)]
 pub struct Watcher {
     readings: watch::Receiver<Arc<Reading>>,
@@ -82,8 +83,8 @@ impl Watcher {
         }
     }
 
-    /// What comes next: a reading at once and each second, and each event. Who comes so late that events were lost gets a reading.
-    /// `None` when there is nothing more to come.
+    /// What comes next: a reading at once and each second, and each event. Who comes so late that
+    /// events were lost gets a reading. `None` when there is nothing more to come.
     ///
     /// Cancel safe.
     pub async fn next(&mut self) -> Option<Update> {

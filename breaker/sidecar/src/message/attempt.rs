@@ -1,7 +1,8 @@
 //! One attempt to have a request answered by an endpoint, told to telemetry however it ends.
 //!
-//! It goes where the request goes: from the forwarder, while a connection and then the response's head are waited for,
-//! into the response's body. So its end is told when it happens, also when the caller drops either of them.
+//! It goes where the request goes: from the forwarder, while a connection and then the response's
+//! head are waited for, into the response's body. So its end is told when it happens, also when the
+//! caller drops either of them.
 
 use std::rc::Rc;
 
@@ -27,8 +28,8 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Begins an attempt at the endpoint at a position of its upstream, whose first one has an index in the table. Until it has answered,
-    /// `version` is what is spoken to it.
+    /// Begins an attempt at the endpoint at a position of its upstream, whose first one has an
+    /// index in the table. Until it has answered, `version` is what is spoken to it.
     pub(crate) fn begin(
         recorder: Rc<dyn Recorder>,
         method: Method,

@@ -20,7 +20,8 @@ pub struct BodyLimits {
     /// which may rest. It is our limit, not the upstream's failure. `None` for no limit, which is
     /// the default: many streams are quiet.
     pub response_idle: Option<Duration>,
-    /// Time for a whole request body, after which it is answered 408. `None` for no limit, which is the default.
+    /// Time for a whole request body, after which it is answered 408. `None` for no limit, which is
+    /// the default.
     pub request_total: Option<Duration>,
 }
 

@@ -21,7 +21,8 @@ pub(crate) struct Client {
     requests: Cell<u32>,
     /// Uploads that somebody reads still.
     uploads: Cell<u32>,
-    /// Whether the last upload was left before its end: what comes next on the connection is no request.
+    /// Whether the last upload was left before its end: what comes next on the connection is no
+    /// request.
     is_left_unread: Cell<bool>,
     /// Whether bytes came since the last request began: the beginning of the next.
     has_partial_head: Cell<bool>,
@@ -82,7 +83,8 @@ impl Client {
         InFlight(self.clone())
     }
 
-    /// Whether nothing is under way: no request that is to be answered, and no upload whose answer is complete already.
+    /// Whether nothing is under way: no request that is to be answered, and no upload whose answer
+    /// is complete already.
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.get() == 0 && self.uploads.get() == 0
     }
@@ -171,7 +173,8 @@ impl Client {
         self.interim.borrow_mut()
     }
 
-    /// Makes the connection's end wait for the peer, so that a reset does not overtake our last response.
+    /// Makes the connection's end wait for the peer, so that a reset does not overtake our last
+    /// response.
     pub(crate) fn linger(&self) {
         self.lingers.set(true);
     }

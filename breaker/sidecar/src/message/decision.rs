@@ -1,5 +1,6 @@
-//! What a request's breaker made of it, for its span and its recording: what the breaker's layer says, and
-//! nobody else judges. While nothing is traced or recorded there is no [`Decided`], and all of this is one branch.
+//! What a request's breaker made of it, for its span and its recording: what the breaker's layer
+//! says, and nobody else judges. While nothing is traced or recorded there is no [`Decided`], and
+//! all of this is one branch.
 
 use std::cell::Cell;
 use std::rc::Rc;

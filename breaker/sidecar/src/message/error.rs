@@ -1,7 +1,7 @@
 //! What can go wrong with one request, and who caused it.
 //!
-//! Who did decides what the breaker makes of it: only what the upstream caused is a failure; `docs/outcomes.md` is
-//! the table for users. `respond` alone turns an error into a response.
+//! Who did decides what the breaker makes of it: only what the upstream caused is a failure;
+//! `docs/outcomes.md` is the table for users. `respond` alone turns an error into a response.
 
 use std::error::Error;
 
@@ -116,12 +116,14 @@ impl ErrorKind {
             | Self::RequestBodyTimeout
             | Self::ReadingPaused
             | Self::DeadlineExceeded => Attribution::Caller,
-            // A name that can't be resolved says nothing of the service behind it, and other services whose names
-            // the same server knows fail with it: rejecting their callers mends nothing.
+            // A name that can't be resolved says nothing of the service behind it, and other
+            // services whose names the same server knows fail with it: rejecting their callers
+            // mends nothing.
             Self::Resolve | Self::ResolveTimeout => Attribution::Name,
-            // How long a body may pause is our limit: many streams are quiet by nature.
-            // Which protocol we speak follows from what the caller calls its content.
-            // Servers close what is unused, and a request may be on its way just then: that is how we keep connections.
+            // How long a body may pause is our limit: many streams are quiet by nature. Which
+            // protocol we speak follows from what the caller calls its content. Servers close what
+            // is unused, and a request may be on its way just then: that is how we keep
+            // connections.
             Self::ResponseBodyTimeout
             | Self::ResponseHeadTooLarge
             | Self::Unreceived

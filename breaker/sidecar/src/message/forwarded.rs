@@ -1,8 +1,8 @@
-//! What the upstream is told of where a request came from: `X-Forwarded-For`, `-Proto` and `-Host`, and `Forwarded`
-//! (RFC 7239) where an earlier proxy began it.
+//! What the upstream is told of where a request came from: `X-Forwarded-For`, `-Proto` and `-Host`,
+//! and `Forwarded` (RFC 7239) where an earlier proxy began it.
 //!
-//! A proxy that is trusted is believed, and added to. What anybody else says is replaced: applications build links, check
-//! addresses and decide on redirects by it.
+//! A proxy that is trusted is believed, and added to. What anybody else says is replaced:
+//! applications build links, check addresses and decide on redirects by it.
 
 use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};

@@ -1,12 +1,13 @@
-//! Where the content of a message ends (RFC 9112, 6): what the fields that tell it may say on their way through.
+//! Where the content of a message ends (RFC 9112, 6): what the fields that tell it may say on their
+//! way through.
 
 use http::header::{CONTENT_LENGTH, Entry, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::message::headers;
 
-/// Whether hyper undoes what an upstream's `Transfer-Encoding` says: one `chunked`. The field ends at this hop, so any
-/// other coding would stay on the content without a word of it (RFC 9112, 6.1).
+/// Whether hyper undoes what an upstream's `Transfer-Encoding` says: one `chunked`. The field ends
+/// at this hop, so any other coding would stay on the content without a word of it (RFC 9112, 6.1).
 pub(crate) fn is_decoded(headers: &HeaderMap) -> bool {
     if !headers.contains_key(TRANSFER_ENCODING) {
         return true;

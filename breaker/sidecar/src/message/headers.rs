@@ -1,7 +1,7 @@
 //! Header fields on their way through: what ends at this hop, and what we add.
 //!
-//! A request's fields are looked at once, into [`Fields`]; the rest of the path acts only on what is there, as most
-//! requests have nothing to strip.
+//! A request's fields are looked at once, into [`Fields`]; the rest of the path acts only on what
+//! is there, as most requests have nothing to strip.
 
 use breaker_tower::is_grpc;
 use http::header::{
@@ -112,7 +112,8 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, fields: Fields) {
     }
 }
 
-/// Removes what ends at this hop from a response; returns the seconds that the upstream keeps an idle connection.
+/// Removes what ends at this hop from a response; returns the seconds that the upstream keeps an
+/// idle connection.
 pub(crate) fn strip_response(headers: &mut HeaderMap, is_switch: bool) -> Option<u64> {
     let (mut connection, mut keep_alive, mut others, mut via) = (false, false, false, false);
     let mut is_encoded = false;
@@ -148,7 +149,8 @@ pub(crate) fn strip_response(headers: &mut HeaderMap, is_switch: bool) -> Option
         }
     }
     if is_encoded {
-        // It says nothing where there is a Transfer-Encoding (RFC 9112, 6.3), and would beside none.
+        // It says nothing where there is a Transfer-Encoding (RFC 9112, 6.3), and would beside
+        // none.
         headers.remove(CONTENT_LENGTH);
     }
     if is_switch {
@@ -191,7 +193,8 @@ pub(crate) fn list(value: &HeaderValue) -> impl Iterator<Item = &str> {
     value.to_str().unwrap_or_default().split(',').map(str::trim)
 }
 
-/// Removes `Connection` and what it lists, but nothing that others must be able to rely on (RFC 9110, 7.6.1).
+/// Removes `Connection` and what it lists, but nothing that others must be able to rely on (RFC
+/// 9110, 7.6.1).
 pub(crate) fn strip_listed(headers: &mut HeaderMap) {
     let Entry::Occupied(entry) = headers.entry(CONNECTION) else {
         return;

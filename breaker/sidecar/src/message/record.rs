@@ -11,11 +11,13 @@ pub trait Recorder {
     /// Records a request that is over: its response's body complete, failed or dropped.
     fn record(&self, finished: &Finished<'_>);
 
-    /// Records an attempt to have a request answered by an endpoint, when that is over. A request has none if it was
-    /// answered by the proxy itself, and several if the first endpoints could not be connected to.
+    /// Records an attempt to have a request answered by an endpoint, when that is over. A request
+    /// has none if it was answered by the proxy itself, and several if the first endpoints could
+    /// not be connected to.
     fn sent(&self, sent: &Sent<'_>);
 
-    /// A caller's deadline was malformed, and is ignored; of a request of the route with this index.
+    /// A caller's deadline was malformed, and is ignored; of a request of the route with this
+    /// index.
     fn malformed_deadline(&self, _route: usize) {}
 }
 
@@ -33,7 +35,8 @@ pub struct Finished<'a> {
     pub status: Option<StatusCode>,
     /// Time from the request's head to the end of the response's body.
     pub duration: Duration,
-    /// What went wrong; `None` if nothing did, and for upstreams' own errors, which the status tells.
+    /// What went wrong; `None` if nothing did, and for upstreams' own errors, which the status
+    /// tells.
     pub error: Option<ErrorKind>,
 }
 
@@ -49,7 +52,8 @@ pub struct Sent<'a> {
     pub version: Version,
     /// The status that came back; `None` if none did.
     pub status: Option<StatusCode>,
-    /// Time from when the request was ready to be sent, so with that of connecting, to the end of the response's body.
+    /// Time from when the request was ready to be sent, so with that of connecting, to the end of
+    /// the response's body.
     pub duration: Duration,
     /// What went wrong; `None` if a response came to its end, whatever its status.
     pub error: Option<ErrorKind>,

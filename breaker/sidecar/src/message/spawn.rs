@@ -1,4 +1,5 @@
-//! Tasks that stay on the worker's thread. Each belongs to a kind, whose end condition is known and whose number is counted.
+//! Tasks that stay on the worker's thread. Each belongs to a kind, whose end condition is known and
+//! whose number is counted.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,8 @@ pub(crate) enum Kind {
     Client,
     /// A request on a client's HTTP/2 connection; ends with it, and `max_streams` bounds them.
     Stream,
-    /// An upload that goes on after its answer has begun; ends with either, or soon after the answer.
+    /// An upload that goes on after its answer has begun; ends with either, or soon after the
+    /// answer.
     Upload,
     /// An HTTP/2 connection to an upstream, and its requests; one for each endpoint and worker.
     Upstream,

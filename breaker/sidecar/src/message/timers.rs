@@ -1,8 +1,8 @@
 //! Deadlines that cost next to nothing when they are not reached.
 //!
-//! Almost no deadline of a proxy ever fires, so registering each with the timer wheel is wasted work. A `Deadline`
-//! borrows an alarm that is already set, for whatever moment, and moves it only if it would ring too late; an alarm
-//! that rings early is set again for the true moment.
+//! Almost no deadline of a proxy ever fires, so registering each with the timer wheel is wasted
+//! work. A `Deadline` borrows an alarm that is already set, for whatever moment, and moves it only
+//! if it would ring too late; an alarm that rings early is set again for the true moment.
 
 use std::cell::RefCell;
 use std::pin::Pin;

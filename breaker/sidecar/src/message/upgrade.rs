@@ -1,5 +1,5 @@
-//! After a protocol switch: bytes both ways until either side ends, neither says anything for too long, or the drain's
-//! grace period ends.
+//! After a protocol switch: bytes both ways until either side ends, neither says anything for too
+//! long, or the drain's grace period ends.
 
 use std::cell::Cell;
 use std::io;
@@ -28,7 +28,8 @@ struct Side<'a> {
     last: &'a Cell<Instant>,
 }
 
-/// Carries bytes between two connections until both directions have ended, or neither side has sent any for `idle`.
+/// Carries bytes between two connections until both directions have ended, or neither side has sent
+/// any for `idle`.
 pub(crate) async fn tunnel(
     mut client: Upgraded,
     mut upstream: Upgraded,

@@ -1,7 +1,7 @@
 //! A TCP stream that writes small messages with one plain system call.
 //!
-//! hyper hands out head and body as two slices. For messages of a few hundred bytes copying them into one costs less
-//! than what the kernel does for a vector.
+//! hyper hands out head and body as two slices. For messages of a few hundred bytes copying them
+//! into one costs less than what the kernel does for a vector.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

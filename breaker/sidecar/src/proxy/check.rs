@@ -1,7 +1,7 @@
 //! What a request must satisfy before anything else looks at it.
 //!
-//! hyper has parsed it; these are the rules that it leaves to the application, and that keep two servers in a row
-//! from reading one request differently.
+//! hyper has parsed it; these are the rules that it leaves to the application, and that keep two
+//! servers in a row from reading one request differently.
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
@@ -62,7 +62,8 @@ fn header_bytes(parts: &Parts) -> usize {
     target + fields.sum::<usize>()
 }
 
-/// Counts this hop in the `Max-Forwards` of an OPTIONS request; tells whether that goes no farther (RFC 9110, 7.6.2).
+/// Counts this hop in the `Max-Forwards` of an OPTIONS request; tells whether that goes no farther
+/// (RFC 9110, 7.6.2).
 pub(crate) fn ends_here(parts: &mut Parts) -> bool {
     if parts.method != Method::OPTIONS {
         return false;
@@ -84,7 +85,8 @@ pub(crate) fn ends_here(parts: &mut Parts) -> bool {
     left.is_none()
 }
 
-/// The authority of the target wins over Host (RFC 9112, 3.2.2; RFC 9113, 8.3.1); there must be exactly one host.
+/// The authority of the target wins over Host (RFC 9112, 3.2.2; RFC 9113, 8.3.1); there must be
+/// exactly one host.
 fn check_host(parts: &mut Parts, fields: Fields) -> Result<(), Refused> {
     if fields.has(Fields::HOSTS) {
         return Err((StatusCode::BAD_REQUEST, "more than one Host"));
@@ -149,7 +151,8 @@ fn check_expect(headers: &HeaderMap) -> Result<(), Refused> {
 
 fn check_length(headers: &mut HeaderMap, fields: Fields) -> Result<(), Refused> {
     if fields.has(Fields::TRANSFER_ENCODING) {
-        // hyper reads such a body by its chunks and closes afterwards; the upstream must not see the length.
+        // hyper reads such a body by its chunks and closes afterwards; the upstream must not see
+        // the length.
         headers.remove(CONTENT_LENGTH);
         Ok(())
     } else if framing::canonical_length(headers) {
@@ -159,7 +162,8 @@ fn check_length(headers: &mut HeaderMap, fields: Fields) -> Result<(), Refused> 
     }
 }
 
-/// Whether the client wants another protocol that we can be a tunnel for; not HTTP/2, which we would not see into.
+/// Whether the client wants another protocol that we can be a tunnel for; not HTTP/2, which we
+/// would not see into.
 fn wants_switch(parts: &Parts) -> bool {
     let listed = |name: &http::HeaderName, wanted: &str| {
         parts

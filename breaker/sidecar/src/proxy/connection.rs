@@ -58,8 +58,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, open: Open, mut stream: TcpStream,
     }
 }
 
-/// Ends a connection whose peer may still be sending: closing at once would reset it, and the reset could overtake
-/// the response that tells why (RFC 9112, 9.6).
+/// Ends a connection whose peer may still be sending: closing at once would reset it, and the reset
+/// could overtake the response that tells why (RFC 9112, 9.6).
 async fn linger(mut stream: TcpStream) {
     let drain = async {
         let mut scratch = [0; 1024];

@@ -1,7 +1,8 @@
-//! Deadlines that callers chose: read from `grpc-timeout` and from a field that the route names, passed on as what
-//! is left of them, and kept here, around whatever waits for the upstream.
+//! Deadlines that callers chose: read from `grpc-timeout` and from a field that the route names,
+//! passed on as what is left of them, and kept here, around whatever waits for the upstream.
 //!
-//! What such a deadline cuts short is the caller's doing, unless the upstream has had the route's own time by then.
+//! What such a deadline cuts short is the caller's doing, unless the upstream has had the route's
+//! own time by then.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,7 +32,8 @@ pub struct DeadlineRules {
     pub header: Option<HeaderName>,
     /// What longer ones are cut to. Default none.
     pub max: Option<Duration>,
-    /// Whether a longer deadline of a gRPC call takes the place of the route's timeout, which nobody has set.
+    /// Whether a longer deadline of a gRPC call takes the place of the route's timeout, which
+    /// nobody has set.
     pub extends_timeout: bool,
 }
 
@@ -60,7 +62,8 @@ pub(crate) struct Stated {
     pub(crate) whole: Option<Duration>,
     /// It is a gRPC call's.
     pub(crate) by_grpc: bool,
-    /// A field says what is no deadline. It is not passed on: upstreams would refuse the request for it.
+    /// A field says what is no deadline. It is not passed on: upstreams would refuse the request
+    /// for it.
     pub(crate) is_malformed: bool,
 }
 
@@ -107,8 +110,8 @@ impl DeadlineRules {
         stated
     }
 
-    /// The deadline of a request that came with its head when it `started`, for the forwarder and for the breaker.
-    /// `timeout` is the route's.
+    /// The deadline of a request that came with its head when it `started`, for the forwarder and
+    /// for the breaker. `timeout` is the route's.
     pub(crate) fn apply(
         &self,
         whole: Duration,
@@ -254,7 +257,8 @@ where
 }
 
 impl Kept {
-    /// Whose doing it is that there is no answer: the upstream's, once it has had the route's own time for it.
+    /// Whose doing it is that there is no answer: the upstream's, once it has had the route's own
+    /// time for it.
     fn passed(&self) -> ErrorKind {
         let began = match &self.upload {
             Some(upload) => upload.ended(),

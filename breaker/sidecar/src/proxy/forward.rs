@@ -106,8 +106,8 @@ impl Service<Request<RequestBody>> for Forward {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends at once over a connection that is there already. What can be done here is done here, before the future
-    /// is made: a future that held the request would be copied with it.
+    /// Sends at once over a connection that is there already. What can be done here is done here,
+    /// before the future is made: a future that held the request would be copied with it.
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let Some(connections) = self.0.pool.pick().cloned() else {
             return Box::pin(ready(Err(ErrorKind::Internal.into())));
@@ -181,8 +181,8 @@ impl Pending {
         }
     }
 
-    /// Sends over a connection that was used before; once more over a new one, if it turns out to be closed before
-    /// the request can have had an effect.
+    /// Sends over a connection that was used before; once more over a new one, if it turns out to
+    /// be closed before the request can have had an effect.
     fn reuse(
         mut self,
         mut exchange: Box<Exchange>,
@@ -218,8 +218,9 @@ impl Pending {
         }
     }
 
-    /// Deals with a request that a reused connection lost before a byte of its answer: sends it again if it had no effect
-    /// or may have it twice. That an unused connection was closed just then says nothing of the upstream.
+    /// Deals with a request that a reused connection lost before a byte of its answer: sends it
+    /// again if it had no effect or may have it twice. That an unused connection was closed just
+    /// then says nothing of the upstream.
     async fn lost(
         mut self,
         mut error: ProxyError,
@@ -311,7 +312,8 @@ impl Pending {
         }
     }
 
-    /// Hands the upstream's connection to the client's, which leaves HTTP too once this response is written.
+    /// Hands the upstream's connection to the client's, which leaves HTTP too once this response is
+    /// written.
     async fn switch(mut self, mut response: Response<Incoming>, exchange: Box<Exchange>) -> Answer {
         self.attempt.answered(&response);
         let switch = self.switch.take();
@@ -320,7 +322,8 @@ impl Pending {
             return Err(self.attempt.failed(ErrorKind::UpgradeUnasked.into()));
         };
         headers::strip_response(response.headers_mut(), true);
-        // Not before the whole request is sent (RFC 9110, 7.8): until then it is an upload as any other.
+        // Not before the whole request is sent (RFC 9110, 7.8): until then it is an upload as any
+        // other.
         let upgrade = async { Ok(exchange.upgrade().await) };
         let upgraded = self.wait.within(ErrorKind::ResponseTimeout, upgrade).await;
         let upgraded = upgraded.and_then(|done| done.map_err(|error| self.wait.error(error)));
@@ -367,7 +370,8 @@ impl Pending {
     }
 }
 
-/// A copy of a request that goes over a connection which may just have been closed; without its content.
+/// A copy of a request that goes over a connection which may just have been closed; without its
+/// content.
 fn spare(request: &Request<RequestBody>) -> Box<Request<RequestBody>> {
     let mut spare = Box::new(Request::new(request.body().twin()));
     *spare.method_mut() = request.method().clone();
@@ -388,7 +392,8 @@ fn with_content(
     Some(spare)
 }
 
-/// Whether a response's head is over the limits. HTTP/1.1 is read within them, HTTP/2 within its own.
+/// Whether a response's head is over the limits. HTTP/1.1 is read within them, HTTP/2 within its
+/// own.
 fn is_over(response: &Response<Incoming>, limits: HeadLimits) -> bool {
     let headers = response.headers();
     let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;

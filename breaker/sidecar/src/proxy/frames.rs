@@ -1,9 +1,9 @@
 //! A budget for what an HTTP/2 client makes us answer without asking for anything.
 //!
-//! PING and SETTINGS are answered one for one, before anything of a request is looked at. Honest clients send few:
-//! a handful of settings, a ping now and then, and those that estimate bandwidth a ping for each piece of data. So
-//! control frames take from a budget that requests, and what we send, fill up again; a client that has used it up is
-//! disconnected.
+//! PING and SETTINGS are answered one for one, before anything of a request is looked at. Honest
+//! clients send few: a handful of settings, a ping now and then, and those that estimate bandwidth
+//! a ping for each piece of data. So control frames take from a budget that requests, and what we
+//! send, fill up again; a client that has used it up is disconnected.
 
 use std::io;
 use std::pin::Pin;
@@ -169,7 +169,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Budgeted<T> {
 
 /// Control frames that a connection may send before it must do something useful.
 const BUDGET: u32 = 2048;
-/// Bytes sent to the client that allow it one more: fifteen answers to a ping do not pay for another.
+/// Bytes sent to the client that allow it one more: fifteen answers to a ping do not pay for
+/// another.
 const BYTES_PER_CONTROL: usize = 256;
 
 /// RFC 9113, sections 3.4, 4.1 and 6.

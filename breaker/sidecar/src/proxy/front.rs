@@ -194,7 +194,8 @@ impl Front {
         );
         let body = body.decided_in(account.decided.clone());
         let mut service = stack.service.borrow_mut();
-        // Not asked whether it is ready: the breaker rejects in the call, and the forwarder always is.
+        // Not asked whether it is ready: the breaker rejects in the call, and the forwarder always
+        // is.
         let future = service.call(Request::from_parts(parts, body));
         FrontFuture::Routed {
             future,
@@ -271,7 +272,8 @@ impl Account {
         self.status = Some(response.status());
         self.is_complete = response.body().is_end_stream();
         let ends = self.worker.is_draining()
-            // What follows on the connection is not the next request, or not for long (RFC 9112, 9.6).
+            // What follows on the connection is not the next request, or not for long (RFC 9112,
+            // 9.6).
             || self.in_flight.client().owes_content() && self.is_forwarded
             // Its end is the connection's, and HTTP/1.0 knows no other.
             || self.version == Version::HTTP_10 && response.body().size_hint().exact().is_none();

@@ -1,4 +1,5 @@
-//! What one worker makes of a table of routes. A reload replaces it as a whole; requests under way end as they began.
+//! What one worker makes of a table of routes. A reload replaces it as a whole; requests under way
+//! end as they began.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,8 +37,8 @@ pub(crate) struct Observing {
 }
 
 impl Generation {
-    /// Makes what `table` needs. Of the generation `before` it takes over the connections to upstreams that stay, and the counts of
-    /// requests in flight of routes that stay.
+    /// Makes what `table` needs. Of the generation `before` it takes over the connections to
+    /// upstreams that stay, and the counts of requests in flight of routes that stay.
     pub(crate) fn new(
         table: Arc<RouteTable>,
         observers: Observers,

@@ -92,7 +92,8 @@ pub(crate) async fn serve(
                 }
                 (_, Err(error)) => {
                     if error.is_user() {
-                        // A response broke off; where its end is the connection's, a reset tells that it is not whole.
+                        // A response broke off; where its end is the connection's, a reset tells
+                        // that it is not whole.
                         let _ = stream.set_zero_linger();
                     }
                     Next::Closed
@@ -104,11 +105,12 @@ pub(crate) async fn serve(
     }
 }
 
-/// Looks at a connection: whether it is idle, whether the peer is too slow, and whether it went away meanwhile. hyper
-/// could see the last too, but to that end it would reserve a buffer for each request.
+/// Looks at a connection: whether it is idle, whether the peer is too slow, and whether it went
+/// away meanwhile. hyper could see the last too, but to that end it would reserve a buffer for each
+/// request.
 ///
-/// The alarm is not set for each request, it rings every [`Limits::park_after`] while the connection is quiet, so
-/// what it measures is exact to that much.
+/// The alarm is not set for each request, it rings every [`Limits::park_after`] while the
+/// connection is quiet, so what it measures is exact to that much.
 struct Watch<'a> {
     limits: &'a Limits,
     alarm: Pin<Box<Sleep>>,
@@ -116,7 +118,8 @@ struct Watch<'a> {
     requests: u32,
     /// The number of requests at which the peer sent more before it had its answer.
     pipelined_at: u32,
-    /// Since when the peer has sent its last byte and taken none of ours, and what was written until then.
+    /// Since when the peer has sent its last byte and taken none of ours, and what was written
+    /// until then.
     half_closed: Option<(Instant, u32)>,
     /// Since when the peer has owed us bytes, or room for ours.
     slow_since: Option<Instant>,
@@ -143,7 +146,8 @@ impl<'a> Watch<'a> {
     ) -> Poll<End> {
         if client.is_idle() {
             if client.take_left_unread() {
-                // hyper has not seen it yet: it drains what is there already, or ends the connection.
+                // hyper has not seen it yet: it drains what is there already, or ends the
+                // connection.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

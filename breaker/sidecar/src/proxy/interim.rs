@@ -1,8 +1,9 @@
 //! Interim responses (1xx) of an upstream on their way to the client (RFC 9110, 15.2).
 //!
-//! hyper gives those of an HTTP/1.1 upstream to a callback, and has no way to send any as a server. So they are written
-//! as they are to the client's socket, before hyper writes the final response to it. Neither end does HTTP/2: hyper's
-//! client drops what comes over it, and its server has no call for it (h2 has one, which hyper does not hand out).
+//! hyper gives those of an HTTP/1.1 upstream to a callback, and has no way to send any as a server.
+//! So they are written as they are to the client's socket, before hyper writes the final response
+//! to it. Neither end does HTTP/2: hyper's client drops what comes over it, and its server has no
+//! call for it (h2 has one, which hyper does not hand out).
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -22,15 +22,19 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Time a client may take none of the response that waits for it. Default 60 s.
     pub write: Duration,
-    /// Time for which a client that has closed its sending side is answered, from its last byte or ours. Default 2 s.
+    /// Time for which a client that has closed its sending side is answered, from its last byte or
+    /// ours. Default 2 s.
     pub half_closed: Duration,
-    /// Time after which a tunnel is closed in which neither side says anything. `None` for no limit. Default 1 h.
+    /// Time after which a tunnel is closed in which neither side says anything. `None` for no
+    /// limit. Default 1 h.
     pub tunnel_idle: Option<Duration>,
-    /// Silence after which TCP asks a peer whether it is there, of clients and upstreams. `None` for never. Default 60 s.
+    /// Silence after which TCP asks a peer whether it is there, of clients and upstreams. `None`
+    /// for never. Default 60 s.
     pub tcp_keepalive: Option<Duration>,
     /// Idle time after which a connection's buffers are given back. Default 200 ms.
     pub park_after: Duration,
-    /// Connections per worker that hold buffers while idle; beyond it they are parked at once. Default 256.
+    /// Connections per worker that hold buffers while idle; beyond it they are parked at once.
+    /// Default 256.
     pub unparked: usize,
     /// Streams open at once on an HTTP/2 connection. Default 250.
     pub streams: u32,

@@ -25,7 +25,8 @@ pub(crate) fn bind(
     tcp_keepalive: Option<Duration>,
 ) -> io::Result<Vec<std::net::TcpListener>> {
     let listen = |address, shared| listen(address, shared, tcp_keepalive);
-    // Without sharing first: a second proxy on the same port must not silently take half of the connections.
+    // Without sharing first: a second proxy on the same port must not silently take half of the
+    // connections.
     let alone = listen(address, false)?;
     let address = alone.local_addr()?;
     if count <= 1 {
@@ -78,7 +79,8 @@ pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 pause = MIN_PAUSE;
-                // A response is written at once; a socket that refuses the option is closed already.
+                // A response is written at once; a socket that refuses the option is closed
+                // already.
                 if stream.set_nodelay(true).is_ok() {
                     // Counted before its task runs: else a burst would be over the limit.
                     let open = worker.opened();

@@ -1,8 +1,8 @@
 //! Idle connections: a socket, a deadline, and nothing else.
 //!
-//! hyper keeps its buffers, about 19 KB, for as long as its connection lives. So there is no hyper connection while
-//! a client is silent: a parked socket is read into a buffer that all of a worker's connections share, and only what
-//! comes first costs memory of its own.
+//! hyper keeps its buffers, about 19 KB, for as long as its connection lives. So there is no hyper
+//! connection while a client is silent: a parked socket is read into a buffer that all of a
+//! worker's connections share, and only what comes first costs memory of its own.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

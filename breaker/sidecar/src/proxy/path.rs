@@ -1,11 +1,12 @@
 //! The one form of a path that routes match, and that is forwarded.
 //!
-//! A route's policy must not be avoidable by another spelling of its path, so what is matched is what the upstream
-//! gets, byte for byte. Where all servers agree on the meaning the path is **normalised** (RFC 3986, 6.2.2):
-//! unreserved characters are decoded, percent-encodings are in upper case, `.` and `..` segments are resolved and
-//! empty segments removed. Where servers disagree it is **refused**: a backslash, `%2F`, `%5C`, `%00`, a broken
-//! percent-encoding, `..` above the root, dots with path parameters (`..;`). A path that is normal already, which
-//! almost every path is, costs one scan and no allocation.
+//! A route's policy must not be avoidable by another spelling of its path, so what is matched is
+//! what the upstream gets, byte for byte. Where all servers agree on the meaning the path is
+//! **normalised** (RFC 3986, 6.2.2): unreserved characters are decoded, percent-encodings are in
+//! upper case, `.` and `..` segments are resolved and empty segments removed. Where servers
+//! disagree it is **refused**: a backslash, `%2F`, `%5C`, `%00`, a broken percent-encoding, `..`
+//! above the root, dots with path parameters (`..;`). A path that is normal already, which almost
+//! every path is, costs one scan and no allocation.
 
 /// A path that servers read differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,8 @@
-//! Every response that the proxy itself makes, for HTTP and for gRPC callers; nobody else makes one.
+//! Every response that the proxy itself makes, for HTTP and for gRPC callers; nobody else makes
+//! one.
 //!
-//! HTTP callers get a status, RFC 9209's `Proxy-Status` and RFC 9457's problem document; gRPC callers get a
-//! trailers-only response, which is HTTP 200 with the gRPC status in the head.
+//! HTTP callers get a status, RFC 9209's `Proxy-Status` and RFC 9457's problem document; gRPC
+//! callers get a trailers-only response, which is HTTP 200 with the gRPC status in the head.
 
 use std::fmt::Write as _;
 
@@ -69,7 +70,8 @@ impl Form {
     }
 }
 
-/// Answers a request that breaks a rule; the connection is closed, since its next bytes cannot be trusted.
+/// Answers a request that breaks a rule; the connection is closed, since its next bytes cannot be
+/// trusted.
 pub(crate) fn refused(form: Form, status: StatusCode, detail: &str) -> Response<ResponseBody> {
     let error = (status == StatusCode::LOOP_DETECTED).then_some("proxy_loop_detected");
     let mut response = plain(form, status, detail, error);
@@ -210,7 +212,8 @@ const fn error_of(rejected: &Rejected) -> &'static str {
     }
 }
 
-/// What is written to a client whose header section does not arrive; there is no request to answer yet.
+/// What is written to a client whose header section does not arrive; there is no request to answer
+/// yet.
 pub(crate) const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 

@@ -1,7 +1,8 @@
 //! Which route a request belongs to.
 //!
-//! The most specific path pattern whose other conditions hold wins; among equal patterns the order of the
-//! configuration decides. A request whose only mismatch is its method is told which methods there are.
+//! The most specific path pattern whose other conditions hold wins; among equal patterns the order
+//! of the configuration decides. A request whose only mismatch is its method is told which methods
+//! there are.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -25,7 +26,8 @@ pub struct Route {
     pub matches: Match,
     /// Where they go.
     pub upstream: Arc<Upstream>,
-    /// Time from the end of the request to the head of the response; `None` for no limit. Default 15 s.
+    /// Time from the end of the request to the head of the response; `None` for no limit. Default
+    /// 15 s.
     pub timeout: Option<Duration>,
     /// Which deadlines of callers are kept.
     pub deadline: DeadlineRules,
@@ -127,7 +129,8 @@ pub struct RouteTable {
     upstreams: Vec<Arc<Upstream>>,
     /// The routes of each pattern, in the order of the configuration.
     by_path: Router<Vec<usize>>,
-    /// Each route's pattern alone, most specific first, for requests that the best pattern's routes don't want.
+    /// Each route's pattern alone, most specific first, for requests that the best pattern's routes
+    /// don't want.
     by_rank: Vec<(usize, Option<Router<()>>)>,
 }
 

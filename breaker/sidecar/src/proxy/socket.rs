@@ -92,7 +92,8 @@ impl Socket {
 }
 
 impl Peephole {
-    /// What the peer did while it is not being read from. Without a system call while it does nothing.
+    /// What the peer did while it is not being read from. Without a system call while it does
+    /// nothing.
     pub(crate) fn poll_peer(&self, cx: &mut Context<'_>) -> Poll<Peer> {
         let mut byte = [0];
         let peeked = ready!(

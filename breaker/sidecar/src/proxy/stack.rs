@@ -1,4 +1,5 @@
-//! What a request of a route passes through, from the outside in: the limit, the breaker, the upstream.
+//! What a request of a route passes through, from the outside in: the limit, the breaker, the
+//! upstream.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

@@ -1,5 +1,5 @@
-//! Requests as a recording keeps them, to be backtested: what their breaker measured and made of them. While
-//! nothing is recorded there is no [`Tape`].
+//! Requests as a recording keeps them, to be backtested: what their breaker measured and made of
+//! them. While nothing is recorded there is no [`Tape`].
 
 use std::time::Duration;
 
@@ -23,9 +23,11 @@ pub struct Exchange {
     pub route: usize,
     /// When the upstream's time began: with the request's head, or at the end of its upload.
     pub started: Instant,
-    /// Up to the response's head or to the end of its body, as the policy measures; or until the request was given up.
+    /// Up to the response's head or to the end of its body, as the policy measures; or until the
+    /// request was given up.
     pub latency: Duration,
-    /// The status, where it alone decides what the request counts as; other policies may judge it otherwise.
+    /// The status, where it alone decides what the request counts as; other policies may judge it
+    /// otherwise.
     pub status: Option<StatusCode>,
     /// What the request counted as.
     pub verdict: Verdict,

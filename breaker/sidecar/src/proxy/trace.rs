@@ -1,5 +1,5 @@
-//! Spans of requests: begun at the front, ended when the request is over. While tracing is off there is no
-//! [`Tracer`], and all of this is one branch.
+//! Spans of requests: begun at the front, ended when the request is over. While tracing is off
+//! there is no [`Tracer`], and all of this is one branch.
 
 use breaker_tower::{Decision, TraceContext};
 use http::request::Parts;
@@ -9,7 +9,8 @@ use crate::message::record::Finished;
 
 /// Makes the spans of one worker's requests; never shared between threads.
 pub trait Tracer {
-    /// Begins the span of a request from the address `client`. `parent` is what its `traceparent` says, if that is valid.
+    /// Begins the span of a request from the address `client`. `parent` is what its `traceparent`
+    /// says, if that is valid.
     ///
     /// Returns what the upstream is told, and the span, unless the trace is not recorded.
     fn begin(
@@ -22,7 +23,8 @@ pub trait Tracer {
 
 /// The span of a request under way.
 pub trait Span {
-    /// Ends the span of a request that is over, with what its breaker made of it; `None` if it never came to one.
+    /// Ends the span of a request that is over, with what its breaker made of it; `None` if it
+    /// never came to one.
     fn end(self: Box<Self>, finished: &Finished<'_>, decision: Option<Decision>);
 }
 

@@ -1,5 +1,6 @@
-//! How this process names itself to upstreams in `Via`, and knows by it what has come back: an upstream that leads here would be asked by
-//! each request again and again, until there are no more sockets.
+//! How this process names itself to upstreams in `Via`, and knows by it what has come back: an
+//! upstream that leads here would be asked by each request again and again, until there are no more
+//! sockets.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;

@@ -1,4 +1,5 @@
-//! One thread's share of the proxy: its listener, its connections, its pools. Nothing in it is shared.
+//! One thread's share of the proxy: its listener, its connections, its pools. Nothing in it is
+//! shared.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -93,7 +94,8 @@ impl Worker {
         }
     }
 
-    /// Serves the listener until `shutdown` turns true, then lets its connections end within `grace`.
+    /// Serves the listener until `shutdown` turns true, then lets its connections end within
+    /// `grace`.
     pub(crate) async fn run(
         self: Rc<Self>,
         listener: TcpListener,

@@ -31,7 +31,8 @@ impl Files {
             self.rotate()?;
         }
         if let Err(error) = self.current.write_all(lines) {
-            // What was written of them may break off in a line, to which the next one would be added.
+            // What was written of them may break off in a line, to which the next one would be
+            // added.
             let _ = self.current.set_len(self.size);
             return Err(error);
         }

@@ -1,6 +1,7 @@
 //! The chaos: a script of faults, open-loop load, a narration of both, and a table at the end.
 //!
-//! Two shops can go through it side by side, one with breakers and one without: the same faults and the same load at the same time.
+//! Two shops can go through it side by side, one with breakers and one without: the same faults and
+//! the same load at the same time.
 
 mod load;
 mod narrator;
@@ -61,7 +62,8 @@ impl Chaos {
     /// Runs the script, and tells of it on standard output.
     ///
     /// # Errors
-    /// When the shop or the collector can't be reached, or a service of the script has no fault port.
+    /// When the shop or the collector can't be reached, or a service of the script has no fault
+    /// port.
     pub async fn run(self) -> anyhow::Result<()> {
         let client = Client::new()?;
         let phases = script::phases(self.pace);

@@ -1,7 +1,7 @@
 //! The capacity of a service: so many workers, and a queue before them.
 //!
-//! As in most servers, work that was taken on is done to its end, though its caller may have given up long ago: that is what keeps an
-//! overloaded service overloaded.
+//! As in most servers, work that was taken on is done to its end, though its caller may have given
+//! up long ago: that is what keeps an overloaded service overloaded.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! One service of the shop: it has a capacity, may need another service, and does what its fault port says.
+//! One service of the shop: it has a capacity, may need another service, and does what its fault
+//! port says.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

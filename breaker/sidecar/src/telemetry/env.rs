@@ -1,7 +1,8 @@
-//! The `OTEL_*` variables, by the specification: an empty one counts as not set, one that can't be understood is ignored with a
-//! warning, the one for a signal goes before the one for all signals. The configuration goes before all of them, except that
-//! `OTEL_SDK_DISABLED` and `OTEL_METRICS_EXPORTER=none`, `OTEL_LOGS_EXPORTER=none` turn exports off whatever it says: they are there for
-//! that.
+//! The `OTEL_*` variables, by the specification: an empty one counts as not set, one that can't be
+//! understood is ignored with a warning, the one for a signal goes before the one for all signals.
+//! The configuration goes before all of them, except that `OTEL_SDK_DISABLED` and
+//! `OTEL_METRICS_EXPORTER=none`, `OTEL_LOGS_EXPORTER=none` turn exports off whatever it says: they
+//! are there for that.
 
 mod export;
 
@@ -34,7 +35,8 @@ impl Environment {
         (!value.is_empty()).then_some(value)
     }
 
-    /// `OTEL_EXPORTER_OTLP_METRICS_…`, or else `OTEL_EXPORTER_OTLP_…`; with the name of the one that is set.
+    /// `OTEL_EXPORTER_OTLP_METRICS_…`, or else `OTEL_EXPORTER_OTLP_…`; with the name of the one
+    /// that is set.
     fn otlp(&self, signal: Signal, setting: &str) -> Option<(String, &str)> {
         let own = format!("OTEL_EXPORTER_OTLP_{}_{setting}", signal.variable());
         [own, format!("OTEL_EXPORTER_OTLP_{setting}")]

@@ -1,7 +1,8 @@
-//! The export: a thread and a runtime of its own, so that nothing that a collector does reaches traffic.
+//! The export: a thread and a runtime of its own, so that nothing that a collector does reaches
+//! traffic.
 //!
-//! All signals share the thread; each has its own collector, batches and deadline. The log tells when a collector is lost and when it is
-//! back, not each attempt between.
+//! All signals share the thread; each has its own collector, batches and deadline. The log tells
+//! when a collector is lost and when it is back, not each attempt between.
 
 mod batches;
 mod metrics;
@@ -155,7 +156,8 @@ impl Exports {
 impl Drop for Exports {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Not started, since something failed: and the caller may be within a runtime, where another must not be waited for.
+            // Not started, since something failed: and the caller may be within a runtime, where
+            // another must not be waited for.
             runtime.shutdown_background();
         }
     }

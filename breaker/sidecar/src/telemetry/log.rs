@@ -35,7 +35,8 @@ impl fmt::Display for Change<'_> {
     }
 }
 
-/// Logs what the breaker of `route` did: what rejects requests, and alerts, at warn; what ends that, and what an operator does, at info.
+/// Logs what the breaker of `route` did: what rejects requests, and alerts, at warn; what ends
+/// that, and what an operator does, at info.
 pub(crate) fn event(route: &str, event: &Event) {
     match event {
         Event::Transition(change) => transition(route, change),

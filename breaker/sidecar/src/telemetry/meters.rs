@@ -1,7 +1,8 @@
 //! The OpenTelemetry SDK, set up once: views, readers and instruments.
 //!
-//! One cumulative reader feeds both the Prometheus text and a cumulative OTLP export, so that a measurement is aggregated once and both
-//! show the same numbers. Only an export that asks for delta gets a reader of its own, and then each measurement is aggregated twice.
+//! One cumulative reader feeds both the Prometheus text and a cumulative OTLP export, so that a
+//! measurement is aggregated once and both show the same numbers. Only an export that asks for
+//! delta gets a reader of its own, and then each measurement is aggregated twice.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -229,7 +230,8 @@ fn stream(instrument: &Instrument, histograms: Histograms) -> Option<Stream> {
     stream.build().ok()
 }
 
-/// Series of a metric of breakers: three states of each of 3,000 routes. What is more goes to the SDK's overflow series.
+/// Series of a metric of breakers: three states of each of 3,000 routes. What is more goes to the
+/// SDK's overflow series.
 const MAX_SERIES: usize = 10_000;
 /// Series of a histogram: at most 1.4 KB each.
 const MAX_HISTOGRAM_SERIES: usize = 2_000;

@@ -1,5 +1,6 @@
-//! Every metric and attribute name, once. The HTTP ones are those of the OpenTelemetry semantic conventions; there are none for
-//! breakers, so these are ours. `docs/telemetry.md` is the table for users.
+//! Every metric and attribute name, once. The HTTP ones are those of the OpenTelemetry semantic
+//! conventions; there are none for breakers, so these are ours. `docs/telemetry.md` is the table
+//! for users.
 
 use opentelemetry::InstrumentationScope;
 

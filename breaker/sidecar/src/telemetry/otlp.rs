@@ -1,7 +1,8 @@
 //! OTLP exporters: gRPC and HTTP/protobuf, over connections of our own making.
 //!
-//! The exporters of `opentelemetry-otlp` bring the encoding, the retries with back-off and the reading of what a collector answers.
-//! Connections, TLS and headers are ours: one way for both protocols, with the variables that the SDK doesn't read.
+//! The exporters of `opentelemetry-otlp` bring the encoding, the retries with back-off and the
+//! reading of what a collector answers. Connections, TLS and headers are ours: one way for both
+//! protocols, with the variables that the SDK doesn't read.
 
 mod http;
 
@@ -13,7 +14,8 @@ use self::http::Client;
 use super::settings::{Export, Metrics};
 use crate::collector::{Compression, OtlpError, Protocol, Trust, by_name, connector};
 
-/// An exporter of metrics. As all of them, it must be made within a Tokio runtime, and connects when it first exports.
+/// An exporter of metrics. As all of them, it must be made within a Tokio runtime, and connects
+/// when it first exports.
 pub(super) fn metrics(settings: &Metrics) -> Result<MetricExporter, OtlpError> {
     let builder = MetricExporter::builder().with_temporality(settings.temporality);
     let export = &settings.export;

@@ -1,6 +1,7 @@
 //! Percent-encoding, as the values of `OTEL_*` lists have it.
 
-/// The text that `encoded` stands for; `None` when it is no UTF-8. A `%` without two hexadecimal digits stands for itself.
+/// The text that `encoded` stands for; `None` when it is no UTF-8. A `%` without two hexadecimal
+/// digits stands for itself.
 pub(crate) fn decode(encoded: &str) -> Option<String> {
     let mut rest = encoded.as_bytes();
     let mut decoded = Vec::with_capacity(rest.len());

@@ -1,7 +1,9 @@
-//! The Prometheus text format (0.0.4), from what the SDK aggregated: the same numbers that OTLP exports.
+//! The Prometheus text format (0.0.4), from what the SDK aggregated: the same numbers that OTLP
+//! exports.
 //!
-//! Names follow the OpenTelemetry specification's rules for Prometheus: dots become underscores, the unit is appended, counters end in
-//! `_total`. Exponential histograms are shown as classic ones, see [`buckets`].
+//! Names follow the OpenTelemetry specification's rules for Prometheus: dots become underscores,
+//! the unit is appended, counters end in `_total`. Exponential histograms are shown as classic
+//! ones, see [`buckets`].
 
 mod buckets;
 

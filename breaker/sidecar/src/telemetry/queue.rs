@@ -1,7 +1,8 @@
 //! What waits to be exported: spans and log records, a bounded number of each.
 //!
-//! It takes the place of the SDK's batch processors. Those export on threads without a runtime, which the exporters' connections need,
-//! keep to no timeout, and count what they drop in a global meter.
+//! It takes the place of the SDK's batch processors. Those export on threads without a runtime,
+//! which the exporters' connections need, keep to no timeout, and count what they drop in a global
+//! meter.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,8 @@ pub(crate) struct Queue<T> {
     /// Boxed, so that what is done under the lock is to move a pointer.
     items: Mutex<Vec<Box<T>>>,
     batches: Batches,
-    /// Told when a batch is complete, and not at every item: waking another thread costs more than the item.
+    /// Told when a batch is complete, and not at every item: waking another thread costs more than
+    /// the item.
     complete: Notify,
     dropped: BoundCounter<u64>,
 }

@@ -1,8 +1,10 @@
-//! The hot path: one call for each finished request, and one for each attempt to have it answered by an endpoint.
+//! The hot path: one call for each finished request, and one for each attempt to have it answered
+//! by an endpoint.
 //!
-//! A worker keeps the histograms that its recent requests went to, bound to their attributes (an experimental feature of the SDK), in
-//! direct-mapped caches: a request that looks like one before it costs a hash, a comparison and a record. Whatever callers and
-//! upstreams do, the caches have a fixed size and the SDK caps the series.
+//! A worker keeps the histograms that its recent requests went to, bound to their attributes (an
+//! experimental feature of the SDK), in direct-mapped caches: a request that looks like one before
+//! it costs a hash, a comparison and a record. Whatever callers and upstreams do, the caches have a
+//! fixed size and the SDK caps the series.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -275,7 +277,8 @@ pub(super) fn shared_attributes(method: &Method, https: bool, version: Version) 
     ]
 }
 
-/// The attributes of how it ended. A status from `error_from` on is the error, unless there is a better word.
+/// The attributes of how it ended. A status from `error_from` on is the error, unless there is a
+/// better word.
 pub(super) fn push_result(
     attributes: &mut Vec<KeyValue>,
     status: Option<StatusCode>,

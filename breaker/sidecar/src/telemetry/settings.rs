@@ -1,4 +1,5 @@
-//! What is exported where: as the configuration says it, and as it stands once the environment was asked.
+//! What is exported where: as the configuration says it, and as it stands once the environment was
+//! asked.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,7 +99,8 @@ pub struct Batches {
     pub size: usize,
 }
 
-/// A setting that can't be followed, where ignoring it would send telemetry to the wrong place or to none.
+/// A setting that can't be followed, where ignoring it would send telemetry to the wrong place or
+/// to none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {rule}, got {value:?}")]
 pub struct SettingError {
@@ -119,8 +121,9 @@ impl Settings {
         metrics.into_iter().chain(traces).chain(logs)
     }
 
-    /// Settings of a configuration and an environment. Metrics and logs are exported if the configuration has `telemetry.export`, or the
-    /// environment names an endpoint or sets `OTEL_METRICS_EXPORTER=otlp` or `OTEL_LOGS_EXPORTER=otlp`; traces with
+    /// Settings of a configuration and an environment. Metrics and logs are exported if the
+    /// configuration has `telemetry.export`, or the environment names an endpoint or sets
+    /// `OTEL_METRICS_EXPORTER=otlp` or `OTEL_LOGS_EXPORTER=otlp`; traces with
     /// `OTEL_TRACES_EXPORTER=otlp` only, since they cost time at each request.
     ///
     /// # Errors

@@ -93,7 +93,8 @@ impl proxy::Tracer for Tracer {
         let mut inner = self.inner.build_with_context(builder, &within);
 
         let context = inner.span_context();
-        // A new trace's id is all random; the flags of another's are its caller's, but for the one that is ours to set.
+        // A new trace's id is all random; the flags of another's are its caller's, but for the one
+        // that is ours to set.
         let kept = parent.map_or(TraceContext::RANDOM, |parent| {
             parent.flags & !TraceContext::SAMPLED
         });

@@ -49,7 +49,8 @@ async fn open(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Proxy
     Ok(stream)
 }
 
-/// Lets the kernel find out that a peer is gone without a word, `time` after the last one and some more.
+/// Lets the kernel find out that a peer is gone without a word, `time` after the last one and some
+/// more.
 pub(crate) fn keep_alive(socket: &SockRef<'_>, time: Duration) {
     let probes = TcpKeepalive::new()
         .with_time(time)

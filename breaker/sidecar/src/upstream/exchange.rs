@@ -1,8 +1,9 @@
 //! One HTTP/1.1 connection to an endpoint, driven by the request that uses it.
 //!
-//! hyper's connection is a future that somebody must poll. Spawning it costs two wake-ups across tasks per request;
-//! here the request polls it itself, so a request from socket to socket is one task. A connection that nobody uses
-//! is not polled: whether it is still good is found out when it is taken, by one poll without a system call.
+//! hyper's connection is a future that somebody must poll. Spawning it costs two wake-ups across
+//! tasks per request; here the request polls it itself, so a request from socket to socket is one
+//! task. A connection that nobody uses is not polled: whether it is still good is found out when it
+//! is taken, by one poll without a system call.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -90,7 +91,8 @@ impl Exchange {
         !self.is_over && self.sender.is_ready()
     }
 
-    /// Whether another request may be sent: the last exchange is complete and the upstream has not closed.
+    /// Whether another request may be sent: the last exchange is complete and the upstream has not
+    /// closed.
     pub(crate) fn is_usable(&mut self) -> bool {
         if !self.is_over {
             self.drive(&mut Context::from_waker(Waker::noop()));
@@ -108,13 +110,14 @@ impl Exchange {
         self.idle_since
     }
 
-    /// Whether the upstream had closed the connection before the last request came to it, so that nobody can have read
-    /// any of that. Asked after the connection's end.
+    /// Whether the upstream had closed the connection before the last request came to it, so that
+    /// nobody can have read any of that. Asked after the connection's end.
     ///
-    /// An upstream that has read all there is and closes, or dies, ends the connection in order and no more is heard of
-    /// it. One that leaves a part unread resets it. Only what comes to it after the close is refused with a reset that
-    /// follows an end in order, which Linux tells as a broken pipe. The reset takes a round trip, and the request must
-    /// have gone in one piece: of several, the upstream may have read the first.
+    /// An upstream that has read all there is and closes, or dies, ends the connection in order and
+    /// no more is heard of it. One that leaves a part unread resets it. Only what comes to it after
+    /// the close is refused with a reset that follows an end in order, which Linux tells as a
+    /// broken pipe. The reset takes a round trip, and the request must have gone in one piece: of
+    /// several, the upstream may have read the first.
     pub(crate) async fn was_closed_before(self) -> bool {
         let Traffic {
             writes,
@@ -157,7 +160,8 @@ impl Exchange {
     }
 }
 
-/// What TCP sends at once after a pause (RFC 6928): no upstream reads, and ends, between two segments of it.
+/// What TCP sends at once after a pause (RFC 6928): no upstream reads, and ends, between two
+/// segments of it.
 const ONE_PIECE: usize = 14_600;
 
 /// How long a reset may take.

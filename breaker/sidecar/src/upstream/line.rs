@@ -1,8 +1,9 @@
 //! An upstream's socket under hyper: what came in counts more than what no longer goes out.
 //!
-//! An upstream may answer before it has the whole request, and close (RFC 9112, 9.6). Then a write fails while the
-//! answer waits to be read, and hyper would tell the failed write instead. So a write that fails only ends the
-//! writing: reading goes on, to the answer or to the connection's end, and that is what is told.
+//! An upstream may answer before it has the whole request, and close (RFC 9112, 9.6). Then a write
+//! fails while the answer waits to be read, and hyper would tell the failed write instead. So a
+//! write that fails only ends the writing: reading goes on, to the answer or to the connection's
+//! end, and that is what is told.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -32,7 +33,8 @@ pub(super) struct Traffic {
     pub(super) writes: Cell<u32>,
     /// Their bytes.
     pub(super) written: Cell<usize>,
-    /// Whether a write was answered by what a closed socket answers: not that it was reset, but that it had ended before.
+    /// Whether a write was answered by what a closed socket answers: not that it was reset, but
+    /// that it had ended before.
     pub(super) was_closed: Cell<bool>,
 }
 
@@ -81,7 +83,8 @@ impl Line {
             }
         }
         self.is_deaf = true;
-        // What came before the failure is read now. A connection whose writes fail always has an end to read.
+        // What came before the failure is read now. A connection whose writes fail always has an
+        // end to read.
         cx.waker().wake_by_ref();
         Poll::Pending
     }

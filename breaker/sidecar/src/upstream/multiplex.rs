@@ -100,7 +100,8 @@ impl Multiplex {
     }
 }
 
-/// What HTTP/2 is to take of a head, by its own way of counting; what is over our limits is told apart by us.
+/// What HTTP/2 is to take of a head, by its own way of counting; what is over our limits is told
+/// apart by us.
 fn list_size(head: HeadLimits) -> u32 {
     let overhead = head.fields.saturating_mul(32);
     let size = head.bytes.saturating_add(overhead).saturating_mul(2);

@@ -114,8 +114,8 @@ impl Pool {
         self.endpoints.get(turn.checked_rem(self.endpoints.len())?)
     }
 
-    /// A new connection to `first`, or one to another endpoint if that can't be connected to; then `attempt` becomes an
-    /// attempt at that one.
+    /// A new connection to `first`, or one to another endpoint if that can't be connected to; then
+    /// `attempt` becomes an attempt at that one.
     pub(crate) async fn open(
         &self,
         first: Rc<Connections>,
@@ -140,7 +140,8 @@ impl Pool {
         }
     }
 
-    /// Closes what is unused, and keeps nothing that is given back: no further requests will come. Those under way go on.
+    /// Closes what is unused, and keeps nothing that is given back: no further requests will come.
+    /// Those under way go on.
     pub(crate) fn retire(&self) {
         for connections in &self.endpoints {
             connections.is_retired.set(true);
@@ -170,8 +171,9 @@ impl Connections {
         doubted.is_some_and(|at| is_fresh(at) || !self.is_proved.get())
     }
 
-    /// A used connection has lost a request, and nothing tells whether it was received. Tells whether that is excused: once,
-    /// until a new connection has shown that it is no fault of the request.
+    /// A used connection has lost a request, and nothing tells whether it was received. Tells
+    /// whether that is excused: once, until a new connection has shown that it is no fault of the
+    /// request.
     pub(crate) fn excuses_loss(&self) -> bool {
         let is_excused = !self.is_wary();
         if is_excused {
@@ -186,7 +188,8 @@ impl Connections {
         self.is_proved.set(true);
     }
 
-    /// What an error of HTTP/2 is, where a caller's gRPC was why it was spoken: not the upstream's failure, if that never has answered so.
+    /// What an error of HTTP/2 is, where a caller's gRPC was why it was spoken: not the upstream's
+    /// failure, if that never has answered so.
     pub(crate) fn http2_error(&self, error: ProxyError) -> ProxyError {
         let guessed = self.upstream.protocol == Protocol::Auto && !self.speaks_http2.get();
         match error.kind() {
@@ -268,5 +271,6 @@ impl Connections {
     }
 }
 
-/// How long used connections are not trusted with what can't be sent twice, after one has lost something.
+/// How long used connections are not trusted with what can't be sent twice, after one has lost
+/// something.
 const WARY: Duration = Duration::from_secs(60);

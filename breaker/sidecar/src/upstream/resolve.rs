@@ -1,7 +1,7 @@
 //! Names of endpoints, and of collectors, become addresses: by the hosts file, then by DNS.
 //!
-//! Not by the C library: its resolver blocks a thread for each name, and in a static binary there is none that knows
-//! what the system's knows. Answers are kept for as long as they say.
+//! Not by the C library: its resolver blocks a thread for each name, and in a static binary there
+//! is none that knows what the system's knows. Answers are kept for as long as they say.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -30,8 +30,8 @@ pub struct Names {
     options: ResolverOpts,
 }
 
-/// Looks names up, and keeps the answers. Its queries run on the runtime that asked first, so each runtime needs one of
-/// its own; clones share it.
+/// Looks names up, and keeps the answers. Its queries run on the runtime that asked first, so each
+/// runtime needs one of its own; clones share it.
 #[derive(Clone)]
 pub(crate) struct Resolver {
     hosts: Arc<Hosts>,
@@ -41,9 +41,11 @@ pub(crate) struct Resolver {
 // === impl Names ===
 
 impl Names {
-    /// Reads the system's configuration, `/etc/hosts` and `/etc/resolv.conf`; later changes of them are not seen.
+    /// Reads the system's configuration, `/etc/hosts` and `/etc/resolv.conf`; later changes of them
+    /// are not seen.
     ///
-    /// What can't be read is as if it was empty: no hosts, and a server at 127.0.0.1, as resolv.conf(5) says.
+    /// What can't be read is as if it was empty: no hosts, and a server at 127.0.0.1, as
+    /// resolv.conf(5) says.
     pub fn of_system() -> Self {
         let hosts = Hosts::from_system().unwrap_or_else(|error| {
             tracing::debug!(%error, "the hosts file can't be read");
@@ -58,7 +60,8 @@ impl Names {
         Self::with(hosts, config, options)
     }
 
-    /// Looks names up in `hosts`, which is written as hosts(5) says, then asks the DNS server at `server` by UDP.
+    /// Looks names up in `hosts`, which is written as hosts(5) says, then asks the DNS server at
+    /// `server` by UDP.
     ///
     /// Lines of `hosts` that can't be read are skipped.
     pub fn of(hosts: &str, server: SocketAddr) -> Self {
@@ -117,8 +120,8 @@ impl Resolver {
         Ok(addresses)
     }
 
-    /// What the hosts file says. hickory would ask DNS for what it lacks, one address family or a search domain, and
-    /// let that be waited for.
+    /// What the hosts file says. hickory would ask DNS for what it lacks, one address family or a
+    /// search domain, and let that be waited for.
     fn known(&self, name: &Name) -> Vec<IpAddr> {
         [RecordType::A, RecordType::AAAA]
             .into_iter()

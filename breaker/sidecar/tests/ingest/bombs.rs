@@ -7,7 +7,8 @@ use crate::client::{grpc, grpc_path, http};
 use crate::harness::{Running, compress, frame};
 
 const GIGABYTE: usize = 1 << 30;
-/// The limit of 64 MiB once per request, some of which may be freed late, and the test itself: far from a gigabyte.
+/// The limit of 64 MiB once per request, some of which may be freed late, and the test itself: far
+/// from a gigabyte.
 const MOST: usize = 400 << 20;
 
 /// 64 KiB of zeros, over and over: a file of gzip may have many members.

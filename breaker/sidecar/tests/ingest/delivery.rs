@@ -170,7 +170,8 @@ async fn a_collector_that_does_not_answer_is_asked_again() {
     assert_eq!(receiver.stop().await.signal(TRACES).retries, 1);
 }
 
-/// Passes bytes on to `target`, and for its first connection stops to at its second request: as if the network were gone.
+/// Passes bytes on to `target`, and for its first connection stops to at its second request: as if
+/// the network were gone.
 async fn swallow(listener: TcpListener, target: std::net::SocketAddr) {
     for is_first in std::iter::once(true).chain(std::iter::repeat(false)) {
         let (mut near, _) = listener.accept().await.unwrap();

@@ -1,4 +1,5 @@
-//! The receiver over real sockets: senders of every kind, a recording collector behind it, no fixed sleeps.
+//! The receiver over real sockets: senders of every kind, a recording collector behind it, no fixed
+//! sleeps.
 
 #![expect(clippy::unwrap_used, reason = "a failure of the harness is the test's")]
 

@@ -1,4 +1,5 @@
-//! Batches that are taken: every signal, encoding, compression and protocol; each goes on byte for byte.
+//! Batches that are taken: every signal, encoding, compression and protocol; each goes on byte for
+//! byte.
 
 use breaker_sidecar::ingest::{Encoding, Settings, Signal};
 use bytes::Bytes;

@@ -208,7 +208,8 @@ async fn an_open_breaker_asks_for_no_body() {
 
 #[tokio::test]
 async fn the_rejections_of_a_breaker_further_in_are_not_counted() {
-    // As the breaker further in answers (tests/e2e/neutral.rs has two processes: one that meets itself answers 508).
+    // As the breaker further in answers (tests/e2e/neutral.rs has two processes: one that meets
+    // itself answers 508).
     let inner = Origin::answering(|_, _| {
         "HTTP/1.1 503 Service Unavailable\r\nproxy-status: inner; error=destination_unavailable\r\n\
          content-length: 0\r\n\r\n"

@@ -1,4 +1,5 @@
-//! Answers that begin before their upload has ended: they are what counts, and nothing of them stays.
+//! Answers that begin before their upload has ended: they are what counts, and nothing of them
+//! stays.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -117,7 +118,8 @@ async fn an_early_answer_over_http_2_is_what_counts() {
     eventually("thirty successes", || sidecar.totals() == (30, 0, 0)).await;
 }
 
-/// An upstream that answers each request at its head, then reads its body; and how many connections it has.
+/// An upstream that answers each request at its head, then reads its body; and how many connections
+/// it has.
 async fn hasty(answer: &'static str) -> (Origin, Arc<AtomicUsize>) {
     struct Open(Arc<AtomicUsize>);
     impl Drop for Open {

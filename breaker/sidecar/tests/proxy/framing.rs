@@ -1,4 +1,5 @@
-//! Where a message ends, and how far it may go: transfer codings, answers without content, `Max-Forwards`.
+//! Where a message ends, and how far it may go: transfer codings, answers without content,
+//! `Max-Forwards`.
 
 use tokio::io::AsyncWriteExt;
 
@@ -68,7 +69,8 @@ async fn an_answer_without_content_is_framed_as_its_status_says() {
         let origin = Origin::answering(move |_, _| format!("HTTP/1.1 {answer}\r\n\r\n")).await;
         let sidecar = Sidecar::start(origin.address, Options::default());
         let mut client = sidecar.connect().await;
-        // Twice on both connections: nothing hangs, and nothing of the first is taken for the second.
+        // Twice on both connections: nothing hangs, and nothing of the first is taken for the
+        // second.
         for _ in 0..2 {
             let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
             client.send(&request).await;

@@ -210,7 +210,8 @@ impl Sidecar {
         Client(TcpStream::connect(self.address).await.unwrap())
     }
 
-    /// Sends one request on a connection of its own; returns what comes until the connection is closed.
+    /// Sends one request on a connection of its own; returns what comes until the connection is
+    /// closed.
     pub(crate) async fn exchange(&self, request: &str) -> String {
         let mut client = self.connect().await;
         client.send(request).await;

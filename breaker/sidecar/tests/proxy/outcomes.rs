@@ -1,5 +1,5 @@
-//! The table of `docs/outcomes.md`, row by row: whose doing an ending is, and what counts. The table of the
-//! document and these are compared both ways; its rows of feeds are those of
+//! The table of `docs/outcomes.md`, row by row: whose doing an ending is, and what counts. The
+//! table of the document and these are compared both ways; its rows of feeds are those of
 //! `tests/ingest/outcomes.rs`.
 
 mod http1;

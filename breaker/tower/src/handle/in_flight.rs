@@ -13,7 +13,8 @@ use crate::classify::Ending;
 use crate::decision::Decision;
 use crate::trace_context::trace_of;
 
-/// A request that was admitted. Dropped before its outcome is known, it says that its caller went away.
+/// A request that was admitted. Dropped before its outcome is known, it says that its caller went
+/// away.
 #[derive(Debug)]
 #[must_use = "dropping it reports that the caller went away"]
 pub struct InFlight {
@@ -22,7 +23,8 @@ pub struct InFlight {
     permit: Held,
     /// The latency to the head of the response, once that has come.
     head_latency: Option<Duration>,
-    /// Read at once: an id is less than half as large as the field, and the request is moved several times.
+    /// Read at once: an id is less than half as large as the field, and the request is moved
+    /// several times.
     trace: Option<TraceId>,
     /// The breaker's when it was admitted.
     state: State,
@@ -38,7 +40,8 @@ enum Held {
 /// The sending of a request's body: while it lasts, the upstream's time does not run.
 ///
 /// [`BreakerService`](crate::BreakerService) puts it in the request's extensions when
-/// [`await_upload`](crate::BreakerLayer::await_upload) is set. The upload is over when it and its clones are dropped.
+/// [`await_upload`](crate::BreakerLayer::await_upload) is set. The upload is over when it and its
+/// clones are dropped.
 #[derive(Clone, Debug)]
 pub struct Upload(Arc<UploadEnd>);
 
@@ -68,7 +71,8 @@ impl InFlight {
         }
     }
 
-    /// Takes note of the trace that the request belongs to, by its header fields: a trip names the traces behind it.
+    /// Takes note of the trace that the request belongs to, by its header fields: a trip names the
+    /// traces behind it.
     pub fn traced(&mut self, headers: &HeaderMap) {
         self.trace = trace_of(headers);
     }
@@ -85,7 +89,8 @@ impl InFlight {
             .unwrap_or(false)
     }
 
-    /// The caller is still sending its request. The upstream's time begins when what is returned, and its clones, are dropped.
+    /// The caller is still sending its request. The upstream's time begins when what is returned,
+    /// and its clones, are dropped.
     pub fn uploading(&mut self) -> Option<Upload> {
         let Held::Alone(permit) = &mut self.permit else {
             return None;
@@ -102,9 +107,10 @@ impl InFlight {
         })))
     }
 
-    /// The head of the response has come, with `verdict` as far as it is known: not yet of gRPC, whose trailers
-    /// will tell. From a head that is no failure on, the request no longer ages, where the policy measures the
-    /// latency to the head; and from one that is a success on, it counts as one, unless it fails later.
+    /// The head of the response has come, with `verdict` as far as it is known: not yet of gRPC,
+    /// whose trailers will tell. From a head that is no failure on, the request no longer ages,
+    /// where the policy measures the latency to the head; and from one that is a success on, it
+    /// counts as one, unless it fails later.
     pub fn responded(&mut self, verdict: Option<Verdict>) {
         let breaker = &self.breaker;
         let latency = self.permit.with(|permit| {
@@ -125,8 +131,8 @@ impl InFlight {
         }
     }
 
-    /// The answer has well begun, though it can't be judged yet: the first message of a gRPC stream has come.
-    /// It counts as a success from now on, unless it fails later.
+    /// The answer has well begun, though it can't be judged yet: the first message of a gRPC stream
+    /// has come. It counts as a success from now on, unless it fails later.
     pub fn begun(&mut self) {
         let breaker = &self.breaker;
         self.permit
@@ -138,8 +144,9 @@ impl InFlight {
         self.end(ending.into(), false);
     }
 
-    /// Reports how the request ended, and returns what was made of it; `None` if that was known before. With
-    /// `wants_trace` its trace is named if it has one, else only where the breaker has a use for it.
+    /// Reports how the request ended, and returns what was made of it; `None` if that was known
+    /// before. With `wants_trace` its trace is named if it has one, else only where the breaker has
+    /// a use for it.
     pub(crate) fn end(&mut self, ending: Ending, wants_trace: bool) -> Option<Decision> {
         let permit = self.permit.take()?;
         let (head_latency, state) = (self.head_latency, self.state);

@@ -15,12 +15,13 @@ pub(crate) struct Driver {
     running: AtomicBool,
 }
 
-/// Says, by being dropped, that the task is gone: at its end, or with the runtime that it was started on.
+/// Says, by being dropped, that the task is gone: at its end, or with the runtime that it was
+/// started on.
 struct Running(Weak<Shared>);
 
 impl Driver {
-    /// Makes the task look at the breaker's timeout anew. Outside of a runtime there is none, and the answer is `false`: then time is seen
-    /// at the next call.
+    /// Makes the task look at the breaker's timeout anew. Outside of a runtime there is none, and
+    /// the answer is `false`: then time is seen at the next call.
     pub(crate) fn wake_or_start(&self, shared: &Arc<Shared>) -> bool {
         if self.running.load(Ordering::Acquire) {
             self.wake.notify_one();

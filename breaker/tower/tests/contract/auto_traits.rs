@@ -1,4 +1,5 @@
-//! Compile-time checks: what the breaker adds is `Send`, `Sync` and `Unpin` where the inner service is, and `!Send` is served too.
+//! Compile-time checks: what the breaker adds is `Send`, `Sync` and `Unpin` where the inner service
+//! is, and `!Send` is served too.
 
 use std::convert::Infallible;
 use std::rc::Rc;

@@ -1,4 +1,5 @@
-//! The contract of the layer, a test for each line of it: by the public API, over mock services, in paused time.
+//! The contract of the layer, a test for each line of it: by the public API, over mock services, in
+//! paused time.
 
 #![expect(
     clippy::unwrap_used,

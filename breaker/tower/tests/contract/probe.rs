@@ -15,7 +15,8 @@ async fn a_probe_that_is_dropped_a_thousand_times_never_wedges_the_breaker() {
         let call = service.ready().await.unwrap().call(request());
         let _answer = accept(&mut upstream).await;
         drop(call);
-        // Its slot is free again when its lease ends, not before: a dead upstream is asked no oftener.
+        // Its slot is free again when its lease ends, not before: a dead upstream is asked no
+        // oftener.
         assert!(breaker.would_reject());
         advance(PROBE_TIMEOUT).await;
     }

@@ -1,9 +1,11 @@
-//! `runtime-bench per-core|shared|upstream LISTEN [UPSTREAM]`: the least reverse proxy in hyper, on either kind of
-//! runtime; `upstream` answers 64 bytes itself. `tests/bench/runtime/run` measures both.
+//! `runtime-bench per-core|shared|upstream LISTEN [UPSTREAM]`: the least reverse proxy in hyper, on
+//! either kind of runtime; `upstream` answers 64 bytes itself. `tests/bench/runtime/run` measures
+//! both.
 //!
-//! * `per-core`: a thread with a current-thread runtime per core, each with a listening socket (SO_REUSEPORT) and a
-//!   connection pool of its own.
-//! * `shared`: one multi-thread runtime with as many threads, one listening socket, and one pool for all.
+//! * `per-core`: a thread with a current-thread runtime per core, each with a listening socket
+//!   (SO_REUSEPORT) and a connection pool of its own.
+//! * `shared`: one multi-thread runtime with as many threads, one listening socket, and one pool
+//!   for all.
 //!
 //! Both run the same code with the same client, so what differs is the runtime and what is shared.
 
@@ -59,7 +61,8 @@ fn main() {
             .enable_all()
             .build();
         let runtime = runtime.expect("a runtime");
-        // Spawned: what `block_on` polls is no worker, and connections accepted there would all be sent across threads.
+        // Spawned: what `block_on` polls is no worker, and connections accepted there would all be
+        // sent across threads.
         let serving = runtime.spawn(serve(listen, upstream));
         runtime.block_on(serving).expect("it runs");
     }

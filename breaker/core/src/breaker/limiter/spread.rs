@@ -1,5 +1,5 @@
-//! How a handful of latencies are spread, as far as a limit needs to know: what two thirds of them exceed, in
-//! parts of the target.
+//! How a handful of latencies are spread, as far as a limit needs to know: what two thirds of them
+//! exceed, in parts of the target.
 
 /// Counts of latencies in quarters of octaves, from an eighth of the target to 64 times it.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,8 @@ impl Spread {
     }
 }
 
-/// Which quarter of an octave it is in: the exponent of the number, and the first two digits of its fraction.
+/// Which quarter of an octave it is in: the exponent of the number, and the first two digits of its
+/// fraction.
 const fn quarter(latency: f64) -> i64 {
     (latency.to_bits() >> 50) as i64
 }

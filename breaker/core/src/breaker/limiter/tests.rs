@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// An upstream that answers one request after the other, each within `turn`, `aside` of its turn; and callers without patience for a limit.
+/// An upstream that answers one request after the other, each within `turn`, `aside` of its turn;
+/// and callers without patience for a limit.
 struct World {
     limiter: Limiter,
     now: f64,

@@ -38,7 +38,8 @@ impl Crowd {
         }
     }
 
-    /// `rate` requests a second for so many seconds, each with the latency and patience that `fate` gives to its number.
+    /// `rate` requests a second for so many seconds, each with the latency and patience that `fate`
+    /// gives to its number.
     fn run(&mut self, seconds: f64, rate: f64, fate: impl Fn(u64) -> (f64, f64)) {
         let ends = self.bench.now + seconds;
         let began = self.bench.now;
@@ -344,7 +345,8 @@ fn a_dead_upstream_gets_no_more_than_the_probes_half_open() {
                 // The leases of two periods may touch.
                 let most = 2 * u64::from(rules.concurrent);
                 let reached = crowd.admitted;
-                // Until it shows that callers leave before an answer is due, they get a slot sooner.
+                // Until it shows that callers leave before an answer is due, they get a slot
+                // sooner.
                 early += reached.saturating_sub(most);
                 assert!(
                     early <= if patience < 0.1 { 20 } else { 0 },

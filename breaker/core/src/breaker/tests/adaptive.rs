@@ -12,7 +12,8 @@ fn adaptive() -> Bench {
     Bench::new(policy.build().unwrap())
 }
 
-/// Sends 100 requests a second for so many seconds, which end at once; returns how many were admitted.
+/// Sends 100 requests a second for so many seconds, which end at once; returns how many were
+/// admitted.
 fn traffic(bench: &mut Bench, seconds: f64, outcome: Outcome) -> u32 {
     let requests = (seconds * 100.0) as u32;
     (0..requests)
@@ -193,7 +194,8 @@ fn a_fifth_of_failures_alerts_and_rejects_nothing() {
 
 #[test]
 fn a_third_of_errors_for_long_never_opens() {
-    // At one request a second and at a hundred, from the first on, for an hour and a half; each luck for itself.
+    // At one request a second and at a hundred, from the first on, for an hour and a half; each
+    // luck for itself.
     for (gap, seeds) in [(1.0, 20), (0.05, 4)] {
         for seed in 1..=seeds {
             let mut luck = Rng::new(seed);

@@ -132,7 +132,8 @@ fn play(steps: &[Step], policy: usize, seed: u64) -> Vec<String> {
         assert_eq!(breaker.permits_out, permits.len() as u64);
         let snapshot = breaker.snapshot(now);
         assert_eq!(snapshot.state, breaker.state());
-        // Requests that were abandoned in a stall are failures of the window, and ignored in the totals.
+        // Requests that were abandoned in a stall are failures of the window, and ignored in the
+        // totals.
         let ended = snapshot.totals.success + snapshot.totals.failure + snapshot.totals.ignored;
         assert!(snapshot.sources[0].requests() <= ended);
         // A driver that waits for the timeout gets on: what is due now is done, or it would spin.

@@ -6,7 +6,8 @@ use super::*;
 use crate::baseline::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
 use crate::policy::{Budget, LatencyMeasure, Stream};
 
-/// A breaker that has seen 20 minutes of ten requests a second, of which one in 120 fails; 100 ms each.
+/// A breaker that has seen 20 minutes of ten requests a second, of which one in 120 fails; 100 ms
+/// each.
 fn taught() -> Bench {
     let mut bench = Bench::new(Policy::adaptive());
     for index in 0..12_000_u32 {

@@ -1,4 +1,5 @@
-//! An answer that has well begun is a request of the window from then on, and a failure from its failure on.
+//! An answer that has well begun is a request of the window from then on, and a failure from its
+//! failure on.
 
 use std::collections::VecDeque;
 

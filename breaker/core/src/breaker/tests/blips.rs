@@ -1,4 +1,5 @@
-//! `blip` of an anomaly's condition: what is shorter is told to nobody, and what lasts longer is not told later than the evidence asks.
+//! `blip` of an anomaly's condition: what is shorter is told to nobody, and what lasts longer is
+//! not told later than the evidence asks.
 
 use super::*;
 use crate::policy::{Action, Stream};
@@ -9,7 +10,8 @@ fn adaptive(blip: Duration) -> Bench {
     Bench::new(policy.build().unwrap())
 }
 
-/// One request each `gap` seconds, of which every `nth` fails, until it opens or `seconds` have passed; returns after how long it opened.
+/// One request each `gap` seconds, of which every `nth` fails, until it opens or `seconds` have
+/// passed; returns after how long it opened.
 fn failing(bench: &mut Bench, seconds: f64, gap: f64, nth: u32) -> Option<f64> {
     let from = bench.now;
     let requests = (seconds / gap).round() as u32;
@@ -66,7 +68,8 @@ fn what_is_shorter_than_a_blip_opens_nothing() {
 #[test]
 fn an_outage_opens_when_the_blip_is_over_or_the_evidence_is_enough() {
     for (blip, gap, earliest, latest) in [
-        // At 100 a second the evidence is there long before; at one each 5 s it takes five failures, and the blip nothing more.
+        // At 100 a second the evidence is there long before; at one each 5 s it takes five
+        // failures, and the blip nothing more.
         (0, 0.01, 0.0, 0.3),
         (1000, 0.01, 1.0, 1.05),
         (3000, 0.01, 3.0, 3.05),

@@ -1,4 +1,5 @@
-//! Policies, feeds and modes that are replaced: what was derived from the old ones is derived from the new ones.
+//! Policies, feeds and modes that are replaced: what was derived from the old ones is derived from
+//! the new ones.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -173,8 +174,8 @@ fn play(bench: &mut Bench, act: Act) -> Vec<String> {
 }
 
 proptest! {
-    /// Given the same windows, and no decision before, a breaker whose policy was replaced decides like one that always
-    /// had it.
+    /// Given the same windows, and no decision before, a breaker whose policy was replaced decides
+    /// like one that always had it.
     #[test]
     fn a_breaker_whose_policy_was_replaced_decides_like_one_that_always_had_it(
         which in prop::sample::select(vec!["conservative", "sensitive", "combined", "adaptive"]),

@@ -1,4 +1,5 @@
-//! A latency that creeps up on the first day is told before anybody would call it slow, and nothing is done about it.
+//! A latency that creeps up on the first day is told before anybody would call it slow, and nothing
+//! is done about it.
 
 use super::*;
 use crate::detector::Creep;
@@ -17,7 +18,8 @@ impl Service {
         }
     }
 
-    /// Runs for so many minutes, `factor` times as slow as at first, by how many minutes have passed. Returns what was told, with the minute.
+    /// Runs for so many minutes, `factor` times as slow as at first, by how many minutes have
+    /// passed. Returns what was told, with the minute.
     fn run(&mut self, minutes: u32, factor: impl Fn(f64) -> f64) -> Vec<(f64, Event)> {
         let mut told = Vec::new();
         let from = self.bench.now;

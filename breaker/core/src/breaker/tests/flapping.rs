@@ -1,5 +1,5 @@
-//! A condition near its line holds and does not hold by turns. Its alert is still told at its begin and ever more rarely, whatever the
-//! condition, its window, and the turns.
+//! A condition near its line holds and does not hold by turns. Its alert is still told at its begin
+//! and ever more rarely, whatever the condition, its window, and the turns.
 
 use super::*;
 use crate::policy::Stream;
@@ -50,7 +50,8 @@ fn conditions() -> Vec<(&'static str, Vec<Condition>)> {
     ]
 }
 
-/// When alerts were told and ended in six hours in which trouble and health take turns of so many seconds; by chance, where `None`.
+/// When alerts were told and ended in six hours in which trouble and health take turns of so many
+/// seconds; by chance, where `None`.
 fn told(
     conditions: &[Condition],
     window: u64,
@@ -91,8 +92,9 @@ fn told(
     (told, ended)
 }
 
-/// The begin and the repeats after 1, 3, 7 … 63 min and then each hour are 12 in six hours. One that comes back twice as bad as ever is told
-/// once more, which from 20 to 100 % of failures it can be twice.
+/// The begin and the repeats after 1, 3, 7 … 63 min and then each hour are 12 in six hours. One
+/// that comes back twice as bad as ever is told once more, which from 20 to 100 % of failures it
+/// can be twice.
 const MOST: usize = 14;
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,4 +1,5 @@
-//! Requests that hang, or take another way, beside others that are well: no reason to keep those away.
+//! Requests that hang, or take another way, beside others that are well: no reason to keep those
+//! away.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

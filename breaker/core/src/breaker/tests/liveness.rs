@@ -1,4 +1,5 @@
-//! The other half of every bound: after trouble of whatever kind ends, everything is admitted and everything is back.
+//! The other half of every bound: after trouble of whatever kind ends, everything is admitted and
+//! everything is back.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -46,8 +47,8 @@ enum End {
 
 const POLICIES: [&str; 4] = ["conservative", "sensitive", "combined", "adaptive"];
 
-/// Seconds of healthy traffic after which everything is admitted, whatever was before: the longest open time with its jitter,
-/// the trial, and a window.
+/// Seconds of healthy traffic after which everything is admitted, whatever was before: the longest
+/// open time with its jitter, the trial, and a window.
 fn patience(policy: &str) -> f64 {
     match policy {
         "conservative" => 900.0,

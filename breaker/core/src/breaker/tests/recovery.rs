@@ -223,7 +223,8 @@ fn the_ramp_admits_a_growing_share() {
     let mut bench = Bench::ramping();
     for second in 0..10 {
         bench.pass_to(10.5 + f64::from(second));
-        // 10 % at the start and 9 % more each second, give or take what error diffusion carries over.
+        // 10 % at the start and 9 % more each second, give or take what error diffusion carries
+        // over.
         let share = 14.5 + 9.0 * f64::from(second);
         let admitted = f64::from(bench.run(100, Outcome::success(ms(1))));
         assert!(

@@ -1,4 +1,5 @@
-//! Time passes in silence too: what is known after a minute, an hour or days without a request. The table is in `docs/detection.md`.
+//! Time passes in silence too: what is known after a minute, an hour or days without a request. The
+//! table is in `docs/detection.md`.
 
 use std::collections::VecDeque;
 
@@ -132,7 +133,8 @@ fn a_night_of_silence_leaves_what_is_usual_and_an_outage_opens_as_before_it() {
 
 // --- alerts
 
-/// What an alert told: `begins` and `again` with the time since its begin, `ends` with how long it lasted and how often it was told.
+/// What an alert told: `begins` and `again` with the time since its begin, `ends` with how long it
+/// lasted and how often it was told.
 fn alerts(bench: &mut Bench) -> Vec<String> {
     let told = bench.events().into_iter().filter_map(|event| match event {
         Event::Alert(alert) if alert.at == alert.since => Some("begins".to_owned()),
@@ -264,7 +266,8 @@ fn an_alert_ends_while_the_breaker_is_open() {
 
 // --- trials and ramps
 
-/// Sends 100 requests a second for so many seconds, of which a share fails; returns how many were admitted.
+/// Sends 100 requests a second for so many seconds, of which a share fails; returns how many were
+/// admitted.
 fn failing(bench: &mut Bench, seconds: f64, share: f64, seed: u64) -> u32 {
     let mut rng = Rng::new(seed);
     (0..(seconds * 100.0) as u32)

@@ -217,7 +217,8 @@ fn an_alert_rejects_nothing_and_is_repeated() {
 
 #[test]
 fn a_caller_that_gave_up_on_a_slow_upstream_leaves_the_evidence() {
-    // Each caller gives up after 1.5 s, one after the other: never 20 in flight, yet all of them saw a slow upstream.
+    // Each caller gives up after 1.5 s, one after the other: never 20 in flight, yet all of them
+    // saw a slow upstream.
     let mut bench = Bench::new(sensitive());
     for _ in 0..4 {
         let permits: Vec<_> = (0..5).map(|_| bench.acquire().unwrap()).collect();

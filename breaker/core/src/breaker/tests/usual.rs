@@ -18,7 +18,8 @@ impl Service {
         }
     }
 
-    /// So many requests, each `gap` seconds after the one before. Returns what was told, with its second.
+    /// So many requests, each `gap` seconds after the one before. Returns what was told, with its
+    /// second.
     fn run(&mut self, requests: u32, gap: f64, failing: f64) -> Vec<(f64, Event)> {
         let mut told = Vec::new();
         for _ in 0..requests {

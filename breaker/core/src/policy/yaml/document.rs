@@ -86,7 +86,8 @@ impl<'a> Document<'a> {
         self.places.has(path)
     }
 
-    /// An error about the field at `path`: it stands where the field does, or the nearest field around it.
+    /// An error about the field at `path`: it stands where the field does, or the nearest field
+    /// around it.
     pub fn error(&self, path: &str, rule: impl Into<String>) -> Error {
         self.error_at(self.places.find(path), path.to_owned(), rule.into())
     }

@@ -27,7 +27,8 @@ pub(super) fn broken(error: &Error, position: Position, places: &Places) -> Brok
         }
         Error::SerdeUnknownField { field: name, .. } => (position, key.unwrap_or(name).to_owned()),
         Error::DuplicateMappingKey { .. } => (position, key.unwrap_or_default().to_owned()),
-        // The parser finds a value of the wrong type at its key, and so a word in a field of any type.
+        // The parser finds a value of the wrong type at its key, and so a word in a field of any
+        // type.
         Error::SerdeInvalidType { .. } | Error::SerdeUnknownVariant { .. } => match key {
             Some(field) => (places.value(field).unwrap_or(position), field.to_owned()),
             None => (position, value.to_owned()),
@@ -99,10 +100,12 @@ fn shape(expected: &str) -> &str {
     }
 }
 
-/// The known name that a misspelt one most likely means, if any is near: each inserted, removed, replaced or swapped character makes it
-/// farther by one, and a third of the known name may be wrong.
+/// The known name that a misspelt one most likely means, if any is near: each inserted, removed,
+/// replaced or swapped character makes it farther by one, and a third of the known name may be
+/// wrong.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    // A name much longer than any known one is near to none of them; the bound keeps the work small.
+    // A name much longer than any known one is near to none of them; the bound keeps the work
+    // small.
     let name: String = name.chars().take(MAX_NAME).collect();
     let distances = known
         .iter()

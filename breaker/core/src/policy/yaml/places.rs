@@ -106,7 +106,8 @@ impl Places {
         let mut path = path;
         loop {
             match self.places.get(path) {
-                // The value of a block mapping begins at its first field, which is not what the error is about.
+                // The value of a block mapping begins at its first field, which is not what the
+                // error is about.
                 Some(place) if place.kind == Kind::Container => {
                     return place.key.unwrap_or(place.value);
                 }

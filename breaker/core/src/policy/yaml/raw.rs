@@ -107,7 +107,8 @@ struct RawTrip {
     /// Beside anomaly: the lower bound of the estimated share, at least.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 100%", "examples" = ["50%"]))]
     at_least: Option<Share>,
-    /// Beside anomaly: from the change to the latest hit it is so long at least; what is shorter is a blip.
+    /// Beside anomaly: from the change to the latest hit it is so long at least; what is shorter is
+    /// a blip.
     #[schemars(extend("default" = "0s", "x-range" = "0s to 1m", "examples" = ["3s"]))]
     blip: Option<Period>,
     /// What is done when all conditions hold.
@@ -122,7 +123,8 @@ enum RawAction {
     Open,
     /// Reports an alert, and rejects nothing.
     Alert,
-    /// Admits no more requests at once than the upstream answers in time; needs a condition on latency.
+    /// Admits no more requests at once than the upstream answers in time; needs a condition on
+    /// latency.
     Shed,
 }
 

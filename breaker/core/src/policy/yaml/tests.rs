@@ -36,7 +36,8 @@ fn the_shipped_files_are_the_built_in_profiles() {
     assert_eq!(shipped.len(), Policy::BUILTIN.len());
 }
 
-/// Sends 20 requests a second for three windows, of which `failing` of 10 fail, each taking `latency`.
+/// Sends 20 requests a second for three windows, of which `failing` of 10 fail, each taking
+/// `latency`.
 fn replay(policy: Policy, failing: u64, latency: Duration) -> (Breaker, Vec<Event>) {
     let seconds = policy.window().as_secs() * 3;
     let mut breaker = Breaker::new(policy, 1, Timestamp::ZERO);

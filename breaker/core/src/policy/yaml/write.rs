@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::policy::{Action, Condition, LatencyMeasure, Policy, Recovery, TripEntry};
 use crate::ratio::Ratio;
 
-/// The policy as YAML. Read by [`parse`](super::parse), it is the same policy, if it came from YAML or is built in; what only a builder can
-/// make (times finer than a millisecond, entries with one condition twice) is not told.
+/// The policy as YAML. Read by [`parse`](super::parse), it is the same policy, if it came from YAML
+/// or is built in; what only a builder can make (times finer than a millisecond, entries with one
+/// condition twice) is not told.
 pub fn write(policy: &Policy) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -188,7 +189,8 @@ impl Display for Quoted<'_> {
             match c {
                 '"' | '\\' => write!(f, "\\{c}")?,
                 '\n' => f.write_str("\\n")?,
-                // Control characters, and those that YAML takes for ends of lines or for a mark at its beginning.
+                // Control characters, and those that YAML takes for ends of lines or for a mark at
+                // its beginning.
                 c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
                     write!(f, "\\U{:08x}", u32::from(c))?;
                 }

@@ -59,7 +59,8 @@ pub(super) struct Correlations {
 }
 
 impl Correlations {
-    /// Adds a pair. Says the coefficient of correlation, and the coefficient of variation of `y`; zero while they mean nothing.
+    /// Adds a pair. Says the coefficient of correlation, and the coefficient of variation of `y`;
+    /// zero while they mean nothing.
     pub(super) fn add(&mut self, x: f64, y: f64) -> (f64, f64) {
         if self.pairs.len() == PAIRS {
             self.pairs.pop_front();

@@ -1,4 +1,5 @@
-//! Who has a place among the connections of the admin port. A newcomer always gets one: who makes room is who says least.
+//! Who has a place among the connections of the admin port. A newcomer always gets one: who makes
+//! room is who says least.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -29,7 +30,8 @@ struct Holder {
     evicted: Notify,
 }
 
-/// What a connection does, in the order in which connections have to go; of those that do the same, the one that has done it longest goes.
+/// What a connection does, in the order in which connections have to go; of those that do the same,
+/// the one that has done it longest goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Worth {
     /// It has sent no request yet.
@@ -59,7 +61,8 @@ pub(super) struct Answer {
 // === impl Places ===
 
 impl Places {
-    /// A place for `peer`. Where there is none left, or its share is used up, another connection has to go.
+    /// A place for `peer`. Where there is none left, or its share is used up, another connection
+    /// has to go.
     pub(super) fn take(&self, peer: SocketAddr) -> Place {
         let peer = peer.ip().to_canonical();
         let holder = Arc::new(Holder {

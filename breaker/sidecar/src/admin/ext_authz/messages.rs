@@ -1,7 +1,9 @@
-//! The part of Envoy's messages that is read or written here (`envoy/service/auth/v3/external_auth.proto` and what it imports).
+//! The part of Envoy's messages that is read or written here
+//! (`envoy/service/auth/v3/external_auth.proto` and what it imports).
 //!
-//! By hand because the crate that has them, `envoy-types`, compiles the whole of Envoy's API, 4 MB of code, with these few in it. Fields that
-//! are missing here are skipped on reading, as protobuf wants it.
+//! By hand because the crate that has them, `envoy-types`, compiles the whole of Envoy's API, 4 MB
+//! of code, with these few in it. Fields that are missing here are skipped on reading, as protobuf
+//! wants it.
 
 use std::collections::HashMap;
 

@@ -7,7 +7,8 @@ pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
     let fields = [
         ("listen", running.listen() != next.listen()),
         ("admin", running.admin() != next.admin()),
-        // Another token is followed; whether there is one decides what the admin port may listen on.
+        // Another token is followed; whether there is one decides what the admin port may listen
+        // on.
         (
             "control",
             running.token().is_some() != next.token().is_some(),

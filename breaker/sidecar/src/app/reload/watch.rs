@@ -1,7 +1,8 @@
 //! Reloads when the texts of the configuration have changed.
 //!
-//! Directories are watched, not files: an editor replaces a file, and Kubernetes a link to the directory that a `ConfigMap`'s files are
-//! in. What was seen there only says when to look: the texts decide, by their hash.
+//! Directories are watched, not files: an editor replaces a file, and Kubernetes a link to the
+//! directory that a `ConfigMap`'s files are in. What was seen there only says when to look: the
+//! texts decide, by their hash.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ pub(in crate::app) async fn watch(reloader: Reloader) {
     let mut is_warned = false;
     let mut is_settled = false;
     loop {
-        // Before the look at the texts, so that nothing happens between the two. Anew each time: what was watched may have been replaced.
+        // Before the look at the texts, so that nothing happens between the two. Anew each time:
+        // what was watched may have been replaced.
         let (shared, notices) = (reloader.0.clone(), notices.clone());
         let looked = spawn_blocking(move || {
             let folders = shared.running().config.folders();

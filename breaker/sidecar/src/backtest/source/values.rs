@@ -33,8 +33,8 @@ impl Default for Values {
 }
 
 impl Values {
-    /// Scans a piece up to the end of the object that is begun, or of the next one. What is between objects (white space, commas and the
-    /// brackets of lists) is passed over.
+    /// Scans a piece up to the end of the object that is begun, or of the next one. What is between
+    /// objects (white space, commas and the brackets of lists) is passed over.
     pub(super) fn scan(&mut self, piece: &[u8]) -> Option<Found> {
         for (index, byte) in piece.iter().enumerate() {
             self.line += u64::from(*byte == b'\n');
@@ -91,7 +91,8 @@ impl Values {
     }
 }
 
-/// Whether a file with the first line at the begin of `text` is one of these: it begins a list, or an object that goes on in other lines.
+/// Whether a file with the first line at the begin of `text` is one of these: it begins a list, or
+/// an object that goes on in other lines.
 pub(super) fn is_first_line(text: &[u8]) -> bool {
     let end = memchr::memchr(b'\n', text).unwrap_or(text.len());
     let (line, more) = (text[..end].trim_ascii(), &text[end..]);

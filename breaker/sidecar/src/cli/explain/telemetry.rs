@@ -172,7 +172,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The bounds that applications use for a feed's histogram unless told otherwise, in milliseconds, ascending.
+/// The bounds that applications use for a feed's histogram unless told otherwise, in milliseconds,
+/// ascending.
 fn default_bounds(matcher: &FeedMatcher) -> &'static [u64] {
     if matcher.matches_name("db.client.operation.duration") {
         &DATABASE
@@ -182,7 +183,8 @@ fn default_bounds(matcher: &FeedMatcher) -> &'static [u64] {
 }
 
 const SERVICE_NAME: &str = "service.name";
-/// Of HTTP and RPC durations: the new ones in seconds and the old ones in milliseconds have the same.
+/// Of HTTP and RPC durations: the new ones in seconds and the old ones in milliseconds have the
+/// same.
 const REQUESTS: [u64; 15] = [
     0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000,
 ];

@@ -1,4 +1,5 @@
-//! What the sidecar tells: it is watched, or asked each second where that is refused, and found again when it is lost.
+//! What the sidecar tells: it is watched, or asked each second where that is refused, and found
+//! again when it is lost.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The model by what it is told and what is pressed, with plain numbers for time; the view by what it draws.
+//! The model by what it is told and what is pressed, with plain numbers for time; the view by what
+//! it draws.
 
 use std::time::Duration;
 

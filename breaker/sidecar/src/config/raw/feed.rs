@@ -18,7 +18,8 @@ use super::RawPolicyChoice;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Feed")]
 pub(in crate::config) struct RawFeed {
-    /// The name, by which reasons and metrics name it: 1 to 64 of a-z, 0-9, '.', '_' and '-', not proxy; no other feed of the route has it.
+    /// The name, by which reasons and metrics name it: 1 to 64 of a-z, 0-9, '.', '_' and '-', not
+    /// proxy; no other feed of the route has it.
     #[schemars(extend("examples" = ["ledger-db"]))]
     pub(in crate::config) name: String,
     /// The service that tells: the attribute service.name of its resource.
@@ -28,7 +29,8 @@ pub(in crate::config) struct RawFeed {
     #[schemars(extend("x-default" = "client and server, unless metric is given"))]
     #[schemars(extend("examples" = ["client"]))]
     pub(in crate::config) span: Option<OneOrMany<RawSpanKind>>,
-    /// Instead of spans, the name of a histogram of durations; * stands for any characters and ? for one.
+    /// Instead of spans, the name of a histogram of durations; * stands for any characters and ?
+    /// for one.
     #[schemars(extend("x-default" = "none: spans", "examples" = ["http.client.*.duration"]))]
     pub(in crate::config) metric: Option<String>,
     /// The name of the instrumentation scope, which is that of a library.

@@ -1,4 +1,5 @@
-//! What is observed of one source: each condition with its number now, and how far that is from its bound.
+//! What is observed of one source: each condition with its number now, and how far that is from its
+//! bound.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -185,7 +186,8 @@ fn missing(standing: &Standing, failed: u64) -> Option<String> {
             }
         }
         Condition::SlowRate { .. } | Condition::Latency { .. } if short > 0 => Some(waits()),
-        // How many failures in a row it takes is said once, where they are played: the window goes on meanwhile.
+        // How many failures in a row it takes is said once, where they are played: the window goes
+        // on meanwhile.
         Condition::ErrorRate(share) | Condition::SlowRate { share, .. } => {
             let part = percent(observed / share.get());
             Some(format!("that is {part} of the bound"))

@@ -21,7 +21,8 @@ pub(super) fn mode(mode: v1::Mode) -> Option<Mode> {
     }
 }
 
-/// The number of the value that is called `prefix` and the word; zero where this version knows no such word.
+/// The number of the value that is called `prefix` and the word; zero where this version knows no
+/// such word.
 fn value<T: Into<i32>>(prefix: &str, word: &str, named: fn(&str) -> Option<T>) -> i32 {
     let name = format!("{prefix}_{}", word.to_ascii_uppercase());
     named(&name).map_or(0, T::into)

@@ -19,7 +19,8 @@ impl Pace {
         }
     }
 
-    /// The next pause: grown, spread by `chance` (0 to 1), and not shorter than what the target `asked` for within reason.
+    /// The next pause: grown, spread by `chance` (0 to 1), and not shorter than what the target
+    /// `asked` for within reason.
     pub(super) fn pause(&mut self, asked: Option<Duration>, chance: f64) -> Duration {
         let pause = self.next.mul_f64(0.5 + chance);
         self.next = self.next.mul_f64(GROWTH).min(self.retry.max);

@@ -37,7 +37,8 @@ impl Queue {
         }
     }
 
-    /// Takes a batch, and drops the oldest for it if it must, or the batch if it would not fit even so. Tells how many were dropped.
+    /// Takes a batch, and drops the oldest for it if it must, or the batch if it would not fit even
+    /// so. Tells how many were dropped.
     pub(super) fn offer(&self, batch: Batch) -> usize {
         let mut state = self.lock();
         let size = size(&batch);
@@ -63,7 +64,8 @@ impl Queue {
         dropped
     }
 
-    /// The oldest batch, which counts until [`done`](Self::done); `None` once the queue is closed and empty.
+    /// The oldest batch, which counts until [`done`](Self::done); `None` once the queue is closed
+    /// and empty.
     pub(super) async fn next(&self) -> Option<Batch> {
         loop {
             {

@@ -5,8 +5,9 @@ use std::mem;
 
 /// The spans of the last while, within a bound.
 ///
-/// Two generations: when the younger is full, the older is forgotten. So a span is known until at least [`GENERATION`] others came after
-/// it, which is many times what an exporter holds while it retries.
+/// Two generations: when the younger is full, the older is forgotten. So a span is known until at
+/// least [`GENERATION`] others came after it, which is many times what an exporter holds while it
+/// retries.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
     younger: HashSet<(u128, u64, u32)>,

@@ -105,7 +105,8 @@ impl MetricVisitor for Points<'_> {
                 verdict,
                 latency,
                 count,
-                // Nothing tells when in the interval they ended. At its end they are in the window for as long as can be.
+                // Nothing tells when in the interval they ended. At its end they are in the window
+                // for as long as can be.
                 ended: increase.until(),
                 trace: None,
                 span: None,

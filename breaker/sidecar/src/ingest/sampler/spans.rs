@@ -77,7 +77,8 @@ impl TraceVisitor for Spans<'_> {
     }
 }
 
-/// How long it took; `None` where its times can't be: one is missing, they are in the wrong order or in another unit.
+/// How long it took; `None` where its times can't be: one is missing, they are in the wrong order
+/// or in another unit.
 fn latency(span: &Span<'_>) -> Option<Duration> {
     if span.start == 0 {
         return None;
@@ -86,5 +87,6 @@ fn latency(span: &Span<'_>) -> Option<Duration> {
     (latency <= LONGEST).then_some(latency)
 }
 
-/// No request takes longer than a week. A begin in microseconds, or a clock that was not set, makes decades.
+/// No request takes longer than a week. A begin in microseconds, or a clock that was not set, makes
+/// decades.
 const LONGEST: Duration = Duration::from_hours(7 * 24);

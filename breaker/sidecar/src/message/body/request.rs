@@ -1,7 +1,8 @@
 //! The caller's body on its way to the upstream.
 //!
-//! It knows when the upload ends and how: while the caller is still uploading, time passes at the caller's expense,
-//! and whatever breaks in its body is the caller's fault, though the upstream's connection is what fails of it.
+//! It knows when the upload ends and how: while the caller is still uploading, time passes at the
+//! caller's expense, and whatever breaks in its body is the caller's fault, though the upstream's
+//! connection is what fails of it.
 
 use std::error::Error;
 use std::fmt;

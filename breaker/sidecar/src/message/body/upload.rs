@@ -1,5 +1,5 @@
-//! How far the upload of a request's body has got: who reads the body tells it, and who waits for the
-//! answer, or judges it, asks.
+//! How far the upload of a request's body has got: who reads the body tells it, and who waits for
+//! the answer, or judges it, asks.
 
 use std::cell::Cell;
 use std::task::{Context, Waker};
@@ -28,7 +28,8 @@ pub(crate) struct Upload {
     kept: Cell<Kept>,
 }
 
-/// What is kept of an upload: the whole, if that came in one piece, for as long as nothing came back.
+/// What is kept of an upload: the whole, if that came in one piece, for as long as nothing came
+/// back.
 #[derive(Default)]
 enum Kept {
     #[default]

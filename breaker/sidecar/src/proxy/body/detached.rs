@@ -1,8 +1,9 @@
 //! An exchange whose answer began before its upload had ended: it goes on by itself, within bounds.
 //!
-//! The caller may read nothing before it has sent everything, so the upload can't wait for the answer to be read. The
-//! exchange ends when both are complete (then it goes back to its pool), when the caller has left its answer, or a
-//! while after the answer is complete: then nobody needs the rest of the upload (RFC 9112, 9.6).
+//! The caller may read nothing before it has sent everything, so the upload can't wait for the
+//! answer to be read. The exchange ends when both are complete (then it goes back to its pool),
+//! when the caller has left its answer, or a while after the answer is complete: then nobody needs
+//! the rest of the upload (RFC 9112, 9.6).
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -19,7 +20,8 @@ use crate::message::timers::{Deadline, Timers};
 use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Connections;
 
-/// An exchange that goes on by itself. Dropped before [`complete`](Self::complete), it ends at once.
+/// An exchange that goes on by itself. Dropped before [`complete`](Self::complete), it ends at
+/// once.
 pub(crate) struct Detached(oneshot::Sender<()>);
 
 /// Counts one whose answer is complete, for as long as it lives.

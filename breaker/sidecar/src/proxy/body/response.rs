@@ -1,7 +1,8 @@
 //! The upstream's body on its way to the caller.
 //!
-//! It owns the upstream's connection: while it is read it drives the exchange, when it is complete it gives the
-//! connection back, and when it is dropped before that the connection is closed, never reused undrained.
+//! It owns the upstream's connection: while it is read it drives the exchange, when it is complete
+//! it gives the connection back, and when it is dropped before that the connection is closed, never
+//! reused undrained.
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! The load: open loop, so that a slow shop does not slow its customers down. A call's time counts from when it was due, so none is
-//! left out of the figures because the one before it was late.
+//! The load: open loop, so that a slow shop does not slow its customers down. A call's time counts
+//! from when it was due, so none is left out of the figures because the one before it was late.
 
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ pub(super) enum Answer {
     Rejected,
 }
 
-/// Sends `rate` orders a second to each of `entries` from `began` for so long; each is told with the index of its shop.
+/// Sends `rate` orders a second to each of `entries` from `began` for so long; each is told with
+/// the index of its shop.
 pub(super) async fn run(
     client: Client,
     entries: Vec<Uri>,

@@ -40,7 +40,8 @@ pub(super) struct Results {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Recovery {
     pub(super) incident: &'static str,
-    /// From the end of the fault until orders are served again; none if not before the next incident, or the end.
+    /// From the end of the fault until orders are served again; none if not before the next
+    /// incident, or the end.
     pub(super) took: Option<Duration>,
     /// How long it could have been seen.
     pub(super) watched: Duration,
@@ -98,7 +99,8 @@ impl Tally {
             .collect()
     }
 
-    /// The time from `ended` to the first order that was served and begins a stretch of [`STEADY`] in which [`WELL`] of them were.
+    /// The time from `ended` to the first order that was served and begins a stretch of [`STEADY`]
+    /// in which [`WELL`] of them were.
     fn recovery(&self, ended: Duration, until: Duration) -> Option<Duration> {
         let mut due: Vec<_> = self
             .calls
@@ -126,7 +128,8 @@ impl Tally {
 // === impl Results ===
 
 impl Results {
-    /// How long the shop took to come back from all incidents together: at least, where it did not come back in time.
+    /// How long the shop took to come back from all incidents together: at least, where it did not
+    /// come back in time.
     pub(super) fn recovered(&self) -> Duration {
         let times = self.recoveries.iter();
         times
@@ -158,7 +161,8 @@ mod tests {
     use super::super::script;
     use super::*;
 
-    /// Ten orders a second for a minute (the script at twice its pace); `answer` tells how the one due at so many seconds went.
+    /// Ten orders a second for a minute (the script at twice its pace); `answer` tells how the one
+    /// due at so many seconds went.
     fn tally(answer: impl Fn(f64) -> Answer) -> Tally {
         let mut tally = Tally::default();
         for number in 0..600 {

@@ -98,7 +98,8 @@ impl Reader<'_> {
             return Ok(uri);
         }
         let base = match &configured.endpoint {
-            // With a path the field is the whole URL of metrics, and the other signals are beside them.
+            // With a path the field is the whole URL of metrics, and the other signals are beside
+            // them.
             Some(_) if uri.path() != "/" && signal == Signal::Metrics => return Ok(uri),
             Some(_) => with_scheme
                 .strip_suffix(Signal::Metrics.path())

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use super::Line;
 use crate::telemetry::queue::Queue;
 
-/// Exports what waits in `queue` with `send`, in batches, until `stopping`; then what is left. A batch that can't be exported is dropped,
-/// and counted: the exporter has tried again by then.
+/// Exports what waits in `queue` with `send`, in batches, until `stopping`; then what is left. A
+/// batch that can't be exported is dropped, and counted: the exporter has tried again by then.
 pub(super) async fn run<T, S, F>(
     queue: Arc<Queue<T>>,
     send: S,

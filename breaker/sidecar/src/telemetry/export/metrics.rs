@@ -1,6 +1,7 @@
 //! The export of metrics, at an interval.
 //!
-//! Nothing queues. A cumulative export that fails is made good by the next; a delta is lost, and counted.
+//! Nothing queues. A cumulative export that fails is made good by the next; a delta is lost, and
+//! counted.
 
 use std::sync::Arc;
 use std::time::Duration;

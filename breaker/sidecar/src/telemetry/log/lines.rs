@@ -1,7 +1,8 @@
 //! Lines of the log on their way out: a bounded queue, and a thread that does nothing but write.
 //!
-//! The log is best effort. Whoever logs waits for nothing: while nobody reads, the disk is full or the reader is gone, lines are dropped
-//! and counted, and the first line that can be written again tells how many.
+//! The log is best effort. Whoever logs waits for nothing: while nobody reads, the disk is full or
+//! the reader is gone, lines are dropped and counted, and the first line that can be written again
+//! tells how many.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -48,7 +49,8 @@ struct Writer<W> {
 // === impl Lines ===
 
 impl Lines {
-    /// Starts the thread that writes to `sink`. `notice` makes the line that tells how many were dropped.
+    /// Starts the thread that writes to `sink`. `notice` makes the line that tells how many were
+    /// dropped.
     ///
     /// # Errors
     /// When the thread can't be started.
@@ -131,7 +133,8 @@ pub(crate) fn dropped_by_process() -> u64 {
     OF_PROCESS.get().map_or(0, Lines::dropped)
 }
 
-/// Runs `log`, and returns the lines that it logs instead of queueing them: for the notice, which must not fall out of a full queue.
+/// Runs `log`, and returns the lines that it logs instead of queueing them: for the notice, which
+/// must not fall out of a full queue.
 pub fn capture(log: impl FnOnce()) -> Vec<u8> {
     CAPTURED.set(Some(Vec::new()));
     log();
@@ -156,7 +159,8 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next line; `None` after `most`, or, with a `bool` that says so, when there will be no more.
+    /// The next line; `None` after `most`, or, with a `bool` that says so, when there will be no
+    /// more.
     fn next(&self, most: Option<Duration>) -> (Option<Vec<u8>>, bool) {
         let mut waiting = self.waiting();
         waiting.is_writing = false;
@@ -231,7 +235,8 @@ impl<W: Write> Writer<W> {
         self.write_all(line)
     }
 
-    /// As `Write::write_all`, and waits where the file is one that doesn't: another process may have made it so.
+    /// As `Write::write_all`, and waits where the file is one that doesn't: another process may
+    /// have made it so.
     fn write_all(&mut self, mut rest: &[u8]) -> io::Result<()> {
         let whole = rest.len();
         while !rest.is_empty() {

@@ -1,8 +1,9 @@
 //! Classic buckets of an exponential histogram, exactly.
 //!
-//! A boundary of an exponential histogram of scale `s` is `2^(i / 2^s)`: every power of two is one at every scale from 0 on, however
-//! the histogram rescaled itself. So the classic bounds are powers of two, and no count is guessed. Durations that a clock in
-//! nanoseconds can tell span fewer than 64 doublings, and 160 buckets hold those at scale 1.
+//! A boundary of an exponential histogram of scale `s` is `2^(i / 2^s)`: every power of two is one
+//! at every scale from 0 on, however the histogram rescaled itself. So the classic bounds are
+//! powers of two, and no count is guessed. Durations that a clock in nanoseconds can tell span
+//! fewer than 64 doublings, and 160 buckets hold those at scale 1.
 
 use std::ops::RangeInclusive;
 
@@ -28,7 +29,8 @@ pub(super) fn cumulative<T>(
     })
 }
 
-/// The first index whose bucket lies above `2^exponent`. (Bucket `i` ends at boundary `i + 1`, and includes it.)
+/// The first index whose bucket lies above `2^exponent`. (Bucket `i` ends at boundary `i + 1`, and
+/// includes it.)
 fn scaled(exponent: i32, scale: i8) -> i64 {
     let exponent = i64::from(exponent);
     if scale >= 0 {

@@ -1,4 +1,5 @@
-//! A whole sidecar in this process, before a service that does as it is told and keeps the heads of its requests.
+//! A whole sidecar in this process, before a service that does as it is told and keeps the heads of
+//! its requests.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,7 +37,8 @@ struct Service {
 }
 
 impl Sidecar {
-    /// One route, `pay`, below `/pay/`, whose breaker opens at 2 requests, with what the `variables` say of telemetry.
+    /// One route, `pay`, below `/pay/`, whose breaker opens at 2 requests, with what the
+    /// `variables` say of telemetry.
     pub(super) async fn start(variables: &[(&str, &str)]) -> Self {
         let service = Service::default();
         service.status.store(200, Ordering::Relaxed);

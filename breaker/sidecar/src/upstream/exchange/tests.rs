@@ -1,5 +1,5 @@
-//! What a connection's end says of the request that it lost. Nothing is awaited between what the upstream does and what
-//! we do, so that each order of the two is certain.
+//! What a connection's end says of the request that it lost. Nothing is awaited between what the
+//! upstream does and what we do, so that each order of the two is certain.
 
 use std::future::poll_fn;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! `pingora-peer LISTEN UPSTREAM`: every request goes to one plain HTTP/1.1 upstream, by one thread.
+//! `pingora-peer LISTEN UPSTREAM`: every request goes to one plain HTTP/1.1 upstream, by one
+//! thread.
 
 use std::env;
 

@@ -17,8 +17,8 @@ use crate::ratio::Ratio;
 // === impl RawPolicy ===
 
 impl RawPolicy {
-    /// Makes the policy: the fields given, over those of the base, over the defaults. `name` is its name when it gives none itself; a base
-    /// is found by `find`.
+    /// Makes the policy: the fields given, over those of the base, over the defaults. `name` is its
+    /// name when it gives none itself; a base is found by `find`.
     ///
     /// # Errors
     /// The first rule that is broken, with the path of its field.

@@ -1,5 +1,5 @@
-//! Reloads under load, of a directory like those in which Kubernetes puts a `ConfigMap`: files are links through `..data`, a link to the
-//! directory of the moment, which is replaced.
+//! Reloads under load, of a directory like those in which Kubernetes puts a `ConfigMap`: files are
+//! links through `..data`, a link to the directory of the moment, which is replaced.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -37,7 +37,8 @@ fn swap(folder: &Path, version: u64, text: &str) {
     }
 }
 
-/// Another configuration each time: settings of the route and of its upstream change, a route comes and goes.
+/// Another configuration each time: settings of the route and of its upstream change, a route comes
+/// and goes.
 fn text(service: SocketAddr, version: u64) -> String {
     let idle = 4 + version / 10 % 2;
     let timeout = 10 + version % 7;
@@ -63,7 +64,8 @@ async fn start() -> Bench {
     Bench::of(folder, String::new(), service)
 }
 
-/// Sends requests on one connection, one after the other, until it is `over`; returns how many were answered well.
+/// Sends requests on one connection, one after the other, until it is `over`; returns how many were
+/// answered well.
 async fn load(address: SocketAddr, http2: bool, over: Arc<AtomicBool>) -> u64 {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let mut done = 0;

@@ -336,7 +336,8 @@ fn stream(text: &str) -> Option<&'static str> {
     watched.map(|(_, stream)| stream)
 }
 
-/// A share that may be more than all. Evidence against an anomaly is below 0, which is none for one.
+/// A share that may be more than all. Evidence against an anomaly is below 0, which is none for
+/// one.
 fn percent_of(share: f64) -> String {
     format!("{:.0}%", (share * 100.0).clamp(0.0, 999.0))
 }
