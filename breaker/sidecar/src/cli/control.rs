@@ -114,7 +114,7 @@ impl Auto {
 
 impl Reset {
     pub(super) fn run(self) -> ExitCode {
-        change(self.routes, self.how, Method::POST, "/reset", None)
+        change(self.routes, self.how, &Method::POST, "/reset", None)
     }
 }
 
@@ -131,7 +131,7 @@ fn set_mode(
         period,
         reason,
     });
-    change(routes, how, Method::PUT, "/mode", Some(content))
+    change(routes, how, &Method::PUT, "/mode", Some(&content))
 }
 
 /// Changes each of the routes, and prints what they are then. One that fails does not keep others
@@ -139,9 +139,9 @@ fn set_mode(
 fn change(
     routes: Routes,
     how: How,
-    method: Method,
-    what: &'static str,
-    content: Option<Content>,
+    method: &Method,
+    what: &str,
+    content: Option<&Content>,
 ) -> ExitCode {
     how.connect.run(async |client| {
         let is_one = routes.named.len() == 1;
@@ -149,7 +149,7 @@ fn change(
         for route in routes.names(client).await? {
             let path = breaker_path(&route, what);
             match client
-                .send::<Breaker>(method.clone(), &path, content.clone())
+                .send::<Breaker>(method.clone(), &path, content.cloned())
                 .await
             {
                 Ok(breaker) => changed.push(breaker),
