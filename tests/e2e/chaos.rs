@@ -2,38 +2,12 @@
 //! callers leave at random, and when it is well again everything is admitted and everything is
 //! back: requests in flight, descriptors, threads, memory.
 
-use std::fs;
 use std::time::Duration;
 
-use breaker_tests::{Script, Setup, Sidecar, Upstream, eventually};
+use breaker_tests::{Held, Script, Setup, Sidecar, Upstream, eventually};
 use tokio::time::sleep;
 
 use crate::traffic::{at_once, count, in_turn};
-
-/// What a process holds.
-#[derive(Debug)]
-struct Held {
-    descriptors: usize,
-    threads: usize,
-    /// Resident memory in KiB.
-    memory: usize,
-}
-
-impl Held {
-    fn by(process: u32) -> Self {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-        let number = |field: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(field));
-            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-            number.expect("a number of the field")
-        };
-        Self {
-            descriptors: fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count),
-            threads: number("Threads:"),
-            memory: number("VmRSS:"),
-        }
-    }
-}
 
 /// Ten kinds of trouble, in an order that differs from seed to seed.
 fn troubles(seed: usize) -> Vec<Script> {

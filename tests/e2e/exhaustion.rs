@@ -2,11 +2,10 @@
 //! everything is as before.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use breaker_tests::{Setup, Sidecar, Upstream, breaker, eventually, get};
+use breaker_tests::{Setup, Sidecar, Tiny, Upstream, breaker, eventually, get};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -95,44 +94,9 @@ async fn without_descriptors_it_waits_and_recovers() {
     assert_eq!(metrics.state("pay"), "closed");
 }
 
-/// A file system of 64 KiB, in memory; unmounted with its value.
-struct Tiny(tempfile::TempDir);
-
-impl Tiny {
-    /// `None` where this process may not mount.
-    fn mount() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]);
-        let mounted = mount.arg(directory.path()).output();
-        mounted.ok()?.status.success().then_some(Self(directory))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Takes all that is left of it.
-    fn fill(&self) {
-        let rest = vec![0; 128 * 1024];
-        let filled = fs::write(self.path().join("rest"), rest);
-        assert!(filled.is_err(), "it is larger than it was to be");
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.path().join("rest")).unwrap();
-    }
-}
-
-impl Drop for Tiny {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn on_a_full_disk_traffic_goes_on_and_files_come_back() {
-    let Some(disk) = Tiny::mount() else {
+    let Some(disk) = Tiny::mount(64) else {
         // Only where it may: in containers for tests, and as root.
         return;
     };

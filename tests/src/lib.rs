@@ -14,7 +14,9 @@
 //! ```
 
 mod client;
+mod disk;
 mod eventually;
+mod held;
 mod metrics;
 mod process;
 mod setup;
@@ -22,6 +24,8 @@ mod sidecar;
 mod upstream;
 
 pub use client::{Answer, get, send};
+pub use disk::Tiny;
+pub use held::Held;
 pub use metrics::Metrics;
 pub use process::Process;
 pub use setup::Setup;

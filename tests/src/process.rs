@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::eventually;
@@ -15,6 +16,14 @@ pub struct Process {
     name: String,
     child: Child,
     log: Arc<Mutex<String>>,
+    stall: Arc<Stall>,
+}
+
+/// Whether what the program prints is left in its pipes.
+#[derive(Debug, Default)]
+struct Stall {
+    on: Mutex<bool>,
+    over: Condvar,
 }
 
 impl Process {
@@ -27,10 +36,31 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-        let log = Arc::default();
-        keep(child.stdout.take(), &log);
-        keep(child.stderr.take(), &log);
-        Self { name, child, log }
+        let (log, stall) = (Arc::default(), Arc::default());
+        if let Some(stderr) = &child.stderr {
+            // A page, so that a reader that stalls is felt soon. Where it can't be, it is felt
+            // later.
+            let _ = fcntl_setpipe_size(stderr, 4096);
+        }
+        keep(child.stdout.take(), &log, &stall);
+        keep(child.stderr.take(), &log, &stall);
+        Self {
+            name,
+            child,
+            log,
+            stall,
+        }
+    }
+
+    /// Stops reading what it prints, but for one more line of each kind, or goes on.
+    pub fn stall_log(&self, stall: bool) {
+        *lock(&self.stall.on) = stall;
+        self.stall.over.notify_all();
+    }
+
+    /// Forgets what it has printed, for tests that run for long.
+    pub fn forget_log(&self) {
+        lock(&self.log).clear();
     }
 
     /// Everything that it has printed so far, standard output and standard error as they came.
@@ -95,6 +125,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.stall_log(false);
         if thread::panicking() {
             eprintln!("---- {} ----\n{}", self.name, self.log());
         }
@@ -102,19 +133,21 @@ impl Drop for Process {
 }
 
 /// Appends what `source` yields to `log` until its end, by lines so that two sources don't mix.
-fn keep(source: Option<impl Read + Send + 'static>, log: &Arc<Mutex<String>>) {
+fn keep(source: Option<impl Read + Send + 'static>, log: &Arc<Mutex<String>>, stall: &Arc<Stall>) {
     let Some(source) = source else { return };
-    let log = Arc::clone(log);
+    let (log, stall) = (Arc::clone(log), Arc::clone(stall));
     thread::spawn(move || {
         let mut source = BufReader::new(source);
         let mut line = Vec::new();
         while matches!(source.read_until(b'\n', &mut line), Ok(1..)) {
             lock(&log).push_str(&String::from_utf8_lossy(&line));
             line.clear();
+            let waiting = stall.over.wait_while(lock(&stall.on), |on| *on);
+            drop(waiting.unwrap_or_else(PoisonError::into_inner));
         }
     });
 }
 
-fn lock(log: &Mutex<String>) -> MutexGuard<'_, String> {
-    log.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

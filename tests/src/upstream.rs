@@ -130,6 +130,11 @@ impl Upstream {
         lock(&self.stage.seen).len()
     }
 
+    /// Forgets the requests so far, for tests that run for long.
+    pub fn forget(&self) {
+        lock(&self.stage.seen).clear();
+    }
+
     /// How many requests are being worked on: neither answered nor cancelled.
     pub fn in_flight(&self) -> usize {
         self.stage.in_flight.load(Ordering::Relaxed)

@@ -5,11 +5,12 @@ use std::future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -41,6 +42,8 @@ pub enum Script {
     Garbage,
     /// Answers with the request's body while it comes, its trailers too.
     Echo,
+    /// Echoes messages of a gRPC stream while they come, and ends it with the status OK.
+    Grpc,
     /// Answers as the function says.
     Answer(Arc<Answer>),
     /// Answers as the function says after this time.
@@ -79,6 +82,18 @@ impl Script {
             record(seen);
             return Ok(Response::new(body.map_err(io::Error::other).boxed_unsync()));
         }
+        if let Self::Grpc = self {
+            record(seen);
+            let body = Messages(body).with_trailers(async {
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                Some(Ok(trailers))
+            });
+            let mut reply = Response::new(body.boxed_unsync());
+            let grpc = HeaderValue::from_static("application/grpc");
+            reply.headers_mut().insert(CONTENT_TYPE, grpc);
+            return Ok(reply);
+        }
         seen.body = body.collect().await?.to_bytes();
         record(seen.clone());
         match self {
@@ -109,6 +124,7 @@ impl fmt::Debug for Script {
             Self::CloseMidBody => f.write_str("CloseMidBody"),
             Self::Garbage => f.write_str("Garbage"),
             Self::Echo => f.write_str("Echo"),
+            Self::Grpc => f.write_str("Grpc"),
             Self::Answer(_) => f.write_str("Answer(..)"),
             Self::Late(delay, _) => write!(f, "Late({delay:?}, ..)"),
         }
@@ -131,6 +147,28 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     body.map_err(io::Error::other).boxed_unsync()
+}
+
+/// A body without its trailers and empty pieces. One is what a request without a length ends by;
+/// sent on before trailers it would be an empty frame that isn't the last, of which h2 takes 100 in
+/// the whole life of a connection.
+struct Messages(Incoming);
+
+impl Body for Messages {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        loop {
+            match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+                Some(Ok(frame)) if frame.data_ref().is_none_or(Bytes::is_empty) => {}
+                frame => return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other))),
+            }
+        }
+    }
 }
 
 /// Ten bytes of a hundred, then an error, at which hyper closes the connection.

@@ -76,6 +76,8 @@ impl AsyncWrite for Wire {
             GARBAGE => {
                 self.fault.0.store(CLOSE, Ordering::Relaxed);
                 let sent = Pin::new(&mut self.stream).poll_write(cx, b"\x00\x01 no HTTP\r\n\r\n");
+                // HTTP/2 may have nothing more to write, which would be what closes the connection.
+                let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                 // What HTTP wanted to say is gone; as far as it knows, all was sent.
                 sent.map_ok(|_| buf.len())
             }
