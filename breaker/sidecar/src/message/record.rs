@@ -44,7 +44,7 @@ pub struct Finished<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Sent<'a> {
-    /// The endpoint's index in [`RouteTable::endpoints`](super::RouteTable::endpoints).
+    /// The endpoint's index in `RouteTable::endpoints`.
     pub endpoint: usize,
     /// The request's method.
     pub method: &'a Method,

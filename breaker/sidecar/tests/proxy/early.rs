@@ -33,6 +33,11 @@ enum Then {
 
 async fn refusing(status: u16, then: Then) -> Origin {
     Origin::raw(move |mut stream| async move {
+        if let Then::Stays = then {
+            // The kernel would take a whole upload on some machines, which would then be complete.
+            let socket = socket2::SockRef::from(&stream);
+            socket.set_recv_buffer_size(64 << 10).unwrap();
+        }
         let Some(head) = read_head(&mut stream).await else {
             return;
         };
@@ -78,8 +83,14 @@ async fn an_answer_that_comes_before_the_end_of_the_upload_is_what_counts() {
         for code in [301, 401, 413] {
             let origin = refusing(code, then).await;
             let sidecar = Sidecar::start(origin.address, Options::default());
+            // More than the sending side of a socket holds, where nobody reads.
+            let size = if let Then::Stays = then {
+                32 << 20
+            } else {
+                4 << 20
+            };
             for _ in 0..10 {
-                let answer = upload(&sidecar, 4 << 20).await;
+                let answer = upload(&sidecar, size).await;
                 assert_eq!(status(&answer), code.to_string(), "{then:?}: {answer}");
             }
             eventually("ten successes", || sidecar.totals() == (10, 0, 0)).await;

@@ -399,16 +399,20 @@ fn requests_of_the_route_have_their_turn_while_a_large_batch_is_told() {
     });
     let spans = spans.collect();
     let is_told = std::sync::atomic::AtomicBool::new(false);
+    // Else the batch may be over before the thread has begun.
+    let both_run = std::sync::Barrier::new(2);
     let breaker = bench.breaker.clone();
     std::thread::scope(|scope| {
         let turns = scope.spawn(|| {
             let mut turns = 0;
+            both_run.wait();
             while !is_told.load(Ordering::Acquire) {
                 let counted = breaker.snapshot().sources[1].totals.success;
                 turns += u32::from((1..COUNT).contains(&counted));
             }
             turns
         });
+        both_run.wait();
         bench.send(spans).unwrap();
         is_told.store(true, Ordering::Release);
         let turns = turns.join().unwrap();
