@@ -38,16 +38,16 @@ async fn tells_what_the_process_takes() {
     let mut sidecar = Setup::of(upstream.address()).start().await;
     let before = sidecar.metrics().await;
     let value = |metrics: &Metrics, name| metrics.sum(name, &[]).unwrap_or(f64::NAN);
-    let memory = value(&before, "process_memory_usage_bytes");
+    let memory = value(&before, "process_resident_memory_bytes");
     assert!((1e6..2e9).contains(&memory), "{memory}");
-    assert!(value(&before, "process_thread_count") >= 4.0);
+    assert!(value(&before, "process_threads") >= 4.0);
     let mut clients = Vec::new();
     for _ in 0..50 {
         let mut client = TcpStream::connect(sidecar.address()).await.unwrap();
         client.write_all(b"G").await.unwrap();
         clients.push(client);
     }
-    let open = "process_unix_file_descriptor_count";
+    let open = "process_open_fds";
     let had = value(&before, open);
     let has = |metrics: &Metrics| value(metrics, open);
     eventually!((45.0..60.0).contains(&(has(&sidecar.metrics().await) - had)));
@@ -65,7 +65,7 @@ async fn tells_what_the_process_takes() {
     assert!(limit >= told, "{limit}");
     in_turn(&sidecar, 300).await;
     let after = sidecar.metrics().await;
-    let worked = |metrics: &Metrics| value(metrics, "process_cpu_time_seconds_total");
+    let worked = |metrics: &Metrics| value(metrics, "process_cpu_seconds_total");
     let share = worked(&after) - worked(&before);
     assert!((0.01..60.0).contains(&share), "{share}");
 }

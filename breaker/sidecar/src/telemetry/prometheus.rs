@@ -173,6 +173,9 @@ fn sorted<'a, P: 'a>(
 }
 
 fn family_name<T>(metric: &Metric, data: &MetricData<T>) -> String {
+    if let Some((_, usual)) = USUAL.iter().find(|(name, _)| *name == metric.name()) {
+        return (*usual).to_owned();
+    }
     let mut name = sanitised(metric.name());
     let is_gauge = matches!(data, MetricData::Gauge(_));
     name.push_str(match metric.unit() {
@@ -186,6 +189,15 @@ fn family_name<T>(metric: &Metric, data: &MetricData<T>) -> String {
     }
     name
 }
+
+/// What Prometheus' own clients call the metrics of a process. Dashboards ask for these names, and
+/// promtool takes a gauge that ends with `_count` for a mistake.
+const USUAL: [(&str, &str); 4] = [
+    ("process.cpu.time", "process_cpu_seconds_total"),
+    ("process.memory.usage", "process_resident_memory_bytes"),
+    ("process.thread.count", "process_threads"),
+    ("process.unix.file_descriptor.count", "process_open_fds"),
+];
 
 fn sanitised(name: &str) -> String {
     name.replace(
