@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::gym::in_parallel;
 use crate::luck::Luck;
-use crate::system::{Arrival, Completion, Decision, Ending, Entry, Events, Setup, State};
+use crate::single;
+use crate::system::{Entry, Events, Setup, State};
 use crate::time::{DAY, MILLI, Nanos, nanos};
 
 /// What traffic is measured.
@@ -122,32 +123,9 @@ fn run(
         if days > 1 && now >= DAY as f64 && first_day.is_none() {
             first_day = Some((trips, system.status().alerts, system.streams().to_vec()));
         }
-        let at = nanos(now / 1e9);
-        while system.next_tick() <= at {
-            let tick = system.next_tick();
-            system.tick(tick);
-        }
         let failed = luck.unit() < error_rate;
         let latency = stream.latency(&mut luck);
-        let arrival = Arrival {
-            now: at,
-            pick: 0,
-            endpoints: 1,
-        };
-        if let Decision::Admit { endpoint, tag } = system.arrive(&arrival) {
-            system.complete(&Completion {
-                now: at,
-                sent: at.saturating_sub(latency),
-                endpoint,
-                tag,
-                head: None,
-                ending: if failed {
-                    Ending::Failure
-                } else {
-                    Ending::Success
-                },
-            });
-        }
+        single::play(&mut *system, nanos(now / 1e9), latency, failed);
         let before = std::mem::replace(&mut state, system.status().state);
         trips += u64::from(before.is_closed() && state == State::Open);
     }

@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use crate::gym::in_parallel;
 use crate::luck::Luck;
-use crate::system::{Arrival, Completion, Decision, Ending, Setup, State, ours};
+use crate::single;
+use crate::system::{Setup, State, ours};
 use crate::time::{MILLI, nanos};
 
 /// What is measured.
@@ -89,36 +90,13 @@ fn opens(policy: &Policy, rate: f64, share: f64, length: f64, seed: u64) -> bool
         if now >= until + AFTER {
             return false;
         }
-        let at = nanos(now);
-        while system.next_tick() <= at {
-            let tick = system.next_tick();
-            system.tick(tick);
-        }
         let failing = if (from..until).contains(&now) {
             share
         } else {
             HEALTHY
         };
         let failed = luck.unit() < failing;
-        let arrival = Arrival {
-            now: at,
-            pick: 0,
-            endpoints: 1,
-        };
-        if let Decision::Admit { endpoint, tag } = system.arrive(&arrival) {
-            system.complete(&Completion {
-                now: at,
-                sent: at.saturating_sub(20 * MILLI),
-                endpoint,
-                tag,
-                head: None,
-                ending: if failed {
-                    Ending::Failure
-                } else {
-                    Ending::Success
-                },
-            });
-        }
+        single::play(&mut *system, nanos(now), 20 * MILLI, failed);
         if system.status().state == State::Open {
             return true;
         }

@@ -24,6 +24,7 @@ mod page;
 mod scenario;
 mod score;
 mod service;
+mod single;
 mod summary;
 mod system;
 mod table;
