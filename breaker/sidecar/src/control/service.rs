@@ -115,22 +115,16 @@ impl Control {
                 mode.to_string()
             }
         };
-        let change = Change {
-            action: "set_mode",
-            breaker: Some(&**entry.name()),
-            before: before.name(),
-            after: &after,
+        self.tell(
+            peer,
+            "set_mode",
+            Some(&entry),
+            before.name(),
+            &after,
             reason,
-        };
-        audit::tell(&self.0.state.telemetry, peer, &change);
+        );
         if let Some(reason) = reason {
-            self.0.state.live.tell(Event {
-                reason: Some(crate::live::Reason {
-                    label: "operator".to_owned(),
-                    detail: format!("{after}: {reason}"),
-                }),
-                ..Event::now(Kind::Mode, name.to_owned())
-            });
+            self.show(Kind::Mode, name, "operator", format!("{after}: {reason}"));
         }
         Ok(report::Breaker::from(&entry))
     }
@@ -141,7 +135,14 @@ impl Control {
         let before = entry.breaker().state();
         entry.breaker().reset();
         let after = entry.breaker().state();
-        self.tell(peer, "reset", Some(&entry), before.name(), after.name());
+        self.tell(
+            peer,
+            "reset",
+            Some(&entry),
+            before.name(),
+            after.name(),
+            None,
+        );
         Ok(report::Breaker::from(&entry))
     }
 
@@ -174,14 +175,9 @@ impl Control {
         let before = described(&self.find(name)?);
         let entry = registry.set_override(name, policy)?;
         let after = described(&entry);
-        self.tell(peer, action, Some(&entry), &before, &after);
-        self.0.state.live.tell(Event {
-            reason: Some(crate::live::Reason {
-                label: entry.origin().name().to_owned(),
-                detail: format!("policy {after}, before {before}"),
-            }),
-            ..Event::now(Kind::Policy, name.to_owned())
-        });
+        self.tell(peer, action, Some(&entry), &before, &after, None);
+        let detail = format!("policy {after}, before {before}");
+        self.show(Kind::Policy, name, entry.origin().name(), detail);
         Ok(Policy::from(&entry))
     }
 
@@ -197,7 +193,7 @@ impl Control {
             Ok(_) => reload.configuration().hash,
             Err(error) => format!("refused: {error}"),
         };
-        self.tell(peer, "reload", None, &before, &after);
+        self.tell(peer, "reload", None, &before, &after, None);
         reloaded.map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
     }
 
@@ -212,15 +208,27 @@ impl Control {
         entry: Option<&Entry>,
         before: &str,
         after: &str,
+        reason: Option<&str>,
     ) {
         let change = Change {
             action,
             breaker: entry.map(|entry| &**entry.name()),
             before,
             after,
-            reason: None,
+            reason,
         };
         audit::tell(&self.0.state.telemetry, peer, &change);
+    }
+
+    /// Shows those who watch a breaker what an operator did to it.
+    fn show(&self, kind: Kind, name: &str, label: &str, detail: String) {
+        self.0.state.live.tell(Event {
+            reason: Some(crate::live::Reason {
+                label: label.to_owned(),
+                detail,
+            }),
+            ..Event::now(kind, name.to_owned())
+        });
     }
 }
 
