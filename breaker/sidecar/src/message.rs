@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod decision;
 pub(crate) mod error;
 pub(crate) mod forwarded;
+pub(crate) mod frame;
 pub(crate) mod framing;
 pub(crate) mod headers;
 pub(crate) mod limited;

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::message::client::Client;
+use crate::message::frame::{HEADER, SETTINGS, fill, payload};
 
 /// A connection that ends when its peer sends too many control frames. It tells its driver whether
 /// the peer owes the rest of something.
@@ -89,16 +90,13 @@ impl Frames {
                 self.whole = self.whole.wrapping_add(1);
             }
             bytes = &bytes[skipped..];
-            let taken = (HEADER - self.filled).min(bytes.len());
-            self.header[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
-            self.filled += taken;
-            bytes = &bytes[taken..];
+            bytes = fill(&mut self.header, &mut self.filled, bytes);
             if self.filled < HEADER {
                 return true;
             }
-            let [high, middle, low, kind, flags, ..] = self.header;
+            let [.., kind, flags, _, _, _, _] = self.header;
             self.filled = 0;
-            self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            self.skip = payload(self.header);
             self.is_open = matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS == 0;
             if self.skip == 0 && !self.is_open {
                 self.whole = self.whole.wrapping_add(1);
@@ -173,12 +171,10 @@ const BUDGET: u32 = 2048;
 /// another.
 const BYTES_PER_CONTROL: usize = 256;
 
-/// RFC 9113, sections 3.4, 4.1 and 6.
+/// RFC 9113, sections 3.4 and 6.
 const PREFACE: usize = 24;
-const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;

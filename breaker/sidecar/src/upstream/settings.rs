@@ -12,6 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::message::frame::{self, HEADER, SETTINGS, fill};
+
 /// The largest header section that the peer takes, by RFC 9113, 6.5.2; `None` until it has said
 /// one.
 pub(super) type HeaderLimit = Rc<Cell<Option<u32>>>;
@@ -53,11 +55,9 @@ impl Frames {
         let mut told = None;
         while !bytes.is_empty() {
             if self.left == 0 {
-                let taken = fill(&mut self.header, &mut self.filled, bytes);
-                bytes = &bytes[taken..];
+                bytes = fill(&mut self.header, &mut self.filled, bytes);
                 if self.filled == HEADER {
-                    let [high, middle, low, ..] = self.header;
-                    self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
+                    self.left = frame::payload(self.header);
                     (self.filled, self.known) = (0, 0);
                 }
                 continue;
@@ -66,8 +66,7 @@ impl Frames {
             let (mut payload, rest) = bytes.split_at(taken);
             (self.left, bytes) = (self.left - taken, rest);
             while self.header[3] == SETTINGS && !payload.is_empty() {
-                let taken = fill(&mut self.setting, &mut self.known, payload);
-                payload = &payload[taken..];
+                payload = fill(&mut self.setting, &mut self.known, payload);
                 if self.known == SETTING {
                     self.known = 0;
                     let [id @ .., a, b, c, d] = self.setting;
@@ -79,14 +78,6 @@ impl Frames {
         }
         told
     }
-}
-
-/// Copies what is missing of `buffer`, of which `filled` bytes are there; returns how many it took.
-fn fill(buffer: &mut [u8], filled: &mut usize, bytes: &[u8]) -> usize {
-    let taken = (buffer.len() - *filled).min(bytes.len());
-    buffer[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
-    *filled += taken;
-    taken
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Overheard<T> {
@@ -134,9 +125,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Overheard<T> {
     }
 }
 
-/// RFC 9113, sections 4.1 and 6.5.
-const HEADER: usize = 9;
-const SETTINGS: u8 = 4;
+/// RFC 9113, 6.5.1 and 6.5.2.
 const SETTING: usize = 6;
 const MAX_HEADER_LIST_SIZE: [u8; 2] = [0, 6];
 
