@@ -260,7 +260,7 @@ impl Breaker {
         }
         let mut sheds = None;
         let mut alerts_changed = false;
-        let histograms = source.take_histogram_turn(now);
+        let histograms = source.take_histogram_turn(hangs, now);
         let mut observation = Observation::new(source, policy, in_flight, now);
         for (index, entry) in policy.trip().iter().enumerate() {
             if entry.conditions.iter().any(Condition::needs_histogram) && !histograms {

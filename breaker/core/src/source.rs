@@ -287,7 +287,7 @@ impl Source {
         counts.failure == 0
             && counts.slow == [0; MAX_SLOW_THRESHOLDS]
             && self.consecutive_failures == 0
-            && !(self.wants_histograms && now >= self.next_histogram_turn)
+            && !self.has_histogram_turn(false, now)
             && detectors.is_none_or(|detectors| detectors.are_well())
     }
 
@@ -296,9 +296,17 @@ impl Source {
         (self.wants_histograms && self.latencies_changed).then_some(self.next_histogram_turn)
     }
 
-    /// Whether conditions on histograms may be tried now; if so, not again for a while.
-    pub(crate) fn take_histogram_turn(&mut self, now: Timestamp) -> bool {
-        if !self.wants_histograms || now < self.next_histogram_turn {
+    /// Whether conditions on histograms may be tried now, and may find something new; `hangs` says
+    /// whether a request in flight is as old as a bound. A look for no reason would put off the next
+    /// one, which may have a reason.
+    fn has_histogram_turn(&self, hangs: bool, now: Timestamp) -> bool {
+        let may_differ = self.latencies_changed || hangs;
+        self.wants_histograms && may_differ && now >= self.next_histogram_turn
+    }
+
+    /// Whether conditions on histograms are to be tried now; if so, not again for a while.
+    pub(crate) fn take_histogram_turn(&mut self, hangs: bool, now: Timestamp) -> bool {
+        if !self.has_histogram_turn(hangs, now) {
             return false;
         }
         self.next_histogram_turn = now + HISTOGRAM_INTERVAL;

@@ -139,6 +139,36 @@ fn a_policy_that_begins_to_follow_the_traffic_knows_the_rate_from_the_window() {
     assert!((80.0..=120.0).contains(&rate), "{rate} of 100/s");
 }
 
+#[test]
+fn a_wake_up_at_which_nothing_is_due_does_not_put_off_a_condition_on_a_quantile() {
+    let policy = Policy::builtin("combined").unwrap();
+    let mut always = Bench::new(policy.clone());
+    let mut replaced = Bench::new(policy.clone());
+    for bench in [&mut always, &mut replaced] {
+        bench.run(9, Outcome::success(ms(1)));
+    }
+    // It no longer waits for these requests to reach the age of a bound, which the other does.
+    replaced.breaker.set_policy(policy, at(replaced.now));
+    for bench in [&mut always, &mut replaced] {
+        bench.pass(0.065);
+        bench.run(3, Outcome::success(ms(1)));
+        bench.pass(0.935);
+        bench.run(5, Outcome::success(ms(1000)));
+        bench.pass(1.008);
+        bench.run(3, Outcome::failure(ms(1)));
+        bench.pass(0.092);
+    }
+    assert_eq!(always.state(), replaced.state());
+    for bench in [&mut always, &mut replaced] {
+        bench.pass(0.008);
+        assert_eq!(
+            bench.state(),
+            State::Open,
+            "20 requests: 3 failed, 5 were slow"
+        );
+    }
+}
+
 /// Something that happens, after so many milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Act {
