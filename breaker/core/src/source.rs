@@ -297,8 +297,8 @@ impl Source {
     }
 
     /// Whether conditions on histograms may be tried now, and may find something new; `hangs` says
-    /// whether a request in flight is as old as a bound. A look for no reason would put off the next
-    /// one, which may have a reason.
+    /// whether a request in flight is as old as a bound. A look for no reason would put off the
+    /// next one, which may have a reason.
     fn has_histogram_turn(&self, hangs: bool, now: Timestamp) -> bool {
         let may_differ = self.latencies_changed || hangs;
         self.wants_histograms && may_differ && now >= self.next_histogram_turn

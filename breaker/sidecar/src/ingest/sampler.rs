@@ -410,7 +410,8 @@ fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Samples that a breaker is told of at once: its lock is held for some 10 µs (benchmark `lock_hold`).
+/// Samples that a breaker is told of at once. Its lock is held for some 10 µs then: see the benchmark
+/// `lock_hold`.
 const PIECE: usize = 128;
 
 #[cfg(test)]
