@@ -7,6 +7,7 @@
 mod anomaly;
 mod builder;
 mod builtin;
+mod condition;
 mod failure;
 mod recover;
 mod trip;
@@ -21,9 +22,10 @@ use crate::ratio::Ratio;
 pub use anomaly::{Budget, Stream};
 pub use builder::Builder;
 pub(crate) use builder::MAX_SLOW_THRESHOLDS;
+pub use condition::{Condition, Quantile};
 pub use failure::{FailureRules, GrpcCode};
 pub use recover::{HalfOpen, Open, Ramp, Recovery};
-pub use trip::{Action, Condition, Quantile, TripEntry};
+pub use trip::{Action, TripEntry};
 
 /// When a breaker trips, what counts as a failure, and how it recovers.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,10 +2,12 @@
 
 mod names;
 mod resolve;
+mod trip;
 
 use schemars::JsonSchema;
 
-use self::names::{RawBudget, RawRecovery, RawStream};
+use self::names::{RawBudget, RawRecovery};
+use self::trip::RawTrip;
 use super::codes::{Code, GrpcName, Statuses};
 use super::scalar::{Period, Share};
 
@@ -60,72 +62,6 @@ pub struct RawPolicy {
     /// Whether an upstream's Retry-After opens the breaker for that time, capped by open.max.
     #[schemars(extend("default" = false, "examples" = [true]))]
     honour_retry_after: Option<bool>,
-}
-
-/// Conditions that must all hold, and what is then done.
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of conditions")]
-#[schemars(rename = "Trip")]
-struct RawTrip {
-    /// The share of failures, at least.
-    #[schemars(extend("x-default" = "none"))]
-    #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
-    #[schemars(extend("examples" = ["50%"]))]
-    error_rate: Option<Share>,
-    /// The median latency, at least.
-    #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["200ms"]))]
-    p50: Option<Period>,
-    /// The latency that 90 % are at or below, at least.
-    #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["500ms"]))]
-    p90: Option<Period>,
-    /// The latency that 95 % are at or below, at least.
-    #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["800ms"]))]
-    p95: Option<Period>,
-    /// The latency that 99 % are at or below, at least.
-    #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["2s"]))]
-    p99: Option<Period>,
-    /// The latency that 99.9 % are at or below, at least.
-    #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["5s"]))]
-    p999: Option<Period>,
-    /// The share of requests slower than slow_threshold, hung ones included, at least.
-    #[schemars(extend("x-default" = "none"))]
-    #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
-    #[schemars(extend("examples" = ["30%"]))]
-    slow_rate: Option<Share>,
-    /// From when on a request is slow.
-    #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["1s"]))]
-    slow_threshold: Option<Period>,
-    /// Requests in flight now, at least.
-    #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [200]))]
-    concurrency: Option<u64>,
-    /// Failures without a success between them, at least.
-    #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [5]))]
-    consecutive_failures: Option<u32>,
-    /// The detectors of a stream have an alarm.
-    #[schemars(extend("x-default" = "none", "examples" = ["errors"]))]
-    anomaly: Option<RawStream>,
-    /// Beside anomaly: the lower bound of the estimated share, at least.
-    #[schemars(extend("default" = "0%", "x-range" = "0% to 100%", "examples" = ["50%"]))]
-    at_least: Option<Share>,
-    /// Beside anomaly: from the change to the latest hit it is so long at least; what is shorter is
-    /// a blip.
-    #[schemars(extend("default" = "0s", "x-range" = "0s to 1m", "examples" = ["3s"]))]
-    blip: Option<Period>,
-    /// What is done when all conditions hold.
-    #[schemars(extend("default" = "open", "examples" = ["alert"]))]
-    action: Option<RawAction>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(rename = "Action", rename_all = "lowercase")]
-enum RawAction {
-    /// Opens the breaker.
-    Open,
-    /// Reports an alert, and rejects nothing.
-    Alert,
-    /// Admits no more requests at once than the upstream answers in time; needs a condition on
-    /// latency.
-    Shed,
 }
 
 /// The open time: `for × factor^n`, capped at `max`, ± `jitter`; n counts failed recoveries.

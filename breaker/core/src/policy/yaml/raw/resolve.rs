@@ -1,18 +1,10 @@
 //! A policy's fields, over those of its base, over the defaults.
 
-use std::time::Duration;
-
-use serde::de::{Deserialize, Deserializer, Error};
-
 use super::super::codes::Code;
-use super::{
-    RawAction, RawFailure, RawHalfOpen, RawLatency, RawOpen, RawPolicy, RawRamp, RawReject, RawTrip,
-};
+use super::{RawFailure, RawHalfOpen, RawLatency, RawOpen, RawPolicy, RawRamp, RawReject};
 use crate::policy::{
-    Action, Builder, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError,
-    Quantile, Ramp, Reject, TripEntry,
+    Builder, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError, Ramp, Reject,
 };
-use crate::ratio::Ratio;
 
 // === impl RawPolicy ===
 
@@ -93,71 +85,6 @@ impl RawPolicy {
             builder = builder.honour_retry_after(honour);
         }
         Ok(builder)
-    }
-}
-
-// === impl RawTrip ===
-
-impl RawTrip {
-    fn entry(self, index: usize) -> Result<TripEntry, PolicyError> {
-        let broken =
-            |field: &str, rule: &str| Err(PolicyError::new(format!("trip[{index}].{field}"), rule));
-        let anomaly = match (self.anomaly, &self.at_least, &self.blip) {
-            (Some(stream), at_least, blip) => Some(Condition::Anomaly {
-                stream: stream.into(),
-                at_least: at_least.as_ref().map_or(Ratio::ZERO, |share| share.0),
-                blip: blip.as_ref().map_or(Duration::ZERO, |blip| blip.0),
-            }),
-            (None, Some(_), _) => return broken("at_least", "needs anomaly beside it"),
-            (None, None, Some(_)) => return broken("blip", "needs anomaly beside it"),
-            (None, None, None) => None,
-        };
-        let action = match self.action {
-            None | Some(RawAction::Open) => Action::Open,
-            Some(RawAction::Alert) => Action::Alert,
-            Some(RawAction::Shed) => Action::Shed,
-        };
-        let slow = match (self.slow_rate, self.slow_threshold) {
-            (Some(share), Some(threshold)) => Some(Condition::SlowRate {
-                share: share.0,
-                threshold: threshold.0,
-            }),
-            (Some(_), None) => return broken("slow_rate", "needs slow_threshold beside it"),
-            (None, Some(_)) => return broken("slow_threshold", "needs slow_rate beside it"),
-            (None, None) => None,
-        };
-        let quantiles = [self.p50, self.p90, self.p95, self.p99, self.p999];
-        let quantiles = quantiles.into_iter().zip(Quantile::ALL);
-        let latencies = quantiles.filter_map(|(bound, quantile)| {
-            let bound = bound?.0;
-            Some(Condition::Latency { quantile, bound })
-        });
-        let error_rate = self.error_rate.map(|share| Condition::ErrorRate(share.0));
-        let conditions = error_rate
-            .into_iter()
-            .chain(slow)
-            .chain(self.concurrency.map(Condition::Concurrency))
-            .chain(
-                self.consecutive_failures
-                    .map(Condition::ConsecutiveFailures),
-            )
-            .chain(anomaly)
-            .chain(latencies)
-            .collect();
-        Ok(TripEntry { conditions, action })
-    }
-}
-
-// === impl RawAction ===
-
-impl<'de> Deserialize<'de> for RawAction {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "open" => Ok(Self::Open),
-            "alert" => Ok(Self::Alert),
-            "shed" => Ok(Self::Shed),
-            _ => Err(D::Error::custom("must be open, alert or shed")),
-        }
     }
 }
 
