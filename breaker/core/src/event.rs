@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::detector::{Anomaly, Creep, UsualChange};
-use crate::policy::{Condition, Stream};
+use crate::policy::Condition;
 use crate::ratio::Ratio;
 use crate::state::{Mode, State};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, ToMillis};
 use crate::trace::TraceId;
 
 /// Something that a breaker did, for [`Breaker::poll_event`](crate::Breaker::poll_event).
@@ -293,7 +293,7 @@ impl fmt::Display for Reason {
             Self::RetryAfter { asked } => {
                 write!(f, "the upstream asked to be left alone for {asked:?}")
             }
-            Self::OpenElapsed { open_for } => write!(f, "open for {}", Seconds(*open_for)),
+            Self::OpenElapsed { open_for } => write!(f, "open for {}", ToMillis(*open_for)),
             Self::ProbesFailed {
                 succeeded,
                 failed,
@@ -338,7 +338,7 @@ impl fmt::Display for Reason {
 
 impl fmt::Display for UsualChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hits = of_the_requests(self.stream);
+        let hits = self.stream.hits();
         match self.before {
             Some(before) => write!(
                 f,
@@ -347,15 +347,6 @@ impl fmt::Display for UsualChange {
             ),
             None => write!(f, "{} {hits}, as it seems usually", self.now),
         }
-    }
-}
-
-/// What a hit of `stream` is.
-const fn of_the_requests(stream: Stream) -> &'static str {
-    match stream {
-        Stream::Errors => "of the requests fail",
-        Stream::Latency => "of the requests are slow",
-        Stream::Deadline => "of the requests miss the deadline",
     }
 }
 
@@ -373,84 +364,37 @@ impl fmt::Display for Evidence {
 
 impl Evidence {
     fn numbers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
-        let seconds = Duration::from_secs_f64(self.observed.clamp(0.0, 1e9));
-        match self.condition {
-            Condition::ErrorRate(_) => write!(
-                f,
-                "error rate {} ≥ {}",
-                share(self.observed),
-                share(self.threshold)
-            )?,
-            Condition::Latency { quantile, bound } => {
-                write!(f, "{quantile} {} ≥ {bound:?}", Seconds(seconds))?
-            }
-            Condition::SlowRate { threshold, .. } => write!(
-                f,
-                "{} ≥ {} of the requests took {threshold:?} or longer",
-                share(self.observed),
-                share(self.threshold)
-            )?,
-            Condition::Concurrency(_) => {
-                return write!(
-                    f,
-                    "{} ≥ {} requests in flight",
-                    self.observed, self.threshold
-                );
-            }
-            Condition::ConsecutiveFailures(_) => {
-                return write!(
-                    f,
-                    "{} ≥ {} failures in a row",
-                    self.observed, self.threshold
-                );
-            }
-            Condition::Anomaly { stream, .. } => {
-                let creep = self.anomaly.and_then(|anomaly| anomaly.crept);
-                if let Some(Creep { from, to }) = creep {
-                    let (from, to) = (Seconds(from), Seconds(to));
-                    write!(
-                        f,
-                        "the P95 has crept from {from} to {to}: {} ",
-                        share(self.observed)
-                    )?;
-                    f.write_str("of the requests take twice as long as it was, or longer")?;
-                } else {
-                    let hits = of_the_requests(stream);
-                    write!(f, "{} {hits}", share(self.observed))?;
-                }
-                if let Some(anomaly) = &self.anomaly {
-                    write!(f, " ({} to {})", anomaly.low, anomaly.high)?;
-                }
-                if let Some(anomaly) = self
-                    .anomaly
-                    .filter(|anomaly| anomaly.slow && creep.is_none())
-                {
-                    match anomaly.share.get() / anomaly.usual.get() {
-                        times if times < 1e6 => write!(f, ", {times:.0} times what is usual")?,
-                        _ => f.write_str(", where nothing is usual")?,
-                    }
-                }
-                write!(f, ", {} is normal", share(self.threshold))?;
-                let window = Seconds(self.window);
-                write!(f, ", {} requests in {window}", self.samples)?;
-                return match &self.anomaly {
-                    Some(Anomaly { evidence, line, .. }) => {
-                        write!(f, ", evidence {evidence:.1}, alarm at {line:.1}")
-                    }
-                    None => Ok(()),
-                };
+        let creep = self.anomaly.and_then(|anomaly| anomaly.crept);
+        if let Some(Creep { from, to }) = creep {
+            let (from, to) = (ToMillis(from), ToMillis(to));
+            let share = Ratio::new(self.observed).unwrap_or(Ratio::ONE);
+            write!(f, "the P95 has crept from {from} to {to}: {share} ")?;
+            f.write_str("of the requests take twice as long as it was, or longer")?;
+        } else {
+            self.condition
+                .write_reached(f, self.observed, self.threshold)?;
+        }
+        if let Some(anomaly) = &self.anomaly {
+            return self.of_anomaly(f, anomaly);
+        }
+        if self.condition.is_guarded() {
+            write!(f, ", {} requests in {:?}", self.samples, self.window)?;
+        }
+        Ok(())
+    }
+
+    fn of_anomaly(&self, f: &mut fmt::Formatter<'_>, anomaly: &Anomaly) -> fmt::Result {
+        write!(f, " ({} to {})", anomaly.low, anomaly.high)?;
+        if anomaly.slow && anomaly.crept.is_none() {
+            match anomaly.share.get() / anomaly.usual.get() {
+                times if times < 1e6 => write!(f, ", {times:.0} times what is usual")?,
+                _ => f.write_str(", where nothing is usual")?,
             }
         }
-        write!(f, ", {} requests in {:?}", self.samples, self.window)
-    }
-}
-
-/// A duration to the millisecond, for people.
-struct Seconds(Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", Duration::from_millis(self.0.as_millis() as u64))
+        let normal = Ratio::new(self.threshold).unwrap_or(Ratio::ONE);
+        let (samples, window) = (self.samples, ToMillis(self.window));
+        write!(f, ", {normal} is normal, {samples} requests in {window}")?;
+        let (evidence, line) = (anomaly.evidence, anomaly.line);
+        write!(f, ", evidence {evidence:.1}, alarm at {line:.1}")
     }
 }

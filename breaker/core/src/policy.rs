@@ -22,7 +22,7 @@ use crate::ratio::Ratio;
 pub use anomaly::{Budget, Stream};
 pub use builder::Builder;
 pub(crate) use builder::MAX_SLOW_THRESHOLDS;
-pub use condition::{Condition, Quantile};
+pub use condition::{Condition, Quantile, Unit};
 pub use failure::{FailureRules, GrpcCode};
 pub use recover::{HalfOpen, Open, Ramp, Recovery};
 pub use trip::{Action, TripEntry};

@@ -250,15 +250,4 @@ impl Latencies {
             max: Duration::from_micros(histogram.max()),
         })
     }
-
-    /// The value of `quantile`.
-    pub const fn get(&self, quantile: Quantile) -> Duration {
-        match quantile {
-            Quantile::P50 => self.p50,
-            Quantile::P90 => self.p90,
-            Quantile::P95 => self.p95,
-            Quantile::P99 => self.p99,
-            Quantile::P999 => self.p999,
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Time as a plain number, so that a test, a replay and a live proxy are the same thing to the
 //! breaker.
 
+use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
@@ -76,5 +77,14 @@ pub(crate) fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Opti
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
+    }
+}
+
+/// A duration to the millisecond, for people.
+pub(crate) struct ToMillis(pub(crate) Duration);
+
+impl fmt::Display for ToMillis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", Duration::from_millis(self.0.as_millis() as u64))
     }
 }

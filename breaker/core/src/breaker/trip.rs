@@ -9,7 +9,7 @@ use super::outlook::Standing;
 use crate::alert::{SILENCE, StandingAlert};
 use crate::event::{Alert, Evidence, Reason, stream_of};
 use crate::in_flight::InFlight;
-use crate::policy::{Condition, Policy, Quantile, Stream, TripEntry};
+use crate::policy::{Condition, Policy, Quantile, TripEntry};
 use crate::source::Source;
 use crate::time::Timestamp;
 
@@ -22,6 +22,29 @@ pub(super) struct Observation<'a> {
     now: Timestamp,
     /// Latencies of the window, once a condition has asked for them.
     latencies: Option<Histogram<u32>>,
+}
+
+/// What a condition is on, as it is now.
+#[derive(Clone, Copy)]
+struct Observed {
+    number: Number,
+    /// How many observations there are.
+    samples: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Number {
+    /// So many of the observations.
+    Share(u64),
+    /// The observations themselves.
+    Count,
+    /// A quantile of their latencies, not put together yet.
+    Quantile {
+        quantile: Quantile,
+        bound: Duration,
+        /// Whether it may be the bound or more.
+        may_reach: bool,
+    },
 }
 
 impl<'a> Observation<'a> {
@@ -170,106 +193,83 @@ impl<'a> Observation<'a> {
             .collect()
     }
 
-    /// The numbers of `condition`, if it holds.
-    fn evidence(&mut self, condition: &Condition) -> Option<Evidence> {
+    /// What `condition` is on, as it is now; none where this source can't tell.
+    fn observe(&self, condition: &Condition) -> Option<Observed> {
         let counts = self.source.window.unexpired();
-        match *condition {
-            Condition::ErrorRate(share) => self.share(
-                condition,
-                counts.failure.into(),
-                counts.judged(),
-                share.get(),
-            ),
-            Condition::SlowRate { share, threshold } => {
+        let observed = match *condition {
+            Condition::ErrorRate(_) => Observed::share(counts.failure.into(), counts.judged()),
+            Condition::SlowRate { threshold, .. } => {
                 let hanging = self.hanging(threshold);
                 let slow = u64::from(self.source.window.slow(counts, threshold)) + hanging;
-                self.share(
-                    condition,
-                    slow,
-                    u64::from(counts.timed) + hanging,
-                    share.get(),
-                )
+                Observed::share(slow, u64::from(counts.timed) + hanging)
             }
             Condition::Latency { quantile, bound } => {
                 let hanging = self.hanging(bound);
-                let samples = u64::from(counts.timed) + hanging;
-                // In health no request is as slow, and no histogram needs to be put together.
-                let is_slow = hanging > 0 || self.source.window.reaches(bound);
-                if samples < self.policy.min_requests() || !is_slow {
-                    return None;
+                Observed {
+                    number: Number::Quantile {
+                        quantile,
+                        bound,
+                        // In health no request is as slow, and no histogram is put together.
+                        may_reach: hanging > 0 || self.source.window.reaches(bound),
+                    },
+                    samples: u64::from(counts.timed) + hanging,
                 }
-                let observed = self.quantile(quantile, bound);
-                self.compare(condition, observed, bound.as_secs_f64(), samples)
             }
-            Condition::Concurrency(bound) => {
-                let (_, in_flight) = self.in_flight?;
-                self.compare(condition, in_flight as f64, bound as f64, in_flight)
+            Condition::Concurrency(_) => Observed::count(self.in_flight?.1),
+            Condition::ConsecutiveFailures(_) => {
+                Observed::count(self.source.consecutive_failures.into())
             }
-            Condition::ConsecutiveFailures(bound) => {
-                let failures = self.source.consecutive_failures;
-                self.compare(condition, failures.into(), bound.into(), failures.into())
-            }
-            Condition::Anomaly {
-                stream,
-                at_least,
-                blip,
-            } => {
-                let detectors = self.source.detectors.as_ref()?;
-                let anomaly = detectors.alarm(stream, at_least, blip)?;
-                Some(Evidence {
-                    condition: *condition,
-                    observed: anomaly.share.get(),
-                    threshold: anomaly.normal.get(),
-                    samples: anomaly.observations,
-                    window: self.now.saturating_since(anomaly.since),
-                    abandoned: self.abandoned(condition),
-                    anomaly: Some(anomaly),
-                })
-            }
+            // What the detectors make of it, they say themselves.
+            Condition::Anomaly { .. } => return None,
+        };
+        Some(observed)
+    }
+
+    /// The numbers of `condition`, if it holds.
+    fn evidence(&mut self, condition: &Condition) -> Option<Evidence> {
+        if let Condition::Anomaly {
+            stream,
+            at_least,
+            blip,
+        } = *condition
+        {
+            let detectors = self.source.detectors.as_ref()?;
+            let anomaly = detectors.alarm(stream, at_least, blip)?;
+            return Some(Evidence {
+                condition: *condition,
+                observed: anomaly.share.get(),
+                threshold: anomaly.normal.get(),
+                samples: anomaly.observations,
+                window: self.now.saturating_since(anomaly.since),
+                abandoned: self.abandoned(condition),
+                anomaly: Some(anomaly),
+            });
         }
+        let (observed, threshold) = (self.observe(condition)?, condition.threshold()?);
+        if observed.samples < self.least_samples(condition) || !observed.may_reach(threshold) {
+            return None;
+        }
+        let number = self.number(observed)?;
+        reaches(number, threshold).then(|| Evidence {
+            condition: *condition,
+            observed: number,
+            threshold,
+            samples: observed.samples,
+            window: self.policy.window(),
+            abandoned: self.abandoned(condition),
+            anomaly: None,
+        })
     }
 
     /// `condition`, of the trip entry of that index, as it stands.
     pub(super) fn standing(&mut self, entry: usize, condition: &Condition) -> Standing {
-        let counts = self.source.window.unexpired();
-        let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
-        let timed = u64::from(counts.timed);
-        let (observed, samples) = match *condition {
-            Condition::ErrorRate(_) => {
-                let judged = counts.judged();
-                (share(counts.failure.into(), judged), judged)
-            }
-            Condition::SlowRate { threshold, .. } => {
-                let hanging = self.hanging(threshold);
-                let slow = u64::from(self.source.window.slow(counts, threshold)) + hanging;
-                (share(slow, timed + hanging), timed + hanging)
-            }
-            Condition::Latency { quantile, bound } => {
-                let samples = timed + self.hanging(bound);
-                let observed = (samples > 0).then(|| self.quantile(quantile, bound));
-                (observed, samples)
-            }
-            Condition::Concurrency(_) => match self.in_flight {
-                Some((_, in_flight)) => (Some(in_flight as f64), in_flight),
-                None => (None, 0),
-            },
-            Condition::ConsecutiveFailures(_) => {
-                let failures = self.source.consecutive_failures;
-                (Some(failures.into()), failures.into())
-            }
-            Condition::Anomaly { .. } => (None, 0),
-        };
+        let observed = self.observe(condition);
         let mut standing = Standing {
             entry,
             condition: *condition,
-            observed,
-            samples,
-            min_requests: match condition {
-                Condition::ErrorRate(_)
-                | Condition::SlowRate { .. }
-                | Condition::Latency { .. } => self.policy.min_requests(),
-                _ => 0,
-            },
+            observed: observed.and_then(|observed| self.number(observed)),
+            samples: observed.map_or(0, |observed| observed.samples),
+            min_requests: self.least_samples(condition),
             anomaly: None,
             holds: self.evidence(condition).is_some(),
         };
@@ -285,6 +285,26 @@ impl<'a> Observation<'a> {
             standing.anomaly = anomaly;
         }
         standing
+    }
+
+    /// Of how many observations a condition must be, to be tried.
+    fn least_samples(&self, condition: &Condition) -> u64 {
+        match condition.is_guarded() {
+            true => self.policy.min_requests(),
+            false => 0,
+        }
+    }
+
+    /// What was observed, in the unit of its condition; none of nothing.
+    fn number(&mut self, observed: Observed) -> Option<f64> {
+        let samples = observed.samples;
+        match observed.number {
+            Number::Share(part) => (samples > 0).then(|| part as f64 / samples as f64),
+            Number::Count => Some(samples as f64),
+            Number::Quantile {
+                quantile, bound, ..
+            } => (samples > 0).then(|| self.quantile(quantile, bound)),
+        }
     }
 
     /// Requests in flight that are at least `age` old.
@@ -324,60 +344,33 @@ impl<'a> Observation<'a> {
         micros as f64 / 1e6
     }
 
-    fn share(
-        &self,
-        condition: &Condition,
-        part: u64,
-        samples: u64,
-        threshold: f64,
-    ) -> Option<Evidence> {
-        // Almost always nothing holds, and multiplying tells so in a fraction of the time that
-        // dividing takes.
-        if samples < self.policy.min_requests() || !reaches(part as f64, threshold * samples as f64)
-        {
-            return None;
-        }
-        Some(self.found(condition, part as f64 / samples as f64, threshold, samples))
-    }
-
-    fn compare(
-        &self,
-        condition: &Condition,
-        observed: f64,
-        threshold: f64,
-        samples: u64,
-    ) -> Option<Evidence> {
-        reaches(observed, threshold).then(|| self.found(condition, observed, threshold, samples))
-    }
-
-    fn found(
-        &self,
-        condition: &Condition,
-        observed: f64,
-        threshold: f64,
-        samples: u64,
-    ) -> Evidence {
-        Evidence {
-            condition: *condition,
-            observed,
-            threshold,
-            samples,
-            window: self.policy.window(),
-            abandoned: self.abandoned(condition),
-            anomaly: None,
-        }
-    }
-
     /// Of the failures in the window, those that were abandoned, where `condition` is on failures.
     fn abandoned(&self, condition: &Condition) -> u64 {
-        match condition {
-            Condition::ErrorRate(_)
-            | Condition::ConsecutiveFailures(_)
-            | Condition::Anomaly {
-                stream: Stream::Errors,
-                ..
-            } => self.source.window.abandoned(),
-            _ => 0,
+        match condition.is_on_failures() {
+            true => self.source.window.abandoned(),
+            false => 0,
+        }
+    }
+}
+
+impl Observed {
+    const fn share(part: u64, samples: u64) -> Self {
+        let number = Number::Share(part);
+        Self { number, samples }
+    }
+
+    const fn count(samples: u64) -> Self {
+        let number = Number::Count;
+        Self { number, samples }
+    }
+
+    /// Whether it may be at least `threshold`. Almost always it is not, and multiplying tells so in
+    /// a fraction of the time that dividing takes.
+    fn may_reach(&self, threshold: f64) -> bool {
+        match self.number {
+            Number::Share(part) => reaches(part as f64, threshold * self.samples as f64),
+            Number::Quantile { may_reach, .. } => may_reach,
+            Number::Count => true,
         }
     }
 }

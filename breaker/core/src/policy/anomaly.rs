@@ -42,6 +42,15 @@ impl Stream {
             Self::Deadline => "deadline",
         }
     }
+
+    /// What a hit is.
+    pub(crate) const fn hits(self) -> &'static str {
+        match self {
+            Self::Errors => "of the requests fail",
+            Self::Latency => "of the requests are slow",
+            Self::Deadline => "of the requests miss the deadline",
+        }
+    }
 }
 
 impl Budget {

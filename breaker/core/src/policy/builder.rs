@@ -219,29 +219,33 @@ fn check_trip(entries: &mut [TripEntry]) -> Result<(), PolicyError> {
         rule(
             !entry.conditions.is_empty(),
             at(""),
-            "must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency, consecutive_failures or anomaly",
+            &format!(
+                "must have a condition: {}",
+                choice(|_| true, |condition| condition.name().to_owned())
+            ),
         )?;
         rule(
             entry.action != Action::Shed || entry.is_on_latency(),
             at("action"),
-            "must not be shed without a condition on latency: p50, p90, p95, p99, p999, slow_rate, anomaly: latency or anomaly: deadline",
+            &format!(
+                "must not be shed without a condition on latency: {}",
+                choice(Condition::is_on_latency, |condition| match condition {
+                    Condition::Anomaly { stream, .. } => format!("anomaly: {stream}"),
+                    _ => condition.name().to_owned(),
+                })
+            ),
         )?;
         // Cheap conditions are tried first, so that a histogram is walked only when the rest holds.
         entry.conditions.sort_by_key(Condition::needs_histogram);
         for (position, condition) in entry.conditions.iter().enumerate() {
-            let field = at(condition.name());
-            let twice = entry.conditions[..position]
-                .iter()
-                .any(|other| other.name() == condition.name());
+            let name = condition.name();
+            let mut others = entry.conditions[..position].iter();
             rule(
-                !twice,
-                &*field,
+                others.all(|other| other.name() != name),
+                at(name),
                 "must be given once; use two entries for two bounds",
             )?;
-            check_condition(condition, &field, &at("slow_threshold"))?;
-            if let Condition::Anomaly { blip, .. } = condition {
-                within(*blip, Duration::ZERO, MINUTE, at("blip"), "0s to 1m")?;
-            }
+            condition.check(at)?;
             if let Condition::SlowRate { threshold, .. } = condition {
                 thresholds.push(*threshold);
             }
@@ -256,31 +260,21 @@ fn check_trip(entries: &mut [TripEntry]) -> Result<(), PolicyError> {
     )
 }
 
-fn check_condition(
-    condition: &Condition,
-    field: &str,
-    threshold_field: &str,
-) -> Result<(), PolicyError> {
-    let some_share = |share: Ratio| {
-        rule(
-            share > Ratio::ZERO,
-            field,
-            "must be more than 0% and at most 100%",
-        )
-    };
-    match condition {
-        Condition::ErrorRate(share) => some_share(*share),
-        Condition::Latency { bound, .. } => within(*bound, MILLI, HOUR, field, "1ms to 1h"),
-        Condition::SlowRate { share, threshold } => {
-            some_share(*share)?;
-            within(*threshold, MILLI, HOUR, threshold_field, "1ms to 1h")
-        }
-        Condition::Concurrency(requests) => rule(*requests > 0, field, "must be at least 1"),
-        Condition::ConsecutiveFailures(failures) => {
-            rule(*failures > 0, field, "must be at least 1")
-        }
-        // Every ratio and every stream is one that it may have; `blip` has a field of its own.
-        Condition::Anomaly { .. } => Ok(()),
+/// Those kinds of conditions that are `wanted`, as something to choose from.
+fn choice(wanted: impl Fn(&Condition) -> bool, name: impl Fn(&Condition) -> String) -> String {
+    let wanted = Condition::EXAMPLES.iter().filter(|kind| wanted(kind));
+    let mut names: Vec<_> = wanted.map(name).collect();
+    names.dedup();
+    any_of(&names)
+}
+
+/// The `a, b or c` of a list.
+pub(super) fn any_of(words: &[impl AsRef<str>]) -> String {
+    let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
+    match &*words {
+        [] => "nothing".to_owned(),
+        [word] => (*word).to_owned(),
+        [words @ .., last] => format!("{} or {last}", words.join(", ")),
     }
 }
 
@@ -324,7 +318,7 @@ fn check_half_open(half_open: HalfOpen) -> Result<(), PolicyError> {
     )
 }
 
-fn within(
+pub(super) fn within(
     value: Duration,
     least: Duration,
     most: Duration,
@@ -338,7 +332,7 @@ fn within(
     )
 }
 
-fn rule(holds: bool, field: impl Into<String>, rule: &str) -> Result<(), PolicyError> {
+pub(super) fn rule(holds: bool, field: impl Into<String>, rule: &str) -> Result<(), PolicyError> {
     if holds {
         Ok(())
     } else {
@@ -346,9 +340,9 @@ fn rule(holds: bool, field: impl Into<String>, rule: &str) -> Result<(), PolicyE
     }
 }
 
-const MILLI: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const MILLI: Duration = Duration::from_millis(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 const MAX_BODY: usize = 64 * 1024;
 /// A window counts slow requests for each of its thresholds.
 pub(crate) const MAX_SLOW_THRESHOLDS: usize = 4;

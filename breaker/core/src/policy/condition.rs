@@ -1,10 +1,14 @@
-//! Conditions of trip entries.
+//! Conditions of trip entries: all that is to be known of a kind of condition but how it is observed
+//! (`breaker/trip.rs`) and read from a file (`yaml/raw/trip.rs`).
 
 use std::fmt;
 use std::time::Duration;
 
+use super::PolicyError;
 use super::anomaly::Stream;
+use super::builder::{HOUR, MILLI, MINUTE, rule, within};
 use crate::ratio::Ratio;
+use crate::time::ToMillis;
 
 /// A condition on a source's window. Comparisons are `>=`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +66,61 @@ pub enum Quantile {
     P999,
 }
 
+/// What a condition's numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// A share of the requests, 0..=1.
+    Share,
+    /// Seconds.
+    Seconds,
+    /// A count.
+    Count,
+}
+
+/// A value as it is in a policy file.
+#[cfg(feature = "yaml")]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value {
+    Share(Ratio),
+    Time(Duration),
+    Number(u64),
+    Word(&'static str),
+}
+
 impl Condition {
+    /// One of each kind, of quantiles and streams too, in the order in which people read of them.
+    pub const EXAMPLES: [Self; 12] = [
+        Self::ErrorRate(Ratio::ONE),
+        Self::latency(Quantile::P50),
+        Self::latency(Quantile::P90),
+        Self::latency(Quantile::P95),
+        Self::latency(Quantile::P99),
+        Self::latency(Quantile::P999),
+        Self::SlowRate {
+            share: Ratio::ONE,
+            threshold: Duration::from_secs(1),
+        },
+        Self::Concurrency(1),
+        Self::ConsecutiveFailures(1),
+        Self::anomaly(Stream::Errors),
+        Self::anomaly(Stream::Latency),
+        Self::anomaly(Stream::Deadline),
+    ];
+
+    const fn latency(quantile: Quantile) -> Self {
+        let bound = Duration::from_secs(1);
+        Self::Latency { quantile, bound }
+    }
+
+    const fn anomaly(stream: Stream) -> Self {
+        Self::Anomaly {
+            stream,
+            at_least: Ratio::ZERO,
+            blip: Duration::ZERO,
+        }
+    }
+
     /// The field's name in a policy file, and the `reason` of the metric `breaker.transitions`.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -83,6 +141,54 @@ impl Condition {
         }
     }
 
+    /// What its numbers are.
+    pub const fn unit(&self) -> Unit {
+        match self {
+            Self::ErrorRate(_) | Self::SlowRate { .. } | Self::Anomaly { .. } => Unit::Share,
+            Self::Latency { .. } => Unit::Seconds,
+            Self::Concurrency(_) | Self::ConsecutiveFailures(_) => Unit::Count,
+        }
+    }
+
+    /// Its bound, in its [unit](Self::unit). An anomaly has none: what is normal is learned.
+    pub fn threshold(&self) -> Option<f64> {
+        match *self {
+            Self::ErrorRate(share) | Self::SlowRate { share, .. } => Some(share.get()),
+            Self::Latency { bound, .. } => Some(bound.as_secs_f64()),
+            Self::Concurrency(requests) => Some(requests as f64),
+            Self::ConsecutiveFailures(failures) => Some(failures.into()),
+            Self::Anomaly { .. } => None,
+        }
+    }
+
+    /// Whether fewer observations than `min_requests` decide nothing: it is on a share or a
+    /// quantile of the window's requests.
+    pub const fn is_guarded(&self) -> bool {
+        !matches!(self, Self::Anomaly { .. }) && !matches!(self.unit(), Unit::Count)
+    }
+
+    /// Whether failures make it hold.
+    pub const fn is_on_failures(&self) -> bool {
+        match self {
+            Self::ErrorRate(_) | Self::ConsecutiveFailures(_) => true,
+            Self::Anomaly { stream, .. } => matches!(stream, Stream::Errors),
+            _ => false,
+        }
+    }
+
+    /// Whether only who sends the requests can try it: telemetry doesn't tell what it is on.
+    pub const fn is_on_own_requests(&self) -> bool {
+        matches!(self, Self::Concurrency(_))
+    }
+
+    /// Whether it is on how slow the requests are.
+    pub(super) const fn is_on_latency(&self) -> bool {
+        match self {
+            Self::Anomaly { stream, .. } => !matches!(stream, Stream::Errors),
+            _ => self.latency_bound().is_some(),
+        }
+    }
+
     /// The latency from which on a single request speaks for this condition, where the condition
     /// itself says so. That of [`Stream::Deadline`] is the policy's; see
     /// [`Policy::slow_from`](super::Policy::slow_from).
@@ -97,6 +203,85 @@ impl Condition {
     /// Whether trying the condition walks a histogram.
     pub(crate) const fn needs_histogram(&self) -> bool {
         matches!(self, Self::Latency { .. })
+    }
+
+    /// Checks its fields, whose paths `at` tells.
+    pub(super) fn check(&self, at: impl Fn(&str) -> String) -> Result<(), PolicyError> {
+        let field = at(self.name());
+        let some_share = |share| {
+            let what = "must be more than 0% and at most 100%";
+            rule(share > Ratio::ZERO, &*field, what)
+        };
+        match *self {
+            Self::ErrorRate(share) => some_share(share),
+            Self::Latency { bound, .. } => within(bound, MILLI, HOUR, field, "1ms to 1h"),
+            Self::SlowRate { share, threshold } => {
+                some_share(share)?;
+                within(threshold, MILLI, HOUR, at("slow_threshold"), "1ms to 1h")
+            }
+            Self::Concurrency(requests) => rule(requests > 0, field, "must be at least 1"),
+            Self::ConsecutiveFailures(failures) => rule(failures > 0, field, "must be at least 1"),
+            // Every ratio and every stream is one that it may have.
+            Self::Anomaly { blip, .. } => {
+                within(blip, Duration::ZERO, MINUTE, at("blip"), "0s to 1m")
+            }
+        }
+    }
+
+    /// Its fields in a policy file, the first called [`Self::name`].
+    #[cfg(feature = "yaml")]
+    pub(super) fn fields(&self) -> Vec<(&'static str, Value)> {
+        let first = |value| vec![(self.name(), value)];
+        match *self {
+            Self::ErrorRate(share) => first(Value::Share(share)),
+            Self::Latency { bound, .. } => first(Value::Time(bound)),
+            Self::SlowRate { share, threshold } => {
+                let mut fields = first(Value::Share(share));
+                fields.push(("slow_threshold", Value::Time(threshold)));
+                fields
+            }
+            Self::Concurrency(requests) => first(Value::Number(requests)),
+            Self::ConsecutiveFailures(failures) => first(Value::Number(failures.into())),
+            Self::Anomaly {
+                stream,
+                at_least,
+                blip,
+            } => {
+                let mut fields = first(Value::Word(stream.name()));
+                if at_least > Ratio::ZERO {
+                    fields.push(("at_least", Value::Share(at_least)));
+                }
+                if blip > Duration::ZERO {
+                    fields.push(("blip", Value::Time(blip)));
+                }
+                fields
+            }
+        }
+    }
+
+    /// Writes what was observed, beside the bound that it has reached.
+    pub(crate) fn write_reached(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        observed: f64,
+        bound: f64,
+    ) -> fmt::Result {
+        let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
+        let (part, least) = (share(observed), share(bound));
+        match self {
+            Self::ErrorRate(_) => write!(f, "error rate {part} ≥ {least}"),
+            Self::Latency { quantile, bound } => {
+                let latency = Duration::from_secs_f64(observed.clamp(0.0, 1e9));
+                write!(f, "{quantile} {} ≥ {bound:?}", ToMillis(latency))
+            }
+            Self::SlowRate { threshold, .. } => write!(
+                f,
+                "{part} ≥ {least} of the requests took {threshold:?} or longer"
+            ),
+            Self::Concurrency(_) => write!(f, "{observed} ≥ {bound} requests in flight"),
+            Self::ConsecutiveFailures(_) => write!(f, "{observed} ≥ {bound} failures in a row"),
+            Self::Anomaly { stream, .. } => write!(f, "{part} {}", stream.hits()),
+        }
     }
 }
 

@@ -59,11 +59,7 @@ impl TripEntry {
 
     /// Whether it is on how slow the requests are.
     pub(crate) fn is_on_latency(&self) -> bool {
-        let mut conditions = self.conditions.iter();
-        conditions.any(|condition| match condition {
-            Condition::Anomaly { stream, .. } => *stream != Stream::Errors,
-            _ => condition.latency_bound().is_some(),
-        })
+        self.conditions.iter().any(Condition::is_on_latency)
     }
 
     /// Whether it is on requests slower than usual.

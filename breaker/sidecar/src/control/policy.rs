@@ -1,6 +1,6 @@
 //! The policy of a breaker, as a resource.
 
-use breaker_tower::core::policy::{Action, Condition as Bound, Policy as Rules, yaml};
+use breaker_tower::core::policy::{Action, Policy as Rules, yaml};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl From<&Entry> for Policy {
                 .to_owned(),
                 text: condition.to_string(),
                 metric: condition.name().to_owned(),
-                threshold: threshold(condition),
+                threshold: condition.threshold(),
             })
         });
         Self {
@@ -77,16 +77,6 @@ impl From<&Entry> for Policy {
             min_requests: policy.min_requests(),
             conditions: conditions.collect(),
         }
-    }
-}
-
-fn threshold(condition: &Bound) -> Option<f64> {
-    match condition {
-        Bound::ErrorRate(share) | Bound::SlowRate { share, .. } => Some(share.get()),
-        Bound::Latency { bound, .. } => Some(bound.as_secs_f64()),
-        Bound::Concurrency(requests) => Some(*requests as f64),
-        Bound::ConsecutiveFailures(failures) => Some(f64::from(*failures)),
-        _ => None,
     }
 }
 

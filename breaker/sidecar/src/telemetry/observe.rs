@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use breaker_tower::core::policy::Quantile;
 use breaker_tower::core::{Attribution, Mode, Snapshot, State};
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
@@ -217,12 +216,18 @@ fn latency(named: &Named, gauge: &dyn AsyncInstrument<f64>) {
         let Some(latencies) = &source.latency else {
             continue;
         };
-        for quantile in QUANTILES {
+        for (quantile, latency) in [
+            ("p50", latencies.p50),
+            ("p90", latencies.p90),
+            ("p95", latencies.p95),
+            ("p99", latencies.p99),
+            ("p999", latencies.p999),
+        ] {
             let attributes = named.attributes([
                 KeyValue::new(names::BREAKER_SOURCE, source.name.clone()),
-                KeyValue::new(names::BREAKER_QUANTILE, quantile.name()),
+                KeyValue::new(names::BREAKER_QUANTILE, quantile),
             ]);
-            gauge.observe(latencies.get(quantile).as_secs_f64(), &attributes);
+            gauge.observe(latency.as_secs_f64(), &attributes);
         }
     }
 }
@@ -297,11 +302,3 @@ fn gauge(
         .with_callback(latest.each(observe))
         .build();
 }
-
-const QUANTILES: [Quantile; 5] = [
-    Quantile::P50,
-    Quantile::P90,
-    Quantile::P95,
-    Quantile::P99,
-    Quantile::P999,
-];

@@ -2,6 +2,7 @@
 
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
+use super::super::builder::any_of;
 use super::places::{Places, Position, join, parent};
 
 /// A rule that is broken, and where.
@@ -69,15 +70,6 @@ fn unknown(field: &str, known: &[&str]) -> String {
         Some(nearest) => format!("is not a field here; did you mean {nearest}?"),
         None if known.is_empty() => "is not a field here".to_owned(),
         None => format!("is not a field here; the fields are {}", known.join(", ")),
-    }
-}
-
-/// The `a, b or c` of a list.
-fn any_of(words: &[&str]) -> String {
-    match words {
-        [] => "nothing".to_owned(),
-        [word] => (*word).to_owned(),
-        [words @ .., last] => format!("{} or {last}", words.join(", ")),
     }
 }
 

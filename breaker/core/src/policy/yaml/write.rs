@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Write};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::policy::condition::Value;
 use crate::policy::{Action, Condition, LatencyMeasure, Policy, Recovery, TripEntry};
 use crate::ratio::Ratio;
 
@@ -95,33 +96,15 @@ struct Entry<'a>(&'a TripEntry);
 
 impl Display for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, condition) in self.0.conditions.iter().enumerate() {
+        let fields = self.0.conditions.iter().flat_map(Condition::fields);
+        for (index, (name, value)) in fields.enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            let name = condition.name();
             write!(f, "{comma}{name}: ")?;
-            match condition {
-                Condition::ErrorRate(share) => write!(f, "{}", Share(*share)),
-                Condition::Latency { bound, .. } => write!(f, "{}", Time(*bound)),
-                Condition::SlowRate { share, threshold } => {
-                    let (share, threshold) = (Share(*share), Time(*threshold));
-                    write!(f, "{share}, slow_threshold: {threshold}")
-                }
-                Condition::Concurrency(requests) => write!(f, "{requests}"),
-                Condition::ConsecutiveFailures(failures) => write!(f, "{failures}"),
-                Condition::Anomaly {
-                    stream,
-                    at_least,
-                    blip,
-                } => {
-                    write!(f, "{stream}")?;
-                    if *at_least > Ratio::ZERO {
-                        write!(f, ", at_least: {}", Share(*at_least))?;
-                    }
-                    if *blip > Duration::ZERO {
-                        write!(f, ", blip: {}", Time(*blip))?;
-                    }
-                    Ok(())
-                }
+            match value {
+                Value::Share(share) => write!(f, "{}", Share(share)),
+                Value::Time(time) => write!(f, "{}", Time(time)),
+                Value::Number(number) => write!(f, "{number}"),
+                Value::Word(word) => f.write_str(word),
             }?;
         }
         match self.0.action {

@@ -124,7 +124,7 @@ fn warnings_of(feed: &Feed, route: &Route) -> Vec<String> {
     }
     if policy.trip().iter().all(|entry| {
         let mut conditions = entry.conditions.iter();
-        conditions.any(|condition| matches!(condition, Condition::Concurrency(_)))
+        conditions.any(Condition::is_on_own_requests)
     }) {
         let text = "telemetry does not tell what is in flight, so no condition can hold here";
         warnings.push(text.to_owned());

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use breaker_tower::core::policy::{Action, Condition, Stream, TripEntry};
+use breaker_tower::core::policy::{Action, Condition, Stream, TripEntry, Unit};
 use breaker_tower::core::{Anomaly, Ratio, SourceOutlook, SourceSnapshot, Standing};
 use breaker_tower::{Policy, State};
 
@@ -140,16 +140,16 @@ fn standing(standing: &Standing, window: &SourceSnapshot, is_one_of_several: boo
         return "there is nothing to tell yet".to_owned();
     };
     let share = Ratio::new(observed).unwrap_or(Ratio::ONE);
-    let now = match standing.condition {
-        Condition::ErrorRate(_) => format!("it is {share} of {}", count(samples, "request")),
-        Condition::SlowRate { .. } => format!("{share} are, of {}", count(samples, "request")),
-        Condition::Latency { .. } => {
+    let now = match (standing.condition, standing.condition.unit()) {
+        (Condition::SlowRate { .. }, _) => format!("{share} are, of {}", count(samples, "request")),
+        (Condition::Concurrency(_), _) => format!("{observed} are"),
+        (Condition::ConsecutiveFailures(_), _) => format!("there are {observed}"),
+        (Condition::Anomaly { .. }, _) => format!("{share} are"),
+        (_, Unit::Share) => format!("it is {share} of {}", count(samples, "request")),
+        (_, Unit::Seconds) => {
             let observed = span(Duration::from_secs_f64(observed.clamp(0.0, 1e9)));
             format!("it is {observed}")
         }
-        Condition::Concurrency(_) => format!("{observed} are"),
-        Condition::ConsecutiveFailures(_) => format!("there are {observed}"),
-        Condition::Anomaly { .. } => format!("{share} are"),
         _ => format!("it is {observed}"),
     };
     if standing.holds {
@@ -174,38 +174,28 @@ fn missing(standing: &Standing, failed: u64) -> Option<String> {
         let more = count(short, "more request");
         format!("it is judged after {more}")
     };
-    match standing.condition {
-        Condition::ErrorRate(bound) if short > 0 => {
-            let wanted = whole(bound.get() * standing.min_requests as f64);
-            match wanted.saturating_sub(failed) {
-                0 => Some(waits()),
-                more => {
-                    let failures = count(more, "more failure");
-                    Some(format!("{failures} of the next {short} would do"))
-                }
+    if let Condition::ErrorRate(bound) = standing.condition
+        && short > 0
+    {
+        let wanted = whole(bound.get() * standing.min_requests as f64);
+        return match wanted.saturating_sub(failed) {
+            0 => Some(waits()),
+            more => {
+                let failures = count(more, "more failure");
+                Some(format!("{failures} of the next {short} would do"))
             }
-        }
-        Condition::SlowRate { .. } | Condition::Latency { .. } if short > 0 => Some(waits()),
-        // How many failures in a row it takes is said once, where they are played: the window goes
-        // on meanwhile.
-        Condition::ErrorRate(share) | Condition::SlowRate { share, .. } => {
-            let part = percent(observed / share.get());
-            Some(format!("that is {part} of the bound"))
-        }
-        Condition::Latency { bound, .. } => {
-            let part = percent(observed / bound.as_secs_f64());
-            Some(format!("that is {part} of the bound"))
-        }
-        Condition::Concurrency(bound) => {
-            let more = (bound as f64 - observed) as u64;
-            Some(format!("{more} more would do"))
-        }
-        Condition::ConsecutiveFailures(bound) => {
-            let more = (f64::from(bound) - observed) as u64;
-            Some(format!("{more} more would do"))
-        }
-        _ => None,
+        };
     }
+    if short > 0 {
+        return Some(waits());
+    }
+    let threshold = standing.condition.threshold()?;
+    // How many failures in a row it takes is said once, where they are played: the window goes
+    // on meanwhile.
+    Some(match standing.condition.unit() {
+        Unit::Count => format!("{} more would do", (threshold - observed) as u64),
+        _ => format!("that is {} of the bound", percent(observed / threshold)),
+    })
 }
 
 /// The least whole number that is enough: 7 % of 100 are 7, whatever binary fractions make of it.
