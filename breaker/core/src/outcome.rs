@@ -66,6 +66,8 @@ pub struct Outcome {
     /// From admission (or the end of the upload, see [`Permit`](crate::Permit)) to the response
     /// head or to the end of the body, as [`LatencyMeasure`](crate::policy::LatencyMeasure) says.
     pub latency: Duration,
+    /// Whether the timeout of who sent the request ended it.
+    pub timed_out: bool,
     /// For how long the upstream asked to be left alone (`Retry-After`, gRPC pushback).
     pub retry_after: Option<Duration>,
     /// The trace that the request belongs to, where it is known.
@@ -83,6 +85,7 @@ impl Outcome {
                 Verdict::Ignored => Attribution::Caller,
             },
             latency,
+            timed_out: false,
             retry_after: None,
             trace: None,
         }
@@ -111,6 +114,13 @@ impl Outcome {
         if !matches!(attribution, Attribution::Upstream) {
             self.verdict = Verdict::Ignored;
         }
+        self
+    }
+
+    /// Says whether the timeout of who sent the request ended it.
+    #[must_use]
+    pub const fn timed_out(mut self, timed_out: bool) -> Self {
+        self.timed_out = timed_out;
         self
     }
 

@@ -30,8 +30,8 @@ pub struct Request {
     /// When it began. One that is handed over after others that began later is asked for when those
     /// are, and ends when it ended.
     pub at: Timestamp,
-    /// How long it took; `None` if it was never answered, which is a failure once the replay's
-    /// timeout has passed.
+    /// How long it took; `None` if it was never answered, which is a failure by timeout once the
+    /// replay's has passed.
     pub latency: Option<Duration>,
     /// How it ended, where it was answered.
     pub verdict: Verdict,
@@ -143,13 +143,15 @@ impl Replay {
             Some(latency) => (latency, request.verdict),
             None => (self.timeout, Verdict::Failure),
         };
+        let timed_out = request.latency.is_none();
         self.report.requests += 1;
         let admitted = match self.breaker.try_acquire(at) {
             Ok(permit) => {
                 self.report.admitted += 1;
                 self.report.admitted_bad += u64::from(verdict == Verdict::Failure);
                 let ends = (request.at + latency).max(at);
-                self.admit(permit, Outcome::new(verdict, latency), at, ends);
+                let outcome = Outcome::new(verdict, latency).timed_out(timed_out);
+                self.admit(permit, outcome, at, ends);
                 true
             }
             Err(rejected) => {

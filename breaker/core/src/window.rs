@@ -44,13 +44,26 @@ pub(crate) struct Counts {
     pub(crate) slow: [u32; MAX_SLOW_THRESHOLDS],
 }
 
+/// A way to fail that is counted by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Failed {
+    /// Its caller went away before an answer.
+    Abandoned,
+    /// The timeout of who sent it ended it.
+    TimedOut,
+}
+
+impl Failed {
+    const WAYS: usize = 2;
+}
+
 #[derive(Clone, Debug)]
 struct Contents {
     counts: [Counts; SLICES],
     sum: Counts,
-    /// Of the failures of each slice, those whose callers went away before an answer. Apart from
-    /// the counts, which are as large as a vector register.
-    abandoned: [u32; SLICES],
+    /// Of the failures of each slice, those that failed in each of these ways. Apart from the
+    /// counts, which are as large as a vector register.
+    failed: [[u32; SLICES]; Failed::WAYS],
     /// Of the successes of each slice, the answers that have not ended.
     standing: [u32; SLICES],
     /// When those that flow were last counted again.
@@ -119,20 +132,19 @@ impl Window {
         });
     }
 
-    /// Says that `count` of the failures that were counted at `now` were abandoned by their
-    /// callers.
-    pub(crate) fn record_abandoned(&mut self, count: u32, now: Timestamp) {
+    /// Says that `count` of the failures that were counted at `now` failed this way.
+    pub(crate) fn record_failed(&mut self, way: Failed, count: u32, now: Timestamp) {
         let index = self.live_index_at(now);
-        let slice = &mut self.contents_at(now).abandoned[index];
+        let slice = &mut self.contents_at(now).failed[way as usize][index];
         *slice = slice.saturating_add(count);
     }
 
-    /// Of the failures that the window held when it was last expired, those that their callers
-    /// abandoned.
-    pub(crate) fn abandoned(&self) -> u64 {
+    /// Of the failures that the window held when it was last expired, those that failed this way.
+    pub(crate) fn failed(&self, way: Failed) -> u64 {
         let contents = self.contents.as_ref();
         contents.map_or(0, |contents| {
-            contents.abandoned.iter().copied().map(u64::from).sum()
+            let slices = contents.failed[way as usize].iter();
+            slices.copied().map(u64::from).sum()
         })
     }
 
@@ -336,7 +348,7 @@ impl Contents {
         Self {
             counts: [Counts::default(); SLICES],
             sum: Counts::default(),
-            abandoned: [0; SLICES],
+            failed: [[0; SLICES]; Failed::WAYS],
             standing: [0; SLICES],
             recounted: Timestamp::ZERO,
             latency: SlicedHistogram::new(),
@@ -353,7 +365,9 @@ impl Contents {
             let expired = &mut self.counts[index];
             self.sum.subtract(expired);
             *expired = Counts::default();
-            self.abandoned[index] = 0;
+            for failed in &mut self.failed {
+                failed[index] = 0;
+            }
             standing += std::mem::take(&mut self.standing[index]);
         }
         self.latency.advance(passed);

@@ -238,7 +238,7 @@ routes:
     let warnings: Vec<_> = report["warnings"].as_array().unwrap().iter().collect();
     let expected = [
         "route pay, feed db: service.name is an attribute of resources, which match does not look at: write service",
-        "route pay, feed db: telemetry does not tell what is in flight, so no condition can hold here",
+        "route pay, feed db: telemetry does not tell what the conditions ask for, so none can hold here",
         "route pay, feed slow: 20s lies above the bounds of default buckets, so of histograms with explicit buckets the share above it is only a lower estimate: use 10s, or exponential histograms (breaker run --otlp-env)",
     ];
     assert_eq!(warnings, expected);

@@ -55,6 +55,8 @@ pub struct Ending {
     pub verdict: Verdict,
     /// Who caused the ending. What anybody but the upstream caused is ignored.
     pub attribution: Attribution,
+    /// Whether the timeout of who sent the request ended it.
+    pub timed_out: bool,
     /// For how long the upstream asks to be left alone.
     pub retry_after: Option<Duration>,
 }
@@ -112,11 +114,20 @@ impl Ending {
     /// The caller went away.
     pub const CALLER_GONE: Self = Self::caused_by(Attribution::Caller);
 
+    /// The upstream did not answer within the time that it has: a failure.
+    pub const TIMED_OUT: Self = Self {
+        verdict: Verdict::Failure,
+        attribution: Attribution::Upstream,
+        timed_out: true,
+        retry_after: None,
+    };
+
     /// An ending that says nothing of the upstream, since somebody else caused it.
     pub const fn caused_by(attribution: Attribution) -> Self {
         Self {
             verdict: Verdict::Ignored,
             attribution,
+            timed_out: false,
             retry_after: None,
         }
     }
@@ -135,6 +146,7 @@ impl From<Verdict> for Ending {
         Self {
             verdict,
             attribution: Attribution::Upstream,
+            timed_out: false,
             retry_after: None,
         }
     }

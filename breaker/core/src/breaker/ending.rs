@@ -8,6 +8,7 @@ use crate::outcome::{Attribution, Outcome, Verdict};
 use crate::permit::{Counted, Kind, Permit, Progress};
 use crate::source::SourceId;
 use crate::time::Timestamp;
+use crate::window::Failed;
 
 /// What an end counts as.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +164,12 @@ impl Breaker {
             None => {}
         }
         if ending.abandoned && ending.verdict == Verdict::Failure && ending.count > 0 {
-            proxy.window.record_abandoned(ending.count, now);
+            proxy
+                .window
+                .record_failed(Failed::Abandoned, ending.count, now);
+        }
+        if outcome.timed_out && ending.verdict == Verdict::Failure {
+            proxy.window.record_failed(Failed::TimedOut, 1, now);
         }
         let suspected = ending.verdict == Verdict::Failure
             || slow_from.is_some_and(|bound| outcome.latency >= bound);

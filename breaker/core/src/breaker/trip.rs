@@ -12,6 +12,7 @@ use crate::in_flight::InFlight;
 use crate::policy::{Condition, Policy, Quantile, TripEntry};
 use crate::source::Source;
 use crate::time::Timestamp;
+use crate::window::Failed;
 
 /// One source as it is seen at one time, by conditions.
 pub(super) struct Observation<'a> {
@@ -347,7 +348,7 @@ impl<'a> Observation<'a> {
     /// Of the failures in the window, those that were abandoned, where `condition` is on failures.
     fn abandoned(&self, condition: &Condition) -> u64 {
         match condition.is_on_failures() {
-            true => self.source.window.abandoned(),
+            true => self.source.window.failed(Failed::Abandoned),
             false => 0,
         }
     }

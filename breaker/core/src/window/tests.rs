@@ -43,6 +43,21 @@ fn nothing_older_than_the_window_is_read_after_an_idle_gap() {
 }
 
 #[test]
+fn ways_to_fail_are_counted_apart_and_expire_with_their_slice() {
+    let mut window = window();
+    window.record_failed(Failed::TimedOut, 2, at(0.5));
+    window.record_failed(Failed::TimedOut, 1, at(5.0));
+    window.record_failed(Failed::Abandoned, 7, at(5.0));
+    let failed =
+        |window: &Window| [Failed::TimedOut, Failed::Abandoned].map(|way| window.failed(way));
+    assert_eq!(failed(&window), [3, 7]);
+    window.expire(at(10.5));
+    assert_eq!(failed(&window), [1, 7]);
+    window.clear();
+    assert_eq!(failed(&window), [0, 0]);
+}
+
+#[test]
 fn a_quantile_sees_all_slices_and_forgets_the_expired() {
     let mut window = window();
     for _ in 0..100 {

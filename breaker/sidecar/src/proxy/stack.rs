@@ -131,9 +131,13 @@ impl Classify for Judge {
     }
 
     fn error(&self, error: &dyn Any) -> Ending {
-        match error.downcast_ref().map(ProxyError::attribution) {
-            Some(Attribution::Upstream) | None => Verdict::Failure.into(),
-            Some(other) => Ending::caused_by(other),
+        let Some(kind) = error.downcast_ref().map(ProxyError::kind) else {
+            return Verdict::Failure.into();
+        };
+        match (kind, kind.attribution()) {
+            (ErrorKind::ResponseTimeout, _) => Ending::TIMED_OUT,
+            (_, Attribution::Upstream) => Verdict::Failure.into(),
+            (_, other) => Ending::caused_by(other),
         }
     }
 }
@@ -153,6 +157,8 @@ mod tests {
             };
             assert_eq!(ending.verdict, expected, "{kind}");
             assert_eq!(ending.attribution, kind.attribution(), "{kind}");
+            let timed_out = kind == ErrorKind::ResponseTimeout;
+            assert_eq!(ending.timed_out, timed_out, "{kind}");
         }
     }
 }

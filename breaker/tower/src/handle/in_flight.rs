@@ -156,6 +156,7 @@ impl InFlight {
             let latency = head_latency.unwrap_or(waited);
             let outcome = Outcome::new(ending.verdict, latency)
                 .caused_by(ending.attribution)
+                .timed_out(ending.timed_out)
                 .with_retry_after(ending.retry_after);
             let verdict = outcome.verdict;
             let is_suspect = || {

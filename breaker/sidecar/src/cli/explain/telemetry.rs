@@ -126,7 +126,7 @@ fn warnings_of(feed: &Feed, route: &Route) -> Vec<String> {
         let mut conditions = entry.conditions.iter();
         conditions.any(Condition::is_on_own_requests)
     }) {
-        let text = "telemetry does not tell what is in flight, so no condition can hold here";
+        let text = "telemetry does not tell what the conditions ask for, so none can hold here";
         warnings.push(text.to_owned());
     }
     if let Takes::Histogram(_) = matcher.takes {
