@@ -216,6 +216,10 @@ impl<'a> Observation<'a> {
                     samples: u64::from(counts.timed) + hanging,
                 }
             }
+            Condition::TimeoutRate(_) => {
+                self.in_flight?;
+                Observed::share(self.source.window.failed(Failed::TimedOut), counts.judged())
+            }
             Condition::Concurrency(_) => Observed::count(self.in_flight?.1),
             Condition::ConsecutiveFailures(_) => {
                 Observed::count(self.source.consecutive_failures.into())

@@ -32,6 +32,9 @@ pub enum Condition {
         /// From when on a request is slow, 1 ms..=1 h.
         threshold: Duration,
     },
+    /// The share of requests that the timeout of who sent them ended, among the window's successes
+    /// and failures; guarded by `min_requests`. Tried on the proxy's own source only.
+    TimeoutRate(Ratio),
     /// Requests in flight now. Tried on the proxy's own source only.
     Concurrency(u64),
     /// Failures without a success between them.
@@ -90,7 +93,7 @@ pub(super) enum Value {
 
 impl Condition {
     /// One of each kind, of quantiles and streams too, in the order in which people read of them.
-    pub const EXAMPLES: [Self; 12] = [
+    pub const EXAMPLES: [Self; 13] = [
         Self::ErrorRate(Ratio::ONE),
         Self::latency(Quantile::P50),
         Self::latency(Quantile::P90),
@@ -101,6 +104,7 @@ impl Condition {
             share: Ratio::ONE,
             threshold: Duration::from_secs(1),
         },
+        Self::TimeoutRate(Ratio::ONE),
         Self::Concurrency(1),
         Self::ConsecutiveFailures(1),
         Self::anomaly(Stream::Errors),
@@ -127,6 +131,7 @@ impl Condition {
             Self::ErrorRate(_) => "error_rate",
             Self::Latency { quantile, .. } => quantile.name(),
             Self::SlowRate { .. } => "slow_rate",
+            Self::TimeoutRate(_) => "timeout_rate",
             Self::Concurrency(_) => "concurrency",
             Self::ConsecutiveFailures(_) => "consecutive_failures",
             Self::Anomaly { .. } => "anomaly",
@@ -144,7 +149,10 @@ impl Condition {
     /// What its numbers are.
     pub const fn unit(&self) -> Unit {
         match self {
-            Self::ErrorRate(_) | Self::SlowRate { .. } | Self::Anomaly { .. } => Unit::Share,
+            Self::ErrorRate(_)
+            | Self::SlowRate { .. }
+            | Self::TimeoutRate(_)
+            | Self::Anomaly { .. } => Unit::Share,
             Self::Latency { .. } => Unit::Seconds,
             Self::Concurrency(_) | Self::ConsecutiveFailures(_) => Unit::Count,
         }
@@ -153,7 +161,9 @@ impl Condition {
     /// Its bound, in its [unit](Self::unit). An anomaly has none: what is normal is learned.
     pub fn threshold(&self) -> Option<f64> {
         match *self {
-            Self::ErrorRate(share) | Self::SlowRate { share, .. } => Some(share.get()),
+            Self::ErrorRate(share) | Self::SlowRate { share, .. } | Self::TimeoutRate(share) => {
+                Some(share.get())
+            }
             Self::Latency { bound, .. } => Some(bound.as_secs_f64()),
             Self::Concurrency(requests) => Some(requests as f64),
             Self::ConsecutiveFailures(failures) => Some(failures.into()),
@@ -178,7 +188,7 @@ impl Condition {
 
     /// Whether only who sends the requests can try it: telemetry doesn't tell what it is on.
     pub const fn is_on_own_requests(&self) -> bool {
-        matches!(self, Self::Concurrency(_))
+        matches!(self, Self::TimeoutRate(_) | Self::Concurrency(_))
     }
 
     /// Whether it is on how slow the requests are.
@@ -213,7 +223,7 @@ impl Condition {
             rule(share > Ratio::ZERO, &*field, what)
         };
         match *self {
-            Self::ErrorRate(share) => some_share(share),
+            Self::ErrorRate(share) | Self::TimeoutRate(share) => some_share(share),
             Self::Latency { bound, .. } => within(bound, MILLI, HOUR, field, "1ms to 1h"),
             Self::SlowRate { share, threshold } => {
                 some_share(share)?;
@@ -233,7 +243,7 @@ impl Condition {
     pub(super) fn fields(&self) -> Vec<(&'static str, Value)> {
         let first = |value| vec![(self.name(), value)];
         match *self {
-            Self::ErrorRate(share) => first(Value::Share(share)),
+            Self::ErrorRate(share) | Self::TimeoutRate(share) => first(Value::Share(share)),
             Self::Latency { bound, .. } => first(Value::Time(bound)),
             Self::SlowRate { share, threshold } => {
                 let mut fields = first(Value::Share(share));
@@ -278,6 +288,7 @@ impl Condition {
                 f,
                 "{part} ≥ {least} of the requests took {threshold:?} or longer"
             ),
+            Self::TimeoutRate(_) => write!(f, "{part} ≥ {least} of the requests timed out"),
             Self::Concurrency(_) => write!(f, "{observed} ≥ {bound} requests in flight"),
             Self::ConsecutiveFailures(_) => write!(f, "{observed} ≥ {bound} failures in a row"),
             Self::Anomaly { stream, .. } => write!(f, "{part} {}", stream.hits()),
@@ -320,6 +331,7 @@ impl fmt::Display for Condition {
             Self::SlowRate { share, threshold } => {
                 write!(f, "{share} of the requests slower than {threshold:?}")
             }
+            Self::TimeoutRate(share) => write!(f, "timeout rate ≥ {share}"),
             Self::Concurrency(requests) => write!(f, "{requests} requests in flight"),
             Self::ConsecutiveFailures(failures) => write!(f, "{failures} failures in a row"),
             Self::Anomaly {

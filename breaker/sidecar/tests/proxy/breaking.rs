@@ -242,6 +242,44 @@ async fn a_hang_opens_the_breaker_though_nothing_completes() {
     assert_eq!(sidecar.totals(), (0, 0, 0));
 }
 
+#[tokio::test]
+async fn timeouts_of_the_route_open_the_breaker_and_other_failures_do_not() {
+    let policy = || {
+        let timeouts = TripEntry::open([Condition::TimeoutRate(Ratio::of(1, 2))]);
+        let policy = Policy::builder("timeouts").min_requests(4).trip([timeouts]);
+        policy.build().unwrap()
+    };
+    let options = || Options {
+        policy: policy(),
+        route: |mut route| {
+            route.timeout = Some(Duration::from_millis(50));
+            route
+        },
+        ..Options::default()
+    };
+    let hangs = Origin::raw(|stream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let sidecar = Sidecar::start(hangs.address, options());
+    for _ in 0..4 {
+        assert_eq!(status(&sidecar.ask(GET).await), "504");
+    }
+    assert_eq!(status(&sidecar.ask(GET).await), "503");
+    let reason = sidecar.breaker.snapshot().reason.to_string();
+    assert!(
+        reason.starts_with("100% ≥ 50% of the requests timed out, 4 requests"),
+        "{reason}"
+    );
+
+    let cuts = Origin::raw(|stream| async move { drop(stream) }).await;
+    let sidecar = Sidecar::start(cuts.address, options());
+    for _ in 0..8 {
+        assert_eq!(status(&sidecar.ask(GET).await), "502");
+    }
+}
+
 /// Sheds as soon as a request takes 50 ms.
 fn shedding() -> Policy {
     let slow = TripEntry::shed([Condition::SlowRate {

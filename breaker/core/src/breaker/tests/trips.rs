@@ -136,6 +136,54 @@ fn a_quantile_condition_is_tried_at_most_every_100_ms_and_never_forgotten() {
 }
 
 #[test]
+fn a_timeout_rate_counts_timeouts_and_no_other_failures_and_waits_for_enough_requests() {
+    let timeouts = || tripping_on([TripEntry::open([Condition::TimeoutRate(Ratio::of(1, 5))])]);
+    let timed_out = Outcome::failure(ms(1000)).timed_out(true);
+    let mut bench = Bench::new(timeouts());
+    bench.run(100, Outcome::failure(ms(10)));
+    assert_eq!(bench.state(), State::Closed);
+    bench.run(24, timed_out);
+    assert_eq!(bench.state(), State::Closed, "24 of 124 are 19.4 %");
+    bench.run(1, timed_out);
+    assert_eq!(
+        bench.transitions(),
+        ["closed → open: 20% ≥ 20% of the requests timed out, 125 requests in 10s (source proxy)"]
+    );
+    let mut few = Bench::new(timeouts());
+    few.run(19, timed_out);
+    assert_eq!(few.state(), State::Closed);
+    let at_once = few
+        .breaker
+        .outlook(at(few.now))
+        .sources
+        .remove(0)
+        .conditions
+        .remove(0);
+    assert_eq!(
+        (at_once.observed, at_once.samples, at_once.min_requests),
+        (Some(1.0), 19, 20)
+    );
+    few.run(1, timed_out);
+    assert_eq!(few.snapshot().reason.label(), "timeout_rate");
+}
+
+#[test]
+fn a_timeout_that_another_caused_is_none_and_a_feed_has_none() {
+    let policy = tripping_on([TripEntry::open([Condition::TimeoutRate(Ratio::of(1, 5))])]);
+    let mut bench = Bench::new(policy);
+    let feed = bench.breaker.add_feed(Feed::new("db"));
+    let of_caller = Outcome::failure(ms(10))
+        .timed_out(true)
+        .caused_by(Attribution::Caller);
+    bench.run(100, of_caller);
+    let fails = Sample::new(Verdict::Failure, None, at(bench.now)).times(100);
+    bench.breaker.observe(feed, &fails, at(bench.now));
+    assert_eq!(bench.state(), State::Closed);
+    let outlook = bench.breaker.outlook(at(bench.now));
+    assert_eq!(outlook.sources[1].conditions[0].observed, None);
+}
+
+#[test]
 fn concurrency_trips_on_the_request_that_would_be_one_too_many() {
     let mut bench = Bench::new(tripping_on([TripEntry::open([Condition::Concurrency(10)])]));
     let permits: Vec<_> = (0..9).map(|_| bench.acquire().unwrap()).collect();

@@ -214,7 +214,7 @@ min_requests: 7
 trip:
   - { error_rate: 0.123456789, p50: 5ms, p90: 1s, p95: 2s, p99: 1h, p999: 1h }
   - { slow_rate: 50%, slow_threshold: 1s250ms, action: alert }
-  - { concurrency: 300, consecutive_failures: 5 }
+  - { concurrency: 300, consecutive_failures: 5, timeout_rate: 12.5% }
   - { anomaly: deadline, at_least: 33.33%, blip: 1s500ms }
   - { anomaly: errors, blip: 1m, action: alert }
 budget: sensitive

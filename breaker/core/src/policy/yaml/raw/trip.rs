@@ -43,6 +43,11 @@ pub(super) struct RawTrip {
     /// From when on a request is slow.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["1s"]))]
     slow_threshold: Option<Period>,
+    /// The share of requests that the route's timeout ended, at least.
+    #[schemars(extend("x-default" = "none"))]
+    #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
+    #[schemars(extend("examples" = ["20%"]))]
+    timeout_rate: Option<Share>,
     /// Requests in flight now, at least.
     #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [200]))]
     concurrency: Option<u64>,
@@ -116,6 +121,10 @@ impl RawTrip {
         let conditions = error_rate
             .into_iter()
             .chain(slow)
+            .chain(
+                self.timeout_rate
+                    .map(|share| Condition::TimeoutRate(share.0)),
+            )
             .chain(self.concurrency.map(Condition::Concurrency))
             .chain(
                 self.consecutive_failures

@@ -298,11 +298,11 @@ const POLICIES: &[(&str, &str)] = &[
     ),
     (
         "name: x\ntrip:\n  - {}",
-        "3:5: trip[0]: must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency, consecutive_failures or anomaly",
+        "3:5: trip[0]: must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, timeout_rate, concurrency, consecutive_failures or anomaly",
     ),
     (
         "name: x\ntrip:\n  - action: alert",
-        "3:5: trip[0]: must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, concurrency, consecutive_failures or anomaly",
+        "3:5: trip[0]: must have a condition: error_rate, p50, p90, p95, p99, p999, slow_rate, timeout_rate, concurrency, consecutive_failures or anomaly",
     ),
     (
         "name: x\ntrip:\n  - error_rate: 8",
