@@ -9,6 +9,7 @@ mod error;
 mod feed;
 mod limits;
 mod origin;
+mod path;
 mod policies;
 mod problem;
 mod raw;
@@ -429,6 +430,7 @@ fn build(
         upstreams: &upstreams,
         policies: &policies,
         body: &body,
+        paths: limits.path,
     };
     let mut routes = Vec::with_capacity(raw.routes.len());
     for (index, raw) in raw.routes.into_iter().enumerate() {

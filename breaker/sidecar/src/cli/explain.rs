@@ -141,10 +141,11 @@ pub(super) fn requests(matches: &Match) -> String {
         parts.push(methods.join(" or "));
     }
     let host = matches.host.as_deref().unwrap_or_default();
-    match &matches.path {
-        Some(path) => parts.push(format!("{host}{path}")),
-        None if host.is_empty() => parts.push("everything else".to_owned()),
-        None => parts.push(host.to_owned()),
+    let paths = matches.paths.iter().map(|path| format!("{host}{path}"));
+    match matches.paths.is_empty() {
+        false => parts.push(paths.collect::<Vec<_>>().join(" or ")),
+        true if host.is_empty() => parts.push("everything else".to_owned()),
+        true => parts.push(host.to_owned()),
     }
     for (name, value) in &matches.headers {
         let value = value

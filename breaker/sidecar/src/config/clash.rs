@@ -1,13 +1,15 @@
 //! What must not meet in one configuration: addresses, names, requests, patterns.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use http::Uri;
 use matchit::InsertError;
 
+use super::path;
 use super::problem::Findings;
-use super::raw::{RawMatch, RawRoute, RawUpstream};
+use super::raw::{OneOrMany, RawMatch, RawRoute, RawUpstream};
 use super::route::Route;
 use crate::ingest::loops_back;
 use crate::upstream::Endpoint;
@@ -62,7 +64,7 @@ fn comes_back(listen: SocketAddr, url: &Uri) -> bool {
 pub(super) fn check_distinct(routes: &[RawRoute], findings: &mut Findings<'_>) {
     let everything = RawMatch::default();
     let mut names = HashMap::new();
-    let mut matches: Vec<(&RawMatch, &str)> = Vec::new();
+    let mut matches = HashMap::new();
     for (index, route) in routes.iter().enumerate() {
         if let Some(first) = names.insert(&route.name, index) {
             let rule = format!("must be unique; routes[{first}] has it too");
@@ -72,12 +74,39 @@ pub(super) fn check_distinct(routes: &[RawRoute], findings: &mut Findings<'_>) {
             continue;
         }
         let wanted = route.r#match.as_ref().unwrap_or(&everything);
-        let same = matches.iter().find(|(other, _)| *other == wanted);
-        if let Some((_, name)) = same {
-            let rule = format!("takes the same requests as route {name} before it");
-            findings.add(&format!("routes[{index}].match"), rule);
+        let paths = match &wanted.path {
+            None => vec![None],
+            Some(OneOrMany(paths)) => paths.iter().map(Some).collect(),
+        };
+        for (place, path) in paths.iter().enumerate() {
+            let RawMatch {
+                path: _,
+                host,
+                methods,
+                headers,
+                grpc,
+            } = wanted;
+            let wanted = (*path, host, methods, headers, grpc);
+            let first = match matches.entry(wanted) {
+                Entry::Occupied(first) => *first.get(),
+                Entry::Vacant(free) => {
+                    free.insert(index);
+                    continue;
+                }
+            };
+            let rule = match first == index {
+                true => "is given twice".to_owned(),
+                false => {
+                    let name = &routes[first].name;
+                    format!("takes the same requests as route {name} before it")
+                }
+            };
+            let field = match paths.len() {
+                1 => "match".to_owned(),
+                several => path::field(several, place),
+            };
+            findings.add(&format!("routes[{index}].{field}"), rule);
         }
-        matches.push((wanted, &route.name));
     }
 }
 
@@ -86,17 +115,18 @@ pub(super) fn check_patterns(routes: &[(usize, Route)], findings: &mut Findings<
     let mut router = matchit::Router::new();
     let mut known = HashSet::new();
     for (index, route) in routes {
-        let Some(path) = &route.matches.path else {
-            continue;
-        };
-        if known.insert(path)
-            && let Err(error) = router.insert(path, ())
-        {
-            let rule = match error {
-                InsertError::Conflict { with } => format!("can't stand beside {with}"),
-                error => error.to_string(),
-            };
-            findings.add(&format!("routes[{index}].match.path"), rule);
+        let paths = &route.matches.paths;
+        for (place, path) in paths.iter().enumerate() {
+            if known.insert(path)
+                && let Err(error) = router.insert(path, ())
+            {
+                let rule = match error {
+                    InsertError::Conflict { with } => format!("can't stand beside {with}"),
+                    error => error.to_string(),
+                };
+                let field = path::field(paths.len(), place);
+                findings.add(&format!("routes[{index}].{field}"), rule);
+            }
         }
     }
 }

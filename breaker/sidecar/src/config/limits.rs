@@ -9,7 +9,7 @@ use super::problem::{Problem, Problems, time_within, within};
 use super::raw::RawLimits;
 use super::scalar::{OrOff, Size};
 use crate::message::BodyLimits;
-use crate::proxy::Limits;
+use crate::proxy::{Limits, PathRules};
 use crate::upstream::HeadLimits;
 
 pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problems> {
@@ -85,7 +85,10 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problems> {
             1..=10_000,
             default.streams,
         )),
-        encoded_slash: raw.encoded_slash.unwrap_or(default.encoded_slash),
+        path: PathRules {
+            encoded_slash: raw.encoded_slash.unwrap_or(default.path.encoded_slash),
+            merge_slashes: raw.merge_slashes.unwrap_or(default.path.merge_slashes),
+        },
         ..default
     };
     let default = BodyLimits::default();

@@ -127,6 +127,9 @@ pub(super) struct RawLimits {
     /// Whether %2F and %5C in a path are passed on instead of answered 400.
     #[schemars(extend("default" = false, "examples" = [true]))]
     pub(super) encoded_slash: Option<bool>,
+    /// Whether several slashes in a row in a path become one, before routes are looked for.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    pub(super) merge_slashes: Option<bool>,
 }
 
 /// Where telemetry goes, and where it comes from.
@@ -309,13 +312,14 @@ pub(super) struct RawDeadline {
 }
 
 /// Which requests belong to a route: those that all fields fit.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Match")]
 pub(super) struct RawMatch {
-    /// The path: /api/pay, /users/{id} or /api/{*rest}.
-    #[schemars(extend("x-default" = "any", "examples" = ["/api/{*rest}"]))]
-    pub(super) path: Option<String>,
+    /// The path, or a list of paths: /api/pay, /users/{id}, or /api/{*rest} for all below /api. A
+    /// slash at the end makes no difference.
+    #[schemars(extend("x-default" = "any", "examples" = [["/api/{*rest}", "/pay"]]))]
+    pub(super) path: Option<OneOrMany<String>>,
     /// The host without port: pay.example.com or *.example.com.
     #[schemars(extend("x-default" = "any", "examples" = ["*.example.com"]))]
     pub(super) host: Option<String>,
@@ -331,7 +335,7 @@ pub(super) struct RawMatch {
 }
 
 /// A gRPC service, or one method of it.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Grpc")]
 pub(super) struct RawGrpc {

@@ -8,6 +8,7 @@ use breaker_tower::{Mode, Policy};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::feed::{self, Feed};
+use super::path;
 use super::policies::Policies;
 use super::problem::{Problem, Problems, check_name, time_within, unknown, within};
 use super::raw::{RawDeadline, RawGrpc, RawMatch, RawMode, RawRoute};
@@ -15,7 +16,7 @@ use super::scalar::{FieldName, HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
 use crate::message::BodyLimits;
 use crate::proxy::reserved::is_reserved;
-use crate::proxy::{DeadlineRules, Match};
+use crate::proxy::{DeadlineRules, Match, PathRules};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of; without an
@@ -108,6 +109,7 @@ pub(super) struct Known<'a> {
     pub(super) upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     pub(super) policies: &'a Policies,
     pub(super) body: &'a BodyLimits,
+    pub(super) paths: PathRules,
 }
 
 /// The route, or `None` when its upstream is broken itself, which is told already.
@@ -132,7 +134,8 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
     });
     let version = raw.version.as_deref().map(version).transpose();
     let version = problems.keep(version);
-    let matches = problems.keep(matches(&raw.r#match.unwrap_or_default()));
+    let matches = matches(&raw.r#match.unwrap_or_default(), known.paths);
+    let matches = problems.keep(matches);
     let policy = match raw.policy {
         Some(choice) => problems.check(known.policies.choose(&raw.name, choice)),
         None => known.policies.get(DEFAULT_POLICY),
@@ -223,7 +226,7 @@ fn upstream(
     upstream.ok_or_else(|| Problem::new("upstream", unknown(name, &names(), "an upstream")))
 }
 
-fn matches(raw: &RawMatch) -> Result<Match, Problems> {
+fn matches(raw: &RawMatch, rules: PathRules) -> Result<Match, Problems> {
     let mut problems = Problems::default();
     let matches = match &raw.grpc {
         Some(grpc) if raw.path.is_none() && raw.methods.is_none() => {
@@ -234,7 +237,7 @@ fn matches(raw: &RawMatch) -> Result<Match, Problems> {
             "must stand without path and methods",
         ))),
         None => Match {
-            path: problems.keep(raw.path.as_deref().map(path).transpose()),
+            paths: problems.keep(path::build(raw.path.as_ref(), rules)),
             methods: problems.keep(methods(raw.methods.as_deref())),
             ..Match::default()
         },
@@ -247,22 +250,6 @@ fn matches(raw: &RawMatch) -> Result<Match, Problems> {
         headers,
         ..matches
     })
-}
-
-fn path(pattern: &str) -> Result<String, Problem> {
-    let broken = |rule: String| Problem::new("match.path", rule);
-    if !pattern.starts_with('/') || pattern.len() > 1024 || pattern.contains(['?', '#', ' ']) {
-        let rule = "must be a path such as /api/pay, /users/{id} or /api/{*rest}";
-        return Err(broken(rule.to_owned()));
-    }
-    let mut router = matchit::Router::new();
-    match router.insert(pattern, ()) {
-        Ok(()) => Ok(pattern.to_owned()),
-        Err(error) => Err(broken(format!(
-            "is not a pattern: {}",
-            lower_first(&error.to_string())
-        ))),
-    }
 }
 
 fn host(host: &str) -> Result<String, Problem> {
@@ -332,13 +319,6 @@ fn grpc(raw: &RawGrpc) -> Result<Match, Problem> {
         return Err(Problem::new("match.grpc.method", "must be a method's name"));
     }
     Ok(Match::grpc(&raw.service, raw.method.as_deref()))
-}
-
-/// Messages of other crates begin with a capital; ours go on after a colon.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.trim_end_matches('.').chars();
-    let first = chars.next().map(|c| c.to_ascii_lowercase());
-    first.into_iter().chain(chars).collect()
 }
 
 impl From<RawMode> for Mode {

@@ -37,7 +37,7 @@ impl Size {
 pub(crate) struct OrOff<T>(pub(crate) Option<T>);
 
 /// A header's value, or `true` for any.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HeaderWanted {
     Any,
     Value(String),

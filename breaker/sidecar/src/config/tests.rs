@@ -41,7 +41,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!((config.state(), route.version()), (None, None));
     assert_eq!(route.mode(), Mode::Auto);
     assert_eq!(route.timeout(), Some(Duration::from_secs(15)));
-    assert_eq!(route.matches().path, None);
+    assert_eq!(route.matches().paths, [] as [String; 0]);
     assert_eq!(route.max_in_flight, None);
     assert_eq!(route.body.idle, Some(Duration::from_secs(60)));
     assert_eq!(
@@ -114,7 +114,7 @@ routes:
     assert_eq!(limits.first_byte, Duration::from_secs(2));
     assert_eq!(limits.keep_alive, Duration::from_secs(3));
     assert_eq!(limits.write, Duration::from_secs(4));
-    assert!(limits.encoded_slash);
+    assert!(limits.path.encoded_slash);
     let (fields, bytes) = (300, 32 << 10);
     assert_eq!(limits.response, HeadLimits { fields, bytes });
     assert_eq!(limits.half_closed, Duration::from_secs(1));
@@ -146,7 +146,7 @@ routes:
     assert_eq!(pay.body.request_total, Some(Duration::from_secs(60)));
     assert_eq!(pay.body.idle, None);
     let matches = pay.matches();
-    assert_eq!(matches.path.as_deref(), Some("/api/pay/{*rest}"));
+    assert_eq!(matches.paths, ["/api/pay/{*rest}"]);
     assert_eq!(matches.host.as_deref(), Some("*.example.com"));
     assert_eq!(matches.methods, ["POST", "PUT"]);
     let headers = matches
@@ -170,10 +170,7 @@ routes:
     assert_eq!(upstream.idle_connections, 8);
 
     assert!(bank.matches().grpc);
-    assert_eq!(
-        bank.matches().path.as_deref(),
-        Some("/bank.v1.Payments/Pay")
-    );
+    assert_eq!(bank.matches().paths, ["/bank.v1.Payments/Pay"]);
     let upstream = bank.upstream().expect("an upstream");
     assert_eq!(upstream.protocol, upstream::Protocol::H2c);
     assert_eq!(**bank.policy(), Policy::combined());

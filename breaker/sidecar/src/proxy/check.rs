@@ -190,7 +190,7 @@ fn normalise_path(method: &Method, uri: &mut Uri, limits: &Limits) -> Result<(),
             Err(MALFORMED)
         };
     }
-    let normal = path::normalise(uri.path(), limits.encoded_slash)
+    let normal = path::normalise(uri.path(), limits.path)
         .map_err(|_| (StatusCode::BAD_REQUEST, "ambiguous path"))?;
     let target = match (normal, uri.query()) {
         (None, _) if uri.authority().is_none() => return Ok(()),

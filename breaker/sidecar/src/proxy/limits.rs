@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::path::PathRules;
 use crate::message::Trusted;
 use crate::upstream::HeadLimits;
 
@@ -38,8 +39,8 @@ pub struct Limits {
     pub unparked: usize,
     /// Streams open at once on an HTTP/2 connection. Default 250.
     pub streams: u32,
-    /// Whether `%2F` and `%5C` in a path are passed on instead of answered 400. Default no.
-    pub encoded_slash: bool,
+    /// What the one form of a path is.
+    pub path: PathRules,
     /// Whose word on where a request came from is taken. Default nobody's.
     pub trusted_proxies: Trusted,
 }
@@ -60,7 +61,7 @@ impl Default for Limits {
             park_after: Duration::from_millis(200),
             unparked: 256,
             streams: 250,
-            encoded_slash: false,
+            path: PathRules::default(),
             trusted_proxies: Trusted::default(),
         }
     }

@@ -3,7 +3,8 @@
 //! A route's policy must not be avoidable by another spelling of its path, so what is matched is
 //! what the upstream gets, byte for byte. Where all servers agree on the meaning the path is
 //! **normalised** (RFC 3986, 6.2.2): unreserved characters are decoded, percent-encodings are in
-//! upper case, `.` and `..` segments are resolved and empty segments removed. Where servers
+//! upper case, `.` and `..` segments are resolved, and empty segments are removed unless
+//! `merge_slashes` is off. Where servers
 //! disagree it is **refused**: a backslash, `%2F`, `%5C`, `%00`, a broken percent-encoding, `..`
 //! above the root, dots with path parameters (`..;`). A path that is normal already, which almost
 //! every path is, costs one scan and no allocation.
@@ -13,16 +14,35 @@
 #[error("{0}")]
 pub(crate) struct Ambiguous(&'static str);
 
-/// Returns the normal form of `path`, or `None` if it is that already.
-pub(crate) fn normalise(path: &str, encoded_slash: bool) -> Result<Option<String>, Ambiguous> {
-    if is_normal(path.as_bytes())? {
-        return Ok(None);
-    }
-    let decoded = decode_unreserved(path.as_bytes(), encoded_slash)?;
-    resolve_dots(&decoded).map(Some)
+/// What the normal form is, where people may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathRules {
+    /// Whether `%2F` and `%5C` pass. Default no.
+    pub encoded_slash: bool,
+    /// Whether several slashes in a row become one. Default yes.
+    pub merge_slashes: bool,
 }
 
-fn is_normal(path: &[u8]) -> Result<bool, Ambiguous> {
+impl Default for PathRules {
+    fn default() -> Self {
+        Self {
+            encoded_slash: false,
+            merge_slashes: true,
+        }
+    }
+}
+
+/// Returns the normal form of `path`, or `None` if it is that already.
+pub(crate) fn normalise(path: &str, rules: PathRules) -> Result<Option<String>, Ambiguous> {
+    if is_normal(path.as_bytes(), rules.merge_slashes)? {
+        return Ok(None);
+    }
+    let decoded = decode_unreserved(path.as_bytes(), rules.encoded_slash)?;
+    let normal = resolve_dots(&decoded, rules.merge_slashes)?;
+    Ok((normal != path).then_some(normal))
+}
+
+fn is_normal(path: &[u8], merge_slashes: bool) -> Result<bool, Ambiguous> {
     if path.first() != Some(&b'/') {
         return Err(Ambiguous("the path does not begin with a slash"));
     }
@@ -33,7 +53,8 @@ fn is_normal(path: &[u8]) -> Result<bool, Ambiguous> {
             b'\\' => return Err(Ambiguous("backslash in path")),
             0..=b' ' | 0x7f.. => return Err(Ambiguous("control or non-ASCII character in path")),
             b'%' => normal = false,
-            b'/' | b'.' if last == b'/' => normal = false,
+            b'/' if last == b'/' => normal &= !merge_slashes,
+            b'.' if last == b'/' => normal = false,
             _ => {}
         }
         last = byte;
@@ -75,12 +96,14 @@ fn hex(digit: &u8) -> Option<u8> {
         .and_then(|digit| u8::try_from(digit).ok())
 }
 
-fn resolve_dots(path: &str) -> Result<String, Ambiguous> {
+fn resolve_dots(path: &str, merge_slashes: bool) -> Result<String, Ambiguous> {
     let mut normal = String::with_capacity(path.len());
     let mut is_directory = false;
-    for segment in path.split('/').skip(1) {
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
         is_directory = matches!(segment, "" | "." | "..");
         match segment {
+            "" if !merge_slashes && segments.peek().is_some() => normal.push('/'),
             "" | "." => {}
             ".." => match normal.rfind('/') {
                 Some(parent) => normal.truncate(parent),
@@ -116,8 +139,7 @@ mod tests {
             "/a;v=1/b",
             "/~u/-_x:@!$&'()*+,=",
         ] {
-            let expected = path.contains("/..").then(|| path.to_owned());
-            assert_eq!(normalise(path, false), Ok(expected), "{path}");
+            assert_eq!(normalise(path, PathRules::default()), Ok(None), "{path}");
         }
     }
 
@@ -136,8 +158,8 @@ mod tests {
             ("/a%20b", "/a%20b"),
             ("/..", ""),
         ] {
-            match normalise(path, false) {
-                Ok(Some(found)) => assert_eq!(found, normal, "{path}"),
+            match normalise(path, PathRules::default()) {
+                Ok(found) => assert_eq!(found.as_deref().unwrap_or(path), normal),
                 other => assert!(normal.is_empty() && other.is_err(), "{path}: {other:?}"),
             }
         }
@@ -163,20 +185,48 @@ mod tests {
             "/a\u{7f}",
             "/caf\u{e9}",
         ] {
-            assert!(normalise(path, false).is_err(), "{path}");
+            assert!(normalise(path, PathRules::default()).is_err(), "{path}");
         }
     }
 
     #[test]
     fn encoded_slashes_pass_where_configured_and_stay_encoded() {
-        assert_eq!(normalise("/p/a%2fb", true), Ok(Some("/p/a%2Fb".to_owned())));
+        let normal = normalise("/p/a%2fb", LOOSE);
+        assert_eq!(normal, Ok(Some("/p/a%2Fb".to_owned())));
     }
+
+    /// RFC 3986, 5.2.4: an empty segment is one that `..` removes.
+    #[test]
+    fn slashes_stay_where_they_are_not_merged() {
+        let rules = PathRules {
+            merge_slashes: false,
+            ..PathRules::default()
+        };
+        for (path, normal) in [
+            ("//", "//"),
+            ("//a", "//a"),
+            ("/a//b///", "/a//b///"),
+            ("/a//../b", "/a/b"),
+            ("/a//./b/.", "/a//b/"),
+            ("//..", "/"),
+            ("/%61//", "/a//"),
+        ] {
+            let found = normalise(path, rules).expect("no ambiguity");
+            assert_eq!(found.as_deref().unwrap_or(path), normal, "{path}");
+        }
+        assert!(normalise("//../..", rules).is_err());
+    }
+
+    const LOOSE: PathRules = PathRules {
+        encoded_slash: true,
+        merge_slashes: true,
+    };
 
     #[test]
     fn the_normal_form_is_stable() {
         for path in ["/a//b/./c/%7e/%2F", "/x/%41/..//y/"] {
-            let once = normalise(path, true).ok().flatten().expect("changed");
-            let twice = normalise(&once, true)
+            let once = normalise(path, LOOSE).ok().flatten().expect("changed");
+            let twice = normalise(&once, LOOSE)
                 .expect("accepted")
                 .unwrap_or_else(|| once.clone());
             assert_eq!(once, twice);

@@ -4,15 +4,16 @@
 //! of the configuration decides. A request whose only mismatch is its method is told which methods
 //! there are.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
+mod paths;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::BreakerHandle;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use matchit::Router;
 
+use self::paths::Paths;
 use super::deadline::DeadlineRules;
 use crate::message::BodyLimits;
 use crate::upstream::{Endpoint, Upstream};
@@ -60,8 +61,9 @@ impl Route {
 /// The conditions of a route; an empty one holds for every request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Match {
-    /// A path pattern of `matchit`; its final `{*rest}` also matches nothing. `None` for any path.
-    pub path: Option<String>,
+    /// Path patterns of `matchit`, of which one must fit; empty for any path. A slash at the end
+    /// makes no difference, and a final `{*rest}` also matches nothing.
+    pub paths: Vec<String>,
     /// A host without port, or `*.` and a suffix.
     pub host: Option<String>,
     /// The methods; empty for any.
@@ -77,7 +79,7 @@ impl Match {
     pub fn grpc(service: &str, method: Option<&str>) -> Self {
         let path = format!("/{service}/{}", method.unwrap_or("{*method}"));
         Self {
-            path: Some(path),
+            paths: vec![path],
             grpc: true,
             ..Self::default()
         }
@@ -127,11 +129,9 @@ pub struct RouteTable {
     routes: Vec<Route>,
     /// The routes' upstreams, each once.
     upstreams: Vec<Arc<Upstream>>,
-    /// The routes of each pattern, in the order of the configuration.
-    by_path: Router<Vec<usize>>,
-    /// Each route's pattern alone, most specific first, for requests that the best pattern's routes
-    /// don't want.
-    by_rank: Vec<(usize, Option<Router<()>>)>,
+    paths: Paths,
+    /// Routes that take any path, in the order of the configuration.
+    anywhere: Vec<usize>,
 }
 
 impl RouteTable {
@@ -141,59 +141,31 @@ impl RouteTable {
     ///
     /// Fails if a pattern is malformed or collides with another, or a name occurs twice.
     pub fn new(routes: Vec<Route>) -> Result<Self, RouteError> {
-        let mut patterns: HashMap<&str, Vec<usize>> = HashMap::new();
-        let mut by_rank = Vec::with_capacity(routes.len());
-        for (index, route) in routes.iter().enumerate() {
-            if routes[..index]
-                .iter()
-                .any(|other| other.name() == route.name())
-            {
-                return Err(RouteError::Duplicate(route.name().clone()));
-            }
-            let mut alone = None;
-            if let Some(pattern) = &route.matches.path {
-                patterns.entry(pattern).or_default().push(index);
-                let router = alone.insert(Router::new());
-                router
-                    .insert(pattern, ())
-                    .map_err(|source| pattern_error(route, source))?;
-                insert_parent(router, pattern, ());
-            }
-            by_rank.push((index, alone));
+        let mut names = HashSet::new();
+        if let Some(twice) = routes.iter().find(|route| !names.insert(route.name())) {
+            return Err(RouteError::Duplicate(twice.name().clone()));
         }
-        let mut by_path = Router::new();
-        let mut patterns: Vec<_> = patterns.into_values().collect();
-        patterns.sort_unstable();
-        let pattern_of = |indices: &Vec<usize>| {
-            routes[indices[0]]
-                .matches
-                .path
-                .as_deref()
-                .unwrap_or_default()
-        };
-        for indices in &patterns {
-            by_path
-                .insert(pattern_of(indices), indices.clone())
-                .map_err(|source| pattern_error(&routes[indices[0]], source))?;
-        }
-        for indices in &patterns {
-            insert_parent(&mut by_path, pattern_of(indices), indices.clone());
-        }
-        by_rank.sort_by_key(|&(index, _)| (Reverse(literal_prefix(&routes[index])), index));
-        let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
-        for route in &routes {
-            if !upstreams
-                .iter()
-                .any(|known| Arc::ptr_eq(known, &route.upstream))
-            {
-                upstreams.push(route.upstream.clone());
-            }
-        }
+        let patterns = routes.iter().enumerate().flat_map(|(index, route)| {
+            let patterns = route.matches.paths.iter();
+            patterns.map(move |pattern| (index, pattern.as_str()))
+        });
+        let paths = Paths::new(patterns);
+        let paths = paths.map_err(|(index, pattern, source)| RouteError::Pattern {
+            route: routes[index].name().clone(),
+            pattern: pattern.to_owned(),
+            source,
+        })?;
+        let indices = routes.iter().enumerate();
+        let anywhere = indices.filter(|(_, route)| route.matches.paths.is_empty());
+        let anywhere = anywhere.map(|(index, _)| index).collect();
+        let mut known = HashSet::new();
+        let upstreams = routes.iter().map(|route| &route.upstream);
+        let upstreams = upstreams.filter(|upstream| known.insert(Arc::as_ptr(upstream)));
         Ok(Self {
+            upstreams: upstreams.cloned().collect(),
+            paths,
+            anywhere,
             routes,
-            upstreams,
-            by_path,
-            by_rank,
         })
     }
 
@@ -216,26 +188,21 @@ impl RouteTable {
 
     /// Finds the index of the route that `target` belongs to.
     pub(crate) fn find(&self, target: Target<'_>) -> Result<usize, Unrouted> {
-        if let Ok(best) = self.by_path.at(target.path) {
-            for &index in best.value {
-                if self.routes[index].matches.accepts(target)
-                    && self.routes[index].matches.has(target.method)
-                {
-                    return Ok(index);
-                }
+        for &index in self.paths.best(target.path) {
+            let matches = &self.routes[index].matches;
+            if matches.accepts(target) && matches.has(target.method) {
+                return Ok(index);
             }
         }
         let mut methods = Vec::new();
-        for (index, pattern) in &self.by_rank {
-            let matches = &self.routes[*index].matches;
-            let has_path = pattern
-                .as_ref()
-                .is_none_or(|pattern| pattern.at(target.path).is_ok());
-            if !has_path || !matches.accepts(target) {
+        let anywhere = self.anywhere.iter().copied();
+        for index in self.paths.all(target.path).chain(anywhere) {
+            let matches = &self.routes[index].matches;
+            if !matches.accepts(target) {
                 continue;
             }
             if matches.has(target.method) {
-                return Ok(*index);
+                return Ok(index);
             }
             for method in &matches.methods {
                 if !methods.contains(method) {
@@ -289,31 +256,6 @@ fn host_of(headers: &HeaderMap) -> &str {
     match host.rfind(':') {
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
         _ => host,
-    }
-}
-
-/// Lets a final catch-all match its parent with a slash too, unless another pattern does.
-fn insert_parent<T>(router: &mut Router<T>, pattern: &str, value: T) {
-    if let Some(start) = pattern.find("{*") {
-        // A conflict means that the parent is taken, which is what we want then.
-        let _ = router.insert(&pattern[..start], value);
-    }
-}
-
-/// The length of the pattern up to its first parameter, by which patterns are ranked.
-fn literal_prefix(route: &Route) -> usize {
-    match &route.matches.path {
-        Some(pattern) => pattern.find('{').unwrap_or(usize::MAX),
-        None => 0,
-    }
-}
-
-fn pattern_error(route: &Route, source: matchit::InsertError) -> RouteError {
-    let pattern = route.matches.path.clone().unwrap_or_default();
-    RouteError::Pattern {
-        route: route.name().clone(),
-        pattern,
-        source,
     }
 }
 

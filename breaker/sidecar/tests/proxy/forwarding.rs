@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_sidecar::proxy::{Limits, Match, Route};
+use breaker_sidecar::proxy::{Limits, Match, PathRules, Route};
 use breaker_sidecar::upstream::{Endpoint, Upstream};
 use breaker_tower::{BreakerHandle, Policy};
 use http::Method;
@@ -134,6 +134,50 @@ async fn the_authority_of_the_target_wins_over_host() {
 }
 
 #[tokio::test]
+async fn slashes_are_matched_and_forwarded_as_they_are_where_they_are_not_merged() {
+    let origin = Origin::ok().await;
+    let upstream = Arc::new(Upstream::new(
+        "app",
+        vec![Endpoint::Address(origin.address)],
+    ));
+    let breaker = |name: &str| BreakerHandle::new(name, Policy::builtin("sensitive").unwrap());
+    let matches = Match {
+        paths: vec!["/a//b".to_owned(), "//".to_owned()],
+        ..Match::default()
+    };
+    let routes = vec![Route {
+        matches,
+        ..Route::new(breaker("two"), upstream.clone())
+    }];
+    let limits = Limits {
+        path: PathRules {
+            merge_slashes: false,
+            ..PathRules::default()
+        },
+        ..Limits::default()
+    };
+    let sidecar = Sidecar::with_routes(routes, breaker("x"), limits, Duration::ZERO);
+    for (path, expected) in [
+        ("/a//b", "200"),
+        ("/a//c/../b?q", "200"),
+        ("//", "200"),
+        ("/a/b", "404"),
+        ("/a///b", "404"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let response = sidecar.ask(&request).await;
+        assert_eq!(status(&response), expected, "{path}");
+    }
+    let heads = origin.heads();
+    let lines: Vec<_> = heads
+        .iter()
+        .filter_map(|head| head.lines().next())
+        .collect();
+    let expected = ["/a//b", "/a//b?q", "//"].map(|path| format!("GET {path} HTTP/1.1"));
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
 async fn the_path_that_is_matched_is_the_path_that_is_forwarded() {
     let origin = Origin::ok().await;
     let upstream = Arc::new(Upstream::new(
@@ -142,7 +186,7 @@ async fn the_path_that_is_matched_is_the_path_that_is_forwarded() {
     ));
     let breaker = |name: &str| BreakerHandle::new(name, Policy::builtin("sensitive").unwrap());
     let admin = Match {
-        path: Some("/admin/{*rest}".to_owned()),
+        paths: vec!["/admin/{*rest}".to_owned()],
         methods: vec![Method::POST],
         ..Match::default()
     };

@@ -446,6 +446,22 @@ const ROUTES: &[(&str, &str)] = &[
         "4:33: routes[0].feeds: needs telemetry.receive, where applications send their telemetry to",
     ),
     (
+        "match: { path: [] }",
+        "4:42: routes[0].match.path: must have 1 to 64 entries; leave it out for any path",
+    ),
+    (
+        "match: { path: [/a, api, \"/users/*\", /a] }",
+        "4:53: routes[0].match.path[1]: must be a path such as /api/pay, /users/{id} or /api/{*rest}\n4:58: routes[0].match.path[2]: is not written as patterns are here: write /users/{*rest}\n4:70: routes[0].match.path[3]: is given twice",
+    ),
+    (
+        "match: { path: \"/users/:id\" }",
+        "4:48: routes[0].match.path: is not written as patterns are here: write /users/{id}",
+    ),
+    (
+        "match: { path: /a//b }",
+        "4:48: routes[0].match.path: never matches, since paths are brought into one form first: write /a/b",
+    ),
+    (
         "match: { path: api }",
         "4:48: routes[0].match.path: must be a path such as /api/pay, /users/{id} or /api/{*rest}",
     ),
@@ -675,6 +691,10 @@ const WHOLE: &[(&str, &str)] = &[
     (
         "upstreams:\n  pay: { endpoints: [http://a:1] }\nroutes:\n  - { name: a, upstream: pay, match: { path: \"/a/{x}\" } }\n  - { name: b, upstream: pay, match: { path: \"/a/{y}\" } }\n  - { name: c, upstream: pay, match: { path: \"/a/{y}\" } }\n  - { name: d, upstream: pay, match: { path: \"/a/{y}\", methods: [GET] } }",
         "5:46: routes[1].match.path: can't stand beside /a/{x}\n6:31: routes[2].match: takes the same requests as route b before it",
+    ),
+    (
+        "upstreams:\n  pay: { endpoints: [http://a:1] }\nroutes:\n  - { name: a, upstream: pay, match: { path: [/a, /b] } }\n  - { name: b, upstream: pay, match: { path: [/c, /b] } }\n  - { name: c, upstream: pay, match: { path: [/d, \"/c/{x}\"] } }\n  - { name: d, upstream: pay, match: { path: [/d/, \"/c/{*x}\"] } }",
+        "5:51: routes[1].match.path[1]: takes the same requests as route a before it\n7:52: routes[3].match.path[1]: can't stand beside /c/{x}",
     ),
     (
         "upstreams:\n  pay: { endpoints: [nope] }\nroutes:\n  - { name: a, upstream: pay, policy: x }",

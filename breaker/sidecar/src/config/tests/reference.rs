@@ -287,6 +287,24 @@ not expanded. A variable is a part of one value, and can't add a field. Errors t
 variable and not what it is, unless it has fewer than six bytes.
 Configurations and policies in files are expanded; a policy that is sent to the control API is not,
 since who sends it must not read the environment of the sidecar.
+
+## Paths
+| `match.path` | takes |
+|---|---|
+| `/users` | `/users`, `/users/` |
+| `/users/{id}` | one segment: `/users/7`, `/users/7/` |
+| `/users/{id}/orders` | `/users/7/orders` |
+| `/img/{name}.png` | `/img/a.png` |
+| `/users/{*rest}` | all below, and the folder itself: `/users`, `/users/`, `/users/7/orders` |
+| `[/users, /people]` | either |
+| `/{{x}}` | `/{x}` |
+
+A slash at the end makes no difference, unless routes have both forms: then each takes its own.
+The most specific pattern wins: a literal segment before a parameter, a parameter before `{*rest}`.
+Paths are brought into one form before: `.` and `..` are resolved, needless percent-encodings
+decoded, and several slashes in a row become one, unless `limits.merge_slashes` is `false`. What is
+matched is what the upstream gets. Patterns of other programs, such as `/users/*`, `/users/:id` and
+`/users/<id>`, are errors that say how they are written here.
 ";
 const POLICY: &str = "
 # Policies
