@@ -18,6 +18,7 @@ pub mod descriptors;
 mod files;
 mod hosts;
 pub mod ingest;
+pub mod lines;
 pub mod live;
 pub mod message;
 pub mod proxy;

@@ -49,7 +49,6 @@ use self::signal::Signal;
 
 pub use self::env::Environment;
 pub(crate) use self::log::Change;
-pub use self::log::lines::{Lines, capture};
 pub use self::meters::Histograms;
 pub use self::received::Received;
 pub use self::record::{Catalog, Finished, Recorder, Sent};

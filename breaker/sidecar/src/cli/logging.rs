@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use breaker_sidecar::telemetry::{Lines, capture};
+use breaker_sidecar::lines::{Lines, capture};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -49,7 +49,7 @@ impl Logging {
     pub(crate) fn start(&self) -> Flush {
         match lines() {
             Ok(lines) => {
-                LINES.get_or_init(|| lines.of_process());
+                LINES.get_or_init(|| lines);
             }
             // Without its thread there is no log; nothing else depends on it.
             Err(error) => super::output::complain(&format!("nothing is logged: {error}\n")),
@@ -123,7 +123,7 @@ impl Write for Queue {
     }
 }
 
-static LINES: OnceLock<&'static Lines> = OnceLock::new();
+static LINES: OnceLock<Lines> = OnceLock::new();
 /// How long the end of the process waits for a reader of its log.
 const LAST_LINES: Duration = Duration::from_millis(500);
 

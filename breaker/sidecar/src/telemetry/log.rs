@@ -1,6 +1,5 @@
 //! Events of breakers as structured log lines; in `otlp` as log records for a collector.
 
-pub(crate) mod lines;
 pub(crate) mod otlp;
 
 use std::fmt;

@@ -18,11 +18,11 @@ use opentelemetry_sdk::metrics::{
     Temporality,
 };
 
-use super::log::lines::dropped_by_process;
 use super::names::{self, Metric};
 use super::observe::{self, Latest};
 use super::process;
 use super::signal::Signal;
+use crate::lines::dropped_by_process;
 use crate::registry::Breakers;
 
 /// How histograms are aggregated.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -77,11 +77,6 @@ impl Lines {
         Ok(Self(shared))
     }
 
-    /// Makes these the lines of the process, whose drops telemetry tells. The first call counts.
-    pub fn of_process(self) -> &'static Self {
-        OF_PROCESS.get_or_init(|| self)
-    }
-
     /// Queues a line with its end, or drops and counts it. Waits for nothing.
     pub fn push(&self, line: Vec<u8>) {
         if captured(&line) {
@@ -90,7 +85,7 @@ impl Lines {
         let mut waiting = self.0.waiting();
         let bytes = waiting.bytes + line.len();
         if waiting.lines.len() >= MOST_LINES || bytes > MOST_BYTES {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            self.0.drop_one();
             return;
         }
         waiting.bytes = bytes;
@@ -128,9 +123,9 @@ impl fmt::Debug for Lines {
     }
 }
 
-/// How many lines of the process's log were dropped.
+/// How many lines of all logs of the process were dropped.
 pub(crate) fn dropped_by_process() -> u64 {
-    OF_PROCESS.get().map_or(0, Lines::dropped)
+    DROPPED.load(Ordering::Relaxed)
 }
 
 /// Runs `log`, and returns the lines that it logs instead of queueing them: for the notice, which
@@ -154,6 +149,11 @@ fn captured(line: &[u8]) -> bool {
 // === impl Shared ===
 
 impl Shared {
+    fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // No panic can leave it half changed.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -200,7 +200,7 @@ impl<W: Write> Writer<W> {
             if let Some(line) = line
                 && self.write(&line).is_err()
             {
-                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                self.shared.drop_one();
                 continue;
             }
             self.tell();
@@ -257,7 +257,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-static OF_PROCESS: OnceLock<Lines> = OnceLock::new();
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static CAPTURED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
