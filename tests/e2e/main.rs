@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod abuse;
+mod access;
 mod chaos;
 mod cli;
 mod control;

@@ -24,6 +24,7 @@ use self::composition::Composition;
 use self::ingest::Ingest;
 use self::part::Part;
 use self::reload::{Followed, Reached};
+use crate::access::{Access, OpenError};
 use crate::admin;
 use crate::baselines::{Baselines, Keeper};
 use crate::config::Config;
@@ -57,6 +58,7 @@ pub struct App {
     drain: Duration,
     recording: Option<(Recording, Writing)>,
     keeper: Option<Arc<Keeper>>,
+    access: Access,
 }
 
 /// Why a sidecar can't start.
@@ -81,6 +83,8 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The access log can't be written.
+    Access(OpenError),
     /// Requests can't be recorded.
     Recording {
         /// Where to.
@@ -153,7 +157,10 @@ impl App {
         let (follow, followed) = mpsc::unbounded_channel();
         let (events, reload_events) = mpsc::unbounded_channel();
         let tokens = Tokens::new(config.token().cloned());
+        let access = Access::default();
+        access.replace(access.open(config.access()).map_err(StartError::Access)?);
         let reached = Reached {
+            access: access.clone(),
             registry: registry.clone(),
             tokens: tokens.clone(),
             baselines,
@@ -177,6 +184,7 @@ impl App {
             drain: config.drain(),
             recording: None,
             keeper,
+            access,
         })
     }
 
@@ -280,7 +288,9 @@ impl App {
         });
         let receiving = receiving.transpose()?;
         let (tape, writing) = self.recording.unzip();
-        let observers = move |table: &RouteTable| observers(table, &telemetry, tape.as_ref());
+        let access = self.access.clone();
+        let observers =
+            move |table: &RouteTable| observers(table, &telemetry, tape.as_ref(), &access);
         let proxy = self.proxy.map(|proxy| proxy.start(&stopped, observers));
         let running = proxy.transpose()?;
         readiness.ready();
@@ -305,6 +315,9 @@ impl App {
             timeout(LAST_WRITE, keeper.save()).await.ok();
         }
         operation.stop().await;
+        let access = self.access;
+        let flushed = tokio::task::spawn_blocking(move || access.flush(LAST_LINES));
+        timeout(LAST_WRITE, flushed).await.ok();
         // The numbers of the drain, and what happened in it, are exported before the process ends.
         exporting.shutdown(LAST_EXPORT).await;
         Ok(())
@@ -383,8 +396,19 @@ fn check_control(config: &Config) -> Result<(), StartError> {
 }
 
 /// Who is told of a worker's requests by this table.
-fn observers(table: &RouteTable, telemetry: &Telemetry, tape: Option<&Recording>) -> Observers {
+fn observers(
+    table: &RouteTable,
+    telemetry: &Telemetry,
+    tape: Option<&Recording>,
+    access: &Access,
+) -> Observers {
     let names = || table.routes().iter().map(proxy::Route::name);
+    let journal = access.journal(
+        names().cloned(),
+        table
+            .endpoints()
+            .map(|endpoint| format!("{}:{}", endpoint.host(), endpoint.port())),
+    );
     let endpoints = table.endpoints();
     let catalog = Arc::new(Catalog {
         routes: names().cloned().collect(),
@@ -395,6 +419,7 @@ fn observers(table: &RouteTable, telemetry: &Telemetry, tape: Option<&Recording>
     Observers::new(telemetry.recorder(catalog.clone()))
         .traced(telemetry.tracer(catalog))
         .taped(tape.map(|tape| tape.clone().of_routes(names())))
+        .logged(journal)
 }
 
 /// Tells telemetry and watchers what the breakers do that are `followed`, each until it is gone.
@@ -446,6 +471,7 @@ impl fmt::Display for StartError {
                 "state: {} must be a file that can be read, in a directory that can be written to: {source}",
                 file.display()
             ),
+            Self::Access(error) => error.fmt(f),
             Self::Recording { file, source } => {
                 write!(f, "cannot record to {}: {source}", file.display())
             }
@@ -457,6 +483,8 @@ impl std::error::Error for StartError {}
 
 /// How long the last export may take.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
+/// How long the reader of the access log is waited for.
+const LAST_LINES: Duration = Duration::from_millis(500);
 /// How long the last write to a disk may take.
 const LAST_WRITE: Duration = Duration::from_secs(5);
 

@@ -8,6 +8,7 @@ mod clash;
 mod error;
 mod feed;
 mod limits;
+mod log;
 mod origin;
 mod path;
 mod policies;
@@ -37,6 +38,7 @@ use self::origin::Origin;
 use self::policies::unreadable;
 use self::problem::{Findings, Problem, time_within, within};
 use self::raw::{RawConfig, RawDrain};
+use crate::access;
 use crate::collector::Configured;
 use crate::message::{BodyLimits, Trusted};
 use crate::proxy::{DeadlineRules, Limits, Match};
@@ -62,6 +64,7 @@ pub struct Config {
     drain_delay: Duration,
     watch: bool,
     limits: Limits,
+    access: Option<access::Settings>,
     trusted_proxies: Trusted,
     state: Option<PathBuf>,
     export: Option<Configured>,
@@ -151,6 +154,7 @@ impl Config {
             drain_delay: DRAIN_DELAY,
             watch: false,
             limits: Limits::default(),
+            access: None,
             trusted_proxies: Trusted::default(),
             state: None,
             export: None,
@@ -272,6 +276,11 @@ impl Config {
         &self.trusted_proxies
     }
 
+    /// Which requests have lines of their own, and where; `None` if none has.
+    pub fn access(&self) -> Option<&access::Settings> {
+        self.access.as_ref()
+    }
+
     /// Bounds on what clients may hold.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -377,6 +386,8 @@ fn build(
     let drain = findings.check("", drain(raw.drain));
     let limits = limits::build(&raw.limits.unwrap_or_default());
     let (limits, body) = findings.check("limits", limits).unwrap_or_default();
+    let access = raw.log.map(|raw| log::build(&raw, folder)).transpose();
+    let access = findings.check("log", access.map(Option::flatten));
     let trusted_proxies = raw.trusted_proxies.iter().enumerate();
     let trusted_proxies = trusted_proxies.filter_map(|(index, text)| {
         let network = network(text);
@@ -453,6 +464,7 @@ fn build(
         drain_delay: drain.map_or(DRAIN_DELAY, |(delay, _)| delay),
         watch: raw.watch.unwrap_or(true),
         limits,
+        access: access.flatten(),
         trusted_proxies,
         state: raw.state.map(|file| folder.join(file)),
         export,

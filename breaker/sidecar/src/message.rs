@@ -8,6 +8,7 @@ pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod decision;
 pub(crate) mod error;
+pub(crate) mod failure;
 pub(crate) mod forwarded;
 pub(crate) mod frame;
 pub(crate) mod framing;

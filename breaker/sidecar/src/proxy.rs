@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
+use crate::access::Journal;
 use crate::message::Recorder;
 use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
@@ -87,6 +88,7 @@ pub struct Observers {
     recorder: Box<dyn Recorder>,
     tracer: Option<Box<dyn Tracer>>,
     tape: Option<Box<dyn Tape>>,
+    access: Option<Journal>,
 }
 
 /// A proxy whose sockets are bound.
@@ -201,6 +203,7 @@ impl Observers {
             recorder: Box::new(recorder),
             tracer: None,
             tape: None,
+            access: None,
         }
     }
 
@@ -220,6 +223,12 @@ impl Observers {
             tape: tape.map(|tape| Box::new(tape) as Box<dyn Tape>),
             ..self
         }
+    }
+
+    /// Writes lines of the access log, if there is one.
+    #[must_use]
+    pub fn logged(self, access: Option<Journal>) -> Self {
+        Self { access, ..self }
     }
 }
 

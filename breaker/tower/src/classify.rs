@@ -59,6 +59,8 @@ pub struct Ending {
     pub timed_out: bool,
     /// For how long the upstream asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// The status of a gRPC call, where that is what tells.
+    pub grpc: Option<GrpcCode>,
 }
 
 /// Classifies HTTP by status and gRPC by `grpc-status`, told apart by the response's content type,
@@ -106,7 +108,10 @@ impl Classify for HttpClassifier {
         let code = trailers.and_then(grpc::status).unwrap_or(GrpcCode::UNKNOWN);
         let pushback = trailers.and_then(|trailers| number(trailers, &GRPC_PUSHBACK));
         let pushback = pushback.map(Duration::from_millis);
-        Ending::from(rules.of_grpc(code)).with_retry_after(pushback)
+        Ending {
+            grpc: Some(code),
+            ..Ending::from(rules.of_grpc(code)).with_retry_after(pushback)
+        }
     }
 }
 
@@ -120,6 +125,7 @@ impl Ending {
         attribution: Attribution::Upstream,
         timed_out: true,
         retry_after: None,
+        grpc: None,
     };
 
     /// An ending that says nothing of the upstream, since somebody else caused it.
@@ -129,6 +135,7 @@ impl Ending {
             attribution,
             timed_out: false,
             retry_after: None,
+            grpc: None,
         }
     }
 
@@ -148,6 +155,7 @@ impl From<Verdict> for Ending {
             attribution: Attribution::Upstream,
             timed_out: false,
             retry_after: None,
+            grpc: None,
         }
     }
 }
@@ -184,6 +192,13 @@ mod tests {
         Classified::Head(verdict.into())
     }
 
+    fn grpc(code: GrpcCode, verdict: Verdict) -> Classified {
+        Classified::Head(Ending {
+            grpc: Some(code),
+            ..verdict.into()
+        })
+    }
+
     #[test]
     fn http_is_judged_by_its_status() {
         assert_eq!(head(200, &[]), verdict(Verdict::Success));
@@ -193,17 +208,17 @@ mod tests {
 
     #[test]
     fn grpc_is_judged_by_its_trailers_or_by_a_trailers_only_head() {
-        let grpc = ("content-type", "application/grpc+proto");
-        assert_eq!(head(200, &[grpc]), Classified::AtTrailers);
+        let called = ("content-type", "application/grpc+proto");
+        assert_eq!(head(200, &[called]), Classified::AtTrailers);
         assert_eq!(
-            head(200, &[grpc, ("grpc-status", "14")]),
-            verdict(Verdict::Failure)
+            head(200, &[called, ("grpc-status", "14")]),
+            grpc(GrpcCode::UNAVAILABLE, Verdict::Failure)
         );
         assert_eq!(
-            head(200, &[grpc, ("grpc-status", "5")]),
-            verdict(Verdict::Success)
+            head(200, &[called, ("grpc-status", "5")]),
+            grpc(GrpcCode::from_number(5), Verdict::Success)
         );
-        assert_eq!(head(502, &[grpc]), verdict(Verdict::Failure));
+        assert_eq!(head(502, &[called]), verdict(Verdict::Failure));
         let web = ("content-type", "application/grpc-web+proto");
         assert_eq!(head(200, &[web]), verdict(Verdict::Success));
         let missing = HttpClassifier.trailers(&FailureRules::default(), None);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use breaker_core::policy::GrpcCode;
 use breaker_core::{Attribution, State, TraceId, Verdict};
 use http::StatusCode;
 
@@ -20,6 +21,8 @@ pub struct Decision {
     pub waited: Duration,
     /// The status of the answer, if the policy's rules make the same of the request by that alone.
     pub status: Option<StatusCode>,
+    /// The status of a gRPC call, if the request is one and the answer told it.
+    pub grpc: Option<GrpcCode>,
     /// The trace that the request belongs to.
     pub trace: Option<TraceId>,
 }
@@ -32,6 +35,7 @@ impl Decision {
             latency: Duration::ZERO,
             waited: Duration::ZERO,
             status: None,
+            grpc: None,
             trace: None,
         }
     }

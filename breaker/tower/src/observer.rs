@@ -113,6 +113,7 @@ impl<W: Witness> Watched<W> {
             let by_status = |status: &StatusCode| Some(rules.of_http(status.as_u16()));
             let verdict = decision.verdict();
             decision.status = self.status.filter(|status| by_status(status) == verdict);
+            decision.grpc = ending.grpc;
             self.witness.decided(decision);
         }
     }

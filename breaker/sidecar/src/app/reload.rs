@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::composition::{Changes, Composition};
 use super::ingest;
+use crate::access::{Access, OpenError};
 use crate::baselines::Baselines;
 use crate::config::ConfigError;
 use crate::control::{Configuration, Refused, Reload, Reloaded, Tokens};
@@ -41,6 +42,9 @@ pub enum ReloadError {
     /// Its routes can't stand beside each other.
     #[error(transparent)]
     Routes(#[from] RouteError),
+    /// The access log that it asks for can't be written.
+    #[error(transparent)]
+    Access(#[from] OpenError),
     /// It changes what can't be changed while the sidecar runs: what stands there must be said by a
     /// restart.
     #[error("{} cannot change while running: restart", .0.join(", "))]
@@ -58,6 +62,7 @@ pub(super) type Followed = (Arc<str>, Events);
 pub(super) struct Reached {
     pub(super) registry: Registry,
     pub(super) tokens: Tokens,
+    pub(super) access: Access,
     pub(super) baselines: Baselines,
     /// None when the proxy doesn't run.
     pub(super) routes: Option<Routes>,
@@ -228,6 +233,7 @@ impl Shared {
             return Err(ReloadError::Fixed(fixed));
         }
         let next = Composition::new(config, Some(running))?;
+        let access = self.reached.access.open(next.config.access())?;
         // Nothing below can fail.
         let Changes {
             added,
@@ -237,6 +243,8 @@ impl Shared {
         for breaker in next.new_breakers(running) {
             self.reached.follow(breaker);
         }
+        // Before the routes, with which workers ask for it.
+        self.reached.access.replace(access);
         self.reached.reach(&next);
         next.set_modes(running);
         *running = next;

@@ -3,6 +3,7 @@
 
 mod drain;
 mod feed;
+mod log;
 mod receive;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use super::scalar::{Address, FieldName, HeaderWanted, OrOff, Size};
 
 pub(super) use self::drain::RawDrain;
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
+pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
 
 /// The configuration of the sidecar.
@@ -47,6 +49,8 @@ pub(crate) struct RawConfig {
     pub(super) watch: Option<bool>,
     /// Bounds on what a client may send and hold.
     pub(super) limits: Option<RawLimits>,
+    /// What is written of single requests.
+    pub(super) log: Option<RawLog>,
     /// Addresses and networks of the proxies before this one whose X-Forwarded-For, -Proto, -Host
     /// and Forwarded are passed on and added to: 10.0.0.0/8, 192.0.2.7. What others say of
     /// themselves is replaced.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use http::{Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
+use super::decision::Decided;
 use super::error::{ErrorKind, ProxyError};
 use super::record::{Recorder, Sent};
 
@@ -25,6 +26,8 @@ pub(crate) struct Attempt {
     status: Option<StatusCode>,
     /// What went wrong if nothing more comes.
     error: Option<ErrorKind>,
+    /// Who else wants to know the endpoint.
+    decided: Option<Decided>,
 }
 
 impl Attempt {
@@ -35,8 +38,9 @@ impl Attempt {
         method: Method,
         (first_endpoint, position): (usize, usize),
         version: Version,
+        decided: Option<Decided>,
     ) -> Self {
-        Self {
+        let attempt = Self {
             recorder,
             method,
             first_endpoint,
@@ -45,7 +49,10 @@ impl Attempt {
             started: Instant::now(),
             status: None,
             error: Some(ErrorKind::ClientGone),
-        }
+            decided,
+        };
+        attempt.goes();
+        attempt
     }
 
     /// Notes the head of the response.
@@ -67,6 +74,7 @@ impl Attempt {
         self.position = position;
         self.started = Instant::now();
         self.error = Some(ErrorKind::ClientGone);
+        self.goes();
     }
 
     /// Ends the attempt with a complete response.
@@ -74,9 +82,19 @@ impl Attempt {
         self.error = None;
     }
 
+    fn endpoint(&self) -> usize {
+        self.first_endpoint + self.position
+    }
+
+    fn goes(&self) {
+        if let Some(decided) = &self.decided {
+            decided.goes_to(self.endpoint());
+        }
+    }
+
     fn tell(&self) {
         self.recorder.sent(&Sent {
-            endpoint: self.first_endpoint + self.position,
+            endpoint: self.endpoint(),
             method: &self.method,
             version: self.version,
             status: self.status,

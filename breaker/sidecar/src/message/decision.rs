@@ -1,10 +1,10 @@
-//! What a request's breaker made of it, for its span and its recording: what the breaker's layer
-//! says, and nobody else judges. While nothing is traced or recorded there is no [`Decided`], and
-//! all of this is one branch.
+//! What a request's breaker made of it, for its span, its recording and its line in the access
+//! log: what the breaker's layer says, and nobody else judges.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
+use breaker_tower::core::Verdict;
 use breaker_tower::{Decision, Observer, Witness};
 use http::Request;
 use tokio::time::Instant;
@@ -13,7 +13,13 @@ use super::body::RequestBody;
 
 /// Where the decision on a request is put; goes through the layer with the request's body.
 #[derive(Clone, Default)]
-pub(crate) struct Decided(Rc<Cell<Option<Judged>>>);
+pub(crate) struct Decided(Rc<Found>);
+
+#[derive(Default)]
+struct Found {
+    judged: Cell<Option<Judged>>,
+    endpoint: Cell<Option<usize>>,
+}
 
 /// A decision, with the time that it is about.
 #[derive(Clone, Copy)]
@@ -30,14 +36,34 @@ pub(crate) struct Watcher;
 impl Decided {
     /// What was decided; `None` if the request never came to a breaker.
     pub(crate) fn get(&self) -> Option<Judged> {
-        self.0.get()
+        self.0.judged.get()
+    }
+
+    /// The index of the endpoint that it was sent to last; `None` if it never was.
+    pub(crate) fn endpoint(&self) -> Option<usize> {
+        self.0.endpoint.get()
+    }
+
+    /// It goes to the endpoint with this index.
+    pub(crate) fn goes_to(&self, endpoint: usize) {
+        self.0.endpoint.set(Some(endpoint));
+    }
+}
+
+/// A word for what a request counted as; `None` if it was rejected.
+pub(crate) const fn outcome(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        None => "rejected",
+        Some(Verdict::Success) => "success",
+        Some(Verdict::Failure) => "failure",
+        Some(_) => "ignored",
     }
 }
 
 impl Witness for Decided {
     fn decided(&mut self, decision: Decision) {
         let now = Instant::now();
-        self.0.set(Some(Judged {
+        self.0.judged.set(Some(Judged {
             decision,
             began: now.checked_sub(decision.waited).unwrap_or(now),
         }));

@@ -121,7 +121,8 @@ impl Service<Request<RequestBody>> for Forward {
         let recorder = self.0.recorder.clone();
         let method = request.method().clone();
         let endpoints = (self.0.first_endpoint, connections.position());
-        let attempt = Attempt::begin(recorder, method, endpoints, version);
+        let decided = request.body().decided().cloned();
+        let attempt = Attempt::begin(recorder, method, endpoints, version, decided);
         let pending = Pending::new(self.0.clone(), attempt, &mut request);
         let fields = request.body().fields();
         let client = request.body().client().clone();

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use breaker_tower::{CallerDeadline, Rejected};
+use breaker_tower::core::TraceId;
+use breaker_tower::{CallerDeadline, Rejected, TraceContext};
 use bytes::Bytes;
 use http::header::CONNECTION;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -24,6 +26,7 @@ use super::stream;
 use super::tape::Exchange;
 use super::trace::{self, Span};
 use super::worker::Worker;
+use crate::access::Entry;
 use crate::message::RequestBody;
 use crate::message::client::{Client, InFlight};
 use crate::message::decision::Decided;
@@ -82,8 +85,11 @@ pub(crate) struct Account {
     is_forwarded: bool,
     /// While tracing is on, and the trace recorded.
     span: Option<Box<dyn Span>>,
-    /// What the breaker makes of it, for the span and the recording.
-    decided: Option<Decided>,
+    /// What the breaker makes of it.
+    decided: Decided,
+    /// While there is an access log.
+    path: Option<PathAndQuery>,
+    trace: Option<TraceContext>,
     _place: Option<Place>,
     in_flight: InFlight,
 }
@@ -101,7 +107,6 @@ impl Front {
         let tracer = generation.observing.tracer.as_deref();
         let span =
             tracer.and_then(|tracer| trace::begin(tracer, &mut parts, self.client.address()));
-        let is_told = span.is_some() || generation.observing.tape.is_some();
         let mut account = Account {
             worker: self.worker.clone(),
             observing: generation.observing.clone(),
@@ -114,11 +119,17 @@ impl Front {
             is_complete: false,
             is_forwarded: false,
             span,
-            decided: is_told.then(Decided::default),
+            decided: Decided::default(),
+            path: None,
+            trace: TraceContext::of(&parts.headers),
             _place: None,
             in_flight: self.client.begin(!incoming.is_end_stream()),
         };
-        let fields = match check::check(&mut parts, &self.worker.limits) {
+        let checked = check::check(&mut parts, &self.worker.limits);
+        if account.observing.access.is_some() {
+            account.path = parts.uri.path_and_query().cloned();
+        }
+        let fields = match checked {
             Ok(fields) => fields,
             Err((status, detail)) => {
                 let form = Form::of(Fields::of(&parts.headers), parts.version);
@@ -310,7 +321,7 @@ impl Drop for Account {
         };
         self.observing.recorder.record(&finished);
         // By now the route's body is dropped, and with it the request's breaker has decided.
-        let judged = self.decided.as_ref().and_then(Decided::get);
+        let judged = self.decided.get();
         if let Some(span) = self.span.take() {
             span.end(&finished, judged.map(|judged| judged.decision));
         }
@@ -318,6 +329,15 @@ impl Drop for Account {
             && let Some(exchange) = Exchange::of(route, judged)
         {
             tape.record(&exchange);
+        }
+        if let Some(access) = &self.observing.access {
+            access.tell(&Entry {
+                finished: &finished,
+                path: self.path.as_ref().map_or("", PathAndQuery::path),
+                decision: judged.map(|judged| judged.decision),
+                endpoint: self.decided.endpoint(),
+                trace: self.trace.and_then(|trace| TraceId::new(trace.trace_id)),
+            });
         }
     }
 }

@@ -12,6 +12,7 @@ use super::route::RouteTable;
 use super::stack::Stack;
 use super::tape::Tape;
 use super::trace::Tracer;
+use crate::access::Journal;
 use crate::message::record::Recorder;
 use crate::message::timers::Timers;
 use crate::upstream::pool::Pool;
@@ -34,6 +35,8 @@ pub(crate) struct Observing {
     pub(crate) tracer: Option<Box<dyn Tracer>>,
     /// While requests are recorded.
     pub(crate) tape: Option<Box<dyn Tape>>,
+    /// While there is an access log.
+    pub(crate) access: Option<Journal>,
 }
 
 impl Generation {
@@ -51,6 +54,7 @@ impl Generation {
             recorder: Rc::from(observers.recorder),
             tracer: observers.tracer,
             tape: observers.tape,
+            access: observers.access,
         };
         let kept_pools = || before.into_iter().flat_map(|before| &before.pools);
         let kept_stacks = || before.into_iter().flat_map(|before| &before.stacks);

@@ -106,7 +106,7 @@ pub(crate) const DROPPED: Metric = Metric {
 pub(crate) const LOG_DROPPED: Metric = Metric {
     name: "breaker.log.dropped",
     unit: "{line}",
-    description: "Lines of the log that could not be written",
+    description: "Lines of the log and of the access log that could not be written",
 };
 
 pub(crate) const TASKS: Metric = Metric {

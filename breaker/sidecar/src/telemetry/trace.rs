@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use breaker_tower::core::{Attribution, Verdict};
+use breaker_tower::core::Attribution;
 use breaker_tower::{Decision, TraceContext};
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
@@ -25,6 +25,7 @@ use super::queue::{Queue, SpanQueue};
 use super::record::{Catalog, METHODS, method_index, push_result, shared_attributes};
 use super::settings::Sampling;
 use crate::message::Finished;
+use crate::message::decision::outcome;
 use crate::proxy;
 
 /// Makes spans of requests. Each worker has a clone.
@@ -205,15 +206,6 @@ fn method_name(method: &Method) -> &'static str {
     match method_index(method) {
         0 => "HTTP",
         known => METHODS[known],
-    }
-}
-
-const fn outcome(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        None => "rejected",
-        Some(Verdict::Success) => "success",
-        Some(Verdict::Failure) => "failure",
-        Some(_) => "ignored",
     }
 }
 

@@ -301,7 +301,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "dashboard: true",
-        "5:1: dashboard: is not a field here; the fields are listen, admin, control, workers, drain, watch, limits, trusted_proxies, policies, state, telemetry, upstreams, routes",
+        "5:1: dashboard: is not a field here; the fields are listen, admin, control, workers, drain, watch, limits, log, trusted_proxies, policies, state, telemetry, upstreams, routes",
     ),
 ];
 

@@ -74,8 +74,8 @@ impl RequestBody {
     }
 
     /// Lets the breaker's decision be put there.
-    pub(crate) fn decided_in(mut self, decided: Option<Decided>) -> Self {
-        self.decided = decided;
+    pub(crate) fn decided_in(mut self, decided: Decided) -> Self {
+        self.decided = Some(decided);
         self
     }
 

@@ -1,0 +1,75 @@
+//! A file that others may move away, as logrotate does: it is made anew then.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::files;
+
+/// What is written is added to the file that has this path now, or had it a second ago.
+pub(super) struct Followed {
+    path: PathBuf,
+    file: File,
+    looked_at: Instant,
+}
+
+impl Followed {
+    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
+        Ok(Self {
+            file: files::append(&path)?,
+            path,
+            looked_at: Instant::now(),
+        })
+    }
+
+    fn follow(&mut self) -> io::Result<()> {
+        if self.looked_at.elapsed() < BETWEEN_LOOKS {
+            return Ok(());
+        }
+        self.looked_at = Instant::now();
+        let ours = self.file.metadata()?;
+        let is_there = fs::symlink_metadata(&self.path)
+            .is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
+        if !is_there {
+            self.file = files::append(&self.path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Followed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.follow()?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_moved_away_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+        let mut file = Followed::open(path.clone()).unwrap();
+        file.write_all(b"one\n").unwrap();
+        fs::rename(&path, &moved).unwrap();
+        // Within the second it is still the old one.
+        file.write_all(b"two\n").unwrap();
+        file.looked_at = Instant::now().checked_sub(BETWEEN_LOOKS).unwrap();
+        file.write_all(b"three\n").unwrap();
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
+    }
+}

@@ -1,0 +1,49 @@
+//! The shape of `log`.
+
+use breaker_tower::core::policy::yaml::Share;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What is written of single requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Log")]
+pub(in crate::config) struct RawLog {
+    /// Which requests have a line in the access log: none (off), those that failed, were rejected
+    /// or were answered from 500 on (errors), or all.
+    #[schemars(extend("default" = "off", "examples" = ["errors"]))]
+    pub(in crate::config) access: Option<RawAccess>,
+    /// How a line of the access log is written: json, or text for people.
+    #[schemars(extend("default" = "json", "examples" = ["text"]))]
+    pub(in crate::config) format: Option<RawLogFormat>,
+    /// A file for the access log, relative to this one.
+    #[schemars(extend("x-default" = "none: standard output", "examples" = ["access.log"]))]
+    pub(in crate::config) file: Option<String>,
+    /// The share of these requests that have a line. Where there are trace ids it is chosen by
+    /// them: sidecars with the same share write of the same traces.
+    #[schemars(extend("default" = "100%", "x-range" = "more than 0%, up to 100%"))]
+    #[schemars(extend("examples" = ["1%"]))]
+    pub(in crate::config) sample: Option<Share>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Access")]
+pub(in crate::config) enum RawAccess {
+    /// No request.
+    Off,
+    /// Those that failed, were rejected, or were answered from 500 on.
+    Errors,
+    /// All.
+    All,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "LogFormat")]
+pub(in crate::config) enum RawLogFormat {
+    /// A JSON object.
+    Json,
+    /// For people.
+    Text,
+}

@@ -1,0 +1,51 @@
+//! What kind of failure a request was: what an operator asks first.
+
+use std::fmt;
+
+use breaker_tower::Decision;
+use breaker_tower::core::Verdict;
+use breaker_tower::core::policy::GrpcCode;
+
+use super::error::ErrorKind;
+use super::record::Finished;
+
+/// What kind of failure a request was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// There is no answer, or it broke off.
+    Error(ErrorKind),
+    /// The gRPC status, told by the answer.
+    Grpc(GrpcCode),
+    /// The status of the answer.
+    Status(u16),
+}
+
+impl Failure {
+    /// What kind of failure `finished` is; `None` if it is none: its breaker calls it none, and its
+    /// caller got an answer to be content with.
+    pub(crate) fn of(finished: &Finished<'_>, decision: Option<&Decision>) -> Option<Self> {
+        if let Some(error) = finished.error {
+            return Some(Self::Error(error));
+        }
+        let has_failed = decision.and_then(Decision::verdict) == Some(Verdict::Failure);
+        let grpc = decision.and_then(|decision| decision.grpc);
+        if let Some(code) = grpc
+            && has_failed
+        {
+            return Some(Self::Grpc(code));
+        }
+        let status = finished.status?;
+        (has_failed || status.is_server_error()).then(|| Self::Status(status.as_u16()))
+    }
+}
+
+/// As `error.type` in telemetry: a word of RFC 9209, the name of a gRPC status, or a number.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => f.write_str(error.proxy_status()),
+            Self::Grpc(code) => f.write_str(code.name()),
+            Self::Status(status) => write!(f, "{status}"),
+        }
+    }
+}
