@@ -38,6 +38,7 @@ fn record(recorder: &Recorder, n: u64) {
         status: Some(status),
         error: None,
         duration: Duration::from_nanos(nanos + 20_000),
+        trace: None,
     }));
     recorder.sent(black_box(&Sent {
         method: &Method::GET,

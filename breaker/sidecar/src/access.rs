@@ -90,7 +90,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) decision: Option<Decision>,
     /// The index of the endpoint that it was sent to last.
     pub(crate) endpoint: Option<usize>,
-    pub(crate) trace: Option<TraceId>,
 }
 
 // === impl Access ===
@@ -205,7 +204,7 @@ impl Journal {
             Which::All => true,
             Which::Errors => entry.is_error(failure),
         };
-        if !wanted || !self.takes(entry.trace, settings.sample) {
+        if !wanted || !self.takes(entry.trace(), settings.sample) {
             return;
         }
         let route = entry.finished.route;
@@ -243,6 +242,10 @@ impl Journal {
 // === impl Entry ===
 
 impl Entry<'_> {
+    fn trace(&self) -> Option<TraceId> {
+        TraceId::new(self.finished.trace?.trace_id)
+    }
+
     fn attribution(&self) -> Option<Attribution> {
         let error = self.finished.error.map(|error| error.attribution());
         let decided = self.decision.as_ref().and_then(Decision::attribution);

@@ -5,7 +5,7 @@
 //! | `/`, `/dashboard/…` | the dashboard |
 //! | `/livez` | 200 while the process serves |
 //! | `/readyz` | 200 while it takes traffic; 503 while it starts and while it drains |
-//! | `/metrics` | Prometheus text |
+//! | `/metrics` | Prometheus text, or OpenMetrics |
 //! | `/breakers`, `/breakers/{name}/report` | [`report::Breaker`] as JSON |
 //! | `/breakers/{name}` | a verdict: 200 with the report while the breaker admits, 503 while it refuses |
 //! | `/api/v1` | [the control API](crate::control) |
@@ -76,9 +76,10 @@ async fn readyz(State(state): State<AdminState>) -> (StatusCode, &'static str) {
 
 async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
     let gzip = encoding::takes_gzip(&headers);
+    let format = encoding::exposition(&headers);
     // Megabytes where there are many routes: others of this thread needn't wait.
     let made = tokio::task::spawn_blocking(move || {
-        let (media_type, text) = state.telemetry.prometheus();
+        let (media_type, text) = state.telemetry.exposition(format);
         (media_type, encoding::encode(text, gzip))
     });
     match made.await {

@@ -12,6 +12,7 @@
 //! * `log`: a line and a log record for each event of a breaker.
 
 mod env;
+mod exemplars;
 mod export;
 mod log;
 mod meters;
@@ -50,6 +51,7 @@ use self::signal::Signal;
 pub use self::env::Environment;
 pub(crate) use self::log::Change;
 pub use self::meters::Histograms;
+pub use self::prometheus::Exposition;
 pub use self::received::Received;
 pub use self::record::{Catalog, Finished, Recorder, Sent};
 pub use self::reloads::Reloads;
@@ -176,11 +178,12 @@ impl Telemetry {
         }
     }
 
-    /// All metrics in the Prometheus text format, with its media type.
-    pub fn prometheus(&self) -> (&'static str, String) {
+    /// All metrics as text, with its media type.
+    pub fn exposition(&self, format: Exposition) -> (&'static str, String) {
+        let metrics = self.meters.collect();
         (
-            prometheus::CONTENT_TYPE,
-            prometheus::text(&self.meters.collect()),
+            format.media_type(),
+            prometheus::text(&metrics, format, &self.meters.exemplars),
         )
     }
 }

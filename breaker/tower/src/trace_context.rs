@@ -54,6 +54,11 @@ impl TraceContext {
         (is_whole && context.trace_id != 0 && context.span_id != 0).then_some(context)
     }
 
+    /// Whether the trace's spans are recorded, as far as the caller knows.
+    pub const fn is_sampled(self) -> bool {
+        self.flags & Self::SAMPLED != 0
+    }
+
     /// Writes the context into the headers of a request.
     pub fn write(self, headers: &mut HeaderMap) {
         let value = HeaderValue::try_from(self.to_string());

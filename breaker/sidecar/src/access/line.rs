@@ -69,7 +69,6 @@ impl Line<'_> {
             finished,
             path,
             decision,
-            trace,
             ..
         } = self.entry;
         let admitted = decision.filter(|decision| decision.ending.is_some());
@@ -86,7 +85,7 @@ impl Line<'_> {
             endpoint: self.endpoint.map(String::as_str),
             latency: admitted.map(|decision| decision.latency.as_secs_f64()),
             duration: finished.duration.as_secs_f64(),
-            trace: trace.map(|trace| trace.to_string()),
+            trace: self.entry.trace().map(|trace| trace.to_string()),
         }
     }
 }

@@ -1,3 +1,4 @@
+use breaker_tower::TraceContext;
 use http::{Method, StatusCode, Version};
 
 use super::*;
@@ -13,6 +14,15 @@ fn finished(status: u16, error: Option<ErrorKind>) -> Finished<'static> {
         status: (status > 0).then(|| StatusCode::from_u16(status).unwrap()),
         duration: Duration::from_millis(250),
         error,
+        trace: None,
+    }
+}
+
+fn context(trace_id: u128) -> TraceContext {
+    TraceContext {
+        trace_id,
+        span_id: 1,
+        flags: 0,
     }
 }
 
@@ -46,7 +56,6 @@ fn entry<'a>(finished: &'a Finished<'a>, decision: Option<Decision>) -> Entry<'a
         path: "/a",
         decision,
         endpoint: Some(0),
-        trace: None,
     }
 }
 
@@ -77,10 +86,12 @@ fn a_line_says_whose_fault_it_was_and_forges_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("access.log");
     let (access, journal) = journal(Which::All, 1.0, &file);
-    let refused = finished(502, Some(ErrorKind::ConnectRefused));
+    let refused = Finished {
+        trace: Some(context(TRACE)),
+        ..finished(502, Some(ErrorKind::ConnectRefused))
+    };
     journal.tell(&Entry {
         path: "/a\u{9b}2J\u{85}route=x",
-        trace: TraceId::new(TRACE),
         ..entry(&refused, None)
     });
     assert_eq!(
@@ -103,11 +114,12 @@ fn a_share_of_the_traces_has_lines_and_the_same_everywhere() {
         let (access, journal) = journal(Which::All, 0.1, &file);
         for id in 1..=2000_u128 {
             // Ids are random; these are spread.
-            let trace = TraceId::new(id.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
-            journal.tell(&Entry {
-                trace,
-                ..entry(&ok, None)
-            });
+            let trace = context(id.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+            let traced = Finished {
+                trace: Some(trace),
+                ..finished(200, None)
+            };
+            journal.tell(&entry(&traced, None));
         }
         let traced = lines(&access, &file);
         assert!((150..250).contains(&traced.len()), "{}", traced.len());

@@ -1,4 +1,4 @@
-//! Answers that are worth to be compressed.
+//! What a caller takes: compressed answers, and the text format of metrics.
 
 use std::io::Write;
 
@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, header};
+
+use crate::telemetry::Exposition;
 
 /// Whether the caller takes gzip, by its `Accept-Encoding`.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
@@ -17,8 +19,7 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     {
         let mut parts = coding.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
-        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-        let wanted = quality.is_none_or(|quality| quality.parse::<f32>().is_ok_and(|q| q > 0.0));
+        let wanted = quality(parts) > 0.0;
         if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
             return wanted;
         }
@@ -29,9 +30,41 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     any.unwrap_or(false)
 }
 
+/// The text format of metrics that the caller likes best, by its `Accept`. Without a preference it
+/// is that of Prometheus, which everybody reads.
+pub(super) fn exposition(headers: &HeaderMap) -> Exposition {
+    let values = headers.get_all(header::ACCEPT).iter();
+    let mut best = (0.0, 0.0);
+    for range in values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+    {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let is_ours = |part: &str| part.strip_prefix("version=").is_none_or(|v| v == "1.0.0");
+        let is_known = parts.clone().all(is_ours);
+        let quality = quality(parts);
+        match &*name {
+            "application/openmetrics-text" if is_known => best.0 = quality.max(best.0),
+            "text/plain" | "text/*" | "*/*" => best.1 = quality.max(best.1),
+            _ => {}
+        }
+    }
+    match best.0 > 0.0 && best.0 >= best.1 {
+        true => Exposition::OpenMetrics,
+        false => Exposition::Prometheus,
+    }
+}
+
+/// How much a caller likes what has these parameters; not at all, if that can't be read.
+fn quality<'a>(mut parameters: impl Iterator<Item = &'a str>) -> f32 {
+    let quality = parameters.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+    quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0))
+}
+
 /// The text, compressed if that is wanted.
 pub(super) fn encode(text: String, gzip: bool) -> Response {
-    let vary = (header::VARY, "accept-encoding");
+    let vary = (header::VARY, "accept, accept-encoding");
     if gzip {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         // Memory takes whatever is written to it.
@@ -48,6 +81,41 @@ pub(super) fn encode(text: String, gzip: bool) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_for_openmetrics_gets_it() {
+        // As Prometheus 2.42, 3.0 and curl ask.
+        for (accepts, is_open) in [
+            (
+                "application/openmetrics-text;version=1.0.0,\
+                 application/openmetrics-text;version=0.0.1;q=0.75,\
+                 text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                true,
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+                 application/openmetrics-text;version=0.0.1;q=0.4,\
+                 text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,*/*;q=0.1",
+                true,
+            ),
+            ("application/openmetrics-text", true),
+            ("application/openmetrics-text; version=0.0.1", false),
+            ("application/openmetrics-text;q=0.2, text/plain", false),
+            ("application/openmetrics-text;q=0", false),
+            ("text/plain;version=0.0.4", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accepts.parse().unwrap());
+            let expected = match is_open {
+                true => Exposition::OpenMetrics,
+                false => Exposition::Prometheus,
+            };
+            assert_eq!(exposition(&headers), expected, "{accepts}");
+        }
+        assert_eq!(exposition(&HeaderMap::new()), Exposition::Prometheus);
+    }
 
     #[test]
     fn who_asks_for_gzip_gets_it() {

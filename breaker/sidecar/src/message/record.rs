@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use breaker_tower::TraceContext;
 use http::{Method, StatusCode, Version};
 
 use super::error::ErrorKind;
@@ -38,6 +39,8 @@ pub struct Finished<'a> {
     /// What went wrong; `None` if nothing did, and for upstreams' own errors, which the status
     /// tells.
     pub error: Option<ErrorKind>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// An attempt to have a request answered by an endpoint.

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use breaker_tower::core::TraceId;
 use breaker_tower::{CallerDeadline, Rejected, TraceContext};
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -318,6 +317,7 @@ impl Drop for Account {
             status: self.status,
             duration: self.started.elapsed(),
             error: self.error.or(gone),
+            trace: self.trace,
         };
         self.observing.recorder.record(&finished);
         // By now the route's body is dropped, and with it the request's breaker has decided.
@@ -336,7 +336,6 @@ impl Drop for Account {
                 path: self.path.as_ref().map_or("", PathAndQuery::path),
                 decision: judged.map(|judged| judged.decision),
                 endpoint: self.decided.endpoint(),
-                trace: self.trace.and_then(|trace| TraceId::new(trace.trace_id)),
             });
         }
     }

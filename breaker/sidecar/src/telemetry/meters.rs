@@ -18,9 +18,11 @@ use opentelemetry_sdk::metrics::{
     Temporality,
 };
 
+use super::exemplars::Exemplars;
 use super::names::{self, Metric};
 use super::observe::{self, Latest};
 use super::process;
+use super::prometheus::classic_bounds;
 use super::signal::Signal;
 use crate::lines::dropped_by_process;
 use crate::registry::Breakers;
@@ -43,6 +45,8 @@ pub(crate) struct Meters {
     pub(crate) client_duration: Histogram<f64>,
     pub(crate) open_duration: Histogram<f64>,
     pub(crate) malformed_deadlines: Counter<u64>,
+    /// Of `server_duration`.
+    pub(super) exemplars: Exemplars,
     exports: Counter<u64>,
     dropped: Counter<u64>,
     breakers: Breakers,
@@ -84,11 +88,16 @@ impl Meters {
         observe::register_tasks(&meter);
         observe::register_limits(&meter);
         process::register(&meter);
+        observe::register_build(&meter);
         Self {
             server_duration: histogram(&meter, names::SERVER_DURATION),
             client_duration: histogram(&meter, names::CLIENT_DURATION),
             open_duration: histogram(&meter, names::OPEN_DURATION),
             malformed_deadlines: counter(&meter, names::DEADLINES_MALFORMED),
+            exemplars: Exemplars::new(match histograms {
+                Histograms::Exponential => classic_bounds().collect(),
+                Histograms::Explicit => EXPLICIT_BOUNDARIES.to_vec(),
+            }),
             exports: counter(&meter, names::EXPORTS),
             dropped: counter(&meter, names::DROPPED),
             breakers,

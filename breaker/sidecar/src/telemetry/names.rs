@@ -109,6 +109,11 @@ pub(crate) const LOG_DROPPED: Metric = Metric {
     description: "Lines of the log and of the access log that could not be written",
 };
 
+pub(crate) const BUILD_INFO: Metric = Metric {
+    name: "breaker.build.info",
+    unit: "{build}",
+    description: "1, with what this program is",
+};
 pub(crate) const TASKS: Metric = Metric {
     name: "breaker.proxy.tasks",
     unit: "{task}",
@@ -239,6 +244,9 @@ pub(crate) const BREAKER_SOURCE: &str = "breaker.source";
 pub(crate) const BREAKER_STATE: &str = "breaker.state";
 pub(crate) const BREAKER_MODE: &str = "breaker.mode";
 pub(crate) const BREAKER_STREAM: &str = "breaker.stream";
+pub(crate) const BUILD_ARCHITECTURE: &str = "arch";
+pub(crate) const BUILD_OS: &str = "os";
+pub(crate) const BUILD_VERSION: &str = "version";
 pub(crate) const CONTROL_ACTION: &str = "breaker.control.action";
 pub(crate) const CONTROL_AFTER: &str = "breaker.control.after";
 pub(crate) const CONTROL_BEFORE: &str = "breaker.control.before";

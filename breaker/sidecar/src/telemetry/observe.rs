@@ -83,6 +83,24 @@ pub(crate) fn register_log(meter: &Meter, dropped: fn() -> u64) {
         .build();
 }
 
+/// Registers the instrument that says which program this is.
+pub(crate) fn register_build(meter: &Meter) {
+    let metric = names::BUILD_INFO;
+    meter
+        .u64_observable_gauge(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(|gauge| {
+            let attributes = [
+                KeyValue::new(names::BUILD_VERSION, env!("CARGO_PKG_VERSION")),
+                KeyValue::new(names::BUILD_OS, std::env::consts::OS),
+                KeyValue::new(names::BUILD_ARCHITECTURE, std::env::consts::ARCH),
+            ];
+            gauge.observe(1, &attributes);
+        })
+        .build();
+}
+
 /// Registers the instrument that observes what the proxy has running.
 pub(crate) fn register_tasks(meter: &Meter) {
     let metric = names::TASKS;

@@ -1,5 +1,5 @@
-//! The Prometheus text format (0.0.4), from what the SDK aggregated: the same numbers that OTLP
-//! exports.
+//! The text formats of Prometheus (0.0.4) and OpenMetrics (1.0.0), from what the SDK aggregated:
+//! the same numbers that OTLP exports. OpenMetrics has exemplars too.
 //!
 //! Names follow the OpenTelemetry specification's rules for Prometheus: dots become underscores,
 //! the unit is appended, counters end in `_total`. Exponential histograms are shown as classic
@@ -15,12 +15,34 @@ use opentelemetry_sdk::metrics::data::{
     ResourceMetrics,
 };
 
-/// The media type of the format.
-pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use super::exemplars::{Exemplar, Exemplars};
 
-/// Writes `metrics` as text.
-pub(crate) fn text(metrics: &ResourceMetrics) -> String {
-    let mut text = Text::default();
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the caller chooses one of them")]
+pub enum Exposition {
+    /// The text format of Prometheus.
+    Prometheus,
+    /// OpenMetrics, with exemplars.
+    OpenMetrics,
+}
+
+impl Exposition {
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Writes `metrics` as text. `exemplars` are those of the durations of requests.
+pub(super) fn text(metrics: &ResourceMetrics, format: Exposition, exemplars: &Exemplars) -> String {
+    let mut text = Text {
+        text: String::new(),
+        format,
+        exemplars,
+    };
     let resource = metrics.resource().iter();
     let resource = resource.map(|(key, value)| (key.as_str().to_owned(), value.to_string()));
     text.family("target_info", "gauge", "The program that is measured");
@@ -34,13 +56,29 @@ pub(crate) fn text(metrics: &ResourceMetrics) -> String {
             }
         }
     }
-    text.0
+    if format == Exposition::OpenMetrics {
+        text.line(format_args!("# EOF"));
+    }
+    text.text
 }
 
-#[derive(Default)]
-struct Text(String);
+/// The labels of a series, as both formats write them.
+pub(super) fn labels(attributes: &[KeyValue]) -> String {
+    Labels::of_attributes(attributes.iter()).0
+}
 
-impl Text {
+/// The bounds of the buckets of an exponential histogram, but for the infinite one.
+pub(super) fn classic_bounds() -> impl Iterator<Item = f64> {
+    buckets::bounds()
+}
+
+struct Text<'a> {
+    text: String,
+    format: Exposition,
+    exemplars: &'a Exemplars,
+}
+
+impl Text<'_> {
     fn metric<T: Copy + Display>(&mut self, metric: &Metric, data: &MetricData<T>) {
         let name = family_name(metric, data);
         match data {
@@ -90,10 +128,14 @@ impl Text {
         labels: &Labels,
         point: &ExponentialHistogramDataPoint<T>,
     ) {
+        let exemplars = self.exemplars_of(name, labels);
+        let mut exemplars = exemplars.into_iter();
         for (bound, count) in buckets::cumulative(point) {
-            self.bucket(name, labels, bound, count);
+            let exemplar = exemplars.next().flatten();
+            self.bucket(name, labels, Some(bound), count, exemplar);
         }
-        self.histogram_end(name, labels, point.count() as u64, point.sum());
+        let count = point.count() as u64;
+        self.histogram_end(name, labels, count, point.sum(), exemplars.next().flatten());
     }
 
     fn explicit<T: Copy + Display>(
@@ -102,26 +144,75 @@ impl Text {
         labels: &Labels,
         point: &HistogramDataPoint<T>,
     ) {
+        let exemplars = self.exemplars_of(name, labels);
+        let mut exemplars = exemplars.into_iter();
         let mut total = 0;
         for (bound, count) in point.bounds().zip(point.bucket_counts()) {
             total += count;
-            self.bucket(name, labels, bound, total);
+            let exemplar = exemplars.next().flatten();
+            self.bucket(name, labels, Some(bound), total, exemplar);
         }
-        self.histogram_end(name, labels, point.count(), point.sum());
+        let rest = exemplars.next().flatten();
+        self.histogram_end(name, labels, point.count(), point.sum(), rest);
     }
 
-    fn bucket(&mut self, name: &str, labels: &Labels, bound: impl Display, count: u64) {
-        self.sample(&format!("{name}_bucket"), &labels.with("le", bound), count);
+    fn exemplars_of(&self, name: &str, labels: &Labels) -> Vec<Option<Exemplar>> {
+        match self.format {
+            Exposition::OpenMetrics if name == WITH_EXEMPLARS => self.exemplars.of(&labels.0),
+            _ => Vec::new(),
+        }
     }
 
-    fn histogram_end(&mut self, name: &str, labels: &Labels, count: u64, sum: impl Display) {
-        self.bucket(name, labels, "+Inf", count);
+    /// A bucket up to `bound`, or the infinite one.
+    fn bucket(
+        &mut self,
+        name: &str,
+        labels: &Labels,
+        bound: Option<f64>,
+        count: u64,
+        exemplar: Option<Exemplar>,
+    ) {
+        let bound = match (bound, self.format) {
+            (None, _) => "+Inf".to_owned(),
+            (Some(bound), Exposition::Prometheus) => bound.to_string(),
+            // A whole number is written 1.0.
+            (Some(bound), Exposition::OpenMetrics) => format!("{bound:?}"),
+        };
+        let told = exemplar.map(|Exemplar { trace, value, at }| {
+            format!("# {{trace_id=\"{trace}\"}} {value} {:.3}", at.as_secs_f64())
+        });
+        let value = match told {
+            Some(told) => format!("{count} {told}"),
+            None => count.to_string(),
+        };
+        self.sample(&format!("{name}_bucket"), &labels.with("le", bound), value);
+    }
+
+    fn histogram_end(
+        &mut self,
+        name: &str,
+        labels: &Labels,
+        count: u64,
+        sum: impl Display,
+        exemplar: Option<Exemplar>,
+    ) {
+        self.bucket(name, labels, None, count, exemplar);
         self.sample(&format!("{name}_sum"), labels, sum);
         self.sample(&format!("{name}_count"), labels, count);
     }
 
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let help = help.replace('\\', r"\\").replace('\n', r"\n");
+        let mut help = help.replace('\\', r"\\").replace('\n', r"\n");
+        let (mut name, mut kind) = (name, kind);
+        if self.format == Exposition::OpenMetrics {
+            help = help.replace('"', "\\\"");
+            // There a family is named without the ending of its samples.
+            if kind == "counter" {
+                name = name.strip_suffix("_total").unwrap_or(name);
+            } else if let Some(short) = name.strip_suffix("_info") {
+                (name, kind) = (short, "info");
+            }
+        }
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));
     }
@@ -135,7 +226,7 @@ impl Text {
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.0, "{line}").expect("writing to a string does not fail");
+        writeln!(self.text, "{line}").expect("writing to a string does not fail");
     }
 }
 
@@ -189,6 +280,9 @@ fn family_name<T>(metric: &Metric, data: &MetricData<T>) -> String {
     }
     name
 }
+
+/// The one histogram that has exemplars.
+const WITH_EXEMPLARS: &str = "http_server_request_duration_seconds";
 
 /// What Prometheus' own clients call the metrics of a process. Dashboards ask for these names, and
 /// promtool takes a gauge that ends with `_count` for a mistake.

@@ -11,12 +11,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::TraceContext;
+use breaker_tower::core::TraceId;
 use http::{Method, StatusCode, Version};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::BoundHistogram;
 
+use super::exemplars::Series;
 use super::meters::Meters;
 use super::names;
+use super::prometheus::labels;
 use crate::message;
 
 /// What indices in requests stand for.
@@ -45,6 +49,8 @@ pub struct Finished<'a> {
     pub error: Option<&'static str>,
     /// From the request's head to the end of the response.
     pub duration: Duration,
+    /// The trace that it belongs to, if that is recorded.
+    pub trace: Option<TraceId>,
 }
 
 /// A request that the proxy sent to an endpoint, or tried to.
@@ -80,6 +86,7 @@ struct Cache(RefCell<Box<[Option<Slot>]>>);
 struct Slot {
     key: Key,
     bound: BoundHistogram<f64>,
+    exemplars: Option<Arc<Series>>,
 }
 
 /// All that attributes depend on, in few words: it is made and compared for each request.
@@ -103,18 +110,21 @@ impl Recorder {
 
     /// Records a finished request in `http.server.request.duration`.
     pub fn record(&self, finished: &Finished<'_>) {
+        let key = Key::of(finished);
         self.server
-            .record(Key::of(finished), finished.duration, || {
+            .record(key, finished.duration, finished.trace, || {
                 let attributes = self.server_attributes(finished);
-                self.meters.server_duration.bind(&attributes)
+                let exemplars = self.meters.exemplars.series(labels(&attributes));
+                (self.meters.server_duration.bind(&attributes), exemplars)
             });
     }
 
     /// Records a request that was sent on in `http.client.request.duration`.
     pub fn sent(&self, sent: &Sent<'_>) {
-        self.client.record(Key::of_sent(sent), sent.duration, || {
+        let key = Key::of_sent(sent);
+        self.client.record(key, sent.duration, None, || {
             let attributes = self.client_attributes(sent);
-            self.meters.client_duration.bind(&attributes)
+            (self.meters.client_duration.bind(&attributes), None)
         });
     }
 
@@ -154,6 +164,10 @@ impl message::Recorder for Recorder {
                 status: finished.status,
                 error: finished.error.map(|error| error.proxy_status()),
                 duration: finished.duration,
+                trace: finished
+                    .trace
+                    .filter(|trace| trace.is_sampled())
+                    .and_then(id),
             },
         );
     }
@@ -203,14 +217,31 @@ impl Cache {
     }
 
     /// Records in the series of `key`, which `bind` makes if it is not the one in its slot.
-    fn record(&self, key: Key, duration: Duration, bind: impl FnOnce() -> BoundHistogram<f64>) {
+    fn record(
+        &self,
+        key: Key,
+        duration: Duration,
+        trace: Option<TraceId>,
+        bind: impl FnOnce() -> (BoundHistogram<f64>, Option<Arc<Series>>),
+    ) {
         let mut slots = self.0.borrow_mut();
         let slot = &mut slots[key.slot()];
         let series = match slot {
             Some(series) if series.key == key => series,
-            _ => slot.insert(Slot { key, bound: bind() }),
+            _ => {
+                let (bound, exemplars) = bind();
+                slot.insert(Slot {
+                    key,
+                    bound,
+                    exemplars,
+                })
+            }
         };
-        series.bound.record(duration.as_secs_f64());
+        let seconds = duration.as_secs_f64();
+        series.bound.record(seconds);
+        if let (Some(trace), Some(exemplars)) = (trace, &series.exemplars) {
+            exemplars.saw(trace, seconds);
+        }
     }
 }
 
@@ -248,6 +279,10 @@ impl Key {
         let mixed = self.packed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (mixed >> (64 - SLOTS.ilog2())) as usize
     }
+}
+
+fn id(trace: TraceContext) -> Option<TraceId> {
+    TraceId::new(trace.trace_id)
 }
 
 fn packed(

@@ -29,6 +29,11 @@ pub(super) fn cumulative<T>(
     })
 }
 
+/// The bounds themselves, but for the infinite one.
+pub(super) fn bounds() -> impl Iterator<Item = f64> {
+    EXPONENTS.map(|exponent| f64::from(exponent).exp2())
+}
+
 /// The first index whose bucket lies above `2^exponent`. (Bucket `i` ends at boundary `i + 1`, and
 /// includes it.)
 fn scaled(exponent: i32, scale: i8) -> i64 {

@@ -1,12 +1,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::core::TraceId;
 use http::{Method, StatusCode, Version};
 
 use crate::telemetry::tests::{breakers, tripped};
-use crate::telemetry::{Catalog, Environment, Finished, Histograms, Settings, Telemetry};
+use crate::telemetry::{
+    Catalog, Environment, Exposition, Finished, Histograms, Settings, Telemetry,
+};
+
+const TRACE: u128 = 0x1234_5678_9012_3456_7890_1234_5678_9012;
 
 fn scrape(histograms: Histograms, millis: &[u64]) -> String {
+    scrape_as(Exposition::Prometheus, histograms, millis, None)
+}
+
+fn scrape_as(
+    format: Exposition,
+    histograms: Histograms,
+    millis: &[u64],
+    trace: Option<TraceId>,
+) -> String {
     let mut settings = Settings::resolve(None, &Environment::default()).unwrap();
     settings.histograms = histograms;
     let (telemetry, _) = Telemetry::start(settings, breakers([("pay", tripped())])).unwrap();
@@ -23,9 +37,10 @@ fn scrape(histograms: Histograms, millis: &[u64]) -> String {
             status: Some(StatusCode::OK),
             error: None,
             duration: Duration::from_millis(*millis),
+            trace,
         });
     }
-    telemetry.prometheus().1
+    telemetry.exposition(format).1
 }
 
 /// The value of the line that starts with `name` and has all of `labels`.
@@ -114,4 +129,50 @@ fn explicit_histograms_are_shown_with_their_own_bounds() {
 fn label_values_are_escaped() {
     let text = scrape(Histograms::default(), &[5]);
     assert!(text.contains(r#"http_route="pa\"y""#), "{text}");
+}
+
+#[test]
+fn openmetrics_names_families_without_their_endings_and_ends() {
+    let text = scrape_as(Exposition::OpenMetrics, Histograms::default(), &[5], None);
+    for line in [
+        "# TYPE target info",
+        "# TYPE breaker_build info",
+        "# TYPE breaker_requests counter",
+        "# TYPE breaker_state gauge",
+        "# TYPE http_server_request_duration_seconds histogram",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    assert!(text.contains("\nbreaker_requests_total{"));
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    assert_eq!(value(&text, "breaker_build_info", &[&version]), Some(1.0));
+    let name = "http_server_request_duration_seconds_bucket";
+    assert_eq!(value(&text, name, &["le=\"1.0\""]), Some(1.0));
+    assert!(text.ends_with("\n# EOF\n"));
+    assert!(!text.contains("trace_id"));
+}
+
+#[test]
+fn a_bucket_has_the_trace_that_fell_into_it_last() {
+    for (histograms, bound) in [
+        (Histograms::Exponential, "le=\"0.0078125\""),
+        (Histograms::Explicit, "le=\"0.01\""),
+    ] {
+        let trace = TraceId::new(TRACE);
+        let scrape = |format| scrape_as(format, histograms, &[6, 70_000], trace);
+        let text = scrape(Exposition::OpenMetrics);
+        let with = |label: &str| {
+            let mut lines = text.lines();
+            let line = lines.find(|line| line.contains("_bucket{") && line.contains(label));
+            let (_, exemplar) = line?.split_once(" # ")?;
+            let (exemplar, at) = exemplar.rsplit_once(' ')?;
+            assert!(at.parse::<f64>().unwrap() > 1e9, "{at}");
+            Some(exemplar.to_owned())
+        };
+        let id = "{trace_id=\"12345678901234567890123456789012\"}";
+        assert_eq!(with(bound), Some(format!("{id} 0.006")));
+        assert_eq!(with("le=\"+Inf\""), Some(format!("{id} 70")));
+        assert_eq!(with("le=\"1.0\""), None);
+        assert!(!scrape(Exposition::Prometheus).contains("trace_id"));
+    }
 }

@@ -9,7 +9,9 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 
 use super::collector::{Collector, Received};
 use super::{breakers, tripped};
-use crate::telemetry::{Catalog, Environment, Exporting, Finished, Sent, Settings, Telemetry};
+use crate::telemetry::{
+    Catalog, Environment, Exporting, Exposition, Finished, Sent, Settings, Telemetry,
+};
 
 pub(super) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -42,6 +44,7 @@ pub(super) fn traffic(telemetry: &Telemetry) {
         status: Some(StatusCode::BAD_GATEWAY),
         error: Some("connection_refused"),
         duration: Duration::from_millis(12),
+        trace: None,
     });
     recorder.sent(&Sent {
         method: &Method::POST,
@@ -146,7 +149,11 @@ async fn a_collector_that_was_dead_gets_the_totals_when_it_lives() {
         let variables = [("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
         let (telemetry, exporting) = start(address, &variables);
         traffic(&telemetry);
-        while !telemetry.prometheus().1.contains(FAILED_TWICE) {
+        while !telemetry
+            .exposition(Exposition::Prometheus)
+            .1
+            .contains(FAILED_TWICE)
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
 
@@ -242,7 +249,7 @@ async fn delta_exports_tell_each_request_once_and_prometheus_all() {
         counted += received.value(name, &[]).unwrap_or(0.0);
     }
     assert_eq!(counted, 1.0);
-    let text = telemetry.prometheus().1;
+    let text = telemetry.exposition(Exposition::Prometheus).1;
     let total = text
         .lines()
         .find(|line| line.starts_with("http_server_request_duration_seconds_count"));
@@ -268,7 +275,7 @@ fn the_time_that_a_breaker_was_open_is_recorded_when_it_ends() {
     for event in &events {
         telemetry.event(&route, event);
     }
-    let text = telemetry.prometheus().1;
+    let text = telemetry.exposition(Exposition::Prometheus).1;
     assert!(
         text.contains("breaker_open_duration_seconds_count{breaker_name=\"pay\"} 1"),
         "{text}"

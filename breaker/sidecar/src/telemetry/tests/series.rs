@@ -8,7 +8,7 @@ use http::{Method, StatusCode, Version};
 use super::breakers;
 use crate::registry::Entry;
 use crate::registry::{Breakers, Watched};
-use crate::telemetry::{Catalog, Environment, Finished, Recorder, Settings, Telemetry};
+use crate::telemetry::{Catalog, Environment, Exposition, Finished, Recorder, Settings, Telemetry};
 
 fn telemetry() -> (Telemetry, Recorder) {
     let settings = Settings::resolve(None, &Environment::default()).unwrap();
@@ -29,11 +29,12 @@ fn record(recorder: &Recorder, route: Option<u16>, method: &Method, status: u16)
         status: Some(StatusCode::from_u16(status).unwrap()),
         error: None,
         duration: Duration::from_millis(1),
+        trace: None,
     });
 }
 
 fn counts(telemetry: &Telemetry) -> Vec<(String, u64)> {
-    let text = telemetry.prometheus().1;
+    let text = telemetry.exposition(Exposition::Prometheus).1;
     text.lines()
         .filter_map(|line| line.strip_prefix("http_server_request_duration_seconds_count{"))
         .map(|line| {
@@ -126,7 +127,7 @@ async fn a_limit_in_force_has_a_gauge() {
         .map(|breaker| Watched::from(&Entry::from(breaker)));
     let settings = Settings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
-    let text = telemetry.prometheus().1;
+    let text = telemetry.exposition(Exposition::Prometheus).1;
     let limits = text
         .lines()
         .filter(|line| line.starts_with("breaker_concurrency_limit{"));
@@ -149,7 +150,7 @@ fn each_detector_of_a_source_has_a_score() {
         .map(|breaker| Watched::from(&Entry::from(breaker)));
     let settings = Settings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
-    let text = telemetry.prometheus().1;
+    let text = telemetry.exposition(Exposition::Prometheus).1;
     let scores = text
         .lines()
         .filter(|line| line.starts_with("breaker_anomaly_score_ratio{"));

@@ -19,7 +19,7 @@ use super::collector::Collector;
 use super::export::{ANY, FAILED_TWICE, assert_complete, traffic};
 use super::{breakers, tripped};
 use crate::collector::OtlpError;
-use crate::telemetry::{Environment, Exporting, Settings, Telemetry};
+use crate::telemetry::{Environment, Exporting, Exposition, Settings, Telemetry};
 
 const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
 const CA: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
@@ -129,7 +129,7 @@ async fn assert_nothing_arrives(telemetry: &Telemetry, exporting: Exporting, col
     let failed = async {
         while !text.contains(FAILED_TWICE) {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            text = telemetry.prometheus().1;
+            text = telemetry.exposition(Exposition::Prometheus).1;
         }
     };
     let failed = tokio::time::timeout(Duration::from_secs(20), failed).await;
