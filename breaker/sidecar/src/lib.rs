@@ -11,6 +11,7 @@ pub mod admin;
 pub mod app;
 pub mod backtest;
 pub mod baselines;
+pub mod client;
 pub mod collector;
 pub mod config;
 pub mod control;

@@ -5,7 +5,6 @@
 //! a sidecar stands before each; `docs/demo.md` tells the whole.
 
 mod chaos;
-mod client;
 mod collector;
 mod fault;
 mod next;
@@ -15,6 +14,5 @@ mod service;
 mod tests;
 
 pub use self::chaos::{Chaos, Shop};
-pub use self::client::{Client, ClientError};
 pub use self::collector::Collector;
 pub use self::service::{Service, ServiceSettings};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use breaker_sidecar::shop::Client;
+use breaker_sidecar::client::Client;
 use clap::Args;
 use http::Uri;
 use http::uri::PathAndQuery;

@@ -22,8 +22,8 @@ use self::load::Call;
 use self::script::Phase;
 use self::table::Table;
 use self::tally::Tally;
-use super::client::Client;
 use super::collector::{Counts, Event};
+use crate::client::Client;
 
 /// What to do to which shops.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Response, Uri};
 
-use super::client::Client;
+use crate::client::Client;
 use crate::message::PROXY_STATUS;
 
 /// A service, and how patiently it is called.

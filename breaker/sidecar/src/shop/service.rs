@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::client::Client;
 use super::fault::Fault;
 use super::next::{Called, Next};
 use super::pool::Pool;
+use crate::client::Client;
 
 /// What a service is.
 #[derive(Clone, Debug)]

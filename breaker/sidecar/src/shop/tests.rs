@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::client::Client;
 use super::collector::Collector;
 use super::service::{Service, ServiceSettings};
+use crate::client::Client;
 
 /// A running service, with one retry if it calls another.
 struct Running {

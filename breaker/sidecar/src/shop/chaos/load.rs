@@ -7,8 +7,8 @@ use http::Uri;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use crate::client::Client;
 use crate::message::PROXY_STATUS;
-use crate::shop::client::Client;
 
 /// An order as its customer saw it.
 #[derive(Clone, Copy, Debug)]

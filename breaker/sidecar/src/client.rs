@@ -55,7 +55,7 @@ impl Client {
     }
 
     /// Puts a JSON document to `address`.
-    pub(super) async fn put(
+    pub(crate) async fn put(
         &self,
         address: &Uri,
         document: &serde_json::Value,
@@ -67,7 +67,7 @@ impl Client {
         self.send(address, request, limit).await
     }
 
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         address: &Uri,
         request: http::Result<Request<Full<Bytes>>>,
