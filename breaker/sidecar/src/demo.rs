@@ -17,6 +17,7 @@ use self::account::Account;
 use self::load::Call;
 use self::script::Phase;
 use crate::app::App;
+use crate::client::Client;
 use crate::config::{Address, Config};
 use crate::telemetry::Environment;
 
@@ -39,9 +40,10 @@ impl Demo {
     /// again.
     ///
     /// # Errors
-    /// When an address can't be listened on.
+    /// When an address can't be listened on, or names can't be resolved here.
     pub async fn run(self) -> anyhow::Result<bool> {
         let began = Instant::now();
+        let client = Client::new()?;
         let service = service::start(began).await?;
         let upstream = format!("http://{service}")
             .parse()
@@ -57,7 +59,7 @@ impl Demo {
         let (stop, stopped) = oneshot::channel::<()>();
         let sidecar = tokio::spawn(app.run(async { drop(stopped.await) }));
         let (calls, told) = mpsc::unbounded_channel();
-        let load = tokio::spawn(load::run(proxy, began, self.lasts, calls));
+        let load = tokio::spawn(load::run(client, proxy, began, self.lasts, calls));
         let account = tell(began, self.lasts, &breaker, told).await;
         load.await?;
         drop(stop);

@@ -22,6 +22,7 @@ mod hosts;
 pub mod ingest;
 pub mod lines;
 pub mod live;
+pub mod load;
 pub mod message;
 pub mod proxy;
 pub mod recording;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use breaker_tower::State;
 use breaker_tower::core::{Event, Transition};
 
-use super::load::{Answer, Call};
+use super::load::Call;
 use super::script::{INCIDENT_BEGINS, INCIDENT_ENDS};
+use crate::load::{Answer, p99};
 
 /// All calls and transitions of a demo.
 #[derive(Debug, Default)]
@@ -69,15 +70,11 @@ impl Account {
         self.told = self.calls.len();
         let count = |answer| calls.iter().filter(|call| call.answer == answer).count();
         let admitted = calls.iter().filter(|call| call.answer != Answer::Rejected);
-        let mut latencies: Vec<_> = admitted.map(|call| call.took).collect();
-        latencies.sort_unstable();
         Second {
             calls: calls.len(),
             failed: count(Answer::Failed),
             rejected: count(Answer::Rejected),
-            p99: latencies
-                .get((latencies.len() * 99 / 100).min(latencies.len().saturating_sub(1)))
-                .copied(),
+            p99: p99(admitted.map(|call| call.took)),
         }
     }
 

@@ -1,20 +1,16 @@
-//! The load of the demo: open loop, so that a slow service does not slow the callers down.
+//! The load of the demo.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::{Request, Uri};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use super::script::Fate;
 use super::service::NUMBER;
-use crate::message::PROXY_STATUS;
+use crate::client::Client;
+use crate::load::{self, Answer};
 
 /// A request as its caller saw it.
 #[derive(Clone, Copy, Debug)]
@@ -25,65 +21,35 @@ pub(super) struct Call {
     pub(super) fate: Fate,
 }
 
-/// How a request was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Served,
-    Failed,
-    /// By the breaker.
-    Rejected,
-}
-
 /// Sends [`RATE`] requests a second to `proxy` until `lasts` has passed since `began`; each is told
 /// to `calls` when it is over.
 pub(super) async fn run(
+    client: Client,
     proxy: SocketAddr,
     began: Instant,
     lasts: Duration,
     calls: mpsc::UnboundedSender<Call>,
 ) {
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let mut ticks = interval(Duration::from_secs(1) / RATE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for number in 0.. {
-        ticks.tick().await;
-        if began.elapsed() >= lasts {
-            return;
-        }
-        let (client, calls) = (client.clone(), calls.clone());
+    let address = format!("http://{proxy}/work");
+    let address: Uri = address.parse().expect("an address makes a good URL");
+    load::run(RATE, Instant::now(), began + lasts, |number, due| {
+        let (client, address, calls) = (client.clone(), address.clone(), calls.clone());
         tokio::spawn(async move {
-            let sent = began.elapsed();
-            let answer = call(&client, proxy, number).await;
+            let request = Request::get(&address).header(NUMBER, number);
+            let answer = client.send(&address, request.body(<_>::default()), LIMIT);
+            let answer = Answer::of(&answer.await);
             // Nobody listens any more when the demo is over.
             let _ = calls.send(Call {
-                took: began.elapsed() - sent,
+                took: due.elapsed(),
                 answer,
-                fate: Fate::of(number, sent),
+                fate: Fate::of(number, due - began),
             });
         });
-    }
-}
-
-async fn call(
-    client: &Client<HttpConnector, Empty<Bytes>>,
-    proxy: SocketAddr,
-    number: u64,
-) -> Answer {
-    let request = Request::get(format!("http://{proxy}/work"))
-        .header(NUMBER, number)
-        .body(Empty::new())
-        .expect("an address and a number make a good request");
-    let Ok(response) = client.request(request).await else {
-        return Answer::Failed;
-    };
-    let rejected = response.headers().contains_key(PROXY_STATUS);
-    let status = response.status();
-    match response.into_body().collect().await {
-        Ok(_) if status.is_success() => Answer::Served,
-        Ok(_) if status == StatusCode::SERVICE_UNAVAILABLE && rejected => Answer::Rejected,
-        _ => Answer::Failed,
-    }
+    })
+    .await;
 }
 
 /// Requests a second.
 pub(super) const RATE: u32 = 100;
+/// More than the proxy's own.
+const LIMIT: Duration = Duration::from_secs(20);

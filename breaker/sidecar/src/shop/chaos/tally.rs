@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::load::{Answer, Call};
+use super::load::Call;
 use super::script::Phase;
+use crate::load::{Answer, p99};
 
 /// All orders of a shop.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ impl Tally {
             served: count(calls, Answer::Served),
             failed: count(calls, Answer::Failed),
             rejected: count(calls, Answer::Rejected),
-            p99: p99(calls),
+            p99: p99(calls.iter().map(|call| call.took)),
         }
     }
 
@@ -75,7 +76,7 @@ impl Tally {
             served: count(&self.calls, Answer::Served),
             failed: count(&self.calls, Answer::Failed),
             rejected: count(&self.calls, Answer::Rejected),
-            p99: p99(&self.calls).unwrap_or_default(),
+            p99: p99(self.calls.iter().map(|call| call.took)).unwrap_or_default(),
             waited: failed.map(|call| call.took).sum(),
             recoveries: self.recoveries(phases),
         }
@@ -140,14 +141,6 @@ impl Results {
 
 fn count(calls: &[Call], answer: Answer) -> usize {
     calls.iter().filter(|call| call.answer == answer).count()
-}
-
-fn p99(calls: &[Call]) -> Option<Duration> {
-    let mut times: Vec<_> = calls.iter().map(|call| call.took).collect();
-    times.sort_unstable();
-    // The smallest time that 99 % do not exceed.
-    let rank = (times.len() * 99).div_ceil(100);
-    times.get(rank.checked_sub(1)?).copied()
 }
 
 /// The share of orders that a shop serves which is well.
