@@ -31,71 +31,71 @@ pub(crate) struct RawConfig {
     /// Where clients connect to.
     #[schemars(extend("default" = "127.0.0.1:8080", "examples" = ["0.0.0.0:8080"]))]
     pub(super) listen: Option<Address>,
-    /// Health, metrics and breakers; beyond loopback only with a control token.
+    /// The admin port: health, metrics and breakers. A non-loopback address needs a control token.
     #[schemars(extend("default" = "127.0.0.1:9900", "examples" = ["127.0.0.1:9901"]))]
     pub(super) admin: Option<Address>,
-    /// How operators change what breakers do, on the admin port.
+    /// The control API on the admin port.
     pub(super) control: Option<RawControl>,
-    /// Threads, each with connections of its own.
+    /// Worker threads, each with its own connections.
     #[schemars(range(min = 1, max = 1024))]
     #[schemars(extend("x-default" = "one for each processor", "examples" = [4]))]
     pub(super) workers: Option<usize>,
-    /// What happens after a signal to stop: a time for requests to end in, or delay and timeout.
+    /// Graceful shutdown: the time that requests have to end, or delay and timeout.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["30s"]))]
     pub(super) drain: Option<RawDrain>,
-    /// Whether to load this file again when it, or a policy's, has changed. SIGHUP does it in any
-    /// case.
+    /// Whether to reload when this file or a policy file changes. SIGHUP always reloads.
     #[schemars(extend("default" = true, "examples" = [false]))]
     pub(super) watch: Option<bool>,
-    /// Bounds on what a client may send and hold.
+    /// Limits on what a client may send and hold.
     pub(super) limits: Option<RawLimits>,
-    /// What is written of single requests.
+    /// The access log.
     pub(super) log: Option<RawLog>,
-    /// Addresses and networks of the proxies before this one whose X-Forwarded-For, -Proto, -Host
-    /// and Forwarded are passed on and added to: 10.0.0.0/8, 192.0.2.7. What others say of
-    /// themselves is replaced.
+    /// Addresses and networks of the proxies in front of this one, such as 10.0.0.0/8 or 192.0.2.7.
+    /// Their X-Forwarded-For, -Proto, -Host and Forwarded are passed on and appended to; those of
+    /// other clients are replaced.
     #[serde(default)]
     #[schemars(extend("examples" = [["10.0.0.0/8", "192.0.2.7"]]))]
     pub(super) trusted_proxies: Vec<String>,
-    /// Files and directories with policies, relative to this file. A policy of a built-in's name
-    /// replaces it.
+    /// Files and directories with policies, relative to this file. A policy with the name of a
+    /// built-in policy replaces it.
     #[serde(default)]
     #[schemars(extend("examples" = [["./policies"]]))]
     pub(super) policies: Vec<String>,
-    /// A file, relative to this one, that keeps what the breakers have learned to be usual.
-    #[schemars(extend("x-default" = "none: it is learned anew after a restart"))]
+    /// A file, relative to this one, that keeps the learned baselines of the breakers.
+    #[schemars(extend("x-default" = "none: a restart loses the baselines"))]
     #[schemars(extend("examples" = ["learned.json"]))]
     pub(super) state: Option<String>,
-    /// Where telemetry goes, and where it comes from.
+    /// Exported and received telemetry.
     pub(super) telemetry: Option<RawTelemetry>,
-    /// The services behind the proxy, by name; they may be left out if no route has one.
+    /// The services behind the proxy, by name; optional if no route has one.
     pub(super) upstreams: Option<BTreeMap<String, RawUpstream>>,
-    /// Which requests go where, each with a breaker of its own. The most specific path wins.
+    /// The routes, each with its own breaker. The most specific path wins.
     pub(super) routes: Vec<RawRoute>,
 }
 
-/// Bounds on what a client may send and hold.
+/// Limits on what a client may send and hold.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Limits")]
 pub(super) struct RawLimits {
-    /// Connections of each worker; further ones wait.
+    /// Connections of each worker; further connections wait.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 16384, "examples" = [4096]))]
     pub(super) max_connections: Option<usize>,
     /// Streams open at once on an HTTP/2 connection.
     #[schemars(range(min = 1, max = 10000), extend("default" = 250, "examples" = [100]))]
     pub(super) max_streams: Option<u32>,
-    /// Size of a request line and its headers; more is answered 431.
+    /// Size of a request line and its headers; a larger one is answered 431.
     #[schemars(extend("default" = "64KiB", "x-range" = "8KiB to 1MiB", "examples" = ["16KiB"]))]
     pub(super) max_header_bytes: Option<Size>,
-    /// Header fields of a response; more is answered 502, by no fault of the upstream.
+    /// Header fields of a response; more are answered 502, which does not count against the
+    /// upstream.
     #[schemars(range(min = 16, max = 4096), extend("default" = 256, "examples" = [512]))]
     pub(super) max_response_fields: Option<usize>,
-    /// Size of a response's status line and headers; more is answered 502, by no fault of the
-    /// upstream.
+    /// Size of a response's status line and headers; a larger one is answered 502, which does not
+    /// count against the upstream.
     #[schemars(extend("default" = "64KiB", "x-range" = "8KiB to 1MiB", "examples" = ["128KiB"]))]
     pub(super) max_response_header_bytes: Option<Size>,
-    /// Size of a request body; more is answered 413.
+    /// Size of a request body; a larger one is answered 413.
     #[schemars(extend("default" = "off", "x-range" = "any", "examples" = ["10MiB"]))]
     pub(super) max_body_bytes: Option<OrOff<Size>>,
     /// Time from the first byte of a header section to its last, and to the first byte of a new
@@ -104,7 +104,7 @@ pub(super) struct RawLimits {
     #[schemars(extend("x-range" = "10ms to 10m"))]
     #[schemars(extend("examples" = ["5s"]))]
     pub(super) header_timeout: Option<Period>,
-    /// Time between two pieces of a body; never for those of gRPC and text/event-stream.
+    /// Time between two pieces of a body; not applied to gRPC and text/event-stream.
     #[schemars(extend("x-default" = "60s for requests, off for responses"))]
     #[schemars(extend("x-range" = "10ms to 1h"))]
     #[schemars(extend("examples" = ["30s"]))]
@@ -112,42 +112,42 @@ pub(super) struct RawLimits {
     /// Time for a whole request body.
     #[schemars(extend("default" = "off", "x-range" = "10ms to 24h", "examples" = ["5m"]))]
     pub(super) body_timeout: Option<OrOff<Period>>,
-    /// Time a connection is kept between requests.
+    /// Time for which a connection is kept between requests.
     #[schemars(extend("default" = "75s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
     pub(super) idle_timeout: Option<Period>,
-    /// Time a client may take none of the response that waits for it.
+    /// Time for which a client may leave a waiting response unread.
     #[schemars(extend("default" = "60s", "x-range" = "10ms to 1h", "examples" = ["20s"]))]
     pub(super) write_timeout: Option<Period>,
-    /// Time for which a client that has closed its sending side is still answered, from its last
-    /// byte or ours.
+    /// Time for which a client that has closed its sending side still gets its answer, from the
+    /// last byte in either direction.
     #[schemars(extend("default" = "2s", "x-range" = "0s to 1h", "examples" = ["10s"]))]
     pub(super) half_closed_timeout: Option<Period>,
-    /// Time after which a tunnel (a WebSocket) is closed in which neither side says anything.
+    /// Time after which a tunnel (a WebSocket) is closed if neither side sends anything.
     #[schemars(extend("default" = "1h", "x-range" = "10ms to 24h", "examples" = ["10m"]))]
     pub(super) tunnel_idle_timeout: Option<OrOff<Period>>,
-    /// Silence after which TCP asks clients and upstreams whether they are there.
+    /// Silence after which TCP sends keepalive probes to clients and upstreams.
     #[schemars(extend("default" = "60s", "x-range" = "1s to 2h", "examples" = ["30s"]))]
     pub(super) tcp_keepalive: Option<OrOff<Period>>,
-    /// Whether %2F and %5C in a path are passed on instead of answered 400.
+    /// Whether %2F and %5C in a path are passed on; otherwise they are answered 400.
     #[schemars(extend("default" = false, "examples" = [true]))]
     pub(super) encoded_slash: Option<bool>,
-    /// Whether several slashes in a row in a path become one, before routes are looked for.
+    /// Whether several slashes in a row in a path are merged into one before routing.
     #[schemars(extend("default" = true, "examples" = [false]))]
     pub(super) merge_slashes: Option<bool>,
 }
 
-/// Where telemetry goes, and where it comes from.
+/// Exported and received telemetry.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Telemetry")]
 pub(super) struct RawTelemetry {
-    /// Metrics and events by OTLP. What is left out is taken from the OTEL_* variables.
+    /// Metrics and events by OTLP. The OTEL_* variables supply missing fields.
     pub(super) export: Option<RawExport>,
-    /// Where applications send their telemetry to, for the feeds of routes.
+    /// The addresses that receive telemetry from applications, for the feeds of routes.
     pub(super) receive: Option<RawReceive>,
 }
 
-/// Metrics and events by OTLP. What is left out is taken from the OTEL_* variables.
+/// Metrics and events by OTLP. The OTEL_* variables supply missing fields.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Export")]
@@ -156,7 +156,7 @@ pub(super) struct RawExport {
     #[schemars(extend("x-default" = "what the OTEL_* variables say"))]
     #[schemars(extend("examples" = ["http://127.0.0.1:4317"]))]
     pub(super) endpoint: Option<String>,
-    /// What the collector speaks.
+    /// The protocol of the collector.
     #[schemars(extend("x-default" = "grpc, or http/protobuf for port 4318"))]
     #[schemars(extend("examples" = ["http/protobuf"]))]
     pub(super) protocol: Option<RawExportProtocol>,
@@ -210,13 +210,13 @@ pub(super) enum RawCompression {
     Gzip,
 }
 
-/// How operators change what breakers do.
+/// The control API.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Control")]
 pub(super) struct RawControl {
-    /// A file with the token that changes need, relative to this file. Without a token only
-    /// programs of this machine may change anything.
+    /// A file with the token that changes need, relative to this file. Without a token, only
+    /// programs on this machine may make changes.
     #[schemars(extend("examples" = ["token"]))]
     pub(super) token_file: String,
 }
@@ -226,17 +226,17 @@ pub(super) struct RawControl {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Upstream")]
 pub(super) struct RawUpstream {
-    /// Its instances, taken in turn: http://host:port, or h2c://host:port for HTTP/2 without TLS.
+    /// Its instances, used in turn: http://host:port, or h2c://host:port for HTTP/2 without TLS.
     #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
     pub(super) endpoints: Vec<String>,
-    /// What its instances speak.
+    /// The protocol of its instances.
     #[schemars(extend("x-default" = "auto, or h2c for endpoints with h2c://"))]
     #[schemars(extend("examples" = ["http1"]))]
     pub(super) protocol: Option<RawProtocol>,
     /// Time for a connection to be established.
     #[schemars(extend("default" = "1s", "x-range" = "1ms to 1m", "examples" = ["500ms"]))]
     pub(super) connect_timeout: Option<Period>,
-    /// Time after which an unused connection is closed; less than the upstream's own.
+    /// Time after which an unused connection is closed; must be less than the upstream's own.
     #[schemars(extend("default" = "4s", "x-range" = "1ms to 1h", "examples" = ["30s"]))]
     pub(super) idle_timeout: Option<Period>,
     /// Unused connections kept for each endpoint and worker.
@@ -248,7 +248,7 @@ pub(super) struct RawUpstream {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Protocol")]
 pub(super) enum RawProtocol {
-    /// HTTP/2 for gRPC requests that came by HTTP/2, else HTTP/1.1.
+    /// HTTP/2 for gRPC requests that arrived over HTTP/2, otherwise HTTP/1.1.
     Auto,
     /// HTTP/1.1.
     Http1,
@@ -256,22 +256,22 @@ pub(super) enum RawProtocol {
     H2c,
 }
 
-/// Which requests go where, with a breaker of their own.
+/// A route: which requests it matches, where they go, and its breaker.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Route")]
 pub(super) struct RawRoute {
-    /// The route's and its breaker's name: 1 to 64 of a-z, 0-9, '.', '_' and '-'; no other route
-    /// has it.
+    /// The name of the route and its breaker: 1 to 64 of a-z, 0-9, '.', '_' and '-'; unique among
+    /// routes.
     #[schemars(extend("examples" = ["pay"]))]
     pub(super) name: String,
-    /// Which requests; all that no other route takes when it is left out.
+    /// Which requests the route matches; without it, all that match no other route.
     pub(super) r#match: Option<RawMatch>,
-    /// The name of an upstream. Left out, the proxy has no such route: its breaker is fed by
-    /// telemetry alone, and others ask for its verdict.
-    #[schemars(extend("x-default" = "none: others ask for its verdict", "examples" = ["pay"]))]
+    /// The name of an upstream. Without it, the route is not in the proxy: telemetry is the only
+    /// source of its breaker, and other proxies ask for its verdict.
+    #[schemars(extend("x-default" = "none: the route is not in the proxy", "examples" = ["pay"]))]
     pub(super) upstream: Option<String>,
-    /// The name of a policy, or single fields over a `base`.
+    /// The name of a policy, or fields that override those of a `base`.
     #[schemars(extend("default" = "adaptive", "examples" = ["sensitive"]))]
     pub(super) policy: Option<RawPolicyChoice>,
     /// Time from the end of the request to the head of the response.
@@ -279,25 +279,25 @@ pub(super) struct RawRoute {
     #[schemars(extend("x-range" = "1ms to 1h"))]
     #[schemars(extend("examples" = ["2s"]))]
     pub(super) timeout: Option<OrOff<Period>>,
-    /// Deadlines that callers choose: read, passed on as what is left of them, and kept.
+    /// Deadlines of callers: they are enforced, and the time left is passed on.
     pub(super) deadline: Option<RawDeadline>,
-    /// What the service behind it is, such as v42: 1 to 128 characters. With another one, what was
-    /// usual is learned anew.
+    /// The version of the service behind the route, such as v42: 1 to 128 characters. A change
+    /// discards the baselines.
     #[schemars(extend("x-default" = "none", "examples" = ["v42"]))]
     pub(super) version: Option<String>,
-    /// Who decides at start.
+    /// The mode at startup.
     #[schemars(extend("default" = "auto", "examples" = ["shadow"]))]
     pub(super) mode: Option<RawMode>,
-    /// Requests in flight at once for each worker; more are answered 429.
+    /// Concurrent requests for each worker; more are answered 429.
     #[schemars(range(min = 1, max = 1_000_000))]
     #[schemars(extend("x-default" = "no limit", "examples" = [100]))]
     pub(super) max_in_flight: Option<usize>,
-    /// Telemetry of others that may open the breaker too.
+    /// Received telemetry that may open the breaker too.
     #[schemars(length(min = 1, max = 16))]
     pub(super) feeds: Option<Vec<RawFeed>>,
 }
 
-/// Deadlines that callers choose.
+/// Deadlines of callers.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Deadline")]
@@ -305,17 +305,17 @@ pub(super) struct RawDeadline {
     /// Whether grpc-timeout of gRPC calls is read.
     #[schemars(extend("default" = true, "examples" = [false]))]
     pub(super) grpc: Option<bool>,
-    /// A field with milliseconds, such as x-request-timeout-ms; none that HTTP, gRPC or the proxy
-    /// uses.
+    /// A header field with the deadline in milliseconds, such as x-request-timeout-ms. A field that
+    /// HTTP, gRPC or the proxy uses is an error.
     #[schemars(with = "Option<String>")]
     #[schemars(extend("x-default" = "none", "examples" = ["x-request-timeout-ms"]))]
     pub(super) header: Option<FieldName>,
-    /// What longer ones are cut to.
+    /// The maximum; longer deadlines are cut to it.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 24h", "examples" = ["30s"]))]
     pub(super) max: Option<Period>,
 }
 
-/// Which requests belong to a route: those that all fields fit.
+/// Which requests belong to a route. All fields must match.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Match")]
@@ -330,7 +330,7 @@ pub(super) struct RawMatch {
     /// The methods.
     #[schemars(extend("x-default" = "any", "examples" = [["GET", "HEAD"]]))]
     pub(super) methods: Option<Vec<String>>,
-    /// Headers that must be there: with this value, or with any when it is true.
+    /// Headers that must be present, with this value, or with any value if it is true.
     #[serde(default)]
     #[schemars(extend("x-default" = "any", "examples" = [{"x-canary": true}]))]
     pub(super) headers: BTreeMap<String, HeaderWanted>,
@@ -357,7 +357,7 @@ pub(super) struct RawGrpc {
 pub(super) enum RawMode {
     /// The policy decides.
     Auto,
-    /// The policy decides and reports, and nothing is rejected.
+    /// The policy decides and reports, but nothing is rejected.
     Shadow,
     /// Everything is rejected.
     ForcedOpen,

@@ -24,31 +24,31 @@ pub struct RawPolicy {
     /// The policy whose fields this one changes.
     #[schemars(extend("x-default" = "none", "examples" = ["sensitive"]))]
     base: Option<String>,
-    /// The span of time whose outcomes decide.
+    /// The time span whose outcomes are evaluated.
     #[schemars(extend("default" = "10s", "x-range" = "100ms to 1h", "examples" = ["30s"]))]
     window: Option<Period>,
-    /// Fewer requests than this in the window decide nothing by ratio or quantile.
+    /// With fewer requests than this in the window, conditions on shares and quantiles do not hold.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20, "examples" = [50]))]
     min_requests: Option<u64>,
-    /// Entries; any that holds acts.
+    /// Entries. Any entry that holds triggers its action.
     #[schemars(length(min = 1, max = 16))]
     #[schemars(extend("x-default" = "that of base, without which it is required"))]
     trip: Option<Vec<RawTrip>>,
-    /// How rarely the anomaly detectors may be wrong.
+    /// The false-alarm budget of all anomaly detectors of a breaker together.
     #[schemars(extend("default" = "conservative", "examples" = ["sensitive"]))]
     budget: Option<RawBudget>,
-    /// The share of failures that is usual, whatever is learned.
+    /// An error rate that is normal for the service, whatever the baseline.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 50%", "examples" = ["4%"]))]
     usual_errors: Option<Share>,
-    /// From which latency on a request misses the deadline.
+    /// A request with at least this latency misses the deadline.
     #[schemars(extend("default" = "1s", "x-range" = "10ms to 1h", "examples" = ["500ms"]))]
     deadline: Option<Period>,
-    /// How the trial and the ramp are judged.
+    /// How the half-open state and the ramp are judged.
     #[schemars(extend("default" = "counted", "examples" = ["sequential"]))]
     recovery: Option<RawRecovery>,
     /// How long the breaker stays open.
     open: Option<RawOpen>,
-    /// The trial after the open time.
+    /// The half-open state after the open time.
     half_open: Option<RawHalfOpen>,
     /// How traffic returns after good probes.
     ramp: Option<RawRamp>,
@@ -72,23 +72,23 @@ struct RawOpen {
     /// The first open time.
     #[schemars(extend("default" = "10s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
     r#for: Option<Period>,
-    /// What each failed recovery multiplies it by.
+    /// Each failed recovery multiplies the open time by this.
     #[schemars(range(min = 1.0, max = 10.0), extend("default" = 2.0, "examples" = [1.5]))]
     factor: Option<f64>,
-    /// The longest open time before jitter.
+    /// The longest open time, before jitter.
     #[schemars(extend("default" = "5m", "x-range" = "open.for to 24h", "examples" = ["10m"]))]
     max: Option<Period>,
-    /// The share by which it is made longer or shorter at random.
+    /// The open time is made longer or shorter at random by up to this share.
     #[schemars(extend("default" = "20%", "x-range" = "0% to 100%", "examples" = ["10%"]))]
     jitter: Option<Share>,
 }
 
-/// The trial: a few requests decide whether more may come.
+/// The half-open state: a few probes decide whether more requests are admitted.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "HalfOpen")]
 struct RawHalfOpen {
-    /// How many outcomes decide.
+    /// How many probe outcomes decide.
     #[schemars(range(min = 1, max = 1000), extend("default" = 5, "examples" = [10]))]
     probes: Option<u32>,
     /// How many probes may be in flight at once.
@@ -104,15 +104,15 @@ struct RawHalfOpen {
     probe_timeout: Option<Period>,
 }
 
-/// The ramp: the admitted share grows evenly from `start` to all over `for`.
+/// The ramp: the admitted share grows linearly from `start` to 100 % during `for`.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Ramp")]
 struct RawRamp {
-    /// The share admitted at first.
+    /// The share admitted at the start.
     #[schemars(extend("default" = "10%", "x-range" = "1% to 100%", "examples" = ["25%"]))]
     start: Option<Share>,
-    /// How long it takes to admit all; 0s closes at once.
+    /// The duration of the ramp; 0s closes at once.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["1m"]))]
     r#for: Option<Period>,
 }

@@ -16,15 +16,15 @@ pub(in crate::config) enum RawDrain {
     Both(RawDrainTimes),
 }
 
-/// How the sidecar ends.
+/// Graceful shutdown.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Drain")]
 pub(in crate::config) struct RawDrainTimes {
-    /// How long connections are still taken after SIGTERM, while /readyz says 503.
+    /// How long connections are still accepted after SIGTERM, while /readyz returns 503.
     #[schemars(extend("default" = "3s", "x-range" = "0s to 10m", "examples" = ["5s"]))]
     pub(in crate::config) delay: Option<Period>,
-    /// How long requests may take to end after that.
+    /// How long requests in flight may take to end after the delay.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["30s"]))]
     pub(in crate::config) timeout: Option<Period>,
 }

@@ -13,27 +13,27 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::RawPolicyChoice;
 
-/// Telemetry of others that may open the route's breaker too: spans, or the points of a histogram.
+/// Received telemetry that may open the route's breaker too: spans, or the points of a histogram.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Feed")]
 pub(in crate::config) struct RawFeed {
-    /// The name, by which reasons and metrics name it: 1 to 64 of a-z, 0-9, '.', '_' and '-', not
-    /// proxy; no other feed of the route has it.
+    /// The name of the feed in reasons and metrics: 1 to 64 of a-z, 0-9, '.', '_' and '-', not
+    /// proxy; unique within the route.
     #[schemars(extend("examples" = ["ledger-db"]))]
     pub(in crate::config) name: String,
-    /// The service that tells: the attribute service.name of its resource.
+    /// The service that sends the telemetry: the attribute service.name of its resource.
     #[schemars(extend("x-default" = "any", "examples" = ["checkout"]))]
     pub(in crate::config) service: Option<RawPattern>,
     /// The kind of spans, or a list of kinds.
     #[schemars(extend("x-default" = "client and server, unless metric is given"))]
     #[schemars(extend("examples" = ["client"]))]
     pub(in crate::config) span: Option<OneOrMany<RawSpanKind>>,
-    /// Instead of spans, the name of a histogram of durations; * stands for any characters and ?
-    /// for one.
+    /// The name of a duration histogram to read instead of spans; * matches any characters and ?
+    /// matches one.
     #[schemars(extend("x-default" = "none: spans", "examples" = ["http.client.*.duration"]))]
     pub(in crate::config) metric: Option<String>,
-    /// The name of the instrumentation scope, which is that of a library.
+    /// The name of the instrumentation scope, usually a library.
     #[schemars(extend("x-default" = "any", "examples" = [{"prefix": "io.opentelemetry.jdbc"}]))]
     pub(in crate::config) scope: Option<RawPattern>,
     /// Attributes of the resource.
@@ -44,11 +44,11 @@ pub(in crate::config) struct RawFeed {
     #[serde(default)]
     #[schemars(extend("x-default" = "any", "examples" = [{"db.system.name": ["postgresql", "mysql"]}]))]
     pub(in crate::config) r#match: BTreeMap<String, RawPattern>,
-    /// What is failing and slow here, and when the breaker trips by it: the name of a policy, or
-    /// single fields over a `base`. Recovery stays the route's.
+    /// What counts as failing and slow in this feed, and when it trips the breaker: the name of a
+    /// policy, or fields that override those of a `base`. Recovery follows the route's policy.
     #[schemars(extend("x-default" = "the route's", "examples" = ["sensitive"]))]
     pub(in crate::config) policy: Option<RawPolicyChoice>,
-    /// For how long a feed that tripped the breaker must be silent to no longer stand against its
+    /// How long a feed that tripped the breaker must be silent until it no longer prevents
     /// recovery.
     #[schemars(extend("default" = "30s", "x-range" = "1s to 1h", "examples" = ["2m"]))]
     pub(in crate::config) quiet: Option<Period>,

@@ -4,23 +4,23 @@ use breaker_tower::core::policy::yaml::Share;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What is written of single requests.
+/// The access log.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Log")]
 pub(in crate::config) struct RawLog {
     /// Which requests have a line in the access log: none (off), those that failed, were rejected
-    /// or were answered from 500 on (errors), or all.
+    /// or were answered with status 500 or above (errors), or all.
     #[schemars(extend("default" = "off", "examples" = ["errors"]))]
     pub(in crate::config) access: Option<RawAccess>,
-    /// How a line of the access log is written: json, or text for people.
+    /// The format of a line in the access log: json, or text for people.
     #[schemars(extend("default" = "json", "examples" = ["text"]))]
     pub(in crate::config) format: Option<RawLogFormat>,
     /// A file for the access log, relative to this one.
     #[schemars(extend("x-default" = "none: standard output", "examples" = ["access.log"]))]
     pub(in crate::config) file: Option<String>,
-    /// The share of these requests that have a line. Where there are trace ids it is chosen by
-    /// them: sidecars with the same share write of the same traces.
+    /// The share of these requests that have a line. If requests have trace ids, the ids decide, so
+    /// that sidecars with the same share log the same traces.
     #[schemars(extend("default" = "100%", "x-range" = "more than 0%, up to 100%"))]
     #[schemars(extend("examples" = ["1%"]))]
     pub(in crate::config) sample: Option<Share>,

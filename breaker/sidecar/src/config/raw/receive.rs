@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::config::scalar::Address;
 
-/// Where applications send their telemetry to, for the feeds of routes.
+/// The addresses that receive telemetry from applications, for the feeds of routes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Receive")]
@@ -23,11 +23,11 @@ pub(in crate::config) struct RawReceive {
     #[schemars(extend("x-default" = "127.0.0.1:4318, unless grpc is given"))]
     #[schemars(extend("examples" = ["127.0.0.1:4318"]))]
     pub(in crate::config) http: Option<Address>,
-    /// Where all of it is sent on to, as it came: a collector.
+    /// The collector to which all received telemetry is forwarded unchanged.
     #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14317"]))]
     pub(in crate::config) forward: Option<RawForward>,
-    /// Origins whose pages may send telemetry from a browser, such as https://shop.example.com. Who
-    /// sends telemetry can open breakers.
+    /// Origins whose pages may send telemetry from a browser, such as https://shop.example.com.
+    /// Whoever sends telemetry can open breakers.
     #[serde(default)]
     #[schemars(extend("examples" = [["https://shop.example.com"]]))]
     pub(in crate::config) cors: Vec<String>,

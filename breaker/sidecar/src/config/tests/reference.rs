@@ -266,11 +266,11 @@ fn is_plain(text: &str) -> bool {
 
 const HEAD: &str = "# Configuration
 <!-- A test writes it: UPDATE_DOCS=1 cargo test -p breaker-sidecar --lib reference -->
-Every field of a configuration file and of a policy, as `breaker schema` and `breaker schema policy`
-say it to editors. `breaker check FILE` tells what is wrong with a file, and where;
-[`examples/`](../examples) has whole files. Times, sizes and other values are explained
-[at the end](#values). A path has `[]` where a list is, and `NAME` where a name of your own is.
-What limits do in each protocol is told in [limits](limits.md).
+This page has every field of configuration and policy files. `breaker schema` and
+`breaker schema policy` give editors the same information as JSON Schema. `breaker check FILE`
+reports the errors in a file, and where they are. [`examples/`](../examples) has complete files.
+Times, sizes and other values are explained [at the end](#values). In a path, `[]` marks a list, and
+`NAME` a name that you choose. [Limits](limits.md) describes the effect of limits in each protocol.
 
 ## Variables
 | in a value | `NAME` is not set | `NAME` is empty | `NAME` is `x` |
@@ -280,34 +280,35 @@ What limits do in each protocol is told in [limits](limits.md).
 | `$${NAME}` | `${NAME}` | `${NAME}` | `${NAME}` |
 | `$NAME` | `$NAME` | `$NAME` | `$NAME` |
 
-Variables of the environment are put in before a value is read as a time, a number or whatever it
-is: `listen: 127.0.0.1:${PORT:-8080}`, `timeout: ${T:-5s}`. Within `[]` and `{}` quote them, since
-YAML has its own use for braces there. Names of fields, comments, and what a variable has in it are
-not expanded. A variable is a part of one value, and can't add a field. Errors tell the name of a
-variable and not what it is, unless it has fewer than six bytes.
-Configurations and policies in files are expanded; a policy that is sent to the control API is not,
-since who sends it must not read the environment of the sidecar.
+Environment variables are expanded before a value is parsed as a time, a number or another type:
+`listen: 127.0.0.1:${PORT:-8080}`, `timeout: ${T:-5s}`. Quote them within `[]` and `{}`, where
+braces have a meaning in YAML. Field names, comments and the values of variables are not expanded. A
+variable is a part of one value, and can't add a field. Errors show the name of a variable but not
+its value, unless the value has fewer than six bytes.
+
+Configurations and policies in files are expanded. A policy that is sent to the control API is not,
+because its sender must not be able to read the environment of the sidecar.
 
 ## Paths
-| `match.path` | takes |
+| `match.path` | matches |
 |---|---|
 | `/users` | `/users`, `/users/` |
 | `/users/{id}` | one segment: `/users/7`, `/users/7/` |
 | `/users/{id}/orders` | `/users/7/orders` |
 | `/img/{name}.png` | `/img/a.png` |
-| `/users/{*rest}` | all below, and the folder itself: `/users`, `/users/`, `/users/7/orders` |
+| `/users/{*rest}` | everything below, and the folder itself: `/users`, `/users/`, `/users/7/orders` |
 | `[/users, /people]` | either |
 | `/{{x}}` | `/{x}` |
 
-A slash at the end makes no difference, unless routes have both forms: then each takes its own.
-The most specific pattern wins: a literal segment before a parameter, a parameter before `{*rest}`.
-Paths are brought into one form before: `.` and `..` are resolved, needless percent-encodings
-decoded, and several slashes in a row become one, unless `limits.merge_slashes` is `false`. What is
-matched is what the upstream gets. Patterns of other programs, such as `/users/*`, `/users/:id` and
-`/users/<id>`, are errors that say how they are written here.
+A slash at the end makes no difference, unless routes have both forms; then each form matches only
+its own route. The most specific pattern wins: a literal segment before a parameter, a parameter
+before `{*rest}`. Paths are normalised before they are matched: `.` and `..` are resolved, needless
+percent-encodings are decoded, and several slashes in a row become one, unless
+`limits.merge_slashes` is `false`. The upstream gets the normalised path. Patterns of other programs,
+such as `/users/*`, `/users/:id` and `/users/<id>`, are errors; the message gives the right form.
 ";
 const POLICY: &str = "
 # Policies
-Fields of a policy's file, and of `policy` in a route or feed, where they go over those of a `base`.
-[Policies](../policies/README.md) says what they are for.
+These are the fields of a policy file. A `policy` in a route or feed has the same fields; there they
+override those of a `base`. [Policies](../policies/README.md) explains what they are for.
 ";

@@ -22,20 +22,20 @@ pub(super) enum RawStream {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Budget")]
 pub(super) enum RawBudget {
-    /// Once in 30 days.
+    /// One false alarm in 30 days.
     Conservative,
-    /// Once in 3 days.
+    /// One false alarm in 3 days.
     Sensitive,
 }
 
-/// How the trial and the ramp are judged.
+/// How the half-open state and the ramp are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Recovery")]
 pub(super) enum RawRecovery {
-    /// By counts, and the ramp by time.
+    /// Probes by counts, the ramp by time.
     Counted,
-    /// By a sequential test, and the ramp by what its requests show.
+    /// Probes by a sequential test, the ramp by the outcomes of its requests.
     Sequential,
 }
 
