@@ -304,8 +304,9 @@ A slash at the end makes no difference, unless routes have both forms; then each
 its own route. The most specific pattern wins: a literal segment before a parameter, a parameter
 before `{*rest}`. Paths are normalised before they are matched: `.` and `..` are resolved, needless
 percent-encodings are decoded, and several slashes in a row become one, unless
-`limits.merge_slashes` is `false`. The upstream gets the normalised path. Patterns of other programs,
-such as `/users/*`, `/users/:id` and `/users/<id>`, are errors; the message gives the right form.
+`limits.merge_slashes` is `false`. The upstream gets the normalised path. Patterns of other
+programs, such as `/users/*`, `/users/:id` and `/users/<id>`, are errors; the message gives the
+right form.
 ";
 const POLICY: &str = "
 # Policies

@@ -10,61 +10,61 @@ use super::names::RawStream;
 use crate::policy::{Action, Condition, PolicyError, Quantile, TripEntry};
 use crate::ratio::Ratio;
 
-/// Conditions that must all hold, and what is then done.
+/// The conditions, which must all hold, and the action of the entry.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of conditions")]
 #[schemars(rename = "Trip")]
 pub(super) struct RawTrip {
-    /// The share of failures, at least.
+    /// The share of failures is at least this.
     #[schemars(extend("x-default" = "none"))]
     #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
     #[schemars(extend("examples" = ["50%"]))]
     error_rate: Option<Share>,
-    /// The median latency, at least.
+    /// The median latency is at least this.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["200ms"]))]
     p50: Option<Period>,
-    /// The latency that 90 % are at or below, at least.
+    /// The 90th percentile of the latency is at least this.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["500ms"]))]
     p90: Option<Period>,
-    /// The latency that 95 % are at or below, at least.
+    /// The 95th percentile of the latency is at least this.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["800ms"]))]
     p95: Option<Period>,
-    /// The latency that 99 % are at or below, at least.
+    /// The 99th percentile of the latency is at least this.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["2s"]))]
     p99: Option<Period>,
-    /// The latency that 99.9 % are at or below, at least.
+    /// The 99.9th percentile of the latency is at least this.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["5s"]))]
     p999: Option<Period>,
-    /// The share of requests slower than slow_threshold, hung ones included, at least.
+    /// The share of requests slower than slow_threshold, including hung ones, is at least this.
     #[schemars(extend("x-default" = "none"))]
     #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
     #[schemars(extend("examples" = ["30%"]))]
     slow_rate: Option<Share>,
-    /// From when on a request is slow.
+    /// The latency from which a request is slow.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["1s"]))]
     slow_threshold: Option<Period>,
-    /// The share of requests that the route's timeout ended, at least.
+    /// The share of requests that the route's timeout ended is at least this.
     #[schemars(extend("x-default" = "none"))]
     #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
     #[schemars(extend("examples" = ["20%"]))]
     timeout_rate: Option<Share>,
-    /// Requests in flight now, at least.
+    /// At least this many requests are in flight.
     #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [200]))]
     concurrency: Option<u64>,
-    /// Failures without a success between them, at least.
+    /// At least this many failures without a success between them.
     #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [5]))]
     consecutive_failures: Option<u32>,
-    /// The detectors of a stream have an alarm.
+    /// The detectors of this signal have an alarm.
     #[schemars(extend("x-default" = "none", "examples" = ["errors"]))]
     anomaly: Option<RawStream>,
-    /// Beside anomaly: the lower bound of the estimated share, at least.
+    /// With anomaly: the lower bound of the estimated share is at least this.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 100%", "examples" = ["50%"]))]
     at_least: Option<Share>,
-    /// Beside anomaly: from the change to the latest hit it is so long at least; what is shorter is
-    /// a blip.
+    /// With anomaly: at least this time has passed from the change to the latest hit; anything
+    /// shorter is a blip.
     #[schemars(extend("default" = "0s", "x-range" = "0s to 1m", "examples" = ["3s"]))]
     blip: Option<Period>,
-    /// What is done when all conditions hold.
+    /// The action when all conditions hold.
     #[schemars(extend("default" = "open", "examples" = ["alert"]))]
     action: Option<RawAction>,
 }
@@ -76,7 +76,7 @@ enum RawAction {
     Open,
     /// Reports an alert, and rejects nothing.
     Alert,
-    /// Admits no more requests at once than the upstream answers in time; needs a condition on
+    /// Admits no more concurrent requests than the upstream answers in time; needs a condition on
     /// latency.
     Shed,
 }
