@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use breaker_tests::{Setup, Sidecar, Upstream, breaker, get};
+use breaker_tests::{Metrics, Setup, Sidecar, Upstream, breaker, eventually, get};
 use serde_json::Value;
 
 /// The command with its arguments, of the sidecar at this address.
@@ -203,4 +203,75 @@ fn nobody_there_is_told_with_what_to_do() {
         "nothing listens at http://{address}: is `breaker run` running there? --admin URL says where it is\n"
     );
     assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn panic_admits_all_loudly_and_then_gives_each_route_its_mode_again() {
+    let upstream = Upstream::start().await;
+    let more = "  - { name: search, match: { path: /search }, upstream: pay, mode: forced_open }\n\
+                \x20 - { name: list, match: { path: /list }, upstream: pay, mode: shadow }";
+    let with = |routes: &str| {
+        Setup::of(upstream.address())
+            .more(routes)
+            .more("watch: false")
+    };
+    let mut sidecar = with(more).start().await;
+    stdout(&run(&sidecar, &["open", "pay", "--for", "10m"]).await);
+    let on = ["panic", "on", "--reason", "breakers do harm", "--for", "1h"];
+    let on = stdout(&run(&sidecar, &on).await);
+    assert_eq!(
+        on,
+        "PANIC is on: all routes are forced closed, 1h to go (breakers do harm)\n"
+    );
+    for path in ["/", "/search", "/list"] {
+        assert_eq!(get(sidecar.url(path)).await.status, 200, "{path}");
+    }
+    // Those of a reload too, and nobody's mode can be set.
+    let late = "  - { name: late, match: { path: /late }, upstream: pay, mode: forced_open }";
+    let text = with(&format!("{more}\n{late}")).yaml();
+    fs::write(sidecar.config_file(), text).unwrap();
+    sidecar.process().hang_up();
+    eventually!(sidecar.process().log().contains("configuration reloaded"));
+    assert_eq!(get(sidecar.url("/late")).await.status, 200);
+    let refused = failure(&run(&sidecar, &["open", "pay"]).await);
+    assert!(refused.contains("breaker panic off"), "{refused}");
+    for shown in [
+        stdout(&run(&sidecar, &["status"]).await),
+        stdout(&run(&sidecar, &["status", "pay"]).await),
+        stdout(&run(&sidecar, &["top"]).await),
+    ] {
+        assert!(shown.contains("PANIC is on"), "{shown}");
+    }
+    let metric = |metrics: Metrics| metrics.sum("breaker_panic", &[]);
+    assert_eq!(metric(sidecar.metrics().await), Some(1.0));
+
+    let off = stdout(&run(&sidecar, &["panic", "off"]).await);
+    assert_eq!(
+        off,
+        "panic is off: each route has the mode that it had before\n"
+    );
+    for (path, status) in [("/", 503), ("/search", 503), ("/list", 200), ("/late", 503)] {
+        assert_eq!(get(sidecar.url(path)).await.status, status, "{path}");
+    }
+    assert_eq!(metric(sidecar.metrics().await), Some(0.0));
+    let status = stdout(&run(&sidecar, &["status"]).await);
+    assert!(!status.contains("PANIC"), "{status}");
+    eventually!(sidecar.process().log().contains("panic is off"));
+    let log = sidecar.process().log();
+    assert!(
+        log.contains("set_panic: off → on for 3600s (breakers do harm)"),
+        "{log}"
+    );
+    let history = get(sidecar.admin_url("/api/v1/breakers/list/history")).await;
+    assert!(history.text().contains("on for 3600s: breakers do harm"));
+}
+
+#[tokio::test]
+async fn a_panic_for_a_while_ends_by_itself() {
+    let upstream = Upstream::start().await;
+    let mut sidecar = Setup::of(upstream.address()).start().await;
+    stdout(&run(&sidecar, &["open", "pay"]).await);
+    stdout(&run(&sidecar, &["panic", "on", "--for", "200ms"]).await);
+    eventually!(get(sidecar.url("/")).await.status == 503);
+    eventually!(sidecar.process().log().contains("its time is over"));
 }

@@ -49,6 +49,14 @@ async fn a_breaker_that_sheds_is_seen_with_its_limit() {
 }
 
 #[tokio::test]
+async fn a_panic_is_above_all_else() {
+    let upstream = Upstream::start().await;
+    let mut sidecar = Setup::of(upstream.address()).start().await;
+    let admin = format!("http://{}", sidecar.admin_address());
+    case("panic", &mut sidecar, &[&admin]).await;
+}
+
+#[tokio::test]
 async fn the_page_says_when_it_is_not_live_and_goes_on_by_itself() {
     let (mut sidecar, _upstream) = failing().await;
     let process = sidecar.process().id().to_string();

@@ -67,6 +67,8 @@ pub struct Breaker {
     mode: Mode,
     /// When the policy decides again, if that was said.
     mode_until: Option<Timestamp>,
+    /// While it is held closed: the mode that it would have. `mode_until` is about that then.
+    beneath: Option<Mode>,
     phase: Phase,
     /// When `phase` began, for the duration of states.
     since: Timestamp,
@@ -156,6 +158,7 @@ impl Breaker {
             policy,
             mode: Mode::Auto,
             mode_until: None,
+            beneath: None,
             phase: Phase::Closed { recovering: None },
             since: now,
             reason: Arc::new(Reason::Initial),

@@ -28,7 +28,7 @@ use crate::access::{Access, OpenError};
 use crate::admin;
 use crate::baselines::{Baselines, Keeper};
 use crate::config::Config;
-use crate::control::{AdminState, Readiness, Tokens};
+use crate::control::{AdminState, Readiness, Tokens, end_panics};
 use crate::descriptors;
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
@@ -342,6 +342,7 @@ impl Operation {
         tasks.spawn(follow_all(self.followed, telemetry, live.clone()));
         tasks.spawn(tell_all(self.reload_events, live.clone()));
         tasks.spawn(live.run());
+        tasks.spawn(end_panics(self.state.clone()));
         if self.reloader.watches() {
             tasks.spawn(reload::watch(self.reloader));
         }

@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Shadow(control::Force),
     /// Lets the policies of breakers decide again
     Auto(control::Auto),
+    /// Forces all routes of a running sidecar closed at once, or gives them their modes again
+    Panic(control::Panic),
     /// Closes breakers, and makes them forget their windows, back-off and what they have learned
     Reset(control::Reset),
     /// Shows a breaker's policy, or puts another one in force
@@ -133,6 +135,7 @@ impl Command {
             Self::Close(force) => force.run(ModeName::ForcedClosed),
             Self::Shadow(force) => force.run(ModeName::Shadow),
             Self::Auto(auto) => auto.run(),
+            Self::Panic(panic) => panic.run(),
             Self::Reset(reset) => reset.run(),
             Self::Policy(policy) => policy.run(),
             Self::Reload(reload) => reload.run(),

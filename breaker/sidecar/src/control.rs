@@ -2,6 +2,7 @@
 //!
 //! * `service`: what can be asked and done; `api` offers it as JSON under `/api/v1`, `grpc` as
 //!   `breaker.v1.Control`.
+//! * `panic`: all routes forced closed at once.
 //! * `trust`: who may change something; `audit`: who did.
 //! * `state`: what both ports need of the sidecar; `readiness`: whether it takes traffic.
 //! * `explain`: why a breaker is what it is, in sentences; `watch`: what happens, as server-sent
@@ -18,6 +19,7 @@ pub mod explain;
 mod grpc;
 mod openapi;
 mod operation;
+mod panic;
 mod policy;
 mod problem;
 mod readiness;
@@ -31,7 +33,8 @@ mod watch;
 
 use axum::{Router, middleware};
 
-pub use self::api::{ModeName, SetMode};
+pub use self::api::{ModeName, SetMode, SetPanic};
+pub(crate) use self::panic::end_panics;
 pub use self::policy::{Choice, Condition, Policy};
 pub use self::problem::{Broken, Problem};
 pub(crate) use self::readiness::Phase;

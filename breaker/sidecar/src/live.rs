@@ -72,6 +72,7 @@ impl Live {
     pub async fn read(&self, t: f64) {
         let list = self.0.breakers.list();
         let mut reading = Reading::with_capacity(t, list.len());
+        reading.panic = self.0.breakers.panic();
         for some in list.chunks(AT_ONCE) {
             for watched in some {
                 let (name, snapshot) = (watched.name(), watched.snapshot());

@@ -1,14 +1,18 @@
 //! The breakers, each with the policy that the configuration gives it and the one that an operator
 //! may have put in its place.
 
+mod panic;
 mod watched;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use breaker_tower::core::policy::yaml::nearest;
 use breaker_tower::{BreakerHandle, Policy};
 
+use self::panic::Declared;
+pub use self::panic::Panic;
 pub use self::watched::{Breakers, Watched};
 use crate::config::Policies;
 
@@ -48,6 +52,7 @@ pub struct Unknown {
 struct Contents {
     entries: Arc<[Entry]>,
     policies: Arc<Policies>,
+    panic: Option<Declared>,
 }
 
 // === impl Registry ===
@@ -58,6 +63,7 @@ impl Registry {
         Self(Arc::new(RwLock::new(Contents {
             entries: entries.into_iter().collect(),
             policies: Arc::new(policies),
+            panic: None,
         })))
     }
 
@@ -70,6 +76,9 @@ impl Registry {
             let before = find(&contents.entries, entry.name());
             entry.overriding = before.and_then(|before| before.overriding.clone());
             entry.apply();
+            if contents.panic.is_some() {
+                entry.breaker.hold_closed();
+            }
             entry
         });
         contents.entries = entries.collect();
@@ -115,17 +124,62 @@ impl Registry {
         Ok(entry)
     }
 
+    /// Forces all breakers closed from now on, those of later reloads too. A panic that is declared
+    /// again has the new time and reason. `since` is in seconds since 1970.
+    pub fn declare_panic(&self, since: f64, period: Option<Duration>, reason: Option<String>) {
+        let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        contents.panic = Some(Declared::new(since, period, reason));
+        for entry in &*contents.entries {
+            entry.breaker.hold_closed();
+        }
+    }
+
+    /// Gives each breaker the mode that it would have.
+    pub fn end_panic(&self) {
+        let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        contents.end_panic();
+    }
+
+    /// The same, if its time is over; whether it was.
+    pub fn end_panic_that_is_over(&self) -> bool {
+        if !self.read(|contents| contents.panic.as_ref().is_some_and(Declared::is_over)) {
+            return false;
+        }
+        let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have declared another one meanwhile.
+        let is_over = contents.panic.as_ref().is_some_and(Declared::is_over);
+        if is_over {
+            contents.end_panic();
+        }
+        is_over
+    }
+
+    /// Whether all breakers are forced closed, and why.
+    pub fn panic(&self) -> Option<Panic> {
+        self.read(|contents| contents.panic.as_ref().map(Declared::told))
+    }
+
     /// What telemetry watches.
     pub fn watched(&self) -> Breakers {
-        let registry = self.clone();
-        Breakers::new(move || {
+        let (registry, of_panic) = (self.clone(), self.clone());
+        let breakers = Breakers::new(move || {
             let entries = registry.list();
             entries.iter().map(Watched::from).collect()
-        })
+        });
+        breakers.in_panic(move || of_panic.panic())
     }
 
     fn read<T>(&self, read: impl FnOnce(&Contents) -> T) -> T {
         read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Contents {
+    fn end_panic(&mut self) {
+        self.panic = None;
+        for entry in &*self.entries {
+            entry.breaker.release();
+        }
     }
 }
 

@@ -133,6 +133,17 @@ impl BreakerHandle {
         self.with(|breaker, now| breaker.force_for(mode, period, now));
     }
 
+    /// Forces it closed until [`Self::release`], whoever decides. Modes that are set meanwhile
+    /// wait.
+    pub fn hold_closed(&self) {
+        self.with(Breaker::hold_closed);
+    }
+
+    /// Gives it the mode again that it would have, had it not been held closed.
+    pub fn release(&self) {
+        self.with(Breaker::release);
+    }
+
     /// Takes over another policy; the state stays.
     pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
         self.with(|breaker, now| breaker.set_policy(policy, now));

@@ -22,6 +22,34 @@ pub struct Status {
     /// What it follows.
     #[prost(message, optional, tag = "6")]
     pub configuration: ::core::option::Option<Configuration>,
+    /// While an operator has all routes forced closed.
+    #[prost(message, optional, tag = "7")]
+    pub panic: ::core::option::Option<Panic>,
+}
+/// All routes are forced closed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Panic {
+    /// Since when.
+    #[prost(double, tag = "1")]
+    pub since: f64,
+    /// How many seconds it will last, where that was said.
+    #[prost(double, optional, tag = "2")]
+    pub remaining: ::core::option::Option<f64>,
+    /// What the operator said why.
+    #[prost(string, optional, tag = "3")]
+    pub reason: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetPanicRequest {
+    /// Whether all routes are forced closed from now on.
+    #[prost(bool, tag = "1")]
+    pub on: bool,
+    /// For how many seconds, 0.1 to 604800; until it is ended when it is left out.
+    #[prost(double, optional, tag = "2")]
+    pub for_seconds: ::core::option::Option<f64>,
+    /// Why, 1 to 256 characters: for the log, the collector and who watches.
+    #[prost(string, optional, tag = "3")]
+    pub reason: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// The configuration that a sidecar follows.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -495,6 +523,8 @@ pub enum EventKind {
     Configuration = 7,
     /// An operator made the breaker forget.
     Reset = 8,
+    /// An operator forced all routes closed, or that has ended.
+    Panic = 9,
 }
 impl EventKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -512,6 +542,7 @@ impl EventKind {
             Self::Policy => "EVENT_KIND_POLICY",
             Self::Configuration => "EVENT_KIND_CONFIGURATION",
             Self::Reset => "EVENT_KIND_RESET",
+            Self::Panic => "EVENT_KIND_PANIC",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -526,6 +557,7 @@ impl EventKind {
             "EVENT_KIND_POLICY" => Some(Self::Policy),
             "EVENT_KIND_CONFIGURATION" => Some(Self::Configuration),
             "EVENT_KIND_RESET" => Some(Self::Reset),
+            "EVENT_KIND_PANIC" => Some(Self::Panic),
             _ => None,
         }
     }
@@ -835,6 +867,29 @@ pub mod control_client {
                 .insert(GrpcMethod::new("breaker.v1.Control", "SetMode"));
             self.inner.unary(req, path, codec).await
         }
+        /// Forces all routes closed at once, those of later reloads too; or gives each its mode again. While they are, SetMode is
+        /// FAILED_PRECONDITION.
+        pub async fn set_panic(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetPanicRequest>,
+        ) -> std::result::Result<tonic::Response<super::Status>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/breaker.v1.Control/SetPanic",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("breaker.v1.Control", "SetPanic"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Closes a breaker, and makes it forget its windows, its back-off and what its detectors have learned. Counts since the start stay.
         pub async fn reset_breaker(
             &mut self,
@@ -1001,6 +1056,12 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::SetModeRequest>,
         ) -> std::result::Result<tonic::Response<super::Breaker>, tonic::Status>;
+        /// Forces all routes closed at once, those of later reloads too; or gives each its mode again. While they are, SetMode is
+        /// FAILED_PRECONDITION.
+        async fn set_panic(
+            &self,
+            request: tonic::Request<super::SetPanicRequest>,
+        ) -> std::result::Result<tonic::Response<super::Status>, tonic::Status>;
         /// Closes a breaker, and makes it forget its windows, its back-off and what its detectors have learned. Counts since the start stay.
         async fn reset_breaker(
             &self,
@@ -1315,6 +1376,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetModeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/breaker.v1.Control/SetPanic" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetPanicSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::SetPanicRequest>
+                    for SetPanicSvc<T> {
+                        type Response = super::Status;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetPanicRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::set_panic(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetPanicSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

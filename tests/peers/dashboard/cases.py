@@ -63,6 +63,24 @@ def case_trip(page, proxy):
     expect(page.get_by_text("No route is called none.")).to_be_visible()
 
 
+def case_panic(page, admin):
+    live(page)
+    banner = page.get_by_role("alert").filter(has_text="Panic")
+    expect(banner).to_be_hidden()
+
+    def set_panic(body):
+        request = urllib.request.Request(f"{admin}/api/v1/panic", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="PUT")
+        urllib.request.urlopen(request)
+
+    set_panic({"on": True, "reason": "breakers do harm"})
+    expect(banner).to_have_text("Panic: all routes are forced closed until it is ended, and every request is admitted: breakers do harm")
+    page.locator(".tile", has_text="pay").click()
+    expect(banner).to_be_visible()
+    expect(page.locator(".log li").filter(has_text="Panic")).to_contain_text("on: breakers do harm")
+    set_panic({"on": False})
+    expect(banner).to_be_hidden()
+
+
 def case_shedding(page, proxy):
     live(page)
 

@@ -18,22 +18,48 @@ impl Breaker {
     /// stays.
     pub fn force(&mut self, mode: Mode, now: Timestamp) {
         let now = self.advance(now);
-        self.mode_until = None;
-        self.set_mode(mode, now);
+        self.rule(mode, None, now);
     }
 
     /// Sets who decides for `period`; then the mode is [`Mode::Auto`]. What is said of a mode later
     /// counts instead.
     pub fn force_for(&mut self, mode: Mode, period: Duration, now: Timestamp) {
-        self.force(mode, now);
-        self.mode_until = (mode != Mode::Auto).then(|| self.now + period);
+        let now = self.advance(now);
+        let until = (mode != Mode::Auto).then(|| now + period);
+        self.rule(mode, until, now);
+    }
+
+    /// Forces it closed until [`Self::release`], whoever decides. A mode that is set meanwhile is
+    /// the one that it has then.
+    pub fn hold_closed(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        if self.beneath.is_none() {
+            self.beneath = Some(self.mode);
+            self.set_mode(Mode::ForcedClosed, now);
+        }
+    }
+
+    /// Gives it the mode again that it would have, had it not been held closed.
+    pub fn release(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        self.end_mode(now);
+        if let Some(mode) = self.beneath.take() {
+            self.set_mode(mode, now);
+        }
+    }
+
+    fn rule(&mut self, mode: Mode, until: Option<Timestamp>, now: Timestamp) {
+        self.mode_until = until;
+        match &mut self.beneath {
+            Some(beneath) => *beneath = mode,
+            None => self.set_mode(mode, now),
+        }
     }
 
     /// Ends a mode whose time has passed.
     pub(super) fn end_mode(&mut self, now: Timestamp) {
         if self.mode_until.is_some_and(|until| until <= now) {
-            self.mode_until = None;
-            self.set_mode(Mode::Auto, now);
+            self.rule(Mode::Auto, None, now);
         }
     }
 

@@ -19,7 +19,9 @@ impl Breaker {
         Snapshot {
             state: self.state(),
             mode: self.mode,
-            mode_remaining: self.mode_until.map(|until| until.saturating_since(now)),
+            // While it is held closed, the time is another mode's.
+            mode_remaining: (self.mode_until.filter(|_| self.beneath.is_none()))
+                .map(|until| until.saturating_since(now)),
             reason: self.reason.clone(),
             tripped: self
                 .tripped

@@ -21,6 +21,7 @@ function draw() {
   requestAnimationFrame(() => {
     drawing = false;
     counts();
+    panic();
     if (place === null) tiles.update();
     else route.update();
   });
@@ -40,6 +41,16 @@ function counts() {
   }
   told.forEach(([, , number], index) => text(list.children[index].firstChild, String(number)));
   document.title = of.open > 0 ? `(${of.open} open) Breaker` : "Breaker";
+}
+
+/** That all routes are forced closed is above all else. Said once, and not each second: a reader would read it each time. */
+function panic() {
+  const banner = byId("panic");
+  const told = store.state.panic;
+  banner.hidden = told === null;
+  if (told === null) return;
+  const until = told.remaining == null ? "until it is ended" : `until ${format.clock(store.state.t + told.remaining)}`;
+  text(banner, `Panic: all routes are forced closed ${until}, and every request is admitted${told.reason ? `: ${told.reason}` : "."}`);
 }
 
 function connected(is) {

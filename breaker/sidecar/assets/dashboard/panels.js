@@ -46,7 +46,7 @@ function score(row, { source, stream, score, share, normal, observations, alarmi
   attribute(words, "data-state", alarming ? "open" : null);
 }
 
-const KINDS = { ramp: "Ramp begins", alert: "Alert", policy: "Policy changed", reset: "Reset" };
+const KINDS = { ramp: "Ramp begins", alert: "Alert", policy: "Policy changed", reset: "Reset", panic: "Panic" };
 const LABELS = {
   shedding: { shedding_started: "Shedding begins", shedding_ended: "Shedding ends" },
   configuration: { applied: "Configuration loaded", refused: "Configuration refused" },

@@ -7,13 +7,14 @@ const EVENTS = 100;
 
 /** By name: { name, index, report, points, events, complete, deadline }. */
 export const routes = new Map();
-export const state = { t: 0, received: 0 };
+export const state = { t: 0, received: 0, panic: null };
 
 /** Takes over a snapshot: all breakers, and the newest second of each. */
-export function snapshot({ t, breakers, points }) {
+export function snapshot({ t, breakers, points, panic }) {
   const now = performance.now();
   state.t = t;
   state.received = now;
+  state.panic = panic ?? null;
   const gone = new Set(routes.keys());
   breakers.forEach((report, index) => {
     gone.delete(report.name);

@@ -5,17 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use breaker_sidecar::control::{ModeName, Policy as Resource, Reloaded, SetMode};
+use breaker_sidecar::control::{ModeName, Policy as Resource, Reloaded, SetMode, SetPanic, Status};
 use breaker_sidecar::report::{Breaker, Breakers};
 use breaker_tower::Policy as Rules;
 use breaker_tower::core::policy::yaml::Period;
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueEnum};
 use http::Method;
 use serde::Serialize;
 
 use super::client::{Client, ClientError, Connect, Content, breaker_path};
 use super::output::{FAINT, STRONG, complain};
-use super::status::{in_short, print};
+use super::status::{in_panic, in_short, print};
 
 /// Arguments of `breaker open`, `close` and `shadow`.
 #[derive(Debug, Args)]
@@ -51,6 +51,30 @@ pub(crate) struct Reset {
     routes: Routes,
     #[command(flatten)]
     how: How,
+}
+
+/// Arguments of `breaker panic`.
+#[derive(Debug, Args)]
+pub(crate) struct Panic {
+    /// Whether all routes are forced closed
+    #[arg(value_enum)]
+    switch: Switch,
+    /// With on: for how long, 100ms to 168h; until it is ended when it is left out
+    #[arg(long = "for", value_name = "TIME", value_parser = period)]
+    period: Option<Period>,
+    /// Why: for the log, the collector and who watches
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    /// All routes are forced closed: every request is admitted
+    On,
+    /// Each route has the mode again that it had before
+    Off,
 }
 
 /// Which routes a command is for.
@@ -109,6 +133,25 @@ impl Force {
 impl Auto {
     pub(super) fn run(self) -> ExitCode {
         set_mode(self.routes, ModeName::Auto, None, self.reason, self.how)
+    }
+}
+
+impl Panic {
+    pub(super) fn run(self) -> ExitCode {
+        let as_json = self.how.json;
+        let content = json(&SetPanic {
+            on: self.switch == Switch::On,
+            period: self.period.map(|Period(period)| period.as_secs_f64()),
+            reason: self.reason,
+        });
+        self.how.connect.run(async |client| {
+            let put = client.send(Method::PUT, "/api/v1/panic", Some(content));
+            let status: Status = put.await?;
+            Ok(print(&status, as_json, |status| match &status.panic {
+                Some(panic) => in_panic(panic),
+                None => "panic is off: each route has the mode that it had before\n".to_owned(),
+            }))
+        })
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anstyle::Style;
 use breaker_sidecar::config::in_words;
+use breaker_sidecar::control::Status as Sidecar;
+use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{Breaker, Breakers, Quantiles, Window};
 use breaker_tower::core::Ratio;
 use clap::Args;
 
-use super::client::{Connect, breaker_path};
+use super::client::{Client, Connect, breaker_path};
 use super::output::{self, BAD, FAINT, GOOD, STRONG, UNSURE};
 use super::table::{Cell, Table, left, right};
 
@@ -29,17 +31,45 @@ pub(crate) struct Status {
 impl Status {
     pub(super) fn run(self) -> ExitCode {
         let (route, json) = (self.route, self.json);
-        self.connect.run(async |client| match &route {
-            Some(route) => {
-                let breaker: Breaker = client.get(&breaker_path(route, "")).await?;
-                Ok(print(&breaker, json, in_detail))
-            }
-            None => {
-                let all: Breakers = client.get("/api/v1/breakers").await?;
-                Ok(print(&all, json, |all| table(&all.breakers)))
+        self.connect.run(async |client| {
+            let head = head(client).await;
+            match &route {
+                Some(route) => {
+                    let breaker: Breaker = client.get(&breaker_path(route, "")).await?;
+                    Ok(print(&breaker, json, |breaker| head + &in_detail(breaker)))
+                }
+                None => {
+                    let all: Breakers = client.get("/api/v1/breakers").await?;
+                    Ok(print(&all, json, |all| head + &table(&all.breakers)))
+                }
             }
         })
     }
+}
+
+/// What concerns all breakers.
+pub(super) async fn head(client: &Client) -> String {
+    // What can't be told here the breakers themselves can tell.
+    let status: Option<Sidecar> = client.get("/api/v1/status").await.ok();
+    let panic = status.and_then(|status| status.panic);
+    panic.as_ref().map_or(String::new(), in_panic)
+}
+
+/// That all routes are forced closed, for how long and why.
+pub(super) fn in_panic(panic: &Panic) -> String {
+    format!("{BAD}PANIC{BAD:#} {}\n", of_panic(panic))
+}
+
+/// The same without its first word.
+pub(super) fn of_panic(panic: &Panic) -> String {
+    let mut text = "is on: all routes are forced closed".to_owned();
+    if let Some(remaining) = panic.remaining {
+        text += &format!(", {} to go", span(remaining));
+    }
+    if let Some(reason) = &panic.reason {
+        text += &format!(" ({reason})");
+    }
+    text
 }
 
 /// Prints a document: as it is, or in words.

@@ -63,8 +63,9 @@ impl Top {
             let mut all: Breakers = client.get("/api/v1/breakers").await?;
             if once || json || !is_live {
                 sort_once(&mut all, sort);
+                let head = status::head(client).await;
                 return Ok(status::print(&all, json, |all| {
-                    status::table(&all.breakers)
+                    head + &status::table(&all.breakers)
                 }));
             }
             Ok(live(client, sort).await)

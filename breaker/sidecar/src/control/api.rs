@@ -37,6 +37,20 @@ pub struct SetMode {
     pub reason: Option<String>,
 }
 
+/// Whether all routes are forced closed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPanic {
+    /// Whether they are from now on.
+    pub on: bool,
+    /// For how many seconds, 0.1 to 604800; until it is ended when it is left out.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub period: Option<f64>,
+    /// Why, 1 to 256 characters: for the log, the collector and who watches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// Who decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -126,6 +140,15 @@ fn operations() -> Vec<Operation<Control>> {
         )
         .taking([Content::json::<SetMode>()]),
         Operation::new(
+            Method::PUT,
+            "/api/v1/panic",
+            "setPanic",
+            "Forces all routes closed at once, those of later reloads too; or gives each its mode again.",
+            Content::json::<Status>(),
+            put(set_panic),
+        )
+        .taking([Content::json::<SetPanic>()]),
+        Operation::new(
             Method::POST,
             "/api/v1/breakers/{name}/reset",
             "resetBreaker",
@@ -204,6 +227,16 @@ async fn set_mode(
             wanted.reason.as_deref(),
         )
         .map(Json)
+}
+
+async fn set_panic(
+    State(control): State<Control>,
+    from: Caller,
+    request: Request,
+) -> Answer<Status> {
+    let wanted: SetPanic = body::json(request.into_body()).await?;
+    let (on, period, reason) = (wanted.on, wanted.period, wanted.reason.as_deref());
+    control.set_panic(peer(from), on, period, reason).map(Json)
 }
 
 async fn reset(

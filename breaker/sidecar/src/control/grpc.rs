@@ -134,6 +134,19 @@ impl Service for Grpc {
         ))
     }
 
+    async fn set_panic(
+        &self,
+        request: Request<v1::SetPanicRequest>,
+    ) -> Result<Response<v1::Status>, Status> {
+        let peer = peer(&request);
+        let wanted = request.get_ref();
+        let reason = wanted.reason.as_deref();
+        answer(
+            self.0
+                .set_panic(peer, wanted.on, wanted.for_seconds, reason),
+        )
+    }
+
     async fn reset_breaker(
         &self,
         request: Request<v1::ResetBreakerRequest>,

@@ -90,6 +90,7 @@ impl Problem {
             401 => Code::Unauthenticated,
             403 => Code::PermissionDenied,
             404 => Code::NotFound,
+            409 => Code::FailedPrecondition,
             501 => Code::Unimplemented,
             503 => Code::ResourceExhausted,
             _ => Code::InvalidArgument,

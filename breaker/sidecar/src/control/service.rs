@@ -42,6 +42,10 @@ impl Control {
         }))
     }
 
+    pub(super) fn state(&self) -> &AdminState {
+        &self.0.state
+    }
+
     // --- what is
 
     pub(super) fn status(&self) -> Status {
@@ -56,6 +60,7 @@ impl Control {
             uptime: since.elapsed().as_secs_f64(),
             readiness: state.readiness.name().to_owned(),
             token_required: state.tokens.current().is_some(),
+            panic: state.registry.panic(),
             configuration: match &state.reload {
                 Some(reload) => reload.configuration(),
                 None => Configuration {
@@ -102,8 +107,15 @@ impl Control {
             return Err(Problem::of_field("reason", REASON));
         }
         let period = period
-            .map(|seconds| mode_period(mode, seconds))
+            .map(|seconds| match mode {
+                Mode::Auto => Err(Problem::of_field(
+                    "for",
+                    "must be left out: auto has no end",
+                )),
+                _ => mode_period(seconds),
+            })
             .transpose()?;
+        self.refuse_in_panic()?;
         let before = entry.breaker().mode();
         let after = match period {
             Some(period) => {
@@ -243,17 +255,11 @@ fn described(entry: &Entry) -> String {
     format!("{} ({})", entry.policy().name(), entry.origin().name())
 }
 
-fn is_reason(text: &str) -> bool {
+pub(super) fn is_reason(text: &str) -> bool {
     (1..=MOST_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
-fn mode_period(mode: Mode, seconds: f64) -> Result<Duration, Problem> {
-    if mode == Mode::Auto {
-        return Err(Problem::of_field(
-            "for",
-            "must be left out: auto has no end",
-        ));
-    }
+pub(super) fn mode_period(seconds: f64) -> Result<Duration, Problem> {
     if !(LEAST_PERIOD..=MOST_PERIOD).contains(&seconds) {
         let rule = format!("must be {LEAST_PERIOD} to {MOST_PERIOD} seconds");
         return Err(Problem::of_field("for", rule));
@@ -263,7 +269,7 @@ fn mode_period(mode: Mode, seconds: f64) -> Result<Duration, Problem> {
 
 /// In characters.
 const MOST_REASON: usize = 256;
-const REASON: &str = "must be 1 to 256 characters on one line";
+pub(super) const REASON: &str = "must be 1 to 256 characters on one line";
 /// In seconds.
 const LEAST_PERIOD: f64 = 0.1;
 /// Seven days: what lasts longer is no exception, but configuration.

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::registry::Panic;
+
 /// What a sidecar is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
@@ -21,6 +23,9 @@ pub struct Status {
     pub token_required: bool,
     /// What it follows.
     pub configuration: Configuration,
+    /// While an operator has all routes forced closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic: Option<Panic>,
 }
 
 /// The configuration that a sidecar follows, and how the last attempt to load another one ended.

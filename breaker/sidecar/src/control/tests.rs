@@ -383,6 +383,7 @@ async fn the_document_has_every_operation_and_all_that_it_refers_to() {
             "get /api/v1/breakers/{name}/policy",
             "put /api/v1/breakers/{name}/policy",
             "post /api/v1/breakers/{name}/reset",
+            "put /api/v1/panic",
             "post /api/v1/reload",
             "get /api/v1/status",
             "get /api/v1/watch",

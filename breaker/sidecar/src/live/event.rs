@@ -60,11 +60,13 @@ pub enum Kind {
     Configuration,
     /// An operator made the breaker forget.
     Reset,
+    /// An operator forced all routes closed, or that has ended.
+    Panic,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Transition,
         Self::Ramp,
         Self::Alert,
@@ -73,6 +75,7 @@ impl Kind {
         Self::Policy,
         Self::Configuration,
         Self::Reset,
+        Self::Panic,
     ];
 
     /// One word, as in JSON.
@@ -86,6 +89,7 @@ impl Kind {
             Self::Policy => "policy",
             Self::Configuration => "configuration",
             Self::Reset => "reset",
+            Self::Panic => "panic",
         }
     }
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
 use super::{Event, Point};
+use crate::registry::Panic;
 use crate::report;
 
 /// What all breakers knew at one time.
@@ -19,6 +20,9 @@ pub struct Reading {
     pub breakers: Vec<report::Breaker>,
     /// The second before, of each of them: what the reading adds to their histories.
     pub points: Vec<Point>,
+    /// While all of them are forced closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic: Option<Panic>,
     #[serde(skip)]
     json: OnceLock<Bytes>,
 }
@@ -55,6 +59,7 @@ impl Reading {
             t,
             breakers: Vec::with_capacity(breakers),
             points: Vec::with_capacity(breakers),
+            panic: None,
             json: OnceLock::new(),
         }
     }

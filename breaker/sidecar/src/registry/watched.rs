@@ -6,7 +6,7 @@ use std::sync::Arc;
 use breaker_tower::Policy;
 use breaker_tower::core::Snapshot;
 
-use super::{Entry, Origin};
+use super::{Entry, Origin, Panic};
 
 /// A breaker under watch.
 #[derive(Clone)]
@@ -19,7 +19,10 @@ pub struct Watched {
 
 /// The breakers under watch: a list that may be another one each time it is asked for.
 #[derive(Clone)]
-pub struct Breakers(Arc<dyn Fn() -> Vec<Watched> + Send + Sync>);
+pub struct Breakers {
+    list: Arc<dyn Fn() -> Vec<Watched> + Send + Sync>,
+    panic: Arc<dyn Fn() -> Option<Panic> + Send + Sync>,
+}
 
 // === impl Watched ===
 
@@ -79,12 +82,29 @@ impl fmt::Debug for Watched {
 impl Breakers {
     /// Those that `list` says. Series of breakers that are no longer among them end.
     pub fn new(list: impl Fn() -> Vec<Watched> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(list))
+        Self {
+            list: Arc::new(list),
+            panic: Arc::new(|| None),
+        }
+    }
+
+    /// The same, all forced closed while `panic` says so.
+    #[must_use]
+    pub fn in_panic(self, panic: impl Fn() -> Option<Panic> + Send + Sync + 'static) -> Self {
+        Self {
+            panic: Arc::new(panic),
+            ..self
+        }
+    }
+
+    /// Whether all are forced closed, and why.
+    pub fn panic(&self) -> Option<Panic> {
+        (self.panic)()
     }
 
     /// The list as it is now.
     pub fn list(&self) -> Vec<Watched> {
-        (self.0)()
+        (self.list)()
     }
 }
 

@@ -10,7 +10,7 @@ use breaker_tower::core::{Alert, Event, Evidence, Ratio, Reason, State, Transiti
 /// What an operator changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change<'a> {
-    /// `set_mode`, `reset`, `put_policy`, `delete_policy` or `reload`.
+    /// `set_mode`, `set_panic`, `reset`, `put_policy`, `delete_policy` or `reload`.
     pub action: &'static str,
     /// Of which breaker, if it is one.
     pub breaker: Option<&'a str>,

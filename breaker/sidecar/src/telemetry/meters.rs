@@ -89,6 +89,7 @@ impl Meters {
         observe::register_limits(&meter);
         process::register(&meter);
         observe::register_build(&meter);
+        observe::register_panic(&meter, &breakers);
         Self {
             server_duration: histogram(&meter, names::SERVER_DURATION),
             client_duration: histogram(&meter, names::CLIENT_DURATION),

@@ -33,6 +33,11 @@ pub(crate) const MODE: Metric = Metric {
     unit: "{mode}",
     description: "1 for the mode that the breaker is in, 0 for the others",
 };
+pub(crate) const PANIC: Metric = Metric {
+    name: "breaker.panic",
+    unit: "{panic}",
+    description: "1 while an operator has all routes forced closed, else 0",
+};
 pub(crate) const TRANSITIONS: Metric = Metric {
     name: "breaker.transitions",
     unit: "{transition}",

@@ -83,6 +83,17 @@ pub(crate) fn register_log(meter: &Meter, dropped: fn() -> u64) {
         .build();
 }
 
+/// Registers the instrument that says whether all routes are forced closed.
+pub(crate) fn register_panic(meter: &Meter, breakers: &Breakers) {
+    let (metric, breakers) = (names::PANIC, breakers.clone());
+    meter
+        .u64_observable_gauge(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |gauge| gauge.observe(breakers.panic().is_some().into(), &[]))
+        .build();
+}
+
 /// Registers the instrument that says which program this is.
 pub(crate) fn register_build(meter: &Meter) {
     let metric = names::BUILD_INFO;

@@ -197,3 +197,39 @@ fn an_idle_breaker_costs_at_most_1_kib() {
     let whole = size_of::<Breaker>() + source + size_of::<Reason>() + size_of::<Ground>();
     assert!(whole <= 1024, "{whole} bytes");
 }
+
+#[test]
+fn what_is_held_closed_has_the_mode_again_that_it_would_have() {
+    for mode in Mode::ALL {
+        for for_good in [true, false] {
+            let mut held = Bench::new(sensitive());
+            match for_good {
+                true => held.breaker.force(mode, at(0.0)),
+                false => held.breaker.force_for(mode, ms(1000), at(0.0)),
+            }
+            held.breaker.hold_closed(at(0.1));
+            held.breaker.hold_closed(at(0.2));
+            assert_eq!(held.breaker.mode(), Mode::ForcedClosed);
+            assert_eq!(held.state(), State::Closed);
+            let mut late = held.breaker.clone();
+            held.breaker.release(at(0.5));
+            held.breaker.release(at(0.6));
+            assert_eq!(held.breaker.mode(), mode);
+            let is_open = held.state() == State::Open;
+            assert_eq!(is_open, mode == Mode::ForcedOpen);
+            // A time that is over meanwhile is over.
+            late.release(at(2.0));
+            assert_eq!(late.mode(), if for_good { mode } else { Mode::Auto });
+        }
+    }
+}
+
+#[test]
+fn a_mode_that_is_set_while_it_is_held_closed_waits() {
+    let mut bench = Bench::new(sensitive());
+    bench.breaker.hold_closed(at(0.0));
+    bench.breaker.force(Mode::ForcedOpen, at(0.0));
+    assert_eq!(bench.breaker.mode(), Mode::ForcedClosed);
+    bench.breaker.release(at(0.0));
+    assert_eq!(bench.breaker.mode(), Mode::ForcedOpen);
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use breaker_sidecar::control::{ModeName, Policy, Status};
 use breaker_sidecar::live::{Event, History, Kind, Point, Reading};
+use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{Breaker, Breakers};
 
 use super::order::Sort;
@@ -19,6 +20,8 @@ pub(super) struct Model {
     /// The sidecar's calendar time at that, in seconds since 1970, where it told it.
     pub(super) unix: Option<f64>,
     pub(super) status: Option<Status>,
+    /// While all routes are forced closed.
+    pub(super) panic: Option<Panic>,
     pub(super) routes: HashMap<String, Route>,
     pub(super) sort: Sort,
     pub(super) filter: String,
@@ -109,6 +112,7 @@ impl Model {
             read: None,
             unix: None,
             status: None,
+            panic: None,
             routes: HashMap::new(),
             sort,
             filter: String::new(),
@@ -126,14 +130,19 @@ impl Model {
     /// Takes what it is told at `now`.
     pub(super) fn hear(&mut self, told: Told, now: Duration) -> Option<Effect> {
         match told {
-            Told::Status(status) => self.status = Some(status),
+            Told::Status(status) => {
+                self.panic.clone_from(&status.panic);
+                self.status = Some(status);
+            }
             Told::Reading(Reading {
                 t,
                 breakers,
                 points,
+                panic,
                 ..
             }) => {
                 self.unix = Some(t);
+                self.panic = panic;
                 self.link = Link::Live;
                 let points = points.into_iter().map(Some);
                 return self.read(breakers.into_iter().zip(points), now);

@@ -14,6 +14,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::TableState;
 
 use self::palette::Palette;
+use super::super::status::of_panic;
 use super::model::{Link, Model, Page, Prompt};
 use super::route::{Route, Second};
 
@@ -84,8 +85,9 @@ impl View {
             Layout::horizontal([Constraint::Fill(1), Constraint::Length(width + 1)]).areas(top);
         frame.render_widget(Line::from(title), left);
         frame.render_widget(link, right);
-        let line = match &model.link {
-            Link::Lost(why) => Line::styled(why.clone(), palette.bad),
+        let line = match (&model.link, &model.panic) {
+            (Link::Lost(why), _) => Line::styled(why.clone(), palette.bad),
+            (_, Some(panic)) => Line::styled(format!("PANIC {}", of_panic(panic)), palette.bad),
             _ => self.totals(model),
         };
         frame.render_widget(line, below);

@@ -236,6 +236,11 @@ impl From<Status> for v1::Status {
             readiness: value("READINESS", &status.readiness, readiness),
             token_required: status.token_required,
             configuration: Some(status.configuration.into()),
+            panic: status.panic.map(|panic| v1::Panic {
+                since: panic.since,
+                remaining: panic.remaining,
+                reason: panic.reason,
+            }),
         }
     }
 }

@@ -261,6 +261,7 @@ impl Page<'_> {
             Kind::Ramp => "ramp".to_owned(),
             Kind::Alert => "alert".to_owned(),
             Kind::Reset => "reset".to_owned(),
+            Kind::Panic => "panic".to_owned(),
             Kind::Policy => "policy changed".to_owned(),
             Kind::Shedding => label.to_owned(),
             _ => format!("reload {label}"),
