@@ -6,6 +6,7 @@ mod arrows;
 mod metrics;
 mod paths;
 mod width;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};

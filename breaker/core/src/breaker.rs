@@ -37,7 +37,7 @@ use std::time::Duration;
 use self::aimd::Aimd;
 use self::counters::Counters;
 use self::needs::Needs;
-pub use self::outlook::{Outlook, SourceOutlook, Standing};
+pub use self::outlook::{Outlook, SourceOutlook};
 use self::probing::{Finding, Probing};
 use self::queueing::Unhelped;
 use self::ramp::Ramp;

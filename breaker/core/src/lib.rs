@@ -67,7 +67,7 @@ mod trace;
 mod window;
 
 pub use baseline::{Baseline, BaselineError, LatencyBounds, SourceBaseline, StreamBaseline};
-pub use breaker::{Breaker, Outlook, SourceOutlook, Standing};
+pub use breaker::{Breaker, Outlook, SourceOutlook};
 pub use detector::{Anomaly, Creep, UsualChange};
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
@@ -77,8 +77,8 @@ pub use permit::{Cause, Permit, Rejected, Shed};
 pub use policy::Policy;
 pub use ratio::Ratio;
 pub use snapshot::{
-    AlertCount, AlertSnapshot, Concurrency, Latencies, SheddingSnapshot, Snapshot, SourceSnapshot,
-    SourceTotals, Totals, TransitionCount,
+    AlertCount, AlertSnapshot, Concurrency, ConditionStatus, Latencies, SheddingSnapshot, Snapshot,
+    SourceSnapshot, SourceTotals, Totals, TransitionCount,
 };
 pub use source::SourceId;
 pub use state::{Mode, State};

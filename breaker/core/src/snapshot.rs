@@ -9,7 +9,7 @@ use crate::detector::Anomaly;
 use crate::event::Reason;
 use crate::latency_counts::LatencyCounts;
 use crate::outcome::Attribution;
-use crate::policy::Quantile;
+use crate::policy::{Action, Condition, Quantile};
 use crate::ratio::Ratio;
 use crate::state::{Mode, State};
 
@@ -150,9 +150,34 @@ pub struct SourceSnapshot {
     pub alerting: bool,
     /// Those alerts.
     pub standing_alerts: Vec<AlertSnapshot>,
+    /// Each condition of each trip entry that is tried on it, in their order.
+    pub conditions: Vec<ConditionStatus>,
     /// What the source told since it was made, as far as the window took it: for what happened
     /// between two snapshots.
     pub totals: SourceTotals,
+}
+
+/// A condition as it stands.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ConditionStatus {
+    /// The index of its trip entry.
+    pub entry: usize,
+    /// What the entry does.
+    pub action: Action,
+    /// The condition.
+    pub condition: Condition,
+    /// What is observed: a share (0..=1), seconds, or a count, as the condition has it; of an
+    /// anomaly the estimated share of hits. `None` where nothing is.
+    pub observed: Option<f64>,
+    /// Of how many observations.
+    pub samples: u64,
+    /// How many observations are needed for the condition to be tried at all.
+    pub min_requests: u64,
+    /// What the detectors say, where the condition is on an anomaly.
+    pub anomaly: Option<Anomaly>,
+    /// Whether it holds.
+    pub holds: bool,
 }
 
 /// An alert that has begun and not ended.
@@ -207,6 +232,18 @@ pub struct Concurrency {
     pub p99: u64,
     /// The largest.
     pub max: u64,
+}
+
+impl ConditionStatus {
+    /// How near it is to its bound, which is 1; of an anomaly, to the alarm line. `None` where
+    /// nothing is observed.
+    pub fn reached(&self) -> Option<f64> {
+        match &self.anomaly {
+            // Evidence for health is below 0: no news.
+            Some(anomaly) => Some(anomaly.score().max(0.0)),
+            None => Some(self.observed? / self.condition.threshold()?),
+        }
+    }
 }
 
 impl SourceSnapshot {

@@ -23,7 +23,7 @@ mod top;
 use std::env;
 use std::process::ExitCode;
 
-use breaker_sidecar::control::ModeName;
+use breaker_sidecar::report::Mode;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A reverse proxy that stops sending requests to a service in trouble, so that it can recover
@@ -131,9 +131,9 @@ impl Command {
             Self::Status(status) => status.run(),
             Self::Explain(explain) => explain.run(),
             Self::Top(top) => top.run(),
-            Self::Open(force) => force.run(ModeName::ForcedOpen),
-            Self::Close(force) => force.run(ModeName::ForcedClosed),
-            Self::Shadow(force) => force.run(ModeName::Shadow),
+            Self::Open(force) => force.run(Mode::ForcedOpen),
+            Self::Close(force) => force.run(Mode::ForcedClosed),
+            Self::Shadow(force) => force.run(Mode::Shadow),
             Self::Auto(auto) => auto.run(),
             Self::Panic(panic) => panic.run(),
             Self::Reset(reset) => reset.run(),

@@ -33,12 +33,11 @@ mod watch;
 
 use axum::{Router, middleware};
 
-pub use self::api::{ModeName, SetMode, SetPanic};
+pub use self::api::{SetMode, SetPanic};
 pub(crate) use self::panic::end_panics;
 pub use self::policy::{Choice, Condition, Policy};
 pub use self::problem::{Broken, Problem};
-pub(crate) use self::readiness::Phase;
-pub use self::readiness::Readiness;
+pub use self::readiness::{Phase, Readiness};
 pub(crate) use self::service::Control;
 pub use self::state::AdminState;
 pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};

@@ -18,9 +18,9 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::event::Log;
-pub use self::event::{Event, Kind, Reason};
+pub use self::event::{Event, Kind};
 use self::history::Recent;
-pub use self::history::{History, Point, State};
+pub use self::history::{History, Point};
 pub use self::watcher::{Reading, TooManyWatchers, Update, Watcher};
 use crate::registry::Breakers;
 use crate::report;

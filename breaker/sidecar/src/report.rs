@@ -1,6 +1,9 @@
 //! What a breaker knows, as JSON: for `/breakers`, the dashboard and the command line. Durations
 //! and latencies are in seconds.
 
+mod condition;
+mod words;
+
 use std::time::Duration;
 
 use breaker_tower::core::{
@@ -10,8 +13,13 @@ use breaker_tower::core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::condition::ConditionStatus;
+pub use self::words::{Action, Mode, Origin, Signal, State, Unit};
 use crate::registry::Entry;
 use crate::registry::Watched;
+
+/// The source of the proxy's own requests.
+pub const PROXY: &str = "proxy";
 
 /// All breakers, in the order of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,10 +33,10 @@ pub struct Breakers {
 pub struct Breaker {
     /// The route's name.
     pub name: String,
-    /// `closed`, `open` or `half_open`.
-    pub state: String,
-    /// `auto`, `forced_open`, `forced_closed` or `shadow`.
-    pub mode: String,
+    /// The state.
+    pub state: State,
+    /// Who decides.
+    pub mode: Mode,
     /// How long the mode will last, where that was said.
     pub mode_remaining: Option<f64>,
     /// Who decides when to trip.
@@ -65,12 +73,12 @@ pub struct Breaker {
 pub struct PolicyInForce {
     /// Its name.
     pub name: String,
-    /// `configuration`, or `override` when an operator set it.
-    pub origin: String,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
-/// Why a breaker is in its state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Why a breaker is in its state, or why something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// One word, as in the attributes of metrics.
     pub label: String,
@@ -114,9 +122,9 @@ pub struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transitions {
     /// The state before.
-    pub from: String,
+    pub from: State,
     /// The state after.
-    pub to: String,
+    pub to: State,
     /// The label of the reason.
     pub reason: String,
     /// How often.
@@ -145,13 +153,16 @@ pub struct Window {
     /// What the detectors of anomalies say, where the policy asks for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anomalies: Vec<Anomaly>,
+    /// Each condition of each trip entry, in their order.
+    #[serde(default)]
+    pub conditions: Vec<ConditionStatus>,
 }
 
 /// What a detector says of its stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Anomaly {
-    /// `errors`, `latency` or `deadline`.
-    pub stream: String,
+    /// What it watches.
+    pub stream: Signal,
     /// The estimated share of hits since the change, 0 to 1.
     pub share: f64,
     /// The bounds of that share (Wilson, 95 %).
@@ -204,7 +215,7 @@ impl From<&Entry> for Breaker {
 impl Breaker {
     /// Whether it sheds: the limit of a ramp belongs to the trial.
     pub fn sheds(&self) -> bool {
-        self.state == "closed" && self.shedding.is_some()
+        self.state == State::Closed && self.shedding.is_some()
     }
 
     /// The report of a breaker that knew this.
@@ -213,11 +224,11 @@ impl Breaker {
             name: watched.name().to_string(),
             policy: PolicyInForce {
                 name: watched.policy().name().to_owned(),
-                origin: watched.origin().name().to_owned(),
+                origin: watched.origin().into(),
             },
             alerting: snapshot.sources.iter().any(|source| source.alerting),
-            state: snapshot.state.name().to_owned(),
-            mode: snapshot.mode.name().to_owned(),
+            state: snapshot.state.into(),
+            mode: snapshot.mode.into(),
             mode_remaining: seconds(snapshot.mode_remaining),
             reason: (&*snapshot.reason).into(),
             lasted: snapshot.lasted.as_secs_f64(),
@@ -234,8 +245,8 @@ impl Breaker {
                 .iter()
                 .filter(|kind| kind.count > 0)
                 .map(|kind| Transitions {
-                    from: kind.from.name().to_owned(),
-                    to: kind.to.name().to_owned(),
+                    from: kind.from.into(),
+                    to: kind.to.into(),
                     reason: kind.reason.to_owned(),
                     count: kind.count,
                 })
@@ -245,12 +256,19 @@ impl Breaker {
     }
 }
 
+impl Reason {
+    /// A reason in a word and in a sentence.
+    pub fn new(label: &str, detail: &impl ToString) -> Self {
+        Self {
+            label: label.to_owned(),
+            detail: detail.to_string(),
+        }
+    }
+}
+
 impl From<&Why> for Reason {
     fn from(reason: &Why) -> Self {
-        Self {
-            label: reason.label().to_owned(),
-            detail: reason.to_string(),
-        }
+        Self::new(reason.label(), reason)
     }
 }
 
@@ -294,6 +312,11 @@ impl From<&SourceSnapshot> for Window {
             }),
             alerting: source.alerting,
             anomalies: source.anomalies.iter().map(Anomaly::from).collect(),
+            conditions: source
+                .conditions
+                .iter()
+                .map(ConditionStatus::from)
+                .collect(),
         }
     }
 }
@@ -301,7 +324,7 @@ impl From<&SourceSnapshot> for Window {
 impl From<&Detected> for Anomaly {
     fn from(anomaly: &Detected) -> Self {
         Self {
-            stream: anomaly.stream.name().to_owned(),
+            stream: anomaly.stream.into(),
             share: anomaly.share.get(),
             interval: [anomaly.low.get(), anomaly.high.get()],
             normal: anomaly.normal.get(),

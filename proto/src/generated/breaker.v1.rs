@@ -302,6 +302,46 @@ pub struct Window {
     /// What the detectors of anomalies say, where the policy asks for any.
     #[prost(message, repeated, tag = "9")]
     pub anomalies: ::prost::alloc::vec::Vec<Anomaly>,
+    /// Each condition of each trip entry, in their order.
+    #[prost(message, repeated, tag = "10")]
+    pub conditions: ::prost::alloc::vec::Vec<ConditionStatus>,
+}
+/// A condition of a trip entry, as it stands on one source.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConditionStatus {
+    /// The index of the entry: all conditions of one entry must hold.
+    #[prost(uint32, tag = "1")]
+    pub entry: u32,
+    /// What is done then: `open`, `alert` or `shed`.
+    #[prost(string, tag = "2")]
+    pub action: ::prost::alloc::string::String,
+    /// What it watches: `error_rate`, `p99`, of an anomaly `errors`, `latency` or `deadline`, and so on.
+    #[prost(string, tag = "3")]
+    pub signal: ::prost::alloc::string::String,
+    /// The condition in words.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+    /// What its numbers are: `share`, `seconds` or `count`.
+    #[prost(string, tag = "5")]
+    pub unit: ::prost::alloc::string::String,
+    /// What is observed, if anything is.
+    #[prost(double, optional, tag = "6")]
+    pub observed: ::core::option::Option<f64>,
+    /// Its bound; none of an anomaly.
+    #[prost(double, optional, tag = "7")]
+    pub threshold: ::core::option::Option<f64>,
+    /// Of how many observations.
+    #[prost(uint64, tag = "8")]
+    pub samples: u64,
+    /// How many observations it takes to be tried at all.
+    #[prost(uint64, tag = "9")]
+    pub min_requests: u64,
+    /// How near it is to its bound, which is 1; of an anomaly the evidence, as a share of the alarm line.
+    #[prost(double, optional, tag = "10")]
+    pub reached: ::core::option::Option<f64>,
+    /// Whether it holds.
+    #[prost(bool, tag = "11")]
+    pub holds: bool,
 }
 /// Quantiles of a latency.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]

@@ -1,15 +1,12 @@
-//! How far a breaker is from opening: each condition as it stands, and how many failures in a row
-//! it would take.
+//! How far a breaker is from opening: how many failures in a row it would take.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::trip::Observation;
 use super::{Breaker, State};
-use crate::detector::Anomaly;
 use crate::feed::Sample;
 use crate::outcome::{Outcome, Verdict};
-use crate::policy::{Condition, Policy};
+use crate::policy::Policy;
 use crate::source::{SourceId, find};
 use crate::time::Timestamp;
 
@@ -29,34 +26,11 @@ pub struct SourceOutlook {
     pub name: Arc<str>,
     /// The source's own policy, which stands in for the breaker's.
     pub policy: Option<Arc<Policy>>,
-    /// Each condition of each trip entry, in their order.
-    pub conditions: Vec<Standing>,
     /// Requests that ended in a second, over the window; the failures of the outlook come as fast.
     pub rate: f64,
     /// How many failures in a row would open a breaker that is closed now; `None` if 1,000 would
     /// not, or if it is not closed.
     pub failures_to_open: Option<u64>,
-}
-
-/// A condition as it stands.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Standing {
-    /// The index of its trip entry.
-    pub entry: usize,
-    /// The condition.
-    pub condition: Condition,
-    /// What is observed: a share (0..=1), seconds, or a count, as the condition has it; of an
-    /// anomaly the estimated share of hits. `None` where nothing is.
-    pub observed: Option<f64>,
-    /// Of how many observations.
-    pub samples: u64,
-    /// How many observations are needed for the condition to be tried at all.
-    pub min_requests: u64,
-    /// What the detectors say, where the condition is on an anomaly.
-    pub anomaly: Option<Anomaly>,
-    /// Whether it holds.
-    pub holds: bool,
 }
 
 impl Breaker {
@@ -74,26 +48,15 @@ impl Breaker {
     }
 
     fn look(&mut self, id: SourceId, now: Timestamp) -> Option<SourceOutlook> {
-        let in_flight = (id == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
         let source = find(&mut self.sources, id)?;
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
-        let mut observation = Observation::new(source, policy, in_flight, now);
-        let entries = policy.trip().iter().enumerate();
-        let conditions = entries.flat_map(|(entry, trip)| {
-            let conditions = trip.conditions.iter();
-            conditions.map(move |condition| (entry, condition))
-        });
-        let conditions = conditions
-            .map(|(entry, condition)| observation.standing(entry, condition))
-            .collect();
         let ended = source.window.counts(now).judged() as f64;
         let rate = ended / source.observed_for(policy, now).as_secs_f64();
         let name = source.name.clone();
         Some(SourceOutlook {
             name,
             policy: own,
-            conditions,
             rate,
             failures_to_open: self.failures_to_open(id, rate, now),
         })

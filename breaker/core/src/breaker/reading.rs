@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::trip::Observation;
 use super::{Breaker, Phase};
 use crate::event::stream_of;
 use crate::policy::Action;
 use crate::ratio::Ratio;
 use crate::snapshot::{AlertCount, Snapshot, TransitionCount};
-use crate::source::Source;
+use crate::source::{Source, SourceId};
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -53,7 +54,17 @@ impl Breaker {
             sources: self
                 .sources
                 .iter_mut()
-                .map(|source| source.snapshot(now))
+                .map(|source| {
+                    let is_own = source.id == SourceId::PROXY;
+                    let in_flight = is_own.then_some((&self.in_flight, self.permits_out));
+                    let latencies = source.window.latencies(now);
+                    let mut snapshot = source.snapshot(latencies.as_ref(), now);
+                    let own = source.policy.clone();
+                    let policy = own.as_ref().unwrap_or(&self.policy);
+                    let observation = Observation::new(source, policy, in_flight, now);
+                    snapshot.conditions = observation.with_latencies(latencies).statuses();
+                    snapshot
+                })
                 .collect(),
         }
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::outlook::Standing;
 use crate::alert::{SILENCE, StandingAlert};
 use crate::event::{Alert, Evidence, Reason, stream_of};
 use crate::in_flight::InFlight;
-use crate::policy::{Condition, Policy, Quantile, TripEntry};
+use crate::policy::{Action, Condition, Policy, Quantile, TripEntry};
+use crate::snapshot::ConditionStatus;
 use crate::source::Source;
 use crate::time::Timestamp;
 use crate::window::Failed;
@@ -63,6 +63,12 @@ impl<'a> Observation<'a> {
             now,
             latencies: None,
         }
+    }
+
+    /// Spares it to put the window's `latencies` together, which are those of `now`.
+    pub(super) fn with_latencies(mut self, latencies: Option<Histogram<u32>>) -> Self {
+        self.latencies = latencies;
+        self
     }
 
     /// Whether all conditions of `entry` hold.
@@ -266,11 +272,22 @@ impl<'a> Observation<'a> {
         })
     }
 
-    /// `condition`, of the trip entry of that index, as it stands.
-    pub(super) fn standing(&mut self, entry: usize, condition: &Condition) -> Standing {
+    /// Each condition of each trip entry, in their order.
+    pub(super) fn statuses(&mut self) -> Vec<ConditionStatus> {
+        let mut statuses = Vec::new();
+        for (entry, trip) in self.policy.trip().iter().enumerate() {
+            for condition in &trip.conditions {
+                statuses.push(self.status(entry, trip.action, condition));
+            }
+        }
+        statuses
+    }
+
+    fn status(&mut self, entry: usize, action: Action, condition: &Condition) -> ConditionStatus {
         let observed = self.observe(condition);
-        let mut standing = Standing {
+        let mut status = ConditionStatus {
             entry,
+            action,
             condition: *condition,
             observed: observed.and_then(|observed| self.number(observed)),
             samples: observed.map_or(0, |observed| observed.samples),
@@ -283,13 +300,13 @@ impl<'a> Observation<'a> {
         {
             let mut scores = detectors.scores().into_iter();
             let anomaly = scores.find(|score| score.stream == stream);
-            standing.observed = anomaly
+            status.observed = anomaly
                 .filter(|anomaly| anomaly.observations > 0)
                 .map(|anomaly| anomaly.share.get());
-            standing.samples = anomaly.map_or(0, |anomaly| anomaly.observations);
-            standing.anomaly = anomaly;
+            status.samples = anomaly.map_or(0, |anomaly| anomaly.observations);
+            status.anomaly = anomaly;
         }
-        standing
+        status
     }
 
     /// Of how many observations a condition must be, to be tried.

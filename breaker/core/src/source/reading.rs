@@ -1,13 +1,20 @@
 //! What a source knows at one time.
 
+use hdrhistogram::Histogram;
+
 use super::Source;
 use crate::ratio::Ratio;
 use crate::snapshot::{AlertSnapshot, Concurrency, Latencies, SourceSnapshot};
 use crate::time::Timestamp;
 
 impl Source {
-    /// What it knows at `now`.
-    pub(crate) fn snapshot(&mut self, now: Timestamp) -> SourceSnapshot {
+    /// What it knows at `now`, where the window's latencies are these; of the conditions it knows
+    /// nothing.
+    pub(crate) fn snapshot(
+        &mut self,
+        latencies: Option<&Histogram<u32>>,
+        now: Timestamp,
+    ) -> SourceSnapshot {
         let counts = self.window.counts(now);
         SourceSnapshot {
             name: self.name.clone(),
@@ -15,10 +22,7 @@ impl Source {
             failure: counts.failure.into(),
             ignored: counts.ignored.into(),
             error_rate: Ratio::of(counts.failure.into(), counts.judged()),
-            latency: self
-                .window
-                .latencies(now)
-                .and_then(|histogram| Latencies::of(&histogram)),
+            latency: latencies.and_then(Latencies::of),
             concurrency: self
                 .window
                 .concurrencies(now)
@@ -47,6 +51,7 @@ impl Source {
                     alerts: alert.told,
                 })
                 .collect(),
+            conditions: Vec::new(),
             totals: self.totals,
         }
     }

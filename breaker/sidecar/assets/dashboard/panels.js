@@ -18,19 +18,43 @@ const COLUMNS = [
 
 /** A table with a row a source, and a meter a detector. A source's `alert` is the reason of the one that holds. */
 export function sources(place, scores, list) {
-  const names = list.map(({ source }) => source).join();
-  if (place.dataset.of !== names) {
-    place.dataset.of = names;
-    const head = make("tr", {}, ...COLUMNS.map(([title]) => make("th", { scope: "col" }, title)));
-    const rows = list.map(() => make("tr", {}, make("th", { scope: "row" }), ...COLUMNS.slice(1).map(() => make("td"))));
-    place.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
-  }
-  const rows = place.querySelectorAll("tbody tr");
-  list.forEach((source, index) => COLUMNS.forEach(([, of], column) => text(rows[index].children[column], of(source))));
+  table(place, COLUMNS, list);
 
   const anomalies = list.flatMap(({ source, anomalies = [] }) => anomalies.map((anomaly) => ({ source, ...anomaly })));
   while (scores.children.length > anomalies.length) scores.lastChild.remove();
   anomalies.forEach((anomaly, index) => score(scores.children[index] ?? scores.appendChild(scoreRow()), anomaly));
+}
+
+const NUMBERS = { share: format.share, seconds: format.time, count: format.count };
+const number = ({ unit }, value) => (NUMBERS[unit] ?? format.count)(value);
+const STATUS = [
+  ["Source", (status) => status.source],
+  ["Condition", (status) => status.text, "text"],
+  ["Now", (status) => number(status, status.observed)],
+  ["Bound", (status) => number(status, status.threshold)],
+  ["Of the bound", (status) => format.share(status.reached)],
+  ["Requests", ({ samples, min_requests }) => (samples < min_requests ? `${samples} of ${min_requests}` : format.count(samples))],
+  ["Holds", (status) => (status.holds ? status.action : format.NONE)],
+];
+
+/** A table with a row a condition and source: what is observed beside the bound. */
+export function conditions(place, list) {
+  const all = list.flatMap(({ source, conditions = [] }) => conditions.map((status) => ({ source, ...status })));
+  place.hidden = all.length === 0;
+  table(place, STATUS, all);
+}
+
+/** A table with a row each of a list, made anew only when it has other rows. */
+function table(place, columns, list) {
+  const names = list.map(({ source, text }) => `${source} ${text ?? ""}`).join();
+  if (place.dataset.of !== names) {
+    place.dataset.of = names;
+    const head = make("tr", {}, ...columns.map(([title, , kind]) => make("th", { scope: "col", class: kind }, title)));
+    const rows = list.map(() => make("tr", {}, make("th", { scope: "row" }), ...columns.slice(1).map(([, , kind]) => make("td", { class: kind }))));
+    place.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
+  }
+  const rows = place.querySelectorAll("tbody tr");
+  list.forEach((one, index) => columns.forEach(([, of], column) => text(rows[index].children[column], of(one))));
 }
 
 const scoreRow = () => make("div", { class: "score" }, make("span"), make("meter", { min: 0, max: 1.5, low: 0.5, high: 1, optimum: 0 }), make("span"), make("p", { class: "quiet" }));
@@ -51,6 +75,8 @@ const LABELS = {
   shedding: { shedding_started: "Shedding begins", shedding_ended: "Shedding ends" },
   configuration: { applied: "Configuration loaded", refused: "Configuration refused" },
 };
+/** The reasons of these tell the source themselves. */
+const NAMES_SOURCE = ["transition", "shedding"];
 /** What the border of an entry says beside its words. */
 const STATES = { shedding_started: "shedding", shedding_ended: "closed", refused: "open" };
 
@@ -68,7 +94,7 @@ function entry({ t, kind, from, to, reason, source, mode, traces = [] }) {
   const what = kind === "transition" ? `${WORDS[from]} → ${WORDS[to]}` : kind === "mode" ? `Mode: ${WORDS[mode]}` : LABELS[kind]?.[reason?.label] ?? KINDS[kind] ?? kind;
   const item = make("li", {}, make("b", {}, what), make("time", { dateTime: new Date(t * 1000).toISOString() }, format.clock(t)));
   if (reason) item.append(make("span", {}, reason.detail));
-  if (source && !reason?.detail.includes(`source ${source}`)) item.append(make("span", { class: "quiet" }, `Source: ${source}`));
+  if (source && !NAMES_SOURCE.includes(kind)) item.append(make("span", { class: "quiet" }, `Source: ${source}`));
   for (const trace of traces) item.append(make("span", { class: "id" }, `trace ${trace}`));
   const state = to ?? (LABELS[kind] && STATES[reason?.label]);
   if (state) item.dataset.state = state;

@@ -5,7 +5,7 @@ import { charts } from "./charts.js";
 import { attribute, byId, chip, make, setChip, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
 import { askMode, askReset } from "./modes.js";
-import { log, policy, sources } from "./panels.js";
+import { conditions, log, policy, sources } from "./panels.js";
 import { alertReason, complete, remaining, routes, state, stateOf } from "./store.js";
 
 const page = byId("route");
@@ -19,6 +19,7 @@ export function open(name) {
     name, charts: charts(), chip: chip("closed"), conditions: [],
     title: make("h1", { id: "route-name" }, name), sentence: make("p", { class: "sentence" }),
     facts: make("p", { class: "facts" }), sources: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Numbers of the sources" }), scores: make("div", { class: "scores" }),
+    bounds: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Conditions of the sources" }),
     log: make("ol", { class: "log", tabIndex: 0, "aria-label": "History" }), policy: make("div"), missing: make("p", { class: "empty wide", hidden: true }),
   };
   parts.modes = Object.entries(MODES).map(([mode, word]) =>
@@ -30,7 +31,7 @@ export function open(name) {
       make("div", { class: "title" }, parts.title, parts.chip), parts.sentence, parts.facts, steer),
     panel("The last five minutes", parts.charts.panel),
     make("div", { class: "stack" }, panel("History", parts.log), panel("Policy in force", parts.policy)),
-    make("div", { class: "wide" }, panel("Sources, each apart", parts.sources, parts.scores)),
+    make("div", { class: "wide" }, panel("Sources, each apart", parts.sources, parts.bounds, parts.scores)),
   ];
   page.replaceChildren(...parts.body, parts.missing);
   shown = parts;
@@ -64,6 +65,7 @@ export function update() {
   facts(parts, route);
   const list = report.sources.map((source) => ({ ...source, alert: alertReason(route, source.source) }));
   sources(parts.sources, parts.scores, list);
+  conditions(parts.bounds, list);
   log(parts.log, route.events);
   parts.charts.draw(route.points, state.t, parts.conditions);
   complete(route).then(() => shown === parts && log(parts.log, route.events));

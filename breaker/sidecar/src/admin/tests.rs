@@ -128,7 +128,7 @@ async fn breakers_are_told_with_their_reason_and_window() {
         panic!("{all:?}");
     };
     assert_eq!(
-        (&*pay.name, &*pay.state, &*pay.mode),
+        (&*pay.name, pay.state.name(), pay.mode.name()),
         ("pay", "open", "auto")
     );
     assert_eq!(pay.reason.label, "error_rate");
@@ -254,7 +254,7 @@ async fn a_watcher_is_told_all_at_once_each_second_and_what_happens() {
     assert!(head.contains("cache-control: no-store"), "{head}");
     let first: live::Reading = serde_json::from_str(&stream.next("snapshot").await).unwrap();
     let second: live::Reading = serde_json::from_str(&stream.next("snapshot").await).unwrap();
-    assert_eq!(second.breakers[0].state, "open");
+    assert_eq!(second.breakers[0].state.name(), "open");
     assert_eq!(second.points.len(), 1);
     assert!(second.t > first.t, "{} {}", first.t, second.t);
     let told = live::Event::now(live::Kind::Reset, "pay".to_owned());
@@ -301,7 +301,7 @@ async fn the_history_of_a_breaker_is_told() {
     let (status, _, body) = server.get("/api/v1/breakers/pay/history").await;
     assert_eq!(status, 200);
     let history: live::History = serde_json::from_str(&body).unwrap();
-    assert_eq!(history.points.last().unwrap().state, live::State::Open);
+    assert_eq!(history.points.last().unwrap().state, report::State::Open);
     assert_eq!(server.get("/api/v1/breakers/none/history").await.0, 404);
 }
 

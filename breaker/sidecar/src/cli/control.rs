@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use breaker_sidecar::control::{ModeName, Policy as Resource, Reloaded, SetMode, SetPanic, Status};
-use breaker_sidecar::report::{Breaker, Breakers};
+use breaker_sidecar::control::{Policy as Resource, Reloaded, SetMode, SetPanic, Status};
+use breaker_sidecar::report::{Breaker, Breakers, Mode, Origin};
 use breaker_tower::Policy as Rules;
 use breaker_tower::core::policy::yaml::Period;
 use clap::{ArgGroup, Args, ValueEnum};
@@ -125,14 +125,14 @@ struct How {
 // === what they do ===
 
 impl Force {
-    pub(super) fn run(self, mode: ModeName) -> ExitCode {
+    pub(super) fn run(self, mode: Mode) -> ExitCode {
         set_mode(self.routes, mode, self.period, self.reason, self.how)
     }
 }
 
 impl Auto {
     pub(super) fn run(self) -> ExitCode {
-        set_mode(self.routes, ModeName::Auto, None, self.reason, self.how)
+        set_mode(self.routes, Mode::Auto, None, self.reason, self.how)
     }
 }
 
@@ -163,7 +163,7 @@ impl Reset {
 
 fn set_mode(
     routes: Routes,
-    mode: ModeName,
+    mode: Mode,
     period: Option<Period>,
     reason: Option<String>,
     how: How,
@@ -303,8 +303,8 @@ fn period(text: &str) -> Result<Period, String> {
 
 /// The policy as a file, which says in a comment whose it is.
 fn in_words(route: &str, policy: &Resource) -> String {
-    let of = match &*policy.origin {
-        "override" => "by an operator; --drop goes back to the configuration's",
+    let of = match policy.origin {
+        Origin::Override => "by an operator; --drop goes back to the configuration's",
         _ => "by the configuration",
     };
     format!(

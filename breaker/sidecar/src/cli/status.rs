@@ -8,7 +8,9 @@ use anstyle::Style;
 use breaker_sidecar::config::in_words;
 use breaker_sidecar::control::Status as Sidecar;
 use breaker_sidecar::registry::Panic;
-use breaker_sidecar::report::{Breaker, Breakers, Quantiles, Window};
+use breaker_sidecar::report::{
+    Breaker, Breakers, ConditionStatus, Mode, Origin, Quantiles, State, Unit, Window,
+};
 use breaker_tower::core::Ratio;
 use clap::Args;
 
@@ -113,7 +115,7 @@ pub(super) fn table(breakers: &[Breaker]) -> String {
             span(breaker.lasted).into(),
             Cell::styled(
                 mode(breaker),
-                if breaker.mode == "auto" {
+                if breaker.mode == Mode::Auto {
                     FAINT
                 } else {
                     UNSURE
@@ -157,9 +159,9 @@ fn in_detail(breaker: &Breaker) -> String {
     if let Some(remaining) = breaker.open_remaining {
         now += &format!(", {} to go", span(remaining));
     }
-    if breaker.mode == "shadow" {
+    if breaker.mode == Mode::Shadow {
         now += ", all admitted (shadow)";
-    } else if breaker.state == "half_open" {
+    } else if breaker.state == State::HalfOpen {
         now += &format!(", {} admitted", percent(breaker.admitted_share));
     }
     line("state", &now);
@@ -192,7 +194,51 @@ fn in_detail(breaker: &Breaker) -> String {
         ),
     );
     text.push('\n');
-    text + &sources(&breaker.sources)
+    text + &sources(&breaker.sources) + &conditions(&breaker.sources)
+}
+
+/// Each condition on each source, with its number beside its bound.
+fn conditions(sources: &[Window]) -> String {
+    let mut table = Table::new([
+        left("SOURCE"),
+        left("ACTION"),
+        left("SIGNAL"),
+        right("NOW"),
+        right("BOUND"),
+        right("SAMPLES"),
+        left("HOLDS"),
+    ]);
+    for window in sources {
+        for status in &window.conditions {
+            let number = |value: Option<f64>| value.map_or("-".to_owned(), |one| of(status, one));
+            let samples = match status.samples < status.min_requests {
+                true => format!("{} of {}", status.samples, status.min_requests),
+                false => status.samples.to_string(),
+            };
+            table.push([
+                (&*window.source).into(),
+                status.action.name().into(),
+                status.signal.name().into(),
+                number(status.observed).into(),
+                number(status.threshold).into(),
+                samples.into(),
+                match status.holds {
+                    true => Cell::styled("holds", BAD),
+                    false => "".into(),
+                },
+            ]);
+        }
+    }
+    format!("\n{}", table.text())
+}
+
+/// A number of a condition.
+pub(super) fn of(status: &ConditionStatus, number: f64) -> String {
+    match status.unit {
+        Unit::Share => percent(number),
+        Unit::Seconds => span(number),
+        Unit::Count => number.to_string(),
+    }
 }
 
 fn sources(sources: &[Window]) -> String {
@@ -237,7 +283,7 @@ fn sources(sources: &[Window]) -> String {
 }
 
 fn state(breaker: &Breaker) -> String {
-    let state = breaker.state.replace('_', "-");
+    let state = breaker.state.name().replace('_', "-");
     let marks = [(breaker.sheds(), "shedding"), (breaker.alerting, "alert")];
     let marks = marks
         .into_iter()
@@ -249,10 +295,10 @@ fn state(breaker: &Breaker) -> String {
 }
 
 fn style(breaker: &Breaker) -> Style {
-    match &*breaker.state {
-        "closed" if breaker.alerting || breaker.sheds() => UNSURE,
-        "closed" => GOOD,
-        "open" => BAD,
+    match breaker.state {
+        State::Closed if breaker.alerting || breaker.sheds() => UNSURE,
+        State::Closed => GOOD,
+        State::Open => BAD,
         _ => UNSURE,
     }
 }
@@ -260,13 +306,13 @@ fn style(breaker: &Breaker) -> Style {
 fn mode(breaker: &Breaker) -> String {
     match breaker.mode_remaining {
         Some(remaining) => format!("{} for {}", breaker.mode, span(remaining)),
-        None => breaker.mode.clone(),
+        None => breaker.mode.to_string(),
     }
 }
 
 fn policy(breaker: &Breaker) -> String {
-    match &*breaker.policy.origin {
-        "override" => format!("{} (override)", breaker.policy.name),
+    match breaker.policy.origin {
+        Origin::Override => format!("{} (override)", breaker.policy.name),
         _ => breaker.policy.name.clone(),
     }
 }

@@ -4,7 +4,6 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
-use breaker_tower::Mode;
 use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,14 +19,14 @@ use super::trust::Peer;
 use super::watch;
 use crate::control::explain::Explanation;
 use crate::live::History;
-use crate::report::{Breaker, Breakers};
+use crate::report::{Breaker, Breakers, Mode};
 
 /// A mode that is to be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetMode {
     /// Who decides from now on.
-    pub mode: ModeName,
+    pub mode: Mode,
     /// For how many seconds, 0.1 to 604800; then the policy decides again. For good when it is left
     /// out.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
@@ -49,21 +48,6 @@ pub struct SetPanic {
     /// Why, 1 to 256 characters: for the log, the collector and who watches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-}
-
-/// Who decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "what a request may say")]
-pub enum ModeName {
-    /// The policy.
-    Auto,
-    /// The operator: rejects all.
-    ForcedOpen,
-    /// The operator: admits all.
-    ForcedClosed,
-    /// The policy decides and reports, and nothing is rejected.
-    Shadow,
 }
 
 /// The routes of the API.
@@ -293,15 +277,4 @@ async fn wrong_method(method: Method) -> Response {
 
 fn peer(from: Caller) -> Option<Peer> {
     from.map(|Extension(peer)| peer)
-}
-
-impl From<ModeName> for Mode {
-    fn from(name: ModeName) -> Self {
-        match name {
-            ModeName::Auto => Self::Auto,
-            ModeName::ForcedOpen => Self::ForcedOpen,
-            ModeName::ForcedClosed => Self::ForcedClosed,
-            ModeName::Shadow => Self::Shadow,
-        }
-    }
 }

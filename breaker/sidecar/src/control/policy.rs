@@ -1,20 +1,21 @@
 //! The policy of a breaker, as a resource.
 
-use breaker_tower::core::policy::{Action, Policy as Rules, yaml};
+use breaker_tower::core::policy::{Policy as Rules, yaml};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use crate::config::Policies;
 use crate::registry::Entry;
+use crate::report::{Action, Origin};
 
 /// The policy of a breaker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     /// Its name.
     pub name: String,
-    /// `configuration`, or `override` when an operator set it.
-    pub origin: String,
+    /// Where it comes from.
+    pub origin: Origin,
     /// All of it, as in a file.
     pub yaml: String,
     /// The span of time whose outcomes decide, in seconds.
@@ -30,8 +31,8 @@ pub struct Policy {
 pub struct Condition {
     /// The index of the entry: all conditions of one entry must hold.
     pub entry: usize,
-    /// What is done then: `open`, `alert` or `shed`.
-    pub action: String,
+    /// What is done then.
+    pub action: Action,
     /// The condition in words.
     pub text: String,
     /// The field in a file: `error_rate`, `p99`, `anomaly` and so on.
@@ -58,12 +59,7 @@ impl From<&Entry> for Policy {
             let conditions = entry.conditions.iter();
             conditions.map(move |condition| Condition {
                 entry: index,
-                action: match entry.action {
-                    Action::Alert => "alert",
-                    Action::Shed => "shed",
-                    _ => "open",
-                }
-                .to_owned(),
+                action: entry.action.into(),
                 text: condition.to_string(),
                 metric: condition.name().to_owned(),
                 threshold: condition.threshold(),
@@ -71,7 +67,7 @@ impl From<&Entry> for Policy {
         });
         Self {
             name: policy.name().to_owned(),
-            origin: entry.origin().name().to_owned(),
+            origin: entry.origin().into(),
             yaml: yaml::write(policy),
             window: policy.window().as_secs_f64(),
             min_requests: policy.min_requests(),

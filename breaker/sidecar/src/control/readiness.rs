@@ -3,18 +3,25 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// Whether the proxy takes traffic: starting, then ready, then draining. Clones share it.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<watch::Sender<Phase>>);
 
-/// What the proxy is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Phase {
+/// Whether a sidecar takes traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Readiness")]
+pub enum Phase {
+    /// Not yet.
     #[default]
     Starting,
+    /// It does.
     Ready,
+    /// No more: it ends.
     Draining,
 }
 

@@ -58,7 +58,7 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: *started,
             uptime: since.elapsed().as_secs_f64(),
-            readiness: state.readiness.name().to_owned(),
+            readiness: state.readiness.phase(),
             token_required: state.tokens.current().is_some(),
             panic: state.registry.panic(),
             configuration: match &state.reload {
@@ -136,7 +136,7 @@ impl Control {
             reason,
         );
         if let Some(reason) = reason {
-            self.show(Kind::Mode, name, "operator", format!("{after}: {reason}"));
+            self.show(Kind::Mode, name, "operator", &format!("{after}: {reason}"));
         }
         Ok(report::Breaker::from(&entry))
     }
@@ -189,7 +189,7 @@ impl Control {
         let after = described(&entry);
         self.tell(peer, action, Some(&entry), &before, &after, None);
         let detail = format!("policy {after}, before {before}");
-        self.show(Kind::Policy, name, entry.origin().name(), detail);
+        self.show(Kind::Policy, name, entry.origin().name(), &detail);
         Ok(Policy::from(&entry))
     }
 
@@ -233,12 +233,9 @@ impl Control {
     }
 
     /// Shows those who watch a breaker what an operator did to it.
-    fn show(&self, kind: Kind, name: &str, label: &str, detail: String) {
+    fn show(&self, kind: Kind, name: &str, label: &str, detail: &str) {
         self.0.state.live.tell(Event {
-            reason: Some(crate::live::Reason {
-                label: label.to_owned(),
-                detail,
-            }),
+            reason: Some(report::Reason::new(label, &detail)),
             ..Event::now(kind, name.to_owned())
         });
     }

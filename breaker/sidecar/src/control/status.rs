@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::readiness::Phase;
 use crate::registry::Panic;
 
 /// What a sidecar is.
@@ -17,8 +18,8 @@ pub struct Status {
     pub started: f64,
     /// How long ago, in seconds.
     pub uptime: f64,
-    /// Whether it takes traffic: `starting`, `ready` or `draining`.
-    pub readiness: String,
+    /// Whether it takes traffic.
+    pub readiness: Phase,
     /// Whether changes need a token.
     pub token_required: bool,
     /// What it follows.

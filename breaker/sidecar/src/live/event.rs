@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::unix_now;
+use crate::report::{Mode, Reason, State};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,10 +22,10 @@ pub struct Event {
     pub kind: Kind,
     /// The state before a transition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<State>,
     /// The state after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
+    pub to: Option<State>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -33,7 +34,7 @@ pub struct Event {
     pub source: Option<String>,
     /// The mode that was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<String>,
+    pub mode: Option<Mode>,
     /// Traces of requests that failed or were slow, in hexadecimal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub traces: Vec<String>,
@@ -94,15 +95,6 @@ impl Kind {
     }
 }
 
-/// Why something happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Reason {
-    /// One word, as in the attributes of metrics.
-    pub label: String,
-    /// A sentence with the numbers.
-    pub detail: String,
-}
-
 impl Event {
     /// An event of a breaker, now, that says only what it is about.
     pub fn now(kind: Kind, breaker: impl Into<Option<String>>) -> Self {
@@ -132,8 +124,8 @@ impl Event {
         let event = |kind| Self::now(kind, breaker.to_owned());
         Some(match told {
             core::Event::Transition(change) => Self {
-                from: Some(change.from.name().into()),
-                to: Some(change.to.name().into()),
+                from: Some(change.from.into()),
+                to: Some(change.to.into()),
                 source: source(&change.reason).map(|source| source.to_string()),
                 reason: Some(Reason::new(change.reason.label(), &change.reason)),
                 traces: change.traces.iter().map(ToString::to_string).collect(),
@@ -187,7 +179,7 @@ impl Event {
                 ..event(Kind::Alert)
             },
             core::Event::ModeChanged { to, .. } => Self {
-                mode: Some(to.name().into()),
+                mode: Some((*to).into()),
                 ..event(Kind::Mode)
             },
             core::Event::SheddingStarted { reason, limit, .. } => Self {
@@ -210,20 +202,11 @@ impl Event {
                 ..event(Kind::Shedding)
             },
             core::Event::Reset { from, .. } => Self {
-                from: Some(from.name().into()),
+                from: Some((*from).into()),
                 ..event(Kind::Reset)
             },
             _ => return None,
         })
-    }
-}
-
-impl Reason {
-    fn new(label: &str, detail: &impl ToString) -> Self {
-        Self {
-            label: label.to_owned(),
-            detail: detail.to_string(),
-        }
     }
 }
 

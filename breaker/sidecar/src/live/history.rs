@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use breaker_tower::core::{self, Snapshot, SourceSnapshot, SourceTotals};
+use breaker_tower::core::{Snapshot, SourceSnapshot, SourceTotals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Event;
+use crate::report::State;
 
 /// The last minutes of a breaker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,16 +49,6 @@ pub struct Point {
     /// Latencies of this second: upper bounds, and how many latencies are below that and not below
     /// half to two thirds of it.
     pub latency: Box<[(f32, u32)]>,
-}
-
-/// The state of a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the words of the core")]
-pub enum State {
-    Closed,
-    Open,
-    HalfOpen,
 }
 
 /// The points of a breaker, and what its counts were at the last.
@@ -160,16 +151,6 @@ impl Last {
         own.success > others.success
             || own.failure > others.failure
             || self.rejected > other.rejected
-    }
-}
-
-impl From<core::State> for State {
-    fn from(state: core::State) -> Self {
-        match state {
-            core::State::Closed => Self::Closed,
-            core::State::Open => Self::Open,
-            core::State::HalfOpen => Self::HalfOpen,
-        }
     }
 }
 

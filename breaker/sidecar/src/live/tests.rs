@@ -8,6 +8,7 @@ use breaker_tower::core::{self, Breaker, Event as Told, Outcome, Policy, Ratio, 
 use super::*;
 use crate::registry::Origin;
 use crate::registry::Watched;
+use crate::report::State;
 
 /// A breaker in a hub, whose time the test tells.
 struct Bench {
@@ -108,7 +109,7 @@ async fn a_trip_is_in_the_second_in_which_it_was_with_the_failures_that_caused_i
         panic!("{events:?}");
     };
     assert_eq!(trip.kind, Kind::Transition);
-    assert_eq!(trip.to.as_deref(), Some("open"));
+    assert_eq!(trip.to, Some(State::Open));
     assert_eq!(trip.source.as_deref(), Some("proxy"));
     let reason = trip.reason.as_ref().unwrap();
     assert_eq!(reason.label, "error_rate");
@@ -187,11 +188,11 @@ async fn a_watcher_gets_the_latest_reading_at_once_and_events_as_they_come() {
     let Some(Update::Event(trip)) = watcher.next().await else {
         panic!("no event");
     };
-    assert_eq!(trip.to.as_deref(), Some("open"));
+    assert_eq!(trip.to, Some(State::Open));
     let Some(Update::Reading(second)) = watcher.next().await else {
         panic!("no reading");
     };
-    assert_eq!(second.breakers[0].state, "open");
+    assert_eq!(second.breakers[0].state, State::Open);
     assert_eq!(second.points[0].failures, 19, "one was before the first");
 }
 
@@ -289,7 +290,7 @@ async fn a_reset_is_an_event_that_says_from_which_state() {
     let History { points, events } = bench.history();
     let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [Kind::Transition, Kind::Reset, Kind::Transition]);
-    assert_eq!(events[1].from.as_deref(), Some("open"));
+    assert_eq!(events[1].from, Some(State::Open));
     assert_eq!(points.last().unwrap().state, State::Closed);
 }
 
@@ -313,7 +314,7 @@ async fn a_limit_is_in_report_and_point() {
     let point = bench.history().points[1].clone();
     let reading = bench.live.0.readings.borrow().clone();
     let report = reading.breakers[0].clone();
-    assert_eq!((&*report.state, point.state), ("closed", State::Closed));
+    assert_eq!((report.state, point.state), (State::Closed, State::Closed));
     let limit = report.shedding.expect("it sheds");
     assert_eq!(point.limit.map(u64::from), Some(limit.limit));
     assert_eq!((limit.target, limit.admitted_share), (0.1, 1.0));

@@ -1,12 +1,13 @@
 //! How far a breaker is from opening.
 
 use super::*;
-use crate::breaker::outlook::Standing;
+use crate::snapshot::ConditionStatus;
 
-fn outlook(bench: &Bench) -> (Vec<Standing>, Option<u64>) {
+fn outlook(bench: &Bench) -> (Vec<ConditionStatus>, Option<u64>) {
     let mut outlook = bench.breaker.outlook(at(bench.now));
-    let proxy = outlook.sources.remove(0);
-    (proxy.conditions, proxy.failures_to_open)
+    let snapshot = bench.breaker.clone().snapshot(at(bench.now));
+    let conditions = snapshot.sources[0].conditions.clone();
+    (conditions, outlook.sources.remove(0).failures_to_open)
 }
 
 #[test]

@@ -152,13 +152,7 @@ fn a_timeout_rate_counts_timeouts_and_no_other_failures_and_waits_for_enough_req
     let mut few = Bench::new(timeouts());
     few.run(19, timed_out);
     assert_eq!(few.state(), State::Closed);
-    let at_once = few
-        .breaker
-        .outlook(at(few.now))
-        .sources
-        .remove(0)
-        .conditions
-        .remove(0);
+    let at_once = few.snapshot().sources.remove(0).conditions.remove(0);
     assert_eq!(
         (at_once.observed, at_once.samples, at_once.min_requests),
         (Some(1.0), 19, 20)
@@ -179,8 +173,7 @@ fn a_timeout_that_another_caused_is_none_and_a_feed_has_none() {
     let fails = Sample::new(Verdict::Failure, None, at(bench.now)).times(100);
     bench.breaker.observe(feed, &fails, at(bench.now));
     assert_eq!(bench.state(), State::Closed);
-    let outlook = bench.breaker.outlook(at(bench.now));
-    assert_eq!(outlook.sources[1].conditions[0].observed, None);
+    assert_eq!(bench.snapshot().sources[1].conditions[0].observed, None);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A configuration as JSON. Times are in seconds, shares are 0 to 1.
 
 use breaker_sidecar::config::{Config, Feed, Receive, Route};
+use breaker_sidecar::report::Action;
 use breaker_tower::Policy;
-use breaker_tower::core::policy::{Action, Recovery};
+use breaker_tower::core::policy::Recovery;
 use serde_json::{Value, json};
 
 use super::{endpoints, requests, telemetry, warnings};
@@ -26,11 +27,7 @@ pub(in crate::cli) fn configuration(config: &Config) -> Value {
 pub(in crate::cli) fn policy(policy: &Policy) -> Value {
     let entries = policy.trip().iter().map(|entry| {
         let conditions: Vec<_> = entry.conditions.iter().map(ToString::to_string).collect();
-        let action = match entry.action {
-            Action::Alert => "alert",
-            Action::Shed => "shed",
-            _ => "open",
-        };
+        let action = Action::from(entry.action);
         json!({ "action": action, "conditions": conditions })
     });
     let (open, half_open, ramp) = (policy.open(), policy.half_open(), policy.ramp());

@@ -93,10 +93,6 @@ pub(super) async fn ask(client: Client, effect: Effect, ear: Ear) {
             }
         }
         Effect::Inspect(name) => {
-            let path = breaker_path(&name, "/policy");
-            if let Ok(policy) = client.get(&path).await {
-                let _ = ear.send(Told::Policy(name.clone(), policy)).await;
-            }
             remember(&client, name, &ear).await;
         }
         Effect::Change(name, change) => {

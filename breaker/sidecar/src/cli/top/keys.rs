@@ -1,6 +1,6 @@
 //! What the keys do.
 
-use breaker_sidecar::control::ModeName;
+use breaker_sidecar::report::Mode;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::model::{Change, Effect, Model, Page, Prompt};
@@ -39,10 +39,10 @@ impl Model {
                 self.before_help = self.page;
                 self.page = Page::Help;
             }
-            KeyCode::Char('o') => self.ask(Change::Mode(ModeName::ForcedOpen)),
-            KeyCode::Char('c') => self.ask(Change::Mode(ModeName::ForcedClosed)),
-            KeyCode::Char('a') => self.ask(Change::Mode(ModeName::Auto)),
-            KeyCode::Char('S') => self.ask(Change::Mode(ModeName::Shadow)),
+            KeyCode::Char('o') => self.ask(Change::Mode(Mode::ForcedOpen)),
+            KeyCode::Char('c') => self.ask(Change::Mode(Mode::ForcedClosed)),
+            KeyCode::Char('a') => self.ask(Change::Mode(Mode::Auto)),
+            KeyCode::Char('S') => self.ask(Change::Mode(Mode::Shadow)),
             KeyCode::Char('r') => self.ask(Change::Reset),
             _ if self.page == Page::Table => match key {
                 KeyCode::Down | KeyCode::Char('j') => self.step(1),
@@ -113,14 +113,14 @@ impl Change {
     /// What it does to the route, as a question.
     pub(super) fn question(self, route: &str) -> String {
         match self {
-            Self::Mode(ModeName::ForcedOpen) => {
+            Self::Mode(Mode::ForcedOpen) => {
                 format!("open {route}, rejecting all its requests?")
             }
-            Self::Mode(ModeName::ForcedClosed) => {
+            Self::Mode(Mode::ForcedClosed) => {
                 format!("close {route}, admitting all, whatever becomes of them?")
             }
-            Self::Mode(ModeName::Shadow) => format!("only watch {route}, rejecting nothing?"),
-            Self::Mode(ModeName::Auto) => format!("let the policy of {route} decide?"),
+            Self::Mode(Mode::Shadow) => format!("only watch {route}, rejecting nothing?"),
+            Self::Mode(Mode::Auto) => format!("let the policy of {route} decide?"),
             Self::Reset => format!("close {route}, forgetting all it has learned?"),
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use breaker_sidecar::control::{ModeName, Policy, Status};
-use breaker_sidecar::live::{Event, History, Kind, Point, Reading};
+use breaker_sidecar::control::Status;
+use breaker_sidecar::live::{Event, History, Point, Reading};
 use breaker_sidecar::registry::Panic;
-use breaker_sidecar::report::{Breaker, Breakers};
+use breaker_sidecar::report::{Breaker, Breakers, Mode};
 
 use super::order::Sort;
 use super::route::Route;
@@ -33,8 +33,7 @@ pub(super) struct Model {
     pub(super) message: Option<Message>,
     /// The name of the route that the keys are about.
     pub(super) selected: Option<String>,
-    /// What is known of the selected route beside its breaker.
-    pub(super) policy: Option<Policy>,
+    /// What happened to the selected route.
     pub(super) events: Vec<Event>,
     /// How many rows the table shows.
     pub(super) page_rows: usize,
@@ -75,7 +74,7 @@ pub(super) struct Message {
 /// What an operator does to a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    Mode(ModeName),
+    Mode(Mode),
     Reset,
 }
 
@@ -87,7 +86,6 @@ pub(super) enum Told {
     Polled(Breakers),
     Event(Event),
     History(String, History),
-    Policy(String, Policy),
     /// The sidecar is out of reach, which is tried again.
     Lost(String),
     Changed(Box<Breaker>),
@@ -121,7 +119,6 @@ impl Model {
             prompt: Prompt::None,
             message: None,
             selected: None,
-            policy: None,
             events: Vec::new(),
             page_rows: 1,
         }
@@ -151,7 +148,7 @@ impl Model {
                 self.link = Link::Polling;
                 return self.read(breakers.into_iter().map(|breaker| (breaker, None)), now);
             }
-            Told::Event(event) => return self.happened(event),
+            Told::Event(event) => self.happened(event),
             Told::History(name, history) => {
                 if let Some(route) = self.routes.get_mut(&name) {
                     route.remember(&history);
@@ -160,8 +157,6 @@ impl Model {
                     self.events = history.events;
                 }
             }
-            Told::Policy(name, policy) if self.is_selected(&name) => self.policy = Some(policy),
-            Told::Policy(..) => {}
             Told::Lost(why) => self.link = Link::Lost(why),
             Told::Changed(breaker) => {
                 let text = format!("{} is now in mode {}", breaker.name, breaker.mode);
@@ -220,14 +215,11 @@ impl Model {
         })
     }
 
-    fn happened(&mut self, event: Event) -> Option<Effect> {
-        let changes_policy = matches!(event.kind, Kind::Policy | Kind::Configuration);
+    fn happened(&mut self, event: Event) {
         let is_of_it = event.breaker == self.selected || event.breaker.is_none();
-        if !self.is_inspected() || !is_of_it {
-            return None;
+        if self.is_inspected() && is_of_it {
+            self.events.push(event);
         }
-        self.events.push(event);
-        changes_policy.then(|| self.selected.clone().map(Effect::Inspect))?
     }
 
     /// The routes that are shown, in their order.
@@ -273,7 +265,6 @@ impl Model {
     pub(super) fn inspect(&mut self) -> Option<Effect> {
         let name = self.selected()?.breaker.name.clone();
         self.page = Page::Detail;
-        self.policy = None;
         self.events.clear();
         Some(Effect::Inspect(name))
     }

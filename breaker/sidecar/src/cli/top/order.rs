@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use breaker_sidecar::report::Breaker;
+use breaker_sidecar::report::{Breaker, State};
 use clap::ValueEnum;
 
 /// What the table is sorted by.
@@ -69,9 +69,9 @@ impl Sort {
 
 /// How much trouble a route is in: 0 is the worst.
 fn trouble(breaker: &Breaker) -> u8 {
-    match &*breaker.state {
-        "open" => 0,
-        "half_open" => 1,
+    match breaker.state {
+        State::Open => 0,
+        State::HalfOpen => 1,
         _ if breaker.sheds() => 2,
         _ if breaker.alerting => 3,
         _ => 4,

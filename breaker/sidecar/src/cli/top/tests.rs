@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::control::{ModeName, Policy};
 use breaker_sidecar::live::{History, Reading};
-use breaker_sidecar::report::{Breaker, Breakers};
+use breaker_sidecar::report::{Breaker, Breakers, Mode};
 use breaker_tower::Policy as Rules;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -159,10 +158,10 @@ fn a_filter_leaves_the_names_that_have_it_and_escape_takes_it_away() {
 #[test]
 fn a_change_is_made_only_when_it_is_confirmed() {
     for (key, change) in [
-        ('o', Change::Mode(ModeName::ForcedOpen)),
-        ('c', Change::Mode(ModeName::ForcedClosed)),
-        ('a', Change::Mode(ModeName::Auto)),
-        ('S', Change::Mode(ModeName::Shadow)),
+        ('o', Change::Mode(Mode::ForcedOpen)),
+        ('c', Change::Mode(Mode::ForcedClosed)),
+        ('a', Change::Mode(Mode::Auto)),
+        ('S', Change::Mode(Mode::Shadow)),
         ('r', Change::Reset),
     ] {
         let mut model = model();
@@ -296,16 +295,25 @@ STATE       ROUTE          MODE          RATE/S ERRORS     P99 FLIGHT  REJ/S
 
 #[test]
 fn the_detail_counts_down_and_holds_conditions_against_their_bounds() {
-    let mut model = model();
-    press(&mut model, KeyCode::Enter);
-    let policy: Policy = serde_json::from_value(json!({
-        "name": "sensitive", "origin": "configuration", "yaml": "", "window": 10.0, "min_requests": 20,
-        "conditions": [
-            {"entry": 0, "action": "open", "text": "error rate ≥ 8%", "metric": "error_rate", "threshold": 0.08},
-            {"entry": 1, "action": "alert", "text": "P99 ≥ 1s", "metric": "p99", "threshold": 1.0},
-        ],
-    }))
+    let mut told = reading(100.0);
+    told.breakers[2].sources[0].conditions = serde_json::from_value(json!([
+        {
+            "entry": 0, "action": "open", "signal": "error_rate", "text": "error rate ≥ 8%", "unit": "share",
+            "observed": 0.52, "threshold": 0.08, "samples": 50, "min_requests": 20, "reached": 6.5, "holds": true,
+        },
+        {
+            "entry": 1, "action": "alert", "signal": "p99", "text": "P99 ≥ 1s", "unit": "seconds",
+            "observed": 0.25, "threshold": 1.0, "samples": 50, "min_requests": 20, "reached": 0.25, "holds": false,
+        },
+        {
+            "entry": 2, "action": "alert", "signal": "of_tomorrow", "text": "5 lost", "unit": "count",
+            "observed": 2.0, "threshold": 5.0, "samples": 2, "min_requests": 0, "reached": 0.4, "holds": false,
+        },
+    ]))
     .unwrap();
+    let mut model = Model::new(Sort::State);
+    model.hear(Told::Reading(told), at(1));
+    press(&mut model, KeyCode::Enter);
     let history: History = serde_json::from_value(json!({
         "points": [point(1, 0.0), point(8, 0.5)],
         "events": [{
@@ -314,7 +322,6 @@ fn the_detail_counts_down_and_holds_conditions_against_their_bounds() {
         }],
     }))
     .unwrap();
-    model.hear(Told::Policy("pay".into(), policy), at(1));
     model.hear(Told::History("pay".into(), history), at(1));
     assert_eq!(
         drawn(&mut model, 80, 24, at(3)),
@@ -333,13 +340,13 @@ in flight        3                                                          █�
 conditions of sensitive
   open   ██████████     52%  error rate ≥ 8%
   alert  ███░░░░░░░   250ms  P99 ≥ 1s
+  alert  ████░░░░░░       2  5 lost
 sources
   proxy               50 requests     52% errors  P50 2.0ms  P99 250ms
 anomalies, as a share of the alarm line
   proxy          errors   ████░░░░░░      40%  52% now, 1% is normal
 last events
     4.0s ago  closed → open        error rate 52% ≥ 8%
-
 
 
 q back  ? help  o open  c close  a auto  S shadow  r reset
@@ -378,24 +385,25 @@ fn each_anomaly_condition_has_its_gauge_and_evidence_is_never_below_nothing() {
         anomaly("deadline", 0.7),
     ]);
     told.breakers[2].sources[0].anomalies = serde_json::from_value(anomalies).unwrap();
-    let mut model = Model::new(Sort::State);
-    model.hear(Told::Reading(told), at(1));
-    press(&mut model, KeyCode::Enter);
     let rules = Rules::adaptive();
     let conditions = rules.trip().iter().flat_map(|entry| &entry.conditions);
     let conditions: Vec<_> = conditions
         .map(|one| {
+            let score = match one.stream() {
+                "errors" => -1.25,
+                "latency" => 0.3,
+                _ => 0.7,
+            };
             json!({
-                "entry": 0, "action": "open", "text": one.to_string(), "metric": one.name(), "threshold": null,
+                "entry": 0, "action": "open", "signal": one.stream(), "text": one.to_string(), "unit": "share",
+                "observed": 0.1, "threshold": null, "samples": 50, "min_requests": 0, "reached": score, "holds": false,
             })
         })
         .collect();
-    let policy = json!({
-        "name": "adaptive", "origin": "configuration", "yaml": "", "window": 10.0, "min_requests": 20,
-        "conditions": conditions,
-    });
-    let policy = serde_json::from_value(policy).unwrap();
-    model.hear(Told::Policy("pay".into(), policy), at(1));
+    told.breakers[2].sources[0].conditions = serde_json::from_value(conditions.into()).unwrap();
+    let mut model = Model::new(Sort::State);
+    model.hear(Told::Reading(told), at(1));
+    press(&mut model, KeyCode::Enter);
     let page = drawn(&mut model, 100, 30, at(1));
     for line in [
         "░░░░░░░░░░      0%  more requests fail than usual",
@@ -410,9 +418,9 @@ fn each_anomaly_condition_has_its_gauge_and_evidence_is_never_below_nothing() {
 #[test]
 fn a_shadowed_route_is_not_open_and_its_mode_is_seen_on_a_narrow_terminal() {
     let mut told = reading(100.0);
-    told.breakers[2].mode = "shadow".into();
-    told.breakers[1].mode = "shadow".into();
-    told.breakers[0].mode = "forced_closed".into();
+    told.breakers[2].mode = Mode::Shadow;
+    told.breakers[1].mode = Mode::Shadow;
+    told.breakers[0].mode = Mode::ForcedClosed;
     let mut model = Model::new(Sort::State);
     model.hear(Told::Reading(told), at(1));
     let narrow = drawn(&mut model, 60, 9, at(1));

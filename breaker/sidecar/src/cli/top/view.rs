@@ -8,6 +8,7 @@ mod table;
 
 use std::time::Duration;
 
+use breaker_sidecar::report::{Mode, State};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -97,10 +98,10 @@ impl View {
         let palette = &self.palette;
         let routes = model.routes.values();
         // In shadow mode a breaker that is open rejects nothing.
-        let count = |state: &str| {
+        let count = |state: State| {
             let routes = routes.clone();
             let is =
-                |route: &&Route| route.breaker.state == state && route.breaker.mode != "shadow";
+                |route: &&Route| route.breaker.state == state && route.breaker.mode != Mode::Shadow;
             routes.filter(is).count()
         };
         let alerting = routes
@@ -115,8 +116,8 @@ impl View {
             count => format!("{count} routes"),
         })];
         for (count, word, style) in [
-            (count("open"), "open", palette.bad),
-            (count("half_open"), "half-open", palette.unsure),
+            (count(State::Open), "open", palette.bad),
+            (count(State::HalfOpen), "half-open", palette.unsure),
             (alerting, "alerting", palette.unsure),
         ] {
             let style = if count == 0 { palette.faint } else { style };

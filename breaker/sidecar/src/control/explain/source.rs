@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use breaker_tower::core::policy::{Action, Condition, Stream, TripEntry, Unit};
-use breaker_tower::core::{Anomaly, Ratio, SourceOutlook, SourceSnapshot, Standing};
+use breaker_tower::core::{Anomaly, ConditionStatus, Ratio, SourceOutlook, SourceSnapshot};
 use breaker_tower::{Policy, State};
 
 use super::words::{count, percent, rate, span};
@@ -25,8 +25,8 @@ pub(super) fn explain(
         let _ = writeln!(text, "- {}: {words}", anomaly.stream);
     }
     for (index, entry) in policy.trip().iter().enumerate() {
-        let of_entry = |standing: &&Standing| standing.entry == index;
-        let standings: Vec<_> = outlook.conditions.iter().filter(of_entry).collect();
+        let of_entry = |standing: &&ConditionStatus| standing.entry == index;
+        let standings: Vec<_> = window.conditions.iter().filter(of_entry).collect();
         if standings.iter().all(|standing| standing.anomaly.is_some()) {
             continue;
         }
@@ -134,7 +134,11 @@ fn actions(policy: &Policy, stream: Stream) -> String {
 }
 
 /// A condition as it stands.
-fn standing(standing: &Standing, window: &SourceSnapshot, is_one_of_several: bool) -> String {
+fn standing(
+    standing: &ConditionStatus,
+    window: &SourceSnapshot,
+    is_one_of_several: bool,
+) -> String {
     let samples = standing.samples;
     let Some(observed) = standing.observed else {
         return "there is nothing to tell yet".to_owned();
@@ -167,7 +171,7 @@ fn standing(standing: &Standing, window: &SourceSnapshot, is_one_of_several: boo
 }
 
 /// What is missing for the condition to hold.
-fn missing(standing: &Standing, failed: u64) -> Option<String> {
+fn missing(standing: &ConditionStatus, failed: u64) -> Option<String> {
     let observed = standing.observed?;
     let short = standing.min_requests.saturating_sub(standing.samples);
     let waits = || {

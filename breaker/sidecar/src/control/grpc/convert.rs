@@ -4,10 +4,12 @@ use breaker_proto::v1;
 use breaker_tower::Mode;
 
 use crate::control::policy::{Condition, Policy};
+use crate::control::readiness::Phase;
 use crate::control::status::{Configuration, Refused, Reloaded, Status};
-use crate::live::{self, Event};
+use crate::live::{Event, Kind};
 use crate::report::{
-    Anomaly, Breaker, Concurrency, Counts, Quantiles, Reason, Shedding, Transitions, Window,
+    Anomaly, Breaker, Concurrency, ConditionStatus, Counts, Quantiles, Reason, Shedding,
+    Transitions, Window,
 };
 
 /// The mode that is asked for, if one is.
@@ -21,25 +23,6 @@ pub(super) fn mode(mode: v1::Mode) -> Option<Mode> {
     }
 }
 
-/// The number of the value that is called `prefix` and the word; zero where this version knows no
-/// such word.
-fn value<T: Into<i32>>(prefix: &str, word: &str, named: fn(&str) -> Option<T>) -> i32 {
-    let name = format!("{prefix}_{}", word.to_ascii_uppercase());
-    named(&name).map_or(0, T::into)
-}
-
-fn state(word: &str) -> i32 {
-    value("STATE", word, v1::State::from_str_name)
-}
-
-fn mode_of(word: &str) -> i32 {
-    value("MODE", word, v1::Mode::from_str_name)
-}
-
-fn origin(word: &str) -> i32 {
-    value("ORIGIN", word, v1::Origin::from_str_name)
-}
-
 impl From<Breaker> for v1::Breaker {
     fn from(breaker: Breaker) -> Self {
         (&breaker).into()
@@ -50,12 +33,12 @@ impl From<&Breaker> for v1::Breaker {
     fn from(breaker: &Breaker) -> Self {
         Self {
             name: breaker.name.clone(),
-            state: state(&breaker.state),
-            mode: mode_of(&breaker.mode),
+            state: v1::State::from(breaker.state).into(),
+            mode: v1::Mode::from(breaker.mode).into(),
             mode_remaining: breaker.mode_remaining,
             policy: Some(v1::PolicyInForce {
                 name: breaker.policy.name.clone(),
-                origin: origin(&breaker.policy.origin),
+                origin: v1::Origin::from(breaker.policy.origin).into(),
             }),
             alerting: breaker.alerting,
             reason: Some((&breaker.reason).into()),
@@ -88,8 +71,8 @@ impl From<&Shedding> for v1::Shedding {
 impl From<&Transitions> for v1::Transitions {
     fn from(kind: &Transitions) -> Self {
         Self {
-            from: state(&kind.from),
-            to: state(&kind.to),
+            from: v1::State::from(kind.from).into(),
+            to: v1::State::from(kind.to).into(),
             reason: kind.reason.clone(),
             count: kind.count,
         }
@@ -101,26 +84,57 @@ impl From<&Event> for v1::Event {
         Self {
             time: event.t,
             breaker: event.breaker.clone(),
-            kind: value(
-                "EVENT_KIND",
-                event.kind.name(),
-                v1::EventKind::from_str_name,
-            ),
-            from: event.from.as_deref().map(state),
-            to: event.to.as_deref().map(state),
+            kind: v1::EventKind::from(event.kind).into(),
+            from: event.from.map(|state| v1::State::from(state).into()),
+            to: event.to.map(|state| v1::State::from(state).into()),
             reason: event.reason.as_ref().map(v1::Reason::from),
             source: event.source.clone(),
-            mode: event.mode.as_deref().map(mode_of),
+            mode: event.mode.map(|mode| v1::Mode::from(mode).into()),
             traces: event.traces.clone(),
         }
     }
 }
 
-impl From<&live::Reason> for v1::Reason {
-    fn from(reason: &live::Reason) -> Self {
+impl From<Kind> for v1::EventKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Transition => Self::Transition,
+            Kind::Ramp => Self::Ramp,
+            Kind::Alert => Self::Alert,
+            Kind::Shedding => Self::Shedding,
+            Kind::Mode => Self::Mode,
+            Kind::Policy => Self::Policy,
+            Kind::Configuration => Self::Configuration,
+            Kind::Reset => Self::Reset,
+            Kind::Panic => Self::Panic,
+        }
+    }
+}
+
+impl From<Phase> for v1::Readiness {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Starting => Self::Starting,
+            Phase::Ready => Self::Ready,
+            Phase::Draining => Self::Draining,
+        }
+    }
+}
+
+impl From<&ConditionStatus> for v1::ConditionStatus {
+    fn from(status: &ConditionStatus) -> Self {
         Self {
-            label: reason.label.clone(),
-            detail: reason.detail.clone(),
+            entry: status.entry,
+            action: status.action.to_string(),
+            signal: status.signal.to_string(),
+            text: status.text.clone(),
+            unit: status.unit.to_string(),
+            observed: status.observed,
+            threshold: status.threshold,
+            samples: status.samples,
+            min_requests: status.min_requests,
+            reached: status.reached,
+            holds: status.holds,
         }
     }
 }
@@ -159,6 +173,7 @@ impl From<&Window> for v1::Window {
             concurrency: window.concurrency.as_ref().map(v1::Concurrency::from),
             alerting: window.alerting,
             anomalies: window.anomalies.iter().map(v1::Anomaly::from).collect(),
+            conditions: window.conditions.iter().map(Into::into).collect(),
         }
     }
 }
@@ -189,7 +204,7 @@ impl From<&Anomaly> for v1::Anomaly {
     fn from(anomaly: &Anomaly) -> Self {
         let [low, high] = anomaly.interval;
         Self {
-            stream: anomaly.stream.clone(),
+            stream: anomaly.stream.to_string(),
             share: anomaly.share,
             low,
             high,
@@ -205,7 +220,7 @@ impl From<Policy> for v1::Policy {
     fn from(policy: Policy) -> Self {
         Self {
             name: policy.name,
-            origin: origin(&policy.origin),
+            origin: v1::Origin::from(policy.origin).into(),
             yaml: policy.yaml,
             window: policy.window,
             min_requests: policy.min_requests,
@@ -218,7 +233,7 @@ impl From<Condition> for v1::Condition {
     fn from(condition: Condition) -> Self {
         Self {
             entry: condition.entry as u32,
-            action: condition.action,
+            action: condition.action.to_string(),
             text: condition.text,
             metric: condition.metric,
             threshold: condition.threshold,
@@ -228,12 +243,11 @@ impl From<Condition> for v1::Condition {
 
 impl From<Status> for v1::Status {
     fn from(status: Status) -> Self {
-        let readiness = v1::Readiness::from_str_name;
         Self {
             version: status.version,
             started: status.started,
             uptime: status.uptime,
-            readiness: value("READINESS", &status.readiness, readiness),
+            readiness: v1::Readiness::from(status.readiness).into(),
             token_required: status.token_required,
             configuration: Some(status.configuration.into()),
             panic: status.panic.map(|panic| v1::Panic {

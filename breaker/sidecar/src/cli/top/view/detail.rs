@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::control::{Condition, Policy};
 use breaker_sidecar::live::{Event, Kind};
-use breaker_sidecar::report::{Anomaly, Breaker, Window};
+use breaker_sidecar::report::{Anomaly, ConditionStatus, Mode, Origin, PROXY, State, Window};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span, Text};
@@ -12,7 +11,7 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use super::palette::Palette;
 use super::{rate, spark};
-use crate::cli::status::{percent, span};
+use crate::cli::status::{of, percent, span};
 use crate::cli::top::model::Model;
 use crate::cli::top::route::{Route, Second};
 
@@ -45,16 +44,7 @@ pub(super) fn draw(
     frame.render_widget(Paragraph::new(reason).wrap(Wrap { trim: true }), why);
 
     let mut parts = vec![vec![page.mode()], page.lately(area.width.into())];
-    if let Some(policy) = &model.policy {
-        let mut part = vec![page.title(format!("conditions of {}", policy.name))];
-        part.extend(
-            policy
-                .conditions
-                .iter()
-                .map(|one| page.condition(one, policy)),
-        );
-        parts.push(part);
-    }
+    parts.push(page.conditions());
     let mut part = vec![page.title("sources".to_owned())];
     part.extend(
         route
@@ -108,7 +98,7 @@ impl Page<'_> {
             let limit = format!(", at most {} in flight", shedding.limit);
             state.push(Span::raw(limit));
         }
-        if breaker.state == "half_open" || breaker.sheds() {
+        if breaker.state == State::HalfOpen || breaker.sheds() {
             let share = format!(", {} admitted", percent(breaker.admitted_share));
             state.push(Span::raw(share));
         }
@@ -122,9 +112,9 @@ impl Page<'_> {
         if let Some(remaining) = breaker.mode_remaining {
             mode.push(Span::raw(format!(" for {}", span(remaining))));
         }
-        let origin = match &*breaker.policy.origin {
-            "override" => " (override)",
-            _ => "",
+        let origin = match breaker.policy.origin {
+            Origin::Override => " (override)",
+            Origin::Configuration => "",
         };
         mode.push(Span::styled("   policy ", palette.faint));
         mode.push(Span::raw(format!("{}{origin}", breaker.policy.name)));
@@ -165,33 +155,55 @@ impl Page<'_> {
             .collect()
     }
 
+    /// Each condition once, on the source that is nearest to its bound.
+    fn conditions(&self) -> Vec<Line<'static>> {
+        let breaker = &self.route.breaker;
+        let mut nearest: Vec<(&Window, &ConditionStatus)> = Vec::new();
+        for window in &breaker.sources {
+            for status in &window.conditions {
+                let is_same = |known: &&mut (&Window, &ConditionStatus)| {
+                    (known.1.entry, &known.1.text) == (status.entry, &status.text)
+                };
+                match nearest.iter_mut().find(is_same) {
+                    Some(known) if status.reached <= known.1.reached => {}
+                    Some(known) => *known = (window, status),
+                    None => nearest.push((window, status)),
+                }
+            }
+        }
+        let mut lines: Vec<_> = nearest
+            .into_iter()
+            .map(|(window, status)| self.condition(window, status))
+            .collect();
+        if !lines.is_empty() {
+            lines.insert(
+                0,
+                self.title(format!("conditions of {}", breaker.policy.name)),
+            );
+        }
+        lines
+    }
+
     /// A condition, what was observed, and how far it is from its bound.
-    fn condition(&self, condition: &Condition, policy: &Policy) -> Line<'static> {
+    fn condition(&self, window: &Window, status: &ConditionStatus) -> Line<'static> {
         let palette = self.palette;
-        let sources = self.route.breaker.sources.iter();
-        let nearest = sources
-            .filter_map(|window| Some((observed(condition, &self.route.breaker, window)?, window)))
-            .max_by(|(a, _), (b, _)| a.ratio.total_cmp(&b.ratio));
-        let mut line = vec![Span::raw(format!("  {:<7}", condition.action))];
-        let Some((observed, window)) = nearest else {
-            line.push(Span::raw(format!("{:<20}{}", "", condition.text)));
+        let mut line = vec![Span::raw(format!("  {:<7}", status.action))];
+        let (Some(reached), Some(observed)) = (status.reached, observed(status)) else {
+            line.push(Span::raw(format!("{:<20}{}", "", status.text)));
             return Line::from(line);
         };
-        let style = if observed.ratio >= 1.0 {
+        let style = if reached >= 1.0 {
             palette.bad
         } else {
             palette.good
         };
-        line.push(Span::styled(gauge(observed.ratio), style));
-        line.push(Span::raw(format!(
-            "{:>8}  {}",
-            observed.text, condition.text
-        )));
-        if window.source != "proxy" {
+        line.push(Span::styled(gauge(reached), style));
+        line.push(Span::raw(format!("{observed:>8}  {}", status.text)));
+        if window.source != PROXY {
             line.push(Span::styled(format!("  {}", window.source), palette.faint));
         }
-        if window.requests < policy.min_requests && observed.is_guarded {
-            let few = format!("  {} of {} requests", window.requests, policy.min_requests);
+        if status.samples < status.min_requests {
+            let few = format!("  {} of {} requests", status.samples, status.min_requests);
             line.push(Span::styled(few, palette.faint));
         }
         Line::from(line)
@@ -254,10 +266,10 @@ impl Page<'_> {
         let label = event.reason.as_ref().map_or("", |reason| &reason.label);
         let what = match event.kind {
             Kind::Transition => {
-                let state = |state: &Option<String>| state.clone().unwrap_or_default();
-                format!("{} → {}", state(&event.from), state(&event.to))
+                let state = |state: Option<State>| state.map_or("", State::name);
+                format!("{} → {}", state(event.from), state(event.to))
             }
-            Kind::Mode => format!("mode {}", event.mode.as_deref().unwrap_or_default()),
+            Kind::Mode => format!("mode {}", event.mode.map_or("", Mode::name)),
             Kind::Ramp => "ramp".to_owned(),
             Kind::Alert => "alert".to_owned(),
             Kind::Reset => "reset".to_owned(),
@@ -281,60 +293,12 @@ impl Page<'_> {
 /// A number of a second.
 type Of = fn(&Second) -> f64;
 
-/// What a source saw of a condition.
-struct Observed {
-    text: String,
-    /// As a share of the bound: it holds at 1.
-    ratio: f64,
-    /// Whether few requests decide nothing.
-    is_guarded: bool,
-}
-
-/// `None` where a report does not tell it.
-fn observed(condition: &Condition, breaker: &Breaker, window: &Window) -> Option<Observed> {
-    let latency = window.latency.as_ref();
-    let value = match &*condition.metric {
-        "error_rate" => window.error_rate,
-        "p50" => latency?.p50,
-        "p90" => latency?.p90,
-        "p95" => latency?.p95,
-        "p99" => latency?.p99,
-        "p999" => latency?.p999,
-        "concurrency" if window.source == "proxy" => breaker.in_flight as f64,
-        "anomaly" => {
-            let streams = window.anomalies.iter();
-            let watched = stream(&condition.text)?;
-            let of_it = streams.filter(|one| one.stream == watched);
-            let score = of_it.map(|one| one.score).reduce(f64::max)?;
-            return Some(Observed {
-                text: percent_of(score),
-                ratio: score,
-                is_guarded: false,
-            });
-        }
-        _ => return None,
-    };
-    let text = match &*condition.metric {
-        "error_rate" => percent(value),
-        "concurrency" => breaker.in_flight.to_string(),
-        _ => span(value),
-    };
-    Some(Observed {
-        text,
-        ratio: value / condition.threshold?,
-        is_guarded: condition.metric != "concurrency",
-    })
-}
-
-/// What a condition on an anomaly watches, by its words.
-fn stream(text: &str) -> Option<&'static str> {
-    let streams = [
-        ("requests fail", "errors"),
-        ("requests are slow", "latency"),
-        ("miss the deadline", "deadline"),
-    ];
-    let watched = streams.into_iter().find(|(words, _)| text.contains(words));
-    watched.map(|(_, stream)| stream)
+/// What was observed of a condition; of an anomaly the evidence.
+fn observed(status: &ConditionStatus) -> Option<String> {
+    if status.threshold.is_none() {
+        return status.reached.map(percent_of);
+    }
+    Some(of(status, status.observed?))
 }
 
 /// A share that may be more than all. Evidence against an anomaly is below 0, which is none for

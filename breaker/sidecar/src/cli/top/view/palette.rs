@@ -1,6 +1,6 @@
 //! How things look. Without colours what matters is bold, and symbols tell the states apart.
 
-use breaker_sidecar::report::Breaker;
+use breaker_sidecar::report::{Breaker, Mode, State};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
@@ -41,9 +41,9 @@ impl Palette {
 
     /// The state of a breaker: a symbol and a word.
     pub(super) fn state(&self, breaker: &Breaker) -> Span<'static> {
-        match &*breaker.state {
-            "open" => Span::styled("○ open", self.bad),
-            "half_open" => Span::styled("◐ half-open", self.unsure),
+        match breaker.state {
+            State::Open => Span::styled("○ open", self.bad),
+            State::HalfOpen => Span::styled("◐ half-open", self.unsure),
             _ if breaker.sheds() => Span::styled("◒ shedding", self.unsure),
             _ if breaker.alerting => Span::styled("▲ alerting", self.unsure),
             _ => Span::styled("● closed", self.good),
@@ -52,19 +52,19 @@ impl Palette {
 
     /// The state where there is no room for the mode: a mode other than `auto` stands in its place.
     pub(super) fn state_or_mode(&self, breaker: &Breaker) -> Span<'static> {
-        match &*breaker.mode {
-            "auto" => self.state(breaker),
-            "shadow" => Span::styled("◌ shadow", self.unsure),
-            _ if breaker.state == "open" => Span::styled("○ forced", self.bad),
+        match breaker.mode {
+            Mode::Auto => self.state(breaker),
+            Mode::Shadow => Span::styled("◌ shadow", self.unsure),
+            _ if breaker.state == State::Open => Span::styled("○ forced", self.bad),
             _ => Span::styled("● forced", self.unsure),
         }
     }
 
     /// Who decides.
     pub(super) fn mode(&self, breaker: &Breaker) -> Span<'static> {
-        let mode = breaker.mode.replace('_', " ");
-        match &*breaker.mode {
-            "auto" => Span::styled(mode, self.faint),
+        let mode = breaker.mode.name().replace('_', " ");
+        match breaker.mode {
+            Mode::Auto => Span::styled(mode, self.faint),
             _ => Span::styled(mode, self.unsure),
         }
     }

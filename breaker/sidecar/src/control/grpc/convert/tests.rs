@@ -1,33 +1,34 @@
 use std::collections::BTreeSet;
 
-use breaker_tower::State;
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::*;
-use crate::live::Kind;
-use crate::registry::Origin;
+use crate::report::{self, Origin, State};
 
 #[test]
-fn every_word_has_a_value() {
-    for word in State::ALL {
-        assert_ne!(state(word.name()), 0);
+fn every_value_is_called_as_the_word_is() {
+    for state in State::ALL {
+        let name = v1::State::from(*state).as_str_name();
+        assert_eq!(name, format!("STATE_{}", state.name().to_uppercase()));
     }
-    for word in Mode::ALL {
-        let number = mode_of(word.name());
-        assert_eq!(mode(v1::Mode::try_from(number).unwrap()), Some(word));
+    for word in report::Mode::ALL {
+        let value = v1::Mode::from(*word);
+        assert_eq!(mode(value), Some((*word).into()));
+        assert_eq!(
+            value.as_str_name(),
+            format!("MODE_{}", word.name().to_uppercase())
+        );
     }
-    for from in [Origin::Configuration, Origin::Override] {
-        assert_ne!(origin(from.name()), 0);
-    }
-    for word in ["starting", "ready", "draining"] {
-        assert_ne!(value("READINESS", word, v1::Readiness::from_str_name), 0);
+    for origin in Origin::ALL {
+        let name = v1::Origin::from(*origin).as_str_name();
+        assert_eq!(name, format!("ORIGIN_{}", origin.name().to_uppercase()));
     }
     for kind in Kind::ALL {
-        let event: v1::Event = (&Event::now(kind, None)).into();
-        assert_ne!(event.kind(), v1::EventKind::Unspecified, "{kind:?}");
+        let name = v1::EventKind::from(kind).as_str_name();
+        assert_eq!(name, format!("EVENT_KIND_{}", kind.name().to_uppercase()));
     }
 }
 

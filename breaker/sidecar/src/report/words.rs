@@ -1,0 +1,286 @@
+//! The words of the documents: a type each, for JSON, messages, the command line and the pages.
+
+use std::fmt;
+
+use breaker_proto::v1;
+use breaker_tower::core;
+use breaker_tower::core::policy;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::registry;
+
+/// An enumeration whose values are words.
+macro_rules! words {
+    ($(#[$of:meta])* $name:ident { $($(#[$each:meta])* $value:ident = $word:literal,)+ }) => {
+        $(#[$of])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        pub enum $name {
+            $($(#[$each])* #[serde(rename = $word)] $value,)+
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$value),+];
+
+            /// One word, as in JSON.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+words! {
+    /// The state of a breaker, in the electric sense.
+    State {
+        /// Traffic flows.
+        Closed = "closed",
+        /// Traffic is rejected.
+        Open = "open",
+        /// A trial: some traffic is admitted, to see how it fares.
+        HalfOpen = "half_open",
+    }
+}
+
+words! {
+    /// Who decides.
+    Mode {
+        /// The policy.
+        Auto = "auto",
+        /// The operator: rejects all.
+        ForcedOpen = "forced_open",
+        /// The operator: admits all.
+        ForcedClosed = "forced_closed",
+        /// The policy decides and reports, and nothing is rejected.
+        Shadow = "shadow",
+    }
+}
+
+words! {
+    /// Where a policy comes from.
+    Origin {
+        /// The configuration.
+        Configuration = "configuration",
+        /// An operator, at run time.
+        Override = "override",
+    }
+}
+
+words! {
+    /// What a trip entry does when its conditions hold.
+    Action {
+        /// Opens the breaker.
+        Open = "open",
+        /// Reports an alert, and rejects nothing.
+        Alert = "alert",
+        /// Admits no more requests at once than the upstream answers in time.
+        Shed = "shed",
+    }
+}
+
+words! {
+    /// What the numbers of a condition are.
+    Unit {
+        /// A share of the requests, 0 to 1.
+        Share = "share",
+        /// Seconds.
+        Seconds = "seconds",
+        /// A count.
+        Count = "count",
+    }
+}
+
+words! {
+    /// What a condition watches.
+    Signal {
+        /// The share of failures.
+        ErrorRate = "error_rate",
+        /// The median latency.
+        P50 = "p50",
+        /// The latency that 90 % are at or below.
+        P90 = "p90",
+        /// The latency that 95 % are at or below.
+        P95 = "p95",
+        /// The latency that 99 % are at or below.
+        P99 = "p99",
+        /// The latency that 99.9 % are at or below.
+        P999 = "p999",
+        /// The share of slow requests.
+        SlowRate = "slow_rate",
+        /// The share of requests that the route's timeout ended.
+        TimeoutRate = "timeout_rate",
+        /// Requests in flight.
+        Concurrency = "concurrency",
+        /// Failures without a success between them.
+        ConsecutiveFailures = "consecutive_failures",
+        /// Failures, beside what is usual.
+        Errors = "errors",
+        /// Slow requests, beside what is usual.
+        Latency = "latency",
+        /// Requests that miss the deadline, beside what is usual.
+        Deadline = "deadline",
+        /// One that this version does not know.
+        #[serde(other)]
+        Unknown = "unknown",
+    }
+}
+
+impl From<core::State> for State {
+    fn from(state: core::State) -> Self {
+        match state {
+            core::State::Closed => Self::Closed,
+            core::State::Open => Self::Open,
+            core::State::HalfOpen => Self::HalfOpen,
+        }
+    }
+}
+
+impl From<core::Mode> for Mode {
+    fn from(mode: core::Mode) -> Self {
+        match mode {
+            core::Mode::ForcedOpen => Self::ForcedOpen,
+            core::Mode::ForcedClosed => Self::ForcedClosed,
+            core::Mode::Shadow => Self::Shadow,
+            _ => Self::Auto,
+        }
+    }
+}
+
+impl From<Mode> for core::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::ForcedOpen => Self::ForcedOpen,
+            Mode::ForcedClosed => Self::ForcedClosed,
+            Mode::Shadow => Self::Shadow,
+        }
+    }
+}
+
+impl From<registry::Origin> for Origin {
+    fn from(origin: registry::Origin) -> Self {
+        match origin {
+            registry::Origin::Configuration => Self::Configuration,
+            registry::Origin::Override => Self::Override,
+        }
+    }
+}
+
+impl From<policy::Action> for Action {
+    fn from(action: policy::Action) -> Self {
+        match action {
+            policy::Action::Alert => Self::Alert,
+            policy::Action::Shed => Self::Shed,
+            _ => Self::Open,
+        }
+    }
+}
+
+impl From<policy::Unit> for Unit {
+    fn from(unit: policy::Unit) -> Self {
+        match unit {
+            policy::Unit::Seconds => Self::Seconds,
+            policy::Unit::Count => Self::Count,
+            _ => Self::Share,
+        }
+    }
+}
+
+impl From<&policy::Condition> for Signal {
+    fn from(condition: &policy::Condition) -> Self {
+        let named = |signal: &&Self| signal.name() == condition.stream();
+        Self::ALL
+            .iter()
+            .find(named)
+            .copied()
+            .unwrap_or(Self::Unknown)
+    }
+}
+
+impl From<policy::Stream> for Signal {
+    fn from(stream: policy::Stream) -> Self {
+        match stream {
+            policy::Stream::Errors => Self::Errors,
+            policy::Stream::Latency => Self::Latency,
+            policy::Stream::Deadline => Self::Deadline,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl From<State> for v1::State {
+    fn from(state: State) -> Self {
+        match state {
+            State::Closed => Self::Closed,
+            State::Open => Self::Open,
+            State::HalfOpen => Self::HalfOpen,
+        }
+    }
+}
+
+impl From<Mode> for v1::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::ForcedOpen => Self::ForcedOpen,
+            Mode::ForcedClosed => Self::ForcedClosed,
+            Mode::Shadow => Self::Shadow,
+        }
+    }
+}
+
+impl From<Origin> for v1::Origin {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Configuration => Self::Configuration,
+            Origin::Override => Self::Override,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use breaker_tower::core::policy::Condition;
+
+    use super::*;
+
+    #[test]
+    fn every_word_of_the_core_is_the_same_word_here() {
+        for state in core::State::ALL {
+            assert_eq!(State::from(state).name(), state.name());
+        }
+        for mode in core::Mode::ALL {
+            assert_eq!(Mode::from(mode).name(), mode.name());
+            assert_eq!(core::Mode::from(Mode::from(mode)), mode);
+        }
+        for stream in policy::Stream::ALL {
+            assert_eq!(Signal::from(stream).name(), stream.name());
+        }
+        for condition in &Condition::EXAMPLES {
+            assert_eq!(Signal::from(condition).name(), condition.stream());
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written_and_unknown_signals_are_no_error() {
+        for state in State::ALL {
+            let word = serde_json::to_value(state).unwrap();
+            assert_eq!(word, state.name());
+            assert_eq!(serde_json::from_value::<State>(word).unwrap(), *state);
+        }
+        let signal: Signal = serde_json::from_str("\"of_tomorrow\"").unwrap();
+        assert_eq!(signal, Signal::Unknown);
+        assert!(serde_json::from_str::<State>("\"ajar\"").is_err());
+    }
+}
