@@ -13,13 +13,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use breaker_tower::BreakerHandle;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
 
 use self::document::{Document, Kept};
+use crate::clock::since_epoch;
 
 /// The breakers whose baselines are kept. Clones share one list, which a reload replaces.
 #[derive(Clone, Debug, Default)]
@@ -172,7 +173,7 @@ impl Keeper {
 
     fn write(&self) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = document::encode(unix_time(), &self.baselines.learned());
+        let bytes = document::encode(since_epoch(), &self.baselines.learned());
         let file = self.file.display();
         match file::write(&self.file, &bytes) {
             Ok(()) => {
@@ -210,7 +211,7 @@ fn restore(file: &Path, bytes: &[u8], baselines: &Baselines) {
         }
     };
     // A clock that was set back makes a file of the future, which is as good as one of now.
-    let age = unix_time().saturating_sub(document.saved);
+    let age = since_epoch().saturating_sub(document.saved);
     if age > MOST_AGE {
         let days = age.as_secs() / 86_400;
         tracing::info!(file = %shown, days, "what was learned is too old to be used");
@@ -232,17 +233,6 @@ impl Saves {
     pub fn failed(&self) -> u64 {
         self.0.failed.load(Ordering::Relaxed)
     }
-}
-
-/// The time since 1970.
-fn unix_time() -> Duration {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the age of a file is calendar time, and decides only whether it is read"
-    )]
-    let now = SystemTime::now();
-    now.duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
 }
 
 const BETWEEN_SAVES: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ mod watcher;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,6 +22,7 @@ pub use self::event::{Event, Kind};
 use self::history::Recent;
 pub use self::history::{History, Point};
 pub use self::watcher::{Reading, TooManyWatchers, Update, Watcher};
+use crate::clock::unix_now;
 use crate::registry::Breakers;
 use crate::report;
 
@@ -130,19 +131,6 @@ impl Live {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The calendar time in seconds since 1970.
-pub(crate) fn unix_now() -> f64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "people read it, and nothing is decided by it"
-    )]
-    let now = SystemTime::now();
-    let since = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    since.as_millis() as f64 / 1000.0
 }
 
 const EVERY: Duration = Duration::from_secs(1);

@@ -14,13 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use breaker_tower::core::Verdict;
 use tokio::time::Instant;
 
 use self::files::Files;
 use self::writer::{Entry, Writer};
+use crate::clock::since_epoch;
 use crate::proxy::{Exchange, Tape};
 
 /// Where to record.
@@ -131,16 +132,9 @@ impl Writing {
 
 impl Clock {
     fn now() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a recording tells calendar time, and decides nothing"
-        )]
-        let now = SystemTime::now();
         Self {
             instant: Instant::now(),
-            unix: now
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default(),
+            unix: since_epoch(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::iter;
 
 use breaker_core::Rejected;
 use http::{Request, Response};
@@ -75,14 +76,10 @@ impl<F> fmt::Debug for Respond<F> {
 
 /// The rejection that `error` is, or was caused by.
 pub fn rejection<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Rejected> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(rejected) = error.downcast_ref() {
-            return Some(rejected);
-        }
-        cause = error.source();
-    }
-    None
+    let mut causes = iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
+        error.source()
+    });
+    causes.find_map(|error| error.downcast_ref())
 }
 
 /// Whether an error of whatever type is a rejection, or was caused by one, as far as its type

@@ -5,7 +5,6 @@ mod fixed;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use breaker_tower::core::policy::yaml;
@@ -17,6 +16,7 @@ use super::composition::{Changes, Composition};
 use super::ingest;
 use crate::access::{Access, OpenError};
 use crate::baselines::Baselines;
+use crate::clock::unix_now;
 use crate::config::ConfigError;
 use crate::control::{Configuration, Refused, Reload, Reloaded, Tokens};
 use crate::ingest::FeedSampler;
@@ -97,7 +97,7 @@ impl Reloader {
         let config = &running.config;
         let configuration = Configuration {
             file: config.file().map(|file| file.display().to_string()),
-            loaded: unix(),
+            loaded: unix_now(),
             hash: config.hash().to_owned(),
             reloads: 0,
             error: None,
@@ -191,7 +191,7 @@ impl Shared {
         let mut told = self.told();
         match &result {
             Ok(reloaded) if reloaded.changed => {
-                told.configuration.loaded = unix();
+                told.configuration.loaded = unix_now();
                 told.configuration.hash = running.config.hash().to_owned();
                 // Other files may belong to it.
                 self.note_tried(running.config.hash().to_owned());
@@ -212,7 +212,7 @@ impl Shared {
             }
             Err(error) => {
                 told.refused += 1;
-                let (at, detail) = (unix(), error.to_string());
+                let (at, detail) = (unix_now(), error.to_string());
                 tracing::error!("configuration not reloaded, the one before stays: {detail}");
                 told.configuration.error = Some(Refused { at, detail });
             }
@@ -327,15 +327,6 @@ impl ReloadError {
 fn in_one_line(error: &ConfigError) -> String {
     let text = error.to_string();
     text.lines().collect::<Vec<_>>().join("; ")
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "told to people and to metrics, and decides nothing"
-)]
-fn unix() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_secs_f64()
 }
 
 #[cfg(test)]

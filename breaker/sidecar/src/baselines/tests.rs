@@ -121,7 +121,7 @@ fn a_file_older_than_a_week_is_not_used() {
             version: None,
             baseline: learned(),
         };
-        let saved = unix_time().saturating_sub(Duration::from_secs(age * 86_400));
+        let saved = since_epoch().saturating_sub(Duration::from_secs(age * 86_400));
         fs::write(&file, document::encode(saved, &[kept])).unwrap();
         let after = breaker();
         keeper(&file, &after, None);

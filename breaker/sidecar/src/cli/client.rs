@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use breaker_sidecar::causes;
 use breaker_sidecar::control::Problem;
 use bytes::Bytes;
 use clap::Args;
@@ -257,23 +258,16 @@ fn token(file: Option<&Path>) -> Result<Option<HeaderValue>, ClientError> {
 }
 
 fn is_refused(error: &legacy::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return error.kind() == io::ErrorKind::ConnectionRefused;
-        }
-        cause = error.source();
-    }
-    false
+    let mut causes = causes::chain(error);
+    let found = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
+    found.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// What is at the bottom of an error.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    causes::chain(error)
+        .last()
+        .map_or_else(String::new, ToString::to_string)
 }
 
 // === impl AdminUrl ===

@@ -11,7 +11,8 @@ use super::service::{Control, REASON, is_reason, mode_period};
 use super::state::AdminState;
 use super::status::Status;
 use super::trust::Peer;
-use crate::live::{Event, Kind, unix_now};
+use crate::clock::unix_now;
+use crate::live::{Event, Kind};
 use crate::report::Reason;
 use crate::telemetry::Change;
 

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use breaker_tower::core::policy::FailureRules;
 use breaker_tower::core::{Observed, Sample, SourceId, TraceId, Verdict};
@@ -23,6 +23,7 @@ use self::duplicates::Duplicates;
 use self::points::Points;
 use self::spans::Spans;
 use super::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
+use crate::clock::since_epoch;
 use breaker_otlp::json::{self, Transcoded};
 use breaker_otlp::matching::{FeedMatcher, MatchSet};
 use breaker_otlp::series::{Limits, SeriesTable};
@@ -398,16 +399,10 @@ impl Fate {
     }
 }
 
-/// The wall clock, in nanoseconds since 1970.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "telemetry is stamped with wall-clock times; only differences to it reach the breakers"
-)]
+/// The wall clock, in nanoseconds since 1970, by which telemetry is stamped: only differences to it
+/// reach the breakers.
 fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Samples that a breaker is told of at once. Its lock is held for some 10 µs then: see the benchmark

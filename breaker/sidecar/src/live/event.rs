@@ -7,7 +7,7 @@ use breaker_tower::core;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::unix_now;
+use crate::clock::unix_now;
 use crate::report::{Mode, Reason, State};
 
 /// Something that happened.

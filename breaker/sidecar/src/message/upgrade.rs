@@ -3,16 +3,16 @@
 
 use std::cell::Cell;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::io::InspectReader;
 
 use super::headers::list;
 
@@ -20,12 +20,6 @@ use super::headers::list;
 pub(crate) struct Upgraded {
     pub(crate) stream: TcpStream,
     pub(crate) ahead: Bytes,
-}
-
-/// One side of a tunnel, which notes when it last said something.
-struct Side<'a> {
-    stream: &'a mut TcpStream,
-    last: &'a Cell<Instant>,
 }
 
 /// Carries bytes between two connections until both directions have ended, or neither side has sent
@@ -39,8 +33,9 @@ pub(crate) async fn tunnel(
     let carry = async {
         upstream.stream.write_all(&client.ahead).await?;
         client.stream.write_all(&upstream.ahead).await?;
-        let mut ours = Side::new(&mut client.stream, &last);
-        let mut theirs = Side::new(&mut upstream.stream, &last);
+        let heard = |_: &[u8]| last.set(Instant::now());
+        let mut ours = InspectReader::new(&mut client.stream, heard);
+        let mut theirs = InspectReader::new(&mut upstream.stream, heard);
         copy_bidirectional(&mut ours, &mut theirs).await.map(drop)
     };
     let Some(idle) = idle else {
@@ -76,44 +71,4 @@ pub(crate) fn is_offered(answer: &HeaderMap, offered: &HeaderValue) -> bool {
     let mut chosen = answer.get_all(UPGRADE).iter().flat_map(list).peekable();
     let is_offered = |chosen: &str| list(offered).any(|one| one.eq_ignore_ascii_case(chosen));
     chosen.peek().is_some() && chosen.all(is_offered)
-}
-
-// === impl Side ===
-
-impl<'a> Side<'a> {
-    fn new(stream: &'a mut TcpStream, last: &'a Cell<Instant>) -> Self {
-        Self { stream, last }
-    }
-}
-
-impl AsyncRead for Side<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut *self.stream).poll_read(cx, buf);
-        if polled.is_ready() {
-            self.last.set(Instant::now());
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Side<'_> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_shutdown(cx)
-    }
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::HeadLimits;
 use super::pool::Connections;
-use super::settings::{HeaderLimit, Overheard};
+use super::settings::{HeaderLimit, overheard};
 use crate::message::body::RequestBody;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::spawn::{Kind, LocalExecutor};
@@ -27,7 +27,7 @@ pub(crate) struct Multiplex {
 impl Multiplex {
     /// Starts HTTP/2 on a connection.
     pub(crate) async fn open(stream: TcpStream, head: HeadLimits) -> Result<Self, ProxyError> {
-        let (stream, header_limit) = Overheard::new(stream);
+        let (stream, header_limit) = overheard(stream);
         let handshake = Builder::new(LocalExecutor(Kind::Upstream))
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(PING_INTERVAL))

@@ -5,25 +5,16 @@
 //! it would open a breaker.
 
 use std::cell::Cell;
-use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncRead;
+use tokio_util::io::InspectReader;
 
 use crate::message::frame::{self, HEADER, SETTINGS, fill};
 
 /// The largest header section that the peer takes, by RFC 9113, 6.5.2; `None` until it has said
 /// one.
 pub(super) type HeaderLimit = Rc<Cell<Option<u32>>>;
-
-/// A connection whose peer's settings are read as they pass.
-pub(super) struct Overheard<T> {
-    inner: T,
-    frames: Frames,
-    limit: HeaderLimit,
-}
 
 /// Reads the frames of a server, whose first is SETTINGS.
 #[derive(Debug, Default)]
@@ -37,16 +28,18 @@ struct Frames {
     known: usize,
 }
 
-impl<T> Overheard<T> {
-    pub(super) fn new(inner: T) -> (Self, HeaderLimit) {
-        let limit = HeaderLimit::default();
-        let overheard = Self {
-            inner,
-            frames: Frames::default(),
-            limit: limit.clone(),
-        };
-        (overheard, limit)
-    }
+/// `connection`, and what its peer's settings say as they pass.
+pub(super) fn overheard<T: AsyncRead>(
+    connection: T,
+) -> (InspectReader<T, impl FnMut(&[u8])>, HeaderLimit) {
+    let limit = HeaderLimit::default();
+    let (told, mut frames) = (limit.clone(), Frames::default());
+    let overhear = move |bytes: &[u8]| {
+        if let Some(limit) = frames.pass(bytes) {
+            told.set(Some(limit));
+        }
+    };
+    (InspectReader::new(connection, overhear), limit)
 }
 
 impl Frames {
@@ -77,51 +70,6 @@ impl Frames {
             }
         }
         told
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Overheard<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if let Some(limit) = self.frames.pass(&buf.filled()[before..]) {
-            self.limit.set(Some(limit));
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Overheard<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::causes;
 use crate::collector::{OtlpError, Trust, by_name, connector};
 use crate::ingest::batch::{Batch, Encoding, Signal, Transport};
 use crate::ingest::grpc::GRPC_ENCODING;
@@ -165,7 +166,9 @@ impl Target {
         *request.uri_mut() = self.urls[signal as usize].clone();
         *request.version_mut() = version;
         *request.headers_mut() = headers;
-        let failed = |error: &dyn std::error::Error| Attempt::Later(chain(error), None);
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            Attempt::Later(causes::in_full(error), None)
+        };
         let answer = self.client.request(request).await;
         let (head, body) = answer.map_err(|error| failed(&error))?.into_parts();
         let mut fields = head.headers;
@@ -260,18 +263,6 @@ fn builder() -> legacy::Builder {
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new());
     builder
-}
-
-/// An error with its causes: the outermost alone says only that something failed.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// gRPC sends base64 with padding or without.

@@ -4,7 +4,6 @@
 //! caller's expense, and whatever breaks in its body is the caller's fault, though the upstream's
 //! connection is what fails of it.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -18,6 +17,7 @@ use tokio::time::Instant;
 
 use super::BodyLimits;
 use super::upload::Upload;
+use crate::causes;
 use crate::message::client::Client;
 use crate::message::decision::Decided;
 use crate::message::error::{ErrorKind, ProxyError};
@@ -300,17 +300,13 @@ impl Drop for Content {
 
 /// Tells garbage from a caller that went away.
 fn fault_of(error: &hyper::Error) -> ErrorKind {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>()
-            && matches!(
-                io.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
-            )
-        {
-            return ErrorKind::RequestBodyMalformed;
-        }
-        source = cause.source();
+    let mut faults = causes::chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let is_garbage = |fault: &io::Error| {
+        use io::ErrorKind::{InvalidData, InvalidInput};
+        matches!(fault.kind(), InvalidInput | InvalidData)
+    };
+    match faults.any(is_garbage) {
+        true => ErrorKind::RequestBodyMalformed,
+        false => ErrorKind::ClientGone,
     }
-    ErrorKind::ClientGone
 }

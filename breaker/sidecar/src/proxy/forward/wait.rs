@@ -1,6 +1,5 @@
 //! Waiting for an upstream, and for how long.
 
-use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::causes;
 use crate::message::body::Upload;
 use crate::message::client::Client;
 use crate::message::error::{ErrorKind, ProxyError};
@@ -122,12 +122,8 @@ fn kind_of(error: &hyper::Error) -> ErrorKind {
     if error.is_parse() {
         return ErrorKind::Protocol;
     }
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if cause.is::<io::Error>() {
-            return ErrorKind::Terminated;
-        }
-        source = cause.source();
+    match causes::chain(error).any(|cause| cause.is::<io::Error>()) {
+        true => ErrorKind::Terminated,
+        false => ErrorKind::Protocol,
     }
-    ErrorKind::Protocol
 }
