@@ -1,7 +1,7 @@
-//! The control API of Breaker by gRPC.
+//! The gRPC control API of Breaker.
 //!
-//! What it says is in `breaker/v1/control.proto`. The code made of it is checked in, so that a
-//! build needs no compiler for it; a test makes it anew and compares.
+//! It is defined in `breaker/v1/control.proto`. The generated code is checked in, so that a build
+//! needs no protobuf compiler. A test regenerates it and compares.
 
 /// `breaker.v1`: messages, client and server of the control API.
 #[allow(

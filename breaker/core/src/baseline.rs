@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use crate::policy::{LatencyMeasure, Stream};
 
-/// What the detectors of a breaker have learned: a part for each source that has any.
+/// The learned baselines of a breaker's detectors: one part for each source that has any.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Baseline {
-    /// The sources, the proxy's first.
+    /// The sources; the proxy's comes first.
     pub sources: Vec<SourceBaseline>,
 }
 
-/// What the detectors of one source have learned.
+/// The learned baselines of one source's detectors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceBaseline {
     name: Arc<str>,
@@ -41,8 +41,8 @@ pub struct LatencyBounds {
     pub measure: LatencyMeasure,
 }
 
-/// What was learned of a stream: how many observations there were, and how many of them were hits.
-/// Both fade with a half-life of 30 minutes.
+/// The baseline of a signal: how many observations there were, and how many of them were hits. Both
+/// decay with a half-life of 30 minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamBaseline {
     stream: Stream,
@@ -61,7 +61,7 @@ pub struct BaselineError {
 }
 
 impl Baseline {
-    /// What was learned of these sources.
+    /// A baseline of these sources.
     pub fn new(sources: impl Into<Vec<SourceBaseline>>) -> Self {
         Self {
             sources: sources.into(),
@@ -77,10 +77,10 @@ impl SourceBaseline {
     /// The entry of a minute that had too few requests.
     pub const NO_P95: u8 = u8::MAX;
 
-    /// What was learned of the source `name`.
+    /// A baseline of the source `name`.
     ///
     /// # Errors
-    /// When a stream is there twice, or `p95s` has too many entries, or one that is no bucket.
+    /// If a signal occurs twice, if `p95s` has too many entries, or if an entry is not a bucket.
     pub fn new(
         name: impl Into<Arc<str>>,
         bounds: LatencyBounds,
@@ -118,29 +118,28 @@ impl SourceBaseline {
         &self.name
     }
 
-    /// What the latencies were compared with.
+    /// The thresholds with which the latencies were compared.
     pub const fn bounds(&self) -> LatencyBounds {
         self.bounds
     }
 
-    /// The streams, each once.
+    /// The signals, each once.
     pub fn streams(&self) -> &[StreamBaseline] {
         &self.streams
     }
 
-    /// For each minute of the last day, oldest first, the bucket that the P95 of its latencies lies
-    /// in; the latest is the last. Buckets are sixteenths of octaves of 64 µs. Empty where latency
-    /// isn't watched.
+    /// The bucket of the latency P95 for each minute of the last day, oldest first. Buckets are
+    /// sixteenths of octaves of 64 µs. Empty if latency isn't watched.
     pub fn p95s(&self) -> &[u8] {
         &self.p95s
     }
 }
 
 impl StreamBaseline {
-    /// What was learned of `stream`.
+    /// A baseline of `stream`.
     ///
     /// # Errors
-    /// When a number is not finite or negative, or there are more hits than observations.
+    /// If a number is negative or not finite, or if there are more hits than observations.
     pub fn new(stream: Stream, observations: f64, hits: f64) -> Result<Self, BaselineError> {
         if !observations.is_finite() || observations < 0.0 {
             return Err(BaselineError::new("observations", "must be 0 or more"));
@@ -155,17 +154,17 @@ impl StreamBaseline {
         })
     }
 
-    /// The stream.
+    /// The signal.
     pub const fn stream(&self) -> Stream {
         self.stream
     }
 
-    /// How many observations, faded.
+    /// The number of observations, decayed.
     pub const fn observations(&self) -> f64 {
         self.observations
     }
 
-    /// How many of them were hits, faded.
+    /// The number of hits among them, decayed.
     pub const fn hits(&self) -> f64 {
         self.hits
     }

@@ -24,11 +24,11 @@ pub enum Event {
         /// How many probes succeeded.
         succeeded: u32,
     },
-    /// A trip entry with the action `alert` holds. Told at its begin, and while it lasts again
-    /// after 1, 2, 4 … minutes, at last each hour.
+    /// A trip entry with the action `alert` holds. Reported when it begins, and again after 1, 2, 4
+    /// … minutes while it lasts, up to once an hour.
     Alert(Alert),
     /// An alert is over: its entry has not held for a minute (or the window, if that is longer),
-    /// nothing was heard of its source for 5 minutes, or its entry or source is gone.
+    /// its source was silent for 5 minutes, or its entry or source was removed.
     AlertEnded {
         /// When.
         at: Timestamp,
@@ -41,8 +41,8 @@ pub enum Event {
         /// How often it was told.
         alerts: u64,
     },
-    /// A sequential recovery closed the breaker though more requests fail than is usual: not so
-    /// many that it would open.
+    /// A sequential recovery closed the breaker although more requests fail than usual, but not
+    /// enough to open it.
     ClosedWithErrors {
         /// When.
         at: Timestamp,
@@ -53,9 +53,8 @@ pub enum Event {
         /// Requests of the trial.
         samples: u64,
     },
-    /// For two hours (or 600 requests, if those take longer) a share of hits was so steady that it
-    /// is what is usual from now on, or what was accepted so is no longer. An alarm about it is
-    /// over.
+    /// A new baseline is accepted: a share of hits was steady for two hours (or 600 requests, if
+    /// those take longer). Or an accepted baseline no longer holds. An alarm about it ends.
     UsualChanged {
         /// When.
         at: Timestamp,
@@ -64,7 +63,7 @@ pub enum Event {
         /// What has changed.
         change: UsualChange,
     },
-    /// A trip entry with the action `shed` holds, and requests beyond a limit in flight are
+    /// A trip entry with the action `shed` holds, and requests above a concurrency limit are
     /// rejected; the state stays. In shadow mode this is what would have happened.
     SheddingStarted {
         /// When.
@@ -74,7 +73,7 @@ pub enum Event {
         /// How many requests may be in flight at first.
         limit: u64,
     },
-    /// No entry has held and no request was rejected for a while: there is no limit any more.
+    /// No entry has held and no request was rejected for a while: the limit ends.
     SheddingEnded {
         /// When.
         at: Timestamp,
@@ -94,7 +93,7 @@ pub enum Event {
         /// The mode now.
         to: Mode,
     },
-    /// The breaker began anew: its windows, its back-off and what it had learned are forgotten.
+    /// The breaker was reset: its windows, back-off and baselines are discarded.
     Reset {
         /// When.
         at: Timestamp,
@@ -119,25 +118,25 @@ pub struct Transition {
     pub lasted: Duration,
     /// How long the breaker will stay open, when that is its state now.
     pub open_for: Option<Duration>,
-    /// For a trip: up to five traces of requests that failed or were slow, as far as traces are
-    /// known, oldest first.
+    /// For a trip: up to five traces of requests that failed or were slow, oldest first, as far as
+    /// traces are known.
     pub traces: Vec<TraceId>,
 }
 
-/// A trip entry that holds, and rejects nothing.
+/// A trip entry that holds, with the action `alert`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Alert {
     /// When.
     pub at: Timestamp,
-    /// When it began: [`Self::at`], unless it is told again.
+    /// When it began: [`Self::at`], unless it is repeated.
     pub since: Timestamp,
-    /// Where the outcomes were observed.
+    /// The source of the outcomes.
     pub source: Arc<str>,
     /// The conditions and their numbers.
     pub evidence: Vec<Evidence>,
-    /// Up to five traces of requests that failed or were slow, as far as traces are known, oldest
-    /// first.
+    /// Up to five traces of requests that failed or were slow, oldest first, as far as traces are
+    /// known.
     pub traces: Vec<TraceId>,
 }
 
@@ -154,7 +153,7 @@ pub enum Reason {
         /// The conditions and their numbers.
         evidence: Vec<Evidence>,
     },
-    /// The upstream asked to be left alone.
+    /// The upstream asked for a pause.
     RetryAfter {
         /// For how long.
         asked: Duration,
@@ -176,7 +175,7 @@ pub enum Reason {
         /// How many had to succeed.
         needed: u32,
     },
-    /// The feed that tripped the breaker shows no health since the trial began.
+    /// The feed that tripped the breaker does not look healthy since the half-open state began.
     FeedUnhealthy {
         /// The feed.
         source: Arc<str>,
@@ -196,18 +195,18 @@ pub enum Reason {
         /// The share that had to.
         needed: Ratio,
     },
-    /// The ramp reached all traffic without a trip.
+    /// The ramp reached 100 % without a trip.
     RampCompleted {
         /// Requests of the ramp that ended well.
         succeeded: u64,
         /// Requests of the ramp that failed.
         failed: u64,
     },
-    /// The ramp is over, and its limit still keeps requests away.
+    /// The ramp is over, and its limit still rejects requests.
     RampLimit,
     /// An operator set the mode.
     Forced(Mode),
-    /// An operator had the breaker begin anew.
+    /// An operator reset the breaker.
     Reset,
 }
 
@@ -217,26 +216,27 @@ pub enum Reason {
 pub struct Evidence {
     /// The condition.
     pub condition: Condition,
-    /// What was observed: a share (0..=1), seconds, or a count, as the condition has it. Of an
-    /// anomaly the estimated share of hits.
+    /// What was observed: a share (0..=1), seconds, or a count, depending on the condition. For an
+    /// anomaly, the estimated share of hits.
     pub observed: f64,
-    /// The condition's bound, in the same unit. Of an anomaly the share that is normal at most.
+    /// The condition's threshold, in the same unit. For an anomaly, the upper bound of the normal
+    /// share.
     pub threshold: f64,
-    /// Of how many observations.
+    /// The number of observations.
     pub samples: u64,
-    /// In how long a window. Of an anomaly the time since the change.
+    /// The length of the window. For an anomaly, the time since the change.
     pub window: Duration,
-    /// Of the failures in the policy's window, how many are requests that their callers abandoned
-    /// while nobody was answered; zero where the condition is not on failures.
+    /// How many of the failures in the policy's window are requests that their callers abandoned
+    /// while no caller was answered. Zero if the condition is not on failures.
     pub abandoned: u64,
-    /// What the detector says, where the condition is on an anomaly.
+    /// The detector's result, if the condition is on an anomaly.
     pub anomaly: Option<Anomaly>,
 }
 
 // === impl Alert ===
 
 impl Alert {
-    /// What the first condition watches, in one word.
+    /// The signal of the first condition, in one word.
     pub fn stream(&self) -> &'static str {
         stream_of(self.evidence.iter().map(|evidence| &evidence.condition))
     }

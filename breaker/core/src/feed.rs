@@ -12,46 +12,44 @@ use crate::trace::TraceId;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Feed {
-    /// The name, by which reasons name it.
+    /// The name of the feed in reasons.
     pub name: Arc<str>,
-    /// The conditions that are tried on it and the length of its window, where they are not those
-    /// of the breaker's policy.
+    /// The policy whose conditions and window apply to the feed, if it is not the breaker's.
     pub policy: Option<Arc<Policy>>,
-    /// For how long a feed that tripped the breaker must have been silent to say nothing against
-    /// its recovery. Default 30 s.
+    /// How long a feed that tripped the breaker must be silent until it no longer prevents
+    /// recovery. Default 30 s.
     pub quiet: Duration,
 }
 
-/// What a feed tells of requests that ended alike.
+/// Equal requests that a feed reports.
 ///
-/// Telemetry tells of a request when it is over, so a success counts at its end, and not from its
-/// begin on as where the breaker sees the answer [begin](crate::Breaker::begun): a feed of long
-/// streams shows failures sooner than successes.
+/// Telemetry reports a request when it has ended. So a success counts at its end, and not from its
+/// start as it does where the breaker sees the answer [begin](crate::Breaker::begun). A feed of
+/// long streams therefore shows failures sooner than successes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sample {
-    /// The verdict.
+    /// Success, failure, or ignored.
     pub verdict: Verdict,
-    /// The latency, where the telemetry has it.
+    /// The latency, if the telemetry has it.
     pub latency: Option<Duration>,
     /// When the requests ended, on the breaker's clock.
     pub at: Timestamp,
-    /// How many requests. Default 1.
+    /// The number of requests. Default 1.
     pub count: u32,
-    /// The trace of the request, where the telemetry has it.
+    /// The trace of the request, if the telemetry has it.
     pub trace: Option<TraceId>,
 }
 
-/// What became of a sample.
+/// How the breaker handled a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Observed {
     /// It counts.
     Counted,
-    /// It is older than the window, or from before the trial or the ramp began: it says nothing of
-    /// now.
+    /// It is older than the window, or from before the current half-open phase or ramp.
     Late,
-    /// It is of a time to come, by more than a tenth of the window: a clock is wrong.
+    /// Timestamped more than a tenth of the window in the future: a clock is wrong.
     Future,
     /// The breaker has no such feed.
     Unknown,
@@ -67,14 +65,14 @@ impl Feed {
         }
     }
 
-    /// Tries the conditions of another policy on it.
+    /// Uses another policy's conditions for the feed.
     #[must_use]
     pub fn with_policy(mut self, policy: impl Into<Arc<Policy>>) -> Self {
         self.policy = Some(policy.into());
         self
     }
 
-    /// Sets for how long it must have been silent to say nothing against a recovery.
+    /// Sets how long the feed must be silent until it no longer prevents recovery.
     #[must_use]
     pub const fn with_quiet(mut self, quiet: Duration) -> Self {
         self.quiet = quiet;
@@ -94,7 +92,7 @@ impl Sample {
         }
     }
 
-    /// The same of `count` requests.
+    /// The same for `count` requests.
     #[must_use]
     pub const fn times(mut self, count: u32) -> Self {
         self.count = count;

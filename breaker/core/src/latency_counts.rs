@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::time::micros;
 
-/// Latencies counted in bins whose bounds grow by a half and by a third in turn (… 1.02 ms, 1.54
-/// ms, 2.05 ms …), from 64 µs to 67 s; the first and the last bin have what is beyond. Two readings
-/// differ by what happened between them, as long as that is less than 65,536 requests in each bin:
-/// an idle breaker is to be small.
+/// Latencies counted in bins whose bounds grow alternately by a half and by a third (… 1.02 ms,
+/// 1.54 ms, 2.05 ms …), from 64 µs to 67 s. The first and the last bin include everything beyond.
+/// The difference of two readings is what happened between them, as long as that is less than
+/// 65,536 requests in each bin. The counters are small so that an idle breaker is small.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LatencyCounts([u16; BINS]);
 
@@ -23,8 +23,8 @@ impl LatencyCounts {
         *bin = bin.wrapping_add(count as u16);
     }
 
-    /// The bins that have grown since `earlier`: the upper bound, which is not in the bin, and by
-    /// how much; ascending.
+    /// The bins that have grown since `earlier`, ascending: the exclusive upper bound, and the
+    /// increase.
     pub fn since(&self, earlier: &Self) -> impl Iterator<Item = (Duration, u16)> {
         let pairs = self.0.iter().zip(earlier.0);
         let grown = pairs.map(|(now, earlier)| now.wrapping_sub(earlier));

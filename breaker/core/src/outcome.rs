@@ -4,30 +4,31 @@ use std::time::Duration;
 
 use crate::trace::TraceId;
 
-/// The verdict on a finished request.
+/// The classification of a finished request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The upstream did its work.
+    /// The upstream succeeded.
     Success,
     /// The upstream failed.
     Failure,
-    /// Says nothing of the upstream: the caller went away, or the policy says so.
+    /// No evidence about the upstream: the caller went away, or the policy ignores it.
     Ignored,
 }
 
-/// Who caused an ending. Only what the upstream caused is a success or a failure of it; everything
-/// else is [`Verdict::Ignored`].
+/// Who caused an outcome. Only what the upstream caused is a success or a failure; everything else
+/// is [`Verdict::Ignored`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Attribution {
     /// The upstream: it answered, refused, hung or cut the connection.
     Upstream,
-    /// The caller: it went away, set a deadline shorter than the route's, or sent garbage.
+    /// The caller: it went away, set a deadline shorter than the route's, or sent an invalid
+    /// request.
     Caller,
     /// The proxy: one of its own limits, its own waiting, or a bug.
     Proxy,
-    /// Another breaker or limit further in, which rejected the request.
+    /// Another breaker or limit further upstream, which rejected the request.
     InnerBreaker,
     /// The name service: the upstream's name could not be resolved.
     Name,
@@ -43,7 +44,7 @@ impl Attribution {
         Self::Name,
     ];
 
-    /// One word, as metrics have it.
+    /// One word, for metrics.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Upstream => "upstream",
@@ -59,24 +60,24 @@ impl Attribution {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The verdict.
+    /// Success, failure, or ignored.
     pub verdict: Verdict,
-    /// Who caused the ending.
+    /// Who caused the outcome.
     pub attribution: Attribution,
     /// From admission (or the end of the upload, see [`Permit`](crate::Permit)) to the response
     /// head or to the end of the body, as [`LatencyMeasure`](crate::policy::LatencyMeasure) says.
     pub latency: Duration,
-    /// Whether the timeout of who sent the request ended it.
+    /// Whether the sender's timeout ended the request.
     pub timed_out: bool,
-    /// For how long the upstream asked to be left alone (`Retry-After`, gRPC pushback).
+    /// How long the upstream asked callers to wait (`Retry-After`, gRPC pushback).
     pub retry_after: Option<Duration>,
-    /// The trace that the request belongs to, where it is known.
+    /// The trace of the request, if it is known.
     pub trace: Option<TraceId>,
 }
 
 impl Outcome {
-    /// An outcome with `verdict` after `latency`: caused by the upstream, or if it is ignored, by
-    /// the caller.
+    /// An outcome with `verdict` after `latency`. It is attributed to the upstream, or to the
+    /// caller if it is ignored.
     pub const fn new(verdict: Verdict, latency: Duration) -> Self {
         Self {
             verdict,
@@ -101,13 +102,13 @@ impl Outcome {
         Self::new(Verdict::Failure, latency)
     }
 
-    /// An end that says nothing of the upstream.
+    /// An outcome that is no evidence about the upstream.
     pub const fn ignored(latency: Duration) -> Self {
         Self::new(Verdict::Ignored, latency)
     }
 
-    /// Says who caused the ending. What anybody but the upstream caused is [`Verdict::Ignored`]
-    /// from then on.
+    /// Sets who caused the outcome. Anything that was not caused by the upstream becomes
+    /// [`Verdict::Ignored`].
     #[must_use]
     pub const fn caused_by(mut self, attribution: Attribution) -> Self {
         self.attribution = attribution;
@@ -117,21 +118,21 @@ impl Outcome {
         self
     }
 
-    /// Says whether the timeout of who sent the request ended it.
+    /// Sets whether the sender's timeout ended the request.
     #[must_use]
     pub const fn timed_out(mut self, timed_out: bool) -> Self {
         self.timed_out = timed_out;
         self
     }
 
-    /// Adds the upstream's wish to be left alone for a time.
+    /// Adds how long the upstream asked callers to wait.
     #[must_use]
     pub const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after;
         self
     }
 
-    /// Adds the trace that the request belongs to.
+    /// Adds the trace of the request.
     #[must_use]
     pub const fn traced(mut self, trace: Option<TraceId>) -> Self {
         self.trace = trace;

@@ -10,13 +10,13 @@ use crate::policy::Policy;
 use crate::state::State;
 use crate::time::Timestamp;
 
-/// The right to send one request. Give it back with [`Breaker::record`](crate::Breaker::record),
-/// whatever became of the request.
+/// The right to send one request. Return it with [`Breaker::record`](crate::Breaker::record),
+/// however the request ends.
 ///
 /// It carries the epoch of its admission: an outcome of an earlier epoch never causes a transition.
-/// A probe's permit is a lease: not back within `half_open.probe_timeout`, it counts as failed. A
-/// caller that goes away before the answer does not free the lease: it ends when another probe is
-/// answered, or with its time.
+/// A probe's permit is a lease: if it is not returned within `half_open.probe_timeout`, it counts
+/// as failed. A caller that goes away before the answer does not free the lease. The lease ends
+/// when another probe is answered, or when it times out.
 ///
 /// A request counts once. From [`Breaker::begun`](crate::Breaker::begun) on it is a success, which
 /// a failure at its end replaces.
@@ -90,27 +90,27 @@ pub(crate) enum Progress {
     Responded,
 }
 
-/// A refusal: the breaker is open, its trial has no room for the request, or it sheds.
+/// A rejection: the breaker is open, has no free slot half-open, or sheds.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Rejected {
-    /// The state: closed where the breaker sheds.
+    /// The state: closed if the breaker sheds.
     pub state: State,
-    /// When to try again: at least the remaining open time, spread over callers by the policy's
-    /// jitter; soon where the breaker sheds.
+    /// When to try again. This is at least the remaining open time, spread over callers by the
+    /// policy's jitter, and soon if the breaker sheds.
     pub retry_after: Duration,
-    /// The limit of requests in flight, if that is why.
+    /// The concurrency limit, if that is the cause.
     pub shed: Option<Shed>,
     pub(crate) ground: Arc<Ground>,
 }
 
-/// A limit of requests in flight that has no room.
+/// A concurrency limit without a free slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shed {
     /// Requests to which the upstream owes an answer.
     pub in_flight: u64,
-    /// How many there may be.
+    /// The limit.
     pub limit: u64,
 }
 
@@ -130,7 +130,7 @@ impl Permit {
         self.admitted
     }
 
-    /// Whether the answer has well begun, and counts as a success unless it fails later.
+    /// Whether the answer has begun well, and counts as a success unless it fails later.
     pub const fn has_begun(&self) -> bool {
         self.begun.is_some()
     }
@@ -141,7 +141,7 @@ impl Permit {
     }
 }
 
-/// Why a request is refused: the limit that has no room, the reason for the state, what tripped the
+/// Why a request is rejected: the exhausted limit, the reason for the state, what tripped the
 /// breaker.
 #[derive(Clone, Copy, Debug)]
 pub struct Cause<'a>(&'a Rejected);
@@ -152,12 +152,12 @@ impl Rejected {
         &self.ground.reason
     }
 
-    /// Why the request is refused, in words.
+    /// Why the request is rejected, in words.
     pub const fn cause(&self) -> Cause<'_> {
         Cause(self)
     }
 
-    /// The policy, which says how a rejection is answered.
+    /// The policy, which defines the answer to a rejection.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.ground.policy
     }

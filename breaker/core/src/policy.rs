@@ -93,7 +93,7 @@ pub struct PolicyError {
 // === impl Policy ===
 
 impl Policy {
-    /// A builder with the defaults that [`Builder`] names, and no trip entry yet.
+    /// A builder with the defaults that [`Builder`] lists, and no trip entry yet.
     pub fn builder(name: impl Into<String>) -> Builder {
         Builder::new(name)
     }
@@ -103,38 +103,39 @@ impl Policy {
         &self.name
     }
 
-    /// The span of time whose outcomes decide.
+    /// The time span whose outcomes are evaluated.
     pub const fn window(&self) -> Duration {
         self.window
     }
 
-    /// Fewer observations than this in the window decide nothing by ratio or quantile.
+    /// With fewer observations than this in the window, conditions on shares and quantiles do not
+    /// hold.
     pub const fn min_requests(&self) -> u64 {
         self.min_requests
     }
 
-    /// The trip entries: any that holds acts.
+    /// The trip entries. Any entry that holds triggers its action.
     pub fn trip(&self) -> &[TripEntry] {
         &self.trip
     }
 
-    /// How rarely the anomaly detectors may be wrong.
+    /// The false-alarm budget of all anomaly detectors together.
     pub const fn budget(&self) -> Budget {
         self.budget
     }
 
-    /// The share of failures that is usual, whatever is learned; zero where only what is learned
-    /// counts.
+    /// An error rate that is normal for the service, whatever the baseline; zero if only the
+    /// baseline counts.
     pub const fn usual_errors(&self) -> Ratio {
         self.usual_errors
     }
 
-    /// From which latency on a request is a hit of [`Stream::Deadline`].
+    /// A request with at least this latency is a hit of [`Stream::Deadline`].
     pub const fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    /// How the trial and the ramp are judged.
+    /// How the half-open state and the ramp are judged.
     pub const fn recovery(&self) -> Recovery {
         self.recovery
     }
@@ -144,7 +145,7 @@ impl Policy {
         self.open
     }
 
-    /// The trial after the open time.
+    /// The half-open state after the open time.
     pub const fn half_open(&self) -> HalfOpen {
         self.half_open
     }
@@ -169,7 +170,7 @@ impl Policy {
         &self.reject
     }
 
-    /// Whether an upstream that asks to be left alone (`Retry-After`, gRPC pushback) opens the
+    /// Whether an upstream that asks callers to wait (`Retry-After`, gRPC pushback) opens the
     /// breaker for that time, capped by `open.max`.
     pub const fn honours_retry_after(&self) -> bool {
         self.honour_retry_after
@@ -192,7 +193,7 @@ impl Policy {
         self.trip.iter().any(|entry| entry.action == Action::Shed)
     }
 
-    /// The latency from which on a request is slow: the smallest latency bound of the conditions.
+    /// The latency from which a request is slow: the smallest latency threshold of the conditions.
     pub fn slow_from(&self) -> Option<Duration> {
         self.conditions()
             .filter_map(|condition| self.latency_bound(condition))

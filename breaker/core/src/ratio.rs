@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-/// A number from 0 to 1: a share of requests. Shown in per cent.
+/// A number from 0 to 1: a share of requests. Displayed in per cent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Ratio(f64);
 
 impl Ratio {
-    /// Nothing of it.
+    /// The ratio 0.
     pub const ZERO: Self = Self(0.0);
-    /// All of it.
+    /// The ratio 1.
     pub const ONE: Self = Self(1.0);
 
-    /// A ratio, or `None` when `value` lies outside 0..=1 or is not a number.
+    /// A ratio, or `None` if `value` is outside 0..=1 or not a number.
     pub fn new(value: f64) -> Option<Self> {
         (0.0..=1.0).contains(&value).then_some(Self(value))
     }
 
-    /// The share that `part` is of `whole`; zero of nothing is zero.
+    /// The share of `part` in `whole`; zero if `whole` is zero.
     pub fn of(part: u64, whole: u64) -> Self {
         if whole == 0 {
             Self::ZERO

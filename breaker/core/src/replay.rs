@@ -27,13 +27,13 @@ use crate::time::Timestamp;
     reason = "it is built by whoever reads traces, and has three fields for good"
 )]
 pub struct Request {
-    /// When it began. One that is handed over after others that began later is asked for when those
-    /// are, and ends when it ended.
+    /// When it began. A request that is passed after later ones is processed at their time, and
+    /// ends when it ended.
     pub at: Timestamp,
-    /// How long it took; `None` if it was never answered, which is a failure by timeout once the
-    /// replay's has passed.
+    /// How long it took. `None` means that no answer ever came: it fails after the timeout of the
+    /// replay.
     pub latency: Option<Duration>,
-    /// How it ended, where it was answered.
+    /// How it ended, if it was answered.
     pub verdict: Verdict,
 }
 
@@ -43,25 +43,25 @@ pub struct Request {
 pub struct Report {
     /// All requests.
     pub requests: u64,
-    /// Those that were admitted.
+    /// Admitted requests.
     pub admitted: u64,
-    /// Those that were rejected.
+    /// Rejected requests.
     pub rejected: u64,
-    /// Those that were rejected and had succeeded: the price.
+    /// Rejected requests that had succeeded: the price.
     pub rejected_good: u64,
-    /// Those that were admitted and failed: what the breaker did not spare.
+    /// Admitted requests that failed in spite of the breaker.
     pub admitted_bad: u64,
     /// Transitions from closed to open.
     pub trips: u64,
-    /// When the first of them was.
+    /// The time of the first trip.
     pub first_trip: Option<Timestamp>,
-    /// Of those that were rejected, the ones for which a limit in flight had no room.
+    /// How many of the rejected requests were over the concurrency limit.
     pub shed: u64,
-    /// Alerts that were given.
+    /// Alerts given.
     pub alerts: u64,
 }
 
-/// One breaker, fed with the recorded requests of its route in the order of their start.
+/// A breaker that is replayed with the recorded requests of its route, in the order of their start.
 ///
 /// ```
 /// use std::time::Duration;
@@ -105,13 +105,13 @@ struct Pending {
 }
 
 impl Replay {
-    /// After this time a request that was never answered has failed, unless said otherwise.
+    /// The default time after which a request without an answer has failed.
     pub const TIMEOUT: Duration = Duration::from_secs(60);
-    /// At most so many requests are in flight at once: with more, those that would end first end at
-    /// once. It bounds the memory of a trace whose requests never end.
+    /// The maximum of requests in flight. Above it, the requests that would end first end at once.
+    /// This bounds the memory for a trace whose requests never end.
     pub const MAX_IN_FLIGHT: usize = 1 << 18;
 
-    /// A replay that begins at `start` with a closed breaker, whose random numbers follow from
+    /// A replay that starts at `start` with a closed breaker. Its random numbers follow from
     /// `seed`.
     pub fn new(policy: impl Into<Arc<Policy>>, seed: u64, start: Timestamp) -> Self {
         Self {
@@ -127,15 +127,15 @@ impl Replay {
         }
     }
 
-    /// Sets after what time a request that was never answered has failed.
+    /// Sets the time after which a request without an answer has failed.
     #[must_use]
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// A request begins: all that has happened before is told to the breaker, then it is asked.
-    /// Says whether it admits the request.
+    /// Starts a request: first the breaker processes everything that happened before, then it is
+    /// asked. Returns whether it admits the request.
     pub fn request(&mut self, request: &Request) -> bool {
         let at = request.at.max(self.now);
         self.advance(at);
@@ -165,14 +165,14 @@ impl Replay {
         admitted
     }
 
-    /// No more requests come: those in flight end, each at its time.
+    /// Ends the replay: no more requests come, and those in flight end, each at its time.
     pub fn finish(&mut self) {
         while let Some(Reverse(next)) = self.in_flight.peek() {
             self.advance(next.ends);
         }
     }
 
-    /// The next event, of whatever kind, in their order.
+    /// The next event of any kind, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 use crate::trace::TraceId;
 use crate::window::Window;
 
-/// Names a source of one breaker. It is never given to another one, also when its source is gone.
+/// The id of a source of one breaker. Ids are never reused, even when the source is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceId(pub(crate) usize);
 

@@ -10,16 +10,16 @@ use std::str::FromStr;
     reason = "a breaker has three states, for good"
 )]
 pub enum State {
-    /// Traffic flows.
+    /// Requests are admitted.
     #[default]
     Closed,
-    /// Traffic is rejected.
+    /// Requests are rejected.
     Open,
-    /// A trial: some traffic is admitted, to see how it fares.
+    /// Some requests are admitted to test the service.
     HalfOpen,
 }
 
-/// Who decides.
+/// Who decides about requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mode {
@@ -30,7 +30,7 @@ pub enum Mode {
     ForcedOpen,
     /// The operator: admits all.
     ForcedClosed,
-    /// The policy decides, counts and reports what it would have done, and rejects nothing.
+    /// The policy decides and reports what it would have done, but rejects nothing.
     Shadow,
 }
 

@@ -6,23 +6,23 @@ use super::wire::{Fields, Malformed};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// A text.
+    /// A string.
     Str(&'a str),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number.
+    /// A floating-point number.
     Double(f64),
-    /// An array, a list of attributes, bytes, a text that is no UTF-8, or nothing: no condition
-    /// looks into them.
+    /// An array, a list of attributes, bytes, a string that is not UTF-8, or nothing. Conditions do
+    /// not match these.
     Other,
 }
 
 /// The attributes of a resource, scope, span or point: the fields `field` of an encoded message,
 /// each a `KeyValue`.
 ///
-/// An attribute whose own bytes are malformed or whose name is no UTF-8 is absent.
+/// An attribute is treated as absent if its bytes are malformed or its name is not UTF-8.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     message: &'a [u8],
@@ -35,7 +35,7 @@ impl<'a> Attributes<'a> {
         Self { message, field }
     }
 
-    /// Name and value of each, in the order in which they were sent.
+    /// Name and value of each attribute, in the order of the message.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
         self.raw().filter_map(|(name, value)| {
             let name = str::from_utf8(name).ok()?;

@@ -26,7 +26,7 @@ use crate::{Attributes, StatusCode, Value};
 
 mod words;
 
-/// What the attributes of a span or point say of how its request ended.
+/// What the attributes of a span or point say about the outcome of its request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Facts<'a> {
     http: Option<u16>,
@@ -42,8 +42,8 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Reads the attributes of a span or point, once for the policies of all feeds. Of several
-    /// names for the same, the new one counts.
+    /// Reads the attributes of a span or point once, for the policies of all feeds. If an attribute
+    /// has several names, the newest one counts.
     pub fn of(attributes: Attributes<'a>) -> Self {
         let (mut facts, mut old_http, mut exception) = (Self::default(), None, None);
         for (name, value) in attributes.iter() {
@@ -67,7 +67,7 @@ impl<'a> Facts<'a> {
         facts
     }
 
-    /// The verdict by `rules`, with the status of the span; points have none, which is
+    /// The classification by `rules`, with the status of the span. Points have no status, which is
     /// [`StatusCode::Unset`].
     pub fn verdict(&self, status: StatusCode, rules: &FailureRules) -> Verdict {
         // gRPC goes by HTTP, with a status of 200 whatever happened.

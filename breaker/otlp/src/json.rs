@@ -26,10 +26,11 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use self::schema::{Field, Kind, Message};
 
-/// How many bytes a request may have as protobuf: as many as one that is sent so, 64 MiB.
+/// The maximum size of a request as protobuf: 64 MiB, the same as for a request that was sent as
+/// protobuf.
 pub const MAX_MESSAGE: usize = 64 << 20;
 
-/// Why a text is no OTLP/JSON request, with line and column.
+/// Why a text is not an OTLP/JSON request, with line and column.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid OTLP/JSON: {0}")]
 pub struct Invalid(#[from] serde_json::Error);
@@ -37,11 +38,11 @@ pub struct Invalid(#[from] serde_json::Error);
 /// A request as protobuf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transcoded {
-    /// Its bytes, without what could not be read.
+    /// Its bytes, without the invalid items.
     pub message: Vec<u8>,
-    /// How many items were left out, attributes not counted.
+    /// How many items were left out, not counting attributes.
     pub invalid: u64,
-    /// What was wrong first; empty if nothing was.
+    /// The first problem; empty if there was none.
     pub complaint: String,
 }
 
@@ -49,7 +50,7 @@ pub struct Transcoded {
 ///
 /// # Errors
 ///
-/// [`Invalid`] where `json` is no such request.
+/// [`Invalid`] if `json` is not such a request.
 pub fn traces(json: &[u8]) -> Result<Transcoded, Invalid> {
     transcode(json, &schema::TRACES)
 }
@@ -58,17 +59,17 @@ pub fn traces(json: &[u8]) -> Result<Transcoded, Invalid> {
 ///
 /// # Errors
 ///
-/// [`Invalid`] where `json` is no such request.
+/// [`Invalid`] if `json` is not such a request.
 pub fn metrics(json: &[u8]) -> Result<Transcoded, Invalid> {
     transcode(json, &schema::METRICS)
 }
 
-/// Checks that an `ExportLogsServiceRequest` is a JSON object: nothing reads logs here, they are
-/// only passed on.
+/// Checks that an `ExportLogsServiceRequest` is a JSON object. Logs are not read here, only passed
+/// on.
 ///
 /// # Errors
 ///
-/// [`Invalid`] where it is none.
+/// [`Invalid`] if it is not.
 pub fn check_logs(json: &[u8]) -> Result<(), Invalid> {
     transcode(json, &Message(&[])).map(drop)
 }

@@ -1,14 +1,14 @@
-//! OTLP as it is sent, read in place: no object tree is built.
+//! Reads OTLP in place, without an object tree.
 //!
-//! * [`read_traces`], [`read_metrics`]: the wire format; [`json`]: OTLP/JSON, which becomes the
-//!   same bytes.
-//! * [`matching`]: which of many feeds a span or a point belongs to.
-//! * [`convention`]: what a span or a point says of a request, by the semantic conventions.
-//! * [`series`]: what a histogram's point adds to the one before it.
+//! * [`read_traces`], [`read_metrics`]: the wire format; [`json`]: OTLP/JSON, which is converted to
+//!   protobuf.
+//! * [`matching`]: which of many feeds a span or a point matches.
+//! * [`convention`]: what a span or a point says about a request, by the semantic conventions.
+//! * [`series`]: what a histogram point adds to the one before it.
 //!
-//! [`read_traces`] and [`read_metrics`] take an encoded request and tell a visitor what is in it,
-//! without allocating; [`json`] turns OTLP/JSON into the same bytes. None of them panics or
-//! recurses without a bound, whatever the bytes.
+//! [`read_traces`] and [`read_metrics`] pass the contents of an encoded request to a visitor,
+//! without allocating. [`json`] converts OTLP/JSON to protobuf. None of them panics, and their
+//! recursion is bounded, whatever the bytes.
 
 mod attributes;
 pub mod convention;

@@ -20,7 +20,7 @@ pub use self::set::{MatchSet, Matching};
     reason = "written as a literal by the configuration"
 )]
 pub struct FeedMatcher {
-    /// Of which signal.
+    /// The signal that the feed reads.
     pub takes: Takes,
     /// Conditions on attributes of the resource.
     pub resource: Vec<(String, Pattern)>,
@@ -30,49 +30,49 @@ pub struct FeedMatcher {
     pub attributes: Vec<(String, Pattern)>,
 }
 
-/// The signal that a feed takes. Never both: a request that is told by a span and by a metric would
+/// The signal that a feed reads. Never both: a request that appears in a span and in a metric would
 /// count twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Takes {
     /// Spans of these kinds.
     Spans(SpanKinds),
-    /// Points of the histograms with such a name.
+    /// Points of the histograms whose name matches.
     Histogram(Pattern),
 }
 
-/// A set of span kinds, a bit each.
+/// A set of span kinds, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanKinds(u8);
 
 // === impl FeedMatcher ===
 
 impl FeedMatcher {
-    /// Whether spans and points of this resource may belong to the feed.
+    /// Whether spans and points of this resource can match the feed.
     pub fn matches_resource(&self, attributes: Attributes<'_>) -> bool {
         all_hold(&self.resource, attributes)
     }
 
-    /// Whether spans and points of this instrumentation scope may belong to the feed.
+    /// Whether spans and points of this instrumentation scope can match the feed.
     pub fn matches_scope(&self, name: &str) -> bool {
         self.scope
             .as_ref()
             .is_none_or(|scope| scope.holds_for(name))
     }
 
-    /// Whether a span belongs to the feed, as its resource and scope do.
+    /// Whether a span matches the feed, if its resource and scope do.
     pub fn matches_span(&self, kind: SpanKind, attributes: Attributes<'_>) -> bool {
         matches!(self.takes, Takes::Spans(kinds) if kinds.contains(kind))
             && all_hold(&self.attributes, attributes)
     }
 
-    /// Whether a point of the histogram called `name` belongs to the feed, as its resource and
-    /// scope do.
+    /// Whether a point of the histogram called `name` matches the feed, if its resource and scope
+    /// do.
     pub fn matches_metric(&self, name: &str, attributes: Attributes<'_>) -> bool {
         self.matches_name(name) && all_hold(&self.attributes, attributes)
     }
 
-    /// Whether the feed takes points of the histogram called `name`.
+    /// Whether the feed reads points of the histogram called `name`.
     pub fn matches_name(&self, name: &str) -> bool {
         matches!(&self.takes, Takes::Histogram(pattern) if pattern.holds_for(name))
     }

@@ -11,8 +11,8 @@ use super::attributes::Attributes;
 use super::envelope::{self, Signal, embedded, text};
 use super::wire::{Fields, Malformed};
 
-/// What is told while a request is read: a resource, its scopes, and after each scope the points of
-/// its histograms.
+/// Receives the contents of a request while it is read: a resource, its scopes, and after each
+/// scope the points of its histograms.
 pub trait MetricVisitor {
     /// Whether metrics of this resource are wanted.
     fn resource(&mut self, resource: Attributes<'_>) -> bool;
@@ -23,22 +23,23 @@ pub trait MetricVisitor {
     fn metric(&mut self, _name: &str, _unit: &str) -> bool {
         true
     }
-    /// A point of a histogram, explicit or exponential, of the resource and scope before it.
+    /// A point of an explicit or exponential histogram, in the last resource and scope.
     fn histogram(&mut self, point: &HistogramPoint<'_>);
-    /// A point left out, because what it says cannot be. Does nothing by default.
+    /// A point that is left out because it is invalid. Does nothing by default.
     fn rejected_point(&mut self, _metric: &str, _reason: Rejection) {}
 }
 
-/// Reads an encoded `ExportMetricsServiceRequest` and tells `visitor` of the points of its
-/// histograms; gauges, sums and summaries are passed over.
+/// Reads an encoded `ExportMetricsServiceRequest` and passes the points of its histograms to
+/// `visitor`. Gauges, sums and summaries are skipped.
 ///
-/// Fields may come in any order. Where a message that is not repeated by its definition is
-/// repeated, the last one counts. What nobody wants is checked only as far as its length; so is
-/// what lies inside single attributes and exemplars.
+/// Fields may come in any order. If a message that must not be repeated is repeated, the last one
+/// counts. For unwanted parts, only the length is checked. The same holds for the contents of
+/// single attributes and exemplars.
 ///
 /// # Errors
 ///
-/// [`Malformed`] where the bytes are no such message. What came before has been told by then.
+/// [`Malformed`] if the bytes are not such a message. The visitor has received everything before
+/// that point.
 pub fn read_metrics(message: &[u8], visitor: &mut impl MetricVisitor) -> Result<(), Malformed> {
     envelope::read(message, &mut Histograms(visitor))
 }

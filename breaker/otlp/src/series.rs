@@ -18,23 +18,22 @@ pub use self::latency::Unit;
 use self::snapshot::{Mismatch, Snapshot};
 use crate::{Attributes, HistogramPoint, Temporality};
 
-/// How much is remembered.
+/// Limits of the table's memory.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How many series at once; 10,000 by default. At the limit a series that was silent for
-    /// `stale` gives way to a new one; without such a one the new one is refused, so that a flood
-    /// of new series does not wash away the old.
+    /// The maximum of series; 10,000 by default. At the limit, a series that was silent for `stale`
+    /// is replaced by a new one. If there is none, the new one is refused, so that a flood of new
+    /// series does not displace the old ones.
     pub series: usize,
-    /// How many buckets a point may have; 1,024 by default.
+    /// The maximum of buckets in a point; 1,024 by default.
     pub buckets: usize,
-    /// How many buckets of all cumulative series together, of 8 bytes each; 2,097,152 (16 MiB) by
-    /// default.
+    /// The maximum of buckets of all cumulative series together, of 8 bytes each; 2,097,152 (16
+    /// MiB) by default.
     pub total_buckets: usize,
-    /// After what time without a point a series is forgotten; an hour by default.
+    /// A series is removed after this time without a point; an hour by default.
     pub idle: Duration,
-    /// After what time without a point a series may be forgotten for another one; 5 minutes by
-    /// default.
+    /// A series may be replaced by a new one after this time without a point; 5 minutes by default.
     pub stale: Duration,
 }
 
@@ -97,32 +96,32 @@ pub struct Increase<'a> {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
 #[non_exhaustive]
 pub enum Skipped {
-    /// Its time is more than five minutes ahead.
+    /// Its time is more than five minutes in the future.
     #[error("a time in the future")]
     Ahead,
-    /// It is the first of a series that began before it was watched, or the first with other
-    /// buckets: nothing tells which of its samples are new. This is as it should be.
+    /// It is the first point of a series that began before it was watched, or the first with
+    /// different buckets. Nothing shows which of its samples are new. This is normal.
     #[error("the first point of a series that has begun earlier")]
     Baseline,
-    /// It has no buckets and no sum, so nothing tells its latencies.
+    /// It has neither buckets nor a sum, so it has no latencies.
     #[error("neither buckets nor a sum")]
     NoBuckets,
     /// It says that there is no value.
     #[error("no recorded value")]
     NoValue,
-    /// It is a duplicate of an earlier one, or came after a later one.
+    /// It is a duplicate of an earlier point, or older than the last one.
     #[error("a duplicate or out of order")]
     NotNewer,
-    /// Its series is new, and there are as many as are allowed.
+    /// Its series is new, and the maximum of series is reached.
     #[error("too many series")]
     Refused,
     /// It is neither delta nor cumulative.
     #[error("unknown temporality")]
     Temporality,
-    /// It has more buckets than are allowed.
+    /// It has too many buckets.
     #[error("too many buckets")]
     TooManyBuckets,
-    /// Its unit is no unit of time, or unknown.
+    /// Its unit is not a unit of time, or unknown.
     #[error("unknown unit")]
     Unit,
 }
@@ -130,7 +129,7 @@ pub enum Skipped {
 // === impl SeriesTable ===
 
 impl SeriesTable {
-    /// A table that knows nothing yet, begun at `now`.
+    /// An empty table, created at `now`.
     pub fn new(limits: Limits, now: u64) -> Self {
         Self {
             limits,
@@ -146,26 +145,26 @@ impl SeriesTable {
         }
     }
 
-    /// What the points of one resource have in common.
+    /// The identity that the points of one resource share.
     pub fn resource(&self, resource: Attributes<'_>) -> Origin {
         self.identity.resource(resource)
     }
 
-    /// What the points of one scope of a resource have in common.
+    /// The identity that the points of one scope of a resource share.
     pub fn scope(&self, resource: Origin, name: &str, version: &str) -> Origin {
         self.identity.scope(resource, name, version)
     }
 
-    /// What a point adds to its series, and remembers it.
+    /// What a point adds to its series. The point is stored as the last one.
     ///
-    /// * delta: all of it, but not twice.
-    /// * cumulative: what it has more than the last point. All of it where a count went down, for
-    ///   then the counting has begun again; and where it is the first point of a series that
-    ///   started after this table did. A point of another start is of another series.
+    /// * delta: all samples, but not twice.
+    /// * cumulative: the samples since the last point. All samples count if a count went down,
+    ///   because then counting has restarted; and if it is the first point of a series that started
+    ///   after this table. A point with a different start belongs to a different series.
     ///
     /// # Errors
     ///
-    /// [`Skipped`] says why it adds nothing.
+    /// [`Skipped`] gives the reason if it adds nothing.
     pub fn apply(
         &mut self,
         origin: Origin,
@@ -201,14 +200,14 @@ impl SeriesTable {
         })
     }
 
-    /// Forgets the series that have been silent for [`Limits::idle`]. Each point does so too.
+    /// Removes the series that have been silent for [`Limits::idle`]. Each point does the same.
     pub fn expire(&mut self, now: u64) {
         while self.oldest_is_silent_for(self.limits.idle, now) {
             self.evict(now);
         }
     }
 
-    /// How many series are known.
+    /// The number of known series.
     pub fn len(&self) -> usize {
         self.series.len()
     }
@@ -218,12 +217,12 @@ impl SeriesTable {
         self.series.is_empty()
     }
 
-    /// How many series have been forgotten.
+    /// How many series have been removed.
     pub const fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    /// How many points have been refused, because their series would have been one too many.
+    /// How many points have been refused because the maximum of series was reached.
     pub const fn refused(&self) -> u64 {
         self.refused
     }
@@ -372,23 +371,22 @@ impl Last {
 // === impl Increase ===
 
 impl<'a> Increase<'a> {
-    /// Each latency, and how many samples have it.
+    /// Each latency, with its number of samples.
     pub fn iter(&self) -> impl Iterator<Item = (Duration, u64)> + use<'a> {
         self.latencies.iter().copied()
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub fn count(&self) -> u64 {
         self.iter().map(|(_, samples)| samples).sum()
     }
 
-    /// The earliest that a sample can have been taken, in nanoseconds since 1970; 0 if that is not
-    /// known.
+    /// The earliest possible time of a sample, in nanoseconds since 1970; 0 if unknown.
     pub const fn since(&self) -> u64 {
         self.since
     }
 
-    /// The latest that a sample can have been taken, in nanoseconds since 1970.
+    /// The latest possible time of a sample, in nanoseconds since 1970.
     pub const fn until(&self) -> u64 {
         self.until
     }

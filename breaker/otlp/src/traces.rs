@@ -4,16 +4,17 @@ use super::attributes::{Attributes, Extent};
 use super::envelope::{self, Signal, text};
 use super::wire::{Fields, Malformed};
 
-/// What is told while a request is read: a resource, its scopes, and after each scope its spans.
+/// Receives the contents of a request while it is read: a resource, its scopes, and after each
+/// scope its spans.
 pub trait TraceVisitor {
     /// Whether spans of this resource are wanted.
     fn resource(&mut self, resource: Attributes<'_>) -> bool;
     /// Whether spans of this scope are wanted; it belongs to the resource before it.
     fn scope(&mut self, name: &str, version: &str) -> bool;
-    /// A span of the resource and scope before it.
+    /// A span in the last resource and scope.
     fn span(&mut self, span: &Span<'_>);
-    /// A span left out, because its trace or span id is missing, of the wrong length or all zero:
-    /// the specification calls it invalid. Does nothing by default.
+    /// A span that is left out because its trace or span id is missing, all zero or of the wrong
+    /// length: the specification calls it invalid. Does nothing by default.
     fn invalid_span(&mut self) {}
 }
 
@@ -21,22 +22,21 @@ pub trait TraceVisitor {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Span<'a> {
-    /// Never zero; the first byte that was sent is the highest.
+    /// Never zero; in big-endian order.
     pub trace_id: u128,
     /// Never zero.
     pub span_id: u64,
-    /// Which side of which kind of call it is.
+    /// The kind of the span.
     pub kind: SpanKind,
-    /// What it is called; empty if that is no UTF-8.
+    /// The name of the span; empty if it is not UTF-8.
     pub name: &'a str,
     /// When it began, in nanoseconds since 1970.
     pub start: u64,
-    /// When it ended, in nanoseconds since 1970; nothing keeps a sender from saying a time before
-    /// `start`.
+    /// When it ended, in nanoseconds since 1970. A sender may send a time before `start`.
     pub end: u64,
-    /// What its instrumentation thought of how it ended.
+    /// The status that its instrumentation set.
     pub status: StatusCode,
-    /// What else is known.
+    /// The other attributes.
     pub attributes: Attributes<'a>,
 }
 
@@ -44,14 +44,14 @@ pub struct Span<'a> {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the specification is closed here")]
 pub enum SpanKind {
-    /// Not said, or a kind that was not known when this was written.
+    /// Not specified, or an unknown kind.
     #[default]
     Unspecified,
     /// Work inside an application.
     Internal,
     /// The handling of a request.
     Server,
-    /// A request to somebody else.
+    /// A request to another service.
     Client,
     /// The sending of a message.
     Producer,
@@ -63,24 +63,25 @@ pub enum SpanKind {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the specification is closed here")]
 pub enum StatusCode {
-    /// Not said: neither a success nor a failure by itself.
+    /// Not set: neither a success nor a failure by itself.
     #[default]
     Unset,
-    /// Somebody looked, and it is good.
+    /// Explicitly set to success.
     Ok,
     /// A failure.
     Error,
 }
 
-/// Reads an encoded `ExportTraceServiceRequest` and tells `visitor` of its spans.
+/// Reads an encoded `ExportTraceServiceRequest` and passes its spans to `visitor`.
 ///
-/// Fields may come in any order. Where a resource or a scope is repeated, the last one counts. What
-/// nobody wants is checked only as far as its length; so is what lies inside single attributes,
-/// events and links.
+/// Fields may come in any order. If a resource or a scope is repeated, the last one counts. For
+/// unwanted parts, only the length is checked. The same holds for the contents of single
+/// attributes, events and links.
 ///
 /// # Errors
 ///
-/// [`Malformed`] where the bytes are no such message. What came before has been told by then.
+/// [`Malformed`] if the bytes are not such a message. The visitor has received everything before
+/// that point.
 pub fn read_traces(message: &[u8], visitor: &mut impl TraceVisitor) -> Result<(), Malformed> {
     envelope::read(message, &mut Spans(visitor))
 }

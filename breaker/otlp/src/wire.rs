@@ -3,26 +3,26 @@
 //! prost has this too, but only over `impl Buf` and only to fill a tree; reading in place needs the
 //! borrowed bytes.
 
-/// Why bytes are no OTLP message.
+/// Why bytes are not an OTLP message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// Groups lie in each other more than 100 deep.
+    /// Groups are nested more than 100 deep.
     #[error("groups lie in each other more than {MAX_DEPTH} deep")]
     Depth,
-    /// A packed field of fixed-size numbers is no multiple of their size.
+    /// The length of a packed field of fixed-size numbers is not a multiple of their size.
     #[error("a packed field ends in the middle of a number")]
     Packed,
-    /// A tag has no field number, or a wire type that does not exist or does not stand alone.
+    /// A tag has no field number, or its wire type does not exist or is not allowed there.
     #[error("invalid field tag")]
     Tag,
     /// The bytes end in the middle of a field.
     #[error("the message ends in the middle of a field")]
     Truncated,
-    /// A number of variable length does not fit into 64 bits.
+    /// A varint does not fit into 64 bits.
     #[error("a varint does not fit into 64 bits")]
     Varint,
-    /// A known field is not encoded as what it is.
+    /// A known field has the wrong wire type.
     #[error("a field does not have the wire type of its kind")]
     WireType,
 }

@@ -14,8 +14,8 @@ use crate::exchange::Exchange;
 use crate::observer::Witness;
 
 pin_project! {
-    /// The body of a response that went through a breaker. A request is finished when its body is
-    /// finished, failed or dropped.
+    /// The body of a response that passed a breaker. The request ends when its body ends, fails or
+    /// is dropped.
     pub struct BreakerBody<B, C = HttpClassifier, W = ()>
     where
         W: Witness,

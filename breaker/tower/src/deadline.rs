@@ -12,13 +12,13 @@ use crate::grpc;
 
 /// The deadline that the caller of a request chose.
 ///
-/// [`BreakerService`](crate::BreakerService) reads `grpc-timeout` of gRPC calls by itself. Where
-/// callers have other means, or the service's own time is shorter than theirs, put one in the
-/// request's extensions.
+/// [`BreakerService`](crate::BreakerService) reads `grpc-timeout` of gRPC calls by itself. Put a
+/// deadline in the request's extensions if callers send it in another way, or if the service's own
+/// time is shorter than theirs.
 ///
-/// What the deadline forces is [`Verdict::Ignored`](breaker_core::Verdict::Ignored) and the
-/// caller's: gRPC `DEADLINE_EXCEEDED` of a call that had one, HTTP 504 once nine tenths of it have
-/// passed, and any error once it has passed.
+/// The effects of the deadline are [`Verdict::Ignored`](breaker_core::Verdict::Ignored) and
+/// attributed to the caller: gRPC `DEADLINE_EXCEEDED` of a call with a deadline, HTTP 504 once nine
+/// tenths of it have passed, and any error once it has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerDeadline(Option<Moment>);
 
@@ -30,8 +30,7 @@ struct Moment {
 }
 
 impl CallerDeadline {
-    /// None that counts, whatever the request's header fields say: the service's own time is
-    /// shorter.
+    /// No deadline, whatever the request's header fields say: the service's own time is shorter.
     pub const NONE: Self = Self(None);
 
     /// A deadline `whole` after now.
@@ -39,7 +38,7 @@ impl CallerDeadline {
         Self::since(Instant::now(), whole)
     }
 
-    /// A deadline `whole` after `began`; none, if that is beyond what clocks can tell.
+    /// A deadline `whole` after `began`; none if the clock can't represent that time.
     pub fn since(began: Instant, whole: Duration) -> Self {
         let tenth = u32::try_from((whole / 10).as_micros()).unwrap_or(u32::MAX);
         let at = began.checked_add(whole);

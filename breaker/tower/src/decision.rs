@@ -6,22 +6,22 @@ use breaker_core::policy::GrpcCode;
 use breaker_core::{Attribution, State, TraceId, Verdict};
 use http::StatusCode;
 
-/// What a breaker made of a request.
+/// The breaker's decision about a request, and its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Decision {
-    /// The breaker's state when the request came to it.
+    /// The breaker's state when the request arrived.
     pub state: State,
-    /// What the request counts as, and who caused its ending; `None` if it was rejected.
+    /// What the request counts as, and who caused its outcome; `None` if it was rejected.
     pub ending: Option<(Verdict, Attribution)>,
     /// From admission, or the end of the upload, to the head of the response or to the end of its
     /// body, as the policy measures.
     pub latency: Duration,
     /// From the same moment until now.
     pub waited: Duration,
-    /// The status of the answer, if the policy's rules make the same of the request by that alone.
+    /// The status of the answer, if that alone decides the outcome by the policy's rules.
     pub status: Option<StatusCode>,
-    /// The status of a gRPC call, if the request is one and the answer told it.
+    /// The status of a gRPC call, if the answer had one.
     pub grpc: Option<GrpcCode>,
     /// The trace that the request belongs to.
     pub trace: Option<TraceId>,
@@ -45,7 +45,7 @@ impl Decision {
         self.ending.map(|(verdict, _)| verdict)
     }
 
-    /// Who caused the ending; `None` if the request was rejected.
+    /// Who caused the outcome; `None` if the request was rejected.
     pub fn attribution(&self) -> Option<Attribution> {
         self.ending.map(|(_, attribution)| attribution)
     }

@@ -17,8 +17,8 @@ use crate::observer::Witness;
 use crate::reject::OnReject;
 
 pin_project! {
-    /// The future of [`BreakerService`](crate::BreakerService). Dropped before it is ready, it
-    /// reports that the caller went away.
+    /// The future of [`BreakerService`](crate::BreakerService). If it is dropped before it is
+    /// ready, it reports that the caller went away.
     pub struct ResponseFuture<F, C, R, B, RB, E, W = ()>
     where
         R: OnReject<B, RB, E>,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use breaker_core::policy::GrpcCode;
 use http::{HeaderMap, HeaderName};
 
-/// Whether a `Content-Type` is that of gRPC: `application/grpc`, `application/grpc+proto`,
-/// `application/grpc; charset=utf-8`, in whatever case. gRPC-Web is not.
+/// Whether a `Content-Type` is gRPC: `application/grpc`, `application/grpc+proto` or
+/// `application/grpc; charset=utf-8`, in upper or lower case. gRPC-Web is not.
 pub fn is_grpc(content_type: &[u8]) -> bool {
     framing(content_type) == Some(Framing::Http2)
 }
@@ -43,8 +43,8 @@ pub(crate) fn status(headers: &HeaderMap) -> Option<GrpcCode> {
     Some(number.map_or(GrpcCode::UNKNOWN, GrpcCode::from_number))
 }
 
-/// A `grpc-timeout`: at most 8 digits and a unit. `None` if it is malformed. Zero is read: nothing
-/// is left of such a deadline.
+/// A `grpc-timeout`: at most 8 digits and a unit. `None` if it is malformed. Zero is valid: no time
+/// is left.
 pub fn parse_grpc_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if !(1..=MAX_DIGITS).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
@@ -64,7 +64,7 @@ pub fn parse_grpc_timeout(value: &[u8]) -> Option<Duration> {
     })
 }
 
-/// A `grpc-timeout` of `left`, rounded down to the finest unit whose number has at most 8 digits.
+/// A `grpc-timeout` of `left`, rounded down to the finest unit that needs at most 8 digits.
 pub fn format_grpc_timeout(left: Duration) -> String {
     let seconds = u128::from(left.as_secs());
     let (number, unit) = [

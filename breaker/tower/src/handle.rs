@@ -16,7 +16,7 @@ use tokio::sync::futures::OwnedNotified;
 pub use self::in_flight::{InFlight, Upload};
 use crate::shared::Shared;
 
-/// A breaker that is shared by services and operators; clones are the same breaker.
+/// A breaker that services and operators share. Clones are the same breaker.
 ///
 /// The lock is held for tens of nanoseconds and never over an await. A task on the runtime of
 /// whoever used the breaker first waits for the breaker's next timeout; it ends when the last clone
@@ -31,7 +31,7 @@ pub struct Events(broadcast::Receiver<Event>);
 // === impl BreakerHandle ===
 
 impl BreakerHandle {
-    /// A closed breaker called `name`, with a seed of its own.
+    /// A closed breaker called `name`, with a random seed.
     pub fn new(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>) -> Self {
         Self::with_seed(name, policy, random_seed())
     }
@@ -44,8 +44,8 @@ impl BreakerHandle {
         )))
     }
 
-    /// The breaker of something that is not called through it: its feeds trip it, and show whether
-    /// a trial goes well. Who asks it for a permit all the same is admitted or refused as usual.
+    /// A breaker of something that is not called through it. Its feeds trip it, and judge its
+    /// half-open state. If someone asks it for a permit, it still admits or rejects as usual.
     pub fn telemetry_only(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>) -> Self {
         Self(Arc::new(Shared::new(
             name.into(),
@@ -58,12 +58,11 @@ impl BreakerHandle {
         &self.0.name
     }
 
-    /// Asks to send one request. What is returned reports the request as
-    /// [`Verdict::Ignored`](breaker_core::Verdict::Ignored) when it is dropped before its outcome
-    /// is known.
+    /// Asks for a permit to send one request. If the returned value is dropped before the outcome
+    /// is known, it reports the request as [`Verdict::Ignored`](breaker_core::Verdict::Ignored).
     ///
     /// # Errors
-    /// [`Rejected`], when the breaker refuses.
+    /// [`Rejected`] if the breaker rejects.
     pub fn try_acquire(&self) -> Result<InFlight, Rejected> {
         self.clone().into_in_flight()
     }
@@ -78,17 +77,17 @@ impl BreakerHandle {
         Ok(InFlight::new(self, permit, policy, state))
     }
 
-    /// Asks for a verdict without a permit, for a request that somebody else sends and whose
+    /// Asks for a verdict without a permit, for a request that another proxy sends and whose
     /// outcome nobody reports.
     ///
     /// # Errors
-    /// [`Rejected`], when the breaker refuses; that is counted.
+    /// [`Rejected`] if the breaker rejects; this is counted.
     pub fn ask(&self) -> Result<(), Rejected> {
         self.with(Breaker::ask)
     }
 
-    /// Counts a request as ignored that ended before the breaker was asked. It takes no permit, and
-    /// no trial is owed to it.
+    /// Counts a request that ended before the breaker was asked as ignored. It takes no permit and
+    /// no half-open slot.
     pub fn ignore(&self, by: Attribution) {
         self.with(|breaker, _| breaker.ignore(by));
     }
@@ -98,7 +97,7 @@ impl BreakerHandle {
         self.with(Breaker::refuse)
     }
 
-    /// Whether a request would be refused now. Of a closed breaker it is known without its lock.
+    /// Whether a request would be rejected now. For a closed breaker this needs no lock.
     pub fn would_reject(&self) -> bool {
         self.0.rejecting() && self.with(Breaker::would_reject)
     }
@@ -118,53 +117,53 @@ impl BreakerHandle {
         self.with(|breaker, _| breaker.policy().clone())
     }
 
-    /// What the breaker knows now.
+    /// The current snapshot of the breaker.
     pub fn snapshot(&self) -> Snapshot {
         self.with(Breaker::snapshot)
     }
 
-    /// Sets who decides.
+    /// Sets the mode.
     pub fn force(&self, mode: Mode) {
         self.with(|breaker, now| breaker.force(mode, now));
     }
 
-    /// Sets who decides for `period`; then the policy does.
+    /// Sets the mode for `period`; then the policy decides again.
     pub fn force_for(&self, mode: Mode, period: Duration) {
         self.with(|breaker, now| breaker.force_for(mode, period, now));
     }
 
-    /// Forces it closed until [`Self::release`], whoever decides. Modes that are set meanwhile
-    /// wait.
+    /// Forces the breaker closed until [`Self::release`], whatever the mode. Modes that are set
+    /// meanwhile take effect then.
     pub fn hold_closed(&self) {
         self.with(Breaker::hold_closed);
     }
 
-    /// Gives it the mode again that it would have, had it not been held closed.
+    /// Ends [`Self::hold_closed`]: the breaker gets the mode that it would have without it.
     pub fn release(&self) {
         self.with(Breaker::release);
     }
 
-    /// Takes over another policy; the state stays.
+    /// Replaces the policy; the state stays.
     pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
         self.with(|breaker, now| breaker.set_policy(policy, now));
     }
 
-    /// Begins anew: closed, with empty windows, and nothing learned. Totals and mode stay.
+    /// Resets the breaker: closed, with empty windows and no baselines. Totals and mode stay.
     pub fn reset(&self) {
         self.with(Breaker::reset);
     }
 
-    /// What the anomaly detectors have learned to be usual.
+    /// The learned baselines of the anomaly detectors.
     pub fn baseline(&self) -> Baseline {
         self.with(|breaker, _| breaker.baseline())
     }
 
-    /// Begins with what was learned before. Returns how many sources took something.
+    /// Starts with baselines that were learned before. Returns how many sources took something.
     pub fn restore_baseline(&self, baseline: &Baseline) -> usize {
         self.with(|breaker, _| breaker.restore_baseline(baseline))
     }
 
-    /// Forgets what was learned: what was usual no longer is.
+    /// Discards the baselines.
     pub fn forget_baseline(&self) {
         self.with(|breaker, _| breaker.forget_baseline());
     }
@@ -182,19 +181,19 @@ impl BreakerHandle {
         (copy.policy().clone(), snapshot, copy.outlook(now))
     }
 
-    /// Adds a telemetry feed as a source with a window of its own.
+    /// Adds a telemetry feed as a source with its own window.
     pub fn add_feed(&self, feed: Feed) -> SourceId {
         self.with(|breaker, _| breaker.add_feed(feed))
     }
 
-    /// Has these feeds from now on, and no others; returns their ids in the same order. A feed
-    /// whose name stays keeps its id, and what it observed where its policy counts the same things.
+    /// Replaces all feeds by these, and returns their ids in the same order. A feed that keeps its
+    /// name keeps its id, and its observations where its policy counts the same things.
     pub fn set_feeds(&self, feeds: impl IntoIterator<Item = Feed>) -> Vec<SourceId> {
         self.with(|breaker, now| breaker.set_feeds(feeds, now))
     }
 
-    /// A telemetry feed tells of requests that ended, in the order in which they did as far as that
-    /// is known. `told` is called with what became of each sample, under the breaker's lock.
+    /// Observes requests that a telemetry feed reports, in the order in which they ended as far as
+    /// that is known. `told` is called with the result for each sample, under the breaker's lock.
     pub fn observe(
         &self,
         feed: SourceId,
@@ -208,12 +207,12 @@ impl BreakerHandle {
         });
     }
 
-    /// Follows the events from now on.
+    /// Subscribes to events from now on.
     pub fn subscribe(&self) -> Events {
         Events(self.0.subscribe())
     }
 
-    /// Time since the breaker was made, as its events tell it.
+    /// The time since the breaker was created, as in its events.
     pub fn now(&self) -> Timestamp {
         self.0.now()
     }
@@ -239,8 +238,8 @@ impl fmt::Debug for BreakerHandle {
 // === impl Events ===
 
 impl Events {
-    /// The next event; `None` when the breaker is gone. Events that came while more than 64 were
-    /// unread are skipped.
+    /// The next event; `None` when the breaker is gone. If more than 64 events are unread, the
+    /// oldest are skipped.
     ///
     /// Cancel safe.
     pub async fn recv(&mut self) -> Option<Event> {

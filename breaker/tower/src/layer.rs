@@ -13,7 +13,7 @@ use crate::select::PerKey;
 use crate::service::{BreakerService, Options};
 use crate::set::BreakerSet;
 
-/// Puts services behind a breaker. All services that one layer makes share its breaker.
+/// Wraps services in a breaker. All services of one layer share its breaker.
 #[derive(Clone, Debug)]
 pub struct BreakerLayer<P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()> {
     breaker: P,
@@ -24,7 +24,7 @@ pub struct BreakerLayer<P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()>
 }
 
 impl BreakerLayer {
-    /// A layer with one breaker, which classifies HTTP and gRPC by the policy's rules and fails
+    /// A layer with one breaker. It classifies HTTP and gRPC by the policy's rules, and fails
     /// rejected requests with a boxed [`Rejected`].
     pub fn new(breaker: BreakerHandle) -> Self {
         Self {
@@ -38,8 +38,8 @@ impl BreakerLayer {
 }
 
 impl<C, R, O> BreakerLayer<BreakerHandle, C, R, O> {
-    /// Is not ready while the breaker rejects, so that a balancer above goes round this service.
-    /// During the ramp it is ready, and a request above the ramp's share is rejected.
+    /// Makes the service not ready while the breaker rejects, so that a balancer above uses another
+    /// one. During the ramp it is ready, and requests above the ramp's share are rejected.
     #[must_use]
     pub const fn unready_while_open(mut self) -> Self {
         self.options.unready_while_open = true;
@@ -48,7 +48,7 @@ impl<C, R, O> BreakerLayer<BreakerHandle, C, R, O> {
 }
 
 impl<K, F> BreakerLayer<PerKey<K, F>> {
-    /// A layer with a breaker for each key that `key` finds in requests.
+    /// A layer with one breaker for each key that `key` finds in requests.
     pub fn per_key<B>(breakers: BreakerSet<K>, key: F) -> Self
     where
         K: Eq + Hash + Clone,
@@ -65,7 +65,7 @@ impl<K, F> BreakerLayer<PerKey<K, F>> {
 }
 
 impl<P, C, R, O> BreakerLayer<P, C, R, O> {
-    /// Classifies answers with `classifier`.
+    /// Classifies answers by `classifier`.
     pub fn classify<D>(self, classifier: D) -> BreakerLayer<P, D, R, O> {
         BreakerLayer {
             breaker: self.breaker,
@@ -90,8 +90,8 @@ impl<P, C, R, O> BreakerLayer<P, C, R, O> {
         }
     }
 
-    /// Lets `observer` know what becomes of each request, whether it is admitted or rejected.
-    /// Without one, the layer pays nothing for it.
+    /// Reports the outcome of each request to `observer`, whether it is admitted or rejected.
+    /// Without an observer, this costs nothing.
     pub fn with_observer<N>(self, observer: N) -> BreakerLayer<P, C, R, N> {
         BreakerLayer {
             breaker: self.breaker,
@@ -102,9 +102,9 @@ impl<P, C, R, O> BreakerLayer<P, C, R, O> {
         }
     }
 
-    /// Lets the upstream's time begin when the request's body is sent: an [`Upload`](crate::Upload)
-    /// is put in the extensions of a request with a body, for the inner service to drop then. Only
-    /// for inner services that know of it.
+    /// Lets the upstream's time begin when the request's body has been sent. The layer puts an
+    /// [`Upload`](crate::Upload) in the extensions of a request with a body, and the inner service
+    /// must drop it at that moment. Use this only with inner services that do.
     #[must_use]
     pub const fn await_upload(mut self) -> Self {
         self.options.await_upload = true;

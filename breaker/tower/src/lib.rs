@@ -1,8 +1,8 @@
-//! A circuit breaker as a tower layer: by error rate, latency quantiles and concurrency, over any
-//! [`Service`](tower_service::Service) of HTTP or gRPC.
+//! A circuit breaker as a tower layer, for any HTTP or gRPC [`Service`](tower_service::Service). It
+//! trips on error rate, latency quantiles and concurrency.
 //!
-//! A request counts when its body ends, fails or is dropped, and is in flight until then; one that
-//! hangs counts as slow while it hangs. Rejections are errors (or responses) of `call` and never of
+//! A request counts when its body ends, fails or is dropped, and is in flight until then. A hung
+//! request counts as slow while it hangs. Rejections are errors (or responses) of `call`, never of
 //! `poll_ready`, and no breaker counts them.
 //!
 //! ```
@@ -28,7 +28,7 @@
 //! # }
 //! ```
 //!
-//! A breaker for each key, and a classifier of one's own:
+//! A breaker for each key, and a custom classifier:
 //!
 //! ```
 //! use breaker_tower::core::{Verdict, policy::FailureRules};

@@ -10,25 +10,25 @@ use crate::classify::Ending;
 use crate::decision::Decision;
 use crate::handle::InFlight;
 
-/// Wants to know what becomes of requests; see
+/// Observes the outcomes of requests; see
 /// [`BreakerLayer::with_observer`](crate::BreakerLayer::with_observer).
 pub trait Observer<B> {
-    /// Waits for what becomes of one request.
+    /// Observes one request.
     type Witness: Witness;
 
-    /// `request` has come to its breaker.
+    /// `request` arrived at its breaker.
     fn begin(&self, request: &Request<B>) -> Self::Witness;
 }
 
-/// Gets to know what became of one request.
+/// Receives the outcome of one request.
 pub trait Witness {
-    /// Whether somebody wants to know. If not, nothing is found out that the breaker itself has no
-    /// use for.
+    /// Whether the outcome is wanted. If not, the layer does not determine anything that the
+    /// breaker itself does not need.
     fn is_watching(&self) -> bool {
         true
     }
 
-    /// The request is over, or was rejected. Called once, outside of the breaker's lock.
+    /// The request ended, or was rejected. Called once, without the breaker's lock.
     fn decided(&mut self, decision: Decision);
 }
 

@@ -13,11 +13,11 @@ pub trait Select<B> {
     /// The breaker of `request`.
     fn select(&self, request: &Request<B>) -> BreakerHandle;
 
-    /// The breaker, where it is the same for all requests.
+    /// The breaker, if it is the same for all requests.
     fn fixed(&self) -> Option<&BreakerHandle>;
 }
 
-/// A breaker for each key of a request.
+/// One breaker for each key of a request.
 #[derive(Clone)]
 pub struct PerKey<K, F> {
     pub(crate) breakers: BreakerSet<K>,

@@ -24,7 +24,7 @@ use crate::select::Select;
 /// A service behind a breaker.
 ///
 /// It rejects in `call`, and is ready while the breaker is open: an error of `poll_ready` would
-/// tell the caller to discard the service. With
+/// make the caller discard the service. With
 /// [`unready_while_open`](crate::BreakerLayer::unready_while_open) it is pending instead, for
 /// balancers.
 pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()> {

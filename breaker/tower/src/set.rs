@@ -13,11 +13,10 @@ use crate::handle::BreakerHandle;
 
 /// Breakers by key.
 ///
-/// Memory is bounded twice. A breaker whose key was not asked for in the idle time is forgotten
-/// when new keys come, unless it is open or an operator forced it. And of no more breakers than the
-/// capacity, those that were not asked for the longest make room for new keys, closed ones first. A
-/// forgotten key starts anew, closed; requests of it that are still in flight end on the breaker
-/// that admitted them.
+/// Memory is bounded in two ways. When new keys come, a breaker whose key was not requested within
+/// the idle time is removed, unless it is open or an operator forced it. At the capacity, the least
+/// recently requested breakers make room for new keys, closed ones first. If a removed key comes
+/// back, it starts closed. Requests that are still in flight end on the breaker that admitted them.
 pub struct BreakerSet<K>(Arc<Inner<K>>);
 
 struct Inner<K> {
@@ -38,8 +37,8 @@ struct Entry {
 }
 
 impl<K: Eq + Hash + Clone + fmt::Display> BreakerSet<K> {
-    /// A set of at most `capacity` breakers (at least one), each of which goes by `policy`, with an
-    /// idle time of ten minutes.
+    /// A set of at most `capacity` breakers (at least one) with the policy `policy`, and an idle
+    /// time of ten minutes.
     pub fn new(policy: impl Into<Arc<Policy>>, capacity: usize) -> Self {
         Self::with_idle(policy, capacity, Duration::from_secs(600))
     }
@@ -57,7 +56,7 @@ impl<K: Eq + Hash + Clone + fmt::Display> BreakerSet<K> {
         }))
     }
 
-    /// The breaker of `key`, which is its name too.
+    /// The breaker of `key`; the key is also its name.
     pub fn get(&self, key: K) -> BreakerHandle {
         let now = Instant::now();
         let mut breakers = self.0.lock();
@@ -82,7 +81,7 @@ impl<K: Eq + Hash + Clone + fmt::Display> BreakerSet<K> {
         breaker
     }
 
-    /// The breakers that there are.
+    /// All breakers of the set.
     pub fn breakers(&self) -> Vec<BreakerHandle> {
         let breakers = self.0.lock();
         let entries = breakers.by_key.values();

@@ -17,9 +17,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub struct TraceContext {
     /// The trace.
     pub trace_id: u128,
-    /// The span: of who sent the request.
+    /// The span of the sender.
     pub span_id: u64,
-    /// All eight flags, those that nobody has given a meaning yet included.
+    /// All eight flags, including those that have no meaning yet.
     pub flags: u8,
 }
 
@@ -29,13 +29,13 @@ impl TraceContext {
     /// The trace's id is random (Trace Context Level 2).
     pub const RANDOM: u8 = 1 << 1;
 
-    /// Reads the context of a request. `None` without a `traceparent`, with more than one, and with
-    /// one that is not valid.
+    /// Reads the context of a request. `None` if `traceparent` is missing, comes more than once, or
+    /// is not valid.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         Self::parse(only_value(headers)?.as_bytes())
     }
 
-    /// Reads a value of `traceparent`: version 00, and of later versions the fields that 00 has.
+    /// Parses a value of `traceparent`: version 00, and of later versions the fields of 00.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let (fields, rest) = value.trim_ascii().split_at_checked(LENGTH)?;
         if [2, 35, 52].iter().any(|&dash| fields[dash] != b'-') {

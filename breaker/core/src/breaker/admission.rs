@@ -19,11 +19,11 @@ enum Admission {
 }
 
 impl Breaker {
-    /// Asks to send a request.
+    /// Asks for a permit to send a request.
     ///
     /// # Errors
-    /// [`Rejected`], when the breaker is open, its trial has no room or it sheds. The refusal is
-    /// counted, and never as an outcome.
+    /// [`Rejected`] if the breaker is open, has no free slot half-open, or sheds. The rejection is
+    /// counted, but not as an outcome.
     pub fn try_acquire(&mut self, now: Timestamp) -> Result<Permit, Rejected> {
         let now = self.advance(now);
         self.arrive(now);
@@ -44,16 +44,17 @@ impl Breaker {
         }
     }
 
-    /// Asks for a verdict without a permit, for a request that somebody else sends and whose
+    /// Asks for a verdict without a permit, for a request that another proxy sends and whose
     /// outcome nobody reports here.
     ///
-    /// During a trial it is admitted as a probe would be, at most `half_open.concurrent` within
-    /// `half_open.probe_timeout`, beside the probes: what never reports must not keep those waiting
-    /// that do. Shedding does not concern it: it is nowhere in flight.
+    /// While half-open, at most `half_open.concurrent` such requests are admitted within
+    /// `half_open.probe_timeout`. They take no slot of the probes, because requests that are never
+    /// reported must not block those that are. Shedding does not apply to them, because they are
+    /// not in flight here.
     ///
     /// # Errors
-    /// [`Rejected`], when the breaker is open or its trial has no room. The refusal is counted, and
-    /// never as an outcome.
+    /// [`Rejected`] if the breaker is open or has no free slot half-open. The rejection is counted,
+    /// but not as an outcome.
     pub fn ask(&mut self, now: Timestamp) -> Result<(), Rejected> {
         let now = self.advance(now);
         self.arrive(now);
@@ -74,7 +75,7 @@ impl Breaker {
         }
     }
 
-    /// Refuses a request, and counts that.
+    /// Rejects a request, and counts it.
     pub fn refuse(&mut self, now: Timestamp) -> Rejected {
         let now = self.advance(now);
         self.totals.rejected += 1;
@@ -131,8 +132,8 @@ impl Breaker {
         self.ground.insert(ground).clone()
     }
 
-    /// Whether [`Self::try_acquire`] would now be refused for the state. Counts nothing, and does
-    /// not tell of shedding, whose places come free all the time.
+    /// Whether the state would make [`Self::try_acquire`] reject a request now. Counts nothing. It
+    /// ignores shedding, because slots become free all the time.
     pub fn would_reject(&mut self, now: Timestamp) -> bool {
         self.advance(now);
         match &self.phase {

@@ -4,8 +4,8 @@ use super::Breaker;
 use crate::baseline::Baseline;
 
 impl Breaker {
-    /// What the anomaly detectors of each source have learned to be usual. Not what they are just
-    /// observing: that is of this moment.
+    /// The learned baselines of the anomaly detectors of each source. Excludes the current
+    /// observations.
     pub fn baseline(&self) -> Baseline {
         let sources = self.sources.iter();
         Baseline {
@@ -13,10 +13,10 @@ impl Breaker {
         }
     }
 
-    /// Begins with what was learned before, by another breaker perhaps. A source takes what was
-    /// learned of one of its name, as far as its detectors compare the same: errors always,
-    /// latencies if they end at the same point, the deadline if it is the same. Returns how many
-    /// sources took something.
+    /// Starts with baselines that were learned before, perhaps by another breaker. A source takes
+    /// the baseline of its name, as far as its detectors compare the same: errors always, latencies
+    /// if they end at the same point, the deadline if it is the same. Returns how many sources took
+    /// something.
     pub fn restore_baseline(&mut self, baseline: &Baseline) -> usize {
         let mut restored = 0;
         for source in &mut self.sources {
@@ -28,8 +28,8 @@ impl Breaker {
         restored
     }
 
-    /// Forgets what the detectors have learned, and the evidence that they have against it: after a
-    /// deploy, what was usual no longer is.
+    /// Discards the baselines and the current evidence, for example after a deploy that changes
+    /// what is normal.
     pub fn forget_baseline(&mut self) {
         for source in &mut self.sources {
             source.forget_learned(&self.policy);

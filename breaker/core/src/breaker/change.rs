@@ -13,16 +13,16 @@ use crate::state::Mode;
 use crate::time::Timestamp;
 
 impl Breaker {
-    /// Sets who decides. Leaving a forced-open breaker begins with probes, not with all traffic at
-    /// once; leaving a forced-closed one begins closed. Between `auto` and `shadow` the state
+    /// Sets the mode. A breaker that leaves forced-open begins with probes, not with all traffic at
+    /// once. One that leaves forced-closed starts closed. Between `auto` and `shadow` the state
     /// stays.
     pub fn force(&mut self, mode: Mode, now: Timestamp) {
         let now = self.advance(now);
         self.rule(mode, None, now);
     }
 
-    /// Sets who decides for `period`; then the mode is [`Mode::Auto`]. What is said of a mode later
-    /// counts instead.
+    /// Sets the mode for `period`; then it becomes [`Mode::Auto`]. A later change of mode overrides
+    /// this.
     pub fn force_for(&mut self, mode: Mode, period: Duration, now: Timestamp) {
         let now = self.advance(now);
         let until = (mode != Mode::Auto).then(|| now + period);
@@ -96,10 +96,10 @@ impl Breaker {
         }
     }
 
-    /// Replaces the policy. State and permits stay; so does the open time, up to the longest that
+    /// Replaces the policy. State and permits stay. So does the open time, up to the longest that
     /// the new policy could have chosen. Windows stay where the new policy counts the same things.
-    /// What was derived from the old policy is derived from the new one: with the next request the
-    /// breaker decides like one that always had the new policy.
+    /// Everything that depends on the policy is recomputed: with the next request, the breaker
+    /// decides like one that always had the new policy.
     pub fn set_policy(&mut self, policy: impl Into<Arc<Policy>>, now: Timestamp) {
         let now = self.advance(now);
         self.learn_traffic(now);
@@ -176,9 +176,8 @@ impl Breaker {
         }
     }
 
-    /// Begins anew: closed, with empty windows, the first open time next, and nothing learned.
-    /// Permits that are out no longer count. Totals stay, and so does the mode: a forced-open
-    /// breaker stays open.
+    /// Resets the breaker: closed, with empty windows, the first open time next, and no baselines.
+    /// Outstanding permits no longer count. Totals and mode stay: a forced-open breaker stays open.
     pub fn reset(&mut self, now: Timestamp) {
         let now = self.advance(now);
         self.events.push_back(Event::Reset {

@@ -23,15 +23,17 @@ struct Ending {
 }
 
 impl Breaker {
-    /// The request of `permit` ended.
+    /// Records the outcome of `permit`'s request.
     ///
-    /// A request whose answer has [begun](Self::begun) is a success already: only a failure changes
-    /// that. A caller that went away before an answer ([`Attribution::Caller`], and neither
-    /// [`Self::responded`] nor [`Self::begun`] was called) says nothing while others are answered.
-    /// If nobody was from the admission on, for one and a half times as long as 95 % of the answers
-    /// take (100 ms at least; the policy's first latency bound until that is known), and again with
-    /// the next such request, then those count as failures: the upstream stalls. The snapshot's
-    /// totals have them as ignored all the same.
+    /// A request whose answer has [begun](Self::begun) already is a success; only a failure changes
+    /// that.
+    ///
+    /// A caller that went away before an answer is no evidence while others are answered. (That is
+    /// [`Attribution::Caller`], without a call of [`Self::responded`] or [`Self::begun`].) It is
+    /// different if no request was answered since the admission, for one and a half times as long
+    /// as 95 % of the answers take. That is at least 100 ms, and the policy's first latency
+    /// threshold until the quantile is known. If the next such request shows the same, both count
+    /// as failures: the upstream stalls. The snapshot's totals still count them as ignored.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
         let now = self.advance(now);
@@ -69,8 +71,8 @@ impl Breaker {
         self.judge(now);
     }
 
-    /// A request ended before a permit was asked for: somebody other than the upstream caused it.
-    /// It is among the ignored in the totals, and changes nothing else.
+    /// Counts a request that ended before a permit was asked for, because of someone other than the
+    /// upstream. It is ignored in the totals, and has no other effect.
     pub fn ignore(&mut self, by: Attribution) {
         self.totals.ignore(by);
     }

@@ -12,16 +12,16 @@ use crate::source::{Source, SourceId, find};
 use crate::time::Timestamp;
 
 impl Breaker {
-    /// Adds a telemetry feed as a source with a window of its own.
+    /// Adds a telemetry feed as a source with its own window.
     pub fn add_feed(&mut self, feed: Feed) -> SourceId {
         let id = self.push_feed(feed);
         self.rederive(self.now);
         id
     }
 
-    /// Has these feeds from now on, and no others; returns their ids in the same order. A feed
-    /// whose name stays keeps its id, and what it observed where its policy counts the same things.
-    /// If the one that tripped the breaker is gone, so is what it says of the recovery.
+    /// Replaces all feeds by these, and returns their ids in the same order. A feed that keeps its
+    /// name keeps its id, and its observations where its policy counts the same things. If the feed
+    /// that tripped the breaker is removed, it no longer affects the recovery.
     pub fn set_feeds(
         &mut self,
         feeds: impl IntoIterator<Item = Feed>,
@@ -63,16 +63,16 @@ impl Breaker {
         id
     }
 
-    /// Says that nobody will ask for permits. A trial is then judged by the feeds alone: by the one
-    /// that tripped the breaker, or by all of them where none did.
+    /// Declares that nobody will ask for permits. Then only feeds judge the half-open state: the
+    /// one that tripped the breaker, or all if none did.
     #[must_use]
     pub const fn telemetry_only(mut self) -> Self {
         self.telemetry_only = true;
         self
     }
 
-    /// A telemetry feed tells of requests that ended. They count at the time at which they ended,
-    /// if that is still in the window and not before the trial or the ramp that goes on.
+    /// Observes requests that a telemetry feed reports. They count at the time at which they ended,
+    /// if that is still in the window and not before the current half-open phase or ramp.
     pub fn observe(&mut self, id: SourceId, sample: &Sample, now: Timestamp) -> Observed {
         let now = self.advance(now);
         let bound = self.trial_bound(id);

@@ -11,9 +11,9 @@ use crate::source::SourceId;
 use crate::time::Timestamp;
 
 impl Breaker {
-    /// The caller of `permit`'s request is still sending it: until [`Self::uploaded`] the
-    /// upstream's time does not run. A probe gives its slot back after a second of it, and counts
-    /// again once it is sent, within its `probe_timeout`.
+    /// The caller is still sending `permit`'s request: until [`Self::uploaded`], the upstream's
+    /// time does not run. After a second, a probe frees its slot. It counts again, within its
+    /// `probe_timeout`, once it is sent.
     pub fn uploading(&mut self, permit: &mut Permit) {
         if permit.progress == Progress::Waiting && self.counts(permit) {
             self.limit_ended(permit, None, self.now);
@@ -28,7 +28,7 @@ impl Breaker {
         }
     }
 
-    /// The request of `permit` is sent: the upstream's time begins.
+    /// `permit`'s request is sent: the upstream's time begins.
     pub fn uploaded(&mut self, permit: &mut Permit, now: Timestamp) {
         if permit.progress != Progress::Uploading {
             return;
@@ -49,9 +49,9 @@ impl Breaker {
         }
     }
 
-    /// The head of an answer that is not a failure came after `latency`. Where the policy measures
+    /// The head of an answer that is not a failure arrived after `latency`. If the policy measures
     /// the latency to the head, it is recorded now, however long the body takes. While the caller
-    /// is still sending its request, the time was the caller's, and no latency is.
+    /// is still sending its request, no latency is recorded, because the time was the caller's.
     pub fn responded(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) {
         let now = self.advance(now);
         if self.note_head(permit, latency, now) {
@@ -59,8 +59,8 @@ impl Breaker {
         }
     }
 
-    /// The head of an answer came that is a success: [`Self::responded`] and [`Self::begun`] in
-    /// one, and judged once.
+    /// The head of a successful answer arrived. This is [`Self::responded`] and [`Self::begun`] in
+    /// one, judged once.
     pub fn responded_well(&mut self, permit: &mut Permit, latency: Duration, now: Timestamp) {
         let now = self.advance(now);
         let responds = self.note_head(permit, latency, now);
@@ -109,15 +109,14 @@ impl Breaker {
         true
     }
 
-    /// The answer has well begun: the request counts as a success from now on, and becomes a
-    /// failure if it fails later. Of HTTP that is a head that is no failure,
-    /// [`Self::responded_well`]; of gRPC the first message. Otherwise every answer that takes its
-    /// time would count for nothing while it flows, and the few that fail at once for everything.
+    /// The answer has begun well. The request counts as a success from now on, and becomes a
+    /// failure if it fails later. For HTTP that is a head that is no failure,
+    /// [`Self::responded_well`]; for gRPC the first message. Otherwise a long answer would not
+    /// count while it flows, and the few that fail at once would dominate.
     ///
-    /// What then comes to [`Self::record`] adds nothing if it is a success; a failure takes the
-    /// success back where it was counted, and counts now; an end that says nothing (the caller
-    /// leaves a stream) lets the success be. The counts of the snapshot's totals count a request
-    /// when it ends, once.
+    /// A later [`Self::record`] of a success adds nothing. A failure takes the success back where
+    /// it was counted, and counts now. An ignored outcome (the caller leaves a stream) leaves the
+    /// success. The totals of the snapshot count a request once, when it ends.
     pub fn begun(&mut self, permit: &mut Permit, now: Timestamp) {
         let now = self.advance(now);
         self.hear(permit);

@@ -5,7 +5,7 @@ use crate::event::Reason;
 use crate::time::{Timestamp, earliest};
 
 impl Breaker {
-    /// Time has passed: call it when [`Self::poll_timeout`] says, or later.
+    /// Call this at the time of [`Self::poll_timeout`], or later.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         let now = self.advance(now);
         for source in &mut self.sources {

@@ -8,38 +8,38 @@ use crate::policy::Stream;
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
-/// What a detector says of its stream.
+/// The result of a detector for its signal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Anomaly {
-    /// What it watches.
+    /// The signal.
     pub stream: Stream,
     /// The estimated share of hits since the change.
     pub share: Ratio,
-    /// The lower bound of that share, at whatever time it is asked and wherever the change is put
-    /// (a confidence sequence).
+    /// The lower bound of that share, valid at any time and for any point of change (a confidence
+    /// sequence).
     pub low: Ratio,
     /// The upper bound of that share (Wilson, 95 %).
     pub high: Ratio,
-    /// The share that is normal at most, as it was learned.
+    /// The upper bound of the normal share, as it was learned.
     pub normal: Ratio,
     /// How many observations there were since the change.
     pub observations: u64,
     /// When the share seems to have changed.
     pub since: Timestamp,
-    /// The evidence of an anomaly in nats, of the scale that has most against its line.
+    /// The evidence of an anomaly in nats, of the scale that is nearest to its alarm threshold.
     pub evidence: f64,
-    /// The evidence at which there is an alarm.
+    /// The alarm threshold of the evidence.
     pub line: f64,
-    /// Whether there is one. It lasts until the evidence has fallen to half of the line.
+    /// Whether there is an alarm. It lasts until the evidence has fallen to half of the threshold.
     pub alarming: bool,
-    /// The share that is usual, as it was learned.
+    /// The usual share, as it was learned.
     pub usual: Ratio,
-    /// Whether only the scale of minutes sees it: that is told, whatever the action, and never
-    /// acted on.
+    /// Whether only the scale of minutes detects it. Then it is reported, whatever the action, and
+    /// never acted on.
     pub slow: bool,
-    /// Of a P95 that has crept up on the first day: from what to what. The shares are then of
-    /// requests that take twice as long as the first.
+    /// For a P95 that has crept up on the first day: its old and new value. The shares then are
+    /// those of requests that take at least twice the old value.
     pub crept: Option<Creep>,
 }
 
@@ -47,28 +47,28 @@ pub struct Anomaly {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
 pub struct Creep {
-    /// What it was.
+    /// The old value.
     pub from: Duration,
-    /// What it is now.
+    /// The value now.
     pub to: Duration,
 }
 
 impl Anomaly {
-    /// The evidence as a share of its alarm line: from 1 on there is an alarm.
+    /// The evidence as a share of its alarm threshold; 1 or more is an alarm.
     pub fn score(&self) -> f64 {
         self.evidence / self.line
     }
 }
 
-/// For hours another share of hits than before has been usual, and from now on it is.
+/// A new baseline: a different share of hits has been usual for hours, and is accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
 pub struct UsualChange {
-    /// Of which stream.
+    /// The signal.
     pub stream: Stream,
-    /// The share that was usual; `None` if that was not known.
+    /// The old share; `None` if it was not known.
     pub before: Option<Ratio>,
-    /// The share that is usual now.
+    /// The new share.
     pub now: Ratio,
 }
 

@@ -3,23 +3,22 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What a detector watches. Each is a stream of hits and misses, one an observation.
+/// The signal of a detector: hits and misses, one for each observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stream {
     /// Failures among all requests that ended.
     Errors,
-    /// Requests slower than twice what the P95 usually is; those that hang count as soon as they
-    /// are that old.
+    /// Requests slower than twice the usual P95. Hung requests count as soon as they are that old.
     Latency,
-    /// Requests slower than the policy's `deadline`; those that hang count as soon as they are that
+    /// Requests slower than the policy's `deadline`. Hung requests count as soon as they are that
     /// old.
     Deadline,
 }
 
-/// How rarely detectors may be wrong while nothing is: with independent requests that fail no
-/// oftener than is normal, the probability of a false alarm within t is at most t /
-/// [`Self::run_length`], of all detectors of a breaker together.
+/// The false-alarm budget. If requests are independent and fail no more often than normal, the
+/// probability of a false alarm within t is at most t / [`Self::run_length`], for all detectors of
+/// a breaker together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Budget {
@@ -54,7 +53,7 @@ impl Stream {
 }
 
 impl Budget {
-    /// The average time from one false alarm to the next, at least.
+    /// A lower bound of the mean time between false alarms.
     pub const fn run_length(self) -> Duration {
         match self {
             Self::Conservative => Duration::from_secs(30 * 86_400),

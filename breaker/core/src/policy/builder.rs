@@ -8,8 +8,8 @@ use super::{
 };
 use crate::ratio::Ratio;
 
-/// Makes a [`Policy`]. Defaults: window 10 s, 20 requests at least, and those of [`Open`],
-/// [`HalfOpen`] and [`Ramp`]; at least one trip entry must be added.
+/// Builds a [`Policy`]. The defaults are a window of 10 s, at least 20 requests, and those of
+/// [`Open`], [`HalfOpen`] and [`Ramp`]. At least one trip entry must be added.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder(Policy);
@@ -41,25 +41,25 @@ impl Builder {
         self
     }
 
-    /// Sets the span of time whose outcomes decide, 100 ms..=1 h.
+    /// Sets the time span whose outcomes are evaluated, 100 ms..=1 h.
     pub const fn window(mut self, window: Duration) -> Self {
         self.0.window = window;
         self
     }
 
-    /// Sets how many observations a ratio or quantile needs, 1..=1,000,000.
+    /// Sets how many observations conditions on shares and quantiles need, 1..=1,000,000.
     pub const fn min_requests(mut self, min_requests: u64) -> Self {
         self.0.min_requests = min_requests;
         self
     }
 
-    /// Replaces the trip entries, 1 to 16 of them; any that holds acts.
+    /// Replaces the trip entries, 1 to 16 of them. Any entry that holds triggers its action.
     pub fn trip(mut self, entries: impl Into<Vec<TripEntry>>) -> Self {
         self.0.trip = entries.into();
         self
     }
 
-    /// Sets `blip` of all conditions on anomalies that the entries have so far, 0 s..=1 min.
+    /// Sets `blip` of all anomaly conditions in the current entries, 0 s..=1 min.
     pub fn blip(mut self, length: Duration) -> Self {
         let entries = self.0.trip.iter_mut();
         for condition in entries.flat_map(|entry| &mut entry.conditions) {
@@ -70,26 +70,27 @@ impl Builder {
         self
     }
 
-    /// Sets how rarely the anomaly detectors may be wrong. Default [`Budget::Conservative`].
+    /// Sets the false-alarm budget of the anomaly detectors. Default [`Budget::Conservative`].
     pub const fn budget(mut self, budget: Budget) -> Self {
         self.0.budget = budget;
         self
     }
 
-    /// Sets which share of failures is usual, whatever is learned, at most a half: nothing less
-    /// than half as much again is an anomaly, and a recovery asks for no more. Default zero.
+    /// Sets an error rate that is normal for the service, whatever the baseline, at most a half.
+    /// Less than one and a half times this share is never an anomaly, and a recovery does not
+    /// require fewer errors. Default zero.
     pub const fn usual_errors(mut self, share: Ratio) -> Self {
         self.0.usual_errors = share;
         self
     }
 
-    /// Sets from which latency on a request misses the deadline, 10 ms..=1 h. Default 1 s.
+    /// Sets the latency from which a request misses the deadline, 10 ms..=1 h. Default 1 s.
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.0.deadline = deadline;
         self
     }
 
-    /// Sets how the trial and the ramp are judged. Default [`Recovery::Counted`].
+    /// Sets how the half-open state and the ramp are judged. Default [`Recovery::Counted`].
     pub const fn recovery(mut self, recovery: Recovery) -> Self {
         self.0.recovery = recovery;
         self
@@ -101,7 +102,7 @@ impl Builder {
         self
     }
 
-    /// Sets the trial.
+    /// Sets the half-open state.
     pub const fn half_open(mut self, half_open: HalfOpen) -> Self {
         self.0.half_open = half_open;
         self
@@ -131,8 +132,8 @@ impl Builder {
         self
     }
 
-    /// Sets whether the upstream's `Retry-After` opens the breaker. Off by default: one answer to
-    /// one caller would switch the route off for all.
+    /// Sets whether the upstream's `Retry-After` opens the breaker. Off by default: an answer to
+    /// one caller would reject the requests of all callers.
     pub const fn honour_retry_after(mut self, honour: bool) -> Self {
         self.0.honour_retry_after = honour;
         self

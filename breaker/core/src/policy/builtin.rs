@@ -9,10 +9,10 @@ use super::{
 use crate::ratio::Ratio;
 
 impl Policy {
-    /// The names of the built-in profiles.
+    /// The names of the built-in policies.
     pub const BUILTIN: [&str; 4] = ["conservative", "sensitive", "combined", "adaptive"];
 
-    /// The built-in profile called `name`.
+    /// The built-in policy called `name`.
     pub fn builtin(name: &str) -> Option<Self> {
         match name {
             "conservative" => Some(Self::conservative()),
@@ -23,8 +23,8 @@ impl Policy {
         }
     }
 
-    /// Opens at 3 % errors of at least 100 requests in 60 s, or when half of them take 2 s;
-    /// recovers slowly.
+    /// Opens at 3 % errors of at least 100 requests in 60 s, or if half of them take 2 s; recovers
+    /// slowly.
     pub fn conservative() -> Self {
         built(
             Self::builder("conservative")
@@ -53,7 +53,7 @@ impl Policy {
         )
     }
 
-    /// Opens at 8 % errors of at least 20 requests in 10 s, or when half of them take 1 s.
+    /// Opens at 8 % errors of at least 20 requests in 10 s, or if half of them take 1 s.
     pub fn sensitive() -> Self {
         built(Self::builder("sensitive").trip([
             TripEntry::open([Condition::ErrorRate(Ratio::of(8, 100))]),
@@ -62,7 +62,7 @@ impl Policy {
         ]))
     }
 
-    /// Opens at 5 % errors when the P99 has reached 1 s too, of at least 20 requests in 10 s.
+    /// Opens at 5 % errors if the P99 has also reached 1 s, of at least 20 requests in 10 s.
     pub fn combined() -> Self {
         built(Self::builder("combined").trip([TripEntry::open([
             Condition::ErrorRate(Ratio::of(5, 100)),
@@ -70,8 +70,8 @@ impl Policy {
         ])]))
     }
 
-    /// Opens when nearly all fails or misses the deadline of 1 s, and alerts when more fails or is
-    /// slow than usual; what is usual it learns. Recovers as fast as its requests show that it may.
+    /// Opens if nearly all requests fail or miss the deadline of 1 s. Alerts if more requests fail
+    /// or are slow than usual, by a learned baseline. Recovers as fast as its requests allow.
     pub fn adaptive() -> Self {
         built(
             Self::builder("adaptive")

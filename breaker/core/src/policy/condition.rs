@@ -14,17 +14,17 @@ use crate::time::ToMillis;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Condition {
-    /// The share of failures among the window's successes and failures; guarded by `min_requests`.
+    /// The share of failures among the window's successes and failures; needs `min_requests`.
     ErrorRate(Ratio),
-    /// A quantile of the window's latencies, to 2 significant digits; guarded by `min_requests`. A
-    /// request that hangs counts with its age as soon as its age reaches the bound.
+    /// A quantile of the window's latencies, to 2 significant digits; needs `min_requests`. A hung
+    /// request counts with its age, as soon as that reaches the threshold.
     Latency {
         /// Which quantile.
         quantile: Quantile,
         /// The bound, 1 ms..=1 h.
         bound: Duration,
     },
-    /// The share of requests that took at least `threshold`, hung ones included; guarded by
+    /// The share of requests that took at least `threshold`, including hung ones; needs
     /// `min_requests`.
     SlowRate {
         /// The bound on the share.
@@ -32,15 +32,14 @@ pub enum Condition {
         /// From when on a request is slow, 1 ms..=1 h.
         threshold: Duration,
     },
-    /// The share of requests that the timeout of who sent them ended, among the window's successes
-    /// and failures; guarded by `min_requests`. Tried on the proxy's own source only.
+    /// The share of requests that the sender's timeout ended, among the window's successes and
+    /// failures; needs `min_requests`. Evaluated only for the proxy's own source.
     TimeoutRate(Ratio),
-    /// Requests in flight now. Tried on the proxy's own source only.
+    /// Requests in flight. Evaluated only for the proxy's own source.
     Concurrency(u64),
     /// Failures without a success between them.
     ConsecutiveFailures(u32),
-    /// The detectors of a stream have an alarm. Neither `window` nor `min_requests` have a part in
-    /// it.
+    /// The detectors of a signal have an alarm. `window` and `min_requests` do not apply.
     Anomaly {
         /// What they watch.
         stream: Stream,
@@ -53,23 +52,23 @@ pub enum Condition {
     },
 }
 
-/// A quantile that a condition may name.
+/// A quantile of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Quantile {
     /// The median.
     P50,
-    /// 90 % are at or below it.
+    /// The 90th percentile.
     P90,
-    /// 95 % are at or below it.
+    /// The 95th percentile.
     P95,
-    /// 99 % are at or below it.
+    /// The 99th percentile.
     P99,
-    /// 99.9 % are at or below it.
+    /// The 99.9th percentile.
     P999,
 }
 
-/// What a condition's numbers are.
+/// The unit of a condition's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unit {
@@ -92,7 +91,8 @@ pub(super) enum Value {
 }
 
 impl Condition {
-    /// One of each kind, of quantiles and streams too, in the order in which people read of them.
+    /// One condition of each kind, including quantiles and signals, in the order in which they are
+    /// displayed.
     pub const EXAMPLES: [Self; 13] = [
         Self::ErrorRate(Ratio::ONE),
         Self::latency(Quantile::P50),
@@ -138,7 +138,7 @@ impl Condition {
         }
     }
 
-    /// What it watches, in one word: of an anomaly its stream, else [`Self::name`].
+    /// The signal in one word: the anomaly's signal, otherwise [`Self::name`].
     pub const fn stream(&self) -> &'static str {
         match self {
             Self::Anomaly { stream, .. } => stream.name(),
@@ -146,7 +146,7 @@ impl Condition {
         }
     }
 
-    /// What its numbers are.
+    /// The unit of its values.
     pub const fn unit(&self) -> Unit {
         match self {
             Self::ErrorRate(_)
@@ -158,7 +158,8 @@ impl Condition {
         }
     }
 
-    /// Its bound, in its [unit](Self::unit). An anomaly has none: what is normal is learned.
+    /// Its threshold, in its [unit](Self::unit). An anomaly has none, since the normal share is
+    /// learned.
     pub fn threshold(&self) -> Option<f64> {
         match *self {
             Self::ErrorRate(share) | Self::SlowRate { share, .. } | Self::TimeoutRate(share) => {
@@ -171,8 +172,7 @@ impl Condition {
         }
     }
 
-    /// Whether fewer observations than `min_requests` decide nothing: it is on a share or a
-    /// quantile of the window's requests.
+    /// Whether it needs `min_requests`: it is on a share or a quantile of the window's requests.
     pub const fn is_guarded(&self) -> bool {
         !matches!(self, Self::Anomaly { .. }) && !matches!(self.unit(), Unit::Count)
     }
@@ -186,7 +186,8 @@ impl Condition {
         }
     }
 
-    /// Whether only who sends the requests can try it: telemetry doesn't tell what it is on.
+    /// Whether only the sender of requests can evaluate it, because telemetry doesn't contain the
+    /// data.
     pub const fn is_on_own_requests(&self) -> bool {
         matches!(self, Self::TimeoutRate(_) | Self::Concurrency(_))
     }
@@ -199,8 +200,8 @@ impl Condition {
         }
     }
 
-    /// The latency from which on a single request speaks for this condition, where the condition
-    /// itself says so. That of [`Stream::Deadline`] is the policy's; see
+    /// The latency from which a single request counts towards this condition, if the condition
+    /// itself defines it. For [`Stream::Deadline`] the policy defines it; see
     /// [`Policy::slow_from`](super::Policy::slow_from).
     pub const fn latency_bound(&self) -> Option<Duration> {
         match self {
@@ -300,7 +301,7 @@ impl Quantile {
     /// All of them, ascending.
     pub const ALL: [Self; 5] = [Self::P50, Self::P90, Self::P95, Self::P99, Self::P999];
 
-    /// The share at or below it, 0..=1.
+    /// The share of values at or below it, 0..=1.
     pub const fn value(self) -> f64 {
         match self {
             Self::P50 => 0.5,

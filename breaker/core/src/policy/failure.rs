@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use crate::outcome::Verdict;
 
-/// Which HTTP statuses and gRPC codes are failures, and which say nothing.
+/// Which HTTP statuses and gRPC codes are failures, and which are ignored.
 ///
-/// Defaults: HTTP 500–599 but 501 and 505; gRPC UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE
-/// and DATA_LOSS. A 4xx is a success of the upstream. So are 501 and 505, and UNIMPLEMENTED: the
-/// request asked for what the upstream does not support (RFC 9110, 15.6.2 and 15.6.6), which any
-/// caller can do with a method or a version.
+/// The defaults are HTTP 500–599 except 501 and 505, and gRPC UNKNOWN, DEADLINE_EXCEEDED, INTERNAL,
+/// UNAVAILABLE and DATA_LOSS. A 4xx is a success of the upstream. So are 501 and 505, and
+/// UNIMPLEMENTED: the request asked for something that the upstream does not support (RFC 9110,
+/// 15.6.2 and 15.6.6). Any caller can cause that with a method or a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureRules {
     http: Vec<RangeInclusive<u16>>,
@@ -45,14 +45,14 @@ impl FailureRules {
         self
     }
 
-    /// Names HTTP statuses that are neither success nor failure.
+    /// Sets HTTP statuses that are neither success nor failure.
     #[must_use]
     pub fn ignore_http(mut self, statuses: impl IntoIterator<Item = RangeInclusive<u16>>) -> Self {
         self.ignored_http = statuses.into_iter().collect();
         self
     }
 
-    /// Names gRPC codes that are neither success nor failure.
+    /// Sets gRPC codes that are neither success nor failure.
     #[must_use]
     pub fn ignore_grpc(mut self, codes: impl IntoIterator<Item = GrpcCode>) -> Self {
         self.ignored_grpc = codes.into_iter().collect();
@@ -83,7 +83,7 @@ impl FailureRules {
         self.ignored_grpc.iter()
     }
 
-    /// The verdict on an HTTP status.
+    /// The classification of an HTTP status.
     pub fn of_http(&self, status: u16) -> Verdict {
         let among =
             |ranges: &[RangeInclusive<u16>]| ranges.iter().any(|range| range.contains(&status));
@@ -96,7 +96,7 @@ impl FailureRules {
         }
     }
 
-    /// The verdict on a gRPC status.
+    /// The classification of a gRPC status.
     pub const fn of_grpc(&self, code: GrpcCode) -> Verdict {
         if self.ignored_grpc.contains(code) {
             Verdict::Ignored
@@ -132,7 +132,7 @@ impl Default for FailureRules {
 impl GrpcCode {
     /// The call succeeded.
     pub const OK: Self = Self(0);
-    /// What a status that is missing or unreadable counts as.
+    /// The code of a missing or unreadable status.
     pub const UNKNOWN: Self = Self(2);
     /// The deadline passed before the call was done.
     pub const DEADLINE_EXCEEDED: Self = Self(4);
@@ -143,7 +143,8 @@ impl GrpcCode {
     /// Data was lost or is corrupt.
     pub const DATA_LOSS: Self = Self(15);
 
-    /// The code of a number; anything unknown is [`Self::UNKNOWN`], as the gRPC specification says.
+    /// The code of a number; any unknown number is [`Self::UNKNOWN`], as the gRPC specification
+    /// says.
     pub const fn from_number(code: u64) -> Self {
         if code < NAMES.len() as u64 {
             Self(code as u8)

@@ -15,24 +15,24 @@ use crate::rng::Rng;
 pub struct Open {
     /// `open.for`: the first open time, 10 ms..=1 h. Default 10 s.
     pub period: Duration,
-    /// What each failed recovery multiplies it by, 1..=10. Default 2.
+    /// Each failed recovery multiplies the open time by this, 1..=10. Default 2.
     pub factor: f64,
-    /// The longest open time before jitter, `period`..=24 h. Default 5 min.
+    /// The longest open time, before jitter, `period`..=24 h. Default 5 min.
     pub max: Duration,
-    /// The share by which the open time is made longer or shorter at random. Default 20 %.
+    /// The open time is made longer or shorter at random by up to this share. Default 20 %.
     pub jitter: Ratio,
 }
 
-/// How the trial and the ramp are judged.
+/// How the half-open state and the ramp are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// By counts: of so many probes so many must succeed, then the ramp takes its time.
+    /// By counts: a share of the probes must succeed, then the ramp takes a fixed time.
     #[default]
     Counted,
-    /// By a sequential test: probes until it is clear enough what they are, then a ramp that
-    /// follows what its requests show. The open time follows the traffic: as long as 40 requests
-    /// take to arrive, but 5 s at least, at most `open.max`, and less after a first trip.
+    /// By a sequential test: probes until the evidence suffices, then a ramp that follows the
+    /// outcomes of its requests. The open time follows the traffic: as long as 40 requests take to
+    /// arrive, but at least 5 s, at most `open.max`, and less after a first trip.
     Sequential,
 }
 
@@ -43,14 +43,14 @@ pub enum Recovery {
     reason = "written as a literal by users of the builder"
 )]
 pub struct HalfOpen {
-    /// How many outcomes decide, 1..=1000. Default 5.
+    /// How many probe outcomes decide, 1..=1000. Default 5.
     pub probes: u32,
     /// How many probes may be in flight at once, 1..=`probes`. Default 3.
     pub concurrent: u32,
     /// The share of probes that must succeed. Default 80 %.
     pub success: Ratio,
-    /// A probe without an answer after this time has failed, and its slot is free again; 10 ms..=1
-    /// h. Default 5 s.
+    /// A probe without an answer after this time has failed, and frees its slot; 10 ms..=1 h.
+    /// Default 5 s.
     pub probe_timeout: Duration,
 }
 
@@ -62,9 +62,9 @@ pub struct HalfOpen {
     reason = "written as a literal by users of the builder"
 )]
 pub struct Ramp {
-    /// The share admitted at first, 1 %..=100 %. Default 10 %.
+    /// The share admitted at the start, 1 %..=100 %. Default 10 %.
     pub start: Ratio,
-    /// `ramp.for`: how long it takes to admit all, 0..=1 h; zero closes at once. Default 10 s.
+    /// `ramp.for`: the duration of the ramp, 0..=1 h; zero closes at once. Default 10 s.
     pub period: Duration,
 }
 

@@ -12,9 +12,9 @@ use super::condition::Condition;
     reason = "written as a literal by users of the builder"
 )]
 pub struct TripEntry {
-    /// All must hold.
+    /// The conditions, which must all hold.
     pub conditions: Vec<Condition>,
-    /// What is done when they do.
+    /// The action when they do.
     pub action: Action,
 }
 
@@ -27,8 +27,8 @@ pub enum Action {
     Open,
     /// Reports an [`Alert`](crate::Event::Alert), and rejects nothing.
     Alert,
-    /// Admits no more requests at once than the upstream answers in time; the breaker stays closed.
-    /// Needs a condition on latency.
+    /// Admits no more concurrent requests than the upstream answers in time; the breaker stays
+    /// closed. Needs a condition on latency.
     Shed,
 }
 

@@ -34,7 +34,7 @@ pub use write::write;
 
 use super::Policy;
 
-/// Reads a policy whose `base`, if it names one, is a built-in profile. `file` is shown in errors.
+/// Reads a policy whose `base`, if there is one, is a built-in policy. `file` is shown in errors.
 ///
 /// # Errors
 /// The first rule that is broken, and where.
@@ -42,7 +42,7 @@ pub fn parse(text: &str, file: Option<&str>) -> Result<Policy, Error> {
     parse_over(text, file, Policy::builtin)
 }
 
-/// Reads a policy whose `base`, if it names one, is found by `base`. `file` is shown in errors.
+/// Reads a policy whose `base`, if there is one, is looked up by `base`. `file` is shown in errors.
 ///
 /// # Errors
 /// The first rule that is broken, and where.
@@ -54,7 +54,7 @@ pub fn parse_over(
     read(&Document::new(text, file)?, base)
 }
 
-/// Reads a policy from a document whose variables are expanded. Its `base` is found by `base`.
+/// Reads a policy from a document whose variables are expanded. Its `base` is looked up by `base`.
 ///
 /// # Errors
 /// The first rule that is broken, and where.

@@ -21,11 +21,11 @@ fn is_one_of(error: &str, words: &[&str]) -> bool {
     })
 }
 
-/// Values of `error.type` that say that the caller went away, without the name of their package.
+/// Values of `error.type` for a caller that went away, without the name of their package.
 ///
-/// `AbortError` (JavaScript) and `TaskCanceledException` (.NET) stand for a time-out of the
-/// caller's own, too. That is a deadline which the caller chose, so it says as little of the
-/// service.
+/// `AbortError` (JavaScript) and `TaskCanceledException` (.NET) are also used for a time-out of the
+/// caller's own. That is a deadline that the caller chose, so it is no evidence about the service
+/// either.
 pub const CALLER_GONE: [&str; 15] = [
     "canceled",
     "cancelled",
@@ -44,8 +44,8 @@ pub const CALLER_GONE: [&str; 15] = [
     "ClientAbortException",
 ];
 
-/// Values of `error.type` that say that the caller's own deadline passed. `timeout` is not among
-/// them: connections that can't be made end with it too.
+/// Values of `error.type` for a deadline of the caller that passed. `timeout` is not among them:
+/// failed connections have it too.
 pub const CALLERS_DEADLINE: [&str; 4] = [
     "deadline_exceeded",
     "DeadlineExceeded",

@@ -5,7 +5,7 @@ use std::fmt;
 use super::glob::Glob;
 use crate::Value;
 
-/// A condition on an attribute, or on a name: any of some tests, or none of them.
+/// A condition on an attribute, or on a name: at least one of its tests holds, or none does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     tests: Vec<Test>,
@@ -37,7 +37,7 @@ struct Number {
 // === impl Pattern ===
 
 impl Pattern {
-    /// Holds where any of `tests` does.
+    /// Holds if any of `tests` holds.
     pub fn any(tests: impl Into<Vec<Test>>) -> Self {
         Self {
             tests: tests.into(),
@@ -45,8 +45,8 @@ impl Pattern {
         }
     }
 
-    /// Holds where none of `tests` does; so too where the attribute is absent, unless that is
-    /// tested.
+    /// Holds if none of `tests` holds. It also holds if the attribute is absent, unless a test is
+    /// about that.
     pub fn none(tests: impl Into<Vec<Test>>) -> Self {
         Self {
             tests: tests.into(),
@@ -54,7 +54,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it holds for an attribute; `None` is one that is absent.
+    /// Whether it holds for an attribute; `None` is an absent one.
     pub fn holds(&self, value: Option<Value<'_>>) -> bool {
         self.tests.iter().any(|test| test.holds(value)) != self.negated
     }
@@ -68,10 +68,10 @@ impl Pattern {
 // === impl Test ===
 
 impl Test {
-    /// The value is what is written as `text`: `5432` is the text and the number, `true` the text
-    /// and the truth value.
+    /// The value is written as `text`: `5432` matches the string and the number, `true` the string
+    /// and the boolean.
     ///
-    /// Both, since applications differ in how they send ports and statuses.
+    /// Both are matched, since applications differ in how they send ports and statuses.
     pub fn equal(text: &str) -> Self {
         let number = text.parse().ok().filter(|number: &f64| number.is_finite());
         Self(Kind::Equal {
@@ -83,18 +83,18 @@ impl Test {
         })
     }
 
-    /// The value is a text that begins with `text`.
+    /// The value is a string with the prefix `text`.
     pub fn prefix(text: &str) -> Self {
         Self(Kind::Prefix(text.into()))
     }
 
-    /// The value is a text that fits all of `pattern`, in which `*` stands for any characters and
-    /// `?` for one.
+    /// The value is a string that matches all of `pattern`, in which `*` matches any characters and
+    /// `?` one.
     pub fn glob(pattern: &str) -> Self {
         Self(Kind::Glob(Glob::new(pattern)))
     }
 
-    /// The attribute is there with any value, or is not there.
+    /// The attribute is present with any value, or is absent.
     pub const fn present(present: bool) -> Self {
         Self(Kind::Present(present))
     }

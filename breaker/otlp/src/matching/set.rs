@@ -16,10 +16,10 @@ pub struct MatchSet {
     attributes: Conditions,
 }
 
-/// A place in the telemetry, and which feeds may take what is there: of a resource, then of a
-/// scope, then of a span or point.
+/// A position in the telemetry, and the feeds that can match there: at a resource, then at a scope,
+/// then at a span or point.
 ///
-/// It is made once for a batch, since it holds the memory that matching needs.
+/// Create it once for each batch, since it holds the memory that matching needs.
 #[derive(Debug)]
 pub struct Matching<'s> {
     set: &'s MatchSet,
@@ -66,7 +66,7 @@ struct Pass {
 // === impl MatchSet ===
 
 impl MatchSet {
-    /// Compiles the matchers of feeds, which are then known by their position.
+    /// Compiles the matchers of feeds. A feed is identified by its position.
     pub fn new<'m>(matchers: impl IntoIterator<Item = &'m FeedMatcher>) -> Self {
         let mut set = Self::default();
         for matcher in matchers {
@@ -83,7 +83,7 @@ impl MatchSet {
         set
     }
 
-    /// Begins to match a batch.
+    /// Starts to match a batch.
     pub fn matching(&self) -> Matching<'_> {
         Matching {
             set: self,
@@ -98,7 +98,7 @@ impl MatchSet {
 // === impl Matching ===
 
 impl Matching<'_> {
-    /// Goes to a resource. False: no feed takes anything of it.
+    /// Moves to a resource. False if no feed can match anything in it.
     pub fn resource(&mut self, attributes: Attributes<'_>) -> bool {
         let set = self.set;
         set.resource.read(attributes, &mut self.pass);
@@ -112,7 +112,8 @@ impl Matching<'_> {
         !self.of_resource.is_empty()
     }
 
-    /// Goes to an instrumentation scope of the resource. False: no feed takes anything of it.
+    /// Moves to an instrumentation scope of the resource. False if no feed can match anything in
+    /// it.
     pub fn scope(&mut self, name: &str) -> bool {
         self.of_scope.clear();
         for &index in &self.of_resource {
@@ -124,7 +125,7 @@ impl Matching<'_> {
         !self.of_scope.is_empty()
     }
 
-    /// The positions of the feeds that a span of the scope belongs to, ascending.
+    /// The positions of the feeds that a span of the scope matches, ascending.
     pub fn span(&mut self, kind: SpanKind, attributes: Attributes<'_>) -> &[usize] {
         self.find(
             |takes| matches!(takes, Takes::Spans(kinds) if kinds.contains(kind)),
@@ -132,13 +133,13 @@ impl Matching<'_> {
         )
     }
 
-    /// Whether a feed may take points of the scope's histogram called `name`.
+    /// Whether a feed can match points of the scope's histogram called `name`.
     pub fn metric(&self, name: &str) -> bool {
         let takes = |index: &usize| matches!(&self.set.feeds[*index].takes, Takes::Histogram(pattern) if pattern.holds_for(name));
         self.of_scope.iter().any(takes)
     }
 
-    /// The positions of the feeds that a point of the scope's histogram called `name` belongs to,
+    /// The positions of the feeds that a point of the scope's histogram called `name` matches,
     /// ascending.
     pub fn point(&mut self, name: &str, attributes: Attributes<'_>) -> &[usize] {
         self.find(

@@ -32,7 +32,7 @@ impl<'a> Counts<'a> {
 pub struct Bounds<'a>(Repeated<'a>);
 
 impl<'a> Bounds<'a> {
-    /// Each bound, the lowest first.
+    /// Each bound, ascending.
     pub fn iter(&self) -> impl Iterator<Item = f64> + use<'a> {
         self.try_iter().map_while(Result::ok)
     }

@@ -4,46 +4,45 @@ use super::numbers::{Bounds, Counts};
 use crate::attributes::{Attributes, Extent};
 use crate::wire::{Fields, Malformed};
 
-/// A point of a histogram; its buckets have been checked.
+/// A histogram point with validated buckets.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct HistogramPoint<'a> {
-    /// What the metric is called; empty if that is no UTF-8.
+    /// The name of the metric; empty if it is not UTF-8.
     pub name: &'a str,
     /// The unit of its bounds and its sum, as a UCUM symbol.
     pub unit: &'a str,
-    /// What the counts are relative to.
+    /// The reference point of the counts.
     pub temporality: Temporality,
-    /// What makes this series another than the metric's others.
+    /// The attributes that distinguish this series from others of the metric.
     pub attributes: Attributes<'a>,
-    /// Since when it has counted, in nanoseconds since 1970; 0 if that is not known. Never after
-    /// `time`.
+    /// The start of counting, in nanoseconds since 1970; 0 if unknown. Never after `time`.
     pub start: u64,
-    /// Until when it has counted, in nanoseconds since 1970; never 0.
+    /// The end of counting, in nanoseconds since 1970; never 0.
     pub time: u64,
-    /// How many samples there are; the sum of all buckets.
+    /// The number of samples; the sum of all buckets.
     pub count: u64,
-    /// The sum of all samples, if it is sent and finite.
+    /// The sum of all samples, if it was sent and is finite.
     pub sum: Option<f64>,
-    /// Whether this point only says that there is no value: the series has gone.
+    /// Whether this point only says that there is no value, because the series has ended.
     pub no_recorded_value: bool,
-    /// How the samples are spread.
+    /// The distribution of the samples.
     pub buckets: Buckets<'a>,
 }
 
-/// What the counts of a point are relative to.
+/// The reference point of a point's counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the specification is closed here")]
 pub enum Temporality {
-    /// Not said.
+    /// Not specified.
     Unspecified,
-    /// The point before.
+    /// The previous point.
     Delta,
-    /// A start that stays where it is.
+    /// A fixed start.
     Cumulative,
 }
 
-/// How the samples of a point are spread.
+/// The distribution of a point's samples.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Buckets<'a> {
@@ -71,13 +70,13 @@ pub enum Buckets<'a> {
     },
 }
 
-/// A run of exponential buckets.
+/// A range of exponential buckets.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Range<'a> {
     /// The index of the first; bucket `i` is (baseⁱ, baseⁱ⁺¹].
     pub offset: i32,
-    /// From the first on.
+    /// The counts from the first bucket on.
     pub counts: Counts<'a>,
 }
 
@@ -85,20 +84,21 @@ pub struct Range<'a> {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// A bound is not finite, or not above the one before it.
+    /// A bound is not finite, or not greater than the one before it.
     #[error("bucket bounds are not finite and ascending")]
     Bounds,
-    /// There is not one bucket more than bounds, or the buckets do not add up to the count.
+    /// The number of buckets is not the number of bounds plus one, or the buckets do not add up to
+    /// the count.
     #[error("bucket counts do not fit the bounds or the count")]
     Counts,
-    /// There are negative samples, which no duration can be.
+    /// There are negative samples, which are impossible for durations.
     #[error("negative samples")]
     Negative,
-    /// The scale of exponential buckets is none that the specification allows, or the zero
-    /// threshold is no number from 0 on.
+    /// The specification does not allow the scale of the exponential buckets, or the zero threshold
+    /// is negative or not a number.
     #[error("impossible scale or zero threshold of exponential buckets")]
     Scale,
-    /// There is no time, or it is before the start.
+    /// The time is missing, or before the start.
     #[error("no time, or a time before the start")]
     Time,
 }

@@ -17,9 +17,9 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit that a metric says it has, or else the one that its name stands for: the durations
-    /// of the old HTTP and RPC conventions are milliseconds, those of the stable ones seconds, and
-    /// Prometheus writes the unit at the end. Nothing where it is no time, or not known.
+    /// The metric's unit, or else the unit that its name implies. Durations of the old HTTP and RPC
+    /// conventions are in milliseconds, those of the stable ones in seconds, and Prometheus appends
+    /// the unit to the name. `None` if it is not a unit of time, or unknown.
     pub fn of(unit: &str, name: &str) -> Option<Self> {
         Some(match unit {
             "s" | "seconds" => Self::Seconds,
@@ -48,7 +48,7 @@ impl Unit {
         }
     }
 
-    /// So many of this unit; 0 for what is negative or no number, a day for all that is longer.
+    /// `amount` in this unit as a duration; 0 if it is negative or not a number, and at most a day.
     pub fn duration(self, amount: f64) -> Duration {
         let nanos = match self {
             Self::Seconds => 1e9,

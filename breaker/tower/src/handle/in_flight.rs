@@ -13,8 +13,8 @@ use crate::classify::Ending;
 use crate::decision::Decision;
 use crate::trace_context::trace_of;
 
-/// A request that was admitted. Dropped before its outcome is known, it says that its caller went
-/// away.
+/// An admitted request. If it is dropped before its outcome is known, it reports that its caller
+/// went away.
 #[derive(Debug)]
 #[must_use = "dropping it reports that the caller went away"]
 pub struct InFlight {
@@ -37,7 +37,7 @@ enum Held {
     WithUpload(Arc<Mutex<Option<Permit>>>),
 }
 
-/// The sending of a request's body: while it lasts, the upstream's time does not run.
+/// The upload of a request's body. While it lasts, the upstream's time does not run.
 ///
 /// [`BreakerService`](crate::BreakerService) puts it in the request's extensions when
 /// [`await_upload`](crate::BreakerLayer::await_upload) is set. The upload is over when it and its
@@ -71,8 +71,7 @@ impl InFlight {
         }
     }
 
-    /// Takes note of the trace that the request belongs to, by its header fields: a trip names the
-    /// traces behind it.
+    /// Records the trace of the request from its header fields: a trip names the traces behind it.
     pub fn traced(&mut self, headers: &HeaderMap) {
         self.trace = trace_of(headers);
     }
@@ -89,8 +88,8 @@ impl InFlight {
             .unwrap_or(false)
     }
 
-    /// The caller is still sending its request. The upstream's time begins when what is returned,
-    /// and its clones, are dropped.
+    /// The caller is still sending its request. The upstream's time begins when the returned value
+    /// and its clones are dropped.
     pub fn uploading(&mut self) -> Option<Upload> {
         let Held::Alone(permit) = &mut self.permit else {
             return None;
@@ -107,10 +106,10 @@ impl InFlight {
         })))
     }
 
-    /// The head of the response has come, with `verdict` as far as it is known: not yet of gRPC,
-    /// whose trailers will tell. From a head that is no failure on, the request no longer ages,
-    /// where the policy measures the latency to the head; and from one that is a success on, it
-    /// counts as one, unless it fails later.
+    /// The head of the response arrived, with `verdict` if it is known. For gRPC it is not known
+    /// yet, since the trailers decide. If the policy measures the latency to the head, the request
+    /// no longer ages after a head that is no failure. After a successful head, it counts as a
+    /// success unless it fails later.
     pub fn responded(&mut self, verdict: Option<Verdict>) {
         let breaker = &self.breaker;
         let latency = self.permit.with(|permit| {
@@ -131,8 +130,8 @@ impl InFlight {
         }
     }
 
-    /// The answer has well begun, though it can't be judged yet: the first message of a gRPC stream
-    /// has come. It counts as a success from now on, unless it fails later.
+    /// The answer has begun well, although it can't be judged yet: the first message of a gRPC
+    /// stream arrived. It counts as a success from now on, unless it fails later.
     pub fn begun(&mut self) {
         let breaker = &self.breaker;
         self.permit

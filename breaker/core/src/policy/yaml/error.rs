@@ -14,7 +14,7 @@ pub struct Error {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The field, as a path: `trip[1].slow_rate`. Empty when the text is no YAML.
+    /// The field, as a path: `trip[1].slow_rate`. Empty if the text is not YAML.
     pub field: String,
     /// The rule: what the field must be.
     pub rule: String,

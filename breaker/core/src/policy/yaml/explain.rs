@@ -92,9 +92,9 @@ fn shape(expected: &str) -> &str {
     }
 }
 
-/// The known name that a misspelt one most likely means, if any is near: each inserted, removed,
-/// replaced or swapped character makes it farther by one, and a third of the known name may be
-/// wrong.
+/// The known name that a misspelt one most likely means, if any is near. Each inserted, removed,
+/// replaced or swapped character adds one to the distance, and at most a third of the known name
+/// may be wrong.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     // A name much longer than any known one is near to none of them; the bound keeps the work
     // small.

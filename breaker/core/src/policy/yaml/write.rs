@@ -8,9 +8,9 @@ use crate::policy::condition::Value;
 use crate::policy::{Action, Condition, LatencyMeasure, Policy, Recovery, TripEntry};
 use crate::ratio::Ratio;
 
-/// The policy as YAML. Read by [`parse`](super::parse), it is the same policy, if it came from YAML
-/// or is built in; what only a builder can make (times finer than a millisecond, entries with one
-/// condition twice) is not told.
+/// The policy as YAML. [`parse`](super::parse) reads it back as the same policy, if it came from
+/// YAML or is built in. What only a builder can make (times finer than a millisecond, entries with
+/// one condition twice) is lost.
 pub fn write(policy: &Policy) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.

@@ -9,8 +9,8 @@ use crate::policy::{
 // === impl RawPolicy ===
 
 impl RawPolicy {
-    /// Makes the policy: the fields given, over those of the base, over the defaults. `name` is its
-    /// name when it gives none itself; a base is found by `find`.
+    /// Builds the policy: the given fields override those of the base, and these the defaults.
+    /// `name` is its name if it gives none itself. `find` looks up a base.
     ///
     /// # Errors
     /// The first rule that is broken, with the path of its field.
