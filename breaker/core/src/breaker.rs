@@ -59,7 +59,7 @@ use crate::time::Timestamp;
 
 /// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
 ///
-/// A clone goes its own way from then on; permits belong to the one that gave them.
+/// A clone is independent from then on. Permits belong to the breaker that issued them.
 #[derive(Clone, Debug)]
 pub struct Breaker {
     policy: Arc<Policy>,
@@ -136,7 +136,7 @@ enum Phase {
         recovering: Option<Tally>,
     },
     Open {
-        /// `None` when an operator decides.
+        /// A closed breaker. Its random numbers follow from `seed`.
         until: Option<Timestamp>,
         open_for: Duration,
     },
@@ -146,7 +146,7 @@ enum Phase {
 }
 
 impl Breaker {
-    /// A closed breaker, whose random numbers follow from `seed`.
+    /// The next event, in the order of occurrence.
     pub fn new(policy: impl Into<Arc<Policy>>, seed: u64, now: Timestamp) -> Self {
         let policy = policy.into();
         let needs = Needs::of(&policy);

@@ -175,7 +175,7 @@ pub enum Reason {
         /// How many had to succeed.
         needed: u32,
     },
-    /// The feed that tripped the breaker does not look healthy since the half-open state began.
+    /// The feed that tripped the breaker has not looked healthy since the half-open state began.
     FeedUnhealthy {
         /// The feed.
         source: Arc<str>,

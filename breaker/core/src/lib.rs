@@ -1,13 +1,14 @@
-//! A circuit breaker as a state machine: error rate, latency quantiles and concurrency of a route
-//! in HDR histograms, a closed / open / half-open state, and policies that say when to trip and how
-//! to recover.
+//! A circuit breaker as a state machine. It measures error rate, latency quantiles and concurrency
+//! of a route in HDR histograms. It has the states closed, open and half-open, and policies that
+//! say when to trip and how to recover.
 //!
-//! Nothing here reads a clock, does I/O, waits, or starts a thread: **time is an argument**, random
-//! numbers follow from a seed. Same inputs, same outputs, always. `breaker-tower` drives it as
-//! middleware, the sidecar as a proxy, a backtest from recorded traffic.
+//! This crate reads no clock, does no I/O, never waits and starts no threads. **Time is an
+//! argument**, and random numbers follow from a seed: the same inputs always give the same outputs.
+//! `breaker-tower` drives it as middleware, the sidecar as a proxy, and a backtest from recorded
+//! traffic.
 //!
 //! # The four kinds of method
-//! After quinn-proto, [`Breaker`] has
+//! Like quinn-proto's connection, [`Breaker`] has
 //! * **commands**: [`try_acquire`](Breaker::try_acquire), [`force`](Breaker::force),
 //!   [`set_policy`](Breaker::set_policy), [`reset`](Breaker::reset),
 //!   [`restore_baseline`](Breaker::restore_baseline);
@@ -18,9 +19,9 @@
 //! * **getters**: [`state`](Breaker::state), [`snapshot`](Breaker::snapshot),
 //!   [`outlook`](Breaker::outlook), [`baseline`](Breaker::baseline), [`policy`](Breaker::policy).
 //!
-//! A driver calls a command or an event, then drains `poll_event`, then arms one timer for
-//! `poll_timeout`, at which it calls `handle_timeout`. Times that go backwards are taken as the
-//! latest time seen.
+//! A driver calls a command or an event, then drains `poll_event`, then sets one timer to
+//! `poll_timeout`, at which it calls `handle_timeout`. If time goes backwards, the latest time seen
+//! is used.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,8 +1,7 @@
 //! When to trip and how to recover.
 //!
-//! A [`Policy`] is valid by construction: it is made by a [`Builder`], by one of the built-in
-//! profiles, or from YAML (feature `yaml`), and each of them checks every rule once. Nothing is
-//! checked again later.
+//! A [`Policy`] is valid by construction: a [`Builder`], a built-in policy or YAML (feature `yaml`)
+//! creates it, and each of them checks every rule. Nothing is checked again later.
 
 mod anomaly;
 mod builder;

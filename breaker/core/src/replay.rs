@@ -1,11 +1,11 @@
 //! What a breaker would have done on recorded requests, in virtual time.
 //!
-//! A request is admitted or rejected at its start; its outcome is known one latency later, and only
-//! if it was admitted. So a replay knows what a live breaker would have known, and when: but for
-//! the heads of answers, which are not recorded, so that a success counts at its end and not from
-//! its [begin](Breaker::begun) on. On a route with long answers a replay finds failures to be more
-//! than they were. It assumes that the upstream would have done the same with less traffic: what it
-//! says of an overload that a breaker would have relieved is too dark.
+//! A request is admitted or rejected at its start. Its outcome is known after its latency, and only
+//! if it was admitted. So a replay knows what a live breaker would have known at each time, with
+//! one exception. The heads of answers are not recorded, so a success counts at its end and not
+//! when it [begins](Breaker::begun). On a route with long answers, a replay therefore overestimates
+//! the share of failures. It also assumes that the upstream would have behaved the same with less
+//! traffic. So it is too pessimistic about an overload that a breaker would have relieved.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -13,7 +13,8 @@ use crate::policy::{Action, Condition, Quantile};
 use crate::ratio::Ratio;
 use crate::state::{Mode, State};
 
-/// What a breaker knows at one time. Nothing in it is older than the window, but for the totals.
+/// The state and numbers of a breaker at one time. Nothing in it is older than the window, except
+/// the totals.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -21,64 +22,63 @@ pub struct Snapshot {
     pub state: State,
     /// The mode.
     pub mode: Mode,
-    /// How long the mode will last, where that was said.
+    /// How long the mode will last, if that was set.
     pub mode_remaining: Option<Duration>,
-    /// Why the state is what it is.
+    /// The reason for the state.
     pub reason: Arc<Reason>,
-    /// Why the breaker opened first and how long ago, until it is closed again: the cause that
-    /// trials which failed since then don't hide. [`Self::failed_recoveries`] says how many they
-    /// were.
+    /// Why and how long ago the breaker tripped, until it is closed again. Half-open phases that
+    /// failed since then do not hide this reason; [`Self::failed_recoveries`] counts them.
     pub tripped: Option<(Arc<Reason>, Duration)>,
     /// How long the state has lasted.
     pub lasted: Duration,
     /// How long the breaker will stay open, while it is open and not forced.
     pub open_remaining: Option<Duration>,
-    /// The share of requests that is admitted: all, none, that of the ramp, or that of the last
-    /// hundred while the breaker sheds.
+    /// The admitted share of requests: all, none, the ramp's share, or the share of the last
+    /// hundred requests while the breaker sheds.
     pub admitted_share: Ratio,
-    /// The limit of requests in flight, while the breaker sheds or a ramp has one.
+    /// The concurrency limit, while the breaker sheds or its ramp has one.
     pub shedding: Option<SheddingSnapshot>,
-    /// Recoveries that failed since the last that held.
+    /// Recoveries that failed since the last one that succeeded.
     pub failed_recoveries: u32,
-    /// Requests in flight now.
+    /// Requests in flight.
     pub in_flight: u64,
-    /// How long the oldest of those has been waiting for its response that were admitted since the
-    /// last transition, in steps of a twentieth of the smallest latency bound. None while open, and
-    /// without latency bounds.
+    /// How long the oldest request in flight has waited for its response, among those admitted
+    /// since the last transition. In steps of a twentieth of the smallest latency threshold. `None`
+    /// while open, and without latency thresholds.
     pub oldest_in_flight: Option<Duration>,
-    /// Counts since the breaker was made.
+    /// Counts since the breaker was created.
     pub totals: Totals,
-    /// Alerts since the breaker was made, by source and stream; those that the policy may give and
-    /// did not with 0.
+    /// Alerts since the breaker was created, by source and signal. Alerts that the policy can give
+    /// but has not given are listed with 0.
     pub alerts: Vec<AlertCount>,
-    /// Transitions since the breaker was made, by kind.
+    /// Transitions since the breaker was created, by kind.
     pub transitions: Vec<TransitionCount>,
-    /// The windows, the proxy's first.
+    /// The windows; the proxy's comes first.
     pub sources: Vec<SourceSnapshot>,
     /// Heap memory that windows and detectors take, in bytes.
     pub window_bytes: usize,
 }
 
-/// A limit of requests in flight that is in force.
+/// A concurrency limit in force.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SheddingSnapshot {
-    /// The most requests that may be in flight.
+    /// The maximum of requests in flight.
     pub limit: u64,
-    /// How long a request takes on average at most; the limit follows from it.
+    /// The target: the highest mean latency of a request. The limit follows from it.
     pub target: Duration,
-    /// The share of the last hundred requests or so that was admitted.
+    /// The admitted share of about the last hundred requests.
     pub admitted_share: Ratio,
     /// How long it has been in force.
     pub lasted: Duration,
-    /// How soon it ends, if until then no entry with the action `shed` holds and no request is
-    /// refused for it. None of a ramp's limit, which ends with the ramp.
+    /// How soon the limit ends, unless an entry with the action `shed` holds or a request is
+    /// rejected for it before then. `None` for a ramp's limit, which ends with the ramp.
     pub remaining: Option<Duration>,
-    /// Why it is.
+    /// Its reason.
     pub reason: Arc<Reason>,
 }
 
-/// Counts since the breaker was made, of whatever epoch.
+/// Counts since the breaker was created, for all epochs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
@@ -86,19 +86,19 @@ pub struct Totals {
     pub success: u64,
     /// Requests that failed.
     pub failure: u64,
-    /// Requests that say nothing of the upstream.
+    /// Requests that are no evidence about the upstream.
     pub ignored: u64,
-    /// The same by who caused their ending, in the order of [`Attribution::ALL`].
+    /// The ignored requests by who caused their outcome, in the order of [`Attribution::ALL`].
     pub ignored_by: [u64; Attribution::ALL.len()],
     /// Requests that were rejected.
     pub rejected: u64,
-    /// Requests that would have been rejected, but for shadow mode.
+    /// Requests that would have been rejected without shadow mode.
     pub would_reject: u64,
-    /// Alerts that were given.
+    /// Alerts given.
     pub alerts: u64,
 }
 
-/// How often a source gave alerts on a stream.
+/// How often a source gave alerts on a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlertCount {
@@ -134,53 +134,53 @@ pub struct SourceSnapshot {
     pub success: u64,
     /// Failures in the window.
     pub failure: u64,
-    /// Ends that say nothing of the upstream, in the window.
+    /// Ignored outcomes in the window.
     pub ignored: u64,
     /// The share of failures among successes and failures.
     pub error_rate: Ratio,
     /// Quantiles of the latency; `None` when the window has no latency.
     pub latency: Option<Latencies>,
-    /// The 99th percentile and the maximum of the requests in flight that admissions saw.
+    /// The 99th percentile and the maximum of the requests in flight, as seen by admissions.
     pub concurrency: Option<Concurrency>,
-    /// From which latency on a request is slow, where that is learned.
+    /// The latency from which a request is slow, if it is learned.
     pub slow_threshold: Option<Duration>,
-    /// What the detector of each watched stream says that has most evidence against its line.
+    /// For each signal, the result of the detector that is nearest to its alarm threshold.
     pub anomalies: Vec<Anomaly>,
-    /// Whether an alert of this source has begun and not ended.
+    /// Whether this source has an active alert.
     pub alerting: bool,
-    /// Those alerts.
+    /// The active alerts.
     pub standing_alerts: Vec<AlertSnapshot>,
-    /// Each condition of each trip entry that is tried on it, in their order.
+    /// Each condition of each trip entry that is evaluated for it, in order.
     pub conditions: Vec<ConditionStatus>,
-    /// What the source told since it was made, as far as the window took it: for what happened
-    /// between two snapshots.
+    /// What the source observed since it was created, as far as the window accepted it. The
+    /// difference of two snapshots is what happened between them.
     pub totals: SourceTotals,
 }
 
-/// A condition as it stands.
+/// The current status of a condition.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ConditionStatus {
     /// The index of its trip entry.
     pub entry: usize,
-    /// What the entry does.
+    /// The action of the entry.
     pub action: Action,
     /// The condition.
     pub condition: Condition,
-    /// What is observed: a share (0..=1), seconds, or a count, as the condition has it; of an
-    /// anomaly the estimated share of hits. `None` where nothing is.
+    /// What was observed: a share (0..=1), seconds, or a count, depending on the condition. For an
+    /// anomaly, the estimated share of hits. `None` without observations.
     pub observed: Option<f64>,
-    /// Of how many observations.
+    /// The number of observations.
     pub samples: u64,
-    /// How many observations are needed for the condition to be tried at all.
+    /// How many observations the condition needs before it is evaluated.
     pub min_requests: u64,
-    /// What the detectors say, where the condition is on an anomaly.
+    /// The detectors' result, if the condition is on an anomaly.
     pub anomaly: Option<Anomaly>,
     /// Whether it holds.
     pub holds: bool,
 }
 
-/// An alert that has begun and not ended.
+/// An active alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlertSnapshot {
@@ -188,11 +188,11 @@ pub struct AlertSnapshot {
     pub stream: &'static str,
     /// How long ago it began.
     pub lasted: Duration,
-    /// How often it was told.
+    /// How often it was reported.
     pub alerts: u64,
 }
 
-/// What a source told since it was made, as far as its window took it.
+/// What a source observed since it was created, as far as its window accepted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceTotals {
@@ -224,7 +224,7 @@ pub struct Latencies {
     pub max: Duration,
 }
 
-/// Numbers of requests in flight at once.
+/// Numbers of concurrent requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Concurrency {
@@ -254,14 +254,14 @@ impl SourceSnapshot {
 }
 
 impl Totals {
-    /// The ignored requests by who caused their ending.
+    /// The ignored requests by who caused their outcome.
     pub fn ignored_by(&self) -> impl Iterator<Item = (Attribution, u64)> {
         Attribution::ALL.into_iter().zip(self.ignored_by)
     }
 }
 
 impl SourceTotals {
-    /// Nothing told.
+    /// No observation.
     pub const NONE: Self = Self {
         success: 0,
         failure: 0,

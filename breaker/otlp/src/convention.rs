@@ -1,22 +1,23 @@
-//! What a span or a point says of its request, by the semantic conventions, old and new.
+//! What a span or a point says about its request, by the semantic conventions, old and new.
 //!
-//! A status of the protocol decides by the policy's failure rules, as it does for the proxy: a 404
-//! is a success of the service that answers it, although OpenTelemetry marks the client's span an
-//! error. Only where there is none do the span's status and `error.type` decide. Recorded
-//! exceptions are events of a span, and no failure by themselves: applications handle most of them.
+//! A status of the protocol is judged by the policy's failure rules, as in the proxy. A 404 is a
+//! success of the service that answers it, although OpenTelemetry marks the client's span as an
+//! error. Only without such a status do the span status and `error.type` decide. Recorded
+//! exceptions are events of a span and no failures by themselves, because applications handle most
+//! of them.
 //!
-//! A status that the protocol does not have, such as 0 or 9999 of HTTP, is treated as if it were
-//! absent. Only gRPC has a meaning for each number: UNKNOWN.
+//! A status that its protocol does not define, such as HTTP's 0 or 9999, is treated as absent. gRPC
+//! is different: every unknown number is UNKNOWN.
 //!
-//! A caller that went away says nothing of the service. So gRPC CANCELLED, the HTTP status 499
-//! (nginx, Envoy), Envoy's response flag DC and the [`CALLER_GONE`] types of error are ignored,
-//! unless the policy counts CANCELLED or 499 as failures. `_OTHER` is not among them: it stands for
-//! any error that the instrumentation has no name for.
+//! A caller that went away is no evidence about the service. So these are ignored, unless the
+//! policy counts CANCELLED or 499 as failures: gRPC CANCELLED, the HTTP status 499 (nginx, Envoy),
+//! Envoy's response flag DC and the error types [`CALLER_GONE`]. `_OTHER` is not among them: it is
+//! any error for which the instrumentation has no name.
 //!
-//! Nor does a deadline that a caller chose: gRPC's deadlines are the callers', whether a client's
-//! span tells of one or the server's, and neither says how long it was. So DEADLINE_EXCEEDED and
-//! the [`CALLERS_DEADLINE`] types of error are ignored, always: a client with deadlines of a
-//! millisecond, or one that only says so, must not open a breaker for others.
+//! Neither is a deadline that a caller chose. gRPC deadlines are always the caller's, in spans of
+//! clients and of servers, and no span says how long the deadline was. So DEADLINE_EXCEEDED and the
+//! error types [`CALLERS_DEADLINE`] are always ignored. Otherwise a client with deadlines of a
+//! millisecond, or one that only pretends to have them, could open a breaker for others.
 
 use breaker_core::Verdict;
 use breaker_core::policy::{FailureRules, GrpcCode};

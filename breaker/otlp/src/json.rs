@@ -1,18 +1,16 @@
-//! OTLP/JSON, turned into the protobuf bytes of the same request, so that one reader serves both.
+//! Converts OTLP/JSON to the protobuf bytes of the same request, so that one parser serves both.
 //!
-//! Each JSON value is written as soon as it is parsed, by the tables of `schema`: no tree is built
-//! of either form. Only the fields that the readers read are written; others are skipped, as
-//! unknown ones are. The nesting of what is written is bounded by the parser's limit of 128 levels,
-//! its bytes by [`MAX_MESSAGE`].
+//! Each JSON value is written as soon as it is parsed, by the tables of `schema`, without a tree of
+//! either form. Fields that the protobuf parser does not use are skipped, like unknown fields. The
+//! parser's limit of 128 levels bounds the nesting, and [`MAX_MESSAGE`] the size.
 //!
-//! **An invalid value costs the item it is in, and nothing else.** An item is an attribute, a span,
-//! a data point, a metric, or the scope or resource around them: the innermost is taken back and
-//! counted. What is no JSON because of how senders write texts and numbers is repaired first
-//! (`repair`).
+//! **An invalid value loses only the item that contains it.** An item is an attribute, a span, a
+//! data point, a metric, or the scope or resource around them. The innermost one is removed and
+//! counted. Invalid JSON in the strings and numbers of real senders is repaired first (`repair`).
 //!
-//! `opentelemetry-proto` has serde implementations for its types, but they stop at unknown fields
-//! inside attributes, which the specification tells a receiver to ignore, and build the tree that
-//! is to be avoided here.
+//! `opentelemetry-proto` has serde implementations for its types. But they reject unknown fields
+//! inside attributes, which a receiver must ignore by the specification, and they build the tree
+//! that is to be avoided here.
 
 mod number;
 mod repair;

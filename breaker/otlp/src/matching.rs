@@ -1,8 +1,8 @@
-//! Which feeds a span or a point belongs to.
+//! Finds the feeds that a span or a point matches.
 //!
-//! A [`FeedMatcher`] is what one feed takes, as the configuration says it. A [`MatchSet`] answers
-//! for all feeds of all routes at once, in one pass over the attributes of a span; it gives the
-//! same answers.
+//! A [`FeedMatcher`] describes what one feed reads, as the configuration says. A [`MatchSet`] gives
+//! the same answers for all feeds of all routes together, in one pass over the attributes of a
+//! span.
 
 mod glob;
 mod pattern;
@@ -13,7 +13,7 @@ use crate::{Attributes, SpanKind};
 pub use self::pattern::{Pattern, Test};
 pub use self::set::{MatchSet, Matching};
 
-/// What a feed takes: the spans or points for which all conditions hold.
+/// What a feed reads: the spans or points for which all conditions hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
@@ -86,7 +86,7 @@ fn all_hold(conditions: &[(String, Pattern)], attributes: Attributes<'_>) -> boo
 // === impl SpanKinds ===
 
 impl SpanKinds {
-    /// Whether `kind` is among them.
+    /// Whether the set contains `kind`.
     pub const fn contains(self, kind: SpanKind) -> bool {
         self.0 & bit(kind) != 0
     }

@@ -1,8 +1,8 @@
 //! What each point of a histogram adds to the one before it.
 //!
-//! A cumulative point repeats all samples since its start, so what is new is a difference, and to
-//! take it the last point of each series must be known. [`SeriesTable`] knows them, within bounds,
-//! and turns points into latencies. Times are arguments, in nanoseconds since 1970.
+//! A cumulative point repeats all samples since its start. So the new samples are a difference, and
+//! the last point of each series must be known. [`SeriesTable`] stores these points in bounded
+//! memory, and turns points into latencies. Times are arguments, in nanoseconds since 1970.
 
 mod identity;
 mod latency;

@@ -11,7 +11,7 @@ use crate::grpc::{self, Framing};
 use crate::proxy_status;
 use crate::reject::is_rejection_error;
 
-/// Tells success from failure.
+/// Distinguishes success from failure.
 pub trait Classify {
     /// Classifies the head of a response.
     fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified;
@@ -19,10 +19,9 @@ pub trait Classify {
     /// Classifies the end of a body whose head was [`Classified::AtTrailers`].
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending;
 
-    /// Classifies an error of the inner service or of the response's body, which can be downcast to
-    /// the type of error that it is, often a [`BoxError`](crate::BoxError). Unless the
-    /// implementation knows better, it is a failure of the upstream, but for the rejection of a
-    /// breaker further in.
+    /// Classifies an error of the inner service or of the response's body. The error can be
+    /// downcast to its type, often a [`BoxError`](crate::BoxError). By default it is a failure of
+    /// the upstream, except for the rejection by a breaker further upstream.
     fn error(&self, error: &dyn Any) -> Ending {
         match is_rejection_error(error) {
             true => Ending::caused_by(Attribution::InnerBreaker),
@@ -38,37 +37,37 @@ pub trait Classify {
     reason = "implementations of Classify make it"
 )]
 pub enum Classified {
-    /// How it will end, if the body ends well.
+    /// The outcome if the body ends well.
     Head(Ending),
-    /// Nothing yet: the trailers will tell (gRPC).
+    /// Not known yet: the trailers decide (gRPC).
     AtTrailers,
 }
 
-/// How a request ended, as far as its answer tells.
+/// How a request ended, as far as the answer shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
     reason = "implementations of Classify make it"
 )]
 pub struct Ending {
-    /// The verdict.
+    /// Success, failure, or ignored.
     pub verdict: Verdict,
-    /// Who caused the ending. What anybody but the upstream caused is ignored.
+    /// Who caused the outcome. If it was not the upstream, the outcome is ignored.
     pub attribution: Attribution,
-    /// Whether the timeout of who sent the request ended it.
+    /// Whether the sender's timeout ended it.
     pub timed_out: bool,
-    /// For how long the upstream asks to be left alone.
+    /// How long the upstream asks callers to wait.
     pub retry_after: Option<Duration>,
-    /// The status of a gRPC call, where that is what tells.
+    /// The status of a gRPC call, if it decided the outcome.
     pub grpc: Option<GrpcCode>,
 }
 
-/// Classifies HTTP by status and gRPC by `grpc-status`, told apart by the response's content type,
-/// by the policy's rules.
+/// Classifies HTTP by status and gRPC by `grpc-status`, by the policy's rules. The response's
+/// content type distinguishes the two.
 ///
-/// A rejection by a breaker or a limit further in, marked by `Proxy-Status: …;
-/// error=destination_unavailable` or `connection_limit_reached` (RFC 9209), is ignored, and so is
-/// the end of a loop, `proxy_loop_detected`.
+/// A rejection by a breaker or a limit further upstream is ignored.
+/// `Proxy-Status: …; error=destination_unavailable` or `connection_limit_reached` (RFC 9209) marks
+/// it. The end of a proxy loop, `proxy_loop_detected`, is ignored too.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,
@@ -119,7 +118,7 @@ impl Ending {
     /// The caller went away.
     pub const CALLER_GONE: Self = Self::caused_by(Attribution::Caller);
 
-    /// The upstream did not answer within the time that it has: a failure.
+    /// The upstream did not answer in time: a failure.
     pub const TIMED_OUT: Self = Self {
         verdict: Verdict::Failure,
         attribution: Attribution::Upstream,
@@ -128,7 +127,7 @@ impl Ending {
         grpc: None,
     };
 
-    /// An ending that says nothing of the upstream, since somebody else caused it.
+    /// An outcome that is no evidence about the upstream, because someone else caused it.
     pub const fn caused_by(attribution: Attribution) -> Self {
         Self {
             verdict: Verdict::Ignored,
@@ -139,7 +138,7 @@ impl Ending {
         }
     }
 
-    /// Adds for how long the upstream asks to be left alone.
+    /// Adds how long the upstream asks callers to wait.
     #[must_use]
     pub const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after;

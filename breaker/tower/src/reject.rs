@@ -8,10 +8,10 @@ use std::iter;
 use breaker_core::Rejected;
 use http::{Request, Response};
 
-/// The error type of middleware that adds an error of its own.
+/// The error type of middleware that adds its own errors.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Says what becomes of a rejected request.
+/// Decides how a rejected request is answered.
 pub trait OnReject<B, RB, E> {
     /// The error of the service.
     type Error;
@@ -35,9 +35,9 @@ pub trait OnReject<B, RB, E> {
 #[non_exhaustive]
 pub struct Fail;
 
-/// Answers with the response that a closure makes; errors of the inner service keep their type. The
-/// [`Rejected`] is in the response's extensions, for loggers, and for breakers further out, which
-/// ignore the answer.
+/// Answers with the response of a closure; errors of the inner service keep their type. The
+/// response's extensions have the [`Rejected`], for loggers and for outer breakers, which ignore
+/// the answer.
 #[derive(Clone)]
 pub struct Respond<F>(pub(crate) F);
 
@@ -74,7 +74,7 @@ impl<F> fmt::Debug for Respond<F> {
     }
 }
 
-/// The rejection that `error` is, or was caused by.
+/// The rejection that is `error`, or its cause.
 pub fn rejection<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Rejected> {
     let mut causes = iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
         error.source()

@@ -24,9 +24,10 @@ pub struct Outlook {
 pub struct SourceOutlook {
     /// The source.
     pub name: Arc<str>,
-    /// The source's own policy, which stands in for the breaker's.
+    /// The source's own policy, if it has one instead of the breaker's.
     pub policy: Option<Arc<Policy>>,
-    /// Requests that ended in a second, over the window; the failures of the outlook come as fast.
+    /// Requests that ended, per second, over the window. The assumed failures come at the same
+    /// rate.
     pub rate: f64,
     /// How many failures in a row would open a breaker that is closed now; `None` if 1,000 would
     /// not, or if it is not closed.

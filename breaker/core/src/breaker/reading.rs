@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::time::Timestamp;
 
 impl Breaker {
-    /// What the breaker knows at `now`.
+    /// The breaker's state and numbers at `now`.
     pub fn snapshot(&mut self, now: Timestamp) -> Snapshot {
         let now = self.advance(now);
         let shedding = self.shedding_snapshot();

@@ -1,8 +1,8 @@
-//! Policies from YAML, with errors that name file, line, column, field and rule, and policies to
-//! YAML.
+//! Reads policies from YAML, with errors that give file, line, column, field and rule, and writes
+//! policies as YAML.
 //!
-//! [`parse`] reads a policy file. A program with a configuration file of its own embeds
-//! [`RawPolicy`] in its types, reads them through a [`Document`], and gets errors of the same kind.
+//! [`parse`] reads a policy file. A program with its own configuration file embeds [`RawPolicy`] in
+//! its types and reads them through a [`Document`]. Its errors have the same form.
 //!
 //! ```
 //! use breaker_core::policy::yaml;

@@ -154,8 +154,8 @@ pub(super) static FORMATS: &[Format] = &[
     Format {
         name: "otlp",
         what: "OTLP/JSON, as the OpenTelemetry Collector's file exporter writes it",
-        mark: "`resourceSpans`, which may be in a `result`, as version 3 of Jaeger's API has it",
-        fields: "server spans: `http.route` or else the name, times, status",
+        mark: "`resourceSpans`, possibly inside a `result`, as in version 3 of Jaeger's API",
+        fields: "server spans: `http.route` (or the name), times, status",
         is: |record| {
             let request = otlp::request(record.text.as_bytes()).trim_ascii_start();
             let field = request.strip_prefix(b"{").unwrap_or_default();
@@ -165,9 +165,9 @@ pub(super) static FORMATS: &[Format] = &[
     },
     Format {
         name: "jaeger",
-        what: "Jaeger's JSON, as its page and API give it",
-        mark: "`data` or `spans`; or `traceID` with `operationName`, a span a line, as it keeps them in a database",
-        fields: "spans whose `span.kind` is `server`; `http.route` or else `operationName`",
+        what: "Jaeger's JSON, as downloaded from its UI or API",
+        mark: "`data` or `spans`; or `traceID` with `operationName`, one span a line, as in Jaeger's databases",
+        fields: "spans whose `span.kind` is `server`; `http.route` (or `operationName`)",
         is: |record| {
             record.get("data").is_some_and(Value::is_array)
                 || record.has(&["traceID", "spans"])
@@ -179,7 +179,7 @@ pub(super) static FORMATS: &[Format] = &[
         name: "zipkin",
         what: "Zipkin's JSON (v2): spans, or traces of spans",
         mark: "`traceId` and `id`, with `timestamp` or `name`",
-        fields: "spans whose `kind` is `SERVER`; the tag `http.route`, or else `name`, or the path of `http.url` where that is only a host",
+        fields: "spans whose `kind` is `SERVER`; the tag `http.route` (or `name`, or the path of `http.url` if `name` is only a host)",
         is: |record| {
             record.has(&["traceId", "id"]) && record.has_any(&["timestamp", "name", "kind"])
         },
@@ -197,7 +197,7 @@ pub(super) static FORMATS: &[Format] = &[
         name: "traefik-json",
         what: "Traefik's access log (JSON)",
         mark: "`StartUTC` or `StartLocal`, with `Duration`",
-        fields: "`StartUTC`, `Duration`, `DownstreamStatus`, `RouterName` or else `ServiceName`, `RequestPath`",
+        fields: "`StartUTC`, `Duration`, `DownstreamStatus`, `RouterName` (or `ServiceName`), `RequestPath`",
         is: |record| record.has(&["Duration"]) && record.has_any(&["StartUTC", "StartLocal"]),
         read: Read::Json(&shapes::TRAEFIK),
     },
@@ -205,7 +205,7 @@ pub(super) static FORMATS: &[Format] = &[
         name: "envoy-json",
         what: "Envoy's and Istio's access log (JSON)",
         mark: "`start_time`, `response_code` and `duration`",
-        fields: "`start_time`, `upstream_service_time` or else `duration`, `response_code`, `response_flags`, `grpc_status_number`, `path`",
+        fields: "`start_time`, `upstream_service_time` (or `duration`), `response_code`, `response_flags`, `grpc_status_number`, `path`",
         is: |record| record.has(&["start_time", "response_code", "duration"]),
         read: Read::Json(&shapes::ENVOY),
     },
@@ -235,7 +235,7 @@ pub(super) static FORMATS: &[Format] = &[
     },
     Format {
         name: "native",
-        what: "`breaker record`, and what you write yourself",
+        what: "`breaker record`, and your own recorders",
         mark: "`t`, `route` or `latency`",
         fields: "`t`, `route`, `latency`, `status` or `outcome`",
         is: |record| record.has_any(&["t", "route", "latency"]),
@@ -245,7 +245,7 @@ pub(super) static FORMATS: &[Format] = &[
         name: "jmeter",
         what: "JMeter's results (JTL) as CSV",
         mark: "the columns `timeStamp` and `elapsed`",
-        fields: "`timeStamp`, `Latency` or else `elapsed`, `responseCode`, `success`, `label`",
+        fields: "`timeStamp`, `Latency` (or `elapsed`), `responseCode`, `success`, `label`",
         is: |record| record.heads(&["timeStamp", "elapsed"]),
         read: Read::Csv(&shapes::JMETER, shapes::JMETER_COLUMNS),
     },
@@ -281,9 +281,9 @@ pub(super) static FORMATS: &[Format] = &[
     },
     Format {
         name: "envoy",
-        what: "Envoy's access log, as it is by default, and Istio's",
+        what: "Envoy's default access log, and Istio's",
         mark: "a date in brackets, then a quoted request",
-        fields: "the start, the upstream's time or else the duration, status, flags, path",
+        fields: "the start, the upstream's time (or the duration), status, flags, path",
         is: |record| envoy::is(record.text),
         read: Read::Line(envoy::parse),
     },
@@ -321,7 +321,7 @@ pub(super) static FORMATS: &[Format] = &[
     },
     Format {
         name: "combined",
-        what: "a combined or common log without times of requests",
+        what: "a combined or common log without durations",
         mark: "a date in brackets, then a quoted request",
         fields: "none",
         is: |record| combined::is(record.text),

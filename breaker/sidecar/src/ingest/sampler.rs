@@ -405,8 +405,8 @@ fn now() -> u64 {
     u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Samples that a breaker is told of at once. Its lock is held for some 10 µs then: see the benchmark
-/// `lock_hold`.
+/// The samples that a breaker observes at once. They hold its lock for about 10 µs: see the
+/// benchmark `lock_hold`.
 const PIECE: usize = 128;
 
 #[cfg(test)]

@@ -22,10 +22,10 @@ pub struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Finds the places of all fields of `text`. `file` is shown in errors.
+    /// Finds the positions of all fields of `text`. `file` is shown in errors.
     ///
     /// # Errors
-    /// When the text is not one YAML document of at most 1 MiB, or a field has no value.
+    /// If the text is not one YAML document of at most 1 MiB, or if a field has no value.
     pub fn new(text: &'a str, file: Option<&'a str>) -> Result<Self, Error> {
         let mut document = Self {
             text: Cow::Borrowed(text),
@@ -48,11 +48,11 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Replaces `${NAME}` and `${NAME:-default}` in values by what the `variables` are. Places
-    /// stay those of the text, and no error tells a variable's value.
+    /// Expands `${NAME}` and `${NAME:-default}` in values, with these `variables`. Positions refer
+    /// to the original text, and errors do not show the value of a variable.
     ///
     /// # Errors
-    /// For each value that names a variable that is not set, has no default, or is malformed.
+    /// For each value with a malformed variable, or with one that is not set and has no default.
     pub fn expand(
         mut self,
         variables: impl Fn(&str) -> Option<OsString>,
@@ -75,7 +75,7 @@ impl<'a> Document<'a> {
     /// Reads the text into a type.
     ///
     /// # Errors
-    /// When the text does not have the shape of the type, or a field is given twice.
+    /// If the text does not match the type, or a field is duplicated.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_saphyr::from_str_with_options(&self.text, options(DuplicateKeyPolicy::Error))
             .map_err(|error| self.explained(&error))
@@ -86,8 +86,8 @@ impl<'a> Document<'a> {
         self.places.has(path)
     }
 
-    /// An error about the field at `path`: it stands where the field does, or the nearest field
-    /// around it.
+    /// An error about the field at `path`. Its position is that of the field, or of the nearest
+    /// field around it.
     pub fn error(&self, path: &str, rule: impl Into<String>) -> Error {
         self.error_at(self.places.find(path), path.to_owned(), rule.into())
     }

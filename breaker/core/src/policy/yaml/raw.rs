@@ -32,7 +32,7 @@ pub struct RawPolicy {
     min_requests: Option<u64>,
     /// Entries. Any entry that holds triggers its action.
     #[schemars(length(min = 1, max = 16))]
-    #[schemars(extend("x-default" = "that of base, without which it is required"))]
+    #[schemars(extend("x-default" = "the base's; required without a base"))]
     trip: Option<Vec<RawTrip>>,
     /// The false-alarm budget of all anomaly detectors of a breaker together.
     #[schemars(extend("default" = "conservative", "examples" = ["sensitive"]))]

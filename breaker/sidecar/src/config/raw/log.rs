@@ -30,11 +30,11 @@ pub(in crate::config) struct RawLog {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Access")]
 pub(in crate::config) enum RawAccess {
-    /// No request.
+    /// No requests.
     Off,
-    /// Those that failed, were rejected, or were answered from 500 on.
+    /// Requests that failed, were rejected, or got a status of 500 or above.
     Errors,
-    /// All.
+    /// All requests.
     All,
 }
 

@@ -100,7 +100,7 @@ pub(super) const ROWS: &[Row] = rows![
     "name not resolved", "HTTP/1", "name", "ignored", "no", "502", Unknown, PLAIN;
     "body pauses longer than we allow", "HTTP/1", "proxy", "ignored", "yes", "cut",
         Pauses("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
-    "rejection of a breaker further in", "HTTP/1", "inner_breaker", "ignored", "no", "503",
+    "rejection by a breaker further upstream", "HTTP/1", "inner_breaker", "ignored", "no", "503",
         Answers("HTTP/1.1 503 No\r\nProxy-Status: x; error=destination_unavailable\r\n\
                  Content-Length: 0\r\n\r\n"), PLAIN;
     "malformed request body", "HTTP/1", "caller", "ignored", "no", "400", Hangs,

@@ -116,7 +116,7 @@ pub(super) const ROWS: &[Row] = rows![
     "name not resolved", "HTTP/2", "name", "ignored", "no", "502", Unknown, Gets;
     "body pauses longer than we allow", "HTTP/2", "proxy", "ignored", "yes", "cut",
         Answers(OK, Never), Gets;
-    "rejection of a breaker further in", "HTTP/2", "inner_breaker", "ignored", "no", "503",
+    "rejection by a breaker further upstream", "HTTP/2", "inner_breaker", "ignored", "no", "503",
         Answers((503, ["proxy-status", "x; error=destination_unavailable"]), With("")), Gets;
     "malformed request body", "HTTP/2", "caller", "ignored", "no", "reset", Ends(Never),
         Posts(NINE, "ok");

@@ -11,7 +11,7 @@ use crate::policy::{Budget, Recovery, Stream};
 pub(super) enum RawStream {
     /// Failures among all requests that ended.
     Errors,
-    /// Requests slower than twice what the P95 usually is.
+    /// Requests slower than twice the usual P95.
     Latency,
     /// Requests slower than the policy's deadline.
     Deadline,
