@@ -49,7 +49,7 @@ pub(crate) struct Counts {
 pub(crate) enum Failed {
     /// Its caller went away before an answer.
     Abandoned,
-    /// The timeout of who sent it ended it.
+    /// The sender's timeout ended it.
     TimedOut,
 }
 

@@ -86,8 +86,8 @@ impl BreakerHandle {
         self.with(Breaker::ask)
     }
 
-    /// Counts a request that ended before the breaker was asked as ignored. It takes no permit and
-    /// no half-open slot.
+    /// Counts a request as ignored, because it ended before the breaker was asked. It takes no
+    /// permit and no half-open slot.
     pub fn ignore(&self, by: Attribution) {
         self.with(|breaker, _| breaker.ignore(by));
     }

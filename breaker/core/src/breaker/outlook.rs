@@ -29,14 +29,14 @@ pub struct SourceOutlook {
     /// Requests that ended, per second, over the window. The assumed failures come at the same
     /// rate.
     pub rate: f64,
-    /// How many failures in a row would open a breaker that is closed now; `None` if 1,000 would
-    /// not, or if it is not closed.
+    /// How many failures in a row would open a closed breaker now. `None` if 1,000 would not, or if
+    /// it is not closed.
     pub failures_to_open: Option<u64>,
 }
 
 impl Breaker {
-    /// How far the breaker is from opening. The failures are played on a copy of it: some tens of
-    /// microseconds, milliseconds if it takes many.
+    /// How far the breaker is from opening. This replays failures on a copy of the breaker. It
+    /// takes some tens of microseconds, or milliseconds if many failures are needed.
     pub fn outlook(&self, now: Timestamp) -> Outlook {
         let mut looked_at = self.clone();
         let now = looked_at.advance(now);

@@ -42,7 +42,8 @@ pub fn parse(text: &str, file: Option<&str>) -> Result<Policy, Error> {
     parse_over(text, file, Policy::builtin)
 }
 
-/// Reads a policy whose `base`, if there is one, is looked up by `base`. `file` is shown in errors.
+/// Reads a policy. The function `base` looks up its `base`, if there is one. `file` is shown in
+/// errors.
 ///
 /// # Errors
 /// The first rule that is broken, and where.
@@ -54,7 +55,8 @@ pub fn parse_over(
     read(&Document::new(text, file)?, base)
 }
 
-/// Reads a policy from a document whose variables are expanded. Its `base` is looked up by `base`.
+/// Reads a policy from a document whose variables are expanded. The function `base` looks up its
+/// `base`.
 ///
 /// # Errors
 /// The first rule that is broken, and where.
