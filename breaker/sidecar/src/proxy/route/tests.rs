@@ -238,7 +238,7 @@ fn the_routes_of_a_path_are_those_whose_pattern_fits_it_alone() {
 fn the_reference_of_the_configuration_says_which_paths_a_pattern_takes() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
     let text = std::fs::read_to_string(file).unwrap();
-    let (_, table_of_paths) = text.split_once("\n| `match.path` | takes |\n").unwrap();
+    let (_, table_of_paths) = text.split_once("\n| `match.path` | matches |\n").unwrap();
     let rows = table_of_paths
         .lines()
         .take_while(|line| line.starts_with('|'))
