@@ -27,8 +27,8 @@ pub struct SourceBaseline {
     p95s: Vec<u8>,
 }
 
-/// What latencies were compared with, and where they ended. What was learned of latencies holds for
-/// these alone.
+/// The thresholds with which latencies were compared, and where latencies ended. A latency baseline
+/// is valid only for these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

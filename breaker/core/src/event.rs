@@ -68,7 +68,7 @@ pub enum Event {
     SheddingStarted {
         /// When.
         at: Timestamp,
-        /// Why.
+        /// The reason.
         reason: Arc<Reason>,
         /// How many requests may be in flight at first.
         limit: u64,

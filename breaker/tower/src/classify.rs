@@ -30,7 +30,7 @@ pub trait Classify {
     }
 }
 
-/// What the head of a response says.
+/// The classification of a response's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,

@@ -7,8 +7,8 @@ use std::fmt;
 use breaker_core::TraceId;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What `traceparent` says: a trace, a span of it, and its flags. Neither id is zero when it was
-/// read from a header.
+/// The contents of `traceparent`: a trace, a span of it, and its flags. Neither id is zero if it
+/// was read from a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,

@@ -36,7 +36,7 @@ pub enum Recovery {
     Sequential,
 }
 
-/// The trial after the open time: a few requests decide whether more may come.
+/// The half-open state after the open time: a few probes decide whether more requests are admitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,
@@ -54,8 +54,7 @@ pub struct HalfOpen {
     pub probe_timeout: Duration,
 }
 
-/// How traffic returns after good probes: the admitted share grows evenly from `start` to all of
-/// it.
+/// How traffic returns after good probes: the admitted share grows linearly from `start` to 100 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,

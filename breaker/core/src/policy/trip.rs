@@ -5,7 +5,7 @@ use std::fmt;
 use super::anomaly::Stream;
 use super::condition::Condition;
 
-/// Conditions that must all hold, and what is then done.
+/// The conditions, which must all hold, and the action of the entry.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,
