@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
+use crate::causes;
 use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
 
@@ -81,7 +82,7 @@ impl Client {
         let exchange = async {
             let answer = self.0.request(request).await;
             let (head, body) = answer
-                .map_err(|error| failed(with_cause(&error)))?
+                .map_err(|error| failed(causes::in_full(&error)))?
                 .into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await;
             let body = body.map_err(|error| failed(error.to_string()))?;
@@ -91,17 +92,6 @@ impl Client {
             .await
             .unwrap_or_else(|_late| Err(failed(format!("no answer within {limit:?}"))))
     }
-}
-
-/// The client's own errors say no more than that connecting failed.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Of the shop, the collector and the admin ports.

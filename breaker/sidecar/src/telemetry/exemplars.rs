@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use breaker_tower::core::TraceId;
+
+use crate::clock::since_epoch;
 
 /// Of all series of a histogram.
 #[derive(Debug)]
@@ -77,19 +79,10 @@ impl Series {
             *latest = Some(Exemplar {
                 trace,
                 value,
-                at: since_1970(),
+                at: since_epoch(),
             });
         }
     }
-}
-
-fn since_1970() -> Duration {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an exemplar has a date, and decides nothing"
-    )]
-    let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
