@@ -8,7 +8,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::proxy::Limits;
-use crate::upstream::connect::{EMFILE, ENFILE};
 
 /// Raises the soft limit of open files to the hard one. 1,024 is what is left to programs that wait
 /// by `select`; this one doesn't.
@@ -70,11 +69,6 @@ pub fn warning(config: &Config, limit: Option<u64>) -> Option<String> {
         "limits.max_connections: {limit} open files are allowed, with which each of {workers} workers can take {hold} clients, not {configured}: \
          raise the hard limit (ulimit -Hn, LimitNOFILE)"
     ))
-}
-
-/// Whether there was no descriptor left.
-pub(crate) fn is_exhausted(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 /// Descriptors that are held so that there are some when there are none.

@@ -6,6 +6,7 @@
 //! requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process, [`shop`]
 //! in a container for each part.
 
+mod accept;
 pub mod access;
 pub mod admin;
 pub mod app;

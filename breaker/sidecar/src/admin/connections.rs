@@ -29,8 +29,9 @@ use tokio::time;
 use tokio_io_timeout::TimeoutWriter;
 
 use self::places::{Place, Places};
+use crate::accept::Acceptor;
 use crate::control::Peer;
-use crate::descriptors::{self, Spares};
+use crate::descriptors::Spares;
 
 /// Serves `router` on `listener` until `shutdown`.
 pub(super) async fn serve(
@@ -42,18 +43,18 @@ pub(super) async fn serve(
     let places = Places::default();
     let spares = Arc::new(Spares::hold());
     let (stop, stopped) = watch::channel(false);
+    let mut connections = Acceptor::new(&listener, "admin");
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = connections.try_next() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             // Others have taken all descriptors but those that are kept for this.
-            Err(error) if descriptors::is_exhausted(&error) && spares.give() => continue,
+            Err(_) if spares.give() => continue,
             Err(error) => {
-                tracing::warn!(%error, "the admin port can't accept a connection");
-                time::sleep(ACCEPT_PAUSE).await;
+                connections.wait(&error).await;
                 spares.refill();
                 continue;
             }
@@ -151,6 +152,4 @@ const FIRST: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a peer may leave unread what is sent to it.
 const UNREAD: Duration = Duration::from_secs(30);
-/// Out of file descriptors: others must be closed first.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);

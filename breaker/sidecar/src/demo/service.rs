@@ -13,18 +13,18 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 use super::script::Fate;
+use crate::accept::Acceptor;
 
 /// Starts the service on a free port. It ends with the runtime.
 pub(super) async fn start(began: Instant) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
-        // An error of accept is one connection less: the load tries again.
+        let mut connections = Acceptor::new(&listener, "demo");
         loop {
-            if let Ok((socket, _)) = listener.accept().await {
-                let answer = service_fn(move |request| answer(request, began));
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
-            }
+            let (socket, _) = connections.next().await;
+            let answer = service_fn(move |request| answer(request, began));
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
         }
     });
     Ok(address)

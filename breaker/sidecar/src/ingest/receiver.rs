@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::batch::Sampler;
 use super::connection;
@@ -19,6 +19,7 @@ use super::guard::Guard;
 use super::intake::Intake;
 use super::settings::{Settings, SettingsError};
 use super::stats::Stats;
+use crate::accept::Acceptor;
 use crate::collector::OtlpError;
 
 /// Listeners for OTLP that are bound, and don't serve yet.
@@ -186,6 +187,7 @@ async fn listen(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let mut acceptor = Acceptor::new(&listener, "telemetry");
     let is_loopback = listener
         .local_addr()
         .is_ok_and(|address| address.ip().is_loopback());
@@ -193,33 +195,19 @@ async fn listen(
         let accepted = async {
             // Beyond the limit, senders wait in the kernel's queue.
             let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
+            (place, acceptor.next().await)
         };
-        let (place, accepted) = tokio::select! {
+        let (place, (stream, _)) = tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => break,
             Some(_) = connections.join_next() => continue,
             accepted = accepted => accepted,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                // An answer is written at once; a socket that refuses the option is closed already.
-                stream.set_nodelay(true).ok();
-                let served =
-                    connection::serve(intake.clone(), stream, is_loopback, stopping.clone());
-                connections.spawn(async move {
-                    let _place = place;
-                    served.await;
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections with telemetry");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let served = connection::serve(intake.clone(), stream, is_loopback, stopping.clone());
+        connections.spawn(async move {
+            let _place = place;
+            served.await;
+        });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
-
-/// Out of file descriptors: others must be closed first.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

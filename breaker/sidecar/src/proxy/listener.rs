@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
 
 use super::connection::serve;
 use super::worker::Worker;
+use crate::accept::Acceptor;
 use crate::message::spawn::{Kind, LocalExecutor};
-use crate::upstream::connect::{EMFILE, ENFILE, keep_alive};
+use crate::upstream::connect::keep_alive;
 
 /// Binds `count` listeners to one address, between which the kernel spreads connections.
 ///
@@ -73,43 +73,16 @@ fn listen(
 
 /// Takes connections for good; trouble with one, or with descriptors, does not end it.
 pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener) {
-    let mut pause = MIN_PAUSE;
+    let mut connections = Acceptor::new(listener, "proxy");
     loop {
         worker.has_room().await;
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                pause = MIN_PAUSE;
-                // A response is written at once; a socket that refuses the option is closed
-                // already.
-                if stream.set_nodelay(true).is_ok() {
-                    // Counted before its task runs: else a burst would be over the limit.
-                    let open = worker.opened();
-                    let served = serve(worker.clone(), open, stream, peer);
-                    LocalExecutor::spawn(Kind::Client, served);
-                }
-            }
-            Err(error) if is_exhausted(&error) => {
-                tracing::warn!(%error, "cannot accept connections");
-                sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
-            }
-            // The connection was gone before it was taken.
-            Err(_) => {}
-        }
+        let (stream, peer) = connections.next().await;
+        // Counted before its task runs: else a burst would be over the limit.
+        let open = worker.opened();
+        let served = serve(worker.clone(), open, stream, peer);
+        LocalExecutor::spawn(Kind::Client, served);
     }
-}
-
-fn is_exhausted(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
-    )
 }
 
 /// Connections that the kernel holds until they are taken.
 const BACKLOG: i32 = 4096;
-/// Pauses while there are no descriptors.
-const MIN_PAUSE: Duration = Duration::from_millis(5);
-const MAX_PAUSE: Duration = Duration::from_secs(1);
-const ENOMEM: i32 = 12;
-const ENOBUFS: i32 = 105;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Endpoint;
 use super::resolve::Resolver;
+use crate::accept::is_exhausted;
 use crate::message::error::{ErrorKind, ProxyError};
 
 /// Connects to `endpoint` within `limit`, in which its name is resolved too.
@@ -66,12 +67,7 @@ fn kind_of(error: &io::Error) -> ErrorKind {
         io::ErrorKind::TimedOut => ErrorKind::ConnectTimeout,
         // Out of descriptors or ports: our trouble, not the upstream's.
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ErrorKind::Internal,
-        _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => ErrorKind::Internal,
+        _ if is_exhausted(error) => ErrorKind::Internal,
         _ => ErrorKind::Unreachable,
     }
 }
-
-/// Too many open files in the process.
-pub(crate) const EMFILE: i32 = 24;
-/// Too many open files in the system.
-pub(crate) const ENFILE: i32 = 23;
