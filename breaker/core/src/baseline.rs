@@ -4,10 +4,10 @@
 //! A baseline is what [`Breaker::baseline`](crate::Breaker::baseline) tells, or is made of numbers
 //! that keep the rules; so that what is restored can't harm, wherever the numbers come from.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::field::InvalidField;
 use crate::policy::{LatencyMeasure, Stream};
 
 /// The learned baselines of a breaker's detectors: one part for each source that has any.
@@ -50,16 +50,6 @@ pub struct StreamBaseline {
     hits: f64,
 }
 
-/// A rule that the numbers of a baseline break.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BaselineError {
-    /// The field.
-    pub field: &'static str,
-    /// What it must be.
-    pub rule: &'static str,
-}
-
 impl Baseline {
     /// A baseline of these sources.
     pub fn new(sources: impl Into<Vec<SourceBaseline>>) -> Self {
@@ -86,21 +76,21 @@ impl SourceBaseline {
         bounds: LatencyBounds,
         streams: impl Into<Vec<StreamBaseline>>,
         p95s: impl Into<Vec<u8>>,
-    ) -> Result<Self, BaselineError> {
+    ) -> Result<Self, InvalidField> {
         let (streams, p95s) = (streams.into(), p95s.into());
         let twice = |(index, one): (usize, &StreamBaseline)| {
             let before = &streams[..index];
             before.iter().any(|other| other.stream == one.stream)
         };
         if streams.iter().enumerate().any(twice) {
-            return Err(BaselineError::new("streams", "must have each stream once"));
+            return Err(InvalidField::new("streams", "must have each stream once"));
         }
         if p95s.len() > Self::MINUTES {
-            return Err(BaselineError::new("p95s", "must have 1440 entries at most"));
+            return Err(InvalidField::new("p95s", "must have 1440 entries at most"));
         }
         let is_entry = |entry: &u8| *entry < Self::BUCKETS || *entry == Self::NO_P95;
         if !p95s.iter().all(is_entry) {
-            return Err(BaselineError::new(
+            return Err(InvalidField::new(
                 "p95s",
                 "must have entries less than 208, or 255",
             ));
@@ -140,12 +130,12 @@ impl StreamBaseline {
     ///
     /// # Errors
     /// If a number is negative or not finite, or if there are more hits than observations.
-    pub fn new(stream: Stream, observations: f64, hits: f64) -> Result<Self, BaselineError> {
+    pub fn new(stream: Stream, observations: f64, hits: f64) -> Result<Self, InvalidField> {
         if !observations.is_finite() || observations < 0.0 {
-            return Err(BaselineError::new("observations", "must be 0 or more"));
+            return Err(InvalidField::new("observations", "must be 0 or more"));
         }
         if !(0.0..=observations).contains(&hits) {
-            return Err(BaselineError::new("hits", "must be 0 to observations"));
+            return Err(InvalidField::new("hits", "must be 0 to observations"));
         }
         Ok(Self {
             stream,
@@ -169,20 +159,6 @@ impl StreamBaseline {
         self.hits
     }
 }
-
-impl BaselineError {
-    const fn new(field: &'static str, rule: &'static str) -> Self {
-        Self { field, rule }
-    }
-}
-
-impl fmt::Display for BaselineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.rule)
-    }
-}
-
-impl std::error::Error for BaselineError {}
 
 #[cfg(test)]
 mod tests {

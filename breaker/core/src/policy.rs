@@ -13,9 +13,9 @@ mod trip;
 #[cfg(feature = "yaml")]
 pub mod yaml;
 
-use std::fmt;
 use std::time::Duration;
 
+pub(crate) use crate::field::InvalidField;
 use crate::ratio::Ratio;
 
 pub use anomaly::{Budget, Stream};
@@ -77,16 +77,6 @@ impl Default for Reject {
             body: None,
         }
     }
-}
-
-/// A rule that a policy breaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PolicyError {
-    /// The field, as a path: `half_open.concurrent`, `trip[0].slow_rate`.
-    pub field: String,
-    /// The rule: what the field must be.
-    pub rule: String,
 }
 
 // === impl Policy ===
@@ -254,22 +244,3 @@ impl Policy {
         self.trip.iter().flat_map(|entry| &entry.conditions)
     }
 }
-
-// === impl PolicyError ===
-
-impl PolicyError {
-    pub(crate) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            rule: rule.into(),
-        }
-    }
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.rule)
-    }
-}
-
-impl std::error::Error for PolicyError {}

@@ -36,12 +36,13 @@ use ipnet::IpNet;
 use self::clash::{check_distinct, check_free, check_loops, check_patterns};
 use self::origin::Origin;
 use self::policies::unreadable;
-use self::problem::{Findings, Problem, time_within, within};
+use self::problem::{Findings, time_within, within};
 use self::raw::{RawConfig, RawDrain};
 use crate::access;
 use crate::collector::Configured;
 use crate::message::{BodyLimits, Trusted};
 use crate::proxy::{DeadlineRules, Limits, Match};
+use breaker_tower::core::InvalidField;
 
 pub use self::error::ConfigError;
 pub use self::feed::Feed;
@@ -378,7 +379,7 @@ fn build(
         let token = Token::read(&folder.join(raw.token_file));
         findings.check(
             "control",
-            token.map_err(|rule| Problem::new("token_file", rule)),
+            token.map_err(|rule| InvalidField::new("token_file", rule)),
         )
     });
     let workers = within("workers", raw.workers, 1..=1024, processors());
@@ -476,7 +477,7 @@ fn build(
 }
 
 /// The delay and the timeout of a drain.
-fn drain(raw: Option<RawDrain>) -> Result<(Duration, Duration), Problem> {
+fn drain(raw: Option<RawDrain>) -> Result<(Duration, Duration), InvalidField> {
     let (delay, timeout, field) = match raw {
         None => (None, None, "drain"),
         Some(RawDrain::Timeout(timeout)) => (None, Some(timeout), "drain"),

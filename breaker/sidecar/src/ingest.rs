@@ -37,7 +37,7 @@ pub use self::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
 pub use self::receiver::{Addresses, Receiver, ReceiverError};
 pub use self::refusal::Reason;
 pub use self::sampler::{Fate, Fed, FeedSampler, Told};
-pub use self::settings::{Forward, Limits, Retry, Settings, SettingsError, Tls, loops_back};
+pub use self::settings::{Forward, Limits, Retry, Settings, Tls, loops_back};
 pub use self::stats::{Lost, SignalSnapshot, Snapshot, Stats};
 
 /// A number by chance, from the seeds that the standard library draws for its hash maps.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, Budget, Condition, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError,
+    Action, Budget, Condition, FailureRules, HalfOpen, InvalidField, LatencyMeasure, Open, Policy,
     Ramp, Recovery, Reject, TripEntry,
 };
 use crate::ratio::Ratio;
@@ -143,7 +143,7 @@ impl Builder {
     ///
     /// # Errors
     /// The first rule that is broken, with the path of its field.
-    pub fn build(mut self) -> Result<Policy, PolicyError> {
+    pub fn build(mut self) -> Result<Policy, InvalidField> {
         let policy = &mut self.0;
         let name_is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         rule(
@@ -203,7 +203,7 @@ impl From<Policy> for Builder {
     }
 }
 
-fn check_trip(entries: &mut [TripEntry]) -> Result<(), PolicyError> {
+fn check_trip(entries: &mut [TripEntry]) -> Result<(), InvalidField> {
     rule(
         (1..=16).contains(&entries.len()),
         "trip",
@@ -279,7 +279,7 @@ pub(super) fn any_of(words: &[impl AsRef<str>]) -> String {
     }
 }
 
-fn check_open(open: Open) -> Result<(), PolicyError> {
+fn check_open(open: Open) -> Result<(), InvalidField> {
     within(open.period, MILLI * 10, HOUR, "open.for", "10ms to 1h")?;
     rule(
         (1.0..=10.0).contains(&open.factor),
@@ -294,7 +294,7 @@ fn check_open(open: Open) -> Result<(), PolicyError> {
     rule(open.max <= HOUR * 24, "open.max", "must be at most 24h")
 }
 
-fn check_half_open(half_open: HalfOpen) -> Result<(), PolicyError> {
+fn check_half_open(half_open: HalfOpen) -> Result<(), InvalidField> {
     rule(
         (1..=1000).contains(&half_open.probes),
         "half_open.probes",
@@ -325,7 +325,7 @@ pub(super) fn within(
     most: Duration,
     field: impl Into<String>,
     range: &str,
-) -> Result<(), PolicyError> {
+) -> Result<(), InvalidField> {
     rule(
         (least..=most).contains(&value),
         field,
@@ -333,11 +333,11 @@ pub(super) fn within(
     )
 }
 
-pub(super) fn rule(holds: bool, field: impl Into<String>, rule: &str) -> Result<(), PolicyError> {
+pub(super) fn rule(holds: bool, field: impl Into<String>, rule: &str) -> Result<(), InvalidField> {
     if holds {
         Ok(())
     } else {
-        Err(PolicyError::new(field, rule))
+        Err(InvalidField::new(field, rule))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::PolicyError;
+use super::InvalidField;
 use super::anomaly::Stream;
 use super::builder::{HOUR, MILLI, MINUTE, rule, within};
 use crate::ratio::Ratio;
@@ -217,7 +217,7 @@ impl Condition {
     }
 
     /// Checks its fields, whose paths `at` tells.
-    pub(super) fn check(&self, at: impl Fn(&str) -> String) -> Result<(), PolicyError> {
+    pub(super) fn check(&self, at: impl Fn(&str) -> String) -> Result<(), InvalidField> {
         let field = at(self.name());
         let some_share = |share| {
             let what = "must be more than 0% and at most 100%";

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use breaker_tower::Policy;
 use breaker_tower::core::policy::{Condition, Quantile, TripEntry, yaml};
-use breaker_tower::core::{Ratio, policy::PolicyError};
+use breaker_tower::core::{InvalidField, Ratio};
 use serde::Serialize;
 
 use super::survey::{Survey, Worst};
@@ -100,7 +100,7 @@ impl Tuning {
                     with(base, [TripEntry::open([*condition])])?,
                 ))
             })
-            .collect::<Result<_, PolicyError>>()
+            .collect::<Result<_, InvalidField>>()
             .map_err(|error| TraceError(error.to_string()))?;
         let mut second = Backtest::new(first);
         second.read_files(paths, |_| {})?;
@@ -257,7 +257,7 @@ fn proposal(base: &Policy, candidates: &[Candidate]) -> Option<Policy> {
 }
 
 /// `base` with other conditions.
-fn with(base: &Policy, entries: impl Into<Vec<TripEntry>>) -> Result<Policy, PolicyError> {
+fn with(base: &Policy, entries: impl Into<Vec<TripEntry>>) -> Result<Policy, InvalidField> {
     let name: String = base.name().chars().take(58).collect();
     Policy::builder(format!("{name}-tuned"))
         .window(base.window())

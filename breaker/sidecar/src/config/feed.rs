@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::Policy;
+use breaker_tower::core::InvalidField;
 
 use super::policies::Policies;
-use super::problem::{Problem, Problems, check_name, time_within};
+use super::problem::{Problems, check_name, time_within};
 use super::raw::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
 use breaker_otlp::SpanKind;
 use breaker_otlp::matching::{FeedMatcher, Pattern, SpanKinds, Takes, Test};
@@ -49,7 +50,7 @@ impl Feed {
 pub(super) fn build(raw: Vec<RawFeed>, policies: &Policies) -> Result<Vec<Feed>, Problems> {
     if !(1..=MAX_FEEDS).contains(&raw.len()) {
         let rule = format!("must have 1 to {MAX_FEEDS} entries");
-        return Err(Problem::new("feeds", rule).into());
+        return Err(InvalidField::new("feeds", rule).into());
     }
     let mut problems = Problems::default();
     let mut names: Vec<String> = Vec::with_capacity(raw.len());
@@ -58,7 +59,7 @@ pub(super) fn build(raw: Vec<RawFeed>, policies: &Policies) -> Result<Vec<Feed>,
         let section = format!("feeds[{index}]");
         if let Some(first) = names.iter().position(|other| *other == raw.name) {
             let rule = format!("must be unique; feeds[{first}] has it too");
-            problems.add(Problem::new(format!("{section}.name"), rule));
+            problems.add(InvalidField::new(format!("{section}.name"), rule));
         }
         names.push(raw.name.clone());
         let built = feed(raw, policies).map_err(|problems| problems.within(&section));
@@ -73,7 +74,7 @@ fn feed(raw: RawFeed, policies: &Policies) -> Result<Feed, Problems> {
     problems.keep(check_name(&raw.name));
     if raw.name == PROXY {
         let rule = "must not be proxy, which is what the proxy itself observes";
-        problems.add(Problem::new("name", rule));
+        problems.add(InvalidField::new("name", rule));
     }
     let takes = problems.check(takes(raw.span.as_ref(), raw.metric.as_deref()));
     let scope = raw.scope.map(|raw| pattern("scope", raw)).transpose();
@@ -82,7 +83,7 @@ fn feed(raw: RawFeed, policies: &Policies) -> Result<Feed, Problems> {
     if let Some(service) = raw.service {
         if resource.iter().any(|(name, _)| name == SERVICE_NAME) {
             let rule = "stands for resource.service.name, which is given too";
-            problems.add(Problem::new("service", rule));
+            problems.add(InvalidField::new("service", rule));
         }
         let service = problems.check(pattern("service", service));
         resource.extend(service.map(|service| (SERVICE_NAME.to_owned(), service)));
@@ -91,7 +92,7 @@ fn feed(raw: RawFeed, policies: &Policies) -> Result<Feed, Problems> {
     let count = resource.len() + attributes.len() + usize::from(scope.is_some());
     if count > MAX_CONDITIONS {
         let rule = format!("must have at most {MAX_CONDITIONS} conditions");
-        problems.add(Problem::new("", rule));
+        problems.add(InvalidField::new("", rule));
     }
     let policy = raw.policy.map(|choice| policies.choose(&raw.name, choice));
     let policy = problems.keep(policy.transpose());
@@ -113,13 +114,16 @@ fn feed(raw: RawFeed, policies: &Policies) -> Result<Feed, Problems> {
     })
 }
 
-fn takes(span: Option<&OneOrMany<RawSpanKind>>, metric: Option<&str>) -> Result<Takes, Problem> {
+fn takes(
+    span: Option<&OneOrMany<RawSpanKind>>,
+    metric: Option<&str>,
+) -> Result<Takes, InvalidField> {
     match (span, metric) {
         (None, None) => Ok(Takes::Spans(
             [SpanKind::Client, SpanKind::Server].into_iter().collect(),
         )),
         (Some(OneOrMany(kinds)), None) if kinds.is_empty() => {
-            Err(Problem::new("span", "must have an entry"))
+            Err(InvalidField::new("span", "must have an entry"))
         }
         (Some(OneOrMany(kinds)), None) => {
             let kinds: SpanKinds = kinds.iter().copied().map(SpanKind::from).collect();
@@ -128,19 +132,19 @@ fn takes(span: Option<&OneOrMany<RawSpanKind>>, metric: Option<&str>) -> Result<
         (None, Some(name)) => metric_name(name).map(Takes::Histogram),
         (Some(_), Some(_)) => {
             let rule = "must stand without span: a request that is told by both would count twice";
-            Err(Problem::new("metric", rule))
+            Err(InvalidField::new("metric", rule))
         }
     }
 }
 
-fn metric_name(name: &str) -> Result<Pattern, Problem> {
+fn metric_name(name: &str) -> Result<Pattern, InvalidField> {
     // The characters of
     // https://opentelemetry.io/docs/specs/otel/metrics/api/#instrument-name-syntax, and those of a
     // glob.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-/*?".contains(c);
     if !(1..=255).contains(&name.len()) || !name.chars().all(is_plain) {
         let rule = "must be the name of a metric, such as http.server.request.duration";
-        return Err(Problem::new("metric", rule));
+        return Err(InvalidField::new("metric", rule));
     }
     let test = match name.contains(['*', '?']) {
         true => Test::glob(name),
@@ -152,11 +156,11 @@ fn metric_name(name: &str) -> Result<Pattern, Problem> {
 fn conditions(
     section: &str,
     raw: BTreeMap<String, RawPattern>,
-) -> Result<Vec<(String, Pattern)>, Problem> {
+) -> Result<Vec<(String, Pattern)>, InvalidField> {
     let condition = |(name, raw): (String, RawPattern)| {
         if !(1..=MAX_TEXT).contains(&name.len()) {
             let rule = format!("must have attributes with names of 1 to {MAX_TEXT} bytes");
-            return Err(Problem::new(section, rule));
+            return Err(InvalidField::new(section, rule));
         }
         let pattern = pattern(&format!("{section}.{name}"), raw)?;
         Ok((name, pattern))
@@ -165,7 +169,7 @@ fn conditions(
 }
 
 /// `not` and lists may stand in each other once, which says all there is to say.
-fn pattern(field: &str, raw: RawPattern) -> Result<Pattern, Problem> {
+fn pattern(field: &str, raw: RawPattern) -> Result<Pattern, InvalidField> {
     match raw {
         RawPattern::Test(raw) if raw.not.is_some() => {
             only_one(field, &raw)?;
@@ -176,14 +180,14 @@ fn pattern(field: &str, raw: RawPattern) -> Result<Pattern, Problem> {
     }
 }
 
-fn tests(field: &str, raw: RawPattern) -> Result<Vec<Test>, Problem> {
+fn tests(field: &str, raw: RawPattern) -> Result<Vec<Test>, InvalidField> {
     let list = match raw {
         RawPattern::AnyOf(list) => list,
         raw => return Ok(vec![test(field, raw)?]),
     };
     if !(1..=MAX_TESTS).contains(&list.len()) {
         let rule = format!("must have 1 to {MAX_TESTS} entries");
-        return Err(Problem::new(field, rule));
+        return Err(InvalidField::new(field, rule));
     }
     let entries = list.into_iter().enumerate();
     entries
@@ -191,12 +195,14 @@ fn tests(field: &str, raw: RawPattern) -> Result<Vec<Test>, Problem> {
         .collect()
 }
 
-fn test(field: &str, raw: RawPattern) -> Result<Test, Problem> {
+fn test(field: &str, raw: RawPattern) -> Result<Test, InvalidField> {
     let raw = match raw {
         RawPattern::Equal(text) => {
             return bounded(field, &text, 0).map(|()| Test::equal(&text));
         }
-        RawPattern::AnyOf(_) => return Err(Problem::new(field, "must not be a list in a list")),
+        RawPattern::AnyOf(_) => {
+            return Err(InvalidField::new(field, "must not be a list in a list"));
+        }
         RawPattern::Test(raw) => raw,
     };
     only_one(field, &raw)?;
@@ -208,14 +214,14 @@ fn test(field: &str, raw: RawPattern) -> Result<Test, Problem> {
             bounded(&format!("{field}.glob"), &text, 1).map(|()| Test::glob(&text))
         }
         (.., Some(present)) => Ok(Test::present(present)),
-        _ => Err(Problem::new(
+        _ => Err(InvalidField::new(
             format!("{field}.not"),
             "must stand alone: not in a list, nor in another not",
         )),
     }
 }
 
-fn only_one(field: &str, raw: &RawTest) -> Result<(), Problem> {
+fn only_one(field: &str, raw: &RawTest) -> Result<(), InvalidField> {
     let given = [
         raw.prefix.is_some(),
         raw.glob.is_some(),
@@ -226,15 +232,15 @@ fn only_one(field: &str, raw: &RawTest) -> Result<(), Problem> {
         return Ok(());
     }
     let rule = "must have one of prefix, glob, present and not";
-    Err(Problem::new(field, rule))
+    Err(InvalidField::new(field, rule))
 }
 
-fn bounded(field: &str, text: &str, least: usize) -> Result<(), Problem> {
+fn bounded(field: &str, text: &str, least: usize) -> Result<(), InvalidField> {
     if (least..=MAX_TEXT).contains(&text.len()) {
         return Ok(());
     }
     let rule = format!("must have {least} to {MAX_TEXT} bytes");
-    Err(Problem::new(field, rule))
+    Err(InvalidField::new(field, rule))
 }
 
 impl From<RawSpanKind> for SpanKind {

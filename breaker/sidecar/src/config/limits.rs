@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use breaker_tower::core::InvalidField;
 use breaker_tower::core::policy::yaml::Period;
 
-use super::problem::{Problem, Problems, time_within, within};
+use super::problem::{Problems, time_within, within};
 use super::raw::RawLimits;
 use super::scalar::{OrOff, Size};
 use crate::message::BodyLimits;
@@ -120,14 +121,14 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problems> {
     Ok((limits, body))
 }
 
-fn header_bytes(field: &str, size: Option<Size>, default: usize) -> Result<usize, Problem> {
+fn header_bytes(field: &str, size: Option<Size>, default: usize) -> Result<usize, InvalidField> {
     let Some(Size(bytes)) = size else {
         return Ok(default);
     };
     // The least is what the HTTP parser works with.
     match usize::try_from(bytes) {
         Ok(bytes) if (8 << 10..=1 << 20).contains(&bytes) => Ok(bytes),
-        _ => Err(Problem::new(field, "must be 8KiB to 1MiB")),
+        _ => Err(InvalidField::new(field, "must be 8KiB to 1MiB")),
     }
 }
 
@@ -136,7 +137,7 @@ fn time_or_off(
     value: Option<OrOff<Period>>,
     range: RangeInclusive<u64>,
     default: Option<Duration>,
-) -> Result<Option<Duration>, Problem> {
+) -> Result<Option<Duration>, InvalidField> {
     match value {
         None => Ok(default),
         Some(OrOff(None)) => Ok(None),

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::problem::{Problem, Problems};
+use breaker_tower::core::InvalidField;
+
+use super::problem::Problems;
 use super::raw::{RawAccess, RawLog, RawLogFormat};
 use crate::access::{Format, Settings, Which};
 
@@ -10,12 +12,12 @@ use crate::access::{Format, Settings, Which};
 pub(super) fn build(raw: &RawLog, folder: &Path) -> Result<Option<Settings>, Problems> {
     let mut problems = Problems::default();
     if raw.file.as_deref() == Some("") {
-        problems.add(Problem::new("file", "must be the path of a file"));
+        problems.add(InvalidField::new("file", "must be the path of a file"));
     }
     let sample = raw.sample.map_or(1.0, |share| share.0.get());
     if sample == 0.0 {
         let rule = "must be more than 0%; access: off writes nothing";
-        problems.add(Problem::new("sample", rule));
+        problems.add(InvalidField::new("sample", rule));
     }
     let which = match raw.access {
         None | Some(RawAccess::Off) => None,

@@ -1,8 +1,9 @@
 //! `match.path`: patterns, as far as they can be wrong alone.
 
+use breaker_tower::core::InvalidField;
 use matchit::Router;
 
-use super::problem::{Problem, Problems};
+use super::problem::Problems;
 use super::raw::OneOrMany;
 use crate::proxy::PathRules;
 use crate::proxy::path::normalise;
@@ -17,13 +18,13 @@ pub(super) fn build(
     };
     if !(1..=MAX_PATHS).contains(&patterns.len()) {
         let rule = format!("must have 1 to {MAX_PATHS} entries; leave it out for any path");
-        return Err(Problem::new("match.path", rule).into());
+        return Err(InvalidField::new("match.path", rule).into());
     }
     let mut problems = Problems::default();
     for (index, pattern) in patterns.iter().enumerate() {
         let checked = check(pattern, rules);
         let field = field(patterns.len(), index);
-        problems.keep(checked.map_err(|rule| Problem::new(field, rule)));
+        problems.keep(checked.map_err(|rule| InvalidField::new(field, rule)));
     }
     problems.finish()?;
     Ok(patterns.clone())

@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use breaker_tower::Policy;
+use breaker_tower::core::InvalidField;
 use breaker_tower::core::policy::yaml::{self, Document, nearest};
 use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::origin::Origin;
-use super::problem::{Findings, Problem, unknown};
+use super::problem::{Findings, unknown};
 use super::raw::RawPolicyChoice;
 
 /// Policies by name: the built-in ones, and those of files.
@@ -113,14 +114,20 @@ impl Policies {
     }
 
     /// The policy that a section called `name` chooses.
-    pub(super) fn choose(&self, name: &str, choice: RawPolicyChoice) -> Result<Policy, Problem> {
+    pub(super) fn choose(
+        &self,
+        name: &str,
+        choice: RawPolicyChoice,
+    ) -> Result<Policy, InvalidField> {
         match choice {
             RawPolicyChoice::Named(policy) => self
                 .find(&policy)
-                .ok_or_else(|| Problem::new("policy", self.unknown(&policy))),
+                .ok_or_else(|| InvalidField::new("policy", self.unknown(&policy))),
             RawPolicyChoice::Inline(policy) => policy
                 .resolve(Some(name), |base| self.find(base))
-                .map_err(|broken| Problem::new(format!("policy.{}", broken.field), broken.rule)),
+                .map_err(|broken| {
+                    InvalidField::new(format!("policy.{}", broken.field), broken.rule)
+                }),
         }
     }
 

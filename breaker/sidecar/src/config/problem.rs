@@ -4,18 +4,12 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use breaker_tower::core::InvalidField;
 use breaker_tower::core::policy::yaml::{self, Document, Period, nearest};
-
-/// A rule that a field breaks. The path is relative to the section that is checked.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) field: String,
-    pub(super) rule: String,
-}
 
 /// All that is wrong with a section.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<InvalidField>);
 
 /// All that is wrong with a configuration.
 #[derive(Debug)]
@@ -24,31 +18,11 @@ pub(super) struct Findings<'a> {
     errors: Vec<yaml::Error>,
 }
 
-// === impl Problem ===
-
-impl Problem {
-    pub(super) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            rule: rule.into(),
-        }
-    }
-
-    /// The same, seen from the section that has `section` in it.
-    pub(super) fn within(self, section: &str) -> Self {
-        let dot = if self.field.is_empty() { "" } else { "." };
-        Self {
-            field: format!("{section}{dot}{}", self.field),
-            rule: self.rule,
-        }
-    }
-}
-
 // === impl Problems ===
 
 impl Problems {
     /// Adds one, unless the same is known.
-    pub(super) fn add(&mut self, problem: Problem) {
+    pub(super) fn add(&mut self, problem: InvalidField) {
         if !self.0.contains(&problem) {
             self.0.push(problem);
         }
@@ -81,8 +55,8 @@ impl Problems {
     }
 }
 
-impl From<Problem> for Problems {
-    fn from(problem: Problem) -> Self {
+impl From<InvalidField> for Problems {
+    fn from(problem: InvalidField) -> Self {
         Self(vec![problem])
     }
 }
@@ -107,7 +81,7 @@ impl<'a> Findings<'a> {
             Ok(value) => return Some(value),
             Err(problems) => problems.into(),
         };
-        for Problem { field, rule } in problems.0 {
+        for InvalidField { field, rule, .. } in problems.0 {
             let dot = if section.is_empty() || field.is_empty() {
                 ""
             } else {
@@ -145,13 +119,16 @@ pub(super) fn within<T: Copy + PartialOrd + Display>(
     value: Option<T>,
     range: RangeInclusive<T>,
     default: T,
-) -> Result<T, Problem> {
+) -> Result<T, InvalidField> {
     match value {
         None => Ok(default),
         Some(value) if range.contains(&value) => Ok(value),
         Some(_) => {
             let (least, most) = range.into_inner();
-            Err(Problem::new(field, format!("must be {least} to {most}")))
+            Err(InvalidField::new(
+                field,
+                format!("must be {least} to {most}"),
+            ))
         }
     }
 }
@@ -162,7 +139,7 @@ pub(super) fn time_within(
     value: Option<Period>,
     range: RangeInclusive<u64>,
     default: Duration,
-) -> Result<Duration, Problem> {
+) -> Result<Duration, InvalidField> {
     let Some(Period(value)) = value else {
         return Ok(default);
     };
@@ -172,7 +149,7 @@ pub(super) fn time_within(
         Ok(value)
     } else {
         let rule = format!("must be {} to {}", in_words(least), in_words(most));
-        Err(Problem::new(field, rule))
+        Err(InvalidField::new(field, rule))
     }
 }
 
@@ -186,13 +163,13 @@ pub(super) fn unknown(name: &str, known: &[&str], what: &str) -> String {
 }
 
 /// A name of a route or feed.
-pub(super) fn check_name(name: &str) -> Result<(), Problem> {
+pub(super) fn check_name(name: &str) -> Result<(), InvalidField> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     if (1..=64).contains(&name.len()) && name.chars().all(is_plain) {
         return Ok(());
     }
     let rule = "must be 1 to 64 of a-z, 0-9, '.', '_' and '-'";
-    Err(Problem::new("name", rule))
+    Err(InvalidField::new("name", rule))
 }
 
 /// A time as it is written in a configuration: `1m30s`.

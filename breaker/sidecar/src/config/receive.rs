@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use breaker_tower::core::InvalidField;
 use http::Uri;
 
-use super::problem::{Problem, Problems};
+use super::problem::Problems;
 use super::raw::{RawForward, RawReceive};
 use super::scalar::Address;
 use super::telemetry::{LOOP, is_url};
@@ -36,7 +37,7 @@ pub(super) fn build(raw: RawReceive) -> Result<Receive, Problems> {
     for (field, address) in [("grpc", grpc), ("http", http)] {
         if !raw.allow_remote && address.is_some_and(|address| !address.ip().is_loopback()) {
             let rule = "must be a loopback address: whoever can send telemetry can open breakers; allow_remote: true beside it allows that";
-            problems.add(Problem::new(field, rule));
+            problems.add(InvalidField::new(field, rule));
         }
     }
     let mut receive = Receive {
@@ -48,7 +49,7 @@ pub(super) fn build(raw: RawReceive) -> Result<Receive, Problems> {
     for (index, origin) in receive.cors.iter().enumerate() {
         if !is_origin(origin) {
             let rule = "must be an origin as browsers send it, such as https://shop.example.com";
-            problems.add(Problem::new(format!("cors[{index}]"), rule));
+            problems.add(InvalidField::new(format!("cors[{index}]"), rule));
         }
     }
     if let Some(raw) = raw.forward {
@@ -80,7 +81,7 @@ fn is_origin(text: &str) -> bool {
 
 fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problems> {
     let url = |field: &str, text: Option<String>| {
-        let broken = |rule| Problem::new(format!("forward{field}"), rule);
+        let broken = |rule| InvalidField::new(format!("forward{field}"), rule);
         let Some(text) = text else {
             return Ok(None);
         };
@@ -98,7 +99,7 @@ fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problems> {
     let grpc = |field: &str, text| match url(field, text)? {
         Some(url) if url.path() != "/" => {
             let rule = "must have no path: OTLP/gRPC has its own";
-            Err(Problem::new(format!("forward{field}"), rule))
+            Err(InvalidField::new(format!("forward{field}"), rule))
         }
         url => Ok(url),
     };
@@ -118,7 +119,7 @@ fn forward(raw: RawForward, receive: &Receive) -> Result<Forward, Problems> {
             })
         }
         RawForward::Urls(raw) if raw.grpc.is_none() && raw.http.is_none() => {
-            Err(Problem::new("forward", "must have grpc, http or both").into())
+            Err(InvalidField::new("forward", "must have grpc, http or both").into())
         }
         RawForward::Urls(raw) => {
             let mut problems = Problems::default();

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::core::InvalidField;
 use breaker_tower::{Mode, Policy};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::feed::{self, Feed};
 use super::path;
 use super::policies::Policies;
-use super::problem::{Problem, Problems, check_name, time_within, unknown, within};
+use super::problem::{Problems, check_name, time_within, unknown, within};
 use super::raw::{RawDeadline, RawGrpc, RawMatch, RawMode, RawRoute};
 use super::scalar::{FieldName, HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
@@ -164,19 +165,19 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
     }))
 }
 
-fn version(label: &str) -> Result<Arc<str>, Problem> {
+fn version(label: &str) -> Result<Arc<str>, InvalidField> {
     let is_plain = !label.chars().any(char::is_control);
     if is_plain && (1..=128).contains(&label.chars().count()) {
         return Ok(label.into());
     }
     let rule = "must be 1 to 128 characters, and none of them a control character";
-    Err(Problem::new("version", rule))
+    Err(InvalidField::new("version", rule))
 }
 
 /// What a route without an upstream must have, and what says nothing there.
 fn check_alone(raw: &RawRoute) -> Result<(), Problems> {
     if raw.feeds.is_none() {
-        return Err(Problem::new("upstream", "is required without feeds").into());
+        return Err(InvalidField::new("upstream", "is required without feeds").into());
     }
     let mut problems = Problems::default();
     for (field, is_given) in [
@@ -186,7 +187,7 @@ fn check_alone(raw: &RawRoute) -> Result<(), Problems> {
         ("max_in_flight", raw.max_in_flight.is_some()),
     ] {
         if is_given {
-            problems.add(Problem::new(field, "needs an upstream beside it"));
+            problems.add(InvalidField::new(field, "needs an upstream beside it"));
         }
     }
     problems.finish()
@@ -200,7 +201,7 @@ fn deadline(raw: Option<&RawDeadline>, extends_timeout: bool) -> Result<Deadline
     let header = raw.header.map(|FieldName(name)| match is_reserved(&name) {
         false => Ok(name),
         // What says no deadline is removed from a request.
-        true => Err(Problem::new(
+        true => Err(InvalidField::new(
             "deadline.header",
             "must be a field of its own, not one that HTTP, gRPC or the proxy uses",
         )),
@@ -220,10 +221,10 @@ fn deadline(raw: Option<&RawDeadline>, extends_timeout: bool) -> Result<Deadline
 fn upstream(
     name: &str,
     upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
-) -> Result<Option<Arc<Upstream>>, Problem> {
+) -> Result<Option<Arc<Upstream>>, InvalidField> {
     let names = || upstreams.keys().map(String::as_str).collect::<Vec<_>>();
     let upstream = upstreams.get(name).cloned();
-    upstream.ok_or_else(|| Problem::new("upstream", unknown(name, &names(), "an upstream")))
+    upstream.ok_or_else(|| InvalidField::new("upstream", unknown(name, &names(), "an upstream")))
 }
 
 fn matches(raw: &RawMatch, rules: PathRules) -> Result<Match, Problems> {
@@ -232,7 +233,7 @@ fn matches(raw: &RawMatch, rules: PathRules) -> Result<Match, Problems> {
         Some(grpc) if raw.path.is_none() && raw.methods.is_none() => {
             problems.keep(self::grpc(grpc))
         }
-        Some(_) => problems.keep(Err(Problem::new(
+        Some(_) => problems.keep(Err(InvalidField::new(
             "match.grpc",
             "must stand without path and methods",
         ))),
@@ -252,7 +253,7 @@ fn matches(raw: &RawMatch, rules: PathRules) -> Result<Match, Problems> {
     })
 }
 
-fn host(host: &str) -> Result<String, Problem> {
+fn host(host: &str) -> Result<String, InvalidField> {
     let name = host.strip_prefix("*.").unwrap_or(host);
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     let is_address = |c: char| c.is_ascii_hexdigit() || "[:.]".contains(c);
@@ -262,16 +263,16 @@ fn host(host: &str) -> Result<String, Problem> {
         return Ok(host.to_owned());
     }
     let rule = "must be a host without port, or *. and a domain";
-    Err(Problem::new("match.host", rule))
+    Err(InvalidField::new("match.host", rule))
 }
 
 fn methods(raw: Option<&[String]>) -> Result<Vec<Method>, Problems> {
     if raw.is_some_and(<[_]>::is_empty) {
         let rule = "must have an entry; leave it out for any method";
-        return Err(Problem::new("match.methods", rule).into());
+        return Err(InvalidField::new("match.methods", rule).into());
     }
     let method = |(index, name): (usize, &String)| {
-        let broken = |rule| Problem::new(format!("match.methods[{index}]"), rule);
+        let broken = |rule| InvalidField::new(format!("match.methods[{index}]"), rule);
         let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '-');
         match Method::from_bytes(name.as_bytes()) {
             Ok(Method::CONNECT | Method::TRACE) => Err(broken("is never forwarded")),
@@ -289,9 +290,9 @@ fn methods(raw: Option<&[String]>) -> Result<Vec<Method>, Problems> {
 
 fn headers(
     raw: &BTreeMap<String, HeaderWanted>,
-) -> Result<Vec<(HeaderName, Option<HeaderValue>)>, Problem> {
+) -> Result<Vec<(HeaderName, Option<HeaderValue>)>, InvalidField> {
     let header = |(name, wanted): (&String, &HeaderWanted)| {
-        let broken = |rule| Problem::new(format!("match.headers.{name}"), rule);
+        let broken = |rule| InvalidField::new(format!("match.headers.{name}"), rule);
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| broken("must be the name of a header"))?;
         let value = match wanted {
@@ -306,17 +307,20 @@ fn headers(
     raw.iter().map(header).collect()
 }
 
-fn grpc(raw: &RawGrpc) -> Result<Match, Problem> {
+fn grpc(raw: &RawGrpc) -> Result<Match, InvalidField> {
     let is_plain = |name: &str| {
         let is_letter = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
         (1..=255).contains(&name.len()) && name.chars().all(is_letter)
     };
     if !is_plain(&raw.service) {
         let rule = "must be a service with its package, such as bank.v1.Payments";
-        return Err(Problem::new("match.grpc.service", rule));
+        return Err(InvalidField::new("match.grpc.service", rule));
     }
     if !raw.method.as_deref().is_none_or(is_plain) {
-        return Err(Problem::new("match.grpc.method", "must be a method's name"));
+        return Err(InvalidField::new(
+            "match.grpc.method",
+            "must be a method's name",
+        ));
     }
     Ok(Match::grpc(&raw.service, raw.method.as_deref()))
 }

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use breaker_tower::core::InvalidField;
 use http::{HeaderName, HeaderValue, Uri};
 
-use super::problem::{Problem, Problems, time_within};
+use super::problem::{Problems, time_within};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
 use super::receive::{self, Receive};
 use crate::collector::{Compression, Configured, Protocol};
@@ -24,7 +25,7 @@ pub(super) fn build(
     if let (Some(receive), Some(endpoint)) = (&receive, endpoint)
         && receive.is_own(&endpoint)
     {
-        problems.add(Problem::new("export.endpoint", LOOP));
+        problems.add(InvalidField::new("export.endpoint", LOOP));
     }
     problems.finish()?;
     Ok((export, receive))
@@ -39,7 +40,7 @@ fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problems> {
         let is_header =
             HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok();
         if !is_header {
-            problems.add(Problem::new(
+            problems.add(InvalidField::new(
                 format!("export.headers.{name}"),
                 "must be a header and its value",
             ));
@@ -51,7 +52,7 @@ fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problems> {
     };
     // An absent file is told now, and not when the first export fails.
     let file = |field: &str, name: Option<String>| match name.map(|name| folder.join(name)) {
-        Some(file) if !file.is_file() => Err(Problem::new(
+        Some(file) if !file.is_file() => Err(InvalidField::new(
             format!("export.{field}"),
             "must be a file that exists",
         )),
@@ -75,19 +76,19 @@ fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problems> {
     ] {
         if is_given && !other_is_given {
             let rule = format!("needs {other} beside it");
-            problems.add(Problem::new(format!("export.{field}"), rule));
+            problems.add(InvalidField::new(format!("export.{field}"), rule));
         }
     }
     problems.finish()?;
     Ok(export)
 }
 
-fn check_endpoint(endpoint: &str) -> Result<(), Problem> {
+fn check_endpoint(endpoint: &str) -> Result<(), InvalidField> {
     if endpoint.parse().is_ok_and(|uri| is_url(&uri)) {
         return Ok(());
     }
     let rule = "must be a URL with the scheme http or https, such as http://127.0.0.1:4317";
-    Err(Problem::new("export.endpoint", rule))
+    Err(InvalidField::new("export.endpoint", rule))
 }
 
 /// Whether it is a URL of a collector.

@@ -3,9 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use breaker_tower::core::InvalidField;
 use http::uri::Authority;
 
-use super::problem::{Problem, Problems, time_within, within};
+use super::problem::{Problems, time_within, within};
 use super::raw::{RawProtocol, RawUpstream};
 use crate::upstream::{Endpoint, Protocol, Upstream};
 
@@ -59,12 +60,12 @@ pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems>
 
 fn endpoints(raw: &RawUpstream) -> Result<Vec<EndpointUrl>, Problems> {
     if !(1..=64).contains(&raw.endpoints.len()) {
-        return Err(Problem::new("endpoints", "must have 1 to 64 entries").into());
+        return Err(InvalidField::new("endpoints", "must have 1 to 64 entries").into());
     }
     let mut problems = Problems::default();
     let mut urls: Vec<EndpointUrl> = Vec::with_capacity(raw.endpoints.len());
     for (index, text) in raw.endpoints.iter().enumerate() {
-        let broken = |rule: String| Problem::new(format!("endpoints[{index}]"), rule);
+        let broken = |rule: String| InvalidField::new(format!("endpoints[{index}]"), rule);
         let url = text.parse().map_err(broken).and_then(|url: EndpointUrl| {
             if urls.first().is_some_and(|first| first.scheme != url.scheme) {
                 return Err(broken("must have the scheme of the first one".to_owned()));
@@ -80,12 +81,12 @@ fn endpoints(raw: &RawUpstream) -> Result<Vec<EndpointUrl>, Problems> {
     Ok(urls)
 }
 
-fn protocol(raw: &RawUpstream, scheme: Scheme) -> Result<Protocol, Problem> {
+fn protocol(raw: &RawUpstream, scheme: Scheme) -> Result<Protocol, InvalidField> {
     match (raw.protocol, scheme) {
         (None | Some(RawProtocol::H2c), Scheme::H2c) | (Some(RawProtocol::H2c), Scheme::Http) => {
             Ok(Protocol::H2c)
         }
-        (Some(_), Scheme::H2c) => Err(Problem::new(
+        (Some(_), Scheme::H2c) => Err(InvalidField::new(
             "protocol",
             "must be h2c, as the endpoints are h2c://",
         )),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::core::InvalidField;
 use http::{HeaderName, HeaderValue};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -17,7 +18,7 @@ use super::connection;
 use super::forward::{Forwarder, Marker, Targets};
 use super::guard::Guard;
 use super::intake::Intake;
-use super::settings::{Settings, SettingsError};
+use super::settings::Settings;
 use super::stats::Stats;
 use crate::accept::Acceptor;
 use crate::collector::OtlpError;
@@ -48,7 +49,7 @@ pub struct Addresses {
 pub enum ReceiverError {
     /// The settings make no sense.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] InvalidField),
     /// An address can't be listened on.
     #[error("cannot listen on {address}")]
     Listen {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use breaker_tower::core::InvalidField;
 use http::Uri;
 
 use super::batch::PREFIX;
@@ -97,16 +98,6 @@ pub struct Retry {
     pub give_up: Duration,
 }
 
-/// Settings that make no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} {rule}")]
-pub struct SettingsError {
-    /// The field, below `telemetry.receive`.
-    pub field: &'static str,
-    /// The rule that it breaks.
-    pub rule: &'static str,
-}
-
 // === impl Settings ===
 
 impl Settings {
@@ -115,9 +106,9 @@ impl Settings {
     /// # Errors
     ///
     /// Tells the first field that breaks a rule.
-    pub fn check(&self) -> Result<(), SettingsError> {
+    pub fn check(&self) -> Result<(), InvalidField> {
         if self.grpc.is_none() && self.http.is_none() {
-            return problem("grpc", "or http must be set");
+            return problem("grpc", "must be set, or http");
         }
         let limits = &self.limits;
         if limits.batch == 0 || limits.memory == 0 || limits.requests == 0 {
@@ -227,7 +218,7 @@ impl Forward {
         grpc.chain(self.http.iter().map(|url| ("forward.http", url)))
     }
 
-    fn check(&self) -> Result<(), SettingsError> {
+    fn check(&self) -> Result<(), InvalidField> {
         if self.targets().next().is_none() {
             return problem("forward", "must have a URL");
         }
@@ -307,8 +298,8 @@ impl Default for Retry {
     }
 }
 
-fn problem(field: &'static str, rule: &'static str) -> Result<(), SettingsError> {
-    Err(SettingsError { field, rule })
+fn problem(field: &'static str, rule: &'static str) -> Result<(), InvalidField> {
+    Err(InvalidField::new(field, rule))
 }
 
 fn is_sensible(time: Duration) -> bool {

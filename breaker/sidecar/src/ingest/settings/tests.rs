@@ -109,7 +109,10 @@ fn settings_that_make_no_sense_name_their_field() {
             "forward.client_certificate",
         ),
     ] {
-        assert_eq!(settings.check().map_err(|error| error.field), Err(field));
+        assert_eq!(
+            settings.check().map_err(|error| error.field),
+            Err(field.to_owned())
+        );
     }
 }
 

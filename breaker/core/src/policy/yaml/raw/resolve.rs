@@ -3,7 +3,7 @@
 use super::super::codes::Code;
 use super::{RawFailure, RawHalfOpen, RawLatency, RawOpen, RawPolicy, RawRamp, RawReject};
 use crate::policy::{
-    Builder, FailureRules, HalfOpen, LatencyMeasure, Open, Policy, PolicyError, Ramp, Reject,
+    Builder, FailureRules, HalfOpen, InvalidField, LatencyMeasure, Open, Policy, Ramp, Reject,
 };
 
 // === impl RawPolicy ===
@@ -18,24 +18,24 @@ impl RawPolicy {
         self,
         name: Option<&str>,
         find: impl Fn(&str) -> Option<Policy>,
-    ) -> Result<Policy, PolicyError> {
+    ) -> Result<Policy, InvalidField> {
         let base = match &self.base {
             None => None,
             Some(base) => Some(
-                find(base).ok_or_else(|| PolicyError::new("base", "must name a known policy"))?,
+                find(base).ok_or_else(|| InvalidField::new("base", "must name a known policy"))?,
             ),
         };
         let Some(name) = self.name.as_deref().or(name) else {
-            return Err(PolicyError::new("name", "is required"));
+            return Err(InvalidField::new("name", "is required"));
         };
         if base.is_none() && self.trip.is_none() {
-            return Err(PolicyError::new("trip", "is required without a base"));
+            return Err(InvalidField::new("trip", "is required without a base"));
         }
         let name = name.to_owned();
         self.over(base.as_ref())?.name(name).build()
     }
 
-    fn over(self, base: Option<&Policy>) -> Result<Builder, PolicyError> {
+    fn over(self, base: Option<&Policy>) -> Result<Builder, InvalidField> {
         let mut builder = base.map_or_else(|| Policy::builder(""), |base| base.clone().into());
         if let Some(window) = self.window {
             builder = builder.window(window.0);

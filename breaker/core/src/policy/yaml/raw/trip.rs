@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use super::super::scalar::{Period, Share};
 use super::names::RawStream;
-use crate::policy::{Action, Condition, PolicyError, Quantile, TripEntry};
+use crate::policy::{Action, Condition, InvalidField, Quantile, TripEntry};
 use crate::ratio::Ratio;
 
 /// The conditions, which must all hold, and the action of the entry.
@@ -84,9 +84,10 @@ enum RawAction {
 // === impl RawTrip ===
 
 impl RawTrip {
-    pub(super) fn entry(self, index: usize) -> Result<TripEntry, PolicyError> {
-        let broken =
-            |field: &str, rule: &str| Err(PolicyError::new(format!("trip[{index}].{field}"), rule));
+    pub(super) fn entry(self, index: usize) -> Result<TripEntry, InvalidField> {
+        let broken = |field: &str, rule: &str| {
+            Err(InvalidField::new(format!("trip[{index}].{field}"), rule))
+        };
         let anomaly = match (self.anomaly, &self.at_least, &self.blip) {
             (Some(stream), at_least, blip) => Some(Condition::Anomaly {
                 stream: stream.into(),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use proptest::prelude::*;
 
 use crate::policy::yaml::{Document, parse, read};
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{InvalidField, Policy};
 
 fn variables(name: &str) -> Option<OsString> {
     let value = match name {
@@ -220,7 +220,7 @@ fn an_error_that_is_found_later_tells_no_secret() {
         .unwrap()
         .expand(variables)
         .unwrap();
-    let late = PolicyError::new("reject.body", "hunter2-hunter2 is too short");
+    let late = InvalidField::new("reject.body", "hunter2-hunter2 is too short");
     let error = document.error(&late.field, late.rule);
     assert_eq!(
         error.to_string(),
