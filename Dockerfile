@@ -1,20 +1,28 @@
-# The image of Breaker: one static binary and nothing else.
+# The images of Breaker: `breaker` is one static binary and nothing else; `chaos` has the demo's binary beside it.
 #
-#   docker build -t breaker .        builds the binary too, with the official Rust image
-#   deploy/image                     builds it with the toolchain of this machine, for where no registry can be reached
-#
-# Both end in the last stage.
+#   docker build -t breaker .                          builds the binaries too, with the official Rust image
+#   docker build -t breaker-chaos --target chaos .     the same for the chaos demo
+#   deploy/image                                       builds both with the toolchain of this machine, for where no registry can be reached
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 # C in static binaries needs the C library's archive, which the image has.
-RUN RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --package breaker-sidecar \
+RUN RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --package breaker-sidecar --package breaker-chaos \
       --target "$(rustc --print host-tuple)" \
- && install -D "target/$(rustc --print host-tuple)/release/breaker" /image/breaker
+ && install -D --target-directory /image "target/$(rustc --print host-tuple)"/release/{breaker,breaker-chaos}
 
-FROM scratch
+# What deploy/image takes begins here.
+FROM scratch AS breaker
 COPY --from=build /image/breaker /breaker
 # Nobody, by number: there is no file with names.
 USER 65532:65532
 ENTRYPOINT ["/breaker"]
+
+# A container's health is asked by /breaker here too.
+FROM breaker AS chaos
+COPY --from=build /image/breaker-chaos /breaker-chaos
+ENTRYPOINT ["/breaker-chaos"]
+
+# Without --target it is the image of Breaker.
+FROM breaker

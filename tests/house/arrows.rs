@@ -16,7 +16,7 @@ type Order = BTreeMap<String, usize>;
 #[test]
 fn modules_use_only_those_below_them() {
     let orders = orders(&fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap());
-    let crates = ["core", "gym", "otlp", "sidecar", "tower"];
+    let crates = ["chaos", "core", "gym", "otlp", "sidecar", "tower"];
     assert_eq!(orders.keys().collect::<Vec<_>>(), crates);
     for (name, order) in &orders {
         let src = root().join("breaker").join(name).join("src");

@@ -1,5 +1,5 @@
-//! The chaos demo, whole, on the Docker Engine of this machine: `docker-compose.yml` with the image
-//! of the binary under test.
+//! The chaos demo, whole, on the Docker Engine of this machine: `docker-compose.yml` with images of
+//! the binary under test and of the demo's own.
 
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
@@ -14,22 +14,19 @@ use tokio::time;
 /// The demo's containers, which are removed whatever happens.
 struct Demo {
     project: String,
-    image: String,
 }
 
 impl Demo {
-    /// Builds the image of the binary under test, which must be static.
+    /// Builds the images of the binary under test and of the demo's beside it; both must be static.
     async fn build() -> Self {
         let nothing: [&str; 0] = [];
         let command = breaker(nothing);
         let demo = Self {
             project: format!("breaker-test-{}", process::id()),
-            image: "breaker-test".to_owned(),
         };
         let mut build = Command::new(root().join("deploy/image"));
-        build
-            .arg(command.get_program())
-            .env("BREAKER_IMAGE", &demo.image);
+        let folder = Path::new(command.get_program()).parent().unwrap();
+        build.arg(folder.canonicalize().unwrap()).envs(IMAGES);
         output(build, Duration::from_secs(60)).await;
         demo
     }
@@ -63,7 +60,7 @@ impl Demo {
         };
         compose.arg("--file").arg(root().join("docker-compose.yml"));
         compose.args(["--project-name", &self.project]);
-        compose.env("BREAKER_IMAGE", &self.image);
+        compose.envs(IMAGES);
         compose
     }
 }
@@ -141,6 +138,11 @@ async fn dashboards_answer() {
     }
 }
 
+/// The names of the images, as docker-compose.yml and deploy/image read them.
+const IMAGES: [(&str, &str); 2] = [
+    ("BREAKER_IMAGE", "breaker-test"),
+    ("BREAKER_CHAOS_IMAGE", "breaker-chaos-test"),
+];
 /// Where the dashboards are, and what the routes are called.
 const DASHBOARDS: [(u16, &str); 3] = [(9901, "ledger"), (9902, "payments"), (9903, "checkout")];
 

@@ -15,7 +15,6 @@ mod otlp_env;
 mod output;
 mod run;
 mod schema;
-mod shop;
 mod status;
 mod table;
 mod top;
@@ -82,15 +81,6 @@ pub(crate) enum Command {
     Reload(control::Reload),
     /// Prints the JSON Schema of a file
     Schema(schema::Schema),
-    /// A service of the chaos demo
-    #[command(hide = true)]
-    DemoService(shop::DemoService),
-    /// The collector of the chaos demo
-    #[command(hide = true)]
-    DemoCollector(shop::DemoCollector),
-    /// The chaos of the chaos demo: faults, load, narration and table
-    #[command(hide = true)]
-    DemoChaos(shop::DemoChaos),
 }
 
 impl Cli {
@@ -140,9 +130,6 @@ impl Command {
             Self::Policy(policy) => policy.run(),
             Self::Reload(reload) => reload.run(),
             Self::Schema(schema) => schema.run(),
-            Self::DemoService(service) => service.run(),
-            Self::DemoCollector(collector) => collector.run(),
-            Self::DemoChaos(chaos) => chaos.run(),
         }
     }
 }

@@ -56,7 +56,10 @@ impl Client {
     }
 
     /// Puts a JSON document to `address`.
-    pub(crate) async fn put(
+    ///
+    /// # Errors
+    /// When it can't be reached, or not in time.
+    pub async fn put(
         &self,
         address: &Uri,
         document: &serde_json::Value,
@@ -68,7 +71,11 @@ impl Client {
         self.send(address, request, limit).await
     }
 
-    pub(crate) async fn send(
+    /// Sends `request` to `address`, and takes the whole answer within `limit`.
+    ///
+    /// # Errors
+    /// When the request is not a good one, or `address` can't be reached, or not in time.
+    pub async fn send(
         &self,
         address: &Uri,
         request: http::Result<Request<Full<Bytes>>>,

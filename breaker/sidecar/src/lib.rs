@@ -3,8 +3,7 @@
 //! [`app`] is the composition root; [`proxy`] tells the life of a request; [`config`] is what is
 //! made of a file or of flags; [`telemetry`] and [`admin`] tell, [`live`] as it happens;
 //! [`control`] changes what breakers do; [`baselines`] keeps what they learned; [`recording`] keeps
-//! requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process, [`shop`]
-//! in a container for each part.
+//! requests, on which [`backtest`] tries policies; [`demo`] shows it all in one process.
 
 mod accept;
 pub mod access;
@@ -31,6 +30,5 @@ pub mod proxy;
 pub mod recording;
 pub mod registry;
 pub mod report;
-pub mod shop;
 pub mod telemetry;
 pub mod upstream;

@@ -23,7 +23,7 @@ pub(crate) mod wire;
 
 pub use self::body::{BodyLimits, RequestBody};
 pub use self::error::{ErrorKind, ProxyError};
-pub(crate) use self::headers::PROXY_STATUS;
+pub use self::headers::PROXY_STATUS;
 pub use self::limited::limited;
 pub use self::record::{Finished, NoRecorder, Recorder, Sent};
 pub use self::trust::Trusted;

@@ -51,6 +51,7 @@ use self::signal::Signal;
 pub use self::env::Environment;
 pub(crate) use self::log::Change;
 pub use self::meters::Histograms;
+pub use self::names::{EVENT_ALERT, EVENT_TRANSITION, TRANSITION_FROM, TRANSITION_TO};
 pub use self::prometheus::Exposition;
 pub use self::received::Received;
 pub use self::record::{Catalog, Finished, Recorder, Sent};

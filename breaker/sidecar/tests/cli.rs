@@ -793,24 +793,3 @@ fn health_of_an_admin_port_asks_whether_it_is_ready() {
     let asked = server.join().expect("the server ends");
     assert_eq!(asked, expected.map(|path| format!("GET {path} HTTP/1.1")));
 }
-
-#[test]
-fn chaos_needs_the_fault_ports_of_its_script() {
-    let folder = Folder::new("chaos");
-    let output = folder.breaker(&[
-        "demo-chaos",
-        "--shop=http://127.0.0.1:9",
-        "--collector=http://127.0.0.1:9",
-        "--faults=checkout=http://127.0.0.1:9",
-    ]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        stderr(&output).contains("the script needs the fault port of ledger"),
-        "{}",
-        stderr(&output)
-    );
-    for bad in ["--pace=0", "--faults=checkout"] {
-        let output = folder.breaker(&["demo-chaos", bad]);
-        assert_eq!(output.status.code(), Some(2), "{bad}");
-    }
-}

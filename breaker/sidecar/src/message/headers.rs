@@ -263,7 +263,8 @@ const KEPT: [&str; 15] = [
 pub(crate) const OF_CONNECTIONS: [HeaderName; 5] =
     [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, TE];
 
-pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+/// `Proxy-Status` of RFC 9209: who of those on the way made the answer, and why.
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");

@@ -208,7 +208,8 @@ pub(crate) const RELOAD_TIME: Metric = Metric {
 };
 
 // Events, as log records.
-pub(crate) const EVENT_ALERT: &str = "breaker.alert";
+/// The name of the log record that tells of an alert.
+pub const EVENT_ALERT: &str = "breaker.alert";
 pub(crate) const EVENT_CLOSED_WITH_ERRORS: &str = "breaker.closed_with_errors";
 pub(crate) const EVENT_ALERT_ENDED: &str = "breaker.alert_ended";
 pub(crate) const EVENT_RESET: &str = "breaker.reset";
@@ -218,7 +219,8 @@ pub(crate) const EVENT_MODE_CHANGED: &str = "breaker.mode_changed";
 pub(crate) const EVENT_SHEDDING_ENDED: &str = "breaker.shedding_ended";
 pub(crate) const EVENT_SHEDDING_STARTED: &str = "breaker.shedding_started";
 pub(crate) const EVENT_USUAL_CHANGED: &str = "breaker.usual_changed";
-pub(crate) const EVENT_TRANSITION: &str = "breaker.transition";
+/// The name of the log record that tells of a change of state.
+pub const EVENT_TRANSITION: &str = "breaker.transition";
 
 // Attributes of the semantic conventions.
 pub(crate) const CLIENT_ADDRESS: &str = "client.address";
@@ -286,9 +288,11 @@ pub(crate) const LIMITED_BY: &str = "breaker.limited_by";
 pub(crate) const TASK_KIND: &str = "breaker.task.kind";
 /// Hexadecimal ids of traces.
 pub(crate) const TRACES: &str = "breaker.traces";
-pub(crate) const TRANSITION_FROM: &str = "breaker.transition.from";
+/// The attribute with the state before.
+pub const TRANSITION_FROM: &str = "breaker.transition.from";
 pub(crate) const TRANSITION_REASON: &str = "breaker.transition.reason";
-pub(crate) const TRANSITION_TO: &str = "breaker.transition.to";
+/// The attribute with the state after.
+pub const TRANSITION_TO: &str = "breaker.transition.to";
 /// Seconds.
 pub(crate) const WINDOW: &str = "breaker.window";
 

@@ -14,6 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use breaker_sidecar::client::Client;
 use http::Uri;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, interval_at, sleep, sleep_until};
@@ -22,33 +23,30 @@ use self::load::Call;
 use self::script::Phase;
 use self::table::Table;
 use self::tally::Tally;
-use super::collector::{Counts, Event};
-use crate::client::Client;
+use crate::collector::{Counts, Event};
 
 /// What to do to which shops.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "the command line makes it")]
-pub struct Chaos {
+pub(crate) struct Chaos {
     /// The shop with breakers.
-    pub shop: Shop,
+    pub(crate) shop: Shop,
     /// The same shop without; left out if it does not answer.
-    pub bare: Option<Shop>,
+    pub(crate) bare: Option<Shop>,
     /// Where the collector tells what it saw.
-    pub collector: Uri,
+    pub(crate) collector: Uri,
     /// Orders a second, for each shop.
-    pub rate: u32,
+    pub(crate) rate: u32,
     /// How much faster than in two minutes.
-    pub pace: f64,
+    pub(crate) pace: f64,
 }
 
 /// A shop, as chaos sees it.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "the command line makes it")]
-pub struct Shop {
+pub(crate) struct Shop {
     /// Where orders go to.
-    pub orders: Uri,
+    pub(crate) orders: Uri,
     /// The fault ports of its services, by their names.
-    pub faults: BTreeMap<String, Uri>,
+    pub(crate) faults: BTreeMap<String, Uri>,
 }
 
 /// One shop in the run.
@@ -64,7 +62,7 @@ impl Chaos {
     /// # Errors
     /// When the shop or the collector can't be reached, or a service of the script has no fault
     /// port.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
         let client = Client::new()?;
         let phases = script::phases(self.pace);
         let mut runs = vec![Run::new("with breakers", self.shop, &phases)?];

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use axum::Router;
+use breaker_sidecar::client::Client;
 use http::{Request, StatusCode, Uri};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -11,9 +12,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::collector::Collector;
-use super::service::{Service, ServiceSettings};
-use crate::client::Client;
+use crate::collector::Collector;
+use crate::service::{Service, ServiceSettings};
 
 /// A running service, with one retry if it calls another.
 struct Running {

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// Workers, and places for those who wait for one.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     workers: Arc<Semaphore>,
     /// One for each worker, and one for each place in the queue.
     places: Arc<Semaphore>,
@@ -18,10 +18,10 @@ pub(super) struct Pool {
 
 /// The queue is full.
 #[derive(Debug)]
-pub(super) struct Full;
+pub(crate) struct Full;
 
 impl Pool {
-    pub(super) fn new(workers: usize, queue: usize) -> Self {
+    pub(crate) fn new(workers: usize, queue: usize) -> Self {
         Self {
             workers: Arc::new(Semaphore::new(workers)),
             places: Arc::new(Semaphore::new(workers + queue)),
@@ -29,7 +29,7 @@ impl Pool {
     }
 
     /// Does `work` when its turn comes, whether or not somebody waits for it.
-    pub(super) fn enqueue<T: Send + 'static>(
+    pub(crate) fn enqueue<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Full> {

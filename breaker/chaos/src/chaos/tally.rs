@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use breaker_sidecar::load::{Answer, p99};
+
 use super::load::Call;
 use super::script::Phase;
-use crate::load::{Answer, p99};
 
 /// All orders of a shop.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use super::Clock;
 use super::script::Phase;
 use super::table::grouped;
 use super::tally::Line;
-use crate::shop::collector::{Counts, Event, EventKind};
+use crate::collector::{Counts, Event, EventKind};
 
 /// Before all.
 pub(super) fn introduce(rate: u32, side_by_side: bool) {

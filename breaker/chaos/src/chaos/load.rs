@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use breaker_sidecar::client::Client;
+use breaker_sidecar::load::{self, Answer};
 use http::Uri;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-
-use crate::client::Client;
-use crate::load::{self, Answer};
 
 /// An order as its customer saw it.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! A collector that counts: what came by OTLP/HTTP, by service, and which events breakers told of.
 //!
-//! Real ones do more; this one comes in the same image, so that the demo needs no other.
+//! Real ones do more; this one comes in the same image as the services, so that the demo needs no
+//! other.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use anyhow::Context;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use breaker_sidecar::telemetry::{EVENT_ALERT, EVENT_TRANSITION, TRANSITION_FROM, TRANSITION_TO};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -23,11 +25,9 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::telemetry::names;
-
 /// A collector whose address is bound.
 #[derive(Debug)]
-pub struct Collector {
+pub(crate) struct Collector {
     listener: TcpListener,
     seen: Seen,
 }
@@ -46,28 +46,28 @@ struct Inner {
 
 /// What one service sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Counts {
-    pub(super) spans: usize,
-    pub(super) points: usize,
-    pub(super) transitions: usize,
+pub(crate) struct Counts {
+    pub(crate) spans: usize,
+    pub(crate) points: usize,
+    pub(crate) transitions: usize,
     /// The transitions closed → open.
-    pub(super) trips: usize,
-    pub(super) alerts: usize,
+    pub(crate) trips: usize,
+    pub(crate) alerts: usize,
 }
 
 /// What a breaker told of, as a log record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Event {
-    pub(super) number: u64,
-    pub(super) service: String,
-    pub(super) kind: EventKind,
+pub(crate) struct Event {
+    pub(crate) number: u64,
+    pub(crate) service: String,
+    pub(crate) kind: EventKind,
     /// Why, with the numbers.
-    pub(super) reason: String,
+    pub(crate) reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum EventKind {
+pub(crate) enum EventKind {
     Transition { from: String, to: String },
     Alert,
 }
@@ -79,7 +79,7 @@ impl Collector {
     ///
     /// # Errors
     /// When it is taken.
-    pub async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await;
         Ok(Self {
             listener: listener.with_context(|| format!("cannot listen on {address}"))?,
@@ -91,7 +91,7 @@ impl Collector {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
+    pub(crate) fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
@@ -99,7 +99,7 @@ impl Collector {
     ///
     /// # Errors
     /// When the listener fails.
-    pub async fn serve(self) -> std::io::Result<()> {
+    pub(crate) async fn serve(self) -> std::io::Result<()> {
         let router = Router::new()
             .route("/v1/traces", post(traces))
             .route("/v1/metrics", post(metrics))
@@ -198,11 +198,11 @@ impl Inner {
     fn record(&mut self, resource: Option<&Resource>, record: &LogRecord) {
         let word = |key| text(&record.attributes, key).unwrap_or_default().to_owned();
         let kind = match &*record.event_name {
-            names::EVENT_TRANSITION => EventKind::Transition {
-                from: word(names::TRANSITION_FROM),
-                to: word(names::TRANSITION_TO),
+            EVENT_TRANSITION => EventKind::Transition {
+                from: word(TRANSITION_FROM),
+                to: word(TRANSITION_TO),
             },
-            names::EVENT_ALERT => EventKind::Alert,
+            EVENT_ALERT => EventKind::Alert,
             _ => return,
         };
         let counts = self.service(resource);

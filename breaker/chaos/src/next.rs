@@ -2,26 +2,25 @@
 
 use std::time::Duration;
 
+use breaker_sidecar::client::Client;
+use breaker_sidecar::message::PROXY_STATUS;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Response, Uri};
 
-use crate::client::Client;
-use crate::message::PROXY_STATUS;
-
 /// A service, and how patiently it is called.
 #[derive(Debug)]
-pub(super) struct Next {
-    pub(super) client: Client,
-    pub(super) address: Uri,
+pub(crate) struct Next {
+    pub(crate) client: Client,
+    pub(crate) address: Uri,
     /// For each attempt.
-    pub(super) timeout: Duration,
-    pub(super) retries: u32,
+    pub(crate) timeout: Duration,
+    pub(crate) retries: u32,
 }
 
 /// What became of a call.
 #[derive(Debug)]
-pub(super) enum Called {
+pub(crate) enum Called {
     Done,
     /// A breaker refused it; these fields are for the caller's caller.
     Refused(HeaderMap),
@@ -31,7 +30,7 @@ pub(super) enum Called {
 
 impl Next {
     /// Calls it, and again after a failure, at once: what most clients do.
-    pub(super) async fn call(&self) -> Called {
+    pub(crate) async fn call(&self) -> Called {
         for _attempt in 0..=self.retries {
             match self.client.get(&self.address, self.timeout).await {
                 Ok(answer) if answer.status().is_success() => return Called::Done,

@@ -11,44 +11,43 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
+use breaker_sidecar::client::Client;
 use bytes::Bytes;
 use http::{StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::fault::Fault;
-use super::next::{Called, Next};
-use super::pool::Pool;
-use crate::client::Client;
+use crate::fault::Fault;
+use crate::next::{Called, Next};
+use crate::pool::Pool;
 
 /// What a service is.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "the command line makes it")]
-pub struct ServiceSettings {
+pub(crate) struct ServiceSettings {
     /// Its name, for its answers.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it serves.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Where it takes its faults.
-    pub faults: SocketAddr,
+    pub(crate) faults: SocketAddr,
     /// The service that it calls for each request.
-    pub calls: Option<Uri>,
+    pub(crate) calls: Option<Uri>,
     /// How long an attempt to call it may take.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How often a failed call is repeated.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// How many requests it works on at once.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// How many more may wait.
-    pub queue: usize,
+    pub(crate) queue: usize,
     /// How long a request takes, what it waits for its next service aside.
-    pub takes: Duration,
+    pub(crate) takes: Duration,
 }
 
 /// A service whose addresses are bound.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     listener: TcpListener,
     fault_listener: TcpListener,
     shared: Arc<Shared>,
@@ -71,7 +70,7 @@ impl Service {
     ///
     /// # Errors
     /// When an address is taken, or names can't be resolved here.
-    pub async fn bind(settings: ServiceSettings) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(settings: ServiceSettings) -> anyhow::Result<Self> {
         let next = match settings.calls {
             Some(address) => Some(Next {
                 client: Client::new()?,
@@ -99,7 +98,7 @@ impl Service {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+    pub(crate) fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
         Ok((
             self.listener.local_addr()?,
             self.fault_listener.local_addr()?,
@@ -110,7 +109,7 @@ impl Service {
     ///
     /// # Errors
     /// When a listener fails.
-    pub async fn serve(self) -> std::io::Result<()> {
+    pub(crate) async fn serve(self) -> std::io::Result<()> {
         let shop = Router::new()
             .fallback(order)
             .with_state(self.shared.clone());

@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// What is wrong with a service, as `PUT /fault` takes it: `{"kind": "errors", "share": 0.5}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Nothing.
     #[default]
     None,
@@ -59,7 +59,7 @@ impl TryFrom<Raw> for Fault {
 
 impl Fault {
     /// Whether it hits request `number`. The requests that it hits are spread evenly.
-    pub(super) fn hits(self, number: u64) -> bool {
+    pub(crate) fn hits(self, number: u64) -> bool {
         let share = match self {
             Self::None => return false,
             Self::Errors { share } | Self::Slow { share, .. } | Self::Hang { share } => share,
