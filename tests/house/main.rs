@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod arrows;
+mod image;
 mod metrics;
 mod paths;
 mod width;
