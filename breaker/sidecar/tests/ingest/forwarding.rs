@@ -146,7 +146,7 @@ async fn a_target_that_is_the_receiver_itself_is_an_error() {
     assert!(matches!(error, ReceiverError::Settings(_)));
     assert_eq!(
         error.to_string(),
-        "forward.http must not be where this process receives"
+        "forward.http: must not be where this process receives"
     );
 
     settings.forward = None;
