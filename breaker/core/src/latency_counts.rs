@@ -8,25 +8,31 @@ use crate::time::micros;
 
 /// Latencies counted in bins whose bounds grow alternately by a half and by a third (… 1.02 ms,
 /// 1.54 ms, 2.05 ms …), from 64 µs to 67 s. The first and the last bin include everything beyond.
-/// The difference of two readings is what happened between them, as long as that is less than
-/// 65,536 requests in each bin. The counters are small so that an idle breaker is small.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct LatencyCounts([u16; BINS]);
+/// The difference of two readings is what happened between them, as long as that is less than 2³²
+/// requests in each bin.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LatencyCounts(
+    /// Allocated for the first latency, so that an idle breaker is small.
+    Option<Box<[u32; BINS]>>,
+);
 
 impl LatencyCounts {
     /// Nothing counted.
-    pub const EMPTY: Self = Self([0; BINS]);
+    pub const EMPTY: Self = Self(None);
 
     pub(crate) fn record(&mut self, latency: Duration, count: u32) {
-        let bin = &mut self.0[bin(latency)];
+        let bins = self.0.get_or_insert_with(|| Box::new([0; BINS]));
+        let bin = &mut bins[bin(latency)];
         // Readings are only subtracted, so an overflow does no harm.
-        *bin = bin.wrapping_add(count as u16);
+        *bin = bin.wrapping_add(count);
     }
 
     /// The bins that have grown since `earlier`, ascending: the exclusive upper bound, and the
     /// increase.
-    pub fn since(&self, earlier: &Self) -> impl Iterator<Item = (Duration, u16)> {
-        let pairs = self.0.iter().zip(earlier.0);
+    pub fn since(&self, earlier: &Self) -> impl Iterator<Item = (Duration, u32)> {
+        let [now, earlier] = [self, earlier].map(|counts| counts.0.as_deref().copied());
+        let [now, earlier] = [now, earlier].map(|bins| bins.unwrap_or([0; BINS]));
+        let pairs = now.into_iter().zip(earlier);
         let grown = pairs.map(|(now, earlier)| now.wrapping_sub(earlier));
         let bounded = grown.enumerate().map(|(bin, grown)| (bound(bin), grown));
         bounded.filter(|(_, grown)| *grown > 0)
@@ -85,12 +91,12 @@ mod tests {
     #[test]
     fn two_readings_differ_by_what_happened_between_them() {
         let mut counts = LatencyCounts::EMPTY;
-        counts.record(Duration::from_millis(1), u16::MAX.into());
-        let earlier = counts;
-        counts.record(Duration::from_millis(1), 2);
+        counts.record(Duration::from_millis(1), u32::MAX);
+        let earlier = counts.clone();
+        counts.record(Duration::from_millis(1), 70_000);
         counts.record(Duration::from_secs(2), 1);
         let grown: Vec<_> = counts.since(&earlier).collect();
         let bounds = [1_024, 2_097_152].map(Duration::from_micros);
-        assert_eq!(grown, [(bounds[0], 2), (bounds[1], 1)]);
+        assert_eq!(grown, [(bounds[0], 70_000), (bounds[1], 1)]);
     }
 }

@@ -193,7 +193,7 @@ pub struct AlertSnapshot {
 }
 
 /// What a source observed since it was created, as far as its window accepted it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceTotals {
     /// Successes.

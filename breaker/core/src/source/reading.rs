@@ -52,7 +52,7 @@ impl Source {
                 })
                 .collect(),
             conditions: Vec::new(),
-            totals: self.totals,
+            totals: self.totals.clone(),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Recent {
         let source = telling(snapshot);
         let now = Last {
             source: source.name.clone(),
-            totals: source.totals,
+            totals: source.totals.clone(),
             rejected: snapshot.totals.rejected,
         };
         let point = point(t, snapshot, source, self.last.as_ref(), &now);
@@ -140,7 +140,7 @@ fn point(
         latency: is
             .latency
             .since(&was.latency)
-            .map(|(bound, count)| (bound.as_secs_f32(), u32::from(count)))
+            .map(|(bound, count)| (bound.as_secs_f32(), count))
             .collect(),
     }
 }

@@ -350,12 +350,12 @@ fn a_long_body_is_not_slow_where_latency_ends_at_the_head() {
 #[test]
 fn what_a_source_told_is_counted_though_its_window_is_forgotten() {
     let mut bench = Bench::new(sensitive());
-    let before = bench.snapshot().sources[0].totals;
+    let before = bench.snapshot().sources[0].totals.clone();
     bench.run(20, Outcome::failure(ms(250)));
     bench.pass(60.0);
     let source = &bench.snapshot().sources[0];
     assert_eq!(source.requests(), 0);
-    let totals = source.totals;
+    let totals = source.totals.clone();
     assert_eq!((totals.success, totals.failure), (0, 20));
     let grown: Vec<_> = totals.latency.since(&before.latency).collect();
     assert_eq!(grown, [(Duration::from_micros(262_144), 20)]);
