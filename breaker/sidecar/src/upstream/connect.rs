@@ -1,12 +1,13 @@
 //! A TCP connection to an endpoint.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Endpoint;
 use super::resolve::Resolver;
@@ -28,14 +29,59 @@ pub(crate) async fn connect(
         .await
         .map_err(|_late| ErrorKind::ResolveTimeout)?
         .map_err(|error| ProxyError::caused_by(ErrorKind::Resolve, error))?;
+    let addresses = by_turns(addresses).map(|address| SocketAddr::new(address, port));
+    race(addresses, deadline).await
+}
+
+/// The first of the addresses that can be connected to. Another one is tried whenever one has
+/// failed, or none has answered for a moment: one that is silent does not use up the time of the
+/// others (RFC 8305, section 5).
+async fn race(
+    mut addresses: impl Iterator<Item = SocketAddr>,
+    deadline: Instant,
+) -> Result<TcpStream, ProxyError> {
     let mut failure = ErrorKind::Resolve.into();
-    for address in addresses {
-        match open(SocketAddr::new(address, port), deadline).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+    let mut running = FuturesUnordered::new();
+    let mut next = addresses.next();
+    while let Some(address) = next.take() {
+        running.push(open(address, deadline));
+        next = addresses.next();
+        while !running.is_empty() {
+            let first = async {
+                match next {
+                    Some(_) => timeout(BETWEEN_TRIES, running.next()).await.ok().flatten(),
+                    None => running.next().await,
+                }
+            };
+            match first.await {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => failure = error,
+                None => break,
+            }
+            if next.is_some() {
+                break;
+            }
         }
     }
     Err(failure)
+}
+
+/// The addresses by turns of both versions of IP, that of the first one first.
+fn by_turns(addresses: Vec<IpAddr>) -> impl Iterator<Item = IpAddr> {
+    let is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (firsts, others): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == is_v6);
+    let (mut firsts, mut others) = (firsts.into_iter(), others.into_iter());
+    let mut first = true;
+    std::iter::from_fn(move || {
+        let (one, other) = match first {
+            true => (&mut firsts, &mut others),
+            false => (&mut others, &mut firsts),
+        };
+        first = !first;
+        one.next().or_else(|| other.next())
+    })
 }
 
 async fn open(address: SocketAddr, deadline: Instant) -> Result<TcpStream, ProxyError> {
@@ -69,5 +115,68 @@ fn kind_of(error: &io::Error) -> ErrorKind {
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ErrorKind::Internal,
         _ if is_exhausted(error) => ErrorKind::Internal,
         _ => ErrorKind::Unreachable,
+    }
+}
+
+/// How long an address may be silent before another one is tried too.
+const BETWEEN_TRIES: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    /// An address that answers nothing: its queue is full.
+    async fn silent() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket
+            .bind((Ipv4Addr::new(127, 0, 0, 2), 0).into())
+            .unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        let moment = Duration::from_millis(300);
+        while let Ok(stream) = timeout(moment, TcpStream::connect(address)).await {
+            held.push(stream.unwrap());
+        }
+        (address, held, listener)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_leaves_time_for_the_others() {
+        let (silent, _held, _full) = silent().await;
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = good.local_addr().map(|address| (good, address)).unwrap();
+        let refused = SocketAddr::from(([127, 0, 0, 3], 1));
+        let deadline = || Instant::now() + Duration::from_secs(20);
+        let began = Instant::now();
+        for addresses in [
+            vec![silent, good.1],
+            vec![refused, silent, good.1],
+            vec![silent, refused, refused, good.1],
+        ] {
+            let stream = race(addresses.into_iter(), deadline()).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), good.1);
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{began:?}");
+        let late = Instant::now() + Duration::from_millis(400);
+        let error = race([silent, refused].into_iter(), late).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
+        let error = race([refused].into_iter(), deadline()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectRefused);
+    }
+
+    #[test]
+    fn both_versions_of_ip_take_turns() {
+        let [a, b, c]: [IpAddr; 3] =
+            ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|a| a.parse().unwrap());
+        let six: IpAddr = "::1".parse().unwrap();
+        let turns = |addresses: &[IpAddr]| by_turns(addresses.to_vec()).collect::<Vec<_>>();
+        assert_eq!(turns(&[a, b, c, six]), [a, six, b, c]);
+        assert_eq!(turns(&[six, a, b]), [six, a, b]);
+        assert!(turns(&[]).is_empty());
     }
 }
