@@ -102,6 +102,11 @@ impl BreakerHandle {
         self.0.rejecting() && self.with(Breaker::would_reject)
     }
 
+    /// How much would be lost with it, without its lock.
+    pub(crate) fn weight(&self) -> u8 {
+        self.0.weight()
+    }
+
     /// The mode.
     pub fn mode(&self) -> Mode {
         self.with(|breaker, _| breaker.mode())

@@ -6,10 +6,11 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker_core::{Mode, Policy, State};
+use breaker_core::Policy;
 use tokio::time::Instant;
 
 use crate::handle::BreakerHandle;
+use crate::shared::Weight;
 
 /// Breakers by key.
 ///
@@ -102,31 +103,28 @@ impl<K: Eq + Hash + Clone> Breakers<K> {
         self.next_sweep = now + idle / 2;
         self.by_key.retain(|_, entry| {
             now.duration_since(entry.used) < idle
-                || entry.breaker.state() == State::Open
-                || entry.breaker.mode() != Mode::Auto
+                || entry.breaker.weight() >= Weight::Standing as u8
         });
     }
 
     /// Forgets `count` at once, so that a flood of new keys does not look at all of them for each.
+    /// No breaker is locked for it: the requests of all keys wait meanwhile.
     fn forget_oldest(&mut self, count: usize) {
-        let mut by_age: Vec<_> = self
-            .by_key
-            .iter()
-            .map(|(key, entry)| {
-                (
-                    entry.breaker.state() != State::Closed,
-                    entry.used,
-                    key.clone(),
-                )
-            })
-            .collect();
-        let count = count.min(by_age.len());
-        if count < by_age.len() {
-            by_age.select_nth_unstable_by_key(count, |(active, used, _)| (*active, *used));
-        }
-        for (.., key) in by_age.drain(..count) {
-            self.by_key.remove(&key);
-        }
+        let rank = |entry: &Entry| (entry.breaker.weight() > Weight::Closed as u8, entry.used);
+        let mut ranks: Vec<_> = self.by_key.values().map(rank).collect();
+        let count = count.min(ranks.len());
+        let Some(last) = count.checked_sub(1) else {
+            return;
+        };
+        let (_, most, _) = ranks.select_nth_unstable(last);
+        let most = *most;
+        let mut left = count;
+        self.by_key.retain(|_, entry| {
+            // Its weight may have changed since: what opened just now stays.
+            let goes = left > 0 && rank(entry) <= most;
+            left -= usize::from(goes);
+            !goes
+        });
     }
 }
 

@@ -3,11 +3,11 @@
 
 mod driver;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use breaker_core::{Breaker, Event, State, Timestamp};
+use breaker_core::{Breaker, Event, Mode, State, Timestamp};
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -22,10 +22,35 @@ pub(crate) struct Shared {
     /// Whether the breaker refused requests when it was last looked at. While it did not, time
     /// alone does not make it.
     rejecting: AtomicBool,
+    /// How much would be lost with it, as of when it was last looked at.
+    weight: AtomicU8,
     /// Told when it stops refusing.
     admitting: Arc<Notify>,
     /// Made for the first subscriber: the channel's buffer would be most of an idle breaker.
     events: OnceLock<broadcast::Sender<Event>>,
+}
+
+/// How much would be lost with a breaker: the larger, the more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Weight {
+    /// It admits all.
+    Closed,
+    /// A trial.
+    HalfOpen,
+    /// What it has found out, or an operator has said.
+    Standing,
+}
+
+impl Weight {
+    fn of(breaker: &Breaker) -> Self {
+        match breaker.state() {
+            _ if breaker.mode() != Mode::Auto => Self::Standing,
+            State::Closed => Self::Closed,
+            State::HalfOpen => Self::HalfOpen,
+            State::Open => Self::Standing,
+        }
+    }
 }
 
 struct Locked {
@@ -52,6 +77,7 @@ impl Shared {
             origin: Instant::now(),
             driver: Driver::default(),
             rejecting: AtomicBool::new(false),
+            weight: AtomicU8::new(Weight::Closed as u8),
             admitting: Arc::default(),
             events: OnceLock::new(),
         }
@@ -92,6 +118,11 @@ impl Shared {
         self.rejecting.load(Ordering::Acquire)
     }
 
+    /// How much would be lost with the breaker, as of its last use; without its lock.
+    pub(crate) fn weight(&self) -> u8 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
     /// The next time that the breaker stops refusing.
     pub(crate) fn admitting(&self) -> OwnedNotified {
         self.admitting.clone().notified_owned()
@@ -128,6 +159,10 @@ impl Shared {
         let admits_again = self.rejecting.load(Ordering::Relaxed) && !rejecting;
         if self.rejecting.load(Ordering::Relaxed) != rejecting {
             self.rejecting.store(rejecting, Ordering::Release);
+        }
+        let weight = Weight::of(&locked.breaker) as u8;
+        if self.weight.load(Ordering::Relaxed) != weight {
+            self.weight.store(weight, Ordering::Relaxed);
         }
         let due = locked.breaker.poll_timeout();
         let rearm = due.is_some_and(|due| locked.armed.is_none_or(|armed| due < armed));
