@@ -246,6 +246,28 @@ impl ConditionStatus {
     }
 }
 
+impl Snapshot {
+    /// The source whose numbers explain the breaker: the one that tripped it, until it is closed
+    /// again; else one whose alert holds; else the proxy's, if it saw any requests; else the feed
+    /// with the most. Sources are never added together.
+    pub fn deciding(&self) -> &SourceSnapshot {
+        let told = |source: &&SourceSnapshot| source.totals.success + source.totals.failure;
+        let tripped_by = match self.tripped.as_ref().map(|(reason, _)| &**reason) {
+            Some(Reason::Tripped { source, .. }) => Some(source),
+            _ => None,
+        };
+        let proxy = &self.sources[0];
+        let tripped = |source: &&SourceSnapshot| Some(&source.name) == tripped_by;
+        let tripped = self.sources.iter().find(tripped);
+        let alerting = || self.sources.iter().find(|source| source.alerting);
+        let busiest = || match told(&proxy) {
+            0 => (self.sources.iter().filter(|source| told(source) > 0)).max_by_key(told),
+            _ => None,
+        };
+        tripped.or_else(alerting).or_else(busiest).unwrap_or(proxy)
+    }
+}
+
 impl SourceSnapshot {
     /// Successes and failures in the window.
     pub const fn requests(&self) -> u64 {

@@ -66,6 +66,10 @@ pub struct Breaker {
     pub transitions: Vec<Transitions>,
     /// The windows, the proxy's first.
     pub sources: Vec<Window>,
+    /// The name of the source whose numbers explain the breaker: the one that tripped it or alerts,
+    /// else the proxy, or the busiest feed where the proxy has no traffic.
+    #[serde(default)]
+    pub source: String,
 }
 
 /// The policy that a breaker follows.
@@ -218,6 +222,13 @@ impl Breaker {
         self.state == State::Closed && self.shedding.is_some()
     }
 
+    /// The window of [`Self::source`].
+    pub fn window(&self) -> Option<&Window> {
+        let mut sources = self.sources.iter();
+        let window = sources.find(|window| window.source == self.source);
+        window.or(self.sources.first())
+    }
+
     /// The report of a breaker that knew this.
     pub fn new(watched: &Watched, snapshot: &Snapshot) -> Self {
         Self {
@@ -252,6 +263,7 @@ impl Breaker {
                 })
                 .collect(),
             sources: snapshot.sources.iter().map(Window::from).collect(),
+            source: snapshot.deciding().name.to_string(),
         }
     }
 }

@@ -95,6 +95,7 @@ function facts(parts, route) {
   const told = [
     ["Mode", WORDS[report.mode] + (report.mode_remaining ? ` for ${format.span(report.mode_remaining)}` : "")],
     ["For", format.span(report.lasted)],
+    ["Numbers of", report.source && report.source !== "proxy" ? report.source : null],
     ["Alert", alertReason(route)],
     ["Half-open in", left === null ? null : `${Math.ceil(left)} s`],
     ["Sheds for", shedding && report.state === "closed" ? format.span(shedding.lasted) : null],

@@ -9,7 +9,7 @@ use breaker_sidecar::config::in_words;
 use breaker_sidecar::control::Status as Sidecar;
 use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{
-    Breaker, Breakers, ConditionStatus, Mode, Origin, Quantiles, State, Unit, Window,
+    Breaker, Breakers, ConditionStatus, Mode, Origin, PROXY, Quantiles, State, Unit, Window,
 };
 use breaker_tower::core::Ratio;
 use clap::Args;
@@ -104,7 +104,7 @@ pub(super) fn table(breakers: &[Breaker]) -> String {
         right("REJECTED"),
     ]);
     for breaker in breakers {
-        let own = breaker.sources.first();
+        let own = breaker.window();
         let latency = own.and_then(|own| own.latency);
         let latency = |of: fn(&Quantiles) -> f64| {
             latency.as_ref().map_or("-".to_owned(), |all| span(of(all)))
@@ -284,7 +284,13 @@ fn sources(sources: &[Window]) -> String {
 
 fn state(breaker: &Breaker) -> String {
     let state = breaker.state.name().replace('_', "-");
-    let marks = [(breaker.sheds(), "shedding"), (breaker.alerting, "alert")];
+    let is_of_feed = !matches!(&*breaker.source, "" | PROXY);
+    let by = format!("by {}", breaker.source);
+    let marks = [
+        (breaker.sheds(), "shedding"),
+        (breaker.alerting, "alert"),
+        (is_of_feed, &by),
+    ];
     let marks = marks
         .into_iter()
         .filter_map(|(is, mark)| is.then_some(mark));

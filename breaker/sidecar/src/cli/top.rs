@@ -76,7 +76,7 @@ impl Top {
 fn sort_once(all: &mut Breakers, sort: Sort) {
     all.breakers.sort_by(|a, b| {
         let [a, b] = [a, b].map(|breaker| {
-            let own = breaker.sources.first();
+            let own = breaker.window();
             Key {
                 breaker,
                 rate: own.map_or(0.0, |own| own.requests as f64),

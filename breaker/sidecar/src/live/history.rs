@@ -20,8 +20,8 @@ pub struct History {
     pub events: Vec<Event>,
 }
 
-/// What a breaker saw in a second: by the proxy, or by the feed that tells most where the proxy has
-/// no traffic.
+/// What a breaker saw in a second, by the source that explains it: the one that tripped it or
+/// alerts, else the proxy, or the busiest feed where the proxy has no traffic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// When the second ended, since 1970.
@@ -68,7 +68,7 @@ struct Last {
 impl Recent {
     /// Adds the point of the second that ended at `t`.
     pub(super) fn add(&mut self, t: f64, snapshot: &Snapshot) -> &Point {
-        let source = telling(snapshot);
+        let source = snapshot.deciding();
         let now = Last {
             source: source.name.clone(),
             totals: source.totals.clone(),
@@ -92,17 +92,6 @@ impl Recent {
     pub(super) fn points(&self) -> Vec<Point> {
         self.points.iter().cloned().collect()
     }
-}
-
-/// The source that a breaker's history tells of. Sources are never added together.
-fn telling(snapshot: &Snapshot) -> &SourceSnapshot {
-    let told = |source: &&SourceSnapshot| source.totals.success + source.totals.failure;
-    let totals = &snapshot.totals;
-    let proxy = &snapshot.sources[0];
-    if totals.success + totals.failure + totals.rejected > 0 {
-        return proxy;
-    }
-    snapshot.sources.iter().max_by_key(told).unwrap_or(proxy)
 }
 
 fn point(

@@ -334,3 +334,30 @@ fn probes_that_waited_for_a_feed_that_is_gone_wait_no_longer() {
     set(&mut bench, []);
     assert!(is_ramping(&bench));
 }
+
+#[test]
+fn the_numbers_of_a_breaker_are_those_of_the_source_that_decides() {
+    let (mut bench, feed) = fed();
+    let deciding = |bench: &mut Bench| bench.snapshot().deciding().name.to_string();
+    // Silence everywhere is the proxy's.
+    assert_eq!(deciding(&mut bench), "proxy");
+    // Fed by telemetry alone, refusals included.
+    bench.tell(feed, 5, GOOD);
+    bench.breaker.force(Mode::ForcedOpen, at(0.0));
+    assert!(bench.acquire().is_err());
+    assert_eq!(deciding(&mut bench), "ledger-db");
+    bench.breaker.force(Mode::ForcedClosed, at(0.0));
+    bench.breaker.force(Mode::Auto, at(0.0));
+    // Where requests come by, they are told of.
+    bench.run(10, Outcome::success(ms(1)));
+    assert_eq!(deciding(&mut bench), "proxy");
+    // A feed that trips the breaker is what it is open for, until it is closed.
+    bench.tell(feed, 20, BAD);
+    assert_eq!(bench.state(), State::Open);
+    assert_eq!(deciding(&mut bench), "ledger-db");
+    bench.pass_to(10.0);
+    assert_eq!(bench.state(), State::HalfOpen);
+    assert_eq!(deciding(&mut bench), "ledger-db");
+    bench.breaker.reset(at(10.0));
+    assert_eq!(deciding(&mut bench), "proxy");
+}

@@ -55,7 +55,7 @@ impl Route {
             let per_second = |of: fn(&Breaker) -> u64| {
                 of(&breaker).saturating_sub(of(&self.breaker)) as f64 / elapsed
             };
-            let own = breaker.sources.first();
+            let own = breaker.window();
             let latency = own.and_then(|own| own.latency);
             self.push(Second {
                 rate: per_second(|breaker| breaker.totals.success + breaker.totals.failure),

@@ -52,6 +52,7 @@ impl From<&Breaker> for v1::Breaker {
             sources: breaker.sources.iter().map(v1::Window::from).collect(),
             shedding: breaker.shedding.as_ref().map(v1::Shedding::from),
             transitions: breaker.transitions.iter().map(Into::into).collect(),
+            source: breaker.source.clone(),
         }
     }
 }
