@@ -8,9 +8,10 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 # C in static binaries needs the C library's archive, which the image has.
-RUN RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --package breaker-sidecar --package breaker-chaos \
+RUN RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile dist --package breaker-sidecar --package breaker-chaos \
       --target "$(rustc --print host-tuple)" \
- && install -D --target-directory /image "target/$(rustc --print host-tuple)"/release/{breaker,breaker-chaos}
+ && mkdir /image \
+ && cd "target/$(rustc --print host-tuple)/dist" && install breaker breaker-chaos /image
 
 # What deploy/image takes begins here.
 FROM scratch AS breaker

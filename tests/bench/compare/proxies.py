@@ -26,7 +26,7 @@ class Proxy:
     http2: str = "HTTP1"  # the port for cleartext HTTP/2; none if it cannot
 
 
-BREAKER = os.environ.get("BREAKER_BIN", str(TARGET / "release" / "breaker"))
+BREAKER = os.environ.get("BREAKER_BIN", str(TARGET / "dist" / "breaker"))
 
 PROXIES = [
     Proxy("breaker", "**Breaker** (`sensitive`, metrics on)", "breaker.yaml", (BREAKER, "run", "--config", "@CONFIG@")),
@@ -51,12 +51,19 @@ def build(names):
     # Debian keeps servers where only root's PATH looks.
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
     subprocess.run(["rustc", "--edition=2024", "-O", "-o", STEADY, HERE / "steady.rs"], check=True)
-    cargo = ["cargo", "build", "--release", "--quiet"]
-    if "breaker" in names and "BREAKER_BIN" not in os.environ:
-        subprocess.run([*cargo, "-p", "breaker-sidecar"], cwd=ROOT, check=True)
+    if "breaker" in names:
+        build_breaker()
     if "pingora" in names:
         environment = {**os.environ, "CARGO_TARGET_DIR": str(PEERS / "pingora")}
-        subprocess.run([*cargo, "--locked"], cwd=HERE / "pingora", env=environment, check=True)
+        cargo = ["cargo", "build", "--release", "--quiet", "--locked"]
+        subprocess.run(cargo, cwd=HERE / "pingora", env=environment, check=True)
+
+
+def build_breaker():
+    """Builds Breaker as it is shipped, unless a binary is given."""
+    if "BREAKER_BIN" not in os.environ:
+        cargo = ["cargo", "build", "--profile", "dist", "--quiet", "-p", "breaker-sidecar"]
+        subprocess.run(cargo, cwd=ROOT, check=True)
 
 
 class Running:
