@@ -19,3 +19,4 @@ mod tasks;
 mod telemetry;
 mod traffic;
 mod trip;
+mod unix;

@@ -1,6 +1,6 @@
 //! curl: what an ordinary client sees.
 
-use breaker_tests::{Script, Setup, Upstream, get};
+use breaker_tests::{Process, Script, Setup, Upstream, breaker, get};
 
 use crate::tools::{Output, run};
 
@@ -98,4 +98,48 @@ async fn is_told_everything_about_an_open_breaker() {
     // `sensitive` opens for 10 s ± 20 %; the answer is spread over callers, never too early.
     let retry_after = problem["retry_after"].as_f64().unwrap();
     assert!((7.0..=30.0).contains(&retry_after), "{retry_after}");
+}
+
+#[tokio::test]
+async fn speaks_over_unix_sockets() {
+    let upstream = Upstream::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let [listen, admin] = ["listen", "admin"].map(|name| folder.path().join(name));
+    let mut command = breaker([
+        "run",
+        "--upstream",
+        &format!("http://{}", upstream.address()),
+    ]);
+    command
+        .arg("--listen")
+        .arg(format!("unix:{}", listen.display()));
+    command
+        .arg("--admin")
+        .arg(format!("unix:{}", admin.display()));
+    let mut process = Process::spawn(command);
+    let ready = |log: &str| log.contains("listening").then_some(());
+    process.wait_for("listening", ready).await;
+    for (flag, version) in [
+        ("--http1.1", "HTTP/1.1 200"),
+        ("--http2-prior-knowledge", "HTTP/2 200"),
+    ] {
+        for (socket, url) in [(&listen, "http://a/pay/x"), (&admin, "http://a/livez")] {
+            let socket = socket.display().to_string();
+            let output = curl(&[flag, "--unix-socket", &socket], url, b"").await;
+            assert!(output.stderr.contains(version), "{url}: {}", output.stderr);
+        }
+    }
+    let body = vec![b'z'; 1_000_000];
+    upstream.play(Script::Echo);
+    let socket = listen.display().to_string();
+    let arguments = [
+        "--unix-socket",
+        &socket,
+        "--upload-file",
+        "-",
+        "-H",
+        "Expect:",
+    ];
+    let output = curl(&arguments, "http://a/pay/x", &body).await;
+    assert!(output.stdout.as_bytes() == body);
 }

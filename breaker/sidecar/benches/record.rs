@@ -18,7 +18,7 @@ fn recorder() -> Recorder {
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter([])).expect("no export");
     telemetry.recorder(Arc::new(Catalog {
         routes: vec!["pay".into(), "list".into()],
-        endpoints: vec![("127.0.0.1".into(), 9001)],
+        endpoints: vec![("127.0.0.1".into(), Some(9001))],
     }))
 }
 

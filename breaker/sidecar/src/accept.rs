@@ -8,17 +8,50 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
+use crate::sockets::{Listener, Peer, Stream};
+
+/// A socket of either kind that connections are taken from.
+pub(crate) trait Accept {
+    type Stream;
+    type Peer;
+
+    /// The next connection, whose writes are sent at once; an error if it is not to be used.
+    async fn accept(&self) -> io::Result<(Self::Stream, Self::Peer)>;
+}
+
 /// Takes the connections of a listener.
 #[derive(Debug)]
-pub(crate) struct Acceptor<'a> {
-    listener: &'a TcpListener,
+pub(crate) struct Acceptor<'a, L> {
+    listener: &'a L,
     /// Whose connections they are, for the log.
     of: &'static str,
     pause: Duration,
 }
 
-impl<'a> Acceptor<'a> {
-    pub(crate) const fn new(listener: &'a TcpListener, of: &'static str) -> Self {
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+    type Peer = SocketAddr;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer))
+    }
+}
+
+impl Accept for Listener {
+    type Stream = Stream;
+    type Peer = Peer;
+
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        let (stream, peer) = self.accept().await?;
+        stream.set_nodelay()?;
+        Ok((stream, peer))
+    }
+}
+
+impl<'a, L: Accept> Acceptor<'a, L> {
+    pub(crate) const fn new(listener: &'a L, of: &'static str) -> Self {
         Self {
             listener,
             of,
@@ -27,7 +60,7 @@ impl<'a> Acceptor<'a> {
     }
 
     /// The next connection, and who is at its other end.
-    pub(crate) async fn next(&mut self) -> (TcpStream, SocketAddr) {
+    pub(crate) async fn next(&mut self) -> (L::Stream, L::Peer) {
         loop {
             match self.try_next().await {
                 Ok(accepted) => return accepted,
@@ -37,19 +70,15 @@ impl<'a> Acceptor<'a> {
     }
 
     /// The next connection, unless there is no descriptor for it.
-    pub(crate) async fn try_next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    pub(crate) async fn try_next(&mut self) -> io::Result<(L::Stream, L::Peer)> {
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => {
+                Ok(accepted) => {
                     self.pause = MIN_PAUSE;
-                    // An answer is written at once; a socket that refuses the option is closed
-                    // already.
-                    if stream.set_nodelay(true).is_ok() {
-                        return Ok((stream, peer));
-                    }
+                    return Ok(accepted);
                 }
                 Err(error) if is_exhausted(&error) => return Err(error),
-                // The connection was gone before it was taken.
+                // The connection was gone before it was taken, or refuses an option for that.
                 Err(_) => {}
             }
         }

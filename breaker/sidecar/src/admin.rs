@@ -22,23 +22,25 @@ pub(crate) mod tests;
 mod verdict;
 
 use std::future::Future;
-use std::net::SocketAddr;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::{HeaderMap, StatusCode, header};
-use tokio::net::TcpListener;
 
 use crate::control::{self, AdminState, Phase};
 use crate::report;
+use crate::sockets::Listener;
 
 /// Serves `state` on `listener` until `shutdown`, and lets requests under way finish for a moment.
-pub async fn serve(state: AdminState, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    let loopback = listener
-        .local_addr()
-        .is_ok_and(|address: SocketAddr| address.ip().is_loopback());
+pub async fn serve(
+    state: AdminState,
+    listener: impl Into<Listener>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let listener = listener.into();
+    let loopback = listener.is_loopback();
     connections::serve(listener, router(state, loopback), shutdown).await;
 }
 

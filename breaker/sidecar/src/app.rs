@@ -9,13 +9,11 @@ mod reload;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::BreakerHandle;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -35,6 +33,7 @@ use crate::live::{self, Live};
 use crate::proxy::{self, Limits, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Writing};
 use crate::registry::Registry;
+use crate::sockets::{ListenAddress, Listening};
 use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
 use crate::upstream::Names;
 
@@ -46,8 +45,8 @@ pub struct App {
     /// None when no route has an upstream.
     proxy: Option<Proxy>,
     ingest: Option<Ingest>,
-    admin: std::net::TcpListener,
-    admin_address: SocketAddr,
+    admin: Listening,
+    admin_address: ListenAddress,
     registry: Registry,
     tokens: Tokens,
     reloader: Reloader,
@@ -70,7 +69,7 @@ pub enum StartError {
         /// The field of the configuration.
         field: &'static str,
         /// The address.
-        address: SocketAddr,
+        address: ListenAddress,
         /// Why.
         source: io::Error,
     },
@@ -121,7 +120,8 @@ impl App {
             .state()
             .map(|file| keep(file, baselines.clone()))
             .transpose()?;
-        let bound = |field, address| {
+        let bound = |field, address: &ListenAddress| {
+            let address = address.clone();
             move |source| StartError::Bind {
                 field,
                 address,
@@ -139,7 +139,7 @@ impl App {
         };
         let proxy = if config.proxies() {
             let proxy = Proxy::bind(proxy::Settings {
-                listen: config.listen(),
+                listen: config.listen().clone(),
                 workers: config.workers(),
                 limits,
                 table: composition.table.clone(),
@@ -150,9 +150,8 @@ impl App {
         } else {
             None
         };
-        let admin = std::net::TcpListener::bind(config.admin())
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(bound("admin", config.admin()))?;
+        let admin = config.admin().listen();
+        let admin = admin.map_err(bound("admin", config.admin()))?;
         let registry = composition.registry();
         let (follow, followed) = mpsc::unbounded_channel();
         let (events, reload_events) = mpsc::unbounded_channel();
@@ -171,7 +170,7 @@ impl App {
         };
         Ok(Self {
             tokens,
-            admin_address: admin.local_addr().map_err(bound("admin", config.admin()))?,
+            admin_address: admin.address().map_err(bound("admin", config.admin()))?,
             proxy,
             ingest,
             admin,
@@ -203,13 +202,13 @@ impl App {
     }
 
     /// Where the proxy listens; nowhere when no route has an upstream.
-    pub fn listen(&self) -> Option<SocketAddr> {
+    pub fn listen(&self) -> Option<ListenAddress> {
         self.proxy.as_ref().map(Proxy::local_addr)
     }
 
     /// Where the admin port is.
-    pub const fn admin(&self) -> SocketAddr {
-        self.admin_address
+    pub const fn admin(&self) -> &ListenAddress {
+        &self.admin_address
     }
 
     /// Where telemetry is received, if it is.
@@ -327,7 +326,7 @@ impl App {
 /// What is for operators: the admin port, and who tells what happens.
 struct Operation {
     state: AdminState,
-    listener: std::net::TcpListener,
+    listener: Listening,
     followed: mpsc::UnboundedReceiver<Followed>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
     reloader: Reloader,
@@ -349,7 +348,7 @@ impl Operation {
         if let Some(keeper) = self.keeper {
             tasks.spawn(keeper.keep());
         }
-        match TcpListener::from_std(self.listener) {
+        match self.listener.into_async() {
             Ok(listener) => admin::serve(self.state, listener, std::future::pending()).await,
             Err(error) => tracing::error!(%error, "the admin port can't be served"),
         }
@@ -404,12 +403,7 @@ fn observers(
     access: &Access,
 ) -> Observers {
     let names = || table.routes().iter().map(proxy::Route::name);
-    let journal = access.journal(
-        names().cloned(),
-        table
-            .endpoints()
-            .map(|endpoint| format!("{}:{}", endpoint.host(), endpoint.port())),
-    );
+    let journal = access.journal(names().cloned(), table.endpoints().map(ToString::to_string));
     let endpoints = table.endpoints();
     let catalog = Arc::new(Catalog {
         routes: names().cloned().collect(),

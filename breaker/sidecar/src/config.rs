@@ -42,6 +42,7 @@ use crate::access;
 use crate::collector::Configured;
 use crate::message::{BodyLimits, Trusted};
 use crate::proxy::{DeadlineRules, Limits, Match};
+use crate::sockets::{ListenAddress, SCHEME};
 use breaker_tower::core::InvalidField;
 
 pub use self::error::ConfigError;
@@ -57,8 +58,8 @@ pub use self::upstream::EndpointUrl;
 /// What the sidecar does.
 #[derive(Clone, Debug)]
 pub struct Config {
-    listen: SocketAddr,
-    admin: SocketAddr,
+    listen: ListenAddress,
+    admin: ListenAddress,
     token: Option<Token>,
     workers: usize,
     drain: Duration,
@@ -100,11 +101,11 @@ impl Config {
             return Err(ConfigError::NoFile);
         };
         let mut config = Self::load(file)?;
-        if let Some(listen) = self.origin.listen {
-            config = config.with_listen(listen);
+        if let Some(listen) = &self.origin.listen {
+            config = config.with_listen(listen.clone());
         }
-        if let Some(admin) = self.origin.admin {
-            config = config.with_admin(admin);
+        if let Some(admin) = &self.origin.admin {
+            config = config.with_admin(admin.clone());
         }
         if let Some(state) = &self.origin.state {
             config = config.with_state(state.clone());
@@ -147,8 +148,8 @@ impl Config {
             feeds: Vec::new(),
         };
         Self {
-            listen: LISTEN,
-            admin: ADMIN,
+            listen: LISTEN.into(),
+            admin: ADMIN.into(),
             token: None,
             workers: processors(),
             drain: DRAIN,
@@ -168,16 +169,16 @@ impl Config {
 
     /// Listens on `address` instead.
     #[must_use]
-    pub fn with_listen(mut self, listen: Address) -> Self {
-        self.listen = listen.0;
+    pub fn with_listen(mut self, listen: ListenAddress) -> Self {
+        self.listen = listen.clone();
         self.origin.listen = Some(listen);
         self
     }
 
     /// Serves health and metrics on `address` instead.
     #[must_use]
-    pub fn with_admin(mut self, admin: Address) -> Self {
-        self.admin = admin.0;
+    pub fn with_admin(mut self, admin: ListenAddress) -> Self {
+        self.admin = admin.clone();
         self.origin.admin = Some(admin);
         self
     }
@@ -220,8 +221,8 @@ impl Config {
                 .upstream
                 .iter()
                 .flat_map(|upstream| &upstream.endpoints);
-            let own = endpoints.find(|endpoint| clash::is_own(self.listen, endpoint))?;
-            Some((&*route.name, format!("{}:{}", own.host(), own.port())))
+            let own = endpoints.find(|endpoint| clash::is_own(&self.listen, endpoint))?;
+            Some((&*route.name, own.to_string()))
         })
     }
 
@@ -231,8 +232,8 @@ impl Config {
     }
 
     /// Where clients connect to, if [`Self::proxies`].
-    pub fn listen(&self) -> SocketAddr {
-        self.listen
+    pub const fn listen(&self) -> &ListenAddress {
+        &self.listen
     }
 
     /// What changes need that operators make, if they need a token.
@@ -241,14 +242,14 @@ impl Config {
     }
 
     /// Where health, metrics and breakers are served.
-    pub fn admin(&self) -> SocketAddr {
-        self.admin
+    pub const fn admin(&self) -> &ListenAddress {
+        &self.admin
     }
 
     /// Whether changes need a token, since others than this machine reach the admin port, and there
     /// is none.
     pub fn lacks_token(&self) -> bool {
-        !self.admin.ip().is_loopback() && self.token.is_none()
+        !self.admin.is_local() && self.token.is_none()
     }
 
     /// Threads, at least one.
@@ -370,9 +371,9 @@ fn build(
     folder: &Path,
 ) -> Result<Config, Vec<yaml::Error>> {
     let mut findings = Findings::new(document);
-    let listen = raw.listen.map_or(LISTEN, |Address(address)| address);
-    let admin = raw.admin.map_or(ADMIN, |Address(address)| address);
-    if listen == admin && listen.port() != 0 {
+    let listen = raw.listen.unwrap_or(LISTEN.into());
+    let admin = raw.admin.unwrap_or(ADMIN.into());
+    if listen.meets(&admin) {
         findings.add("admin", "must not be the address of listen");
     }
     let token = raw.control.and_then(|raw| {
@@ -389,16 +390,18 @@ fn build(
     let (limits, body) = findings.check("limits", limits).unwrap_or_default();
     let access = raw.log.map(|raw| log::build(&raw, folder)).transpose();
     let access = findings.check("log", access.map(Option::flatten));
+    let by_unix = raw.trusted_proxies.iter().any(|text| text == SCHEME);
     let trusted_proxies = raw.trusted_proxies.iter().enumerate();
+    let trusted_proxies = trusted_proxies.filter(|(_, text)| *text != SCHEME);
     let trusted_proxies = trusted_proxies.filter_map(|(index, text)| {
         let network = network(text);
         if network.is_none() {
-            let rule = "must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8";
+            let rule = "must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8, or unix:";
             findings.add(&format!("trusted_proxies[{index}]"), rule);
         }
         network
     });
-    let trusted_proxies = trusted_proxies.collect();
+    let trusted_proxies = trusted_proxies.collect::<Trusted>().and_by_unix(by_unix);
     if raw.state.as_deref() == Some("") {
         findings.add("state", "must be the path of a file");
     }
@@ -417,12 +420,12 @@ fn build(
         check_free(
             field,
             address,
-            &[("listen", listen), ("admin", admin)],
+            &[("listen", &listen), ("admin", &admin)],
             &mut findings,
         );
     }
     if let Some(raw) = &raw.upstreams {
-        check_loops(listen, raw, &mut findings);
+        check_loops(&listen, raw, &mut findings);
     }
     let policies = Policies::load(&raw.policies, folder, &mut origin, &mut findings);
 

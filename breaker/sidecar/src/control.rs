@@ -41,7 +41,6 @@ pub use self::readiness::{Phase, Readiness};
 pub(crate) use self::service::Control;
 pub use self::state::AdminState;
 pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};
-pub(crate) use self::trust::Peer;
 pub use self::trust::Tokens;
 
 /// The API on the admin port.

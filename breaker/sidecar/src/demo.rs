@@ -49,13 +49,13 @@ impl Demo {
             .parse()
             .expect("an address makes a good URL");
         let config = Config::of_upstream(upstream, Policy::sensitive())
-            .with_listen(self.listen)
-            .with_admin(self.admin);
+            .with_listen(self.listen.into())
+            .with_admin(self.admin.into());
         let app = App::bind(&config, &Environment::of_process())?;
         let breaker = app.breakers()[0].clone();
         introduce(&app);
 
-        let proxy = app.listen().expect(PROXIED);
+        let proxy = app.listen().and_then(|listen| listen.tcp()).expect(PROXIED);
         let (stop, stopped) = oneshot::channel::<()>();
         let sidecar = tokio::spawn(app.run(async { drop(stopped.await) }));
         let (calls, told) = mpsc::unbounded_channel();

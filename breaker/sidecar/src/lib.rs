@@ -30,5 +30,6 @@ pub mod proxy;
 pub mod recording;
 pub mod registry;
 pub mod report;
+pub mod sockets;
 pub mod telemetry;
 pub mod upstream;

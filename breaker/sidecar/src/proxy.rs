@@ -12,7 +12,6 @@
 //! `respond`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -23,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::access::Journal;
 use crate::message::Recorder;
+use crate::sockets::{ListenAddress, Listening};
 use crate::upstream::Names;
 use crate::upstream::resolve::Resolver;
 
@@ -66,7 +66,7 @@ pub use trace::{Span, Tracer};
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where it listens.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Threads; at least one.
     pub workers: usize,
     /// Bounds on clients.
@@ -96,8 +96,8 @@ pub struct Observers {
 pub struct Proxy {
     settings: WorkerSettings,
     tables: watch::Sender<Arc<RouteTable>>,
-    listeners: Vec<std::net::TcpListener>,
-    address: SocketAddr,
+    listeners: Vec<Listening>,
+    address: ListenAddress,
 }
 
 /// What stays as it is for as long as a worker runs.
@@ -126,11 +126,11 @@ impl Proxy {
     /// Fails if the address is not ours or taken.
     pub fn bind(settings: Settings) -> io::Result<Self> {
         let listeners = listener::bind(
-            settings.listen,
+            &settings.listen,
             settings.workers,
             settings.limits.tcp_keepalive,
         )?;
-        let address = listeners[0].local_addr()?;
+        let address = listeners[0].address()?;
         Ok(Self {
             settings: WorkerSettings {
                 limits: settings.limits,
@@ -144,8 +144,8 @@ impl Proxy {
     }
 
     /// Returns the address that it listens on.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    pub fn local_addr(&self) -> ListenAddress {
+        self.address.clone()
     }
 
     /// Returns what replaces its routes while it runs.
@@ -249,7 +249,7 @@ impl Running {
 }
 
 fn run_worker(
-    listener: std::net::TcpListener,
+    listener: Listening,
     settings: WorkerSettings,
     tables: watch::Receiver<Arc<RouteTable>>,
     shutdown: watch::Receiver<bool>,
@@ -259,7 +259,7 @@ fn run_worker(
         .enable_all()
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = listener.into_async()?;
         let resolver = Resolver::new(&settings.names).map_err(io::Error::other)?;
         let worker = Rc::new(worker::Worker::new(
             settings.limits,

@@ -33,7 +33,6 @@ mod signal;
 pub(crate) mod tests;
 mod trace;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +62,7 @@ pub use self::trace::Tracer;
 use crate::baselines::Saves;
 use crate::collector::OtlpError;
 use crate::registry::Breakers;
+use crate::sockets::Peer;
 
 /// Metrics, spans and log records, and their export. Clones share them.
 #[derive(Clone, Debug)]
@@ -173,7 +173,7 @@ impl Telemetry {
     }
 
     /// Sends on what an operator changed, from which address.
-    pub(crate) fn changed(&self, peer: Option<SocketAddr>, change: &Change<'_>) {
+    pub(crate) fn changed(&self, peer: Option<Peer>, change: &Change<'_>) {
         if let Some(logger) = &self.logger {
             logger.changed(peer, change);
         }

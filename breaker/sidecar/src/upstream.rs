@@ -3,7 +3,9 @@
 //! Each worker has a `pool` of its own for each upstream, so that no connection is shared between
 //! threads.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) mod connect;
@@ -74,6 +76,8 @@ pub enum Endpoint {
     /// A name and port, resolved at each connection attempt, from memory while the last answer is
     /// valid.
     Name(String, u16),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
 }
 
 impl Endpoint {
@@ -97,22 +101,35 @@ impl Endpoint {
         match self {
             Self::Address(address) => address.ip().to_string(),
             Self::Name(host, _) => host.clone(),
+            Self::Unix(path) => path.display().to_string(),
         }
     }
 
-    /// Returns `host:port`, as `Host` names it.
+    /// Returns `host:port`, as `Host` names it; `localhost` for a Unix socket, as curl does.
     pub(crate) fn authority(&self) -> String {
         match self {
             Self::Address(address) => address.to_string(),
             Self::Name(host, port) => format!("{host}:{port}"),
+            Self::Unix(_) => "localhost".to_owned(),
         }
     }
 
-    /// Returns the port.
-    pub const fn port(&self) -> u16 {
+    /// Returns the port, if it has one: `server.port` in telemetry.
+    pub const fn port(&self) -> Option<u16> {
         match self {
-            Self::Address(address) => address.port(),
-            Self::Name(_, port) => *port,
+            Self::Address(address) => Some(address.port()),
+            Self::Name(_, port) => Some(*port),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

@@ -10,7 +10,6 @@ mod tests;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,22 +22,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time;
 use tokio_io_timeout::TimeoutWriter;
 
 use self::places::{Place, Places};
 use crate::accept::Acceptor;
-use crate::control::Peer;
 use crate::descriptors::Spares;
+use crate::sockets::{Listener, Peer};
 
 /// Serves `router` on `listener` until `shutdown`.
-pub(super) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()>,
-) {
+pub(super) async fn serve(listener: Listener, router: Router, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
     let places = Places::default();
     let spares = Arc::new(Spares::hold());
@@ -77,7 +71,7 @@ pub(super) async fn serve(
 /// for [`IDLE`], another needs its place, or all is to stop.
 async fn connection<S>(
     stream: S,
-    peer: SocketAddr,
+    peer: Peer,
     place: Place,
     router: Router,
     mut stopped: watch::Receiver<bool>,
@@ -87,7 +81,7 @@ async fn connection<S>(
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
         let busy = place.begin();
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         let answer = router.call(request);
         async move {
             let answer: Response<_> = answer.await?;

@@ -104,7 +104,7 @@ fn cannot_receive(error: ReceiverError) -> StartError {
     match error {
         ReceiverError::Listen { address, source } => StartError::Bind {
             field: "telemetry.receive",
-            address,
+            address: address.into(),
             source,
         },
         error => StartError::Setting(format!("telemetry.receive: {error}")),

@@ -92,7 +92,7 @@ async fn without_any_upstream_nothing_listens_but_admin() {
     let app = bound(FED);
     assert_eq!(names(&app), ["search"]);
     assert_eq!(app.listen(), None);
-    assert_ne!(app.admin().port(), 0);
+    assert_ne!(app.admin().tcp().unwrap().port(), 0);
     app.run(std::future::ready(())).await.expect("a clean end");
 }
 
@@ -107,7 +107,7 @@ async fn beyond_loopback_the_admin_port_needs_a_token() {
         assert_eq!(error.to_string(), rule);
         let config = config.with_token(Token::new("s3cret").expect("a token"));
         let app = App::bind(&config, &Environment::default()).expect("free ports");
-        assert!(app.admin().ip().is_unspecified());
+        assert!(app.admin().tcp().unwrap().ip().is_unspecified());
     }
 }
 

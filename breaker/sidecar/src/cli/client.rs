@@ -7,10 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_sidecar::causes;
 use breaker_sidecar::control::Problem;
+use breaker_sidecar::sockets::Dial;
 use bytes::Bytes;
 use clap::Args;
 use http::uri::{PathAndQuery, Scheme};
@@ -31,7 +33,7 @@ use super::{BAD_INPUT, FAILED};
 /// Which sidecar is asked, and as whom.
 #[derive(Debug, Args)]
 pub(super) struct Connect {
-    /// The admin port of the sidecar
+    /// The admin port of the sidecar, or unix:/path of its socket
     #[arg(
         long,
         env = "BREAKER_ADMIN_URL",
@@ -44,14 +46,18 @@ pub(super) struct Connect {
     token_file: Option<PathBuf>,
 }
 
-/// Where an admin port is: `http://host:port`.
+/// Where an admin port is: `http://host:port`, or `unix:/path` of a socket.
 #[derive(Clone, Debug)]
-pub(super) struct AdminUrl(Uri);
+pub(super) struct AdminUrl {
+    /// What requests are sent to; of a socket, `http://localhost`.
+    base: Arc<Uri>,
+    socket: Option<String>,
+}
 
 /// Asks one sidecar. Clones share its connections.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    http: legacy::Client<Dial, Full<Bytes>>,
     admin: AdminUrl,
     token: Option<HeaderValue>,
 }
@@ -117,11 +123,17 @@ fn failed(code: u8, error: &dyn fmt::Display) -> ExitCode {
 
 impl Client {
     fn new(connect: Connect) -> Result<Self, ClientError> {
-        Ok(Self {
-            http: legacy::Client::builder(TokioExecutor::new()).build_http(),
-            token: token(connect.token_file.as_deref())?,
-            admin: connect.admin,
-        })
+        let token = token(connect.token_file.as_deref())?;
+        Ok(Self::of(connect.admin, token))
+    }
+
+    fn of(admin: AdminUrl, token: Option<HeaderValue>) -> Self {
+        let http = legacy::Client::builder(TokioExecutor::new());
+        Self {
+            http: http.build(admin.dial()),
+            token,
+            admin,
+        }
     }
 
     /// Gets the document at `path`.
@@ -164,6 +176,13 @@ impl Client {
     /// Where the sidecar is.
     pub(super) const fn admin(&self) -> &AdminUrl {
         &self.admin
+    }
+
+    /// How the sidecar at `admin` answers a request for `path`.
+    pub(super) async fn status(admin: AdminUrl, path: &str) -> Result<StatusCode, ClientError> {
+        let client = Self::of(admin, None);
+        let (status, _) = client.exchange(Method::GET, path, None).await?;
+        Ok(status)
     }
 
     async fn exchange(
@@ -260,7 +279,9 @@ fn token(file: Option<&Path>) -> Result<Option<HeaderValue>, ClientError> {
 fn is_refused(error: &legacy::Error) -> bool {
     let mut causes = causes::chain(error);
     let found = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
-    found.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    // A socket that is not there is an admin port that is not there.
+    let kinds = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+    found.is_some_and(|error| kinds.contains(&error.kind()))
 }
 
 /// What is at the bottom of an error.
@@ -274,10 +295,16 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
 
 impl AdminUrl {
     fn at(&self, path: &str) -> Uri {
-        let mut parts = self.0.clone().into_parts();
+        let mut parts = Uri::clone(&self.base).into_parts();
         let path = path.parse::<PathAndQuery>();
         parts.path_and_query = Some(path.expect("names are encoded"));
         Uri::from_parts(parts).expect("a scheme, an authority and a path")
+    }
+
+    fn dial(&self) -> Dial {
+        let unix = self.socket.as_deref().map(Dial::unix);
+        let unix = unix.and_then(Result::ok);
+        unix.unwrap_or_else(|| Dial::Tcp(HttpConnector::new()))
     }
 }
 
@@ -285,19 +312,33 @@ impl FromStr for AdminUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("unix:") {
+            Dial::unix(text)?;
+            return Ok(Self {
+                base: Arc::new(Uri::from_static("http://localhost")),
+                socket: Some(text.to_owned()),
+            });
+        }
         let uri: Uri = text.parse().map_err(|_| RULE)?;
         let is_plain = uri.scheme() == Some(&Scheme::HTTP)
             && uri.authority().is_some()
             && uri.path() == "/"
             && uri.query().is_none();
-        is_plain.then_some(Self(uri)).ok_or(RULE)
+        let url = Self {
+            base: Arc::new(uri),
+            socket: None,
+        };
+        is_plain.then_some(url).ok_or(RULE)
     }
 }
 
 impl fmt::Display for AdminUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(socket) = &self.socket {
+            return f.write_str(socket);
+        }
         let host = self
-            .0
+            .base
             .authority()
             .map_or("", |authority| authority.as_str());
         write!(f, "http://{host}")
@@ -339,7 +380,7 @@ pub(super) const TOKEN_VARIABLE: &str = "BREAKER_CONTROL_TOKEN";
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A thousand breakers with sixteen feeds each are 10 MB.
 const MAX_ANSWER: usize = 64 << 20;
-const RULE: &str = "must be http://host:port";
+const RULE: &str = "must be http://host:port, or unix:/path of a socket";
 /// What must not stand in one segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -368,6 +409,13 @@ mod tests {
         ] {
             assert_eq!(wrong.parse::<AdminUrl>().unwrap_err(), RULE, "{wrong}");
         }
+        let socket: AdminUrl = "unix:/run/b.sock".parse().unwrap();
+        assert_eq!(
+            socket.at("/api/v1/breakers"),
+            "http://localhost/api/v1/breakers"
+        );
+        assert_eq!(socket.to_string(), "unix:/run/b.sock");
+        assert!("unix:b.sock".parse::<AdminUrl>().is_err());
     }
 
     #[test]

@@ -162,12 +162,12 @@ pub(super) fn requests(matches: &Match) -> String {
 /// Where requests go.
 pub(super) fn endpoints(upstream: &Upstream) -> String {
     let scheme = match upstream.protocol {
-        Protocol::H2c => "h2c",
-        Protocol::Auto | Protocol::Http1 => "http",
+        Protocol::H2c => "h2c://",
+        Protocol::Auto | Protocol::Http1 => "http://",
     };
     let urls = upstream.endpoints.iter().map(|endpoint| match endpoint {
-        Endpoint::Address(address) => format!("{scheme}://{address}"),
-        Endpoint::Name(host, port) => format!("{scheme}://{host}:{port}"),
+        Endpoint::Unix(_) => endpoint.to_string(),
+        endpoint => format!("{scheme}{endpoint}"),
     });
     urls.collect::<Vec<_>>().join(", ")
 }

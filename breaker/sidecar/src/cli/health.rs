@@ -1,54 +1,74 @@
 //! `breaker health`: for health checks, in images that have no other program.
 
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Error, anyhow};
 use breaker_sidecar::client::Client;
 use clap::Args;
 use http::Uri;
 use http::uri::PathAndQuery;
 use tokio::runtime::Builder;
+use tokio::time::timeout;
 
+use super::client::{self, AdminUrl};
 use super::{FAILED, output};
 
 /// Arguments of `breaker health`, which exits with 1 if the answer is not a good one.
 #[derive(Debug, Args)]
 pub(crate) struct Health {
-    /// What to ask; without a path, for /readyz
+    /// What to ask; without a path, or of unix:/path of a socket, /readyz
     #[arg(
         env = "BREAKER_ADMIN_URL",
         value_name = "URL",
         default_value = "http://127.0.0.1:9900/readyz",
         value_parser = asked
     )]
-    url: Uri,
+    asked: Asked,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+enum Asked {
+    Url(Uri),
+    Socket(AdminUrl),
 }
 
 impl Health {
     pub(super) fn run(self) -> ExitCode {
         let runtime = Builder::new_current_thread().enable_all().build();
-        let asked = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let asked = runtime.map_err(Error::from).and_then(|runtime| {
             runtime.block_on(async {
-                let answer = Client::new()?.get(&self.url, LIMIT).await?;
-                Ok(answer.status())
+                match self.asked.clone() {
+                    Asked::Url(url) => Ok(Client::new()?.get(&url, LIMIT).await?.status()),
+                    Asked::Socket(socket) => {
+                        let status = client::Client::status(socket, READY);
+                        let status = timeout(LIMIT, status).await?;
+                        status.map_err(|error| anyhow!("{error}"))
+                    }
+                }
             })
         });
         match asked {
             Ok(status) if status.is_success() => ExitCode::SUCCESS,
-            Ok(status) => unwell(&format!("{}: {status}\n", self.url)),
+            Ok(status) => unwell(&format!("{}: {status}\n", self.asked)),
             Err(error) => unwell(&format!("{error:#}\n")),
         }
     }
 }
 
-/// The URL of `text`. One without a path is an admin port's, and is asked whether it is ready: its
-/// `/` is the dashboard.
-fn asked(text: &str) -> Result<Uri, http::Error> {
+/// The URL of `text`, or its socket. A URL without a path is that of an admin port, and is asked
+/// whether it is ready, as a socket is: `/` is the dashboard.
+fn asked(text: &str) -> anyhow::Result<Asked> {
+    if text.starts_with("unix:") {
+        return text.parse().map(Asked::Socket).map_err(Error::msg);
+    }
     let mut parts = text.parse::<Uri>()?.into_parts();
     if parts.path_and_query.as_ref().is_none_or(|path| path == "/") && parts.scheme.is_some() {
-        parts.path_and_query = Some(PathAndQuery::from_static("/readyz"));
+        parts.path_and_query = Some(PathAndQuery::from_static(READY));
     }
-    Ok(Uri::from_parts(parts)?)
+    Ok(Asked::Url(Uri::from_parts(parts)?))
 }
 
 fn unwell(why: &str) -> ExitCode {
@@ -56,5 +76,15 @@ fn unwell(why: &str) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => url.fmt(f),
+            Self::Socket(socket) => socket.fmt(f),
+        }
+    }
+}
+
+const READY: &str = "/readyz";
 /// For the answer.
 const LIMIT: Duration = Duration::from_secs(2);

@@ -18,11 +18,12 @@ use super::client::TOKEN_VARIABLE;
 use super::{BAD_INPUT, FAILED, otlp_env, output};
 use breaker_sidecar::app::{App, Reloader, StartError};
 use breaker_sidecar::config::Token;
-use breaker_sidecar::config::{self, Address, Config, ConfigError, EndpointUrl, Size};
+use breaker_sidecar::config::{self, Config, ConfigError, EndpointUrl, Size};
 use breaker_sidecar::control::Readiness;
 use breaker_sidecar::descriptors;
 use breaker_sidecar::ingest::Addresses;
 use breaker_sidecar::recording;
+use breaker_sidecar::sockets::ListenAddress;
 use breaker_sidecar::telemetry::Environment;
 
 /// Arguments of `breaker run`.
@@ -71,16 +72,18 @@ struct Sidecar {
     /// Configuration file
     #[arg(long, env = "BREAKER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Without a file: send everything to this service, http://host:port or h2c://host:port
+    /// Without a file: send everything to this service, http://host:port, h2c://host:port or
+    /// unix:/path
     #[arg(long, env = "BREAKER_UPSTREAM", value_name = "URL")]
     upstream: Option<EndpointUrl>,
-    /// Where clients connect to, instead of what the file says [default: 127.0.0.1:8080]
+    /// Where clients connect to, instead of what the file says, an address or unix:/path [default:
+    /// 127.0.0.1:8080]
     #[arg(long, env = "BREAKER_LISTEN", value_name = "ADDR")]
-    listen: Option<Address>,
+    listen: Option<ListenAddress>,
     /// Where health, metrics and breakers are served; beyond loopback only with a control token
     /// [default: 127.0.0.1:9900]
     #[arg(long, env = "BREAKER_ADMIN", value_name = "ADDR")]
-    admin: Option<Address>,
+    admin: Option<ListenAddress>,
     /// A file with the token that changes on the admin port need; BREAKER_CONTROL_TOKEN can have it
     /// instead
     #[arg(long, env = "BREAKER_CONTROL_TOKEN_FILE", value_name = "FILE")]

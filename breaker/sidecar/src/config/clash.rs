@@ -4,25 +4,26 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
-use http::Uri;
 use matchit::InsertError;
 
 use super::path;
 use super::problem::Findings;
 use super::raw::{OneOrMany, RawMatch, RawRoute, RawUpstream};
 use super::route::Route;
+use super::upstream::EndpointUrl;
 use crate::ingest::loops_back;
+use crate::sockets::ListenAddress;
 use crate::upstream::Endpoint;
 
 /// Nothing else listens where telemetry is received.
 pub(super) fn check_free(
     field: &str,
     address: SocketAddr,
-    others: &[(&str, SocketAddr)],
+    others: &[(&str, &ListenAddress)],
     findings: &mut Findings<'_>,
 ) {
     for (other, taken) in others {
-        if address == *taken && address.port() != 0 {
+        if taken.meets(&address.into()) {
             let rule = format!("must not be the address of {other}");
             findings.add(&format!("telemetry.receive.{field}"), rule);
         }
@@ -31,13 +32,14 @@ pub(super) fn check_free(
 
 /// What is sent to an upstream does not come back.
 pub(super) fn check_loops(
-    listen: SocketAddr,
+    listen: &ListenAddress,
     upstreams: &BTreeMap<String, RawUpstream>,
     findings: &mut Findings<'_>,
 ) {
     for (name, upstream) in upstreams {
         for (index, url) in upstream.endpoints.iter().enumerate() {
-            if url.parse().is_ok_and(|url| comes_back(listen, &url)) {
+            let endpoint = url.parse().map(EndpointUrl::into_endpoint);
+            if endpoint.is_ok_and(|endpoint| is_own(listen, &endpoint)) {
                 let rule = "must not be the address of listen: a loop";
                 findings.add(&format!("upstreams.{name}.endpoints[{index}]"), rule);
             }
@@ -47,17 +49,15 @@ pub(super) fn check_loops(
 
 /// Whether the endpoint is where the proxy listens, as far as can be told without asking a name
 /// server.
-pub(super) fn is_own(listen: SocketAddr, endpoint: &Endpoint) -> bool {
-    let host = match endpoint {
-        Endpoint::Address(address) => address.to_string(),
-        Endpoint::Name(host, port) => format!("{host}:{port}"),
-    };
-    let url = format!("http://{host}/").parse();
-    url.is_ok_and(|url| comes_back(listen, &url))
-}
-
-fn comes_back(listen: SocketAddr, url: &Uri) -> bool {
-    listen.port() != 0 && loops_back(&[listen], url)
+pub(super) fn is_own(listen: &ListenAddress, endpoint: &Endpoint) -> bool {
+    match (listen, endpoint) {
+        (_, Endpoint::Unix(path)) => listen.path() == Some(path),
+        (ListenAddress::Unix(_), _) => false,
+        (ListenAddress::Tcp(listen), endpoint) => {
+            let url = format!("http://{endpoint}/").parse();
+            listen.port() != 0 && url.is_ok_and(|url| loops_back(&[*listen], &url))
+        }
+    }
 }
 
 /// Each route has a name of its own, and each with an upstream some request that only it takes.

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::policies::files;
-use super::scalar::Address;
 use super::token::Token;
+use crate::sockets::ListenAddress;
 
 /// The texts that a configuration was made of, and what was set beside them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origin {
     pub(super) file: Option<PathBuf>,
-    pub(super) listen: Option<Address>,
-    pub(super) admin: Option<Address>,
+    pub(super) listen: Option<ListenAddress>,
+    pub(super) admin: Option<ListenAddress>,
     pub(super) state: Option<PathBuf>,
     pub(super) token: Option<Token>,
     /// Where the token is read from again.

@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::scalar::{Address, FieldName, HeaderWanted, OrOff, Size};
+use super::scalar::{FieldName, HeaderWanted, OrOff, Size};
+use crate::sockets::ListenAddress;
 
 pub(super) use self::drain::RawDrain;
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
@@ -30,10 +31,10 @@ pub(super) use self::receive::{RawForward, RawReceive};
 pub(crate) struct RawConfig {
     /// Where clients connect to.
     #[schemars(extend("default" = "127.0.0.1:8080", "examples" = ["0.0.0.0:8080"]))]
-    pub(super) listen: Option<Address>,
+    pub(super) listen: Option<ListenAddress>,
     /// The admin port: health, metrics and breakers. A non-loopback address needs a control token.
     #[schemars(extend("default" = "127.0.0.1:9900", "examples" = ["127.0.0.1:9901"]))]
-    pub(super) admin: Option<Address>,
+    pub(super) admin: Option<ListenAddress>,
     /// The control API on the admin port.
     pub(super) control: Option<RawControl>,
     /// Worker threads, each with its own connections.
@@ -50,9 +51,9 @@ pub(crate) struct RawConfig {
     pub(super) limits: Option<RawLimits>,
     /// The access log.
     pub(super) log: Option<RawLog>,
-    /// Addresses and networks of the proxies in front of this one, such as 10.0.0.0/8 or 192.0.2.7.
-    /// Their X-Forwarded-For, -Proto, -Host and Forwarded are passed on and appended to; those of
-    /// other clients are replaced.
+    /// Addresses and networks of the proxies in front of this one, such as 10.0.0.0/8 or 192.0.2.7,
+    /// or unix: for all clients of a Unix socket. Their X-Forwarded-For, -Proto, -Host and
+    /// Forwarded are passed on and appended to; those of other clients are replaced.
     #[serde(default)]
     #[schemars(extend("examples" = [["10.0.0.0/8", "192.0.2.7"]]))]
     pub(super) trusted_proxies: Vec<String>,
@@ -226,7 +227,8 @@ pub(super) struct RawControl {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Upstream")]
 pub(super) struct RawUpstream {
-    /// Its instances, used in turn: http://host:port, or h2c://host:port for HTTP/2 without TLS.
+    /// Its instances, used in turn: http://host:port, unix:/path of a socket, or h2c://host:port
+    /// for HTTP/2 without TLS.
     #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
     pub(super) endpoints: Vec<String>,
     /// The protocol of its instances.

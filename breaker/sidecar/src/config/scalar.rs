@@ -10,6 +10,8 @@ use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use crate::sockets::{ListenAddress, SCHEME};
+
 /// An address with a port: `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub(super) SocketAddr);
@@ -73,6 +75,17 @@ impl Scalar for Address {
     }
 }
 
+impl Scalar for ListenAddress {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with(SCHEME) {
+            return text.parse().map(Self::Unix).map_err(str::to_owned);
+        }
+        let Address(address) = Address::parse(text)
+            .map_err(|rule| format!("{rule}, or a socket such as unix:/run/breaker.sock"))?;
+        Ok(Self::Tcp(address))
+    }
+}
+
 impl Scalar for Size {
     fn parse(text: &str) -> Result<Self, String> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -118,6 +131,20 @@ impl FromStr for Address {
     }
 }
 
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Scalar::parse(text)
+    }
+}
+
+impl From<Address> for ListenAddress {
+    fn from(Address(address): Address) -> Self {
+        Self::Tcp(address)
+    }
+}
+
 impl FromStr for Size {
     type Err = String;
 
@@ -133,6 +160,12 @@ fn scalar<'de, T: Scalar, D: Deserializer<'de>>(deserializer: D) -> Result<T, D:
 }
 
 impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ListenAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         scalar(deserializer)
     }
@@ -191,6 +224,23 @@ impl JsonSchema for Address {
             "description": "An address with a port: 127.0.0.1:8080, [::1]:8080 or localhost:8080.",
             "type": "string",
             "examples": ["127.0.0.1:8080"],
+        })
+    }
+}
+
+impl JsonSchema for ListenAddress {
+    fn schema_name() -> Cow<'static, str> {
+        "ListenAddress".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "address or socket",
+            "description": "An address with a port, 127.0.0.1:8080, [::1]:8080 or localhost:8080, \
+                            or a Unix socket, unix:/run/breaker.sock, with a mode if others than \
+                            its owner and group may use it: unix:/run/breaker.sock?mode=0666.",
+            "type": "string",
+            "examples": ["127.0.0.1:8080", "unix:/run/breaker.sock"],
         })
     }
 }

@@ -1,9 +1,11 @@
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use breaker_tower::core::policy::yaml;
 
 use super::*;
 use crate::collector::{Compression, Protocol};
+use crate::sockets::Peer;
 use crate::upstream::{self, Endpoint, HeadLimits};
 
 mod all;
@@ -102,7 +104,11 @@ routes:
     assert_eq!(config.workers(), 3);
     assert_eq!(config.drain(), Duration::from_secs(60));
     assert_eq!(config.drain_delay(), Duration::from_secs(3));
-    let trusted = |peer: &str| config.trusted_proxies().has(peer.parse().unwrap());
+    let trusted = |peer: &str| {
+        config
+            .trusted_proxies()
+            .has(Peer::Tcp((peer.parse::<IpAddr>().unwrap(), 1).into()))
+    };
     assert_eq!(
         ["10.9.9.9", "2001:db8::1", "2001:db8::2"].map(trusted),
         [true, true, false]

@@ -8,9 +8,11 @@ use http::uri::Authority;
 
 use super::problem::{Problems, time_within, within};
 use super::raw::{RawProtocol, RawUpstream};
+use crate::sockets::{SCHEME, path_of};
 use crate::upstream::{Endpoint, Protocol, Upstream};
 
-/// An endpoint as it is written: `http://127.0.0.1:9001` or `h2c://127.0.0.1:9001`.
+/// An endpoint as it is written: `http://127.0.0.1:9001`, `h2c://127.0.0.1:9001` or
+/// `unix:/run/app.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointUrl {
     scheme: Scheme,
@@ -98,6 +100,10 @@ fn protocol(raw: &RawUpstream, scheme: Scheme) -> Result<Protocol, InvalidField>
 // === impl EndpointUrl ===
 
 impl EndpointUrl {
+    pub(super) fn into_endpoint(self) -> Endpoint {
+        self.endpoint
+    }
+
     /// The upstream that has only this endpoint.
     pub(super) fn into_upstream(self, name: &str) -> Upstream {
         Upstream {
@@ -114,7 +120,15 @@ impl FromStr for EndpointUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rule = || "must be http://host:port or h2c://host:port".to_owned();
+        if text.starts_with(SCHEME) {
+            let path = path_of(text)?;
+            return Ok(Self {
+                scheme: Scheme::Http,
+                endpoint: Endpoint::Unix(path.to_owned()),
+            });
+        }
+        let rule =
+            || "must be http://host:port, h2c://host:port or unix:/path of a socket".to_owned();
         let (scheme, rest) = text.split_once("://").ok_or_else(rule)?;
         let scheme = match scheme {
             "http" => Scheme::Http,

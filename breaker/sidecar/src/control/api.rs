@@ -15,11 +15,11 @@ use super::policy::{Choice, Policy};
 use super::problem::Problem;
 use super::service::Control;
 use super::status::{Reloaded, Status};
-use super::trust::Peer;
 use super::watch;
 use crate::control::explain::Explanation;
 use crate::live::History;
 use crate::report::{Breaker, Breakers, Mode};
+use crate::sockets::Peer;
 
 /// A mode that is to be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

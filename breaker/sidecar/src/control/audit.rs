@@ -1,11 +1,10 @@
 //! What an operator changed: a line in the log, and a record for the collector.
 
-use super::trust::Peer;
+use crate::sockets::Peer;
 use crate::telemetry::{Change, Telemetry};
 
 /// Tells of a change.
 pub(super) fn tell(telemetry: &Telemetry, peer: Option<Peer>, change: &Change<'_>) {
-    let peer = peer.map(|Peer(address)| address);
     tracing::info!(
         target: TARGET,
         peer = peer.map(tracing::field::display),

@@ -18,8 +18,8 @@ use super::policy::Choice;
 use super::problem::Problem;
 use super::readiness::Readiness;
 use super::service::Control;
-use super::trust::Peer;
 use crate::live::{Update, Watcher};
+use crate::sockets::Peer;
 
 /// The paths of the service's methods begin so.
 pub(super) const PREFIX: &str = "/breaker.v1.Control/";

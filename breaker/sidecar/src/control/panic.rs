@@ -10,10 +10,10 @@ use super::problem::Problem;
 use super::service::{Control, REASON, is_reason, mode_period};
 use super::state::AdminState;
 use super::status::Status;
-use super::trust::Peer;
 use crate::clock::unix_now;
 use crate::live::{Event, Kind};
 use crate::report::Reason;
+use crate::sockets::Peer;
 use crate::telemetry::Change;
 
 impl Control {

@@ -13,12 +13,12 @@ use super::policy::{Choice, Policy};
 use super::problem::Problem;
 use super::state::AdminState;
 use super::status::{Configuration, Reloaded, Status};
-use super::trust::Peer;
 use crate::clock::unix_now;
 use crate::control::explain::Explanation;
 use crate::live::{Event, Kind, TooManyWatchers, Watcher};
 use crate::registry::Entry;
 use crate::report;
+use crate::sockets::Peer;
 use crate::telemetry::Change;
 
 /// The operations of the control API. Clones are of the same sidecar.

@@ -4,7 +4,6 @@
 //! another site that an operator's browser shows: its requests name where they come from, and can't
 //! have a media type of their own without asking first.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
@@ -16,14 +15,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use super::grpc;
 use super::problem::Problem;
 use crate::config::Token;
+use crate::sockets::Peer;
 
 /// The token in force, if changes need one. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens(Arc<RwLock<Option<Token>>>);
-
-/// Who asks: the address at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Refuses to change anything for who may not.
 pub(super) async fn guard(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
@@ -36,7 +32,7 @@ pub(super) async fn guard(State(tokens): State<Tokens>, request: Request, next: 
     if !changes {
         return next.run(request).await;
     }
-    let peer = request.extensions().get().copied();
+    let peer: Option<Peer> = request.extensions().get().copied();
     let permitted = check_site(request.headers(), request.uri())
         .and_then(|()| check_caller(tokens.current().as_ref(), peer, request.headers()));
     let Err(problem) = permitted else {
@@ -44,7 +40,7 @@ pub(super) async fn guard(State(tokens): State<Tokens>, request: Request, next: 
     };
     tracing::warn!(
         target: super::audit::TARGET,
-        peer = peer.map(|Peer(address)| tracing::field::display(address)),
+        peer = peer.map(tracing::field::display),
         method = %request.method(),
         path,
         status = problem.status,
@@ -105,7 +101,7 @@ fn check_caller(
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
     let Some(token) = token else {
-        let is_own = peer.is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+        let is_own = peer.is_some_and(Peer::is_local);
         return if is_own {
             Ok(())
         } else {

@@ -1,17 +1,17 @@
 //! What is known of one client connection, shared by its driver, its socket and its requests.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::HeaderValue;
 
 use super::trust::Trusted;
 use super::upgrade::Upgraded;
+use crate::sockets::Peer;
 
 /// One client connection.
 pub(crate) struct Client {
-    /// The peer's address, for `X-Forwarded-For`.
+    /// The peer's address, for `X-Forwarded-For`; `unknown` of a Unix socket (RFC 7239, 6.2).
     address: HeaderValue,
     /// Whether the peer is a proxy that is believed where requests came from.
     is_trusted: bool,
@@ -45,11 +45,12 @@ pub(crate) struct Client {
 pub(crate) struct InFlight(Rc<Client>);
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr, trusted: &Trusted) -> Self {
-        let address = HeaderValue::from_str(&peer.ip().to_canonical().to_string());
+    pub(crate) fn new(peer: Peer, trusted: &Trusted) -> Self {
+        let address = peer.ip().map(|ip| HeaderValue::from_str(&ip.to_string()));
+        let address = address.and_then(Result::ok);
         Self {
             address: address.unwrap_or(HeaderValue::from_static("unknown")),
-            is_trusted: trusted.has(peer.ip()),
+            is_trusted: trusted.has(peer),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
             uploads: Cell::new(0),

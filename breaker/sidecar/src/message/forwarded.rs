@@ -90,16 +90,20 @@ const OURS: [HeaderName; 5] = [
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::message::Trusted;
+    use crate::sockets::Peer;
 
     /// The fields that the upstream gets of these, from this client.
     fn told(client: &str, trusted: &str, said: &[(&'static str, &str)]) -> Vec<String> {
         let trusted: Trusted = trusted.split(' ').flat_map(str::parse).collect();
-        let client = Client::new(
-            (client.parse::<std::net::IpAddr>().unwrap(), 1).into(),
-            &trusted,
-        );
+        let peer = match client.parse::<IpAddr>() {
+            Ok(ip) => Peer::Tcp((ip, 1).into()),
+            Err(_) => Peer::Unix,
+        };
+        let client = Client::new(peer, &trusted.and_by_unix(true));
         let mut headers = HeaderMap::new();
         for (name, value) in said {
             headers.append(*name, value.parse().unwrap());
@@ -168,6 +172,19 @@ mod tests {
             [
                 "forwarded: for=_x, for=\"[2001:db8::1]\";proto=http",
                 "x-forwarded-for: 2001:db8::1",
+                "x-forwarded-proto: http",
+            ]
+        );
+        // By a Unix socket nobody has an address.
+        assert_eq!(
+            told(
+                "unix",
+                "",
+                &[("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=_x")]
+            ),
+            [
+                "forwarded: for=_x, for=unknown;proto=http",
+                "x-forwarded-for: 1.1.1.1, unknown",
                 "x-forwarded-proto: http",
             ]
         );

@@ -1,32 +1,52 @@
 //! The proxies before us whose word on where a request came from is taken.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::sockets::Peer;
+
 /// Networks of proxies. Default none: what anybody else says of itself is replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trusted(Arc<[IpNet]>);
+pub struct Trusted {
+    networks: Arc<[IpNet]>,
+    by_unix: bool,
+}
 
 impl Trusted {
+    /// Those of the networks, and of a Unix socket whoever may use it.
+    #[must_use]
+    pub fn and_by_unix(self, by_unix: bool) -> Self {
+        Self { by_unix, ..self }
+    }
+
     /// Whether a peer is such a proxy.
-    pub fn has(&self, peer: IpAddr) -> bool {
-        // A socket for both families tells IPv4 as a part of IPv6.
-        let peer = peer.to_canonical();
-        self.0.iter().any(|network| network.contains(&peer))
+    pub fn has(&self, peer: Peer) -> bool {
+        match peer.ip() {
+            Some(ip) => self.networks.iter().any(|network| network.contains(&ip)),
+            None => self.by_unix,
+        }
     }
 }
 
 impl FromIterator<IpNet> for Trusted {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
-        Self(networks.into_iter().collect())
+        Self {
+            networks: networks.into_iter().collect(),
+            by_unix: false,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+
+    fn address(text: &str) -> Peer {
+        Peer::Tcp((text.parse::<IpAddr>().unwrap(), 1).into())
+    }
 
     #[test]
     fn a_peer_is_trusted_by_its_network() {
@@ -42,8 +62,9 @@ mod tests {
             ("2001:db9::1", false),
             ("::1", false),
         ] {
-            assert_eq!(trusted.has(peer.parse().unwrap()), expected, "{peer}");
+            assert_eq!(trusted.has(address(peer)), expected, "{peer}");
         }
-        assert!(!Trusted::default().has("127.0.0.1".parse().unwrap()));
+        assert!(!Trusted::default().has(address("127.0.0.1")));
+        assert!(!trusted.has(Peer::Unix) && trusted.and_by_unix(true).has(Peer::Unix));
     }
 }

@@ -10,15 +10,16 @@ use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::io::InspectReader;
 
 use super::headers::list;
 
+use crate::sockets::Stream;
+
 /// A connection that has left HTTP, and what was read from it beyond the last HTTP byte.
 pub(crate) struct Upgraded {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) ahead: Bytes,
 }
 

@@ -1,4 +1,4 @@
-//! A TCP stream that writes small messages with one plain system call.
+//! A connection that writes small messages with one plain system call.
 //!
 //! hyper hands out head and body as two slices. For messages of a few hundred bytes copying them
 //! into one costs less than what the kernel does for a vector.
@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-/// A TCP stream under hyper.
-pub(crate) struct Wire(pub(crate) TcpStream);
+use crate::sockets::Stream;
+
+/// A connection under hyper.
+pub(crate) struct Wire(pub(crate) Stream);
 
 impl AsyncRead for Wire {
     fn poll_read(
@@ -58,7 +59,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A TCP stream has nothing to flush.
+        // It has nothing to flush.
         Poll::Ready(Ok(()))
     }
 

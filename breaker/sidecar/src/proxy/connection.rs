@@ -1,12 +1,10 @@
 //! The life of a client connection: parked, served, parked again, closed.
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::worker::{Open, Worker};
@@ -14,9 +12,10 @@ use super::{http1, http2, park};
 use crate::message::client::Client;
 use crate::message::limited::Limit;
 use crate::message::upgrade;
+use crate::sockets::{Peer, Stream};
 
 /// Serves a connection until it is closed, which is counted by `open` meanwhile.
-pub(crate) async fn serve(worker: Rc<Worker>, open: Open, mut stream: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(worker: Rc<Worker>, open: Open, mut stream: Stream, peer: Peer) {
     let _open = open;
     let limits = &worker.limits;
     let next = park::next_bytes;
@@ -60,7 +59,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, open: Open, mut stream: TcpStream,
 
 /// Ends a connection whose peer may still be sending: closing at once would reset it, and the reset
 /// could overtake the response that tells why (RFC 9112, 9.6).
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: Stream) {
     let drain = async {
         let mut scratch = [0; 1024];
         let mut left = LINGER_BYTES;

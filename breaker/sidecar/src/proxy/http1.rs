@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::front::Front;
@@ -19,13 +18,14 @@ use super::worker::Worker;
 use crate::message::client::Client;
 use crate::message::limited::Limit;
 use crate::message::upgrade::Upgraded;
+use crate::sockets::Stream;
 
 /// What becomes of a connection.
 pub(crate) enum Next {
     /// It is idle.
-    Park(TcpStream),
+    Park(Stream),
     /// It is over, but the peer may still be sending.
-    Linger(TcpStream),
+    Linger(Stream),
     /// It has left HTTP: the client's side, and the upstream's.
     Tunnel(Upgraded, Upgraded),
     /// It is over.
@@ -45,7 +45,7 @@ enum End {
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    mut stream: TcpStream,
+    mut stream: Stream,
     mut ahead: Bytes,
 ) -> Next {
     let _served = worker.unparked();

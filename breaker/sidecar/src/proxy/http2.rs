@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::frames::Budgeted;
@@ -18,10 +17,11 @@ use super::worker::Worker;
 use crate::message::client::Client;
 use crate::message::limited::Limit;
 use crate::message::timers::{Deadline, Timers};
+use crate::sockets::Stream;
 
 /// Serves requests until the client leaves, is idle for up to twice [`super::Limits::keep_alive`],
 /// owes the rest of something for too long, or the worker drains.
-pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: TcpStream, ahead: Bytes) {
+pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: Stream, ahead: Bytes) {
     let socket = Budgeted::new(Socket::new(stream, ahead, client.clone()), client.clone());
     let front = Front::new(worker.clone(), client.clone());
     let mut connection = pin!(worker.http2.serve_connection(TokioIo::new(socket), front));

@@ -1,17 +1,17 @@
 //! Listening sockets, one for each worker, and taking connections from them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::TcpListener;
 
 use super::connection::serve;
 use super::worker::Worker;
 use crate::accept::Acceptor;
 use crate::message::spawn::{Kind, LocalExecutor};
+use crate::sockets::{ListenAddress, Listener, Listening};
 use crate::upstream::connect::keep_alive;
 
 /// Binds `count` listeners to one address, between which the kernel spreads connections.
@@ -20,10 +20,27 @@ use crate::upstream::connect::keep_alive;
 ///
 /// Fails if the address is taken, by whomever.
 pub(crate) fn bind(
+    address: &ListenAddress,
+    count: usize,
+    tcp_keepalive: Option<Duration>,
+) -> io::Result<Vec<Listening>> {
+    let Some(address) = address.tcp() else {
+        // All workers take from one queue.
+        let mut listeners = vec![address.listen()?];
+        while listeners.len() < count {
+            listeners.push(listeners[0].try_clone()?);
+        }
+        return Ok(listeners);
+    };
+    let listeners = bind_tcp(address, count, tcp_keepalive)?;
+    Ok(listeners.into_iter().map(Listening::Tcp).collect())
+}
+
+fn bind_tcp(
     address: SocketAddr,
     count: usize,
     tcp_keepalive: Option<Duration>,
-) -> io::Result<Vec<std::net::TcpListener>> {
+) -> io::Result<Vec<TcpListener>> {
     let listen = |address, shared| listen(address, shared, tcp_keepalive);
     // Without sharing first: a second proxy on the same port must not silently take half of the
     // connections.
@@ -50,7 +67,7 @@ fn listen(
     address: SocketAddr,
     shared: bool,
     tcp_keepalive: Option<Duration>,
-) -> io::Result<std::net::TcpListener> {
+) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -72,7 +89,7 @@ fn listen(
 }
 
 /// Takes connections for good; trouble with one, or with descriptors, does not end it.
-pub(crate) async fn accept(worker: &Rc<Worker>, listener: &TcpListener) {
+pub(crate) async fn accept(worker: &Rc<Worker>, listener: &Listener) {
     let mut connections = Acceptor::new(listener, "proxy");
     loop {
         worker.has_room().await;

@@ -10,18 +10,18 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::worker::Worker;
 use crate::message::limited::Limit;
 use crate::message::timers::Deadline;
+use crate::sockets::Stream;
 
 /// Waits for the next bytes of a silent connection until then, which `limit` says; `None` when it
 /// ends, or is to end.
 pub(crate) async fn next_bytes(
     worker: &Worker,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     until: Instant,
     limit: Limit,
 ) -> Option<Bytes> {

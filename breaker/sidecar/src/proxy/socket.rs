@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::message::client::Client;
 use crate::message::wire::Wire;
+use crate::sockets::Stream;
 
 /// A socket, and the bytes that were read from it before it was given to hyper.
 ///
@@ -38,7 +38,7 @@ pub(crate) enum Peer {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, ahead: Bytes, client: Rc<Client>) -> Self {
+    pub(crate) fn new(stream: Stream, ahead: Bytes, client: Rc<Client>) -> Self {
         Self {
             wire: Rc::new(RefCell::new(Wire(stream))),
             ahead,
@@ -53,7 +53,7 @@ impl Socket {
     }
 
     /// Takes the connection back; the peephole must be gone.
-    pub(crate) fn into_stream(self) -> Option<TcpStream> {
+    pub(crate) fn into_stream(self) -> Option<Stream> {
         Rc::into_inner(self.wire).map(|wire| wire.into_inner().0)
     }
 }
@@ -95,13 +95,7 @@ impl Peephole {
     /// What the peer did while it is not being read from. Without a system call while it does
     /// nothing.
     pub(crate) fn poll_peer(&self, cx: &mut Context<'_>) -> Poll<Peer> {
-        let mut byte = [0];
-        let peeked = ready!(
-            self.0
-                .borrow()
-                .0
-                .poll_peek(cx, &mut ReadBuf::new(&mut byte))
-        );
+        let peeked = ready!(self.0.borrow().0.poll_peek(cx));
         Poll::Ready(match peeked {
             Ok(1..) => Peer::Sends,
             Ok(0) => Peer::Closed,

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, timeout};
 
@@ -21,6 +20,7 @@ use super::stream::Streams;
 use crate::message::limited::Limit;
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::Timers;
+use crate::sockets::Listener;
 use crate::upstream::resolve::Resolver;
 
 /// What the connections of one thread share.
@@ -98,7 +98,7 @@ impl Worker {
     /// `grace`.
     pub(crate) async fn run(
         self: Rc<Self>,
-        listener: TcpListener,
+        listener: Listener,
         mut shutdown: watch::Receiver<bool>,
         grace: Duration,
     ) {

@@ -17,7 +17,7 @@ use tokio::time::{interval, sleep, timeout};
 use super::*;
 use crate::app::App;
 use crate::backtest::{Backtest, Options};
-use crate::config::{Address, Config};
+use crate::config::Config;
 use crate::telemetry::Environment;
 
 fn settings(folder: &tempfile::TempDir) -> Settings {
@@ -150,12 +150,12 @@ async fn a_backtest_of_a_recording_trips_when_the_live_breaker_did_and_why() {
     let upstream = format!("http://{}", service(began).await).parse().unwrap();
     let config = Config::of_upstream(upstream, Policy::sensitive())
         .with_listen("127.0.0.1:0".parse().unwrap())
-        .with_admin("127.0.0.1:0".parse::<Address>().unwrap());
+        .with_admin("127.0.0.1:0".parse().unwrap());
     let mut app = App::bind(&config, &Environment::default()).unwrap();
     app.record(&settings).unwrap();
     let breaker = app.breakers()[0].clone();
     let mut events = breaker.subscribe();
-    let proxy = app.listen().unwrap();
+    let proxy = app.listen().unwrap().tcp().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let sidecar = tokio::spawn(app.run(async { drop(stopped.await) }));
 
@@ -218,10 +218,10 @@ async fn a_request_whose_caller_leaves_before_the_answer_is_recorded_as_ignored(
         .unwrap();
     let config = Config::of_upstream(upstream, Policy::sensitive())
         .with_listen("127.0.0.1:0".parse().unwrap())
-        .with_admin("127.0.0.1:0".parse::<Address>().unwrap());
+        .with_admin("127.0.0.1:0".parse().unwrap());
     let mut app = App::bind(&config, &Environment::default()).unwrap();
     app.record(&settings).unwrap();
-    let proxy = app.listen().unwrap();
+    let proxy = app.listen().unwrap().tcp().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let sidecar = tokio::spawn(app.run(async { drop(stopped.await) }));
 

@@ -29,7 +29,7 @@ pub struct Catalog {
     /// Names or templates of the routes: `http.route`.
     pub routes: Vec<Arc<str>>,
     /// Upstream endpoints, as configured: `server.address` and `server.port`.
-    pub endpoints: Vec<(Arc<str>, u16)>,
+    pub endpoints: Vec<(Arc<str>, Option<u16>)>,
 }
 
 /// A finished request, as the proxy's caller saw it.
@@ -146,7 +146,8 @@ impl Recorder {
             .and_then(|index| self.catalog.endpoints.get(usize::from(index)));
         if let Some((address, port)) = endpoint {
             attributes.push(KeyValue::new(names::SERVER_ADDRESS, address.clone()));
-            attributes.push(KeyValue::new(names::SERVER_PORT, i64::from(*port)));
+            let port = port.map(|port| KeyValue::new(names::SERVER_PORT, i64::from(port)));
+            attributes.extend(port);
         }
         attributes
     }

@@ -1,28 +1,31 @@
-//! A TCP connection to an endpoint.
+//! A connection to an endpoint.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Endpoint;
 use super::resolve::Resolver;
 use crate::accept::is_exhausted;
 use crate::message::error::{ErrorKind, ProxyError};
+use crate::sockets::Stream;
 
 /// Connects to `endpoint` within `limit`, in which its name is resolved too.
 pub(crate) async fn connect(
     endpoint: &Endpoint,
     limit: Duration,
     resolver: &Resolver,
-) -> Result<TcpStream, ProxyError> {
+) -> Result<Stream, ProxyError> {
     let deadline = Instant::now() + limit;
     let (host, port) = match endpoint {
         Endpoint::Address(address) => return open(*address, deadline).await,
+        Endpoint::Unix(path) => return open_unix(path, deadline).await,
         Endpoint::Name(host, port) => (host, *port),
     };
     let addresses = timeout_at(deadline, resolver.resolve(host))
@@ -39,7 +42,7 @@ pub(crate) async fn connect(
 async fn race(
     mut addresses: impl Iterator<Item = SocketAddr>,
     deadline: Instant,
-) -> Result<TcpStream, ProxyError> {
+) -> Result<Stream, ProxyError> {
     let mut failure = ErrorKind::Resolve.into();
     let mut running = FuturesUnordered::new();
     let mut next = addresses.next();
@@ -84,7 +87,7 @@ fn by_turns(addresses: Vec<IpAddr>) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-async fn open(address: SocketAddr, deadline: Instant) -> Result<TcpStream, ProxyError> {
+async fn open(address: SocketAddr, deadline: Instant) -> Result<Stream, ProxyError> {
     let stream = timeout_at(deadline, TcpStream::connect(address))
         .await
         .map_err(|_late| ErrorKind::ConnectTimeout)?
@@ -93,7 +96,26 @@ async fn open(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Proxy
     stream
         .set_nodelay(true)
         .map_err(|error| ProxyError::caused_by(ErrorKind::Unreachable, error))?;
-    Ok(stream)
+    Ok(Stream::Tcp(stream))
+}
+
+async fn open_unix(path: &Path, deadline: Instant) -> Result<Stream, ProxyError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match UnixStream::connect(path).await {
+            Ok(stream) => return Ok(Stream::Unix(stream)),
+            Err(error) => error,
+        };
+        // The upstream has as many that wait for it as it takes. TCP would ask again, too.
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Err(ProxyError::caused_by(kind_of(&error), error));
+        }
+        if Instant::now() + pause >= deadline {
+            return Err(ProxyError::caused_by(ErrorKind::ConnectTimeout, error));
+        }
+        sleep(pause).await;
+        pause = (2 * pause).min(LAST_PAUSE);
+    }
 }
 
 /// Lets the kernel find out that a peer is gone without a word, `time` after the last one and some
@@ -109,7 +131,8 @@ pub(crate) fn keep_alive(socket: &SockRef<'_>, time: Duration) {
 
 fn kind_of(error: &io::Error) -> ErrorKind {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => ErrorKind::ConnectRefused,
+        // A Unix socket that is not there yet, or no more.
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => ErrorKind::ConnectRefused,
         io::ErrorKind::TimedOut => ErrorKind::ConnectTimeout,
         // Out of descriptors or ports: our trouble, not the upstream's.
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ErrorKind::Internal,
@@ -117,6 +140,10 @@ fn kind_of(error: &io::Error) -> ErrorKind {
         _ => ErrorKind::Unreachable,
     }
 }
+
+/// Between attempts at a Unix socket.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LAST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long an address may be silent before another one is tried too.
 const BETWEEN_TRIES: Duration = Duration::from_millis(250);
@@ -159,6 +186,9 @@ mod tests {
             vec![silent, refused, refused, good.1],
         ] {
             let stream = race(addresses.into_iter(), deadline()).await.unwrap();
+            let Stream::Tcp(stream) = stream else {
+                panic!("an address is reached by TCP")
+            };
             assert_eq!(stream.peer_addr().unwrap(), good.1);
         }
         assert!(began.elapsed() < Duration::from_secs(10), "{began:?}");

@@ -16,8 +16,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::HeadLimits;
@@ -25,6 +23,7 @@ use super::line::{Line, Traffic};
 use crate::message::body::RequestBody;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::upgrade::Upgraded;
+use crate::sockets::Stream;
 
 /// A connection to an endpoint.
 pub(crate) struct Exchange {
@@ -40,7 +39,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Starts HTTP/1.1 on a connection.
-    pub(crate) async fn open(stream: TcpStream, head: HeadLimits) -> Result<Self, ProxyError> {
+    pub(crate) async fn open(stream: Stream, head: HeadLimits) -> Result<Self, ProxyError> {
         let traffic = Rc::<Traffic>::default();
         let handshake = Builder::new()
             .max_headers(head.fields)
@@ -143,7 +142,7 @@ impl Exchange {
             return refused;
         }
         // Late or not, what counts is what the socket says then.
-        let _ = timeout(ROUND_TRIP, stream.ready(Interest::ERROR)).await;
+        let _ = timeout(ROUND_TRIP, stream.broken()).await;
         refused().unwrap_or(false)
     }
 

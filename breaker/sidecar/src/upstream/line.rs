@@ -12,9 +12,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::message::wire::Wire;
+use crate::sockets::Stream;
 
 /// A connection to an endpoint, under hyper.
 pub(crate) struct Line {
@@ -50,7 +50,7 @@ impl Traffic {
 
 impl Line {
     /// Notes in `traffic` what goes over it.
-    pub(super) fn new(stream: TcpStream, traffic: Rc<Traffic>) -> Self {
+    pub(super) fn new(stream: Stream, traffic: Rc<Traffic>) -> Self {
         Self {
             wire: Wire(stream),
             is_deaf: false,
@@ -58,7 +58,7 @@ impl Line {
         }
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Stream {
         self.wire.0
     }
 

@@ -8,7 +8,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use super::HeadLimits;
 use super::pool::Connections;
@@ -16,6 +15,7 @@ use super::settings::{HeaderLimit, overheard};
 use crate::message::body::RequestBody;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::spawn::{Kind, LocalExecutor};
+use crate::sockets::Stream;
 
 /// A handle on an HTTP/2 connection.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub(crate) struct Multiplex {
 
 impl Multiplex {
     /// Starts HTTP/2 on a connection.
-    pub(crate) async fn open(stream: TcpStream, head: HeadLimits) -> Result<Self, ProxyError> {
+    pub(crate) async fn open(stream: Stream, head: HeadLimits) -> Result<Self, ProxyError> {
         let (stream, header_limit) = overheard(stream);
         let handshake = Builder::new(LocalExecutor(Kind::Upstream))
             .timer(TokioTimer::new())

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -18,6 +17,7 @@ use super::resolve::Resolver;
 use super::{Endpoint, HeadLimits, Protocol, Upstream};
 use crate::message::attempt::Attempt;
 use crate::message::error::{ErrorKind, ProxyError};
+use crate::sockets::Stream;
 
 /// The connections of one worker to one upstream.
 pub(crate) struct Pool {
@@ -236,11 +236,11 @@ impl Connections {
         Multiplex::open(self.connect().await?, self.head).await
     }
 
-    async fn connect(&self) -> Result<TcpStream, ProxyError> {
+    async fn connect(&self) -> Result<Stream, ProxyError> {
         let limit = self.upstream.connect_timeout;
         let stream = connect(&self.endpoint, limit, &self.resolver).await?;
-        if let Some(time) = self.tcp_keepalive {
-            keep_alive(&SockRef::from(&stream), time);
+        if let (Some(time), Stream::Tcp(stream)) = (self.tcp_keepalive, &stream) {
+            keep_alive(&SockRef::from(stream), time);
         }
         Ok(stream)
     }

@@ -171,7 +171,7 @@ impl Sidecar {
         at_head: Option<Hook>,
     ) -> Self {
         let settings = Settings {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             workers: 1,
             limits,
             table: Arc::new(RouteTable::new(routes).unwrap()),
@@ -179,7 +179,7 @@ impl Sidecar {
             grace,
         };
         let proxy = Proxy::bind(settings).unwrap();
-        let address = proxy.local_addr();
+        let address = proxy.local_addr().tcp().unwrap();
         let (shutdown, receiver) = watch::channel(false);
         let finished = Arc::<Mutex<Vec<String>>>::default();
         let sent = Arc::<Mutex<Vec<String>>>::default();

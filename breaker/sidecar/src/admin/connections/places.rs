@@ -1,7 +1,7 @@
 //! Who has a place among the connections of the admin port. A newcomer always gets one: who makes
 //! room is who says least.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -11,6 +11,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::sockets::Peer;
 
 /// The places. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +27,8 @@ pub(super) struct Place {
 
 #[derive(Debug)]
 struct Holder {
-    peer: IpAddr,
+    /// None for those by a Unix socket, who are one peer.
+    peer: Option<IpAddr>,
     doing: Mutex<Doing>,
     evicted: Notify,
 }
@@ -63,8 +66,8 @@ pub(super) struct Answer {
 impl Places {
     /// A place for `peer`. Where there is none left, or its share is used up, another connection
     /// has to go.
-    pub(super) fn take(&self, peer: SocketAddr) -> Place {
-        let peer = peer.ip().to_canonical();
+    pub(super) fn take(&self, peer: Peer) -> Place {
+        let peer = peer.ip();
         let holder = Arc::new(Holder {
             peer,
             doing: Mutex::new(Doing {
@@ -197,14 +200,15 @@ pub(super) const SHARE: usize = 96;
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     use futures_util::FutureExt;
 
     use super::*;
 
-    fn peer(last: u8) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, last], 1))
+    fn peer(last: u8) -> Peer {
+        SocketAddr::from(([10, 0, 0, last], 1)).into()
     }
 
     fn is_evicted(place: &Place) -> bool {

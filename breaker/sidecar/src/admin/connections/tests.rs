@@ -1,7 +1,7 @@
 //! Over a pipe and with a paused clock.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use axum::body::Body;
@@ -12,13 +12,13 @@ use http::StatusCode;
 use http_body_util::Empty;
 use hyper::client::conn::http2::{self, SendRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
 
-const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+const PEER: Peer = Peer::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1));
 
 /// A connection that is served, and what keeps the port from closing.
 fn connect() -> (DuplexStream, watch::Sender<bool>) {
@@ -83,7 +83,7 @@ async fn health_is_told_however_many_say_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/livez", get(async || "here"));
-    tokio::spawn(serve(listener, router, std::future::pending()));
+    tokio::spawn(serve(listener.into(), router, std::future::pending()));
     let mut silent = Vec::new();
     for _ in 0..2 * places::MOST {
         silent.push(TcpStream::connect(address).await.unwrap());

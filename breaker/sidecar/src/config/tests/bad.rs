@@ -68,15 +68,15 @@ const SECTIONS: &[(&str, &str)] = &[
     ("state: ''", "5:8: state: must be the path of a file"),
     (
         "listen: :8080",
-        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080",
+        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080, or a socket such as unix:/run/breaker.sock",
     ),
     (
         "listen: 127.0.0.1",
-        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080",
+        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080, or a socket such as unix:/run/breaker.sock",
     ),
     (
         "listen: 127.0.0.1:99999",
-        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080",
+        "5:9: listen: must be an address with a port, such as 127.0.0.1:8080, or a socket such as unix:/run/breaker.sock",
     ),
     (
         "control: { token_file: nowhere/token }",
@@ -89,7 +89,19 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "admin: off",
-        "5:8: admin: must be an address with a port, such as 127.0.0.1:8080",
+        "5:8: admin: must be an address with a port, such as 127.0.0.1:8080, or a socket such as unix:/run/breaker.sock",
+    ),
+    (
+        "listen: unix:b.sock",
+        "5:9: listen: must be unix: and an absolute path of at most 107 bytes",
+    ),
+    (
+        "listen: unix:/b?mode=9",
+        "5:9: listen: must have an octal mode, such as ?mode=0660",
+    ),
+    (
+        "listen: unix:/b\nadmin: unix:/b?mode=0600",
+        "6:8: admin: must not be the address of listen",
     ),
     ("workers: 0", "5:10: workers: must be 1 to 1024"),
     ("workers: 2000", "5:10: workers: must be 1 to 1024"),
@@ -156,11 +168,11 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "trusted_proxies: [10.0.0.0/8, 10.0.0.0/33]",
-        "5:31: trusted_proxies[1]: must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8",
+        "5:31: trusted_proxies[1]: must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8, or unix:",
     ),
     (
         "trusted_proxies: [ingress]",
-        "5:19: trusted_proxies[0]: must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8",
+        "5:19: trusted_proxies[0]: must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8, or unix:",
     ),
     (
         "limits: { tcp_keepalive: 1ms }",
@@ -329,23 +341,23 @@ const UPSTREAMS: &[(&str, &str)] = &[
     ),
     (
         "endpoints: [\"127.0.0.1:9001\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://user:pw@127.0.0.1:9001\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://:9001\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://127.0.0.1:0\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://127.0.0.1:99999\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://a:1\", \"h2c://a:2\"]",
@@ -698,7 +710,7 @@ const WHOLE: &[(&str, &str)] = &[
     ),
     (
         "upstreams:\n  pay: { endpoints: [nope] }\nroutes:\n  - { name: a, upstream: pay, policy: x }",
-        "2:22: upstreams.pay.endpoints[0]: must be http://host:port or h2c://host:port\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive, or one of a file under policies",
+        "2:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive, or one of a file under policies",
     ),
     (
         "upstreams:\n  pay: {}\nroutes: []",

@@ -53,8 +53,12 @@ fn requests_of_other_sites_do_not() {
 }
 
 fn caller(token: Option<&str>, peer: &str, authorization: Option<&'static str>) -> Option<u16> {
+    let peer = match peer {
+        "unix" => Peer::Unix,
+        address => Peer::Tcp(address.parse().unwrap()),
+    };
     let token = token.map(|token| Token::new(token).unwrap());
-    let peer = Some(Peer(peer.parse().unwrap()));
+    let peer = Some(peer);
     let headers = authorization.map(|value| headers([("authorization", value)]));
     let checked = check_caller(token.as_ref(), peer, &headers.unwrap_or_default());
     checked.err().map(|problem| problem.status)
@@ -62,7 +66,7 @@ fn caller(token: Option<&str>, peer: &str, authorization: Option<&'static str>) 
 
 #[test]
 fn without_a_token_only_this_machine_may() {
-    for own in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+    for own in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix"] {
         assert_eq!(caller(None, own, None), None, "{own}");
     }
     assert_eq!(caller(None, "10.0.0.1:1", None), Some(403));

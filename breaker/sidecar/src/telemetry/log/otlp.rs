@@ -1,7 +1,6 @@
 //! Events of breakers as OTLP log records.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use breaker_tower::core::{Alert, Event, Evidence, Mode, Reason, State, TraceId, Transition};
@@ -10,6 +9,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 
 use super::{Change, justification};
+use crate::sockets::Peer;
 use crate::telemetry::names;
 use crate::telemetry::queue::{LogQueue, Queue};
 
@@ -104,7 +104,7 @@ impl Logger {
     }
 
     /// Tells what an operator changed, from which address.
-    pub(crate) fn changed(&self, peer: Option<SocketAddr>, change: &Change<'_>) {
+    pub(crate) fn changed(&self, peer: Option<Peer>, change: &Change<'_>) {
         let mut record = self.inner.create_log_record();
         describe(&mut record, names::EVENT_CONTROL, Severity::Info);
         record.set_timestamp(opentelemetry::time::now());
@@ -118,8 +118,8 @@ impl Logger {
         if let Some(breaker) = change.breaker {
             record.add_attribute(names::BREAKER_NAME, text(breaker));
         }
-        if let Some(peer) = peer {
-            record.add_attribute(names::CLIENT_ADDRESS, text(&peer.ip().to_string()));
+        if let Some(ip) = peer.and_then(Peer::ip) {
+            record.add_attribute(names::CLIENT_ADDRESS, text(&ip.to_string()));
         }
         self.inner.emit(record);
     }

@@ -34,7 +34,7 @@ fn start(address: SocketAddr, variables: &[(&str, &str)]) -> (Telemetry, Exporti
 pub(super) fn traffic(telemetry: &Telemetry) {
     let recorder = telemetry.recorder(Arc::new(Catalog {
         routes: vec!["/pay/{id}".into()],
-        endpoints: vec![("ledger".into(), 9001)],
+        endpoints: vec![("ledger".into(), Some(9001))],
     }));
     recorder.record(&Finished {
         method: &Method::POST,

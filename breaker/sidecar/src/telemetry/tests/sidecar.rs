@@ -56,8 +56,8 @@ impl Sidecar {
         let app = App::bind(&config, &environment).unwrap();
         let (stop, stopped) = oneshot::channel();
         Self {
-            address: app.listen().unwrap(),
-            admin: app.admin(),
+            address: app.listen().unwrap().tcp().unwrap(),
+            admin: app.admin().tcp().unwrap(),
             breaker: app.breakers()[0].clone(),
             service,
             stop,

@@ -3,12 +3,13 @@
 
 use std::future::poll_fn;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener};
+use std::net::{Shutdown, TcpListener};
 use std::rc::Rc;
 use std::task::Poll;
 
 use http::{Method, Response};
 use socket2::SockRef;
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::message::Trusted;
@@ -19,7 +20,7 @@ type Peer = std::net::TcpStream;
 
 /// A POST without content, larger by so much.
 fn post(padding: usize) -> Request<RequestBody> {
-    let peer = (Ipv4Addr::LOCALHOST, 1).into();
+    let peer = crate::sockets::Peer::Unix;
     let client = Rc::new(Client::new(peer, &Trusted::default()));
     let body = RequestBody::new(client, Fields::default(), "all".into(), Instant::now());
     let mut request = Request::new(body);
@@ -33,7 +34,7 @@ fn post(padding: usize) -> Request<RequestBody> {
 async fn used() -> (Exchange, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap());
-    let stream = stream.await.unwrap();
+    let stream = stream.await.unwrap().into();
     let (mut peer, _) = listener.accept().unwrap();
     let mut exchange = Exchange::open(stream, HeadLimits::default()).await.unwrap();
     let sent = exchange.send(post(0));
