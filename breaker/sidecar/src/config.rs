@@ -20,6 +20,7 @@ mod scalar;
 mod telemetry;
 mod token;
 mod upstream;
+mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -72,6 +73,7 @@ pub struct Config {
     export: Option<Configured>,
     receive: Option<Receive>,
     policies: Policies,
+    warnings: Vec<yaml::Error>,
     routes: Vec<Route>,
     origin: Origin,
 }
@@ -162,6 +164,7 @@ impl Config {
             export: None,
             receive: None,
             policies: Policies::default(),
+            warnings: Vec::new(),
             routes: vec![route],
             origin: Origin::default(),
         }
@@ -306,6 +309,11 @@ impl Config {
     /// The policies that can be named.
     pub fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// What is good and can't act as it is written, in the order of the file.
+    pub fn warnings(&self) -> &[yaml::Error] {
+        &self.warnings
     }
 
     /// The routes, at least one, in the order of the file.
@@ -459,6 +467,15 @@ fn build(
     }
     check_patterns(&routes, &mut findings);
     findings.finish()?;
+    let warnings = warnings::of(&warnings::Parts {
+        document,
+        upstreams: &upstreams,
+        policies: &policies,
+        routes: &routes,
+        receive: receive.as_ref(),
+        keeps_state: raw.state.is_some(),
+        workers: workers.unwrap_or(1),
+    });
     Ok(Config {
         listen,
         admin,
@@ -474,6 +491,7 @@ fn build(
         export,
         receive,
         policies,
+        warnings,
         routes: routes.into_iter().map(|(_, route)| route).collect(),
         origin: origin.finished(),
     })

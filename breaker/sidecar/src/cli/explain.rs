@@ -36,6 +36,9 @@ pub(super) fn configuration(config: &Config) -> String {
     if let Some(warning) = descriptors::warning(config, descriptors::hard_limit()) {
         line(&mut words, "warning", &warning);
     }
+    for warning in config.warnings() {
+        line(&mut words, "warning", &warning.to_string());
+    }
     line(&mut words, "workers", &config.workers().to_string());
     line(&mut words, "metrics", &metrics(config));
     if let Some(receive) = config.receive() {
@@ -74,6 +77,7 @@ fn warnings(config: &Config) -> Vec<String> {
     token
         .into_iter()
         .chain(descriptors::warning(config, descriptors::hard_limit()))
+        .chain(config.warnings().iter().map(ToString::to_string))
         .chain(telemetry::warnings(config))
         .collect()
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use breaker_tower::Policy;
 use breaker_tower::core::InvalidField;
@@ -23,7 +24,12 @@ pub struct Policies {
     /// Names of files that are there and break a rule, which is told of them; not also of who names
     /// them.
     broken: BTreeSet<String>,
+    used: Used,
 }
+
+/// Names that a configuration refers to.
+#[derive(Clone, Debug, Default)]
+struct Used(Arc<Mutex<BTreeSet<String>>>);
 
 #[derive(Clone, Debug)]
 struct Loaded {
@@ -108,9 +114,20 @@ impl Policies {
 
     /// The same while a configuration is checked: another one stands in for a broken one, with
     /// which nothing runs.
-    fn find(&self, name: &str) -> Option<Policy> {
+    pub(super) fn find(&self, name: &str) -> Option<Policy> {
+        self.used.names().insert(name.to_owned());
         let broken = self.broken.contains(name);
         self.get(name).or_else(|| broken.then(Policy::adaptive))
+    }
+
+    /// Those of files that nothing refers to, each with its file.
+    pub(super) fn unused(&self) -> Vec<(&str, &Path)> {
+        let used = self.used.names();
+        let loaded = self.loaded.iter();
+        let unused = loaded.filter(|(name, _)| !used.contains(*name));
+        unused
+            .map(|(name, loaded)| (&**name, &*loaded.file))
+            .collect()
     }
 
     /// The policy that a section called `name` chooses.
@@ -147,6 +164,12 @@ impl Policies {
         let builtin = Policy::BUILTIN.into_iter();
         let builtin = builtin.filter(|name| !self.loaded.contains_key(*name));
         loaded.chain(builtin).collect()
+    }
+}
+
+impl Used {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

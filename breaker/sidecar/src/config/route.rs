@@ -139,7 +139,7 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
     let matches = problems.keep(matches);
     let policy = match raw.policy {
         Some(choice) => problems.check(known.policies.choose(&raw.name, choice)),
-        None => known.policies.get(DEFAULT_POLICY),
+        None => known.policies.find(DEFAULT_POLICY),
     };
     let feeds = raw.feeds.map(|raw| feed::build(raw, known.policies));
     let feeds = problems.keep(feeds.transpose());

@@ -1,0 +1,290 @@
+//! What is good, and can't act as it is written: told by `breaker check`, and nothing is refused.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_tower::Policy;
+use breaker_tower::core::policy::yaml::{self, Document};
+use breaker_tower::core::policy::{Condition, LatencyMeasure, Stream};
+
+use super::policies::Policies;
+use super::problem::in_words;
+use super::receive::Receive;
+use super::route::Route;
+use crate::upstream::Upstream;
+
+/// The parts of a configuration that may have no effect on each other.
+pub(super) struct Parts<'a> {
+    pub(super) document: &'a Document<'a>,
+    pub(super) upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
+    pub(super) policies: &'a Policies,
+    /// With their places in the file.
+    pub(super) routes: &'a [(usize, Route)],
+    pub(super) receive: Option<&'a Receive>,
+    pub(super) keeps_state: bool,
+    pub(super) workers: usize,
+}
+
+/// All warnings, in the order of their lines.
+pub(super) fn of(parts: &Parts<'_>) -> Vec<yaml::Error> {
+    let mut warnings = Warnings {
+        document: parts.document,
+        found: Vec::new(),
+    };
+    warnings.unused(parts);
+    for (index, route) in parts.routes {
+        let place = format!("routes[{index}]");
+        warnings.of_policy(&format!("{place}.policy"), route.policy());
+        if route.upstream().is_some() {
+            warnings.of_timeout(&place, route);
+            warnings.of_concurrency(&place, route, parts.workers);
+        }
+        for (number, feed) in route.feeds().iter().enumerate() {
+            if let Some(policy) = feed.policy() {
+                warnings.of_policy(&format!("{place}.feeds[{number}].policy"), policy);
+            }
+        }
+    }
+    warnings
+        .found
+        .sort_by_key(|warning| (warning.line, warning.column));
+    warnings.found
+}
+
+struct Warnings<'a> {
+    document: &'a Document<'a>,
+    found: Vec<yaml::Error>,
+}
+
+impl Warnings<'_> {
+    fn add(&mut self, field: &str, text: impl Into<String>) {
+        self.found.push(self.document.error(field, text));
+    }
+
+    /// What nothing else refers to.
+    fn unused(&mut self, parts: &Parts<'_>) {
+        let used = parts
+            .routes
+            .iter()
+            .filter_map(|(_, route)| route.upstream());
+        let used: HashSet<&str> = used.map(|upstream| &*upstream.name).collect();
+        for (name, upstream) in parts.upstreams {
+            if upstream.is_some() && !used.contains(&**name) {
+                self.add(&format!("upstreams.{name}"), "no route goes there");
+            }
+        }
+        for (name, file) in parts.policies.unused() {
+            let file = file.display();
+            let text = format!("no route uses {name} of {file}; only an operator can choose it");
+            self.add("policies", text);
+        }
+        let routes = || parts.routes.iter().map(|(_, route)| route);
+        let has_feeds = routes().any(|route| !route.feeds().is_empty());
+        let goes_nowhere = |receive: &&Receive| receive.forward().is_none();
+        if !has_feeds && parts.receive.is_some_and(|receive| goes_nowhere(&receive)) {
+            let text = "no route has feeds, and it is not sent on: what comes is thrown away";
+            self.add("telemetry.receive", text);
+        }
+        if parts.keeps_state && !routes().any(|route| learns(route.policy())) {
+            let text = "no route's policy learns what is usual: there is nothing to keep";
+            self.add("state", text);
+        }
+    }
+
+    /// Fields over a base that none of the policy's conditions looks at.
+    fn of_policy(&mut self, place: &str, policy: &Policy) {
+        let conditions = || policy.trip().iter().flat_map(|entry| &entry.conditions);
+        let on_window = conditions().any(|condition| {
+            let others = [is_anomaly(condition), is_count(condition)];
+            !others.contains(&true)
+        });
+        let misses = conditions().any(is_deadline);
+        let rules: [(&[&str], bool, &str); 3] = [
+            (
+                &["min_requests"],
+                on_window,
+                "is on a share or a quantile of the window",
+            ),
+            (
+                &["budget", "usual_errors"],
+                learns(policy),
+                "is on an anomaly",
+            ),
+            (&["deadline"], misses, "is on anomaly: deadline"),
+        ];
+        for (fields, acts, what) in rules {
+            for field in fields {
+                let field = format!("{place}.{field}");
+                if !acts && self.document.has(&field) {
+                    self.add(&field, format!("has no effect: no condition {what}"));
+                }
+            }
+        }
+    }
+
+    /// Latencies that no request reaches, since the timeout ends it before.
+    fn of_timeout(&mut self, place: &str, route: &Route) {
+        let policy = route.policy();
+        // A body may take longer than the timeout, which is for the head.
+        if policy.latency() == LatencyMeasure::Complete {
+            return;
+        }
+        let Some(timeout) = route.timeout() else {
+            return;
+        };
+        let conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
+        for condition in conditions {
+            let bound = bound(condition, policy).filter(|bound| *bound > timeout);
+            if let Some(bound) = bound {
+                let what = condition.stream();
+                let text = format!(
+                    "ends each request after {}, so none takes the {} of the policy's {what}; \
+                     what it ends is a failure",
+                    in_words(timeout),
+                    in_words(bound)
+                );
+                let field = format!("{place}.timeout");
+                self.add(&field, text);
+            }
+        }
+    }
+
+    /// A concurrency above what the route admits.
+    fn of_concurrency(&mut self, place: &str, route: &Route, workers: usize) {
+        let Some(each) = route.max_in_flight() else {
+            return;
+        };
+        let most = (each as u64).saturating_mul(workers as u64);
+        let conditions = route.policy().trip().iter();
+        for condition in conditions.flat_map(|entry| &entry.conditions) {
+            if let Condition::Concurrency(bound) = condition
+                && *bound > most
+            {
+                let text = format!(
+                    "lets {most} requests in at once with {workers} workers, so the policy's \
+                     concurrency of {bound} is never reached"
+                );
+                self.add(&format!("{place}.max_in_flight"), text);
+            }
+        }
+    }
+}
+
+fn bound(condition: &Condition, policy: &Policy) -> Option<Duration> {
+    if is_deadline(condition) {
+        Some(policy.deadline())
+    } else {
+        condition.latency_bound()
+    }
+}
+
+fn learns(policy: &Policy) -> bool {
+    let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
+    conditions.any(is_anomaly)
+}
+
+fn is_anomaly(condition: &Condition) -> bool {
+    matches!(condition, Condition::Anomaly { .. })
+}
+
+fn is_count(condition: &Condition) -> bool {
+    matches!(
+        condition,
+        Condition::Concurrency(_) | Condition::ConsecutiveFailures(_)
+    )
+}
+
+fn is_deadline(condition: &Condition) -> bool {
+    matches!(condition, Condition::Anomaly { stream, .. } if *stream == Stream::Deadline)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::config::Config;
+
+    fn warnings(text: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        for (name, base) in [("a", "sensitive"), ("b", "a"), ("c", "sensitive")] {
+            let text = format!("name: {name}\nbase: {base}\n");
+            fs::write(policies.join(format!("{name}.yaml")), text).unwrap();
+        }
+        let config = Config::parse(text, Some("b.yaml"), folder.path()).unwrap();
+        let root = policies.display().to_string();
+        let warnings = config.warnings().iter();
+        let warnings = warnings.map(|warning| warning.to_string().replace(&root, "policies"));
+        warnings.collect()
+    }
+
+    #[test]
+    fn what_cannot_act_is_told_with_its_place() {
+        assert_eq!(warnings(FILE), WARNINGS);
+    }
+
+    #[test]
+    fn what_can_act_is_not_told() {
+        let file = "workers: 2
+state: learned.json
+upstreams: { app: { endpoints: ['http://a:1'] } }
+telemetry: { receive: { forward: 'http://c:4317' } }
+routes:
+  - { name: a, upstream: app, timeout: 1s, match: { path: /a } }
+  - { name: b, upstream: app, timeout: off, match: { path: /b }, max_in_flight: 50,
+      policy: { trip: [{ p99: 20s }, { concurrency: 100 }], min_requests: 5 } }
+  - { name: c, upstream: app, timeout: 1s,
+      policy: { trip: [{ p99: 20s }], latency: complete } }
+";
+        assert_eq!(warnings(file), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_policy_is_used_by_routes_feeds_and_policies() {
+        let file = "policies: [policies]
+upstreams: { app: { endpoints: ['http://a:1'] } }
+telemetry: { receive: {} }
+routes:
+  - { name: a, upstream: app, policy: b, feeds: [{ name: f, policy: { base: c, window: 5s } }] }
+";
+        assert_eq!(warnings(file), [] as [String; 0]);
+    }
+
+    const FILE: &str = "policies: [policies]
+workers: 2
+state: learned.json
+upstreams:
+  app: { endpoints: ['http://a:1'] }
+  old: { endpoints: ['http://a:2'] }
+telemetry: { receive: {} }
+routes:
+  - name: a
+    upstream: app
+    timeout: 500ms
+    max_in_flight: 10
+    policy: { base: b, deadline: 1s, trip: [{ p99: 1s }, { slow_rate: 5%, slow_threshold: 1s },
+              { concurrency: 21 }], budget: sensitive }
+  - { name: b, upstream: app, match: { path: /b },
+      policy: { trip: [{ consecutive_failures: 5 }], min_requests: 5 } }
+";
+    const WARNINGS: [&str; 10] = [
+        "b.yaml:1:1: policies: no route uses c of policies/c.yaml; only an operator can choose it",
+        "b.yaml:3:8: state: no route's policy learns what is usual: there is nothing to keep",
+        "b.yaml:6:3: upstreams.old: no route goes there",
+        "b.yaml:7:14: telemetry.receive: no route has feeds, and it is not sent on: what comes is \
+         thrown away",
+        "b.yaml:11:14: routes[0].timeout: ends each request after 500ms, so none takes the 1s of \
+         the policy's p99; what it ends is a failure",
+        "b.yaml:11:14: routes[0].timeout: ends each request after 500ms, so none takes the 1s of \
+         the policy's slow_rate; what it ends is a failure",
+        "b.yaml:12:20: routes[0].max_in_flight: lets 20 requests in at once with 2 workers, so \
+         the policy's concurrency of 21 is never reached",
+        "b.yaml:13:34: routes[0].policy.deadline: has no effect: no condition is on anomaly: \
+         deadline",
+        "b.yaml:14:45: routes[0].policy.budget: has no effect: no condition is on an anomaly",
+        "b.yaml:16:68: routes[1].policy.min_requests: has no effect: no condition is on a share \
+         or a quantile of the window",
+    ];
+}
