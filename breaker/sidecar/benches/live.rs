@@ -59,7 +59,7 @@ fn live(criterion: &mut Criterion) {
         live.read(1_000.0).await;
         let mut watcher = live.watch().expect("a place");
         match watcher.next().await {
-            Some(Update::Reading(reading)) => reading.json(),
+            Some(Update::Reading(reading, _)) => reading.json(),
             _ => panic!("a watcher gets a reading first"),
         }
     };

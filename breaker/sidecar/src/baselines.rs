@@ -9,6 +9,7 @@
 mod document;
 mod file;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -71,9 +72,12 @@ impl Baselines {
     pub fn replace(&self, learners: impl IntoIterator<Item = Learner>) {
         let learners: Vec<_> = learners.into_iter().collect();
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = list.iter();
+        let before: HashMap<_, _> = before
+            .map(|before| (before.breaker.name().clone(), before))
+            .collect();
         for Learner { breaker, version } in &learners {
-            let mut before = list.iter();
-            let before = before.find(|before| before.breaker.name() == breaker.name());
+            let before = before.get(breaker.name());
             if before.is_some_and(|before| before.version != *version) {
                 forget(breaker, before.and_then(|before| before.version.as_deref()));
             }
@@ -101,9 +105,10 @@ impl Baselines {
     /// Gives them back what was learned; of routes that are no longer there it is dropped.
     fn restore(&self, document: &Document) -> usize {
         let mut restored = 0;
+        let routes = document.routes.iter();
+        let routes: HashMap<&str, _> = routes.map(|kept| (&*kept.route, kept)).collect();
         for Learner { breaker, version } in self.list() {
-            let mut routes = document.routes.iter();
-            let Some(kept) = routes.find(|kept| *kept.route == **breaker.name()) else {
+            let Some(kept) = routes.get(&**breaker.name()) else {
                 continue;
             };
             if kept.version.as_deref() != version.as_deref() {

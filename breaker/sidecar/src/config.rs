@@ -118,9 +118,7 @@ impl Config {
         if let Some(file) = &self.origin.token_file {
             config = config.with_token_file(file)?;
         }
-        for route in &mut config.routes {
-            route.share_upstream(&self.routes);
-        }
+        route::share_upstreams(&mut config.routes, &self.routes);
         Ok(config)
     }
 
@@ -532,8 +530,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Endpoints are taken out of Services and load balancers within a second or two; with [`DRAIN`] it
 /// is far from the 30 s after which Kubernetes kills.
 const DRAIN_DELAY: Duration = Duration::from_secs(3);
-/// Of upstreams and routes. Each route is a breaker with its windows, up to 64 KiB.
-const MAX_ENTRIES: usize = 1000;
+/// Of upstreams and routes. Each route is a breaker with its windows, up to 64 KiB where it has
+/// traffic.
+const MAX_ENTRIES: usize = 10_000;
 const DEFAULT_NAME: &str = "default";
 
 #[cfg(test)]

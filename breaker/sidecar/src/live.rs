@@ -2,7 +2,8 @@
 //!
 //! One task reads every breaker each second, whoever watches. A reading adds a point to the history
 //! of each breaker, which is bounded in time, and is shared by all watchers. Events reach watchers
-//! at once. A watcher that is slow skips readings; nobody keeps them for it.
+//! at once. A watcher that is slow skips readings; nobody keeps them for it. Who has the reading
+//! before gets what is new since then.
 
 mod event;
 mod history;
@@ -19,9 +20,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::event::Log;
 pub use self::event::{Event, Kind};
-use self::history::Recent;
 pub use self::history::{History, Point};
-pub use self::watcher::{Reading, TooManyWatchers, Update, Watcher};
+use self::history::{Recent, Ticks};
+pub use self::watcher::{Changes, Reading, TooManyWatchers, Update, Watcher};
 use crate::clock::unix_now;
 use crate::registry::Breakers;
 use crate::report;
@@ -42,6 +43,7 @@ struct Hub {
 
 #[derive(Debug, Default)]
 struct Kept {
+    ticks: Ticks,
     recent: HashMap<Arc<str>, Recent>,
     log: Log,
 }
@@ -74,12 +76,14 @@ impl Live {
         let list = self.0.breakers.list();
         let mut reading = Reading::with_capacity(t, list.len());
         reading.panic = self.0.breakers.panic();
+        self.kept().ticks.add(t);
         for some in list.chunks(AT_ONCE) {
             for watched in some {
                 let (name, snapshot) = (watched.name(), watched.snapshot());
                 let mut kept = self.kept();
-                let recent = kept.recent.entry(name.clone()).or_default();
-                reading.points.push(recent.add(t, &snapshot).clone());
+                let Kept { ticks, recent, .. } = &mut *kept;
+                let recent = recent.entry(name.clone()).or_default();
+                reading.points.push(recent.add(ticks, &snapshot));
                 drop(kept);
                 reading
                     .breakers
@@ -87,7 +91,12 @@ impl Live {
             }
             tokio::task::yield_now().await;
         }
-        self.kept().recent.retain(|_, recent| recent.read_at(t));
+        let mut kept = self.kept();
+        let Kept { ticks, recent, .. } = &mut *kept;
+        recent.retain(|_, recent| recent.is_current(ticks));
+        drop(kept);
+        let before = self.0.readings.borrow().clone();
+        reading.follows(&before);
         self.0.readings.send_replace(Arc::new(reading));
     }
 
@@ -110,7 +119,7 @@ impl Live {
             points: kept
                 .recent
                 .get(breaker)
-                .map_or_else(Vec::new, Recent::points),
+                .map_or_else(Vec::new, |recent| recent.points(&kept.ticks)),
             events: kept.log.of(breaker),
         })
     }

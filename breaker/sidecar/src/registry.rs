@@ -4,6 +4,7 @@
 mod panic;
 mod watched;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -72,8 +73,12 @@ impl Registry {
     /// that `entries` doesn't have are forgotten.
     pub fn replace(&self, entries: impl IntoIterator<Item = Entry>, policies: Policies) {
         let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = contents.entries.iter();
+        let before: HashMap<_, _> = before
+            .map(|before| (before.name().clone(), before))
+            .collect();
         let entries = entries.into_iter().map(|mut entry| {
-            let before = find(&contents.entries, entry.name());
+            let before = before.get(entry.name());
             entry.overriding = before.and_then(|before| before.overriding.clone());
             entry.apply();
             if contents.panic.is_some() {
@@ -81,7 +86,8 @@ impl Registry {
             }
             entry
         });
-        contents.entries = entries.collect();
+        let entries = entries.collect();
+        contents.entries = entries;
         contents.policies = Arc::new(policies);
     }
 

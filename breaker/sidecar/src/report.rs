@@ -217,6 +217,47 @@ impl From<&Entry> for Breaker {
 }
 
 impl Breaker {
+    /// Whether it differs from `other` in no more than how long it has been so.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            state,
+            mode,
+            mode_remaining,
+            policy,
+            alerting,
+            reason,
+            lasted: _,
+            open_remaining,
+            admitted_share,
+            shedding,
+            failed_recoveries,
+            in_flight,
+            oldest_in_flight,
+            totals,
+            transitions,
+            source,
+            sources,
+        } = self;
+        *name == other.name
+            && *state == other.state
+            && *mode == other.mode
+            && *mode_remaining == other.mode_remaining
+            && *policy == other.policy
+            && *alerting == other.alerting
+            && *reason == other.reason
+            && *open_remaining == other.open_remaining
+            && *admitted_share == other.admitted_share
+            && *shedding == other.shedding
+            && *failed_recoveries == other.failed_recoveries
+            && *in_flight == other.in_flight
+            && *oldest_in_flight == other.oldest_in_flight
+            && *totals == other.totals
+            && *transitions == other.transitions
+            && *source == other.source
+            && *sources == other.sources
+    }
+
     /// Whether it sheds: the limit of a ramp belongs to the trial.
     pub fn sheds(&self) -> bool {
         self.state == State::Closed && self.shedding.is_some()

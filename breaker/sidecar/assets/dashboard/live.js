@@ -1,6 +1,6 @@
 // The stream of what happens, and whether it is alive.
 
-/** Follows the stream: `on.snapshot`, `on.event`, and `on.state` with "live", "connecting" or "lost". */
+/** Follows the stream: `on.snapshot`, `on.changes`, `on.event`, and `on.state` with "live", "connecting" or "lost". */
 export function follow(on) {
   let source = null;
   let retry = 0;
@@ -14,6 +14,11 @@ export function follow(on) {
       last = performance.now();
       on.state("live");
       on.snapshot(JSON.parse(data));
+    });
+    source.addEventListener("changes", ({ data }) => {
+      last = performance.now();
+      on.state("live");
+      on.changes(JSON.parse(data));
     });
     source.addEventListener("event", ({ data }) => on.event(JSON.parse(data)));
     source.addEventListener("error", () => {

@@ -104,6 +104,10 @@ follow({
     store.snapshot(told);
     draw();
   },
+  changes: (told) => {
+    store.changes(told);
+    draw();
+  },
   event: (told) => {
     store.event(told);
     announce(told);

@@ -20,16 +20,42 @@ export function snapshot({ t, breakers, points, panic }) {
     gone.delete(report.name);
     const route = routes.get(report.name) ?? add(report.name);
     route.index = index;
-    route.report = report;
-    // Counted down here, so that it moves between snapshots.
-    route.deadline = report.open_remaining == null ? null : now + report.open_remaining * 1000;
-    const point = points?.[index];
-    if (point && !(route.points.at(-1)?.t >= point.t)) {
-      route.points.push(point);
-      if (route.points.length > KEPT) route.points.shift();
-    }
+    take(route, report, points?.[index], now);
   });
   gone.forEach((name) => routes.delete(name));
+}
+
+/** Takes over what is new since the second before: what is not in it is as it was. */
+export function changes({ t, breakers, points, panic }) {
+  const now = performance.now();
+  const passed = t - state.t;
+  state.t = t;
+  state.received = now;
+  state.panic = panic ?? null;
+  const changed = new Map(breakers.map((report, index) => [report.name, index]));
+  for (const route of routes.values()) {
+    const index = changed.get(route.name);
+    if (index !== undefined) {
+      take(route, breakers[index], points[index], now);
+    } else {
+      route.report.lasted += passed;
+      const last = route.points.at(-1);
+      if (last) push(route, { ...last, t });
+    }
+  }
+}
+
+function take(route, report, point, now) {
+  route.report = report;
+  // Counted down here, so that it moves between snapshots.
+  route.deadline = report.open_remaining == null ? null : now + report.open_remaining * 1000;
+  if (point) push(route, point);
+}
+
+function push({ points }, point) {
+  if (points.at(-1)?.t >= point.t) return;
+  points.push(point);
+  if (points.length > KEPT) points.shift();
 }
 
 export function event(told) {

@@ -251,8 +251,8 @@ const FORMAT: &str = "breaker-state";
 const VERSION: u32 = 1;
 /// Of one route. A source takes about 2 KiB, and a route has 17 at most.
 const MOST_LINE: usize = 64 << 10;
-/// Of the file: a configuration has up to 1000 routes.
-pub(super) const MOST_BYTES: u64 = 1000 * (MOST_LINE as u64) + 1024;
+/// Of the file: a configuration has up to 10,000 routes.
+pub(super) const MOST_BYTES: u64 = 10_000 * (MOST_LINE as u64) + 1024;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! `routes`: which requests go where, each with a policy of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,13 +93,22 @@ impl Route {
     pub fn feeds(&self) -> &[Feed] {
         &self.feeds
     }
+}
 
-    /// Goes to the very upstream of an earlier configuration's route, if it is the same one: its
-    /// connections are kept.
-    pub(super) fn share_upstream(&mut self, earlier: &[Self]) {
-        let mut known = earlier.iter().filter_map(|route| route.upstream.as_ref());
-        if let Some(same) = known.find(|known| Some(*known) == self.upstream.as_ref()) {
-            self.upstream = Some(same.clone());
+/// Lets `routes` go to the very upstreams of an earlier configuration, where they are the same:
+/// their connections are kept.
+pub(super) fn share_upstreams(routes: &mut [Route], earlier: &[Route]) {
+    let known = earlier.iter().filter_map(|route| route.upstream.as_ref());
+    let known: HashMap<&str, _> = known.map(|known| (&*known.name, known)).collect();
+    for route in routes {
+        let Some(upstream) = &mut route.upstream else {
+            continue;
+        };
+        if let Some(same) = known
+            .get(&*upstream.name)
+            .filter(|known| **known == upstream)
+        {
+            *upstream = (*same).clone();
         }
     }
 }

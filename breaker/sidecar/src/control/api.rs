@@ -110,7 +110,7 @@ fn operations() -> Vec<Operation<Control>> {
             Method::GET,
             "/api/v1/watch",
             "watch",
-            "Server-sent events: `snapshot` with all breakers at once and each second, `event` as something happens.",
+            "Server-sent events: `snapshot` with all breakers at once, `changes` each second with those that are other than before, `event` as something happens.",
             Content::text("text/event-stream"),
             get(watch::watch),
         ),

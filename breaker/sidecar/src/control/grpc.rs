@@ -204,7 +204,7 @@ impl Service for Grpc {
 fn updates(watcher: Watcher) -> impl Stream<Item = Result<v1::WatchBreakersResponse, Status>> {
     stream::unfold(watcher, |mut watcher| async {
         let response = match watcher.next().await? {
-            Update::Reading(reading) => v1::WatchBreakersResponse {
+            Update::Reading(reading, _) => v1::WatchBreakersResponse {
                 time: reading.t,
                 breakers: reading.breakers.iter().map(v1::Breaker::from).collect(),
                 event: None,

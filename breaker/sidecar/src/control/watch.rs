@@ -16,7 +16,8 @@ use super::problem::Problem;
 use super::state::AdminState;
 use crate::live::{Update, Watcher};
 
-/// `snapshot` with all breakers at once and each second, `event` as it happens.
+/// `snapshot` with all breakers at once, `changes` each second with those that are other than the
+/// second before, `event` as it happens. Who is too slow for each second gets another `snapshot`.
 pub(crate) async fn watch(State(state): State<AdminState>) -> Response {
     match state.live.watch() {
         Ok(watcher) => {
@@ -44,7 +45,12 @@ fn events(watcher: Watcher) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let begin = stream::iter([Bytes::from_static(RETRY)]);
     let updates = stream::unfold(watcher, |mut watcher| async {
         let parts = match time::timeout(KEEP_ALIVE, watcher.next()).await {
-            Ok(Some(Update::Reading(reading))) => event(b"event: snapshot\ndata: ", reading.json()),
+            Ok(Some(Update::Reading(_, Some(changes)))) => {
+                event(b"event: changes\ndata: ", changes)
+            }
+            Ok(Some(Update::Reading(reading, None))) => {
+                event(b"event: snapshot\ndata: ", reading.json())
+            }
             Ok(Some(Update::Event(told))) => {
                 let json = serde_json::to_vec(&*told).expect("strings and numbers are good JSON");
                 event(b"event: event\ndata: ", json.into())

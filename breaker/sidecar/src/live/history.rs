@@ -51,11 +51,29 @@ pub struct Point {
     pub latency: Box<[(f32, u32)]>,
 }
 
-/// The points of a breaker, and what its counts were at the last.
+/// When the readings of the last minutes were, shared by all breakers.
+#[derive(Debug, Default)]
+pub(super) struct Ticks {
+    times: VecDeque<f64>,
+    /// The number of the first of them.
+    first: u64,
+}
+
+/// The points of a breaker, and its counts at the last. Equal seconds are kept once, so a breaker
+/// without traffic needs little memory.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    points: VecDeque<Point>,
+    runs: VecDeque<Run>,
+    /// The number of the reading after the last.
+    end: u64,
     last: Option<Last>,
+}
+
+/// Seconds that differ only in their time.
+#[derive(Debug)]
+struct Run {
+    point: Point,
+    seconds: u32,
 }
 
 #[derive(Debug)]
@@ -65,32 +83,124 @@ struct Last {
     rejected: u64,
 }
 
+// === impl Ticks ===
+
+impl Ticks {
+    /// Begins the reading at `t`.
+    pub(super) fn add(&mut self, t: f64) {
+        if self.times.len() == MAX_POINTS {
+            self.times.pop_front();
+            self.first += 1;
+        }
+        self.times.push_back(t);
+    }
+
+    /// The number of the reading under way, or of the last.
+    fn now(&self) -> u64 {
+        self.first + self.times.len().saturating_sub(1) as u64
+    }
+
+    fn time(&self, number: u64) -> Option<f64> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.times.get(index).copied()
+    }
+}
+
+// === impl Recent ===
+
 impl Recent {
-    /// Adds the point of the second that ended at `t`.
-    pub(super) fn add(&mut self, t: f64, snapshot: &Snapshot) -> &Point {
+    /// Adds the point of the second that ended with the reading under way.
+    pub(super) fn add(&mut self, ticks: &Ticks, snapshot: &Snapshot) -> Point {
         let source = snapshot.deciding();
         let now = Last {
             source: source.name.clone(),
             totals: source.totals.clone(),
             rejected: snapshot.totals.rejected,
         };
+        let t = ticks.time(ticks.now()).unwrap_or_default();
         let point = point(t, snapshot, source, self.last.as_ref(), &now);
         self.last = Some(now);
-        if self.points.len() == MAX_POINTS {
-            self.points.pop_front();
-        } else if self.points.len() == self.points.capacity() {
-            self.points.reserve_exact(MAX_POINTS / 5);
+        self.end = ticks.now() + 1;
+        match self.runs.back_mut() {
+            Some(run) if run.point.is_like(&point) => run.seconds += 1,
+            _ => self.runs.push_back(Run {
+                point: point.clone(),
+                seconds: 1,
+            }),
         }
-        self.points.push_back(point);
-        self.points.back().expect("it was just pushed")
+        self.forget(ticks);
+        point
     }
 
-    pub(super) fn read_at(&self, t: f64) -> bool {
-        self.points.back().is_some_and(|last| last.t == t)
+    /// Drops what was before the oldest reading that is kept.
+    fn forget(&mut self, ticks: &Ticks) {
+        let kept: u64 = self.runs.iter().map(|run| u64::from(run.seconds)).sum();
+        // One second goes with each that comes.
+        if kept > ticks.times.len() as u64
+            && let Some(oldest) = self.runs.front_mut()
+        {
+            oldest.seconds -= 1;
+            if oldest.seconds == 0 {
+                self.runs.pop_front();
+            }
+        }
     }
 
-    pub(super) fn points(&self) -> Vec<Point> {
-        self.points.iter().cloned().collect()
+    /// Whether it is of a breaker that the last reading had.
+    pub(super) fn is_current(&self, ticks: &Ticks) -> bool {
+        self.end == ticks.now() + 1
+    }
+
+    pub(super) fn points(&self, ticks: &Ticks) -> Vec<Point> {
+        let seconds: u64 = self.runs.iter().map(|run| u64::from(run.seconds)).sum();
+        let runs = self.runs.iter();
+        let points = runs.flat_map(|run| std::iter::repeat_n(&run.point, run.seconds as usize));
+        let numbers = self.end.saturating_sub(seconds)..self.end;
+        let points = numbers.zip(points);
+        let points = points.filter_map(|(number, point)| {
+            let t = ticks.time(number)?;
+            Some(Point { t, ..point.clone() })
+        });
+        points.collect()
+    }
+}
+
+impl Point {
+    /// Whether it differs from `other` only in its time.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            t: _,
+            requests,
+            failures,
+            rejected,
+            error_rate,
+            p50,
+            p99,
+            in_flight,
+            limit,
+            score,
+            state,
+            latency,
+        } = self;
+        let counts = (requests, failures, rejected, in_flight, limit, state);
+        let shares = (error_rate, p50, p99, score, latency);
+        counts
+            == (
+                &other.requests,
+                &other.failures,
+                &other.rejected,
+                &other.in_flight,
+                &other.limit,
+                &other.state,
+            )
+            && shares
+                == (
+                    &other.error_rate,
+                    &other.p50,
+                    &other.p99,
+                    &other.score,
+                    &other.latency,
+                )
     }
 }
 

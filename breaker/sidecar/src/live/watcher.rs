@@ -1,5 +1,6 @@
 //! One who watches, and what is told.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -23,15 +24,38 @@ pub struct Reading {
     /// While all of them are forced closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub panic: Option<Panic>,
+    /// Which breakers are other than in the reading before: their positions. `None` when others are
+    /// among them than were.
+    #[serde(skip)]
+    changed: Option<Vec<usize>>,
+    /// Counts readings.
+    #[serde(skip)]
+    number: u64,
     #[serde(skip)]
     json: OnceLock<Bytes>,
+    #[serde(skip)]
+    changes: OnceLock<Bytes>,
+}
+
+/// What is new since the reading before. What is not in it is as it was, for one more second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// When, in seconds since 1970.
+    pub t: f64,
+    /// The breakers that are other than before.
+    pub breakers: Vec<report::Breaker>,
+    /// The second before, of each of them.
+    pub points: Vec<Point>,
+    /// While all breakers are forced closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic: Option<Panic>,
 }
 
 /// What a watcher is told.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// All breakers.
-    Reading(Arc<Reading>),
+    /// All breakers, and as JSON what is new of them, for who has the reading before.
+    Reading(Arc<Reading>, Option<Bytes>),
     /// Something happened.
     Event(Arc<Event>),
 }
@@ -42,6 +66,8 @@ pub enum Update {
 pub struct Watcher {
     readings: watch::Receiver<Arc<Reading>>,
     events: broadcast::Receiver<Arc<Event>>,
+    /// The reading that was handed out last.
+    last: Option<u64>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -60,8 +86,71 @@ impl Reading {
             breakers: Vec::with_capacity(breakers),
             points: Vec::with_capacity(breakers),
             panic: None,
+            changed: None,
+            number: 0,
             json: OnceLock::new(),
+            changes: OnceLock::new(),
         }
+    }
+
+    /// Notes what is other than `before`.
+    pub(super) fn follows(&mut self, before: &Self) {
+        self.number = before.number + 1;
+        let mut changed = Vec::new();
+        if self.breakers.len() != before.breakers.len() {
+            return;
+        }
+        for (index, breaker) in self.breakers.iter().enumerate() {
+            let was = &before.breakers[index];
+            if was.name != breaker.name {
+                return;
+            }
+            if !breaker.is_like(was) || !self.points[index].is_like(&before.points[index]) {
+                changed.push(index);
+            }
+        }
+        self.changed = Some(changed);
+    }
+
+    /// The reading after this one, of which `changes` says what is new.
+    pub fn advance(&mut self, changes: Changes) {
+        let passed = changes.t - self.t;
+        self.t = changes.t;
+        self.panic = changes.panic;
+        for (breaker, point) in self.breakers.iter_mut().zip(&mut self.points) {
+            breaker.lasted += passed;
+            point.t = changes.t;
+        }
+        let positions = self.breakers.iter().enumerate();
+        let positions: HashMap<String, usize> = positions
+            .map(|(at, breaker)| (breaker.name.clone(), at))
+            .collect();
+        for (breaker, point) in changes.breakers.into_iter().zip(changes.points) {
+            if let Some(&at) = positions.get(&breaker.name) {
+                self.breakers[at] = breaker;
+                self.points[at] = point;
+            }
+        }
+    }
+
+    /// What is new since the reading before, for who has that; `None` when it must be read as a
+    /// whole.
+    fn changes(&self) -> Option<Bytes> {
+        let changed = self.changed.as_ref()?;
+        let json = self.changes.get_or_init(|| {
+            let changes = Changes {
+                t: self.t,
+                breakers: changed
+                    .iter()
+                    .map(|at| self.breakers[*at].clone())
+                    .collect(),
+                points: changed.iter().map(|at| self.points[*at].clone()).collect(),
+                panic: self.panic.clone(),
+            };
+            let json = serde_json::to_vec(&changes);
+            json.expect("numbers and strings are good JSON").into()
+        });
+        Some(json.clone())
     }
 
     /// The reading as JSON, which is made once for all who want it.
@@ -84,6 +173,7 @@ impl Watcher {
         Self {
             readings,
             events,
+            last: None,
             _place: place,
         }
     }
@@ -106,6 +196,10 @@ impl Watcher {
     }
 
     fn reading(&mut self) -> Update {
-        Update::Reading(self.readings.borrow_and_update().clone())
+        let reading = self.readings.borrow_and_update().clone();
+        let before = self.last.replace(reading.number);
+        let follows = before.is_some_and(|before| before + 1 == reading.number);
+        let changes = reading.changes().filter(|_| follows);
+        Update::Reading(reading, changes)
     }
 }

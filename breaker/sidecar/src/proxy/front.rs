@@ -164,7 +164,7 @@ impl Front {
             Limit::MaxBodyBytes.acts();
             return FrontFuture::answered(respond::failed(form, &error), account);
         }
-        let stack = &generation.stacks[index];
+        let stack = generation.stack(index);
         match stack.admit() {
             Ok(place) => account._place = place,
             Err(_full) => {

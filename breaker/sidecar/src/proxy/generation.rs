@@ -1,6 +1,11 @@
 //! What one worker makes of a table of routes. A reload replaces it as a whole; requests under way
 //! end as they began.
+//!
+//! A worker serves requests while it takes over a table, so it makes nothing of a route, or an
+//! upstream, before the first request that needs it.
 
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -21,11 +26,16 @@ use crate::upstream::resolve::Resolver;
 /// A table of routes, and what one worker has for it.
 pub(crate) struct Generation {
     pub(crate) table: Arc<RouteTable>,
-    /// One for each route.
-    pub(crate) stacks: Vec<Stack>,
     pub(crate) observing: Rc<Observing>,
-    /// One for each upstream.
-    pools: Vec<Rc<Pool>>,
+    /// One for each route that had a request.
+    stacks: Vec<OnceCell<Stack>>,
+    /// One for each upstream that a request went to, by its position in the table.
+    pools: RefCell<HashMap<usize, Rc<Pool>>>,
+    /// Requests in flight of routes that bound them, by the routes' names.
+    in_flight: RefCell<HashMap<Arc<str>, Rc<Cell<usize>>>>,
+    resolver: Rc<Resolver>,
+    timers: Rc<Timers>,
+    limits: Limits,
 }
 
 /// Who is told of the requests of a generation: they alone know what its indices mean.
@@ -40,8 +50,8 @@ pub(crate) struct Observing {
 }
 
 impl Generation {
-    /// Makes what `table` needs. Of the generation `before` it takes over the connections to
-    /// upstreams that stay, and the counts of requests in flight of routes that stay.
+    /// Takes `table`. Of the generation `before` it takes over the connections to upstreams that
+    /// stay, and the counts of requests in flight of routes that stay.
     pub(crate) fn new(
         table: Arc<RouteTable>,
         observers: Observers,
@@ -56,53 +66,71 @@ impl Generation {
             tape: observers.tape,
             access: observers.access,
         };
-        let kept_pools = || before.into_iter().flat_map(|before| &before.pools);
-        let kept_stacks = || before.into_iter().flat_map(|before| &before.stacks);
-
-        let pools = table.upstreams().iter().map(|upstream| {
-            let kept = kept_pools().find(|pool| pool.is_of(upstream)).cloned();
-            kept.unwrap_or_else(|| {
-                let (head, keepalive) = (limits.response, limits.tcp_keepalive);
-                Rc::new(Pool::new(upstream.clone(), head, keepalive, resolver))
-            })
-        });
-        let pools: Vec<_> = pools.collect();
-        let mut endpoints = 0;
-        let firsts = pools.iter().map(|pool| {
-            let first = endpoints;
-            endpoints += pool.upstream().endpoints.len();
-            (pool, first)
-        });
-        let firsts: Vec<_> = firsts.collect();
-        let stacks = table.routes().iter().map(|route| {
-            let found = firsts.iter().find(|(pool, _)| pool.is_of(&route.upstream));
-            let (pool, first) = found.expect("the table has the upstreams of its routes");
-            let recorder = observing.recorder.clone();
-            let stack = Stack::new(route, (*pool).clone(), *first, timers.clone(), recorder);
-            match kept_stacks().find(|kept| *kept.name == **route.name()) {
-                Some(kept) => stack.counting_with(kept),
-                None => stack,
+        let mut pools = HashMap::new();
+        let mut in_flight = HashMap::new();
+        if let Some(before) = before {
+            for pool in before.pools.borrow().values() {
+                if let Some(position) = table.position_of(pool.upstream()) {
+                    pools.insert(position, pool.clone());
+                }
             }
-        });
+            let counts = before.in_flight.borrow();
+            let counts = counts.iter().filter(|(_, count)| count.get() > 0);
+            in_flight.extend(counts.map(|(name, count)| (name.clone(), count.clone())));
+        }
+        let routes = table.routes().len();
         Self {
-            stacks: stacks.collect(),
             table,
             observing: Rc::new(observing),
-            pools,
+            stacks: std::iter::repeat_with(OnceCell::new).take(routes).collect(),
+            pools: RefCell::new(pools),
+            in_flight: RefCell::new(in_flight),
+            resolver: resolver.clone(),
+            timers: timers.clone(),
+            limits: limits.clone(),
         }
+    }
+
+    /// What serves the route at `index`.
+    pub(crate) fn stack(&self, index: usize) -> &Stack {
+        self.stacks[index].get_or_init(|| {
+            let route = &self.table.routes()[index];
+            let upstream = self.table.upstream_of(index);
+            let pool = self.pool(upstream);
+            let first = self.table.first_endpoint(upstream);
+            let recorder = self.observing.recorder.clone();
+            let stack = Stack::new(route, pool, first, self.timers.clone(), recorder);
+            if route.max_in_flight.is_none() {
+                return stack;
+            }
+            let mut counts = self.in_flight.borrow_mut();
+            let count = counts.entry(route.name().clone()).or_default();
+            stack.counting_by(count)
+        })
+    }
+
+    fn pool(&self, position: usize) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        let pool = pools.entry(position).or_insert_with(|| {
+            let upstream = self.table.upstreams()[position].clone();
+            let (head, keepalive) = (self.limits.response, self.limits.tcp_keepalive);
+            Rc::new(Pool::new(upstream, head, keepalive, &self.resolver))
+        });
+        pool.clone()
     }
 
     /// Lets go of the connections that `next` did not take over.
     pub(crate) fn retire(&self, next: &Self) {
-        let is_kept = |pool: &&Rc<Pool>| next.pools.iter().any(|kept| Rc::ptr_eq(kept, pool));
-        for pool in self.pools.iter().filter(|pool| !is_kept(pool)) {
-            pool.retire();
+        for pool in self.pools.borrow().values() {
+            if next.table.position_of(pool.upstream()).is_none() {
+                pool.retire();
+            }
         }
     }
 
     /// Closes what has been idle in the pools for too long.
     pub(crate) fn prune(&self, now: Instant) {
-        for pool in &self.pools {
+        for pool in self.pools.borrow().values() {
             pool.prune(now);
         }
     }

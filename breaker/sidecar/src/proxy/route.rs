@@ -6,7 +6,7 @@
 
 mod paths;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +129,10 @@ pub struct RouteTable {
     routes: Vec<Route>,
     /// The routes' upstreams, each once.
     upstreams: Vec<Arc<Upstream>>,
+    /// Where each is among them, by its address.
+    positions: HashMap<usize, usize>,
+    /// The index of each upstream's first endpoint in telemetry.
+    firsts: Vec<usize>,
     paths: Paths,
     /// Routes that take any path, in the order of the configuration.
     anywhere: Vec<usize>,
@@ -158,11 +162,24 @@ impl RouteTable {
         let indices = routes.iter().enumerate();
         let anywhere = indices.filter(|(_, route)| route.matches.paths.is_empty());
         let anywhere = anywhere.map(|(index, _)| index).collect();
-        let mut known = HashSet::new();
-        let upstreams = routes.iter().map(|route| &route.upstream);
-        let upstreams = upstreams.filter(|upstream| known.insert(Arc::as_ptr(upstream)));
+        let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
+        let mut positions = HashMap::new();
+        let mut firsts = Vec::new();
+        let mut endpoints = 0;
+        for route in &routes {
+            positions
+                .entry(address(&route.upstream))
+                .or_insert_with(|| {
+                    upstreams.push(route.upstream.clone());
+                    firsts.push(endpoints);
+                    endpoints += route.upstream.endpoints.len();
+                    upstreams.len() - 1
+                });
+        }
         Ok(Self {
-            upstreams: upstreams.cloned().collect(),
+            upstreams,
+            positions,
+            firsts,
             paths,
             anywhere,
             routes,
@@ -184,6 +201,22 @@ impl RouteTable {
     /// The routes' upstreams, each once.
     pub(crate) fn upstreams(&self) -> &[Arc<Upstream>] {
         &self.upstreams
+    }
+
+    /// Where an upstream is among those of [`Self::upstreams`], if it is the very same one.
+    pub(crate) fn position_of(&self, upstream: &Arc<Upstream>) -> Option<usize> {
+        self.positions.get(&address(upstream)).copied()
+    }
+
+    /// Where the upstream of the route at `index` is among those of [`Self::upstreams`].
+    pub(crate) fn upstream_of(&self, index: usize) -> usize {
+        let position = self.position_of(&self.routes[index].upstream);
+        position.expect("the table has the upstreams of its routes")
+    }
+
+    /// The index in telemetry of the first endpoint of the upstream at `position`.
+    pub(crate) fn first_endpoint(&self, position: usize) -> usize {
+        self.firsts[position]
     }
 
     /// Finds the index of the route that `target` belongs to.
@@ -216,6 +249,11 @@ impl RouteTable {
             Unrouted::Method(methods)
         })
     }
+}
+
+/// Tells upstreams apart, of which equal ones may be two.
+fn address(upstream: &Arc<Upstream>) -> usize {
+    Arc::as_ptr(upstream).addr()
 }
 
 impl Match {

@@ -79,9 +79,9 @@ impl Stack {
         }
     }
 
-    /// Counts requests in flight together with `other`, an earlier stack of the same route.
-    pub(crate) fn counting_with(mut self, other: &Self) -> Self {
-        self.in_flight = other.in_flight.clone();
+    /// Counts requests in flight by `count`, together with earlier stacks of the same route.
+    pub(crate) fn counting_by(mut self, count: &Rc<Cell<usize>>) -> Self {
+        self.in_flight = count.clone();
         self
     }
 

@@ -96,12 +96,8 @@ impl Pool {
         }
     }
 
-    pub(crate) fn upstream(&self) -> &Upstream {
+    pub(crate) const fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
-    }
-
-    pub(crate) fn is_of(&self, upstream: &Arc<Upstream>) -> bool {
-        Arc::ptr_eq(&self.upstream, upstream)
     }
 
     /// The endpoint whose turn it is.

@@ -25,7 +25,7 @@ impl<'a> Document<'a> {
     /// Finds the positions of all fields of `text`. `file` is shown in errors.
     ///
     /// # Errors
-    /// If the text is not one YAML document of at most 1 MiB, or if a field has no value.
+    /// If the text is not one YAML document of at most 16 MiB, or if a field has no value.
     pub fn new(text: &'a str, file: Option<&'a str>) -> Result<Self, Error> {
         let mut document = Self {
             text: Cow::Borrowed(text),
@@ -34,7 +34,7 @@ impl<'a> Document<'a> {
             expanded: None,
         };
         if text.len() > MAX_TEXT {
-            return Err(document.error("", "must be at most 1 MiB"));
+            return Err(document.error("", "must be at most 16 MiB"));
         }
         // A field that is given twice is an error of `read`, which can then name its path.
         let options = options(DuplicateKeyPolicy::PassThrough);
@@ -138,7 +138,14 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
         // A scalar's own rule says more than "not finite".
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
+        budget: serde_saphyr::budget! {
+            max_nodes: MAX_NODES,
+            max_events: 4 * MAX_NODES,
+        },
     }
 }
 
-const MAX_TEXT: usize = 1024 * 1024;
+/// Ten thousand routes with an upstream each take about 2 MiB.
+const MAX_TEXT: usize = 16 << 20;
+/// They have about 200,000 values and lists of values.
+const MAX_NODES: usize = 1_000_000;

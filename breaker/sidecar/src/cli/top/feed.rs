@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use breaker_sidecar::control::SetMode;
+use breaker_sidecar::live::Reading;
 use breaker_sidecar::report::Breakers;
 use futures_util::StreamExt;
 use http::Method;
@@ -49,11 +50,19 @@ async fn watch(client: &Client, ear: &Ear, heard: &mut bool) -> Result<(), Clien
     let mut events = SseStream::new(client.watch("/api/v1/watch").await?);
     let status = client.get("/api/v1/status").await?;
     let _ = ear.send(Told::Status(status)).await;
+    let mut latest = Reading::default();
     // A sidecar that says nothing, not even that it is there, is lost.
     while let Ok(Some(Ok(event))) = time::timeout(SILENCE, events.next()).await {
         let data = event.data.unwrap_or_default();
         let told = match event.event.as_deref() {
-            Some("snapshot") => serde_json::from_str(&data).map(Told::Reading),
+            Some("snapshot") => serde_json::from_str(&data).map(|reading: Reading| {
+                latest = reading.clone();
+                Told::Reading(reading)
+            }),
+            Some("changes") => serde_json::from_str(&data).map(|changes| {
+                latest.advance(changes);
+                Told::Reading(latest.clone())
+            }),
             Some("event") => serde_json::from_str(&data).map(Told::Event),
             _ => continue,
         };

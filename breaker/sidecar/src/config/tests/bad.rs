@@ -680,9 +680,9 @@ const WHOLE: &[(&str, &str)] = &[
     ("", "1:1: must not be empty"),
     (
         "upstreams: {}\nroutes: []",
-        "1:1: upstreams: must have 1 to 1000 entries\n2:1: routes: must have 1 to 1000 entries",
+        "1:1: upstreams: must have 1 to 10000 entries\n2:1: routes: must have 1 to 10000 entries",
     ),
-    ("routes: []", "1:1: routes: must have 1 to 1000 entries"),
+    ("routes: []", "1:1: routes: must have 1 to 10000 entries"),
     (
         "routes:\n  - { name: a, upstream: pay }",
         "2:26: routes[0].upstream: must name an upstream, and there is none",

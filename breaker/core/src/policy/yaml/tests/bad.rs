@@ -30,9 +30,9 @@ fn a_text_without_a_file_is_told_by_line_and_column() {
 }
 
 #[test]
-fn a_text_of_more_than_a_mebibyte_is_not_read() {
-    let error = parse(&" ".repeat(1024 * 1024 + 1), None).unwrap_err();
-    assert_eq!(error.to_string(), "1:1: must be at most 1 MiB");
+fn a_text_of_more_than_16_mebibytes_is_not_read() {
+    let error = parse(&" ".repeat((16 << 20) + 1), None).unwrap_err();
+    assert_eq!(error.to_string(), "1:1: must be at most 16 MiB");
 }
 
 /// The fourth line of a policy that is good without it.
