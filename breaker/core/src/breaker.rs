@@ -136,7 +136,7 @@ enum Phase {
         recovering: Option<Tally>,
     },
     Open {
-        /// A closed breaker. Its random numbers follow from `seed`.
+        /// `None` when an operator decides.
         until: Option<Timestamp>,
         open_for: Duration,
     },
@@ -146,7 +146,7 @@ enum Phase {
 }
 
 impl Breaker {
-    /// The next event, in the order of occurrence.
+    /// A closed breaker. Its random numbers follow from `seed`.
     pub fn new(policy: impl Into<Arc<Policy>>, seed: u64, now: Timestamp) -> Self {
         let policy = policy.into();
         let needs = Needs::of(&policy);
@@ -190,7 +190,7 @@ impl Breaker {
         }
     }
 
-    /// The next event, in the order in which they happened.
+    /// The next event, in the order of occurrence.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
