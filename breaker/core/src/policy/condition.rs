@@ -298,9 +298,6 @@ impl Condition {
 }
 
 impl Quantile {
-    /// All of them, ascending.
-    pub const ALL: [Self; 5] = [Self::P50, Self::P90, Self::P95, Self::P99, Self::P999];
-
     /// The share of values at or below it, 0..=1.
     pub const fn value(self) -> f64 {
         match self {

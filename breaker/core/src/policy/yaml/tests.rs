@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -231,6 +231,20 @@ fn a_share_of_a_percent_is_what_it_says() {
         };
         assert_eq!(share, crate::Ratio::of(percent, 100));
     }
+}
+
+#[test]
+fn each_field_of_a_trip_entry_is_a_condition_or_belongs_to_one() {
+    let schema = schema().to_value();
+    let fields = schema["$defs"]["Trip"]["properties"].as_object().unwrap();
+    let parts = ["slow_threshold", "at_least", "blip", "action"];
+    let fields = fields.keys().map(String::as_str);
+    let fields: BTreeSet<_> = fields.filter(|field| !parts.contains(field)).collect();
+    let conditions: BTreeSet<_> = Condition::EXAMPLES.iter().map(Condition::name).collect();
+    assert_eq!(
+        fields, conditions,
+        "the fields of a file, and `Condition::EXAMPLES`"
+    );
 }
 
 #[test]

@@ -232,6 +232,14 @@ honour_retry_after: true
     }
 
     #[test]
+    fn each_kind_of_condition_comes_back_as_itself() {
+        for condition in Condition::EXAMPLES {
+            let policy = Policy::builder("x").trip([TripEntry::open([condition])]);
+            comes_back(&policy.build().unwrap());
+        }
+    }
+
+    #[test]
     fn lists_may_be_empty_and_names_may_look_like_other_things() {
         let rules = "failure: { http: [], grpc: [], codes_as_ignored: [] }";
         for name in ["true", "NO", "1e3", "-x", ".5", "sensitive"] {

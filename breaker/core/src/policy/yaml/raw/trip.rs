@@ -85,25 +85,43 @@ enum RawAction {
 
 impl RawTrip {
     pub(super) fn entry(self, index: usize) -> Result<TripEntry, InvalidField> {
+        // Without `..`, so that the compiler tells of a field that no condition comes from.
+        let Self {
+            error_rate,
+            p50,
+            p90,
+            p95,
+            p99,
+            p999,
+            slow_rate,
+            slow_threshold,
+            timeout_rate,
+            concurrency,
+            consecutive_failures,
+            anomaly,
+            at_least,
+            blip,
+            action,
+        } = self;
         let broken = |field: &str, rule: &str| {
             Err(InvalidField::new(format!("trip[{index}].{field}"), rule))
         };
-        let anomaly = match (self.anomaly, &self.at_least, &self.blip) {
+        let anomaly = match (anomaly, at_least, blip) {
             (Some(stream), at_least, blip) => Some(Condition::Anomaly {
                 stream: stream.into(),
-                at_least: at_least.as_ref().map_or(Ratio::ZERO, |share| share.0),
-                blip: blip.as_ref().map_or(Duration::ZERO, |blip| blip.0),
+                at_least: at_least.map_or(Ratio::ZERO, |share| share.0),
+                blip: blip.map_or(Duration::ZERO, |blip| blip.0),
             }),
             (None, Some(_), _) => return broken("at_least", "needs anomaly beside it"),
             (None, None, Some(_)) => return broken("blip", "needs anomaly beside it"),
             (None, None, None) => None,
         };
-        let action = match self.action {
+        let action = match action {
             None | Some(RawAction::Open) => Action::Open,
             Some(RawAction::Alert) => Action::Alert,
             Some(RawAction::Shed) => Action::Shed,
         };
-        let slow = match (self.slow_rate, self.slow_threshold) {
+        let slow = match (slow_rate, slow_threshold) {
             (Some(share), Some(threshold)) => Some(Condition::SlowRate {
                 share: share.0,
                 threshold: threshold.0,
@@ -112,25 +130,24 @@ impl RawTrip {
             (None, Some(_)) => return broken("slow_threshold", "needs slow_rate beside it"),
             (None, None) => None,
         };
-        let quantiles = [self.p50, self.p90, self.p95, self.p99, self.p999];
-        let quantiles = quantiles.into_iter().zip(Quantile::ALL);
-        let latencies = quantiles.filter_map(|(bound, quantile)| {
+        let latencies = [
+            (p50, Quantile::P50),
+            (p90, Quantile::P90),
+            (p95, Quantile::P95),
+            (p99, Quantile::P99),
+            (p999, Quantile::P999),
+        ];
+        let latencies = latencies.into_iter().filter_map(|(bound, quantile)| {
             let bound = bound?.0;
             Some(Condition::Latency { quantile, bound })
         });
-        let error_rate = self.error_rate.map(|share| Condition::ErrorRate(share.0));
+        let error_rate = error_rate.map(|share| Condition::ErrorRate(share.0));
         let conditions = error_rate
             .into_iter()
             .chain(slow)
-            .chain(
-                self.timeout_rate
-                    .map(|share| Condition::TimeoutRate(share.0)),
-            )
-            .chain(self.concurrency.map(Condition::Concurrency))
-            .chain(
-                self.consecutive_failures
-                    .map(Condition::ConsecutiveFailures),
-            )
+            .chain(timeout_rate.map(|share| Condition::TimeoutRate(share.0)))
+            .chain(concurrency.map(Condition::Concurrency))
+            .chain(consecutive_failures.map(Condition::ConsecutiveFailures))
             .chain(anomaly)
             .chain(latencies)
             .collect();

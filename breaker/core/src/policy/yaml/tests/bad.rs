@@ -325,8 +325,8 @@ const POLICIES: &[(&str, &str)] = &[
         "3:5: trip[0].eror_rate: is not a field here; did you mean error_rate?",
     ),
     (
-        "name: x\ntrip:\n  - p75: 1s",
-        "3:5: trip[0].p75: is not a field here; did you mean p95?",
+        "name: x\ntrip:\n  - p95s: 1s",
+        "3:5: trip[0].p95s: is not a field here; did you mean p95?",
     ),
     (
         "name: x\ntrip:\n  - p99: 0.5ms",
