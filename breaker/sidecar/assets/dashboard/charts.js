@@ -69,7 +69,7 @@ function draw({ chart, canvas, value }, { points, conditions }, at, crosshair, u
   const { x, column } = axis(until, width);
   context.font = "11px system-ui, sans-serif";
   const area = { context, colours, x, column, left: LEFT, width, top: 6, bottom: height - 1 };
-  chart.draw(area, points, conditions.filter((condition) => condition.metric && chart.metrics?.includes(condition.metric)));
+  chart.draw(area, points, conditions.filter((condition) => chart.bounds?.(condition)));
   if (chart.kind !== "strip") for (const t of trips(points)) mark(context, x(t), height, colours.open);
   if (crosshair !== null) {
     context.fillStyle = colours.ink;
@@ -102,10 +102,10 @@ function grid(context, colours, y, left, width, label, bottom) {
   context.fillText(label, left - 6, Math.min(y, bottom - 5));
 }
 
-/** The bounds of the policy, each with what happens there. */
+/** The thresholds of conditions, each with what happens there. */
 function bounds(area, conditions, y, most, label) {
   const { context, colours, left, width } = area;
-  for (const { threshold, action, metric } of conditions) {
+  for (const { threshold, action, signal } of conditions) {
     if (threshold == null || threshold > most) continue;
     context.strokeStyle = context.fillStyle = { alert: colours.alert, shed: colours.shedding }[action] ?? colours.open;
     context.setLineDash([5, 4]);
@@ -117,7 +117,7 @@ function bounds(area, conditions, y, most, label) {
     context.setLineDash([]);
     context.textAlign = "left";
     context.textBaseline = y(threshold) > 16 ? "bottom" : "top";
-    context.fillText(`${LABELS[metric] ?? metric} ≥ ${label(threshold)}: ${action}`, left + 4, y(threshold));
+    context.fillText(`${LABELS[signal] ?? signal} ≥ ${label(threshold)}: ${action}`, left + 4, y(threshold));
   }
 }
 
@@ -171,7 +171,8 @@ const TRAFFIC = {
 const LATENCY = {
   title: "Latency, with P99",
   kind: "tall",
-  metrics: ["p50", "p90", "p95", "p99", "p999"],
+  // Quantiles, whichever there are.
+  bounds: ({ unit }) => unit === "seconds",
   say: (point) => `P50 ${format.time(point.p50)} · P99 ${format.time(point.p99)}`,
   draw: (area, points, conditions) => {
     const { context, colours, x, column, top, bottom, left, width } = area;
@@ -206,10 +207,10 @@ function lower(above) {
   return Math.abs(octaves - Math.round(octaves)) < 0.01 ? above * 0.75 : above / 1.5;
 }
 
-/** A line of one value, with the bounds of the policy. */
-const plain = (title, metrics, of, label, least, colour, cap = Infinity) => ({
+/** A line of one value, with the thresholds of conditions on the signal `bound`. */
+const plain = (title, of, bound, label, least, colour, cap = Infinity) => ({
   title,
-  metrics,
+  bounds: ({ signal }) => signal === bound,
   say: (point) => label(of(point)),
   draw: (area, points, conditions, also = 0) => {
     const most = Math.min(cap, round(Math.max(least, greatest(points, of) * 1.05, also * 1.05, highest(conditions) * 1.25)));
@@ -220,8 +221,8 @@ const plain = (title, metrics, of, label, least, colour, cap = Infinity) => ({
   },
 });
 
-const ERRORS = plain("Error rate", ["error_rate"], (point) => point.error_rate, format.share, 0.05, "bad", 1);
-const inFlight = plain("In flight", ["concurrency"], (point) => point.in_flight, format.count, 5, "accent");
+const ERRORS = plain("Error rate", (point) => point.error_rate, "error_rate", format.share, 0.05, "bad", 1);
+const inFlight = plain("In flight", (point) => point.in_flight, "concurrency", format.count, 5, "accent");
 const CONCURRENCY = {
   ...inFlight,
   say: (point) => format.count(point.in_flight) + (point.limit == null ? "" : ` · limit ${format.count(point.limit)}`),
@@ -234,13 +235,13 @@ const CONCURRENCY = {
 };
 // Evidence for health is below 0: no news.
 const score = (point) => (point.score == null ? null : Math.max(0, point.score));
-const evidence = plain("Anomaly", ["anomaly"], score, format.share, 1, "alert");
+const evidence = plain("Anomaly", score, "anomaly", format.share, 1, "alert");
 const ANOMALY = {
   ...evidence,
   absent: (points) => points.every((point) => point.score == null),
   say: (point) => `${format.share(score(point))} of the alarm line`,
   // Whatever the policy says, the alarm is at 1.
-  draw: (area, points) => evidence.draw(area, points, [{ threshold: 1, action: "alarm", metric: "anomaly" }]),
+  draw: (area, points) => evidence.draw(area, points, [{ threshold: 1, action: "alarm", signal: "anomaly" }]),
 };
 
 const CHARTS = [STATE, TRAFFIC, LATENCY, ERRORS, CONCURRENCY, ANOMALY];

@@ -16,7 +16,7 @@ let shown = null;
 export function open(name) {
   close();
   const parts = {
-    name, charts: charts(), chip: chip("closed"), conditions: [],
+    name, charts: charts(), chip: chip("closed"),
     title: make("h1", { id: "route-name" }, name), sentence: make("p", { class: "sentence" }),
     facts: make("p", { class: "facts" }), sources: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Numbers of the sources" }), scores: make("div", { class: "scores" }),
     bounds: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Conditions of the sources" }),
@@ -67,7 +67,10 @@ export function update() {
   sources(parts.sources, parts.scores, list);
   conditions(parts.bounds, list);
   log(parts.log, route.events);
-  parts.charts.draw(route.points, state.t, parts.conditions);
+  // Those of the source that the points are of; requests in flight are the proxy's, whichever that is.
+  const drawn = ({ source, signal }) => source === report.source || signal === "concurrency";
+  const statuses = list.flatMap(({ source, conditions = [] }) => conditions.map((status) => ({ source, ...status })));
+  parts.charts.draw(route.points, state.t, statuses.filter(drawn));
   complete(route).then(() => shown === parts && log(parts.log, route.events));
 }
 
@@ -120,9 +123,7 @@ async function loadPolicy() {
   const parts = shown;
   parts.asked = true;
   try {
-    const told = await api.policy(parts.name);
-    parts.conditions = told.conditions;
-    policy(parts.policy, told);
+    policy(parts.policy, await api.policy(parts.name));
   } catch (refused) {
     parts.policy.replaceChildren(make("p", { class: "quiet" }, `The policy can't be read: ${refused.message}.`));
   }
