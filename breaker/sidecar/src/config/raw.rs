@@ -41,7 +41,7 @@ pub(crate) struct RawConfig {
     #[schemars(range(min = 1, max = 1024))]
     #[schemars(extend("x-default" = "one for each processor", "examples" = [4]))]
     pub(super) workers: Option<usize>,
-    /// Graceful shutdown: the time that requests have to end, or delay and timeout.
+    /// Graceful shutdown: how long requests may take to end; as a mapping, `delay` and `timeout`.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["30s"]))]
     pub(super) drain: Option<RawDrain>,
     /// Whether to reload when this file or a policy file changes. SIGHUP always reloads.
