@@ -62,6 +62,7 @@ async fn an_answer_without_content_is_framed_as_its_status_says() {
         ("HEAD", "204 No\r\nContent-Length: 5", None),
         ("HEAD", "304 No\r\nContent-Length: 5", Some("5")),
         ("GET", "204 No\r\nContent-Length: 5", None),
+        ("GET", "304 No\r\nContent-Length: 5", None),
         ("GET", "204 No\r\nTransfer-Encoding: chunked", None),
         ("POST", "204 No\r\nContent-Length: 0", None),
     ] {
