@@ -1,24 +1,27 @@
 //! Spans that were told before: an exporter that saw no answer sends its batch again.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::mem;
 
 /// The spans of the last while, within a bound.
 ///
 /// Two generations: when the younger is full, the older is forgotten. So a span is known until at
 /// least [`GENERATION`] others came after it, which is many times what an exporter holds while it
-/// retries.
+/// retries. It is known by a hash of 64 bits with a key of its own, which takes a quarter of the
+/// memory: one span in 10^14 is taken for another one.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
-    younger: HashSet<(u128, u64, u32)>,
-    older: HashSet<(u128, u64, u32)>,
+    key: RandomState,
+    younger: HashSet<u64>,
+    older: HashSet<u64>,
 }
 
 impl Duplicates {
     /// Whether a span is told to a feed for the first time, as far as is remembered.
     pub(super) fn is_new(&mut self, (trace, span): (u128, u64), feed: u32) -> bool {
-        let key = (trace, span, feed);
-        if self.older.contains(&key) || !self.younger.insert(key) {
+        let hash = self.key.hash_one((trace, span, feed));
+        if self.older.contains(&hash) || !self.younger.insert(hash) {
             return false;
         }
         if self.younger.len() >= GENERATION {
@@ -28,7 +31,7 @@ impl Duplicates {
     }
 }
 
-/// 65,536 spans, 3 MiB a generation.
+/// 65,536 spans, 1.2 MB a generation.
 const GENERATION: usize = 1 << 16;
 
 #[cfg(test)]
