@@ -411,6 +411,15 @@ fn build(
     if raw.state.as_deref() == Some("") {
         findings.add("state", "must be the path of a file");
     }
+    let state = raw.state.as_ref().map(|file| folder.join(file));
+    if let Some(written) = access.iter().flatten().find_map(|log| log.file.as_deref()) {
+        if document.file().map(Path::new) == Some(written) {
+            findings.add("log.file", "must not be the configuration itself");
+        }
+        if state.as_deref() == Some(written) {
+            findings.add("log.file", "must not be the file of state");
+        }
+    }
     let told = raw.telemetry.is_some();
     let telemetry = raw.telemetry.and_then(|raw| {
         let telemetry = telemetry::build(raw, folder);
@@ -431,7 +440,7 @@ fn build(
         );
     }
     if let Some(raw) = &raw.upstreams {
-        check_loops(&listen, raw, &mut findings);
+        check_loops(&listen, &admin, raw, &mut findings);
     }
     let policies = Policies::load(&raw.policies, folder, &mut origin, &mut findings);
 
@@ -485,7 +494,7 @@ fn build(
         limits,
         access: access.flatten(),
         trusted_proxies,
-        state: raw.state.map(|file| folder.join(file)),
+        state,
         export,
         receive,
         policies,

@@ -30,19 +30,27 @@ pub(super) fn check_free(
     }
 }
 
-/// What is sent to an upstream does not come back.
+/// What is sent to an upstream does not come back, and callers of the proxy do not reach the admin
+/// port by it.
 pub(super) fn check_loops(
     listen: &ListenAddress,
+    admin: &ListenAddress,
     upstreams: &BTreeMap<String, RawUpstream>,
     findings: &mut Findings<'_>,
 ) {
     for (name, upstream) in upstreams {
         for (index, url) in upstream.endpoints.iter().enumerate() {
-            let endpoint = url.parse().map(EndpointUrl::into_endpoint);
-            if endpoint.is_ok_and(|endpoint| is_own(listen, &endpoint)) {
-                let rule = "must not be the address of listen: a loop";
-                findings.add(&format!("upstreams.{name}.endpoints[{index}]"), rule);
-            }
+            let Ok(endpoint) = url.parse().map(EndpointUrl::into_endpoint) else {
+                continue;
+            };
+            let rule = if is_own(listen, &endpoint) {
+                "must not be the address of listen: a loop"
+            } else if is_own(admin, &endpoint) {
+                "must not be the address of admin: every caller of the proxy could control it"
+            } else {
+                continue;
+            };
+            findings.add(&format!("upstreams.{name}.endpoints[{index}]"), rule);
         }
     }
 }

@@ -240,9 +240,9 @@ fn stream(instrument: &Instrument, histograms: Histograms) -> Option<Stream> {
     stream.build().ok()
 }
 
-/// Series of a metric of breakers: three states of each of 3,000 routes. What is more goes to the
-/// SDK's overflow series.
-const MAX_SERIES: usize = 10_000;
+/// Series of a metric of breakers: five quantiles of each of 10,000 routes. What is more goes to
+/// the SDK's overflow series.
+const MAX_SERIES: usize = 50_000;
 /// Series of a histogram: at most 1.4 KB each.
 const MAX_HISTOGRAM_SERIES: usize = 2_000;
 

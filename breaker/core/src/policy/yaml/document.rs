@@ -72,6 +72,11 @@ impl<'a> Document<'a> {
         Ok(self)
     }
 
+    /// The name of the file, as it is shown in errors.
+    pub const fn file(&self) -> Option<&'a str> {
+        self.file
+    }
+
     /// Reads the text into a type.
     ///
     /// # Errors

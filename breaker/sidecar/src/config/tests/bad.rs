@@ -312,6 +312,14 @@ const SECTIONS: &[(&str, &str)] = &[
         "5:14: telemetry.exports: is not a field here; did you mean export?",
     ),
     (
+        "log: { access: all, file: b.yaml }",
+        "5:27: log.file: must not be the configuration itself",
+    ),
+    (
+        "state: a.json\nlog: { access: all, file: a.json }",
+        "6:27: log.file: must not be the file of state",
+    ),
+    (
         "dashboard: true",
         "5:1: dashboard: is not a field here; the fields are listen, admin, control, workers, drain, watch, limits, log, trusted_proxies, policies, state, telemetry, upstreams, routes",
     ),
@@ -322,6 +330,10 @@ const UPSTREAMS: &[(&str, &str)] = &[
     (
         "endpoints: [http://localhost:8080]",
         "4:22: upstreams.pay.endpoints[0]: must not be the address of listen: a loop",
+    ),
+    (
+        "endpoints: [http://localhost:9900]",
+        "4:22: upstreams.pay.endpoints[0]: must not be the address of admin: every caller of the proxy could control it",
     ),
     (
         "endpoints: []",
