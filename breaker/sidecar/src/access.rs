@@ -174,7 +174,7 @@ impl std::error::Error for OpenError {}
 
 impl Log {
     fn open(settings: &Settings) -> io::Result<Self> {
-        // Their loss is told in the log, not among them.
+        // Lost lines are reported in the log, not in the access log.
         let notice = |dropped| {
             tracing::warn!(dropped, "lines of the access log could not be written");
             Vec::new()

@@ -194,8 +194,8 @@ pub struct Breaker {
     /// Transitions since the start, by kind.
     #[prost(message, repeated, tag = "17")]
     pub transitions: ::prost::alloc::vec::Vec<Transitions>,
-    /// The name of the source whose numbers explain the breaker: the one that tripped it or alerts, else the proxy, or the busiest feed
-    /// where the proxy has no traffic.
+    /// The name of the source whose numbers explain the breaker: the one that tripped it or
+    /// alerts, else the proxy, or the busiest feed where the proxy has no traffic.
     #[prost(string, tag = "18")]
     pub source: ::prost::alloc::string::String,
 }

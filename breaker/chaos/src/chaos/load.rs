@@ -17,8 +17,8 @@ pub(super) struct Call {
     pub(super) answer: Answer,
 }
 
-/// Sends `rate` orders a second to each of `entries` from `began` for so long; each is told with
-/// the index of its shop.
+/// Sends `rate` orders a second to each of `entries`, for a time that starts at `began`. Reports
+/// each order with the index of its shop.
 pub(super) async fn run(
     client: Client,
     entries: Vec<Uri>,

@@ -1,4 +1,4 @@
-//! A file that others may move away, as logrotate does: it is made anew then.
+//! A file that logrotate or another program may move away: it is then created again.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

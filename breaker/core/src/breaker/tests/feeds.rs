@@ -348,7 +348,7 @@ fn the_numbers_of_a_breaker_are_those_of_the_source_that_decides() {
     assert_eq!(deciding(&mut bench), "ledger-db");
     bench.breaker.force(Mode::ForcedClosed, at(0.0));
     bench.breaker.force(Mode::Auto, at(0.0));
-    // Where requests come by, they are told of.
+    // Requests through the proxy decide over the feed.
     bench.run(10, Outcome::success(ms(1)));
     assert_eq!(deciding(&mut bench), "proxy");
     // A feed that trips the breaker is what it is open for, until it is closed.
