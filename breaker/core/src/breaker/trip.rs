@@ -257,19 +257,25 @@ impl<'a> Observation<'a> {
             });
         }
         let (observed, threshold) = (self.observe(condition)?, condition.threshold()?);
-        if observed.samples < self.least_samples(condition) || !observed.may_reach(threshold) {
-            return None;
-        }
-        let number = self.number(observed)?;
-        reaches(number, threshold).then(|| Evidence {
+        Some(Evidence {
             condition: *condition,
-            observed: number,
+            observed: self.reached(condition, observed)?,
             threshold,
             samples: observed.samples,
             window: self.policy.window(),
             abandoned: self.abandoned(condition),
             anomaly: None,
         })
+    }
+
+    /// What was observed, if there is enough of it and it reaches the threshold.
+    fn reached(&mut self, condition: &Condition, observed: Observed) -> Option<f64> {
+        let threshold = condition.threshold()?;
+        if observed.samples < self.least_samples(condition) || !observed.may_reach(threshold) {
+            return None;
+        }
+        let number = self.number(observed)?;
+        reaches(number, threshold).then_some(number)
     }
 
     /// Each condition of each trip entry, in their order.
@@ -293,7 +299,10 @@ impl<'a> Observation<'a> {
             samples: observed.map_or(0, |observed| observed.samples),
             min_requests: self.least_samples(condition),
             anomaly: None,
-            holds: self.evidence(condition).is_some(),
+            holds: match observed {
+                Some(observed) => self.reached(condition, observed).is_some(),
+                None => self.evidence(condition).is_some(),
+            },
         };
         if let Condition::Anomaly { stream, .. } = *condition
             && let Some(detectors) = &self.source.detectors
