@@ -15,6 +15,8 @@
 mod anomaly;
 mod baseline;
 mod pace;
+mod peers;
+mod relative;
 mod scale;
 mod settled;
 mod slow;
@@ -30,6 +32,8 @@ use std::time::Duration;
 
 use self::anomaly::of_rise;
 pub use self::anomaly::{Anomaly, Creep, UsualChange};
+pub use self::relative::Difference;
+pub(crate) use self::relative::{Circumstances, Peers, Relative};
 use self::stream::StreamDetector;
 pub(crate) use self::threshold::LEAST as LEAST_THRESHOLD;
 use self::threshold::{Rise, Threshold};

@@ -46,6 +46,7 @@ mod alert;
 mod baseline;
 mod breaker;
 mod detector;
+mod endpoint;
 mod event;
 mod feed;
 mod field;
@@ -70,7 +71,12 @@ mod window;
 
 pub use baseline::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
 pub use breaker::{Breaker, Outlook, SourceOutlook};
-pub use detector::{Anomaly, Creep, UsualChange};
+pub use detector::{Anomaly, Creep, Difference, UsualChange};
+pub use endpoint::{
+    Attempt, Balance, Candidate, EjectReason, EndpointEvent, EndpointId, EndpointSettings,
+    EndpointSnapshot, EndpointState, EndpointTotals, Endpoints, EndpointsSnapshot, Load,
+    MAX_ENDPOINTS, Pick, Readmission,
+};
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
 pub use field::InvalidField;

@@ -20,7 +20,7 @@ use crate::ratio::Ratio;
 
 pub use anomaly::{Budget, Stream};
 pub use builder::Builder;
-pub(crate) use builder::MAX_SLOW_THRESHOLDS;
+pub(crate) use builder::{MAX_SLOW_THRESHOLDS, check_open, check_ramp};
 pub use condition::{Condition, Quantile, Unit};
 pub use failure::{FailureRules, GrpcCode};
 pub use recover::{HalfOpen, Open, Ramp, Recovery};

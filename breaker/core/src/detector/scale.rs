@@ -140,6 +140,24 @@ impl Scale {
         self.miss = ((1.0 - alternative) / (1.0 - share)).ln();
     }
 
+    /// Sets the share of hits up to which nothing is wrong, where it is known from elsewhere, and
+    /// looks for the rule's alternative. While that is hardly more, the scale is off: what it
+    /// observes then is no evidence for anything.
+    pub(super) fn set_null(&mut self, share: f64) {
+        let alternative = self.rule.alternative;
+        (self.hit, self.miss) = if alternative <= HARDLY_MORE * share {
+            (0.0, 0.0)
+        } else {
+            let miss = (1.0 - alternative) / (1.0 - share);
+            ((alternative / share).ln(), miss.ln())
+        };
+    }
+
+    /// Whether there is an alarm, and the scale is not off.
+    pub(super) fn is_alarming_relatively(&self) -> bool {
+        self.alarming && self.hit > 0.0
+    }
+
     /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it.
     /// `pace` says how fast evidence fades.
     #[inline]
@@ -307,6 +325,8 @@ const fn nanos_of(slice: Duration) -> u64 {
 /// An alarm is over when the evidence is this part of the line: an anomaly at the line is one
 /// alarm, and not a hundred.
 const ALARM_ENDS: f64 = 0.5;
+/// An alternative that is no more than so many times the null is hardly another thing.
+const HARDLY_MORE: f64 = 1.2;
 /// Of fewer observations nothing is left to say.
 const FORGOTTEN: f64 = 0.1;
 

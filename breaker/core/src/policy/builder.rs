@@ -166,18 +166,7 @@ impl Builder {
         within(policy.deadline, MILLI * 10, HOUR, "deadline", "10ms to 1h")?;
         check_open(policy.open)?;
         check_half_open(policy.half_open)?;
-        rule(
-            policy.ramp.start.get() >= 0.01,
-            "ramp.start",
-            "must be 1% to 100%",
-        )?;
-        within(
-            policy.ramp.period,
-            Duration::ZERO,
-            HOUR,
-            "ramp.for",
-            "0s to 1h",
-        )?;
+        check_ramp(policy.ramp)?;
         rule(
             (400..=599).contains(&policy.reject.status),
             "reject.status",
@@ -279,7 +268,7 @@ pub(super) fn any_of(words: &[impl AsRef<str>]) -> String {
     }
 }
 
-fn check_open(open: Open) -> Result<(), InvalidField> {
+pub(crate) fn check_open(open: Open) -> Result<(), InvalidField> {
     within(open.period, MILLI * 10, HOUR, "open.for", "10ms to 1h")?;
     rule(
         (1.0..=10.0).contains(&open.factor),
@@ -292,6 +281,11 @@ fn check_open(open: Open) -> Result<(), InvalidField> {
         "must not be less than open.for",
     )?;
     rule(open.max <= HOUR * 24, "open.max", "must be at most 24h")
+}
+
+pub(crate) fn check_ramp(ramp: Ramp) -> Result<(), InvalidField> {
+    rule(ramp.start.get() >= 0.01, "ramp.start", "must be 1% to 100%")?;
+    within(ramp.period, Duration::ZERO, HOUR, "ramp.for", "0s to 1h")
 }
 
 fn check_half_open(half_open: HalfOpen) -> Result<(), InvalidField> {

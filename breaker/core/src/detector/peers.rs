@@ -1,0 +1,236 @@
+//! What the endpoints of one upstream have observed lately: what an endpoint is compared with.
+
+use super::baseline::{Baseline, Bounds};
+use crate::time::Timestamp;
+
+/// Hits and misses of the last ten seconds, in half seconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent {
+    slots: [Count; SLOTS],
+    /// The number of the live slot since the origin of time.
+    live: u64,
+    sum: Count,
+}
+
+/// Hits among observations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) hits: u32,
+    pub(super) observations: u32,
+}
+
+/// The stream of all endpoints that are in, together.
+#[derive(Clone, Debug)]
+pub(super) struct Company {
+    pub(super) all: Recent,
+    /// What was learned to be normal, for want of peers.
+    pub(super) baseline: Baseline,
+}
+
+impl Count {
+    fn less(self, other: Self) -> Self {
+        Self {
+            hits: self.hits.saturating_sub(other.hits),
+            observations: self.observations.saturating_sub(other.observations),
+        }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self {
+            hits: self.hits.saturating_add(other.hits),
+            observations: self.observations.saturating_add(other.observations),
+        }
+    }
+
+    fn share(self) -> f64 {
+        f64::from(self.hits) / f64::from(self.observations.saturating_add(1))
+    }
+}
+
+impl Recent {
+    pub(super) fn add(&mut self, hit: bool, count: u32, at: Timestamp) {
+        self.pass(at);
+        let more = Count {
+            hits: if hit { count } else { 0 },
+            observations: count,
+        };
+        self.put(self.live, more);
+    }
+
+    /// What was added as a miss at `missed` is a hit, if it is still known, or one more otherwise.
+    pub(super) fn turn_into_hit(&mut self, missed: Timestamp, at: Timestamp) {
+        self.pass(at);
+        let slot = missed.as_nanos() / SLOT;
+        let known = slot <= self.live && self.live - slot < SLOTS as u64;
+        let before = self.slots[place(slot)];
+        let one = u32::from(!known || before.observations <= before.hits);
+        let into = if one == 0 { slot } else { self.live };
+        let turned = Count {
+            hits: 1,
+            observations: one,
+        };
+        self.put(into, turned);
+    }
+
+    fn put(&mut self, slot: u64, more: Count) {
+        let count = &mut self.slots[place(slot)];
+        *count = count.and(more);
+        self.sum = self.sum.and(more);
+    }
+
+    /// Forgets what is older than ten seconds.
+    fn pass(&mut self, at: Timestamp) {
+        self.pass_to(at.as_nanos() / SLOT);
+    }
+
+    fn pass_to(&mut self, slot: u64) {
+        if slot <= self.live {
+            return;
+        }
+        if slot - self.live >= SLOTS as u64 {
+            *self = Self::default();
+        }
+        self.live = self.live.max(slot.saturating_sub(SLOTS as u64));
+        while self.live < slot {
+            self.live += 1;
+            let gone = std::mem::take(&mut self.slots[place(self.live)]);
+            self.sum = self.sum.less(gone);
+        }
+    }
+
+    /// Of the ten seconds before `now`.
+    pub(super) fn of_ten_seconds(&self, now: Timestamp) -> Count {
+        let mut then = self.clone();
+        then.pass(now);
+        then.sum
+    }
+
+    /// Of the live half second and the one before.
+    fn of_a_second(&self) -> Count {
+        let before = self.live.saturating_sub(1);
+        self.slots[place(self.live)].and(self.slots[place(before)])
+    }
+
+    /// Takes away what `part` has counted.
+    pub(super) fn remove(&mut self, part: &mut Self) {
+        let live = self.live.max(part.live);
+        self.pass_to(live);
+        part.pass_to(live);
+        for (count, gone) in self.slots.iter_mut().zip(part.slots) {
+            *count = count.less(gone);
+        }
+        self.sum = self.sum.less(part.sum);
+    }
+}
+
+impl Company {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            all: Recent::default(),
+            baseline: Baseline::new(bounds),
+        }
+    }
+
+    /// The share of hits that is normal at most for an endpoint whose own are `own`, as of now.
+    ///
+    /// One and a half times the share of its peers, of which the largest of three counts: what the
+    /// share of the last ten seconds may be at most, given what was learned; that share itself; and
+    /// that of the last second. So an endpoint is never blamed for what has just befallen all, and
+    /// what is normal is known also where there are few requests.
+    pub(super) fn normal(&mut self, own: &mut Recent, at: Timestamp) -> f64 {
+        self.all.pass(at);
+        own.pass_to(self.all.live);
+        let lately = self.all.sum.less(own.sum);
+        let now = self.all.of_a_second().less(own.of_a_second());
+        let observations = LEARNED + f64::from(lately.observations);
+        // What is learned is held to be normal at most: a third of it is about what it is.
+        let learned = self.baseline.share() / 3.0;
+        let share = (LEARNED * learned + f64::from(lately.hits)) / observations;
+        let most = share + 2.0 * (share * (1.0 - share) / observations).sqrt();
+        let most = most.max(lately.share()).max(now.share());
+        (1.5 * most).clamp(self.baseline.bounds().floor, MOST)
+    }
+}
+
+const fn place(slot: u64) -> usize {
+    (slot % SLOTS as u64) as usize
+}
+
+const SLOTS: usize = 20;
+/// In nanoseconds: half a second.
+const SLOT: u64 = 500_000_000;
+/// What was learned weighs as much as so many observations of peers.
+const LEARNED: f64 = 100.0;
+/// There is no share of which nothing more could be told.
+const MOST: f64 = 0.95;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn company() -> Company {
+        Company::new(Bounds {
+            floor: 0.01,
+            cap: 0.02,
+        })
+    }
+
+    #[test]
+    fn ten_seconds_are_known_and_a_part_can_be_taken_away() {
+        let (mut all, mut part) = (Recent::default(), Recent::default());
+        for millis in (0..20_000).step_by(100) {
+            all.add(millis % 1000 == 0, 1, at(millis));
+            if millis % 200 == 0 {
+                part.add(millis % 1000 == 0, 1, at(millis));
+            }
+        }
+        let count = |hits, observations| Count { hits, observations };
+        assert_eq!(all.sum, count(10, 100));
+        assert_eq!(all.of_a_second(), count(1, 10));
+        all.remove(&mut part);
+        assert_eq!(all.sum, count(0, 50));
+        all.pass(at(60_000));
+        assert_eq!(all.sum, count(0, 0));
+    }
+
+    #[test]
+    fn a_miss_that_turns_into_a_hit_is_no_further_observation_while_it_is_known() {
+        let mut recent = Recent::default();
+        recent.add(false, 1, at(100));
+        recent.add(false, 1, at(5000));
+        recent.turn_into_hit(at(100), at(6000));
+        let sum = recent.sum;
+        assert_eq!((sum.hits, sum.observations), (1, 2));
+        recent.turn_into_hit(at(100), at(12_000));
+        let sum = recent.sum;
+        assert_eq!((sum.hits, sum.observations), (1, 2));
+    }
+
+    #[test]
+    fn what_befalls_all_is_normal_within_tenths_of_a_second() {
+        let (mut company, mut own) = (company(), Recent::default());
+        for millis in (0..10_000).step_by(10) {
+            company.all.add(false, 1, at(millis));
+        }
+        assert!((0.01..0.02).contains(&company.normal(&mut own, at(10_000))));
+        for millis in (10_000..10_300).step_by(10) {
+            company.all.add(true, 1, at(millis));
+        }
+        assert!(company.normal(&mut own, at(10_300)) > 0.5);
+    }
+
+    #[test]
+    fn a_few_good_peers_make_nothing_less_sure_than_it_was() {
+        let (mut company, mut own) = (company(), Recent::default());
+        let unknown = company.normal(&mut own, at(0));
+        assert!((0.01..0.04).contains(&unknown), "{unknown}");
+        for millis in (0..10_000).step_by(1000) {
+            company.all.add(false, 1, at(millis));
+        }
+        assert!(company.normal(&mut own, at(10_000)) <= unknown);
+    }
+}

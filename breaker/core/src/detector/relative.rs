@@ -1,0 +1,316 @@
+//! Whether one endpoint of an upstream is worse than the others.
+//!
+//! The same sequential test as a route's ([`Scale`]), against another null: not what was learned to
+//! be normal, but what the endpoint's peers have just observed ([`Company::normal`]). What befalls
+//! all endpoints is then no evidence against any: it is the matter of the route's breaker.
+//!
+//! A scale whose alternative is hardly more than what is normal is off while that is so. An
+//! observation then has the likelihood ratio 1, so that R − n stays a supermartingale. The null is
+//! known before the observation that it judges. So the budget of [`Scale`] holds, for all detectors
+//! of all endpoints of an upstream together: while no endpoint's share of hits exceeds what is
+//! normal among its peers, the probability that one is ejected within t is at most t / run length.
+//! As everywhere, independence is assumed, and that the peers' share is not overestimated by luck;
+//! what is normal is therefore half as much again as that share is at most.
+//!
+//! # Time without a request
+//! Of evidence after 1 min half is left, and after 1 h and 3 d nothing, as of a route's. Peers are
+//! forgotten after 10 s; what was learned fades only with what is learned next.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::baseline::Bounds;
+use super::pace::Pace;
+use super::peers::{Company, Recent};
+use super::scale::{Rule, Scale};
+use crate::policy::Stream;
+use crate::ratio::Ratio;
+use crate::time::Timestamp;
+
+/// The detectors of one endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Relative {
+    errors: Watch<{ ERRORS.len() }>,
+    deadline: Watch<{ DEADLINE.len() }>,
+}
+
+/// What the endpoints of an upstream that are in have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    errors: Company,
+    deadline: Company,
+}
+
+/// How an endpoint differs from its peers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The stream that differs: failures, or missed deadlines.
+    pub stream: Stream,
+    /// The share of hits since the change.
+    pub share: Ratio,
+    /// The least that share is, as the lower bound of its Wilson interval at 95 %.
+    pub low: Ratio,
+    /// The share up to which nothing is wrong: half as much again as that of the peers.
+    pub normal: Ratio,
+    /// Observations since the change.
+    pub observations: u64,
+    /// When the change began.
+    pub since: Timestamp,
+    /// The evidence, in nats.
+    pub evidence: f64,
+    /// The evidence from which on the endpoint is ejected.
+    pub line: f64,
+}
+
+/// One stream of one endpoint.
+#[derive(Clone, Debug)]
+struct Watch<const SCALES: usize> {
+    stream: Stream,
+    scales: [Scale; SCALES],
+    pace: Pace,
+    recent: Recent,
+    normal: f64,
+    /// Until then `normal` is near enough, but for hits.
+    fresh_until: Timestamp,
+    alarming: bool,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}, {} among the others at most (low bound {}, {} attempts, evidence {:.1} ≥ \
+             {:.1})",
+            self.share,
+            self.stream.hits(),
+            self.normal,
+            self.low,
+            self.observations,
+            self.evidence,
+            self.line,
+        )
+    }
+}
+
+/// What an observation is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// Whether no other endpoint is in.
+    pub(crate) alone: bool,
+    /// Whether nothing is wrong, so that the observation may be learned from.
+    pub(crate) learn: bool,
+}
+
+impl Relative {
+    /// The detectors of one of so many endpoints.
+    pub(crate) fn new(run_length: Duration, endpoints: usize) -> Self {
+        let mut relative = Self {
+            errors: Watch::new(Stream::Errors, &ERRORS),
+            deadline: Watch::new(Stream::Deadline, &DEADLINE),
+        };
+        relative.set_budget(run_length, endpoints);
+        relative
+    }
+
+    /// Shares the budget among all detectors of so many endpoints.
+    pub(crate) fn set_budget(&mut self, run_length: Duration, endpoints: usize) {
+        let detectors = (ERRORS.len() + DEADLINE.len()).saturating_mul(endpoints);
+        let errors = self.errors.scales.iter_mut();
+        for scale in errors.chain(&mut self.deadline.scales) {
+            scale.set_budget(run_length, detectors);
+        }
+    }
+
+    /// A request ended, or is answered well so far.
+    pub(crate) fn ended(&mut self, failed: bool, peers: &mut Peers, now: Circumstances) {
+        self.errors.observe(failed, 1, &mut peers.errors, now);
+    }
+
+    /// A request that was observed as no failure at `begun` has failed after all.
+    pub(crate) fn failed_after(&mut self, begun: Timestamp, peers: &mut Peers, now: Circumstances) {
+        self.errors.turn_into_hit(begun, &mut peers.errors, now);
+    }
+
+    /// So many requests were answered within the deadline, or were not.
+    pub(crate) fn took(&mut self, late: bool, count: u32, peers: &mut Peers, now: Circumstances) {
+        self.deadline.observe(late, count, &mut peers.deadline, now);
+    }
+
+    /// What is wrong with the endpoint and not with its peers.
+    pub(crate) fn alarm(&self) -> Option<Difference> {
+        self.errors.alarm().or_else(|| self.deadline.alarm())
+    }
+
+    /// Whether [`Self::alarm`] has something to say.
+    pub(crate) const fn is_alarming(&self) -> bool {
+        self.errors.alarming || self.deadline.alarming
+    }
+
+    /// The share of failures among so many requests of the ten seconds before `now`.
+    pub(crate) fn failures(&self, now: Timestamp) -> (Ratio, u64) {
+        let recent = self.errors.recent.of_ten_seconds(now);
+        let observations = u64::from(recent.observations);
+        (Ratio::of(recent.hits.into(), observations), observations)
+    }
+
+    /// The endpoint is no peer any more, and begins anew when it is again.
+    pub(crate) fn leave(&mut self, peers: &mut Peers) {
+        self.errors.leave(&mut peers.errors);
+        self.deadline.leave(&mut peers.deadline);
+    }
+}
+
+impl Peers {
+    pub(crate) fn new() -> Self {
+        Self {
+            errors: Company::new(NORMAL),
+            deadline: Company::new(NORMAL),
+        }
+    }
+
+    /// Something is wrong: what was observed lately teaches nothing.
+    pub(crate) fn drop_waiting(&mut self) {
+        self.errors.baseline.drop_waiting();
+        self.deadline.baseline.drop_waiting();
+    }
+}
+
+impl<const SCALES: usize> Watch<SCALES> {
+    fn new(stream: Stream, rules: &'static [Rule; SCALES]) -> Self {
+        Self {
+            stream,
+            scales: rules.each_ref().map(Scale::new),
+            pace: Pace::default(),
+            recent: Recent::default(),
+            normal: 0.0,
+            fresh_until: Timestamp::ZERO,
+            alarming: false,
+        }
+    }
+
+    fn observe(&mut self, hit: bool, count: u32, company: &mut Company, now: Circumstances) {
+        let at = now.at;
+        // A hit is judged by what is known before it; misses, which are many, may wait for that.
+        if hit || at >= self.fresh_until {
+            self.settle_normal(company, now);
+        }
+        company.all.add(hit, count, at);
+        self.recent.add(hit, count, at);
+        if now.learn {
+            company.baseline.learn(hit, count, at);
+        }
+        for scale in &mut self.scales {
+            scale.observe(hit, count, at, &self.pace);
+        }
+        self.end_observation(at);
+    }
+
+    #[cold]
+    fn turn_into_hit(&mut self, missed: Timestamp, company: &mut Company, now: Circumstances) {
+        let at = now.at;
+        self.settle_normal(company, now);
+        company.all.turn_into_hit(missed, at);
+        self.recent.turn_into_hit(missed, at);
+        if now.learn {
+            company.baseline.turn_into_hit(at);
+        }
+        for scale in &mut self.scales {
+            scale.take_back_miss(missed);
+            scale.observe(true, 1, at, &self.pace);
+        }
+        self.end_observation(at);
+    }
+
+    #[inline]
+    fn end_observation(&mut self, at: Timestamp) {
+        if self.pace.turns(at) {
+            self.pace.turn(at);
+        }
+        self.alarming = self.scales.iter().any(Scale::is_alarming_relatively);
+    }
+
+    fn settle_normal(&mut self, company: &mut Company, now: Circumstances) {
+        self.fresh_until = now.at + FRESH;
+        let normal = if now.alone {
+            ALONE
+        } else {
+            company.normal(&mut self.recent, now.at)
+        };
+        // Logarithms are most of what this costs.
+        if (normal - self.normal).abs() > NEAR * self.normal {
+            self.normal = normal;
+            for scale in &mut self.scales {
+                scale.set_null(normal);
+            }
+        }
+    }
+
+    fn alarm(&self) -> Option<Difference> {
+        let alarming = self
+            .scales
+            .iter()
+            .filter(|scale| scale.is_alarming_relatively());
+        let scale = alarming.max_by(|a, b| a.evidence().total_cmp(&b.evidence()))?;
+        let estimate = scale.estimate();
+        let ratio = |share| Ratio::new(share).unwrap_or(Ratio::ONE);
+        Some(Difference {
+            stream: self.stream,
+            share: ratio(estimate.hits / estimate.observations.max(1e-9)),
+            low: ratio(estimate.low),
+            normal: ratio(self.normal),
+            observations: estimate.observations.round() as u64,
+            since: estimate.since,
+            evidence: scale.evidence(),
+            line: scale.line(),
+        })
+    }
+
+    fn leave(&mut self, company: &mut Company) {
+        company.all.remove(&mut self.recent);
+        self.recent = Recent::default();
+        for scale in &mut self.scales {
+            scale.reset();
+        }
+        self.fresh_until = Timestamp::ZERO;
+        self.alarming = false;
+    }
+}
+
+const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule {
+    Rule {
+        slice: Duration::from_millis(millis),
+        alternative,
+        times: 1.0,
+        slices,
+        at_least,
+    }
+}
+
+/// As of a route, but that less is asked of the finest: what befalls all for a moment is no
+/// evidence here.
+static ERRORS: [Rule; 4] = [
+    rule(100, 0.9, 3.0, 0.5),
+    rule(1500, 0.5, 3.0, 0.0),
+    rule(2000, 0.2, 3.0, 0.0),
+    rule(2500, 0.06, 3.0, 0.0),
+];
+static DEADLINE: [Rule; 3] = [
+    rule(1000, 0.9, 4.0, 0.0),
+    rule(2000, 0.5, 4.0, 0.0),
+    rule(5000, 0.2, 4.0, 0.0),
+];
+
+/// Of both streams, where too little is known of peers.
+const NORMAL: Bounds = Bounds {
+    floor: 0.01,
+    cap: 0.02,
+};
+/// An endpoint without peers is only judged to learn whether those that are out might be better: it
+/// must fail nearly all the time.
+const ALONE: f64 = 0.5;
+const FRESH: Duration = Duration::from_millis(100);
+/// Shares that differ by so small a part of themselves are the same.
+const NEAR: f64 = 0.02;
