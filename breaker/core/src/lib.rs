@@ -58,6 +58,7 @@ pub mod policy;
 mod rate;
 mod ratio;
 pub mod replay;
+mod retry_budget;
 mod rng;
 mod row;
 mod snapshot;
@@ -85,6 +86,7 @@ pub use outcome::{Attribution, Outcome, Verdict};
 pub use permit::{Cause, Permit, Rejected, Shed};
 pub use policy::Policy;
 pub use ratio::Ratio;
+pub use retry_budget::RetryBudget;
 pub use snapshot::{
     AlertCount, AlertSnapshot, Concurrency, ConditionStatus, Latencies, SheddingSnapshot, Snapshot,
     SourceSnapshot, SourceTotals, Totals, TransitionCount,
