@@ -6,6 +6,7 @@ use crate::outcome::Outcome;
 mod histories;
 mod judging;
 mod picking;
+mod rows;
 mod sets;
 
 fn at(millis: u64) -> Timestamp {
