@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::gym::{self, Plan, Run};
 use crate::summary::{Summaries, summarise};
 use crate::table::{self, Style};
-use crate::{arl, blips, page, scenario, system};
+use crate::{arl, blips, endpoints, page, scenario, system};
 
 /// Runs breakers through scenarios in virtual time, on identical traffic, and scores them
 #[derive(Debug, Parser)]
@@ -74,6 +74,10 @@ pub(crate) struct Cli {
     /// For --blips: writes the curves too
     #[arg(long, value_name = "FILE", requires = "blips")]
     svg: Option<PathBuf>,
+    /// Measures which rule ejects an endpoint that is worse than the others, and how soon, instead of
+    /// running scenarios
+    #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips"])]
+    endpoints: bool,
     /// Threads; as many as the machine has cores by default
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -195,6 +199,13 @@ impl Cli {
         }
         if self.blips {
             return self.measure_blips(plan.threads, &mut out);
+        }
+        if self.endpoints {
+            let results = endpoints::measure(&plan.seeds, plan.threads);
+            return match self.json {
+                true => writeln!(out, "{}", json!(results)),
+                false => write!(out, "{}", endpoints::table(&results, self.markdown)),
+            };
         }
         let runs = gym::run(plan);
         let groups = groups(&runs);

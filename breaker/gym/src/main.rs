@@ -12,11 +12,13 @@
 //! * [`cli`], [`table`], [`page`]: what is asked and what is shown
 //! * [`arl`]: false alarms on healthy traffic
 //! * [`blips`]: how probably trouble of a given length opens
+//! * [`endpoints`]: which rule finds the endpoint that is worse than the others
 
 mod arl;
 mod blips;
 mod cli;
 mod column;
+mod endpoints;
 mod gym;
 mod luck;
 mod number;
