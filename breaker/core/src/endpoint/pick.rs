@@ -76,6 +76,14 @@ impl Endpoints {
         Some(self.picked(place, false))
     }
 
+    /// A certain endpoint, chosen by another rule than the balancer's; `None` if it is not in the
+    /// set. If it is out and may be probed, the attempt is a probe.
+    pub fn at(&self, id: EndpointId, now: Timestamp) -> Option<Pick> {
+        let place = self.find(id, 0)?;
+        let from = self.members[place].probe_from();
+        Some(self.picked(place, from.is_some_and(|from| from <= self.now.max(now))))
+    }
+
     const fn picked_id(&self, place: usize) -> EndpointId {
         self.ids.as_slice()[place]
     }

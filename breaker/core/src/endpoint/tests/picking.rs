@@ -135,6 +135,22 @@ fn a_new_one_gets_a_small_share_only_beside_three_others() {
 }
 
 #[test]
+fn a_certain_one_is_a_probe_only_if_it_is_due() {
+    let mut three = endpoints(3);
+    run(&mut three, 0..20_000, 10, well);
+    run(&mut three, 20_000..21_000, 10, dead(&[2]));
+    let at_two = |now| three.at(EndpointId(2), at(now)).map(|pick| pick.is_probe());
+    assert_eq!((at_two(22_000), at_two(30_000)), (Some(false), Some(true)));
+    assert_eq!(
+        three
+            .at(EndpointId(1), at(30_000))
+            .map(|pick| pick.is_probe()),
+        Some(false)
+    );
+    assert_eq!(three.at(EndpointId(9), at(30_000)), None);
+}
+
+#[test]
 fn if_all_are_out_those_that_operators_ejected_are_the_last_choice() {
     let mut three = endpoints(3);
     for id in [1, 3] {
