@@ -47,6 +47,10 @@ pub(crate) const GROUPS: &[Group] = &[
         title: "What is usual",
         columns: USUAL,
     },
+    Group {
+        title: "Endpoints",
+        columns: ENDPOINTS,
+    },
 ];
 
 const COLUMNS: &[Column] = &[
@@ -240,6 +244,22 @@ const CALLERS: &[Column] = &[
         figures: &[OPEN, CLOSED_AFTER],
     },
 ];
+
+const ENDPOINTS: &[Column] = &[
+    endpoints("S19", "1 of 5 ten times slower: goodput %"),
+    endpoints("S20", "all at 20 %"),
+    endpoints("S21", "rolling restart"),
+    endpoints("S22", "all replaced"),
+];
+
+const fn endpoints(scenario: &'static str, title: &'static str) -> Column {
+    Column {
+        scenario,
+        title,
+        cell: |of| format!("{:.1}", 100.0 * of.goodput),
+        figures: &[GOODPUT],
+    }
+}
 
 const USUAL: &[Column] = &[
     usual_errors(

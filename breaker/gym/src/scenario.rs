@@ -5,6 +5,7 @@
 //! its windows happen to begin.
 
 mod callers;
+mod endpoints;
 mod failing;
 mod healthy;
 mod overload;
@@ -16,6 +17,7 @@ use std::fmt;
 
 use crate::luck::Luck;
 use crate::time::{Nanos, SECOND, Span, seconds};
+use crate::traffic::Odd;
 
 /// A scenario's name, and how to make it for a seed.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Scenario {
     pub(crate) endpoints: u8,
     /// How often a caller sends a request again that failed or was rejected.
     pub(crate) retries: u8,
+    /// When other endpoints take the places of all, and whoever balances is told.
+    pub(crate) replaced: Option<Nanos>,
     /// Whether spans of a dependency are exported, in batches.
     pub(crate) spans: bool,
     /// For how long after the incident losses are counted.
@@ -73,8 +77,8 @@ pub(crate) struct Conditions {
     pub(crate) tail_index: f64,
     /// The probability that a span of the dependency says failure.
     pub(crate) span_errors: f64,
-    /// How many endpoints, from the first on, refuse every request.
-    pub(crate) dead_endpoints: u8,
+    /// The endpoints that are not as the others.
+    pub(crate) odd: Odd,
     /// Whether requests come at equal distances, and not by chance.
     pub(crate) regular: bool,
     /// The share of the callers that leave if no head has come, and after how many seconds: uniform
@@ -121,6 +125,7 @@ pub(crate) fn all() -> impl Iterator<Item = Entry> {
         slow::ENTRIES,
         overload::ENTRIES,
         callers::ENTRIES,
+        endpoints::ENTRIES,
         rare::ENTRIES,
         usual::ENTRIES,
     ]
@@ -159,6 +164,7 @@ impl Scenario {
             incident: None,
             endpoints: 1,
             retries: 0,
+            replaced: None,
             spans: false,
             aftermath: 300 * SECOND,
             pauses: Vec::new(),
@@ -212,6 +218,12 @@ impl Scenario {
         (seconds(incident.from), seconds(incident.until))
     }
 
+    /// Makes the service another in health.
+    #[cfg(test)]
+    pub(crate) fn set_base(&mut self, change: impl FnOnce(&mut Conditions)) {
+        change(&mut self.base);
+    }
+
     /// The rate in health, in requests a second.
     pub(crate) const fn rate(&self) -> f64 {
         self.base.rate
@@ -242,7 +254,7 @@ impl Default for Conditions {
             tail: 0.005,
             tail_index: 2.0,
             span_errors: 0.001,
-            dead_endpoints: 0,
+            odd: Odd::default(),
             regular: false,
             impatient: 0.0,
             patience: (0.0, 0.0),
@@ -348,7 +360,7 @@ mod tests {
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(ids, sorted);
-        assert_eq!(ids.len(), 53);
+        assert_eq!(ids.len(), 57);
     }
 
     #[test]

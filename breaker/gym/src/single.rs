@@ -13,6 +13,7 @@ pub(crate) fn play(system: &mut dyn System, at: Nanos, latency: Nanos, failed: b
         now: at,
         pick: 0,
         endpoints: 1,
+        retry: false,
     };
     if let Decision::Admit { endpoint, tag } = system.arrive(&arrival) {
         system.complete(&Completion {

@@ -3,6 +3,7 @@
 //! Ours run on the real `breaker-core`. The others' rules are written down here, one file each,
 //! whose head names where they were read.
 
+mod balanced;
 mod envoy_admission;
 mod envoy_concurrency;
 mod envoy_outlier;
@@ -48,6 +49,22 @@ pub(crate) trait System: Send {
     /// In the last second the service's machine was busy for this share of the time. Told only
     /// where the service has a capacity.
     fn load(&mut self, _utilisation: f64, _now: Nanos) {}
+
+    /// An attempt has failed before any of its answer came: whether it is made again, where, and
+    /// with which tag. Then [`Self::complete`] is not called for it. Who sends nothing twice says
+    /// `None`.
+    fn again(&mut self, _failed: &Completion, _pick: u32) -> Option<Decision> {
+        None
+    }
+
+    /// Whether a caller may try again after a failure. Callers try as often as they like where
+    /// nobody counts.
+    fn may_retry(&mut self, _now: Nanos) -> bool {
+        true
+    }
+
+    /// Other endpoints have taken the places of all.
+    fn replaced(&mut self, _now: Nanos) {}
 
     /// The time that [`Self::next_tick`] named has come.
     fn tick(&mut self, _now: Nanos) {}
@@ -104,6 +121,8 @@ pub(crate) struct Arrival {
     pub(crate) pick: u32,
     /// How many endpoints there are.
     pub(crate) endpoints: u8,
+    /// Whether it is a caller's retry.
+    pub(crate) retry: bool,
 }
 
 /// What becomes of a request.
@@ -144,8 +163,10 @@ pub(crate) enum Ending {
     Success,
     /// By a 4xx.
     ClientError,
-    /// By a 5xx or a refused connection.
+    /// By a 5xx.
     Failure,
+    /// By a refused connection: nothing was sent.
+    Refused,
     /// By the system's timeout.
     Timeout,
     /// A streamed answer broke off after its head.
@@ -216,7 +237,10 @@ pub(crate) const ALL: &[Entry] = &[
     }),
     entry("traefik", |_| Box::<traefik::Traefik>::default()),
     entry("envoy-outlier", |setup| {
-        Box::new(envoy_outlier::EnvoyOutlier::new(setup))
+        Box::new(envoy_outlier::EnvoyOutlier::new(setup, 100))
+    }),
+    entry("envoy-outlier-10%", |setup| {
+        Box::new(envoy_outlier::EnvoyOutlier::new(setup, 10))
     }),
     entry("envoy-admission", |setup| {
         Box::new(envoy_admission::EnvoyAdmission::new(setup))
@@ -249,6 +273,12 @@ pub(crate) const ALL: &[Entry] = &[
     }),
     entry("adaptive", |setup| {
         Box::new(ours::Ours::new(Policy::adaptive(), setup))
+    }),
+    entry("endpoints", |setup| {
+        Box::new(balanced::Balanced::new(setup, false))
+    }),
+    entry("endpoints+retries", |setup| {
+        Box::new(balanced::Balanced::new(setup, true))
     }),
 ];
 
@@ -310,7 +340,7 @@ impl Completion {
     pub(crate) const fn failed(&self) -> bool {
         matches!(
             self.ending,
-            Ending::Failure | Ending::Timeout | Ending::Broken
+            Ending::Failure | Ending::Refused | Ending::Timeout | Ending::Broken
         )
     }
 
@@ -438,6 +468,7 @@ pub(crate) mod testing {
             now,
             pick: 0,
             endpoints: 1,
+            retry: false,
         }
     }
 }

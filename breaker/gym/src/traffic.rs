@@ -31,13 +31,38 @@ pub(crate) struct Fate {
     pub(crate) client_error: bool,
     /// Its span of the dependency says failure, whatever the caller is told.
     pub(crate) span_fails: bool,
-    /// Endpoints below this index are dead: they refuse at once.
-    pub(crate) dead_endpoints: u8,
+    /// The endpoints that are not as the others.
+    pub(crate) odd: Odd,
     /// For how long the caller waits for the head; [`NEVER`] for one that waits as long as it
     /// takes.
     pub(crate) patience: Nanos,
     /// A streamed answer: what follows the head.
     pub(crate) body: Option<Body>,
+}
+
+/// Endpoints that are not as the others, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Odd {
+    /// They refuse connections.
+    pub(crate) dead: u16,
+    /// They take ten times as long.
+    pub(crate) slow: u16,
+    /// They have just started, and take five times as long.
+    pub(crate) cold: u16,
+}
+
+impl Odd {
+    /// Whether `endpoint` refuses.
+    pub(crate) const fn is_dead(self, endpoint: u8) -> bool {
+        self.dead >> endpoint & 1 == 1
+    }
+
+    /// How long `endpoint` takes for what takes the others `latency`.
+    pub(crate) const fn latency(self, endpoint: u8, latency: Nanos) -> Nanos {
+        let slow = 1 + 9 * (self.slow >> endpoint & 1) as u64;
+        let cold = 1 + 4 * (self.cold >> endpoint & 1) as u64;
+        latency.saturating_mul(slow * cold)
+    }
 }
 
 /// What became of a request, all attempts considered.
@@ -170,7 +195,7 @@ impl Fate {
             fails,
             client_error,
             span_fails,
-            dead_endpoints: conditions.dead_endpoints,
+            odd: conditions.odd,
             patience: patience(luck, conditions),
             body: body(luck, conditions).filter(|_| !fails && !client_error),
         }
@@ -184,7 +209,8 @@ impl Fate {
     /// The same, were the caller a patient one.
     pub(crate) fn would_be_good(&self, endpoint: u8) -> bool {
         let breaks = self.body.is_some_and(|body| body.breaks);
-        !self.fails && !breaks && endpoint >= self.dead_endpoints && self.latency <= PATIENCE
+        let latency = self.odd.latency(endpoint, self.latency);
+        !self.fails && !breaks && !self.odd.is_dead(endpoint) && latency <= PATIENCE
     }
 }
 

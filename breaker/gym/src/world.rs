@@ -33,6 +33,7 @@ pub(crate) struct World<'a> {
     /// When the batch of spans is exported, and when the load is told.
     next_second: Nanos,
     next_batch: Nanos,
+    replaced: Nanos,
     tally: Tally,
     timeline: Option<Timeline>,
 }
@@ -41,8 +42,9 @@ pub(crate) struct World<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     request: Request,
-    /// How many there were before.
+    /// How many the caller made before, and how many the proxy made of this one.
     number: u8,
+    resent: u8,
     sent: Nanos,
     endpoint: u8,
     tag: u32,
@@ -79,6 +81,7 @@ impl<'a> World<'a> {
             spans: Vec::new(),
             next_second: SECOND,
             next_batch: BATCH,
+            replaced: scenario.replaced.unwrap_or(NEVER),
             tally: Tally::new(scenario),
             timeline: timeline.then(|| Timeline::new(scenario)),
             scenario,
@@ -133,10 +136,14 @@ impl<'a> World<'a> {
         } else {
             NEVER
         };
-        load.min(batch)
+        load.min(batch).min(self.replaced)
     }
 
     fn tell(&mut self, now: Nanos) {
+        if self.replaced == now {
+            self.replaced = NEVER;
+            self.system.replaced(now);
+        }
         if self.next_second == now {
             self.next_second += SECOND;
             if let Some(service) = &mut self.service {
@@ -157,21 +164,12 @@ impl<'a> World<'a> {
             now,
             pick: request.pick,
             endpoints: self.scenario.endpoints,
+            retry: number > 0,
         });
         self.note(now);
         match decision {
             Decision::Admit { endpoint, tag } => {
-                let (latency, next) = self.serve(&request.fate, endpoint, now);
-                let attempt = Attempt {
-                    request: *request,
-                    number,
-                    sent: now,
-                    endpoint,
-                    tag,
-                    head: None,
-                    next,
-                };
-                self.schedule(now + latency, attempt);
+                self.send(request, (number, 0), endpoint, tag, now);
             }
             Decision::Reject => {
                 if !self.retry(request, number, now) {
@@ -183,16 +181,68 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The `number`th attempt of the caller, and of that the `resent`th of the proxy, is sent.
+    fn send(
+        &mut self,
+        request: &Request,
+        (number, resent): (u8, u8),
+        endpoint: u8,
+        tag: u32,
+        now: Nanos,
+    ) {
+        let (latency, next) = self.serve(&request.fate, endpoint, now);
+        let attempt = Attempt {
+            request: *request,
+            number,
+            resent,
+            sent: now,
+            endpoint,
+            tag,
+            head: None,
+            next,
+        };
+        self.schedule(now + latency, attempt);
+    }
+
+    /// The proxy sends a failed attempt again at once, with other luck, if it likes to.
+    fn resend(&mut self, attempt: &Attempt, failed: &Completion) -> bool {
+        let request = &attempt.request;
+        let resent = attempt.resent + 1;
+        let number = attempt.number + 16 * resent;
+        let mut luck = Luck::of(self.scenario.seed, request.id, number);
+        let pick = luck.bits() as u32;
+        let Some(Decision::Admit { endpoint, tag }) = self.system.again(failed, pick) else {
+            return false;
+        };
+        let fate = match failed.ending {
+            // It never came to the service, where its luck awaits it.
+            Ending::Refused => request.fate,
+            _ => Fate::draw(&mut luck, self.weather.at(failed.now)),
+        };
+        let request = Request { fate, ..*request };
+        self.send(
+            &request,
+            (attempt.number, resent),
+            endpoint,
+            tag,
+            failed.now,
+        );
+        true
+    }
+
     /// What becomes of an attempt that the service gets: what is next, and after how long.
     fn serve(&mut self, fate: &Fate, endpoint: u8, now: Nanos) -> (Nanos, Step) {
-        if endpoint < fate.dead_endpoints {
-            return (FAST_FAILURE, Step::End(Ending::Failure));
+        if fate.odd.is_dead(endpoint) {
+            return (FAST_FAILURE, Step::End(Ending::Refused));
         }
         let wait = self
             .service
             .as_mut()
             .map_or(0, |service| service.enqueue(now));
-        let latency = fate.latency.saturating_add(wait);
+        let latency = fate
+            .odd
+            .latency(endpoint, fate.latency)
+            .saturating_add(wait);
         if fate.patience < latency.min(self.timeout) {
             (fate.patience, Step::Leave)
         } else if latency > self.timeout {
@@ -221,6 +271,7 @@ impl<'a> World<'a> {
 
     fn happen(&mut self, now: Nanos, index: u32) {
         self.free.push(index);
+        let attempt = self.attempts[index as usize];
         let Attempt {
             request,
             number,
@@ -229,7 +280,8 @@ impl<'a> World<'a> {
             tag,
             head,
             next,
-        } = self.attempts[index as usize];
+            ..
+        } = attempt;
         let completion = |ending| Completion {
             now,
             sent,
@@ -257,6 +309,10 @@ impl<'a> World<'a> {
             }
             Step::End(ending) => completion(ending),
         };
+        if completion.failed() && !completion.is_stream() && self.resend(&attempt, &completion) {
+            self.note(now);
+            return;
+        }
         self.system.complete(&completion);
         self.note(now);
         if self.scenario.spans {
@@ -271,7 +327,13 @@ impl<'a> World<'a> {
         if failed && !completion.is_stream() && self.retry(&request, number, now) {
             return;
         }
-        let latency = completion.latency_to_head();
+        // From the request's arrival, where the proxy sent it more than once.
+        let first = if attempt.resent > 0 && number == 0 {
+            request.at
+        } else {
+            sent
+        };
+        let latency = completion.latency_to_head() + (sent - first);
         let good = !failed && latency <= PATIENCE;
         let fortune = if good { Fortune::Good } else { Fortune::Bad };
         self.settle(&request, fortune, Some(latency));
@@ -298,7 +360,7 @@ impl<'a> World<'a> {
 
     /// Whether the caller tries again: if so, soon, with other luck.
     fn retry(&mut self, request: &Request, number: u8, now: Nanos) -> bool {
-        if number >= self.scenario.retries {
+        if number >= self.scenario.retries || !self.system.may_retry(now) {
             return false;
         }
         let mut luck = Luck::of(self.scenario.seed, request.id, number + 1);
@@ -312,6 +374,7 @@ impl<'a> World<'a> {
                 ..*request
             },
             number: number + 1,
+            resent: 0,
             sent: at,
             endpoint: 0,
             tag: 0,

@@ -57,16 +57,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         make: |luck| Scenario::incident(luck, |now, _| now.hangs = 1.0),
     },
     Entry {
-        id: "S09",
-        title: "1 of 5 endpoints dead",
-        wanted: "eject that one",
-        make: |luck| {
-            let mut scenario = Scenario::incident(luck, |now, _| now.dead_endpoints = 1);
-            scenario.endpoints = 5;
-            scenario
-        },
-    },
-    Entry {
         id: "S12",
         title: "20 s bad, 10 s good, ten times",
         wanted: "open, few flaps",

@@ -2,8 +2,8 @@
 //! eject a host, for 30 s times the number of its ejections, at most 300 s. A sweep every 10 s
 //! brings hosts back, and takes one from the number of a host that stayed.
 //!
-//! With `max_ejection_percent: 100` and no panic threshold: by default Envoy ejects no host below
-//! ten of them, and sends to ejected hosts when too many are.
+//! With `max_ejection_percent: 100` and no panic threshold, or with the default of 10 %, by which
+//! it ejects no host of fewer than ten. By default it also sends to ejected hosts when too many are.
 //!
 //! A response counts at its head (`Filter::onUpstreamHeaders` of the router), a stream that is
 //! reset later counts once more, as a failure; a request whose caller leaves is not reported.
@@ -15,6 +15,8 @@ use crate::time::{Nanos, SECOND};
 #[derive(Debug)]
 pub(super) struct EnvoyOutlier {
     hosts: Vec<Host>,
+    /// `max_ejection_percent`.
+    most_percent: usize,
     next_sweep: Nanos,
     alerts: u64,
 }
@@ -30,8 +32,9 @@ struct Host {
 
 impl EnvoyOutlier {
     /// A cluster in health.
-    pub(super) fn new(setup: &Setup) -> Self {
+    pub(super) fn new(setup: &Setup, most_percent: usize) -> Self {
         Self {
+            most_percent,
             hosts: vec![Host::default(); setup.endpoints.into()],
             next_sweep: SWEEP,
             alerts: 0,
@@ -53,6 +56,12 @@ impl System for EnvoyOutlier {
             return;
         }
         let several = self.hosts.len() > 1;
+        let ejected = self
+            .hosts
+            .iter()
+            .filter(|host| host.ejected.is_some())
+            .count();
+        let may_eject = (ejected + 1) * 100 <= self.most_percent * self.hosts.len();
         let host = &mut self.hosts[usize::from(completion.endpoint)];
         if !completion.failed() {
             host.consecutive = 0;
@@ -61,12 +70,16 @@ impl System for EnvoyOutlier {
         host.consecutive += 1;
         if host.consecutive == CONSECUTIVE {
             host.consecutive = 0;
-            if host.ejected.is_none() {
+            if host.ejected.is_none() && may_eject {
                 host.ejected = Some(completion.now);
                 host.backoff += 1;
                 self.alerts += u64::from(several);
             }
         }
+    }
+
+    fn replaced(&mut self, _: Nanos) {
+        self.hosts.fill(Host::default());
     }
 
     fn head(&mut self, head: &Completion) {
@@ -123,7 +136,7 @@ mod tests {
 
     #[test]
     fn five_failures_in_a_row_eject_for_thirty_seconds_and_then_for_sixty() {
-        let mut outlier = EnvoyOutlier::new(&SETUP);
+        let mut outlier = EnvoyOutlier::new(&SETUP, 100);
         for _ in 0..4 {
             request(&mut outlier, SECOND, 1, Ending::Failure);
         }
@@ -148,10 +161,11 @@ mod tests {
 
     #[test]
     fn one_of_several_hosts_is_left_out_and_that_is_an_alert() {
-        let mut outlier = EnvoyOutlier::new(&Setup {
+        let setup = Setup {
             endpoints: 5,
             ..SETUP
-        });
+        };
+        let mut outlier = EnvoyOutlier::new(&setup, 100);
         for _ in 0..5 {
             outlier.complete(&Completion {
                 now: SECOND,

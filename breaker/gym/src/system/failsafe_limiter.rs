@@ -209,6 +209,7 @@ mod tests {
                     now,
                     pick: 0,
                     endpoints: 1,
+                    retry: false,
                 }) else {
                     continue;
                 };

@@ -40,6 +40,7 @@ mod tests {
                 now: 0,
                 pick,
                 endpoints: 5,
+                retry: false,
             };
             let endpoint = choose(&arrival, |endpoint| endpoint != 2).unwrap();
             counts[usize::from(endpoint)] += 1;
@@ -49,6 +50,7 @@ mod tests {
             now: 0,
             pick: 3,
             endpoints: 5,
+            retry: false,
         };
         assert_eq!(choose(&arrival, |_| false), None);
     }

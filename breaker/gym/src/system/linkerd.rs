@@ -129,6 +129,16 @@ impl System for Linkerd {
         }
     }
 
+    fn replaced(&mut self, _: Nanos) {
+        for endpoint in &mut self.endpoints {
+            endpoint.gate = Gate::Free;
+            (endpoint.failures, endpoint.backoff) = (0, MIN_BACKOFF);
+            if let Some(responses) = &mut endpoint.responses {
+                responses.clear();
+            }
+        }
+    }
+
     fn tick(&mut self, now: Nanos) {
         for endpoint in &mut self.endpoints {
             if matches!(endpoint.gate, Gate::Shut { until } if until <= now) {

@@ -1,7 +1,7 @@
 //! A policy of ours on the real `breaker-core`, driven as `breaker-tower` drives it: a command or
 //! an event, the events out, one timer.
 //!
-//! It is a breaker of a route: of endpoints it knows nothing. Streams begin at their head; a caller
+//! It is a breaker of a route: of endpoints it knows nothing (`balanced` does). Streams begin at their head; a caller
 //! that leaves is ignored, as in the layer.
 
 use std::time::Duration;
@@ -109,7 +109,9 @@ impl System for Ours {
         });
         let outcome = match completion.ending {
             Ending::Success | Ending::ClientError => Outcome::success(latency),
-            Ending::Failure | Ending::Timeout | Ending::Broken => Outcome::failure(latency),
+            Ending::Failure | Ending::Refused | Ending::Timeout | Ending::Broken => {
+                Outcome::failure(latency)
+            }
             Ending::Abandoned => Outcome::ignored(latency).caused_by(Attribution::Caller),
         };
         self.breaker

@@ -52,6 +52,45 @@ fn a_dead_endpoint_fails_its_share_unless_it_is_ejected() {
 }
 
 #[test]
+fn a_rolling_restart_loses_no_request_where_what_was_not_sent_goes_elsewhere() {
+    let mut scenario = find("S21").unwrap().build(1);
+    // So fast, and without errors of its own, that only what is refused is lost.
+    scenario.set_base(|base| (base.errors, base.tail, base.latency) = (0.0, 0.0, 0.1));
+    assert_eq!(run(&scenario, "endpoints").goodput, 1.0);
+    assert!(run(&scenario, "envoy-outlier").goodput < 1.0);
+    let mut replaced = find("S22").unwrap().build(1);
+    replaced.set_base(|base| (base.errors, base.tail, base.latency) = (0.0, 0.0, 0.1));
+    let score = run(&replaced, "endpoints");
+    assert_eq!((score.goodput, score.detect), (1.0, None));
+}
+
+#[test]
+fn a_slow_endpoint_is_left_alone_and_none_is_ejected_where_all_fail_alike() {
+    let slow = find("S19").unwrap().build(1);
+    assert!(run(&slow, "none").goodput < 0.95);
+    assert!(run(&slow, "endpoints").goodput > 0.985);
+    let alike = find("S20").unwrap().build(1);
+    // What is alerted is the route's rate of errors, as without endpoints.
+    let (with, without) = (run(&alike, "endpoints"), run(&alike, "adaptive"));
+    assert_eq!(with.detect, without.detect);
+    assert!(with.goodput >= without.goodput);
+}
+
+#[test]
+fn a_budget_of_retries_ends_a_retry_storm() {
+    let scenario = find("S18").unwrap().build(1);
+    let unlimited = run(&scenario, "none").lost_after;
+    assert!(run(&scenario, "endpoints+retries").lost_after * 4 < unlimited);
+}
+
+#[test]
+fn by_its_default_of_10_percent_envoy_ejects_none_of_five() {
+    let scenario = find("S09").unwrap().build(1);
+    let none = run(&scenario, "none").goodput;
+    assert_eq!(run(&scenario, "envoy-outlier-10%").goodput, none);
+}
+
+#[test]
 fn spans_tell_what_the_caller_is_not_told() {
     let scenario = find("S15").unwrap().build(1);
     let ours = run(&scenario, "sensitive");
