@@ -18,6 +18,7 @@ mod feeds;
 mod limiter;
 mod needs;
 mod outlook;
+mod pausing;
 mod probing;
 mod progress;
 mod queueing;
@@ -43,7 +44,7 @@ use self::queueing::Unhelped;
 use self::ramp::Ramp;
 use self::reading::count_alert;
 use self::shedding::Shedding;
-use self::trip::Observation;
+use self::trip::{Observation, Own};
 use crate::event::{Event, Reason};
 use crate::in_flight::InFlight;
 use crate::permit::Ground;
@@ -91,6 +92,8 @@ pub struct Breaker {
     next_source: usize,
     /// All permits that are out, of whatever epoch.
     permits_out: u64,
+    /// Of these, how many wait for their caller.
+    callers_turn: u64,
     /// The waiting requests of this epoch: how many, and since when where that matters.
     waiting: u64,
     in_flight: InFlight,
@@ -169,6 +172,7 @@ impl Breaker {
             now,
             rng: Rng::new(seed),
             permits_out: 0,
+            callers_turn: 0,
             waiting: 0,
             shedding: None,
             answers: Answers::new(),
@@ -235,14 +239,18 @@ impl Breaker {
         if !self.tries_conditions() {
             return;
         }
-        let in_flight = (id == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
+        let in_flight = (id == SourceId::PROXY).then_some(Own {
+            ages: &self.in_flight,
+            permits: self.permits_out,
+            callers_turn: self.callers_turn,
+        });
         let Some(source) = find(&mut self.sources, id) else {
             return;
         };
         source.window.expire(now);
-        let hangs = in_flight.is_some_and(|(in_flight, _)| {
+        let hangs = in_flight.is_some_and(|own| {
             let bound = self.needs.latency_bounds.first();
-            bound.is_some_and(|bound| in_flight.has_reached(*bound, now))
+            bound.is_some_and(|bound| own.ages.has_reached(*bound, now))
         });
         // Nearly always: then no entry can hold, and none needs to end an alert.
         if !hangs && !self.needs.concurrency && self.alerts_due.is_none() && source.is_well(now) {
@@ -319,7 +327,7 @@ impl Breaker {
 fn assert_nothing_holds(
     source: &mut Source,
     policy: &Policy,
-    in_flight: Option<(&InFlight, u64)>,
+    in_flight: Option<Own<'_>>,
     now: Timestamp,
 ) {
     let own = source.policy.clone();

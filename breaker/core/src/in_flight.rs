@@ -92,8 +92,19 @@ impl InFlight {
         });
     }
 
-    /// Removes a request admitted at `admitted`. Returns what it was observed for while it hung.
+    /// Removes a request admitted at `admitted`, which has ended. Returns what it was observed for
+    /// while it hung.
     pub(crate) fn remove(&mut self, admitted: Timestamp) -> Crossed {
+        self.take(admitted, 1)
+    }
+
+    /// Removes a request admitted at `admitted`, which goes on: its caller is waited for. Returns
+    /// what it was observed for while it hung.
+    pub(crate) fn withdraw(&mut self, admitted: Timestamp) -> Crossed {
+        self.take(admitted, 0)
+    }
+
+    fn take(&mut self, admitted: Timestamp, ended: u32) -> Crossed {
         let slot = match self.slots.back_mut() {
             // Most requests are over before the youngest slot is full.
             Some(youngest) if youngest.first <= admitted => Some(youngest),
@@ -109,7 +120,7 @@ impl InFlight {
                 self.aside -= 1;
             }
             if slot.crossed == Crossed::default() {
-                slot.ended += 1;
+                slot.ended += ended;
             } else {
                 // Each of those that hang takes its part with it.
                 let part = slot.ended / slot.count.max(1);

@@ -27,6 +27,7 @@ pub struct Permit {
     pub(crate) admitted: Timestamp,
     pub(crate) kind: Kind,
     pub(crate) progress: Progress,
+    pub(crate) reading: Reading,
     /// Of a request that no longer waits: what it was observed for while it did.
     pub(crate) crossed: Crossed,
     /// Whether the upstream has sent the head of an answer, be it good or bad.
@@ -90,6 +91,20 @@ pub(crate) enum Progress {
     Responded,
 }
 
+/// Whether the caller takes what the upstream sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// It does, as far as is known.
+    Reads,
+    /// It is being waited for: the upstream's time does not run.
+    Paused,
+    /// It reads again.
+    ReadsAgain,
+    /// The same, and the request was observed for its age before: nothing is observed twice, so it
+    /// does not age any more.
+    Observed,
+}
+
 /// A rejection: the breaker is open, has no free slot half-open, or sheds.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -133,6 +148,18 @@ impl Permit {
     /// Whether the answer has begun well, and counts as a success unless it fails later.
     pub const fn has_begun(&self) -> bool {
         self.begun.is_some()
+    }
+
+    /// Whether the caller is waited for, and not the upstream: it is still sending, or it does not
+    /// read.
+    pub(crate) fn awaits_caller(&self) -> bool {
+        self.progress == Progress::Uploading || self.reading == Reading::Paused
+    }
+
+    /// Whether the upstream owes an answer, and its time is observed.
+    pub(crate) fn ages(&self) -> bool {
+        self.progress == Progress::Waiting
+            && matches!(self.reading, Reading::Reads | Reading::ReadsAgain)
     }
 
     /// Whether the request is a probe of a half-open breaker.

@@ -149,6 +149,15 @@ impl Policy {
         self.latency
     }
 
+    /// Whether it matters that a caller does not read its answer: the latency lasts to the end of
+    /// the body, or the requests in flight are counted.
+    pub fn observes_readers(&self) -> bool {
+        self.latency == LatencyMeasure::Complete
+            || self
+                .conditions()
+                .any(|condition| matches!(condition, Condition::Concurrency(_)))
+    }
+
     /// What counts as a failure.
     pub const fn failure(&self) -> &FailureRules {
         &self.failure

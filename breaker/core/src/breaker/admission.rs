@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
-use crate::permit::{Ground, Kind, Permit, Progress, Rejected, Shed};
+use crate::permit::{Ground, Kind, Permit, Progress, Reading, Rejected, Shed};
 use crate::policy::Recovery;
 use crate::source::SourceId;
 use crate::state::Mode;
@@ -190,6 +190,7 @@ impl Breaker {
             admitted: now,
             kind,
             progress: Progress::Waiting,
+            reading: Reading::Reads,
             crossed: Crossed::default(),
             answered: false,
             late: false,

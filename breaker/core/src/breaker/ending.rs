@@ -38,6 +38,7 @@ impl Breaker {
     pub fn record(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
         let now = self.advance(now);
         self.permits_out = self.permits_out.saturating_sub(1);
+        self.callers_turn -= u64::from(permit.awaits_caller()).min(self.callers_turn);
         self.totals.count(&outcome);
         let crossed = match permit.progress {
             Progress::Responded => permit.crossed,

@@ -34,6 +34,8 @@ struct Lease {
     id: u32,
     expires: Timestamp,
     progress: Progress,
+    /// While the caller is waited for: how much time is left to the upstream.
+    left: Duration,
     /// How many answers there were when the upstream's time began.
     answers_before: u32,
 }
@@ -99,6 +101,7 @@ impl Probing {
             id,
             expires: now + rules.probe_timeout,
             progress: Progress::Waiting,
+            left: rules.probe_timeout,
             answers_before: self.answers,
         });
         Some(id)
@@ -124,23 +127,29 @@ impl Probing {
         in_flight < rules.concurrent && self.succeeded + self.failed + in_flight < rules.probes
     }
 
-    /// The caller is still sending. It holds its slot for a second at most, and for half as long
-    /// with each round of slots whose uploads came to nothing: else callers that send half a
-    /// request would keep everybody else out of the trial.
+    /// The caller is still sending, or does not read. It holds its slot for a second at most, and
+    /// for half as long with each round of slots whose uploads came to nothing: else callers that
+    /// send half a request would keep everybody else out of the trial.
     pub(super) fn uploading(&mut self, id: u32, rules: &HalfOpen, now: Timestamp) {
         let rounds = u32::from(self.dawdled) / rules.concurrent.max(1);
         let holds_until = now + LONGEST_HOLD / (1 << rounds.min(20));
+        if let Some(lease) = self.lease(id)
+            && lease.progress == Progress::Waiting
+        {
+            lease.left = lease.expires.saturating_since(now);
+        }
         self.progress(id, Progress::Uploading { holds_until });
     }
 
-    /// The upload is over: the upstream has the whole `probe_timeout` from now.
-    pub(super) fn uploaded(&mut self, id: u32, rules: &HalfOpen, now: Timestamp) {
+    /// The upload is over, or the caller reads again: the upstream has what is left of its
+    /// `probe_timeout` from now on.
+    pub(super) fn uploaded(&mut self, id: u32, now: Timestamp) {
         let answers = self.answers;
         if let Some(lease) = self.lease(id)
             && lease.progress != Progress::Begun
         {
             lease.progress = Progress::Waiting;
-            lease.expires = now + rules.probe_timeout;
+            lease.expires = now + lease.left;
             lease.answers_before = answers;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
 use crate::outcome::Verdict;
-use crate::permit::{Counted, Kind, Permit, Progress};
+use crate::permit::{Counted, Kind, Permit, Progress, Reading};
 use crate::policy::LatencyMeasure;
 use crate::source::SourceId;
 use crate::time::Timestamp;
@@ -14,11 +14,18 @@ impl Breaker {
     /// The caller is still sending `permit`'s request: until [`Self::uploaded`], the upstream's
     /// time does not run. After a second, a probe frees its slot. It counts again, within its
     /// `probe_timeout`, once it is sent.
+    ///
+    /// An upload may block, because the upstream takes nothing of it. That is [`Self::uploaded`]
+    /// too, until it goes on: from then on the caller is sending again.
     pub fn uploading(&mut self, permit: &mut Permit) {
+        if permit.progress == Progress::Responded {
+            return;
+        }
+        let awaited_caller = permit.awaits_caller();
         if permit.progress == Progress::Waiting && self.counts(permit) {
             self.limit_ended(permit, None, self.now);
         }
-        permit.crossed = self.stop_ageing(permit);
+        self.withdraw(permit);
         permit.progress = Progress::Uploading;
         let rules = self.trial_rules();
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
@@ -26,6 +33,7 @@ impl Breaker {
         {
             probing.uploading(id, &rules, self.now);
         }
+        self.count_turn(awaited_caller, permit);
     }
 
     /// `permit`'s request is sent: the upstream's time begins.
@@ -37,15 +45,19 @@ impl Breaker {
         permit.progress = Progress::Waiting;
         permit.admitted = now;
         permit.answers_before = self.answers.seen();
+        self.count_turn(true, permit);
+        if !permit.awaits_caller() && permit.crossed != Crossed::default() {
+            permit.reading = Reading::Observed;
+        }
         self.start_ageing(permit, now);
         if self.counts(permit) {
             self.limit_sent(now);
         }
-        let rules = self.trial_rules();
         if let (Kind::Probe(id), Phase::Probing(probing)) = (permit.kind, &mut self.phase)
             && permit.epoch == self.epoch
+            && !permit.awaits_caller()
         {
-            probing.uploaded(id, &rules, now);
+            probing.uploaded(id, now);
         }
     }
 
@@ -81,8 +93,10 @@ impl Breaker {
             return false;
         }
         permit.crossed = self.stop_ageing(permit);
+        let awaited_caller = permit.awaits_caller();
         let timed =
             std::mem::replace(&mut permit.progress, Progress::Responded) == Progress::Waiting;
+        self.count_turn(awaited_caller, permit);
         if timed {
             self.answered(latency);
         }
@@ -221,7 +235,7 @@ impl Breaker {
     }
 
     pub(super) fn start_ageing(&mut self, permit: &Permit, now: Timestamp) {
-        if !self.counts(permit) || !self.ages() {
+        if !self.counts(permit) || !self.ages() || !permit.ages() {
             return;
         }
         self.waiting += 1;
@@ -234,7 +248,7 @@ impl Breaker {
 
     /// Returns what the request was observed for while it waited, then or before.
     pub(super) fn stop_ageing(&mut self, permit: &Permit) -> Crossed {
-        if permit.progress == Progress::Waiting && self.counts(permit) {
+        if permit.ages() && self.counts(permit) {
             self.waiting = self.waiting.saturating_sub(1);
             self.in_flight.remove(permit.admitted).and(permit.crossed)
         } else {

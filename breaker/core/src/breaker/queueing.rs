@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::Breaker;
 use super::limiter::Level;
 use super::reading::count_alert;
-use super::trip::Observation;
+use super::trip::{Observation, Own};
 use crate::alert::SILENCE;
 use crate::event::Event;
 use crate::source::{SourceId, find};
@@ -54,7 +54,11 @@ impl Breaker {
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
         let entry = &policy.trip()[index];
-        let in_flight = (id == SourceId::PROXY).then_some((&self.in_flight, self.permits_out));
+        let in_flight = (id == SourceId::PROXY).then_some(Own {
+            ages: &self.in_flight,
+            permits: self.permits_out,
+            callers_turn: self.callers_turn,
+        });
         let mut observation = Observation::new(source, policy, in_flight, now);
         if let Some(target) = target {
             let ends = observation.clear_alert(index);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::trip::Observation;
+use super::trip::{Observation, Own};
 use super::{Breaker, Phase};
 use crate::event::stream_of;
 use crate::policy::Action;
@@ -56,7 +56,11 @@ impl Breaker {
                 .iter_mut()
                 .map(|source| {
                     let is_own = source.id == SourceId::PROXY;
-                    let in_flight = is_own.then_some((&self.in_flight, self.permits_out));
+                    let in_flight = is_own.then_some(Own {
+                        ages: &self.in_flight,
+                        permits: self.permits_out,
+                        callers_turn: self.callers_turn,
+                    });
                     let latencies = source.window.latencies(now);
                     let mut snapshot = source.snapshot(latencies.as_ref(), now);
                     let own = source.policy.clone();

@@ -15,7 +15,7 @@ use super::Breaker;
 use super::limiter::{FEWER, Level, Limiter};
 use crate::event::{Event, Reason};
 use crate::outcome::Verdict;
-use crate::permit::{Permit, Shed};
+use crate::permit::{Permit, Reading, Shed};
 use crate::policy::{Action, Policy, TripEntry};
 use crate::ratio::Ratio;
 use crate::snapshot::SheddingSnapshot;
@@ -202,7 +202,10 @@ impl Breaker {
         }
         let latency = match answer {
             Some((Verdict::Success, latency)) => {
-                self.overtake(permit.admitted, now);
+                // After a pause of the caller, its admission is not known any more.
+                if permit.reading == Reading::Reads {
+                    self.overtake(permit.admitted, now);
+                }
                 Some(latency)
             }
             Some((Verdict::Failure, latency)) => {

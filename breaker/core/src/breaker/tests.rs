@@ -26,6 +26,7 @@ mod hanging;
 mod liveness;
 mod modes;
 mod outlook;
+mod pausing;
 mod recovery;
 mod shedding;
 mod shedding_properties;

@@ -19,10 +19,21 @@ pub(super) struct Observation<'a> {
     source: &'a mut Source,
     policy: &'a Policy,
     /// The requests in flight: only the proxy's own source has them.
-    in_flight: Option<(&'a InFlight, u64)>,
+    in_flight: Option<Own<'a>>,
     now: Timestamp,
     /// Latencies of the window, once a condition has asked for them.
     latencies: Option<Histogram<u32>>,
+}
+
+/// The proxy's requests in flight.
+#[derive(Clone, Copy)]
+pub(super) struct Own<'a> {
+    /// Those that wait for the upstream, by age.
+    pub(super) ages: &'a InFlight,
+    /// How many there are.
+    pub(super) permits: u64,
+    /// Of these, how many wait for their caller.
+    pub(super) callers_turn: u64,
 }
 
 /// What a condition is on, as it is now.
@@ -52,7 +63,7 @@ impl<'a> Observation<'a> {
     pub(super) fn new(
         source: &'a mut Source,
         policy: &'a Policy,
-        in_flight: Option<(&'a InFlight, u64)>,
+        in_flight: Option<Own<'a>>,
         now: Timestamp,
     ) -> Self {
         source.window.expire(now);
@@ -129,7 +140,7 @@ impl<'a> Observation<'a> {
     /// Not at this very moment: conditions on histograms are tried up to a tenth of a second after
     /// it.
     fn is_heard(&self) -> bool {
-        let in_flight = self.in_flight.map_or(0, |(_, permits)| permits);
+        let in_flight = self.in_flight.map_or(0, |own| own.permits);
         let last = self.source.last_judged;
         in_flight > 0 || last.is_some_and(|last| self.now.saturating_since(last) < JUST)
     }
@@ -137,7 +148,7 @@ impl<'a> Observation<'a> {
     /// Whether nothing was heard of the source for so long that what holds on it holds on what is
     /// old.
     pub(super) fn is_silent(&self) -> bool {
-        let in_flight = self.in_flight.map_or(0, |(_, permits)| permits);
+        let in_flight = self.in_flight.map_or(0, |own| own.permits);
         let last = self.source.last_judged;
         in_flight == 0 && last.is_none_or(|last| self.now.saturating_since(last) >= SILENCE)
     }
@@ -226,7 +237,11 @@ impl<'a> Observation<'a> {
                 self.in_flight?;
                 Observed::share(self.source.window.failed(Failed::TimedOut), counts.judged())
             }
-            Condition::Concurrency(_) => Observed::count(self.in_flight?.1),
+            Condition::Concurrency(_) => {
+                let own = self.in_flight?;
+                // Callers that don't send or don't read must not switch the route off for others.
+                Observed::count(own.permits.saturating_sub(own.callers_turn))
+            }
             Condition::ConsecutiveFailures(_) => {
                 Observed::count(self.source.consecutive_failures.into())
             }
@@ -341,7 +356,7 @@ impl<'a> Observation<'a> {
     /// Requests in flight that are at least `age` old.
     fn hanging(&self, age: Duration) -> u64 {
         self.in_flight
-            .map_or(0, |(in_flight, _)| in_flight.older_than(age, self.now))
+            .map_or(0, |own| own.ages.older_than(age, self.now))
     }
 
     /// A quantile in seconds, of the window's latencies and of those requests in flight whose age
@@ -357,7 +372,7 @@ impl<'a> Observation<'a> {
         let hanging: Vec<_> = self
             .in_flight
             .iter()
-            .flat_map(|(in_flight, _)| in_flight.ages(now))
+            .flat_map(|own| own.ages.ages(now))
             .take_while(|(age, _)| *age >= bound)
             .collect();
         let micros = if hanging.is_empty() {

@@ -35,7 +35,8 @@ pub enum Condition {
     /// The share of requests that the sender's timeout ended, among the window's successes and
     /// failures; needs `min_requests`. Evaluated only for the proxy's own source.
     TimeoutRate(Ratio),
-    /// Requests in flight. Evaluated only for the proxy's own source.
+    /// Requests in flight that wait for the upstream, and not for their caller. Evaluated only for
+    /// the proxy's own source.
     Concurrency(u64),
     /// Failures without a success between them.
     ConsecutiveFailures(u32),

@@ -21,6 +21,8 @@ enum Step {
     Uploaded,
     Responded,
     Begun,
+    Paused,
+    Resumed,
     End(Verdict),
 }
 
@@ -30,6 +32,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Step::Uploaded),
         2 => Just(Step::Responded),
         3 => Just(Step::Begun),
+        1 => Just(Step::Paused),
+        1 => Just(Step::Resumed),
         1 => Just(Step::End(Verdict::Success)),
         2 => Just(Step::End(Verdict::Failure)),
         1 => Just(Step::End(Verdict::Ignored)),
@@ -99,13 +103,11 @@ impl World {
         let permit = seen.permit.as_mut().unwrap();
         let latency = now.saturating_since(permit.admitted());
         match step {
-            Step::Uploading => {
-                if !permit.answered {
-                    breaker.uploading(permit);
-                }
-            }
+            Step::Uploading => breaker.uploading(permit),
             Step::Uploaded => breaker.uploaded(permit, now),
             Step::Responded => breaker.responded(permit, latency, now),
+            Step::Paused => _ = breaker.paused(permit, now),
+            Step::Resumed => breaker.resumed(permit, now),
             Step::Begun => {
                 breaker.begun(permit, now);
                 seen.good.get_or_insert(self.bench.now);
@@ -243,6 +245,9 @@ proptest! {
                     _ => 0,
                 };
             }
+            let open = world.seen.iter().filter_map(|seen| seen.permit.as_ref());
+            let awaiting = open.filter(|permit| permit.awaits_caller()).count() as u64;
+            prop_assert_eq!(world.bench.breaker.callers_turn, awaiting);
             let sent = (world.seen.len() - first) as u64;
             match &world.bench.breaker.phase {
                 Phase::Probing(probing) => {
@@ -261,6 +266,7 @@ proptest! {
         }
         prop_assert_eq!(world.bench.snapshot().in_flight, 0);
         prop_assert_eq!(world.bench.breaker.waiting, 0);
+        prop_assert_eq!(world.bench.breaker.callers_turn, 0);
     }
 
     /// Nobody who goes away proves anything while others are answered.

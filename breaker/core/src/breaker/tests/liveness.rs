@@ -41,6 +41,8 @@ enum End {
     Abandoned(u64),
     /// The head of its answer comes, and its body lasts as long as the trouble.
     Stream,
+    /// The same, and its caller reads nothing.
+    Unread,
     /// Its caller never stops sending.
     Upload,
 }
@@ -65,6 +67,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(End::Hang),
         1 => (1_u64..2000).prop_map(End::Abandoned),
         1 => Just(End::Stream),
+        1 => Just(End::Unread),
         1 => Just(End::Upload),
     ];
     let mode = prop::sample::select(Mode::ALL.to_vec());
@@ -154,9 +157,12 @@ impl World {
                 ends(permit, millis, outcome);
             }
             End::Hang => self.hanging.push(permit),
-            End::Stream => {
+            End::Stream | End::Unread => {
                 self.bench.breaker.responded(&mut permit, ms(1), at(now));
                 self.bench.breaker.begun(&mut permit, at(now));
+                if matches!(end, End::Unread) {
+                    self.bench.breaker.paused(&mut permit, at(now));
+                }
                 self.hanging.push(permit);
             }
             End::Upload => {

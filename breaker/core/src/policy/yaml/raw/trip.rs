@@ -48,7 +48,7 @@ pub(super) struct RawTrip {
     #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
     #[schemars(extend("examples" = ["20%"]))]
     timeout_rate: Option<Share>,
-    /// At least this many requests are in flight.
+    /// At least this many requests are in flight, and do not wait for their caller.
     #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [200]))]
     concurrency: Option<u64>,
     /// At least this many failures without a success between them.
