@@ -68,10 +68,14 @@ where
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
         let mut poll = || this.inner.as_mut().poll_frame(cx);
-        let frame = ready!(match &mut this.reporter.0 {
+        let polled = match &mut this.reporter.0 {
             Some(exchange) => exchange.request.failing_on_panic(&mut poll),
             None => poll(),
-        });
+        };
+        if polled.is_pending() {
+            this.reporter.waits();
+        }
+        let frame = ready!(polled);
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
@@ -100,9 +104,16 @@ where
 // === impl Reporter ===
 
 impl<C, W: Witness> Reporter<C, W> {
+    fn waits(&mut self) {
+        if let Some(exchange) = &mut self.0 {
+            exchange.waits();
+        }
+    }
+
     fn flows(&mut self) {
         if let Some(exchange) = &mut self.0 {
             exchange.flows();
+            exchange.handed_on();
         }
     }
 

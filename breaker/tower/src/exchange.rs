@@ -67,6 +67,8 @@ impl<C, W: Witness> Exchange<C, W> {
         self.begun = verdict == Some(Verdict::Success);
         if is_whole {
             self.ended(None);
+        } else {
+            self.handed_on();
         }
     }
 
@@ -77,6 +79,17 @@ impl<C, W: Witness> Exchange<C, W> {
             self.begun = true;
             self.request.request().begun();
         }
+    }
+
+    /// A part of the answer is the caller's now: the upstream is not waited for until the caller
+    /// asks for more and there is none.
+    pub(crate) fn handed_on(&mut self) {
+        self.request.request().paused();
+    }
+
+    /// The caller asks for more, and there is none yet.
+    pub(crate) fn waits(&mut self) {
+        self.request.request().resumed();
     }
 
     /// The body has ended, with `trailers` if there were any.

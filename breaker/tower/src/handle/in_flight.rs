@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
-use breaker_core::{Outcome, Permit, Policy, State, TraceId, Verdict};
+use breaker_core::{Breaker, Outcome, Permit, Policy, State, Timestamp, TraceId, Verdict};
 use http::HeaderMap;
 
 use super::BreakerHandle;
@@ -23,6 +23,10 @@ pub struct InFlight {
     permit: Held,
     /// The latency to the head of the response, once that has come.
     head_latency: Option<Duration>,
+    /// For how long the upstream was waited for, before the caller last paused reading.
+    spent: Duration,
+    /// Whether the caller is waited for, to take what has come.
+    is_paused: bool,
     /// Read at once: an id is less than half as large as the field, and the request is moved
     /// several times.
     trace: Option<TraceId>,
@@ -66,6 +70,8 @@ impl InFlight {
             policy,
             permit: Held::Alone(Some(permit)),
             head_latency: None,
+            spent: Duration::ZERO,
+            is_paused: false,
             trace: None,
             state,
         }
@@ -138,6 +144,29 @@ impl InFlight {
             .with(|permit| breaker.with(|breaker, now| breaker.begun(permit, now)));
     }
 
+    /// The caller does not read on: the upstream's time does not run until [`Self::resumed`].
+    /// Nothing happens if the policy does not [observe](Policy::observes_readers) that.
+    pub fn paused(&mut self) {
+        if self.is_paused || !self.policy.observes_readers() {
+            return;
+        }
+        self.is_paused = true;
+        let breaker = &self.breaker;
+        let ran = self
+            .permit
+            .with(|permit| breaker.with(|breaker, now| breaker.paused(permit, now)));
+        self.spent += ran.unwrap_or_default();
+    }
+
+    /// The caller has read what there was, and the upstream is waited for.
+    pub fn resumed(&mut self) {
+        if std::mem::take(&mut self.is_paused) {
+            let breaker = &self.breaker;
+            self.permit
+                .with(|permit| breaker.with(|breaker, now| breaker.resumed(permit, now)));
+        }
+    }
+
     /// The outcome is known.
     pub fn finish(mut self, ending: impl Into<Ending>) {
         self.end(ending.into(), false);
@@ -149,9 +178,14 @@ impl InFlight {
     pub(crate) fn end(&mut self, ending: Ending, wants_trace: bool) -> Option<Decision> {
         let permit = self.permit.take()?;
         let (head_latency, state) = (self.head_latency, self.state);
+        let (spent, is_paused) = (self.spent, self.is_paused);
         let (policy, trace) = (&self.policy, self.trace);
         Some(self.breaker.with(|breaker, now| {
-            let waited = now.saturating_since(permit.admitted());
+            let running = match is_paused {
+                true => Duration::ZERO,
+                false => now.saturating_since(permit.admitted()),
+            };
+            let waited = spent + running;
             let latency = head_latency.unwrap_or(waited);
             let outcome = Outcome::new(ending.verdict, latency)
                 .caused_by(ending.attribution)
@@ -184,6 +218,17 @@ impl Drop for InFlight {
 // === impl Upload ===
 
 impl Upload {
+    /// The upstream takes nothing of it: its time runs until [`Self::goes_on`].
+    pub fn blocks(&self) {
+        self.0
+            .tell(|breaker, permit, now| breaker.uploaded(permit, now));
+    }
+
+    /// The upstream takes more of it, and the caller is waited for again.
+    pub fn goes_on(&self) {
+        self.0.tell(|breaker, permit, _| breaker.uploading(permit));
+    }
+
     /// The caller will never complete its request: it is malformed, too large or broken off. The
     /// upstream's time does not begin.
     pub fn cut(self) {
@@ -193,15 +238,19 @@ impl Upload {
 
 // === impl UploadEnd ===
 
-impl Drop for UploadEnd {
-    fn drop(&mut self) {
-        if *self.is_cut.get_mut() {
-            return;
-        }
+impl UploadEnd {
+    fn tell(&self, act: impl FnOnce(&mut Breaker, &mut Permit, Timestamp)) {
         let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(permit) = &mut *permit {
-            self.breaker
-                .with(|breaker, now| breaker.uploaded(permit, now));
+            self.breaker.with(|breaker, now| act(breaker, permit, now));
+        }
+    }
+}
+
+impl Drop for UploadEnd {
+    fn drop(&mut self) {
+        if !*self.is_cut.get_mut() {
+            self.tell(|breaker, permit, now| breaker.uploaded(permit, now));
         }
     }
 }

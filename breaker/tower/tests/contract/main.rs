@@ -16,6 +16,7 @@ mod outcome;
 mod per_key;
 mod probe;
 mod readiness;
+mod reading;
 mod reject;
 mod telemetry;
 mod timer;

@@ -73,6 +73,32 @@ async fn slow_uploads_do_not_trip() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn uploads_that_the_upstream_does_not_take_hang() {
+    let (mut service, mut upstream, breaker) = awaiting_upload();
+    let mut blocked = Vec::new();
+    for _ in 0..40 {
+        let call = service.ready().await.unwrap().call(post());
+        blocked.push((call, receive(&mut upstream).await));
+    }
+    let tell = |act: fn(&Upload)| {
+        let uploads = blocked
+            .iter()
+            .filter_map(|(_, (upload, _))| upload.as_ref());
+        uploads.for_each(act);
+    };
+    for _ in 0..3 {
+        tell(Upload::blocks);
+        sleep(Duration::from_millis(900)).await;
+        tell(Upload::goes_on);
+        sleep(Duration::from_millis(900)).await;
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    tell(Upload::blocks);
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_without_a_body_has_nothing_to_upload() {
     let (mut service, mut upstream, _) = awaiting_upload();
     let _call = service.ready().await.unwrap().call(request());
