@@ -37,5 +37,6 @@ impl Default for BodyLimits {
 }
 
 /// A caller that neither sends nor reads for so long is the reason, if the upstream gives up just
-/// then: servers have timeouts for that.
+/// then: servers have timeouts for that. An upstream that takes nothing of an upload for so long
+/// is being waited for.
 pub(crate) const PAUSE: Duration = Duration::from_millis(500);

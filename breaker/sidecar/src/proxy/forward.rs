@@ -169,7 +169,7 @@ impl Pending {
         let interim = (request.version() == Version::HTTP_11)
             .then(|| (Interim::of(request), request.body().client().clone()));
         Self {
-            wait: Wait::new(limit, upload),
+            wait: Wait::new(limit, upload, &shared.timers),
             interim,
             attempt,
             shared,

@@ -21,3 +21,4 @@ mod reuse;
 mod rules;
 mod tracing;
 mod upgrades;
+mod waiting;

@@ -57,6 +57,17 @@ fn options() -> Options {
     }
 }
 
+/// The same, for bodies of any length.
+fn unbounded() -> Options {
+    Options {
+        route: |mut route| {
+            route.timeout = Some(TIMEOUT);
+            route
+        },
+        ..options()
+    }
+}
+
 /// An address where nobody listens.
 async fn closed() -> std::net::SocketAddr {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();

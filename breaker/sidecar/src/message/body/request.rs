@@ -204,13 +204,14 @@ impl Content {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        self.upload.is_asked();
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     framing::strip_trailers(trailers);
                 }
                 self.stalled = None;
-                self.upload.goes_on();
+                self.upload.hands_on();
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(left) = self.left.checked_sub(size) else {
                     Limit::MaxBodyBytes.acts();

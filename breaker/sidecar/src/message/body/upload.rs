@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
@@ -12,7 +13,6 @@ use super::PAUSE;
 use crate::message::error::ErrorKind;
 
 /// How far a request's body has got.
-#[derive(Default)]
 pub(crate) struct Upload {
     ended: Cell<Option<Instant>>,
     fault: Cell<Option<ErrorKind>>,
@@ -24,6 +24,11 @@ pub(crate) struct Upload {
     waiting: Cell<Option<Waker>>,
     /// Since when the caller has been waited for.
     paused_at: Cell<Option<Instant>>,
+    /// Since when the upstream takes nothing: there is more, or may be, and nobody has asked for
+    /// it. At first nothing is asked for until there is a connection.
+    untaken_since: Cell<Option<Instant>>,
+    /// Whether that has lasted, and the breaker's clock runs.
+    is_blocked: Cell<bool>,
     /// What is kept of it, in case that it has to be sent again.
     kept: Cell<Kept>,
 }
@@ -41,6 +46,22 @@ enum Kept {
 }
 
 // === impl Upload ===
+
+impl Default for Upload {
+    fn default() -> Self {
+        Self {
+            ended: Cell::default(),
+            fault: Cell::default(),
+            pause: Cell::default(),
+            ends_by: Cell::default(),
+            waiting: Cell::default(),
+            paused_at: Cell::default(),
+            untaken_since: Cell::new(Some(Instant::now())),
+            is_blocked: Cell::default(),
+            kept: Cell::default(),
+        }
+    }
+}
 
 impl Upload {
     /// The last of it was handed on, or nobody wants more.
@@ -99,9 +120,41 @@ impl Upload {
         }
     }
 
-    /// The caller has sent more.
-    pub(super) fn goes_on(&self) {
+    /// More of it is asked for: the upstream has taken what was handed on.
+    pub(super) fn is_asked(&self) {
+        self.untaken_since.set(None);
+        if self.is_blocked.take() {
+            self.with_pause(breaker_tower::Upload::goes_on);
+        }
+    }
+
+    /// The caller has sent more, which is handed on.
+    pub(super) fn hands_on(&self) {
         self.paused_at.set(None);
+        self.untaken_since.set(Some(Instant::now()));
+    }
+
+    /// Since when the upstream takes nothing of it.
+    pub(crate) fn untaken_since(&self) -> Option<Instant> {
+        self.untaken_since.get()
+    }
+
+    /// Lets the breaker's clock run if the upstream has taken nothing for so long. Somebody has to
+    /// look: nothing happens while an upload is blocked.
+    pub(crate) fn look(&self, pause: Duration) {
+        let since = self.untaken_since.get();
+        let is_blocked = since.is_some_and(|since| since.elapsed() >= pause);
+        if is_blocked && !self.is_blocked.replace(true) {
+            self.with_pause(breaker_tower::Upload::blocks);
+        }
+    }
+
+    fn with_pause(&self, act: impl FnOnce(&breaker_tower::Upload)) {
+        let pause = self.pause.take();
+        if let Some(pause) = &pause {
+            act(pause);
+        }
+        self.pause.set(pause);
     }
 
     /// The caller did something wrong: its request will never be complete.

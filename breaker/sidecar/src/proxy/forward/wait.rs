@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::causes;
-use crate::message::body::Upload;
+use crate::message::body::{PAUSE, Upload};
 use crate::message::client::Client;
 use crate::message::error::{ErrorKind, ProxyError};
-use crate::message::timers::Deadline;
+use crate::message::timers::{Deadline, Timers};
 use crate::proxy::interim::Interim;
 use crate::upstream::exchange::Exchange;
 
@@ -21,12 +21,24 @@ use crate::upstream::exchange::Exchange;
 pub(super) struct Wait {
     limit: Option<(Duration, Deadline)>,
     upload: Option<Rc<Upload>>,
+    /// When to look whether the upload is blocked, while it goes on.
+    looks: Option<Deadline>,
+    timers: Rc<Timers>,
 }
 
 impl Wait {
     /// Makes a wait of so long, until then at the soonest.
-    pub(super) fn new(limit: Option<(Duration, Deadline)>, upload: Option<Rc<Upload>>) -> Self {
-        Self { limit, upload }
+    pub(super) fn new(
+        limit: Option<(Duration, Deadline)>,
+        upload: Option<Rc<Upload>>,
+        timers: &Rc<Timers>,
+    ) -> Self {
+        Self {
+            limit,
+            upload,
+            looks: None,
+            timers: timers.clone(),
+        }
     }
 
     /// Waits for `future`; being late is an error of `kind`.
@@ -93,7 +105,33 @@ impl Wait {
         ProxyError::caused_by(kind, error)
     }
 
+    /// Looks now and then whether the upload is blocked by the upstream, while it goes on.
+    fn poll_looks(&mut self, cx: &mut Context<'_>) {
+        let Some(upload) = self
+            .upload
+            .as_ref()
+            .filter(|upload| upload.ended().is_none())
+        else {
+            return;
+        };
+        let (timers, timeout) = (
+            &self.timers,
+            self.limit.as_ref().map(|(timeout, _)| *timeout),
+        );
+        let pause = timeout.map_or(PAUSE, |timeout| PAUSE.min(timeout / 2));
+        let looks = self
+            .looks
+            .get_or_insert_with(|| Deadline::new(Instant::now() + pause, timers));
+        while looks.poll(cx).is_ready() {
+            upload.look(pause);
+            looks.set(Instant::now() + pause);
+        }
+    }
+
+    /// The time begins with the end of the upload. An upload of which the upstream takes nothing
+    /// for so long has hung.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_looks(cx);
         let Some((timeout, deadline)) = &mut self.limit else {
             return Poll::Pending;
         };
@@ -102,7 +140,8 @@ impl Wait {
             let Some(upload) = &self.upload else {
                 return Poll::Ready(());
             };
-            let since = upload.ended().unwrap_or_else(Instant::now);
+            let since = upload.ended().or_else(|| upload.untaken_since());
+            let since = since.unwrap_or_else(Instant::now);
             if since + *timeout <= deadline.at() {
                 return Poll::Ready(());
             }

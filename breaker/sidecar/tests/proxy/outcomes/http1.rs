@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Cells, Leaves, TIMEOUT, closed, compare, counted_after, leave, options};
+use super::{Cells, Leaves, TIMEOUT, closed, compare, counted_after, leave, options, unbounded};
 use crate::harness::{GET, OK, Origin, Sidecar, content_length, eventually, read_head, status};
 use crate::names::nobody_known;
 
@@ -19,6 +19,8 @@ enum Upstream {
     /// Answers, and says nothing more.
     Pauses(&'static str),
     Hangs,
+    /// Reads nothing of a body that is larger than what fits between it and its caller.
+    TakesNothing,
     /// Closes without an answer when it has waited a while for the rest of the request.
     GivesUp,
     /// Answers with more than fits between it and its reader, and closes when it has got rid of
@@ -38,7 +40,7 @@ enum Upstream {
 
 use Upstream::{
     Answers, ClosesUnused, ClosesUsed, GivesUp, GivesUpSending, Hangs, Late, Loses, LosesBody,
-    Pauses, Refuses, Unknown,
+    Pauses, Refuses, TakesNothing, Unknown,
 };
 
 #[derive(Clone, Copy)]
@@ -113,6 +115,8 @@ pub(super) const ROWS: &[Row] = rows![
         Answers(""), "Content-Length: 3\r\n\r\nhi";
     "closed before the head, the upload pauses", "HTTP/1", "caller", "ignored", "no", "408",
         GivesUp, "Content-Length: 3\r\n\r\nhi";
+    "takes nothing of an upload for the route's timeout", "HTTP/1", "upstream", "failure", "yes",
+        "504", TakesNothing, "Content-Length: 100000000\r\n\r\n";
     "caller's deadline passes without a head", "HTTP/1", "caller", "ignored", "no", "504", Hangs,
         "X-Time: 50\r\n\r\n";
     "caller's deadline is zero", "HTTP/1", "caller", "ignored", "no", "504", Answers(OK),
@@ -158,7 +162,10 @@ pub(super) const ROWS: &[Row] = rows![
 type Unused = Arc<Mutex<Option<TcpStream>>>;
 
 async fn start(upstream: Upstream, unused: &Unused) -> Sidecar {
-    let mut options = options();
+    let mut options = match upstream {
+        TakesNothing => unbounded(),
+        _ => options(),
+    };
     let origin = match upstream {
         Unknown => return nobody_known().await,
         Refuses => return Sidecar::start(closed().await, options),
@@ -255,6 +262,17 @@ async fn run(row: Row) -> [String; 4] {
             client.head().await;
             leave(&sidecar, client, how).await;
             String::new()
+        }
+        TakesNothing => {
+            let (mut answer, mut upload) = client.0.into_split();
+            let sends =
+                tokio::spawn(
+                    async move { while upload.write_all(&[b'x'; 100_000]).await.is_ok() {} },
+                );
+            let mut head = vec![0; "HTTP/1.1 504".len()];
+            answer.read_exact(&mut head).await.unwrap();
+            sends.abort();
+            String::from_utf8(head).unwrap()
         }
         GivesUpSending => {
             client.head().await;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Cells, closed, compare, counted, in_flight, options};
+use super::{Cells, closed, compare, counted, in_flight, options, unbounded};
 use crate::harness::{Options, Origin, PATIENCE, Sidecar, read_head};
 use crate::names::nobody_known;
 
@@ -58,13 +58,15 @@ enum Caller {
     Says([&'static str; 2]),
     /// Sends this body, and this field before it.
     Posts([&'static str; 2], &'static str),
+    /// Sends a body that is larger than the window which the upstream opens.
+    Uploads,
     /// Resets its stream when the upstream has the request.
     Leaves,
     /// Resets it when the head has come.
     LeavesBody,
 }
 
-use Caller::{Gets, Heads, Leaves, LeavesBody, Posts, Says};
+use Caller::{Gets, Heads, Leaves, LeavesBody, Posts, Says, Uploads};
 
 #[derive(Clone, Copy)]
 pub(super) struct Row {
@@ -112,6 +114,8 @@ pub(super) const ROWS: &[Row] = rows![
         Http1, Gets;
     "no head within the route's timeout", "HTTP/2", "upstream", "failure", "yes", "504",
         Ends(Never), Gets;
+    "takes nothing of an upload for the route's timeout", "HTTP/2", "upstream", "failure", "yes",
+        "504", Ends(Never), Uploads;
     "connection refused", "HTTP/2", "upstream", "failure", "yes", "502", Refuses, Gets;
     "name not resolved", "HTTP/2", "name", "ignored", "no", "502", Unknown, Gets;
     "body pauses longer than we allow", "HTTP/2", "proxy", "ignored", "yes", "cut",
@@ -138,7 +142,7 @@ pub(super) const ROWS: &[Row] = rows![
         Posts(["content-type", "application/grpc"], "");
 ];
 
-fn over(protocol: Protocol) -> Options {
+fn over(protocol: Protocol, options: Options) -> Options {
     Options {
         upstream: match protocol {
             Protocol::H2c => |app| App {
@@ -147,17 +151,21 @@ fn over(protocol: Protocol) -> Options {
             },
             _ => |app| app,
         },
-        ..options()
+        ..options
     }
 }
 
 /// A sidecar with such an upstream, which goes on from the head of its answer when it is told.
-async fn start(upstream: Upstream) -> (Sidecar, Arc<Notify>) {
+async fn start(upstream: Upstream, caller: Caller) -> (Sidecar, Arc<Notify>) {
     let go_on = Arc::<Notify>::default();
     let told = go_on.clone();
+    let options = match caller {
+        Uploads => unbounded(),
+        _ => options(),
+    };
     let sidecar = match upstream {
         Unknown => nobody_known().await,
-        Refuses => Sidecar::start(closed().await, over(Protocol::H2c)),
+        Refuses => Sidecar::start(closed().await, over(Protocol::H2c, options)),
         Http1 | OnlyHttp1 => {
             let origin = Origin::raw(|mut stream| async move {
                 let _ = stream.write_all(b"HTTP/1.1 400 No\r\n\r\n").await;
@@ -168,11 +176,11 @@ async fn start(upstream: Upstream) -> (Sidecar, Arc<Notify>) {
                 Http1 => Protocol::H2c,
                 _ => Protocol::Auto,
             };
-            Sidecar::start(origin.address, over(protocol))
+            Sidecar::start(origin.address, over(protocol, options))
         }
         Answers(..) | Ends(_) => {
             let origin = Origin::raw(move |stream| serve(stream, upstream, told.clone())).await;
-            Sidecar::start(origin.address, over(Protocol::H2c))
+            Sidecar::start(origin.address, over(Protocol::H2c, options))
         }
     };
     (sidecar, go_on)
@@ -218,7 +226,7 @@ async fn serve(stream: TcpStream, upstream: Upstream, told: Arc<Notify>) {
 
 /// What becomes of a request.
 async fn run(row: Row) -> [String; 4] {
-    let (sidecar, go_on) = start(row.upstream).await;
+    let (sidecar, go_on) = start(row.upstream, row.caller).await;
     let gets = ask(&sidecar, row.caller, &go_on).await;
     let gets = match row.cells.gets {
         // A reset overtakes what was sent before it.
@@ -236,18 +244,22 @@ async fn ask(sidecar: &Sidecar, caller: Caller, go_on: &Notify) -> String {
     tokio::spawn(connection);
     let (method, [name, value]) = match caller {
         Posts(field, _) => ("POST", field),
+        Uploads => ("POST", X),
         Says(field) => ("GET", field),
         Heads => ("HEAD", X),
         _ => ("GET", X),
     };
     let request = Request::builder().method(method).uri("http://a/x.Y/Z");
     let request = request.header(name, value).body(()).unwrap();
-    let is_end = !matches!(caller, Posts(..));
+    let is_end = !matches!(caller, Posts(..) | Uploads);
     let mut sender = sender.ready().await.unwrap();
     let (response, mut upload) = sender.send_request(request, is_end).unwrap();
     match caller {
         Posts(_, body) => upload
             .send_data(Bytes::from_static(body.as_bytes()), true)
+            .unwrap(),
+        Uploads => upload
+            .send_data(Bytes::from(vec![0; 200_000]), true)
             .unwrap(),
         Leaves => {
             in_flight(sidecar).await;
