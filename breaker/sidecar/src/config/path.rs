@@ -6,7 +6,7 @@ use matchit::Router;
 use super::problem::Problems;
 use super::raw::OneOrMany;
 use crate::proxy::PathRules;
-use crate::proxy::path::normalise;
+use crate::proxy::path::{matched, normalise};
 
 /// The patterns of a route; none for any path.
 pub(super) fn build(
@@ -53,14 +53,25 @@ fn check(pattern: &str, rules: PathRules) -> Result<(), String> {
         format!("is not a pattern: {}", lower_first(&error))
     })?;
     match normalise(pattern, rules) {
-        Ok(None) => Ok(()),
-        Ok(Some(normal)) => Err(format!(
-            "never matches, since paths are brought into one form first: write {normal}"
-        )),
+        Ok(normal) => {
+            let normal = as_matched(normal.as_deref().unwrap_or(pattern));
+            match normal == pattern {
+                true => Ok(()),
+                false => Err(format!(
+                    "never matches, since paths are brought into one form first: write {normal}"
+                )),
+            }
+        }
         Err(error) => Err(format!(
             "never matches: requests with this are refused: {error}"
         )),
     }
+}
+
+/// A normal pattern as it is matched: a brace that stands for itself is doubled.
+fn as_matched(pattern: &str) -> String {
+    let doubled = pattern.replace("%7B", "{{").replace("%7D", "}}");
+    matched(&doubled).into_owned()
 }
 
 /// A pattern as other programs write it, in our words: `/users/*`, `/users/:id`, `/users/<id>`,
@@ -167,6 +178,7 @@ mod tests {
             "/api/{*rest}",
             "/{{literal}}",
             "/~a/-b_c;v=1",
+            "/a%20b/caf%C3%A9",
         ] {
             assert_eq!(check(pattern, PathRules::default()), Ok(()), "{pattern}");
         }
@@ -179,6 +191,8 @@ mod tests {
             ("/a//b", "write /a/b"),
             ("/a/../b", "write /b"),
             ("/%61", "write /a"),
+            ("/u/%40me", "write /u/@me"),
+            ("/%7bx%7d/{id}", "write /{{x}}/{id}"),
             ("/a%2fb", "encoded slash in path"),
             ("/caf\u{e9}", "non-ASCII character in path"),
         ] {

@@ -1,13 +1,18 @@
 //! The one form of a path that routes match, and that is forwarded.
 //!
-//! A route's policy must not be avoidable by another spelling of its path, so what is matched is
-//! what the upstream gets, byte for byte. Where all servers agree on the meaning the path is
-//! **normalised** (RFC 3986, 6.2.2): unreserved characters are decoded, percent-encodings are in
-//! upper case, `.` and `..` segments are resolved, and empty segments are removed unless
-//! `merge_slashes` is off. Where servers
-//! disagree it is **refused**: a backslash, `%2F`, `%5C`, `%00`, a broken percent-encoding, `..`
-//! above the root, dots with path parameters (`..;`). A path that is normal already, which almost
-//! every path is, costs one scan and no allocation.
+//! A route's policy must not be avoidable by another spelling of its path. Where all servers agree
+//! on the meaning the path is **normalised** (RFC 3986, 6.2.2): unreserved characters are decoded,
+//! percent-encodings are in upper case, `.` and `..` segments are resolved, and empty segments are
+//! removed unless `merge_slashes` is off. Where servers disagree it is **refused**: a backslash,
+//! `%2F`, `%5C`, `%00`, a broken percent-encoding, `..` above the root, dots with path parameters
+//! (`..;`). A path that is normal already, which almost every path is, costs one scan and no
+//! allocation.
+//!
+//! Of characters that a path may contain as they are, such as `@` and `:`, the encoding makes a
+//! difference to some servers, so it is forwarded as it came. To routes it makes none, as to most
+//! servers: they are **matched** by the path with these decoded.
+
+use std::borrow::Cow;
 
 /// A path that servers read differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +45,36 @@ pub(crate) fn normalise(path: &str, rules: PathRules) -> Result<Option<String>, 
     let decoded = decode_unreserved(path.as_bytes(), rules.encoded_slash)?;
     let normal = resolve_dots(&decoded, rules.merge_slashes)?;
     Ok((normal != path).then_some(normal))
+}
+
+/// Returns what routes match of a normal path: with all characters decoded that a pattern may
+/// contain as they are.
+pub(crate) fn matched(path: &str) -> Cow<'_, str> {
+    let Some(first) = path.find('%') else {
+        return Cow::Borrowed(path);
+    };
+    let (before, mut rest) = path.split_at(first);
+    let mut decoded = before.to_owned();
+    while let Some(encoded) = rest.strip_prefix('%') {
+        let byte = encoded
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let plain = byte.map(char::from).filter(|byte| is_plain(*byte));
+        match plain {
+            Some(plain) => decoded.push(plain),
+            None => decoded.push_str(&rest[..rest.len().min(3)]),
+        }
+        rest = rest.get(3..).unwrap_or_default();
+        let next = rest.find('%').unwrap_or(rest.len());
+        decoded.push_str(&rest[..next]);
+        rest = &rest[next..];
+    }
+    Cow::Owned(decoded)
+}
+
+/// Whether a pattern has this character as it is, and it does not structure a path.
+fn is_plain(char: char) -> bool {
+    char.is_ascii_graphic() && !matches!(char, '/' | '\\' | '%' | '?' | '#')
 }
 
 fn is_normal(path: &[u8], merge_slashes: bool) -> Result<bool, Ambiguous> {
@@ -215,6 +250,27 @@ mod tests {
             assert_eq!(found.as_deref().unwrap_or(path), normal, "{path}");
         }
         assert!(normalise("//../..", rules).is_err());
+    }
+
+    #[test]
+    fn routes_match_what_is_encoded_without_need_as_if_it_were_not() {
+        for (path, expected) in [
+            ("/u/@me", "/u/@me"),
+            ("/u/%40me", "/u/@me"),
+            ("/v/x%3Acancel", "/v/x:cancel"),
+            ("/%7Bx%7D", "/{x}"),
+            ("/%21%24%26%27%28%29%2A%2B%2C%3B%3D", "/!$&'()*+,;="),
+            ("/a%2Fb", "/a%2Fb"),
+            ("/a%5Cb", "/a%5Cb"),
+            ("/a%20b%40", "/a%20b@"),
+            ("/100%25%40", "/100%25@"),
+            ("/a%3Fb%23c", "/a%3Fb%23c"),
+            ("/caf%C3%A9", "/caf%C3%A9"),
+            ("/%2540", "/%2540"),
+        ] {
+            assert_eq!(matched(path), expected, "{path}");
+            assert_eq!(normalise(path, LOOSE), Ok(None), "{path} is forwarded so");
+        }
     }
 
     const LOOSE: PathRules = PathRules {

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::paths::Paths;
 use super::deadline::DeadlineRules;
+use super::path;
 use crate::message::BodyLimits;
 use crate::upstream::{Endpoint, Upstream};
 
@@ -221,6 +222,11 @@ impl RouteTable {
 
     /// Finds the index of the route that `target` belongs to.
     pub(crate) fn find(&self, target: Target<'_>) -> Result<usize, Unrouted> {
+        let path = path::matched(target.path);
+        let target = Target {
+            path: &path,
+            ..target
+        };
         for &index in self.paths.best(target.path) {
             let matches = &self.routes[index].matches;
             if matches.accepts(target) && matches.has(target.method) {
@@ -261,7 +267,7 @@ impl Match {
     fn accepts(&self, target: Target<'_>) -> bool {
         let host_fits = |wanted: &str| {
             let host = host_of(target.headers);
-            match wanted.strip_prefix('*') {
+            match without_root(wanted).strip_prefix('*') {
                 Some(suffix) => host.len().checked_sub(suffix.len()).is_some_and(|at| {
                     at > 0 && host.is_char_boundary(at) && host[at..].eq_ignore_ascii_case(suffix)
                 }),
@@ -291,10 +297,16 @@ fn host_of(headers: &HeaderMap) -> &str {
         .get(http::header::HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
-    match host.rfind(':') {
+    let host = match host.rfind(':') {
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
         _ => host,
-    }
+    };
+    without_root(host)
+}
+
+/// A host without the dot of the root at its end (RFC 1034, 3.1): it is the same host.
+fn without_root(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 #[cfg(test)]

@@ -267,3 +267,49 @@ fn the_reference_of_the_configuration_says_which_paths_a_pattern_takes() {
     }
     assert!(checked >= 10, "{checked}");
 }
+
+#[test]
+fn spellings_of_one_path_have_one_route() {
+    let table = table(vec![
+        ("me", path("/u/@me")),
+        ("user", path("/u/{id}")),
+        ("cancel", path("/v/x:cancel")),
+        ("braces", path("/{{x}}")),
+        ("admin", path("/admin")),
+    ]);
+    for (path, expected) in [
+        ("/u/@me", Ok("me")),
+        ("/u/%40me", Ok("me")),
+        ("/u/%40you", Ok("user")),
+        ("/v/x%3Acancel", Ok("cancel")),
+        ("/%7Bx%7D", Ok("braces")),
+        ("/{x}", Ok("braces")),
+        // Parameters of a segment are a part of it.
+        ("/admin;x", Err(Unrouted::NotFound)),
+        ("/admin%3Bx", Err(Unrouted::NotFound)),
+    ] {
+        assert_eq!(find(&table, &Method::GET, "a", path), expected, "{path}");
+    }
+}
+
+#[test]
+fn a_host_with_the_dot_of_the_root_is_the_same_host() {
+    let of = |host: &str| Match {
+        host: Some(host.to_owned()),
+        ..Match::default()
+    };
+    let table = table(vec![
+        ("one", of("example.com")),
+        ("any", of("*.example.com.")),
+    ]);
+    for (host, expected) in [
+        ("example.com", Ok("one")),
+        ("example.com.", Ok("one")),
+        ("EXAMPLE.com.:80", Ok("one")),
+        ("a.example.com.", Ok("any")),
+        ("a.example.com", Ok("any")),
+        ("example.com..", Err(Unrouted::NotFound)),
+    ] {
+        assert_eq!(find(&table, &Method::GET, host, "/"), expected, "{host}");
+    }
+}
