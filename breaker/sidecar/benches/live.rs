@@ -59,7 +59,7 @@ fn live(criterion: &mut Criterion) {
         live.read(1_000.0).await;
         let mut watcher = live.watch().expect("a place");
         match watcher.next().await {
-            Some(Update::Reading(reading, _)) => reading.json(),
+            Some(Update::All(reading) | Update::Changes(reading)) => reading.json(),
             _ => panic!("a watcher gets a reading first"),
         }
     };

@@ -79,8 +79,7 @@ async fn readyz(State(state): State<AdminState>) -> (StatusCode, &'static str) {
 async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
     let gzip = encoding::takes_gzip(&headers);
     let format = encoding::exposition(&headers);
-    // Megabytes where there are many routes: others of this thread needn't wait.
-    let made = tokio::task::spawn_blocking(move || {
+    let made = control::aside(move || {
         let (media_type, text) = state.telemetry.exposition(format);
         (media_type, encoding::encode(text, gzip))
     });
@@ -90,8 +89,8 @@ async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Respons
     }
 }
 
-async fn breakers(State(state): State<AdminState>) -> Json<report::Breakers> {
-    Json(report::Breakers::from(&*state.registry.list()))
+async fn breakers(State(state): State<AdminState>) -> Response {
+    control::json(move || report::Breakers::from(&*state.registry.list())).await
 }
 
 async fn breaker(State(state): State<AdminState>, Path(name): Path<String>) -> Response {

@@ -7,12 +7,14 @@
 //! * `state`: what both ports need of the sidecar; `readiness`: whether it takes traffic.
 //! * `explain`: why a breaker is what it is, in sentences; `watch`: what happens, as server-sent
 //!   events.
+//! * `aside`: documents that take long to make.
 //! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::report) and
 //!   [`live`](crate::live).
 //! * `operation`, `openapi`: the list of operations, from which both the router and the document
 //!   are made; `body`: what they take.
 
 mod api;
+mod aside;
 mod audit;
 mod body;
 pub mod explain;
@@ -34,6 +36,7 @@ mod watch;
 use axum::{Router, middleware};
 
 pub use self::api::{SetMode, SetPanic};
+pub(crate) use self::aside::{aside, json};
 pub(crate) use self::panic::end_panics;
 pub use self::policy::{Choice, Condition, Policy};
 pub use self::problem::{Broken, Problem};

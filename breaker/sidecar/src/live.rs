@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::event::Log;
@@ -91,13 +92,20 @@ impl Live {
             }
             tokio::task::yield_now().await;
         }
-        let mut kept = self.kept();
-        let Kept { ticks, recent, .. } = &mut *kept;
-        recent.retain(|_, recent| recent.is_current(ticks));
-        drop(kept);
+        {
+            let mut kept = self.kept();
+            let Kept { ticks, recent, .. } = &mut *kept;
+            recent.retain(|_, recent| recent.is_current(ticks));
+        }
         let before = self.0.readings.borrow().clone();
-        reading.follows(&before);
-        self.0.readings.send_replace(Arc::new(reading));
+        // Long where there are many routes: others of this thread needn't wait.
+        let made = spawn_blocking(move || {
+            reading.follows(&before);
+            reading
+        });
+        if let Ok(reading) = made.await {
+            self.0.readings.send_replace(Arc::new(reading));
+        }
     }
 
     /// Tells an event to the watchers, and keeps it.

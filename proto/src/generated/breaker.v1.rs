@@ -96,18 +96,23 @@ pub struct GetBreakerRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchBreakersRequest {}
-/// All breakers, or an event.
+/// All breakers, those that have changed since the message before, or an event.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchBreakersResponse {
     /// The time of the reading or event.
     #[prost(double, tag = "1")]
     pub time: f64,
-    /// One for each route; empty for an event.
+    /// With `all`, one for each route. Otherwise those that have changed since the reading before: the
+    /// others are as they were, except that their state has lasted for longer. Empty for an event.
     #[prost(message, repeated, tag = "2")]
     pub breakers: ::prost::alloc::vec::Vec<Breaker>,
     /// The event, if it is one.
     #[prost(message, optional, tag = "3")]
     pub event: ::core::option::Option<Event>,
+    /// Whether `breakers` are all that there are: in the first message, after a reload that changed
+    /// the routes, and when the caller was too slow for each reading.
+    #[prost(bool, tag = "4")]
+    pub all: bool,
 }
 /// An event.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -866,8 +871,8 @@ pub mod control_client {
                 .insert(GrpcMethod::new("breaker.v1.Control", "GetBreaker"));
             self.inner.unary(req, path, codec).await
         }
-        /// All breakers immediately and then each second, and events as they happen, until the caller
-        /// leaves.
+        /// All breakers immediately, then each second those that have changed, and events as they happen,
+        /// until the caller leaves.
         pub async fn watch_breakers(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchBreakersRequest>,
@@ -1092,8 +1097,8 @@ pub mod control_server {
             >
             + std::marker::Send
             + 'static;
-        /// All breakers immediately and then each second, and events as they happen, until the caller
-        /// leaves.
+        /// All breakers immediately, then each second those that have changed, and events as they happen,
+        /// until the caller leaves.
         async fn watch_breakers(
             &self,
             request: tonic::Request<super::WatchBreakersRequest>,

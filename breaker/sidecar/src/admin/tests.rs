@@ -170,6 +170,30 @@ async fn metrics_are_prometheus_text() {
     );
 }
 
+/// The test and the server are on one thread, as all of the admin port is.
+#[tokio::test]
+async fn a_health_check_does_not_wait_for_a_long_answer() {
+    let policy = Arc::new(Policy::sensitive());
+    let breakers = (0..3000).map(|number| {
+        let name = format!("route-{number}");
+        Entry::from(&BreakerHandle::new(name, policy.clone()))
+    });
+    let server = Server::with(breakers.collect()).await;
+    for path in ["/breakers", "/api/v1/breakers", "/metrics"] {
+        let mut long = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        long.write_all(request.as_bytes()).await.unwrap();
+        // It has come, and is being answered.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::select! {
+            biased;
+            _ = long.read_u8() => panic!("{path} was answered first"),
+            (status, ..) = server.get("/livez") => assert_eq!(status, 200),
+        }
+        assert_eq!(long.read_u8().await.unwrap(), b'H', "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_foreign_host_is_refused_and_answers_are_kept_from_other_sites() {
     let server = Server::start().await;

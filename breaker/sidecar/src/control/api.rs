@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aside;
 use super::body;
 use super::openapi;
 use super::operation::{self, Content, Operation};
@@ -184,8 +185,8 @@ async fn status(State(control): State<Control>) -> Json<Status> {
     Json(control.status())
 }
 
-async fn breakers(State(control): State<Control>) -> Json<Breakers> {
-    Json(control.breakers())
+async fn breakers(State(control): State<Control>) -> Response {
+    aside::json(move || control.breakers()).await
 }
 
 async fn breaker(State(control): State<Control>, Path(name): Path<String>) -> Answer<Breaker> {

@@ -14,6 +14,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 use tonic_reflection::server::Builder as Reflection;
 
+use super::aside::aside;
 use super::policy::Choice;
 use super::problem::Problem;
 use super::readiness::Readiness;
@@ -92,10 +93,13 @@ impl Service for Grpc {
         &self,
         _: Request<v1::ListBreakersRequest>,
     ) -> Result<Response<v1::ListBreakersResponse>, Status> {
-        let breakers = self.0.breakers().breakers;
-        Ok(Response::new(v1::ListBreakersResponse {
-            breakers: breakers.iter().map(v1::Breaker::from).collect(),
-        }))
+        let control = self.0.clone();
+        let made = aside(move || {
+            let breakers = control.breakers().breakers;
+            breakers.iter().map(v1::Breaker::from).collect()
+        });
+        let breakers = made.await.map_err(|_| Status::internal("no list"))?;
+        Ok(Response::new(v1::ListBreakersResponse { breakers }))
     }
 
     async fn get_breaker(
@@ -204,15 +208,29 @@ impl Service for Grpc {
 fn updates(watcher: Watcher) -> impl Stream<Item = Result<v1::WatchBreakersResponse, Status>> {
     stream::unfold(watcher, |mut watcher| async {
         let response = match watcher.next().await? {
-            Update::Reading(reading, _) => v1::WatchBreakersResponse {
-                time: reading.t,
-                breakers: reading.breakers.iter().map(v1::Breaker::from).collect(),
-                event: None,
-            },
+            Update::All(reading) => {
+                let made = aside(move || v1::WatchBreakersResponse {
+                    time: reading.t,
+                    breakers: reading.breakers.iter().map(v1::Breaker::from).collect(),
+                    event: None,
+                    all: true,
+                });
+                made.await.ok()?
+            }
+            Update::Changes(reading) => {
+                let made = aside(move || v1::WatchBreakersResponse {
+                    time: reading.t,
+                    breakers: reading.changed().map(v1::Breaker::from).collect(),
+                    event: None,
+                    all: false,
+                });
+                made.await.ok()?
+            }
             Update::Event(event) => v1::WatchBreakersResponse {
                 time: event.t,
                 breakers: Vec::new(),
                 event: Some((&*event).into()),
+                all: false,
             },
         };
         Some((Ok(response), watcher))

@@ -12,6 +12,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http::{StatusCode, header};
 use tokio::time;
 
+use super::aside::aside;
 use super::problem::Problem;
 use super::state::AdminState;
 use crate::live::{Update, Watcher};
@@ -45,11 +46,13 @@ fn events(watcher: Watcher) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let begin = stream::iter([Bytes::from_static(RETRY)]);
     let updates = stream::unfold(watcher, |mut watcher| async {
         let parts = match time::timeout(KEEP_ALIVE, watcher.next()).await {
-            Ok(Some(Update::Reading(_, Some(changes)))) => {
-                event(b"event: changes\ndata: ", changes)
+            Ok(Some(Update::Changes(reading))) => {
+                let json = aside(move || reading.changes()).await.ok()?;
+                event(b"event: changes\ndata: ", json)
             }
-            Ok(Some(Update::Reading(reading, None))) => {
-                event(b"event: snapshot\ndata: ", reading.json())
+            Ok(Some(Update::All(reading))) => {
+                let json = aside(move || reading.json()).await.ok()?;
+                event(b"event: snapshot\ndata: ", json)
             }
             Ok(Some(Update::Event(told))) => {
                 let json = serde_json::to_vec(&*told).expect("strings and numbers are good JSON");

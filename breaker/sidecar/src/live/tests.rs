@@ -180,7 +180,7 @@ async fn a_watcher_gets_the_latest_reading_at_once_and_events_as_they_come() {
     let mut bench = Bench::new("pay");
     bench.second(1, good()).await;
     let mut watcher = bench.live.watch().unwrap();
-    let Some(Update::Reading(first, None)) = watcher.next().await else {
+    let Some(Update::All(first)) = watcher.next().await else {
         panic!("no reading");
     };
     assert_eq!((first.t, &*first.breakers[0].name), (1.0, "pay"));
@@ -189,7 +189,7 @@ async fn a_watcher_gets_the_latest_reading_at_once_and_events_as_they_come() {
         panic!("no event");
     };
     assert_eq!(trip.to, Some(State::Open));
-    let Some(Update::Reading(second, Some(_))) = watcher.next().await else {
+    let Some(Update::Changes(second)) = watcher.next().await else {
         panic!("no reading");
     };
     assert_eq!(second.breakers[0].state, State::Open);
@@ -203,7 +203,7 @@ async fn a_slow_watcher_skips_readings_and_finds_only_the_latest() {
     for _ in 0..100 {
         bench.second(1, good()).await;
     }
-    let Some(Update::Reading(reading, _)) = watcher.next().await else {
+    let Some(Update::All(reading) | Update::Changes(reading)) = watcher.next().await else {
         panic!("no reading");
     };
     assert_eq!(reading.t, 100.0);
@@ -217,7 +217,10 @@ async fn a_watcher_that_lost_events_gets_a_reading() {
     for _ in 0..EVENTS_UNREAD + 1 {
         bench.live.tell(Event::now(Kind::Reset, "pay".to_owned()));
     }
-    assert!(matches!(watcher.next().await, Some(Update::Reading(..))));
+    assert!(matches!(
+        watcher.next().await,
+        Some(Update::All(_) | Update::Changes(_))
+    ));
     assert!(matches!(watcher.next().await, Some(Update::Event(_))));
 }
 
@@ -364,20 +367,21 @@ async fn who_has_the_reading_before_is_told_only_what_is_new() {
     for second in 0..60 {
         let requests = if (20..50).contains(&second) { 0 } else { 3 };
         bench.second(requests, good()).await;
-        let Some(Update::Reading(reading, changes)) = watcher.next().await else {
-            panic!("no reading");
-        };
-        match changes {
-            None => {
+        let reading = match watcher.next().await {
+            Some(Update::All(reading)) => {
                 wholes += 1;
                 heard = serde_json::from_slice(&reading.json()).unwrap();
+                reading
             }
-            Some(changes) => {
-                let changes: Changes = serde_json::from_slice(&changes).unwrap();
+            Some(Update::Changes(reading)) => {
+                let changes: Changes = serde_json::from_slice(&reading.changes()).unwrap();
+                assert_eq!(changes.breakers.len(), reading.changed().count());
                 quiet += usize::from(changes.breakers.is_empty());
                 heard.advance(changes);
+                reading
             }
-        }
+            other => panic!("no reading: {other:?}"),
+        };
         let (is, should) = (&heard.breakers[0], &reading.breakers[0]);
         assert!(is.is_like(should), "{is:?}\n{should:?}");
         assert!(
@@ -397,8 +401,5 @@ async fn who_has_the_reading_before_is_told_only_what_is_new() {
     // Who misses a reading gets a whole one.
     bench.second(1, good()).await;
     bench.second(1, good()).await;
-    assert!(matches!(
-        watcher.next().await,
-        Some(Update::Reading(_, None))
-    ));
+    assert!(matches!(watcher.next().await, Some(Update::All(_))));
 }

@@ -54,8 +54,10 @@ pub struct Changes {
 /// What a watcher is told.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// All breakers, and as JSON what is new of them, for who has the reading before.
-    Reading(Arc<Reading>, Option<Bytes>),
+    /// All breakers.
+    All(Arc<Reading>),
+    /// The same, for who has the reading before: only what is new is to be told.
+    Changes(Arc<Reading>),
     /// Something happened.
     Event(Arc<Event>),
 }
@@ -133,24 +135,31 @@ impl Reading {
         }
     }
 
-    /// What is new since the reading before, for who has that; `None` when it must be read as a
-    /// whole.
-    fn changes(&self) -> Option<Bytes> {
-        let changed = self.changed.as_ref()?;
+    /// The breakers that are other than in the reading before.
+    pub fn changed(&self) -> impl Iterator<Item = &report::Breaker> {
+        self.changed_at().map(|at| &self.breakers[at])
+    }
+
+    fn changed_at(&self) -> impl Iterator<Item = usize> {
+        self.changed.iter().flatten().copied()
+    }
+
+    /// What is new since the reading before as JSON, which is made once for all who want it.
+    pub fn changes(&self) -> Bytes {
         let json = self.changes.get_or_init(|| {
             let changes = Changes {
                 t: self.t,
-                breakers: changed
-                    .iter()
-                    .map(|at| self.breakers[*at].clone())
+                breakers: self.changed().cloned().collect(),
+                points: self
+                    .changed_at()
+                    .map(|at| self.points[at].clone())
                     .collect(),
-                points: changed.iter().map(|at| self.points[*at].clone()).collect(),
                 panic: self.panic.clone(),
             };
             let json = serde_json::to_vec(&changes);
             json.expect("numbers and strings are good JSON").into()
         });
-        Some(json.clone())
+        json.clone()
     }
 
     /// The reading as JSON, which is made once for all who want it.
@@ -199,7 +208,9 @@ impl Watcher {
         let reading = self.readings.borrow_and_update().clone();
         let before = self.last.replace(reading.number);
         let follows = before.is_some_and(|before| before + 1 == reading.number);
-        let changes = reading.changes().filter(|_| follows);
-        Update::Reading(reading, changes)
+        match follows && reading.changed.is_some() {
+            true => Update::Changes(reading),
+            false => Update::All(reading),
+        }
     }
 }

@@ -69,6 +69,34 @@ async fn a_mode_is_set_and_watched() {
 }
 
 #[tokio::test]
+async fn a_watcher_is_told_all_once_and_then_what_has_changed() {
+    let bench = Bench::new().await;
+    let mut client = bench.client().await;
+    let watch = client.watch_breakers(v1::WatchBreakersRequest {}).await;
+    let mut told = watch.unwrap().into_inner();
+    // The server may not have read its breakers yet.
+    let first = loop {
+        let next = told.message().await.unwrap().expect("a reading");
+        if !next.breakers.is_empty() {
+            break next;
+        }
+    };
+    assert!(first.all);
+    assert_eq!(first.breakers.len(), 2);
+    client.set_mode(forced_open()).await.unwrap();
+    let changed = loop {
+        let next = told.message().await.unwrap().expect("a reading");
+        assert!(!next.all, "{next:?}");
+        let names = next.breakers.iter().map(|breaker| breaker.name.clone());
+        let names: Vec<_> = names.collect();
+        if !names.is_empty() {
+            break names;
+        }
+    };
+    assert_eq!(changed, ["pay"]);
+}
+
+#[tokio::test]
 async fn what_happens_is_told_to_watchers_between_readings() {
     let bench = Bench::new().await;
     let mut client = bench.client().await;
