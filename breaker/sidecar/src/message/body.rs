@@ -36,6 +36,18 @@ impl Default for BodyLimits {
     }
 }
 
+/// What an HTTP/1 connection holds at most of a message, each way, in bytes; more where a head may
+/// be larger. With hyper's default of 408 KiB, each caller that reads slowly held that much.
+pub(crate) const fn buffer(largest_head: usize) -> usize {
+    if largest_head > BUFFER {
+        largest_head
+    } else {
+        BUFFER
+    }
+}
+
+const BUFFER: usize = 64 * 1024;
+
 /// A caller that neither sends nor reads for so long is the reason, if the upstream gives up just
 /// then: servers have timeouts for that. An upstream that takes nothing of an upload for so long
 /// is being waited for.

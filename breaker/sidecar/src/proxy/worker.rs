@@ -17,6 +17,7 @@ use super::limits::Limits;
 use super::listener::accept;
 use super::route::RouteTable;
 use super::stream::Streams;
+use crate::message::body::buffer;
 use crate::message::limited::Limit;
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::Timers;
@@ -64,6 +65,7 @@ impl Worker {
         let mut http1 = http1::Builder::new();
         http1
             .max_header_size(limits.header_bytes)
+            .max_buf_size(buffer(limits.header_bytes))
             .header_read_timeout(None)
             // Hang-ups are looked for by the driver.
             .half_close(true);

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::HeadLimits;
 use super::line::{Line, Traffic};
-use crate::message::body::RequestBody;
+use crate::message::body::{RequestBody, buffer};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::upgrade::Upgraded;
 use crate::sockets::Stream;
@@ -44,6 +44,7 @@ impl Exchange {
         let handshake = Builder::new()
             .max_headers(head.fields)
             .max_header_size(head.bytes)
+            .max_buf_size(buffer(head.bytes))
             .handshake(TokioIo::new(Line::new(stream, traffic.clone())));
         let (sender, connection) = handshake
             .await

@@ -169,3 +169,27 @@ async fn connections_over_the_limit_wait() {
     drop(first);
     assert!(third.response().await.ends_with("ok"));
 }
+
+#[tokio::test]
+async fn heads_that_are_nearly_as_large_as_they_may_be_pass() {
+    for limit in [64, 300] {
+        let large = "x".repeat((limit - 2) * 1024);
+        let answer = format!("HTTP/1.1 200 OK\r\nX: {large}\r\nContent-Length: 2\r\n\r\nok");
+        let origin = Origin::answering(move |_, _| answer.clone()).await;
+        let sidecar = Sidecar::with(origin.address, |options| {
+            options.limits.header_bytes = limit * 1024;
+            options.limits.response.bytes = 300 * 1024;
+        });
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {large}\r\n\r\n");
+        let response = sidecar.ask(&request).await;
+        assert_eq!(status(&response), "200", "{limit} KiB");
+        assert_eq!(header(&response, "x").map(str::len), Some(large.len()));
+        assert_eq!(header(&origin.heads()[0], "x"), Some(&*large));
+        let larger = request.replace("X: ", &format!("X: {}", "x".repeat(4096)));
+        assert_eq!(
+            status(&sidecar.exchange(&larger).await),
+            "431",
+            "{limit} KiB"
+        );
+    }
+}
