@@ -134,13 +134,15 @@ impl Registry {
     /// again has the new time and reason. `since` is in seconds since 1970.
     pub fn declare_panic(&self, since: f64, period: Option<Duration>, reason: Option<String>) {
         let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        contents.panic = Some(Declared::new(since, period, reason));
+        let declared = Declared::new(since, period, reason);
+        contents.panic = Some(declared.after(contents.panic.take()));
         for entry in &*contents.entries {
             entry.breaker.hold_closed();
         }
     }
 
-    /// Gives each breaker the mode that it would have.
+    /// Gives each breaker the mode that it would have. Those whose policy decides do so anew, from
+    /// closed and by what they observed meanwhile.
     pub fn end_panic(&self) {
         let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
         contents.end_panic();

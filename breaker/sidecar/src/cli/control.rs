@@ -149,7 +149,7 @@ impl Panic {
             let status: Status = put.await?;
             Ok(print(&status, as_json, |status| match &status.panic {
                 Some(panic) => in_panic(panic),
-                None => "panic is off: each route has the mode that it had before\n".to_owned(),
+                None => PANIC_IS_OFF.to_owned(),
             }))
         })
     }
@@ -294,6 +294,10 @@ pub(super) fn json(document: &impl Serialize) -> Content {
         bytes: bytes.into(),
     }
 }
+
+/// What became of the routes.
+const PANIC_IS_OFF: &str = "panic is off: each route has the mode that it would have without it; \
+                            policies decide anew, from closed\n";
 
 fn period(text: &str) -> Result<Period, String> {
     Period::parse(text)

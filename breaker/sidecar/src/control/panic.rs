@@ -95,7 +95,7 @@ fn tell(state: &AdminState, peer: Option<Peer>, before: bool, after: &str, reaso
 
 fn meaning(after: &str) -> &'static str {
     match after {
-        "off" => "routes have their modes again",
+        "off" => "routes have their modes again, and policies decide anew, from closed",
         _ => "all routes are forced closed",
     }
 }

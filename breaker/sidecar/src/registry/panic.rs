@@ -36,6 +36,18 @@ impl Declared {
         }
     }
 
+    /// The same, declared while `before` may be under way.
+    pub(super) fn after(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) => Self {
+                since: before.since,
+                until: self.until,
+                reason: self.reason.or(before.reason),
+            },
+            None => self,
+        }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.until.is_some_and(|until| until <= Instant::now())
     }

@@ -105,3 +105,44 @@ fn an_unknown_name_is_told_with_those_that_are_near() {
     let unknown = two().set_override("zzz", None).unwrap_err();
     assert_eq!(unknown.to_string(), "no breaker is called 'zzz'");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_that_is_declared_again_keeps_its_begin_and_its_reason() {
+    let registry = two();
+    let hour = Some(Duration::from_secs(3_600));
+    registry.declare_panic(100.0, hour, Some("they do harm".to_owned()));
+    registry.declare_panic(200.0, None, None);
+    let panic = registry.panic().unwrap();
+    assert_eq!((panic.since, panic.remaining), (100.0, None));
+    assert_eq!(panic.reason.as_deref(), Some("they do harm"));
+    registry.declare_panic(300.0, hour, Some("still".to_owned()));
+    let panic = registry.panic().unwrap();
+    assert_eq!((panic.since, panic.remaining), (100.0, Some(3_600.0)));
+    assert_eq!(panic.reason.as_deref(), Some("still"));
+    registry.end_panic();
+    assert_eq!(registry.panic(), None);
+    registry.declare_panic(400.0, None, None);
+    assert_eq!(registry.panic().unwrap().reason, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_panic_modes_are_as_they_would_be_and_policies_decide_anew_from_closed() {
+    let registry = two();
+    let breakers = ["pay", "search"].map(|name| registry.find(name).unwrap().breaker().clone());
+    let [pay, search] = &breakers;
+    pay.force_for(Mode::ForcedOpen, Duration::from_secs(60));
+    search.force_for(Mode::ForcedOpen, Duration::from_secs(600));
+    registry.declare_panic(0.0, None, None);
+    assert!(breakers.iter().all(|breaker| breaker.try_acquire().is_ok()));
+    tokio::time::advance(Duration::from_secs(120)).await;
+    registry.end_panic();
+    // The time of one has passed: nobody wants it open, and it was just carrying its traffic.
+    assert_eq!((pay.mode(), pay.state()), (Mode::Auto, State::Closed));
+    // That of the other has not.
+    assert_eq!(
+        (search.mode(), search.state()),
+        (Mode::ForcedOpen, State::Open)
+    );
+    let remaining = search.snapshot().mode_remaining;
+    assert_eq!(remaining, Some(Duration::from_secs(480)));
+}
