@@ -197,6 +197,7 @@ impl Config {
     pub fn with_token(mut self, token: Token) -> Self {
         self.token = Some(token.clone());
         self.origin.token = Some(token);
+        self.origin.secret = None;
         self
     }
 
@@ -211,6 +212,7 @@ impl Config {
         })?;
         self.token = Some(token);
         self.origin.token_file = Some(file.to_owned());
+        self.origin.secret = Some(file.to_owned());
         Ok(self)
     }
 
@@ -341,6 +343,17 @@ impl Config {
     pub fn folders(&self) -> BTreeSet<PathBuf> {
         self.origin.folders()
     }
+
+    /// Tells apart what was read from what was read before: the texts, and the token's file. It is
+    /// of a secret, so nobody is shown it.
+    pub(crate) fn mark(&self) -> String {
+        self.origin.mark(self.token.as_ref())
+    }
+
+    /// What [`Self::mark`] would be of the files as they are now.
+    pub(crate) fn mark_now(&self) -> String {
+        self.origin.mark_now()
+    }
 }
 
 /// The JSON Schema of a configuration file.
@@ -383,7 +396,9 @@ fn build(
         findings.add("admin", "must not be the address of listen");
     }
     let token = raw.control.and_then(|raw| {
-        let token = Token::read(&folder.join(raw.token_file));
+        let file = folder.join(raw.token_file);
+        let token = Token::read(&file);
+        origin.secret = Some(file);
         findings.check(
             "control",
             token.map_err(|rule| InvalidField::new("token_file", rule)),

@@ -1,8 +1,10 @@
 //! The binary, as a shell sees it: output, messages and exit codes.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
@@ -26,11 +28,11 @@ impl Folder {
 
     /// Runs `breaker` here, without the environment's own settings.
     fn breaker(&self, arguments: &[&str]) -> Output {
-        self.breaker_with(arguments, &[])
+        self.breaker_with(arguments, &[] as &[(&str, &str)])
     }
 
     /// The same with `settings` in the environment.
-    fn breaker_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    fn breaker_with(&self, arguments: &[&str], settings: &[(&str, impl AsRef<OsStr>)]) -> Output {
         let variables = std::env::vars().map(|(name, _)| name);
         let mut command = Command::new(env!("CARGO_BIN_EXE_breaker"));
         for name in
@@ -40,7 +42,7 @@ impl Folder {
         }
         command
             .args(arguments)
-            .envs(settings.iter().copied())
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.0)
             .output()
             .expect("the binary runs")
@@ -192,6 +194,50 @@ fn the_longest_open_time_is_told_as_it_is() {
         let folder = Folder::new("longest").with("quick.yaml", &policy(max));
         let output = folder.breaker(&["check", "quick.yaml"]);
         assert!(stdout(&output).contains(told), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_token_that_is_no_text_is_an_error_and_not_none() {
+    let folder = Folder::new("token_no_text")
+        .with("policies/strict.yaml", STRICT)
+        .with("breaker.yaml", GOOD);
+    fs::write(folder.0.join("token"), [0xff, 0xfe]).expect("a file");
+    fs::write(folder.0.join("other"), "s3cret").expect("a file");
+    let rule = "must hold a token: one line of 1 to 4096 visible ASCII characters";
+    let run = ["run", "--config", "breaker.yaml"];
+    let output = folder.breaker_with(
+        &run,
+        &[("BREAKER_CONTROL_TOKEN", OsStr::from_bytes(&[0xff]))],
+    );
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(
+        told.contains(&format!("BREAKER_CONTROL_TOKEN: {rule}")),
+        "{told}"
+    );
+    let text = GOOD.replace("policies:", "control: { token_file: token }\npolicies:");
+    let folder = folder.with("breaker.yaml", &text);
+    for arguments in [
+        &run[..],
+        &["check", "breaker.yaml"],
+        &[
+            "run",
+            "--config",
+            "breaker.yaml",
+            "--control-token-file",
+            "token",
+        ],
+    ] {
+        let output = folder.breaker(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        let told = stderr(&output);
+        assert!(told.contains(rule), "{arguments:?}: {told}");
     }
 }
 

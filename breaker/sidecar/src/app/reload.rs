@@ -78,7 +78,7 @@ struct Shared {
     /// Held for as long as a reload takes: there is one at a time.
     running: Mutex<Composition>,
     told: Mutex<Told>,
-    /// The hash of the texts that were tried last, whatever came of it.
+    /// The mark of what was tried last, whatever came of it.
     tried: Mutex<String>,
     reached: Reached,
 }
@@ -105,7 +105,7 @@ impl Reloader {
         for breaker in &running.breakers {
             reached.follow(breaker);
         }
-        let tried = configuration.hash.clone();
+        let tried = running.config.mark();
         Self(Arc::new(Shared {
             running: Mutex::new(running),
             told: Mutex::new(Told {
@@ -186,7 +186,7 @@ impl Shared {
     fn reload(&self) -> Result<Reloaded, ReloadError> {
         let mut running = self.running();
         // Before they are read: what changes meanwhile is something new to try.
-        self.note_tried(running.config.hash_now());
+        self.note_tried(running.config.mark_now());
         let result = self.try_reload(&mut running);
         let mut told = self.told();
         match &result {
@@ -194,7 +194,7 @@ impl Shared {
                 told.configuration.loaded = unix_now();
                 told.configuration.hash = running.config.hash().to_owned();
                 // Other files may belong to it.
-                self.note_tried(running.config.hash().to_owned());
+                self.note_tried(running.config.mark());
                 told.configuration.reloads += 1;
                 told.configuration.error = None;
                 let Reloaded {
@@ -256,14 +256,14 @@ impl Shared {
         })
     }
 
-    /// Whether the texts are others than those that were tried last.
+    /// Whether the files are others than those that were tried last.
     fn is_stale(&self) -> bool {
-        let now = self.running().config.hash_now();
+        let now = self.running().config.mark_now();
         now != *self.tried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_tried(&self, hash: String) {
-        *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = hash;
+    fn note_tried(&self, mark: String) {
+        *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = mark;
     }
 
     fn running(&self) -> MutexGuard<'_, Composition> {

@@ -20,8 +20,10 @@ pub(super) struct Origin {
     pub(super) admin: Option<ListenAddress>,
     pub(super) state: Option<PathBuf>,
     pub(super) token: Option<Token>,
-    /// Where the token is read from again.
+    /// A file beside the configuration that the token is read from again.
     pub(super) token_file: Option<PathBuf>,
+    /// The file that has the token in force, wherever it is named.
+    pub(super) secret: Option<PathBuf>,
     pub(super) hash: String,
     /// Files and directories of policies, in the order in which they were read.
     policies: Vec<PathBuf>,
@@ -59,6 +61,19 @@ impl Origin {
         self
     }
 
+    /// Tells apart what is read now from what was read before: the texts, and the token's file. It
+    /// is of a secret, so nobody is shown it.
+    pub(super) fn mark_now(&self) -> String {
+        let token = self.secret.as_deref().map(Token::read);
+        mark(self.hash_now(), token.as_ref())
+    }
+
+    /// The same of what was read, when that was `token`.
+    pub(super) fn mark(&self, token: Option<&Token>) -> String {
+        let token = self.secret.as_ref().and(token).cloned().map(Ok);
+        mark(self.hash.clone(), token.as_ref())
+    }
+
     /// The hash of the texts as they are now.
     pub(super) fn hash_now(&self) -> String {
         let mut texts = Texts::default();
@@ -88,7 +103,8 @@ impl Origin {
     /// them.
     pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
-        for path in self.file.iter().chain(&self.policies) {
+        let files = self.file.iter().chain(&self.secret);
+        for path in files.chain(&self.policies) {
             if path.is_dir() {
                 folders.insert(path.clone());
             }
@@ -96,6 +112,17 @@ impl Origin {
         }
         folders
     }
+}
+
+/// A mark of texts with this hash, and of what a token's file has in it.
+fn mark(hash: String, token: Option<&Result<Token, String>>) -> String {
+    let mut texts = Texts::default();
+    match token {
+        None => {}
+        Some(Ok(token)) => texts.add(token.as_bytes()),
+        Some(Err(rule)) => texts.add(rule.as_bytes()),
+    }
+    hash + &texts.hash()
 }
 
 /// Adds the directory of `path`, and those of the links that it goes by, of at most so many one

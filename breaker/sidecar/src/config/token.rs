@@ -38,8 +38,14 @@ impl Token {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err("must be a file that exists".to_owned())
             }
+            // It is no text.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Self::RULE.to_owned()),
             Err(error) => Err(format!("can't be read: {error}")),
         }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// Whether it is this one; how long the answer takes says nothing about it.

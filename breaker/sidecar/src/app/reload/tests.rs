@@ -125,6 +125,37 @@ async fn what_needs_a_restart_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn another_token_in_the_file_is_seen_and_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), "one").unwrap();
+    fs::write(folder.path().join("given"), "given").unwrap();
+    let (service, gate) = bench::serve().await;
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\ncontrol: {{ token_file: token }}\n\
+         upstreams: {{ app: {{ endpoints: ['http://{service}'] }} }}\nroutes:\n{PAY}"
+    );
+    fs::write(folder.path().join("breaker.yaml"), text).unwrap();
+    let bench = Bench::of(folder, String::new(), (service, gate));
+    for (token, reloads) in [("two", 1), ("three", 2)] {
+        // As a Secret is replaced: at once.
+        let new = bench.folder.path().join("new");
+        fs::write(&new, token).unwrap();
+        fs::rename(new, bench.folder.path().join("token")).unwrap();
+        eventually("reload", || bench.results()[0] == reloads).await;
+    }
+    // One that can't be used is refused once, told, and the one before stays.
+    fs::write(bench.folder.path().join("token"), [0xff, 0xfe]).unwrap();
+    eventually("refusal", || bench.results()[2] == 1).await;
+    let refused = bench.reloader.configuration().error.expect("told");
+    assert!(refused.detail.contains("token_file"), "{}", refused.detail);
+    assert!(!refused.detail.contains("three"));
+    fs::write(bench.folder.path().join("token"), "four").unwrap();
+    eventually("recovery", || bench.results()[0] == 3).await;
+    assert_eq!(bench.reloader.configuration().error, None);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn another_token_is_followed_and_none_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("breaker.yaml");
