@@ -192,7 +192,8 @@ pub struct AlertSnapshot {
     pub alerts: u64,
 }
 
-/// What a source observed since it was created, as far as its window accepted it.
+/// What a source observed since it was created: what its window accepted, and requests that shadow
+/// mode let through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceTotals {

@@ -11,7 +11,7 @@ use crate::alert::StandingAlert;
 use crate::baseline::SourceBaseline;
 use crate::detector::Detectors;
 use crate::feed::Feed;
-use crate::outcome::Verdict;
+use crate::outcome::{Outcome, Verdict};
 use crate::permit::{Begun, Counted};
 use crate::policy::{Condition, MAX_SLOW_THRESHOLDS, Policy};
 use crate::row::Row;
@@ -232,6 +232,12 @@ impl Source {
             Verdict::Success | Verdict::Ignored => self.totals.success += 1,
             Verdict::Failure => self.totals.failure += 1,
         }
+    }
+
+    /// A request has ended that shadow mode let through: it decides nothing, and was seen.
+    pub(crate) fn count_bypass(&mut self, outcome: &Outcome) {
+        self.count_total(outcome.verdict);
+        self.totals.latency.record(outcome.latency, 1);
     }
 
     /// An answer that has `begun` has failed at `now`. Returns when its success was counted, and

@@ -46,8 +46,11 @@ impl Breaker {
         };
         self.note_answer(&permit, &outcome);
         if !self.counts(&permit) {
+            let proxy = &mut self.sources[SourceId::PROXY.0];
             if permit.begun.is_some() {
-                self.sources[SourceId::PROXY.0].count_total(outcome.verdict);
+                proxy.count_total(outcome.verdict);
+            } else if permit.kind == Kind::Bypass && outcome.verdict != Verdict::Ignored {
+                proxy.count_bypass(&outcome);
             }
             return;
         }

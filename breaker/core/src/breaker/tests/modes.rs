@@ -15,6 +15,28 @@ fn shadow_rejects_nothing_and_tells_what_it_would_have_done() {
     assert_eq!(bench.state(), State::Open);
 }
 
+/// Or a route in shadow mode would look as if its traffic were lost.
+#[test]
+fn what_shadow_let_through_is_seen_by_its_source() {
+    let mut bench = Bench::new(sensitive());
+    bench.breaker.force(Mode::Shadow, at(0.0));
+    bench.run(20, Outcome::failure(ms(1)));
+    bench.run(30, Outcome::failure(ms(1)));
+    bench.run(5, Outcome::success(ms(1)));
+    bench.run(7, Outcome::ignored(ms(1)));
+    let snapshot = bench.snapshot();
+    let seen = &snapshot.sources[0].totals;
+    assert_eq!((seen.failure, seen.success), (50, 5));
+    assert_eq!(
+        seen.latency
+            .since(&crate::LatencyCounts::EMPTY)
+            .map(|(_, count)| count)
+            .sum::<u32>(),
+        55
+    );
+    assert_eq!(snapshot.sources[0].requests(), 20, "the window decides");
+}
+
 #[test]
 fn what_shadow_let_through_decides_nothing() {
     let mut bench = Bench::new(sensitive());
