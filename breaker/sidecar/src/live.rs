@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::event::Log;
 pub use self::event::{Event, Kind};
 pub use self::history::{History, Point};
-use self::history::{Recent, Ticks};
+use self::history::{OfBreaker, Ticks};
 pub use self::watcher::{Changes, Reading, TooManyWatchers, Update, Watcher};
 use crate::clock::unix_now;
 use crate::registry::Breakers;
@@ -45,7 +45,7 @@ struct Hub {
 #[derive(Debug, Default)]
 struct Kept {
     ticks: Ticks,
-    recent: HashMap<Arc<str>, Recent>,
+    recent: HashMap<Arc<str>, OfBreaker>,
     log: Log,
 }
 
@@ -95,7 +95,7 @@ impl Live {
         {
             let mut kept = self.kept();
             let Kept { ticks, recent, .. } = &mut *kept;
-            recent.retain(|_, recent| recent.is_current(ticks));
+            recent.retain(|_, recent| recent.deciding.is_current(ticks));
         }
         let before = self.0.readings.borrow().clone();
         // Long where there are many routes: others of this thread needn't wait.
@@ -116,18 +116,21 @@ impl Live {
         let _ = self.0.events.send(event);
     }
 
-    /// The last five minutes of a breaker; `None` when no breaker has this name.
-    pub fn history(&self, breaker: &str) -> Option<History> {
+    /// The last five minutes of a breaker, by one of its sources or by those that explain it; `None`
+    /// when no breaker has this name.
+    pub fn history(&self, breaker: &str, source: Option<&str>) -> Option<History> {
         let breakers = self.0.breakers.list();
         breakers
             .iter()
             .find(|watched| &**watched.name() == breaker)?;
         let kept = self.kept();
+        let recent = kept.recent.get(breaker);
+        let recent = recent.map(|recent| match source {
+            Some(source) => recent.of(source),
+            None => &recent.deciding,
+        });
         Some(History {
-            points: kept
-                .recent
-                .get(breaker)
-                .map_or_else(Vec::new, |recent| recent.points(&kept.ticks)),
+            points: recent.map_or_else(Vec::new, |recent| recent.points(&kept.ticks)),
             events: kept.log.of(breaker),
         })
     }

@@ -331,6 +331,26 @@ async fn the_history_of_a_breaker_is_told() {
     let history: live::History = serde_json::from_str(&body).unwrap();
     assert_eq!(history.points.last().unwrap().state, report::State::Open);
     assert_eq!(server.get("/api/v1/breakers/none/history").await.0, 404);
+    let (status, _, body) = server
+        .get("/api/v1/breakers/pay/history?source=proxy&since=1e12")
+        .await;
+    assert_eq!(status, 200);
+    let none: live::History = serde_json::from_str(&body).unwrap();
+    assert_eq!(none, live::History::default());
+    for (query, status, rule) in [
+        (
+            "source=spans",
+            422,
+            "source: must be a source of pay: proxy",
+        ),
+        ("since=yesterday", 400, "since"),
+        ("sinse=1", 400, "sinse"),
+    ] {
+        let path = format!("/api/v1/breakers/pay/history?{query}");
+        let (told, _, body) = server.get(&path).await;
+        assert_eq!(told, status, "{query}: {body}");
+        assert!(body.contains(rule), "{query}: {body}");
+    }
 }
 
 #[tokio::test]

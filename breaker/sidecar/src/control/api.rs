@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::aside;
 use super::body;
 use super::openapi;
-use super::operation::{self, Content, Operation};
+use super::operation::{self, Content, Operation, Parameter};
 use super::policy::{Choice, Policy};
 use super::problem::Problem;
 use super::service::Control;
@@ -106,7 +106,8 @@ fn operations() -> Vec<Operation<Control>> {
             "The last five minutes of a breaker, a point a second, and its last events.",
             Content::json::<History>(),
             get(watch::history),
-        ),
+        )
+        .asked(&HISTORY),
         Operation::new(
             Method::GET,
             "/api/v1/watch",
@@ -279,3 +280,16 @@ async fn wrong_method(method: Method) -> Response {
 fn peer(from: Caller) -> Option<Peer> {
     from.map(|Extension(peer)| peer)
 }
+
+const HISTORY: [Parameter; 2] = [
+    Parameter {
+        name: "source",
+        kind: "string",
+        description: "The points of this source: `proxy`, or a feed. Without it, of the source that explains the breaker.",
+    },
+    Parameter {
+        name: "since",
+        kind: "number",
+        description: "Only what came after this time.",
+    },
+];

@@ -47,14 +47,27 @@ fn describe<S>(operation: &Operation<S>, generator: &mut SchemaGenerator) -> Val
             "default": { "$ref": "#/components/responses/Problem" },
         },
     });
+    let mut parameters = Vec::new();
     if operation.path.contains("{name}") {
-        described["parameters"] = json!([{
+        parameters.push(json!({
             "name": "name",
             "in": "path",
             "required": true,
             "description": "The route's name.",
             "schema": { "type": "string" },
-        }]);
+        }));
+    }
+    parameters.extend(operation.queries.iter().map(|query| {
+        json!({
+            "name": query.name,
+            "in": "query",
+            "required": false,
+            "description": query.description,
+            "schema": { "type": query.kind },
+        })
+    }));
+    if !parameters.is_empty() {
+        described["parameters"] = parameters.into();
     }
     if operation.method != http::Method::GET {
         described["security"] = json!([{ "token": [] }, {}]);

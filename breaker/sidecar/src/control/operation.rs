@@ -13,8 +13,17 @@ pub(super) struct Operation<S> {
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
     pub(super) content: Vec<Content>,
+    pub(super) queries: &'static [Parameter],
     pub(super) answer: Content,
     pub(super) handler: MethodRouter<S>,
+}
+
+/// A parameter in the query, which may be left out.
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    /// Its type in JSON Schema.
+    pub(super) kind: &'static str,
+    pub(super) description: &'static str,
 }
 
 /// A body: its media type, and its schema where it is a document of ours.
@@ -56,9 +65,16 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
             id,
             summary,
             content: Vec::new(),
+            queries: &[],
             answer,
             handler,
         }
+    }
+
+    /// The operation with parameters in its query.
+    pub(super) const fn asked(mut self, queries: &'static [Parameter]) -> Self {
+        self.queries = queries;
+        self
     }
 
     /// The operation with a body that may be one of these.

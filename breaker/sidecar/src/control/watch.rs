@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use http::{StatusCode, header};
+use serde::Deserialize;
 use tokio::time;
 
 use super::aside::aside;
 use super::problem::Problem;
 use super::state::AdminState;
-use crate::live::{Update, Watcher};
+use crate::live::{History, Update, Watcher};
 
 /// `snapshot` with all breakers at once, `changes` each second with those that are other than the
 /// second before, `event` as it happens. Who is too slow for each second gets another `snapshot`.
@@ -33,11 +35,48 @@ pub(crate) async fn watch(State(state): State<AdminState>) -> Response {
     }
 }
 
-pub(crate) async fn history(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
-    match state.registry.find(&name) {
-        Ok(_) => Json(state.live.history(&name)).into_response(),
-        Err(unknown) => Problem::from(unknown).into_response(),
+/// What of a history is wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// By which source; by those that explain the breaker when it is left out.
+    source: Option<String>,
+    /// Only what came after this, in seconds since 1970.
+    since: Option<f64>,
+}
+
+pub(crate) async fn history(
+    State(state): State<AdminState>,
+    Path(name): Path<String>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Response {
+    let told = wanted.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()));
+    let told = told.and_then(|Query(wanted)| history_of(&state, &name, &wanted));
+    told.map(Json).into_response()
+}
+
+fn history_of(state: &AdminState, name: &str, wanted: &Wanted) -> Result<History, Problem> {
+    let entry = state.registry.find(name)?;
+    if let Some(source) = &wanted.source {
+        let snapshot = entry.breaker().snapshot();
+        let names: Vec<_> = snapshot
+            .sources
+            .iter()
+            .map(|source| &*source.name)
+            .collect();
+        if !names.contains(&&**source) {
+            let rule = format!("must be a source of {name}: {}", names.join(", "));
+            return Err(Problem::of_field("source", rule));
+        }
     }
+    // A route that a reload has just added has no history yet.
+    let history = state.live.history(name, wanted.source.as_deref());
+    let mut history = history.unwrap_or_default();
+    if let Some(since) = wanted.since {
+        history.points.retain(|point| point.t > since);
+        history.events.retain(|event| event.t > since);
+    }
+    Ok(history)
 }
 
 /// The events in their format, of which the large part is shared by all watchers, and is not

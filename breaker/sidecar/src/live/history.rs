@@ -11,7 +11,7 @@ use super::Event;
 use crate::report::State;
 
 /// The last minutes of a breaker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct History {
     /// A point a second for five minutes at most, oldest first.
     pub points: Vec<Point>,
@@ -20,8 +20,9 @@ pub struct History {
     pub events: Vec<Event>,
 }
 
-/// What a breaker saw in a second, by the source that explains it: the one that tripped it or
-/// alerts, else the proxy, or the busiest feed where the proxy has no traffic.
+/// What a breaker saw in a second, by the source that was asked for; else by the one that explains
+/// it: the one that tripped it or alerts, else the proxy, or the busiest feed where the proxy has no
+/// traffic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// When the second ended, since 1970.
@@ -59,7 +60,15 @@ pub(super) struct Ticks {
     first: u64,
 }
 
-/// The points of a breaker, and its counts at the last. Equal seconds are kept once, so a breaker
+/// The points of a breaker: of the source that explains it, and of each of several.
+#[derive(Debug, Default)]
+pub(super) struct OfBreaker {
+    pub(super) deciding: Recent,
+    /// Empty if there is one source.
+    each: Vec<(Arc<str>, Recent)>,
+}
+
+/// The points of a source, and its counts at the last. Equal seconds are kept once, so a breaker
 /// without traffic needs little memory.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
@@ -108,10 +117,38 @@ impl Ticks {
 
 // === impl Recent ===
 
-impl Recent {
-    /// Adds the point of the second that ended with the reading under way.
+impl OfBreaker {
+    /// Adds the points of the second that ended with the reading under way. Returns that of the
+    /// source that explains the breaker.
     pub(super) fn add(&mut self, ticks: &Ticks, snapshot: &Snapshot) -> Point {
-        let source = snapshot.deciding();
+        let sources = &snapshot.sources;
+        let is_one = |(name, _): &(Arc<str>, Recent)| {
+            sources.len() > 1 && sources.iter().any(|source| source.name == *name)
+        };
+        self.each.retain(is_one);
+        if sources.len() > 1 {
+            for source in sources {
+                let known = self.each.iter().position(|(name, _)| *name == source.name);
+                let at = known.unwrap_or_else(|| {
+                    self.each.push((source.name.clone(), Recent::default()));
+                    self.each.len() - 1
+                });
+                self.each[at].1.add(ticks, snapshot, source);
+            }
+        }
+        self.deciding.add(ticks, snapshot, snapshot.deciding())
+    }
+
+    /// The points of this source.
+    pub(super) fn of(&self, source: &str) -> &Recent {
+        let mut each = self.each.iter();
+        let known = each.find(|(name, _)| **name == *source);
+        known.map_or(&self.deciding, |(_, recent)| recent)
+    }
+}
+
+impl Recent {
+    fn add(&mut self, ticks: &Ticks, snapshot: &Snapshot, source: &SourceSnapshot) -> Point {
         let now = Last {
             source: source.name.clone(),
             totals: source.totals.clone(),

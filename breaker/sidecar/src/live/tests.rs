@@ -58,7 +58,7 @@ impl Bench {
     }
 
     fn history(&self) -> History {
-        self.live.history("pay").unwrap()
+        self.live.history("pay", None).unwrap()
     }
 }
 
@@ -136,7 +136,7 @@ async fn a_breaker_that_is_gone_leaves_no_history() {
     bench.second(1, good()).await;
     bench.watched.lock().unwrap().clear();
     bench.live.read(2.0).await;
-    assert!(bench.live.history("pay").is_none());
+    assert!(bench.live.history("pay", None).is_none());
     assert!(bench.live.kept().recent.is_empty());
 }
 
@@ -402,4 +402,35 @@ async fn who_has_the_reading_before_is_told_only_what_is_new() {
     bench.second(1, good()).await;
     bench.second(1, good()).await;
     assert!(matches!(watcher.next().await, Some(Update::All(_))));
+}
+
+#[tokio::test]
+async fn a_breaker_of_several_sources_has_a_history_of_each() {
+    let mut bench = Bench::new("pay");
+    let feed = {
+        let mut breaker = bench.breaker.lock().unwrap();
+        breaker.set_feeds([core::Feed::new("spans")], Timestamp::ZERO)[0]
+    };
+    for second in 1..=3 {
+        let now = Timestamp::from_millis(second * 1000);
+        let sample = core::Sample::new(core::Verdict::Success, None, now).times(7);
+        bench.second(2, good()).await;
+        let mut breaker = bench.breaker.lock().unwrap();
+        breaker.observe(feed, &sample, now);
+    }
+    bench.second(0, good()).await;
+    let live = bench.live.clone();
+    let requests = |source: Option<&str>| -> Vec<u32> {
+        let history = live.history("pay", source).unwrap();
+        history.points.iter().map(|point| point.requests).collect()
+    };
+    assert_eq!(requests(Some("proxy"))[1..], [2, 2, 0]);
+    assert_eq!(requests(Some("spans"))[1..], [7, 7, 7]);
+    assert_eq!(requests(None), requests(Some("proxy")));
+    // Without the feed its history ends.
+    let none: [core::Feed; 0] = [];
+    let now = Timestamp::from_millis(5000);
+    bench.breaker.lock().unwrap().set_feeds(none, now);
+    bench.second(1, good()).await;
+    assert_eq!(requests(Some("spans")), requests(None));
 }
