@@ -43,10 +43,11 @@ pub(crate) struct Cli {
     /// Measures how often healthy traffic sets systems off, instead of running scenarios
     #[arg(long, conflicts_with_all = ["scenario", "markdown", "html", "list"])]
     arl: bool,
-    /// For --arl: simulated days at each error rate
+    /// For --arl and --endpoints: simulated days at each error rate
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     days: u32,
-    /// For --arl and --blips: requests a second, such as 0.5 or 1/60; 1 and 100 by default
+    /// For --arl, --blips and --endpoints: requests a second, such as 0.5 or 1/60; 1, 100 and 1 by
+    /// default
     #[arg(long, value_parser = parse_rate)]
     rate: Option<f64>,
     /// For --arl: usual errors in per cent, such as 0.1,5,30
@@ -202,10 +203,13 @@ impl Cli {
         }
         if self.endpoints {
             let results = endpoints::measure(&plan.seeds, plan.threads);
-            return match self.json {
-                true => writeln!(out, "{}", json!(results)),
-                false => write!(out, "{}", endpoints::table(&results, self.markdown)),
-            };
+            let rate = self.rate.unwrap_or(1.0);
+            let healthy = endpoints::healthy(rate, self.days, plan.threads);
+            if self.json {
+                return writeln!(out, "{}", json!({ "cases": results, "healthy": healthy }));
+            }
+            write!(out, "{}", endpoints::table(&results, self.markdown))?;
+            return write!(out, "\n{}", endpoints::healthy_table(&healthy));
         }
         let runs = gym::run(plan);
         let groups = groups(&runs);

@@ -180,6 +180,74 @@ fn play(case: &Case, entry: &rule::Entry, seed: u64) -> Run {
     }
 }
 
+/// How often ours ejects one of five endpoints that all fail the same share of their requests.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Healthy {
+    errors: &'static str,
+    rate: f64,
+    days: u32,
+    requests: u64,
+    ejections: usize,
+}
+
+/// Of all endpoints.
+struct Alike {
+    errors: &'static str,
+    /// At so many seconds.
+    share: fn(f64) -> f64,
+}
+
+/// Plays so many days at `rate` requests a second, at each of some shares of errors.
+pub(crate) fn healthy(rate: f64, days: u32, threads: usize) -> Vec<Healthy> {
+    let rows = std::sync::Mutex::new(Vec::new());
+    crate::gym::in_parallel(threads, ALIKE.len(), |job| {
+        let row = play_healthy(&ALIKE[job], rate, days);
+        let mut rows = rows.lock().expect("no thread panics while it holds it");
+        rows.push((job, row));
+    });
+    let mut rows = rows.into_inner().expect("no thread panicked");
+    rows.sort_by_key(|(job, _)| *job);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn play_healthy(alike: &Alike, rate: f64, days: u32) -> Healthy {
+    let ours = RULES.last().expect("ours is the last of the rules");
+    let mut rule = (ours.make)(5, 1);
+    let mut row = Healthy {
+        errors: alike.errors,
+        rate,
+        days,
+        requests: 0,
+        ejections: 0,
+    };
+    let mut now = 0.0;
+    while now < 86_400.0 * f64::from(days) {
+        let mut luck = Luck::of(1, row.requests, 0);
+        row.requests += 1;
+        now += luck.exponential() / rate;
+        let at = nanos(now);
+        let endpoint = rule.choose(luck.bits(), at);
+        let ejected = rule.observe(endpoint, luck.unit() < (alike.share)(now), at);
+        row.ejections += ejected.len();
+    }
+    row
+}
+
+/// A line each share of errors.
+pub(crate) fn healthy_table(rows: &[Healthy]) -> String {
+    let line = |row: &Healthy| {
+        format!(
+            "5 endpoints alike, errors {}, {}/s, {} days: {} ejections (budget {:.1})\n",
+            row.errors,
+            row.rate,
+            row.days,
+            row.ejections,
+            f64::from(row.days) / BUDGET_DAYS,
+        )
+    };
+    rows.iter().map(line).collect()
+}
+
 /// The table, a row each case.
 pub(crate) fn table(results: &[Result], markdown: bool) -> String {
     let mut text = String::new();
@@ -234,6 +302,25 @@ fn cell(result: &Result) -> String {
     text
 }
 
+const ALIKE: &[Alike] = &[
+    alike("0.3 %", |_| 0.003),
+    alike("2 %", |_| 0.02),
+    alike("10 %", |_| 0.1),
+    alike("30 %", |_| 0.3),
+    alike("0.3 and 10 % by turns, 2 h each", |now| {
+        if now % 14_400.0 < 7200.0 { 0.003 } else { 0.1 }
+    }),
+    alike("1 %, bursts of 40 % for 30 s each 2 h", |now| {
+        if now % 7200.0 < 30.0 { 0.4 } else { 0.01 }
+    }),
+];
+
+const fn alike(errors: &'static str, share: fn(f64) -> f64) -> Alike {
+    Alike { errors, share }
+}
+
+/// `budget: conservative` allows a false ejection in so many days.
+const BUDGET_DAYS: f64 = 30.0;
 /// The share of failures of a healthy endpoint.
 const USUAL: f64 = 0.003;
 
@@ -257,6 +344,13 @@ mod tests {
             for after in result.sick_after.iter().flatten() {
                 assert!(after.is_some_and(|after| after <= most), "{result:?}");
             }
+        }
+    }
+
+    #[test]
+    fn endpoints_that_are_alike_stay_within_the_budget() {
+        for row in healthy(1.0, 3, 2) {
+            assert_eq!(row.ejections, 0, "{row:?}");
         }
     }
 

@@ -3,13 +3,22 @@
 use super::baseline::{Baseline, Bounds};
 use crate::time::Timestamp;
 
-/// Hits and misses of the last ten seconds, in half seconds.
+/// Hits and misses of the last ten seconds, in half seconds; and of about a minute.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     slots: [Count; SLOTS],
     /// The number of the live slot since the origin of time.
     live: u64,
     sum: Count,
+    /// Of the slots that have ended, with a half-life of 30 s.
+    faded: Faded,
+}
+
+/// Hits among observations that fade.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Faded {
+    hits: f32,
+    observations: f32,
 }
 
 /// Hits among observations.
@@ -44,6 +53,26 @@ impl Count {
 
     fn share(self) -> f64 {
         f64::from(self.hits) / f64::from(self.observations.saturating_add(1))
+    }
+}
+
+impl Faded {
+    fn less(self, other: Self) -> Self {
+        Self {
+            hits: (self.hits - other.hits).max(0.0),
+            observations: (self.observations - other.observations).max(0.0),
+        }
+    }
+
+    fn fade(&mut self, slots: u64) {
+        let left = FADING.powf(slots as f32);
+        self.hits *= left;
+        self.observations *= left;
+    }
+
+    fn add(&mut self, count: Count) {
+        self.hits += count.hits as f32;
+        self.observations += count.observations as f32;
     }
 }
 
@@ -87,8 +116,11 @@ impl Recent {
         if slot <= self.live {
             return;
         }
+        let live = self.slots[place(self.live)];
+        self.faded.add(live);
+        self.faded.fade(slot - self.live);
         if slot - self.live >= SLOTS as u64 {
-            *self = Self::default();
+            (self.slots, self.sum) = ([Count::default(); SLOTS], Count::default());
         }
         self.live = self.live.max(slot.saturating_sub(SLOTS as u64));
         while self.live < slot {
@@ -120,6 +152,7 @@ impl Recent {
             *count = count.less(gone);
         }
         self.sum = self.sum.less(part.sum);
+        self.faded = self.faded.less(part.faded);
     }
 }
 
@@ -136,17 +169,25 @@ impl Company {
     /// One and a half times the share of its peers, of which the largest of three counts: what the
     /// share of the last ten seconds may be at most, given what was learned; that share itself; and
     /// that of the last second. So an endpoint is never blamed for what has just befallen all, and
-    /// what is normal is known also where there are few requests.
+    /// what is normal is known also where there are few requests: then the last minute stands for
+    /// ten seconds.
     pub(super) fn normal(&mut self, own: &mut Recent, at: Timestamp) -> f64 {
         self.all.pass(at);
         own.pass_to(self.all.live);
-        let lately = self.all.sum.less(own.sum);
         let now = self.all.of_a_second().less(own.of_a_second());
-        let observations = LEARNED + f64::from(lately.observations);
-        // What is learned is held to be normal at most: a third of it is about what it is.
-        let learned = self.baseline.share() / 3.0;
-        let share = (LEARNED * learned + f64::from(lately.hits)) / observations;
-        let most = share + 2.0 * (share * (1.0 - share) / observations).sqrt();
+        let lately = self.all.sum.less(own.sum);
+        let (hits, observations) = if lately.observations >= MANY {
+            (f64::from(lately.hits), f64::from(lately.observations))
+        } else {
+            let faded = self.all.faded.less(own.faded);
+            (faded.hits.into(), faded.observations.into())
+        };
+        let (learned, learned_hits) = self.baseline.learned();
+        let learned = (learned_hits + LEARNED * UNKNOWN) / (learned + LEARNED);
+        let known = observations + LEARNED;
+        let share = (hits + LEARNED * learned) / known;
+        let most = share + 2.0 * (share * (1.0 - share) / known).sqrt();
+        let most = most.max(hits / (observations + 1.0));
         let most = most.max(lately.share()).max(now.share());
         (1.5 * most).clamp(self.baseline.bounds().floor, MOST)
     }
@@ -159,8 +200,14 @@ const fn place(slot: u64) -> usize {
 const SLOTS: usize = 20;
 /// In nanoseconds: half a second.
 const SLOT: u64 = 500_000_000;
-/// What was learned weighs as much as so many observations of peers.
+/// What is left after a slot of what fades: 2^(−0.5/30).
+const FADING: f32 = 0.988_514_1;
+/// So many observations of peers in ten seconds are enough.
+const MANY: u32 = 50;
+/// What was learned weighs as much as so many observations of peers; and so does what is taken for
+/// usual until something is.
 const LEARNED: f64 = 100.0;
+const UNKNOWN: f64 = 0.005;
 /// There is no share of which nothing more could be told.
 const MOST: f64 = 0.95;
 

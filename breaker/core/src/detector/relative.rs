@@ -303,10 +303,11 @@ static DEADLINE: [Rule; 3] = [
     rule(5000, 0.2, 4.0, 0.0),
 ];
 
-/// Of both streams, where too little is known of peers.
+/// Of both streams. What is usual for all endpoints is normal for each, however bad it is: that is
+/// the matter of the route.
 const NORMAL: Bounds = Bounds {
     floor: 0.01,
-    cap: 0.02,
+    cap: 0.95,
 };
 /// An endpoint without peers is only judged to learn whether those that are out might be better: it
 /// must fail nearly all the time.

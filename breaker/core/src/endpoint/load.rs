@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The load of one endpoint. Small and `Copy`, so that a driver may publish it outside of the lock
-/// of the [`Endpoints`](super::Endpoints).
+/// The load of one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// The latency in seconds, and recent failures, both as of `at`.

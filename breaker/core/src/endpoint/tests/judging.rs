@@ -343,7 +343,9 @@ fn events_say_what_happened_with_numbers() {
     let ejected = run(&mut endpoints, 20_000..21_000, 10, dead(&[3]));
     let text = ejected[0].to_string();
     assert!(
-        text.starts_with("endpoint 3 ejected: 100% of the requests fail, 1%"),
+        text.starts_with(
+            "endpoint 3 ejected: 100% of the requests fail, 1.02% among the others at most"
+        ),
         "{text}"
     );
     let back = run(&mut endpoints, 21_000..40_000, 10, well);
