@@ -124,7 +124,10 @@ impl Load {
     /// In seconds: the latency, times the requests in flight, the penalties and one more. Requests
     /// in flight count for more where the share is smaller.
     pub(super) fn cost(&self, now: Timestamp, pace: &Pace) -> f64 {
-        let queue = f64::from(self.in_flight) / f64::from(self.share(now, pace)) + 1.0;
+        let queue = match self.in_flight {
+            0 => 1.0,
+            some => f64::from(some) / f64::from(self.share(now, pace)) + 1.0,
+        };
         let left = self.left(now, pace);
         let penalty = ((self.failures * left - FREE_FAILURES) * PENALTY).max(0.0);
         self.latency * left * (queue + penalty)

@@ -134,10 +134,13 @@ impl<F: Fn(EndpointId) -> Candidate> Choice<'_, F> {
     }
 
     fn lighter_of_two(&self, rng: &mut Rng) -> Option<usize> {
-        let first = self.draw(rng, None)?;
-        let Some(second) = self.draw(rng, Some(first)) else {
+        let available = &self.endpoints.available;
+        let index = self.draw(rng, None)?;
+        let first = available[index] as usize;
+        let Some(index) = self.draw(rng, Some(index)) else {
             return Some(first);
         };
+        let second = available[index] as usize;
         let (one, other) = (self.cost(first), self.cost(second));
         let prefers_second = if other * ALIKE < one {
             true
@@ -150,37 +153,41 @@ impl<F: Fn(EndpointId) -> Candidate> Choice<'_, F> {
         Some(if prefers_second { second } else { first })
     }
 
-    /// One of those that are in, each as often as its weight says; not `but`, and none that was
-    /// tried.
+    /// The index in `available` of an endpoint, each as often as its weight says; not `but`, and
+    /// none that was tried.
     fn draw(&self, rng: &mut Rng, but: Option<usize>) -> Option<usize> {
         let available = &self.endpoints.available;
+        let is_open = |index: usize| self.is_open(available[index] as usize);
         let mut index = 0;
         for _ in 0..DRAWS {
-            index = self.index_at(rng.unit());
-            let place = available[index] as usize;
-            let is_excluded = but == Some(place) || !self.is_open(place);
-            if !is_excluded && self.is_grown(place, rng) {
-                return Some(place);
+            index = self.index_at(rng.unit(), but);
+            let is_excluded = but == Some(index) || !is_open(index);
+            if !is_excluded && self.is_grown(available[index] as usize, rng) {
+                return Some(index);
             }
         }
         // Few are left, or one is far heavier than the others.
-        let (before, after) = available.split_at(index);
-        let mut places = after.iter().chain(before).map(|place| *place as usize);
-        places.find(|place| but != Some(*place) && self.is_open(*place))
+        let mut indices = (index..available.len()).chain(0..index);
+        indices.find(|index| but != Some(*index) && is_open(*index))
     }
 
-    /// The place in `available` at this part of the sum of weights.
-    fn index_at(&self, part: f64) -> usize {
-        let endpoints = self.endpoints;
-        let last = endpoints.available.len() - 1;
-        let index = match endpoints.cumulative.last() {
-            None => (part * endpoints.available.len() as f64) as usize,
-            Some(sum) => {
+    /// The index in `available` at this part of the sum of weights; of equal weights, without
+    /// `but`.
+    fn index_at(&self, part: f64, but: Option<usize>) -> usize {
+        let count = self.endpoints.available.len();
+        let index = match (self.endpoints.cumulative.last(), but) {
+            (None, None) => (part * count as f64) as usize,
+            (None, Some(but)) => {
+                let index = (part * (count - 1) as f64) as usize;
+                index + usize::from(index >= but)
+            }
+            (Some(sum), _) => {
                 let weight = (part * *sum as f64) as u64;
-                endpoints.cumulative.partition_point(|upto| *upto <= weight)
+                let upto = &self.endpoints.cumulative;
+                upto.partition_point(|upto| *upto <= weight)
             }
         };
-        index.min(last)
+        index.min(count - 1)
     }
 
     /// Whether an endpoint whose share still grows takes part this time.
@@ -202,7 +209,7 @@ impl<F: Fn(EndpointId) -> Candidate> Choice<'_, F> {
             (endpoints.turn % endpoints.available.len() as u64) as usize
         } else {
             // Multiples of the golden ratio fill 0..1 evenly, whatever the weights.
-            self.index_at((endpoints.turn as f64 * GOLDEN).fract())
+            self.index_at((endpoints.turn as f64 * GOLDEN).fract(), None)
         };
         let place = endpoints.available[index] as usize;
         let mut rng = Rng::new(endpoints.turn);
