@@ -248,7 +248,8 @@ async fn panic_admits_all_loudly_and_then_gives_each_route_its_mode_again() {
     let off = stdout(&run(&sidecar, &["panic", "off"]).await);
     assert_eq!(
         off,
-        "panic is off: each route has the mode that it had before\n"
+        "panic is off: each route has the mode that it would have without it; policies decide anew, \
+         from closed\n"
     );
     for (path, status) in [("/", 503), ("/search", 503), ("/list", 200), ("/late", 503)] {
         assert_eq!(get(sidecar.url(path)).await.status, status, "{path}");

@@ -19,6 +19,8 @@
 //! error types [`CALLERS_DEADLINE`] are always ignored. Otherwise a client with deadlines of a
 //! millisecond, or one that only pretends to have them, could open a breaker for others.
 
+use std::fmt;
+
 use breaker_core::Verdict;
 use breaker_core::policy::{FailureRules, GrpcCode};
 
@@ -89,6 +91,43 @@ impl<'a> Facts<'a> {
             (StatusCode::Error, None) => Verdict::Failure,
             (_, None) if self.flagged => Verdict::Failure,
             (_, None) => Verdict::Success,
+        }
+    }
+
+    /// How it failed, if [`Self::verdict`] says that it did: what that went by.
+    pub const fn failed(&self) -> Failed<'a> {
+        match (self.grpc, self.http, self.gone, self.error) {
+            (Some(code), ..) => Failed::Grpc(code),
+            (_, Some(status), ..) => Failed::Http(status),
+            (.., true, _) => Failed::Grpc(CANCELLED),
+            (.., Some(error)) => Failed::Error(error),
+            _ => Failed::Other,
+        }
+    }
+}
+
+/// How a request failed, of which [`Facts::verdict`] says that it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failed<'a> {
+    /// By its gRPC status.
+    Grpc(GrpcCode),
+    /// By its HTTP status.
+    Http(u16),
+    /// By an error that the instrumentation named.
+    Error(&'a str),
+    /// Nothing says how.
+    Other,
+}
+
+/// As `error.type` of the conventions has it.
+impl fmt::Display for Failed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grpc(code) => f.write_str(code.name()),
+            Self::Http(status) => write!(f, "{status}"),
+            Self::Error(error) => f.write_str(error),
+            Self::Other => f.write_str("_OTHER"),
         }
     }
 }

@@ -19,6 +19,7 @@ mod route;
 mod scalar;
 mod telemetry;
 mod token;
+mod trace_url;
 mod upstream;
 mod warnings;
 
@@ -54,6 +55,7 @@ pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
 pub use self::scalar::{Address, Size};
 pub use self::token::Token;
+pub use self::trace_url::TraceUrl;
 pub use self::upstream::EndpointUrl;
 
 /// What the sidecar does.
@@ -62,6 +64,7 @@ pub struct Config {
     listen: ListenAddress,
     admin: ListenAddress,
     token: Option<Token>,
+    trace_url: Option<TraceUrl>,
     workers: usize,
     drain: Duration,
     drain_delay: Duration,
@@ -151,6 +154,7 @@ impl Config {
             listen: LISTEN.into(),
             admin: ADMIN.into(),
             token: None,
+            trace_url: None,
             workers: processors(),
             drain: DRAIN,
             drain_delay: DRAIN_DELAY,
@@ -253,6 +257,11 @@ impl Config {
     /// is none.
     pub fn lacks_token(&self) -> bool {
         !self.admin.is_local() && self.token.is_none()
+    }
+
+    /// Where a trace is looked at, if that is known.
+    pub fn trace_url(&self) -> Option<&TraceUrl> {
+        self.trace_url.as_ref()
     }
 
     /// Threads, at least one.
@@ -404,6 +413,11 @@ fn build(
             token.map_err(|rule| InvalidField::new("token_file", rule)),
         )
     });
+    let trace_url = raw.dashboard.and_then(|raw| {
+        let url = TraceUrl::new(&raw.trace_url);
+        let url = url.map_err(|rule| InvalidField::new("trace_url", rule));
+        findings.check("dashboard", url)
+    });
     let workers = within("workers", raw.workers, 1..=1024, processors());
     let workers = findings.check("", workers);
     let drain = findings.check("", drain(raw.drain));
@@ -502,6 +516,7 @@ fn build(
         listen,
         admin,
         token,
+        trace_url,
         workers: workers.unwrap_or(1),
         drain: drain.map_or(DRAIN, |(_, timeout)| timeout),
         drain_delay: drain.map_or(DRAIN_DELAY, |(delay, _)| delay),

@@ -20,6 +20,7 @@ pub mod control;
 pub mod demo;
 pub mod descriptors;
 mod files;
+pub mod findings;
 mod hosts;
 pub mod ingest;
 pub mod lines;

@@ -116,8 +116,8 @@ impl Live {
         let _ = self.0.events.send(event);
     }
 
-    /// The last five minutes of a breaker, by one of its sources or by those that explain it; `None`
-    /// when no breaker has this name.
+    /// The last five minutes of a breaker, by one of its sources or by those that explain it;
+    /// `None` when no breaker has this name.
     pub fn history(&self, breaker: &str, source: Option<&str>) -> Option<History> {
         let breakers = self.0.breakers.list();
         breakers

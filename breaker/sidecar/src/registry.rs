@@ -16,6 +16,7 @@ use self::panic::Declared;
 pub use self::panic::Panic;
 pub use self::watched::{Breakers, Watched};
 use crate::config::Policies;
+use crate::findings::Findings;
 
 /// The breakers of a sidecar, in the order of its routes. Clones share one list, which a reload
 /// replaces.
@@ -28,6 +29,7 @@ pub struct Entry {
     breaker: BreakerHandle,
     configured: Arc<Policy>,
     overriding: Option<Arc<Policy>>,
+    findings: Arc<Findings>,
 }
 
 /// Where a policy comes from.
@@ -131,7 +133,8 @@ impl Registry {
     }
 
     /// Forces all breakers closed from now on, those of later reloads too. A panic that is declared
-    /// again has the new time and reason. `since` is in seconds since 1970.
+    /// again began when it began, ends as it is said now, and keeps its reason unless another is
+    /// given. `since` is in seconds since 1970.
     pub fn declare_panic(&self, since: f64, period: Option<Duration>, reason: Option<String>) {
         let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let declared = Declared::new(since, period, reason);
@@ -210,7 +213,19 @@ impl Entry {
             breaker,
             configured,
             overriding: None,
+            findings: Arc::default(),
         }
+    }
+
+    /// The same, with what is known of the route beside its breaker.
+    #[must_use]
+    pub fn with_findings(self, findings: Arc<Findings>) -> Self {
+        Self { findings, ..self }
+    }
+
+    /// What is known of the route beside its breaker.
+    pub const fn findings(&self) -> &Arc<Findings> {
+        &self.findings
     }
 
     /// The route's name, which is the breaker's.

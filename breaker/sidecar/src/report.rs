@@ -2,6 +2,7 @@
 //! and latencies are in seconds.
 
 mod condition;
+mod failure;
 mod words;
 
 use std::time::Duration;
@@ -12,14 +13,16 @@ use breaker_tower::core::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 pub use self::condition::ConditionStatus;
+pub use self::failure::FailureKind;
 pub use self::words::{Action, Mode, Origin, Signal, State, Unit};
 use crate::registry::Entry;
 use crate::registry::Watched;
 
-/// The source of the proxy's own requests.
-pub const PROXY: &str = "proxy";
+use crate::findings::Findings;
+pub use crate::findings::{Miss, PROXY, Unmatched};
 
 /// All breakers, in the order of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -160,6 +163,13 @@ pub struct Window {
     /// Each condition of each trip entry, in their order.
     #[serde(default)]
     pub conditions: Vec<ConditionStatus>,
+    /// The kinds of failure of the last five minutes, the most frequent first: at most 16, then
+    /// `other`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failure_kinds: Vec<FailureKind>,
+    /// Of a feed that matches nothing, why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmatched: Option<Unmatched>,
 }
 
 /// What a detector says of its stream.
@@ -303,10 +313,21 @@ impl Breaker {
                     count: kind.count,
                 })
                 .collect(),
-            sources: snapshot.sources.iter().map(Window::from).collect(),
+            sources: windows(watched.findings(), snapshot),
             source: snapshot.deciding().name.to_string(),
         }
     }
+}
+
+/// The window of each source, with what is known of it beside its breaker.
+fn windows(findings: &Findings, snapshot: &Snapshot) -> Vec<Window> {
+    let now = Instant::now();
+    let windows = snapshot.sources.iter().map(|source| Window {
+        failure_kinds: FailureKind::lately(findings, &source.name, now),
+        unmatched: findings.unmatched(&source.name),
+        ..Window::from(source)
+    });
+    windows.collect()
 }
 
 impl Reason {
@@ -370,6 +391,8 @@ impl From<&SourceSnapshot> for Window {
                 .iter()
                 .map(ConditionStatus::from)
                 .collect(),
+            failure_kinds: Vec::new(),
+            unmatched: None,
         }
     }
 }

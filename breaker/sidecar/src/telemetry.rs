@@ -70,6 +70,7 @@ pub struct Telemetry {
     meters: Arc<Meters>,
     tracer: Option<SdkTracer>,
     logger: Option<Arc<Logger>>,
+    instance: Arc<str>,
 }
 
 /// A running export, to be ended by [`Exporting::shutdown`]. Dropped, it ends by itself after a
@@ -101,6 +102,7 @@ impl Telemetry {
             meters: meters.clone(),
             tracer: None,
             logger: None,
+            instance: resource::instance(&resource),
         };
         let Settings {
             metrics,
@@ -127,6 +129,11 @@ impl Telemetry {
             telemetry.logger = Some(Arc::new(Logger::new(resource, queue)));
         }
         Ok((telemetry, Exporting(Some(exports.start()?))))
+    }
+
+    /// `service.instance.id`: which of several sidecars this is.
+    pub const fn instance(&self) -> &Arc<str> {
+        &self.instance
     }
 
     /// Shows what telemetry in counts beside the rest.

@@ -25,6 +25,12 @@ pub struct Status {
     /// Set while an operator has all routes forced closed.
     #[prost(message, optional, tag = "7")]
     pub panic: ::core::option::Option<Panic>,
+    /// Which of several sidecars it is: `service.instance.id` in its telemetry.
+    #[prost(string, tag = "8")]
+    pub instance: ::prost::alloc::string::String,
+    /// The name of the machine or pod on which it runs.
+    #[prost(string, tag = "9")]
+    pub host: ::prost::alloc::string::String,
 }
 /// All routes are forced closed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -69,6 +75,9 @@ pub struct Configuration {
     /// Why the last reload was refused, if it was.
     #[prost(message, optional, tag = "5")]
     pub error: ::core::option::Option<ConfigurationError>,
+    /// Where a trace is shown: a URL that contains `{trace_id}`.
+    #[prost(string, optional, tag = "6")]
+    pub trace_url: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A reload that was refused.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -314,6 +323,59 @@ pub struct Window {
     /// Each condition of each trip entry, in order.
     #[prost(message, repeated, tag = "10")]
     pub conditions: ::prost::alloc::vec::Vec<ConditionStatus>,
+    /// The kinds of failure of the last five minutes, the most frequent first: at most 16, then
+    /// `other`.
+    #[prost(message, repeated, tag = "11")]
+    pub failure_kinds: ::prost::alloc::vec::Vec<FailureKind>,
+    /// Why a feed matches nothing; not set for a feed that matches, and for the proxy.
+    #[prost(message, optional, tag = "12")]
+    pub unmatched: ::core::option::Option<Unmatched>,
+}
+/// A kind of failure, and how often it happened in the last five minutes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FailureKind {
+    /// As `error.type` in telemetry: a status, an error type of RFC 9209, the name of a gRPC status,
+    /// or the name that an application gave it; `other` for everything beyond 16 kinds.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// The endpoint that received the requests, if it is known.
+    #[prost(string, optional, tag = "2")]
+    pub endpoint: ::core::option::Option<::prost::alloc::string::String>,
+    /// The number of failed requests of this kind in the last five minutes.
+    #[prost(uint64, tag = "3")]
+    pub count: u64,
+    /// The trace of the latest of them that had one, in hexadecimal.
+    #[prost(string, optional, tag = "4")]
+    pub trace: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Why a feed matches nothing.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Unmatched {
+    /// A sentence.
+    #[prost(string, tag = "1")]
+    pub detail: ::prost::alloc::string::String,
+    /// The conditions that no telemetry meets, and what arrives instead.
+    #[prost(message, repeated, tag = "2")]
+    pub misses: ::prost::alloc::vec::Vec<Miss>,
+}
+/// A condition of a feed that no telemetry meets.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Miss {
+    /// The name of an attribute, or `scope`, `kind`, `metric`, `signal`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The value that the feed requires.
+    #[prost(string, tag = "2")]
+    pub wanted: ::prost::alloc::string::String,
+    /// The values that arrive instead: at most 8, each of at most 80 characters.
+    #[prost(string, repeated, tag = "3")]
+    pub arrived: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether there are more.
+    #[prost(bool, tag = "4")]
+    pub more: bool,
+    /// The value that may have been meant.
+    #[prost(string, optional, tag = "5")]
+    pub nearest: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// The status of a condition of a trip entry for one source.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -220,3 +220,21 @@ fn the_rules_are_those_of_the_policy() {
     let grpc = [("rpc.grpc.status_code", Sent::Int(14))];
     assert_eq!(judged(&rules, StatusCode::Error, &grpc), Ignored);
 }
+
+#[test]
+fn how_a_request_failed_is_told_by_what_decided_it() {
+    let failed = |sent: &[(&str, Sent<'_>)]| {
+        let message = encode::attributes(sent);
+        let facts = Facts::of(Attributes::new(&message, encode::FIELD));
+        facts.failed().to_string()
+    };
+    let error = ("error.type", Sent::Str("java.net.ConnectException"));
+    let http = ("http.response.status_code", Sent::Int(503));
+    let grpc = ("rpc.grpc.status_code", Sent::Int(14));
+    assert_eq!(failed(&[]), "_OTHER");
+    assert_eq!(failed(&[("error", Sent::Bool(true))]), "_OTHER");
+    assert_eq!(failed(&[error]), "java.net.ConnectException");
+    assert_eq!(failed(&[error, http]), "503");
+    assert_eq!(failed(&[error, http, grpc]), "UNAVAILABLE");
+    assert_eq!(failed(&[("response_flags", Sent::Str("DC"))]), "CANCELLED");
+}

@@ -8,6 +8,7 @@ use breaker_tower::BreakerHandle;
 
 use crate::baselines::Learner;
 use crate::config::{Config, Route};
+use crate::findings::Findings;
 use crate::proxy::{self, RouteError, RouteTable};
 use crate::registry::{Entry, Registry};
 
@@ -17,6 +18,8 @@ pub(super) struct Composition {
     pub(super) config: Config,
     /// One for each route, in their order.
     pub(super) breakers: Vec<BreakerHandle>,
+    /// What is known of each route beside its breaker.
+    pub(super) findings: Vec<Arc<Findings>>,
     /// Of the routes that have an upstream.
     pub(super) table: Arc<RouteTable>,
 }
@@ -30,31 +33,43 @@ pub(super) struct Changes {
 }
 
 /// The routes of a composition with their breakers, by name.
-type ByName<'a> = HashMap<&'a str, (&'a Route, &'a BreakerHandle)>;
+type ByName<'a> = HashMap<&'a str, Known<'a>>;
+
+/// A route of a composition.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) route: &'a Route,
+    pub(super) breaker: &'a BreakerHandle,
+    pub(super) findings: &'a Arc<Findings>,
+}
 
 impl Composition {
     /// Makes what `config` asks for. Routes that `before` has too get its breakers, to which
     /// nothing is done yet.
     pub(super) fn new(config: Config, before: Option<&Self>) -> Result<Self, RouteError> {
         let before = before.map(Self::by_name).unwrap_or_default();
-        let breakers = config.routes().iter().map(|route| {
-            let kept = kept(&before, route).map(|(_, breaker)| breaker.clone());
-            kept.unwrap_or_else(|| breaker_of(route))
+        let parts = config.routes().iter().map(|route| {
+            let kept = kept(&before, route);
+            let kept = kept.map(|known| (known.breaker.clone(), known.findings.clone()));
+            kept.unwrap_or_else(|| (breaker_of(route), Arc::default()))
         });
-        let breakers: Vec<_> = breakers.collect();
-        let routes = config.routes().iter().zip(&breakers);
-        let routes = routes.filter_map(|(route, breaker)| proxied(route, breaker));
-        let table = Arc::new(RouteTable::new(routes.collect())?);
+        let (breakers, findings): (Vec<_>, Vec<_>) = parts.unzip();
+        let table = RouteTable::new(
+            routes(&config, &breakers, &findings)
+                .filter_map(proxied)
+                .collect(),
+        )?;
         Ok(Self {
             config,
             breakers,
-            table,
+            findings,
+            table: Arc::new(table),
         })
     }
 
     /// The routes with their breakers.
-    pub(super) fn routes(&self) -> impl Iterator<Item = (&Route, &BreakerHandle)> {
-        self.config.routes().iter().zip(&self.breakers)
+    pub(super) fn routes(&self) -> impl Iterator<Item = Known<'_>> {
+        routes(&self.config, &self.breakers, &self.findings)
     }
 
     /// What is other than `before`.
@@ -64,7 +79,7 @@ impl Composition {
         for route in self.config.routes() {
             match known.get(&**route.name()) {
                 None => changes.added.push(route.name().to_string()),
-                Some((old, _)) if *old != route => changes.updated.push(route.name().to_string()),
+                Some(old) if old.route != route => changes.updated.push(route.name().to_string()),
                 Some(_) => {}
             }
         }
@@ -78,8 +93,8 @@ impl Composition {
     pub(super) fn new_breakers(&self, before: &Self) -> Vec<&BreakerHandle> {
         let before = before.by_name();
         let new = self.routes();
-        new.filter(|(route, _)| kept(&before, route).is_none())
-            .map(|(_, breaker)| breaker)
+        new.filter(|known| kept(&before, known.route).is_none())
+            .map(|known| known.breaker)
             .collect()
     }
 
@@ -87,9 +102,9 @@ impl Composition {
     /// stays as an operator has set it.
     pub(super) fn set_modes(&self, before: &Self) {
         let before = before.by_name();
-        for (route, breaker) in self.routes() {
-            if let Some((old, _)) = kept(&before, route)
-                && old.mode() != route.mode()
+        for Known { route, breaker, .. } in self.routes() {
+            if let Some(old) = kept(&before, route)
+                && old.route.mode() != route.mode()
             {
                 breaker.force(route.mode());
             }
@@ -102,31 +117,45 @@ impl Composition {
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        let routes = self.routes();
-        routes.map(|(route, breaker)| Entry::new(breaker.clone(), route.policy().clone()))
+        self.routes().map(|known| {
+            let entry = Entry::new(known.breaker.clone(), known.route.policy().clone());
+            entry.with_findings(known.findings.clone())
+        })
     }
 
     /// Those that learn what is usual, each with its route's version.
     pub(super) fn learners(&self) -> impl Iterator<Item = Learner> {
-        self.routes().map(|(route, breaker)| Learner {
-            breaker: breaker.clone(),
-            version: route.version().cloned(),
+        self.routes().map(|known| Learner {
+            breaker: known.breaker.clone(),
+            version: known.route.version().cloned(),
         })
     }
 
     fn by_name(&self) -> ByName<'_> {
         let routes = self.routes();
-        routes
-            .map(|(route, breaker)| (&**route.name(), (route, breaker)))
-            .collect()
+        routes.map(|known| (&**known.route.name(), known)).collect()
     }
 }
 
 /// What there was of `route`, if it keeps its breaker. Without an upstream a breaker is judged by
 /// other things: a route that gains or loses its upstream begins anew.
-fn kept<'a>(before: &ByName<'a>, route: &Route) -> Option<(&'a Route, &'a BreakerHandle)> {
-    let (old, breaker) = *before.get(&**route.name())?;
-    (old.upstream().is_some() == route.upstream().is_some()).then_some((old, breaker))
+fn kept<'a>(before: &ByName<'a>, route: &Route) -> Option<Known<'a>> {
+    let old = *before.get(&**route.name())?;
+    (old.route.upstream().is_some() == route.upstream().is_some()).then_some(old)
+}
+
+fn routes<'a>(
+    config: &'a Config,
+    breakers: &'a [BreakerHandle],
+    findings: &'a [Arc<Findings>],
+) -> impl Iterator<Item = Known<'a>> {
+    let parts = breakers.iter().zip(findings);
+    let routes = config.routes().iter().zip(parts);
+    routes.map(|(route, (breaker, findings))| Known {
+        route,
+        breaker,
+        findings,
+    })
 }
 
 fn breaker_of(route: &Route) -> BreakerHandle {
@@ -140,9 +169,11 @@ fn breaker_of(route: &Route) -> BreakerHandle {
 }
 
 /// A route of the proxy, unless it is one that only others ask for.
-fn proxied(route: &Route, breaker: &BreakerHandle) -> Option<proxy::Route> {
+fn proxied(known: Known<'_>) -> Option<proxy::Route> {
+    let Known { route, .. } = known;
     Some(proxy::Route {
-        breaker: breaker.clone(),
+        breaker: known.breaker.clone(),
+        findings: known.findings.clone(),
         matches: route.matches().clone(),
         upstream: route.upstream()?.clone(),
         timeout: route.timeout(),

@@ -3,12 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use breaker_tower::BreakerHandle;
 use breaker_tower::core::Feed;
 use tokio::sync::watch;
 
 use super::StartError;
-use crate::config::{Config, Route};
+use super::composition::Known;
+use crate::config::Config;
+use crate::findings::PROXY;
 use crate::ingest::{Addresses, Fed, FeedSampler, Forward, Receiver, ReceiverError, Settings};
 use crate::telemetry::{self, Received};
 
@@ -80,11 +81,10 @@ impl Ingest {
 
 /// Makes the feeds of `routes` the sources of their breakers, beside the proxy, and returns them.
 /// Those that stay keep what they observed.
-pub(super) fn feed<'a>(
-    routes: impl IntoIterator<Item = (&'a Route, &'a BreakerHandle)>,
-) -> Vec<Fed> {
+pub(super) fn feed<'a>(routes: impl IntoIterator<Item = Known<'a>>) -> Vec<Fed> {
     let mut all = Vec::new();
-    for (route, breaker) in routes {
+    for known in routes {
+        let Known { route, breaker, .. } = known;
         let feeds = route.feeds();
         let sources = feeds.iter().map(|feed| {
             let mut source = Feed::new(feed.name().clone()).with_quiet(feed.quiet());
@@ -94,8 +94,12 @@ pub(super) fn feed<'a>(
         let ids = breaker.set_feeds(sources);
         all.extend(feeds.iter().zip(ids).map(|(feed, id)| {
             let (name, policy) = (feed.name().clone(), feed.policy().cloned());
-            Fed::new(breaker.clone(), id, name, feed.matcher().clone(), policy)
+            let fed = Fed::new(breaker.clone(), id, name, feed.matcher().clone(), policy);
+            fed.with_findings(known.findings.clone())
         }));
+        let is_source =
+            |name: &str| name == PROXY || feeds.iter().any(|feed| **feed.name() == *name);
+        known.findings.retain(is_source);
     }
     all
 }

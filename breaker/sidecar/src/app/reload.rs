@@ -101,6 +101,7 @@ impl Reloader {
             hash: config.hash().to_owned(),
             reloads: 0,
             error: None,
+            trace_url: config.trace_url().cloned(),
         };
         for breaker in &running.breakers {
             reached.follow(breaker);
@@ -195,6 +196,7 @@ impl Shared {
                 told.configuration.hash = running.config.hash().to_owned();
                 // Other files may belong to it.
                 self.note_tried(running.config.mark());
+                told.configuration.trace_url = running.config.trace_url().cloned();
                 told.configuration.reloads += 1;
                 told.configuration.error = None;
                 let Reloaded {

@@ -7,7 +7,7 @@ use breaker_sidecar::control::explain::Explanation;
 use clap::Args;
 
 use super::client::{Connect, breaker_path};
-use super::status::print;
+use super::status::{Around, print};
 
 /// Arguments of `breaker explain`.
 #[derive(Debug, Args)]
@@ -27,8 +27,9 @@ impl Explain {
         self.connect.run(async |client| {
             let path = breaker_path(&route, "/explanation");
             let explanation: Explanation = client.get(&path).await?;
+            let around = Around::of(client).await;
             Ok(print(&explanation, json, |explanation| {
-                explanation.text.clone()
+                around.with(&explanation.text)
             }))
         })
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anstyle::Style;
 use breaker_sidecar::config::in_words;
-use breaker_sidecar::control::Status as Sidecar;
+use breaker_sidecar::control::{Refused, Status as Sidecar};
 use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{
-    Breaker, Breakers, ConditionStatus, Mode, Origin, PROXY, Quantiles, State, Unit, Window,
+    Breaker, Breakers, ConditionStatus, Mode, Origin, PROXY, Quantiles, State, Unit, Unmatched,
+    Window,
 };
 use breaker_tower::core::Ratio;
 use clap::Args;
@@ -34,27 +35,79 @@ impl Status {
     pub(super) fn run(self) -> ExitCode {
         let (route, json) = (self.route, self.json);
         self.connect.run(async |client| {
-            let head = head(client).await;
+            let around = Around::of(client).await;
             match &route {
                 Some(route) => {
                     let breaker: Breaker = client.get(&breaker_path(route, "")).await?;
-                    Ok(print(&breaker, json, |breaker| head + &in_detail(breaker)))
+                    Ok(print(&breaker, json, |breaker| {
+                        around.with(&in_detail(breaker))
+                    }))
                 }
                 None => {
                     let all: Breakers = client.get("/api/v1/breakers").await?;
-                    Ok(print(&all, json, |all| head + &table(&all.breakers)))
+                    Ok(print(&all, json, |all| around.with(&table(&all.breakers))))
                 }
             }
         })
     }
 }
 
-/// What concerns all breakers.
-pub(super) async fn head(client: &Client) -> String {
-    // What can't be told here the breakers themselves can tell.
-    let status: Option<Sidecar> = client.get("/api/v1/status").await.ok();
-    let panic = status.and_then(|status| status.panic);
-    panic.as_ref().map_or(String::new(), in_panic)
+/// What concerns all breakers: what nobody must miss stands before the others, and which sidecar it
+/// is after them.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    head: String,
+    foot: String,
+}
+
+impl Around {
+    /// Asks the sidecar.
+    pub(super) async fn of(client: &Client) -> Self {
+        // What can't be told here the breakers themselves can tell.
+        let status: Option<Sidecar> = client.get("/api/v1/status").await.ok();
+        status.as_ref().map(Self::new).unwrap_or_default()
+    }
+
+    fn new(status: &Sidecar) -> Self {
+        let mut head = String::new();
+        if let Some(Refused { detail, at }) = &status.configuration.error {
+            let ago = span((status.started + status.uptime - at).max(0.0).floor());
+            head = format!(
+                "{BAD}RELOAD REFUSED{BAD:#} {ago} ago, and the configuration before stays: {detail}\n"
+            );
+        }
+        head += &status.panic.as_ref().map_or(String::new(), in_panic);
+        Self {
+            head,
+            foot: format!("\n{FAINT}{}{FAINT:#}\n", identity(status)),
+        }
+    }
+
+    /// Puts `text` between them.
+    pub(super) fn with(&self, text: &str) -> String {
+        let Self { head, foot } = self;
+        format!("{head}{text}{foot}")
+    }
+}
+
+/// A program's name, version, machine and instance.
+fn identity(status: &Sidecar) -> String {
+    let Sidecar {
+        version,
+        host,
+        instance,
+        ..
+    } = status;
+    let on = match &**host {
+        "" => String::new(),
+        host => format!(" on {host}"),
+    };
+    let instance = match &**instance {
+        "" => String::new(),
+        instance => format!(", instance {instance}"),
+    };
+    let up = span(status.uptime.floor());
+    format!("breaker {version}{on}{instance}, up {up}")
 }
 
 /// That all routes are forced closed, for how long and why.
@@ -194,7 +247,46 @@ fn in_detail(breaker: &Breaker) -> String {
         ),
     );
     text.push('\n');
-    text + &sources(&breaker.sources) + &conditions(&breaker.sources)
+    text + &sources(&breaker.sources) + &failures(&breaker.sources) + &conditions(&breaker.sources)
+}
+
+/// How requests failed lately, and which feeds match nothing.
+fn failures(sources: &[Window]) -> String {
+    let mut table = Table::new([
+        left("SOURCE"),
+        left("FAILURE, LAST 5 MIN"),
+        left("ENDPOINT"),
+        right("REQUESTS"),
+        left("LATEST TRACE"),
+    ]);
+    let mut is_empty = true;
+    for window in sources {
+        for failure in &window.failure_kinds {
+            is_empty = false;
+            table.push([
+                (&*window.source).into(),
+                Cell::styled(&*failure.kind, BAD),
+                failure.endpoint.as_deref().unwrap_or("-").into(),
+                failure.count.to_string().into(),
+                failure.trace.as_deref().unwrap_or("-").into(),
+            ]);
+        }
+    }
+    let mut text = match is_empty {
+        true => String::new(),
+        false => format!("\n{}", table.text()),
+    };
+    for (window, unmatched) in unmatched(sources) {
+        let source = &window.source;
+        text += &format!("\n{UNSURE}feed {source}{UNSURE:#}: {}\n", unmatched.detail);
+    }
+    text
+}
+
+/// The feeds that match nothing.
+pub(super) fn unmatched(sources: &[Window]) -> impl Iterator<Item = (&Window, &Unmatched)> {
+    let windows = sources.iter();
+    windows.filter_map(|window| Some((window, window.unmatched.as_ref()?)))
 }
 
 /// Each condition on each source, with its number beside its bound.
@@ -286,7 +378,9 @@ fn state(breaker: &Breaker) -> String {
     let state = breaker.state.name().replace('_', "-");
     let is_of_feed = !matches!(&*breaker.source, "" | PROXY);
     let by = format!("by {}", breaker.source);
+    let rejects_nothing = breaker.mode == Mode::Shadow && breaker.state != State::Closed;
     let marks = [
+        (rejects_nothing, "shadow: all admitted"),
         (breaker.sheds(), "shedding"),
         (breaker.alerting, "alert"),
         (is_of_feed, &by),

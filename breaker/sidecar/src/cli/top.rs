@@ -31,7 +31,7 @@ use self::order::{Key, Sort};
 use self::view::View;
 use super::client::{Client, Connect};
 use super::output::complain;
-use super::status;
+use super::status::{self, Around};
 
 /// Arguments of `breaker top`.
 #[derive(Debug, Args)]
@@ -63,9 +63,9 @@ impl Top {
             let mut all: Breakers = client.get("/api/v1/breakers").await?;
             if once || json || !is_live {
                 sort_once(&mut all, sort);
-                let head = status::head(client).await;
+                let around = Around::of(client).await;
                 return Ok(status::print(&all, json, |all| {
-                    head + &status::table(&all.breakers)
+                    around.with(&status::table(&all.breakers))
                 }));
             }
             Ok(live(client, sort).await)

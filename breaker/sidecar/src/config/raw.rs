@@ -37,6 +37,8 @@ pub(crate) struct RawConfig {
     pub(super) admin: Option<ListenAddress>,
     /// The control API on the admin port.
     pub(super) control: Option<RawControl>,
+    /// The dashboard on the admin port.
+    pub(super) dashboard: Option<RawDashboard>,
     /// Worker threads, each with its own connections.
     #[schemars(range(min = 1, max = 1024))]
     #[schemars(extend("x-default" = "one for each processor", "examples" = [4]))]
@@ -220,6 +222,18 @@ pub(super) struct RawControl {
     /// programs on this machine may make changes.
     #[schemars(extend("examples" = ["token"]))]
     pub(super) token_file: String,
+}
+
+/// The dashboard on the admin port.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Dashboard")]
+pub(super) struct RawDashboard {
+    /// Where a trace is shown: an http or https URL that contains {trace_id}. It makes trace ids
+    /// links, on the dashboard and in `breaker explain`.
+    #[schemars(extend("x-default" = "none: trace ids are text"))]
+    #[schemars(extend("examples" = ["https://jaeger.example/trace/{trace_id}"]))]
+    pub(super) trace_url: String,
 }
 
 /// A service behind the proxy.

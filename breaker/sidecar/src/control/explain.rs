@@ -1,6 +1,7 @@
 //! What a breaker believes, in plain words: its state and why, what it observes against what it
 //! takes, and what would change its state.
 
+mod failures;
 mod recovery;
 mod shedding;
 mod source;
@@ -10,11 +11,15 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use breaker_tower::core::{Attribution, Outlook, Reason, Snapshot, SourceOutlook};
-use breaker_tower::{BreakerHandle, Mode, Policy, State};
+use breaker_tower::{Mode, Policy, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use self::words::{count, rate, span};
+use crate::config::TraceUrl;
+use crate::registry::Entry;
+use crate::report::FailureKind;
 
 /// What a breaker believes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,13 +28,29 @@ pub struct Explanation {
     pub text: String,
 }
 
-impl From<&BreakerHandle> for Explanation {
-    fn from(breaker: &BreakerHandle) -> Self {
+impl Explanation {
+    /// Of the breaker of `entry`. Traces are looked at where `trace_url` says.
+    pub fn new(entry: &Entry, trace_url: Option<&TraceUrl>) -> Self {
+        let (breaker, findings) = (entry.breaker(), entry.findings());
         // Read apart, they would be of different moments, and contradict each other.
         let (policy, snapshot, outlook) = breaker.examine();
-        Self {
-            text: explain(breaker.name(), &policy, &snapshot, &outlook),
+        let mut text = explain(breaker.name(), &policy, &snapshot, &outlook);
+        let now = Instant::now();
+        for source in &snapshot.sources {
+            let kinds = FailureKind::lately(findings, &source.name, now);
+            failures::explain(&mut text, &source.name, &kinds, trace_url);
         }
+        for source in &snapshot.sources {
+            if let Some(unmatched) = findings.unmatched(&source.name) {
+                // Writing to a string cannot fail.
+                let _ = write!(
+                    text,
+                    "\nFeed {} is idle: {}.\n",
+                    source.name, unmatched.detail
+                );
+            }
+        }
+        Self { text }
     }
 }
 

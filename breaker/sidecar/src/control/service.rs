@@ -57,17 +57,26 @@ impl Control {
         } = &*self.0;
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: state.telemetry.instance().to_string(),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
             started: *started,
             uptime: since.elapsed().as_secs_f64(),
             readiness: state.readiness.phase(),
             token_required: state.tokens.current().is_some(),
             panic: state.registry.panic(),
-            configuration: match &state.reload {
-                Some(reload) => reload.configuration(),
-                None => Configuration {
-                    loaded: *started,
-                    ..Configuration::default()
-                },
+            configuration: self.configuration(),
+        }
+    }
+
+    fn configuration(&self) -> Configuration {
+        match &self.0.state.reload {
+            Some(reload) => reload.configuration(),
+            None => Configuration {
+                loaded: self.0.started,
+                ..Configuration::default()
             },
         }
     }
@@ -85,7 +94,8 @@ impl Control {
     }
 
     pub(super) fn explanation(&self, name: &str) -> Result<Explanation, Problem> {
-        Ok(Explanation::from(self.find(name)?.breaker()))
+        let trace_url = self.configuration().trace_url;
+        Ok(Explanation::new(&self.find(name)?, trace_url.as_ref()))
     }
 
     pub(super) fn watch(&self) -> Result<Watcher, TooManyWatchers> {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::readiness::Phase;
+use crate::config::TraceUrl;
 use crate::registry::Panic;
 
 /// What a sidecar is.
@@ -14,6 +15,12 @@ use crate::registry::Panic;
 pub struct Status {
     /// Its version.
     pub version: String,
+    /// Which of several sidecars it is: `service.instance.id` in its telemetry.
+    #[serde(default)]
+    pub instance: String,
+    /// The name of the machine, or pod, that it runs on.
+    #[serde(default)]
+    pub host: String,
     /// When it started, in seconds since 1970.
     pub started: f64,
     /// How long ago, in seconds.
@@ -42,6 +49,9 @@ pub struct Configuration {
     pub reloads: u64,
     /// Why the last reload was refused, if it was.
     pub error: Option<Refused>,
+    /// Where a trace is looked at: a URL with `{trace_id}` in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_url: Option<TraceUrl>,
 }
 
 /// A reload that was refused.

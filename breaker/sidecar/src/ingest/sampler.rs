@@ -5,25 +5,31 @@
 //! changed nothing. An item with a value that can't be is left out of a batch that is JSON, and
 //! told to the sender.
 
+mod blame;
 mod duplicates;
 mod points;
 mod spans;
+mod survey;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use breaker_tower::core::policy::FailureRules;
 use breaker_tower::core::{Observed, Sample, SourceId, TraceId, Verdict};
 use breaker_tower::{BreakerHandle, Policy};
+use tokio::time::Instant;
 
+use self::blame::Blames;
 use self::duplicates::Duplicates;
 use self::points::Points;
 use self::spans::Spans;
+use self::survey::Survey;
 use super::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
 use crate::clock::since_epoch;
+use crate::findings::{Findings, Unmatched};
 use breaker_otlp::json::{self, Transcoded};
 use breaker_otlp::matching::{FeedMatcher, MatchSet};
 use breaker_otlp::series::{Limits, SeriesTable};
@@ -33,6 +39,7 @@ use breaker_otlp::{read_metrics, read_traces};
 pub struct FeedSampler {
     feeds: RwLock<Arc<Feeds>>,
     memory: Mutex<Memory>,
+    survey: Mutex<Survey>,
     clock: fn() -> u64,
 }
 
@@ -56,6 +63,8 @@ pub struct Fed {
     /// The feed's own policy, where it has one.
     policy: Option<Arc<Policy>>,
     told: Arc<Told>,
+    /// Where its failures are noted.
+    findings: Arc<Findings>,
     /// By which it is remembered from batch to batch, wherever it stands among the feeds.
     key: u32,
 }
@@ -109,6 +118,8 @@ struct Gathered {
     count: u64,
     /// In nanoseconds since 1970.
     ended: u64,
+    /// Of a failure: the number of its kind in the batch.
+    blame: Option<u16>,
     trace: Option<TraceId>,
     span: Option<(u128, u64)>,
 }
@@ -128,6 +139,7 @@ impl FeedSampler {
                 spans: Duplicates::default(),
                 series: SeriesTable::new(Limits::default(), clock()),
             }),
+            survey: Mutex::default(),
             clock,
         }
     }
@@ -137,6 +149,8 @@ impl FeedSampler {
     pub fn replace(&self, feeds: Vec<Fed>) {
         let mut current = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(Feeds::new(feeds, Some(&current)));
+        let survey = self.survey.lock();
+        survey.unwrap_or_else(PoisonError::into_inner).begin_anew();
     }
 
     /// Of each feed: its breaker's name, its own, and what became of its samples, which may be read
@@ -153,10 +167,11 @@ impl FeedSampler {
     }
 
     fn traces(&self, message: &[u8]) -> Result<u64, breaker_otlp::Malformed> {
-        let Feeds { matches, list, .. } = &*self.feeds();
+        let feeds = self.feeds();
+        let Feeds { matches, list, .. } = &*feeds;
         let mut spans = Spans::new(matches, Policies::of(list));
         read_traces(message, &mut spans)?;
-        let (items, mut gathered) = spans.gathered(list);
+        let (items, mut gathered, blames) = spans.gathered(list);
         let memory = &mut self.memory();
         gathered.retain(|sample| {
             let fed = &list[sample.feed];
@@ -168,7 +183,11 @@ impl FeedSampler {
             }
             is_new
         });
-        self.tell(list, &mut gathered);
+        self.tell(list, &mut gathered, &blames);
+        self.look(list, |reader| {
+            // It was read already.
+            let _ = read_traces(message, reader);
+        });
         Ok(items)
     }
 
@@ -176,20 +195,26 @@ impl FeedSampler {
         // Series remember what they were told, so the batch is read once to see that it can be, and
         // then to count it.
         read_metrics(message, &mut points::Checked)?;
-        let Feeds { matches, list, .. } = &*self.feeds();
+        let feeds = self.feeds();
+        let Feeds { matches, list, .. } = &*feeds;
         let policies = Policies::of(list);
         let memory = &mut self.memory();
         let mut points = Points::new(matches, policies, &mut memory.series, (self.clock)());
         read_metrics(message, &mut points)?;
-        let (items, mut gathered) = points.gathered(list);
-        self.tell(list, &mut gathered);
+        let (items, mut gathered, blames) = points.gathered(list);
+        self.tell(list, &mut gathered, &blames);
+        self.look(list, |reader| {
+            // It was read already.
+            let _ = read_metrics(message, reader);
+        });
         Ok(items)
     }
 
     /// Tells each breaker of its samples, in the order of their times.
-    fn tell(&self, feeds: &[Fed], gathered: &mut [Gathered]) {
+    fn tell(&self, feeds: &[Fed], gathered: &mut [Gathered], blames: &Blames) {
         gathered.sort_by_key(|sample| (sample.feed, sample.ended));
         let unix = (self.clock)();
+        let instant = Instant::now();
         for samples in gathered.chunk_by(|one, other| one.feed == other.feed) {
             let fed = &feeds[samples[0].feed];
             // Both clocks are read at one time: that is what ties them.
@@ -208,10 +233,13 @@ impl FeedSampler {
                         .traced(sample.trace),
                 )
             };
-            let samples: Vec<_> = samples.iter().filter_map(on_breakers_clock).collect();
+            let in_time = samples.iter();
+            let in_time = in_time.filter_map(|one| Some((on_breakers_clock(one)?, one.blame)));
+            let (samples, of_samples): (Vec<_>, Vec<_>) = in_time.unzip();
+            let mut failures = Vec::new();
             // Requests of the route wait for its breaker while it is told.
-            for piece in samples.chunks(PIECE) {
-                let mut counts = piece.iter().map(|sample| u64::from(sample.count));
+            for (piece, of_piece) in samples.chunks(PIECE).zip(of_samples.chunks(PIECE)) {
+                let mut told = piece.iter().zip(of_piece);
                 fed.breaker
                     .observe(fed.source, piece.iter().copied(), |observed| {
                         let fate = match observed {
@@ -219,14 +247,35 @@ impl FeedSampler {
                             Observed::Future => Fate::Future,
                             _ => Fate::Late,
                         };
-                        fed.told.count(fate, counts.next().unwrap_or(1));
+                        let Some((sample, blame)) = told.next() else {
+                            return;
+                        };
+                        fed.told.count(fate, u64::from(sample.count));
+                        if fate == Fate::Counted && sample.verdict == Verdict::Failure {
+                            failures.push((*sample, *blame));
+                        }
                     });
                 if piece.len() == PIECE {
                     // Who waits has its turn.
                     std::thread::yield_now();
                 }
             }
+            for (sample, blame) in failures {
+                let failed = blames.failed(blame, sample.count.into(), sample.trace);
+                fed.findings.failed(&fed.name, failed, instant);
+            }
         }
+    }
+
+    /// Looks at a batch for feeds that match nothing. No batch waits for another that is looked at.
+    fn look(&self, feeds: &[Fed], read: impl FnOnce(&mut survey::Reader<'_>)) {
+        let mut survey = match self.survey.try_lock() {
+            Ok(survey) => survey,
+            // What a panic left half done is looked at again a second later.
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        survey.look(feeds, (self.clock)(), read);
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
@@ -294,6 +343,8 @@ impl Feeds {
                 None => {
                     fed.key = next_key;
                     next_key += 1;
+                    let silent = Some(Unmatched::silent());
+                    fed.findings.set_unmatched(&fed.name, silent);
                 }
             }
         }
@@ -324,8 +375,15 @@ impl Fed {
             matcher,
             policy,
             told: Arc::default(),
+            findings: Arc::default(),
             key: 0,
         }
+    }
+
+    /// The same, whose failures are noted in `findings`.
+    #[must_use]
+    pub fn with_findings(self, findings: Arc<Findings>) -> Self {
+        Self { findings, ..self }
     }
 
     fn telling(&self) -> (Arc<str>, Arc<str>, Arc<Told>) {
@@ -364,6 +422,11 @@ impl Told {
     /// How many samples became this.
     pub fn of(&self, fate: Fate) -> u64 {
         self.0[fate as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many samples there were, whatever became of them.
+    fn all(&self) -> u64 {
+        Fate::ALL.iter().map(|fate| self.of(*fate)).sum()
     }
 
     fn count(&self, fate: Fate, samples: u64) {

@@ -21,8 +21,8 @@ pub struct History {
 }
 
 /// What a breaker saw in a second, by the source that was asked for; else by the one that explains
-/// it: the one that tripped it or alerts, else the proxy, or the busiest feed where the proxy has no
-/// traffic.
+/// it: the one that tripped it or alerts, else the proxy, or the busiest feed where the proxy has
+/// no traffic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// When the second ended, since 1970.

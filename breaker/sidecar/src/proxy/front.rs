@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use breaker_tower::core::Verdict;
 use breaker_tower::{CallerDeadline, Rejected, TraceContext};
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -329,6 +330,12 @@ impl Drop for Account {
             && let Some(exchange) = Exchange::of(route, judged)
         {
             tape.record(&exchange);
+        }
+        if let Some(judged) = judged
+            && judged.decision.verdict() == Some(Verdict::Failure)
+        {
+            let observing = &self.observing;
+            observing.blame(&finished, &self.decided, &judged.decision);
         }
         if let Some(access) = &self.observing.access {
             access.tell(&Entry {

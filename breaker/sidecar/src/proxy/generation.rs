@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use breaker_tower::Decision;
+use breaker_tower::core::TraceId;
 use tokio::time::Instant;
 
 use super::Observers;
@@ -18,7 +20,10 @@ use super::stack::Stack;
 use super::tape::Tape;
 use super::trace::Tracer;
 use crate::access::Journal;
-use crate::message::record::Recorder;
+use crate::findings::{Failed, PROXY};
+use crate::message::decision::Decided;
+use crate::message::failure::Failure;
+use crate::message::record::{Finished, Recorder};
 use crate::message::timers::Timers;
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
@@ -47,6 +52,34 @@ pub(crate) struct Observing {
     pub(crate) tape: Option<Box<dyn Tape>>,
     /// While there is an access log.
     pub(crate) access: Option<Journal>,
+    /// What indices of routes and endpoints stand for.
+    table: Arc<RouteTable>,
+}
+
+impl Observing {
+    /// Notes the kind of a failure, which its breaker counts against the upstream. Called for
+    /// failures alone.
+    pub(crate) fn blame(&self, finished: &Finished<'_>, decided: &Decided, decision: &Decision) {
+        let route = finished
+            .route
+            .and_then(|route| self.table.routes().get(route));
+        let kind = Failure::of(finished, Some(decision));
+        let (Some(route), Some(kind)) = (route, kind) else {
+            return;
+        };
+        let endpoint = decided.endpoint();
+        let endpoint = endpoint.and_then(|index| self.table.endpoints().nth(index));
+        let endpoint = endpoint.map(ToString::to_string);
+        let failed = Failed {
+            kind: &kind.to_string(),
+            endpoint: endpoint.as_deref(),
+            trace: finished
+                .trace
+                .and_then(|trace| TraceId::new(trace.trace_id)),
+            count: 1,
+        };
+        route.findings.failed(PROXY, failed, Instant::now());
+    }
 }
 
 impl Generation {
@@ -65,6 +98,7 @@ impl Generation {
             tracer: observers.tracer,
             tape: observers.tape,
             access: observers.access,
+            table: table.clone(),
         };
         let mut pools = HashMap::new();
         let mut in_flight = HashMap::new();

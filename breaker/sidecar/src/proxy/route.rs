@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use self::paths::Paths;
 use super::deadline::DeadlineRules;
 use super::path;
+use crate::findings::Findings;
 use crate::message::BodyLimits;
 use crate::upstream::{Endpoint, Upstream};
 
@@ -24,6 +25,8 @@ use crate::upstream::{Endpoint, Upstream};
 pub struct Route {
     /// Its breaker, whose name is the route's: `http.route` and `breaker.name` in telemetry.
     pub breaker: BreakerHandle,
+    /// Where its failures are noted.
+    pub findings: Arc<Findings>,
     /// Which requests belong to it.
     pub matches: Match,
     /// Where they go.
@@ -44,6 +47,7 @@ impl Route {
     pub fn new(breaker: BreakerHandle, upstream: Arc<Upstream>) -> Self {
         Self {
             breaker,
+            findings: Arc::default(),
             matches: Match::default(),
             upstream,
             timeout: Some(Duration::from_secs(15)),

@@ -7,6 +7,7 @@ use breaker_tower::Policy;
 use breaker_tower::core::Snapshot;
 
 use super::{Entry, Origin, Panic};
+use crate::findings::Findings;
 
 /// A breaker under watch.
 #[derive(Clone)]
@@ -14,6 +15,7 @@ pub struct Watched {
     name: Arc<str>,
     policy: Arc<Policy>,
     origin: Origin,
+    findings: Arc<Findings>,
     snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
 }
 
@@ -38,8 +40,20 @@ impl Watched {
             name: name.into(),
             policy,
             origin,
+            findings: Arc::default(),
             snapshot: Arc::new(snapshot),
         }
+    }
+
+    /// The same, with what is known of the route beside its breaker.
+    #[must_use]
+    pub fn with_findings(self, findings: Arc<Findings>) -> Self {
+        Self { findings, ..self }
+    }
+
+    /// What is known of the route beside its breaker.
+    pub fn findings(&self) -> &Arc<Findings> {
+        &self.findings
     }
 
     /// The route's name.
@@ -67,7 +81,8 @@ impl From<&Entry> for Watched {
     fn from(entry: &Entry) -> Self {
         let watched = entry.breaker().clone();
         let (name, policy) = (entry.name().clone(), entry.policy().clone());
-        Self::new(name, policy, entry.origin(), move || watched.snapshot())
+        let watched = Self::new(name, policy, entry.origin(), move || watched.snapshot());
+        watched.with_findings(entry.findings().clone())
     }
 }
 

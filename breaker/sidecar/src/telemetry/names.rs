@@ -48,6 +48,11 @@ pub(crate) const REQUESTS: Metric = Metric {
     unit: "{request}",
     description: "Requests by what the breaker made of them",
 };
+pub(crate) const FAILURES: Metric = Metric {
+    name: "breaker.failures",
+    unit: "{request}",
+    description: "Requests that failed, by how they failed",
+};
 pub(crate) const DEADLINES_MALFORMED: Metric = Metric {
     name: "breaker.deadlines.malformed",
     unit: "{request}",

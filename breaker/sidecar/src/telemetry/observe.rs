@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use breaker_tower::core::{Attribution, Mode, Snapshot, State};
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
+use tokio::time::Instant;
 
 use super::names::{self, Metric};
 use crate::baselines::Saves;
+use crate::findings::Counted;
 use crate::message::limited::Limit;
 use crate::message::spawn::Kind;
-use crate::registry::Breakers;
+use crate::registry::{Breakers, Watched};
 
 /// The snapshots of the collection under way.
 #[derive(Clone, Debug, Default)]
@@ -20,19 +22,25 @@ pub(crate) struct Latest(Arc<Mutex<Vec<Named>>>);
 struct Named {
     name: StringValue,
     snapshot: Snapshot,
+    /// The kinds of failure of each source of the snapshot.
+    failures: Vec<Vec<Counted>>,
 }
 
 impl Latest {
     /// Asks every breaker what it knows.
     pub(crate) fn refresh(&self, breakers: &Breakers) {
-        let snapshots = breakers
-            .list()
-            .iter()
-            .map(|watched| Named {
+        let now = Instant::now();
+        let named = |watched: &Watched| {
+            let snapshot = watched.snapshot();
+            let sources = snapshot.sources.iter();
+            let failures = sources.map(|source| watched.findings().failures(&source.name, now));
+            Named {
                 name: watched.name().clone().into(),
-                snapshot: watched.snapshot(),
-            })
-            .collect();
+                failures: failures.collect(),
+                snapshot,
+            }
+        };
+        let snapshots = breakers.list().iter().map(named).collect();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = snapshots;
     }
 
@@ -60,6 +68,7 @@ impl Named {
 /// Registers the instruments that are observed.
 pub(crate) fn register(meter: &Meter, latest: &Latest) {
     counter(meter, names::REQUESTS, latest, requests);
+    counter(meter, names::FAILURES, latest, failures);
     counter(meter, names::TRANSITIONS, latest, transitions);
     counter(meter, names::ALERTS, latest, alerts);
     whole_gauge(meter, names::ALERTING, latest, alerting);
@@ -179,6 +188,35 @@ fn requests(named: &Named, counter: &dyn AsyncInstrument<u64>) {
     ] {
         let outcome = KeyValue::new(names::BREAKER_OUTCOME, outcome);
         counter.observe(count, &named.attributes([outcome]));
+    }
+}
+
+/// A kind that was not seen for five minutes may give its place to another: its series ends then.
+fn failures(named: &Named, counter: &dyn AsyncInstrument<u64>) {
+    for (source, kinds) in named.snapshot.sources.iter().zip(&named.failures) {
+        for kind in kinds {
+            let mut attributes = named.attributes([
+                KeyValue::new(names::BREAKER_SOURCE, source.name.clone()),
+                KeyValue::new(names::ERROR_TYPE, kind.kind.clone()),
+            ]);
+            if let Some(endpoint) = &kind.endpoint {
+                let (address, port) = split(endpoint);
+                attributes.push(KeyValue::new(names::SERVER_ADDRESS, address.to_owned()));
+                let port = port.map(|port| KeyValue::new(names::SERVER_PORT, i64::from(port)));
+                attributes.extend(port);
+            }
+            counter.observe(kind.total, &attributes);
+        }
+    }
+}
+
+/// The host and the port of an endpoint; a path of a socket has no port.
+fn split(endpoint: &str) -> (&str, Option<u16>) {
+    let parts = endpoint.rsplit_once(':');
+    let parts = parts.filter(|(host, _)| *host != "unix");
+    match parts.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => (host.trim_matches(['[', ']']), Some(port)),
+        None => (endpoint, None),
     }
 }
 

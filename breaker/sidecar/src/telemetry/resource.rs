@@ -1,6 +1,7 @@
 //! Who sends the telemetry.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
@@ -17,11 +18,19 @@ pub(crate) fn resource(from_environment: &[(String, String)]) -> Resource {
             KeyValue::new("service.name", "breaker"),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
             // Without it, the series of several sidecars would be one to a collector.
-            KeyValue::new("service.instance.id", random_uuid()),
+            KeyValue::new(INSTANCE, random_uuid()),
         ])
         .with_attributes(named)
         .build()
 }
+
+/// Which of several sidecars `resource` is.
+pub(crate) fn instance(resource: &Resource) -> Arc<str> {
+    let instance = resource.get(&INSTANCE.into());
+    instance.map_or_else(Arc::default, |instance| instance.to_string().into())
+}
+
+const INSTANCE: &str = "service.instance.id";
 
 /// A version 4 UUID, from the seeds that the standard library draws for its hash maps.
 fn random_uuid() -> String {

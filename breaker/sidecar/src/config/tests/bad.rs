@@ -65,6 +65,10 @@ const UPSTREAM: &str = "upstreams:\n  pay: { endpoints: [\"http://127.0.0.1:9001
 
 /// The fifth line of a configuration that is good without it.
 const SECTIONS: &[(&str, &str)] = &[
+    (
+        "dashboard: { trace_url: 'javascript:alert({trace_id})' }",
+        "5:25: dashboard.trace_url: must be a URL with http:// or https://, a host, and {trace_id} after it, such as https://jaeger.example/trace/{trace_id}",
+    ),
     ("state: ''", "5:8: state: must be the path of a file"),
     (
         "listen: :8080",
@@ -320,8 +324,8 @@ const SECTIONS: &[(&str, &str)] = &[
         "6:27: log.file: must not be the file of state",
     ),
     (
-        "dashboard: true",
-        "5:1: dashboard: is not a field here; the fields are listen, admin, control, workers, drain, watch, limits, log, trusted_proxies, policies, state, telemetry, upstreams, routes",
+        "panel: true",
+        "5:1: panel: is not a field here; the fields are listen, admin, control, dashboard, workers, drain, watch, limits, log, trusted_proxies, policies, state, telemetry, upstreams, routes",
     ),
 ];
 

@@ -8,8 +8,8 @@ use crate::control::readiness::Phase;
 use crate::control::status::{Configuration, Refused, Reloaded, Status};
 use crate::live::{Event, Kind};
 use crate::report::{
-    Anomaly, Breaker, Concurrency, ConditionStatus, Counts, Quantiles, Reason, Shedding,
-    Transitions, Window,
+    Anomaly, Breaker, Concurrency, ConditionStatus, Counts, FailureKind, Miss, Quantiles, Reason,
+    Shedding, Transitions, Unmatched, Window,
 };
 
 /// The mode that is asked for, if one is.
@@ -175,6 +175,40 @@ impl From<&Window> for v1::Window {
             alerting: window.alerting,
             anomalies: window.anomalies.iter().map(v1::Anomaly::from).collect(),
             conditions: window.conditions.iter().map(Into::into).collect(),
+            failure_kinds: window.failure_kinds.iter().map(Into::into).collect(),
+            unmatched: window.unmatched.as_ref().map(v1::Unmatched::from),
+        }
+    }
+}
+
+impl From<&FailureKind> for v1::FailureKind {
+    fn from(failure: &FailureKind) -> Self {
+        Self {
+            kind: failure.kind.clone(),
+            endpoint: failure.endpoint.clone(),
+            count: failure.count,
+            trace: failure.trace.clone(),
+        }
+    }
+}
+
+impl From<&Unmatched> for v1::Unmatched {
+    fn from(unmatched: &Unmatched) -> Self {
+        Self {
+            detail: unmatched.detail.clone(),
+            misses: unmatched.misses.iter().map(v1::Miss::from).collect(),
+        }
+    }
+}
+
+impl From<&Miss> for v1::Miss {
+    fn from(miss: &Miss) -> Self {
+        Self {
+            name: miss.name.clone(),
+            wanted: miss.wanted.clone(),
+            arrived: miss.arrived.clone(),
+            more: miss.more,
+            nearest: miss.nearest.clone(),
         }
     }
 }
@@ -246,6 +280,8 @@ impl From<Status> for v1::Status {
     fn from(status: Status) -> Self {
         Self {
             version: status.version,
+            instance: status.instance,
+            host: status.host,
             started: status.started,
             uptime: status.uptime,
             readiness: v1::Readiness::from(status.readiness).into(),
@@ -267,6 +303,7 @@ impl From<Configuration> for v1::Configuration {
             loaded: configuration.loaded,
             hash: configuration.hash,
             reloads: configuration.reloads,
+            trace_url: configuration.trace_url.map(|url| url.to_string()),
             error: configuration
                 .error
                 .map(|Refused { at, detail }| v1::ConfigurationError { at, detail }),

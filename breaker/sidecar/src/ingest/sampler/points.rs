@@ -1,6 +1,9 @@
 //! Points of histograms as samples.
 
+use super::blame::Blames;
 use super::{Fate, Fed, Gathered, Policies};
+use breaker_tower::core::Verdict;
+
 use breaker_otlp::convention::Facts;
 use breaker_otlp::matching::{MatchSet, Matching};
 use breaker_otlp::series::{Origin, SeriesTable, Skipped};
@@ -17,6 +20,7 @@ pub(super) struct Points<'s> {
     now: u64,
     items: u64,
     gathered: Vec<Gathered>,
+    blames: Blames,
     /// What became of points that say nothing.
     fates: Vec<(usize, Fate)>,
 }
@@ -52,16 +56,18 @@ impl<'s> Points<'s> {
             now,
             items: 0,
             gathered: Vec::new(),
+            blames: Blames::default(),
             fates: Vec::new(),
         }
     }
 
-    /// How many points were looked at, and the samples. What became of the others is counted.
-    pub(super) fn gathered(self, feeds: &[Fed]) -> (u64, Vec<Gathered>) {
+    /// How many points were looked at, and the samples with how they failed. What became of the
+    /// others is counted.
+    pub(super) fn gathered(self, feeds: &[Fed]) -> (u64, Vec<Gathered>, Blames) {
         for (feed, fate) in self.fates {
             feeds[feed].told.count(fate, 1);
         }
-        (self.items, self.gathered)
+        (self.items, self.gathered, self.blames)
     }
 }
 
@@ -100,9 +106,12 @@ impl MetricVisitor for Points<'_> {
         let facts = Facts::of(point.attributes);
         for &feed in feeds {
             let verdict = facts.verdict(StatusCode::Unset, self.policies.failure(feed));
+            let has_failed = verdict == Verdict::Failure;
+            let blame = has_failed.then(|| self.blames.note(&facts, point.attributes));
             let samples = increase.iter().map(|(latency, count)| Gathered {
                 feed,
                 verdict,
+                blame: blame.flatten(),
                 latency,
                 count,
                 // Nothing tells when in the interval they ended. At its end they are in the window

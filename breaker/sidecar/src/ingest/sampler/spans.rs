@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::TraceId;
+use breaker_tower::core::{TraceId, Verdict};
 
+use super::blame::Blames;
 use super::{Fate, Fed, Gathered, Policies};
 use breaker_otlp::convention::Facts;
 use breaker_otlp::matching::{MatchSet, Matching};
@@ -15,6 +16,7 @@ pub(super) struct Spans<'s> {
     policies: Policies<'s>,
     items: u64,
     gathered: Vec<Gathered>,
+    blames: Blames,
     /// Feeds that were told of a span that cannot be.
     invalid: Vec<usize>,
 }
@@ -26,16 +28,17 @@ impl<'s> Spans<'s> {
             policies,
             items: 0,
             gathered: Vec::new(),
+            blames: Blames::default(),
             invalid: Vec::new(),
         }
     }
 
-    /// How many spans were looked at, and the samples.
-    pub(super) fn gathered(self, feeds: &[Fed]) -> (u64, Vec<Gathered>) {
+    /// How many spans were looked at, and the samples with how they failed.
+    pub(super) fn gathered(self, feeds: &[Fed]) -> (u64, Vec<Gathered>, Blames) {
         for feed in self.invalid {
             feeds[feed].told.count(Fate::Invalid, 1);
         }
-        (self.items, self.gathered)
+        (self.items, self.gathered, self.blames)
     }
 }
 
@@ -60,9 +63,13 @@ impl TraceVisitor for Spans<'_> {
         };
         let facts = Facts::of(span.attributes);
         for &feed in feeds {
+            let verdict = facts.verdict(span.status, self.policies.failure(feed));
+            let has_failed = verdict == Verdict::Failure;
+            let blame = has_failed.then(|| self.blames.note(&facts, span.attributes));
             self.gathered.push(Gathered {
                 feed,
-                verdict: facts.verdict(span.status, self.policies.failure(feed)),
+                verdict,
+                blame: blame.flatten(),
                 latency,
                 count: 1,
                 ended: span.end,

@@ -2,7 +2,7 @@ use breaker_tower::State;
 use breaker_tower::core::Feed;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
     Histogram, HistogramDataPoint, Metric, ResourceMetrics, ScopeMetrics, metric,
 };
@@ -419,4 +419,202 @@ fn requests_of_the_route_have_their_turn_while_a_large_batch_is_told() {
         assert!(turns > 0, "the breaker was held for the whole batch");
     });
     assert_eq!(bench.fates(), [(Fate::Counted, COUNT)]);
+}
+
+fn named(service: &str) -> Option<Resource> {
+    Some(Resource {
+        attributes: vec![text("service.name", service)],
+        ..Resource::default()
+    })
+}
+
+fn of_service(service: &str, scope: &str, spans: Vec<Span>) -> Vec<u8> {
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            resource: named(service),
+            scope_spans: vec![ScopeSpans {
+                scope: Some(InstrumentationScope {
+                    name: scope.to_owned(),
+                    ..InstrumentationScope::default()
+                }),
+                spans,
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    };
+    request.encode_to_vec()
+}
+
+thread_local! {
+    static CLOCK: std::cell::Cell<u64> = std::cell::Cell::new(now());
+}
+
+/// A sampler whose clock stands, with a feed of client spans of checkout to PostgreSQL.
+struct Idle {
+    findings: Arc<Findings>,
+    sampler: FeedSampler,
+    spans: Bench,
+}
+
+impl Idle {
+    fn new() -> Self {
+        let breaker = BreakerHandle::new("pay", Policy::sensitive());
+        let findings = Arc::<Findings>::default();
+        let mut fed = fed(&breaker, "db", spans()).with_findings(findings.clone());
+        fed.matcher.scope = Some(equal("jdbc"));
+        fed.matcher.attributes = vec![("db.system.name".to_owned(), equal("mysql"))];
+        Self {
+            findings,
+            sampler: FeedSampler::with_clock(vec![fed], || CLOCK.get()),
+            spans: Bench::of_spans(),
+        }
+    }
+
+    fn pass(seconds: u64) {
+        CLOCK.set(CLOCK.get() + seconds * 1_000_000_000);
+    }
+
+    /// Sends a span a second later.
+    fn send(&mut self, service: &str, scope: &str, change: impl FnOnce(&mut Span)) {
+        Self::pass(1);
+        let mut spans = self.spans.failed(1, CLOCK.get());
+        change(&mut spans[0]);
+        let message = of_service(service, scope, spans);
+        let sent = self
+            .sampler
+            .sample(Signal::Traces, Encoding::Protobuf, &message);
+        sent.unwrap();
+    }
+
+    fn told(&self) -> Option<String> {
+        self.findings
+            .unmatched("db")
+            .map(|unmatched| unmatched.detail)
+    }
+}
+
+#[test]
+fn a_feed_that_matches_nothing_says_what_arrives() {
+    let mut idle = Idle::new();
+    let told = |idle: &Idle, expected: &str| {
+        let told = idle.told().unwrap();
+        let told = told.strip_prefix("nothing that arrived matches: it asks for ");
+        assert_eq!(told, Some(expected));
+    };
+    assert_eq!(idle.told().as_deref(), Some("no telemetry has arrived yet"));
+    idle.send("check-out", "jdbc", |_| {});
+    let expected = "service.name checkout, which arrives as check-out (did you mean check-out?)";
+    told(&idle, expected);
+    idle.send("cart", "jdbc", |_| {});
+    let expected =
+        "service.name checkout, which arrives as check-out, cart (did you mean check-out?)";
+    told(&idle, expected);
+    // What comes further says more.
+    idle.send("checkout", "http", |_| {});
+    told(&idle, "scope jdbc, which arrives as http");
+    idle.send("checkout", "jdbc", |span| span.kind = 2);
+    let expected = "kind client, which arrives as server; it asks for db.system.name mysql, \
+                    which arrives as postgresql";
+    told(&idle, expected);
+    // Once it matches, there is nothing to say.
+    let matching = |span: &mut Span| span.attributes = vec![text("db.system.name", "mysql")];
+    idle.send("checkout", "jdbc", matching);
+    assert_eq!(idle.told(), None);
+    idle.send("check-out", "jdbc", |_| {});
+    assert_eq!(idle.told(), None);
+    // When that is long ago, there is.
+    Idle::pass(61);
+    idle.send("check-out", "jdbc", |_| {});
+    let expected = "service.name checkout, which arrives as check-out (did you mean check-out?)";
+    told(&idle, expected);
+}
+
+#[test]
+fn telemetry_of_the_other_signal_is_told() {
+    let mut idle = Idle::new();
+    let metrics = points(1, 2, [1, 0, 0], 1);
+    let sent = |idle: &Idle| {
+        let sampler = &idle.sampler;
+        sampler
+            .sample(Signal::Metrics, Encoding::Protobuf, &metrics)
+            .unwrap();
+    };
+    sent(&idle);
+    let told = idle.told().unwrap();
+    assert!(
+        told.ends_with("it asks for signal traces, which arrives as metrics"),
+        "{told}"
+    );
+    idle.send("other", "jdbc", |_| {});
+    assert_eq!(idle.told(), Some(told));
+}
+
+#[test]
+fn texts_of_others_take_no_more_than_a_little_memory() {
+    let mut idle = Idle::new();
+    for number in 0..100 {
+        let service = format!("\u{1b}]0;{number}\u{7}{}", "x".repeat(100_000));
+        idle.send(&service, "jdbc", |_| {});
+    }
+    let unmatched = idle.findings.unmatched("db").unwrap();
+    let [miss] = &*unmatched.misses else {
+        panic!("{unmatched:?}");
+    };
+    assert_eq!((miss.arrived.len(), miss.more), (8, true));
+    assert!(unmatched.detail.len() < 2_000);
+    assert!(!unmatched.detail.contains(char::is_control));
+}
+
+#[test]
+fn no_more_than_one_batch_a_second_is_looked_at() {
+    let mut idle = Idle::new();
+    idle.send("one", "jdbc", |_| {});
+    let message = of_service("two", "jdbc", idle.spans.failed(1, CLOCK.get()));
+    for _ in 0..3 {
+        let sent = idle
+            .sampler
+            .sample(Signal::Traces, Encoding::Protobuf, &message);
+        sent.unwrap();
+    }
+    let miss = idle.findings.unmatched("db").unwrap().misses.remove(0);
+    assert_eq!(miss.arrived, ["one"]);
+}
+
+#[test]
+fn how_requests_of_a_feed_failed_is_noted_of_those_that_count() {
+    let breaker = BreakerHandle::new("pay", Policy::sensitive());
+    let findings = Arc::<Findings>::default();
+    let fed = fed(&breaker, "db", spans()).with_findings(findings.clone());
+    let sampler = FeedSampler::new(vec![fed]);
+    let mut bench = Bench::of_spans();
+    let mut spans = bench.failed(5, now());
+    spans[1].attributes = vec![text("error.type", "timeout")];
+    spans[2].attributes = vec![
+        text("error.type", "timeout"),
+        text("server.address", "db-1"),
+    ];
+    spans[3].attributes = vec![text("http.response.status_code", "200")];
+    spans[4].end_time_unix_nano = now() - HOUR;
+    spans[4].start_time_unix_nano = now() - HOUR;
+    // What is told again counts once.
+    for _ in 0..2 {
+        let message = request(spans.clone());
+        sampler
+            .sample(Signal::Traces, Encoding::Protobuf, &message)
+            .unwrap();
+    }
+    let kinds = findings.failures("db", Instant::now()).into_iter();
+    let kinds: Vec<_> = kinds
+        .map(|kind| (kind.kind, kind.endpoint, kind.recent, kind.trace.is_some()))
+        .collect();
+    let of = |kind: &str, endpoint: Option<&str>| {
+        (kind.to_owned(), endpoint.map(str::to_owned), 1, true)
+    };
+    let expected = [
+        of("_OTHER", None),
+        of("timeout", None),
+        of("timeout", Some("db-1")),
+    ];
+    assert_eq!(kinds, expected);
 }

@@ -6,8 +6,8 @@ use breaker_tower::{BreakerHandle, Policy};
 use http::{Method, StatusCode, Version};
 
 use super::breakers;
-use crate::registry::Entry;
-use crate::registry::{Breakers, Watched};
+use crate::findings::{Failed, Findings};
+use crate::registry::{Breakers, Entry, Registry, Watched};
 use crate::telemetry::{Catalog, Environment, Exposition, Finished, Recorder, Settings, Telemetry};
 
 fn telemetry() -> (Telemetry, Recorder) {
@@ -161,4 +161,52 @@ fn each_detector_of_a_source_has_a_score() {
         )
     });
     assert_eq!(labels, expected);
+}
+
+#[test]
+fn how_requests_failed_is_counted_by_source_kind_and_endpoint_until_the_route_is_gone() {
+    let findings = Arc::<Findings>::default();
+    let now = tokio::time::Instant::now();
+    for (kind, endpoint) in [
+        ("503", Some("10.0.0.7:80")),
+        ("503", Some("[::1]:80")),
+        ("connection_refused", Some("unix:/run/pay.sock")),
+        ("timeout", None),
+    ] {
+        let (trace, count) = (None, 2);
+        let failed = Failed {
+            kind,
+            endpoint,
+            trace,
+            count,
+        };
+        findings.failed("proxy", failed, now);
+    }
+    let pay = Entry::from(&BreakerHandle::new("pay", Policy::sensitive()));
+    let registry: Registry = [pay.with_findings(findings)].into_iter().collect();
+    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let (telemetry, _) = Telemetry::start(settings, registry.watched()).unwrap();
+    let series = || -> Vec<String> {
+        let text = telemetry.exposition(Exposition::Prometheus).1;
+        let lines = text.lines();
+        let lines = lines.filter_map(|line| line.strip_prefix("breaker_failures_total"));
+        lines.map(str::to_owned).collect()
+    };
+    let of = |error: &str, more: &str| {
+        format!("{{breaker_name=\"pay\",breaker_source=\"proxy\",error_type=\"{error}\"{more}}} 2")
+    };
+    assert_eq!(
+        series(),
+        [
+            of("503", ",server_address=\"10.0.0.7\",server_port=\"80\""),
+            of("503", ",server_address=\"::1\",server_port=\"80\""),
+            of(
+                "connection_refused",
+                ",server_address=\"unix:/run/pay.sock\""
+            ),
+            of("timeout", ""),
+        ]
+    );
+    registry.replace([], crate::config::Policies::default());
+    assert_eq!(series(), [""; 0]);
 }
