@@ -11,6 +11,9 @@ export class Refused extends Error {
 }
 
 export const history = (name) => request("GET", `breakers/${encodeURIComponent(name)}/history`);
+/** The points by one of its sources, after `since`. */
+export const historyOf = (name, source, since) =>
+  request("GET", `breakers/${encodeURIComponent(name)}/history?${new URLSearchParams({ source, since })}`);
 export const policy = (name) => request("GET", `breakers/${encodeURIComponent(name)}/policy`);
 export const status = () => request("GET", "status");
 

@@ -38,9 +38,9 @@ export function chip(state) {
   return element;
 }
 
-export function setChip(element, state) {
+export function setChip(element, state, word = WORDS[state] ?? state) {
   attribute(element.querySelector("use"), "href", `#shape-${state}`);
-  text(element.querySelector(".state"), WORDS[state] ?? state);
+  text(element.querySelector(".state"), word);
 }
 
 export const WORDS = {

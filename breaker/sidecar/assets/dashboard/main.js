@@ -1,7 +1,7 @@
 // Where it begins: the stream feeds the store, the store is drawn, the address says what is shown.
 
 import { announce } from "./announce.js";
-import { byId, make, text } from "./dom.js";
+import { attribute, byId, make, text } from "./dom.js";
 import * as format from "./format.js";
 import { follow } from "./live.js";
 import * as route from "./route.js";
@@ -20,8 +20,10 @@ function draw() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
+    identity();
     counts();
     panic();
+    refused();
     if (place === null) tiles.update();
     else route.update();
   });
@@ -31,7 +33,8 @@ function counts() {
   const of = { open: 0, half_open: 0, shedding: 0, closed: 0 };
   let alerts = 0;
   for (const known of store.routes.values()) {
-    of[store.stateOf(known.report)] += 1;
+    // In shadow mode nothing is rejected.
+    of[known.report.mode === "shadow" ? "closed" : store.stateOf(known.report)] += 1;
     alerts += store.alerting(known);
   }
   const told = [["open", "open", of.open], ["half_open", "half-open", of.half_open], ["shedding", "shedding", of.shedding], ["closed", "closed", of.closed], ["", "alerting", alerts]];
@@ -41,6 +44,20 @@ function counts() {
   }
   told.forEach(([, , number], index) => text(list.children[index].firstChild, String(number)));
   document.title = of.open > 0 ? `(${of.open} open) Breaker` : "Breaker";
+}
+
+function identity() {
+  const told = store.state.status;
+  text(byId("identity"), told ? [told.host, told.version].filter(Boolean).join(" · ") : "");
+  attribute(byId("identity"), "title", told ? `breaker ${told.version} on ${told.host}, instance ${told.instance}` : null);
+}
+
+/** A configuration that is not in force is what somebody believes to be. */
+function refused() {
+  const banner = byId("refused");
+  const told = store.state.status?.configuration.error ?? null;
+  banner.hidden = told === null;
+  if (told !== null) text(banner, `The last reload was refused at ${format.clock(told.at)}, and the configuration before stays in force: ${told.detail}`);
 }
 
 /** That all routes are forced closed is above all else. Said once, and not each second: a reader would read it each time. */
@@ -54,6 +71,7 @@ function panic() {
 }
 
 function connected(is) {
+  if (is === "live" && connection.dataset.state !== "live") store.identify().then(draw);
   if (is !== "live" && connection.dataset.state === "live") store.disconnected();
   connection.dataset.state = is;
   age();
@@ -110,6 +128,7 @@ follow({
   },
   event: (told) => {
     store.event(told);
+    if (told.kind === "configuration") store.identify().then(draw);
     announce(told);
     route.event(told);
     draw();

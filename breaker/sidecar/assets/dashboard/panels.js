@@ -2,6 +2,7 @@
 
 import { attribute, make, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
+import { trace } from "./traces.js";
 
 const COLUMNS = [
   ["Source", (source) => source.source],
@@ -42,6 +43,36 @@ export function conditions(place, list) {
   const all = list.flatMap(({ source, conditions = [] }) => conditions.map((status) => ({ source, ...status })));
   place.hidden = all.length === 0;
   table(place, STATUS, all);
+}
+
+const FAILURES = [
+  ["Source", ({ source }) => source],
+  ["Failure", ({ kind }) => kind, "text"],
+  ["Endpoint", ({ endpoint }) => endpoint ?? format.NONE, "text"],
+  ["Requests", ({ count }) => format.count(count)],
+  ["Latest trace", ({ trace: id }) => (id ? trace(id) : format.NONE), "text"],
+];
+
+/** How requests failed lately; made anew each time, because the order changes with the numbers. */
+export function failures(place, list) {
+  const all = list.flatMap(({ source, failure_kinds = [] }) => failure_kinds.map((failure) => ({ source, ...failure })));
+  place.hidden = all.length === 0;
+  const known = JSON.stringify(all);
+  if (place.dataset.known === known) return;
+  place.dataset.known = known;
+  const head = make("tr", {}, ...FAILURES.map(([title, , kind]) => make("th", { scope: "col", class: kind }, title)));
+  const row = (failure) => make("tr", {}, ...FAILURES.map(([, of, kind], index) => make(index === 0 ? "th" : "td", { class: kind }, of(failure))));
+  const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...all.map(row)));
+  place.replaceChildren(make("h3", {}, "How requests failed in the last five minutes"), table);
+}
+
+/** The feeds that match nothing, and what arrives instead. */
+export function unmatched(place, list) {
+  const idle = list.filter(({ unmatched }) => unmatched);
+  const known = JSON.stringify(idle.map(({ source, unmatched }) => [source, unmatched.detail]));
+  if (place.dataset.known === known) return;
+  place.dataset.known = known;
+  place.replaceChildren(...idle.map(({ source, unmatched }) => make("p", {}, make("b", {}, `Feed ${source}: `), unmatched.detail)));
 }
 
 /** A table with a row each of a list, made anew only when it has other rows. */
@@ -95,7 +126,7 @@ function entry({ t, kind, from, to, reason, source, mode, traces = [] }) {
   const item = make("li", {}, make("b", {}, what), make("time", { dateTime: new Date(t * 1000).toISOString() }, format.clock(t)));
   if (reason) item.append(make("span", {}, reason.detail));
   if (source && !NAMES_SOURCE.includes(kind)) item.append(make("span", { class: "quiet" }, `Source: ${source}`));
-  for (const trace of traces) item.append(make("span", { class: "id" }, `trace ${trace}`));
+  for (const id of traces) item.append(make("span", { class: "id" }, "trace ", trace(id)));
   const state = to ?? (LABELS[kind] && STATES[reason?.label]);
   if (state) item.dataset.state = state;
   return item;

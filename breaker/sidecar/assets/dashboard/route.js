@@ -5,8 +5,9 @@ import { charts } from "./charts.js";
 import { attribute, byId, chip, make, setChip, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
 import { askMode, askReset } from "./modes.js";
-import { conditions, log, policy, sources } from "./panels.js";
-import { alertReason, complete, remaining, routes, state, stateOf } from "./store.js";
+import { conditions, failures, log, policy, sources, unmatched } from "./panels.js";
+import { chooser } from "./source.js";
+import { alertReason, complete, remaining, routes, state, stateOf, wordOf } from "./store.js";
 
 const page = byId("route");
 const MODES = { auto: "Automatic", forced_open: "Force open", forced_closed: "Force closed", shadow: "Shadow" };
@@ -19,6 +20,8 @@ export function open(name) {
     name, charts: charts(), chip: chip("closed"),
     title: make("h1", { id: "route-name" }, name), sentence: make("p", { class: "sentence" }),
     facts: make("p", { class: "facts" }), sources: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Numbers of the sources" }), scores: make("div", { class: "scores" }),
+    failures: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Kinds of failure" }), unmatched: make("div", { class: "unmatched" }),
+    chooser: chooser(name, () => update()),
     bounds: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Conditions of the sources" }),
     log: make("ol", { class: "log", tabIndex: 0, "aria-label": "History" }), policy: make("div"), missing: make("p", { class: "empty wide", hidden: true }),
   };
@@ -29,9 +32,9 @@ export function open(name) {
   parts.body = [
     make("header", { class: "panel" }, make("a", { href: "#/" }, "← All routes"),
       make("div", { class: "title" }, parts.title, parts.chip), parts.sentence, parts.facts, steer),
-    panel("The last five minutes", parts.charts.panel),
+    panel("The last five minutes", parts.chooser.element, parts.charts.panel),
     make("div", { class: "stack" }, panel("History", parts.log), panel("Policy in force", parts.policy)),
-    make("div", { class: "wide" }, panel("Sources, each apart", parts.sources, parts.bounds, parts.scores)),
+    make("div", { class: "wide" }, panel("Sources, each apart", parts.unmatched, parts.sources, parts.failures, parts.bounds, parts.scores)),
   ];
   page.replaceChildren(...parts.body, parts.missing);
   shown = parts;
@@ -59,18 +62,22 @@ export function update() {
   const { report } = route;
   const shownState = stateOf(report);
   attribute(page, "data-state", shownState);
-  setChip(parts.chip, shownState);
+  setChip(parts.chip, shownState, wordOf(report));
   text(parts.sentence, sentence(report));
   for (const button of parts.modes) attribute(button, "aria-pressed", String(button.dataset.mode === report.mode));
   facts(parts, route);
   const list = report.sources.map((source) => ({ ...source, alert: alertReason(route, source.source) }));
   sources(parts.sources, parts.scores, list);
   conditions(parts.bounds, list);
+  failures(parts.failures, list);
+  unmatched(parts.unmatched, list);
   log(parts.log, route.events);
   // Those of the source that the points are of; requests in flight are the proxy's, whichever that is.
-  const drawn = ({ source, signal }) => source === report.source || signal === "concurrency";
+  const points = parts.chooser.points(route);
+  const shownSource = parts.chooser.chosen() ?? report.source;
+  const drawn = ({ source, signal }) => source === shownSource || signal === "concurrency";
   const statuses = list.flatMap(({ source, conditions = [] }) => conditions.map((status) => ({ source, ...status })));
-  parts.charts.draw(route.points, state.t, statuses.filter(drawn));
+  parts.charts.draw(points, state.t, statuses.filter(drawn));
   complete(route).then(() => shown === parts && log(parts.log, route.events));
 }
 

@@ -1,13 +1,14 @@
 // What is known of the routes. Everything on the page is drawn from here.
 
 import * as api from "./api.js";
+import { WORDS } from "./dom.js";
 
 const KEPT = 300;
 const EVENTS = 100;
 
 /** By name: { name, index, report, points, events, complete, deadline }. */
 export const routes = new Map();
-export const state = { t: 0, received: 0, panic: null };
+export const state = { t: 0, received: 0, panic: null, status: null };
 
 /** Takes over a snapshot: all breakers, and the newest second of each. */
 export function snapshot({ t, breakers, points, panic }) {
@@ -107,6 +108,15 @@ async function load(route) {
   }
 }
 
+/** Asks what the sidecar is, and which configuration it follows. */
+export async function identify() {
+  try {
+    state.status = await api.status();
+  } catch {
+    // The connection's state says what is wrong.
+  }
+}
+
 const identity = ({ t, kind, from, to, mode, reason }) => [t, kind, from, to, mode, reason?.label].join();
 
 /** The mean of the last five seconds, rejected requests included: a second alone jumps about. */
@@ -116,6 +126,11 @@ export function rate({ points }) {
   return last.length === 0 ? null : sum / last.length;
 }
 
+/** The word for a report's state: in shadow mode nothing is rejected, whatever the state. */
+export function wordOf(report) {
+  const word = WORDS[stateOf(report)];
+  return report.mode === "shadow" && report.state !== "closed" ? `Would be ${word.toLowerCase()}` : word;
+}
 /** The state of a report or a point as it is shown: a closed breaker with a limit sheds. */
 export const stateOf = ({ state, shedding, limit }) => (state === "closed" && (shedding ?? limit) != null ? "shedding" : state);
 export const alerting = ({ report }) => report.sources.some((source) => source.alerting);

@@ -3,7 +3,7 @@
 import { attribute, byId, setChip, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
 import { spark } from "./spark.js";
-import { alerting, alertReason, complete, rate, remaining, routes, state, stateOf } from "./store.js";
+import { alerting, alertReason, complete, rate, remaining, routes, state, stateOf, wordOf } from "./store.js";
 
 const list = byId("tiles");
 const template = byId("tile");
@@ -78,7 +78,7 @@ function heading(tile) {
   const { report } = tile.route;
   const shown = stateOf(report);
   attribute(tile.link, "data-state", shown);
-  setChip(tile.chip, shown);
+  setChip(tile.chip, shown, wordOf(report));
   attribute(tile.link, "data-alert", alerting(tile.route) ? "" : null);
   const rank = trouble(tile.route);
   const words = `${tile.route.name} ${WORDS[shown]} ${shown} ${report.mode} ${WORDS[report.mode]}`.toLowerCase();
@@ -110,6 +110,8 @@ function why(route) {
   // A closed breaker's last change is old news beside an alert.
   const alert = report.state === "closed" ? alertReason(route) : null;
   if (alert !== null) return `Alert: ${alert}`;
+  const idle = report.sources.find(({ unmatched }) => unmatched);
+  if (report.state === "closed" && idle) return `Feed ${idle.source}: ${idle.unmatched.detail}`;
   return report.reason.label === "initial" ? "" : report.reason.detail;
 }
 
@@ -117,6 +119,7 @@ function badges(tile) {
   const { report } = tile.route;
   const wanted = [];
   if (alerting(tile.route)) wanted.push(["badge alert", "alert"]);
+  if (report.source && report.source !== "proxy") wanted.push(["badge", `by ${report.source}`]);
   if (report.mode !== "auto") wanted.push(["badge forced", WORDS[report.mode]]);
   const left = remaining(tile.route);
   if (left !== null) wanted.push(["badge remaining", `${Math.ceil(left)} s`]);

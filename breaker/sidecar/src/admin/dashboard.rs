@@ -91,10 +91,12 @@ const ASSETS: &[Asset] = assets! {
     "modes.js"
     "panels.js"
     "route.js"
+    "source.js"
     "spark.js"
     "store.js"
     "theme.js"
     "tiles.js"
+    "traces.js"
 };
 
 #[cfg(test)]

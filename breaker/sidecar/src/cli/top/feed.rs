@@ -8,6 +8,7 @@ use breaker_sidecar::live::Reading;
 use breaker_sidecar::report::Breakers;
 use futures_util::StreamExt;
 use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sse_stream::SseStream;
 use tokio::sync::mpsc::Sender;
 use tokio::time;
@@ -96,6 +97,18 @@ async fn poll(client: &Client, ear: &Ear, heard: &mut bool) -> Result<(), Client
 pub(super) async fn ask(client: Client, effect: Effect, ear: Ear) {
     match effect {
         Effect::Leave => {}
+        Effect::Status => {
+            if let Ok(status) = client.get("/api/v1/status").await {
+                let _ = ear.send(Told::Status(status)).await;
+            }
+        }
+        Effect::Source(name, source) => {
+            let source_in_path = utf8_percent_encode(&source, NON_ALPHANUMERIC);
+            let path = breaker_path(&name, &format!("/history?source={source_in_path}"));
+            if let Ok(history) = client.get(&path).await {
+                let _ = ear.send(Told::OfSource(name, source, history)).await;
+            }
+        }
         Effect::Remember(names) => {
             for name in names {
                 remember(&client, name, &ear).await;

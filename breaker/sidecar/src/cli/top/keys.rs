@@ -44,6 +44,7 @@ impl Model {
             KeyCode::Char('a') => self.ask(Change::Mode(Mode::Auto)),
             KeyCode::Char('S') => self.ask(Change::Mode(Mode::Shadow)),
             KeyCode::Char('r') => self.ask(Change::Reset),
+            KeyCode::Tab if self.page == Page::Detail => return self.switch_source(),
             _ if self.page == Page::Table => match key {
                 KeyCode::Down | KeyCode::Char('j') => self.step(1),
                 KeyCode::Up | KeyCode::Char('k') => self.step(-1),

@@ -1,15 +1,15 @@
 //! What `top` knows and shows: events and keys go in, effects come out. Time is an argument.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use breaker_sidecar::control::Status;
-use breaker_sidecar::live::{Event, History, Point, Reading};
+use breaker_sidecar::live::{Event, History, Kind, Point, Reading};
 use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{Breaker, Breakers, Mode};
 
 use super::order::Sort;
-use super::route::Route;
+use super::route::{Route, Second};
 
 /// What `top` knows and shows.
 #[derive(Debug)]
@@ -35,8 +35,19 @@ pub(super) struct Model {
     pub(super) selected: Option<String>,
     /// What happened to the selected route.
     pub(super) events: Vec<Event>,
+    /// The source whose numbers are shown on the page of the selected route, if it is not the one
+    /// that explains its breaker.
+    pub(super) switched: Option<Switched>,
     /// How many rows the table shows.
     pub(super) page_rows: usize,
+}
+
+/// A source that was chosen by hand.
+#[derive(Debug)]
+pub(super) struct Switched {
+    pub(super) source: String,
+    /// Its last minutes.
+    pub(super) recent: VecDeque<Second>,
 }
 
 /// Whether the sidecar tells anything.
@@ -86,6 +97,8 @@ pub(super) enum Told {
     Polled(Breakers),
     Event(Event),
     History(String, History),
+    /// The last minutes of a route by one of its sources.
+    OfSource(String, String, History),
     /// The sidecar is out of reach, which is tried again.
     Lost(String),
     Changed(Box<Breaker>),
@@ -96,10 +109,14 @@ pub(super) enum Told {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Leave,
+    /// Ask what the sidecar is.
+    Status,
     /// Ask for the last minutes of these routes.
     Remember(Vec<String>),
     /// Ask for all about a route.
     Inspect(String),
+    /// Ask for the last minutes of a route by one of its sources.
+    Source(String, String),
     Change(String, Change),
 }
 
@@ -120,6 +137,7 @@ impl Model {
             message: None,
             selected: None,
             events: Vec::new(),
+            switched: None,
             page_rows: 1,
         }
     }
@@ -148,13 +166,24 @@ impl Model {
                 self.link = Link::Polling;
                 return self.read(breakers.into_iter().map(|breaker| (breaker, None)), now);
             }
-            Told::Event(event) => self.happened(event),
+            Told::Event(event) => {
+                let is_reload = event.kind == Kind::Configuration;
+                self.happened(event);
+                return is_reload.then_some(Effect::Status);
+            }
             Told::History(name, history) => {
                 if let Some(route) = self.routes.get_mut(&name) {
                     route.remember(&history);
                 }
                 if self.is_selected(&name) {
                     self.events = history.events;
+                }
+            }
+            Told::OfSource(name, source, history) => {
+                let is_shown = self.is_selected(&name);
+                let switched = self.switched.as_mut().filter(|_| is_shown);
+                if let Some(switched) = switched.filter(|switched| switched.source == source) {
+                    switched.recent = history.points.iter().map(Second::from).collect();
                 }
             }
             Told::Lost(why) => self.link = Link::Lost(why),
@@ -209,10 +238,50 @@ impl Model {
                 self.page = Page::Table;
             }
         }
-        is_first.then(|| {
-            let rows = self.rows().into_iter().take(MAX_REMEMBERED);
-            Effect::Remember(rows.map(|route| route.breaker.name.clone()).collect())
-        })
+        if !is_first {
+            return self.ask_source();
+        }
+        let rows = self.rows().into_iter().take(MAX_REMEMBERED);
+        let names = rows.map(|route| route.breaker.name.clone());
+        Some(Effect::Remember(names.collect()))
+    }
+
+    /// What there is to ask about the source that was chosen: its last minutes, each second.
+    fn ask_source(&self) -> Option<Effect> {
+        let switched = self.switched.as_ref().filter(|_| self.is_inspected())?;
+        let name = self.selected()?.breaker.name.clone();
+        Some(Effect::Source(name, switched.source.clone()))
+    }
+
+    /// Whether the selected route has several sources.
+    pub(super) fn can_switch(&self) -> bool {
+        let sources = |route: &Route| route.breaker.sources.len();
+        self.selected().map_or(0, sources) > 1
+    }
+
+    /// Shows the numbers of the next source; after the last, of the one that explains the breaker.
+    pub(super) fn switch_source(&mut self) -> Option<Effect> {
+        if !self.can_switch() {
+            return None;
+        }
+        let sources = &self.selected()?.breaker.sources;
+        let shown = self.switched.as_ref().map(|switched| &switched.source);
+        let at = shown.and_then(|shown| sources.iter().position(|one| one.source == *shown));
+        let next = match (shown, at) {
+            (None, _) => sources.first(),
+            (Some(_), at) => at.and_then(|at| sources.get(at + 1)),
+        };
+        self.switched = next.map(|next| Switched {
+            source: next.source.clone(),
+            recent: VecDeque::new(),
+        });
+        self.ask_source()
+    }
+
+    /// Why the last reload was refused, if it was.
+    pub(super) fn refused(&self) -> Option<&str> {
+        let refused = self.status.as_ref()?.configuration.error.as_ref()?;
+        Some(&refused.detail)
     }
 
     fn happened(&mut self, event: Event) {
@@ -266,6 +335,7 @@ impl Model {
         let name = self.selected()?.breaker.name.clone();
         self.page = Page::Detail;
         self.events.clear();
+        self.switched = None;
         Some(Effect::Inspect(name))
     }
 }

@@ -76,15 +76,7 @@ impl Route {
 
     /// What it saw last, its rates smoothed over a few seconds.
     pub(super) fn now(&self) -> Second {
-        let last = self.recent.len().min(SMOOTHED);
-        let lately = self.recent.iter().rev().take(last);
-        let mean =
-            |of: fn(&Second) -> f64| lately.clone().map(of).sum::<f64>() / last.max(1) as f64;
-        Second {
-            rate: mean(|second| second.rate),
-            rejected: mean(|second| second.rejected),
-            ..self.recent.back().copied().unwrap_or_default()
-        }
+        Second::smoothed(&self.recent)
     }
 
     /// How long its breaker stays open from now on, in seconds.
@@ -108,6 +100,20 @@ impl Route {
             self.recent.pop_front();
         }
         self.recent.push_back(second);
+    }
+}
+
+impl Second {
+    /// The last of `recent`, its rates smoothed over a few seconds.
+    pub(super) fn smoothed(recent: &VecDeque<Self>) -> Self {
+        let last = recent.len().min(SMOOTHED);
+        let lately = recent.iter().rev().take(last);
+        let mean = |of: fn(&Self) -> f64| lately.clone().map(of).sum::<f64>() / last.max(1) as f64;
+        Self {
+            rate: mean(|second| second.rate),
+            rejected: mean(|second| second.rejected),
+            ..recent.back().copied().unwrap_or_default()
+        }
     }
 }
 

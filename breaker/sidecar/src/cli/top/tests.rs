@@ -435,3 +435,75 @@ fn a_shadowed_route_is_not_open_and_its_mode_is_seen_on_a_narrow_terminal() {
     let wide = drawn(&mut model, 80, 9, at(1));
     assert!(wide.contains("○ open      pay            shadow"), "{wide}");
 }
+
+/// A reading of one route with a feed that matches nothing and failures of the proxy.
+fn with_feed() -> Model {
+    let mut pay = breaker("pay", "open", 0.52);
+    let feed = json!({
+        "source": "spans", "requests": 0, "failures": 0, "ignored": 0, "error_rate": 0.0,
+        "latency": null, "concurrency": null, "alerting": false,
+        "unmatched": {"detail": "no telemetry has arrived yet", "misses": []},
+    });
+    pay["source"] = json!("proxy");
+    pay["sources"][0]["failure_kinds"] = json!([
+        {"kind": "503", "endpoint": "10.0.0.7:80", "count": 21},
+        {"kind": "connection_refused", "count": 5},
+    ]);
+    pay["sources"].as_array_mut().unwrap().push(feed);
+    let reading = json!({"t": 100.0, "breakers": [pay], "points": [point(4, 0.52)]});
+    let mut model = Model::new(Sort::State);
+    let reading = serde_json::from_value(reading).unwrap();
+    model.hear(Told::Reading(reading), at(1));
+    model
+}
+
+#[test]
+fn the_detail_says_how_requests_failed_and_which_feed_is_idle() {
+    let mut model = with_feed();
+    press(&mut model, KeyCode::Enter);
+    let drawn = drawn(&mut model, 90, 40, at(1));
+    for line in [
+        "failures of the last 5 min",
+        "       21  503 from 10.0.0.7:80",
+        "        5  connection_refused",
+        "feed spans: no telemetry has arrived yet",
+    ] {
+        assert!(
+            drawn
+                .lines()
+                .any(|drawn| drawn.trim_end() == line || drawn.trim_end() == format!("  {line}")),
+            "{line}: {drawn}"
+        );
+    }
+}
+
+#[test]
+fn tab_shows_the_numbers_of_the_next_source() {
+    let mut model = with_feed();
+    assert_eq!(press(&mut model, KeyCode::Tab), None, "not in the table");
+    press(&mut model, KeyCode::Enter);
+    let text = drawn(&mut model, 90, 40, at(1));
+    assert!(text.contains("numbers of proxy, which decides"), "{text}");
+    let source = |name: &str| Some(Effect::Source("pay".to_owned(), name.to_owned()));
+    assert_eq!(press(&mut model, KeyCode::Tab), source("proxy"));
+    assert_eq!(press(&mut model, KeyCode::Tab), source("spans"));
+    let history: History =
+        serde_json::from_value(json!({"points": [point(77, 0.0)], "events": []})).unwrap();
+    // An answer that comes late, of another source, is not shown.
+    for (name, is_shown) in [("proxy", false), ("spans", true)] {
+        let told = Told::OfSource("pay".to_owned(), name.to_owned(), history.clone());
+        model.hear(told, at(2));
+        let text = drawn(&mut model, 90, 40, at(2));
+        assert!(text.contains("numbers of spans\n"), "{text}");
+        assert_eq!(text.contains(" 77 "), is_shown, "{name}: {text}");
+    }
+    assert_eq!(press(&mut model, KeyCode::Tab), None);
+    let text = drawn(&mut model, 90, 40, at(2));
+    assert!(text.contains("numbers of proxy, which decides"), "{text}");
+    // It is forgotten with the page.
+    press(&mut model, KeyCode::Tab);
+    press(&mut model, KeyCode::Char('q'));
+    press(&mut model, KeyCode::Enter);
+    let text = drawn(&mut model, 90, 40, at(2));
+    assert!(text.contains("which decides"), "{text}");
+}

@@ -66,7 +66,8 @@ impl View {
             Span::raw(format!("  {}", self.admin)),
         ];
         if let Some(status) = &model.status {
-            title.push(Span::styled(format!("  {}", status.version), palette.faint));
+            let of = format!("  {} {}", status.version, status.host);
+            title.push(Span::styled(of, palette.faint));
         }
         let age = model
             .read
@@ -89,6 +90,10 @@ impl View {
         let line = match (&model.link, &model.panic) {
             (Link::Lost(why), _) => Line::styled(why.clone(), palette.bad),
             (_, Some(panic)) => Line::styled(format!("PANIC {}", of_panic(panic)), palette.bad),
+            _ if model.refused().is_some() => {
+                let detail = model.refused().unwrap_or_default();
+                Line::styled(format!("RELOAD REFUSED {detail}"), palette.bad)
+            }
             _ => self.totals(model),
         };
         frame.render_widget(line, below);
@@ -174,6 +179,9 @@ impl View {
             }
             Page::Detail => {
                 keys.extend([("q", "back"), ("?", "help")]);
+                if model.can_switch() {
+                    keys.push(("Tab", "source"));
+                }
                 keys.extend(change);
             }
             Page::Help => keys.push(("q", "back")),

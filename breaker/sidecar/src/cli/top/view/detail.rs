@@ -11,8 +11,8 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use super::palette::Palette;
 use super::{rate, spark};
-use crate::cli::status::{of, percent, span};
-use crate::cli::top::model::Model;
+use crate::cli::status::{of, percent, span, unmatched};
+use crate::cli::top::model::{Model, Switched};
 use crate::cli::top::route::{Route, Second};
 
 /// Draws it: what matters most first, for a low terminal shows no more than its height.
@@ -26,7 +26,12 @@ pub(super) fn draw(
     let Some(route) = model.selected() else {
         return;
     };
-    let page = Page { route, palette };
+    let switched = model.switched.as_ref();
+    let page = Page {
+        route,
+        palette,
+        switched,
+    };
     let reason = &*route.breaker.reason.detail;
     // Words are not broken, so a line of them ends somewhat early.
     let room = usize::from(area.width.saturating_sub(12)).max(1);
@@ -44,6 +49,7 @@ pub(super) fn draw(
     frame.render_widget(Paragraph::new(reason).wrap(Wrap { trim: true }), why);
 
     let mut parts = vec![vec![page.mode()], page.lately(area.width.into())];
+    parts.push(page.failures());
     parts.push(page.conditions());
     let mut part = vec![page.title("sources".to_owned())];
     part.extend(
@@ -75,6 +81,7 @@ pub(super) fn draw(
 struct Page<'a> {
     route: &'a Route,
     palette: &'a Palette,
+    switched: Option<&'a Switched>,
 }
 
 impl Page<'_> {
@@ -83,7 +90,7 @@ impl Page<'_> {
     }
 
     fn state(&self, now: Duration) -> Line<'static> {
-        let Page { route, palette } = self;
+        let Page { route, palette, .. } = self;
         let breaker = &route.breaker;
         let mut state = vec![
             Span::styled(format!("{}  ", breaker.name), palette.strong),
@@ -123,7 +130,11 @@ impl Page<'_> {
 
     /// The last minutes, a line a number.
     fn lately(&self, width: usize) -> Vec<Line<'static>> {
-        let now = self.route.now();
+        let breaker = &self.route.breaker;
+        let recent = self
+            .switched
+            .map_or(&self.route.recent, |switched| &switched.recent);
+        let now = Second::smoothed(recent);
         let none = || "-".to_owned();
         let lines: [(&str, String, Of); 5] = [
             ("rate/s", rate(now.rate), |second| second.rate),
@@ -143,16 +154,54 @@ impl Page<'_> {
             ),
         ];
         let room = width.saturating_sub(22).min(300);
-        lines
-            .into_iter()
-            .map(|(title, value, of)| {
-                Line::from(vec![
-                    Span::styled(format!("{title:<10}"), self.palette.faint),
-                    Span::raw(format!("{value:>8}  ")),
-                    Span::raw(spark::line(self.route.recent.iter().map(of), room)),
-                ])
+        let by = match self.switched {
+            Some(switched) => format!("numbers of {}", switched.source),
+            None => format!("numbers of {}, which decides", breaker.source),
+        };
+        // Of a single source there is nothing to choose, and a low terminal has no line to spare.
+        let title = (breaker.sources.len() > 1).then(|| self.title(by));
+        let lines = lines.into_iter().map(|(title, value, of)| {
+            Line::from(vec![
+                Span::styled(format!("{title:<10}"), self.palette.faint),
+                Span::raw(format!("{value:>8}  ")),
+                Span::raw(spark::line(recent.iter().map(of), room)),
+            ])
+        });
+        title.into_iter().chain(lines).collect()
+    }
+
+    /// How requests failed in the last five minutes, and which feeds match nothing.
+    fn failures(&self) -> Vec<Line<'static>> {
+        let breaker = &self.route.breaker;
+        let is_shown = |window: &&Window| {
+            self.switched
+                .is_none_or(|switched| switched.source == window.source)
+        };
+        let windows = breaker.sources.iter().filter(is_shown);
+        let all =
+            windows.flat_map(|window| window.failure_kinds.iter().map(move |one| (window, one)));
+        let mut lines: Vec<_> = all
+            .take(MOST_FAILURES)
+            .map(|(window, failure)| {
+                let mut line = vec![
+                    Span::raw(format!("  {:>7}  ", failure.count)),
+                    Span::styled(failure.in_words(), self.palette.bad),
+                ];
+                if window.source != PROXY {
+                    let source = format!("  {}", window.source);
+                    line.push(Span::styled(source, self.palette.faint));
+                }
+                Line::from(line)
             })
-            .collect()
+            .collect();
+        if !lines.is_empty() {
+            lines.insert(0, self.title("failures of the last 5 min".to_owned()));
+        }
+        lines.extend(unmatched(&breaker.sources).map(|(window, unmatched)| {
+            let text = format!("feed {}: {}", window.source, unmatched.detail);
+            Line::styled(text, self.palette.unsure)
+        }));
+        lines
     }
 
     /// Each condition once, on the source that is nearest to its bound.
@@ -313,5 +362,7 @@ fn gauge(share: f64) -> String {
     "█".repeat(full) + &"░".repeat(10 - full)
 }
 
+/// Kinds of failure that are shown, of the most frequent: the page has other parts.
+const MOST_FAILURES: usize = 6;
 /// How high the lower part is where it need not be dense.
 const ROOMY: u16 = 28;

@@ -17,11 +17,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, palette: &Palette) {
     frame.render_widget(Text::from_iter(lines), area);
 }
 
-const KEYS: [(&str, &str); 16] = [
+const KEYS: [(&str, &str); 17] = [
     ("↑ ↓ k j", "move by a row"),
     ("PgUp PgDn", "move by a page"),
     ("g G", "the first row, the last"),
     ("Enter", "all about the route"),
+    ("Tab", "on its page: the numbers of its next source"),
     ("s", "sort by the next column"),
     ("/", "only routes whose name has this in it"),
     ("", ""),
