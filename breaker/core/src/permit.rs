@@ -140,7 +140,8 @@ pub(crate) struct Ground {
 }
 
 impl Permit {
-    /// When the upstream's time began: at admission, or at the end of the upload.
+    /// When the upstream's time began: at admission, at the end of the upload, or when the caller
+    /// read on after a pause.
     pub const fn admitted(&self) -> Timestamp {
         self.admitted
     }
@@ -160,6 +161,11 @@ impl Permit {
     pub(crate) fn ages(&self) -> bool {
         self.progress == Progress::Waiting
             && matches!(self.reading, Reading::Reads | Reading::ReadsAgain)
+    }
+
+    /// Whether the caller is still sending its request.
+    pub fn is_uploading(&self) -> bool {
+        self.progress == Progress::Uploading
     }
 
     /// Whether the request is a probe of a half-open breaker.

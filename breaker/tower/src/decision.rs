@@ -15,11 +15,9 @@ pub struct Decision {
     /// What the request counts as, and who caused its outcome; `None` if it was rejected.
     pub ending: Option<(Verdict, Attribution)>,
     /// From admission, or the end of the upload, to the head of the response or to the end of its
-    /// body, as the policy measures.
+    /// body, as the policy measures; the latter without the time in which the caller did not read.
     pub latency: Duration,
-    /// From the same moment until now. Where the policy
-    /// [observes readers](breaker_core::Policy::observes_readers), the time is left out in which
-    /// the caller did not read, here and in a latency to the end of the body.
+    /// From the same moment until now.
     pub waited: Duration,
     /// The status of the answer, if that alone decides the outcome by the policy's rules.
     pub status: Option<StatusCode>,

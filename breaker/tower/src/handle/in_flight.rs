@@ -25,6 +25,8 @@ pub struct InFlight {
     head_latency: Option<Duration>,
     /// For how long the upstream was waited for, before the caller last paused reading.
     spent: Duration,
+    /// When the upstream's time began first, if the caller ever paused.
+    began: Option<Timestamp>,
     /// Whether the caller is waited for, to take what has come.
     is_paused: bool,
     /// Read at once: an id is less than half as large as the field, and the request is moved
@@ -71,6 +73,7 @@ impl InFlight {
             permit: Held::Alone(Some(permit)),
             head_latency: None,
             spent: Duration::ZERO,
+            began: None,
             is_paused: false,
             trace: None,
             state,
@@ -152,9 +155,13 @@ impl InFlight {
         }
         self.is_paused = true;
         let breaker = &self.breaker;
-        let ran = self
-            .permit
-            .with(|permit| breaker.with(|breaker, now| breaker.paused(permit, now)));
+        let began = &mut self.began;
+        let ran = self.permit.with(|permit| {
+            if !permit.is_uploading() {
+                began.get_or_insert(permit.admitted());
+            }
+            breaker.with(|breaker, now| breaker.paused(permit, now))
+        });
         self.spent += ran.unwrap_or_default();
     }
 
@@ -178,15 +185,15 @@ impl InFlight {
     pub(crate) fn end(&mut self, ending: Ending, wants_trace: bool) -> Option<Decision> {
         let permit = self.permit.take()?;
         let (head_latency, state) = (self.head_latency, self.state);
-        let (spent, is_paused) = (self.spent, self.is_paused);
+        let (spent, began, is_paused) = (self.spent, self.began, self.is_paused);
         let (policy, trace) = (&self.policy, self.trace);
         Some(self.breaker.with(|breaker, now| {
             let running = match is_paused {
                 true => Duration::ZERO,
                 false => now.saturating_since(permit.admitted()),
             };
-            let waited = spent + running;
-            let latency = head_latency.unwrap_or(waited);
+            let waited = now.saturating_since(began.unwrap_or(permit.admitted()));
+            let latency = head_latency.unwrap_or(spent + running);
             let outcome = Outcome::new(ending.verdict, latency)
                 .caused_by(ending.attribution)
                 .timed_out(ending.timed_out)

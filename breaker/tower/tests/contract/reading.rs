@@ -1,12 +1,15 @@
 //! Callers that do not read: the upstream's time does not run meanwhile.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_tower::core::policy::{Builder, Condition, LatencyMeasure, TripEntry};
-use breaker_tower::{Policy, State};
+use breaker_tower::{BreakerHandle, BreakerLayer, Decision, Observer, Policy, State, Witness};
+use http::Request;
 use http_body_util::BodyExt;
 use tokio::time::{advance, sleep};
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
+use tower_test::mock;
 
 use crate::harness::*;
 
@@ -15,9 +18,31 @@ fn to_the_end() -> Policy {
     builder.latency(LatencyMeasure::Complete).build().unwrap()
 }
 
+/// The decision on the last request.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Option<Decision>>>);
+
+impl Observer<Body> for Told {
+    type Witness = Self;
+
+    fn begin(&self, _: &Request<Body>) -> Self {
+        self.clone()
+    }
+}
+
+impl Witness for Told {
+    fn decided(&mut self, decision: Decision) {
+        *self.0.lock().unwrap() = Some(decision);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_latency_to_the_end_is_without_the_pauses_of_the_caller() {
-    let (mut service, mut upstream, breaker) = behind(to_the_end());
+    let breaker = BreakerHandle::new("test", to_the_end());
+    let (inner, mut upstream) = mock::pair();
+    let told = Told::default();
+    let layer = BreakerLayer::new(breaker.clone()).with_observer(told.clone());
+    let mut service = layer.layer(inner);
     let call = service.ready().await.unwrap().call(request());
     let (_, answer) = upstream.next_request().await.unwrap();
     advance(Duration::from_millis(100)).await;
@@ -40,6 +65,13 @@ async fn the_latency_to_the_end_is_without_the_pauses_of_the_caller() {
     let latency = breaker.snapshot().sources[0].latency.unwrap();
     let millis = latency.max.as_millis();
     assert!((198..=204).contains(&millis), "{millis} ms, of 200");
+    let decision = told.0.lock().unwrap().take().unwrap();
+    assert_eq!(decision.latency, Duration::from_millis(200));
+    assert_eq!(
+        decision.waited,
+        Duration::from_millis(90_200),
+        "with the pauses"
+    );
 }
 
 #[tokio::test(start_paused = true)]
