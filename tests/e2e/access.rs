@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::traffic::in_turn;
 
@@ -104,4 +106,32 @@ async fn a_reload_turns_it_on_and_standard_output_has_it() {
     );
     get(sidecar.url("/still")).await;
     eventually!(sidecar.process().log().contains("GET /still"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_no_request_has_a_line_too() {
+    let upstream = Upstream::start().await;
+    let log = "log: { access: all, file: access.log }\nlimits: { header_timeout: 100ms }";
+    let sidecar = Setup::of(upstream.address()).more(log).start().await;
+    let large = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+        "x".repeat(70_000)
+    );
+    let heads = [
+        "GET  HTTP/1.1\r\nx\r\n\r\n",
+        &large,
+        "GET / HTTP/1.1\r\nhost: a",
+    ];
+    for (index, (head, status)) in heads.into_iter().zip([400, 431, 408]).enumerate() {
+        let mut stream = TcpStream::connect(sidecar.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes());
+        eventually!(lines(&sidecar).len() == index + 1, "{status}");
+        let line = &lines(&sidecar)[index];
+        assert_eq!(line["status"], status);
+        assert_eq!((&line["method"], &line["path"]), (&"-".into(), &"-".into()));
+        assert_eq!(line["attribution"], "caller");
+    }
 }

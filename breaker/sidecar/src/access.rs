@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use breaker_tower::Decision;
 use breaker_tower::core::{Attribution, TraceId};
+use http::StatusCode;
 
 use self::file::Followed;
 use self::line::Line;
@@ -216,6 +217,14 @@ impl Journal {
             entry,
         };
         self.log.lines.push(line.in_format(settings.format));
+    }
+
+    /// Writes a line for a request that could not be read as one, and was answered with `status`.
+    pub(crate) fn refused(&self, status: StatusCode) {
+        let settings = &self.log.settings;
+        if settings.which == Which::All && self.takes(None, settings.sample) {
+            self.log.lines.push(line::refused(status, settings.format));
+        }
     }
 
     /// Whether a request is in the sample. All sidecars with the same sample take the same traces.

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -121,6 +121,35 @@ impl fmt::Debug for Lines {
             .field("dropped", &self.dropped())
             .finish_non_exhaustive()
     }
+}
+
+/// `text` on one line, without what can't be printed: that is escaped.
+pub fn printable(text: &str) -> String {
+    escaped(text, is_unprintable)
+}
+
+/// `text` with the escapes of JSON for what is special, so that they may stand in either format.
+pub(crate) fn escaped(text: &str, is_special: fn(char) -> bool) -> String {
+    let mut plain = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if is_special(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // A string takes whatever is written to it.
+                let _ = write!(plain, "\\u{unit:04x}");
+            }
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// Whether a character shows nothing of its own: what a client sends must neither command a
+/// terminal, nor look like another line, nor make others look as what they are not, as those do
+/// that turn the direction of text.
+fn is_unprintable(c: char) -> bool {
+    // What std escapes it does by the tables of Unicode, but quotes and the backslash.
+    !matches!(c, '"' | '\'' | '\\') && c.escape_debug().len() > 1
 }
 
 /// How many lines of all logs of the process were dropped.

@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ pub(super) struct Followed {
 impl Followed {
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         Ok(Self {
-            file: files::append(&path)?,
+            file: open(&path)?,
             path,
             looked_at: Instant::now(),
         })
@@ -35,10 +35,27 @@ impl Followed {
         let is_there = fs::symlink_metadata(&self.path)
             .is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
         if !is_there {
-            self.file = files::append(&self.path)?;
+            self.file = open(&self.path)?;
         }
         Ok(())
     }
+}
+
+/// Opens a file to add lines to. The last one may have broken off when a disk was full, and nobody
+/// was left to end it.
+fn open(path: &Path) -> io::Result<File> {
+    let mut file = files::append(path)?;
+    let length = file.metadata()?.len();
+    let mut last = *b"\n";
+    // A file that can't be read is one that others made so: it is written as it is.
+    if length > 0
+        && let Ok(written) = files::read(path)
+        && written.read_exact_at(&mut last, length - 1).is_ok()
+        && last != *b"\n"
+    {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 impl Write for Followed {
@@ -57,6 +74,22 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_begins_on_its_own_line_after_half_a_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        for (there, expected) in [
+            ("one\ntw", "one\ntw\nthree\n"),
+            ("one\n", "one\nthree\n"),
+            ("", "three\n"),
+        ] {
+            fs::write(&path, there).unwrap();
+            let mut file = Followed::open(path.clone()).unwrap();
+            file.write_all(b"three\n").unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn a_file_that_was_moved_away_is_made_anew() {

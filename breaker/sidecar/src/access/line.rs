@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use breaker_tower::core::Attribution;
-use http::Version;
+use http::{StatusCode, Version};
 use serde::Serialize;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::{Entry, Format};
+use crate::lines;
 use crate::message::decision::outcome;
 use crate::message::failure::Failure;
 
@@ -53,15 +54,7 @@ struct Fields<'a> {
 
 impl Line<'_> {
     pub(super) fn in_format(&self, format: Format) -> Vec<u8> {
-        let fields = self.fields();
-        let text = match format {
-            Format::Json => serde_json::to_string(&fields).unwrap_or_default(),
-            Format::Text => in_text(&fields),
-        };
-        // A client must neither command a terminal nor forge a line. The escapes are JSON's.
-        let mut line = escaped(&text, char::is_control);
-        line.push('\n');
-        line.into_bytes()
+        self.fields().in_format(format)
     }
 
     fn fields(&self) -> Fields<'_> {
@@ -90,10 +83,44 @@ impl Line<'_> {
     }
 }
 
+impl Fields<'_> {
+    fn in_format(&self, format: Format) -> Vec<u8> {
+        let text = match format {
+            Format::Json => serde_json::to_string(self).unwrap_or_default(),
+            Format::Text => in_text(self),
+        };
+        // A client must neither command a terminal nor forge a line.
+        let mut line = lines::printable(&text);
+        line.push('\n');
+        line.into_bytes()
+    }
+}
+
+/// The line of a request that was no request, and was answered with `status`: nothing else is known
+/// of it.
+pub(super) fn refused(status: StatusCode, format: Format) -> Vec<u8> {
+    let fields = Fields {
+        time: now(),
+        method: "-",
+        path: "-",
+        status: Some(status.as_u16()),
+        protocol: protocol(Version::HTTP_11),
+        route: None,
+        outcome: None,
+        failure: None,
+        attribution: Some(Attribution::Caller.label()),
+        endpoint: None,
+        latency: None,
+        duration: 0.0,
+        trace: None,
+    };
+    fields.in_format(format)
+}
+
 fn in_text(fields: &Fields<'_>) -> String {
     let mut text = format!("{} {} ", fields.time, fields.method);
     // Nor forge a field.
-    text.push_str(&escaped(fields.path, char::is_whitespace));
+    text.push_str(&lines::escaped(fields.path, char::is_whitespace));
     match fields.status {
         Some(status) => _ = write!(text, " {status}"),
         None => text.push_str(" -"),
@@ -114,18 +141,6 @@ fn in_text(fields: &Fields<'_>) -> String {
     push("duration", Some(&fields.duration));
     push("trace", fields.trace.as_ref().map(|value| value as _));
     text
-}
-
-fn escaped(text: &str, is_special: fn(char) -> bool) -> String {
-    let mut plain = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        if is_special(c) {
-            let _ = write!(plain, "\\u{:04x}", u32::from(c));
-        } else {
-            plain.push(c);
-        }
-    }
-    plain
 }
 
 /// When the line is written: when the request is over.

@@ -91,13 +91,13 @@ fn a_line_says_whose_fault_it_was_and_forges_no_other() {
         ..finished(502, Some(ErrorKind::ConnectRefused))
     };
     journal.tell(&Entry {
-        path: "/a\u{9b}2J\u{85}route=x",
+        path: "/a\u{9b}2J\u{85}route=x\u{202e}\u{e0001}",
         ..entry(&refused, None)
     });
     assert_eq!(
         lines(&access, &file),
         [
-            "GET /a\\u009b2J\\u0085route=x 502 protocol=HTTP/1.1 route=pay \
+            "GET /a\\u009b2J\\u0085route=x\\u202e\\udb40\\udc01 502 protocol=HTTP/1.1 route=pay \
           failure=connection_refused attribution=upstream endpoint=10.0.0.1:80 duration=0.25 \
           trace=12345678901234567890123456789012"
         ]

@@ -9,25 +9,27 @@ use http::{HeaderMap, header};
 
 use crate::telemetry::Exposition;
 
-/// Whether the caller takes gzip, by its `Accept-Encoding`.
+/// Whether the caller likes gzip at least as much as no coding, by its `Accept-Encoding`.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let mut any = None;
+    let (mut gzip, mut identity, mut any) = (None, None, None);
     for coding in values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|text| text.split(','))
     {
         let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let wanted = quality(parts) > 0.0;
-        if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
-            return wanted;
-        }
-        if name == "*" {
-            any = Some(wanted);
-        }
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let liked = match &*name {
+            "gzip" | "x-gzip" => &mut gzip,
+            "identity" => &mut identity,
+            "*" => &mut any,
+            _ => continue,
+        };
+        liked.get_or_insert(quality(parts));
     }
-    any.unwrap_or(false)
+    let gzip = gzip.or(any).unwrap_or(0.0);
+    // A coding is what a caller asks for; without a word on none, it likes the coding better.
+    gzip > 0.0 && identity.is_none_or(|identity| gzip >= identity)
 }
 
 /// The text format of metrics that the caller likes best, by its `Accept`. Without a preference it
@@ -41,7 +43,8 @@ pub(super) fn exposition(headers: &HeaderMap) -> Exposition {
     {
         let mut parts = range.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let is_ours = |part: &str| part.strip_prefix("version=").is_none_or(|v| v == "1.0.0");
+        let is_version = |version: &str| matches!(version, "1.0.0" | "\"1.0.0\"");
+        let is_ours = |part: &str| part.strip_prefix("version=").is_none_or(is_version);
         let is_known = parts.clone().all(is_ours);
         let quality = quality(parts);
         match &*name {
@@ -59,7 +62,10 @@ pub(super) fn exposition(headers: &HeaderMap) -> Exposition {
 /// How much a caller likes what has these parameters; not at all, if that can't be read.
 fn quality<'a>(mut parameters: impl Iterator<Item = &'a str>) -> f32 {
     let quality = parameters.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-    quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0))
+    let is_quality = |quality: &f32| (0.0..=1.0).contains(quality);
+    quality.map_or(1.0, |quality| {
+        quality.parse().ok().filter(is_quality).unwrap_or(0.0)
+    })
 }
 
 /// The text, compressed if that is wanted.
@@ -99,6 +105,14 @@ mod tests {
                 true,
             ),
             ("application/openmetrics-text", true),
+            ("application/openmetrics-text; version=\"1.0.0\"", true),
+            ("application/openmetrics-text; version=\"0.0.1\"", false),
+            (
+                "application/openmetrics-text;q=1.5, text/plain;q=0.1",
+                false,
+            ),
+            ("application/openmetrics-text;q=-1", false),
+            ("application/openmetrics-text;q=NaN", false),
             ("application/openmetrics-text; version=0.0.1", false),
             ("application/openmetrics-text;q=0.2, text/plain", false),
             ("application/openmetrics-text;q=0", false),
@@ -125,6 +139,11 @@ mod tests {
             ("*", true),
             ("*;q=0, gzip", true),
             ("gzip;q=0", false),
+            ("gzip;q=1.5", false),
+            ("gzip;q=0.1,identity;q=1", false),
+            ("identity;q=0.5, gzip;q=0.5", true),
+            ("identity, *;q=0.5", false),
+            ("*, identity;q=0.5", true),
             ("gzip; q=0.000, *", false),
             ("identity", false),
             ("", false),

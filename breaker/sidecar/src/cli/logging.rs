@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use breaker_sidecar::lines::{Lines, capture};
+use breaker_sidecar::lines::{Lines, capture, printable};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -134,23 +134,14 @@ fn filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// Writes lines, each by one call, with control characters escaped: what a client sends must
-/// neither command a terminal nor look like another line. The escapes are JSON's, so that they may
-/// stand in either format.
+/// Writes lines, each by one call, with what can't be printed escaped.
 struct Plain<W>(W);
 
 impl<W: Write> Write for Plain<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let text = text.strip_suffix('\n').unwrap_or(&text);
-        let mut plain = String::with_capacity(text.len() + 1);
-        for c in text.chars() {
-            if c.is_control() {
-                plain.push_str(&format!("\\u{:04x}", u32::from(c)));
-            } else {
-                plain.push(c);
-            }
-        }
+        let mut plain = printable(text);
         plain.push('\n');
         self.0.write_all(plain.as_bytes())?;
         Ok(line.len())
@@ -168,11 +159,11 @@ mod tests {
     #[test]
     fn a_line_stays_a_line_and_commands_no_terminal() {
         let mut log = Plain(Vec::new());
-        log.write_all("INFO é \u{1b}[2J\u{9b}A\r\nERROR forged\n".as_bytes())
+        log.write_all("INFO é \u{1b}[2J\u{9b}A\r\nERROR forged\u{202e}\n".as_bytes())
             .unwrap();
         assert_eq!(
             String::from_utf8(log.0).unwrap(),
-            "INFO é \\u001b[2J\\u009bA\\u000d\\u000aERROR forged\n"
+            "INFO é \\u001b[2J\\u009bA\\u000d\\u000aERROR forged\\u202e\n"
         );
     }
 

@@ -32,7 +32,54 @@ pub(crate) fn add(headers: &mut HeaderMap, fields: Fields, client: &Client) {
     if headers.contains_key(FORWARDED)
         && let Some(element) = element(client.address())
     {
+        // After what is no list, nobody would find our element.
+        if !headers.get_all(FORWARDED).iter().all(is_list) {
+            headers.remove(FORWARDED);
+        }
         append(headers, FORWARDED, &element);
+    }
+}
+
+/// Whether a value is a list of elements (RFC 7239, 4): `for=1.1.1.1;proto=https, for="[::1]"`.
+fn is_list(value: &HeaderValue) -> bool {
+    let mut rest = value.as_bytes();
+    loop {
+        rest = rest.trim_ascii_start();
+        if let [b',' | b';', after @ ..] = rest {
+            rest = after;
+            continue;
+        }
+        if rest.is_empty() {
+            return true;
+        }
+        let Some((b"=", after)) = past_token(rest).and_then(|rest| rest.split_at_checked(1)) else {
+            return false;
+        };
+        let Some(after) = past_quoted(after).or_else(|| past_token(after)) else {
+            return false;
+        };
+        rest = after.trim_ascii_start();
+        if !matches!(rest.first(), None | Some(b',' | b';')) {
+            return false;
+        }
+    }
+}
+
+fn past_token(text: &[u8]) -> Option<&[u8]> {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let length = text.iter().take_while(|byte| is_token(byte)).count();
+    (length > 0).then(|| &text[length..])
+}
+
+fn past_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        rest = match rest {
+            [b'"', after @ ..] => return Some(after),
+            [b'\\', _, after @ ..] => after,
+            [_, after @ ..] => after,
+            [] => return None,
+        };
     }
 }
 
@@ -150,6 +197,38 @@ mod tests {
             // Without a Host there is none to tell, and least of all theirs.
             let told = told("3.3.3.3", trusted, &SAID[1..]);
             assert_eq!(told, [expected[1], expected[3]]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_is_replaced_whoever_says_it() {
+        let ours = "for=3.3.3.3;proto=http";
+        let forwarded = |said: &[&str]| {
+            let said: Vec<_> = said.iter().map(|value| ("forwarded", *value)).collect();
+            let told = told("3.3.3.3", "3.0.0.0/8", &said);
+            told[0].strip_prefix("forwarded: ").unwrap().to_owned()
+        };
+        for good in [
+            "for=1.1.1.1",
+            "For=\"[2001:db8::1]:80\" ; proto=https;by=_x , for=unknown",
+            "for=\"a\\\"b, c;d\"",
+            "for=a,, for=b;",
+        ] {
+            assert_eq!(forwarded(&[good]), format!("{good}, {ours}"));
+        }
+        for broken in [
+            "for=\"1.1.1.1",
+            "for=\"a\\\"",
+            "for=1.1.1.1 proto=https",
+            "for=2001:db8::1",
+            "for=",
+            "=a",
+            "1.1.1.1",
+            "for = a",
+            "for=a\"b\"",
+        ] {
+            assert_eq!(forwarded(&[broken]), ours, "{broken}");
+            assert_eq!(forwarded(&["for=1.1.1.1", broken]), ours, "{broken}");
         }
     }
 

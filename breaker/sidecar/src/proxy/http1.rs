@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -75,6 +76,7 @@ pub(crate) async fn serve(
                 Limit::HeaderTimeout.acts();
                 // One attempt: a socket that has no room for this has a peer that does not read.
                 let _ = stream.try_write(respond::REQUEST_TIMEOUT);
+                refused(worker, StatusCode::REQUEST_TIMEOUT);
                 Next::Linger(stream)
             }
             End::Stuck => {
@@ -87,6 +89,9 @@ pub(crate) async fn serve(
                 (_, Err(error)) if error.is_parse() => {
                     if error.is_parse_too_large() {
                         Limit::MaxHeaderBytes.acts();
+                        refused(worker, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+                    } else {
+                        refused(worker, StatusCode::BAD_REQUEST);
                     }
                     Next::Linger(stream)
                 }
@@ -102,6 +107,13 @@ pub(crate) async fn serve(
                 (_, Ok(())) => Next::Closed,
             },
         };
+    }
+}
+
+/// Tells the access log of a head that no request was made of, and what was answered.
+fn refused(worker: &Worker, status: StatusCode) {
+    if let Some(access) = &worker.generation().observing.access {
+        access.refused(status);
     }
 }
 
