@@ -205,3 +205,19 @@ fn check_says_where_it_listens_and_what_leads_back() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn a_socket_whose_file_is_removed_is_told_in_the_log() {
+    let upstream = Upstream::start().await;
+    let sidecar = Local::start(&format!("http://{}", upstream.address())).await;
+    let listen = sidecar.socket("listen");
+    fs::remove_file(&listen).unwrap();
+    let mut process = sidecar.process;
+    let told = |log: &str| {
+        let mut lines = log.lines();
+        lines
+            .any(|line| line.contains("is gone") && line.contains("/listen"))
+            .then_some(())
+    };
+    process.wait_for("the warning", told).await;
+}

@@ -11,8 +11,10 @@ use std::os::unix::net as unix;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::timeout;
 
 use self::file::SocketFile;
 
@@ -245,10 +247,13 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 Ok((Stream::Tcp(stream), peer.into()))
             }
-            Self::Unix(listener, _) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Stream::Unix(stream), Peer::Unix))
-            }
+            Self::Unix(listener, file) => loop {
+                // While nobody comes, somebody may have removed the file.
+                match timeout(BETWEEN_LOOKS, listener.accept()).await {
+                    Ok(accepted) => return Ok((Stream::Unix(accepted?.0), Peer::Unix)),
+                    Err(_nobody) => file.look(),
+                }
+            },
         }
     }
 }
@@ -259,6 +264,8 @@ impl From<TcpListener> for Listener {
     }
 }
 
+/// How long nobody may come until the file of a socket is looked for.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// How a Unix socket is written, before its path.
 pub(crate) const SCHEME: &str = "unix:";
 /// Its owner and his group.

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -21,6 +22,8 @@ pub struct SocketFile {
     mode: u32,
     /// What it is told from another's by, which may have taken its place.
     identity: Identity,
+    /// Whether it was seen to be gone.
+    is_gone: AtomicBool,
 }
 
 /// Device, inode and the time of the last change: a new file may have the inode of one that was
@@ -40,6 +43,7 @@ pub(super) fn bind(path: &Arc<Path>, mode: u32) -> io::Result<(UnixListener, Soc
         path: path.clone(),
         mode,
         identity: identity(&fs::symlink_metadata(path)?),
+        is_gone: AtomicBool::new(false),
     };
     socket.set_nonblocking(true)?;
     socket.listen(BACKLOG)?;
@@ -100,6 +104,26 @@ impl SocketFile {
             mode: self.mode,
         })
     }
+
+    /// Looks whether the file is still there. Without it nobody can connect, though the socket
+    /// listens: that is told once, and again when the file is back.
+    pub(super) fn look(&self) {
+        let there = fs::symlink_metadata(&self.path);
+        // Its mode may be another one, or it was moved away and back.
+        let is_gone = !there.is_ok_and(|there| {
+            let (device, inode, ..) = self.identity;
+            (there.dev(), there.ino()) == (device, inode)
+        });
+        if is_gone == self.is_gone.swap(is_gone, Ordering::Relaxed) {
+            return;
+        }
+        let path = self.path.display();
+        if is_gone {
+            tracing::warn!(%path, "the file of a socket is gone: no client can connect by it until a restart");
+        } else {
+            tracing::info!(%path, "the file of a socket is there again");
+        }
+    }
 }
 
 impl Drop for SocketFile {
@@ -157,6 +181,28 @@ mod tests {
         drop(file);
         UnixStream::connect(&path).unwrap();
         drop(next);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path: Arc<Path> = folder.path().join("s").into();
+        let (_listener, file) = bind(&path, 0o660).unwrap();
+        let is_gone = || {
+            file.look();
+            file.is_gone.load(Ordering::Relaxed)
+        };
+        assert!(!is_gone());
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert!(!is_gone(), "an operator may give it another mode");
+        let away = folder.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        assert!(is_gone());
+        let another = UnixListener::bind(&path).unwrap();
+        assert!(is_gone(), "it is another's");
+        drop(another);
+        fs::rename(&away, &path).unwrap();
+        assert!(!is_gone());
     }
 
     #[test]
