@@ -5,11 +5,13 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use std::{fmt, vec};
 
+use futures_util::future::{Either, select};
 use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
     ResolverOpts,
@@ -20,6 +22,7 @@ use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Hosts, TokioResolver, system_conf};
 use hyper_util::client::legacy::connect::dns;
+use tokio::time::timeout;
 use tower_service::Service;
 
 /// Where names are looked up. Clones share the hosts.
@@ -106,18 +109,43 @@ impl Resolver {
         })
     }
 
-    /// The addresses of `host`, those of IPv4 first; at least one.
+    /// The addresses of `host`, those of IPv4 first; at least one. Once those of one version of IP
+    /// are known, the others have a moment to come too (RFC 8305, section 3): some servers never
+    /// answer for a version that they have nothing for.
     pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, NetError> {
         let name = Name::from_str_relaxed(host)?;
         let known = self.known(&name);
         if !known.is_empty() {
             return Ok(known);
         }
-        let addresses: Vec<_> = self.dns.lookup_ip(name).await?.iter().collect();
-        if addresses.is_empty() {
-            return Err(NetError::Message("no address in the answer"));
+        let v4 = pin!(self.look_up(name.clone(), RecordType::A));
+        let v6 = pin!(self.look_up(name, RecordType::AAAA));
+        let (v4, v6) = match select(v4, v6).await {
+            Either::Left((v4, v6)) => {
+                let v6 = unless_known(&v4, v6).await;
+                (v4, v6)
+            }
+            Either::Right((v6, v4)) => (unless_known(&v6, v4).await, v6),
+        };
+        match (v4, v6) {
+            (Ok(mut v4), Ok(v6)) => {
+                v4.extend(v6);
+                Ok(v4)
+            }
+            (Ok(known), Err(_)) | (Err(_), Ok(known)) => Ok(known),
+            (Err(error), Err(_)) => Err(error),
         }
-        Ok(addresses)
+    }
+
+    /// The addresses of one version of IP; at least one.
+    async fn look_up(&self, name: Name, version: RecordType) -> Result<Vec<IpAddr>, NetError> {
+        let found = self.dns.lookup(name, version).await?;
+        let records = found.answers().iter();
+        let addresses: Vec<_> = records.filter_map(|record| record.data.ip_addr()).collect();
+        match addresses.is_empty() {
+            true => Err(NetError::Message("no address in the answer")),
+            false => Ok(addresses),
+        }
     }
 
     /// What the hosts file says. hickory would ask DNS for what it lacks, one address family or a
@@ -138,6 +166,21 @@ impl Resolver {
             .collect()
     }
 }
+
+/// The `other` addresses, for which nobody waits long if the `first` are known.
+async fn unless_known<T>(
+    first: &Result<T, NetError>,
+    other: impl Future<Output = Result<T, NetError>>,
+) -> Result<T, NetError> {
+    if first.is_err() {
+        return other.await;
+    }
+    let late = |_| Err(NetError::Message("the other version of IP was sooner"));
+    timeout(RESOLUTION_DELAY, other).await.unwrap_or_else(late)
+}
+
+/// By RFC 8305, section 8.
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use breaker_sidecar::upstream::{Endpoint, Names};
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SOA;
-use hickory_resolver::proto::rr::{Name, RData, Record};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
 use crate::harness::{GET, Origin, Sidecar, header, status};
@@ -20,6 +20,16 @@ struct Dns {
 
 impl Dns {
     async fn knowing(name: &'static str, address: IpAddr, seconds: u32) -> Self {
+        Self::serving(name, address, seconds, None).await
+    }
+
+    /// One that never answers queries of a kind.
+    async fn serving(
+        name: &'static str,
+        address: IpAddr,
+        seconds: u32,
+        silent: Option<RecordType>,
+    ) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let server = socket.local_addr().unwrap();
         let asked = Arc::<AtomicUsize>::default();
@@ -30,6 +40,9 @@ impl Dns {
                 count.fetch_add(1, Ordering::SeqCst);
                 let mut answer = Message::from_vec(&buffer[..size]).unwrap().into_response();
                 let query = answer.queries[0].clone();
+                if silent == Some(query.query_type()) {
+                    continue;
+                }
                 let data = RData::from(address);
                 let is_known = query.name().to_utf8().trim_end_matches('.') == name;
                 if is_known && query.query_type() == data.record_type() {
@@ -154,6 +167,19 @@ async fn a_dns_server_that_does_not_answer_is_504_within_the_connect_timeout() {
     assert_eq!(status(&response), "504", "{response}");
     let why = header(&response, "proxy-status").unwrap();
     assert!(why.contains("error=dns_timeout"), "{why}");
+}
+
+#[tokio::test]
+async fn a_version_of_ip_that_dns_never_answers_for_keeps_nobody_waiting() {
+    let origin = Origin::answering(|_, _| LAST.to_owned()).await;
+    let silent = Some(RecordType::AAAA);
+    let dns = Dns::serving("pay.example", LOOPBACK, 60, silent).await;
+    let names = Names::of("", dns.address);
+    let sidecar = Sidecar::by_name(endpoint("pay.example", &origin), names);
+    for _ in 0..3 {
+        assert_eq!(status(&sidecar.ask(GET).await), "200");
+    }
+    assert_eq!(sidecar.totals(), (3, 0, 0));
 }
 
 /// A proxy whose upstream's name nobody knows.
