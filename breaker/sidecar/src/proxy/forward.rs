@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use self::spare::Spare;
 use self::wait::Wait;
 use super::body::ResponseBody;
 use super::body::response::{Reading, Streamed};
@@ -37,6 +37,7 @@ use crate::upstream::pool::{Connections, Pool};
 use crate::upstream::{HeadLimits, Protocol};
 
 mod form;
+mod spare;
 mod wait;
 
 /// Sends requests to one upstream within the bounds of one route.
@@ -190,15 +191,11 @@ impl Pending {
         connections: Rc<Connections>,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Answer> {
-        let spare = spare(&request);
-        if let Some(upload) = self.wait.upload() {
-            upload.keep();
-        }
+        let spare = Spare::of(&request);
         let sent = exchange.send(request);
         async move {
             let interim = self.interim.as_ref();
             let answer = self.wait.driving(&mut exchange, interim, sent).await;
-            let kept = self.wait.upload().map(|upload| upload.take_kept());
             match answer.map_err(|error| self.attempt.failed(error))? {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     Box::pin(self.switch(response, exchange)).await
@@ -212,7 +209,6 @@ impl Pending {
                     if error.kind() != ErrorKind::Terminated || exchange.has_read() {
                         return Err(self.attempt.failed(error));
                     }
-                    let spare = with_content(spare, kept);
                     Box::pin(self.lost(error, exchange, connections, spare)).await
                 }
             }
@@ -227,19 +223,21 @@ impl Pending {
         mut error: ProxyError,
         exchange: Box<Exchange>,
         connections: Rc<Connections>,
-        mut spare: Option<Box<Request<RequestBody>>>,
+        spare: Spare,
     ) -> Answer {
-        let method = spare.as_ref().map(|spare| spare.method());
-        if !method.is_some_and(Method::is_idempotent) {
+        let spare = spare.whole();
+        let mut may_again = true;
+        if !spare
+            .as_ref()
+            .is_some_and(|spare| spare.method().is_idempotent())
+        {
             let was_closed_before = exchange.was_closed_before().await;
-            if !was_closed_before {
-                spare = None;
-            }
+            may_again = was_closed_before;
             if was_closed_before || connections.excuses_loss() {
                 error = ProxyError::caused_by(ErrorKind::Unreceived, error);
             }
         }
-        let Some(request) = spare else {
+        let Some(request) = spare.filter(|_| may_again) else {
             return Err(self.attempt.failed(error));
         };
         self.attempt.again(error.kind(), connections.position());
@@ -369,28 +367,6 @@ impl Pending {
             })
         }))
     }
-}
-
-/// A copy of a request that goes over a connection which may just have been closed; without its
-/// content.
-fn spare(request: &Request<RequestBody>) -> Box<Request<RequestBody>> {
-    let mut spare = Box::new(Request::new(request.body().twin()));
-    *spare.method_mut() = request.method().clone();
-    *spare.uri_mut() = request.uri().clone();
-    *spare.headers_mut() = request.headers().clone();
-    *spare.extensions_mut() = request.extensions().clone();
-    spare
-}
-
-/// Makes a copy whole, if there is no content or it was kept.
-fn with_content(
-    mut spare: Box<Request<RequestBody>>,
-    kept: Option<Option<Bytes>>,
-) -> Option<Box<Request<RequestBody>>> {
-    if let Some(kept) = kept {
-        spare.body_mut().repeat(kept?);
-    }
-    Some(spare)
 }
 
 /// Whether a response's head is over the limits. HTTP/1.1 is read within them, HTTP/2 within its

@@ -3,7 +3,10 @@
 //! It knows when the upload ends and how: while the caller is still uploading, time passes at the
 //! caller's expense, and whatever breaks in its body is the caller's fault, though the upstream's
 //! connection is what fails of it.
+//!
+//! What has been taken of it is kept while it may have to be sent again, up to [`KEPT`] bytes.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -11,6 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -28,21 +32,32 @@ use crate::message::timers::{Deadline, Timers};
 
 /// A request's body, and what the front knows of the request beyond its head.
 pub struct RequestBody {
-    content: Option<Box<Content>>,
+    content: Option<Rc<Content>>,
+    /// Which of the bodies of one request it is: only the last one in force has the content.
+    turn: u32,
     client: Rc<Client>,
     fields: Fields,
     route: Rc<str>,
     started: Instant,
     /// Where the breaker's decision is put, if somebody wants to know it.
     decided: Option<Decided>,
-    /// The content, where it was sent before.
-    repeated: Option<Box<Bytes>>,
 }
 
+/// The content of one request, for all bodies that are made for it.
 struct Content {
-    incoming: Incoming,
     upload: Rc<Upload>,
     client: Rc<Client>,
+    /// The body that has it.
+    turn: Cell<u32>,
+    reader: RefCell<Reader>,
+}
+
+struct Reader {
+    incoming: Incoming,
+    /// What was taken of it, unless that was too much.
+    kept: Option<Vec<Piece>>,
+    /// How many of the pieces the body whose turn it is has handed on.
+    handed_on: usize,
     /// Bytes that may still come.
     left: u64,
     limits: BodyLimits,
@@ -50,6 +65,13 @@ struct Content {
     /// Set while the caller is being waited for.
     stalled: Option<Deadline>,
     timers: Rc<Timers>,
+}
+
+/// A frame that was taken.
+#[derive(Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
 }
 
 // === impl RequestBody ===
@@ -64,12 +86,12 @@ impl RequestBody {
     ) -> Self {
         Self {
             content: None,
+            turn: 0,
             client,
             fields,
             route,
             started,
             decided: None,
-            repeated: None,
         }
     }
 
@@ -97,15 +119,20 @@ impl RequestBody {
                 limits.idle = None;
             }
             self.client.begin_upload();
-            self.content = Some(Box::new(Content {
-                incoming,
+            self.content = Some(Rc::new(Content {
                 upload: Rc::default(),
-                left,
-                limits,
                 client: self.client.clone(),
-                started: self.started,
-                stalled: None,
-                timers: timers.clone(),
+                turn: Cell::new(self.turn),
+                reader: RefCell::new(Reader {
+                    incoming,
+                    kept: Some(Vec::new()),
+                    handed_on: 0,
+                    left,
+                    limits,
+                    started: self.started,
+                    stalled: None,
+                    timers: timers.clone(),
+                }),
             }));
         }
         self
@@ -134,22 +161,32 @@ impl RequestBody {
         self.fields
     }
 
-    /// Makes another body for the same request, without content.
+    /// Makes another body for the same request. While there is one, what is taken of the content
+    /// is kept.
     pub(crate) fn twin(&self) -> Self {
         Self {
-            content: None,
+            content: self.content.clone(),
+            turn: self.turn + 1,
             client: self.client.clone(),
             fields: self.fields,
             route: self.route.clone(),
             started: self.started,
             decided: None,
-            repeated: None,
         }
     }
 
-    /// Gives it content that was sent before.
-    pub(crate) fn repeat(&mut self, content: Bytes) {
-        self.repeated = Some(Box::new(content));
+    /// Gives a twin the content from its beginning; the body that had it has no more. Tells whether
+    /// that can be: not if more was taken than is kept.
+    pub(crate) fn rewind(&self) -> bool {
+        self.content
+            .as_ref()
+            .is_none_or(|content| content.rewind(self.turn))
+    }
+
+    /// The content, if it is this body's turn.
+    fn content(&self) -> Option<&Rc<Content>> {
+        let content = self.content.as_ref();
+        content.filter(|content| content.turn.get() == self.turn)
     }
 }
 
@@ -158,33 +195,33 @@ impl Body for RequestBody {
     type Error = ProxyError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
-        match &mut self.content {
+        match self.content() {
             Some(content) => content.poll_frame(cx),
-            None => Poll::Ready(
-                self.repeated
-                    .take()
-                    .map(|content| Ok(Frame::data(*content))),
-            ),
+            None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Some(content) => content.incoming.is_end_stream(),
-            None => self.repeated.is_none(),
-        }
+        self.content()
+            .is_none_or(|content| content.reader.borrow().is_over())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Some(content) => content.incoming.size_hint(),
-            None => {
-                let repeated = self.repeated.as_ref().map_or(0, |content| content.len());
-                SizeHint::with_exact(repeated as u64)
-            }
+        match self.content() {
+            Some(content) => content.reader.borrow().size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(content) = self.content() {
+            // The upstream wants no more of it, or the exchange is over.
+            content.upload.is_left();
         }
     }
 }
@@ -201,29 +238,36 @@ impl fmt::Debug for RequestBody {
 
 impl Content {
     fn poll_frame(
-        &mut self,
+        self: &Rc<Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
         self.upload.is_asked();
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let mut reader = self.reader.borrow_mut();
+        if let Some(again) = reader.again() {
+            self.upload.hands_on();
+            return Poll::Ready(Some(Ok(again.into_frame())));
+        }
+        match Pin::new(&mut reader.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     framing::strip_trailers(trailers);
                 }
-                self.stalled = None;
+                reader.stalled = None;
                 self.upload.hands_on();
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
-                let Some(left) = self.left.checked_sub(size) else {
+                let Some(left) = reader.left.checked_sub(size) else {
                     Limit::MaxBodyBytes.acts();
                     return self.fail(ErrorKind::RequestBodyTooLarge.into());
                 };
-                self.left = left;
-                self.upload.keep_frame(&frame);
+                reader.left = left;
+                // Nobody else is there to send it again.
+                let is_last = Rc::strong_count(self) == 1;
+                reader.keep(Some(&frame).filter(|_| !is_last));
                 let ends_by = self.upload.ends();
                 if ends_by.is_some_and(|ends_by| ends_by <= Instant::now()) {
                     return self.fail(ErrorKind::RequestBodyTimeout.into());
                 }
-                if self.incoming.is_end_stream() {
+                if reader.incoming.is_end_stream() {
                     self.end(true);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -235,9 +279,9 @@ impl Content {
                 self.end(true);
                 Poll::Ready(None)
             }
-            Poll::Pending => match self.poll_stalled(cx) {
+            Poll::Pending => match reader.poll_stalled(&self.upload, cx) {
                 Poll::Ready(()) => {
-                    self.count_timeout();
+                    reader.count_timeout(&self.upload);
                     self.fail(ErrorKind::RequestBodyTimeout.into())
                 }
                 Poll::Pending => Poll::Pending,
@@ -245,9 +289,78 @@ impl Content {
         }
     }
 
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.upload.waits(cx);
-        let ends_by = self.upload.ends();
+    fn rewind(&self, turn: u32) -> bool {
+        let mut reader = self.reader.borrow_mut();
+        let is_kept = reader.kept.is_some();
+        if is_kept && self.upload.fault().is_none() {
+            reader.handed_on = 0;
+            self.turn.set(turn);
+            self.upload.is_resumed();
+            return true;
+        }
+        false
+    }
+
+    fn fail(&self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
+        self.upload.fails(error.kind());
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn end(&self, is_whole: bool) {
+        if self.upload.end(is_whole) {
+            self.client.end_upload(is_whole);
+        }
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// The next piece of what is sent again.
+    fn again(&mut self) -> Option<Piece> {
+        let piece = self.kept.as_ref()?.get(self.handed_on)?.clone();
+        self.handed_on += 1;
+        Some(piece)
+    }
+
+    /// Keeps what was taken, if there is somebody to keep it for, and room.
+    fn keep(&mut self, frame: Option<&Frame<Bytes>>) {
+        let Some(kept) = &mut self.kept else { return };
+        let size = kept.iter().map(Piece::len).sum::<usize>();
+        match frame.map(Piece::of) {
+            Some(piece) if size + piece.len() <= KEPT && kept.len() < PIECES => {
+                kept.push(piece);
+                self.handed_on = kept.len();
+            }
+            _ => self.kept = None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let kept = self.kept.as_ref().map_or(0, Vec::len);
+        self.handed_on >= kept && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let kept = self.kept.iter().flatten().skip(self.handed_on);
+        let again = kept.map(Piece::len).sum::<usize>() as u64;
+        let mut hint = self.incoming.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + again);
+        }
+        hint.set_lower(hint.lower() + again);
+        hint
+    }
+
+    fn poll_stalled(&mut self, upload: &Upload, cx: &mut Context<'_>) -> Poll<()> {
+        upload.waits(cx);
+        let ends_by = upload.ends();
         if self.stalled.is_none() {
             let idle = self.limits.idle.map(|idle| Instant::now() + idle);
             let total = self.limits.request_total.map(|total| self.started + total);
@@ -268,34 +381,40 @@ impl Content {
 
     /// Counts the limit that was the first to be over; none if the answer was complete, and nobody
     /// needs the rest.
-    fn count_timeout(&self) {
+    fn count_timeout(&self, upload: &Upload) {
         let now = Instant::now();
         let total = self.limits.request_total;
-        if self.upload.ends().is_some_and(|by| by <= now) {
+        if upload.ends().is_some_and(|by| by <= now) {
         } else if total.is_some_and(|total| self.started + total <= now) {
             Limit::BodyTimeout.acts();
         } else {
             Limit::BodyIdleTimeout.acts();
         }
     }
-
-    fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
-        self.upload.fails(error.kind());
-        Poll::Ready(Some(Err(error)))
-    }
-
-    fn end(&self, is_whole: bool) {
-        if self.upload.ended().is_none() {
-            self.client.end_upload(is_whole);
-            self.upload.end(is_whole);
-        }
-    }
 }
 
-impl Drop for Content {
-    fn drop(&mut self) {
-        // The upstream wants no more of it, or the exchange is over.
-        self.end(false);
+// === impl Piece ===
+
+impl Piece {
+    fn of(frame: &Frame<Bytes>) -> Self {
+        match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) => Self::Data(data.clone()),
+            (None, trailers) => Self::Trailers(trailers.cloned().unwrap_or_default()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Data(data) => data.len(),
+            Self::Trailers(_) => 0,
+        }
+    }
+
+    fn into_frame(self) -> Frame<Bytes> {
+        match self {
+            Self::Data(data) => Frame::data(data),
+            Self::Trailers(trailers) => Frame::trailers(trailers),
+        }
     }
 }
 
@@ -311,3 +430,8 @@ fn fault_of(error: &hyper::Error) -> ErrorKind {
         false => ErrorKind::ClientGone,
     }
 }
+
+/// Bytes of a request's content that are kept in case that it has to be sent again.
+const KEPT: usize = 64 * 1024;
+/// And pieces, each of which may keep a buffer in use.
+const PIECES: usize = 16;

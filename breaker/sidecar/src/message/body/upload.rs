@@ -5,8 +5,6 @@ use std::cell::Cell;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Frame;
 use tokio::time::Instant;
 
 use super::PAUSE;
@@ -15,6 +13,8 @@ use crate::message::error::ErrorKind;
 /// How far a request's body has got.
 pub(crate) struct Upload {
     ended: Cell<Option<Instant>>,
+    /// Whether it is over for good.
+    is_over: Cell<bool>,
     fault: Cell<Option<ErrorKind>>,
     /// Keeps the breaker's clock from running meanwhile.
     pause: Cell<Option<breaker_tower::Upload>>,
@@ -29,20 +29,6 @@ pub(crate) struct Upload {
     untaken_since: Cell<Option<Instant>>,
     /// Whether that has lasted, and the breaker's clock runs.
     is_blocked: Cell<bool>,
-    /// What is kept of it, in case that it has to be sent again.
-    kept: Cell<Kept>,
-}
-
-/// What is kept of an upload: the whole, if that came in one piece, for as long as nothing came
-/// back.
-#[derive(Default)]
-enum Kept {
-    #[default]
-    No,
-    /// It is to be, and nothing has come.
-    Nothing,
-    Begin(Bytes),
-    Whole(Bytes),
 }
 
 // === impl Upload ===
@@ -51,6 +37,7 @@ impl Default for Upload {
     fn default() -> Self {
         Self {
             ended: Cell::default(),
+            is_over: Cell::default(),
             fault: Cell::default(),
             pause: Cell::default(),
             ends_by: Cell::default(),
@@ -58,47 +45,35 @@ impl Default for Upload {
             paused_at: Cell::default(),
             untaken_since: Cell::new(Some(Instant::now())),
             is_blocked: Cell::default(),
-            kept: Cell::default(),
         }
     }
 }
 
 impl Upload {
-    /// The last of it was handed on, or nobody wants more.
-    pub(super) fn end(&self, is_whole: bool) {
-        if self.ended.get().is_none() {
-            self.ended.set(Some(Instant::now()));
+    /// The last of it was handed on, or nobody will want more. Tells whether that is news.
+    pub(super) fn end(&self, is_whole: bool) -> bool {
+        let is_news = !self.is_over.replace(true);
+        if is_news {
+            self.is_left();
             self.pause.set(None);
             if is_whole {
                 self.paused_at.set(None);
             }
-            self.kept.set(match self.kept.take() {
-                Kept::Begin(content) if is_whole => Kept::Whole(content),
-                _ => Kept::No,
-            });
         }
+        is_news
     }
 
-    /// Keeps what comes, if it is little, until it is asked for.
-    pub(crate) fn keep(&self) {
-        if self.ended.get().is_none() {
-            self.kept.set(Kept::Nothing);
-        }
+    /// Nobody wants more of it for now.
+    pub(super) fn is_left(&self) {
+        self.ended
+            .set(self.ended.get().or_else(|| Some(Instant::now())));
     }
 
-    /// The whole content, if it was kept.
-    pub(crate) fn take_kept(&self) -> Option<Bytes> {
-        match self.kept.take() {
-            Kept::Whole(content) => Some(content),
-            _ => None,
-        }
-    }
-
-    pub(super) fn keep_frame(&self, frame: &Frame<Bytes>) {
-        if let Kept::Nothing = self.kept.take()
-            && let Some(content) = frame.data_ref()
-        {
-            self.kept.set(Kept::Begin(content.clone()));
+    /// It is wanted again, if it is not over.
+    pub(super) fn is_resumed(&self) {
+        if !self.is_over.get() {
+            self.ended.set(None);
+            self.untaken_since.set(Some(Instant::now()));
         }
     }
 

@@ -93,7 +93,7 @@ pub(super) const ROWS: &[Row] = rows![
         Answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), PLAIN;
     "used connection closed before the request came", "HTTP/1", "upstream", "success", "yes", "200",
         ClosesUnused, "Content-Length: 2\r\n\r\nhi";
-    "the same, and the content is not known yet", "HTTP/1", "proxy", "ignored", "no", "502",
+    "the same, and the content has not all come", "HTTP/1", "upstream", "success", "no", "200",
         ClosesUnused, "Content-Length: 3\r\n\r\nhi";
     "used connection closed after the request came, once", "HTTP/1", "proxy", "ignored", "no", "502",
         ClosesUsed, "Content-Length: 2\r\n\r\nhi";

@@ -1,0 +1,26 @@
+//! What is needed to send a request again.
+
+use http::Request;
+
+use crate::message::RequestBody;
+
+/// A copy of a request whose connection may lose it. While there is one, what is sent of the
+/// request's content is kept, as far as there is room.
+pub(super) struct Spare(Box<Request<RequestBody>>);
+
+impl Spare {
+    pub(super) fn of(request: &Request<RequestBody>) -> Self {
+        let mut spare = Box::new(Request::new(request.body().twin()));
+        *spare.method_mut() = request.method().clone();
+        *spare.uri_mut() = request.uri().clone();
+        *spare.version_mut() = request.version();
+        *spare.headers_mut() = request.headers().clone();
+        *spare.extensions_mut() = request.extensions().clone();
+        Self(spare)
+    }
+
+    /// The request, if all that was taken of its content is kept. What was sent before has no more.
+    pub(super) fn whole(self) -> Option<Box<Request<RequestBody>>> {
+        self.0.body().rewind().then_some(self.0)
+    }
+}
