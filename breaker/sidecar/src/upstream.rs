@@ -12,9 +12,10 @@ pub(crate) mod connect;
 pub(crate) mod exchange;
 pub(crate) mod line;
 pub(crate) mod multiplex;
+mod peer;
 pub(crate) mod pool;
 pub(crate) mod resolve;
-mod settings;
+mod shared;
 
 pub use resolve::Names;
 
@@ -34,6 +35,10 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Unused HTTP/1.1 connections kept for each endpoint and worker. Default 256.
     pub idle_connections: usize,
+    /// How often an HTTP/2 upstream is asked whether it is alive while it owes an answer; one that
+    /// does not say so within 10 s is disconnected. `None` for never, which is the default: gRPC
+    /// servers end a connection that is pinged oftener than each 5 minutes.
+    pub http2_ping: Option<Duration>,
 }
 
 /// Bounds of a response's head; what is over them is answered 502, by no fault of the upstream.
@@ -64,6 +69,7 @@ impl Upstream {
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(4),
             idle_connections: 256,
+            http2_ping: None,
         }
     }
 }

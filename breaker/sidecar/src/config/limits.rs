@@ -1,12 +1,8 @@
 //! `limits`: bounds on what a client may send and hold.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
 use breaker_tower::core::InvalidField;
-use breaker_tower::core::policy::yaml::Period;
 
-use super::problem::{Problems, time_within, within};
+use super::problem::{Problems, time_or_off, time_within, within};
 use super::raw::RawLimits;
 use super::scalar::{OrOff, Size};
 use crate::message::BodyLimits;
@@ -129,18 +125,5 @@ fn header_bytes(field: &str, size: Option<Size>, default: usize) -> Result<usize
     match usize::try_from(bytes) {
         Ok(bytes) if (8 << 10..=1 << 20).contains(&bytes) => Ok(bytes),
         _ => Err(InvalidField::new(field, "must be 8KiB to 1MiB")),
-    }
-}
-
-fn time_or_off(
-    field: &str,
-    value: Option<OrOff<Period>>,
-    range: RangeInclusive<u64>,
-    default: Option<Duration>,
-) -> Result<Option<Duration>, InvalidField> {
-    match value {
-        None => Ok(default),
-        Some(OrOff(None)) => Ok(None),
-        Some(OrOff(time)) => time_within(field, time, range, Duration::ZERO).map(Some),
     }
 }

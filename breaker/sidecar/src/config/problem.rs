@@ -7,6 +7,8 @@ use std::time::Duration;
 use breaker_tower::core::InvalidField;
 use breaker_tower::core::policy::yaml::{self, Document, Period, nearest};
 
+use super::scalar::OrOff;
+
 /// All that is wrong with a section.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Problems(Vec<InvalidField>);
@@ -150,6 +152,20 @@ pub(super) fn time_within(
     } else {
         let rule = format!("must be {} to {}", in_words(least), in_words(most));
         Err(InvalidField::new(field, rule))
+    }
+}
+
+/// The same for a time that may be `off`.
+pub(super) fn time_or_off(
+    field: &str,
+    value: Option<OrOff<Period>>,
+    range: RangeInclusive<u64>,
+    default: Option<Duration>,
+) -> Result<Option<Duration>, InvalidField> {
+    match value {
+        None => Ok(default),
+        Some(OrOff(None)) => Ok(None),
+        Some(OrOff(time)) => time_within(field, time, range, Duration::ZERO).map(Some),
     }
 }
 

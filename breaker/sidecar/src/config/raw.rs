@@ -252,12 +252,17 @@ pub(super) struct RawUpstream {
     /// Time for a connection to be established.
     #[schemars(extend("default" = "1s", "x-range" = "1ms to 1m", "examples" = ["500ms"]))]
     pub(super) connect_timeout: Option<Period>,
-    /// Time after which an unused connection is closed; must be less than the upstream's own.
+    /// Time after which an unused connection is closed; must be less than the upstream's own. The
+    /// last HTTP/2 connection of an endpoint is kept.
     #[schemars(extend("default" = "4s", "x-range" = "1ms to 1h", "examples" = ["30s"]))]
     pub(super) idle_timeout: Option<Period>,
     /// Unused connections kept for each endpoint and worker.
     #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
     pub(super) max_idle: Option<usize>,
+    /// Time between pings on an HTTP/2 connection with open streams; without an answer within 10 s,
+    /// it is closed. gRPC servers end connections that are pinged more often than every 5m.
+    #[schemars(extend("default" = "off", "x-range" = "10s to 1h", "examples" = ["5m"]))]
+    pub(super) http2_ping: Option<OrOff<Period>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use breaker_tower::core::InvalidField;
 use http::uri::Authority;
 
-use super::problem::{Problems, time_within, within};
+use super::problem::{Problems, time_or_off, time_within, within};
 use super::raw::{RawProtocol, RawUpstream};
 use crate::sockets::{SCHEME, path_of};
 use crate::upstream::{Endpoint, Protocol, Upstream};
@@ -50,12 +50,19 @@ pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems>
         0..=65_536,
         default.idle_connections,
     ));
+    let http2_ping = problems.keep(time_or_off(
+        "http2_ping",
+        raw.http2_ping,
+        10_000..=3_600_000,
+        default.http2_ping,
+    ));
     problems.finish()?;
     Ok(Upstream {
         protocol: protocol.unwrap_or(default.protocol),
         connect_timeout,
         idle_timeout,
         idle_connections,
+        http2_ping,
         ..default
     })
 }

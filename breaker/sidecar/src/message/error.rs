@@ -50,6 +50,15 @@ pub enum ErrorKind {
     /// The upstream closed a used connection, before the request came to it or as if.
     #[error("upstream closed a used connection without an answer")]
     Unreceived,
+    /// The upstream would not take the request, by REFUSED_STREAM.
+    #[error("upstream refused the stream")]
+    Refused,
+    /// All HTTP/2 connections that an endpoint may have are full.
+    #[error("all streams to upstream are in use")]
+    NoStream,
+    /// The upstream sent so many small frames that h2 gave up the connection.
+    #[error("upstream sent too many small frames")]
+    TooManyFrames,
     /// What the upstream sent is not HTTP.
     #[error("upstream broke the protocol")]
     Protocol,
@@ -81,7 +90,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::ClientGone,
         Self::RequestBodyMalformed,
         Self::RequestBodyTooLarge,
@@ -95,6 +104,9 @@ impl ErrorKind {
         Self::ResolveTimeout,
         Self::Terminated,
         Self::Unreceived,
+        Self::Refused,
+        Self::NoStream,
+        Self::TooManyFrames,
         Self::ResponseHeadTooLarge,
         Self::NotHttp2,
         Self::Protocol,
@@ -123,8 +135,11 @@ impl ErrorKind {
             // How long a body may pause is our limit: many streams are quiet by nature. Which
             // protocol we speak follows from what the caller calls its content. Servers close what
             // is unused, and a request may be on its way just then: that is how we keep
-            // connections.
+            // connections. How many streams and how many of them we allow is ours to say; so is
+            // how many small frames wait for callers that read nothing.
             Self::ResponseBodyTimeout
+            | Self::NoStream
+            | Self::TooManyFrames
             | Self::ResponseHeadTooLarge
             | Self::Unreceived
             | Self::NotHttp2
@@ -133,11 +148,27 @@ impl ErrorKind {
             | Self::ConnectTimeout
             | Self::Unreachable
             | Self::Terminated
+            | Self::Refused
             | Self::Protocol
             | Self::ResponseTimeout
             | Self::ResponseIncomplete
             | Self::UpgradeUnasked => Attribution::Upstream,
         }
+    }
+
+    /// Whether the upstream certainly has done nothing with the request, so that it may be sent
+    /// again, whatever its method is.
+    pub const fn is_unsent(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::Unreachable
+                | Self::Resolve
+                | Self::ResolveTimeout
+                | Self::Refused
+                | Self::NoStream
+        )
     }
 
     /// Whether the caller's next bytes cannot be trusted.
@@ -163,9 +194,10 @@ impl ErrorKind {
             Self::Unreachable => "destination_ip_unroutable",
             Self::Resolve => "dns_error",
             Self::ResolveTimeout => "dns_timeout",
-            Self::Terminated | Self::Unreceived => "connection_terminated",
+            Self::Terminated | Self::Unreceived | Self::Refused => "connection_terminated",
+            Self::NoStream => "connection_limit_reached",
             Self::ResponseHeadTooLarge => "http_response_header_section_size",
-            Self::Protocol | Self::NotHttp2 => "http_protocol_error",
+            Self::Protocol | Self::NotHttp2 | Self::TooManyFrames => "http_protocol_error",
             Self::ResponseTimeout | Self::DeadlineExceeded => "http_response_timeout",
             Self::ResponseIncomplete | Self::ReadingPaused => "http_response_incomplete",
             Self::ResponseBodyTimeout => "connection_read_timeout",
@@ -180,6 +212,8 @@ impl ErrorKind {
 #[error("{kind}")]
 pub struct ProxyError {
     kind: ErrorKind,
+    /// Whether this request certainly was not processed, though others of this kind may have been.
+    is_unsent: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -187,9 +221,23 @@ impl ProxyError {
     /// Makes an error of `kind` that `source` caused.
     pub fn caused_by(kind: ErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
-            kind,
             source: Some(source.into()),
+            ..Self::from(kind)
         }
+    }
+
+    /// Notes that the upstream certainly has done nothing with the request.
+    #[must_use]
+    pub(crate) fn unsent(self) -> Self {
+        Self {
+            is_unsent: true,
+            ..self
+        }
+    }
+
+    /// Returns whether the upstream certainly has done nothing with the request.
+    pub const fn is_unsent(&self) -> bool {
+        self.is_unsent || self.kind.is_unsent()
     }
 
     /// Returns what went wrong.
@@ -205,6 +253,10 @@ impl ProxyError {
 
 impl From<ErrorKind> for ProxyError {
     fn from(kind: ErrorKind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            is_unsent: false,
+            source: None,
+        }
     }
 }

@@ -4,6 +4,10 @@
 pub(crate) const HEADER: usize = 9;
 /// RFC 9113, 6.5.
 pub(crate) const SETTINGS: u8 = 4;
+/// RFC 9113, 6.8.
+pub(crate) const GOAWAY: u8 = 7;
+/// A flag of SETTINGS: it only confirms ours.
+pub(crate) const ACK: u8 = 1;
 
 /// Copies what is missing of `buffer`, of which `filled` bytes are there; returns the bytes behind
 /// it.

@@ -23,7 +23,8 @@ pub(crate) enum Kind {
     /// An upload that goes on after its answer has begun; ends with either, or soon after the
     /// answer.
     Upload,
-    /// An HTTP/2 connection to an upstream, and its requests; one for each endpoint and worker.
+    /// An HTTP/2 connection to an upstream, its opening and its requests; ends with them, and
+    /// there are at most 8 connections for each endpoint and worker, besides those that finish.
     Upstream,
 }
 

@@ -7,17 +7,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 use tower_service::Service;
 
 use self::spare::Spare;
 use self::wait::Wait;
 use super::body::ResponseBody;
-use super::body::response::{Reading, Streamed};
+use super::body::response::{Reading, Source, Streamed};
 use super::interim::Interim;
 use super::route::Route;
 use super::via;
@@ -31,12 +30,12 @@ use crate::message::headers::{self, Fields};
 use crate::message::record::Recorder;
 use crate::message::timers::{Deadline, Timers};
 use crate::message::upgrade;
+use crate::upstream::Protocol;
 use crate::upstream::exchange::Exchange;
-use crate::upstream::multiplex::Multiplex;
 use crate::upstream::pool::{Connections, Pool};
-use crate::upstream::{HeadLimits, Protocol};
 
 mod form;
+mod http2;
 mod spare;
 mod wait;
 
@@ -67,7 +66,6 @@ struct Pending {
 }
 
 type Answer = Result<Response<ResponseBody>, ProxyError>;
-type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
 impl Forward {
     pub(crate) fn new(
@@ -200,7 +198,7 @@ impl Pending {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     Box::pin(self.switch(response, exchange)).await
                 }
-                Ok(response) => self.stream(response, Some((exchange, connections))),
+                Ok(response) => self.stream(response, Source::Http1(exchange, connections)),
                 Err(mut failed) => {
                     if let Some(unsent) = failed.take_message() {
                         return Box::pin(self.open(connections, unsent)).await;
@@ -262,52 +260,12 @@ impl Pending {
                 if !is_idempotent {
                     connections.is_proved();
                 }
-                self.stream(response, Some((exchange, connections)))
+                self.stream(response, Source::Http1(exchange, connections))
             }
             Err(failed) => {
                 let error = self.wait.error(failed.into_error());
                 Err(self.attempt.failed(error))
             }
-        }
-    }
-
-    /// Sends over the connection that all share, once more if that is just being closed.
-    async fn multiplex(
-        mut self,
-        connections: Rc<Connections>,
-        mut request: Request<RequestBody>,
-    ) -> Answer {
-        form::for_http2(&mut request, &connections).map_err(|error| self.attempt.failed(error))?;
-        let mut is_retry = false;
-        loop {
-            let opening = Multiplex::of(&connections);
-            let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
-            let mut shared = opened.map_err(|error| self.attempt.failed(error))?;
-            if !shared.takes(&request) {
-                return Err(self.attempt.failed(ErrorKind::RequestHeadTooLarge.into()));
-            }
-            let sent = shared.send(request);
-            let sent: Result<Sent, ProxyError> = self
-                .wait
-                .within(ErrorKind::ResponseTimeout, async { Ok(sent.await) })
-                .await;
-            match sent.map_err(|error| self.attempt.failed(error))? {
-                Ok(response) if is_over(&response, connections.head()) => {
-                    return Err(self.attempt.failed(ErrorKind::ResponseHeadTooLarge.into()));
-                }
-                Ok(response) => {
-                    connections.answered_http2();
-                    return self.stream(response, None);
-                }
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if !is_retry => request = unsent,
-                    _ => {
-                        let error = self.wait.error(failed.into_error());
-                        return Err(self.attempt.failed(connections.http2_error(error)));
-                    }
-                },
-            }
-            is_retry = true;
         }
     }
 
@@ -331,11 +289,7 @@ impl Pending {
         Ok(response.map(|_| ResponseBody::local("")))
     }
 
-    fn stream(
-        mut self,
-        mut response: Response<Incoming>,
-        mut exchange: Option<(Box<Exchange>, Rc<Connections>)>,
-    ) -> Answer {
+    fn stream(mut self, mut response: Response<Incoming>, mut source: Source) -> Answer {
         self.attempt.answered(&response);
         if !response.body().is_end_stream() && !framing::is_decoded(response.headers()) {
             let error = ProxyError::caused_by(ErrorKind::Protocol, "unknown transfer coding");
@@ -344,7 +298,7 @@ impl Pending {
         *response.version_mut() = Version::HTTP_11;
         let kept = headers::strip_response(response.headers_mut(), false);
         framing::settle_length(response.status(), response.headers_mut());
-        if let (Some(kept), Some((exchange, _))) = (kept, &mut exchange) {
+        if let (Some(kept), Source::Http1(exchange, _)) = (kept, &mut source) {
             // A second early, or a request races with the upstream's close.
             let kept = Duration::from_secs(kept.saturating_sub(1));
             exchange.idle_until = Some(Instant::now() + kept);
@@ -356,9 +310,8 @@ impl Pending {
         Ok(response.map(|incoming| {
             ResponseBody::upstream(Streamed {
                 incoming,
-                exchange,
+                source,
                 upload,
-                detached: None,
                 attempt: Some(self.attempt),
                 idle,
                 stalled: None,
@@ -367,12 +320,4 @@ impl Pending {
             })
         }))
     }
-}
-
-/// Whether a response's head is over the limits. HTTP/1.1 is read within them, HTTP/2 within its
-/// own.
-fn is_over(response: &Response<Incoming>, limits: HeadLimits) -> bool {
-    let headers = response.headers();
-    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    headers.len() > limits.fields || headers.iter().map(size).sum::<usize>() > limits.bytes
 }

@@ -308,6 +308,7 @@ const fn status_of(kind: ErrorKind) -> StatusCode {
         | ErrorKind::ResponseTimeout
         | ErrorKind::DeadlineExceeded
         | ErrorKind::ResponseBodyTimeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Refused | ErrorKind::NoStream => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,
     }
@@ -358,6 +359,8 @@ mod tests {
             (ErrorKind::ResponseTimeout, 504, "http_response_timeout"),
             (ErrorKind::Terminated, 502, "connection_terminated"),
             (ErrorKind::Unreceived, 502, "connection_terminated"),
+            (ErrorKind::Refused, 503, "connection_terminated"),
+            (ErrorKind::NoStream, 503, "connection_limit_reached"),
             (ErrorKind::RequestBodyTooLarge, 413, "http_request_denied"),
         ] {
             let response = failed(Form::Http(Version::HTTP_2), &kind.into());

@@ -1,80 +1,148 @@
-//! One HTTP/2 connection to an endpoint, shared by all requests of a worker.
+//! One HTTP/2 connection to an endpoint, and the places for streams on it.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
+use h2::Reason;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::HeadLimits;
-use super::pool::Connections;
-use super::settings::{HeaderLimit, overheard};
+use super::peer::{Peer, overheard};
+use crate::causes;
 use crate::message::body::RequestBody;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::sockets::Stream;
 
-/// A handle on an HTTP/2 connection.
-#[derive(Clone)]
+/// An HTTP/2 connection.
 pub(crate) struct Multiplex {
     sender: SendRequest<RequestBody>,
-    header_limit: HeaderLimit,
+    peer: Rc<Peer>,
+    /// Places that are taken.
+    taken: Cell<u32>,
+    /// Since when none is.
+    idle_since: Cell<Instant>,
+    /// Whether it has answered a request.
+    has_answered: Cell<bool>,
+    /// The first request since anything was last read: when it was sent, and the reads then.
+    asked: Cell<(Instant, u64)>,
+    /// Whether nothing more is expected of it.
+    is_given_up: Cell<bool>,
 }
 
+/// A place for one stream, taken until the stream is over in both directions.
+pub(crate) struct Place {
+    connection: Rc<Multiplex>,
+    /// What had been read when the request was sent.
+    reads: Cell<u64>,
+}
+
+/// Why HTTP/2 has lost a request, or its answer, where the error itself says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The upstream did not take the stream.
+    Refused,
+    /// The upstream takes no more streams, and this one is above the last that it has taken.
+    Above,
+    /// Our h2 gave up a connection of which more small frames waited than it keeps.
+    TooManyFrames,
+}
+
+// === impl Multiplex ===
+
 impl Multiplex {
-    /// Starts HTTP/2 on a connection.
-    pub(crate) async fn open(stream: Stream, head: HeadLimits) -> Result<Self, ProxyError> {
-        let (stream, header_limit) = overheard(stream);
+    /// Starts HTTP/2 on a connection. `changed` is told when it takes more requests or none.
+    pub(crate) async fn open(
+        stream: Stream,
+        head: HeadLimits,
+        ping: Option<Duration>,
+        changed: Rc<Notify>,
+    ) -> Result<Self, ProxyError> {
+        let peer = Rc::new(Peer::new(changed.clone()));
         let handshake = Builder::new(LocalExecutor(Kind::Upstream))
             .timer(TokioTimer::new())
-            .keep_alive_interval(Some(PING_INTERVAL))
+            // None by default: gRPC servers end a connection that is pinged oftener than each five
+            // minutes.
+            .keep_alive_interval(ping)
             .keep_alive_timeout(PING_TIMEOUT)
             .max_header_list_size(list_size(head))
+            // Places are counted here, so that no request waits in h2 for another's end.
+            .initial_max_send_streams(STREAMS_MAX as usize)
             .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .handshake(TokioIo::new(stream));
+            .initial_connection_window_size(STREAMS_MAX * STREAM_WINDOW)
+            .handshake(TokioIo::new(overheard(stream, peer.clone())));
         let (sender, connection) = handshake
             .await
             .map_err(|error| ProxyError::caused_by(ErrorKind::Protocol, error))?;
         LocalExecutor::spawn(Kind::Upstream, async move {
             // An error of the connection is told to each request that it hits.
             let _ = connection.await;
+            changed.notify_waiters();
         });
         Ok(Self {
             sender,
-            header_limit,
+            peer,
+            taken: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            has_answered: Cell::new(false),
+            asked: Cell::new((Instant::now(), u64::MAX)),
+            is_given_up: Cell::new(false),
         })
     }
 
-    /// The connection to this endpoint, made if there is none.
-    pub(crate) async fn of(connections: &Connections) -> Result<Self, ProxyError> {
-        if let Some(shared) = Self::open_one(connections) {
-            return Ok(shared);
-        }
-        let _turn = connections.opening.acquire().await;
-        if let Some(shared) = Self::open_one(connections) {
-            return Ok(shared);
-        }
-        let opened = connections.open_shared().await?;
-        *connections.shared.borrow_mut() = Some(opened.clone());
-        Ok(opened)
+    /// Whether it takes no further requests.
+    pub(super) fn is_over(&self) -> bool {
+        self.sender.is_closed() || self.peer.is_leaving() || self.is_given_up.get()
     }
 
-    fn open_one(connections: &Connections) -> Option<Self> {
-        connections
-            .shared
-            .borrow()
-            .as_ref()
-            .filter(|shared| !shared.sender.is_closed())
-            .cloned()
+    /// Whether its peer has not yet said how many streams it takes.
+    pub(super) fn is_untold(&self) -> bool {
+        self.peer.streams().is_none()
     }
 
+    /// A place on it, if there is one. Until the peer has said how many it takes, there is one:
+    /// more might be too many, and none would cost each first request a round trip.
+    pub(super) fn place(self: &Rc<Self>) -> Option<Place> {
+        let places = self.peer.streams().unwrap_or(1).min(STREAMS_MAX);
+        let taken = self.taken.get();
+        (taken < places && !self.is_over()).then(|| {
+            self.taken.set(taken + 1);
+            Place {
+                connection: self.clone(),
+                reads: Cell::default(),
+            }
+        })
+    }
+
+    /// Since when no stream is open; `None` if one is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.taken.get() == 0).then(|| self.idle_since.get())
+    }
+
+    /// Notes that a request is sent.
+    fn asks(&self) -> u64 {
+        let reads = self.peer.reads();
+        if self.asked.get().1 != reads {
+            self.asked.set((Instant::now(), reads));
+        }
+        reads
+    }
+}
+
+// === impl Place ===
+
+impl Place {
     /// Whether the endpoint takes the header section of `request`, as far as it has said.
     pub(crate) fn takes(&self, request: &Request<RequestBody>) -> bool {
-        let Some(limit) = self.header_limit.get() else {
+        let Some(limit) = self.connection.peer.header_limit() else {
             return true;
         };
         let fields = request.headers().iter();
@@ -90,13 +158,69 @@ impl Multiplex {
         size <= limit as usize
     }
 
-    /// Sends a request and waits for its response's head.
+    /// Sends a request and waits for its response's head. The request's body keeps the place too.
     pub(crate) fn send(
-        &mut self,
-        request: Request<RequestBody>,
+        self: &Rc<Self>,
+        mut request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
-        self.sender.try_send_request(request)
+        request.body_mut().hold(self.clone());
+        self.reads.set(self.connection.asks());
+        self.connection.sender.clone().try_send_request(request)
+    }
+
+    /// The upstream has answered.
+    pub(crate) fn answered(&self) {
+        self.connection.has_answered.set(true);
+    }
+
+    /// Whether the connection has ever answered: if not, its end is no matter of its age.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.connection.has_answered.get()
+    }
+
+    /// The request is given up without an answer. If nothing at all was read meanwhile, the
+    /// connection may be dead, and further requests go over another one.
+    pub(crate) fn is_late(&self) {
+        if self.connection.peer.reads() == self.reads.get() {
+            self.connection.is_given_up.set(true);
+        }
+    }
+
+    /// The caller has left before there was an answer, perhaps sooner than the upstream answers:
+    /// the same, if the connection was silent for some time by then.
+    pub(crate) fn is_left(&self) {
+        let (at, reads) = self.connection.asked.get();
+        if reads == self.connection.peer.reads() && at.elapsed() >= SILENCE {
+            self.is_late();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let taken = &self.connection.taken;
+        taken.set(taken.get() - 1);
+        self.connection.idle_since.set(Instant::now());
+    }
+}
+
+// === impl Loss ===
+
+impl Loss {
+    pub(crate) fn of(error: &hyper::Error) -> Option<Self> {
+        let error = causes::chain(error).find_map(|cause| cause.downcast_ref::<h2::Error>())?;
+        match error.reason() {
+            Some(Reason::REFUSED_STREAM) if error.is_reset() && error.is_remote() => {
+                Some(Self::Refused)
+            }
+            // Only those above are told of it: others go on, or fail as the connection does.
+            _ if error.is_go_away() && error.is_remote() => Some(Self::Above),
+            Some(Reason::ENHANCE_YOUR_CALM) if error.is_go_away() && error.is_library() => {
+                Some(Self::TooManyFrames)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -110,11 +234,12 @@ fn list_size(head: HeadLimits) -> u32 {
 
 /// What each field counts for beside its name and value (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
-/// How often a silent upstream is asked whether it is alive.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// How long it may take to answer.
+/// How long the answer to a ping may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes in flight on one stream.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// Bytes in flight on the connection.
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Streams of one connection, if its peer takes as many.
+pub(super) const STREAMS_MAX: u32 = 1000;
+/// Bytes of one stream that may wait for a caller that does not read. The connection's window has
+/// room for all of its streams, so that none can take another's.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// How long a connection may be silent before a caller that leaves makes it suspect.
+const SILENCE: Duration = Duration::from_millis(500);

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use socket2::SockRef;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::{connect, keep_alive};
 use super::exchange::Exchange;
-use super::multiplex::Multiplex;
+use super::multiplex::{Multiplex, Place};
 use super::resolve::Resolver;
+use super::shared::Shared;
 use super::{Endpoint, HeadLimits, Protocol, Upstream};
 use crate::message::attempt::Attempt;
 use crate::message::error::{ErrorKind, ProxyError};
@@ -44,10 +44,8 @@ pub(crate) struct Connections {
     idle: RefCell<Vec<Box<Exchange>>>,
     /// Whether connections are no longer kept.
     is_retired: Cell<bool>,
-    /// The connection that all HTTP/2 requests share.
-    pub(super) shared: RefCell<Option<Multiplex>>,
-    /// Lets one request open it while the others wait.
-    pub(super) opening: Semaphore,
+    /// The connections that HTTP/2 requests share.
+    shared: Rc<Shared>,
     /// Whether the endpoint has ever answered by HTTP/2.
     speaks_http2: Cell<bool>,
     /// When a used connection last lost a request in doubt.
@@ -76,8 +74,7 @@ impl Pool {
                 resolver: resolver.clone(),
                 idle: RefCell::default(),
                 is_retired: Cell::new(false),
-                shared: RefCell::default(),
-                opening: Semaphore::new(1),
+                shared: Rc::default(),
                 speaks_http2: Cell::new(false),
                 doubted: Cell::new(None),
                 is_proved: Cell::new(false),
@@ -136,13 +133,21 @@ impl Pool {
         }
     }
 
+    /// The endpoint to which a request goes that `connections` did not take, and how many others
+    /// there are.
+    pub(crate) fn after(&self, connections: &Rc<Connections>) -> (Rc<Connections>, usize) {
+        let next = (connections.position + 1) % self.endpoints.len();
+        let next = self.endpoints.get(next).unwrap_or(connections);
+        (next.clone(), self.endpoints.len() - 1)
+    }
+
     /// Closes what is unused, and keeps nothing that is given back: no further requests will come.
     /// Those under way go on.
     pub(crate) fn retire(&self) {
         for connections in &self.endpoints {
             connections.is_retired.set(true);
             connections.idle.take();
-            connections.shared.take();
+            connections.shared.retire();
         }
     }
 
@@ -227,9 +232,19 @@ impl Connections {
         Exchange::open(stream, self.head).await.map(Box::new)
     }
 
-    /// A new shared connection.
-    pub(super) async fn open_shared(&self) -> Result<Multiplex, ProxyError> {
-        Multiplex::open(self.connect().await?, self.head).await
+    /// A place for a stream on an HTTP/2 connection.
+    pub(crate) async fn place(self: &Rc<Self>) -> Result<Place, ProxyError> {
+        let open = || {
+            let connections = self.clone();
+            async move { connections.open_shared().await }
+        };
+        self.shared.place(open).await
+    }
+
+    async fn open_shared(&self) -> Result<Multiplex, ProxyError> {
+        let stream = self.connect().await?;
+        let changed = self.shared.changed();
+        Multiplex::open(stream, self.head, self.upstream.http2_ping, changed).await
     }
 
     async fn connect(&self) -> Result<Stream, ProxyError> {
@@ -255,6 +270,7 @@ impl Connections {
         self.idle
             .borrow_mut()
             .retain_mut(|exchange| self.is_fresh(exchange, now) && exchange.is_usable());
+        self.shared.prune(now, self.upstream.idle_timeout);
     }
 
     /// Whether neither we nor the upstream have given up a connection for its age.

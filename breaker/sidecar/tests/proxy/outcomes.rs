@@ -69,7 +69,7 @@ fn unbounded() -> Options {
 }
 
 /// An address where nobody listens.
-async fn closed() -> std::net::SocketAddr {
+pub(crate) async fn closed() -> std::net::SocketAddr {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     closed.local_addr().unwrap()
 }

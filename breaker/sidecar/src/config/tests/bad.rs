@@ -400,6 +400,10 @@ const UPSTREAMS: &[(&str, &str)] = &[
         "4:47: upstreams.pay.max_idle: must be 0 to 65536",
     ),
     (
+        "endpoints: [\"http://a:1\"], http2_ping: 1s",
+        "4:49: upstreams.pay.http2_ping: must be 10s to 1h",
+    ),
+    (
         "endpoint: [\"http://a:1\"]",
         "4:10: upstreams.pay.endpoint: is not a field here; did you mean endpoints?",
     ),

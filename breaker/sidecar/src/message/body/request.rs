@@ -6,6 +6,7 @@
 //!
 //! What has been taken of it is kept while it may have to be sent again, up to [`KEPT`] bytes.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
@@ -41,6 +42,8 @@ pub struct RequestBody {
     started: Instant,
     /// Where the breaker's decision is put, if somebody wants to know it.
     decided: Option<Decided>,
+    /// What is in use for as long as the body is.
+    held: Option<Rc<dyn Any>>,
 }
 
 /// The content of one request, for all bodies that are made for it.
@@ -92,6 +95,7 @@ impl RequestBody {
             route,
             started,
             decided: None,
+            held: None,
         }
     }
 
@@ -172,6 +176,7 @@ impl RequestBody {
             route: self.route.clone(),
             started: self.started,
             decided: None,
+            held: None,
         }
     }
 
@@ -181,6 +186,11 @@ impl RequestBody {
         self.content
             .as_ref()
             .is_none_or(|content| content.rewind(self.turn))
+    }
+
+    /// Keeps something in use for as long as the body is.
+    pub(crate) fn hold(&mut self, held: Rc<dyn Any>) {
+        self.held = Some(held);
     }
 
     /// The content, if it is this body's turn.

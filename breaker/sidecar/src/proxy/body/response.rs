@@ -5,6 +5,7 @@
 //! reused undrained.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -23,6 +24,7 @@ use crate::message::framing;
 use crate::message::limited::Limit;
 use crate::message::timers::{Deadline, Timers};
 use crate::upstream::exchange::Exchange;
+use crate::upstream::multiplex::{Loss, Place};
 use crate::upstream::pool::Connections;
 
 /// A response's body: the upstream's, or one of our own.
@@ -40,11 +42,8 @@ enum Content {
 /// A body that is still coming.
 pub(crate) struct Streamed {
     pub(crate) incoming: Incoming,
-    /// The HTTP/1.1 connection it comes from, and where that belongs.
-    pub(crate) exchange: Option<(Box<Exchange>, Rc<Connections>)>,
+    pub(crate) source: Source,
     pub(crate) upload: Option<Rc<Upload>>,
-    /// What has become of the exchange while the upload goes on.
-    pub(crate) detached: Option<Detached>,
     /// `None` once its end is told.
     pub(crate) attempt: Option<Attempt>,
     /// How long the upstream may pause.
@@ -53,6 +52,18 @@ pub(crate) struct Streamed {
     pub(crate) stalled: Option<Deadline>,
     pub(crate) timers: Rc<Timers>,
     pub(crate) reading: Reading,
+}
+
+/// Where a body comes from.
+pub(crate) enum Source {
+    /// An HTTP/1.1 connection, and where that belongs.
+    Http1(Box<Exchange>, Rc<Connections>),
+    /// The same, but it goes on by itself while the upload does.
+    Detached(Detached),
+    /// A stream of an HTTP/2 connection, which has a place there.
+    Http2(#[expect(dead_code, reason = "it is taken until it is dropped")] Rc<Place>),
+    /// Nowhere any more.
+    Nowhere,
 }
 
 /// Whether the caller takes what comes.
@@ -137,7 +148,7 @@ impl Streamed {
         self.reading.goes_on();
         let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_pending()
-            && let Some((exchange, _)) = &mut self.exchange
+            && let Source::Http1(exchange, _) = &mut self.source
         {
             exchange.drive(cx);
             polled = Pin::new(&mut self.incoming).poll_frame(cx);
@@ -156,7 +167,10 @@ impl Streamed {
             }
             Poll::Ready(Some(Err(error))) => {
                 let fault = self.upload.as_ref().and_then(|upload| upload.fault());
-                let kind = fault.unwrap_or_else(|| self.reading.cut());
+                let kind = fault.unwrap_or_else(|| match Loss::of(&error) {
+                    Some(Loss::TooManyFrames) => ErrorKind::TooManyFrames,
+                    _ => self.reading.cut(),
+                });
                 self.fail(ProxyError::caused_by(kind, error))
             }
             Poll::Ready(None) if self.is_short() => self.fail(self.reading.cut().into()),
@@ -189,15 +203,17 @@ impl Streamed {
     }
 
     fn complete(&mut self) {
-        if let Some((exchange, connections)) = self.exchange.take() {
-            connections.give_back(exchange);
-        } else if let Some(detached) = self.detached.take() {
-            detached.complete();
-        } else if self.is_uploading()
-            && let Some(upload) = &self.upload
-        {
-            // Over HTTP/2 it is bounded where it is read.
-            upload.ends_by(Instant::now() + LINGER);
+        match mem::replace(&mut self.source, Source::Nowhere) {
+            Source::Http1(exchange, connections) => connections.give_back(exchange),
+            Source::Detached(detached) => detached.complete(),
+            Source::Http2(_) | Source::Nowhere => {
+                if self.is_uploading()
+                    && let Some(upload) = &self.upload
+                {
+                    // It is bounded where it is read.
+                    upload.ends_by(Instant::now() + LINGER);
+                }
+            }
         }
         if let Some(attempt) = self.attempt.take() {
             attempt.complete();
@@ -205,8 +221,7 @@ impl Streamed {
     }
 
     fn fail(&mut self, error: ProxyError) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
-        self.exchange = None;
-        self.detached = None;
+        self.source = Source::Nowhere;
         let error = match self.attempt.take() {
             Some(mut attempt) => attempt.failed(error),
             None => error,
@@ -216,10 +231,13 @@ impl Streamed {
 
     /// Lets an upload go on whether or not the caller reads what is answered to it meanwhile.
     fn detach(&mut self) {
-        if let Some((exchange, connections)) = self.exchange.take() {
-            let timers = self.timers.clone();
-            self.detached = Some(Detached::start(exchange, connections, timers));
-        }
+        self.source = match mem::replace(&mut self.source, Source::Nowhere) {
+            Source::Http1(exchange, connections) => {
+                let timers = self.timers.clone();
+                Source::Detached(Detached::start(exchange, connections, timers))
+            }
+            other => other,
+        };
     }
 
     fn is_uploading(&self) -> bool {

@@ -19,6 +19,12 @@ impl Spare {
         Self(spare)
     }
 
+    /// The same, if it may have an effect twice.
+    pub(super) fn if_idempotent(self) -> Option<Box<Request<RequestBody>>> {
+        let is_idempotent = self.0.method().is_idempotent();
+        is_idempotent.then(|| self.whole()).flatten()
+    }
+
     /// The request, if all that was taken of its content is kept. What was sent before has no more.
     pub(super) fn whole(self) -> Option<Box<Request<RequestBody>>> {
         self.0.body().rewind().then_some(self.0)

@@ -82,7 +82,12 @@ impl Wait {
         .await
     }
 
-    /// The upload that goes on meanwhile, when the wait is over.
+    /// The upload that goes on meanwhile.
+    pub(super) fn upload(&self) -> Option<&Rc<Upload>> {
+        self.upload.as_ref()
+    }
+
+    /// The same, when the wait is over.
     pub(super) fn into_upload(self) -> Option<Rc<Upload>> {
         self.upload
     }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Cells, closed, compare, counted, in_flight, options, unbounded};
+use crate::frames::{self, Act, Begun, DATA, begin, frame, goaway, ok};
 use crate::harness::{Options, Origin, PATIENCE, Sidecar, read_head};
 use crate::names::nobody_known;
 
@@ -28,6 +29,8 @@ enum Upstream {
     Http1,
     /// The same, and only the caller's gRPC makes us speak HTTP/2 to it.
     OnlyHttp1,
+    /// Does so at each request.
+    Acts(fn(Begun) -> Vec<Act>),
 }
 
 /// A status, and a field beside it.
@@ -47,7 +50,7 @@ enum End {
 }
 
 use End::{Closed, Never, Reset, With};
-use Upstream::{Answers, Ends, Http1, OnlyHttp1, Refuses, Unknown};
+use Upstream::{Acts, Answers, Ends, Http1, OnlyHttp1, Refuses, Unknown};
 
 /// What the caller does.
 #[derive(Clone, Copy)]
@@ -122,6 +125,18 @@ pub(super) const ROWS: &[Row] = rows![
         Answers(OK, Never), Gets;
     "rejection by a breaker further upstream", "HTTP/2", "inner_breaker", "ignored", "no", "503",
         Answers((503, ["proxy-status", "x; error=destination_unavailable"]), With("")), Gets;
+    "REFUSED_STREAM, sent again, answer 200", "HTTP/2", "upstream", "success", "yes", "200",
+        Acts(|begun| once(frames::reset(begun.stream, 7), begun)), Gets;
+    "REFUSED_STREAM each time", "HTTP/2", "upstream", "failure", "yes", "503",
+        Acts(|begun| vec![Act::Send(frames::reset(begun.stream, 7))]), Gets;
+    "GOAWAY below the stream, sent again, answer 200", "HTTP/2", "upstream", "success", "yes",
+        "200", Acts(|begun| once(goaway(0), begun)), Gets;
+    "GOAWAY below the first stream of each connection", "HTTP/2", "upstream", "failure", "yes",
+        "502", Acts(|_| vec![Act::Send(goaway(0))]), Gets;
+    "GOAWAY that includes the stream, answer 200", "HTTP/2", "upstream", "success", "yes", "200",
+        Acts(|begun| vec![Act::Send([goaway(begun.stream), ok(begun.stream)].concat())]), Gets;
+    "more than 100 empty DATA frames", "HTTP/2", "proxy", "ignored", "yes", "cut",
+        Acts(many_empty), Gets;
     "malformed request body", "HTTP/2", "caller", "ignored", "no", "reset", Ends(Never),
         Posts(NINE, "ok");
     "request body too large", "HTTP/2", "caller", "ignored", "no", "413", Ends(Never),
@@ -141,6 +156,19 @@ pub(super) const ROWS: &[Row] = rows![
     "the upstream does not speak HTTP/2", "gRPC", "proxy", "ignored", "no", "200", OnlyHttp1,
         Posts(["content-type", "application/grpc"], "");
 ];
+
+/// Sends these bytes once, and then answers.
+fn once(bytes: Vec<u8>, begun: Begun) -> Vec<Act> {
+    vec![Act::Send(match begun.request {
+        1 => bytes,
+        _ => ok(begun.stream),
+    })]
+}
+
+fn many_empty(begun: Begun) -> Vec<Act> {
+    let empty = frame(DATA, 0, begun.stream, &[]).repeat(150);
+    vec![Act::Send([begin(begun.stream), empty].concat())]
+}
 
 fn over(protocol: Protocol, options: Options) -> Options {
     Options {
@@ -177,6 +205,10 @@ async fn start(upstream: Upstream, caller: Caller) -> (Sidecar, Arc<Notify>) {
                 _ => Protocol::Auto,
             };
             Sidecar::start(origin.address, over(protocol, options))
+        }
+        Acts(acts) => {
+            let (origin, _) = frames::origin(Vec::new(), acts).await;
+            Sidecar::start(origin.address, over(Protocol::H2c, options))
         }
         Answers(..) | Ends(_) => {
             let origin = Origin::raw(move |stream| serve(stream, upstream, told.clone())).await;
