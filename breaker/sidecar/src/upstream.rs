@@ -35,6 +35,9 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Unused HTTP/1.1 connections kept for each endpoint and worker. Default 256.
     pub idle_connections: usize,
+    /// For how long an unused HTTP/1.1 connection is trusted with a request that can't be sent
+    /// twice. Default 4 s.
+    pub reuse_after: Duration,
     /// How often an HTTP/2 upstream is asked whether it is alive while it owes an answer; one that
     /// does not say so within 10 s is disconnected. `None` for never, which is the default: gRPC
     /// servers end a connection that is pinged oftener than each 5 minutes.
@@ -69,6 +72,7 @@ impl Upstream {
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(4),
             idle_connections: 256,
+            reuse_after: Duration::from_secs(4),
             http2_ping: None,
         }
     }

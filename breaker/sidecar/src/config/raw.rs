@@ -259,6 +259,10 @@ pub(super) struct RawUpstream {
     /// Unused connections kept for each endpoint and worker.
     #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
     pub(super) max_idle: Option<usize>,
+    /// Time for which an unused HTTP/1.1 connection is used again for a request that can't be sent
+    /// twice; after it, such a request opens a new one.
+    #[schemars(extend("default" = "4s", "x-range" = "0s to 1h", "examples" = ["1s"]))]
+    pub(super) reuse_after: Option<Period>,
     /// Time between pings on an HTTP/2 connection with open streams; without an answer within 10 s,
     /// it is closed. gRPC servers end connections that are pinged more often than every 5m.
     #[schemars(extend("default" = "off", "x-range" = "10s to 1h", "examples" = ["5m"]))]

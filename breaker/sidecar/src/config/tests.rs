@@ -86,7 +86,7 @@ telemetry:
             headers: { api-key: secret }, compression: gzip, certificate: LICENSE }
 upstreams:
   pay: { endpoints: ['http://127.0.0.1:9001', 'http://localhost:9002/', 'http://pay'], protocol: http1,
-         connect_timeout: 50ms, idle_timeout: 20s, max_idle: 8, http2_ping: 5m }
+         connect_timeout: 50ms, idle_timeout: 20s, max_idle: 8, reuse_after: 1s, http2_ping: 5m }
   bank: { endpoints: ['h2c://[::1]:50051'] }
 routes:
   - name: pay
@@ -174,6 +174,7 @@ routes:
     assert_eq!(upstream.connect_timeout, Duration::from_millis(50));
     assert_eq!(upstream.idle_timeout, Duration::from_secs(20));
     assert_eq!(upstream.idle_connections, 8);
+    assert_eq!(upstream.reuse_after, Duration::from_secs(1));
     assert_eq!(upstream.http2_ping, Some(Duration::from_secs(300)));
 
     assert!(bank.matches().grpc);

@@ -50,6 +50,12 @@ pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems>
         0..=65_536,
         default.idle_connections,
     ));
+    let reuse_after = problems.keep(time_within(
+        "reuse_after",
+        raw.reuse_after,
+        0..=3_600_000,
+        default.reuse_after,
+    ));
     let http2_ping = problems.keep(time_or_off(
         "http2_ping",
         raw.http2_ping,
@@ -62,6 +68,7 @@ pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems>
         connect_timeout,
         idle_timeout,
         idle_connections,
+        reuse_after,
         http2_ping,
         ..default
     })

@@ -132,8 +132,10 @@ impl Service<Request<RequestBody>> for Forward {
             return Box::pin(pending.multiplex(connections, request));
         }
         form::for_http1(&mut request, &connections);
-        let is_risky = !request.method().is_idempotent() && connections.is_wary();
-        let idle = (!is_risky).then(|| connections.take_idle()).flatten();
+        let idle = match request.method().is_idempotent() {
+            true => connections.take_idle(),
+            false => connections.take_recent(),
+        };
         match idle {
             Some(exchange) => Box::pin(pending.reuse(exchange, connections, request)),
             None => Box::pin(pending.open(connections, request)),

@@ -206,6 +206,17 @@ impl Connections {
         self.position
     }
 
+    /// An unused connection for a request that can't be sent twice: only one that was used
+    /// recently, as the upstream may be about to close it.
+    pub(crate) fn take_recent(&self) -> Option<Box<Exchange>> {
+        if self.is_wary() {
+            return None;
+        }
+        let youngest = self.idle.borrow().last()?.idle_since();
+        let is_recent = youngest.is_none_or(|since| since.elapsed() < self.upstream.reuse_after);
+        is_recent.then(|| self.take_idle()).flatten()
+    }
+
     /// An unused connection, if there is a good one; one that is too old is closed.
     pub(crate) fn take_idle(&self) -> Option<Box<Exchange>> {
         loop {

@@ -152,3 +152,29 @@ async fn a_connection_that_is_too_old_is_not_taken() {
         assert_eq!(origin.connections(), expected);
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_sent_twice_takes_no_connection_that_was_unused_for_long() {
+    let post = "POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (after, requests, expected) in [
+        (4, [GET, post, GET], 1),
+        (0, [GET, GET, GET], 1),
+        (0, [GET, post, GET], 2),
+        (0, [GET, post, post], 3),
+    ] {
+        let origin = Origin::ok().await;
+        let sidecar = Sidecar::with(origin.address, |options| {
+            options.upstream = match after {
+                0 => |upstream| Upstream {
+                    reuse_after: Duration::ZERO,
+                    ..upstream
+                },
+                _ => |upstream| upstream,
+            };
+        });
+        for request in requests {
+            assert_eq!(status(&sidecar.ask(request).await), "200");
+        }
+        assert_eq!(origin.connections(), expected, "{after} {requests:?}");
+    }
+}

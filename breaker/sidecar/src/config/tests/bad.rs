@@ -404,6 +404,10 @@ const UPSTREAMS: &[(&str, &str)] = &[
         "4:49: upstreams.pay.http2_ping: must be 10s to 1h",
     ),
     (
+        "endpoints: [\"http://a:1\"], reuse_after: 2h",
+        "4:50: upstreams.pay.reuse_after: must be 0s to 1h",
+    ),
+    (
         "endpoint: [\"http://a:1\"]",
         "4:10: upstreams.pay.endpoint: is not a field here; did you mean endpoints?",
     ),
