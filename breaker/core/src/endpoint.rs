@@ -50,6 +50,7 @@ mod hanging;
 mod load;
 mod member;
 mod pick;
+mod probing;
 mod set;
 mod settings;
 mod snapshot;

@@ -2,7 +2,6 @@
 
 use super::event::{EjectReason, EndpointEvent, Readmission};
 use super::{Endpoints, NEVER};
-use crate::policy::Stream;
 use crate::time::Timestamp;
 
 /// That more endpoints are bad than may be out.
@@ -264,72 +263,6 @@ impl Endpoints {
         self.settle_probes();
     }
 
-    fn settle_probes(&mut self) {
-        let out = self.out.iter().map(|place| &self.members[*place as usize]);
-        let from = out.filter_map(super::Member::probe_from).min();
-        self.probe_from = from.unwrap_or(NEVER);
-    }
-
-    /// A probe of an endpoint begins. Returns its number.
-    pub(super) fn lease(&mut self, place: usize, now: Timestamp) -> u32 {
-        let until = now + self.settings.probe_timeout;
-        let member = &mut self.members[place];
-        member.totals.probes += 1;
-        let Some(ejection) = &mut member.ejection else {
-            return 0;
-        };
-        ejection.lease = Some(until);
-        ejection.probes += 1;
-        let number = ejection.probes;
-        self.wake_at(until);
-        self.settle_probes();
-        number
-    }
-
-    /// A probe has ended without telling anything.
-    pub(super) fn release(&mut self, place: usize, probe: u32) {
-        if let Some(ejection) = &mut self.members[place].ejection
-            && ejection.probes == probe
-        {
-            ejection.lease = None;
-            self.settle_probes();
-        }
-    }
-
-    /// A probe has ended; a lost one did so before.
-    pub(super) fn probed(
-        &mut self,
-        place: usize,
-        probe: u32,
-        good: bool,
-        late: bool,
-        now: Timestamp,
-    ) {
-        let member = &mut self.members[place];
-        let Some(ejection) = &mut member.ejection else {
-            return;
-        };
-        if ejection.probes != probe || ejection.lease.take().is_none() {
-            return;
-        }
-        // What ejected it must be over.
-        let too_late = late && is_of_deadline(&ejection.reason);
-        if !good || too_late {
-            let reason = ejection.reason;
-            member.set_back(reason, &self.settings, &mut self.rng, now);
-            self.settle_probes();
-            return;
-        }
-        ejection.good += 1;
-        let good = ejection.good;
-        if good >= self.settings.probes {
-            member.ejection = None;
-            self.settle(Readmission::Probes(good), now);
-        } else {
-            self.settle_probes();
-        }
-    }
-
     /// Does what is due by the passing of time alone, and says when the next is.
     #[cold]
     pub(super) fn sweep(&mut self, now: Timestamp) {
@@ -346,14 +279,6 @@ impl Endpoints {
         self.next = self.next_due();
     }
 
-    fn lose_probe(&mut self, place: usize, now: Timestamp) {
-        if let Some(ejection) = &self.members[place].ejection
-            && ejection.lease.is_some_and(|lease| lease <= now)
-        {
-            self.probed(place, ejection.probes, false, true, now);
-        }
-    }
-
     fn next_due(&self) -> Timestamp {
         let of_member = |member: &super::Member| {
             let lease = member.ejection.and_then(|ejection| ejection.lease);
@@ -364,13 +289,6 @@ impl Endpoints {
         let gone = self.gone.iter().map(super::Gone::until);
         let next = members.chain(gone).chain(self.panic.until).min();
         next.unwrap_or(NEVER)
-    }
-}
-
-const fn is_of_deadline(reason: &EjectReason) -> bool {
-    match reason {
-        EjectReason::Worse(difference) => matches!(difference.stream, Stream::Deadline),
-        _ => false,
     }
 }
 
