@@ -75,8 +75,8 @@ pub(crate) struct Cli {
     /// For --blips: writes the curves too
     #[arg(long, value_name = "FILE", requires = "blips")]
     svg: Option<PathBuf>,
-    /// Measures which rule ejects an endpoint that is worse than the others, and how soon, instead of
-    /// running scenarios
+    /// Measures which rule ejects an endpoint that is worse than the others, and how soon, instead
+    /// of running scenarios
     #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips"])]
     endpoints: bool,
     /// Threads; as many as the machine has cores by default

@@ -289,8 +289,8 @@ const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule
     }
 }
 
-/// As of a route, but that slices are shorter, and less is asked of the finest: what befalls all for
-/// a moment is no evidence here, and an endpoint that is out for seconds costs nobody anything.
+/// As of a route, but that slices are shorter, and less is asked of the finest: what befalls all
+/// for a moment is no evidence here, and an endpoint that is out for seconds costs nobody anything.
 static ERRORS: [Rule; 4] = [
     rule(100, 0.9, 3.0, 0.5),
     rule(500, 0.5, 3.0, 0.0),

@@ -3,7 +3,8 @@
 //! brings hosts back, and takes one from the number of a host that stayed.
 //!
 //! With `max_ejection_percent: 100` and no panic threshold, or with the default of 10 %, by which
-//! it ejects no host of fewer than ten. By default it also sends to ejected hosts when too many are.
+//! it ejects no host of fewer than ten. By default it also sends to ejected hosts when too many
+//! are.
 //!
 //! A response counts at its head (`Filter::onUpstreamHeaders` of the router), a stream that is
 //! reset later counts once more, as a failure; a request whose caller leaves is not reported.

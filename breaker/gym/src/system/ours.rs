@@ -1,8 +1,8 @@
 //! A policy of ours on the real `breaker-core`, driven as `breaker-tower` drives it: a command or
 //! an event, the events out, one timer.
 //!
-//! It is a breaker of a route: of endpoints it knows nothing (`balanced` does). Streams begin at their head; a caller
-//! that leaves is ignored, as in the layer.
+//! It is a breaker of a route: of endpoints it knows nothing (`balanced` does). Streams begin at
+//! their head; a caller that leaves is ignored, as in the layer.
 
 use std::time::Duration;
 
