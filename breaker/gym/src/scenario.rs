@@ -17,7 +17,6 @@ use std::fmt;
 
 use crate::luck::Luck;
 use crate::time::{Nanos, SECOND, Span, seconds};
-use crate::traffic::Odd;
 
 /// A scenario's name, and how to make it for a seed.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +95,17 @@ pub(crate) struct Conditions {
     /// How many requests a second the service gets done, one after the other; without end if
     /// `None`.
     pub(crate) capacity: Option<f64>,
+}
+
+/// Endpoints that are not as the others, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Odd {
+    /// They refuse connections.
+    pub(crate) dead: u16,
+    /// They take ten times as long.
+    pub(crate) slow: u16,
+    /// They have just started, and take five times as long.
+    pub(crate) cold: u16,
 }
 
 type Change = Box<dyn Fn(&mut Conditions, f64) + Send + Sync>;
@@ -263,6 +273,22 @@ impl Default for Conditions {
             misses: 0.0,
             capacity: None,
         }
+    }
+}
+
+// === impl Odd ===
+
+impl Odd {
+    /// Whether `endpoint` refuses.
+    pub(crate) const fn is_dead(self, endpoint: u8) -> bool {
+        self.dead >> endpoint & 1 == 1
+    }
+
+    /// How long `endpoint` takes for what takes the others `latency`.
+    pub(crate) const fn latency(self, endpoint: u8, latency: Nanos) -> Nanos {
+        let slow = 1 + 9 * (self.slow >> endpoint & 1) as u64;
+        let cold = 1 + 4 * (self.cold >> endpoint & 1) as u64;
+        latency.saturating_mul(slow * cold)
     }
 }
 

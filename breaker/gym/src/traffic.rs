@@ -4,7 +4,7 @@
 //! request therefore has a known counterfactual, and all systems see the same requests.
 
 use crate::luck::Luck;
-use crate::scenario::{Conditions, Scenario, Weather};
+use crate::scenario::{Conditions, Odd, Scenario, Weather};
 use crate::time::{MILLI, NEVER, Nanos, nanos, seconds};
 
 /// A request, and its fate.
@@ -38,31 +38,6 @@ pub(crate) struct Fate {
     pub(crate) patience: Nanos,
     /// A streamed answer: what follows the head.
     pub(crate) body: Option<Body>,
-}
-
-/// Endpoints that are not as the others, a bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Odd {
-    /// They refuse connections.
-    pub(crate) dead: u16,
-    /// They take ten times as long.
-    pub(crate) slow: u16,
-    /// They have just started, and take five times as long.
-    pub(crate) cold: u16,
-}
-
-impl Odd {
-    /// Whether `endpoint` refuses.
-    pub(crate) const fn is_dead(self, endpoint: u8) -> bool {
-        self.dead >> endpoint & 1 == 1
-    }
-
-    /// How long `endpoint` takes for what takes the others `latency`.
-    pub(crate) const fn latency(self, endpoint: u8, latency: Nanos) -> Nanos {
-        let slow = 1 + 9 * (self.slow >> endpoint & 1) as u64;
-        let cold = 1 + 4 * (self.cold >> endpoint & 1) as u64;
-        latency.saturating_mul(slow * cold)
-    }
 }
 
 /// What became of a request, all attempts considered.
