@@ -436,13 +436,16 @@ fn a_shadowed_route_is_not_open_and_its_mode_is_seen_on_a_narrow_terminal() {
     assert!(wide.contains("○ open      pay            shadow"), "{wide}");
 }
 
+const IDLE: &str = "nothing that arrived matches: it asks for service.name checkout, which arrives \
+                    as check-out (did you mean check-out?)";
+
 /// A reading of one route with a feed that matches nothing and failures of the proxy.
 fn with_feed() -> Model {
     let mut pay = breaker("pay", "open", 0.52);
     let feed = json!({
         "source": "spans", "requests": 0, "failures": 0, "ignored": 0, "error_rate": 0.0,
         "latency": null, "concurrency": null, "alerting": false,
-        "unmatched": {"detail": "no telemetry has arrived yet", "misses": []},
+        "unmatched": {"detail": IDLE, "misses": []},
     });
     pay["source"] = json!("proxy");
     pay["sources"][0]["failure_kinds"] = json!([
@@ -466,7 +469,8 @@ fn the_detail_says_how_requests_failed_and_which_feed_is_idle() {
         "failures of the last 5 min",
         "       21  503 from 10.0.0.7:80",
         "        5  connection_refused",
-        "feed spans: no telemetry has arrived yet",
+        "feed spans: nothing that arrived matches: it asks for service.name checkout, which arrives",
+        "as check-out (did you mean check-out?)",
     ] {
         assert!(
             drawn

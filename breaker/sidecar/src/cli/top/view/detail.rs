@@ -49,7 +49,7 @@ pub(super) fn draw(
     frame.render_widget(Paragraph::new(reason).wrap(Wrap { trim: true }), why);
 
     let mut parts = vec![vec![page.mode()], page.lately(area.width.into())];
-    parts.push(page.failures());
+    parts.push(page.failures(area.width.into()));
     parts.push(page.conditions());
     let mut part = vec![page.title("sources".to_owned())];
     part.extend(
@@ -171,7 +171,7 @@ impl Page<'_> {
     }
 
     /// How requests failed in the last five minutes, and which feeds match nothing.
-    fn failures(&self) -> Vec<Line<'static>> {
+    fn failures(&self, width: usize) -> Vec<Line<'static>> {
         let breaker = &self.route.breaker;
         let is_shown = |window: &&Window| {
             self.switched
@@ -197,10 +197,11 @@ impl Page<'_> {
         if !lines.is_empty() {
             lines.insert(0, self.title("failures of the last 5 min".to_owned()));
         }
-        lines.extend(unmatched(&breaker.sources).map(|(window, unmatched)| {
+        for (window, unmatched) in unmatched(&breaker.sources) {
             let text = format!("feed {}: {}", window.source, unmatched.detail);
-            Line::styled(text, self.palette.unsure)
-        }));
+            let rows = rows(&text, width).into_iter();
+            lines.extend(rows.map(|row| Line::styled(row, self.palette.unsure)));
+        }
         lines
     }
 
@@ -354,6 +355,22 @@ fn observed(status: &ConditionStatus) -> Option<String> {
 /// one.
 fn percent_of(share: f64) -> String {
     format!("{:.0}%", (share * 100.0).clamp(0.0, 999.0))
+}
+
+/// A text in rows of at most `width`; what follows the first is indented. A word is not broken.
+fn rows(text: &str, width: usize) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match rows.last_mut() {
+            Some(row) if row.chars().count() + 1 + word.chars().count() <= width => {
+                row.push(' ');
+                row.push_str(word);
+            }
+            Some(_) => rows.push(format!("  {word}")),
+            None => rows.push(word.to_owned()),
+        }
+    }
+    rows
 }
 
 /// Ten places, full at 1.
