@@ -282,7 +282,10 @@ async fn what_is_said_with_underscores_does_not_reach_the_upstream() {
         !head.contains("1.1.1.1") && !head.contains("https"),
         "{head}"
     );
-    assert!(!head.contains("443") && !head.contains(": b\r\n"), "{head}");
+    // Not anywhere: the name in `Via` is of random digits.
+    for value in ["443", "b"] {
+        assert!(!head.contains(&format!(": {value}\r\n")), "{head}");
+    }
     assert_eq!(header(&head, "x_other"), Some("kept"));
     assert_eq!(header(&head, "x-forwarded-for"), Some("127.0.0.1"));
 }
