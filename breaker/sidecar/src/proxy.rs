@@ -24,7 +24,7 @@ use crate::access::Journal;
 use crate::message::Recorder;
 use crate::sockets::{ListenAddress, Listening};
 use crate::upstream::Names;
-use crate::upstream::resolve::Resolver;
+use crate::upstream::directory::Directory;
 
 mod check;
 mod connection;
@@ -95,6 +95,7 @@ pub struct Observers {
 #[derive(Debug)]
 pub struct Proxy {
     settings: WorkerSettings,
+    names: Names,
     tables: watch::Sender<Arc<RouteTable>>,
     listeners: Vec<Listening>,
     address: ListenAddress,
@@ -104,7 +105,6 @@ pub struct Proxy {
 #[derive(Debug, Clone)]
 struct WorkerSettings {
     limits: Limits,
-    names: Names,
     grace: Duration,
 }
 
@@ -134,9 +134,9 @@ impl Proxy {
         Ok(Self {
             settings: WorkerSettings {
                 limits: settings.limits,
-                names: settings.names,
                 grace: settings.grace,
             },
+            names: settings.names,
             tables: watch::Sender::new(settings.table),
             listeners,
             address,
@@ -166,14 +166,18 @@ impl Proxy {
     {
         let Self {
             settings,
+            names,
             tables,
             listeners,
             ..
         } = self;
+        let directory = Directory::start(names)?;
         let start = |(index, listener)| {
             let (settings, shutdown) = (settings.clone(), shutdown.clone());
             let (tables, observers) = (tables.subscribe(), observers.clone());
-            let work = move || run_worker(listener, settings, tables, shutdown, observers);
+            let directory = directory.clone();
+            let work =
+                move || run_worker(listener, settings, directory, tables, shutdown, observers);
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(work)
@@ -251,6 +255,7 @@ impl Running {
 fn run_worker(
     listener: Listening,
     settings: WorkerSettings,
+    directory: Directory,
     tables: watch::Receiver<Arc<RouteTable>>,
     shutdown: watch::Receiver<bool>,
     observers: impl Fn(&RouteTable) -> Observers + 'static,
@@ -260,11 +265,10 @@ fn run_worker(
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let listener = listener.into_async()?;
-        let resolver = Resolver::new(&settings.names).map_err(io::Error::other)?;
         let worker = Rc::new(worker::Worker::new(
             settings.limits,
             tables,
-            resolver,
+            directory,
             Box::new(observers),
         ));
         worker.run(listener, shutdown, settings.grace).await;

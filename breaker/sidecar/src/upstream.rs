@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) mod connect;
+pub(crate) mod directory;
 pub(crate) mod exchange;
 pub(crate) mod line;
 pub(crate) mod multiplex;

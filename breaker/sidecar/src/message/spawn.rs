@@ -26,21 +26,24 @@ pub(crate) enum Kind {
     /// An HTTP/2 connection to an upstream, its opening and its requests; ends with them, and
     /// there are at most 8 connections for each endpoint and worker, besides those that finish.
     Upstream,
+    /// A name of an upstream that is kept resolved; ends when no upstream has it.
+    Name,
 }
 
 /// Counts a task for as long as it lives.
-struct Counted(Kind);
+pub(crate) struct Counted(Kind);
 
 static COUNTS: [AtomicUsize; Kind::ALL.len()] = [const { AtomicUsize::new(0) }; Kind::ALL.len()];
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Worker,
         Self::Client,
         Self::Stream,
         Self::Upload,
         Self::Upstream,
+        Self::Name,
     ];
 
     /// Its word in metrics.
@@ -51,7 +54,14 @@ impl Kind {
             Self::Stream => "stream",
             Self::Upload => "upload",
             Self::Upstream => "upstream",
+            Self::Name => "name",
         }
+    }
+
+    /// Counts a task of this kind for as long as what is returned lives.
+    pub(crate) fn counted(self) -> Counted {
+        COUNTS[self as usize].fetch_add(1, Ordering::Relaxed);
+        Counted(self)
     }
 
     /// Returns how many tasks of this kind there are, on all workers.
@@ -75,18 +85,11 @@ where
     F::Output: 'static,
 {
     fn execute(&self, future: F) {
-        let counted = Counted::new(self.0);
+        let counted = self.0.counted();
         drop(tokio::task::spawn_local(async move {
             let _counted = counted;
             future.await;
         }));
-    }
-}
-
-impl Counted {
-    fn new(kind: Kind) -> Self {
-        COUNTS[kind as usize].fetch_add(1, Ordering::Relaxed);
-        Self(kind)
     }
 }
 

@@ -25,8 +25,8 @@ use crate::message::decision::Decided;
 use crate::message::failure::Failure;
 use crate::message::record::{Finished, Recorder};
 use crate::message::timers::Timers;
+use crate::upstream::directory::Directory;
 use crate::upstream::pool::Pool;
-use crate::upstream::resolve::Resolver;
 
 /// A table of routes, and what one worker has for it.
 pub(crate) struct Generation {
@@ -38,7 +38,7 @@ pub(crate) struct Generation {
     pools: RefCell<HashMap<usize, Rc<Pool>>>,
     /// Requests in flight of routes that bound them, by the routes' names.
     in_flight: RefCell<HashMap<Arc<str>, Rc<Cell<usize>>>>,
-    resolver: Rc<Resolver>,
+    directory: Directory,
     timers: Rc<Timers>,
     limits: Limits,
 }
@@ -88,7 +88,7 @@ impl Generation {
     pub(crate) fn new(
         table: Arc<RouteTable>,
         observers: Observers,
-        resolver: &Rc<Resolver>,
+        directory: &Directory,
         timers: &Rc<Timers>,
         limits: &Limits,
         before: Option<&Self>,
@@ -119,7 +119,7 @@ impl Generation {
             stacks: std::iter::repeat_with(OnceCell::new).take(routes).collect(),
             pools: RefCell::new(pools),
             in_flight: RefCell::new(in_flight),
-            resolver: resolver.clone(),
+            directory: directory.clone(),
             timers: timers.clone(),
             limits: limits.clone(),
         }
@@ -148,7 +148,7 @@ impl Generation {
         let pool = pools.entry(position).or_insert_with(|| {
             let upstream = self.table.upstreams()[position].clone();
             let (head, keepalive) = (self.limits.response, self.limits.tcp_keepalive);
-            Rc::new(Pool::new(upstream, head, keepalive, &self.resolver))
+            Rc::new(Pool::new(upstream, head, keepalive, &self.directory))
         });
         pool.clone()
     }

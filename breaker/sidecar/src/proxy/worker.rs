@@ -22,7 +22,7 @@ use crate::message::limited::Limit;
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::Timers;
 use crate::sockets::Listener;
-use crate::upstream::resolve::Resolver;
+use crate::upstream::directory::Directory;
 
 /// What the connections of one thread share.
 pub(crate) struct Worker {
@@ -32,7 +32,7 @@ pub(crate) struct Worker {
     pub(crate) http2: http2::Builder<Streams>,
     /// What parked connections are read into.
     pub(crate) scratch: RefCell<Box<[u8]>>,
-    resolver: Rc<Resolver>,
+    directory: Directory,
     observe: Box<dyn Fn(&RouteTable) -> Observers>,
     /// Where a reload puts the table.
     tables: RefCell<watch::Receiver<Arc<RouteTable>>>,
@@ -54,14 +54,13 @@ impl Worker {
     pub(crate) fn new(
         limits: Limits,
         mut tables: watch::Receiver<Arc<RouteTable>>,
-        resolver: Resolver,
+        directory: Directory,
         observe: Box<dyn Fn(&RouteTable) -> Observers>,
     ) -> Self {
         let timers = Rc::new(Timers::default());
-        let resolver = Rc::new(resolver);
         let table = tables.borrow_and_update().clone();
         let observers = observe(&table);
-        let first = Generation::new(table, observers, &resolver, &timers, &limits, None);
+        let first = Generation::new(table, observers, &directory, &timers, &limits, None);
         let mut http1 = http1::Builder::new();
         http1
             .max_header_size(limits.header_bytes)
@@ -84,7 +83,7 @@ impl Worker {
             http1,
             http2,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
-            resolver,
+            directory,
             observe,
             tables: RefCell::new(tables),
             current: RefCell::new(Rc::new(first)),
@@ -159,9 +158,9 @@ impl Worker {
         let table = self.tables.borrow_mut().borrow_and_update().clone();
         let observers = (self.observe)(&table);
         let before = self.current.borrow().clone();
-        let (resolver, timers) = (&self.resolver, &self.timers);
+        let (directory, timers) = (&self.directory, &self.timers);
         let limits = &self.limits;
-        let next = Generation::new(table, observers, resolver, timers, limits, Some(&before));
+        let next = Generation::new(table, observers, directory, timers, limits, Some(&before));
         before.retire(&next);
         self.current.replace(Rc::new(next));
     }

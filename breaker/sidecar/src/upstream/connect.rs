@@ -11,29 +11,31 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Endpoint;
-use super::resolve::Resolver;
+use super::directory::Followed;
 use crate::accept::is_exhausted;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::sockets::Stream;
 
-/// Connects to `endpoint` within `limit`, in which its name is resolved too.
+/// Connects to `endpoint` within `limit`, in which its name is resolved too, if it was not before:
+/// `name` tells. Of its addresses the one at `turn` is tried first.
 pub(crate) async fn connect(
     endpoint: &Endpoint,
+    name: Option<&Followed>,
+    turn: usize,
     limit: Duration,
-    resolver: &Resolver,
 ) -> Result<Stream, ProxyError> {
     let deadline = Instant::now() + limit;
-    let (host, port) = match endpoint {
+    let port = match endpoint {
         Endpoint::Address(address) => return open(*address, deadline).await,
         Endpoint::Unix(path) => return open_unix(path, deadline).await,
-        Endpoint::Name(host, port) => (host, *port),
+        Endpoint::Name(_, port) => *port,
     };
-    let addresses = timeout_at(deadline, resolver.resolve(host))
+    let name = name.ok_or(ErrorKind::Internal)?;
+    let targets = timeout_at(deadline, name.targets())
         .await
-        .map_err(|_late| ErrorKind::ResolveTimeout)?
-        .map_err(|error| ProxyError::caused_by(ErrorKind::Resolve, error))?;
-    let addresses = by_turns(addresses).map(|address| SocketAddr::new(address, port));
-    race(addresses, deadline).await
+        .map_err(|_late| ErrorKind::ResolveTimeout)??;
+    let addresses = by_turns(targets.iter().map(|target| target.address), turn);
+    race(addresses.map(|it| SocketAddr::new(it, port)), deadline).await
 }
 
 /// The first of the addresses that can be connected to. Another one is tried whenever one has
@@ -69,12 +71,18 @@ async fn race(
     Err(failure)
 }
 
-/// The addresses by turns of both versions of IP, that of the first one first.
-fn by_turns(addresses: Vec<IpAddr>) -> impl Iterator<Item = IpAddr> {
+/// The addresses by turns of both versions of IP, that of the first one first. The one at `turn`
+/// is the first of its version, so that connections are spread over all of them.
+fn by_turns(addresses: impl Iterator<Item = IpAddr>, turn: usize) -> impl Iterator<Item = IpAddr> {
+    let addresses: Vec<_> = addresses.collect();
     let is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
-    let (firsts, others): (Vec<_>, Vec<_>) = addresses
+    let (mut firsts, mut others): (Vec<_>, Vec<_>) = addresses
         .into_iter()
         .partition(|address| address.is_ipv6() == is_v6);
+    for addresses in [&mut firsts, &mut others] {
+        let first = turn.checked_rem(addresses.len()).unwrap_or_default();
+        addresses.rotate_left(first);
+    }
     let (mut firsts, mut others) = (firsts.into_iter(), others.into_iter());
     let mut first = true;
     std::iter::from_fn(move || {
@@ -199,12 +207,19 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::ConnectRefused);
     }
 
+    fn turned(addresses: &[IpAddr], turn: usize) -> Vec<IpAddr> {
+        by_turns(addresses.iter().copied(), turn).collect()
+    }
+
     #[test]
     fn both_versions_of_ip_take_turns() {
         let [a, b, c]: [IpAddr; 3] =
             ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|a| a.parse().unwrap());
         let six: IpAddr = "::1".parse().unwrap();
-        let turns = |addresses: &[IpAddr]| by_turns(addresses.to_vec()).collect::<Vec<_>>();
+        let turns = |addresses: &[IpAddr]| turned(addresses, 0);
+        let second = turned(&[a, b, c, six], 1);
+        assert_eq!(second, [b, six, c, a], "they are spread");
+        assert_eq!(turned(&[a, b, c], 5), [c, a, b]);
         assert_eq!(turns(&[a, b, c, six]), [a, six, b, c]);
         assert_eq!(turns(&[six, a, b]), [six, a, b]);
         assert!(turns(&[]).is_empty());

@@ -7,6 +7,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(crate) struct Exchange {
     connection: Connection<TokioIo<Line>, RequestBody>,
     is_over: bool,
     traffic: Rc<Traffic>,
+    /// The upstream's address; `None` of a Unix socket.
+    peer: Option<IpAddr>,
     /// When it was last given back; `None` while it has served nothing.
     idle_since: Option<Instant>,
     /// When it is too old to be used again.
@@ -41,6 +44,7 @@ impl Exchange {
     /// Starts HTTP/1.1 on a connection.
     pub(crate) async fn open(stream: Stream, head: HeadLimits) -> Result<Self, ProxyError> {
         let traffic = Rc::<Traffic>::default();
+        let peer = stream.peer_ip();
         let handshake = Builder::new()
             .max_headers(head.fields)
             .max_header_size(head.bytes)
@@ -54,6 +58,7 @@ impl Exchange {
             connection,
             is_over: false,
             traffic,
+            peer,
             idle_since: None,
             idle_until: None,
         })
@@ -103,6 +108,11 @@ impl Exchange {
     /// Marks the connection as unused from `now` on.
     pub(crate) fn rest(&mut self, now: Instant) {
         self.idle_since = Some(now);
+    }
+
+    /// The upstream's address; `None` of a Unix socket.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// How long the connection has been unused; `None` if it is new.

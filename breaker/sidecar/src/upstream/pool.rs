@@ -10,9 +10,9 @@ use socket2::SockRef;
 use tokio::time::Instant;
 
 use super::connect::{connect, keep_alive};
+use super::directory::{Directory, Followed, Question};
 use super::exchange::Exchange;
 use super::multiplex::{Multiplex, Place};
-use super::resolve::Resolver;
 use super::shared::Shared;
 use super::{Endpoint, HeadLimits, Protocol, Upstream};
 use crate::message::attempt::Attempt;
@@ -35,7 +35,10 @@ pub(crate) struct Connections {
     upstream: Arc<Upstream>,
     head: HeadLimits,
     tcp_keepalive: Option<Duration>,
-    resolver: Rc<Resolver>,
+    /// The addresses of its name, if it has one.
+    name: Option<Followed>,
+    /// Which of them is the next one's.
+    turn: Cell<usize>,
     /// Unused connections, the most recently used last.
     #[expect(
         clippy::vec_box,
@@ -60,7 +63,7 @@ impl Pool {
         upstream: Arc<Upstream>,
         head: HeadLimits,
         tcp_keepalive: Option<Duration>,
-        resolver: &Rc<Resolver>,
+        directory: &Directory,
     ) -> Self {
         let connections = |(position, endpoint): (usize, &Endpoint)| {
             Rc::new(Connections {
@@ -71,7 +74,13 @@ impl Pool {
                 upstream: upstream.clone(),
                 head,
                 tcp_keepalive,
-                resolver: resolver.clone(),
+                name: match endpoint {
+                    Endpoint::Name(host, _) => {
+                        Some(directory.follow(&Question::Host(host.clone())))
+                    }
+                    Endpoint::Address(_) | Endpoint::Unix(_) => None,
+                },
+                turn: Cell::default(),
                 idle: RefCell::default(),
                 is_retired: Cell::new(false),
                 shared: Rc::default(),
@@ -260,7 +269,9 @@ impl Connections {
 
     async fn connect(&self) -> Result<Stream, ProxyError> {
         let limit = self.upstream.connect_timeout;
-        let stream = connect(&self.endpoint, limit, &self.resolver).await?;
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let stream = connect(&self.endpoint, self.name.as_ref(), turn, limit).await?;
         if let (Some(time), Stream::Tcp(stream)) = (self.tcp_keepalive, &stream) {
             keep_alive(&SockRef::from(stream), time);
         }
@@ -270,7 +281,7 @@ impl Connections {
     /// Gives a connection back for later use, if it is good for any.
     pub(crate) fn give_back(&self, mut exchange: Box<Exchange>) {
         let is_good = exchange.is_ready() || exchange.is_usable();
-        let is_good = is_good && !self.is_retired.get();
+        let is_good = is_good && !self.is_retired.get() && self.is_current(&exchange);
         if is_good && self.idle.borrow().len() < self.upstream.idle_connections {
             exchange.rest(Instant::now());
             self.idle.borrow_mut().push(exchange);
@@ -284,13 +295,21 @@ impl Connections {
         self.shared.prune(now, self.upstream.idle_timeout);
     }
 
-    /// Whether neither we nor the upstream have given up a connection for its age.
+    /// Whether the endpoint's name still stands for where the connection goes.
+    fn is_current(&self, exchange: &Exchange) -> bool {
+        let name = self.name.as_ref().zip(exchange.peer());
+        name.is_none_or(|(name, address)| name.has(address))
+    }
+
+    /// Whether neither we nor the upstream have given up a connection for its age, or for where it
+    /// goes.
     fn is_fresh(&self, exchange: &Exchange, now: Instant) -> bool {
         let limit = self.upstream.idle_timeout;
         exchange
             .idle_since()
             .is_none_or(|since| now.duration_since(since) < limit)
             && exchange.idle_until.is_none_or(|until| now < until)
+            && self.is_current(exchange)
     }
 }
 

@@ -1,17 +1,18 @@
 //! Names of endpoints, and of collectors, become addresses: by the hosts file, then by DNS.
 //!
 //! Not by the C library: its resolver blocks a thread for each name, and in a static binary there
-//! is none that knows what the system's knows. Answers are kept for as long as they say.
+//! is none that knows what the system's knows.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, vec};
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
+
 use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
     ResolverOpts,
@@ -19,7 +20,8 @@ use hickory_resolver::config::{
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::Query;
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::rdata::SRV;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Hosts, TokioResolver, system_conf};
 use hyper_util::client::legacy::connect::dns;
 use tokio::time::timeout;
@@ -31,21 +33,39 @@ pub struct Names {
     hosts: Arc<Hosts>,
     config: ResolverConfig,
     options: ResolverOpts,
+    /// Whether they are the system's, and change with its files.
+    is_system: bool,
 }
 
-/// Looks names up, and keeps the answers. Its queries run on the runtime that asked first, so each
-/// runtime needs one of its own; clones share it.
+/// Looks names up. Its queries run on the runtime that asked first, so each runtime needs one of
+/// its own; clones share it.
 #[derive(Clone)]
 pub(crate) struct Resolver {
     hosts: Arc<Hosts>,
     dns: TokioResolver,
 }
 
+/// What a name stands for, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) targets: Vec<Target>,
+    pub(super) valid: Duration,
+}
+
+/// One address that a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Target {
+    pub(crate) address: IpAddr,
+    /// Where an SRV record says one.
+    pub(crate) port: Option<u16>,
+    /// The share of the requests, compared with those of the others; at least 1.
+    pub(crate) weight: u16,
+}
+
 // === impl Names ===
 
 impl Names {
-    /// Reads the system's configuration, `/etc/hosts` and `/etc/resolv.conf`; later changes of them
-    /// are not seen.
+    /// Reads the system's configuration, `/etc/hosts` and `/etc/resolv.conf`.
     ///
     /// What can't be read is as if it was empty: no hosts, and a server at 127.0.0.1, as
     /// resolv.conf(5) says.
@@ -60,7 +80,15 @@ impl Names {
             let config = ResolverConfig::from_parts(None, Vec::new(), vec![local]);
             (config, ResolverOpts::default())
         });
-        Self::with(hosts, config, options)
+        Self {
+            is_system: true,
+            ..Self::with(hosts, config, options)
+        }
+    }
+
+    /// Whether the names are those of the system's files.
+    pub(super) const fn is_system(&self) -> bool {
+        self.is_system
     }
 
     /// Looks names up in `hosts`, which is written as hosts(5) says, then asks the DNS server at
@@ -82,10 +110,13 @@ impl Names {
     fn with(hosts: Hosts, config: ResolverConfig, mut options: ResolverOpts) -> Self {
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.use_hosts_file = ResolveHosts::Never;
+        // A zone may let negative answers be kept for a day, and a service may start a minute later.
+        options.negative_max_ttl = Some(LONGEST_NEGATIVE);
         Self {
             hosts: Arc::new(hosts),
             config,
             options,
+            is_system: false,
         }
     }
 }
@@ -109,43 +140,95 @@ impl Resolver {
         })
     }
 
-    /// The addresses of `host`, those of IPv4 first; at least one. Once those of one version of IP
-    /// are known, the others have a moment to come too (RFC 8305, section 3): some servers never
-    /// answer for a version that they have nothing for.
+    /// The addresses of `host`; at least one.
     pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, NetError> {
+        let answer = self.addresses(host).await?;
+        Ok(answer.targets.iter().map(|target| target.address).collect())
+    }
+
+    /// The addresses of `host`, and for how long they are valid.
+    ///
+    /// Both families are asked for at once. The one that answers last has a moment, then the other
+    /// is enough (RFC 8305, section 3): there are name servers that never answer for IPv6.
+    pub(super) async fn addresses(&self, host: &str) -> Result<Answer, NetError> {
         let name = Name::from_str_relaxed(host)?;
         let known = self.known(&name);
         if !known.is_empty() {
-            return Ok(known);
+            return Ok(Answer::of(known, LONGEST));
         }
-        let v4 = pin!(self.look_up(name.clone(), RecordType::A));
-        let v6 = pin!(self.look_up(name, RecordType::AAAA));
-        let (v4, v6) = match select(v4, v6).await {
-            Either::Left((v4, v6)) => {
-                let v6 = unless_known(&v4, v6).await;
-                (v4, v6)
-            }
-            Either::Right((v6, v4)) => (unless_known(&v6, v4).await, v6),
+        let v4 = pin!(self.family(name.clone(), RecordType::A));
+        let v6 = pin!(self.family(name, RecordType::AAAA));
+        let (first, other) = match select(v4, v6).await {
+            Either::Left((first, other)) => (first, Either::Left(other)),
+            Either::Right((first, other)) => (first, Either::Right(other)),
         };
-        match (v4, v6) {
-            (Ok(mut v4), Ok(v6)) => {
-                v4.extend(v6);
-                Ok(v4)
-            }
-            (Ok(known), Err(_)) | (Err(_), Ok(known)) => Ok(known),
-            (Err(error), Err(_)) => Err(error),
+        let second = match &first {
+            Ok(_) => match timeout(RESOLUTION_DELAY, other).await {
+                Ok(second) => second,
+                Err(_late) => return first,
+            },
+            Err(_) => other.await,
+        };
+        match (first, second) {
+            (Ok(one), Ok(other)) => Ok(one.with(other)),
+            (Ok(answer), Err(_)) | (Err(_), Ok(answer)) => Ok(answer),
+            // That nothing is there is known only if both say so.
+            (Err(one), Err(other)) if one.is_no_records_found() => Err(other),
+            (Err(one), Err(_)) => Err(one),
         }
     }
 
-    /// The addresses of one version of IP; at least one.
-    async fn look_up(&self, name: Name, version: RecordType) -> Result<Vec<IpAddr>, NetError> {
-        let found = self.dns.lookup(name, version).await?;
-        let records = found.answers().iter();
+    async fn family(&self, name: Name, kind: RecordType) -> Result<Answer, NetError> {
+        let lookup = self.dns.lookup(name, kind).await?;
+        let valid = lookup.valid_until();
+        let valid = valid.saturating_duration_since(Instant::now());
+        let records = lookup.answers().iter();
         let addresses: Vec<_> = records.filter_map(|record| record.data.ip_addr()).collect();
-        match addresses.is_empty() {
-            true => Err(NetError::Message("no address in the answer")),
-            false => Ok(addresses),
+        if addresses.is_empty() {
+            return Err(NetError::Message("no address in the answer"));
         }
+        Ok(Answer::of(addresses, valid))
+    }
+
+    /// The addresses of the instances that the SRV records of `name` say, those with the least
+    /// priority number (RFC 2782).
+    pub(super) async fn instances(&self, name: &str) -> Result<Answer, NetError> {
+        let name = Name::from_str_relaxed(name)?;
+        let lookup = self.dns.lookup(name, RecordType::SRV).await?;
+        let valid = lookup.valid_until();
+        let mut valid = valid.saturating_duration_since(Instant::now());
+        let records = lookup.answers().iter();
+        let records = records.filter_map(|record| match &record.data {
+            // The target `.` says that there is no such service.
+            RData::SRV(record) if !record.target.is_root() => Some(record),
+            _ => None,
+        });
+        let records: Vec<&SRV> = records.collect();
+        let first = records.iter().map(|record| record.priority).min();
+        let firsts = records.iter().filter(|it| Some(it.priority) == first);
+        let found = join_all(firsts.map(|record| async move {
+            let answer = self.addresses(&record.target.to_utf8()).await?;
+            Ok::<_, NetError>((*record, answer))
+        }));
+        let mut targets = Vec::new();
+        let mut failure = NetError::Message("no instance in the answer");
+        for found in found.await {
+            match found {
+                Ok((record, answer)) => {
+                    valid = valid.min(answer.valid);
+                    targets.extend(answer.targets.into_iter().map(|target| Target {
+                        port: Some(record.port),
+                        weight: record.weight.max(1),
+                        ..target
+                    }));
+                }
+                Err(error) => failure = error,
+            }
+        }
+        if targets.is_empty() {
+            return Err(failure);
+        }
+        Ok(Answer { targets, valid })
     }
 
     /// What the hosts file says. hickory would ask DNS for what it lacks, one address family or a
@@ -167,20 +250,27 @@ impl Resolver {
     }
 }
 
-/// The `other` addresses, for which nobody waits long if the `first` are known.
-async fn unless_known<T>(
-    first: &Result<T, NetError>,
-    other: impl Future<Output = Result<T, NetError>>,
-) -> Result<T, NetError> {
-    if first.is_err() {
-        return other.await;
-    }
-    let late = |_| Err(NetError::Message("the other version of IP was sooner"));
-    timeout(RESOLUTION_DELAY, other).await.unwrap_or_else(late)
-}
+// === impl Answer ===
 
-/// By RFC 8305, section 8.
-const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+impl Answer {
+    fn of(addresses: Vec<IpAddr>, valid: Duration) -> Self {
+        let targets = addresses.into_iter().map(|address| Target {
+            address,
+            port: None,
+            weight: 1,
+        });
+        Self {
+            targets: targets.collect(),
+            valid,
+        }
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.targets.extend(other.targets);
+        self.valid = self.valid.min(other.valid);
+        self
+    }
+}
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -207,3 +297,10 @@ impl Service<dns::Name> for Resolver {
         })
     }
 }
+
+/// How long the hosts file is taken as it was, unless it changes.
+const LONGEST: Duration = Duration::from_secs(300);
+/// How long a name is unknown after a name server has said so.
+const LONGEST_NEGATIVE: Duration = Duration::from_secs(5);
+/// How long the other family of addresses is waited for (RFC 8305, section 8).
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
