@@ -257,6 +257,9 @@ impl App {
         let (stop, stopped) = watch::channel(false);
 
         let reloader = self.reloader;
+        if let Some(proxy) = &self.proxy {
+            telemetry.show_upstreams(proxy.routes());
+        }
         telemetry.show_reloads({
             let reloader = reloader.clone();
             move || reloader.reloads()
@@ -271,6 +274,7 @@ impl App {
                 live,
                 readiness: readiness.clone(),
                 tokens: self.tokens,
+                routes: self.proxy.as_ref().map(Proxy::routes),
                 reload: Some(Arc::new(reloader.clone())),
             },
             listener: self.admin,

@@ -18,6 +18,7 @@ mod schema;
 mod status;
 mod table;
 mod top;
+mod upstreams;
 
 use std::env;
 use std::process::ExitCode;
@@ -77,6 +78,12 @@ pub(crate) enum Command {
     Reset(control::Reset),
     /// Shows a breaker's policy, or puts another one in force
     Policy(control::Policy),
+    /// Shows the endpoints of upstreams of a running sidecar
+    Upstreams(upstreams::Upstreams),
+    /// Lets an endpoint get no requests for a while
+    Eject(upstreams::Eject),
+    /// Lets an endpoint get requests again, whatever it is out for
+    Admit(upstreams::Admit),
     /// Has a running sidecar load its configuration anew
     Reload(control::Reload),
     /// Prints the JSON Schema of a file
@@ -128,6 +135,9 @@ impl Command {
             Self::Panic(panic) => panic.run(),
             Self::Reset(reset) => reset.run(),
             Self::Policy(policy) => policy.run(),
+            Self::Upstreams(upstreams) => upstreams.run(),
+            Self::Eject(eject) => eject.run(),
+            Self::Admit(admit) => admit.run(),
             Self::Reload(reload) => reload.run(),
             Self::Schema(schema) => schema.run(),
         }

@@ -15,6 +15,7 @@ mod policies;
 mod problem;
 mod raw;
 mod receive;
+mod retry;
 mod route;
 mod scalar;
 mod telemetry;
@@ -147,6 +148,7 @@ impl Config {
             deadline: DeadlineRules::default(),
             body: BodyLimits::default(),
             max_in_flight: None,
+            retry: None,
             version: None,
             feeds: Vec::new(),
         };

@@ -7,6 +7,7 @@
 //! * `state`: what both ports need of the sidecar; `readiness`: whether it takes traffic.
 //! * `explain`: why a breaker is what it is, in sentences; `watch`: what happens, as server-sent
 //!   events.
+//! * `upstreams`: the endpoints of upstreams.
 //! * `aside`: documents that take long to make.
 //! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::report) and
 //!   [`live`](crate::live).
@@ -31,6 +32,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod upstreams;
 mod watch;
 
 use axum::{Router, middleware};
@@ -45,6 +47,7 @@ pub(crate) use self::service::Control;
 pub use self::state::AdminState;
 pub use self::status::{Configuration, Refused, Reload, Reloaded, Status};
 pub use self::trust::Tokens;
+pub use self::upstreams::{Admit, Eject};
 
 /// The API on the admin port.
 pub(crate) fn router(state: AdminState) -> Router {

@@ -3,7 +3,6 @@
 //!
 //! The proxy serves callers and `upstream` speaks to endpoints; neither is above the other here.
 
-pub(crate) mod attempt;
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod decision;

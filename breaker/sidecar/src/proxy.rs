@@ -13,18 +13,19 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::access::Journal;
 use crate::message::Recorder;
 use crate::sockets::{ListenAddress, Listening};
-use crate::upstream::Names;
 use crate::upstream::directory::Directory;
+use crate::upstream::keeper::Keeper;
+use crate::upstream::{Happened, Names, Upstream};
 
 mod check;
 mod connection;
@@ -50,6 +51,7 @@ pub(crate) mod limits;
 pub(crate) mod path;
 pub(crate) mod reserved;
 pub(crate) mod respond;
+pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod via;
 
@@ -58,6 +60,7 @@ pub use deadline::DeadlineRules;
 pub use forward::Forward;
 pub use limits::Limits;
 pub use path::PathRules;
+pub use retry::{RetryOn, RetryRules};
 pub use route::{Match, Route, RouteError, RouteTable};
 pub use tape::{Exchange, Tape};
 pub use trace::{Span, Tracer};
@@ -96,7 +99,8 @@ pub struct Observers {
 pub struct Proxy {
     settings: WorkerSettings,
     names: Names,
-    tables: watch::Sender<Arc<RouteTable>>,
+    routes: Routes,
+    happened: mpsc::UnboundedSender<Happened>,
     listeners: Vec<Listening>,
     address: ListenAddress,
 }
@@ -110,7 +114,11 @@ struct WorkerSettings {
 
 /// Where the requests of a proxy go; clones are those of the same proxy.
 #[derive(Debug, Clone)]
-pub struct Routes(watch::Sender<Arc<RouteTable>>);
+pub struct Routes {
+    tables: watch::Sender<Arc<RouteTable>>,
+    /// There from the start of the workers on.
+    keeper: Arc<OnceLock<Keeper>>,
+}
 
 /// A proxy that runs.
 #[derive(Debug)]
@@ -137,7 +145,11 @@ impl Proxy {
                 grace: settings.grace,
             },
             names: settings.names,
-            tables: watch::Sender::new(settings.table),
+            routes: Routes {
+                tables: watch::Sender::new(settings.table),
+                keeper: Arc::default(),
+            },
+            happened: mpsc::unbounded_channel().0,
             listeners,
             address,
         })
@@ -150,7 +162,14 @@ impl Proxy {
 
     /// Returns what replaces its routes while it runs.
     pub fn routes(&self) -> Routes {
-        Routes(self.tables.clone())
+        self.routes.clone()
+    }
+
+    /// Tells what happens to the endpoints of upstreams to who holds the other end of `tell`.
+    #[must_use]
+    pub fn telling(mut self, tell: mpsc::UnboundedSender<Happened>) -> Self {
+        self.happened = tell;
+        self
     }
 
     /// Starts the workers; they end when `shutdown` turns true, or its sender is gone, and their
@@ -167,11 +186,17 @@ impl Proxy {
         let Self {
             settings,
             names,
-            tables,
+            routes,
+            happened,
             listeners,
             ..
         } = self;
         let directory = Directory::start(names)?;
+        let keeper = Keeper::new(directory.clone(), happened);
+        keeper.keep(routes.tables.borrow().upstreams());
+        // It is started once: `self` is used up.
+        let _ = routes.keeper.set(keeper);
+        let tables = routes.tables;
         let start = |(index, listener)| {
             let (settings, shutdown) = (settings.clone(), shutdown.clone());
             let (tables, observers) = (tables.subscribe(), observers.clone());
@@ -192,11 +217,29 @@ impl Proxy {
 }
 
 impl Routes {
+    /// Where requests go by `table`, of a proxy that does not run.
+    #[cfg(test)]
+    pub(crate) fn of(table: Arc<RouteTable>) -> Self {
+        Self {
+            tables: watch::Sender::new(table),
+            keeper: Arc::default(),
+        }
+    }
+
     /// Sends requests that begin from now on by `table`. Those under way end as they began, and
     /// connections of clients go on. Routes of the same name go on counting their requests in
     /// flight; connections to an upstream stay where it is the same [`Arc`].
     pub fn replace(&self, table: Arc<RouteTable>) {
-        self.0.send_replace(table);
+        table.inherit(&self.tables.borrow());
+        if let Some(keeper) = self.keeper.get() {
+            keeper.keep(table.upstreams());
+        }
+        self.tables.send_replace(table);
+    }
+
+    /// The upstreams that requests go to, in the order of their routes.
+    pub(crate) fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        self.tables.borrow().upstreams().to_vec()
     }
 }
 

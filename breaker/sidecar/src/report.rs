@@ -3,6 +3,7 @@
 
 mod condition;
 mod failure;
+mod upstreams;
 mod words;
 
 use std::time::Duration;
@@ -17,7 +18,8 @@ use tokio::time::Instant;
 
 pub use self::condition::ConditionStatus;
 pub use self::failure::FailureKind;
-pub use self::words::{Action, Mode, Origin, Signal, State, Unit};
+pub use self::upstreams::{Endpoint, Upstream, Upstreams};
+pub use self::words::{Action, EndpointState, Mode, Origin, Signal, State, Unit};
 use crate::registry::Entry;
 use crate::registry::Watched;
 

@@ -11,6 +11,7 @@
 //! * `received`: what telemetry in counts; `reloads`: how reloads have ended.
 //! * `log`: a line and a log record for each event of a breaker.
 
+mod endpoints;
 mod env;
 mod exemplars;
 mod export;
@@ -61,6 +62,7 @@ pub use self::settings::{
 pub use self::trace::Tracer;
 use crate::baselines::Saves;
 use crate::collector::OtlpError;
+use crate::proxy::Routes;
 use crate::registry::Breakers;
 use crate::sockets::Peer;
 
@@ -144,6 +146,11 @@ impl Telemetry {
     /// Shows what `reloads` says beside the rest.
     pub fn show_reloads(&self, reloads: impl Fn() -> Reloads + Send + Sync + 'static) {
         reloads::register(self.meters.meter(), reloads);
+    }
+
+    /// Shows the endpoints of upstreams beside the rest.
+    pub fn show_upstreams(&self, routes: Routes) {
+        endpoints::register(self.meters.meter(), routes);
     }
 
     /// Shows how the state file fares beside the rest.

@@ -6,11 +6,20 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::core::EndpointSettings;
+use http::uri::PathAndQuery;
+
+use self::instances::InstanceSet;
+
+pub(crate) mod attempt;
 pub(crate) mod connect;
 pub(crate) mod directory;
 pub(crate) mod exchange;
+pub(crate) mod instances;
+pub(crate) mod keeper;
 pub(crate) mod line;
 pub(crate) mod multiplex;
 mod peer;
@@ -18,15 +27,25 @@ pub(crate) mod pool;
 pub(crate) mod resolve;
 mod shared;
 
+pub use instances::Instances;
+pub use keeper::Happened;
 pub use resolve::Names;
 
 /// A service that requests are forwarded to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// The name in the configuration.
     pub name: String,
-    /// Its instances, at least one; taken in turn.
+    /// Its instances, at least one.
     pub endpoints: Vec<Endpoint>,
+    /// Whether each address of the only endpoint is an endpoint of its own.
+    pub discovered: bool,
+    /// How one of its instances is chosen, and when one gets no requests.
+    pub balancing: EndpointSettings,
+    /// Checks of its instances, if there are any.
+    pub health: Option<HealthCheck>,
+    /// How many of its instances are used.
+    pub subset: Subset,
     /// The protocol spoken to it.
     pub protocol: Protocol,
     /// Time for the name to be resolved and a connection to be established. Default 1 s.
@@ -43,6 +62,59 @@ pub struct Upstream {
     /// does not say so within 10 s is disconnected. `None` for never, which is the default: gRPC
     /// servers end a connection that is pinged oftener than each 5 minutes.
     pub http2_ping: Option<Duration>,
+    /// Time after which a connection takes no further requests, ± 20 %. Default 10 min.
+    pub max_connection_age: Option<Duration>,
+    /// Its instances as they are now.
+    pub instances: Instances,
+}
+
+/// Which instances are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Subset {
+    /// 16 if there are more than 32, else all.
+    #[default]
+    OfMany,
+    /// So many, if there are more.
+    Of(usize),
+    /// All.
+    All,
+}
+
+/// How the health of an instance is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub check: Check,
+    /// The time between checks, ± 20 %. Default 5 s.
+    pub interval: Duration,
+    /// A check without an answer after this time has failed. Default 1 s.
+    pub timeout: Duration,
+    /// Failed checks in a row after which it gets no requests. Default 3.
+    pub unhealthy: u32,
+    /// Good checks in a row after which it gets some again. Default 2.
+    pub healthy: u32,
+}
+
+/// What is asked of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// A GET of this path, which 2xx answers.
+    Http(PathAndQuery),
+    /// The gRPC health protocol, for this service; empty for the server.
+    Grpc(String),
+}
+
+impl HealthCheck {
+    /// Makes one with the default settings.
+    pub const fn new(check: Check) -> Self {
+        Self {
+            check,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            unhealthy: 3,
+            healthy: 2,
+        }
+    }
 }
 
 /// Bounds of a response's head; what is over them is answered 502, by no fault of the upstream.
@@ -75,18 +147,38 @@ impl Upstream {
             idle_connections: 256,
             reuse_after: Duration::from_secs(4),
             http2_ping: None,
+            discovered: false,
+            balancing: EndpointSettings::default(),
+            health: None,
+            subset: Subset::OfMany,
+            max_connection_age: Some(Duration::from_secs(600)),
+            instances: Instances::default(),
         }
     }
 }
 
+impl Upstream {
+    /// Its endpoints as they are now.
+    pub(crate) fn instances(&self) -> &Arc<InstanceSet> {
+        self.instances.of(self)
+    }
+
+    /// Goes on with the endpoints that the upstream `before` a reload had, if it is of this name.
+    pub(crate) fn inherit(&self, before: &Self) {
+        self.instances.inherit(self, before.instances());
+    }
+}
+
 /// The address of one instance of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// An address and port.
     Address(SocketAddr),
     /// A name and port, resolved at each connection attempt, from memory while the last answer is
     /// valid.
     Name(String, u16),
+    /// A name whose SRV records say the instances.
+    Service(String),
     /// The path of a Unix socket.
     Unix(PathBuf),
 }
@@ -111,7 +203,7 @@ impl Endpoint {
     pub fn host(&self) -> String {
         match self {
             Self::Address(address) => address.ip().to_string(),
-            Self::Name(host, _) => host.clone(),
+            Self::Name(host, _) | Self::Service(host) => host.clone(),
             Self::Unix(path) => path.display().to_string(),
         }
     }
@@ -121,6 +213,7 @@ impl Endpoint {
         match self {
             Self::Address(address) => address.to_string(),
             Self::Name(host, port) => format!("{host}:{port}"),
+            Self::Service(name) => name.clone(),
             Self::Unix(_) => "localhost".to_owned(),
         }
     }
@@ -130,7 +223,7 @@ impl Endpoint {
         match self {
             Self::Address(address) => Some(address.port()),
             Self::Name(_, port) => Some(*port),
-            Self::Unix(_) => None,
+            Self::Service(_) | Self::Unix(_) => None,
         }
     }
 }
@@ -140,6 +233,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Name(host, port) => write!(f, "{host}:{port}"),
+            Self::Service(name) => f.write_str(name),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

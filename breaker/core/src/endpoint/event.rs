@@ -90,6 +90,10 @@ pub enum Readmission {
 }
 
 impl EjectReason {
+    /// All words of [`Self::label`].
+    pub const LABELS: [&'static str; 5] =
+        ["errors", "deadline", "unreachable", "checks", "operator"];
+
     /// One word, for metrics.
     pub const fn label(&self) -> &'static str {
         match self {

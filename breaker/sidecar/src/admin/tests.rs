@@ -12,9 +12,11 @@ use crate::config::Token;
 use crate::control::explain;
 use crate::control::{AdminState, Problem, Readiness, Reload, Tokens};
 use crate::live::{self, Live};
+use crate::proxy::{Route, RouteTable, Routes};
 use crate::registry::{Entry, Registry};
 use crate::report;
 use crate::telemetry::{Environment, Settings, Telemetry};
+use crate::upstream::{Endpoint, Upstream};
 
 /// A breaker that 20 failures opened, and that rejected one request.
 pub(super) fn tripped() -> BreakerHandle {
@@ -58,6 +60,7 @@ impl Server {
             registry,
             telemetry,
             live: live.clone(),
+            routes: Some(routes()),
             readiness: readiness.clone(),
             tokens: Tokens::new(token),
             reload,
@@ -393,4 +396,13 @@ async fn the_dashboard_runs_only_what_comes_with_it_and_is_asked_for_once() {
         head.contains("content-security-policy: default-src 'none'; script-src"),
         "{head}"
     );
+}
+
+/// Where requests would go: to `pay`, which has three endpoints.
+fn routes() -> Routes {
+    let endpoints = [1, 2, 3].map(|port| Endpoint::new("127.0.0.1", port));
+    let upstream = Arc::new(Upstream::new("pay", endpoints.into()));
+    let breaker = BreakerHandle::new("pay", Policy::adaptive());
+    let table = RouteTable::new(vec![Route::new(breaker, upstream)]).unwrap();
+    Routes::of(Arc::new(table))
 }

@@ -252,6 +252,12 @@ pub(super) fn breaker_path(name: &str, under: &str) -> String {
     format!("/api/v1/breakers/{name}{under}")
 }
 
+/// The path of what is `under` an upstream.
+pub(super) fn upstream_path(name: &str, under: &str) -> String {
+    let name = utf8_percent_encode(name, SEGMENT);
+    format!("/api/v1/upstreams/{name}{under}")
+}
+
 /// The header with the token of the file, or else of the environment.
 fn token(file: Option<&Path>) -> Result<Option<HeaderValue>, ClientError> {
     let (from, token) = match file {

@@ -39,7 +39,7 @@ pub(super) fn check_loops(
     findings: &mut Findings<'_>,
 ) {
     for (name, upstream) in upstreams {
-        for (index, url) in upstream.endpoints.iter().enumerate() {
+        for (index, url) in upstream.endpoints.iter().flatten().enumerate() {
             let Ok(endpoint) = url.parse().map(EndpointUrl::into_endpoint) else {
                 continue;
             };

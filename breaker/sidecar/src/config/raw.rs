@@ -5,6 +5,8 @@ mod drain;
 mod feed;
 mod log;
 mod receive;
+mod retry;
+mod upstream;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,6 +25,10 @@ pub(super) use self::drain::RawDrain;
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
 pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
+pub(super) use self::retry::RawRetry;
+pub(super) use self::upstream::{
+    EjectChoice, RawBalance, RawDiscover, RawEject, RawHealth, RawProtocol, RawRecord, RawUpstream,
+};
 
 /// The configuration of the sidecar.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -236,51 +242,6 @@ pub(super) struct RawDashboard {
     pub(super) trace_url: String,
 }
 
-/// A service behind the proxy.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "Upstream")]
-pub(super) struct RawUpstream {
-    /// Its instances, used in turn: http://host:port, unix:/path of a socket, or h2c://host:port
-    /// for HTTP/2 without TLS.
-    #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
-    pub(super) endpoints: Vec<String>,
-    /// The protocol of its instances.
-    #[schemars(extend("x-default" = "auto, or h2c for endpoints with h2c://"))]
-    #[schemars(extend("examples" = ["http1"]))]
-    pub(super) protocol: Option<RawProtocol>,
-    /// Time for a connection to be established.
-    #[schemars(extend("default" = "1s", "x-range" = "1ms to 1m", "examples" = ["500ms"]))]
-    pub(super) connect_timeout: Option<Period>,
-    /// Time after which an unused connection is closed; must be less than the upstream's own. The
-    /// last HTTP/2 connection of an endpoint is kept.
-    #[schemars(extend("default" = "4s", "x-range" = "1ms to 1h", "examples" = ["30s"]))]
-    pub(super) idle_timeout: Option<Period>,
-    /// Unused connections kept for each endpoint and worker.
-    #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
-    pub(super) max_idle: Option<usize>,
-    /// Time for which an unused HTTP/1.1 connection is used again for a request that can't be sent
-    /// twice; after it, such a request opens a new one.
-    #[schemars(extend("default" = "4s", "x-range" = "0s to 1h", "examples" = ["1s"]))]
-    pub(super) reuse_after: Option<Period>,
-    /// Time between pings on an HTTP/2 connection with open streams; without an answer within 10 s,
-    /// it is closed. gRPC servers end connections that are pinged more often than every 5m.
-    #[schemars(extend("default" = "off", "x-range" = "10s to 1h", "examples" = ["5m"]))]
-    pub(super) http2_ping: Option<OrOff<Period>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "Protocol")]
-pub(super) enum RawProtocol {
-    /// HTTP/2 for gRPC requests that arrived over HTTP/2, otherwise HTTP/1.1.
-    Auto,
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2 without TLS.
-    H2c,
-}
-
 /// A route: which requests it matches, where they go, and its breaker.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
@@ -304,6 +265,8 @@ pub(super) struct RawRoute {
     #[schemars(extend("x-range" = "1ms to 1h"))]
     #[schemars(extend("examples" = ["2s"]))]
     pub(super) timeout: Option<OrOff<Period>>,
+    /// When a request is sent again.
+    pub(super) retry: Option<RawRetry>,
     /// Deadlines of callers: they are enforced, and the time left is passed on.
     pub(super) deadline: Option<RawDeadline>,
     /// The version of the service behind the route, such as v42: 1 to 128 characters. A change

@@ -13,11 +13,12 @@ use super::path;
 use super::policies::Policies;
 use super::problem::{Problems, check_name, time_within, unknown, within};
 use super::raw::{RawDeadline, RawGrpc, RawMatch, RawMode, RawRoute};
+use super::retry;
 use super::scalar::{FieldName, HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
 use crate::message::BodyLimits;
 use crate::proxy::reserved::is_reserved;
-use crate::proxy::{DeadlineRules, Match, PathRules};
+use crate::proxy::{DeadlineRules, Match, PathRules, RetryRules};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of; without an
@@ -30,6 +31,7 @@ pub struct Route {
     pub(super) matches: Match,
     pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) timeout: Option<Duration>,
+    pub(super) retry: Option<RetryRules>,
     pub(super) deadline: DeadlineRules,
     pub(super) body: BodyLimits,
     pub(super) max_in_flight: Option<usize>,
@@ -67,6 +69,11 @@ impl Route {
     /// Time to the head of the response, if it is bounded.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    /// When a request is sent again, if it is.
+    pub fn retry(&self) -> Option<&RetryRules> {
+        self.retry.as_ref()
     }
 
     /// Which deadlines of callers it keeps.
@@ -138,6 +145,9 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         }
         None => Some(DEFAULT_TIMEOUT),
     };
+    let retry = raw.retry.as_ref().map(|raw| retry::build(raw, timeout));
+    let retry = retry.transpose().map_err(|broken| broken.within("retry"));
+    let retry = problems.keep(retry);
     let max_in_flight = raw.max_in_flight.and_then(|most| {
         let most = within("max_in_flight", Some(most), 1..=1_000_000, 1);
         problems.check(most)
@@ -166,6 +176,7 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         matches,
         upstream,
         timeout,
+        retry,
         deadline,
         body: known.body.clone(),
         max_in_flight,
@@ -192,6 +203,7 @@ fn check_alone(raw: &RawRoute) -> Result<(), Problems> {
     for (field, is_given) in [
         ("match", raw.r#match.is_some()),
         ("timeout", raw.timeout.is_some()),
+        ("retry", raw.retry.is_some()),
         ("deadline", raw.deadline.is_some()),
         ("max_in_flight", raw.max_in_flight.is_some()),
     ] {

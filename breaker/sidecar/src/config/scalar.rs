@@ -38,6 +38,10 @@ impl Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OrOff<T>(pub(crate) Option<T>);
 
+/// One word, or a number as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) String);
+
 /// A header's value, or `true` for any.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HeaderWanted {
@@ -72,6 +76,19 @@ impl Scalar for Address {
         address
             .map(Self)
             .ok_or_else(|| "must be an address with a port, such as 127.0.0.1:8080".to_owned())
+    }
+}
+
+impl Scalar for Word {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Scalar for usize {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| "must be a whole number".to_owned())
     }
 }
 
@@ -178,6 +195,12 @@ impl<'de> Deserialize<'de> for Size {
 }
 
 impl<'de, T: Scalar> Deserialize<'de> for OrOff<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         scalar(deserializer)
     }

@@ -11,6 +11,7 @@ use crate::upstream::{self, Endpoint, HeadLimits};
 mod all;
 mod bad;
 mod deadline;
+mod endpoints;
 mod feeds;
 mod origin;
 mod reference;

@@ -7,9 +7,13 @@ use breaker_tower::core::InvalidField;
 use http::uri::Authority;
 
 use super::problem::{Problems, time_or_off, time_within, within};
-use super::raw::{RawProtocol, RawUpstream};
+use super::raw::{RawDiscover, RawProtocol, RawRecord, RawUpstream};
+use super::scalar::OrOff;
 use crate::sockets::{SCHEME, path_of};
-use crate::upstream::{Endpoint, Protocol, Upstream};
+use crate::upstream::{Endpoint, Protocol, Subset, Upstream};
+
+mod balance;
+mod health;
 
 /// An endpoint as it is written: `http://127.0.0.1:9001`, `h2c://127.0.0.1:9001` or
 /// `unix:/run/app.sock`.
@@ -27,11 +31,28 @@ enum Scheme {
 
 pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems> {
     let mut problems = Problems::default();
-    let urls = problems.keep(endpoints(raw));
+    let urls = problems.keep(instances(raw));
     let scheme = urls.first().map(|url| url.scheme);
     let protocol = scheme.and_then(|scheme| problems.check(protocol(raw, scheme)));
     let endpoints = urls.into_iter().map(|url| url.endpoint).collect();
     let default = Upstream::new(name, endpoints);
+    let balancing = problems.keep(balance::build(raw));
+    let health = raw.health.as_ref();
+    let health = health.and_then(|raw| problems.check(health::build(raw).map_err(in_health)));
+    let subset = problems.keep(subset(raw.subset));
+    let max_connection_age = match raw.max_connection_age {
+        None => default.max_connection_age,
+        Some(OrOff(None)) => None,
+        Some(OrOff(age)) => {
+            let range = 1_000..=86_400_000;
+            problems.check(time_within(
+                "max_connection_age",
+                age,
+                range,
+                Duration::ZERO,
+            ))
+        }
+    };
     let connect_timeout = problems.keep(time_within(
         "connect_timeout",
         raw.connect_timeout,
@@ -70,17 +91,80 @@ pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems>
         idle_connections,
         reuse_after,
         http2_ping,
+        max_connection_age,
+        discovered: raw.discover.is_some(),
+        balancing,
+        health,
+        subset,
         ..default
     })
 }
 
-fn endpoints(raw: &RawUpstream) -> Result<Vec<EndpointUrl>, Problems> {
-    if !(1..=64).contains(&raw.endpoints.len()) {
+fn in_health(problem: InvalidField) -> Problems {
+    Problems::from(problem).within("health")
+}
+
+fn instances(raw: &RawUpstream) -> Result<Vec<EndpointUrl>, Problems> {
+    match (&raw.endpoints, &raw.discover) {
+        (Some(urls), None) => endpoints(urls),
+        (None, Some(discover)) => {
+            let discovered = discovered(discover).map_err(Problems::from);
+            let discovered = discovered.map_err(|problems| problems.within("discover"));
+            discovered.map(|endpoint| {
+                vec![EndpointUrl {
+                    scheme: Scheme::Http,
+                    endpoint,
+                }]
+            })
+        }
+        (Some(_), Some(_)) => {
+            let rule = "must not be there together with endpoints";
+            Err(InvalidField::new("discover", rule).into())
+        }
+        (None, None) => Err(InvalidField::new("endpoints", "is required, or discover is").into()),
+    }
+}
+
+fn discovered(raw: &RawDiscover) -> Result<Endpoint, InvalidField> {
+    let name = raw.name.clone();
+    let is_name = name.parse().is_ok_and(|authority: Authority| {
+        authority.host() == name && name.parse::<std::net::IpAddr>().is_err()
+    });
+    if !is_name || name.starts_with('[') {
+        return Err(InvalidField::new(
+            "name",
+            "must be a name that DNS can look up",
+        ));
+    }
+    match (raw.record.unwrap_or_default(), raw.port) {
+        (RawRecord::A, Some(port)) => match u16::try_from(port) {
+            Ok(port) if port > 0 => Ok(Endpoint::Name(name, port)),
+            _ => Err(InvalidField::new("port", "must be 1 to 65535")),
+        },
+        (RawRecord::A, None) => Err(InvalidField::new("port", "is required with record a")),
+        (RawRecord::Srv, None) => Ok(Endpoint::Service(name)),
+        (RawRecord::Srv, Some(_)) => {
+            let rule = "must not be there with record srv: the records have the ports";
+            Err(InvalidField::new("port", rule))
+        }
+    }
+}
+
+fn subset(raw: Option<OrOff<usize>>) -> Result<Subset, InvalidField> {
+    match raw {
+        None => Ok(Subset::OfMany),
+        Some(OrOff(None)) => Ok(Subset::All),
+        Some(OrOff(size)) => within("subset", size, 1..=1024, 1).map(Subset::Of),
+    }
+}
+
+fn endpoints(texts: &[String]) -> Result<Vec<EndpointUrl>, Problems> {
+    if !(1..=64).contains(&texts.len()) {
         return Err(InvalidField::new("endpoints", "must have 1 to 64 entries").into());
     }
     let mut problems = Problems::default();
-    let mut urls: Vec<EndpointUrl> = Vec::with_capacity(raw.endpoints.len());
-    for (index, text) in raw.endpoints.iter().enumerate() {
+    let mut urls: Vec<EndpointUrl> = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
         let broken = |rule: String| InvalidField::new(format!("endpoints[{index}]"), rule);
         let url = text.parse().map_err(broken).and_then(|url: EndpointUrl| {
             if urls.first().is_some_and(|first| first.scheme != url.scheme) {

@@ -16,10 +16,11 @@ use super::policy::{Choice, Policy};
 use super::problem::Problem;
 use super::service::Control;
 use super::status::{Reloaded, Status};
+use super::upstreams::{Admit, Eject};
 use super::watch;
 use crate::control::explain::Explanation;
 use crate::live::History;
-use crate::report::{Breaker, Breakers, Mode};
+use crate::report::{Breaker, Breakers, Mode, Upstream, Upstreams};
 use crate::sockets::Peer;
 
 /// A mode that is to be set.
@@ -66,6 +67,7 @@ pub(super) fn router() -> Router<Control> {
 fn operations() -> Vec<Operation<Control>> {
     let breaker = || Content::json::<Breaker>();
     let policy_of = || Content::json::<Policy>();
+    let upstream = || Content::json::<Upstream>();
     vec![
         Operation::new(
             Method::GET,
@@ -108,6 +110,40 @@ fn operations() -> Vec<Operation<Control>> {
             get(watch::history),
         )
         .asked(&HISTORY),
+        Operation::new(
+            Method::GET,
+            "/api/v1/upstreams",
+            "listUpstreams",
+            "All upstreams with their endpoints.",
+            Content::json::<Upstreams>(),
+            get(upstreams),
+        ),
+        Operation::new(
+            Method::GET,
+            "/api/v1/upstreams/{name}",
+            "getUpstream",
+            "One upstream with its endpoints.",
+            upstream(),
+            get(self::upstream),
+        ),
+        Operation::new(
+            Method::POST,
+            "/api/v1/upstreams/{name}/eject",
+            "ejectEndpoint",
+            "Lets an endpoint get no requests for a while, as long as others are in.",
+            upstream(),
+            post(eject),
+        )
+        .taking([Content::json::<Eject>()]),
+        Operation::new(
+            Method::POST,
+            "/api/v1/upstreams/{name}/admit",
+            "admitEndpoint",
+            "Lets an endpoint get requests again, whatever it is out for.",
+            upstream(),
+            post(admit),
+        )
+        .taking([Content::json::<Admit>()]),
         Operation::new(
             Method::GET,
             "/api/v1/watch",
@@ -261,6 +297,36 @@ async fn explanation(
     Path(name): Path<String>,
 ) -> Answer<Explanation> {
     control.explanation(&name).map(Json)
+}
+
+async fn upstreams(State(control): State<Control>) -> Response {
+    aside::json(move || control.upstreams()).await
+}
+
+async fn upstream(State(control): State<Control>, Path(name): Path<String>) -> Answer<Upstream> {
+    control.upstream(&name).map(Json)
+}
+
+async fn eject(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    from: Caller,
+    request: Request,
+) -> Answer<Upstream> {
+    control.upstream(&name)?;
+    let wanted: Eject = body::json(request.into_body()).await?;
+    control.eject(peer(from), &name, &wanted).map(Json)
+}
+
+async fn admit(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    from: Caller,
+    request: Request,
+) -> Answer<Upstream> {
+    control.upstream(&name)?;
+    let wanted: Admit = body::json(request.into_body()).await?;
+    control.admit(peer(from), &name, &wanted).map(Json)
 }
 
 async fn reload(State(control): State<Control>, from: Caller) -> Answer<Reloaded> {

@@ -6,6 +6,7 @@ use super::readiness::Readiness;
 use super::status::Reload;
 use super::trust::Tokens;
 use crate::live::Live;
+use crate::proxy::Routes;
 use crate::registry::Registry;
 use crate::telemetry::Telemetry;
 
@@ -22,6 +23,8 @@ pub struct AdminState {
     pub readiness: Readiness,
     /// What changes need, if they need one.
     pub tokens: Tokens,
+    /// Where requests go, if there is a proxy.
+    pub routes: Option<Routes>,
     /// Who loads the configuration anew, where that is possible.
     pub reload: Option<Arc<dyn Reload>>,
 }

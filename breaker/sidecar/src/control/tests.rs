@@ -386,6 +386,10 @@ async fn the_document_has_every_operation_and_all_that_it_refers_to() {
             "put /api/v1/panic",
             "post /api/v1/reload",
             "get /api/v1/status",
+            "get /api/v1/upstreams",
+            "get /api/v1/upstreams/{name}",
+            "post /api/v1/upstreams/{name}/admit",
+            "post /api/v1/upstreams/{name}/eject",
             "get /api/v1/watch",
         ]
     );
@@ -414,4 +418,87 @@ async fn the_document_has_every_operation_and_all_that_it_refers_to() {
     }
     let breaker = &document["components"]["schemas"]["Breaker"]["properties"];
     assert_eq!(breaker["mode_remaining"]["type"], json!(["number", "null"]));
+}
+
+#[tokio::test]
+async fn endpoints_are_listed_ejected_and_admitted() {
+    let bench = Bench::new().await;
+    let all = bench.ask("GET /api/v1/upstreams", &[], "").await;
+    assert_eq!(
+        (all.status, &all.body["upstreams"][0]["name"]),
+        (200, &json!("pay"))
+    );
+    let eject = r#"{ "endpoint": "127.0.0.1:2", "for": 60, "reason": "it is drained" }"#;
+    let ejected = bench
+        .ask(
+            "POST /api/v1/upstreams/pay/eject",
+            &["Content-Type: application/json"],
+            eject,
+        )
+        .await;
+    assert_eq!(ejected.status, 200, "{:?}", ejected.body);
+    let second = &ejected.body["endpoints"][1];
+    assert_eq!(
+        (&second["state"], &second["endpoint"]),
+        (&json!("out"), &json!("127.0.0.1:2"))
+    );
+    assert_eq!(second["reason"]["label"], "operator");
+    assert!(second["out_remaining"].as_f64().unwrap() > 50.0);
+    let admit = r#"{ "endpoint": "127.0.0.1:2" }"#;
+    let admitted = bench
+        .ask(
+            "POST /api/v1/upstreams/pay/admit",
+            &["Content-Type: application/json"],
+            admit,
+        )
+        .await;
+    assert_eq!(admitted.body["endpoints"][1]["state"], "in");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_change_of_endpoints_is_named() {
+    let bench = Bench::new().await;
+    for (path, body, status, said) in [
+        (
+            "pay/eject",
+            r#"{ "endpoint": "127.0.0.1:9" }"#,
+            422,
+            "must be an endpoint of pay: 127.0.0.1:1",
+        ),
+        (
+            "pay/eject",
+            r#"{ "endpoint": "127.0.0.1:1", "for": 0 }"#,
+            422,
+            "must be 0.1 to 604800 seconds",
+        ),
+        (
+            "pay/eject",
+            r#"{ "endpoint": "127.0.0.1:1", "reason": "" }"#,
+            422,
+            "must be 1 to 256",
+        ),
+        (
+            "pay/admit",
+            r#"{ "endpoint": "127.0.0.1:1", "for": 1 }"#,
+            422,
+            "for",
+        ),
+        (
+            "none/eject",
+            r#"{ "endpoint": "127.0.0.1:1" }"#,
+            404,
+            "no upstream none",
+        ),
+    ] {
+        let line = format!("POST /api/v1/upstreams/{path}");
+        let answer = bench
+            .ask(&line, &["Content-Type: application/json"], body)
+            .await;
+        assert_eq!(answer.status, status, "{path} {body}");
+        assert!(
+            answer.body["detail"].as_str().unwrap().contains(said),
+            "{:?}",
+            answer.body
+        );
+    }
 }

@@ -171,6 +171,14 @@ impl ErrorKind {
         )
     }
 
+    /// Whether no connection to the upstream could be established.
+    pub(crate) const fn is_unreachable(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectRefused | Self::ConnectTimeout | Self::Unreachable
+        )
+    }
+
     /// Whether the caller's next bytes cannot be trusted.
     pub(crate) const fn spoils_connection(self) -> bool {
         matches!(

@@ -1,12 +1,13 @@
 //! Sends a request to its upstream: the innermost service of a route, below the breaker.
 
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use breaker_tower::BreakerHandle;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -21,7 +22,6 @@ use super::interim::Interim;
 use super::route::Route;
 use super::via;
 use crate::message::RequestBody;
-use crate::message::attempt::Attempt;
 use crate::message::client::Client;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::forwarded;
@@ -31,8 +31,9 @@ use crate::message::record::Recorder;
 use crate::message::timers::{Deadline, Timers};
 use crate::message::upgrade;
 use crate::upstream::Protocol;
+use crate::upstream::attempt::Attempt;
 use crate::upstream::exchange::Exchange;
-use crate::upstream::pool::{Connections, Pool};
+use crate::upstream::pool::{Chosen, Connections, Pool};
 
 mod form;
 mod http2;
@@ -51,6 +52,8 @@ struct Shared {
     body_idle: Option<Duration>,
     timers: Rc<Timers>,
     recorder: Rc<dyn Recorder>,
+    /// Says what a failure of an endpoint is.
+    breaker: BreakerHandle,
 }
 
 /// One request on its way.
@@ -82,6 +85,7 @@ impl Forward {
             body_idle: route.body.response_idle,
             timers,
             recorder,
+            breaker: route.breaker.clone(),
         }))
     }
 
@@ -107,10 +111,27 @@ impl Service<Request<RequestBody>> for Forward {
 
     /// Sends at once over a connection that is there already. What can be done here is done here,
     /// before the future is made: a future that held the request would be copied with it.
-    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let Some(connections) = self.0.pool.pick().cloned() else {
-            return Box::pin(ready(Err(ErrorKind::Internal.into())));
-        };
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        match self.0.pool.pick(&[]) {
+            Some(chosen) => self.send(chosen, request),
+            None => Box::pin(self.clone().find(request)),
+        }
+    }
+}
+
+impl Forward {
+    /// Waits for endpoints that are found by name, and sends then.
+    async fn find(self, request: Request<RequestBody>) -> Answer {
+        let chosen = self.0.pool.found().await?;
+        self.send(chosen, request).await
+    }
+
+    fn send(
+        &self,
+        chosen: Chosen,
+        mut request: Request<RequestBody>,
+    ) -> Pin<Box<dyn Future<Output = Answer>>> {
+        let connections = chosen.connections.clone();
         let is_multiplexed = self.is_multiplexed(&request);
         let version = if is_multiplexed {
             Version::HTTP_2
@@ -119,9 +140,10 @@ impl Service<Request<RequestBody>> for Forward {
         };
         let recorder = self.0.recorder.clone();
         let method = request.method().clone();
-        let endpoints = (self.0.first_endpoint, connections.position());
+        let first = self.0.first_endpoint;
         let decided = request.body().decided().cloned();
-        let attempt = Attempt::begin(recorder, method, endpoints, version, decided);
+        let mut attempt = Attempt::begin(recorder, method, first, chosen, version, decided);
+        attempt.judged_by(&self.0.breaker, request.body().upload().as_ref());
         let pending = Pending::new(self.0.clone(), attempt, &mut request);
         let fields = request.body().fields();
         let client = request.body().client().clone();
@@ -240,7 +262,7 @@ impl Pending {
         let Some(request) = spare.filter(|_| may_again) else {
             return Err(self.attempt.failed(error));
         };
-        self.attempt.again(error.kind(), connections.position());
+        self.attempt.again_there(error.kind());
         self.open(connections, *request).await
     }
 

@@ -208,6 +208,19 @@ impl RouteTable {
         &self.upstreams
     }
 
+    /// Goes on with the endpoints of upstreams that `before` has too, by name.
+    pub(crate) fn inherit(&self, before: &Self) {
+        let before = before.upstreams.iter();
+        let before: HashMap<_, _> = before.map(|upstream| (&upstream.name, upstream)).collect();
+        for upstream in &self.upstreams {
+            if let Some(before) = before.get(&upstream.name)
+                && !Arc::ptr_eq(before, upstream)
+            {
+                upstream.inherit(before);
+            }
+        }
+    }
+
     /// Where an upstream is among those of [`Self::upstreams`], if it is the very same one.
     pub(crate) fn position_of(&self, upstream: &Arc<Upstream>) -> Option<usize> {
         self.positions.get(&address(upstream)).copied()

@@ -54,6 +54,18 @@ words! {
 }
 
 words! {
+    /// Whether an endpoint gets requests.
+    EndpointState {
+        /// It does.
+        In = "in",
+        /// It does not.
+        Out = "out",
+        /// It gets one at a time.
+        Probing = "probing",
+    }
+}
+
+words! {
     /// Who decides.
     Mode {
         /// The policy.
@@ -133,6 +145,16 @@ words! {
         /// One that this version does not know.
         #[serde(other)]
         Unknown = "unknown",
+    }
+}
+
+impl From<core::EndpointState> for EndpointState {
+    fn from(state: core::EndpointState) -> Self {
+        match state {
+            core::EndpointState::Out => Self::Out,
+            core::EndpointState::Probing => Self::Probing,
+            _ => Self::In,
+        }
     }
 }
 

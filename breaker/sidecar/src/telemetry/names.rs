@@ -98,6 +98,31 @@ pub(crate) const ANOMALY_SCORE: Metric = Metric {
     unit: "1",
     description: "Evidence of an anomaly as a share of its alarm line",
 };
+pub(crate) const ENDPOINT_STATE: Metric = Metric {
+    name: "breaker.endpoint.state",
+    unit: "{state}",
+    description: "1 for the state that the endpoint is in, 0 for the others",
+};
+pub(crate) const ENDPOINT_LOAD: Metric = Metric {
+    name: "breaker.endpoint.load",
+    unit: "s",
+    description: "Load that the balancer compares: latency times requests in flight, and penalties",
+};
+pub(crate) const ENDPOINT_EJECTIONS: Metric = Metric {
+    name: "breaker.endpoint.ejections",
+    unit: "{ejection}",
+    description: "Ejections of endpoints of the upstream",
+};
+pub(crate) const UPSTREAM_ENDPOINTS: Metric = Metric {
+    name: "breaker.upstream.endpoints",
+    unit: "{endpoint}",
+    description: "Endpoints of the upstream in each state",
+};
+pub(crate) const UPSTREAM_PANIC: Metric = Metric {
+    name: "breaker.upstream.panic",
+    unit: "{panic}",
+    description: "1 while so many endpoints are bad that all are used, else 0",
+};
 pub(crate) const BASELINE_SAVES: Metric = Metric {
     name: "breaker.baseline.saves",
     unit: "{save}",
@@ -264,6 +289,10 @@ pub(crate) const CONTROL_AFTER: &str = "breaker.control.after";
 pub(crate) const CONTROL_BEFORE: &str = "breaker.control.before";
 pub(crate) const CONTROL_REASON: &str = "breaker.control.reason";
 pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
+pub(crate) const ENDPOINT_REASON: &str = "breaker.endpoint.reason";
+/// Of [`ENDPOINT_STATE`] and [`UPSTREAM_ENDPOINTS`].
+pub(crate) const ENDPOINT_STATE_NAME: &str = "breaker.endpoint.state";
+pub(crate) const UPSTREAM: &str = "breaker.upstream";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 /// Requests in flight at most.
 pub(crate) const LIMIT: &str = "breaker.limit";

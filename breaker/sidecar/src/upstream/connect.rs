@@ -29,6 +29,8 @@ pub(crate) async fn connect(
         Endpoint::Address(address) => return open(*address, deadline).await,
         Endpoint::Unix(path) => return open_unix(path, deadline).await,
         Endpoint::Name(_, port) => *port,
+        // Its instances have addresses of their own.
+        Endpoint::Service(_) => return Err(ErrorKind::Internal.into()),
     };
     let name = name.ok_or(ErrorKind::Internal)?;
     let targets = timeout_at(deadline, name.targets())

@@ -11,13 +11,14 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use self::memory::{Latest, Memory};
+pub(crate) use self::memory::Latest;
+use self::memory::Memory;
 use super::resolve::{Names, Resolver, Target};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::spawn::Kind;
@@ -37,7 +38,11 @@ pub(crate) struct Directory(Arc<Shared>);
 
 /// What is known of one name, for who needs its addresses.
 #[derive(Clone, Debug)]
-pub(crate) struct Followed(watch::Receiver<Latest>);
+pub(crate) struct Followed {
+    told: watch::Receiver<Latest>,
+    /// Whether [`Self::next`] has told what there is.
+    is_told: bool,
+}
 
 struct Shared {
     followed: Mutex<HashMap<Question, watch::Sender<Latest>>>,
@@ -84,7 +89,7 @@ impl Directory {
     pub(crate) fn follow(&self, question: &Question) -> Followed {
         let mut followed = self.0.followed();
         if let Some(tell) = followed.get(question) {
-            return Followed(tell.subscribe());
+            return Followed::of(tell.subscribe());
         }
         let (tell, told) = watch::channel(Latest::Awaited);
         followed.insert(question.clone(), tell.clone());
@@ -94,11 +99,11 @@ impl Directory {
             tell,
             self.0.resolver.clone(),
         ));
-        Followed(told)
+        Followed::of(told)
     }
 
     /// Runs `work` on the thread of the directory.
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let counted = Kind::Name.counted();
         self.0.runtime.spawn(async move {
             let _counted = counted;
@@ -108,9 +113,16 @@ impl Directory {
 }
 
 impl Followed {
+    fn of(told: watch::Receiver<Latest>) -> Self {
+        Self {
+            told,
+            is_told: false,
+        }
+    }
+
     /// What the name stands for; waits for the first answer.
     pub(crate) async fn targets(&self) -> Result<Arc<[Target]>, ProxyError> {
-        let mut told = self.0.clone();
+        let mut told = self.told.clone();
         let latest = told.wait_for(|latest| *latest != Latest::Awaited).await;
         match latest.as_deref() {
             Ok(Latest::Found(targets)) => Ok(targets.clone()),
@@ -120,9 +132,19 @@ impl Followed {
         }
     }
 
+    /// What is known of the name: at first as it is, then whenever it changes.
+    pub(super) async fn next(&mut self) -> Latest {
+        if self.is_told {
+            // The sender lives as long as the directory, and its tasks end with that.
+            let _ = self.told.changed().await;
+        }
+        self.is_told = true;
+        self.told.borrow_and_update().clone()
+    }
+
     /// Whether the name still stands for `address`, as far as is known.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
-        match &*self.0.borrow() {
+        match &*self.told.borrow() {
             Latest::Found(targets) => targets.iter().any(|target| target.address == address),
             Latest::Awaited | Latest::Unknown(..) => true,
         }

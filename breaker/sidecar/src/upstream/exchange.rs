@@ -36,8 +36,10 @@ pub(crate) struct Exchange {
     peer: Option<IpAddr>,
     /// When it was last given back; `None` while it has served nothing.
     idle_since: Option<Instant>,
-    /// When it is too old to be used again.
+    /// When it is too old to be used again, unless it is used before.
     pub(crate) idle_until: Option<Instant>,
+    /// When it is too old to be used again.
+    usable_until: Option<Instant>,
 }
 
 impl Exchange {
@@ -61,6 +63,7 @@ impl Exchange {
             peer,
             idle_since: None,
             idle_until: None,
+            usable_until: None,
         })
     }
 
@@ -113,6 +116,16 @@ impl Exchange {
     /// The upstream's address; `None` of a Unix socket.
     pub(crate) fn peer(&self) -> Option<IpAddr> {
         self.peer
+    }
+
+    /// Lets no request begin on it when it has this age.
+    pub(crate) fn ages(&mut self, age: Duration) {
+        self.usable_until = Some(Instant::now() + age);
+    }
+
+    /// When it is too old to be used again.
+    pub(crate) fn usable_until(&self) -> Option<Instant> {
+        self.usable_until
     }
 
     /// How long the connection has been unused; `None` if it is new.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ pub(crate) struct Multiplex {
     asked: Cell<(Instant, u64)>,
     /// Whether nothing more is expected of it.
     is_given_up: Cell<bool>,
+    /// Where it goes; `None` for a Unix socket.
+    address: Option<IpAddr>,
+    /// When it is too old for further requests.
+    usable_until: Option<Instant>,
 }
 
 /// A place for one stream, taken until the stream is over in both directions.
@@ -95,7 +100,28 @@ impl Multiplex {
             has_answered: Cell::new(false),
             asked: Cell::new((Instant::now(), u64::MAX)),
             is_given_up: Cell::new(false),
+            address: None,
+            usable_until: None,
         })
+    }
+
+    /// It goes to this address, and takes further requests until then.
+    pub(super) fn usable_at(self, address: Option<IpAddr>, until: Option<Instant>) -> Self {
+        Self {
+            address,
+            usable_until: until,
+            ..self
+        }
+    }
+
+    /// Where it goes, and until when it takes further requests.
+    pub(super) fn usable(&self) -> (Option<IpAddr>, Option<Instant>) {
+        (self.address, self.usable_until)
+    }
+
+    /// Lets it take no further requests.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.set(true);
     }
 
     /// Whether it takes no further requests.

@@ -1,33 +1,58 @@
 //! One worker's connections to one upstream.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::core::{Candidate, EndpointId};
 use http::HeaderValue;
 use socket2::SockRef;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use super::attempt::{Attempt, Tracked};
 use super::connect::{connect, keep_alive};
 use super::directory::{Directory, Followed, Question};
 use super::exchange::Exchange;
+use super::instances::{Instance, InstanceSet};
 use super::multiplex::{Multiplex, Place};
 use super::shared::Shared;
 use super::{Endpoint, HeadLimits, Protocol, Upstream};
-use crate::message::attempt::Attempt;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::sockets::Stream;
 
 /// The connections of one worker to one upstream.
 pub(crate) struct Pool {
     upstream: Arc<Upstream>,
-    endpoints: Vec<Rc<Connections>>,
-    next: Cell<usize>,
+    set: Arc<InstanceSet>,
+    endpoints: RefCell<Endpoints>,
+    /// Differs from request to request.
+    draw: Cell<u64>,
+    head: HeadLimits,
+    tcp_keepalive: Option<Duration>,
+    directory: Directory,
+}
+
+/// The endpoints of an upstream, as a worker has seen them last.
+#[derive(Default)]
+struct Endpoints {
+    version: Option<u64>,
+    /// In the order of their ids.
+    connections: Vec<Rc<Connections>>,
+}
+
+/// Where an attempt goes.
+pub(crate) struct Chosen {
+    pub(crate) connections: Rc<Connections>,
+    /// For who judges the endpoints, if there are several.
+    pub(crate) tracked: Option<Tracked>,
 }
 
 /// The connections to one endpoint.
 pub(crate) struct Connections {
+    id: EndpointId,
     endpoint: Endpoint,
     host: HeaderValue,
     /// Among the endpoints of its upstream.
@@ -65,55 +90,125 @@ impl Pool {
         tcp_keepalive: Option<Duration>,
         directory: &Directory,
     ) -> Self {
-        let connections = |(position, endpoint): (usize, &Endpoint)| {
-            Rc::new(Connections {
-                endpoint: endpoint.clone(),
-                host: HeaderValue::try_from(endpoint.authority())
-                    .unwrap_or(HeaderValue::from_static("")),
-                position,
-                upstream: upstream.clone(),
-                head,
-                tcp_keepalive,
-                name: match endpoint {
-                    Endpoint::Name(host, _) => {
-                        Some(directory.follow(&Question::Host(host.clone())))
-                    }
-                    Endpoint::Address(_) | Endpoint::Unix(_) => None,
-                },
-                turn: Cell::default(),
-                idle: RefCell::default(),
-                is_retired: Cell::new(false),
-                shared: Rc::default(),
-                speaks_http2: Cell::new(false),
-                doubted: Cell::new(None),
-                is_proved: Cell::new(false),
-            })
-        };
-        let endpoints = upstream
-            .endpoints
-            .iter()
-            .enumerate()
-            .map(connections)
-            .collect();
         Self {
+            set: upstream.instances().clone(),
             upstream,
-            endpoints,
-            next: Cell::new(0),
+            endpoints: RefCell::default(),
+            draw: Cell::new(RandomState::new().hash_one(0)),
+            head,
+            tcp_keepalive,
+            directory: directory.clone(),
         }
+    }
+
+    /// Takes over a change of the endpoints. Connections to those that are gone end with their
+    /// requests.
+    fn follow(&self) {
+        if self.endpoints.borrow().version == Some(self.set.version()) {
+            return;
+        }
+        let (current, version) = self.set.current();
+        let mut endpoints = self.endpoints.borrow_mut();
+        let before = std::mem::take(&mut endpoints.connections);
+        let mut before = before.into_iter().peekable();
+        for instance in &current.instances {
+            while let Some(gone) = before.next_if(|known| known.id < instance.id) {
+                gone.retire();
+            }
+            let kept = before.next_if(|known| known.id == instance.id);
+            let connections = kept.unwrap_or_else(|| self.connections(instance));
+            endpoints.connections.push(connections);
+        }
+        before.for_each(|gone| gone.retire());
+        endpoints.version = Some(version);
+    }
+
+    fn connections(&self, instance: &Instance) -> Rc<Connections> {
+        let endpoint = &instance.endpoint;
+        // A request that names no host is for what was configured, not for one address of it.
+        let configured = self.upstream.endpoints.get(instance.position);
+        let host = configured.unwrap_or(endpoint).authority();
+        Rc::new(Connections {
+            id: instance.id,
+            endpoint: endpoint.clone(),
+            host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
+            position: instance.position,
+            upstream: self.upstream.clone(),
+            head: self.head,
+            tcp_keepalive: self.tcp_keepalive,
+            name: match endpoint {
+                Endpoint::Name(host, _) => {
+                    Some(self.directory.follow(&Question::Host(host.clone())))
+                }
+                Endpoint::Address(_) | Endpoint::Service(_) | Endpoint::Unix(_) => None,
+            },
+            turn: Cell::default(),
+            idle: RefCell::default(),
+            is_retired: Cell::new(false),
+            shared: Rc::default(),
+            speaks_http2: Cell::new(false),
+            doubted: Cell::new(None),
+            is_proved: Cell::new(false),
+        })
     }
 
     pub(crate) const fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }
 
-    /// The endpoint whose turn it is.
-    pub(crate) fn pick(&self) -> Option<&Rc<Connections>> {
-        if let [only] = &*self.endpoints {
-            return Some(only);
+    /// The endpoint of the next attempt: none of those that were `tried`. `None` if there is none.
+    pub(crate) fn pick(&self, tried: &[EndpointId]) -> Option<Chosen> {
+        self.follow();
+        let endpoints = self.endpoints.borrow();
+        match &*endpoints.connections {
+            [] => None,
+            [only] => {
+                if self.upstream.health.is_some() {
+                    self.set.is_used();
+                }
+                (!tried.contains(&only.id)).then(|| Chosen {
+                    connections: only.clone(),
+                    tracked: None,
+                })
+            }
+            several => self.choose(several, tried),
         }
-        let turn = self.next.get();
-        self.next.set(turn.wrapping_add(1));
-        self.endpoints.get(turn.checked_rem(self.endpoints.len())?)
+    }
+
+    fn choose(&self, several: &[Rc<Connections>], tried: &[EndpointId]) -> Option<Chosen> {
+        let draw = self.draw.get().wrapping_add(1);
+        self.draw.set(draw);
+        let find = |id| {
+            let place = several.binary_search_by_key(&id, |known| known.id).ok()?;
+            several.get(place)
+        };
+        let candidate = |id| match find(id) {
+            Some(connections) if !tried.contains(&id) => match connections.has_idle() {
+                true => Candidate::Idle,
+                false => Candidate::Fresh,
+            },
+            // It has come or gone just now.
+            _ => Candidate::Tried,
+        };
+        let now = self.set.now();
+        self.set.is_used();
+        let mut state = self.set.state();
+        let pick = state.pick(now, draw, candidate)?;
+        let attempt = state.begin(pick, now);
+        drop(state);
+        let tracked = Tracked::new(self.set.clone(), attempt);
+        Some(Chosen {
+            connections: find(pick.id())?.clone(),
+            tracked: Some(tracked),
+        })
+    }
+
+    /// Waits for the first endpoint of an upstream whose endpoints are found by name.
+    pub(crate) async fn found(&self) -> Result<Chosen, ProxyError> {
+        let limit = self.upstream.connect_timeout;
+        // What is late is told below.
+        let _ = timeout(limit, self.set.known()).await;
+        self.pick(&[]).ok_or_else(|| self.set.current().0.error())
     }
 
     /// A new connection to `first`, or one to another endpoint if that can't be connected to; then
@@ -124,45 +219,39 @@ impl Pool {
         attempt: &mut Attempt,
     ) -> Result<(Box<Exchange>, Rc<Connections>), ProxyError> {
         let mut connections = first;
-        let mut others = self.endpoints.len() - 1;
+        let mut tried = Vec::new();
         loop {
             let failure = match connections.open().await {
                 Ok(exchange) => return Ok((exchange, connections)),
                 Err(failure) => failure,
             };
-            let Some(next) = self.pick().filter(|_| others > 0) else {
+            tried.push(connections.id);
+            let Some(next) = self.pick(&tried) else {
                 return Err(failure);
             };
-            attempt.again(failure.kind(), next.position);
-            connections = next.clone();
-            others -= 1;
+            connections = next.connections.clone();
+            attempt.again(failure.kind(), next);
             if let Some(exchange) = connections.take_idle() {
                 return Ok((exchange, connections));
             }
         }
     }
 
-    /// The endpoint to which a request goes that `connections` did not take, and how many others
-    /// there are.
-    pub(crate) fn after(&self, connections: &Rc<Connections>) -> (Rc<Connections>, usize) {
-        let next = (connections.position + 1) % self.endpoints.len();
-        let next = self.endpoints.get(next).unwrap_or(connections);
-        (next.clone(), self.endpoints.len() - 1)
-    }
-
     /// Closes what is unused, and keeps nothing that is given back: no further requests will come.
     /// Those under way go on.
     pub(crate) fn retire(&self) {
-        for connections in &self.endpoints {
-            connections.is_retired.set(true);
-            connections.idle.take();
-            connections.shared.retire();
+        for connections in &self.endpoints.borrow().connections {
+            connections.retire();
         }
     }
 
-    /// Closes what has been unused for too long, or was closed by the upstream.
+    /// Closes what has been unused for too long, or was closed by the upstream, or goes where
+    /// nothing of this upstream is any more.
     pub(crate) fn prune(&self, now: Instant) {
-        for connections in &self.endpoints {
+        if self.endpoints.borrow().version.is_some() {
+            self.follow();
+        }
+        for connections in &self.endpoints.borrow().connections {
             connections.prune(now);
         }
     }
@@ -210,6 +299,22 @@ impl Connections {
         }
     }
 
+    /// Which endpoint of its upstream it is.
+    pub(crate) const fn id(&self) -> EndpointId {
+        self.id
+    }
+
+    /// Whether there is a connection that may be good.
+    fn has_idle(&self) -> bool {
+        !self.idle.borrow().is_empty() || self.shared.has_room()
+    }
+
+    fn retire(&self) {
+        self.is_retired.set(true);
+        self.idle.take();
+        self.shared.retire();
+    }
+
     /// The endpoint's position in its upstream.
     pub(crate) const fn position(&self) -> usize {
         self.position
@@ -249,7 +354,11 @@ impl Connections {
     /// A new connection.
     async fn open(&self) -> Result<Box<Exchange>, ProxyError> {
         let stream = self.connect().await?;
-        Exchange::open(stream, self.head).await.map(Box::new)
+        let mut exchange = Exchange::open(stream, self.head).await?;
+        if let Some(age) = self.upstream.max_connection_age {
+            exchange.ages(self.jittered(age));
+        }
+        Ok(Box::new(exchange))
     }
 
     /// A place for a stream on an HTTP/2 connection.
@@ -258,13 +367,25 @@ impl Connections {
             let connections = self.clone();
             async move { connections.open_shared().await }
         };
+        self.shared.let_go(|connection| !self.is_usable(connection));
         self.shared.place(open).await
     }
 
     async fn open_shared(&self) -> Result<Multiplex, ProxyError> {
         let stream = self.connect().await?;
         let changed = self.shared.changed();
-        Multiplex::open(stream, self.head, self.upstream.http2_ping, changed).await
+        let ping = self.upstream.http2_ping;
+        let age = self.upstream.max_connection_age;
+        let usable_until = age.map(|age| Instant::now() + self.jittered(age));
+        let address = stream.peer_ip();
+        let opened = Multiplex::open(stream, self.head, ping, changed).await?;
+        Ok(opened.usable_at(address, usable_until))
+    }
+
+    /// ± 20 %: connections that were opened together do not end together.
+    fn jittered(&self, age: Duration) -> Duration {
+        let part = RandomState::new().hash_one(self.turn.get()) >> 40;
+        age.mul_f64(0.8 + 0.4 * part as f64 / (1_u64 << 24) as f64)
     }
 
     async fn connect(&self) -> Result<Stream, ProxyError> {
@@ -281,9 +402,10 @@ impl Connections {
     /// Gives a connection back for later use, if it is good for any.
     pub(crate) fn give_back(&self, mut exchange: Box<Exchange>) {
         let is_good = exchange.is_ready() || exchange.is_usable();
-        let is_good = is_good && !self.is_retired.get() && self.is_current(&exchange);
+        let now = Instant::now();
+        let is_good = is_good && !self.is_retired.get() && self.is_fresh(&exchange, now);
         if is_good && self.idle.borrow().len() < self.upstream.idle_connections {
-            exchange.rest(Instant::now());
+            exchange.rest(now);
             self.idle.borrow_mut().push(exchange);
         }
     }
@@ -292,13 +414,20 @@ impl Connections {
         self.idle
             .borrow_mut()
             .retain_mut(|exchange| self.is_fresh(exchange, now) && exchange.is_usable());
+        self.shared.let_go(|connection| !self.is_usable(connection));
         self.shared.prune(now, self.upstream.idle_timeout);
     }
 
-    /// Whether the endpoint's name still stands for where the connection goes.
-    fn is_current(&self, exchange: &Exchange) -> bool {
-        let name = self.name.as_ref().zip(exchange.peer());
+    /// Whether the endpoint's name still stands for where a connection goes.
+    fn is_current(&self, address: Option<IpAddr>) -> bool {
+        let name = self.name.as_ref().zip(address);
         name.is_none_or(|(name, address)| name.has(address))
+    }
+
+    /// Whether an HTTP/2 connection takes further requests, by its age and by where it goes.
+    fn is_usable(&self, connection: &Multiplex) -> bool {
+        let (address, until) = connection.usable();
+        until.is_none_or(|until| Instant::now() < until) && self.is_current(address)
     }
 
     /// Whether neither we nor the upstream have given up a connection for its age, or for where it
@@ -309,7 +438,8 @@ impl Connections {
             .idle_since()
             .is_none_or(|since| now.duration_since(since) < limit)
             && exchange.idle_until.is_none_or(|until| now < until)
-            && self.is_current(exchange)
+            && exchange.usable_until().is_none_or(|until| now < until)
+            && self.is_current(exchange.peer())
     }
 }
 

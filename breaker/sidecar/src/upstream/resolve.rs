@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, vec};
 
 use futures_util::future::{Either, join_all, select};
@@ -24,7 +24,7 @@ use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Hosts, TokioResolver, system_conf};
 use hyper_util::client::legacy::connect::dns;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 /// Where names are looked up. Clones share the hosts.
@@ -181,7 +181,7 @@ impl Resolver {
     async fn family(&self, name: Name, kind: RecordType) -> Result<Answer, NetError> {
         let lookup = self.dns.lookup(name, kind).await?;
         let valid = lookup.valid_until();
-        let valid = valid.saturating_duration_since(Instant::now());
+        let valid = valid.saturating_duration_since(Instant::now().into_std());
         let records = lookup.answers().iter();
         let addresses: Vec<_> = records.filter_map(|record| record.data.ip_addr()).collect();
         if addresses.is_empty() {
@@ -196,7 +196,7 @@ impl Resolver {
         let name = Name::from_str_relaxed(name)?;
         let lookup = self.dns.lookup(name, RecordType::SRV).await?;
         let valid = lookup.valid_until();
-        let mut valid = valid.saturating_duration_since(Instant::now());
+        let mut valid = valid.saturating_duration_since(Instant::now().into_std());
         let records = lookup.answers().iter();
         let records = records.filter_map(|record| match &record.data {
             // The target `.` says that there is no such service.

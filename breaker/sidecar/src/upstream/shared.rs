@@ -78,6 +78,22 @@ impl Shared {
         connections.iter().find_map(Multiplex::place)
     }
 
+    /// Whether there is a connection that takes requests.
+    pub(super) fn has_room(&self) -> bool {
+        let connections = self.connections.borrow();
+        connections.iter().any(|connection| !connection.is_over())
+    }
+
+    /// Lets connections take no further requests that `is_stale` says so of; they finish their
+    /// streams.
+    pub(super) fn let_go(&self, is_stale: impl Fn(&Multiplex) -> bool) {
+        for connection in &*self.connections.borrow() {
+            if is_stale(connection) {
+                connection.give_up();
+            }
+        }
+    }
+
     fn has_untold(&self) -> bool {
         let connections = self.connections.borrow();
         connections.iter().any(|connection| connection.is_untold())

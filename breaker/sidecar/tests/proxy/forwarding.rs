@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Match, PathRules, Route};
 use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_tower::core::Balance;
 use breaker_tower::{BreakerHandle, Policy};
 use http::Method;
 use tokio::io::AsyncWriteExt;
@@ -386,7 +387,9 @@ async fn endpoints_take_turns_and_dead_ones_are_passed_over() {
         .map(Endpoint::Address)
         .to_vec();
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
-    let route = Route::new(breaker.clone(), Arc::new(Upstream::new("app", endpoints)));
+    let mut upstream = Upstream::new("app", endpoints);
+    upstream.balancing.balance = Balance::RoundRobin;
+    let route = Route::new(breaker.clone(), Arc::new(upstream));
     let sidecar = Sidecar::with_routes(vec![route], breaker, Limits::default(), Duration::ZERO);
     for _ in 0..9 {
         assert_eq!(status(&sidecar.ask(GET).await), "200");

@@ -413,7 +413,7 @@ const UPSTREAMS: &[(&str, &str)] = &[
     ),
     (
         "protocol: http1",
-        "4:3: upstreams.pay.endpoints: is required",
+        "4:3: upstreams.pay.endpoints: is required, or discover is",
     ),
 ];
 
@@ -738,11 +738,11 @@ const WHOLE: &[(&str, &str)] = &[
     ),
     (
         "upstreams:\n  pay: {}\nroutes: []",
-        "2:3: upstreams.pay.endpoints: is required",
+        "2:3: upstreams.pay.endpoints: is required, or discover is\n3:1: routes: must have 1 to 10000 entries",
     ),
     (
         "upstreams:\n  pay:\n    protocol: http1\nroutes: []",
-        "2:3: upstreams.pay.endpoints: is required",
+        "2:3: upstreams.pay.endpoints: is required, or discover is\n4:1: routes: must have 1 to 10000 entries",
     ),
     (
         "upstreams: { pay: { endpoints: [http://a:1] } }\nroutes:\n  - upstream: pay\n    timeout: 1s",

@@ -188,6 +188,15 @@ fn base() -> Value {
 /// The base with `value` at a path of the schema, and the path as errors name it.
 fn with(path: &str, value: Value) -> (Value, String) {
     let mut config = base();
+    // What these sections must have beside any field.
+    let upstream = &mut config["upstreams"].as_object_mut().unwrap();
+    let upstream = upstream.values_mut().next().unwrap();
+    if path.contains(".discover.") {
+        *upstream = json!({ "discover": { "name": "pay.shop", "port": 80 } });
+    }
+    if path.contains(".health.") && !path.ends_with(".grpc") {
+        upstream["health"] = json!({ "path": "/" });
+    }
     let mut at = &mut config;
     let mut told = String::new();
     for segment in path.split('.') {

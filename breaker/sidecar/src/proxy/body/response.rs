@@ -17,12 +17,12 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::detached::{Detached, LINGER};
-use crate::message::attempt::Attempt;
 use crate::message::body::{PAUSE, Upload};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::framing;
 use crate::message::limited::Limit;
 use crate::message::timers::{Deadline, Timers};
+use crate::upstream::attempt::Attempt;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::multiplex::{Loss, Place};
 use crate::upstream::pool::Connections;
@@ -157,6 +157,9 @@ impl Streamed {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     framing::strip_trailers(trailers);
+                    if let Some(attempt) = &mut self.attempt {
+                        attempt.ended_by(trailers);
+                    }
                 }
                 self.stalled = None;
                 self.reading.hands_on();

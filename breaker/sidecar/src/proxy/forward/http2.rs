@@ -41,23 +41,27 @@ impl Pending {
     ) -> Answer {
         form::for_http2(&mut request, &first).map_err(|error| self.attempt.failed(error))?;
         let mut connections = first;
-        let mut tries = 0;
+        let mut tried = Vec::new();
         loop {
             let lost = match self.ask(&connections, request).await {
                 Ok((response, place)) => return self.stream(response, Source::Http2(place)),
                 Err(lost) => lost,
             };
-            tries += 1;
-            let (next, others) = self.shared.pool.after(&connections);
-            let may_again = match others {
-                0 => tries == 1 && lost.is_other_connection_better,
-                others => tries <= others,
-            };
-            let Some(again) = lost.request.filter(|_| may_again) else {
+            tried.push(connections.id());
+            let Some(again) = lost.request else {
                 return Err(self.attempt.failed(lost.error));
             };
-            self.attempt.again(lost.error.kind(), next.position());
-            (connections, request) = (next, *again);
+            match self.shared.pool.pick(&tried) {
+                Some(next) => {
+                    connections = next.connections.clone();
+                    self.attempt.again(lost.error.kind(), next);
+                }
+                None if tried.len() == 1 && lost.is_other_connection_better => {
+                    self.attempt.again_there(lost.error.kind());
+                }
+                None => return Err(self.attempt.failed(lost.error)),
+            }
+            request = *again;
         }
     }
 

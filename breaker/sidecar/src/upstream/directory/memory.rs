@@ -1,9 +1,10 @@
 //! What is known of a name: the last good answer outlives a name server that fails.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_resolver::net::NetError;
+use tokio::time::Instant;
 
 use super::Question;
 use crate::message::error::ErrorKind;

@@ -4,14 +4,21 @@
 //! head are waited for, into the response's body. So its end is told when it happens, also when the
 //! caller drops either of them.
 
+mod tracked;
+
 use std::rc::Rc;
 
-use http::{Method, Response, StatusCode, Version};
+use breaker_tower::BreakerHandle;
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http_body::Body;
 use tokio::time::Instant;
 
-use super::decision::Decided;
-use super::error::{ErrorKind, ProxyError};
-use super::record::{Recorder, Sent};
+pub(crate) use self::tracked::Tracked;
+use super::pool::Chosen;
+use crate::message::body::Upload;
+use crate::message::decision::Decided;
+use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::record::{Recorder, Sent};
 
 /// An attempt under way. Dropped before its end, it counts as given up by the caller.
 pub(crate) struct Attempt {
@@ -28,6 +35,8 @@ pub(crate) struct Attempt {
     error: Option<ErrorKind>,
     /// Who else wants to know the endpoint.
     decided: Option<Decided>,
+    /// Who judges the endpoint, if there are others.
+    tracked: Option<Tracked>,
 }
 
 impl Attempt {
@@ -36,7 +45,8 @@ impl Attempt {
     pub(crate) fn begin(
         recorder: Rc<dyn Recorder>,
         method: Method,
-        (first_endpoint, position): (usize, usize),
+        first_endpoint: usize,
+        chosen: Chosen,
         version: Version,
         decided: Option<Decided>,
     ) -> Self {
@@ -44,21 +54,39 @@ impl Attempt {
             recorder,
             method,
             first_endpoint,
-            position,
+            position: chosen.connections.position(),
             version,
             started: Instant::now(),
             status: None,
             error: Some(ErrorKind::ClientGone),
             decided,
+            tracked: chosen.tracked,
         };
         attempt.goes();
         attempt
     }
 
+    /// Lets a policy say what a failure is, and the upload of the request not count as a delay.
+    pub(crate) fn judged_by(&mut self, breaker: &BreakerHandle, upload: Option<&Rc<Upload>>) {
+        if let Some(tracked) = &mut self.tracked {
+            tracked.judged_by(breaker, upload);
+        }
+    }
+
     /// Notes the head of the response.
-    pub(crate) fn answered<T>(&mut self, response: &Response<T>) {
+    pub(crate) fn answered<T: Body>(&mut self, response: &Response<T>) {
         self.status = Some(response.status());
         self.version = response.version();
+        if let Some(tracked) = &mut self.tracked {
+            tracked.answered(response);
+        }
+    }
+
+    /// Notes the trailers of the response.
+    pub(crate) fn ended_by(&mut self, trailers: &HeaderMap) {
+        if let Some(tracked) = &mut self.tracked {
+            tracked.ended_by(trailers);
+        }
     }
 
     /// Notes what went wrong, and hands it on.
@@ -67,11 +95,30 @@ impl Attempt {
         error
     }
 
-    /// Ends the attempt as failed and begins another one, at the endpoint at `position`.
-    pub(crate) fn again(&mut self, failed: ErrorKind, position: usize) {
+    /// Ends the attempt as failed and begins another one, over a connection to the same endpoint.
+    pub(crate) fn again_there(&mut self, failed: ErrorKind) {
         self.error = Some(failed);
         self.tell();
-        self.position = position;
+        self.begin_anew();
+    }
+
+    /// Ends the attempt as failed and begins another one, at the endpoint that was chosen.
+    pub(crate) fn again(&mut self, failed: ErrorKind, chosen: Chosen) {
+        self.error = Some(failed);
+        self.tell();
+        let judged_by = self
+            .tracked
+            .take()
+            .and_then(|tracked| tracked.end(self.error));
+        self.position = chosen.connections.position();
+        self.tracked = chosen.tracked;
+        if let (Some(tracked), Some(judged_by)) = (&mut self.tracked, judged_by) {
+            tracked.as_before(judged_by);
+        }
+        self.begin_anew();
+    }
+
+    fn begin_anew(&mut self) {
         self.started = Instant::now();
         self.error = Some(ErrorKind::ClientGone);
         self.goes();
@@ -107,5 +154,8 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.tell();
+        if let Some(tracked) = self.tracked.take() {
+            tracked.end(self.error);
+        }
     }
 }

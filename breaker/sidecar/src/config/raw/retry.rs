@@ -1,0 +1,38 @@
+//! The shape of a route's `retry`.
+
+use breaker_tower::core::policy::yaml::{Period, Share};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::OneOrMany;
+use crate::config::scalar::{Size, Word};
+
+/// When a request is sent again, to another endpoint if there is one. A request that no endpoint
+/// has received is sent again without this too.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Retry")]
+pub(in crate::config) struct RawRetry {
+    /// How often a request is sent in all.
+    #[schemars(range(min = 1, max = 5), extend("default" = 2, "examples" = [3]))]
+    pub(in crate::config) attempts: Option<u32>,
+    /// After what: connect, reset, timeout (of per_try), HTTP statuses, and codes of gRPC that the
+    /// head of the answer has.
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
+    #[schemars(extend("default" = ["connect", "reset", "timeout", "502-504", "UNAVAILABLE"]))]
+    #[schemars(extend("examples" = [["connect", 503]]))]
+    pub(in crate::config) on: Option<Vec<Word>>,
+    /// Time for the head of each attempt's answer; must be less than the route's timeout.
+    #[schemars(extend("x-default" = "none: the route's timeout is that of all attempts"))]
+    #[schemars(extend("x-range" = "1ms to routes[].timeout", "examples" = ["800ms"]))]
+    pub(in crate::config) per_try: Option<Period>,
+    /// How many retries there may be for each request, over the last 10 s. One in 10 s always may.
+    #[schemars(extend("default" = "20%", "x-range" = "0% to 100%", "examples" = ["10%"]))]
+    pub(in crate::config) budget: Option<Share>,
+    /// Requests with a larger body are sent once.
+    #[schemars(extend("default" = "64KiB", "x-range" = "0 to 1MiB", "examples" = ["16KiB"]))]
+    pub(in crate::config) body: Option<Size>,
+    /// Requests with which methods: idempotent, or a list. gRPC calls are POST.
+    #[schemars(extend("default" = "idempotent", "examples" = [["GET", "POST"]]))]
+    pub(in crate::config) methods: Option<OneOrMany<String>>,
+}

@@ -1,0 +1,254 @@
+//! The shape of an upstream.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use breaker_tower::core::policy::yaml::{Period, Share};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use crate::config::scalar::OrOff;
+
+/// An upstream: a service that requests are forwarded to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Upstream")]
+pub(in crate::config) struct RawUpstream {
+    /// Its instances: http://host:port, unix:/path of a socket, or h2c://host:port for HTTP/2
+    /// without TLS. A host name is one endpoint, however many addresses it has.
+    #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
+    #[schemars(extend("x-default" = "required, unless there is discover"))]
+    pub(in crate::config) endpoints: Option<Vec<String>>,
+    /// Where its instances are found, each address an endpoint of its own; instead of endpoints.
+    pub(in crate::config) discover: Option<RawDiscover>,
+    /// How an endpoint is chosen for a request, if there are two or more.
+    #[schemars(extend("default" = "p2c", "examples" = ["round_robin"]))]
+    pub(in crate::config) balance: Option<RawBalance>,
+    /// When an endpoint that is worse than the others gets no requests; false for never.
+    #[schemars(extend("x-default" = "true, with these defaults", "examples" = [false]))]
+    pub(in crate::config) eject: Option<EjectChoice>,
+    /// Health checks of each endpoint.
+    pub(in crate::config) health: Option<RawHealth>,
+    /// How many endpoints of many this sidecar uses. Each chooses its own, evenly over all.
+    #[schemars(extend("x-default" = "16 of more than 32; of fewer, all"))]
+    #[schemars(extend("x-range" = "1 to 1024", "examples" = [8]))]
+    pub(in crate::config) subset: Option<OrOff<usize>>,
+    /// The protocol of its instances.
+    #[schemars(extend("x-default" = "auto, or h2c for endpoints with h2c://"))]
+    #[schemars(extend("examples" = ["http1"]))]
+    pub(in crate::config) protocol: Option<RawProtocol>,
+    /// Time for a connection to be established.
+    #[schemars(extend("default" = "1s", "x-range" = "1ms to 1m", "examples" = ["500ms"]))]
+    pub(in crate::config) connect_timeout: Option<Period>,
+    /// Time after which an unused connection is closed; must be less than the upstream's own. The
+    /// last HTTP/2 connection of an endpoint is kept.
+    #[schemars(extend("default" = "4s", "x-range" = "1ms to 1h", "examples" = ["30s"]))]
+    pub(in crate::config) idle_timeout: Option<Period>,
+    /// Unused connections kept for each endpoint and worker.
+    #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
+    pub(in crate::config) max_idle: Option<usize>,
+    /// Time for which an unused HTTP/1.1 connection is used again for a request that can't be sent
+    /// twice; after it, such a request opens a new one.
+    #[schemars(extend("default" = "4s", "x-range" = "0s to 1h", "examples" = ["1s"]))]
+    pub(in crate::config) reuse_after: Option<Period>,
+    /// Time between pings on an HTTP/2 connection with open streams; without an answer within 10 s,
+    /// it is closed. gRPC servers end connections that are pinged more often than every 5m.
+    #[schemars(extend("default" = "off", "x-range" = "10s to 1h", "examples" = ["5m"]))]
+    pub(in crate::config) http2_ping: Option<OrOff<Period>>,
+    /// Time after which a connection takes no further requests, ± 20 %. So connections follow a
+    /// load balancer behind the endpoint.
+    #[schemars(extend("default" = "10m", "x-range" = "1s to 24h", "examples" = ["1m"]))]
+    pub(in crate::config) max_connection_age: Option<OrOff<Period>>,
+}
+
+/// Where the instances of an upstream are found.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Discover")]
+pub(in crate::config) struct RawDiscover {
+    /// The name to look up.
+    #[schemars(extend("examples" = ["pay.shop.svc"]))]
+    pub(in crate::config) name: String,
+    /// The port of the instances; with record srv, the records have it.
+    #[schemars(range(min = 1, max = 65535), extend("examples" = [9001]))]
+    #[schemars(extend("x-default" = "required with record a"))]
+    pub(in crate::config) port: Option<u32>,
+    /// The records to look up.
+    #[schemars(extend("default" = "a", "examples" = ["srv"]))]
+    pub(in crate::config) record: Option<RawRecord>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Record")]
+pub(in crate::config) enum RawRecord {
+    /// A and AAAA: an address each.
+    #[default]
+    A,
+    /// SRV: a name, a port and a weight each.
+    Srv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Balance")]
+pub(in crate::config) enum RawBalance {
+    /// The endpoint with less load of two chosen at random: latency times requests in flight.
+    P2c,
+    /// In turn, by weight.
+    RoundRobin,
+}
+
+/// False, or how endpoints are ejected.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) enum EjectChoice {
+    Never,
+    By(RawEject),
+}
+
+/// When an endpoint is ejected, and how it comes back.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Eject")]
+pub(in crate::config) struct RawEject {
+    /// The largest share of the endpoints that is ejected at a time, rounded down, but at least
+    /// one of two. If more are bad, all are used.
+    #[schemars(extend("default" = "50%", "x-range" = "0% to 100%", "examples" = ["30%"]))]
+    pub(in crate::config) max_ejected: Option<Share>,
+    /// An attempt with at least this latency misses the deadline, as does one that hangs.
+    #[schemars(extend("default" = "1s", "x-range" = "10ms to 1h", "examples" = ["500ms"]))]
+    pub(in crate::config) deadline: Option<Period>,
+    /// How long an endpoint is ejected.
+    pub(in crate::config) open: Option<RawEjectOpen>,
+    /// How an endpoint is tried before it comes back.
+    pub(in crate::config) half_open: Option<RawEjectHalfOpen>,
+    /// How the share of an endpoint grows that comes back, or is new.
+    pub(in crate::config) ramp: Option<RawEjectRamp>,
+}
+
+/// How long an endpoint is ejected: `for × factor^n`, capped at `max`, ± `jitter`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "EjectOpen")]
+pub(in crate::config) struct RawEjectOpen {
+    /// The first time.
+    #[schemars(extend("default" = "5s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
+    pub(in crate::config) r#for: Option<Period>,
+    /// Each failed recovery multiplies the time by this.
+    #[schemars(range(min = 1.0, max = 10.0), extend("default" = 2.0, "examples" = [1.5]))]
+    pub(in crate::config) factor: Option<f64>,
+    /// The longest time, before jitter.
+    #[schemars(extend("default" = "5m", "x-range" = "open.for to 24h", "examples" = ["10m"]))]
+    pub(in crate::config) max: Option<Period>,
+    /// The time is made longer or shorter at random by up to this share.
+    #[schemars(extend("default" = "20%", "x-range" = "0% to 100%", "examples" = ["10%"]))]
+    pub(in crate::config) jitter: Option<Share>,
+}
+
+/// How an endpoint is tried before it comes back.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "EjectHalfOpen")]
+pub(in crate::config) struct RawEjectHalfOpen {
+    /// How many requests must succeed, one after the other.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 2, "examples" = [5]))]
+    pub(in crate::config) probes: Option<u32>,
+    /// A probe without an answer after this time has failed.
+    #[schemars(extend("default" = "5s", "x-range" = "10ms to 1h", "examples" = ["2s"]))]
+    pub(in crate::config) probe_timeout: Option<Period>,
+}
+
+/// How the share of an endpoint grows.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "EjectRamp")]
+pub(in crate::config) struct RawEjectRamp {
+    /// The share at the start.
+    #[schemars(extend("default" = "10%", "x-range" = "1% to 100%", "examples" = ["25%"]))]
+    pub(in crate::config) start: Option<Share>,
+    /// How long it grows.
+    #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["1m"]))]
+    pub(in crate::config) r#for: Option<Period>,
+}
+
+/// Health checks of an upstream's endpoints. They pause if the upstream gets no request for five
+/// minutes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Health")]
+pub(in crate::config) struct RawHealth {
+    /// The path of a GET that a healthy endpoint answers with 2xx.
+    #[schemars(extend("x-default" = "required, unless there is grpc", "examples" = ["/healthz"]))]
+    pub(in crate::config) path: Option<String>,
+    /// The service that the gRPC health protocol asks for; empty for the whole server.
+    #[schemars(extend("x-default" = "none: checks are by path", "examples" = ["shop.Pay"]))]
+    pub(in crate::config) grpc: Option<String>,
+    /// The time between checks, ± 20 %.
+    #[schemars(extend("default" = "5s", "x-range" = "100ms to 1h", "examples" = ["10s"]))]
+    pub(in crate::config) interval: Option<Period>,
+    /// A check without an answer after this time has failed.
+    #[schemars(extend("default" = "1s", "x-range" = "10ms to 1m", "examples" = ["500ms"]))]
+    pub(in crate::config) timeout: Option<Period>,
+    /// Failed checks in a row after which an endpoint gets no requests.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 3, "examples" = [2]))]
+    pub(in crate::config) unhealthy: Option<u32>,
+    /// Good checks in a row after which it gets requests again.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 2, "examples" = [1]))]
+    pub(in crate::config) healthy: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Protocol")]
+pub(in crate::config) enum RawProtocol {
+    /// HTTP/2 for gRPC requests that arrived over HTTP/2, otherwise HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS.
+    H2c,
+}
+
+impl<'de> Deserialize<'de> for EjectChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EjectVisitor)
+    }
+}
+
+struct EjectVisitor;
+
+impl<'de> Visitor<'de> for EjectVisitor {
+    type Value = EjectChoice;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("false, or a mapping of fields")
+    }
+
+    fn visit_bool<E: Error>(self, ejects: bool) -> Result<EjectChoice, E> {
+        match ejects {
+            true => Ok(EjectChoice::By(RawEject::default())),
+            false => Ok(EjectChoice::Never),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<EjectChoice, A::Error> {
+        RawEject::deserialize(MapAccessDeserializer::new(fields)).map(EjectChoice::By)
+    }
+}
+
+impl JsonSchema for EjectChoice {
+    fn schema_name() -> Cow<'static, str> {
+        "EjectChoice".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "boolean" },
+                generator.subschema_for::<RawEject>(),
+            ],
+        })
+    }
+}

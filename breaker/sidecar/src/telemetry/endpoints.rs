@@ -1,0 +1,129 @@
+//! What a collection reads from the endpoints of upstreams.
+
+use std::sync::Arc;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{AsyncInstrument, Meter};
+
+use super::names::{self, Metric};
+use crate::proxy::Routes;
+use crate::report::{self, EndpointState};
+use crate::upstream::{Endpoint, Upstream};
+
+/// Registers the instruments that are observed. Of an upstream with one endpoint there is nothing
+/// to tell that its route does not tell.
+pub(super) fn register(meter: &Meter, routes: Routes) {
+    gauge(meter, names::ENDPOINT_STATE, &routes, |upstream, gauge| {
+        for (endpoint, attributes) in endpoints(upstream) {
+            for state in EndpointState::ALL {
+                let state_name = KeyValue::new(names::ENDPOINT_STATE_NAME, state.name());
+                let attributes = with(&attributes, state_name);
+                gauge.observe((endpoint.state == *state).into(), &attributes);
+            }
+        }
+    });
+    gauge(
+        meter,
+        names::UPSTREAM_ENDPOINTS,
+        &routes,
+        |upstream, gauge| {
+            let known = report::Upstream::of(upstream);
+            for state in EndpointState::ALL {
+                let are_in = known.endpoints.iter().filter(|it| it.state == *state);
+                let state_name = KeyValue::new(names::ENDPOINT_STATE_NAME, state.name());
+                let attributes = with(&[name(upstream)], state_name);
+                gauge.observe(are_in.count() as u64, &attributes);
+            }
+        },
+    );
+    gauge(meter, names::UPSTREAM_PANIC, &routes, |upstream, gauge| {
+        let panic = upstream.instances().state().is_panicking();
+        gauge.observe(panic.into(), &[name(upstream)]);
+    });
+    let (metric, observed) = (names::ENDPOINT_EJECTIONS, routes.clone());
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |counter| {
+            for upstream in several(&observed) {
+                for (reason, count) in upstream.instances().ejections() {
+                    let reason = KeyValue::new(names::ENDPOINT_REASON, reason);
+                    counter.observe(count, &with(&[name(&upstream)], reason));
+                }
+            }
+        })
+        .build();
+    let metric = names::ENDPOINT_LOAD;
+    meter
+        .f64_observable_gauge(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |gauge| {
+            for upstream in several(&routes) {
+                for (endpoint, attributes) in endpoints(&upstream) {
+                    gauge.observe(endpoint.load, &attributes);
+                }
+            }
+        })
+        .build();
+}
+
+fn gauge(
+    meter: &Meter,
+    metric: Metric,
+    routes: &Routes,
+    observe: impl Fn(&Upstream, &dyn AsyncInstrument<u64>) + Send + Sync + 'static,
+) {
+    let routes = routes.clone();
+    meter
+        .u64_observable_gauge(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |gauge| {
+            for upstream in several(&routes) {
+                observe(&upstream, gauge);
+            }
+        })
+        .build();
+}
+
+/// The upstreams whose endpoints are chosen from, or looked after.
+fn several(routes: &Routes) -> impl Iterator<Item = Arc<Upstream>> {
+    let upstreams = routes.upstreams().into_iter();
+    upstreams.filter(|upstream| {
+        upstream.endpoints.len() > 1 || upstream.discovered || upstream.health.is_some()
+    })
+}
+
+/// Each endpoint with the attributes that name it.
+fn endpoints(upstream: &Upstream) -> Vec<(report::Endpoint, Vec<KeyValue>)> {
+    let (current, _) = upstream.instances().current();
+    let known = report::Upstream::of(upstream).endpoints.into_iter();
+    let with_names = known.map(|known| {
+        let mut instances = current.instances.iter();
+        let instance = instances.find(|it| it.endpoint.to_string() == known.endpoint);
+        let mut attributes = vec![name(upstream)];
+        if let Some(instance) = instance {
+            attributes.extend(address(&instance.endpoint));
+        }
+        (known, attributes)
+    });
+    with_names.collect()
+}
+
+fn address(endpoint: &Endpoint) -> impl Iterator<Item = KeyValue> {
+    let host = KeyValue::new(names::SERVER_ADDRESS, endpoint.host());
+    let port = endpoint.port();
+    let port = port.map(|port| KeyValue::new(names::SERVER_PORT, i64::from(port)));
+    std::iter::once(host).chain(port)
+}
+
+fn name(upstream: &Upstream) -> KeyValue {
+    KeyValue::new(names::UPSTREAM, upstream.name.clone())
+}
+
+fn with(attributes: &[KeyValue], more: KeyValue) -> Vec<KeyValue> {
+    let attributes = attributes.iter().cloned();
+    attributes.chain([more]).collect()
+}

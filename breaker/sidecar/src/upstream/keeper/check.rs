@@ -1,0 +1,163 @@
+//! Health checks: each endpoint is asked over a connection of its own.
+
+use std::future::{Future, pending};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::causes;
+use crate::sockets::Stream;
+use crate::upstream::connect::connect;
+use crate::upstream::directory::{Directory, Question};
+use crate::upstream::instances::{Instance, InstanceSet};
+use crate::upstream::{Check, Endpoint, HealthCheck, Protocol, Upstream};
+
+/// Checks the endpoints of `upstream`; for ever.
+pub(super) async fn run(upstream: &Arc<Upstream>, set: &Arc<InstanceSet>, directory: &Directory) {
+    let Some(health) = &upstream.health else {
+        return pending().await;
+    };
+    loop {
+        let (current, version) = set.current();
+        let mut checking = JoinSet::new();
+        for instance in &current.instances {
+            let (upstream, directory) = (upstream.clone(), directory.clone());
+            let (set, instance) = (set.clone(), instance.clone());
+            checking.spawn(async move { check(&upstream, &set, &instance, &directory).await });
+        }
+        // Each runs until there are other endpoints; a set that is dropped ends its tasks.
+        while set.version() == version {
+            sleep(LOOK.min(health.interval)).await;
+        }
+    }
+}
+
+/// Checks one endpoint; for ever.
+async fn check(upstream: &Upstream, set: &InstanceSet, it: &Instance, directory: &Directory) {
+    let Some(health) = &upstream.health else {
+        return;
+    };
+    let name = match &it.endpoint {
+        Endpoint::Name(host, _) => Some(directory.follow(&Question::Host(host.clone()))),
+        _ => None,
+    };
+    let mut jitter = it.id.0;
+    loop {
+        // ± 20 %, so that the endpoints, and the sidecars, do not check in step.
+        jitter = jitter.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        let part = (jitter >> 40) as f64 / (1_u64 << 24) as f64;
+        sleep(health.interval.mul_f64(0.8 + 0.4 * part)).await;
+        if set.unused_for() >= UNUSED {
+            continue;
+        }
+        let asking = async {
+            let stream = connect(&it.endpoint, name.as_ref(), 0, health.timeout).await;
+            let stream = stream.map_err(|error| causes::in_full(&error))?;
+            ask(upstream, health, &it.endpoint, TokioIo::new(stream)).await
+        };
+        let asked = timeout(health.timeout, asking).await;
+        let asked = asked.unwrap_or_else(|_late| Err("no answer in time".to_owned()));
+        if let Err(why) = &asked {
+            let (upstream, endpoint) = (&upstream.name, &it.endpoint);
+            tracing::debug!(upstream, %endpoint, why, "health check failed");
+        }
+        let now = set.now();
+        set.state().checked(it.id, asked.is_ok(), now);
+    }
+}
+
+/// Asks once; an error says what is wrong.
+async fn ask(
+    upstream: &Upstream,
+    health: &HealthCheck,
+    endpoint: &Endpoint,
+    stream: TokioIo<Stream>,
+) -> Result<(), String> {
+    let path = match &health.check {
+        Check::Http(path) => path,
+        Check::Grpc(service) => return ask_grpc(service, endpoint, stream).await,
+    };
+    let authority = endpoint.authority();
+    let by_http2 = upstream.protocol == Protocol::H2c;
+    let request = match by_http2 {
+        true => Request::get(format!("http://{authority}{path}")),
+        false => Request::get(path.as_str()).header(header::HOST, &authority),
+    };
+    let request = request
+        .header(header::USER_AGENT, AGENT)
+        .body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| error.to_string())?;
+    let text = |error: hyper::Error| causes::in_full(&error);
+    // The connection is driven here, and ends with the answer.
+    let status = if by_http2 {
+        let handshake = http2::handshake(TokioExecutor::new(), stream).await;
+        let (mut sender, connection) = handshake.map_err(text)?;
+        drive(connection, sender.send_request(request)).await
+    } else {
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(text)?;
+        drive(connection, sender.send_request(request)).await
+    };
+    match status.map_err(text)? {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("status {status}")),
+    }
+}
+
+async fn drive(
+    connection: impl Future<Output = hyper::Result<()>>,
+    sent: impl Future<Output = hyper::Result<Response<Incoming>>>,
+) -> hyper::Result<StatusCode> {
+    let (mut connection, mut sent) = (pin!(connection), pin!(sent));
+    let answered = tokio::select! {
+        answered = &mut sent => answered,
+        // Its end is told to who asks.
+        _ = &mut connection => sent.await,
+    };
+    answered.map(|response| response.status())
+}
+
+async fn ask_grpc(
+    service: &str,
+    endpoint: &Endpoint,
+    stream: TokioIo<Stream>,
+) -> Result<(), String> {
+    let uri = format!("http://{}", endpoint.authority());
+    let channel = Channel::from_shared(uri).map_err(|error| error.to_string())?;
+    let mut stream = Some(stream);
+    let connector = tower::service_fn(move |_| {
+        // It is asked for once: there is one call.
+        let stream = stream.take();
+        std::future::ready(stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
+    });
+    let channel = channel.connect_with_connector(connector).await;
+    let channel = channel.map_err(|error| causes::in_full(&error))?;
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let answer = HealthClient::new(channel).check(request).await;
+    let answer = answer.map_err(|status| status.to_string())?.into_inner();
+    match answer.status() {
+        ServingStatus::Serving => Ok(()),
+        other => Err(format!("health status {}", other.as_str_name())),
+    }
+}
+
+const AGENT: &str = concat!("breaker/", env!("CARGO_PKG_VERSION"), " (health check)");
+/// How long an upstream without requests is still checked.
+const UNUSED: Duration = Duration::from_secs(300);
+/// How soon other endpoints are noticed.
+const LOOK: Duration = Duration::from_millis(200);
