@@ -60,7 +60,7 @@ pub use deadline::DeadlineRules;
 pub use forward::Forward;
 pub use limits::Limits;
 pub use path::PathRules;
-pub use retry::{RetryOn, RetryRules};
+pub use retry::{Retries, RetryOn, RetryRules};
 pub use route::{Match, Route, RouteError, RouteTable};
 pub use tape::{Exchange, Tape};
 pub use trace::{Span, Tracer};
@@ -235,6 +235,15 @@ impl Routes {
             keeper.keep(table.upstreams());
         }
         self.tables.send_replace(table);
+    }
+
+    /// The retries of the routes that have some, each with its name.
+    pub(crate) fn retries(&self) -> Vec<(Arc<str>, Arc<Retries>)> {
+        let table = self.tables.borrow().clone();
+        let routes = table.routes().iter();
+        routes
+            .filter_map(|route| Some((route.name().clone(), route.retries.clone()?)))
+            .collect()
     }
 
     /// The upstreams that requests go to, in the order of their routes.

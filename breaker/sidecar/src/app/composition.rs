@@ -9,7 +9,7 @@ use breaker_tower::BreakerHandle;
 use crate::baselines::Learner;
 use crate::config::{Config, Route};
 use crate::findings::Findings;
-use crate::proxy::{self, RouteError, RouteTable};
+use crate::proxy::{self, Retries, RouteError, RouteTable};
 use crate::registry::{Entry, Registry};
 
 /// A configuration that runs, or is about to.
@@ -47,6 +47,7 @@ impl Composition {
     /// Makes what `config` asks for. Routes that `before` has too get its breakers, to which
     /// nothing is done yet.
     pub(super) fn new(config: Config, before: Option<&Self>) -> Result<Self, RouteError> {
+        let retries = before.map(retries).unwrap_or_default();
         let before = before.map(Self::by_name).unwrap_or_default();
         let parts = config.routes().iter().map(|route| {
             let kept = kept(&before, route);
@@ -54,11 +55,18 @@ impl Composition {
             kept.unwrap_or_else(|| (breaker_of(route), Arc::default()))
         });
         let (breakers, findings): (Vec<_>, Vec<_>) = parts.unzip();
-        let table = RouteTable::new(
-            routes(&config, &breakers, &findings)
-                .filter_map(proxied)
-                .collect(),
-        )?;
+        let known = routes(&config, &breakers, &findings);
+        let routes = known.filter_map(|known| {
+            let mut route = proxied(known)?;
+            let kept = retries.get(&**route.name());
+            if let (Some(new), Some(kept)) = (&route.retries, kept)
+                && new.rules == kept.rules
+            {
+                route.retries = Some((*kept).clone());
+            }
+            Some(route)
+        });
+        let table = RouteTable::new(routes.collect())?;
         Ok(Self {
             config,
             breakers,
@@ -137,6 +145,14 @@ impl Composition {
     }
 }
 
+/// The retries of routes, by name: their budget and counts go on after a reload.
+fn retries(before: &Composition) -> HashMap<&str, &Arc<Retries>> {
+    let routes = before.table.routes().iter();
+    routes
+        .filter_map(|route| Some((&**route.name(), route.retries.as_ref()?)))
+        .collect()
+}
+
 /// What there was of `route`, if it keeps its breaker. Without an upstream a breaker is judged by
 /// other things: a route that gains or loses its upstream begins anew.
 fn kept<'a>(before: &ByName<'a>, route: &Route) -> Option<Known<'a>> {
@@ -177,6 +193,7 @@ fn proxied(known: Known<'_>) -> Option<proxy::Route> {
         matches: route.matches().clone(),
         upstream: route.upstream()?.clone(),
         timeout: route.timeout(),
+        retries: route.retry().cloned().map(Retries::new).map(Arc::new),
         deadline: route.deadline().clone(),
         body: route.body().clone(),
         max_in_flight: route.max_in_flight(),

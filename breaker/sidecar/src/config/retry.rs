@@ -31,7 +31,7 @@ pub(super) fn build(raw: &RawRetry, timeout: Option<Duration>) -> Result<RetryRu
     let body = match raw.body {
         None => Ok(default.body),
         Some(Size(bytes)) if bytes <= MAX_BODY => Ok(bytes as usize),
-        Some(_) => Err(InvalidField::new("body", "must be 0 to 1MiB")),
+        Some(_) => Err(InvalidField::new("body", "must be 0 to 64KiB")),
     };
     let rules = RetryRules {
         attempts: problems.keep(attempts),
@@ -108,4 +108,5 @@ fn methods(raw: Option<&OneOrMany<String>>) -> Result<Vec<Method>, Problems> {
     Ok(methods)
 }
 
-const MAX_BODY: u64 = 1024 * 1024;
+/// What is kept of a request.
+const MAX_BODY: u64 = 64 * 1024;

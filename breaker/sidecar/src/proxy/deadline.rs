@@ -94,6 +94,15 @@ struct Kept {
     started: Instant,
 }
 
+// === impl CallerTime ===
+
+impl CallerTime {
+    /// When it is over.
+    pub(crate) fn at(&self) -> Instant {
+        self.at
+    }
+}
+
 // === impl DeadlineRules ===
 
 impl DeadlineRules {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,11 +15,13 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use self::retry::Retrying;
 use self::spare::Spare;
 use self::wait::Wait;
 use super::body::ResponseBody;
 use super::body::response::{Reading, Source, Streamed};
 use super::interim::Interim;
+use super::retry::Retries;
 use super::route::Route;
 use super::via;
 use crate::message::RequestBody;
@@ -37,6 +40,7 @@ use crate::upstream::pool::{Chosen, Connections, Pool};
 
 mod form;
 mod http2;
+mod retry;
 mod spare;
 mod wait;
 
@@ -54,6 +58,7 @@ struct Shared {
     recorder: Rc<dyn Recorder>,
     /// Says what a failure of an endpoint is.
     breaker: BreakerHandle,
+    retries: Option<Arc<Retries>>,
 }
 
 /// One request on its way.
@@ -86,6 +91,7 @@ impl Forward {
             timers,
             recorder,
             breaker: route.breaker.clone(),
+            retries: route.retries.clone(),
         }))
     }
 
@@ -113,7 +119,7 @@ impl Service<Request<RequestBody>> for Forward {
     /// before the future is made: a future that held the request would be copied with it.
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         match self.0.pool.pick(&[]) {
-            Some(chosen) => self.send(chosen, request),
+            Some(chosen) => self.begin(chosen, request),
             None => Box::pin(self.clone().find(request)),
         }
     }
@@ -123,13 +129,56 @@ impl Forward {
     /// Waits for endpoints that are found by name, and sends then.
     async fn find(self, request: Request<RequestBody>) -> Answer {
         let chosen = self.0.pool.found().await?;
-        self.send(chosen, request).await
+        self.begin(chosen, request).await
     }
 
+    fn begin(
+        &self,
+        chosen: Chosen,
+        request: Request<RequestBody>,
+    ) -> Pin<Box<dyn Future<Output = Answer>>> {
+        match Retrying::of(self, &request) {
+            Some(retrying) => Box::pin(retrying.run(chosen, request)),
+            None => self.send(chosen, request, None),
+        }
+    }
+
+    /// The time for the head of an answer to `request`.
+    fn timeout_of(&self, request: &Request<RequestBody>) -> Option<Duration> {
+        let is_timed = !request.body().fields().has(Fields::UNTIMED);
+        self.0.timeout.filter(|_| is_timed)
+    }
+
+    /// How long an attempt may wait for the head of its answer, from the end of the upload on, and
+    /// until when at the soonest.
+    fn limit(
+        &self,
+        request: &Request<RequestBody>,
+        per_try: Option<Duration>,
+    ) -> Option<(Duration, Deadline)> {
+        let timeout = self.timeout_of(request);
+        let own = timeout.map(|timeout| (timeout, request.body().started() + timeout));
+        let limit = match (own, per_try) {
+            (own, None) => own,
+            (None, Some(per_try)) => Some((per_try, Instant::now() + per_try)),
+            (Some((timeout, at)), Some(per_try)) => {
+                let first = Instant::now() + per_try;
+                Some(if first < at {
+                    (per_try, first)
+                } else {
+                    (timeout, at)
+                })
+            }
+        };
+        limit.map(|(time, at)| (time, Deadline::new(at, &self.0.timers)))
+    }
+
+    /// Sends it to an endpoint, which has `per_try` if it does not have all the time of the route.
     fn send(
         &self,
         chosen: Chosen,
         mut request: Request<RequestBody>,
+        per_try: Option<Duration>,
     ) -> Pin<Box<dyn Future<Output = Answer>>> {
         let connections = chosen.connections.clone();
         let is_multiplexed = self.is_multiplexed(&request);
@@ -144,7 +193,8 @@ impl Forward {
         let decided = request.body().decided().cloned();
         let mut attempt = Attempt::begin(recorder, method, first, chosen, version, decided);
         attempt.judged_by(&self.0.breaker, request.body().upload().as_ref());
-        let pending = Pending::new(self.0.clone(), attempt, &mut request);
+        let limit = self.limit(&request, per_try);
+        let pending = Pending::new(self.0.clone(), attempt, limit, &mut request);
         let fields = request.body().fields();
         let client = request.body().client().clone();
         headers::strip_request(request.headers_mut(), fields);
@@ -176,18 +226,18 @@ impl fmt::Debug for Forward {
 // === impl Pending ===
 
 impl Pending {
-    fn new(shared: Rc<Shared>, attempt: Attempt, request: &mut Request<RequestBody>) -> Self {
+    fn new(
+        shared: Rc<Shared>,
+        attempt: Attempt,
+        limit: Option<(Duration, Deadline)>,
+        request: &mut Request<RequestBody>,
+    ) -> Self {
         let upload = request.body().upload();
-        if let Some(upload) = &upload {
-            upload.pauses(request.extensions_mut().remove());
+        if let Some(upload) = &upload
+            && let Some(pause) = request.extensions_mut().remove()
+        {
+            upload.pauses(Some(pause));
         }
-        let timeout = shared
-            .timeout
-            .filter(|_| !request.body().fields().has(Fields::UNTIMED));
-        let limit = timeout.map(|timeout| {
-            let at = request.body().started() + timeout;
-            (timeout, Deadline::new(at, &shared.timers))
-        });
         let fields = request.body().fields();
         let interim = (request.version() == Version::HTTP_11)
             .then(|| (Interim::of(request), request.body().client().clone()));

@@ -3,14 +3,15 @@
 //! A request that no endpoint has received is sent again anyway, whatever these rules say. They are
 //! about those that may have had an effect.
 
-#![expect(dead_code, reason = "the forwarder asks these rules from the next commit on")]
-
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker_tower::core::Ratio;
 use breaker_tower::core::policy::GrpcCode;
+use breaker_tower::core::{Ratio, RetryBudget, Timestamp};
 use http::{Method, StatusCode};
+use tokio::time::Instant;
 
 use crate::message::error::ErrorKind;
 
@@ -44,6 +45,15 @@ pub struct RetryOn {
     pub http: Vec<RangeInclusive<u16>>,
     /// Codes of gRPC, if they are told in the head of the answer.
     pub grpc: Vec<GrpcCode>,
+}
+
+/// The retries of a route: its rules, and how many there were. One for all workers.
+#[derive(Debug)]
+pub struct Retries {
+    pub(crate) rules: RetryRules,
+    budget: Mutex<RetryBudget>,
+    started: Instant,
+    counts: [AtomicU64; Retry::ALL.len()],
 }
 
 /// What became of an attempt.
@@ -130,6 +140,52 @@ impl RetryRules {
     }
 }
 
+impl Retries {
+    /// No retries yet, by these rules.
+    pub fn new(rules: RetryRules) -> Self {
+        Self {
+            budget: Mutex::new(RetryBudget::new(rules.budget, LEAST)),
+            rules,
+            started: Instant::now(),
+            counts: Default::default(),
+        }
+    }
+
+    /// A request came that may be sent again.
+    pub(crate) fn requested(&self) {
+        let now = self.now();
+        self.budget().request(now);
+    }
+
+    /// Whether the budget has room for another retry; then it counts.
+    pub(crate) fn withdraw(&self) -> bool {
+        let now = self.now();
+        self.budget().withdraw(now)
+    }
+
+    /// Counts what became of the wish to send a request again.
+    pub(crate) fn count(&self, retry: Retry) {
+        self.counts[retry as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often each of these was.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |retry: Retry| self.counts[retry as usize].load(Ordering::Relaxed);
+        Retry::ALL
+            .into_iter()
+            .map(move |retry| (retry.name(), count(retry)))
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.started.elapsed()
+    }
+
+    fn budget(&self) -> MutexGuard<'_, RetryBudget> {
+        // Counts are whole after each of its operations.
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl RetryOn {
     fn has(&self, status: StatusCode) -> bool {
         self.http
@@ -161,6 +217,9 @@ impl Retry {
         }
     }
 }
+
+/// Retries that there may be in ten seconds, however few requests there are.
+const LEAST: u32 = 1;
 
 #[cfg(test)]
 mod tests {

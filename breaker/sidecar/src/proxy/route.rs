@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use self::paths::Paths;
 use super::deadline::DeadlineRules;
 use super::path;
+use super::retry::Retries;
 use crate::findings::Findings;
 use crate::message::BodyLimits;
 use crate::upstream::{Endpoint, Upstream};
@@ -34,6 +35,8 @@ pub struct Route {
     /// Time from the end of the request to the head of the response; `None` for no limit. Default
     /// 15 s.
     pub timeout: Option<Duration>,
+    /// Its retries, if there are any. Default none.
+    pub retries: Option<Arc<Retries>>,
     /// Which deadlines of callers are kept.
     pub deadline: DeadlineRules,
     /// Bounds of the bodies.
@@ -51,6 +54,7 @@ impl Route {
             matches: Match::default(),
             upstream,
             timeout: Some(Duration::from_secs(15)),
+            retries: None,
             deadline: DeadlineRules::default(),
             body: BodyLimits::default(),
             max_in_flight: None,

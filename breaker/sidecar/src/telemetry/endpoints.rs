@@ -54,6 +54,21 @@ pub(super) fn register(meter: &Meter, routes: Routes) {
             }
         })
         .build();
+    let (metric, observed) = (names::RETRIES, routes.clone());
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |counter| {
+            for (route, retries) in observed.retries() {
+                let route = KeyValue::new(names::BREAKER_NAME, route);
+                for (outcome, count) in retries.counts() {
+                    let outcome = KeyValue::new(names::RETRY_OUTCOME, outcome);
+                    counter.observe(count, &[route.clone(), outcome]);
+                }
+            }
+        })
+        .build();
     let metric = names::ENDPOINT_LOAD;
     meter
         .f64_observable_gauge(metric.name)

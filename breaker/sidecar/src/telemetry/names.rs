@@ -113,6 +113,11 @@ pub(crate) const ENDPOINT_EJECTIONS: Metric = Metric {
     unit: "{ejection}",
     description: "Ejections of endpoints of the upstream",
 };
+pub(crate) const RETRIES: Metric = Metric {
+    name: "breaker.retries",
+    unit: "{retry}",
+    description: "Requests that the rules of retries apply to: sent again, or why not",
+};
 pub(crate) const UPSTREAM_ENDPOINTS: Metric = Metric {
     name: "breaker.upstream.endpoints",
     unit: "{endpoint}",
@@ -292,6 +297,7 @@ pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
 pub(crate) const ENDPOINT_REASON: &str = "breaker.endpoint.reason";
 /// Of [`ENDPOINT_STATE`] and [`UPSTREAM_ENDPOINTS`].
 pub(crate) const ENDPOINT_STATE_NAME: &str = "breaker.endpoint.state";
+pub(crate) const RETRY_OUTCOME: &str = "breaker.retry.outcome";
 pub(crate) const UPSTREAM: &str = "breaker.upstream";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 /// Requests in flight at most.

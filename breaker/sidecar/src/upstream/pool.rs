@@ -203,6 +203,11 @@ impl Pool {
         })
     }
 
+    /// Whether there is one endpoint alone.
+    pub(crate) fn is_single(&self) -> bool {
+        self.endpoints.borrow().connections.len() == 1
+    }
+
     /// Waits for the first endpoint of an upstream whose endpoints are found by name.
     pub(crate) async fn found(&self) -> Result<Chosen, ProxyError> {
         let limit = self.upstream.connect_timeout;

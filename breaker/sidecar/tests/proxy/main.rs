@@ -19,6 +19,7 @@ mod names;
 mod outcomes;
 mod parking;
 mod pools;
+mod retries;
 mod reuse;
 mod rules;
 mod tracing;

@@ -30,7 +30,7 @@ pub(in crate::config) struct RawRetry {
     #[schemars(extend("default" = "20%", "x-range" = "0% to 100%", "examples" = ["10%"]))]
     pub(in crate::config) budget: Option<Share>,
     /// Requests with a larger body are sent once.
-    #[schemars(extend("default" = "64KiB", "x-range" = "0 to 1MiB", "examples" = ["16KiB"]))]
+    #[schemars(extend("default" = "64KiB", "x-range" = "0 to 64KiB", "examples" = ["16KiB"]))]
     pub(in crate::config) body: Option<Size>,
     /// Requests with which methods: idempotent, or a list. gRPC calls are POST.
     #[schemars(extend("default" = "idempotent", "examples" = [["GET", "POST"]]))]

@@ -236,7 +236,7 @@ const ROUTES: &[(&str, &str)] = &[
     ),
     (
         ", retry: { body: 2MiB }",
-        "2:48: routes[0].retry.body: must be 0 to 1MiB",
+        "2:48: routes[0].retry.body: must be 0 to 64KiB",
     ),
     (
         ", retry: { methods: [] }",

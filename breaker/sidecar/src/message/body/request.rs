@@ -188,6 +188,16 @@ impl RequestBody {
             .is_none_or(|content| content.rewind(self.turn))
     }
 
+    /// How many bytes were taken of the content, and are kept; `None` if it was too many.
+    pub(crate) fn kept(&self) -> Option<usize> {
+        let Some(content) = &self.content else {
+            return Some(0);
+        };
+        let reader = content.reader.borrow();
+        let pieces = reader.kept.as_ref()?.iter();
+        Some(pieces.map(Piece::len).sum())
+    }
+
     /// Keeps something in use for as long as the body is.
     pub(crate) fn hold(&mut self, held: Rc<dyn Any>) {
         self.held = Some(held);

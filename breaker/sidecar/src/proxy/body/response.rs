@@ -8,7 +8,7 @@ use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,6 +83,19 @@ impl ResponseBody {
         Self(Content::Local(
             Some(content).filter(|content| !content.is_empty()),
         ))
+    }
+
+    /// Ends an answer that nobody is to see. It counts for its endpoint as its head says, and its
+    /// connection is kept if the whole of it is there.
+    pub(crate) fn give_up(self) {
+        let Content::Upstream(mut streamed) = self.0 else {
+            return;
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(Ok(_))) = streamed.poll_frame(&mut cx) {}
+        if let Some(attempt) = streamed.attempt.take() {
+            attempt.complete();
+        }
     }
 
     /// Makes a body of what an upstream sends.

@@ -19,6 +19,11 @@ impl Spare {
         Self(spare)
     }
 
+    /// How many bytes of its content are kept; `None` if it was too many.
+    pub(super) fn kept(&self) -> Option<usize> {
+        self.0.body().kept()
+    }
+
     /// The same, if it may have an effect twice.
     pub(super) fn if_idempotent(self) -> Option<Box<Request<RequestBody>>> {
         let is_idempotent = self.0.method().is_idempotent();

@@ -1,0 +1,216 @@
+//! Sending a request again whose answer is bad, or is missing.
+//!
+//! What no endpoint has received is sent again within each attempt, without being asked. This is
+//! about what may have had an effect: only as the route's rules say, to another endpoint, and within
+//! a budget.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_tower::core::policy::GrpcCode;
+use breaker_tower::core::{Attribution, EndpointId, State};
+use breaker_tower::{Classified, Classify, HttpClassifier};
+use http::{HeaderName, HeaderValue, Request, Response};
+use tokio::time::{Instant, sleep};
+
+use super::spare::Spare;
+use super::{Answer, Forward};
+use crate::message::RequestBody;
+use crate::message::error::ErrorKind;
+use crate::message::headers::Fields;
+use crate::proxy::body::ResponseBody;
+use crate::proxy::deadline::CallerTime;
+use crate::proxy::retry::{Retries, Retry, Trouble};
+use crate::upstream::pool::Chosen;
+
+/// A request that may be sent again.
+pub(super) struct Retrying {
+    forward: Forward,
+    retries: Arc<Retries>,
+    /// By when the last attempt must be answered.
+    until: Option<Instant>,
+    /// How often it was sent.
+    sent: u32,
+    tried: Vec<EndpointId>,
+}
+
+impl Retrying {
+    /// The rules for `request`, if it may be sent again by its method.
+    pub(super) fn of(forward: &Forward, request: &Request<RequestBody>) -> Option<Self> {
+        let retries = forward.0.retries.as_ref()?;
+        let is_switch = request.body().fields().has(Fields::SWITCH);
+        if is_switch || !retries.rules.allows(request.method()) {
+            return None;
+        }
+        let timeout = forward.timeout_of(request);
+        let own = timeout.map(|timeout| request.body().started() + timeout);
+        let caller = request.extensions().get::<CallerTime>();
+        let caller = caller.map(CallerTime::at);
+        Some(Self {
+            forward: forward.clone(),
+            retries: retries.clone(),
+            until: own.into_iter().chain(caller).min(),
+            sent: 0,
+            tried: Vec::new(),
+        })
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut chosen: Chosen,
+        mut request: Request<RequestBody>,
+    ) -> Answer {
+        self.retries.requested();
+        // It holds the breaker's clock while the caller uploads, and goes with one request alone.
+        let mut upload = request.extensions_mut().remove::<breaker_tower::Upload>();
+        loop {
+            self.tried.push(chosen.connections.id());
+            let spare = Spare::of(&request);
+            if let Some(upload) = upload.take() {
+                request.extensions_mut().insert(upload);
+            }
+            let per_try = self.retries.rules.per_try;
+            let is_grpc = request.body().fields().has(Fields::GRPC);
+            if is_grpc && self.sent > 0 {
+                let attempts = HeaderValue::from(self.sent);
+                request.headers_mut().insert(PREVIOUS_ATTEMPTS, attempts);
+            }
+            self.sent += 1;
+            let answer = self.forward.send(chosen, request, per_try).await;
+            let Some((next, again, pause)) = self.next(&answer, spare) else {
+                return answer;
+            };
+            if let Ok(response) = answer {
+                response.into_body().give_up();
+            }
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            (chosen, request) = (next, *again);
+        }
+    }
+
+    /// What is sent where, and after which pause, if it is to be.
+    fn next(
+        &mut self,
+        answer: &Answer,
+        spare: Spare,
+    ) -> Option<(Chosen, Box<Request<RequestBody>>, Duration)> {
+        let rules = &self.retries.rules;
+        let trouble = self.trouble(answer)?;
+        if self.sent >= rules.attempts || !rules.wants(trouble) {
+            return None;
+        }
+        match self.decide(answer, &spare) {
+            Ok((chosen, pause)) => match spare.whole() {
+                Some(again) => {
+                    self.retries.count(Retry::Sent);
+                    Some((chosen, again, pause))
+                }
+                None => {
+                    self.retries.count(Retry::TooLarge);
+                    None
+                }
+            },
+            Err(refusal) => {
+                self.retries.count(refusal);
+                None
+            }
+        }
+    }
+
+    fn decide(&mut self, answer: &Answer, spare: &Spare) -> Result<(Chosen, Duration), Retry> {
+        let rules = &self.retries.rules;
+        let asked_to_wait = self.wait_of(answer)?;
+        if spare.kept().is_none_or(|kept| kept > rules.body) {
+            return Err(Retry::TooLarge);
+        }
+        let breaker = &self.forward.0.breaker;
+        // A trial asks what one request meets, and a queue grows by each that comes twice.
+        if breaker.state() != State::Closed || breaker.snapshot().shedding.is_some() {
+            return Err(Retry::NotRetryable);
+        }
+        let pool = &self.forward.0.pool;
+        let (chosen, backoff) = match pool.pick(&self.tried) {
+            Some(chosen) => (chosen, Duration::ZERO),
+            None if pool.is_single() => {
+                let chosen = pool.pick(&[]).ok_or(Retry::NoEndpoint)?;
+                (chosen, BACKOFF * (1 << self.sent.saturating_sub(1).min(3)))
+            }
+            None => return Err(Retry::NoEndpoint),
+        };
+        let pause = asked_to_wait.unwrap_or_default().max(backoff);
+        let left = self
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        let left_after = left.map(|left| left.saturating_sub(pause));
+        if !rules.has_time(left_after) {
+            return Err(Retry::NoTime);
+        }
+        match self.retries.withdraw() {
+            true => Ok((chosen, pause)),
+            false => Err(Retry::Budget),
+        }
+    }
+
+    /// What is wrong with an answer, if something is.
+    fn trouble(&self, answer: &Answer) -> Option<Trouble> {
+        match answer {
+            Ok(response) => match grpc_status(response) {
+                Some(code) if code.number() == 0 => None,
+                Some(code) => Some(Trouble::Grpc(code)),
+                None => {
+                    let status = response.status();
+                    let is_bad = status.is_client_error() || status.is_server_error();
+                    is_bad.then_some(Trouble::Http(status))
+                }
+            },
+            Err(error) => Some(match error.kind() {
+                ErrorKind::ResponseTimeout | ErrorKind::ConnectTimeout if self.has_time() => {
+                    Trouble::Late
+                }
+                kind => Trouble::Error(kind),
+            }),
+        }
+    }
+
+    /// Whether the time of all attempts is not over, so that only that of one was.
+    fn has_time(&self) -> bool {
+        self.retries.rules.per_try.is_some()
+            && self.until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// How long the upstream asks to wait. A breaker further in, or a gRPC server that pushes back,
+    /// asks not to come again.
+    fn wait_of(&self, answer: &Answer) -> Result<Option<Duration>, Retry> {
+        let Ok(response) = answer else {
+            return Ok(None);
+        };
+        if let Some(pushback) = response.headers().get(PUSHBACK) {
+            let millis = pushback.to_str().ok().and_then(|text| text.parse().ok());
+            return match millis {
+                Some(millis) => Ok(Some(Duration::from_millis(millis))),
+                None => Err(Retry::NotRetryable),
+            };
+        }
+        let policy = self.forward.0.breaker.policy();
+        let (status, headers) = (response.status(), response.headers());
+        match HttpClassifier.head(policy.failure(), status, headers) {
+            Classified::Head(ending) if ending.attribution == Attribution::Upstream => {
+                Ok(ending.retry_after)
+            }
+            Classified::Head(_) => Err(Retry::NotRetryable),
+            Classified::AtTrailers => Ok(None),
+        }
+    }
+}
+
+fn grpc_status(response: &Response<ResponseBody>) -> Option<GrpcCode> {
+    let status = response.headers().get("grpc-status")?.to_str().ok()?;
+    status.parse().ok().map(GrpcCode::from_number)
+}
+
+const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+/// Before the first retry at the only endpoint; doubled with each further one. Envoy's default.
+const BACKOFF: Duration = Duration::from_millis(25);

@@ -1,0 +1,213 @@
+//! Requests that are sent again, as the route's rules say.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use breaker_sidecar::proxy::{Limits, Retries, RetryRules, Route};
+use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_tower::core::policy::{Condition, Open, TripEntry};
+use breaker_tower::core::{Balance, Ratio};
+use breaker_tower::{BreakerHandle, Policy, State};
+use http::Method;
+
+use crate::harness::{GET, Origin, Sidecar, eventually, header, status};
+
+/// A sidecar before these endpoints, whose route retries by these rules.
+fn sidecar(origins: &[&Origin], rules: RetryRules, timeout: Duration) -> Sidecar {
+    let endpoints = origins
+        .iter()
+        .map(|origin| Endpoint::Address(origin.address));
+    let mut upstream = Upstream::new("app", endpoints.collect());
+    upstream.balancing.balance = Balance::RoundRobin;
+    let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
+    let mut route = Route::new(breaker.clone(), Arc::new(upstream));
+    route.retries = Some(Arc::new(Retries::new(rules)));
+    route.timeout = Some(timeout);
+    Sidecar::with_routes(vec![route], breaker, Limits::default(), Duration::ZERO)
+}
+
+/// Rules whose budget is no matter.
+fn rules() -> RetryRules {
+    RetryRules {
+        budget: Ratio::ONE,
+        ..RetryRules::default()
+    }
+}
+
+/// An origin that answers this, and counts.
+async fn answering(answer: &'static str) -> (Origin, Arc<AtomicUsize>) {
+    let count = Arc::<AtomicUsize>::default();
+    let counted = count.clone();
+    let origin = Origin::answering(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        answer.to_owned()
+    });
+    (origin.await, count)
+}
+
+const UNAVAILABLE: &str = "HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno";
+const LATER: &str = "HTTP/1.1 503 No\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n";
+const INNER: &str = "HTTP/1.1 503 No\r\nProxy-Status: b; error=destination_unavailable\r\n\
+                     Content-Length: 0\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+const SECOND: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn a_bad_answer_is_asked_of_another_endpoint_and_the_route_sees_a_success() {
+    let (bad, tries) = answering(UNAVAILABLE).await;
+    let good = Origin::ok().await;
+    let sidecar = sidecar(&[&bad, &good], rules(), SECOND);
+    for _ in 0..6 {
+        assert_eq!(status(&sidecar.ask(GET).await), "200");
+    }
+    assert_eq!(sidecar.totals(), (6, 0, 0));
+    assert!(tries.load(Ordering::SeqCst) >= 2);
+}
+
+#[tokio::test]
+async fn a_request_is_sent_as_often_as_the_rules_say_and_the_last_answer_is_passed_on() {
+    let (one, first) = answering(UNAVAILABLE).await;
+    let (two, second) = answering(UNAVAILABLE).await;
+    let (three, third) = answering(UNAVAILABLE).await;
+    let sidecar = sidecar(&[&one, &two, &three], rules(), SECOND);
+    let answer = sidecar.ask(GET).await;
+    assert!(answer.ends_with("no"), "{answer}");
+    let tries = [first, second, third].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(tries.iter().sum::<usize>(), 2, "{tries:?}");
+    assert_eq!(tries.iter().max(), Some(&1), "each endpoint once");
+    assert_eq!(sidecar.totals(), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn what_may_not_be_sent_twice_is_sent_once_unless_it_is_named() {
+    let (bad, tries) = answering(UNAVAILABLE).await;
+    let once = sidecar(&[&bad], rules(), SECOND);
+    assert_eq!(status(&once.ask(POST).await), "503");
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+    let named = RetryRules {
+        methods: vec![Method::POST],
+        ..rules()
+    };
+    let heads = Arc::<AtomicUsize>::default();
+    let counted = heads.clone();
+    let flaky = Origin::answering(move |_, body| {
+        assert_eq!(body, "body");
+        match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => UNAVAILABLE.to_owned(),
+            _ => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        }
+    });
+    let flaky = flaky.await;
+    let twice = sidecar(&[&flaky], named, SECOND);
+    assert_eq!(status(&twice.ask(POST).await), "200");
+    assert_eq!(heads.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_larger_body_is_sent_once() {
+    let (bad, tries) = answering(UNAVAILABLE).await;
+    let small = RetryRules {
+        methods: vec![Method::POST],
+        body: 3,
+        ..rules()
+    };
+    let sidecar = sidecar(&[&bad], small, SECOND);
+    assert_eq!(status(&sidecar.ask(POST).await), "503");
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn who_asks_to_wait_longer_than_there_is_time_or_not_to_come_again_is_not_asked_again() {
+    for answer in [LATER, INNER] {
+        let (bad, tries) = answering(answer).await;
+        let sidecar = sidecar(&[&bad], rules(), SECOND);
+        let answer = sidecar.ask(GET).await;
+        assert_eq!(status(&answer), "503");
+        assert_eq!(tries.load(Ordering::SeqCst), 1, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_budget_bounds_retries_to_a_share_of_the_requests() {
+    let (bad, tries) = answering(UNAVAILABLE).await;
+    let fifth = RetryRules {
+        budget: Ratio::of(20, 100),
+        ..RetryRules::default()
+    };
+    // So few that the breaker stays closed.
+    let sidecar = sidecar(&[&bad], fifth, SECOND);
+    for _ in 0..15 {
+        sidecar.ask(GET).await;
+    }
+    assert_eq!(tries.load(Ordering::SeqCst), 15 + 3);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_has_the_time_of_one_attempt() {
+    let hung = Origin::raw(|stream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    });
+    let hung = hung.await;
+    let good = Origin::ok().await;
+    let quick = RetryRules {
+        per_try: Some(Duration::from_millis(100)),
+        ..rules()
+    };
+    let sidecar = sidecar(&[&hung, &good], quick, Duration::from_secs(10));
+    for _ in 0..3 {
+        assert_eq!(status(&sidecar.ask(GET).await), "200");
+    }
+    assert_eq!(sidecar.totals(), (3, 0, 0));
+}
+
+#[tokio::test]
+async fn all_attempts_share_the_time_of_the_route() {
+    let hung = || {
+        Origin::raw(|stream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+    };
+    let (one, two) = (hung().await, hung().await);
+    let slow = RetryRules {
+        attempts: 5,
+        per_try: Some(Duration::from_millis(200)),
+        ..rules()
+    };
+    let sidecar = sidecar(&[&one, &two], slow, Duration::from_millis(250));
+    let answer = sidecar.ask(GET).await;
+    assert_eq!(status(&answer), "504");
+    let why = header(&answer, "proxy-status").unwrap();
+    assert!(why.contains("http_response_timeout"), "{why}");
+    assert_eq!(sidecar.totals(), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn a_probe_is_sent_once() {
+    let (bad, tries) = answering(UNAVAILABLE).await;
+    let all_fail = TripEntry::open([Condition::ErrorRate(Ratio::of(50, 100))]);
+    let open = Open {
+        period: Duration::from_millis(50),
+        ..Open::default()
+    };
+    let policy = Policy::builder("probing")
+        .min_requests(2)
+        .trip([all_fail])
+        .open(open);
+    let breaker = BreakerHandle::new("all", policy.build().unwrap());
+    let upstream = Upstream::new("app", vec![Endpoint::Address(bad.address)]);
+    let mut route = Route::new(breaker.clone(), Arc::new(upstream));
+    route.retries = Some(Arc::new(Retries::new(rules())));
+    let limits = Limits::default();
+    let sidecar = Sidecar::with_routes(vec![route], breaker.clone(), limits, Duration::ZERO);
+    while breaker.state() == State::Closed {
+        assert_eq!(status(&sidecar.ask(GET).await), "503");
+    }
+    let before = tries.load(Ordering::SeqCst);
+    assert_eq!(before, 2 * 2, "each of two requests twice");
+    eventually("it is probed", || breaker.state() == State::HalfOpen).await;
+    sidecar.ask(GET).await;
+    assert_eq!(tries.load(Ordering::SeqCst), before + 1);
+}
