@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use breaker_core::policy::{FailureRules, GrpcCode};
 use breaker_core::{Attribution, Verdict};
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, StatusCode, header};
 
 use crate::grpc::{self, Framing};
 use crate::proxy_status;
@@ -15,6 +15,18 @@ use crate::reject::is_rejection_error;
 pub trait Classify {
     /// Classifies the head of a response.
     fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified;
+
+    /// Classifies a response with what the inner service has attached to it; by default as
+    /// [`Self::head`] does.
+    fn response(
+        &self,
+        rules: &FailureRules,
+        status: StatusCode,
+        headers: &HeaderMap,
+        _extensions: &Extensions,
+    ) -> Classified {
+        self.head(rules, status, headers)
+    }
 
     /// Classifies the end of a body whose head was [`Classified::AtTrailers`].
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending;

@@ -52,7 +52,8 @@ impl<C, W: Witness> Exchange<C, W> {
             Classified::Head(Ending::caused_by(Attribution::Caller))
         } else {
             let rules = self.request.request().policy().failure();
-            self.classifier.head(rules, status, response.headers())
+            let (headers, extensions) = (response.headers(), response.extensions());
+            self.classifier.response(rules, status, headers, extensions)
         };
         self.head = Some(head);
         let is_whole = response.body().is_end_stream();

@@ -157,6 +157,22 @@ impl Recent {
 }
 
 impl Company {
+    /// Whether a hit of an endpoint whose own are `own` is more likely its own matter than that of
+    /// all. `normal` is what [`Self::normal`] says.
+    ///
+    /// No test with an error bound: what follows from it costs little if it is wrong. With few
+    /// observations an endpoint that mostly hits is set against peers that hardly do.
+    pub(super) fn is_alone(&mut self, own: &mut Recent, normal: f64, at: Timestamp) -> bool {
+        self.all.pass(at);
+        own.pass_to(self.all.live);
+        let others = self.all.sum.less(own.sum);
+        // With the hit that is asked about.
+        let share = f64::from(own.sum.hits + 1) / f64::from(own.sum.observations + 1);
+        let peers = f64::from(others.hits) / f64::from(others.observations.max(1));
+        let is_outlier = share >= 0.5 && peers <= share / 4.0;
+        others.observations >= FEW && (is_outlier || share > 2.0 * normal)
+    }
+
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             all: Recent::default(),
@@ -197,6 +213,8 @@ const fn place(slot: u64) -> usize {
     (slot % SLOTS as u64) as usize
 }
 
+/// Observations of peers that say something of a hit.
+const FEW: u32 = 2;
 const SLOTS: usize = 20;
 /// In nanoseconds: half a second.
 const SLOT: u64 = 500_000_000;

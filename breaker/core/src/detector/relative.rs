@@ -139,6 +139,15 @@ impl Relative {
         self.deadline.observe(late, count, &mut peers.deadline, now);
     }
 
+    /// Whether a failure that is about to be observed is more likely the endpoint's own matter than
+    /// that of all.
+    pub(crate) fn is_own_failure(&mut self, peers: &mut Peers, now: Circumstances) -> bool {
+        let company = &mut peers.errors;
+        self.errors.settle_normal(company, now);
+        let normal = self.errors.normal;
+        company.is_alone(&mut self.errors.recent, normal, now.at)
+    }
+
     /// What is wrong with the endpoint and not with its peers.
     pub(crate) fn alarm(&self) -> Option<Difference> {
         self.errors.alarm().or_else(|| self.deadline.alarm())

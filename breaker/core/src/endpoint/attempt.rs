@@ -107,6 +107,25 @@ impl Endpoints {
         }
     }
 
+    /// Whether a failure of this attempt, which is to be told by [`Self::end`] then, is the matter of
+    /// its endpoint alone: it is out, or fails while its peers do not and may be ejected. The route's
+    /// breaker need not count it.
+    pub fn is_own_failure(&mut self, attempt: &mut Attempt, now: Timestamp) -> bool {
+        let now = self.pass(now);
+        let Some(place) = self.place_of(attempt) else {
+            return false;
+        };
+        if attempt.probe > 0 || self.members[place].out {
+            return !self.available.is_empty();
+        }
+        if !self.may_eject_another() {
+            return false;
+        }
+        let circumstances = self.circumstances(now);
+        let detectors = self.members[place].detectors.as_mut();
+        detectors.is_some_and(|of| of.is_own_failure(&mut self.peers, circumstances))
+    }
+
     /// An attempt ended. What was not caused by the upstream is no evidence.
     pub fn end(&mut self, attempt: Attempt, outcome: Outcome, now: Timestamp) {
         self.finish(attempt, outcome.verdict, outcome.latency, false, now);

@@ -59,6 +59,15 @@ impl Endpoints {
         self.settle(Readmission::Change, now);
     }
 
+    /// Whether the guard lets outcomes eject one more endpoint.
+    pub(super) fn may_eject_another(&self) -> bool {
+        let may = self.settings.eject && self.panic.until.is_none() && self.available.len() > 1;
+        may && {
+            let bad = self.count_bad();
+            bad.in_all < self.settings.most_out(bad.endpoints)
+        }
+    }
+
     /// Health checks found another endpoint bad: are there too many, together with the ejected?
     pub(super) fn guard_checks(&mut self, now: Timestamp) {
         let bad = self.count_bad();

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::outcome::Outcome;
 
+mod blame;
 mod histories;
 mod judging;
 mod picking;

@@ -222,6 +222,8 @@ pub struct ProxyError {
     kind: ErrorKind,
     /// Whether this request certainly was not processed, though others of this kind may have been.
     is_unsent: bool,
+    /// Whether only one endpoint of several fails so.
+    is_of_one_endpoint: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -253,9 +255,22 @@ impl ProxyError {
         self.kind
     }
 
+    /// Notes that it is the matter of one endpoint, of several that do not fail.
+    #[must_use]
+    pub(crate) fn of_one_endpoint(self) -> Self {
+        Self {
+            is_of_one_endpoint: true,
+            ..self
+        }
+    }
+
     /// Returns who caused it.
     pub const fn attribution(&self) -> Attribution {
-        self.kind.attribution()
+        match self.kind.attribution() {
+            // Who chose the endpoint will not choose it any more.
+            Attribution::Upstream if self.is_of_one_endpoint => Attribution::Proxy,
+            attribution => attribution,
+        }
     }
 }
 
@@ -264,6 +279,7 @@ impl From<ErrorKind> for ProxyError {
         Self {
             kind,
             is_unsent: false,
+            is_of_one_endpoint: false,
             source: None,
         }
     }

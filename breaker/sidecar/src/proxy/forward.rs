@@ -346,7 +346,7 @@ impl Pending {
     /// Hands the upstream's connection to the client's, which leaves HTTP too once this response is
     /// written.
     async fn switch(mut self, mut response: Response<Incoming>, exchange: Box<Exchange>) -> Answer {
-        self.attempt.answered(&response);
+        self.attempt.answered(&mut response);
         let switch = self.switch.take();
         let switch = switch.filter(|(_, offered)| upgrade::is_offered(response.headers(), offered));
         let Some((client, _)) = switch else {
@@ -364,7 +364,7 @@ impl Pending {
     }
 
     fn stream(mut self, mut response: Response<Incoming>, mut source: Source) -> Answer {
-        self.attempt.answered(&response);
+        self.attempt.answered(&mut response);
         if !response.body().is_end_stream() && !framing::is_decoded(response.headers()) {
             let error = ProxyError::caused_by(ErrorKind::Protocol, "unknown transfer coding");
             return Err(self.attempt.failed(error));

@@ -11,7 +11,7 @@ use breaker_tower::{
     BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Classified, Classify, Ending,
     HttpClassifier, Rejected, Respond,
 };
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use tower_layer::Layer;
 
 use super::deadline::{Deadlined, DeadlinedBody};
@@ -23,6 +23,7 @@ use crate::message::decision::{Decided, Watcher};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::record::Recorder;
 use crate::message::timers::Timers;
+use crate::upstream::attempt::OfOneEndpoint;
 use crate::upstream::pool::Pool;
 
 /// The services of one route on one worker.
@@ -126,16 +127,36 @@ impl Classify for Judge {
         self.0.head(rules, status, headers)
     }
 
+    /// A failure of one endpoint, of several that do not fail, is the matter of who chooses among
+    /// them.
+    fn response(
+        &self,
+        rules: &FailureRules,
+        status: StatusCode,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Classified {
+        match self.head(rules, status, headers) {
+            Classified::Head(ending)
+                if ending.verdict == Verdict::Failure
+                    && extensions.get::<OfOneEndpoint>().is_some() =>
+            {
+                Classified::Head(Ending::caused_by(Attribution::Proxy))
+            }
+            classified => classified,
+        }
+    }
+
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending {
         self.0.trailers(rules, trailers)
     }
 
     fn error(&self, error: &dyn Any) -> Ending {
-        let Some(kind) = error.downcast_ref().map(ProxyError::kind) else {
+        let Some(error) = error.downcast_ref::<ProxyError>() else {
             return Verdict::Failure.into();
         };
-        match (kind, kind.attribution()) {
-            (ErrorKind::ResponseTimeout, _) => Ending::TIMED_OUT,
+        match (error.kind(), error.attribution()) {
+            (ErrorKind::ResponseTimeout, Attribution::Upstream) => Ending::TIMED_OUT,
             (_, Attribution::Upstream) => Verdict::Failure.into(),
             (_, other) => Ending::caused_by(other),
         }

@@ -9,6 +9,7 @@ mod tracked;
 use std::rc::Rc;
 
 use breaker_tower::BreakerHandle;
+use breaker_tower::core::Attribution;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::Body;
 use tokio::time::Instant;
@@ -19,6 +20,10 @@ use crate::message::body::Upload;
 use crate::message::decision::Decided;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::record::{Recorder, Sent};
+
+/// Marks a response: its failure is the matter of one endpoint, of several that do not fail.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfOneEndpoint;
 
 /// An attempt under way. Dropped before its end, it counts as given up by the caller.
 pub(crate) struct Attempt {
@@ -74,11 +79,13 @@ impl Attempt {
     }
 
     /// Notes the head of the response.
-    pub(crate) fn answered<T: Body>(&mut self, response: &Response<T>) {
+    pub(crate) fn answered<T: Body>(&mut self, response: &mut Response<T>) {
         self.status = Some(response.status());
         self.version = response.version();
-        if let Some(tracked) = &mut self.tracked {
-            tracked.answered(response);
+        if let Some(tracked) = &mut self.tracked
+            && tracked.answered(response)
+        {
+            response.extensions_mut().insert(OfOneEndpoint);
         }
     }
 
@@ -92,6 +99,11 @@ impl Attempt {
     /// Notes what went wrong, and hands it on.
     pub(crate) fn failed(&mut self, error: ProxyError) -> ProxyError {
         self.error = Some(error.kind());
+        let is_own = error.attribution() == Attribution::Upstream
+            && self.tracked.as_mut().is_some_and(Tracked::is_own_failure);
+        if is_own {
+            return error.of_one_endpoint();
+        }
         error
     }
 

@@ -6,6 +6,7 @@ mod bounds;
 mod breaking;
 mod drain;
 mod early;
+mod endpoints;
 mod forwarding;
 mod frames;
 mod framing;

@@ -65,7 +65,8 @@ impl Tracked {
         self.judged_by = Some(judged_by);
     }
 
-    pub(super) fn answered<T: Body>(&mut self, response: &Response<T>) {
+    /// Notes the head of the answer. Tells whether that is a failure of this endpoint alone.
+    pub(super) fn answered<T: Body>(&mut self, response: &Response<T>) -> bool {
         if let Some(JudgedBy { breaker, .. }) = &self.judged_by {
             let policy = breaker.policy();
             let (status, headers) = (response.status(), response.headers());
@@ -79,10 +80,20 @@ impl Tracked {
         if let Some(attempt) = &mut self.attempt {
             let mut state = self.set.state();
             state.responded(attempt, latency, now);
-            if self.verdict == Verdict::Success && !response.body().is_end_stream() {
-                state.begun(attempt, now);
+            match self.verdict {
+                Verdict::Success if !response.body().is_end_stream() => state.begun(attempt, now),
+                Verdict::Failure => return state.is_own_failure(attempt, now),
+                _ => {}
             }
         }
+        false
+    }
+
+    /// Whether a failure of it is the matter of this endpoint alone.
+    pub(super) fn is_own_failure(&mut self) -> bool {
+        let now = self.set.now();
+        let attempt = self.attempt.as_mut();
+        attempt.is_some_and(|attempt| self.set.state().is_own_failure(attempt, now))
     }
 
     pub(super) fn ended_by(&mut self, trailers: &HeaderMap) {

@@ -1,0 +1,83 @@
+//! Several endpoints of one upstream: what one of them does, and what the route makes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_sidecar::proxy::{Limits, Route};
+use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_tower::core::Balance;
+use breaker_tower::{BreakerHandle, Policy, State};
+
+use crate::harness::{GET, Origin, Sidecar, status};
+
+/// A sidecar before these endpoints, used in turn, with a policy that opens at 8 % of 20 requests.
+fn sidecar(origins: &[&Origin]) -> (Sidecar, BreakerHandle) {
+    let endpoints = origins
+        .iter()
+        .map(|origin| Endpoint::Address(origin.address));
+    let mut upstream = Upstream::new("app", endpoints.collect());
+    upstream.balancing.balance = Balance::RoundRobin;
+    let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
+    let route = Route::new(breaker.clone(), Arc::new(upstream));
+    let limits = Limits::default();
+    let sidecar = Sidecar::with_routes(vec![route], breaker.clone(), limits, Duration::ZERO);
+    (sidecar, breaker)
+}
+
+async fn failing() -> Origin {
+    let answer = "HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno";
+    Origin::answering(move |_, _| answer.to_owned()).await
+}
+
+/// Asks until the answers have long been good, which takes a few tenths of a second: that long an
+/// endpoint must be worse than the others.
+async fn ask_until_good(sidecar: &Sidecar) {
+    let mut good = 0;
+    for _ in 0..100_000 {
+        good = match status(&sidecar.ask(GET).await) {
+            "200" => good + 1,
+            _ => 0,
+        };
+        if good == 50 {
+            return;
+        }
+    }
+    panic!("the endpoint is still in");
+}
+
+#[tokio::test]
+async fn one_of_three_that_fails_is_out_and_does_not_open_the_route() {
+    let (good, fine, bad) = (Origin::ok().await, Origin::ok().await, failing().await);
+    let (sidecar, breaker) = sidecar(&[&good, &bad, &fine]);
+    ask_until_good(&sidecar).await;
+    assert_eq!(breaker.state(), State::Closed);
+    let (_, failures, ignored) = sidecar.totals();
+    assert!(failures <= 1, "{failures}");
+    assert_eq!(failures + ignored, bad.heads().len() as u64);
+}
+
+#[tokio::test]
+async fn an_upstream_all_of_whose_endpoints_fail_opens_the_route() {
+    let (one, two, three) = (failing().await, failing().await, failing().await);
+    let (sidecar, breaker) = sidecar(&[&one, &two, &three]);
+    for _ in 0..40 {
+        sidecar.ask(GET).await;
+    }
+    assert_eq!(breaker.state(), State::Open);
+    let (_, failures, _) = sidecar.totals();
+    assert!(failures >= 15, "{failures}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_closes_without_an_answer_does_not_open_the_route_either() {
+    let (good, fine) = (Origin::ok().await, Origin::ok().await);
+    let closing = Origin::raw(|mut stream| async move {
+        crate::harness::read_head(&mut stream).await;
+    });
+    let closing = closing.await;
+    let (sidecar, breaker) = sidecar(&[&good, &closing, &fine]);
+    ask_until_good(&sidecar).await;
+    assert_eq!(breaker.state(), State::Closed);
+    let (_, failures, _) = sidecar.totals();
+    assert!(failures <= 1, "{failures}");
+}
