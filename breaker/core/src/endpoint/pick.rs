@@ -48,7 +48,7 @@ impl Endpoints {
     /// is in, one of those that are out is picked: those that operators ejected last.
     ///
     /// `random` is any number that differs from call to call. Of two endpoints whose loads differ
-    /// by less than a quarter the one with an idle connection is picked.
+    /// by less than a quarter the one with an idle connection is picked, but for one time in eight.
     pub fn pick(
         &self,
         now: Timestamp,
@@ -147,8 +147,11 @@ impl<F: Fn(EndpointId) -> Candidate> Choice<'_, F> {
         } else if one * ALIKE < other {
             false
         } else {
-            // As good as equal: the draw was by weight, so the first one it is.
-            self.known(second) == Candidate::Idle && self.known(first) != Candidate::Idle
+            // As good as equal: the draw was by weight, so the first one it is. A caller that sends
+            // one request after the other would never leave its idle connection: it does at times.
+            self.known(second) == Candidate::Idle
+                && self.known(first) != Candidate::Idle
+                && rng.unit() >= EXPLORES
         };
         Some(if prefers_second { second } else { first })
     }
@@ -238,5 +241,7 @@ impl<F: Fn(EndpointId) -> Candidate> Choice<'_, F> {
 
 /// Loads that differ by less than a quarter are alike.
 const ALIKE: f64 = 1.25;
+/// How often an idle connection does not decide.
+const EXPLORES: f64 = 0.125;
 const DRAWS: usize = 8;
 const GOLDEN: f64 = 0.618_033_988_749_894_9;

@@ -42,14 +42,39 @@ fn the_one_with_less_load_of_two_is_picked() {
 }
 
 #[test]
-fn an_idle_connection_decides_between_those_that_are_alike() {
+fn an_idle_connection_decides_between_those_that_are_alike_seven_times_of_eight() {
     let two = endpoints(2);
-    for random in 0..100 {
-        let pick = two.pick(at(0), random, |id| match id.0 {
+    let picks = (0..10_000).filter(|random| {
+        let pick = two.pick(at(0), *random, |id| match id.0 {
             2 => Candidate::Idle,
             _ => Candidate::Fresh,
         });
-        assert_eq!(pick.unwrap().id(), EndpointId(2));
+        pick.unwrap().id() == EndpointId(2)
+    });
+    // The draw is even when the connection does not decide.
+    let picks = picks.count();
+    assert!((9250..9500).contains(&picks), "{picks}");
+}
+
+#[test]
+fn one_caller_that_keeps_its_connections_uses_all_endpoints() {
+    for number in 2..=5 {
+        let mut endpoints = endpoints(number);
+        let mut counts = BTreeMap::new();
+        for random in 0..2000 {
+            let now = at(random * 10);
+            let known = |id: EndpointId| match counts.contains_key(&id.0) {
+                true => Candidate::Idle,
+                false => Candidate::Fresh,
+            };
+            let pick = endpoints.pick(now, random, known).unwrap();
+            *counts.entry(pick.id().0).or_insert(0) += 1;
+            let attempt = endpoints.begin(pick, now);
+            endpoints.end(attempt, Outcome::success(ms(2)), now + ms(2));
+        }
+        let least = counts.values().min().copied().unwrap_or(0);
+        assert_eq!(counts.len() as u64, number, "{counts:?}");
+        assert!(least >= 2000 / number * 7 / 10, "{counts:?}");
     }
 }
 
