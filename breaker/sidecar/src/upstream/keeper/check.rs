@@ -1,18 +1,20 @@
 //! Health checks: each endpoint is asked over a connection of its own.
 
+use std::collections::HashMap;
 use std::future::{Future, pending};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker_tower::core::EndpointId;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -31,18 +33,29 @@ pub(super) async fn run(upstream: &Arc<Upstream>, set: &Arc<InstanceSet>, direct
     let Some(health) = &upstream.health else {
         return pending().await;
     };
+    let mut checking = JoinSet::new();
+    let mut tasks: HashMap<EndpointId, AbortHandle> = HashMap::new();
     loop {
         let (current, version) = set.current();
-        let mut checking = JoinSet::new();
+        // Those that stay go on: else a set that changes all the time would never be checked.
+        tasks.retain(|id, task| {
+            let stays = current.instance(*id).is_some();
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
         for instance in &current.instances {
-            let (upstream, directory) = (upstream.clone(), directory.clone());
-            let (set, instance) = (set.clone(), instance.clone());
-            checking.spawn(async move { check(&upstream, &set, &instance, &directory).await });
+            tasks.entry(instance.id).or_insert_with(|| {
+                let (upstream, directory) = (upstream.clone(), directory.clone());
+                let (set, instance) = (set.clone(), instance.clone());
+                checking.spawn(async move { check(&upstream, &set, &instance, &directory).await })
+            });
         }
-        // Each runs until there are other endpoints; a set that is dropped ends its tasks.
         while set.version() == version {
             sleep(LOOK.min(health.interval)).await;
         }
+        while checking.try_join_next().is_some() {}
     }
 }
 
@@ -161,3 +174,6 @@ const AGENT: &str = concat!("breaker/", env!("CARGO_PKG_VERSION"), " (health che
 const UNUSED: Duration = Duration::from_secs(300);
 /// How soon other endpoints are noticed.
 const LOOK: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests;
