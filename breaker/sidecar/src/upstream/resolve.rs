@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, vec};
 
-use futures_util::future::{Either, join_all, select};
+use breaker_tower::core::MAX_ENDPOINTS;
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, StreamExt as _};
 
 use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
@@ -205,14 +207,18 @@ impl Resolver {
         });
         let records: Vec<&SRV> = records.collect();
         let first = records.iter().map(|record| record.priority).min();
-        let firsts = records.iter().filter(|it| Some(it.priority) == first);
-        let found = join_all(firsts.map(|record| async move {
+        let firsts = records.into_iter().filter(|it| Some(it.priority) == first);
+        let mut firsts: Vec<SRV> = firsts.cloned().collect();
+        firsts.truncate(MAX_ENDPOINTS);
+        let lookups = firsts.into_iter().map(|record| async move {
             let answer = self.addresses(&record.target.to_utf8()).await?;
-            Ok::<_, NetError>((*record, answer))
-        }));
+            Ok::<_, NetError>((record, answer))
+        });
+        // An answer of thousands must not take as many sockets at once.
+        let mut found = stream::iter(lookups).buffer_unordered(AT_ONCE);
         let mut targets = Vec::new();
         let mut failure = NetError::Message("no instance in the answer");
-        for found in found.await {
+        while let Some(found) = found.next().await {
             match found {
                 Ok((record, answer)) => {
                     valid = valid.min(answer.valid);
@@ -302,5 +308,10 @@ impl Service<dns::Name> for Resolver {
 const LONGEST: Duration = Duration::from_secs(300);
 /// How long a name is unknown after a name server has said so.
 const LONGEST_NEGATIVE: Duration = Duration::from_secs(5);
+/// Targets of SRV records whose addresses are looked up at once: each takes two sockets.
+const AT_ONCE: usize = 16;
 /// How long the other family of addresses is waited for (RFC 8305, section 8).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests;
