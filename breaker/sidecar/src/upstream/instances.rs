@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use breaker_tower::core::{
-    EjectReason, EndpointEvent, EndpointId, Endpoints, EndpointsSnapshot, Timestamp,
+    EjectReason, EndpointEvent, EndpointId, Endpoints, EndpointsSnapshot, MAX_ENDPOINTS, Timestamp,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -265,7 +265,8 @@ impl InstanceSet {
             Subset::Of(size) => size,
             Subset::OfMany | Subset::All => usize::MAX,
         };
-        own_share(&mut instances, size);
+        // More would be told apart here, but not by the core.
+        own_share(&mut instances, size.min(MAX_ENDPOINTS));
         self.put(instances, found, None);
     }
 

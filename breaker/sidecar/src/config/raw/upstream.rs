@@ -31,7 +31,8 @@ pub(in crate::config) struct RawUpstream {
     pub(in crate::config) eject: Option<EjectChoice>,
     /// Health checks of each endpoint.
     pub(in crate::config) health: Option<RawHealth>,
-    /// How many endpoints of many this sidecar uses. Each chooses its own, evenly over all.
+    /// How many endpoints of many this sidecar uses; off for all, up to 1024. Each chooses its own,
+    /// evenly over all.
     #[schemars(extend("x-default" = "16 of more than 32; of fewer, all"))]
     #[schemars(extend("x-range" = "1 to 1024", "examples" = [8]))]
     pub(in crate::config) subset: Option<OrOff<usize>>,

@@ -144,3 +144,22 @@ fn a_clone_of_an_upstream_has_endpoints_of_its_own_and_is_equal() {
     assert_eq!(clone, upstream);
     assert!(clone.instances().events().is_empty());
 }
+
+#[test]
+fn no_more_endpoints_are_used_than_the_core_keeps() {
+    let upstream = Upstream {
+        subset: Subset::All,
+        ..discovered()
+    };
+    let targets = (0..4000_u16).map(|number| Target {
+        port: Some(number + 1),
+        ..target(1)
+    });
+    let set = upstream.instances();
+    set.found(&upstream, &targets.collect::<Vec<_>>());
+    let (current, snapshot) = set.snapshot();
+    let used: Vec<_> = current.instances.iter().map(|it| it.id).collect();
+    let kept: Vec<_> = snapshot.endpoints.iter().map(|it| it.id).collect();
+    assert_eq!((used.len(), current.found), (MAX_ENDPOINTS, 4000));
+    assert_eq!(used, kept);
+}
