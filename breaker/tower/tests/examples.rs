@@ -2,6 +2,8 @@
 
 #[path = "../examples/axum.rs"]
 mod axum_application;
+#[path = "../examples/balance.rs"]
+mod balance;
 #[path = "../examples/client.rs"]
 mod client;
 #[path = "../examples/tonic.rs"]
@@ -20,4 +22,9 @@ fn a_client_with_a_breaker_for_each_host_stops_trying() {
 #[test]
 fn a_tonic_client_tells_a_rejection_from_a_failure() {
     tonic_client::main();
+}
+
+#[test]
+fn a_tonic_client_with_five_channels_ejects_the_dead_one() {
+    balance::main();
 }
