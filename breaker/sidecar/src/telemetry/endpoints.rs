@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
+use breaker_tower::core::{EndpointSnapshot, EndpointState};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
 use super::names::{self, Metric};
 use crate::proxy::Routes;
-use crate::report::{self, EndpointState};
 use crate::upstream::{Endpoint, Upstream};
 
 /// Registers the instruments that are observed. Of an upstream with one endpoint there is nothing
 /// to tell that its route does not tell.
 pub(super) fn register(meter: &Meter, routes: Routes) {
     gauge(meter, names::ENDPOINT_STATE, &routes, |upstream, gauge| {
-        for (endpoint, attributes) in endpoints(upstream) {
+        for (known, attributes) in endpoints(upstream) {
             for state in EndpointState::ALL {
-                let state_name = KeyValue::new(names::ENDPOINT_STATE_NAME, state.name());
+                let state_name = KeyValue::new(names::ENDPOINT_STATE_NAME, state.label());
                 let attributes = with(&attributes, state_name);
-                gauge.observe((endpoint.state == *state).into(), &attributes);
+                gauge.observe((known.state == state).into(), &attributes);
             }
         }
     });
@@ -27,12 +27,12 @@ pub(super) fn register(meter: &Meter, routes: Routes) {
         names::UPSTREAM_ENDPOINTS,
         &routes,
         |upstream, gauge| {
-            let known = report::Upstream::of(upstream);
+            let (_, known) = upstream.instances().snapshot();
             for state in EndpointState::ALL {
-                let are_in = known.endpoints.iter().filter(|it| it.state == *state);
-                let state_name = KeyValue::new(names::ENDPOINT_STATE_NAME, state.name());
+                let in_state = known.endpoints.iter().filter(|it| it.state == state);
+                let state_name = KeyValue::new(names::ENDPOINT_STATE_NAME, state.label());
                 let attributes = with(&[name(upstream)], state_name);
-                gauge.observe(are_in.count() as u64, &attributes);
+                gauge.observe(in_state.count() as u64, &attributes);
             }
         },
     );
@@ -77,7 +77,7 @@ pub(super) fn register(meter: &Meter, routes: Routes) {
         .with_callback(move |gauge| {
             for upstream in several(&routes) {
                 for (endpoint, attributes) in endpoints(&upstream) {
-                    gauge.observe(endpoint.load, &attributes);
+                    gauge.observe(endpoint.load.as_secs_f64(), &attributes);
                 }
             }
         })
@@ -112,19 +112,15 @@ fn several(routes: &Routes) -> impl Iterator<Item = Arc<Upstream>> {
 }
 
 /// Each endpoint with the attributes that name it.
-fn endpoints(upstream: &Upstream) -> Vec<(report::Endpoint, Vec<KeyValue>)> {
-    let (current, _) = upstream.instances().current();
-    let known = report::Upstream::of(upstream).endpoints.into_iter();
-    let with_names = known.map(|known| {
-        let mut instances = current.instances.iter();
-        let instance = instances.find(|it| it.endpoint.to_string() == known.endpoint);
-        let mut attributes = vec![name(upstream)];
-        if let Some(instance) = instance {
-            attributes.extend(address(&instance.endpoint));
-        }
-        (known, attributes)
+fn endpoints(upstream: &Upstream) -> Vec<(EndpointSnapshot, Vec<KeyValue>)> {
+    let (current, known) = upstream.instances().snapshot();
+    let known = known.endpoints.into_iter();
+    let named = known.filter_map(|known| {
+        let instance = current.instance(known.id)?;
+        let attributes = std::iter::once(name(upstream)).chain(address(&instance.endpoint));
+        Some((known, attributes.collect()))
     });
-    with_names.collect()
+    named.collect()
 }
 
 fn address(endpoint: &Endpoint) -> impl Iterator<Item = KeyValue> {
