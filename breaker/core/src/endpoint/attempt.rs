@@ -107,9 +107,9 @@ impl Endpoints {
         }
     }
 
-    /// Whether a failure of this attempt, which is to be told by [`Self::end`] then, is the matter of
-    /// its endpoint alone: it is out, or fails while its peers do not and may be ejected. The route's
-    /// breaker need not count it.
+    /// Whether a failure of this attempt, which is to be told by [`Self::end`] then, is the matter
+    /// of its endpoint alone: it is out, or fails while its peers do not and may be ejected. The
+    /// route's breaker need not count it.
     pub fn is_own_failure(&mut self, attempt: &mut Attempt, now: Timestamp) -> bool {
         let now = self.pass(now);
         let Some(place) = self.place_of(attempt) else {

@@ -1,5 +1,5 @@
-//! What keeps the endpoints of upstreams up to date, whether or not requests come: discovery, health
-//! checks, and the passing of time.
+//! What keeps the endpoints of upstreams up to date, whether or not requests come: discovery,
+//! health checks, and the passing of time.
 
 mod check;
 

@@ -112,7 +112,8 @@ impl Names {
     fn with(hosts: Hosts, config: ResolverConfig, mut options: ResolverOpts) -> Self {
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.use_hosts_file = ResolveHosts::Never;
-        // A zone may let negative answers be kept for a day, and a service may start a minute later.
+        // A zone may let negative answers be kept for a day, and a service may start a minute
+        // later.
         options.negative_max_ttl = Some(LONGEST_NEGATIVE);
         Self {
             hosts: Arc::new(hosts),
