@@ -9,6 +9,7 @@ mod compose;
 mod control;
 mod curl;
 mod dashboard;
+mod endpoints;
 mod envoy;
 mod forward;
 mod grpc;
