@@ -35,7 +35,7 @@ use crate::recording::{self, Recording, Writing};
 use crate::registry::Registry;
 use crate::sockets::{ListenAddress, Listening};
 use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
-use crate::upstream::Names;
+use crate::upstream::{Happened, Names};
 
 pub use self::reload::{ReloadError, Reloader};
 
@@ -52,6 +52,7 @@ pub struct App {
     reloader: Reloader,
     followed: mpsc::UnboundedReceiver<Followed>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
+    happened: mpsc::UnboundedReceiver<Happened>,
     settings: Settings,
     readiness: Readiness,
     drain: Duration,
@@ -137,6 +138,7 @@ impl App {
             trusted_proxies: config.trusted_proxies().clone(),
             ..config.limits().clone()
         };
+        let (tell, happened) = mpsc::unbounded_channel();
         let proxy = if config.proxies() {
             let proxy = Proxy::bind(proxy::Settings {
                 listen: config.listen().clone(),
@@ -146,7 +148,8 @@ impl App {
                 names: Names::of_system(),
                 grace: config.drain(),
             });
-            Some(proxy.map_err(bound("listen", config.listen()))?)
+            let proxy = proxy.map_err(bound("listen", config.listen()))?;
+            Some(proxy.telling(tell))
         } else {
             None
         };
@@ -178,6 +181,7 @@ impl App {
             reloader: Reloader::new(composition, reached),
             followed,
             reload_events,
+            happened,
             settings,
             readiness: Readiness::default(),
             drain: config.drain(),
@@ -280,6 +284,7 @@ impl App {
             listener: self.admin,
             followed: self.followed,
             reload_events: self.reload_events,
+            happened: self.happened,
             reloader,
             keeper: self.keeper.clone(),
         };
@@ -333,6 +338,7 @@ struct Operation {
     listener: Listening,
     followed: mpsc::UnboundedReceiver<Followed>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
+    happened: mpsc::UnboundedReceiver<Happened>,
     reloader: Reloader,
     keeper: Option<Arc<Keeper>>,
 }
@@ -342,7 +348,8 @@ impl Operation {
     async fn run(self) {
         let (telemetry, live) = (self.state.telemetry.clone(), self.state.live.clone());
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow_all(self.followed, telemetry, live.clone()));
+        tasks.spawn(follow_all(self.followed, telemetry.clone(), live.clone()));
+        tasks.spawn(follow_upstreams(self.happened, telemetry, live.clone()));
         tasks.spawn(tell_all(self.reload_events, live.clone()));
         tasks.spawn(live.run());
         tasks.spawn(end_panics(self.state.clone()));
@@ -446,6 +453,18 @@ async fn follow((name, mut events): Followed, telemetry: Telemetry, live: Live) 
         if let Some(event) = live::Event::told(&name, &event) {
             live.tell(event);
         }
+    }
+}
+
+/// Tells telemetry and watchers what happens to the endpoints of upstreams.
+async fn follow_upstreams(
+    mut happened: mpsc::UnboundedReceiver<Happened>,
+    telemetry: Telemetry,
+    live: Live,
+) {
+    while let Some(happened) = happened.recv().await {
+        telemetry.happened(&happened);
+        live.tell(live::Event::happened(&happened));
     }
 }
 

@@ -120,7 +120,7 @@ impl Live {
     /// `None` when no breaker has this name.
     pub fn history(&self, breaker: &str, source: Option<&str>) -> Option<History> {
         let breakers = self.0.breakers.list();
-        breakers
+        let watched = breakers
             .iter()
             .find(|watched| &**watched.name() == breaker)?;
         let kept = self.kept();
@@ -131,7 +131,7 @@ impl Live {
         });
         Some(History {
             points: recent.map_or_else(Vec::new, |recent| recent.points(&kept.ticks)),
-            events: kept.log.of(breaker),
+            events: kept.log.of(breaker, watched.upstream()),
         })
     }
 

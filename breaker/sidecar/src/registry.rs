@@ -30,6 +30,7 @@ pub struct Entry {
     configured: Arc<Policy>,
     overriding: Option<Arc<Policy>>,
     findings: Arc<Findings>,
+    upstream: Option<Arc<str>>,
 }
 
 /// Where a policy comes from.
@@ -214,7 +215,19 @@ impl Entry {
             configured,
             overriding: None,
             findings: Arc::default(),
+            upstream: None,
         }
+    }
+
+    /// The same, with the name of the upstream that its requests go to.
+    #[must_use]
+    pub fn with_upstream(self, upstream: Option<Arc<str>>) -> Self {
+        Self { upstream, ..self }
+    }
+
+    /// The name of the upstream that its requests go to, if the proxy sends them.
+    pub const fn upstream(&self) -> Option<&Arc<str>> {
+        self.upstream.as_ref()
     }
 
     /// The same, with what is known of the route beside its breaker.

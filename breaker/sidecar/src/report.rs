@@ -38,6 +38,9 @@ pub struct Breakers {
 pub struct Breaker {
     /// The route's name.
     pub name: String,
+    /// The upstream that its requests go to; none where telemetry alone feeds the breaker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
     /// The state.
     pub state: State,
     /// Who decides.
@@ -233,6 +236,7 @@ impl Breaker {
     pub fn is_like(&self, other: &Self) -> bool {
         let Self {
             name,
+            upstream,
             state,
             mode,
             mode_remaining,
@@ -252,6 +256,7 @@ impl Breaker {
             sources,
         } = self;
         *name == other.name
+            && *upstream == other.upstream
             && *state == other.state
             && *mode == other.mode
             && *mode_remaining == other.mode_remaining
@@ -286,6 +291,7 @@ impl Breaker {
     pub fn new(watched: &Watched, snapshot: &Snapshot) -> Self {
         Self {
             name: watched.name().to_string(),
+            upstream: watched.upstream().map(ToOwned::to_owned),
             policy: PolicyInForce {
                 name: watched.policy().name().to_owned(),
                 origin: watched.origin().into(),

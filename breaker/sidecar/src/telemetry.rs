@@ -65,6 +65,7 @@ use crate::collector::OtlpError;
 use crate::proxy::Routes;
 use crate::registry::Breakers;
 use crate::sockets::Peer;
+use crate::upstream::Happened;
 
 /// Metrics, spans and log records, and their export. Clones share them.
 #[derive(Clone, Debug)]
@@ -183,6 +184,13 @@ impl Telemetry {
             self.meters
                 .open_duration
                 .record(change.lasted.as_secs_f64(), &[name]);
+        }
+    }
+
+    /// Sends on what happened to the endpoints of an upstream; the log has it already.
+    pub fn happened(&self, happened: &Happened) {
+        if let Some(logger) = &self.logger {
+            logger.happened(happened);
         }
     }
 

@@ -18,6 +18,7 @@ pub(crate) mod attempt;
 pub(crate) mod connect;
 pub(crate) mod directory;
 pub(crate) mod exchange;
+mod happened;
 pub(crate) mod instances;
 pub(crate) mod keeper;
 pub(crate) mod line;
@@ -27,8 +28,8 @@ pub(crate) mod pool;
 pub(crate) mod resolve;
 mod shared;
 
+pub use happened::{Discovered, Happened, Occurrence};
 pub use instances::Instances;
-pub use keeper::Happened;
 pub use resolve::Names;
 
 /// A service that requests are forwarded to.
@@ -158,6 +159,12 @@ impl Upstream {
 }
 
 impl Upstream {
+    /// Whether it can never have another endpoint than the one that is configured, so that there is
+    /// nothing to choose or to leave out.
+    pub fn is_single(&self) -> bool {
+        self.endpoints.len() < 2 && !self.discovered
+    }
+
     /// Its endpoints as they are now.
     pub(crate) fn instances(&self) -> &Arc<InstanceSet> {
         self.instances.of(self)

@@ -153,6 +153,12 @@ pub struct Event {
     /// Traces of requests that failed or were slow, in hexadecimal.
     #[prost(string, repeated, tag = "9")]
     pub traces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The upstream, if it is an event of an upstream's endpoints.
+    #[prost(string, optional, tag = "10")]
+    pub upstream: ::core::option::Option<::prost::alloc::string::String>,
+    /// The endpoint, if it is an event of one.
+    #[prost(string, optional, tag = "11")]
+    pub endpoint: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// The state of one breaker.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -212,6 +218,9 @@ pub struct Breaker {
     /// alerts, else the proxy, or the busiest feed where the proxy has no traffic.
     #[prost(string, tag = "18")]
     pub source: ::prost::alloc::string::String,
+    /// The upstream that receives its requests; not set if only telemetry feeds the breaker.
+    #[prost(string, optional, tag = "19")]
+    pub upstream: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A concurrency limit.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -467,6 +476,116 @@ pub struct Anomaly {
     #[prost(bool, tag = "8")]
     pub alarming: bool,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUpstreamsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUpstreamsResponse {
+    /// In the order of their routes.
+    #[prost(message, repeated, tag = "1")]
+    pub upstreams: ::prost::alloc::vec::Vec<Upstream>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetUpstreamRequest {
+    /// The upstream's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EjectEndpointRequest {
+    /// The upstream's name.
+    #[prost(string, tag = "1")]
+    pub upstream: ::prost::alloc::string::String,
+    /// The endpoint, as `Endpoint.endpoint` has it.
+    #[prost(string, tag = "2")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// For how many seconds, 0.1 to 604800; 600 if it is not set.
+    #[prost(double, optional, tag = "3")]
+    pub for_seconds: ::core::option::Option<f64>,
+    /// The reason, 1 to 256 characters, for the log and the collector.
+    #[prost(string, optional, tag = "4")]
+    pub reason: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdmitEndpointRequest {
+    /// The upstream's name.
+    #[prost(string, tag = "1")]
+    pub upstream: ::prost::alloc::string::String,
+    /// The endpoint, as `Endpoint.endpoint` has it.
+    #[prost(string, tag = "2")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// The reason, 1 to 256 characters, for the log and the collector.
+    #[prost(string, optional, tag = "3")]
+    pub reason: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// An upstream with its endpoints.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Upstream {
+    /// Its name in the configuration.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether more endpoints are bad than may be out, so that all receive requests.
+    #[prost(bool, tag = "2")]
+    pub panic: bool,
+    /// How many endpoints were found; more than `endpoints` has if only a subset is used.
+    #[prost(uint64, tag = "3")]
+    pub found: u64,
+    /// How many may be out at once, besides those that operators ejected.
+    #[prost(uint64, tag = "4")]
+    pub most_out: u64,
+    /// Those that are used.
+    #[prost(message, repeated, tag = "5")]
+    pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+}
+/// An endpoint of an upstream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Endpoint {
+    /// Its address or name, with the port.
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// Whether it receives requests.
+    #[prost(enumeration = "EndpointState", tag = "2")]
+    pub state: i32,
+    /// Why it receives none.
+    #[prost(message, optional, tag = "3")]
+    pub reason: ::core::option::Option<Reason>,
+    /// How many seconds remain until it is probed, or until the time that an operator set ends.
+    #[prost(double, optional, tag = "4")]
+    pub out_remaining: ::core::option::Option<f64>,
+    /// Its weight relative to the other endpoints.
+    #[prost(uint32, tag = "5")]
+    pub weight: u32,
+    /// How much of its share of the requests it receives, 0 to 1: less than 1 while it is new or has
+    /// just been readmitted.
+    #[prost(double, tag = "6")]
+    pub grown: f64,
+    /// Requests in flight.
+    #[prost(uint64, tag = "7")]
+    pub in_flight: u64,
+    /// The peak EWMA of its latency.
+    #[prost(double, tag = "8")]
+    pub latency: f64,
+    /// The load that the balancer compares: latency times requests in flight, plus penalties.
+    #[prost(double, tag = "9")]
+    pub load: f64,
+    /// The share of failures in the last ten seconds; 0 for a single endpoint.
+    #[prost(double, tag = "10")]
+    pub error_rate: f64,
+    /// Attempts of the last ten seconds.
+    #[prost(uint64, tag = "11")]
+    pub attempts: u64,
+    /// Attempts that succeeded since the endpoint is known.
+    #[prost(uint64, tag = "12")]
+    pub successes: u64,
+    /// Attempts that failed, including those without a connection.
+    #[prost(uint64, tag = "13")]
+    pub failures: u64,
+    /// Attempts that could not connect.
+    #[prost(uint64, tag = "14")]
+    pub unreachable: u64,
+    /// Attempts that are no evidence about it.
+    #[prost(uint64, tag = "15")]
+    pub ignored: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetModeRequest {
     /// The route's name.
@@ -638,6 +757,14 @@ pub enum EventKind {
     Reset = 8,
     /// An operator forced all routes closed, or that has ended.
     Panic = 9,
+    /// An endpoint gets no requests any more.
+    Ejected = 10,
+    /// An endpoint gets requests again.
+    Readmitted = 11,
+    /// So many endpoints are bad that all of them are used, or that has ended.
+    UpstreamPanic = 12,
+    /// The name of an upstream has other endpoints.
+    Discovered = 13,
 }
 impl EventKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -656,6 +783,10 @@ impl EventKind {
             Self::Configuration => "EVENT_KIND_CONFIGURATION",
             Self::Reset => "EVENT_KIND_RESET",
             Self::Panic => "EVENT_KIND_PANIC",
+            Self::Ejected => "EVENT_KIND_EJECTED",
+            Self::Readmitted => "EVENT_KIND_READMITTED",
+            Self::UpstreamPanic => "EVENT_KIND_UPSTREAM_PANIC",
+            Self::Discovered => "EVENT_KIND_DISCOVERED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -671,6 +802,10 @@ impl EventKind {
             "EVENT_KIND_CONFIGURATION" => Some(Self::Configuration),
             "EVENT_KIND_RESET" => Some(Self::Reset),
             "EVENT_KIND_PANIC" => Some(Self::Panic),
+            "EVENT_KIND_EJECTED" => Some(Self::Ejected),
+            "EVENT_KIND_READMITTED" => Some(Self::Readmitted),
+            "EVENT_KIND_UPSTREAM_PANIC" => Some(Self::UpstreamPanic),
+            "EVENT_KIND_DISCOVERED" => Some(Self::Discovered),
             _ => None,
         }
     }
@@ -779,6 +914,42 @@ impl Origin {
             "ORIGIN_UNSPECIFIED" => Some(Self::Unspecified),
             "ORIGIN_CONFIGURATION" => Some(Self::Configuration),
             "ORIGIN_OVERRIDE" => Some(Self::Override),
+            _ => None,
+        }
+    }
+}
+/// Whether an endpoint receives requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EndpointState {
+    Unspecified = 0,
+    /// It does.
+    In = 1,
+    /// It does not.
+    Out = 2,
+    /// It receives one at a time.
+    Probing = 3,
+}
+impl EndpointState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENDPOINT_STATE_UNSPECIFIED",
+            Self::In => "ENDPOINT_STATE_IN",
+            Self::Out => "ENDPOINT_STATE_OUT",
+            Self::Probing => "ENDPOINT_STATE_PROBING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENDPOINT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENDPOINT_STATE_IN" => Some(Self::In),
+            "ENDPOINT_STATE_OUT" => Some(Self::Out),
+            "ENDPOINT_STATE_PROBING" => Some(Self::Probing),
             _ => None,
         }
     }
@@ -958,6 +1129,98 @@ pub mod control_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("breaker.v1.Control", "WatchBreakers"));
             self.inner.server_streaming(req, path, codec).await
+        }
+        /// All upstreams with their endpoints.
+        pub async fn list_upstreams(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListUpstreamsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUpstreamsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/breaker.v1.Control/ListUpstreams",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("breaker.v1.Control", "ListUpstreams"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One upstream with its endpoints.
+        pub async fn get_upstream(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetUpstreamRequest>,
+        ) -> std::result::Result<tonic::Response<super::Upstream>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/breaker.v1.Control/GetUpstream",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("breaker.v1.Control", "GetUpstream"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes an endpoint out for a limited time. If operators take out all endpoints, requests go to
+        /// them all the same.
+        pub async fn eject_endpoint(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EjectEndpointRequest>,
+        ) -> std::result::Result<tonic::Response<super::Upstream>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/breaker.v1.Control/EjectEndpoint",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("breaker.v1.Control", "EjectEndpoint"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets an endpoint receive requests again, whatever it is out for.
+        pub async fn admit_endpoint(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdmitEndpointRequest>,
+        ) -> std::result::Result<tonic::Response<super::Upstream>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/breaker.v1.Control/AdmitEndpoint",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("breaker.v1.Control", "AdmitEndpoint"));
+            self.inner.unary(req, path, codec).await
         }
         /// Sets the mode, permanently or for a limited time.
         pub async fn set_mode(
@@ -1168,6 +1431,30 @@ pub mod control_server {
             tonic::Response<Self::WatchBreakersStream>,
             tonic::Status,
         >;
+        /// All upstreams with their endpoints.
+        async fn list_upstreams(
+            &self,
+            request: tonic::Request<super::ListUpstreamsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUpstreamsResponse>,
+            tonic::Status,
+        >;
+        /// One upstream with its endpoints.
+        async fn get_upstream(
+            &self,
+            request: tonic::Request<super::GetUpstreamRequest>,
+        ) -> std::result::Result<tonic::Response<super::Upstream>, tonic::Status>;
+        /// Takes an endpoint out for a limited time. If operators take out all endpoints, requests go to
+        /// them all the same.
+        async fn eject_endpoint(
+            &self,
+            request: tonic::Request<super::EjectEndpointRequest>,
+        ) -> std::result::Result<tonic::Response<super::Upstream>, tonic::Status>;
+        /// Lets an endpoint receive requests again, whatever it is out for.
+        async fn admit_endpoint(
+            &self,
+            request: tonic::Request<super::AdmitEndpointRequest>,
+        ) -> std::result::Result<tonic::Response<super::Upstream>, tonic::Status>;
         /// Sets the mode, permanently or for a limited time.
         async fn set_mode(
             &self,
@@ -1463,6 +1750,186 @@ pub mod control_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/breaker.v1.Control/ListUpstreams" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListUpstreamsSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ListUpstreamsRequest>
+                    for ListUpstreamsSvc<T> {
+                        type Response = super::ListUpstreamsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListUpstreamsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::list_upstreams(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListUpstreamsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/breaker.v1.Control/GetUpstream" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetUpstreamSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::GetUpstreamRequest>
+                    for GetUpstreamSvc<T> {
+                        type Response = super::Upstream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetUpstreamRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::get_upstream(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetUpstreamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/breaker.v1.Control/EjectEndpoint" => {
+                    #[allow(non_camel_case_types)]
+                    struct EjectEndpointSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::EjectEndpointRequest>
+                    for EjectEndpointSvc<T> {
+                        type Response = super::Upstream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EjectEndpointRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::eject_endpoint(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EjectEndpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/breaker.v1.Control/AdmitEndpoint" => {
+                    #[allow(non_camel_case_types)]
+                    struct AdmitEndpointSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::AdmitEndpointRequest>
+                    for AdmitEndpointSvc<T> {
+                        type Response = super::Upstream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdmitEndpointRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::admit_endpoint(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AdmitEndpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -89,6 +89,19 @@ pub enum Readmission {
     Change,
 }
 
+impl Readmission {
+    /// One word, for events.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Probes(_) => "probes",
+            Self::Checks => "checks",
+            Self::Operator => "operator",
+            Self::Panic => "panic",
+            Self::Change => "change",
+        }
+    }
+}
+
 impl EjectReason {
     /// All words of [`Self::label`].
     pub const LABELS: [&'static str; 5] =

@@ -127,7 +127,11 @@ impl Composition {
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
         self.routes().map(|known| {
             let entry = Entry::new(known.breaker.clone(), known.route.policy().clone());
-            entry.with_findings(known.findings.clone())
+            let upstream = known.route.upstream();
+            let upstream = upstream.map(|upstream| upstream.name.as_str().into());
+            entry
+                .with_findings(known.findings.clone())
+                .with_upstream(upstream)
         })
     }
 

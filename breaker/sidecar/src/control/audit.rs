@@ -9,6 +9,7 @@ pub(super) fn tell(telemetry: &Telemetry, peer: Option<Peer>, change: &Change<'_
         target: TARGET,
         peer = peer.map(tracing::field::display),
         breaker = change.breaker,
+        upstream = change.upstream,
         action = change.action,
         before = change.before,
         after = change.after,

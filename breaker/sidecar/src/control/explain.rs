@@ -1,6 +1,7 @@
 //! What a breaker believes, in plain words: its state and why, what it observes against what it
 //! takes, and what would change its state.
 
+mod endpoints;
 mod failures;
 mod recovery;
 mod shedding;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use self::words::{count, rate, span};
 use crate::config::TraceUrl;
 use crate::registry::Entry;
-use crate::report::FailureKind;
+use crate::report::{FailureKind, Upstream};
 
 /// What a breaker believes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,12 +30,16 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Of the breaker of `entry`. Traces are looked at where `trace_url` says.
-    pub fn new(entry: &Entry, trace_url: Option<&TraceUrl>) -> Self {
+    /// Of the breaker of `entry`, whose requests go to `upstream`. Traces are looked at where
+    /// `trace_url` says.
+    pub fn new(entry: &Entry, upstream: Option<&Upstream>, trace_url: Option<&TraceUrl>) -> Self {
         let (breaker, findings) = (entry.breaker(), entry.findings());
         // Read apart, they would be of different moments, and contradict each other.
         let (policy, snapshot, outlook) = breaker.examine();
         let mut text = explain(breaker.name(), &policy, &snapshot, &outlook);
+        if let Some(upstream) = upstream {
+            endpoints::explain(&mut text, upstream);
+        }
         let now = Instant::now();
         for source in &snapshot.sources {
             let kinds = FailureKind::lately(findings, &source.name, now);

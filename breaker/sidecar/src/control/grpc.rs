@@ -26,12 +26,14 @@ use crate::sockets::Peer;
 pub(super) const PREFIX: &str = "/breaker.v1.Control/";
 
 /// The paths of the methods that change nothing; whatever is not among them needs the token.
-pub(super) const READS: [&str; 5] = [
+pub(super) const READS: [&str; 7] = [
     "/breaker.v1.Control/GetStatus",
     "/breaker.v1.Control/ListBreakers",
     "/breaker.v1.Control/GetBreaker",
     "/breaker.v1.Control/WatchBreakers",
     "/breaker.v1.Control/GetPolicy",
+    "/breaker.v1.Control/ListUpstreams",
+    "/breaker.v1.Control/GetUpstream",
 ];
 
 /// The service.
@@ -107,6 +109,46 @@ impl Service for Grpc {
         request: Request<v1::GetBreakerRequest>,
     ) -> Result<Response<v1::Breaker>, Status> {
         answer(self.0.breaker(&request.get_ref().name))
+    }
+
+    async fn list_upstreams(
+        &self,
+        _: Request<v1::ListUpstreamsRequest>,
+    ) -> Result<Response<v1::ListUpstreamsResponse>, Status> {
+        let control = self.0.clone();
+        let made = aside(move || {
+            let upstreams = control.upstreams().upstreams;
+            upstreams.into_iter().map(v1::Upstream::from).collect()
+        });
+        let upstreams = made.await.map_err(|_| Status::internal("no list"))?;
+        Ok(Response::new(v1::ListUpstreamsResponse { upstreams }))
+    }
+
+    async fn get_upstream(
+        &self,
+        request: Request<v1::GetUpstreamRequest>,
+    ) -> Result<Response<v1::Upstream>, Status> {
+        answer(self.0.upstream(&request.get_ref().name))
+    }
+
+    async fn eject_endpoint(
+        &self,
+        request: Request<v1::EjectEndpointRequest>,
+    ) -> Result<Response<v1::Upstream>, Status> {
+        let peer = peer(&request);
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.upstream);
+        answer(self.0.eject(peer, &name, &request.into()))
+    }
+
+    async fn admit_endpoint(
+        &self,
+        request: Request<v1::AdmitEndpointRequest>,
+    ) -> Result<Response<v1::Upstream>, Status> {
+        let peer = peer(&request);
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.upstream);
+        answer(self.0.admit(peer, &name, &request.into()))
     }
 
     type WatchBreakersStream =

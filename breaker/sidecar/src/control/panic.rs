@@ -74,6 +74,7 @@ fn tell(state: &AdminState, peer: Option<Peer>, before: bool, after: &str, reaso
     let change = Change {
         action: "set_panic",
         breaker: None,
+        upstream: None,
         before,
         after,
         reason,

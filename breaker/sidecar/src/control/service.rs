@@ -95,7 +95,14 @@ impl Control {
 
     pub(super) fn explanation(&self, name: &str) -> Result<Explanation, Problem> {
         let trace_url = self.configuration().trace_url;
-        Ok(Explanation::new(&self.find(name)?, trace_url.as_ref()))
+        let entry = self.find(name)?;
+        // It may have gone with a reload meanwhile.
+        let upstream = entry.upstream().and_then(|name| self.upstream(name).ok());
+        Ok(Explanation::new(
+            &entry,
+            upstream.as_ref(),
+            trace_url.as_ref(),
+        ))
     }
 
     pub(super) fn watch(&self) -> Result<Watcher, TooManyWatchers> {
@@ -236,6 +243,7 @@ impl Control {
         let change = Change {
             action,
             breaker: entry.map(|entry| &**entry.name()),
+            upstream: None,
             before,
             after,
             reason,

@@ -2,6 +2,7 @@
 
 mod grpc;
 mod trust;
+mod upstreams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::EndpointId;
+use breaker_tower::core::{self, EndpointId};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::audit;
 use super::problem::Problem;
 use super::service::{Control, REASON, is_reason, mode_period};
 use crate::proxy::Routes;
-use crate::report::{self, Upstreams};
+use crate::report::{self, EndpointState, Upstreams};
 use crate::sockets::Peer;
 use crate::telemetry::Change;
 use crate::upstream::Upstream;
@@ -62,14 +62,21 @@ impl Control {
         name: &str,
         wanted: &Eject,
     ) -> Result<report::Upstream, Problem> {
-        let (upstream, id) = self.find_endpoint(name, &wanted.endpoint)?;
+        let (upstream, id, before) = self.find_endpoint(name, &wanted.endpoint)?;
         let period = wanted.period.map(mode_period).transpose()?.unwrap_or(USUAL);
         check_reason(wanted.reason.as_deref())?;
         let set = upstream.instances();
         let now = set.now();
         set.state().eject(id, period, now);
-        let after = format!("{} out for {period:?}", wanted.endpoint);
-        self.tell_endpoint(peer, ("eject", name), &after, wanted.reason.as_deref());
+        let change = Change {
+            action: "eject",
+            breaker: None,
+            upstream: Some(name),
+            before: &format!("{} {before}", wanted.endpoint),
+            after: &format!("{} out for {period:?}", wanted.endpoint),
+            reason: wanted.reason.as_deref(),
+        };
+        audit::tell(&self.state().telemetry, peer, &change);
         Ok(report::Upstream::of(&upstream))
     }
 
@@ -80,13 +87,20 @@ impl Control {
         name: &str,
         wanted: &Admit,
     ) -> Result<report::Upstream, Problem> {
-        let (upstream, id) = self.find_endpoint(name, &wanted.endpoint)?;
+        let (upstream, id, before) = self.find_endpoint(name, &wanted.endpoint)?;
         check_reason(wanted.reason.as_deref())?;
         let set = upstream.instances();
         let now = set.now();
         set.state().admit(id, now);
-        let after = format!("{} in", wanted.endpoint);
-        self.tell_endpoint(peer, ("admit", name), &after, wanted.reason.as_deref());
+        let change = Change {
+            action: "admit",
+            breaker: None,
+            upstream: Some(name),
+            before: &format!("{} {before}", wanted.endpoint),
+            after: &format!("{} in", wanted.endpoint),
+            reason: wanted.reason.as_deref(),
+        };
+        audit::tell(&self.state().telemetry, peer, &change);
         Ok(report::Upstream::of(&upstream))
     }
 
@@ -104,13 +118,14 @@ impl Control {
         })
     }
 
+    /// The endpoint as the list of the upstream has it, and the state that it is in.
     fn find_endpoint(
         &self,
         name: &str,
         endpoint: &str,
-    ) -> Result<(Arc<Upstream>, EndpointId), Problem> {
+    ) -> Result<(Arc<Upstream>, EndpointId, EndpointState), Problem> {
         let upstream = self.find_upstream(name)?;
-        let (current, _) = upstream.instances().current();
+        let (current, known) = upstream.instances().snapshot();
         let mut instances = current.instances.iter();
         let found = instances.find(|it| it.endpoint.to_string() == endpoint);
         let id = found.map(|it| it.id).ok_or_else(|| {
@@ -119,24 +134,10 @@ impl Control {
             let rule = format!("must be an endpoint of {name}: {}", known.join(", "));
             Problem::of_field("endpoint", rule)
         })?;
-        Ok((upstream, id))
-    }
-
-    fn tell_endpoint(
-        &self,
-        peer: Option<Peer>,
-        (action, upstream): (&'static str, &str),
-        after: &str,
-        reason: Option<&str>,
-    ) {
-        let change = Change {
-            action,
-            breaker: None,
-            before: upstream,
-            after,
-            reason,
-        };
-        audit::tell(&self.state().telemetry, peer, &change);
+        let mut known = known.endpoints.iter();
+        let state = known.find(|known| known.id == id).map(|known| known.state);
+        let state = state.unwrap_or(core::EndpointState::In).into();
+        Ok((upstream, id, state))
     }
 }
 

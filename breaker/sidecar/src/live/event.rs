@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::unix_now;
 use crate::report::{Mode, Reason, State};
+use crate::upstream::{Happened, Occurrence};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +19,12 @@ pub struct Event {
     /// To which breaker; a reload happens to none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<String>,
+    /// To the endpoints of which upstream: it concerns each breaker whose requests go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// To which of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// What.
     pub kind: Kind,
     /// The state before a transition.
@@ -63,11 +70,19 @@ pub enum Kind {
     Reset,
     /// An operator forced all routes closed, or that has ended.
     Panic,
+    /// An endpoint gets no requests any more.
+    Ejected,
+    /// An endpoint gets requests again.
+    Readmitted,
+    /// So many endpoints are bad that all are used, or that has ended.
+    UpstreamPanic,
+    /// The name of an upstream has other endpoints.
+    Discovered,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Transition,
         Self::Ramp,
         Self::Alert,
@@ -77,6 +92,10 @@ impl Kind {
         Self::Configuration,
         Self::Reset,
         Self::Panic,
+        Self::Ejected,
+        Self::Readmitted,
+        Self::UpstreamPanic,
+        Self::Discovered,
     ];
 
     /// One word, as in JSON.
@@ -91,6 +110,10 @@ impl Kind {
             Self::Configuration => "configuration",
             Self::Reset => "reset",
             Self::Panic => "panic",
+            Self::Ejected => "ejected",
+            Self::Readmitted => "readmitted",
+            Self::UpstreamPanic => "upstream_panic",
+            Self::Discovered => "discovered",
         }
     }
 }
@@ -101,6 +124,8 @@ impl Event {
         Self {
             t: unix_now(),
             breaker: breaker.into(),
+            upstream: None,
+            endpoint: None,
             kind,
             from: None,
             to: None,
@@ -116,6 +141,31 @@ impl Event {
         Self {
             reason: Some(Reason::new(label, detail)),
             ..Self::now(Kind::Configuration, None)
+        }
+    }
+
+    /// What happened just now to the endpoints of an upstream.
+    pub fn happened(happened: &Happened) -> Self {
+        let kind = match &happened.what {
+            Occurrence::Endpoints(core::EndpointEvent::Ejected { .. }) => Kind::Ejected,
+            Occurrence::Endpoints(core::EndpointEvent::Readmitted { .. }) => Kind::Readmitted,
+            Occurrence::Endpoints(_) => Kind::UpstreamPanic,
+            Occurrence::Discovered(_) => Kind::Discovered,
+        };
+        Self {
+            upstream: Some(happened.upstream.to_string()),
+            endpoint: happened.endpoint.as_ref().map(ToString::to_string),
+            reason: Some(Reason::new(happened.label(), happened)),
+            ..Self::now(kind, None)
+        }
+    }
+
+    /// Whether it concerns the breaker of this name, whose requests go to `upstream`.
+    pub fn concerns(&self, breaker: &str, upstream: Option<&str>) -> bool {
+        match (&self.breaker, &self.upstream) {
+            (Some(only), _) => only == breaker,
+            (None, Some(only)) => Some(&**only) == upstream,
+            (None, None) => true,
         }
     }
 
@@ -219,14 +269,16 @@ fn source(reason: &core::Reason) -> Option<&Arc<str>> {
     }
 }
 
-/// The last events: so many of each breaker, so many in all. They are seconds apart, so a walk
-/// through them is cheap enough.
+/// The last events: so many of each breaker and upstream, so many in all. They are seconds apart,
+/// so a walk through them is cheap enough.
 #[derive(Debug, Default)]
 pub(super) struct Log(VecDeque<Arc<Event>>);
 
 impl Log {
     pub(super) fn push(&mut self, event: Arc<Event>) {
-        let same = |kept: &Arc<Event>| kept.breaker == event.breaker;
+        let same = |kept: &Arc<Event>| {
+            (&kept.breaker, &kept.upstream) == (&event.breaker, &event.upstream)
+        };
         let excess = if self.0.iter().filter(|kept| same(kept)).count() >= MAX_OF_ONE {
             self.0.iter().position(same)
         } else {
@@ -238,12 +290,10 @@ impl Log {
         self.0.push_back(event);
     }
 
-    /// The last ones of a breaker, and of all breakers together, oldest first.
-    pub(super) fn of(&self, breaker: &str) -> Vec<Event> {
-        let concerns = |event: &&Arc<Event>| {
-            let only = event.breaker.as_deref();
-            only.is_none_or(|only| only == breaker)
-        };
+    /// The last ones of a breaker, whose requests go to `upstream`, and of all breakers together,
+    /// oldest first.
+    pub(super) fn of(&self, breaker: &str, upstream: Option<&str>) -> Vec<Event> {
+        let concerns = |event: &&Arc<Event>| event.concerns(breaker, upstream);
         let events: Vec<_> = self.0.iter().filter(concerns).collect();
         let last = events.into_iter().rev().take(MAX_OF_ONE).rev();
         last.map(|event| (**event).clone()).collect()

@@ -9,6 +9,7 @@ use super::*;
 use crate::registry::Origin;
 use crate::registry::Watched;
 use crate::report::State;
+use crate::upstream::{Discovered, Happened, Occurrence};
 
 /// A breaker in a hub, whose time the test tells.
 struct Bench {
@@ -166,13 +167,49 @@ fn the_last_100_events_of_a_breaker_and_1000_in_all_are_kept() {
         log.push(event("a", f64::from(t)));
         log.push(event("b", f64::from(t)));
     }
-    let kept = log.of("a");
+    let kept = log.of("a", None);
     assert_eq!((kept.len(), kept[0].t, kept[99].t), (100, 50.0, 149.0));
     for number in 0..1_000 {
         log.push(event(&format!("c{}", number % 20), 200.0));
     }
-    assert!(log.of("a").is_empty() && log.of("b").is_empty());
-    assert_eq!(log.of("c7").len(), 50);
+    assert!(log.of("a", None).is_empty() && log.of("b", None).is_empty());
+    assert_eq!(log.of("c7", None).len(), 50);
+}
+
+#[test]
+fn what_happens_to_endpoints_concerns_the_breakers_that_send_there() {
+    let mut log = Log::default();
+    let happened = |upstream: &str| {
+        Arc::new(Event::happened(&Happened {
+            upstream: upstream.into(),
+            endpoint: None,
+            what: Occurrence::Discovered(Discovered {
+                found: 3,
+                used: 3,
+                added: 3,
+                removed: 0,
+                why: None,
+            }),
+        }))
+    };
+    for _ in 0..150 {
+        log.push(happened("ledger"));
+        log.push(happened("pay"));
+    }
+    let reload = Event::configuration("applied", &"a");
+    log.push(Arc::new(reload));
+    // Those of one upstream push out no others.
+    let kept = log.of("a", Some("ledger"));
+    assert_eq!((kept.len(), kept[99].kind), (100, Kind::Configuration));
+    assert!(kept[..99].iter().all(|one| one.kind == Kind::Discovered));
+    let upstreams = |event: &Event| event.upstream.clone();
+    assert!(
+        kept[..99]
+            .iter()
+            .all(|one| upstreams(one).as_deref() == Some("ledger"))
+    );
+    assert_eq!(log.of("b", Some("other")).len(), 1);
+    assert_eq!(log.of("c", None).len(), 1);
 }
 
 #[tokio::test]

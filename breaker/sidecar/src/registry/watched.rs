@@ -16,6 +16,7 @@ pub struct Watched {
     policy: Arc<Policy>,
     origin: Origin,
     findings: Arc<Findings>,
+    upstream: Option<Arc<str>>,
     snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
 }
 
@@ -41,6 +42,7 @@ impl Watched {
             policy,
             origin,
             findings: Arc::default(),
+            upstream: None,
             snapshot: Arc::new(snapshot),
         }
     }
@@ -49,6 +51,17 @@ impl Watched {
     #[must_use]
     pub fn with_findings(self, findings: Arc<Findings>) -> Self {
         Self { findings, ..self }
+    }
+
+    /// The same, with the name of the upstream that its requests go to.
+    #[must_use]
+    pub fn with_upstream(self, upstream: Option<Arc<str>>) -> Self {
+        Self { upstream, ..self }
+    }
+
+    /// The name of the upstream that its requests go to, if the proxy sends them.
+    pub fn upstream(&self) -> Option<&str> {
+        self.upstream.as_deref()
     }
 
     /// What is known of the route beside its breaker.
@@ -82,7 +95,8 @@ impl From<&Entry> for Watched {
         let watched = entry.breaker().clone();
         let (name, policy) = (entry.name().clone(), entry.policy().clone());
         let watched = Self::new(name, policy, entry.origin(), move || watched.snapshot());
-        watched.with_findings(entry.findings().clone())
+        let watched = watched.with_findings(entry.findings().clone());
+        watched.with_upstream(entry.upstream().cloned())
     }
 }
 

@@ -66,6 +66,18 @@ pub struct Endpoint {
 }
 
 impl Upstream {
+    /// Whether there is more to tell of its endpoints than its routes tell: there are several, or
+    /// none, or one that is out.
+    pub fn is_worth_telling(&self) -> bool {
+        self.found != 1 || self.endpoints.iter().any(|one| one.reason.is_some())
+    }
+
+    /// The share of an endpoint in the attempts of the last ten seconds, if there were any.
+    pub fn share(&self, endpoint: &Endpoint) -> Option<f64> {
+        let all: u64 = self.endpoints.iter().map(|one| one.attempts).sum();
+        (all > 0).then(|| endpoint.attempts as f64 / all as f64)
+    }
+
     /// What is known of `upstream` now.
     pub(crate) fn of(upstream: &Configured) -> Self {
         let (current, snapshot) = upstream.instances().snapshot();

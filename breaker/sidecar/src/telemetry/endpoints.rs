@@ -14,11 +14,11 @@ use crate::upstream::{Endpoint, Upstream};
 /// to tell that its route does not tell.
 pub(super) fn register(meter: &Meter, routes: Routes) {
     gauge(meter, names::ENDPOINT_STATE, &routes, |upstream, gauge| {
-        for (known, attributes) in endpoints(upstream) {
+        for (endpoint, attributes) in endpoints(upstream) {
             for state in EndpointState::ALL {
                 let state_name = KeyValue::new(names::ENDPOINT_STATE_NAME, state.label());
                 let attributes = with(&attributes, state_name);
-                gauge.observe((known.state == state).into(), &attributes);
+                gauge.observe((endpoint.state == state).into(), &attributes);
             }
         }
     });
@@ -29,10 +29,10 @@ pub(super) fn register(meter: &Meter, routes: Routes) {
         |upstream, gauge| {
             let (_, known) = upstream.instances().snapshot();
             for state in EndpointState::ALL {
-                let in_state = known.endpoints.iter().filter(|it| it.state == state);
+                let are_in = known.endpoints.iter().filter(|it| it.state == state);
                 let state_name = KeyValue::new(names::ENDPOINT_STATE_NAME, state.label());
                 let attributes = with(&[name(upstream)], state_name);
-                gauge.observe(in_state.count() as u64, &attributes);
+                gauge.observe(are_in.count() as u64, &attributes);
             }
         },
     );
@@ -106,21 +106,20 @@ fn gauge(
 /// The upstreams whose endpoints are chosen from, or looked after.
 fn several(routes: &Routes) -> impl Iterator<Item = Arc<Upstream>> {
     let upstreams = routes.upstreams().into_iter();
-    upstreams.filter(|upstream| {
-        upstream.endpoints.len() > 1 || upstream.discovered || upstream.health.is_some()
-    })
+    upstreams.filter(|upstream| !upstream.is_single() || upstream.health.is_some())
 }
 
 /// Each endpoint with the attributes that name it.
 fn endpoints(upstream: &Upstream) -> Vec<(EndpointSnapshot, Vec<KeyValue>)> {
     let (current, known) = upstream.instances().snapshot();
     let known = known.endpoints.into_iter();
-    let named = known.filter_map(|known| {
+    let with_names = known.filter_map(|known| {
+        // It may have gone just now.
         let instance = current.instance(known.id)?;
         let attributes = std::iter::once(name(upstream)).chain(address(&instance.endpoint));
         Some((known, attributes.collect()))
     });
-    named.collect()
+    with_names.collect()
 }
 
 fn address(endpoint: &Endpoint) -> impl Iterator<Item = KeyValue> {

@@ -10,10 +10,13 @@ use breaker_tower::core::{Alert, Event, Evidence, Ratio, Reason, State, Transiti
 /// What an operator changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change<'a> {
-    /// `set_mode`, `set_panic`, `reset`, `put_policy`, `delete_policy` or `reload`.
+    /// `set_mode`, `set_panic`, `reset`, `put_policy`, `delete_policy`, `eject`, `admit` or
+    /// `reload`.
     pub action: &'static str,
     /// Of which breaker, if it is one.
     pub breaker: Option<&'a str>,
+    /// Of the endpoints of which upstream, if it is about one.
+    pub upstream: Option<&'a str>,
     /// What was before.
     pub before: &'a str,
     /// What is now.
@@ -27,6 +30,9 @@ impl fmt::Display for Change<'_> {
         f.write_str(self.action)?;
         if let Some(breaker) = self.breaker {
             write!(f, " of {breaker}")?;
+        }
+        if let Some(upstream) = self.upstream {
+            write!(f, " of upstream {upstream}")?;
         }
         write!(f, ": {} → {}", self.before, self.after)?;
         self.reason

@@ -250,9 +250,13 @@ pub(crate) const EVENT_ALERT_ENDED: &str = "breaker.alert_ended";
 pub(crate) const EVENT_RESET: &str = "breaker.reset";
 /// An operator changed something.
 pub(crate) const EVENT_CONTROL: &str = "breaker.control";
+pub(crate) const EVENT_DISCOVERED: &str = "breaker.upstream.discovered";
+pub(crate) const EVENT_EJECTED: &str = "breaker.endpoint.ejected";
 pub(crate) const EVENT_MODE_CHANGED: &str = "breaker.mode_changed";
+pub(crate) const EVENT_READMITTED: &str = "breaker.endpoint.readmitted";
 pub(crate) const EVENT_SHEDDING_ENDED: &str = "breaker.shedding_ended";
 pub(crate) const EVENT_SHEDDING_STARTED: &str = "breaker.shedding_started";
+pub(crate) const EVENT_UPSTREAM_PANIC: &str = "breaker.upstream.panic";
 pub(crate) const EVENT_USUAL_CHANGED: &str = "breaker.usual_changed";
 /// The name of the log record that tells of a change of state.
 pub const EVENT_TRANSITION: &str = "breaker.transition";
@@ -297,8 +301,18 @@ pub(crate) const DROP_REASON: &str = "breaker.telemetry.drop_reason";
 pub(crate) const ENDPOINT_REASON: &str = "breaker.endpoint.reason";
 /// Of [`ENDPOINT_STATE`] and [`UPSTREAM_ENDPOINTS`].
 pub(crate) const ENDPOINT_STATE_NAME: &str = "breaker.endpoint.state";
+/// For how long an endpoint is out at first.
+pub(crate) const ENDPOINT_OUT_FOR: &str = "breaker.endpoint.out_for";
+/// For how long an endpoint was out.
+pub(crate) const ENDPOINT_OUT: &str = "breaker.endpoint.out";
 pub(crate) const RETRY_OUTCOME: &str = "breaker.retry.outcome";
 pub(crate) const UPSTREAM: &str = "breaker.upstream";
+pub(crate) const UPSTREAM_ADDED: &str = "breaker.upstream.added";
+pub(crate) const UPSTREAM_BAD: &str = "breaker.upstream.bad";
+pub(crate) const UPSTREAM_FOUND: &str = "breaker.upstream.found";
+pub(crate) const UPSTREAM_MOST_OUT: &str = "breaker.upstream.most_out";
+pub(crate) const UPSTREAM_REMOVED: &str = "breaker.upstream.removed";
+pub(crate) const UPSTREAM_USED: &str = "breaker.upstream.used";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 /// Requests in flight at most.
 pub(crate) const LIMIT: &str = "breaker.limit";

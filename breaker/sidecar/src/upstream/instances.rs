@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::identity::{id_of, own_share};
+use super::happened::Discovered;
 use super::resolve::Target;
 use super::{Endpoint, Subset, Upstream};
 use crate::message::error::{ErrorKind, ProxyError};
@@ -186,8 +187,9 @@ impl InstanceSet {
         self.started.elapsed().saturating_sub(used)
     }
 
-    /// Uses what a name server has found, or what the subset leaves of that.
-    pub(crate) fn found(&self, upstream: &Upstream, targets: &[Target]) {
+    /// Uses what a name server has found, or what the subset leaves of that. Says so if that is
+    /// other than before.
+    pub(crate) fn found(&self, upstream: &Upstream, targets: &[Target]) -> Option<Discovered> {
         let port = match upstream.endpoints.first() {
             Some(Endpoint::Name(_, port)) => *port,
             _ => 0,
@@ -196,12 +198,12 @@ impl InstanceSet {
             let address = SocketAddr::new(target.address, target.port.unwrap_or(port));
             instance(Endpoint::Address(address), u32::from(target.weight), 0)
         });
-        self.replace(instances.collect(), upstream.subset);
+        self.replace(instances.collect(), upstream.subset)
     }
 
-    /// Nothing is found, and was not for so long that it counts.
-    pub(crate) fn lost(&self, kind: ErrorKind, why: Arc<str>) {
-        self.put(Vec::new(), 0, Some((kind, why)));
+    /// Nothing is found, and was not for so long that it counts. Says so if that is new.
+    pub(crate) fn lost(&self, kind: ErrorKind, why: Arc<str>) -> Option<Discovered> {
+        self.put(Vec::new(), 0, Some((kind, why)))
     }
 
     /// The events that have come, each with the endpoint that it is about.
@@ -256,7 +258,7 @@ impl InstanceSet {
         (current, snapshot)
     }
 
-    fn replace(&self, mut instances: Vec<Instance>, subset: Subset) {
+    fn replace(&self, mut instances: Vec<Instance>, subset: Subset) -> Option<Discovered> {
         let mut seen = HashSet::new();
         instances.retain(|instance| seen.insert(instance.id));
         let found = instances.len();
@@ -267,7 +269,7 @@ impl InstanceSet {
         };
         // More would be told apart here, but not by the core.
         own_share(&mut instances, size.min(MAX_ENDPOINTS));
-        self.put(instances, found, None);
+        self.put(instances, found, None)
     }
 
     fn put(
@@ -275,10 +277,24 @@ impl InstanceSet {
         mut instances: Vec<Instance>,
         found: usize,
         unknown: Option<(ErrorKind, Arc<str>)>,
-    ) {
+    ) -> Option<Discovered> {
         instances.sort_unstable_by_key(|instance| instance.id);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut discovered = None;
         if current.instances != instances || current.unknown != unknown {
+            let kept = instances
+                .iter()
+                .filter(|it| current.instance(it.id).is_some());
+            let kept = kept.count();
+            let now_there = Discovered {
+                found,
+                used: instances.len(),
+                added: instances.len() - kept,
+                removed: current.instances.len() - kept,
+                why: unknown.as_ref().map(|(_, why)| why.clone()),
+            };
+            let is_other = now_there.added + now_there.removed > 0 || found != current.found;
+            discovered = (is_other || unknown.is_some()).then_some(now_there);
             let set = instances.iter().map(|it| (it.id, it.weight));
             let now = self.now();
             self.state().replace(set, now);
@@ -291,6 +307,7 @@ impl InstanceSet {
         }
         drop(current);
         self.known.send_replace(true);
+        discovered
     }
 }
 

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use breaker_tower::core::EndpointEvent;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::directory::{Directory, Latest, Question};
+use super::happened::{Happened, Occurrence};
 use super::instances::InstanceSet;
 use super::{Endpoint, Upstream};
 
@@ -22,17 +22,6 @@ pub(crate) struct Keeper {
     tell: mpsc::UnboundedSender<Happened>,
     /// What ends the keeping of an upstream, by the address of the upstream.
     kept: Mutex<HashMap<usize, watch::Sender<()>>>,
-}
-
-/// Something that happened to the endpoints of an upstream.
-#[derive(Debug, Clone)]
-pub struct Happened {
-    /// The name of the upstream.
-    pub upstream: Arc<str>,
-    /// The endpoint that it is about, if it is about one.
-    pub endpoint: Option<String>,
-    /// What happened.
-    pub event: EndpointEvent,
 }
 
 impl Keeper {
@@ -59,8 +48,7 @@ impl Keeper {
 
     /// Begins to keep an upstream, if there is something to do for it.
     fn begin(&self, upstream: &Arc<Upstream>) -> Option<watch::Sender<()>> {
-        let is_alone = upstream.endpoints.len() < 2 && !upstream.discovered;
-        if is_alone && upstream.health.is_none() {
+        if upstream.is_single() && upstream.health.is_none() {
             return None;
         }
         let (ends, mut ended) = watch::channel(());
@@ -68,7 +56,7 @@ impl Keeper {
         let tell = self.tell.clone();
         self.directory.spawn(async move {
             let set = upstream.instances().clone();
-            let discovering = discover(&upstream, &set, &directory);
+            let discovering = discover(&upstream, &set, &directory, &tell);
             let checking = check::run(&upstream, &set, &directory);
             let telling = watch_over(&set, &tell);
             tokio::select! {
@@ -84,7 +72,12 @@ impl Keeper {
 }
 
 /// Follows the name of the upstream's endpoints; for ever.
-async fn discover(upstream: &Upstream, set: &InstanceSet, directory: &Directory) {
+async fn discover(
+    upstream: &Upstream,
+    set: &InstanceSet,
+    directory: &Directory,
+    tell: &mpsc::UnboundedSender<Happened>,
+) {
     let question = match upstream.endpoints.first() {
         Some(Endpoint::Name(name, _)) if upstream.discovered => Question::Host(name.clone()),
         Some(Endpoint::Service(name)) => Question::Service(name.clone()),
@@ -92,10 +85,14 @@ async fn discover(upstream: &Upstream, set: &InstanceSet, directory: &Directory)
     };
     let mut followed = directory.follow(&question);
     loop {
-        match followed.next().await {
+        let discovered = match followed.next().await {
             Latest::Found(targets) => set.found(upstream, &targets),
             Latest::Unknown(kind, why) => set.lost(kind, why),
-            Latest::Awaited => {}
+            Latest::Awaited => None,
+        };
+        if let Some(discovered) = discovered {
+            let what = Occurrence::Discovered(discovered);
+            happened(set, None, what, tell);
         }
     }
 }
@@ -107,29 +104,31 @@ async fn watch_over(set: &InstanceSet, tell: &mpsc::UnboundedSender<Happened>) {
     loop {
         ticks.tick().await;
         for (event, endpoint) in set.events() {
-            let endpoint = endpoint.map(|endpoint| endpoint.to_string());
-            log(set.name(), endpoint.as_deref(), &event);
-            // Nobody may want to hear it.
-            let _ = tell.send(Happened {
-                upstream: set.name().clone(),
-                endpoint,
-                event,
-            });
+            happened(set, endpoint, Occurrence::Endpoints(event), tell);
         }
     }
 }
 
-fn log(upstream: &str, endpoint: Option<&str>, event: &EndpointEvent) {
-    match event {
-        EndpointEvent::Ejected { reason, .. } => {
-            tracing::warn!(upstream, endpoint, %reason, "endpoint ejected");
-        }
-        EndpointEvent::Readmitted { by, .. } => {
-            tracing::info!(upstream, endpoint, reason = %by, "endpoint readmitted");
-        }
-        EndpointEvent::Panic { .. } => tracing::warn!(upstream, "{event}"),
-        _ => tracing::info!(upstream, "{event}"),
+/// Logs what happened, and tells it.
+fn happened(
+    set: &InstanceSet,
+    endpoint: Option<Endpoint>,
+    what: Occurrence,
+    tell: &mpsc::UnboundedSender<Happened>,
+) {
+    let happened = Happened {
+        upstream: set.name().clone(),
+        endpoint,
+        what,
+    };
+    let (upstream, reason) = (&*happened.upstream, happened.label());
+    let endpoint = happened.endpoint.as_ref().map(tracing::field::display);
+    match happened.is_bad() {
+        true => tracing::warn!(upstream, endpoint, reason, "{happened}"),
+        false => tracing::info!(upstream, endpoint, reason, "{happened}"),
     }
+    // Nobody may want to hear it.
+    let _ = tell.send(happened);
 }
 
 /// How often time passes for the endpoints of an upstream without requests.

@@ -1,5 +1,7 @@
 //! The resources as messages: what differs from JSON is that words are enumerations.
 
+mod upstreams;
+
 use breaker_proto::v1;
 use breaker_tower::Mode;
 
@@ -33,6 +35,7 @@ impl From<&Breaker> for v1::Breaker {
     fn from(breaker: &Breaker) -> Self {
         Self {
             name: breaker.name.clone(),
+            upstream: breaker.upstream.clone(),
             state: v1::State::from(breaker.state).into(),
             mode: v1::Mode::from(breaker.mode).into(),
             mode_remaining: breaker.mode_remaining,
@@ -85,6 +88,8 @@ impl From<&Event> for v1::Event {
         Self {
             time: event.t,
             breaker: event.breaker.clone(),
+            upstream: event.upstream.clone(),
+            endpoint: event.endpoint.clone(),
             kind: v1::EventKind::from(event.kind).into(),
             from: event.from.map(|state| v1::State::from(state).into()),
             to: event.to.map(|state| v1::State::from(state).into()),
@@ -108,6 +113,10 @@ impl From<Kind> for v1::EventKind {
             Kind::Configuration => Self::Configuration,
             Kind::Reset => Self::Reset,
             Kind::Panic => Self::Panic,
+            Kind::Ejected => Self::Ejected,
+            Kind::Readmitted => Self::Readmitted,
+            Kind::UpstreamPanic => Self::UpstreamPanic,
+            Kind::Discovered => Self::Discovered,
         }
     }
 }

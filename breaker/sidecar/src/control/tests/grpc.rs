@@ -20,7 +20,7 @@ impl Bench {
         endpoint.unwrap().connect().await.unwrap()
     }
 
-    async fn client(&self) -> ControlClient<Channel> {
+    pub(super) async fn client(&self) -> ControlClient<Channel> {
         ControlClient::new(self.channel().await)
     }
 }

@@ -3,11 +3,13 @@
 use super::*;
 
 const MODE: &str = "PUT /api/v1/breakers/pay/mode";
-const CHANGES: [&str; 6] = [
+const CHANGES: [&str; 8] = [
     MODE,
     "POST /api/v1/breakers/pay/reset",
     "PUT /api/v1/breakers/pay/policy",
     "DELETE /api/v1/breakers/pay/policy",
+    "POST /api/v1/upstreams/pay/eject",
+    "POST /api/v1/upstreams/pay/admit",
     "POST /api/v1/reload",
     "POST /reload",
 ];
@@ -35,6 +37,8 @@ async fn reading_needs_no_token() {
         "breakers",
         "breakers/pay",
         "breakers/pay/policy",
+        "upstreams",
+        "upstreams/pay",
         "openapi.json",
     ] {
         let line = format!("GET /api/v1/{path}");

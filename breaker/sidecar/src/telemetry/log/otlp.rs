@@ -1,4 +1,6 @@
-//! Events of breakers as OTLP log records.
+//! Events of breakers and endpoints as OTLP log records.
+
+mod endpoints;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use super::{Change, justification};
 use crate::sockets::Peer;
 use crate::telemetry::names;
 use crate::telemetry::queue::{LogQueue, Queue};
+use crate::upstream::Happened;
 
 /// Makes log records of events.
 #[derive(Debug)]
@@ -103,6 +106,14 @@ impl Logger {
         self.inner.emit(record);
     }
 
+    /// Tells what happened to the endpoints of an upstream.
+    pub(crate) fn happened(&self, happened: &Happened) {
+        let mut record = self.inner.create_log_record();
+        endpoints::describe(&mut record, happened);
+        record.set_timestamp(opentelemetry::time::now());
+        self.inner.emit(record);
+    }
+
     /// Tells what an operator changed, from which address.
     pub(crate) fn changed(&self, peer: Option<Peer>, change: &Change<'_>) {
         let mut record = self.inner.create_log_record();
@@ -117,6 +128,9 @@ impl Logger {
         }
         if let Some(breaker) = change.breaker {
             record.add_attribute(names::BREAKER_NAME, text(breaker));
+        }
+        if let Some(upstream) = change.upstream {
+            record.add_attribute(names::UPSTREAM, text(upstream));
         }
         if let Some(ip) = peer.and_then(Peer::ip) {
             record.add_attribute(names::CLIENT_ADDRESS, text(&ip.to_string()));

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::Mode;
-use breaker_tower::core::{Breaker, Event, Outcome, Policy, Timestamp, TraceId};
+use breaker_tower::core::{
+    Breaker, Candidate, EndpointEvent, EndpointId, EndpointSettings, Endpoints, Event, Outcome,
+    Policy, Readmission, Timestamp, TraceId,
+};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -16,6 +19,7 @@ use super::sidecar::{Sidecar, exchange};
 use crate::telemetry::log::otlp::Logger;
 use crate::telemetry::queue::Queue;
 use crate::telemetry::settings::Batches;
+use crate::upstream::{Discovered, Endpoint, Happened, Occurrence};
 
 fn assert_attributes(record: &LogRecord, expected: &[(&str, &str)]) {
     for (key, value) in expected {
@@ -141,8 +145,8 @@ async fn shutdown_sends_the_records_that_still_wait() {
     assert!(names.contains(&"breaker.mode_changed"), "{names:?}");
 }
 
-/// What the events of `breaker` are as records, without a collector.
-fn records(breaker: &mut Breaker) -> Vec<String> {
+/// What `log` logs, without a collector.
+fn logged(log: impl FnOnce(&Logger)) -> Vec<String> {
     let meter = NoopMeterProvider::new().meter("test");
     let dropped = meter.u64_counter("dropped").build().bind(&[]);
     let delay = Duration::from_secs(1);
@@ -153,12 +157,124 @@ fn records(breaker: &mut Breaker) -> Vec<String> {
     };
     let queue = Arc::new(Queue::new(batches, dropped));
     let logger = Logger::new(Resource::builder_empty().build(), queue.clone());
-    while let Some(event) = breaker.poll_event() {
-        assert!(!matches!(event, Event::RampStarted { .. }));
-        logger.event(&"pay".into(), &event);
-    }
+    log(&logger);
     let records = queue.take().into_iter();
     records.map(|record| format!("{record:?}")).collect()
+}
+
+/// What the events of `breaker` are as records.
+fn records(breaker: &mut Breaker) -> Vec<String> {
+    logged(|logger| {
+        while let Some(event) = breaker.poll_event() {
+            assert!(!matches!(event, Event::RampStarted { .. }));
+            logger.event(&"pay".into(), &event);
+        }
+    })
+}
+
+/// What the upstream `pay` tells whose second endpoint fails.
+fn ejected() -> Happened {
+    let mut endpoints = Endpoints::new(EndpointSettings::default(), 1, Timestamp::ZERO).unwrap();
+    let ids = [1, 2, 3].map(|id| (EndpointId(id), 1));
+    endpoints.replace(ids, Timestamp::ZERO);
+    for request in 0.. {
+        let now = Timestamp::from_millis(request * 10);
+        let pick = endpoints.pick(now, request, |_| Candidate::Fresh).unwrap();
+        let outcome = match pick.id() {
+            EndpointId(2) => Outcome::failure(Duration::from_millis(1)),
+            _ => Outcome::success(Duration::from_millis(1)),
+        };
+        let attempt = endpoints.begin(pick, now);
+        endpoints.end(attempt, outcome, now);
+        if let Some(event) = endpoints.poll_event() {
+            return happened(Occurrence::Endpoints(event));
+        }
+    }
+    unreachable!("it fails always");
+}
+
+fn happened(what: Occurrence) -> Happened {
+    let is_of_one = matches!(what, Occurrence::Endpoints(_));
+    Happened {
+        upstream: "pay".into(),
+        endpoint: is_of_one.then(|| Endpoint::new("10.0.0.2", 9001)),
+        what,
+    }
+}
+
+#[test]
+fn an_ejection_is_a_record_with_the_numbers_that_justify_it() {
+    let records = logged(|logger| logger.happened(&ejected()));
+    for part in [
+        "breaker.endpoint.ejected",
+        "Warn",
+        "10.0.0.2:9001 is out for",
+        "breaker.upstream",
+        "server.address",
+        "server.port",
+        "breaker.endpoint.reason",
+        "breaker.endpoint.out_for",
+        "breaker.observed",
+        "breaker.observed.low",
+        "breaker.threshold",
+        "breaker.samples",
+        "breaker.anomaly.evidence",
+        "breaker.anomaly.line",
+    ] {
+        assert!(records[0].contains(part), "{part}: {}", records[0]);
+    }
+}
+
+#[test]
+fn what_else_happens_to_endpoints_is_a_record_too() {
+    let (at, id) = (Timestamp::from_millis(1), EndpointId(2));
+    let readmitted = EndpointEvent::Readmitted {
+        at,
+        id,
+        after: Duration::from_secs(5),
+        by: Readmission::Probes(2),
+    };
+    let panic = EndpointEvent::Panic {
+        at,
+        bad: 2,
+        most: 1,
+        endpoints: 3,
+        by_checks: false,
+    };
+    let found = Discovered {
+        found: 40,
+        used: 16,
+        added: 3,
+        removed: 1,
+        why: None,
+    };
+    for (what, parts) in [
+        (
+            Occurrence::Endpoints(readmitted),
+            [
+                "breaker.endpoint.readmitted",
+                "Info",
+                "breaker.endpoint.out\"",
+            ],
+        ),
+        (
+            Occurrence::Endpoints(panic),
+            ["breaker.upstream.panic", "Warn", "breaker.upstream.bad"],
+        ),
+        (
+            Occurrence::Discovered(found),
+            [
+                "breaker.upstream.discovered",
+                "Info",
+                "breaker.upstream.used",
+            ],
+        ),
+    ] {
+        let records = logged(|logger| logger.happened(&happened(what)));
+        for part in parts {
+            assert!(records[0].contains(part), "{part}: {}", records[0]);
+        }
+    }
 }
 
 fn failed(policy: Policy) -> Breaker {

@@ -6,7 +6,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::*;
-use crate::report::{self, Origin, State};
+use crate::report::{self, EndpointState, Origin, State, Upstreams};
 
 #[test]
 fn every_value_is_called_as_the_word_is() {
@@ -26,6 +26,11 @@ fn every_value_is_called_as_the_word_is() {
         let name = v1::Origin::from(*origin).as_str_name();
         assert_eq!(name, format!("ORIGIN_{}", origin.name().to_uppercase()));
     }
+    for state in EndpointState::ALL {
+        let name = v1::EndpointState::from(*state).as_str_name();
+        let word = state.name().to_uppercase();
+        assert_eq!(name, format!("ENDPOINT_STATE_{word}"));
+    }
     for kind in Kind::ALL {
         let name = v1::EventKind::from(kind).as_str_name();
         assert_eq!(name, format!("EVENT_KIND_{}", kind.name().to_uppercase()));
@@ -40,6 +45,7 @@ fn what_is_told_as_json_is_told_by_grpc_too() {
     messages.compare(&schema_for!(Status), "Status");
     messages.compare(&schema_for!(Reloaded), "ReloadConfigurationResponse");
     messages.compare(&schema_for!(Event), "Event");
+    messages.compare(&schema_for!(Upstreams), "ListUpstreamsResponse");
 }
 
 /// The messages of `control.proto`.
