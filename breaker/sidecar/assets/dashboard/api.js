@@ -15,6 +15,7 @@ export const history = (name) => request("GET", `breakers/${encodeURIComponent(n
 export const historyOf = (name, source, since) =>
   request("GET", `breakers/${encodeURIComponent(name)}/history?${new URLSearchParams({ source, since })}`);
 export const policy = (name) => request("GET", `breakers/${encodeURIComponent(name)}/policy`);
+export const upstream = (name) => request("GET", `upstreams/${encodeURIComponent(name)}`);
 export const status = () => request("GET", "status");
 
 export function setMode(name, mode, seconds) {

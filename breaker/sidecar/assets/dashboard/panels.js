@@ -101,15 +101,19 @@ function score(row, { source, stream, score, share, normal, observations, alarmi
   attribute(words, "data-state", alarming ? "open" : null);
 }
 
-const KINDS = { ramp: "Ramp begins", alert: "Alert", policy: "Policy changed", reset: "Reset", panic: "Panic" };
+const KINDS = { ramp: "Ramp begins", alert: "Alert", policy: "Policy changed", reset: "Reset", panic: "Panic", ejected: "Endpoint out", readmitted: "Endpoint in", discovered: "Endpoints found" };
 const LABELS = {
   shedding: { shedding_started: "Shedding begins", shedding_ended: "Shedding ends" },
+  upstream_panic: { panic: "All endpoints used", panic_ended: "Endpoints may go out again" },
+  discovered: { lost: "No endpoint known" },
   configuration: { applied: "Configuration loaded", refused: "Configuration refused" },
 };
 /** The reasons of these tell the source themselves. */
 const NAMES_SOURCE = ["transition", "shedding"];
 /** What the border of an entry says beside its words. */
-const STATES = { shedding_started: "shedding", shedding_ended: "closed", refused: "open" };
+const STATES = { shedding_started: "shedding", shedding_ended: "closed", refused: "open", panic: "open", lost: "open" };
+
+const OF_KIND = { ejected: "open", readmitted: "closed" };
 
 /** What happened, the latest first. */
 export function log(list, events) {
@@ -127,7 +131,7 @@ function entry({ t, kind, from, to, reason, source, mode, traces = [] }) {
   if (reason) item.append(make("span", {}, reason.detail));
   if (source && !NAMES_SOURCE.includes(kind)) item.append(make("span", { class: "quiet" }, `Source: ${source}`));
   for (const id of traces) item.append(make("span", { class: "id" }, "trace ", trace(id)));
-  const state = to ?? (LABELS[kind] && STATES[reason?.label]);
+  const state = to ?? OF_KIND[kind] ?? (LABELS[kind] && STATES[reason?.label]);
   if (state) item.dataset.state = state;
   return item;
 }

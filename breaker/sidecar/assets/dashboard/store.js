@@ -61,7 +61,7 @@ function push({ points }, point) {
 
 export function event(told) {
   // What happened to none concerns all of them.
-  if (told.breaker == null) return routes.forEach((route) => keep(route, told));
+  if (told.breaker == null) return routes.forEach((route) => concerns(told, route) && keep(route, told));
   const route = routes.get(told.breaker);
   if (!route) return;
   // The next snapshot has the numbers; the state is shown at once.
@@ -71,6 +71,9 @@ export function event(told) {
   }
   keep(route, told);
 }
+
+/** What happens to an upstream concerns the routes that go there. */
+const concerns = ({ upstream }, { report }) => upstream == null || upstream === report.upstream;
 
 function keep({ events }, told) {
   events.push(told);
@@ -117,7 +120,7 @@ export async function identify() {
   }
 }
 
-const identity = ({ t, kind, from, to, mode, reason }) => [t, kind, from, to, mode, reason?.label].join();
+const identity = ({ t, kind, from, to, mode, reason, endpoint }) => [t, kind, from, to, mode, reason?.label, endpoint].join();
 
 /** The mean of the last five seconds, rejected requests included: a second alone jumps about. */
 export function rate({ points }) {

@@ -86,6 +86,7 @@ const ASSETS: &[Asset] = assets! {
     "canvas.js"
     "charts.js"
     "dom.js"
+    "endpoints.js"
     "format.js"
     "live.js"
     "modes.js"

@@ -10,14 +10,15 @@ use breaker_sidecar::control::{Refused, Status as Sidecar};
 use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{
     Breaker, Breakers, ConditionStatus, Mode, Origin, PROXY, Quantiles, State, Unit, Unmatched,
-    Window,
+    Upstream, Window,
 };
 use breaker_tower::core::Ratio;
 use clap::Args;
 
-use super::client::{Client, Connect, breaker_path};
+use super::client::{Client, Connect, breaker_path, upstream_path};
 use super::output::{self, BAD, FAINT, GOOD, STRONG, UNSURE};
 use super::table::{Cell, Table, left, right};
+use super::upstreams;
 
 /// Arguments of `breaker status`.
 #[derive(Debug, Args)]
@@ -39,8 +40,11 @@ impl Status {
             match &route {
                 Some(route) => {
                     let breaker: Breaker = client.get(&breaker_path(route, "")).await?;
+                    let upstream = upstream_of(client, &breaker).await;
                     Ok(print(&breaker, json, |breaker| {
-                        around.with(&in_detail(breaker))
+                        let endpoints = upstream.as_ref().map(upstreams::in_words);
+                        let endpoints = endpoints.map(|it| format!("\n{it}"));
+                        around.with(&(in_detail(breaker) + &endpoints.unwrap_or_default()))
                     }))
                 }
                 None => {
@@ -50,6 +54,14 @@ impl Status {
             }
         })
     }
+}
+
+/// The upstream of a breaker's route, if there is something to tell of its endpoints.
+async fn upstream_of(client: &Client, breaker: &Breaker) -> Option<Upstream> {
+    let path = upstream_path(breaker.upstream.as_ref()?, "");
+    // An older sidecar, or one that has just been reloaded, may have no such thing.
+    let upstream: Upstream = client.get(&path).await.ok()?;
+    upstream.is_worth_telling().then_some(upstream)
 }
 
 /// What concerns all breakers: what nobody must miss stands before the others, and which sidecar it
@@ -221,6 +233,9 @@ fn in_detail(breaker: &Breaker) -> String {
     line("why", &breaker.reason.detail);
     line("mode", &mode(breaker));
     line("policy", &policy(breaker));
+    if let Some(upstream) = &breaker.upstream {
+        line("upstream", upstream);
+    }
     match &breaker.shedding {
         None => line("in flight", &breaker.in_flight),
         Some(limit) => {

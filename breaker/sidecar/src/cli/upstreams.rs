@@ -113,7 +113,8 @@ impl Of {
     }
 }
 
-fn in_words(upstream: &Upstream) -> String {
+/// The endpoints of an upstream, in a table.
+pub(super) fn in_words(upstream: &Upstream) -> String {
     let mut text = format!("{STRONG}{}{STRONG:#}", upstream.name);
     let used = upstream.endpoints.len() as u64;
     text += &match upstream.found {
@@ -123,7 +124,8 @@ fn in_words(upstream: &Upstream) -> String {
         found => format!("  {found} endpoints"),
     };
     if upstream.panic {
-        text += &format!("  {BAD}panic: too many are bad, all are used{BAD:#}");
+        text +=
+            &format!("  {BAD}panic: more are bad than may be out, so bad ones are used too{BAD:#}");
     }
     text += "\n";
     if upstream.endpoints.is_empty() {
@@ -132,7 +134,8 @@ fn in_words(upstream: &Upstream) -> String {
     let mut table = Table::new([
         left("ENDPOINT"),
         left("STATE"),
-        right("SHARE"),
+        right("SHARE, 10 S"),
+        right("LOAD"),
         right("IN FLIGHT"),
         right("LATENCY"),
         right("ERRORS"),
@@ -140,14 +143,19 @@ fn in_words(upstream: &Upstream) -> String {
         right("FAILED"),
         left("WHY"),
     ]);
+    let none = || "-".to_owned();
     for endpoint in &upstream.endpoints {
         table.push([
             Cell::styled(&*endpoint.endpoint, STRONG),
             Cell::styled(endpoint.state.name(), style(endpoint.state)),
-            percent(endpoint.grown).into(),
+            upstream.share(endpoint).map_or_else(none, percent).into(),
+            span(endpoint.load).into(),
             endpoint.in_flight.to_string().into(),
             span(endpoint.latency).into(),
-            percent(endpoint.error_rate).into(),
+            match endpoint.attempts {
+                0 => none().into(),
+                _ => percent(endpoint.error_rate).into(),
+            },
             endpoint.successes.to_string().into(),
             endpoint.failures.to_string().into(),
             Cell::styled(why(endpoint), FAINT),
@@ -156,12 +164,16 @@ fn in_words(upstream: &Upstream) -> String {
     text + &table.text()
 }
 
+/// Why an endpoint gets no requests and for how long, or only some.
 fn why(endpoint: &Endpoint) -> String {
     let Some(reason) = &endpoint.reason else {
-        return String::new();
+        return match endpoint.grown {
+            ..1.0 => format!("gets {} of its share so far", percent(endpoint.grown)),
+            _ => String::new(),
+        };
     };
     match endpoint.out_remaining {
-        Some(left) if left > 0.0 => format!("{}; {} to go", reason.detail, span(left)),
+        Some(left) if left > 0.0 => format!("{} to go: {}", span(left), reason.detail),
         _ => reason.detail.clone(),
     }
 }

@@ -285,7 +285,10 @@ impl Model {
     }
 
     fn happened(&mut self, event: Event) {
-        let is_of_it = event.breaker == self.selected || event.breaker.is_none();
+        let is_of_it = self.selected().is_some_and(|route| {
+            let Breaker { name, upstream, .. } = &route.breaker;
+            event.concerns(name, upstream.as_deref())
+        });
         if self.is_inspected() && is_of_it {
             self.events.push(event);
         }

@@ -326,6 +326,13 @@ impl Page<'_> {
             Kind::Panic => "panic".to_owned(),
             Kind::Policy => "policy changed".to_owned(),
             Kind::Shedding => label.to_owned(),
+            Kind::Ejected => "endpoint out".to_owned(),
+            Kind::Readmitted => "endpoint in".to_owned(),
+            Kind::UpstreamPanic => match label {
+                "panic" => "all endpoints used".to_owned(),
+                _ => "ejects again".to_owned(),
+            },
+            Kind::Discovered => "endpoints".to_owned(),
             _ => format!("reload {label}"),
         };
         let why = event.reason.as_ref().map_or("", |reason| &reason.detail);
