@@ -4,6 +4,7 @@
 pub(super) mod json;
 mod recovery;
 mod telemetry;
+mod upstream;
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -110,13 +111,15 @@ fn describe(words: &mut String, route: &Route) {
     conditions(words, route.policy());
     recovery(words, route.policy());
     telemetry::feeds(words, route);
-    if route.upstream().is_none() {
+    let Some(upstream) = route.upstream() else {
         return;
-    }
+    };
+    upstream::endpoints(words, upstream);
     let timeout = route
         .timeout()
         .map(|time| format!("{} to the head of the response", in_words(time)));
     line(words, "timeout", timeout.as_deref().unwrap_or("none"));
+    upstream::retries(words, route.retry());
     if let Some(requests) = route.max_in_flight() {
         line(
             words,
@@ -170,6 +173,7 @@ pub(super) fn endpoints(upstream: &Upstream) -> String {
         Protocol::Auto | Protocol::Http1 => "http://",
     };
     let urls = upstream.endpoints.iter().map(|endpoint| match endpoint {
+        Endpoint::Service(name) => format!("SRV of {name}"),
         Endpoint::Unix(_) => endpoint.to_string(),
         endpoint => format!("{scheme}{endpoint}"),
     });

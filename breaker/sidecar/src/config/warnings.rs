@@ -1,5 +1,7 @@
 //! What is good, and can't act as it is written: told by `breaker check`, and nothing is refused.
 
+mod endpoints;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +35,18 @@ pub(super) fn of(parts: &Parts<'_>) -> Vec<yaml::Error> {
         found: Vec::new(),
     };
     warnings.unused(parts);
+    for (name, upstream) in parts.upstreams {
+        if let Some(upstream) = upstream {
+            warnings.of_endpoints(&format!("upstreams.{name}"), upstream);
+        }
+    }
     for (index, route) in parts.routes {
         let place = format!("routes[{index}]");
         warnings.of_policy(&format!("{place}.policy"), route.policy());
         if route.upstream().is_some() {
             warnings.of_timeout(&place, route);
+            warnings.of_ejection(&place, route);
+            warnings.of_retry(&place, route);
             warnings.of_concurrency(&place, route, parts.workers);
         }
         for (number, feed) in route.feeds().iter().enumerate() {
@@ -205,7 +214,7 @@ mod tests {
 
     use crate::config::Config;
 
-    fn warnings(text: &str) -> Vec<String> {
+    pub(super) fn warnings(text: &str) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let policies = folder.path().join("policies");
         fs::create_dir(&policies).unwrap();

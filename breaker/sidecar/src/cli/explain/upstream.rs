@@ -1,0 +1,171 @@
+//! The endpoints of a route, and when its requests are sent again, in words.
+
+use breaker_sidecar::config::in_words;
+use breaker_sidecar::proxy::{RetryOn, RetryRules};
+use breaker_sidecar::upstream::{Check, Endpoint, HealthCheck, Subset, Upstream};
+use breaker_tower::core::Balance;
+use breaker_tower::core::policy::GrpcCode;
+use http::Method;
+
+use super::line;
+
+/// How many endpoints there are, how one is chosen, and when one gets no requests.
+pub(super) fn endpoints(words: &mut String, upstream: &Upstream) {
+    line(words, "endpoints", &found(upstream));
+    if !upstream.is_single() {
+        let chosen = match upstream.balancing.balance {
+            Balance::RoundRobin => "each in turn, by weight",
+            _ => "the less loaded of two drawn by weight: latency × requests in flight",
+        };
+        line(words, "balances", chosen);
+    }
+    line(words, "ejects", &ejects(upstream));
+    if let Some(health) = &upstream.health {
+        line(words, "checks", &checks(health, upstream.is_single()));
+    }
+}
+
+fn found(upstream: &Upstream) -> String {
+    let subset = match upstream.subset {
+        Subset::OfMany => ", of which this sidecar uses 16 if there are more than 32".to_owned(),
+        Subset::Of(size) => format!(", of which this sidecar uses {size} at most"),
+        Subset::All => String::new(),
+    };
+    match upstream.endpoints.first() {
+        Some(Endpoint::Service(name)) => {
+            format!("each SRV record of {name}, followed by its TTL{subset}")
+        }
+        Some(Endpoint::Name(name, port)) if upstream.discovered => {
+            format!("each address of {name} (A, AAAA), port {port}, followed by its TTL{subset}")
+        }
+        _ => match (upstream.endpoints.len(), upstream.subset) {
+            (1, _) => "1, fixed".to_owned(),
+            (all, Subset::OfMany) if all > 32 => format!("{all}, fixed{subset}"),
+            (all, Subset::Of(size)) if size < all => format!("{all}, fixed{subset}"),
+            (all, _) => format!("{all}, fixed"),
+        },
+    }
+}
+
+/// Whether an endpoint that is worse than the others can ever be out.
+fn ejects(upstream: &Upstream) -> String {
+    let settings = &upstream.balancing;
+    if !settings.eject {
+        return "none for what it answers (eject: false)".to_owned();
+    }
+    if upstream.is_single() {
+        return "none: there is one, which nothing is compared with".to_owned();
+    }
+    let only = match upstream.discovered {
+        true => "while there are 2 or more, ",
+        false => "",
+    };
+    let open = settings.open;
+    format!(
+        "{only}one that fails, or takes {} or more, oftener than the others: {} at once at most, \
+         and never the last; for {}, times {} after each setback up to {}",
+        in_words(settings.deadline),
+        settings.max_ejected,
+        in_words(open.period),
+        open.factor,
+        in_words(open.max)
+    )
+}
+
+fn checks(health: &HealthCheck, is_single: bool) -> String {
+    let asked = match &health.check {
+        Check::Http(path) => format!("GET {path}"),
+        Check::Grpc(service) if service.is_empty() => "gRPC health of the server".to_owned(),
+        Check::Grpc(service) => format!("gRPC health of {service}"),
+    };
+    let (interval, timeout) = (in_words(health.interval), in_words(health.timeout));
+    let acts = match is_single {
+        true => "the only endpoint stays in all the same".to_owned(),
+        false => format!(
+            "{} bad ones in a row take an endpoint out, {} good ones let it in",
+            health.unhealthy, health.healthy
+        ),
+    };
+    format!("{asked} every {interval} ± 20%, bad after {timeout}; {acts}")
+}
+
+/// When a request is sent again, and how much load that can add.
+pub(super) fn retries(words: &mut String, rules: Option<&RetryRules>) {
+    let Some(rules) = rules.filter(|rules| rules.attempts > 1) else {
+        line(words, "retries", "only what was certainly not received");
+        return;
+    };
+    let per_try = match rules.per_try {
+        Some(time) => format!(", {} for each", in_words(time)),
+        None => String::new(),
+    };
+    let when = format!(
+        "{} after {}, {} times in all{per_try}",
+        methods(rules),
+        after(&rules.on),
+        rules.attempts
+    );
+    line(words, "retries", &when);
+    let most = 1.0 + rules.budget.get();
+    let budget = format!(
+        "retries are at most {} of the requests of 10s, and at least 1: the upstream gets {most} \
+         times the load at worst",
+        rules.budget
+    );
+    line(words, "load", &budget);
+    let unsafe_ones: Vec<_> = rules
+        .methods
+        .iter()
+        .filter(|it| !it.is_idempotent())
+        .collect();
+    if !unsafe_ones.is_empty() {
+        let names: Vec<_> = unsafe_ones.iter().map(|method| method.as_str()).collect();
+        let text = format!(
+            "{} is sent again though it may have had its effect: what it does may be done twice",
+            names.join(" or ")
+        );
+        line(words, "twice", &text);
+    }
+}
+
+fn methods(rules: &RetryRules) -> String {
+    match &*rules.methods {
+        [] => "idempotent methods".to_owned(),
+        methods => {
+            let names: Vec<_> = methods.iter().map(Method::as_str).collect();
+            names.join(", ")
+        }
+    }
+}
+
+fn after(on: &RetryOn) -> String {
+    let mut parts = Vec::new();
+    for (is, what) in [
+        (on.connect, "no connection"),
+        (on.reset, "a connection that ends"),
+        (on.timeout, "a late answer"),
+    ] {
+        if is {
+            parts.push(what.to_owned());
+        }
+    }
+    parts.extend(
+        on.http
+            .iter()
+            .map(|range| match (range.start(), range.end()) {
+                (first, last) if first == last => first.to_string(),
+                (first, last) => format!("{first}-{last}"),
+            }),
+    );
+    parts.extend(
+        on.grpc
+            .iter()
+            .copied()
+            .map(GrpcCode::name)
+            .map(str::to_owned),
+    );
+    match parts.is_empty() {
+        true => "nothing".to_owned(),
+        false => parts.join(", "),
+    }
+}
