@@ -3,6 +3,10 @@ use std::path::Path;
 use breaker_tower::core::policy::{LatencyMeasure, Stream};
 use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
 use super::*;
 use crate::config::Token;
 
@@ -120,4 +124,43 @@ async fn metrics_are_not_exported_to_where_telemetry_is_received() {
     let expected = "telemetry must not be exported to http://localhost:4317/, where it is received: a loop; \
                     set telemetry.export.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT to a collector";
     assert_eq!(error.to_string(), expected);
+}
+
+/// Reads until `text` has come; what came until then.
+async fn read_until(stream: &mut TcpStream, text: &str) -> String {
+    let mut told = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&told).contains(text) {
+            assert_ne!(stream.read_buf(&mut told).await.unwrap(), 0, "it ended");
+        }
+    };
+    timeout(Duration::from_secs(20), reading).await.expect(text);
+    String::from_utf8(told).unwrap()
+}
+
+#[tokio::test]
+async fn what_happens_to_endpoints_reaches_those_who_watch() {
+    let app = bound(
+        "upstreams: { ledger: { endpoints: ['http://127.0.0.1:9', 'http://127.0.0.1:10'] } }\n\
+         routes:\n  - { name: pay, upstream: ledger }\n",
+    );
+    let upstreams = app.proxy.as_ref().unwrap().routes().upstreams();
+    let admin = app.admin().tcp().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(app.run(async { drop(stopped.await) }));
+    let mut stream = TcpStream::connect(admin).await.unwrap();
+    let request = "GET /api/v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let first = read_until(&mut stream, "\"points\"").await;
+    assert!(first.contains("\"upstream\":\"ledger\""), "{first}");
+
+    let set = upstreams[0].instances();
+    let id = set.current().0.instances[0].id;
+    set.state().eject(id, Duration::from_secs(60), set.now());
+    let told = read_until(&mut stream, "\"kind\":\"ejected\"").await;
+    for part in ["\"upstream\":\"ledger\"", "\"endpoint\":\"127.0.0.1:"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    drop((stop, stream));
+    running.await.unwrap().expect("a clean end");
 }

@@ -165,7 +165,7 @@ pub(super) fn in_words(upstream: &Upstream) -> String {
 }
 
 /// Why an endpoint gets no requests and for how long, or only some.
-fn why(endpoint: &Endpoint) -> String {
+pub(super) fn why(endpoint: &Endpoint) -> String {
     let Some(reason) = &endpoint.reason else {
         return match endpoint.grown {
             ..1.0 => format!("gets {} of its share so far", percent(endpoint.grown)),

@@ -169,3 +169,76 @@ fn after(on: &RetryOn) -> String {
         false => parts.join(", "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use breaker_sidecar::config::Config;
+
+    /// What is said of the only route of an upstream that is written so.
+    fn told(upstream: &str, route: &str) -> String {
+        let text = format!(
+            "upstreams: {{ pay: {{ {upstream} }} }}\nroutes:\n  - {{ name: pay, upstream: pay, {route} }}\n"
+        );
+        let config = Config::parse(&text, None, Path::new("")).unwrap();
+        let route = &config.routes()[0];
+        let mut words = String::new();
+        super::endpoints(&mut words, route.upstream().unwrap());
+        super::retries(&mut words, route.retry());
+        anstream::adapter::strip_str(&words).to_string()
+    }
+
+    #[test]
+    fn one_endpoint_is_never_ejected_and_its_checks_take_it_not_out() {
+        let told = told(
+            "endpoints: ['http://a:1'], health: { path: /healthz }",
+            "timeout: 1s",
+        );
+        let expected = "  endpoints   1, fixed
+  ejects      none: there is one, which nothing is compared with
+  checks      GET /healthz every 5s ± 20%, bad after 1s; the only endpoint stays in all the same
+  retries     only what was certainly not received
+";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn discovery_ejection_and_retries_are_told_with_their_numbers() {
+        let told = told(
+            "discover: { name: pay.shop, record: srv }, subset: 8, health: { grpc: '' }, \
+             eject: { max_ejected: 30%, open: { for: 10s } }",
+            "retry: { attempts: 3, budget: 10%, per_try: 800ms, on: [connect, 503], \
+             methods: [GET, POST] }",
+        );
+        let expected =
+            "  endpoints   each SRV record of pay.shop, followed by its TTL, of which this \
+                        sidecar uses 8 at most
+  balances    the less loaded of two drawn by weight: latency × requests in flight
+  ejects      while there are 2 or more, one that fails, or takes 1s or more, oftener than the \
+                        others: 30% at once at most, and never the last; for 10s, times 2 after \
+                        each setback up to 5m
+  checks      gRPC health of the server every 5s ± 20%, bad after 1s; 3 bad ones in a row take an \
+                        endpoint out, 2 good ones let it in
+  retries     GET, POST after no connection, 503, 3 times in all, 800ms for each
+  load        retries are at most 10% of the requests of 10s, and at least 1: the upstream gets \
+                        1.1 times the load at worst
+  twice       POST is sent again though it may have had its effect: what it does may be done twice
+";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_is_off_is_said() {
+        let told = told(
+            "endpoints: ['http://a:1', 'http://a:2'], eject: false, balance: round_robin",
+            "retry: { attempts: 1 }",
+        );
+        let expected = "  endpoints   2, fixed
+  balances    each in turn, by weight
+  ejects      none for what it answers (eject: false)
+  retries     only what was certainly not received
+";
+        assert_eq!(told, expected);
+    }
+}

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time;
 
 use super::model::{Change, Effect, Told};
-use crate::cli::client::{Client, ClientError, breaker_path};
+use crate::cli::client::{Client, ClientError, breaker_path, upstream_path};
 use crate::cli::control;
 
 /// Where `Told` goes; the other end is gone when the terminal is left.
@@ -102,11 +102,15 @@ pub(super) async fn ask(client: Client, effect: Effect, ear: Ear) {
                 let _ = ear.send(Told::Status(status)).await;
             }
         }
-        Effect::Source(name, source) => {
-            let source_in_path = utf8_percent_encode(&source, NON_ALPHANUMERIC);
-            let path = breaker_path(&name, &format!("/history?source={source_in_path}"));
-            if let Ok(history) = client.get(&path).await {
-                let _ = ear.send(Told::OfSource(name, source, history)).await;
+        Effect::Source(name, source) => of_source(&client, name, source, &ear).await,
+        Effect::Refresh { upstream, source } => {
+            if let Some(name) = upstream
+                && let Ok(upstream) = client.get(&upstream_path(&name, "")).await
+            {
+                let _ = ear.send(Told::Upstream(upstream)).await;
+            }
+            if let Some((name, source)) = source {
+                of_source(&client, name, source, &ear).await;
             }
         }
         Effect::Remember(names) => {
@@ -139,6 +143,14 @@ pub(super) async fn ask(client: Client, effect: Effect, ear: Ear) {
             };
             let _ = ear.send(told).await;
         }
+    }
+}
+
+async fn of_source(client: &Client, name: String, source: String, ear: &Ear) {
+    let source_in_path = utf8_percent_encode(&source, NON_ALPHANUMERIC);
+    let path = breaker_path(&name, &format!("/history?source={source_in_path}"));
+    if let Ok(history) = client.get(&path).await {
+        let _ = ear.send(Told::OfSource(name, source, history)).await;
     }
 }
 

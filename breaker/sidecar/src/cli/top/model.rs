@@ -6,7 +6,7 @@ use std::time::Duration;
 use breaker_sidecar::control::Status;
 use breaker_sidecar::live::{Event, History, Kind, Point, Reading};
 use breaker_sidecar::registry::Panic;
-use breaker_sidecar::report::{Breaker, Breakers, Mode};
+use breaker_sidecar::report::{Breaker, Breakers, Mode, Upstream};
 
 use super::order::Sort;
 use super::route::{Route, Second};
@@ -38,6 +38,8 @@ pub(super) struct Model {
     /// The source whose numbers are shown on the page of the selected route, if it is not the one
     /// that explains its breaker.
     pub(super) switched: Option<Switched>,
+    /// The endpoints of the selected route, if there is something to tell of them.
+    pub(super) upstream: Option<Upstream>,
     /// How many rows the table shows.
     pub(super) page_rows: usize,
 }
@@ -99,6 +101,7 @@ pub(super) enum Told {
     History(String, History),
     /// The last minutes of a route by one of its sources.
     OfSource(String, String, History),
+    Upstream(Upstream),
     /// The sidecar is out of reach, which is tried again.
     Lost(String),
     Changed(Box<Breaker>),
@@ -117,6 +120,12 @@ pub(super) enum Effect {
     Inspect(String),
     /// Ask for the last minutes of a route by one of its sources.
     Source(String, String),
+    /// Ask for what a reading lacks of the route that is shown: its upstream, and what
+    /// [`Self::Source`] asks for.
+    Refresh {
+        upstream: Option<String>,
+        source: Option<(String, String)>,
+    },
     Change(String, Change),
 }
 
@@ -138,6 +147,7 @@ impl Model {
             selected: None,
             events: Vec::new(),
             switched: None,
+            upstream: None,
             page_rows: 1,
         }
     }
@@ -185,6 +195,11 @@ impl Model {
                 if let Some(switched) = switched.filter(|switched| switched.source == source) {
                     switched.recent = history.points.iter().map(Second::from).collect();
                 }
+            }
+            Told::Upstream(upstream) => {
+                let own = self.selected().and_then(|it| it.breaker.upstream.as_ref());
+                let is_shown = own == Some(&upstream.name) && upstream.is_worth_telling();
+                self.upstream = is_shown.then_some(upstream);
             }
             Told::Lost(why) => self.link = Link::Lost(why),
             Told::Changed(breaker) => {
@@ -239,18 +254,27 @@ impl Model {
             }
         }
         if !is_first {
-            return self.ask_source();
+            return self.refresh();
         }
         let rows = self.rows().into_iter().take(MAX_REMEMBERED);
         let names = rows.map(|route| route.breaker.name.clone());
         Some(Effect::Remember(names.collect()))
     }
 
-    /// What there is to ask about the source that was chosen: its last minutes, each second.
-    fn ask_source(&self) -> Option<Effect> {
+    /// What there is to ask each second about the route that is shown.
+    fn refresh(&self) -> Option<Effect> {
+        let shown = self.selected().filter(|_| self.is_inspected())?;
+        let upstream = shown.breaker.upstream.clone();
+        let source = self.chosen();
+        let is_any = upstream.is_some() || source.is_some();
+        is_any.then_some(Effect::Refresh { upstream, source })
+    }
+
+    /// The route that is shown, and the source of it that was chosen.
+    fn chosen(&self) -> Option<(String, String)> {
         let switched = self.switched.as_ref().filter(|_| self.is_inspected())?;
         let name = self.selected()?.breaker.name.clone();
-        Some(Effect::Source(name, switched.source.clone()))
+        Some((name, switched.source.clone()))
     }
 
     /// Whether the selected route has several sources.
@@ -275,7 +299,8 @@ impl Model {
             source: next.source.clone(),
             recent: VecDeque::new(),
         });
-        self.ask_source()
+        let (name, source) = self.chosen()?;
+        Some(Effect::Source(name, source))
     }
 
     /// Why the last reload was refused, if it was.
@@ -339,6 +364,7 @@ impl Model {
         self.page = Page::Detail;
         self.events.clear();
         self.switched = None;
+        self.upstream = None;
         Some(Effect::Inspect(name))
     }
 }

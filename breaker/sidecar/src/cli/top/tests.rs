@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use breaker_sidecar::live::{History, Reading};
-use breaker_sidecar::report::{Breaker, Breakers, Mode};
+use breaker_sidecar::report::{Breaker, Breakers, Mode, Upstream};
 use breaker_tower::Policy as Rules;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -510,4 +510,70 @@ fn tab_shows_the_numbers_of_the_next_source() {
     press(&mut model, KeyCode::Enter);
     let text = drawn(&mut model, 90, 40, at(2));
     assert!(text.contains("which decides"), "{text}");
+}
+
+fn ledger(name: &str) -> Upstream {
+    let endpoint = |port: u16, state: &str, attempts: u64| {
+        let reason = json!({"label": "errors", "detail": "100% of the requests fail"});
+        json!({
+            "endpoint": format!("10.0.0.7:{port}"), "state": state,
+            "reason": if state == "out" { reason } else { json!(null) },
+            "out_remaining": if state == "out" { json!(4.2) } else { json!(null) },
+            "weight": 1, "grown": 1.0, "in_flight": 2, "latency": 0.012, "load": 0.036,
+            "error_rate": 0.0, "attempts": attempts, "successes": 70, "failures": 7,
+            "unreachable": 0, "ignored": 0,
+        })
+    };
+    let endpoints = [
+        endpoint(1, "in", 60),
+        endpoint(2, "in", 20),
+        endpoint(3, "out", 0),
+    ];
+    let upstream = json!({
+        "name": name, "panic": false, "found": 3, "most_out": 1, "endpoints": endpoints,
+    });
+    serde_json::from_value(upstream).unwrap()
+}
+
+#[test]
+fn the_page_of_a_route_has_the_endpoints_of_its_upstream_and_what_happens_to_them() {
+    let mut told = reading(100.0);
+    for breaker in &mut told.breakers {
+        breaker.upstream = Some("ledger".to_owned());
+    }
+    let mut model = Model::new(Sort::State);
+    model.hear(Told::Reading(told.clone()), at(1));
+    assert_eq!(
+        model.hear(Told::Reading(told.clone()), at(2)),
+        None,
+        "a table"
+    );
+    press(&mut model, KeyCode::Enter);
+    let refresh = Effect::Refresh {
+        upstream: Some("ledger".to_owned()),
+        source: None,
+    };
+    assert_eq!(model.hear(Told::Reading(told), at(3)), Some(refresh));
+    model.hear(Told::Upstream(ledger("other")), at(3));
+    let text = drawn(&mut model, 130, 40, at(3));
+    assert!(!text.contains("endpoints of"), "{text}");
+
+    model.hear(Told::Upstream(ledger("ledger")), at(3));
+    for (upstream, endpoint) in [("ledger", "10.0.0.7:3"), ("other", "10.0.0.9:9")] {
+        let event = json!({
+            "t": 100.0, "kind": "ejected", "upstream": upstream, "endpoint": endpoint,
+            "reason": {"label": "errors", "detail": format!("{endpoint} has gone bad")},
+        });
+        model.hear(Told::Event(serde_json::from_value(event).unwrap()), at(3));
+    }
+    let text = drawn(&mut model, 130, 40, at(3));
+    for line in [
+        "endpoints of ledger",
+        "  10.0.0.7:1  in          75% of all      0% errors    12ms  2 in flight",
+        "  10.0.0.7:3  out          0% of all       - errors    12ms  2 in flight  4.2s to go: 100%",
+        "endpoint out         10.0.0.7:3 has gone bad",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("10.0.0.9:9"), "{text}");
 }

@@ -1,6 +1,7 @@
 //! What `top` looks like: a head, the page, a foot.
 
 mod detail;
+mod endpoints;
 mod help;
 mod palette;
 mod spark;

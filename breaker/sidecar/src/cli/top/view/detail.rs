@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::palette::Palette;
-use super::{rate, spark};
+use super::{endpoints, rate, spark};
 use crate::cli::status::{of, percent, span, unmatched};
 use crate::cli::top::model::{Model, Switched};
 use crate::cli::top::route::{Route, Second};
@@ -49,6 +49,9 @@ pub(super) fn draw(
     frame.render_widget(Paragraph::new(reason).wrap(Wrap { trim: true }), why);
 
     let mut parts = vec![vec![page.mode()], page.lately(area.width.into())];
+    if let Some(upstream) = &model.upstream {
+        parts.push(endpoints::lines(upstream, palette));
+    }
     parts.push(page.failures(area.width.into()));
     parts.push(page.conditions());
     let mut part = vec![page.title("sources".to_owned())];
