@@ -27,8 +27,11 @@ use crate::sockets::Stream;
 pub(crate) struct Multiplex {
     sender: SendRequest<RequestBody>,
     peer: Rc<Peer>,
-    /// Places that are taken.
+    /// Places that are taken, and those of them that only linger.
     taken: Cell<u32>,
+    lingering: Cell<u32>,
+    /// Ends the connection.
+    end: Rc<Notify>,
     /// Since when none is.
     idle_since: Cell<Instant>,
     /// Whether it has answered a request.
@@ -48,6 +51,8 @@ pub(crate) struct Place {
     connection: Rc<Multiplex>,
     /// What had been read when the request was sent.
     reads: Cell<u64>,
+    /// Whether nothing of the stream matters any more.
+    lingers: Cell<bool>,
 }
 
 /// Why HTTP/2 has lost a request, or its answer, where the error itself says so.
@@ -87,15 +92,22 @@ impl Multiplex {
         let (sender, connection) = handshake
             .await
             .map_err(|error| ProxyError::caused_by(ErrorKind::Protocol, error))?;
+        let end = Rc::new(Notify::new());
+        let ended = end.clone();
         LocalExecutor::spawn(Kind::Upstream, async move {
-            // An error of the connection is told to each request that it hits.
-            let _ = connection.await;
+            tokio::select! {
+                // An error of the connection is told to each request that it hits.
+                _ = connection => {}
+                () = ended.notified() => {}
+            }
             changed.notify_waiters();
         });
         Ok(Self {
             sender,
             peer,
             taken: Cell::new(0),
+            lingering: Cell::new(0),
+            end,
             idle_since: Cell::new(Instant::now()),
             has_answered: Cell::new(false),
             asked: Cell::new((Instant::now(), u64::MAX)),
@@ -144,6 +156,7 @@ impl Multiplex {
             Place {
                 connection: self.clone(),
                 reads: Cell::default(),
+                lingers: Cell::default(),
             }
         })
     }
@@ -151,6 +164,14 @@ impl Multiplex {
     /// Since when no stream is open; `None` if one is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.taken.get() == 0).then(|| self.idle_since.get())
+    }
+
+    /// Ends the connection if nothing matters any more that is on it.
+    fn end_if_all_linger(&self) {
+        let lingering = self.lingering.get();
+        if lingering > 0 && lingering == self.taken.get() {
+            self.end.notify_one();
+        }
     }
 
     /// Notes that a request is sent.
@@ -213,6 +234,18 @@ impl Place {
         }
     }
 
+    /// The upstream has answered completely, and neither takes the rest of the upload nor resets the
+    /// stream, as it may (RFC 9113, 8.1): hyper would wait for ever. The connection takes no further
+    /// requests, and ends with the last stream that matters.
+    pub(crate) fn lingers(&self) {
+        if !self.lingers.replace(true) {
+            let lingering = &self.connection.lingering;
+            lingering.set(lingering.get() + 1);
+            self.connection.give_up();
+            self.connection.end_if_all_linger();
+        }
+    }
+
     /// The caller has left before there was an answer, perhaps sooner than the upstream answers:
     /// the same, if the connection was silent for some time by then.
     pub(crate) fn is_left(&self) {
@@ -227,6 +260,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         let taken = &self.connection.taken;
         taken.set(taken.get() - 1);
+        if self.lingers.get() {
+            let lingering = &self.connection.lingering;
+            lingering.set(lingering.get() - 1);
+        }
+        self.connection.end_if_all_linger();
         self.connection.idle_since.set(Instant::now());
     }
 }

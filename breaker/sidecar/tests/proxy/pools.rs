@@ -344,6 +344,36 @@ async fn slow_uploads_up_to_the_limit_of_streams_keep_nobody_out() {
     assert_eq!(sidecar.totals(), (5, 0, 0));
 }
 
+/// Whether answers before the end of uploads, of which no more is taken, use up all streams: the
+/// upstream need not reset them (RFC 9113, 8.1).
+#[tokio::test]
+async fn uploads_that_go_on_after_their_answers_keep_nobody_out() {
+    let (origin, seen) = origin(streams(1), |begun| vec![Act::Send(ok(begun.stream))]).await;
+    let sidecar = Sidecar::start(origin.address, h2c());
+    let mut uploads = Vec::new();
+    for _ in 0..8 {
+        let mut client = sidecar.connect().await;
+        let head = "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n";
+        client.send(head).await;
+        // More than the window of a stream has room for.
+        client.send(vec![b'x'; 100_000]).await;
+        assert_eq!(status(&client.head().await), "200");
+        uploads.push(client);
+    }
+    assert_eq!(
+        status(&sidecar.ask(GET).await),
+        "503",
+        "all streams are in use"
+    );
+    let mut tries = 0;
+    while status(&sidecar.ask(GET).await) != "200" {
+        tries += 1;
+        assert!(tries < 1000, "they are still in use");
+        sleep(Duration::from_millis(10)).await;
+    }
+    eventually("their connections have ended", || seen.open() <= 1).await;
+}
+
 #[tokio::test]
 async fn a_connection_that_ends_finishes_its_streams() {
     let (origin, seen) = origin(Vec::new(), |begun| {

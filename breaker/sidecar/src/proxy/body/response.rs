@@ -14,13 +14,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::detached::{Detached, LINGER};
 use crate::message::body::{PAUSE, Upload};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::framing;
 use crate::message::limited::Limit;
+use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::{Deadline, Timers};
 use crate::upstream::attempt::Attempt;
 use crate::upstream::exchange::Exchange;
@@ -222,14 +223,16 @@ impl Streamed {
         match mem::replace(&mut self.source, Source::Nowhere) {
             Source::Http1(exchange, connections) => connections.give_back(exchange),
             Source::Detached(detached) => detached.complete(),
-            Source::Http2(_) | Source::Nowhere => {
+            Source::Http2(place) => {
                 if self.is_uploading()
                     && let Some(upload) = &self.upload
                 {
-                    // It is bounded where it is read.
+                    // It is bounded where it is read, and by this where nothing reads it.
                     upload.ends_by(Instant::now() + LINGER);
+                    linger(&place);
                 }
             }
+            Source::Nowhere => {}
         }
         if let Some(attempt) = self.attempt.take() {
             attempt.complete();
@@ -260,6 +263,18 @@ impl Streamed {
         let upload = self.upload.as_ref();
         upload.is_some_and(|upload| upload.ended().is_none())
     }
+}
+
+/// Ends a stream that is answered completely if its upload goes on for long.
+fn linger(place: &Rc<Place>) {
+    let place = Rc::downgrade(place);
+    LocalExecutor::spawn(Kind::Upload, async move {
+        sleep(LINGER).await;
+        // Gone if the upload has ended.
+        if let Some(place) = place.upgrade() {
+            place.lingers();
+        }
+    });
 }
 
 // === impl Reading ===

@@ -1,8 +1,8 @@
 //! Sending a request again whose answer is bad, or is missing.
 //!
 //! What no endpoint has received is sent again within each attempt, without being asked. This is
-//! about what may have had an effect: only as the route's rules say, to another endpoint, and within
-//! a budget.
+//! about what may have had an effect: only as the route's rules say, to another endpoint, and
+//! within a budget.
 
 use std::sync::Arc;
 use std::time::Duration;
