@@ -171,6 +171,16 @@ impl ErrorKind {
         )
     }
 
+    /// Whether this counts against one endpoint, compared with others: what is the upstream's, and
+    /// what is ours only since no upstream should be judged by our limits. All have the same.
+    pub(crate) const fn is_of_endpoint(self) -> bool {
+        matches!(self.attribution(), Attribution::Upstream)
+            || matches!(
+                self,
+                Self::ResponseHeadTooLarge | Self::NotHttp2 | Self::TooManyFrames
+            )
+    }
+
     /// Whether no connection to the upstream could be established.
     pub(crate) const fn is_unreachable(self) -> bool {
         matches!(

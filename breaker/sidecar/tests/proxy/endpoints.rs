@@ -81,3 +81,20 @@ async fn an_endpoint_that_closes_without_an_answer_does_not_open_the_route_eithe
     let (_, failures, _) = sidecar.totals();
     assert!(failures <= 1, "{failures}");
 }
+
+#[tokio::test]
+async fn an_endpoint_that_leads_back_to_us_or_answers_more_than_we_take_is_ejected() {
+    let loops = "HTTP/1.1 508 No\r\nProxy-Status: b; error=proxy_loop_detected\r\n\
+                 Content-Length: 0\r\n\r\n";
+    let fields = "a: b\r\n".repeat(400);
+    let much = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n");
+    for answer in [loops.to_owned(), much] {
+        let (good, fine) = (Origin::ok().await, Origin::ok().await);
+        let bad = Origin::answering(move |_, _| answer.clone()).await;
+        let (sidecar, breaker) = sidecar(&[&good, &bad, &fine]);
+        ask_until_good(&sidecar).await;
+        assert_eq!(breaker.state(), State::Closed);
+        let (_, failures, _) = sidecar.totals();
+        assert_eq!(failures, 0);
+    }
+}

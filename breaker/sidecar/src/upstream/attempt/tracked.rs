@@ -71,6 +71,10 @@ impl Tracked {
             let policy = breaker.policy();
             let (status, headers) = (response.status(), response.headers());
             match HttpClassifier.head(policy.failure(), status, headers) {
+                // A loop, which only this endpoint leads into.
+                Classified::Head(ending) if ending.attribution == Attribution::Proxy => {
+                    self.verdict = Verdict::Failure;
+                }
                 Classified::Head(ending) => self.verdict = ending.verdict,
                 Classified::AtTrailers => self.is_at_trailers = true,
             }
@@ -109,9 +113,9 @@ impl Tracked {
 
     /// Ends it, well or with an error, and returns what another attempt is judged by.
     pub(super) fn end(mut self, error: Option<ErrorKind>) -> Option<JudgedBy> {
-        let verdict = match error.map(|error| error.attribution()) {
+        let verdict = match error {
             None => self.verdict,
-            Some(Attribution::Upstream) => Verdict::Failure,
+            Some(error) if error.is_of_endpoint() => Verdict::Failure,
             Some(_) => Verdict::Ignored,
         };
         self.finish(verdict, error.is_some_and(ErrorKind::is_unreachable));
