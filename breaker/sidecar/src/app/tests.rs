@@ -151,8 +151,8 @@ async fn what_happens_to_endpoints_reaches_those_who_watch() {
     let mut stream = TcpStream::connect(admin).await.unwrap();
     let request = "GET /api/v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
-    let first = read_until(&mut stream, "\"points\"").await;
-    assert!(first.contains("\"upstream\":\"ledger\""), "{first}");
+    // The report of the breaker names it.
+    read_until(&mut stream, "\"upstream\":\"ledger\"").await;
 
     let set = upstreams[0].instances();
     let id = set.current().0.instances[0].id;

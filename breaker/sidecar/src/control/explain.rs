@@ -101,7 +101,9 @@ fn ignored(snapshot: &Snapshot) -> Option<String> {
             let by = match by {
                 Attribution::Upstream => "the policy ignores their answer",
                 Attribution::Caller => "of the caller",
-                Attribution::Proxy => "of a limit of this proxy",
+                Attribution::Proxy => {
+                    "of a limit of this proxy, or of one endpoint while others were well"
+                }
                 Attribution::InnerBreaker => "of a breaker further in",
                 _ => "of a name that was not resolved",
             };

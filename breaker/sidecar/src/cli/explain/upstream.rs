@@ -3,8 +3,8 @@
 use breaker_sidecar::config::in_words;
 use breaker_sidecar::proxy::{RetryOn, RetryRules};
 use breaker_sidecar::upstream::{Check, Endpoint, HealthCheck, Subset, Upstream};
-use breaker_tower::core::Balance;
 use breaker_tower::core::policy::GrpcCode;
+use breaker_tower::core::{Balance, Ratio};
 use http::Method;
 
 use super::line;
@@ -92,7 +92,11 @@ fn checks(health: &HealthCheck, is_single: bool) -> String {
 /// When a request is sent again, and how much load that can add.
 pub(super) fn retries(words: &mut String, rules: Option<&RetryRules>) {
     let Some(rules) = rules.filter(|rules| rules.attempts > 1) else {
-        line(words, "retries", "only what was certainly not received");
+        line(
+            words,
+            "retries",
+            "by no rule; what no endpoint has received is sent again anyway",
+        );
         return;
     };
     let per_try = match rules.per_try {
@@ -107,9 +111,13 @@ pub(super) fn retries(words: &mut String, rules: Option<&RetryRules>) {
     );
     line(words, "retries", &when);
     let most = 1.0 + rules.budget.get();
+    let least = match rules.budget {
+        Ratio::ZERO => "",
+        _ => ", and at least 1",
+    };
     let budget = format!(
-        "retries are at most {} of the requests of 10s, and at least 1: the upstream gets {most} \
-         times the load at worst",
+        "retries are at most {} of the requests of 10s{least}: the upstream gets {most} times the \
+         load at worst",
         rules.budget
     );
     line(words, "load", &budget);
@@ -198,7 +206,7 @@ mod tests {
         let expected = "  endpoints   1, fixed
   ejects      none: there is one, which nothing is compared with
   checks      GET /healthz every 5s ± 20%, bad after 1s; the only endpoint stays in all the same
-  retries     only what was certainly not received
+  retries     by no rule; what no endpoint has received is sent again anyway
 ";
         assert_eq!(told, expected);
     }
@@ -237,7 +245,7 @@ mod tests {
         let expected = "  endpoints   2, fixed
   balances    each in turn, by weight
   ejects      none for what it answers (eject: false)
-  retries     only what was certainly not received
+  retries     by no rule; what no endpoint has received is sent again anyway
 ";
         assert_eq!(told, expected);
     }

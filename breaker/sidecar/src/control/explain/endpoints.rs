@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use breaker_tower::core::EjectReason;
+
 use super::words::{count, span};
 use crate::report::{Endpoint, EndpointState, Upstream};
 
@@ -33,6 +35,19 @@ pub(super) fn explain(text: &mut String, upstream: &Upstream) {
         0 => writeln!(text, "\nUpstream {name}: {many}, none of them is out."),
         out => writeln!(text, "\nUpstream {name}: {many}, {out} out:"),
     };
+    let for_outcomes = |endpoint: &Endpoint| {
+        let reason = endpoint.reason.as_ref();
+        let others = [EjectReason::Operator, EjectReason::Checks(1)].map(|it| it.label());
+        reason.is_some_and(|reason| !others.contains(&&*reason.label))
+    };
+    // Without ejection for outcomes, the failures of one endpoint are not told apart.
+    let alone = match out().any(for_outcomes) {
+        true => {
+            " What one endpoint fails while the others are well counts against it alone, but \
+                 for the first few failures."
+        }
+        false => "",
+    };
     for endpoint in out() {
         let _ = writeln!(text, "- {}", of(endpoint));
     }
@@ -46,8 +61,7 @@ pub(super) fn explain(text: &mut String, upstream: &Upstream) {
     } else if out().next().is_some() {
         let _ = writeln!(
             text,
-            "Its requests go to the others. This breaker counts the answers that callers get, \
-             from whichever endpoint: one that gets no requests does not make it open."
+            "Its requests go to the others, which this breaker judges.{alone}"
         );
     }
 }
@@ -61,7 +75,7 @@ fn of(endpoint: &Endpoint) -> String {
     } = endpoint;
     let reason = reason.as_ref();
     let why = reason.map_or(String::new(), |reason| format!(": {}", reason.detail));
-    let is_operators = reason.is_some_and(|reason| reason.label == "operator");
+    let is_operators = reason.is_some_and(|reason| reason.label == EjectReason::Operator.label());
     let left = endpoint.out_remaining.filter(|left| *left > 0.0);
     let left = left.map(|left| span(Duration::from_secs_f64(left)));
     let how = match (state, left) {
@@ -124,10 +138,16 @@ mod tests {
 - 10.0.0.7:3 is probed, one request at a time: 90% are late.
 - 10.0.0.7:4 is out, and in again in 1m: an operator ejected it.
 - 10.0.0.7:5 is out until its health checks are good: 3 health checks failed.
-Its requests go to the others. This breaker counts the answers that callers get, from whichever \
-endpoint: one that gets no requests does not make it open.
+Its requests go to the others, which this breaker judges. What one endpoint fails while the others \
+are well counts against it alone, but for the first few failures.
 "
         );
+        let endpoints = vec![
+            endpoint(1, "in", None, None),
+            endpoint(2, "out", Some(("checks", "a health check failed")), None),
+        ];
+        let told = told(2, false, endpoints);
+        assert!(told.ends_with("which this breaker judges.\n"), "{told}");
     }
 
     #[test]
