@@ -312,7 +312,18 @@ impl Pending {
         let Some(request) = spare.filter(|_| may_again) else {
             return Err(self.attempt.failed(error));
         };
-        self.attempt.again_there(error.kind());
+        // One that ends its connections may be about to stop. That it does says nothing of it.
+        let connections = match self.shared.pool.pick(&[connections.id()]) {
+            Some(other) => {
+                let connections = other.connections.clone();
+                self.attempt.again(ErrorKind::Unreceived, other);
+                connections
+            }
+            None => {
+                self.attempt.again_there(error.kind());
+                connections
+            }
+        };
         self.open(connections, *request).await
     }
 
