@@ -234,9 +234,9 @@ impl Place {
         }
     }
 
-    /// The upstream has answered completely, and neither takes the rest of the upload nor resets the
-    /// stream, as it may (RFC 9113, 8.1): hyper would wait for ever. The connection takes no further
-    /// requests, and ends with the last stream that matters.
+    /// The upstream has answered completely, and neither takes the rest of the upload nor resets
+    /// the stream, as it may (RFC 9113, 8.1): hyper would wait for ever. The connection takes no
+    /// further requests, and ends with the last stream that matters.
     pub(crate) fn lingers(&self) {
         if !self.lingers.replace(true) {
             let lingering = &self.connection.lingering;
