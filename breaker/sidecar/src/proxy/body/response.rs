@@ -62,7 +62,7 @@ pub(crate) enum Source {
     /// The same, but it goes on by itself while the upload does.
     Detached(Detached),
     /// A stream of an HTTP/2 connection, which has a place there.
-    Http2(#[expect(dead_code, reason = "it is taken until it is dropped")] Rc<Place>),
+    Http2(Rc<Place>),
     /// Nowhere any more.
     Nowhere,
 }
