@@ -132,9 +132,11 @@ async fn an_http_2_upstream_is_told_by_its_version() {
         },
     );
     assert_eq!(status(&sidecar.ask(GET).await), "502");
-    eventually("one attempt", || {
+    // What is closed before it took anything is tried over another connection, once.
+    eventually("one attempt or two", || {
         let sent = sidecar.sent.lock().unwrap();
-        matches!(&**sent, [line] if line.starts_with("0 HTTP/2.0 GET 0 Some("))
+        let is_told = |line: &String| line.starts_with("0 HTTP/2.0 GET 0 Some(");
+        (1..=2).contains(&sent.len()) && sent.iter().all(is_told)
     })
     .await;
 }

@@ -388,8 +388,18 @@ fn a_cumulative_histogram_counts_what_is_new_in_it() {
     );
 }
 
+/// On a machine that has much to do a thread may miss the whole of a batch, but not of several.
 #[test]
 fn requests_of_the_route_have_their_turn_while_a_large_batch_is_told() {
+    let turns = (0..10).map(|_| turns_in_a_large_batch());
+    assert!(
+        turns.into_iter().any(|turns| turns > 0),
+        "each batch was told at once"
+    );
+}
+
+/// How often another thread has its turn while a batch is told.
+fn turns_in_a_large_batch() -> u32 {
     const COUNT: u64 = 60_000;
     let mut bench = Bench::of_spans();
     let spans = bench.failed(COUNT, now()).into_iter();
@@ -402,7 +412,7 @@ fn requests_of_the_route_have_their_turn_while_a_large_batch_is_told() {
     // Else the batch may be over before the thread has begun.
     let both_run = std::sync::Barrier::new(2);
     let breaker = bench.breaker.clone();
-    std::thread::scope(|scope| {
+    let turns = std::thread::scope(|scope| {
         let turns = scope.spawn(|| {
             let mut turns = 0;
             both_run.wait();
@@ -415,10 +425,10 @@ fn requests_of_the_route_have_their_turn_while_a_large_batch_is_told() {
         both_run.wait();
         bench.send(spans).unwrap();
         is_told.store(true, Ordering::Release);
-        let turns = turns.join().unwrap();
-        assert!(turns > 0, "the breaker was held for the whole batch");
+        turns.join().unwrap()
     });
     assert_eq!(bench.fates(), [(Fate::Counted, COUNT)]);
+    turns
 }
 
 fn named(service: &str) -> Option<Resource> {
