@@ -40,19 +40,12 @@ pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems>
     let health = raw.health.as_ref();
     let health = health.and_then(|raw| problems.check(health::build(raw).map_err(in_health)));
     let subset = problems.keep(subset(raw.subset));
-    let max_connection_age = match raw.max_connection_age {
-        None => default.max_connection_age,
-        Some(OrOff(None)) => None,
-        Some(OrOff(age)) => {
-            let range = 1_000..=86_400_000;
-            problems.check(time_within(
-                "max_connection_age",
-                age,
-                range,
-                Duration::ZERO,
-            ))
-        }
-    };
+    let max_connection_age = problems.keep(time_or_off(
+        "max_connection_age",
+        raw.max_connection_age,
+        1_000..=86_400_000,
+        default.max_connection_age,
+    ));
     let connect_timeout = problems.keep(time_within(
         "connect_timeout",
         raw.connect_timeout,
