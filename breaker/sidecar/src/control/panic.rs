@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::audit;
 use super::problem::Problem;
-use super::service::{Control, REASON, is_reason, mode_period};
+use super::service::{Control, check_reason, mode_period};
 use super::state::AdminState;
 use super::status::Status;
 use crate::clock::unix_now;
@@ -26,9 +26,7 @@ impl Control {
         period: Option<f64>,
         reason: Option<&str>,
     ) -> Result<Status, Problem> {
-        if reason.is_some_and(|reason| !is_reason(reason)) {
-            return Err(Problem::of_field("reason", REASON));
-        }
+        check_reason(reason)?;
         let state = self.state();
         let before = state.registry.panic().is_some();
         if on {

@@ -121,9 +121,7 @@ impl Control {
         reason: Option<&str>,
     ) -> Result<report::Breaker, Problem> {
         let entry = self.find(name)?;
-        if reason.is_some_and(|reason| !is_reason(reason)) {
-            return Err(Problem::of_field("reason", REASON));
-        }
+        check_reason(reason)?;
         let period = period
             .map(|seconds| match mode {
                 Mode::Auto => Err(Problem::of_field(
@@ -271,8 +269,15 @@ fn described(entry: &Entry) -> String {
     format!("{} ({})", entry.policy().name(), entry.origin().name())
 }
 
-pub(super) fn is_reason(text: &str) -> bool {
-    (1..=MOST_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+/// That a reason, if one is given, can be shown as it is.
+pub(super) fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
+    let is_good = |text: &str| {
+        (1..=MOST_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    };
+    match reason.is_none_or(is_good) {
+        true => Ok(()),
+        false => Err(Problem::of_field("reason", REASON)),
+    }
 }
 
 pub(super) fn mode_period(seconds: f64) -> Result<Duration, Problem> {
@@ -285,7 +290,7 @@ pub(super) fn mode_period(seconds: f64) -> Result<Duration, Problem> {
 
 /// In characters.
 const MOST_REASON: usize = 256;
-pub(super) const REASON: &str = "must be 1 to 256 characters on one line";
+const REASON: &str = "must be 1 to 256 characters on one line";
 /// In seconds.
 const LEAST_PERIOD: f64 = 0.1;
 /// Seven days: what lasts longer is no exception, but configuration.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit;
 use super::problem::Problem;
-use super::service::{Control, REASON, is_reason, mode_period};
+use super::service::{Control, check_reason, mode_period};
 use crate::proxy::Routes;
 use crate::report::{self, EndpointState, Upstreams};
 use crate::sockets::Peer;
@@ -138,13 +138,6 @@ impl Control {
         let state = known.find(|known| known.id == id).map(|known| known.state);
         let state = state.unwrap_or(core::EndpointState::In).into();
         Ok((upstream, id, state))
-    }
-}
-
-fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
-    match reason {
-        Some(reason) if !is_reason(reason) => Err(Problem::of_field("reason", REASON)),
-        _ => Ok(()),
     }
 }
 
