@@ -192,7 +192,7 @@ impl Forward {
         let first = self.0.first_endpoint;
         let decided = request.body().decided().cloned();
         let mut attempt = Attempt::begin(recorder, method, first, chosen, version, decided);
-        attempt.judged_by(&self.0.breaker, request.body().upload().as_ref());
+        attempt.judged_by(&self.0.breaker, request.body());
         let limit = self.limit(&request, per_try);
         let pending = Pending::new(self.0.clone(), attempt, limit, &mut request);
         let fields = request.body().fields();

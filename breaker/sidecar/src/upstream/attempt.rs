@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::tracked::Tracked;
 use super::pool::Chosen;
-use crate::message::body::Upload;
+use crate::message::body::RequestBody;
 use crate::message::decision::Decided;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::record::{Recorder, Sent};
@@ -72,9 +72,9 @@ impl Attempt {
     }
 
     /// Lets a policy say what a failure is, and the upload of the request not count as a delay.
-    pub(crate) fn judged_by(&mut self, breaker: &BreakerHandle, upload: Option<&Rc<Upload>>) {
+    pub(crate) fn judged_by(&mut self, breaker: &BreakerHandle, body: &RequestBody) {
         if let Some(tracked) = &mut self.tracked {
-            tracked.judged_by(breaker, upload);
+            tracked.judged_by(breaker, body.upload());
         }
     }
 

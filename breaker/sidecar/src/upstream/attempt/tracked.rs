@@ -47,10 +47,10 @@ impl Tracked {
         }
     }
 
-    pub(super) fn judged_by(&mut self, breaker: &BreakerHandle, upload: Option<&Rc<Upload>>) {
+    pub(super) fn judged_by(&mut self, breaker: &BreakerHandle, upload: Option<Rc<Upload>>) {
         self.as_before(JudgedBy {
             breaker: breaker.clone(),
-            upload: upload.cloned(),
+            upload,
         });
     }
 
