@@ -40,35 +40,28 @@ pub(super) fn register(meter: &Meter, routes: Routes) {
         let panic = upstream.instances().state().is_panicking();
         gauge.observe(panic.into(), &[name(upstream)]);
     });
-    let (metric, observed) = (names::ENDPOINT_EJECTIONS, routes.clone());
-    meter
-        .u64_observable_counter(metric.name)
-        .with_unit(metric.unit)
-        .with_description(metric.description)
-        .with_callback(move |counter| {
-            for upstream in several(&observed) {
+    counter(
+        meter,
+        names::ENDPOINT_EJECTIONS,
+        &routes,
+        |routes, counter| {
+            for upstream in several(routes) {
                 for (reason, count) in upstream.instances().ejections() {
                     let reason = KeyValue::new(names::ENDPOINT_REASON, reason);
                     counter.observe(count, &with(&[name(&upstream)], reason));
                 }
             }
-        })
-        .build();
-    let (metric, observed) = (names::RETRIES, routes.clone());
-    meter
-        .u64_observable_counter(metric.name)
-        .with_unit(metric.unit)
-        .with_description(metric.description)
-        .with_callback(move |counter| {
-            for (route, retries) in observed.retries() {
-                let route = KeyValue::new(names::BREAKER_NAME, route);
-                for (outcome, count) in retries.counts() {
-                    let outcome = KeyValue::new(names::RETRY_OUTCOME, outcome);
-                    counter.observe(count, &[route.clone(), outcome]);
-                }
+        },
+    );
+    counter(meter, names::RETRIES, &routes, |routes, counter| {
+        for (route, retries) in routes.retries() {
+            let route = KeyValue::new(names::BREAKER_NAME, route);
+            for (outcome, count) in retries.counts() {
+                let outcome = KeyValue::new(names::RETRY_OUTCOME, outcome);
+                counter.observe(count, &[route.clone(), outcome]);
             }
-        })
-        .build();
+        }
+    });
     let metric = names::ENDPOINT_LOAD;
     meter
         .f64_observable_gauge(metric.name)
@@ -100,6 +93,21 @@ fn gauge(
                 observe(&upstream, gauge);
             }
         })
+        .build();
+}
+
+fn counter(
+    meter: &Meter,
+    metric: Metric,
+    routes: &Routes,
+    observe: impl Fn(&Routes, &dyn AsyncInstrument<u64>) + Send + Sync + 'static,
+) {
+    let routes = routes.clone();
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |counter| observe(&routes, counter))
         .build();
 }
 
