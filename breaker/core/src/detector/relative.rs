@@ -165,7 +165,7 @@ impl Relative {
         (Ratio::of(recent.hits.into(), observations), observations)
     }
 
-    /// The endpoint is no peer any more, and begins anew when it is again.
+    /// The endpoint is out: it is no peer, and keeps no evidence for when it comes back.
     pub(crate) fn leave(&mut self, peers: &mut Peers) {
         self.errors.leave(&mut peers.errors);
         self.deadline.leave(&mut peers.deadline);

@@ -122,7 +122,7 @@ impl Endpoints {
 
     fn end_panic(&mut self, now: Timestamp) {
         (self.panic.until, self.panic.ended) = (None, now);
-        // What was observed meanwhile is judged by nobody: whoever is bad shows it anew.
+        // What was observed during the panic is dropped: a bad endpoint will fail again.
         for member in &mut self.members {
             if let Some(detectors) = &mut member.detectors {
                 detectors.leave(&mut self.peers);

@@ -50,7 +50,7 @@ impl Load {
         }
     }
 
-    /// Begins anew with `latency` seconds; what is in flight stays.
+    /// Replaces the average by `latency` seconds and drops penalties; what is in flight stays.
     pub(super) const fn renew(&mut self, latency: f64, now: Timestamp) {
         (self.latency, self.failures, self.at) = (latency, 0.0, now);
     }

@@ -102,7 +102,7 @@ impl Endpoints {
         self.sweep(now);
     }
 
-    /// Puts other settings in force. What is derived from them is derived anew: lines of evidence,
+    /// Puts other settings in force, and recomputes what depends on them: lines of evidence,
     /// ends of times out, who may be out.
     ///
     /// # Errors
