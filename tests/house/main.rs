@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod arrows;
+mod errors;
 mod image;
 mod metrics;
 mod paths;

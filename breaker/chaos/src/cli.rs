@@ -228,7 +228,7 @@ fn filter(text: &str) -> Result<String, ParseError> {
 }
 
 fn time(text: &str) -> anyhow::Result<Duration> {
-    let Period(time) = Period::parse(text).map_err(anyhow::Error::msg)?;
+    let Period(time) = Period::parse(text)?;
     Ok(time)
 }
 

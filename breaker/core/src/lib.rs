@@ -80,7 +80,7 @@ pub use endpoint::{
 };
 pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
-pub use field::InvalidField;
+pub use field::{InvalidField, InvalidValue};
 pub use latency_counts::LatencyCounts;
 pub use outcome::{Attribution, Outcome, Verdict};
 pub use permit::{Cause, Permit, Rejected, Shed};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use breaker_core::InvalidValue;
 use clap::Parser;
 use serde_json::json;
 
@@ -109,7 +110,7 @@ impl Cli {
         }
     }
 
-    fn plan(&self) -> Result<Plan, String> {
+    fn plan(&self) -> Result<Plan, InvalidValue> {
         let mut scenarios = Vec::new();
         for name in &self.scenario {
             match scenario::find(name) {
@@ -119,7 +120,7 @@ impl Cli {
                     let begins = |id: &str| id.to_lowercase().starts_with(&name.to_lowercase());
                     scenarios.extend(scenario::all().filter(|entry| begins(entry.id)));
                     if scenarios.len() == before || name.is_empty() {
-                        return Err(format!("no scenario is called '{name}': see --list"));
+                        return Err(format!("no scenario is called '{name}': see --list").into());
                     }
                 }
             }
@@ -276,7 +277,7 @@ fn list(out: &mut impl Write) -> io::Result<()> {
         .try_for_each(|entry| writeln!(out, "{}", entry.name))
 }
 
-fn parse_seeds(text: &str) -> Result<Seeds, String> {
+fn parse_seeds(text: &str) -> Result<Seeds, InvalidValue> {
     let number = |text: &str| {
         text.trim()
             .parse::<u64>()
@@ -288,9 +289,9 @@ fn parse_seeds(text: &str) -> Result<Seeds, String> {
             Some((from, to)) => {
                 let (from, to) = (number(from)?, number(to)?);
                 if from > to || to - from >= MAX_SEEDS {
-                    return Err(format!(
-                        "'{part}' must be 1 to {MAX_SEEDS} seeds, ascending"
-                    ));
+                    return Err(
+                        format!("'{part}' must be 1 to {MAX_SEEDS} seeds, ascending").into(),
+                    );
                 }
                 seeds.extend(from..=to);
             }
@@ -302,29 +303,29 @@ fn parse_seeds(text: &str) -> Result<Seeds, String> {
     Ok(Seeds(seeds))
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+fn parse_rate(text: &str) -> Result<f64, InvalidValue> {
     let (requests, seconds) = text.split_once('/').unwrap_or((text, "1"));
     match (requests.parse::<f64>(), seconds.parse::<f64>()) {
         (Ok(requests), Ok(seconds)) if (0.001..=10_000.0).contains(&(requests / seconds)) => {
             Ok(requests / seconds)
         }
-        _ => Err("must be 0.001 to 10000".to_owned()),
+        _ => Err("must be 0.001 to 10000".into()),
     }
 }
 
-fn parse_blip(text: &str) -> Result<Duration, String> {
+fn parse_blip(text: &str) -> Result<Duration, InvalidValue> {
     let unit = |unit: &str| text.strip_suffix(unit)?.parse::<u64>().ok();
     let time = unit("ms")
         .map(Duration::from_millis)
         .or_else(|| unit("s").map(Duration::from_secs));
     time.filter(|time| *time <= Duration::from_secs(60))
-        .ok_or_else(|| "must be 0s to 60s, such as 500ms".to_owned())
+        .ok_or_else(|| "must be 0s to 60s, such as 500ms".into())
 }
 
-fn parse_percent(text: &str) -> Result<f64, String> {
+fn parse_percent(text: &str) -> Result<f64, InvalidValue> {
     match text.trim_end_matches('%').parse::<f64>() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
-        _ => Err("must be 0 to 100".to_owned()),
+        _ => Err("must be 0 to 100".into()),
     }
 }
 
@@ -334,7 +335,7 @@ const MAX_SEEDS: u64 = 1000;
 mod tests {
     use super::*;
 
-    fn plan(arguments: &[&str]) -> Result<Plan, String> {
+    fn plan(arguments: &[&str]) -> Result<Plan, InvalidValue> {
         let arguments = [&["breaker-gym"], arguments].concat();
         Cli::try_parse_from(arguments)
             .map_err(|error| error.to_string())?
@@ -344,7 +345,7 @@ mod tests {
     #[test]
     fn seeds_are_numbers_and_ranges() {
         assert_eq!(parse_seeds("3,1-2,2"), Ok(Seeds(vec![1, 2, 3])));
-        assert_eq!(parse_seeds("x"), Err("'x' is not a seed".to_owned()));
+        assert_eq!(parse_seeds("x"), Err("'x' is not a seed".to_owned().into()));
         assert!(parse_seeds("5-1").is_err());
         assert!(parse_seeds("0-18446744073709551615").is_err());
     }

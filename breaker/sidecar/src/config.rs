@@ -214,7 +214,7 @@ impl Config {
     pub fn with_token_file(mut self, file: &Path) -> Result<Self, ConfigError> {
         let token = Token::read(file).map_err(|rule| ConfigError::Unreadable {
             file: file.display().to_string(),
-            rule,
+            rule: rule.into(),
         })?;
         self.token = Some(token);
         self.origin.token_file = Some(file.to_owned());

@@ -18,7 +18,7 @@ use crate::access::{Access, OpenError};
 use crate::baselines::Baselines;
 use crate::clock::unix_now;
 use crate::config::ConfigError;
-use crate::control::{Configuration, Refused, Reload, Reloaded, Tokens};
+use crate::control::{Configuration, Refused, Reload, ReloadRefused, Reloaded, Tokens};
 use crate::ingest::FeedSampler;
 use crate::live::Event;
 use crate::proxy::{RouteError, Routes};
@@ -175,9 +175,9 @@ impl Reload for Reloader {
         Self::configuration(self)
     }
 
-    async fn reload(&self) -> Result<Reloaded, String> {
+    async fn reload(&self) -> Result<Reloaded, ReloadRefused> {
         let reloaded = Self::reload(self).await;
-        reloaded.map_err(|error| error.to_string())
+        reloaded.map_err(|error| ReloadRefused(error.to_string()))
     }
 }
 

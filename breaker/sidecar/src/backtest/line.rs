@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use breaker_tower::core::policy::GrpcCode;
-use breaker_tower::core::{Timestamp, Verdict};
+use breaker_tower::core::{InvalidValue, Timestamp, Verdict};
 use serde::{Deserialize, Deserializer};
 
 use breaker_otlp::StatusCode;
@@ -95,7 +95,7 @@ fn clipped(mut route: Cow<'_, str>) -> Cow<'_, str> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, String> {
+pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, InvalidValue> {
     match Scanner::new(line).line() {
         Some(line) => check(line),
         None => Raw::read(line)?.checked(),
@@ -258,23 +258,23 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<f64>>, D
 }
 
 impl<'a> Raw<'a> {
-    fn read(line: &'a [u8]) -> Result<Self, String> {
+    fn read(line: &'a [u8]) -> Result<Self, InvalidValue> {
         serde_json::from_slice(line).map_err(|error| {
             // A line of a file has one number too many otherwise.
             let text = error.to_string();
             match text.rsplit_once(" at line 1 column ") {
-                Some((rule, column)) => format!("{rule} at column {column}"),
-                None => text,
+                Some((rule, column)) => format!("{rule} at column {column}").into(),
+                None => text.into(),
             }
         })
     }
 
-    fn checked(self) -> Result<Line<'a>, String> {
+    fn checked(self) -> Result<Line<'a>, InvalidValue> {
         let nanos = |seconds: f64, field| match (0.0..MOST_SECONDS).contains(&seconds) {
             true => Ok((seconds * 1e9).round() as u64),
-            false => Err(format!(
+            false => Err(InvalidValue::from(format!(
                 "{field} must be seconds from 0 to {MOST_SECONDS:e}, not {seconds}"
-            )),
+            ))),
         };
         let at = Timestamp::from_nanos(nanos(self.t, "t")?);
         let latency = match self.latency.ok_or("there must be a latency, or null")? {
@@ -283,7 +283,9 @@ impl<'a> Raw<'a> {
         };
         let by_status = |status| match u16::try_from(status) {
             Ok(status) if is_status(status) => Ok(Ending::Status(status)),
-            _ => Err(format!("status must be 100 to 999, not {status}")),
+            _ => Err(InvalidValue::from(format!(
+                "status must be 100 to 999, not {status}"
+            ))),
         };
         let ending = match (self.outcome.as_deref(), self.status) {
             (Some(word), _) => outcome(word).ok_or_else(|| {
@@ -291,7 +293,7 @@ impl<'a> Raw<'a> {
             })?,
             (None, Some(status)) => by_status(status)?,
             (None, None) if latency.is_none() => Ending::Outcome(Verdict::Failure),
-            (None, None) => return Err("there must be a status or an outcome".to_owned()),
+            (None, None) => return Err("there must be a status or an outcome".into()),
         };
         check(Line {
             at,
@@ -302,12 +304,10 @@ impl<'a> Raw<'a> {
     }
 }
 
-fn check(line: Line<'_>) -> Result<Line<'_>, String> {
+fn check(line: Line<'_>) -> Result<Line<'_>, InvalidValue> {
     match line.route.len() {
         1..=MOST_ROUTE => Ok(line),
-        length => Err(format!(
-            "route must have 1 to {MOST_ROUTE} bytes, not {length}"
-        )),
+        length => Err(format!("route must have 1 to {MOST_ROUTE} bytes, not {length}").into()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use breaker_tower::core::policy::{LatencyMeasure, Stream};
-use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
+use breaker_tower::core::{Baseline, InvalidField, LatencyBounds, SourceBaseline, StreamBaseline};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
@@ -136,7 +136,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Document, Unusable> {
             return Err(Unusable::TooLarge);
         }
         let route = parse::<Route>(line, number)?;
-        let kept = Kept::try_from(route).map_err(|rule| Unusable::Line(number, rule))?;
+        let kept =
+            Kept::try_from(route).map_err(|error| Unusable::Line(number, error.to_string()))?;
         routes.push(kept);
     }
     Ok(Document { saved, routes })
@@ -172,9 +173,9 @@ impl From<&Kept> for Route {
 }
 
 impl TryFrom<Route> for Kept {
-    type Error = String;
+    type Error = InvalidField;
 
-    fn try_from(route: Route) -> Result<Self, String> {
+    fn try_from(route: Route) -> Result<Self, InvalidField> {
         let sources = route.sources.into_iter().map(SourceBaseline::try_from);
         Ok(Self {
             route: route.route,
@@ -206,9 +207,9 @@ impl From<&SourceBaseline> for Source {
 }
 
 impl TryFrom<Source> for SourceBaseline {
-    type Error = String;
+    type Error = InvalidField;
 
-    fn try_from(source: Source) -> Result<Self, String> {
+    fn try_from(source: Source) -> Result<Self, InvalidField> {
         let bounds = LatencyBounds {
             deadline: source.deadline,
             measure: match source.latency {
@@ -219,19 +220,20 @@ impl TryFrom<Source> for SourceBaseline {
         let streams = source.streams.into_iter().map(StreamBaseline::try_from);
         let streams = streams.collect::<Result<Vec<_>, _>>()?;
         let p95s = STANDARD.decode(source.p95s);
-        let p95s = p95s.map_err(|error| format!("p95s: {error}"))?;
-        Self::new(source.source, bounds, streams, p95s).map_err(|error| error.to_string())
+        let p95s = p95s.map_err(|error| InvalidField::new("p95s", error.to_string()))?;
+        Self::new(source.source, bounds, streams, p95s)
     }
 }
 
 impl TryFrom<Learned> for StreamBaseline {
-    type Error = String;
+    type Error = InvalidField;
 
-    fn try_from(learned: Learned) -> Result<Self, String> {
+    fn try_from(learned: Learned) -> Result<Self, InvalidField> {
         let mut streams = Stream::ALL.into_iter();
         let stream = streams.find(|stream| stream.name() == learned.stream);
-        let stream = stream.ok_or_else(|| format!("stream: {} is none", learned.stream))?;
-        Self::new(stream, learned.observations, learned.hits).map_err(|error| error.to_string())
+        let stream = stream
+            .ok_or_else(|| InvalidField::new("stream", format!("{} is none", learned.stream)))?;
+        Self::new(stream, learned.observations, learned.hits)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use breaker_sidecar::backtest::{self, Backtest as Test, Findings, Options, TraceError, Tuning};
 use breaker_tower::Policy;
+use breaker_tower::core::InvalidValue;
 use breaker_tower::core::policy::yaml::Period;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -54,7 +55,7 @@ impl Backtest {
     pub(super) fn run(self) -> ExitCode {
         let policies = match policies(&self.policies) {
             Ok(policies) => policies,
-            Err(error) => return fail(BAD_INPUT, &error),
+            Err(error) => return fail(BAD_INPUT, &error.to_string()),
         };
         if self.tune {
             return self.tune(policies);
@@ -130,27 +131,27 @@ fn no_requests(findings: &Findings) -> String {
 
 /// The policies by the names that tell them apart: their own, or else what was written on the
 /// command line.
-fn policies(names: &[String]) -> Result<Vec<(String, Policy)>, String> {
+fn policies(names: &[String]) -> anyhow::Result<Vec<(String, Policy)>> {
     if names.len() > Test::MOST_POLICIES {
-        return Err(format!("at most {} policies at once", Test::MOST_POLICIES));
+        anyhow::bail!("at most {} policies at once", Test::MOST_POLICIES);
     }
     let mut policies = Vec::<(String, Policy)>::new();
     for name in names {
-        let policy = run::policy(name).map_err(|error| error.to_string())?;
+        let policy = run::policy(name)?;
         let is_taken = |label: &str| policies.iter().any(|(other, _)| other == label);
         let label = match is_taken(policy.name()) {
             true => name.clone(),
             false => policy.name().to_owned(),
         };
         if is_taken(&label) {
-            return Err(format!("policy {name} is given twice"));
+            anyhow::bail!("policy {name} is given twice");
         }
         policies.push((label, policy));
     }
     Ok(policies)
 }
 
-fn period(text: &str) -> Result<Duration, String> {
+fn period(text: &str) -> Result<Duration, InvalidValue> {
     Period::parse(text).map(|Period(time)| time)
 }
 

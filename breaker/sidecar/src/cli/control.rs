@@ -23,7 +23,7 @@ pub(crate) struct Force {
     #[command(flatten)]
     routes: Routes,
     /// For how long, 100ms to 168h; then the policy decides again. For good when it is left out
-    #[arg(long = "for", value_name = "TIME", value_parser = period)]
+    #[arg(long = "for", value_name = "TIME", value_parser = Period::parse)]
     period: Option<Period>,
     /// Why: for the log, the collector and who watches
     #[arg(long, value_name = "TEXT")]
@@ -60,7 +60,7 @@ pub(crate) struct Panic {
     #[arg(value_enum)]
     switch: Switch,
     /// With on: for how long, 100ms to 168h; until it is ended when it is left out
-    #[arg(long = "for", value_name = "TIME", value_parser = period)]
+    #[arg(long = "for", value_name = "TIME", value_parser = Period::parse)]
     period: Option<Period>,
     /// Why: for the log, the collector and who watches
     #[arg(long, value_name = "TEXT")]
@@ -298,10 +298,6 @@ pub(super) fn json(document: &impl Serialize) -> Content {
 /// What became of the routes.
 const PANIC_IS_OFF: &str = "panic is off: each route has the mode that it would have without it; \
                             policies decide anew, from closed\n";
-
-fn period(text: &str) -> Result<Period, String> {
-    Period::parse(text)
-}
 
 // === what they say ===
 

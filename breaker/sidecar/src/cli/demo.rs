@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use breaker_sidecar::config::{Address, in_words};
 use breaker_sidecar::demo::{self, SHORTEST};
+use breaker_tower::core::InvalidValue;
 use breaker_tower::core::policy::yaml::Period;
 use clap::Args;
 use tokio::runtime::Builder;
@@ -50,10 +51,10 @@ fn exit_code(shown: anyhow::Result<bool>) -> ExitCode {
     }
 }
 
-fn lasts(text: &str) -> Result<Duration, String> {
+fn lasts(text: &str) -> Result<Duration, InvalidValue> {
     let Period(time) = Period::parse(text)?;
     if time < SHORTEST {
-        return Err(format!("must be at least {}", in_words(SHORTEST)));
+        return Err(format!("must be at least {}", in_words(SHORTEST)).into());
     }
     Ok(time)
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use breaker_sidecar::lines::{Lines, capture, printable};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 /// How to log.
 #[derive(Debug, Args)]
@@ -127,11 +128,8 @@ static LINES: OnceLock<Lines> = OnceLock::new();
 /// How long the end of the process waits for a reader of its log.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-fn filter(text: &str) -> Result<String, String> {
-    match EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+fn filter(text: &str) -> Result<String, ParseError> {
+    EnvFilter::builder().parse(text).map(|_| text.to_owned())
 }
 
 /// Writes lines, each by one call, with what can't be printed escaped.

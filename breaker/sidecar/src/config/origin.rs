@@ -6,6 +6,7 @@ use std::hash::Hasher;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use breaker_tower::core::InvalidValue;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::policies::files;
@@ -115,12 +116,12 @@ impl Origin {
 }
 
 /// A mark of texts with this hash, and of what a token's file has in it.
-fn mark(hash: String, token: Option<&Result<Token, String>>) -> String {
+fn mark(hash: String, token: Option<&Result<Token, InvalidValue>>) -> String {
     let mut texts = Texts::default();
     match token {
         None => {}
         Some(Ok(token)) => texts.add(token.as_bytes()),
-        Some(Err(rule)) => texts.add(rule.as_bytes()),
+        Some(Err(InvalidValue(rule))) => texts.add(rule.as_bytes()),
     }
     hash + &texts.hash()
 }

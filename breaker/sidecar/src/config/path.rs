@@ -1,6 +1,6 @@
 //! `match.path`: patterns, as far as they can be wrong alone.
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::core::{InvalidField, InvalidValue};
 use matchit::Router;
 
 use super::problem::Problems;
@@ -38,14 +38,14 @@ pub(super) fn field(several: usize, index: usize) -> String {
     }
 }
 
-fn check(pattern: &str, rules: PathRules) -> Result<(), String> {
+fn check(pattern: &str, rules: PathRules) -> Result<(), InvalidValue> {
     let is_path = pattern.starts_with('/') && !pattern.contains(['?', '#', ' ']);
     if !is_path || pattern.len() > MAX_BYTES {
-        return Err("must be a path such as /api/pay, /users/{id} or /api/{*rest}".to_owned());
+        return Err("must be a path such as /api/pay, /users/{id} or /api/{*rest}".into());
     }
     let ours = respelled(pattern);
     if ours != pattern {
-        return Err(format!("is not written as patterns are here: write {ours}"));
+        return Err(format!("is not written as patterns are here: write {ours}").into());
     }
     let mut router = Router::new();
     router.insert(pattern, ()).map_err(|error| {
@@ -59,12 +59,11 @@ fn check(pattern: &str, rules: PathRules) -> Result<(), String> {
                 true => Ok(()),
                 false => Err(format!(
                     "never matches, since paths are brought into one form first: write {normal}"
-                )),
+                )
+                .into()),
             }
         }
-        Err(error) => Err(format!(
-            "never matches: requests with this are refused: {error}"
-        )),
+        Err(error) => Err(format!("never matches: requests with this are refused: {error}").into()),
     }
 }
 
@@ -160,7 +159,11 @@ mod tests {
             ("/api*", "/api{any}"),
         ] {
             let rule = format!("is not written as patterns are here: write {ours}");
-            assert_eq!(check(theirs, PathRules::default()), Err(rule), "{theirs}");
+            assert_eq!(
+                check(theirs, PathRules::default()),
+                Err(rule.into()),
+                "{theirs}"
+            );
             assert_eq!(check(ours, PathRules::default()), Ok(()), "{ours}");
         }
     }
@@ -196,7 +199,7 @@ mod tests {
             ("/a%2fb", "encoded slash in path"),
             ("/caf\u{e9}", "non-ASCII character in path"),
         ] {
-            let rule = check(pattern, strict).unwrap_err();
+            let InvalidValue(rule) = check(pattern, strict).unwrap_err();
             assert!(
                 rule.starts_with("never matches") && rule.ends_with(said),
                 "{rule}"

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use breaker_tower::core::InvalidValue;
 use breaker_tower::core::policy::yaml::Period;
 use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -59,13 +60,13 @@ pub(crate) trait Scalar: Sized {
     ///
     /// # Errors
     /// The rule that `text` breaks.
-    fn parse(text: &str) -> Result<Self, String>;
+    fn parse(text: &str) -> Result<Self, InvalidValue>;
 }
 
 // === what can be read ===
 
 impl Scalar for Address {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         let address = match text.strip_prefix("localhost:") {
             Some(port) => port
                 .parse()
@@ -75,27 +76,26 @@ impl Scalar for Address {
         };
         address
             .map(Self)
-            .ok_or_else(|| "must be an address with a port, such as 127.0.0.1:8080".to_owned())
+            .ok_or_else(|| "must be an address with a port, such as 127.0.0.1:8080".into())
     }
 }
 
 impl Scalar for Word {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         Ok(Self(text.to_owned()))
     }
 }
 
 impl Scalar for usize {
-    fn parse(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|_| "must be a whole number".to_owned())
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
+        text.parse().map_err(|_| "must be a whole number".into())
     }
 }
 
 impl Scalar for ListenAddress {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         if text.starts_with(SCHEME) {
-            return text.parse().map(Self::Unix).map_err(str::to_owned);
+            return text.parse().map(Self::Unix).map_err(InvalidValue::from);
         }
         let Address(address) = Address::parse(text)
             .map_err(|rule| format!("{rule}, or a socket such as unix:/run/breaker.sock"))?;
@@ -104,24 +104,24 @@ impl Scalar for ListenAddress {
 }
 
 impl Scalar for Size {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
         let unit = UNITS.iter().find(|(name, _)| *name == unit);
         let size = unit.and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes));
         size.map(Self)
-            .ok_or_else(|| "must be a size, such as 65536, 64KiB or 10MiB".to_owned())
+            .ok_or_else(|| "must be a size, such as 65536, 64KiB or 10MiB".into())
     }
 }
 
 impl Scalar for Period {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         Self::parse(text)
     }
 }
 
 impl<T: Scalar> Scalar for OrOff<T> {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         if text == "off" {
             return Ok(Self(None));
         }
@@ -131,27 +131,27 @@ impl<T: Scalar> Scalar for OrOff<T> {
 }
 
 impl Scalar for HeaderWanted {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         match text {
             "true" => Ok(Self::Any),
-            "false" => Err("must be a value, or true for any".to_owned()),
+            "false" => Err("must be a value, or true for any".into()),
             value => Ok(Self::Value(value.to_owned())),
         }
     }
 }
 
 impl FromStr for Address {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         Self::parse(text)
     }
 }
 
 impl FromStr for ListenAddress {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         Scalar::parse(text)
     }
 }
@@ -163,9 +163,9 @@ impl From<Address> for ListenAddress {
 }
 
 impl FromStr for Size {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         Scalar::parse(text)
     }
 }

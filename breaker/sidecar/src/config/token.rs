@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use breaker_tower::core::InvalidValue;
 use subtle::ConstantTimeEq;
 
 /// What proves that a caller may change something.
@@ -32,15 +33,15 @@ impl Token {
     ///
     /// # Errors
     /// The rule that the file breaks.
-    pub fn read(file: &Path) -> Result<Self, String> {
+    pub fn read(file: &Path) -> Result<Self, InvalidValue> {
         match fs::read_to_string(file) {
-            Ok(text) => Self::new(&text).map_err(str::to_owned),
+            Ok(text) => Self::new(&text).map_err(InvalidValue::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err("must be a file that exists".to_owned())
+                Err("must be a file that exists".into())
             }
             // It is no text.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Self::RULE.to_owned()),
-            Err(error) => Err(format!("can't be read: {error}")),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Self::RULE.into()),
+            Err(error) => Err(format!("can't be read: {error}").into()),
         }
     }
 

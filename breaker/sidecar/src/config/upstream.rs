@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::core::{InvalidField, InvalidValue};
 use http::uri::Authority;
 
 use super::problem::{Problems, time_or_off, time_within, within};
@@ -158,13 +158,13 @@ fn endpoints(texts: &[String]) -> Result<Vec<EndpointUrl>, Problems> {
     let mut problems = Problems::default();
     let mut urls: Vec<EndpointUrl> = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
-        let broken = |rule: String| InvalidField::new(format!("endpoints[{index}]"), rule);
+        let broken = |rule: InvalidValue| InvalidField::new(format!("endpoints[{index}]"), rule);
         let url = text.parse().map_err(broken).and_then(|url: EndpointUrl| {
             if urls.first().is_some_and(|first| first.scheme != url.scheme) {
-                return Err(broken("must have the scheme of the first one".to_owned()));
+                return Err(broken("must have the scheme of the first one".into()));
             }
             if urls.contains(&url) {
-                return Err(broken("is given twice".to_owned()));
+                return Err(broken("is given twice".into()));
             }
             Ok(url)
         });
@@ -208,9 +208,9 @@ impl EndpointUrl {
 }
 
 impl FromStr for EndpointUrl {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         if text.starts_with(SCHEME) {
             let path = path_of(text)?;
             return Ok(Self {
@@ -218,18 +218,21 @@ impl FromStr for EndpointUrl {
                 endpoint: Endpoint::Unix(path.to_owned()),
             });
         }
-        let rule =
-            || "must be http://host:port, h2c://host:port or unix:/path of a socket".to_owned();
+        let rule = || {
+            InvalidValue::from(
+                "must be http://host:port, h2c://host:port or unix:/path of a socket",
+            )
+        };
         let (scheme, rest) = text.split_once("://").ok_or_else(rule)?;
         let scheme = match scheme {
             "http" => Scheme::Http,
             "h2c" => Scheme::H2c,
-            "https" => return Err("https:// is not available in this version".to_owned()),
+            "https" => return Err("https:// is not available in this version".into()),
             _ => return Err(rule()),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
-            return Err("must have no path: requests keep their own".to_owned());
+            return Err("must have no path: requests keep their own".into());
         }
         let authority: Authority = authority.parse().map_err(|_| rule())?;
         let host = authority.host();

@@ -12,7 +12,7 @@ use super::audit;
 use super::policy::{Choice, Policy};
 use super::problem::Problem;
 use super::state::AdminState;
-use super::status::{Configuration, Reloaded, Status};
+use super::status::{Configuration, ReloadRefused, Reloaded, Status};
 use crate::clock::unix_now;
 use crate::control::explain::Explanation;
 use crate::live::{Event, Kind, TooManyWatchers, Watcher};
@@ -222,7 +222,7 @@ impl Control {
             Err(error) => format!("refused: {error}"),
         };
         self.tell(peer, "reload", None, &before, &after, None);
-        reloaded.map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+        reloaded.map_err(|ReloadRefused(why)| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why))
     }
 
     fn find(&self, name: &str) -> Result<Entry, Problem> {

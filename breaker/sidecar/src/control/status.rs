@@ -1,5 +1,6 @@
 //! What a sidecar is, and which configuration it follows.
 
+use std::error::Error;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -105,6 +106,18 @@ pub trait Reload: fmt::Debug + Send + Sync {
     /// Loads the configuration and takes it over.
     ///
     /// # Errors
-    /// Why it can't be used, with file, line, column, field and rule; what ran before goes on.
-    async fn reload(&self) -> Result<Reloaded, String>;
+    /// Why it can't be used; what ran before goes on.
+    async fn reload(&self) -> Result<Reloaded, ReloadRefused>;
 }
+
+/// Why a configuration can't be used: file, line, column, field and rule.
+#[derive(Debug)]
+pub struct ReloadRefused(pub String);
+
+impl fmt::Display for ReloadRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for ReloadRefused {}

@@ -95,9 +95,10 @@ impl Reload for Loader {
         }
     }
 
-    async fn reload(&self) -> Result<Reloaded, String> {
+    async fn reload(&self) -> Result<Reloaded, ReloadRefused> {
         if self.0.load(Ordering::Relaxed) {
-            return Err("breaker.yaml:3:1: routes: is required".into());
+            let refused = "breaker.yaml:3:1: routes: is required";
+            return Err(ReloadRefused(refused.to_owned()));
         }
         Ok(Reloaded {
             changed: true,

@@ -194,15 +194,15 @@ impl Line {
         // A task of its own: a panic in the SDK ends this export, not the thread.
         let mut attempt = JoinSet::new();
         attempt.spawn(export);
-        let result = match time::timeout(self.timeout, attempt.join_next()).await {
-            Ok(None | Some(Ok(Ok(())))) => Ok(()),
-            Ok(Some(Ok(Err(error)))) => Err(error.to_string()),
-            Ok(Some(Err(error))) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
+        let failure = match time::timeout(self.timeout, attempt.join_next()).await {
+            Ok(None | Some(Ok(Ok(())))) => None,
+            Ok(Some(Ok(Err(error)))) => Some(error.to_string()),
+            Ok(Some(Err(error))) => Some(error.to_string()),
+            Err(_) => Some(format!("no answer within {:?}", self.timeout)),
         };
-        let succeeded = result.is_ok();
+        let succeeded = failure.is_none();
         self.meters.count_export(self.signal, succeeded);
-        self.tell(result);
+        self.tell(failure);
         succeeded
     }
 
@@ -211,17 +211,17 @@ impl Line {
         self.meters.count_lost(self.signal, items);
     }
 
-    fn tell(&mut self, result: Result<(), String>) {
+    fn tell(&mut self, failure: Option<String>) {
         let (endpoint, signal) = (&self.endpoint, self.signal.name());
-        let change = self.contact.note(result.is_ok());
-        match (change, result) {
-            (Some(Change::Lost), Err(error)) => {
+        let change = self.contact.note(failure.is_none());
+        match (change, failure) {
+            (Some(Change::Lost), Some(error)) => {
                 tracing::warn!(%endpoint, error, "{signal} can't be exported; trying again");
             }
             (Some(Change::Regained { failed }), _) => {
                 tracing::info!(%endpoint, failed, "{signal} are exported again");
             }
-            (_, Err(error)) => tracing::debug!(%endpoint, error, "{signal} can't be exported"),
+            (_, Some(error)) => tracing::debug!(%endpoint, error, "{signal} can't be exported"),
             _ => {}
         }
     }

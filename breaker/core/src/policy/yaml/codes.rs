@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::explain::nearest;
+use crate::field::InvalidValue;
 use crate::policy::GrpcCode;
 
 /// HTTP statuses: `429` or `500-599`.
@@ -27,14 +28,14 @@ pub(super) enum Code {
 // === impl Statuses ===
 
 impl Statuses {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let status = |text: &str| text.trim().parse().ok();
         let (Some(first), Some(last)) = (status(first), status(last)) else {
-            return Err(STATUS_RULE.to_owned());
+            return Err(STATUS_RULE.into());
         };
         if first < 100 || last > 599 || first > last {
-            return Err(STATUS_RULE.to_owned());
+            return Err(STATUS_RULE.into());
         }
         Ok(Self(first..=last))
     }
@@ -67,13 +68,13 @@ impl JsonSchema for Statuses {
 // === impl GrpcName ===
 
 impl GrpcName {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         if let Ok(code) = text.parse() {
             return Ok(Self(code));
         }
         Err(match nearest(text, &names()) {
-            Some(near) => format!("must be a gRPC code; did you mean {near}?"),
-            None => "must be a gRPC code, such as UNAVAILABLE".to_owned(),
+            Some(near) => format!("must be a gRPC code; did you mean {near}?").into(),
+            None => "must be a gRPC code, such as UNAVAILABLE".into(),
         })
     }
 }

@@ -11,6 +11,7 @@ use super::error::Error;
 use super::expand::Expanded;
 use super::explain::{self, Broken};
 use super::places::{Node, Places, Position};
+use crate::field::InvalidField;
 
 /// A YAML text and the places of its fields.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl<'a> Document<'a> {
         let mut expanded = Expanded::of(&self.text, references, variables).map_err(|broken| {
             let errors = broken.into_iter();
             errors
-                .map(|(path, rule)| self.error(&path, rule))
+                .map(|InvalidField { field, rule }| self.error(&field, rule))
                 .collect::<Vec<_>>()
         })?;
         self.text = Cow::Owned(std::mem::take(&mut expanded.text));

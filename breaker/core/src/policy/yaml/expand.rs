@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::ops::Range;
 
 use super::places::Position;
+use crate::field::{InvalidField, InvalidValue};
 
 /// A value with a reference in it, as it stands in the text.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl Expanded {
         text: &str,
         mut references: Vec<Reference>,
         variables: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Self, Vec<(String, String)>> {
+    ) -> Result<Self, Vec<InvalidField>> {
         // An alias is expanded where its anchor stands.
         references.sort_by_key(|reference| reference.bytes.start);
         references.dedup_by_key(|reference| reference.bytes.start);
@@ -55,7 +56,7 @@ impl Expanded {
             let value = match expand(&reference.value, &variables) {
                 Ok(value) => value,
                 Err(rule) => {
-                    errors.push((reference.path, rule));
+                    errors.push(InvalidField::new(reference.path, rule));
                     continue;
                 }
             };
@@ -137,7 +138,7 @@ fn is_typed(value: &str) -> bool {
     matches!(value, "true" | "false") || is_number && value.parse::<f64>().is_ok()
 }
 
-fn expand(text: &str, variables: impl Fn(&str) -> Option<OsString>) -> Result<Value, String> {
+fn expand(text: &str, variables: impl Fn(&str) -> Option<OsString>) -> Result<Value, InvalidValue> {
     let mut value = Value {
         text: String::new(),
         taken: Vec::new(),
@@ -169,7 +170,7 @@ impl Value {
         &mut self,
         body: &str,
         variables: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<(), String> {
+    ) -> Result<(), InvalidValue> {
         let (name, default) = match body.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (body, None),
@@ -178,7 +179,7 @@ impl Value {
         let is_name =
             name.chars().all(is_letter) && !name.starts_with(|c: char| c.is_ascii_digit());
         if name.is_empty() || !is_name || default.is_some_and(|default| default.contains("${")) {
-            return Err(MALFORMED.to_owned());
+            return Err(MALFORMED.into());
         }
         let Some(set) = variables(name).filter(|set| default.is_none() || !set.is_empty()) else {
             let default = default.ok_or_else(|| {

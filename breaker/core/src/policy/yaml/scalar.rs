@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 
+use crate::field::InvalidValue;
 use crate::ratio::Ratio;
 
 /// A share: `8%` or `0.08`. A bare `8` is an error, since it may mean either 8 or 800 per cent.
@@ -25,13 +26,13 @@ impl Share {
     ///
     /// # Errors
     /// The rule that `text` breaks.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let percent = text.strip_suffix('%');
         let number = percent.unwrap_or(text).trim_end();
         // Only digits and a point: what else Rust reads as a number (inf, 1e3, +8) is no share.
         let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let (true, Ok(number)) = (is_plain, number.parse::<f64>()) else {
-            return Err("must be a share, such as 8% or 0.08".to_owned());
+            return Err("must be a share, such as 8% or 0.08".into());
         };
         let is_whole = percent.is_none() && !text.contains('.');
         let share = match percent {
@@ -39,15 +40,12 @@ impl Share {
             None => Ratio::new(number),
         };
         match share {
-            Some(_) if is_whole && number == 1.0 => {
-                Err("must be a share: write 1% or 100%".to_owned())
-            }
+            Some(_) if is_whole && number == 1.0 => Err("must be a share: write 1% or 100%".into()),
             Some(share) => Ok(Self(share)),
-            None if percent.is_none() && number <= 100.0 => Err(format!(
-                "must be a share: write {number}% or {}",
-                number / 100.0
-            )),
-            None => Err("must be 0% to 100%".to_owned()),
+            None if percent.is_none() && number <= 100.0 => {
+                Err(format!("must be a share: write {number}% or {}", number / 100.0).into())
+            }
+            None => Err("must be 0% to 100%".into()),
         }
     }
 }
@@ -82,13 +80,12 @@ impl Period {
     ///
     /// # Errors
     /// The rule that `text` breaks.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let rule =
-            || "must be a time with its unit, such as 250ms, 10s, 5m, 1h or 1m30s".to_owned();
+    pub fn parse(text: &str) -> Result<Self, InvalidValue> {
+        let rule = || {
+            InvalidValue::from("must be a time with its unit, such as 250ms, 10s, 5m, 1h or 1m30s")
+        };
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(format!(
-                "must have a unit: write {text}s, {text}ms or {text}m"
-            ));
+            return Err(format!("must have a unit: write {text}s, {text}ms or {text}m").into());
         }
         let mut millis: u64 = 0;
         let mut units = UNITS.iter();
@@ -103,7 +100,7 @@ impl Period {
             let part = number.checked_mul(*factor);
             millis = part
                 .and_then(|part| millis.checked_add(part))
-                .ok_or_else(|| "is too long".to_owned())?;
+                .ok_or("is too long")?;
             rest = after;
         }
         Ok(Self(Duration::from_millis(millis)))

@@ -135,7 +135,7 @@ fn a_bad_line_says_what_is_wrong() {
         (long.as_str(), "route must have 1 to 256 bytes, not 257"),
     ] {
         let problem = parse(text.as_bytes()).expect_err(text);
-        assert!(problem.contains(expected), "{text}: {problem}");
+        assert!(problem.0.contains(expected), "{text}: {problem}");
     }
 }
 

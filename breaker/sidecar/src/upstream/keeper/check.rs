@@ -1,6 +1,7 @@
 //! Health checks: each endpoint is asked over a connection of its own.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::future::{Future, pending};
 use std::io;
 use std::pin::pin;
@@ -79,27 +80,27 @@ async fn check(upstream: &Upstream, set: &InstanceSet, it: &Instance, directory:
         }
         let asking = async {
             let stream = connect(&it.endpoint, name.as_ref(), 0, health.timeout).await;
-            let stream = stream.map_err(|error| causes::in_full(&error))?;
+            let stream = stream.map_err(CheckFailed::new)?;
             ask(upstream, health, &it.endpoint, TokioIo::new(stream)).await
         };
         let asked = timeout(health.timeout, asking).await;
-        let asked = asked.unwrap_or_else(|_late| Err("no answer in time".to_owned()));
+        let asked = asked.unwrap_or(Err(CheckFailed::Late));
         if let Err(why) = &asked {
             let (upstream, endpoint) = (&upstream.name, &it.endpoint);
-            tracing::debug!(upstream, %endpoint, why, "health check failed");
+            tracing::debug!(upstream, %endpoint, %why, "health check failed");
         }
         let now = set.now();
         set.state().checked(it.id, asked.is_ok(), now);
     }
 }
 
-/// Asks once; an error says what is wrong.
+/// Asks once.
 async fn ask(
     upstream: &Upstream,
     health: &HealthCheck,
     endpoint: &Endpoint,
     stream: TokioIo<Stream>,
-) -> Result<(), String> {
+) -> Result<(), CheckFailed> {
     let path = match &health.check {
         Check::Http(path) => path,
         Check::Grpc(service) => return ask_grpc(service, endpoint, stream).await,
@@ -113,20 +114,20 @@ async fn ask(
     let request = request
         .header(header::USER_AGENT, AGENT)
         .body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| error.to_string())?;
-    let text = |error: hyper::Error| causes::in_full(&error);
+    let request = request.map_err(CheckFailed::new)?;
     // The connection is driven here, and ends with the answer.
     let status = if by_http2 {
         let handshake = http2::handshake(TokioExecutor::new(), stream).await;
-        let (mut sender, connection) = handshake.map_err(text)?;
+        let (mut sender, connection) = handshake.map_err(CheckFailed::new)?;
         drive(connection, sender.send_request(request)).await
     } else {
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(text)?;
+        let handshake = http1::handshake(stream).await;
+        let (mut sender, connection) = handshake.map_err(CheckFailed::new)?;
         drive(connection, sender.send_request(request)).await
     };
-    match status.map_err(text)? {
+    match status.map_err(CheckFailed::new)? {
         status if status.is_success() => Ok(()),
-        status => Err(format!("status {status}")),
+        status => Err(CheckFailed::Status(status)),
     }
 }
 
@@ -147,9 +148,9 @@ async fn ask_grpc(
     service: &str,
     endpoint: &Endpoint,
     stream: TokioIo<Stream>,
-) -> Result<(), String> {
+) -> Result<(), CheckFailed> {
     let uri = format!("http://{}", endpoint.authority());
-    let channel = Channel::from_shared(uri).map_err(|error| error.to_string())?;
+    let channel = Channel::from_shared(uri).map_err(CheckFailed::new)?;
     let mut stream = Some(stream);
     let connector = tower::service_fn(move |_| {
         // It is asked for once: there is one call.
@@ -157,15 +158,34 @@ async fn ask_grpc(
         std::future::ready(stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
     });
     let channel = channel.connect_with_connector(connector).await;
-    let channel = channel.map_err(|error| causes::in_full(&error))?;
+    let channel = channel.map_err(CheckFailed::new)?;
     let request = HealthCheckRequest {
         service: service.to_owned(),
     };
     let answer = HealthClient::new(channel).check(request).await;
-    let answer = answer.map_err(|status| status.to_string())?.into_inner();
+    let answer = answer.map_err(CheckFailed::new)?.into_inner();
     match answer.status() {
         ServingStatus::Serving => Ok(()),
-        other => Err(format!("health status {}", other.as_str_name())),
+        other => Err(CheckFailed::Serving(other)),
+    }
+}
+
+/// Why an endpoint did not pass a check.
+#[derive(Debug, thiserror::Error)]
+enum CheckFailed {
+    #[error("no answer in time")]
+    Late,
+    #[error("status {0}")]
+    Status(StatusCode),
+    #[error("health status {}", .0.as_str_name())]
+    Serving(ServingStatus),
+    #[error("{}", causes::in_full(&**.0))]
+    Unanswered(Box<dyn Error + Send + Sync>),
+}
+
+impl CheckFailed {
+    fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Unanswered(Box::new(error))
     }
 }
 
