@@ -1,5 +1,5 @@
 //! Conditions of trip entries: all that is to be known of a kind of condition, but how it is
-//! observed (`breaker/trip.rs`) and read from a file (`yaml/raw/trip.rs`).
+//! observed (`breaker/trip/observed.rs`) and read from a file (`yaml/raw/trip.rs`).
 
 use std::fmt;
 use std::time::Duration;
