@@ -40,7 +40,7 @@ use self::threshold::{Rise, Threshold};
 pub(crate) use self::usual::{NEAR_TOTAL, midway, midway_to_total};
 pub(crate) use self::wilson::interval;
 use crate::baseline::{LatencyBounds, SourceBaseline};
-use crate::policy::{Budget, Policy, Stream};
+use crate::policy::{FalseAlarmBudget, Policy, Stream};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
@@ -49,7 +49,7 @@ use crate::time::Timestamp;
 pub(crate) struct Detectors {
     /// The share of failures that the policy says is usual.
     declared: Ratio,
-    budget: Budget,
+    budget: FalseAlarmBudget,
     bounds: LatencyBounds,
     streams: Vec<StreamDetector>,
     /// Learned where the latency is watched.
@@ -95,7 +95,7 @@ impl Detectors {
             .any(|detector| detector.stream() == Stream::Latency);
         let mut detectors = Self {
             declared: policy.usual_errors(),
-            budget: policy.budget(),
+            budget: policy.false_alarm_budget(),
             bounds: bounds(policy),
             streams,
             threshold: watches_latency
@@ -118,7 +118,7 @@ impl Detectors {
         let asks = |stream: &StreamDetector| stream.tells() == policy.asks_for_any(stream.stream());
         own.eq(policy.streams())
             && self.streams.iter().all(asks)
-            && (self.budget, self.bounds) == (policy.budget(), bounds(policy))
+            && (self.budget, self.bounds) == (policy.false_alarm_budget(), bounds(policy))
             && self.declared == policy.usual_errors()
     }
 

@@ -18,7 +18,7 @@ pub struct Feed {
     pub policy: Option<Arc<Policy>>,
     /// How long a feed that tripped the breaker must be silent until it no longer prevents
     /// recovery. Default 30 s.
-    pub quiet: Duration,
+    pub silence_timeout: Duration,
 }
 
 /// Equal requests that a feed reports.
@@ -61,7 +61,7 @@ impl Feed {
         Self {
             name: name.into(),
             policy: None,
-            quiet: Duration::from_secs(30),
+            silence_timeout: Duration::from_secs(30),
         }
     }
 
@@ -74,8 +74,8 @@ impl Feed {
 
     /// Sets how long the feed must be silent until it no longer prevents recovery.
     #[must_use]
-    pub const fn with_quiet(mut self, quiet: Duration) -> Self {
-        self.quiet = quiet;
+    pub const fn with_silence_timeout(mut self, silence_timeout: Duration) -> Self {
+        self.silence_timeout = silence_timeout;
         self
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) use crate::field::InvalidField;
 use crate::ratio::Ratio;
 
-pub use anomaly::{Budget, Stream};
+pub use anomaly::{FalseAlarmBudget, Stream};
 pub use builder::Builder;
 pub(crate) use builder::{MAX_SLOW_THRESHOLDS, check_open, check_ramp};
 pub use condition::{Condition, Quantile, Unit};
@@ -33,7 +33,7 @@ pub struct Policy {
     window: Duration,
     min_requests: u64,
     trip: Vec<TripEntry>,
-    budget: Budget,
+    false_alarm_budget: FalseAlarmBudget,
     usual_errors: Ratio,
     deadline: Duration,
     recovery: Recovery,
@@ -109,8 +109,8 @@ impl Policy {
     }
 
     /// The false-alarm budget of all anomaly detectors together.
-    pub const fn budget(&self) -> Budget {
-        self.budget
+    pub const fn false_alarm_budget(&self) -> FalseAlarmBudget {
+        self.false_alarm_budget
     }
 
     /// An error rate that is normal for the service, whatever the baseline; zero if only the

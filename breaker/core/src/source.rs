@@ -41,7 +41,7 @@ pub(crate) struct Source {
     /// A feed's own policy, which stands in for the breaker's.
     pub(crate) policy: Option<Arc<Policy>>,
     /// How long a feed must be silent to say nothing against a recovery.
-    pub(crate) quiet: Duration,
+    pub(crate) silence_timeout: Duration,
     pub(crate) window: Window,
     /// What the window has ever been told, whatever is forgotten.
     pub(crate) totals: SourceTotals,
@@ -91,7 +91,7 @@ impl Source {
             id,
             name: feed.name,
             policy: feed.policy,
-            quiet: feed.quiet,
+            silence_timeout: feed.silence_timeout,
             window: Window::new(policy),
             totals: SourceTotals::NONE,
             detectors: Detectors::of(policy, is_feed),
@@ -323,7 +323,7 @@ impl Source {
     /// Takes over what a feed of the same name says now; what was observed stays where it is still
     /// of use.
     pub(crate) fn set_feed(&mut self, feed: Feed, policy: &Policy) {
-        self.quiet = feed.quiet;
+        self.silence_timeout = feed.silence_timeout;
         let is_same = self.policy == feed.policy;
         self.policy = feed.policy;
         if !is_same {

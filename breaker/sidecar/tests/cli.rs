@@ -122,7 +122,7 @@ routes:
       - { name: db, service: checkout, span: client, match: { db.system.name: postgresql, db.namespace: { not: [a, b] } } }
       - { name: http, metric: http.server.request.duration, resource: { k8s.pod.name: { prefix: pay- } }, scope: io }
   - name: search
-    feeds: [{ name: es, metric: db.client.operation.duration, policy: { base: conservative, trip: [{ p99: 250ms }] }, quiet: 1m }]
+    feeds: [{ name: es, metric: db.client.operation.duration, policy: { base: conservative, trip: [{ p99: 250ms }] }, silence_timeout: 1m }]
 ";
 
 #[test]
@@ -174,7 +174,7 @@ fn a_latency_that_default_buckets_cannot_tell_is_warned_of() {
 
     assert_eq!(report["receive"]["grpc"], "127.0.0.1:4317");
     assert_eq!(report["receive"]["forward"]["http"], Value::Null);
-    assert_eq!(report["routes"][0]["feeds"][0]["quiet"], 30.0);
+    assert_eq!(report["routes"][0]["feeds"][0]["silence_timeout"], 30.0);
     assert_eq!(report["routes"][0]["feeds"][0]["policy"], Value::Null);
     assert_eq!(report["routes"][1]["upstream"], Value::Null);
     assert_eq!(report["routes"][1]["timeout"], Value::Null);

@@ -232,7 +232,7 @@ impl Breaker {
     }
 
     pub(super) fn quiet_end(&self, feed: &Source) -> Timestamp {
-        self.since.max(feed.last_judged.unwrap_or_default()) + feed.quiet
+        self.since.max(feed.last_judged.unwrap_or_default()) + feed.silence_timeout
     }
 
     fn unhealthy(&self, feed: &Source) -> Reason {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::field::InvalidField;
-use crate::policy::{self, Budget, Open, Ramp};
+use crate::policy::{self, FalseAlarmBudget, Open, Ramp};
 use crate::ratio::Ratio;
 
 /// How endpoints are chosen and judged. Change the fields of the default.
@@ -18,8 +18,8 @@ pub struct EndpointSettings {
     /// are two or more, and one always stays in. Default 50 %.
     pub max_ejected: Ratio,
     /// How rarely an endpoint is ejected that is no worse than the others. Default
-    /// [`Budget::Conservative`].
-    pub budget: Budget,
+    /// [`FalseAlarmBudget::ThirtyDays`].
+    pub budget: FalseAlarmBudget,
     /// The latency from which on an attempt misses the deadline, 10 ms..=1 h. Default 1 s.
     pub deadline: Duration,
     /// How long an endpoint is out, and how long a panic lasts. Default 5 s, doubled up to 5 min,
@@ -62,7 +62,7 @@ impl Default for EndpointSettings {
             balance: Balance::default(),
             eject: true,
             max_ejected: Ratio::of(50, 100),
-            budget: Budget::default(),
+            budget: FalseAlarmBudget::default(),
             deadline: Duration::from_secs(1),
             open: Open {
                 period: Duration::from_secs(5),

@@ -21,12 +21,12 @@ pub enum Stream {
 /// a breaker together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Budget {
+pub enum FalseAlarmBudget {
     /// One false alarm in 30 days.
     #[default]
-    Conservative,
+    ThirtyDays,
     /// One false alarm in 3 days.
-    Sensitive,
+    ThreeDays,
 }
 
 impl Stream {
@@ -52,20 +52,20 @@ impl Stream {
     }
 }
 
-impl Budget {
+impl FalseAlarmBudget {
     /// A lower bound of the mean time between false alarms.
     pub const fn run_length(self) -> Duration {
         match self {
-            Self::Conservative => Duration::from_secs(30 * 86_400),
-            Self::Sensitive => Duration::from_secs(3 * 86_400),
+            Self::ThirtyDays => Duration::from_secs(30 * 86_400),
+            Self::ThreeDays => Duration::from_secs(3 * 86_400),
         }
     }
 
     /// The name in a policy file.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Conservative => "conservative",
-            Self::Sensitive => "sensitive",
+            Self::ThirtyDays => "30d",
+            Self::ThreeDays => "3d",
         }
     }
 }
@@ -76,7 +76,7 @@ impl fmt::Display for Stream {
     }
 }
 
-impl fmt::Display for Budget {
+impl fmt::Display for FalseAlarmBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Budget, Condition, FailureRules, HalfOpen, InvalidField, LatencyMeasure, Open, Policy,
-    Ramp, Recovery, Reject, TripEntry,
+    Action, Condition, FailureRules, FalseAlarmBudget, HalfOpen, InvalidField, LatencyMeasure,
+    Open, Policy, Ramp, Recovery, Reject, TripEntry,
 };
 use crate::ratio::Ratio;
 
@@ -21,7 +21,7 @@ impl Builder {
             window: Duration::from_secs(10),
             min_requests: 20,
             trip: Vec::new(),
-            budget: Budget::default(),
+            false_alarm_budget: FalseAlarmBudget::default(),
             usual_errors: Ratio::ZERO,
             deadline: Duration::from_secs(1),
             recovery: Recovery::default(),
@@ -70,9 +70,10 @@ impl Builder {
         self
     }
 
-    /// Sets the false-alarm budget of the anomaly detectors. Default [`Budget::Conservative`].
-    pub const fn budget(mut self, budget: Budget) -> Self {
-        self.0.budget = budget;
+    /// Sets the false-alarm budget of the anomaly detectors. Default
+    /// [`FalseAlarmBudget::ThirtyDays`].
+    pub const fn false_alarm_budget(mut self, budget: FalseAlarmBudget) -> Self {
+        self.0.false_alarm_budget = budget;
         self
     }
 

@@ -22,6 +22,7 @@ mod expand;
 mod explain;
 mod places;
 mod raw;
+mod renamed;
 mod scalar;
 mod write;
 
@@ -29,6 +30,7 @@ pub use document::Document;
 pub use error::Error;
 pub use explain::nearest;
 pub use raw::RawPolicy;
+pub use renamed::renamed;
 pub use scalar::{Period, Share};
 pub use write::write;
 

@@ -87,7 +87,8 @@ pub(super) fn feed<'a>(routes: impl IntoIterator<Item = Known<'a>>) -> Vec<Fed> 
         let Known { route, breaker, .. } = known;
         let feeds = route.feeds();
         let sources = feeds.iter().map(|feed| {
-            let mut source = Feed::new(feed.name().clone()).with_quiet(feed.quiet());
+            let mut source =
+                Feed::new(feed.name().clone()).with_silence_timeout(feed.silence_timeout());
             source.policy = feed.policy().cloned();
             source
         });

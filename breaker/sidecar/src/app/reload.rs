@@ -206,6 +206,9 @@ impl Shared {
                     ..
                 } = reloaded;
                 tracing::info!(?added, ?removed, ?updated, "configuration reloaded");
+                for warning in running.config.warnings() {
+                    tracing::warn!("{warning}");
+                }
             }
             Ok(_) => {
                 told.unchanged += 1;

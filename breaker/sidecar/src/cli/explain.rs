@@ -204,7 +204,7 @@ fn conditions(words: &mut String, policy: &Policy) {
         line(words, "judged on", &judged);
     }
     if !conditions().all(on_window) {
-        let days = policy.budget().run_length().as_secs() / 86_400;
+        let days = policy.false_alarm_budget().run_length().as_secs() / 86_400;
         let known = match policy.usual_errors() {
             Ratio::ZERO => "is learned".to_owned(),
             usual => format!("{usual} errors at least, is learned"),

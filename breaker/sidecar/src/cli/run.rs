@@ -205,6 +205,9 @@ fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
         // The handlers are there before anyone is told that the sidecar is.
         let stop = stop(app.readiness(), config.drain_delay())?;
         let reloads = reload_on_hangup(app.reloader())?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         match app.listen() {
             Some(listen) => tracing::info!(%listen, admin = %app.admin(), "listening"),
             None => tracing::info!(admin = %app.admin(), "listening; no route has an upstream"),

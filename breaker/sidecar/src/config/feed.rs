@@ -19,7 +19,7 @@ pub struct Feed {
     name: Arc<str>,
     matcher: FeedMatcher,
     policy: Option<Arc<Policy>>,
-    quiet: Duration,
+    silence_timeout: Duration,
 }
 
 impl Feed {
@@ -41,8 +41,8 @@ impl Feed {
 
     /// For how long it must be silent, once it tripped the breaker, to no longer stand against its
     /// recovery; 1 s to 1 h.
-    pub fn quiet(&self) -> Duration {
-        self.quiet
+    pub fn silence_timeout(&self) -> Duration {
+        self.silence_timeout
     }
 }
 
@@ -96,14 +96,19 @@ fn feed(raw: RawFeed, policies: &Policies) -> Result<Feed, Problems> {
     }
     let policy = raw.policy.map(|choice| policies.choose(&raw.name, choice));
     let policy = problems.keep(policy.transpose());
-    let quiet = problems.keep(time_within("quiet", raw.quiet, 1000..=3_600_000, QUIET));
+    let silence_timeout = problems.keep(time_within(
+        "silence_timeout",
+        raw.silence_timeout,
+        1000..=3_600_000,
+        QUIET,
+    ));
     let Some(takes) = takes else {
         return Err(problems);
     };
     problems.finish()?;
     Ok(Feed {
         policy: policy.map(Arc::new),
-        quiet,
+        silence_timeout,
         name: raw.name.into(),
         matcher: FeedMatcher {
             takes,

@@ -24,6 +24,8 @@ pub struct Policies {
     /// Names of files that are there and break a rule, which is told of them; not also of who names
     /// them.
     broken: BTreeSet<String>,
+    /// Old names of fields in files.
+    renamed: Vec<yaml::Error>,
     used: Used,
 }
 
@@ -80,6 +82,9 @@ impl Policies {
         };
         origin.read(&file, &text);
         let shown = file.display().to_string();
+        if let Ok(document) = super::document(&text, Some(&shown)) {
+            self.renamed.extend(yaml::renamed(&document, ""));
+        }
         match self.policy(&text, &shown) {
             Err(error) => {
                 self.broken.extend(name_of(&text, &file));
@@ -118,6 +123,11 @@ impl Policies {
         self.used.names().insert(name.to_owned());
         let broken = self.broken.contains(name);
         self.get(name).or_else(|| broken.then(Policy::adaptive))
+    }
+
+    /// Warnings about old names of fields in files.
+    pub(super) fn renamed(&self) -> &[yaml::Error] {
+        &self.renamed
     }
 
     /// Those of files that nothing refers to, each with its file.

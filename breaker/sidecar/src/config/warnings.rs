@@ -35,6 +35,7 @@ pub(super) fn of(parts: &Parts<'_>) -> Vec<yaml::Error> {
         found: Vec::new(),
     };
     warnings.unused(parts);
+    warnings.found.extend_from_slice(parts.policies.renamed());
     for (name, upstream) in parts.upstreams {
         if let Some(upstream) = upstream {
             warnings.of_endpoints(&format!("upstreams.{name}"), upstream);
@@ -50,8 +51,11 @@ pub(super) fn of(parts: &Parts<'_>) -> Vec<yaml::Error> {
             warnings.of_concurrency(&place, route, parts.workers);
         }
         for (number, feed) in route.feeds().iter().enumerate() {
+            let place = format!("{place}.feeds[{number}]");
+            let renamed = yaml::renamed(parts.document, &place);
+            warnings.found.extend(renamed);
             if let Some(policy) = feed.policy() {
-                warnings.of_policy(&format!("{place}.feeds[{number}].policy"), policy);
+                warnings.of_policy(&format!("{place}.policy"), policy);
             }
         }
     }
@@ -103,6 +107,7 @@ impl Warnings<'_> {
 
     /// Fields over a base that none of the policy's conditions looks at.
     fn of_policy(&mut self, place: &str, policy: &Policy) {
+        self.found.extend(yaml::renamed(self.document, place));
         let conditions = || policy.trip().iter().flat_map(|entry| &entry.conditions);
         let on_window = conditions().any(|condition| {
             let others = [is_anomaly(condition), is_count(condition)];
@@ -116,7 +121,7 @@ impl Warnings<'_> {
                 "is on a share or a quantile of the window",
             ),
             (
-                &["budget", "usual_errors"],
+                &["false_alarm_budget", "usual_errors"],
                 learns(policy),
                 "is on an anomaly",
             ),
@@ -211,6 +216,7 @@ fn is_deadline(condition: &Condition) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Duration;
 
     use crate::config::Config;
 
@@ -261,6 +267,43 @@ routes:
         assert_eq!(warnings(file), [] as [String; 0]);
     }
 
+    #[test]
+    fn fields_with_their_names_from_before_are_read_and_told() {
+        let file = "policies: [policies]
+upstreams: { app: { endpoints: ['http://a:1'] } }
+telemetry: { receive: {} }
+routes:
+  - { name: a, upstream: app, policy: { base: adaptive, budget: sensitive },
+      feeds: [{ name: f, quiet: 2m, policy: { base: c, window: 5s } }] }
+  - { name: b, upstream: app, match: { path: /b }, policy: old }
+";
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        let old = "name: old\nbase: adaptive\nbudget: conservative\n";
+        fs::write(policies.join("old.yaml"), old).unwrap();
+        fs::write(policies.join("c.yaml"), "name: c\nbase: sensitive\n").unwrap();
+        let config = Config::parse(file, Some("b.yaml"), folder.path()).unwrap();
+        let budget = "is called false_alarm_budget now (30d for conservative, 3d for sensitive)";
+        let root = policies.display().to_string();
+        let warnings = config.warnings().iter();
+        let warnings = warnings.map(|warning| warning.to_string().replace(&root, "policies"));
+        assert_eq!(
+            warnings.collect::<Vec<_>>(),
+            [
+                format!("policies/old.yaml:3:9: budget: {budget}"),
+                format!("b.yaml:5:65: routes[0].policy.budget: {budget}"),
+                "b.yaml:6:33: routes[0].feeds[0].quiet: is called silence_timeout now".to_owned(),
+            ]
+        );
+        let route = &config.routes()[0];
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        assert_eq!(route.policy().false_alarm_budget().run_length(), days(3));
+        assert_eq!(route.feeds()[0].silence_timeout(), Duration::from_secs(120));
+        let kept = config.routes()[1].policy().false_alarm_budget();
+        assert_eq!(kept.run_length(), days(30));
+    }
+
     const FILE: &str = "policies: [policies]
 workers: 2
 state: learned.json
@@ -274,7 +317,7 @@ routes:
     timeout: 500ms
     max_in_flight: 10
     policy: { base: b, deadline: 1s, trip: [{ p99: 1s }, { slow_rate: 5%, slow_threshold: 1s },
-              { concurrency: 21 }], budget: sensitive }
+              { concurrency: 21 }], false_alarm_budget: 3d }
   - { name: b, upstream: app, match: { path: /b },
       policy: { trip: [{ consecutive_failures: 5 }], min_requests: 5 } }
 ";
@@ -292,7 +335,8 @@ routes:
          the policy's concurrency of 21 is never reached",
         "b.yaml:13:34: routes[0].policy.deadline: has no effect: no condition is on anomaly: \
          deadline",
-        "b.yaml:14:45: routes[0].policy.budget: has no effect: no condition is on an anomaly",
+        "b.yaml:14:57: routes[0].policy.false_alarm_budget: has no effect: no condition is on an \
+         anomaly",
         "b.yaml:16:68: routes[1].policy.min_requests: has no effect: no condition is on a share \
          or a quantile of the window",
     ];

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::baseline::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
-use crate::policy::{Budget, LatencyMeasure, Stream};
+use crate::policy::{FalseAlarmBudget, LatencyMeasure, Stream};
 
 /// A breaker that has seen 20 minutes of ten requests a second, of which one in 120 fails; 100 ms
 /// each.
@@ -94,7 +94,7 @@ fn a_policy_with_the_same_detectors_keeps_what_was_learned() {
     );
     assert_eq!(usual(&bench.breaker), learned);
     bench.breaker.set_policy(
-        changed(|policy| policy.budget(Budget::Sensitive)),
+        changed(|policy| policy.false_alarm_budget(FalseAlarmBudget::ThreeDays)),
         at(bench.now),
     );
     assert_eq!(

@@ -226,7 +226,7 @@ fn a_breaker_without_a_proxy_whose_feed_is_silent_closes_after_its_quiet_time() 
         breaker: Breaker::new(sensitive(), 1, Timestamp::ZERO).telemetry_only(),
         now: 0.0,
     };
-    let feed = Feed::new("ledger-db").with_quiet(ms(5_000));
+    let feed = Feed::new("ledger-db").with_silence_timeout(ms(5_000));
     let feed = bench.breaker.add_feed(feed);
     bench.tell(feed, 20, BAD);
     bench.pass_to(14.9);

@@ -4,6 +4,7 @@ use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
 use super::super::builder::any_of;
 use super::places::{Places, Position, join, parent};
+use super::renamed::without_old_names;
 
 /// A rule that is broken, and where.
 pub(super) struct Broken {
@@ -66,6 +67,7 @@ fn rule(error: &Error) -> String {
 }
 
 fn unknown(field: &str, known: &[&str]) -> String {
+    let known = &without_old_names(known)[..];
     match nearest(field, known) {
         Some(nearest) => format!("is not a field here; did you mean {nearest}?"),
         None if known.is_empty() => "is not a field here".to_owned(),

@@ -35,8 +35,9 @@ pub struct RawPolicy {
     #[schemars(extend("x-default" = "the base's; required without a base"))]
     trip: Option<Vec<RawTrip>>,
     /// The false-alarm budget of all anomaly detectors of a breaker together.
-    #[schemars(extend("default" = "conservative", "examples" = ["sensitive"]))]
-    budget: Option<RawBudget>,
+    #[serde(alias = "budget")]
+    #[schemars(extend("default" = "30d", "examples" = ["3d"]))]
+    false_alarm_budget: Option<RawBudget>,
     /// An error rate that is normal for the service, whatever the baseline.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 50%", "examples" = ["4%"]))]
     usual_errors: Option<Share>,

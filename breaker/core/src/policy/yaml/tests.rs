@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{Budget, Condition, GrpcCode, LatencyMeasure, Recovery};
+use crate::policy::{Condition, FalseAlarmBudget, GrpcCode, LatencyMeasure, Recovery};
 use crate::{Breaker, Event, Outcome, Permit, State, Timestamp, Verdict};
 
 mod bad;
@@ -137,7 +137,7 @@ window: 1m30s
 min_requests: 7
 latency: complete
 honour_retry_after: true
-budget: sensitive
+false_alarm_budget: 3d
 deadline: 700ms
 recovery: sequential
 trip:
@@ -159,7 +159,7 @@ reject: { status: 429, body: busy }
     assert_eq!(policy.min_requests(), 7);
     assert_eq!(policy.latency(), LatencyMeasure::Complete);
     assert!(policy.honours_retry_after());
-    assert_eq!(policy.budget(), Budget::Sensitive);
+    assert_eq!(policy.false_alarm_budget(), FalseAlarmBudget::ThreeDays);
     assert_eq!(policy.deadline(), Duration::from_millis(700));
     assert_eq!(policy.recovery(), Recovery::Sequential);
     assert_eq!(

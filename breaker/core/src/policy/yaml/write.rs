@@ -26,7 +26,7 @@ fn write_to(f: &mut String, policy: &Policy) -> fmt::Result {
     for entry in policy.trip() {
         writeln!(f, "  - {{ {} }}", Entry(entry))?;
     }
-    writeln!(f, "budget: {}", policy.budget())?;
+    writeln!(f, "false_alarm_budget: {}", policy.false_alarm_budget())?;
     writeln!(f, "usual_errors: {}", Share(policy.usual_errors()))?;
     writeln!(f, "deadline: {}", Time(policy.deadline()))?;
     let recovery = match policy.recovery() {
@@ -217,7 +217,7 @@ trip:
   - { concurrency: 300, consecutive_failures: 5, timeout_rate: 12.5% }
   - { anomaly: deadline, at_least: 33.33%, blip: 1s500ms }
   - { anomaly: errors, blip: 1m, action: alert }
-budget: sensitive
+false_alarm_budget: 3d
 deadline: 250ms
 recovery: sequential
 open: { for: 1s, factor: 1.25, max: 24h, jitter: 0% }

@@ -36,7 +36,7 @@ pub(in crate::cli) fn policy(policy: &Policy) -> Value {
         "window": policy.window().as_secs_f64(),
         "min_requests": policy.min_requests(),
         "trip": entries.collect::<Vec<_>>(),
-        "budget": policy.budget().name(),
+        "false_alarm_budget": policy.false_alarm_budget().name(),
         "usual_errors": policy.usual_errors().get(),
         "deadline": policy.deadline().as_secs_f64(),
         "recovery": match policy.recovery() {
@@ -95,6 +95,6 @@ fn feed(feed: &Feed) -> Value {
         "name": **feed.name(),
         "takes": telemetry::taken(feed.matcher()),
         "policy": feed.policy().map(|own| policy(own)),
-        "quiet": feed.quiet().as_secs_f64(),
+        "silence_timeout": feed.silence_timeout().as_secs_f64(),
     })
 }

@@ -42,7 +42,7 @@ pub(super) fn feeds(words: &mut String, route: &Route) {
             let (name, entries) = (policy.name(), entries.join(", or "));
             line(words, "", &format!("by policy {name}: {entries}"));
         }
-        let quiet = in_words(feed.quiet());
+        let quiet = in_words(feed.silence_timeout());
         let quiet = format!("once it tripped, {quiet} of silence let the breaker recover");
         line(words, "", &quiet);
         for warning in warnings_of(feed, route) {

@@ -50,8 +50,9 @@ pub(in crate::config) struct RawFeed {
     pub(in crate::config) policy: Option<RawPolicyChoice>,
     /// How long a feed that tripped the breaker must be silent until it no longer prevents
     /// recovery.
+    #[serde(alias = "quiet")]
     #[schemars(extend("default" = "30s", "x-range" = "1s to 1h", "examples" = ["2m"]))]
-    pub(in crate::config) quiet: Option<Period>,
+    pub(in crate::config) silence_timeout: Option<Period>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -37,7 +37,7 @@ routes:
     match: { path: pay, host: 'a:1', methods: [get, CONNECT], headers: { 'a b': x } }
     policy: sensible
     feeds:
-      - { name: Db, service: checkout, quiet: 2h, policy: nosuch }
+      - { name: Db, service: checkout, silence_timeout: 2h, policy: nosuch }
       - { name: proxy, metric: 'a b', span: client }
 ";
 
@@ -77,8 +77,8 @@ const TOLD: [&str; 38] = [
     "23:81 routes[0].match.headers.a b",
     "24:13 routes[0].policy",
     "26:17 routes[0].feeds[0].name",
-    "26:47 routes[0].feeds[0].quiet",
-    "26:59 routes[0].feeds[0].policy",
+    "26:57 routes[0].feeds[0].silence_timeout",
+    "26:69 routes[0].feeds[0].policy",
     "27:17 routes[0].feeds[1].name",
     "27:32 routes[0].feeds[1].metric",
 ];

@@ -563,12 +563,12 @@ const ROUTES: &[(&str, &str)] = &[
 const FEEDS: &[(&str, &str)] = &[
     ("name: x", "7:21: routes[0].feeds[0].name: is given twice"),
     (
-        "quiet: 10ms",
-        "7:28: routes[0].feeds[0].quiet: must be 1s to 1h",
+        "silence_timeout: 10ms",
+        "7:38: routes[0].feeds[0].silence_timeout: must be 1s to 1h",
     ),
     (
         "kind: client",
-        "7:21: routes[0].feeds[0].kind: is not a field here; the fields are name, service, span, metric, scope, resource, match, policy, quiet",
+        "7:21: routes[0].feeds[0].kind: is not a field here; the fields are name, service, span, metric, scope, resource, match, policy, silence_timeout",
     ),
     (
         "span: clients",

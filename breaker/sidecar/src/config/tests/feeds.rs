@@ -106,7 +106,7 @@ fn a_receiver_knows_its_own_addresses() {
 
 #[test]
 fn a_feed_takes_client_and_server_spans_unless_told_otherwise() {
-    let feed = feed("quiet: 30s");
+    let feed = feed("silence_timeout: 30s");
     assert_eq!(&**feed.name(), "db");
     let Takes::Spans(kinds) = feed.matcher().takes else {
         panic!("spans");
@@ -128,7 +128,7 @@ fn a_feed_takes_client_and_server_spans_unless_told_otherwise() {
     assert_eq!(feed.matcher().attributes, []);
     assert_eq!(feed.matcher().scope, None);
     assert_eq!(feed.policy(), None);
-    assert_eq!(feed.quiet(), Duration::from_secs(30));
+    assert_eq!(feed.silence_timeout(), Duration::from_secs(30));
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn every_field_of_a_feed_is_read() {
     let feed = feed(
         "service: checkout, span: [consumer, internal], scope: { prefix: io. }, resource: { k8s.pod.name: { glob: 'pay-*' } },
       match: { server.port: 5432, db.namespace: [a, { glob: 'b*' }], error.type: { not: [timeout, { present: false }] }, retry: true },
-      policy: { base: conservative, window: 5s }, quiet: 1m",
+      policy: { base: conservative, window: 5s }, silence_timeout: 1m",
     );
     let matcher = feed.matcher();
     let kinds = [SpanKind::Consumer, SpanKind::Internal];
@@ -164,7 +164,7 @@ fn every_field_of_a_feed_is_read() {
     assert_eq!(policy.name(), "db");
     assert_eq!(policy.window(), Duration::from_secs(5));
     assert_eq!(policy.trip(), Policy::conservative().trip());
-    assert_eq!(feed.quiet(), Duration::from_secs(60));
+    assert_eq!(feed.silence_timeout(), Duration::from_secs(60));
 }
 
 #[test]

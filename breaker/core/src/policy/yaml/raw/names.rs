@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 
-use crate::policy::{Budget, Recovery, Stream};
+use crate::policy::{FalseAlarmBudget, Recovery, Stream};
 
 /// What anomaly detectors watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
@@ -19,13 +19,14 @@ pub(super) enum RawStream {
 
 /// How rarely anomaly detectors may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "Budget")]
+#[schemars(rename = "FalseAlarmBudget")]
 pub(super) enum RawBudget {
     /// One false alarm in 30 days.
-    Conservative,
+    #[serde(rename = "30d", alias = "conservative")]
+    ThirtyDays,
     /// One false alarm in 3 days.
-    Sensitive,
+    #[serde(rename = "3d", alias = "sensitive")]
+    ThreeDays,
 }
 
 /// How the half-open state and the ramp are judged.
@@ -49,11 +50,11 @@ impl From<RawStream> for Stream {
     }
 }
 
-impl From<RawBudget> for Budget {
+impl From<RawBudget> for FalseAlarmBudget {
     fn from(budget: RawBudget) -> Self {
         match budget {
-            RawBudget::Conservative => Self::Conservative,
-            RawBudget::Sensitive => Self::Sensitive,
+            RawBudget::ThirtyDays => Self::ThirtyDays,
+            RawBudget::ThreeDays => Self::ThreeDays,
         }
     }
 }

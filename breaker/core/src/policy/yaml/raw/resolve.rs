@@ -48,8 +48,8 @@ impl RawPolicy {
             let entries: Result<Vec<_>, _> = entries.map(|(at, entry)| entry.entry(at)).collect();
             builder = builder.trip(entries?);
         }
-        if let Some(budget) = self.budget {
-            builder = builder.budget(budget.into());
+        if let Some(budget) = self.false_alarm_budget {
+            builder = builder.false_alarm_budget(budget.into());
         }
         if let Some(usual) = self.usual_errors {
             builder = builder.usual_errors(usual.0);

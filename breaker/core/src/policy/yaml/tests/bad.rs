@@ -257,7 +257,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("base: unknown", "4:7: base: must name a known policy"),
     (
         "colour: red",
-        "4:1: colour: is not a field here; the fields are name, base, window, min_requests, trip, budget, usual_errors, deadline, recovery, open, half_open, ramp, latency, failure, reject, honour_retry_after",
+        "4:1: colour: is not a field here; the fields are name, base, window, min_requests, trip, false_alarm_budget, usual_errors, deadline, recovery, open, half_open, ramp, latency, failure, reject, honour_retry_after",
     ),
     (
         "failure: { http: [404, true] }",
@@ -422,7 +422,7 @@ const POLICIES: &[(&str, &str)] = &[
     ),
     (
         "name: x\n\"bad\\u001bkey\": 1",
-        "2:1: bad\\u{1b}key: is not a field here; the fields are name, base, window, min_requests, trip, budget, usual_errors, deadline, recovery, open, half_open, ramp, latency, failure, reject, honour_retry_after",
+        "2:1: bad\\u{1b}key: is not a field here; the fields are name, base, window, min_requests, trip, false_alarm_budget, usual_errors, deadline, recovery, open, half_open, ramp, latency, failure, reject, honour_retry_after",
     ),
     (
         "window: [10s]\nname: x\ntrip: []",

@@ -196,7 +196,7 @@ fn what_is_wrong_is_told_where_it_stands() {
         (
             "${NAME}: 5s",
             "3:1: ${NAME}: is not a field here; the fields are name, base, window, \
-             min_requests, trip, budget, usual_errors, deadline, recovery, open, half_open, ramp, latency, \
+             min_requests, trip, false_alarm_budget, usual_errors, deadline, recovery, open, half_open, ramp, latency, \
              failure, reject, honour_retry_after",
         ),
         // A secret in the wrong place.
