@@ -10,6 +10,7 @@ mod cli;
 mod control;
 mod drain;
 mod exhaustion;
+mod fallback;
 mod faults;
 mod idle;
 mod neutral;

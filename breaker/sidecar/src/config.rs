@@ -6,6 +6,7 @@
 
 mod clash;
 mod error;
+mod fallback;
 mod feed;
 mod limits;
 mod log;
@@ -149,6 +150,7 @@ impl Config {
             body: BodyLimits::default(),
             max_in_flight: None,
             retry: None,
+            fallback: None,
             version: None,
             feeds: Vec::new(),
         };
@@ -226,10 +228,8 @@ impl Config {
     /// address may not be the file's.
     pub fn loops(&self) -> Option<(&str, String)> {
         self.routes.iter().find_map(|route| {
-            let mut endpoints = route
-                .upstream
-                .iter()
-                .flat_map(|upstream| &upstream.endpoints);
+            let upstreams = route.upstreams();
+            let mut endpoints = upstreams.flat_map(|upstream| &upstream.endpoints);
             let own = endpoints.find(|endpoint| clash::is_own(&self.listen, endpoint))?;
             Some((&*route.name, own.to_string()))
         })
@@ -504,6 +504,7 @@ fn build(
         routes.extend(route.flatten().map(|route| (index, route)));
     }
     check_patterns(&routes, &mut findings);
+    fallback::check_chains(&routes, &mut findings);
     findings.finish()?;
     let warnings = warnings::of(&warnings::Parts {
         document,

@@ -1,5 +1,5 @@
-//! What is known of a route beside its breaker: which kinds of failure its sources had lately, and
-//! why a feed matches nothing.
+//! What is known of a route beside its breaker: which kinds of failure its sources had lately, why
+//! a feed matches nothing, and how often the fallback answered.
 //!
 //! All of it is bounded, because others choose much of the text: upstreams and applications.
 
@@ -9,6 +9,7 @@ mod plain;
 mod tests;
 mod unmatched;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use breaker_tower::core::TraceId;
@@ -24,6 +25,7 @@ pub use self::unmatched::{Miss, Unmatched};
 pub struct Findings {
     began: Instant,
     sources: Mutex<Vec<Source>>,
+    fallbacks: AtomicU64,
 }
 
 /// A failed request, or several that failed the same way.
@@ -77,6 +79,16 @@ impl Findings {
         source.and_then(|source| source.unmatched.clone())
     }
 
+    /// The fallback answered a request that the breaker rejected.
+    pub(crate) fn fell_back(&self) {
+        self.fallbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests the fallback answered since the start.
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks.load(Ordering::Relaxed)
+    }
+
     /// Forgets sources that the route no longer has.
     pub fn retain(&self, is_source: impl Fn(&str) -> bool) {
         self.sources().retain(|source| is_source(&source.name));
@@ -110,6 +122,7 @@ impl Default for Findings {
         Self {
             began: Instant::now(),
             sources: Mutex::default(),
+            fallbacks: AtomicU64::new(0),
         }
     }
 }

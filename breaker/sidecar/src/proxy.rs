@@ -30,6 +30,7 @@ use crate::upstream::{Happened, Names, Upstream};
 mod check;
 mod connection;
 mod deadline;
+mod fallback;
 mod forward;
 mod frames;
 mod front;
@@ -57,6 +58,7 @@ pub(crate) mod via;
 
 pub use body::ResponseBody;
 pub use deadline::DeadlineRules;
+pub use fallback::{Fallback, FixedAnswer};
 pub use forward::Forward;
 pub use limits::Limits;
 pub use path::PathRules;

@@ -31,6 +31,7 @@ pub struct Entry {
     overriding: Option<Arc<Policy>>,
     findings: Arc<Findings>,
     upstream: Option<Arc<str>>,
+    fallback: Option<Arc<str>>,
 }
 
 /// Where a policy comes from.
@@ -216,6 +217,7 @@ impl Entry {
             overriding: None,
             findings: Arc::default(),
             upstream: None,
+            fallback: None,
         }
     }
 
@@ -228,6 +230,17 @@ impl Entry {
     /// The name of the upstream that its requests go to, if the proxy sends them.
     pub const fn upstream(&self) -> Option<&Arc<str>> {
         self.upstream.as_ref()
+    }
+
+    /// The same, with what answers the requests that it rejects, in words.
+    #[must_use]
+    pub fn with_fallback(self, fallback: Option<Arc<str>>) -> Self {
+        Self { fallback, ..self }
+    }
+
+    /// What answers the requests that it rejects, in words, if something does.
+    pub const fn fallback(&self) -> Option<&Arc<str>> {
+        self.fallback.as_ref()
     }
 
     /// The same, with what is known of the route beside its breaker.

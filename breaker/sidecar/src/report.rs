@@ -41,6 +41,10 @@ pub struct Breaker {
     /// The upstream that its requests go to; none where telemetry alone feeds the breaker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
+    /// What answers the requests that it rejects: `upstream` and its name, or `status` and a
+    /// number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
     /// The state.
     pub state: State,
     /// Who decides.
@@ -124,6 +128,9 @@ pub struct Counts {
     pub ignored: u64,
     /// Requests that were rejected.
     pub rejected: u64,
+    /// Of the rejected requests, those that the fallback answered.
+    #[serde(default)]
+    pub fallback: u64,
     /// Requests that would have been rejected, but for shadow mode.
     pub would_reject: u64,
     /// Alerts.
@@ -237,6 +244,7 @@ impl Breaker {
         let Self {
             name,
             upstream,
+            fallback,
             state,
             mode,
             mode_remaining,
@@ -257,6 +265,7 @@ impl Breaker {
         } = self;
         *name == other.name
             && *upstream == other.upstream
+            && *fallback == other.fallback
             && *state == other.state
             && *mode == other.mode
             && *mode_remaining == other.mode_remaining
@@ -292,6 +301,7 @@ impl Breaker {
         Self {
             name: watched.name().to_string(),
             upstream: watched.upstream().map(ToOwned::to_owned),
+            fallback: watched.fallback().map(ToOwned::to_owned),
             policy: PolicyInForce {
                 name: watched.policy().name().to_owned(),
                 origin: watched.origin().into(),
@@ -308,7 +318,7 @@ impl Breaker {
             failed_recoveries: snapshot.failed_recoveries,
             in_flight: snapshot.in_flight,
             oldest_in_flight: seconds(snapshot.oldest_in_flight),
-            totals: (&snapshot.totals).into(),
+            totals: Counts::new(&snapshot.totals, watched.findings()),
             // Zeros are for those who watch a counter rise; here is what happened.
             transitions: snapshot
                 .transitions
@@ -366,13 +376,14 @@ impl From<&SheddingSnapshot> for Shedding {
     }
 }
 
-impl From<&Totals> for Counts {
-    fn from(totals: &Totals) -> Self {
+impl Counts {
+    fn new(totals: &Totals, findings: &Findings) -> Self {
         Self {
             success: totals.success,
             failure: totals.failure,
             ignored: totals.ignored,
             rejected: totals.rejected,
+            fallback: findings.fallbacks(),
             would_reject: totals.would_reject,
             alerts: totals.alerts,
         }

@@ -221,6 +221,10 @@ pub struct Breaker {
     /// The upstream that receives its requests; not set if only telemetry feeds the breaker.
     #[prost(string, optional, tag = "19")]
     pub upstream: ::core::option::Option<::prost::alloc::string::String>,
+    /// What answers the requests that it rejects: "upstream" and its name, or "status" and a
+    /// number. Not set if nothing does.
+    #[prost(string, optional, tag = "20")]
+    pub fallback: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A concurrency limit.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -298,6 +302,9 @@ pub struct Totals {
     /// Alerts.
     #[prost(uint64, tag = "6")]
     pub alerts: u64,
+    /// Of the rejected requests, those that the fallback answered.
+    #[prost(uint64, tag = "7")]
+    pub fallback: u64,
 }
 /// The window of one source.
 #[derive(Clone, PartialEq, ::prost::Message)]

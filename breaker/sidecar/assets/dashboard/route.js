@@ -118,6 +118,7 @@ function facts(parts, route) {
     ["Oldest", report.oldest_in_flight ? format.time(report.oldest_in_flight) : null],
     ["Failed recoveries", report.failed_recoveries || null],
     ["Rejected since start", format.count(report.totals.rejected)],
+    ["Of these answered by the fallback", report.fallback ? `${format.count(report.totals.fallback)} (${report.fallback})` : null],
     ["Would have been rejected", report.totals.would_reject ? format.count(report.totals.would_reject) : null],
   ].filter(([, value]) => value !== null);
   while (parts.facts.children.length > told.length) parts.facts.lastChild.remove();

@@ -14,6 +14,7 @@ fn finished(status: u16, error: Option<ErrorKind>) -> Finished<'static> {
         status: (status > 0).then(|| StatusCode::from_u16(status).unwrap()),
         duration: Duration::from_millis(250),
         error,
+        is_fallback: false,
         trace: None,
     }
 }

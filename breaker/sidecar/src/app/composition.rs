@@ -129,9 +129,12 @@ impl Composition {
             let entry = Entry::new(known.breaker.clone(), known.route.policy().clone());
             let upstream = known.route.upstream();
             let upstream = upstream.map(|upstream| upstream.name.as_str().into());
+            let fallback = known.route.fallback();
+            let fallback = fallback.map(|fallback| fallback.to_string().into());
             entry
                 .with_findings(known.findings.clone())
                 .with_upstream(upstream)
+                .with_fallback(fallback)
         })
     }
 
@@ -198,6 +201,7 @@ fn proxied(known: Known<'_>) -> Option<proxy::Route> {
         upstream: route.upstream()?.clone(),
         timeout: route.timeout(),
         retries: route.retry().cloned().map(Retries::new).map(Arc::new),
+        fallback: route.fallback().cloned(),
         deadline: route.deadline().clone(),
         body: route.body().clone(),
         max_in_flight: route.max_in_flight(),

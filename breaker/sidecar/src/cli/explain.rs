@@ -120,6 +120,7 @@ fn describe(words: &mut String, route: &Route) {
         .map(|time| format!("{} to the head of the response", in_words(time)));
     line(words, "timeout", timeout.as_deref().unwrap_or("none"));
     upstream::retries(words, route.retry());
+    upstream::fallback(words, route.fallback());
     if let Some(requests) = route.max_in_flight() {
         line(
             words,

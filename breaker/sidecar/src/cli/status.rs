@@ -236,6 +236,9 @@ fn in_detail(breaker: &Breaker) -> String {
     if let Some(upstream) = &breaker.upstream {
         line("upstream", upstream);
     }
+    if let Some(fallback) = &breaker.fallback {
+        line("fallback", fallback);
+    }
     match &breaker.shedding {
         None => line("in flight", &breaker.in_flight),
         Some(limit) => {
@@ -249,10 +252,14 @@ fn in_detail(breaker: &Breaker) -> String {
         }
     }
     let totals = &breaker.totals;
+    let answered = match &breaker.fallback {
+        Some(_) => format!(" ({} answered by the fallback)", totals.fallback),
+        None => String::new(),
+    };
     line(
         "totals",
         &format_args!(
-            "{} succeeded, {} failed, {} ignored, {} rejected, {} would have been, {} alerts",
+            "{} succeeded, {} failed, {} ignored, {} rejected{answered}, {} would have been, {} alerts",
             totals.success,
             totals.failure,
             totals.ignored,

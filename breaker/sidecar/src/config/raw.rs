@@ -2,6 +2,7 @@
 //! [`super::upstream`], [`super::route`] and so on.
 
 mod drain;
+mod fallback;
 mod feed;
 mod log;
 mod receive;
@@ -22,6 +23,7 @@ use super::scalar::{FieldName, HeaderWanted, OrOff, Size};
 use crate::sockets::ListenAddress;
 
 pub(super) use self::drain::RawDrain;
+pub(super) use self::fallback::RawFallback;
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
 pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
@@ -267,6 +269,8 @@ pub(super) struct RawRoute {
     pub(super) timeout: Option<OrOff<Period>>,
     /// When a request is sent again.
     pub(super) retry: Option<RawRetry>,
+    /// What answers the requests that the breaker rejects.
+    pub(super) fallback: Option<RawFallback>,
     /// Deadlines of callers: they are enforced, and the time left is passed on.
     pub(super) deadline: Option<RawDeadline>,
     /// The version of the service behind the route, such as v42: 1 to 128 characters. A change

@@ -8,6 +8,7 @@ use breaker_tower::core::InvalidField;
 use breaker_tower::{Mode, Policy};
 use http::{HeaderName, HeaderValue, Method};
 
+use super::fallback;
 use super::feed::{self, Feed};
 use super::path;
 use super::policies::Policies;
@@ -18,7 +19,7 @@ use super::scalar::{FieldName, HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
 use crate::message::BodyLimits;
 use crate::proxy::reserved::is_reserved;
-use crate::proxy::{DeadlineRules, Match, PathRules, RetryRules};
+use crate::proxy::{DeadlineRules, Fallback, Match, PathRules, RetryRules};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of; without an
@@ -32,6 +33,7 @@ pub struct Route {
     pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) timeout: Option<Duration>,
     pub(super) retry: Option<RetryRules>,
+    pub(super) fallback: Option<Fallback>,
     pub(super) deadline: DeadlineRules,
     pub(super) body: BodyLimits,
     pub(super) max_in_flight: Option<usize>,
@@ -76,6 +78,17 @@ impl Route {
         self.retry.as_ref()
     }
 
+    /// What answers the requests that its breaker rejects, if something does.
+    pub fn fallback(&self) -> Option<&Fallback> {
+        self.fallback.as_ref()
+    }
+
+    /// Where its requests may go: its upstream, and that of its fallback.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let fallback = self.fallback.as_ref().and_then(Fallback::upstream);
+        self.upstream.iter().chain(fallback)
+    }
+
     /// Which deadlines of callers it keeps.
     pub fn deadline(&self) -> &DeadlineRules {
         &self.deadline
@@ -105,12 +118,16 @@ impl Route {
 /// Lets `routes` go to the very upstreams of an earlier configuration, where they are the same:
 /// their connections are kept.
 pub(super) fn share_upstreams(routes: &mut [Route], earlier: &[Route]) {
-    let known = earlier.iter().filter_map(|route| route.upstream.as_ref());
+    let known = earlier.iter().flat_map(Route::upstreams);
     let known: HashMap<&str, _> = known.map(|known| (&*known.name, known)).collect();
-    for route in routes {
-        let Some(upstream) = &mut route.upstream else {
-            continue;
+    let upstreams = routes.iter_mut().flat_map(|route| {
+        let fallback = match &mut route.fallback {
+            Some(Fallback::Upstream(upstream)) => Some(upstream),
+            _ => None,
         };
+        route.upstream.iter_mut().chain(fallback)
+    });
+    for upstream in upstreams {
         if let Some(same) = known
             .get(&*upstream.name)
             .filter(|known| **known == upstream)
@@ -148,6 +165,12 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
     let retry = raw.retry.as_ref().map(|raw| retry::build(raw, timeout));
     let retry = retry.transpose().map_err(|broken| broken.within("retry"));
     let retry = problems.keep(retry);
+    let own = raw.upstream.as_deref();
+    let is_grpc = raw.r#match.as_ref().is_some_and(|it| it.grpc.is_some());
+    let fallback = raw.fallback.as_ref();
+    let fallback = fallback.map(|raw| fallback::build(raw, own, is_grpc, known));
+    let fallback = fallback.transpose();
+    let fallback = problems.keep(fallback.map_err(|broken| broken.within("fallback")));
     let max_in_flight = raw.max_in_flight.and_then(|most| {
         let most = within("max_in_flight", Some(most), 1..=1_000_000, 1);
         problems.check(most)
@@ -169,6 +192,10 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         Some(None) => return Ok(None),
         upstream => upstream.flatten(),
     };
+    let fallback = match fallback {
+        Some(None) => return Ok(None),
+        fallback => fallback.flatten(),
+    };
     Ok(Some(Route {
         name: raw.name.into(),
         policy: Arc::new(policy.unwrap_or_else(Policy::adaptive)),
@@ -177,6 +204,7 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         upstream,
         timeout,
         retry,
+        fallback,
         deadline,
         body: known.body.clone(),
         max_in_flight,
@@ -204,6 +232,7 @@ fn check_alone(raw: &RawRoute) -> Result<(), Problems> {
         ("match", raw.r#match.is_some()),
         ("timeout", raw.timeout.is_some()),
         ("retry", raw.retry.is_some()),
+        ("fallback", raw.fallback.is_some()),
         ("deadline", raw.deadline.is_some()),
         ("max_in_flight", raw.max_in_flight.is_some()),
     ] {
@@ -239,7 +268,8 @@ fn deadline(raw: Option<&RawDeadline>, extends_timeout: bool) -> Result<Deadline
     })
 }
 
-fn upstream(
+/// The upstream with this name; `None` in it when that is broken itself.
+pub(super) fn upstream(
     name: &str,
     upstreams: &BTreeMap<String, Option<Arc<Upstream>>>,
 ) -> Result<Option<Arc<Upstream>>, InvalidField> {

@@ -12,6 +12,7 @@ mod all;
 mod bad;
 mod deadline;
 mod endpoints;
+mod fallback;
 mod feeds;
 mod origin;
 mod reference;

@@ -77,10 +77,8 @@ impl Warnings<'_> {
 
     /// What nothing else refers to.
     fn unused(&mut self, parts: &Parts<'_>) {
-        let used = parts
-            .routes
-            .iter()
-            .filter_map(|(_, route)| route.upstream());
+        let routes = parts.routes.iter();
+        let used = routes.flat_map(|(_, route)| route.upstreams());
         let used: HashSet<&str> = used.map(|upstream| &*upstream.name).collect();
         for (name, upstream) in parts.upstreams {
             if upstream.is_some() && !used.contains(&**name) {

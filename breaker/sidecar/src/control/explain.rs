@@ -37,6 +37,14 @@ impl Explanation {
         // Read apart, they would be of different moments, and contradict each other.
         let (policy, snapshot, outlook) = breaker.examine();
         let mut text = explain(breaker.name(), &policy, &snapshot, &outlook);
+        if let Some(fallback) = entry.fallback() {
+            let answered = count(findings.fallbacks(), "request");
+            let _ = write!(
+                text,
+                "\nWhat it rejects is answered by the fallback, {fallback}: {answered} since the \
+                 start.\n"
+            );
+        }
         if let Some(upstream) = upstream {
             endpoints::explain(&mut text, upstream);
         }

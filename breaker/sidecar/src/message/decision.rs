@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use breaker_tower::core::Verdict;
-use breaker_tower::{Decision, Observer, Witness};
+use breaker_tower::{Decision, Observer, Rejected, Witness};
 use http::Request;
 use tokio::time::Instant;
 
@@ -19,6 +19,16 @@ pub(crate) struct Decided(Rc<Found>);
 struct Found {
     judged: Cell<Option<Judged>>,
     endpoint: Cell<Option<usize>>,
+    /// How often it was sent.
+    sent: Cell<u32>,
+    is_fallback: Cell<bool>,
+    held: Cell<Option<Box<Held>>>,
+}
+
+/// A request that was rejected, while it waits for what answers in the upstream's place.
+pub(crate) struct Held {
+    pub(crate) rejected: Rejected,
+    pub(crate) request: Request<RequestBody>,
 }
 
 /// A decision, with the time that it is about.
@@ -44,15 +54,39 @@ impl Decided {
         self.0.endpoint.get()
     }
 
-    /// It goes to the endpoint with this index.
-    pub(crate) fn goes_to(&self, endpoint: usize) {
+    /// It goes to the endpoint with this index. Returns how often it was sent before.
+    pub(crate) fn goes_to(&self, endpoint: usize) -> u32 {
         self.0.endpoint.set(Some(endpoint));
+        self.0.sent.replace(self.0.sent.get().saturating_add(1))
+    }
+
+    /// The fallback has answered it.
+    pub(crate) fn falls_back(&self) {
+        self.0.is_fallback.set(true);
+    }
+
+    /// Whether the fallback has answered it.
+    pub(crate) fn is_fallback(&self) -> bool {
+        self.0.is_fallback.get()
+    }
+
+    /// Keeps a rejected request until [`Self::held`] takes it. Who calls the breaker's layer must
+    /// take it at once: it holds what holds it.
+    pub(crate) fn hold(&self, rejected: Rejected, request: Request<RequestBody>) {
+        self.0.held.set(Some(Box::new(Held { rejected, request })));
+    }
+
+    /// The request that was rejected just now, if it was, and is to be answered all the same.
+    pub(crate) fn held(&self) -> Option<Box<Held>> {
+        self.0.held.take()
     }
 }
 
-/// A word for what a request counted as; `None` if it was rejected.
-pub(crate) const fn outcome(verdict: Option<Verdict>) -> &'static str {
+/// A word for what a request counted as. Without a verdict it was rejected, and the fallback may
+/// have answered it.
+pub(crate) const fn outcome(verdict: Option<Verdict>, is_fallback: bool) -> &'static str {
     match verdict {
+        None if is_fallback => "fallback",
         None => "rejected",
         Some(Verdict::Success) => "success",
         Some(Verdict::Failure) => "failure",

@@ -39,6 +39,8 @@ pub struct Finished<'a> {
     /// What went wrong; `None` if nothing did, and for upstreams' own errors, which the status
     /// tells.
     pub error: Option<ErrorKind>,
+    /// Whether the breaker rejected it and the fallback answered.
+    pub is_fallback: bool,
     /// The trace that it belongs to.
     pub trace: Option<TraceContext>,
 }

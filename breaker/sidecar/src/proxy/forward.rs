@@ -101,6 +101,22 @@ impl Forward {
             Protocol::H2c => true,
             Protocol::Auto => {
                 request.body().fields().has(Fields::GRPC) && request.version() == Version::HTTP_2
+    /// The same for another upstream in the place of the route's. What the other answers is passed
+    /// on: retries are the route's, whose budget is of its requests.
+    pub(crate) fn in_place(
+        pool: Rc<Pool>,
+        first_endpoint: usize,
+        route: &Route,
+        timers: Rc<Timers>,
+        recorder: Rc<dyn Recorder>,
+    ) -> Self {
+        let route = Route {
+            retries: None,
+            ..route.clone()
+        };
+        Self::new(pool, first_endpoint, &route, timers, recorder)
+    }
+
             }
         }
     }

@@ -18,10 +18,12 @@ use tower_service::Service;
 
 use super::body::ResponseBody;
 use super::check;
+use super::deadline::DeadlinedBody;
+use super::fallback::{Later, Substituted};
 use super::generation::Observing;
 use super::respond::{self, Form};
 use super::route::Target;
-use super::stack::{Place, RouteBody, RouteService};
+use super::stack::{Called, Place, RouteBody, RouteService};
 use super::stream;
 use super::tape::Exchange;
 use super::trace::{self, Span};
@@ -51,6 +53,12 @@ pub(crate) enum FrontFuture {
         form: Form,
         account: Option<Account>,
     },
+    /// Rejected, and on its way to the fallback.
+    FallsBack {
+        future: Later,
+        form: Form,
+        account: Option<Account>,
+    },
 }
 
 /// The body of a response, and the account of its request.
@@ -67,7 +75,7 @@ pub(crate) struct FrontBody {
 )]
 enum Content {
     Route(RouteBody),
-    Local(ResponseBody),
+    Local(DeadlinedBody),
 }
 
 /// What is told to telemetry when a request is over, however it ends.
@@ -204,14 +212,20 @@ impl Front {
             &self.worker.timers,
         );
         let body = body.decided_in(account.decided.clone());
-        let mut service = stack.service.borrow_mut();
-        // Not asked whether it is ready: the breaker rejects in the call, and the forwarder always
-        // is.
-        let future = service.call(Request::from_parts(parts, body));
-        FrontFuture::Routed {
-            future,
-            form,
-            account: Some(account),
+        match stack.call(Request::from_parts(parts, body)) {
+            Called::Routed(future) => FrontFuture::Routed {
+                future,
+                form,
+                account: Some(account),
+            },
+            Called::Rejected(Substituted::Now(response)) => {
+                FrontFuture::answered(response, account)
+            }
+            Called::Rejected(Substituted::Later(future)) => FrontFuture::FallsBack {
+                future,
+                form,
+                account: Some(account),
+            },
         }
     }
 }
@@ -243,7 +257,7 @@ impl Future for FrontFuture {
                 let Some((response, account)) = answer.take() else {
                     return Poll::Pending;
                 };
-                (response.map(Content::Local), account)
+                (response.map(Content::local), account)
             }
             Self::Routed {
                 future,
@@ -260,14 +274,24 @@ impl Future for FrontFuture {
                         account.is_forwarded = rejected.is_none();
                         (response.map(Content::Route), account)
                     }
-                    Err(error) => {
-                        account.error = Some(error.kind());
+                    Err(error) => return Poll::Ready(account.failed(*form, error)),
+                }
+            }
+            Self::FallsBack {
+                future,
+                form,
+                account,
+            } => {
+                let result = ready!(future.as_mut().poll(cx));
+                let Some(mut account) = account.take() else {
+                    return Poll::Pending;
+                };
+                match result {
+                    Ok(response) => {
                         account.is_forwarded = true;
-                        if error.kind() == ErrorKind::ClientGone {
-                            return Poll::Ready(Err(error));
-                        }
-                        (respond::failed(*form, &error).map(Content::Local), account)
+                        (response.map(Content::Local), account)
                     }
+                    Err(error) => return Poll::Ready(account.failed(*form, error)),
                 }
             }
         };
@@ -278,6 +302,17 @@ impl Future for FrontFuture {
 // === impl Account ===
 
 impl Account {
+    /// Answers a request that was sent on and failed, unless nobody waits for the answer.
+    fn failed(mut self, form: Form, error: ProxyError) -> Result<Response<FrontBody>, ProxyError> {
+        self.error = Some(error.kind());
+        self.is_forwarded = true;
+        if error.kind() == ErrorKind::ClientGone {
+            return Err(error);
+        }
+        let response = respond::failed(form, &error);
+        Ok(self.enclose(response.map(Content::local)))
+    }
+
     fn enclose(mut self, mut response: Response<Content>) -> Response<FrontBody> {
         stream::hands_on();
         self.status = Some(response.status());
@@ -332,6 +367,7 @@ impl Drop for Account {
             tape.record(&exchange);
         }
         if let Some(judged) = judged
+            is_fallback: self.decided.is_fallback(),
             && judged.decision.verdict() == Some(Verdict::Failure)
         {
             let observing = &self.observing;
@@ -415,3 +451,7 @@ impl Content {
         }
     }
 }
+    fn local(body: ResponseBody) -> Self {
+        Self::Local(body.into())
+    }
+

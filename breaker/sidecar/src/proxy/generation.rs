@@ -14,8 +14,11 @@ use breaker_tower::core::TraceId;
 use tokio::time::Instant;
 
 use super::Observers;
+use super::deadline::Deadlined;
+use super::fallback::{Fallback, Substitute};
+use super::forward::Forward;
 use super::limits::Limits;
-use super::route::RouteTable;
+use super::route::{Route, RouteTable};
 use super::stack::Stack;
 use super::tape::Tape;
 use super::trace::Tracer;
@@ -25,6 +28,7 @@ use crate::message::decision::Decided;
 use crate::message::failure::Failure;
 use crate::message::record::{Finished, Recorder};
 use crate::message::timers::Timers;
+use crate::upstream::Upstream;
 use crate::upstream::directory::Directory;
 use crate::upstream::pool::Pool;
 
@@ -129,11 +133,12 @@ impl Generation {
     pub(crate) fn stack(&self, index: usize) -> &Stack {
         self.stacks[index].get_or_init(|| {
             let route = &self.table.routes()[index];
-            let upstream = self.table.upstream_of(index);
-            let pool = self.pool(upstream);
-            let first = self.table.first_endpoint(upstream);
+            let (pool, first) = self.target(&route.upstream);
             let recorder = self.observing.recorder.clone();
+            let fallback = route.fallback.as_ref();
+            let fallback = fallback.map(|fallback| self.substitute(route, fallback));
             let stack = Stack::new(route, pool, first, self.timers.clone(), recorder);
+            let stack = stack.falling_back(fallback);
             if route.max_in_flight.is_none() {
                 return stack;
             }
@@ -141,6 +146,27 @@ impl Generation {
             let count = counts.entry(route.name().clone()).or_default();
             stack.counting_by(count)
         })
+    }
+
+    /// What answers in the place of the upstream of `route`.
+    fn substitute(&self, route: &Route, fallback: &Fallback) -> Substitute {
+        let findings = route.findings.clone();
+        let upstream = match fallback {
+            Fallback::Answer(answer) => return Substitute::answer(answer.clone(), findings),
+            Fallback::Upstream(upstream) => upstream,
+        };
+        let (pool, first) = self.target(upstream);
+        let (timers, recorder) = (self.timers.clone(), self.observing.recorder.clone());
+        let forward = Forward::in_place(pool, first, route, timers.clone(), recorder);
+        let forward = Deadlined::new(forward, timers);
+        Substitute::upstream(&upstream.name, forward, findings)
+    }
+
+    /// The connections to one of the table's upstreams, and the index of its first endpoint.
+    fn target(&self, upstream: &Arc<Upstream>) -> (Rc<Pool>, usize) {
+        let position = self.table.position_of(upstream);
+        let position = position.expect("the table has the upstreams of its routes");
+        (self.pool(position), self.table.first_endpoint(position))
     }
 
     fn pool(&self, position: usize) -> Rc<Pool> {

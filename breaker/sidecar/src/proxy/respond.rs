@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use serde::{Serialize, Serializer};
 
 use super::body::ResponseBody;
+use super::fallback::FixedAnswer;
 use super::route::Unrouted;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::headers::{Fields, PROXY_STATUS};
@@ -154,15 +155,66 @@ pub(crate) fn rejected(form: Form, breaker: &str, rejected: &Rejected) -> Respon
     response.map(ResponseBody::local)
 }
 
+/// The same, where the upstream called `fallback` was asked in vain.
+pub(crate) fn rejected_twice(
+    form: Form,
+    breaker: &str,
+    rejected: &Rejected,
+    fallback: &str,
+    error: ErrorKind,
+) -> Response<ResponseBody> {
+    let detail = format!(
+        "{}; fallback {fallback}: {error}",
+        detail(breaker, rejected)
+    );
+    let response = match form {
+        Form::Grpc => call(rejected, &detail),
+        Form::Http(_) => request(breaker, rejected, None, &detail),
+    };
+    response.map(ResponseBody::local)
+}
+
+/// The answer that takes the place of a rejection.
+pub(crate) fn fixed(answer: &FixedAnswer, rejected: &Rejected) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::local(answer.body.clone()));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    if let Some(content_type) = &answer.content_type {
+        headers.insert(CONTENT_TYPE, content_type.clone());
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let asks_to_wait = answer.status.is_server_error();
+    if asks_to_wait || answer.status == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(RETRY_AFTER, HeaderValue::from(retry_after(rejected)));
+    }
+    mark(headers, error_of(rejected), "answered by fallback");
+    response
+}
+
+/// Notes that the upstream called `name` has answered in the place of a rejection.
+pub(crate) fn fell_back(headers: &mut HeaderMap, name: &str, rejected: &Rejected) {
+    let details = format!("answered by fallback {name}");
+    if let Some(value) = marker(error_of(rejected), &details) {
+        headers.append(PROXY_STATUS, value);
+    }
+}
+
 /// The answer to a rejected HTTP request, with the policy's status or with `status`.
 pub(crate) fn rejected_request(
     breaker: &str,
     rejected: &Rejected,
     status: Option<StatusCode>,
 ) -> Response<Bytes> {
-    let wait = rejected.retry_after;
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    let detail = detail(breaker, rejected);
+    request(breaker, rejected, status, &detail(breaker, rejected))
+}
+
+fn request(
+    breaker: &str,
+    rejected: &Rejected,
+    status: Option<StatusCode>,
+    detail: &str,
+) -> Response<Bytes> {
+    let seconds = retry_after(rejected);
     let reject = rejected.policy().reject();
     // The policy's rules allow no other numbers than statuses.
     let status = status
@@ -173,7 +225,7 @@ pub(crate) fn rejected_request(
         state: Some(rejected.state.name()),
         reason: Some(rejected.cause().label()),
         retry_after: Some(seconds),
-        ..Problem::new(status, &detail)
+        ..Problem::new(status, detail)
     });
     if let Some(body) = &reject.body {
         *response.body_mut() = body.clone().into();
@@ -183,19 +235,28 @@ pub(crate) fn rejected_request(
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    mark(headers, error_of(rejected), &detail);
+    mark(headers, error_of(rejected), detail);
     response
 }
 
 /// The answer to a rejected gRPC call.
 pub(crate) fn rejected_call(breaker: &str, rejected: &Rejected) -> Response<Bytes> {
-    let detail = detail(breaker, rejected);
-    let mut response = grpc(UNAVAILABLE, &detail);
+    call(rejected, &detail(breaker, rejected))
+}
+
+fn call(rejected: &Rejected, detail: &str) -> Response<Bytes> {
+    let mut response = grpc(UNAVAILABLE, detail);
     let millis = u64::try_from(rejected.retry_after.as_millis()).unwrap_or(u64::MAX);
     let headers = response.headers_mut();
     headers.insert(GRPC_RETRY_PUSHBACK, HeaderValue::from(millis));
-    mark(headers, error_of(rejected), &detail);
+    mark(headers, error_of(rejected), detail);
     response
+}
+
+/// Seconds until there is a point in another try.
+fn retry_after(rejected: &Rejected) -> u64 {
+    let wait = rejected.retry_after;
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// Why a request is rejected, as a sentence.
@@ -260,6 +321,13 @@ fn grpc(code: u16, message: &str) -> Response<Bytes> {
 }
 
 fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
+    if let Some(value) = marker(error, details) {
+        headers.insert(PROXY_STATUS, value);
+    }
+}
+
+/// What we say of an answer, in `Proxy-Status`.
+fn marker(error: &str, details: &str) -> Option<HeaderValue> {
     let mut value = format!("{SERVICE}; error={error}; details=\"");
     for char in details.chars() {
         match char {
@@ -270,9 +338,7 @@ fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
         }
     }
     value.push('"');
-    if let Ok(value) = HeaderValue::from_str(&value) {
-        headers.insert(PROXY_STATUS, value);
-    }
+    HeaderValue::from_str(&value).ok()
 }
 
 fn close(form: Form, response: &mut Response<ResponseBody>) {

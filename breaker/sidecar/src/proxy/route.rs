@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::paths::Paths;
 use super::deadline::DeadlineRules;
+use super::fallback::Fallback;
 use super::path;
 use super::retry::Retries;
 use crate::findings::Findings;
@@ -37,6 +38,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Its retries, if there are any. Default none.
     pub retries: Option<Arc<Retries>>,
+    /// What answers the requests that the breaker rejects. Default none: they get its rejection.
+    pub fallback: Option<Fallback>,
     /// Which deadlines of callers are kept.
     pub deadline: DeadlineRules,
     /// Bounds of the bodies.
@@ -55,10 +58,17 @@ impl Route {
             upstream,
             timeout: Some(Duration::from_secs(15)),
             retries: None,
+            fallback: None,
             deadline: DeadlineRules::default(),
             body: BodyLimits::default(),
             max_in_flight: None,
         }
+    }
+
+    /// Where its requests may go: its upstream, and that of its fallback.
+    fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let fallback = self.fallback.as_ref().and_then(Fallback::upstream);
+        [&self.upstream].into_iter().chain(fallback)
     }
 
     /// Returns the route's name.
@@ -136,7 +146,7 @@ pub enum RouteError {
 #[derive(Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    /// The routes' upstreams, each once.
+    /// The upstreams of the routes and of their fallbacks, each once.
     upstreams: Vec<Arc<Upstream>>,
     /// Where each is among them, by its address.
     positions: HashMap<usize, usize>,
@@ -175,15 +185,13 @@ impl RouteTable {
         let mut positions = HashMap::new();
         let mut firsts = Vec::new();
         let mut endpoints = 0;
-        for route in &routes {
-            positions
-                .entry(address(&route.upstream))
-                .or_insert_with(|| {
-                    upstreams.push(route.upstream.clone());
-                    firsts.push(endpoints);
-                    endpoints += route.upstream.endpoints.len();
-                    upstreams.len() - 1
-                });
+        for upstream in routes.iter().flat_map(Route::upstreams) {
+            positions.entry(address(upstream)).or_insert_with(|| {
+                upstreams.push(upstream.clone());
+                firsts.push(endpoints);
+                endpoints += upstream.endpoints.len();
+                upstreams.len() - 1
+            });
         }
         Ok(Self {
             upstreams,
@@ -207,7 +215,7 @@ impl RouteTable {
             .flat_map(|upstream| &upstream.endpoints)
     }
 
-    /// The routes' upstreams, each once.
+    /// The upstreams of the routes and of their fallbacks, each once.
     pub(crate) fn upstreams(&self) -> &[Arc<Upstream>] {
         &self.upstreams
     }
@@ -228,12 +236,6 @@ impl RouteTable {
     /// Where an upstream is among those of [`Self::upstreams`], if it is the very same one.
     pub(crate) fn position_of(&self, upstream: &Arc<Upstream>) -> Option<usize> {
         self.positions.get(&address(upstream)).copied()
-    }
-
-    /// Where the upstream of the route at `index` is among those of [`Self::upstreams`].
-    pub(crate) fn upstream_of(&self, index: usize) -> usize {
-        let position = self.position_of(&self.routes[index].upstream);
-        position.expect("the table has the upstreams of its routes")
     }
 
     /// The index in telemetry of the first endpoint of the upstream at `position`.

@@ -13,8 +13,11 @@ use breaker_tower::{
 };
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use tower_layer::Layer;
+use tower_service::Service;
 
+use super::body::ResponseBody;
 use super::deadline::{Deadlined, DeadlinedBody};
+use super::fallback::{Substitute, Substituted};
 use super::forward::Forward;
 use super::respond::{self, Form};
 use super::route::Route;
@@ -36,11 +39,24 @@ type Answer = fn(Rejected, Request<RequestBody>) -> Response<DeadlinedBody>;
 
 /// One route on one worker.
 pub(crate) struct Stack {
-    pub(crate) service: RefCell<RouteService>,
+    service: RefCell<RouteService>,
+    fallback: Option<Substitute>,
     pub(crate) name: Rc<str>,
     breaker: BreakerHandle,
     limit: Option<usize>,
     in_flight: Rc<Cell<usize>>,
+}
+
+/// What comes of a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are routed: a box would cost each an allocation"
+)]
+pub(crate) enum Called {
+    /// It goes the way of its route.
+    Routed(<RouteService as Service<Request<RequestBody>>>::Future),
+    /// The breaker rejects it, and the fallback has it.
+    Rejected(Substituted),
 }
 
 /// A request's place within its route's limit.
@@ -66,17 +82,41 @@ impl Stack {
     ) -> Self {
         let forward = Forward::new(pool, first_endpoint, route, timers.clone(), recorder);
         let forward = Deadlined::new(forward, timers);
+        let answer: Answer = match route.fallback {
+            Some(_) => hold,
+            None => reject,
+        };
         let layer = BreakerLayer::new(route.breaker.clone())
             .classify(Judge::default())
-            .respond(reject as Answer)
+            .respond(answer)
             .with_observer(Watcher)
             .await_upload();
         Self {
             service: RefCell::new(layer.layer(forward)),
+            fallback: None,
             name: Rc::from(&**route.name()),
             breaker: route.breaker.clone(),
             limit: route.max_in_flight,
             in_flight: Rc::default(),
+        }
+    }
+
+    /// Has `fallback` answer what the breaker rejects.
+    pub(crate) fn falling_back(self, fallback: Option<Substitute>) -> Self {
+        Self { fallback, ..self }
+    }
+
+    /// Sends a request on its way. The service is not asked whether it is ready: the breaker
+    /// rejects in the call, and the forwarder always is.
+    pub(crate) fn call(&self, request: Request<RequestBody>) -> Called {
+        let Some(fallback) = &self.fallback else {
+            return Called::Routed(self.service.borrow_mut().call(request));
+        };
+        let decided = request.body().decided().cloned().unwrap_or_default();
+        let future = self.service.borrow_mut().call(request);
+        match decided.held() {
+            Some(held) => Called::Rejected(fallback.answers(*held)),
+            None => Called::Routed(future),
         }
     }
 
@@ -112,6 +152,15 @@ impl Stack {
 fn reject(rejected: Rejected, request: Request<RequestBody>) -> Response<DeadlinedBody> {
     let form = Form::of(request.body().fields(), request.version());
     respond::rejected(form, request.body().route(), &rejected).map(DeadlinedBody::from)
+}
+
+/// Lets the fallback have it. Nobody sees this response.
+fn hold(rejected: Rejected, request: Request<RequestBody>) -> Response<DeadlinedBody> {
+    let Some(decided) = request.body().decided().cloned() else {
+        return reject(rejected, request);
+    };
+    decided.hold(rejected, request);
+    Response::new(ResponseBody::local("").into())
 }
 
 impl Drop for Place {

@@ -17,6 +17,7 @@ pub struct Watched {
     origin: Origin,
     findings: Arc<Findings>,
     upstream: Option<Arc<str>>,
+    fallback: Option<Arc<str>>,
     snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
 }
 
@@ -43,6 +44,7 @@ impl Watched {
             origin,
             findings: Arc::default(),
             upstream: None,
+            fallback: None,
             snapshot: Arc::new(snapshot),
         }
     }
@@ -62,6 +64,17 @@ impl Watched {
     /// The name of the upstream that its requests go to, if the proxy sends them.
     pub fn upstream(&self) -> Option<&str> {
         self.upstream.as_deref()
+    }
+
+    /// The same, with what answers the requests that it rejects, in words.
+    #[must_use]
+    pub fn with_fallback(self, fallback: Option<Arc<str>>) -> Self {
+        Self { fallback, ..self }
+    }
+
+    /// What answers the requests that it rejects, in words, if something does.
+    pub fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
     }
 
     /// What is known of the route beside its breaker.
@@ -96,7 +109,8 @@ impl From<&Entry> for Watched {
         let (name, policy) = (entry.name().clone(), entry.policy().clone());
         let watched = Self::new(name, policy, entry.origin(), move || watched.snapshot());
         let watched = watched.with_findings(entry.findings().clone());
-        watched.with_upstream(entry.upstream().cloned())
+        let watched = watched.with_upstream(entry.upstream().cloned());
+        watched.with_fallback(entry.fallback().cloned())
     }
 }
 

@@ -24,6 +24,8 @@ struct Named {
     snapshot: Snapshot,
     /// The kinds of failure of each source of the snapshot.
     failures: Vec<Vec<Counted>>,
+    /// Rejected requests that the fallback answered, if there is one.
+    fallbacks: Option<u64>,
 }
 
 impl Latest {
@@ -37,6 +39,7 @@ impl Latest {
             Named {
                 name: watched.name().clone().into(),
                 failures: failures.collect(),
+                fallbacks: watched.fallback().map(|_| watched.findings().fallbacks()),
                 snapshot,
             }
         };
@@ -182,10 +185,12 @@ fn requests(named: &Named, counter: &dyn AsyncInstrument<u64>) {
         ];
         counter.observe(count, &named.attributes(attributes));
     }
-    for (outcome, count) in [
+    let rejected = [
         ("rejected", totals.rejected),
         ("would_reject", totals.would_reject),
-    ] {
+    ];
+    let fallbacks = named.fallbacks.map(|count| ("fallback", count));
+    for (outcome, count) in rejected.into_iter().chain(fallbacks) {
         let outcome = KeyValue::new(names::BREAKER_OUTCOME, outcome);
         counter.observe(count, &named.attributes([outcome]));
     }

@@ -136,7 +136,10 @@ impl proxy::Span for Span {
             attributes.extend([
                 KeyValue::new(names::BREAKER_NAME, route.clone()),
                 KeyValue::new(names::BREAKER_STATE, decision.state.name()),
-                KeyValue::new(names::BREAKER_OUTCOME, outcome(decision.verdict())),
+                KeyValue::new(
+                    names::BREAKER_OUTCOME,
+                    outcome(decision.verdict(), finished.is_fallback),
+                ),
             ]);
             let by = decision.attribution().map(Attribution::label);
             attributes.extend(by.map(|by| KeyValue::new(names::BREAKER_ATTRIBUTION, by)));

@@ -7,6 +7,7 @@ mod breaking;
 mod drain;
 mod early;
 mod endpoints;
+mod fallback;
 mod forwarding;
 mod frames;
 mod framing;

@@ -84,6 +84,7 @@ fn route(route: &Route) -> Value {
         "version": route.version().map(|version| &**version),
         "mode": route.mode().to_string(),
         "timeout": timeout.map(|time| time.as_secs_f64()),
+        "fallback": route.fallback().map(ToString::to_string),
         "max_in_flight": route.max_in_flight(),
         "policy": policy(route.policy()),
         "feeds": route.feeds().iter().map(feed).collect::<Vec<_>>(),

@@ -1,7 +1,7 @@
 //! The endpoints of a route, and when its requests are sent again, in words.
 
 use breaker_sidecar::config::in_words;
-use breaker_sidecar::proxy::{RetryOn, RetryRules};
+use breaker_sidecar::proxy::{Fallback, RetryOn, RetryRules};
 use breaker_sidecar::upstream::{Check, Endpoint, HealthCheck, Subset, Upstream};
 use breaker_tower::core::policy::GrpcCode;
 use breaker_tower::core::{Balance, Ratio};
@@ -136,6 +136,26 @@ pub(super) fn retries(words: &mut String, rules: Option<&RetryRules>) {
     }
 }
 
+/// What answers the requests that the breaker rejects.
+pub(super) fn fallback(words: &mut String, fallback: Option<&Fallback>) {
+    let told = match fallback {
+        None => return,
+        Some(Fallback::Upstream(upstream)) => format!(
+            "upstream {} ({}) gets what the breaker rejects, not what fails; what it answers does \
+             not count here",
+            upstream.name,
+            found(upstream)
+        ),
+        Some(Fallback::Answer(answer)) => format!(
+            "status {}, {} bytes, for what the breaker rejects, not for what fails; gRPC calls are \
+             rejected",
+            answer.status.as_u16(),
+            answer.body.len()
+        ),
+    };
+    line(words, "fallback", &told);
+}
+
 fn methods(rules: &RetryRules) -> String {
     match &*rules.methods {
         [] => "idempotent methods".to_owned(),
@@ -234,6 +254,34 @@ mod tests {
   twice       POST is sent again though it may have had its effect: what it does may be done twice
 ";
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_answers_instead_is_said() {
+        let of = |fallback: &str| {
+            let text = format!(
+                "upstreams:
+  pay: {{ endpoints: ['http://a:1'] }}
+  replica: {{ endpoints: ['http://b:1', 'http://b:2'] }}
+routes:
+  - {{ name: pay, upstream: pay, fallback: {{ {fallback} }} }}
+"
+            );
+            let config = Config::parse(&text, None, Path::new("")).unwrap();
+            let mut words = String::new();
+            super::fallback(&mut words, config.routes()[0].fallback());
+            anstream::adapter::strip_str(&words).to_string()
+        };
+        assert_eq!(
+            of("upstream: replica"),
+            "  fallback    upstream replica (2, fixed) gets what the breaker rejects, not what \
+             fails; what it answers does not count here\n"
+        );
+        assert_eq!(
+            of("body: '[]'"),
+            "  fallback    status 200, 2 bytes, for what the breaker rejects, not for what fails; \
+             gRPC calls are rejected\n"
+        );
     }
 
     #[test]

@@ -197,6 +197,12 @@ fn with(path: &str, value: Value) -> (Value, String) {
     if path.contains(".health.") && !path.ends_with(".grpc") {
         upstream["health"] = json!({ "path": "/" });
     }
+    if path.ends_with(".fallback.upstream") {
+        let other = json!({ "endpoints": ["http://127.0.0.1:9002"] });
+        config["upstreams"]["pay-replica"] = other;
+    } else if path.contains(".fallback.") {
+        config["routes"][0]["fallback"] = json!({ "body": "x" });
+    }
     let mut at = &mut config;
     let mut told = String::new();
     for segment in path.split('.') {

@@ -36,6 +36,7 @@ impl From<&Breaker> for v1::Breaker {
         Self {
             name: breaker.name.clone(),
             upstream: breaker.upstream.clone(),
+            fallback: breaker.fallback.clone(),
             state: v1::State::from(breaker.state).into(),
             mode: v1::Mode::from(breaker.mode).into(),
             mode_remaining: breaker.mode_remaining,
@@ -165,6 +166,7 @@ impl From<&Counts> for v1::Totals {
             failure: totals.failure,
             ignored: totals.ignored,
             rejected: totals.rejected,
+            fallback: totals.fallback,
             would_reject: totals.would_reject,
             alerts: totals.alerts,
         }

@@ -1,0 +1,25 @@
+//! The shape of a route's `fallback`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What answers the requests that the breaker rejects: another upstream, or a fixed answer. Without
+/// it, they get the rejection of the policy.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Fallback")]
+pub(in crate::config) struct RawFallback {
+    /// The name of another upstream, which stands alone. It must not be one that a route with a
+    /// fallback to an upstream goes to.
+    #[schemars(extend("x-default" = "none: the answer is fixed", "examples" = ["pay-replica"]))]
+    pub(in crate::config) upstream: Option<String>,
+    /// The status of a fixed answer. gRPC calls don't get it: they are rejected.
+    #[schemars(range(min = 200, max = 599), extend("default" = 200, "examples" = [404]))]
+    pub(in crate::config) status: Option<u16>,
+    /// The body of a fixed answer, at most 64 KiB.
+    #[schemars(extend("x-default" = "empty", "examples" = ["[]"]))]
+    pub(in crate::config) body: Option<String>,
+    /// The media type of the body.
+    #[schemars(extend("default" = "text/plain; charset=utf-8", "examples" = ["application/json"]))]
+    pub(in crate::config) content_type: Option<String>,
+}
