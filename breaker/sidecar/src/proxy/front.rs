@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use breaker_tower::core::Verdict;
 use breaker_tower::{CallerDeadline, Rejected, TraceContext};
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -335,12 +335,26 @@ impl Account {
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        if self.method == Method::HEAD && self.version == Version::HTTP_2 {
+            // Over HTTP/1.1 hyper does it.
+            leave_out_content(&mut response);
+        }
         response.map(|content| FrontBody {
             content,
             rest: Bytes::new(),
             account: self,
         })
     }
+}
+
+/// Makes an answer to GET one to HEAD.
+fn leave_out_content(response: &mut Response<Content>) {
+    let Some(length @ 1..) = response.body().size_hint().exact() else {
+        return;
+    };
+    let headers = response.headers_mut();
+    headers.entry(CONTENT_LENGTH).or_insert(length.into());
+    *response.body_mut() = Content::local(ResponseBody::local(""));
 }
 
 impl Drop for Account {
@@ -353,6 +367,7 @@ impl Drop for Account {
             status: self.status,
             duration: self.started.elapsed(),
             error: self.error.or(gone),
+            is_fallback: self.decided.is_fallback(),
             trace: self.trace,
         };
         self.observing.recorder.record(&finished);
@@ -367,7 +382,6 @@ impl Drop for Account {
             tape.record(&exchange);
         }
         if let Some(judged) = judged
-            is_fallback: self.decided.is_fallback(),
             && judged.decision.verdict() == Some(Verdict::Failure)
         {
             let observing = &self.observing;
@@ -437,6 +451,10 @@ impl Body for FrontBody {
 }
 
 impl Content {
+    fn local(body: ResponseBody) -> Self {
+        Self::Local(body.into())
+    }
+
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Route(body) => body.size_hint(),
@@ -451,7 +469,3 @@ impl Content {
         }
     }
 }
-    fn local(body: ResponseBody) -> Self {
-        Self::Local(body.into())
-    }
-

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::harness::{
     GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, read_head, status,
 };
+use crate::outcomes::closed;
 
 pub(crate) async fn connect<B>(sidecar: &Sidecar) -> SendRequest<B>
 where
@@ -154,6 +155,29 @@ async fn grpc_goes_by_http_2_and_its_status_is_read_from_the_trailers() {
     assert_eq!(response.status(), 200);
     response.into_body().collect().await.unwrap();
     eventually("a failure", || failing.totals() == (0, 1, 0)).await;
+}
+
+#[tokio::test]
+async fn our_own_answers_to_head_have_a_length_and_no_content() {
+    let sidecar = Sidecar::start(closed().await, Options::default());
+    let mut client = connect(&sidecar).await;
+    let mut lengths = Vec::new();
+    for (mode, status) in [(Mode::Auto, 502), (Mode::ForcedOpen, 503)] {
+        sidecar.breaker.force(mode);
+        for method in ["HEAD", "GET"] {
+            let request = Request::builder().method(method).uri("http://a/");
+            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            let answer = client.send_request(request).await.unwrap();
+            assert_eq!(answer.status(), status);
+            let length = answer.headers()["content-length"].to_str().unwrap();
+            let length: usize = length.parse().unwrap();
+            let content = answer.into_body().collect().await.unwrap().to_bytes();
+            let expected = if method == "HEAD" { 0 } else { length };
+            assert_eq!(content.len(), expected, "{method} {status}");
+            lengths.push(length);
+        }
+    }
+    assert!(lengths.iter().all(|length| *length > 50), "{lengths:?}");
 }
 
 #[tokio::test]
