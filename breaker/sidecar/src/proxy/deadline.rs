@@ -226,8 +226,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let Some(time) = request.extensions_mut().remove::<CallerTime>() else {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let Some(time) = request.extensions().get::<CallerTime>().copied() else {
             let inner = self.inner.call(request);
             return Waiting { inner, kept: None };
         };

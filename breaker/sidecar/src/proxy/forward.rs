@@ -20,6 +20,7 @@ use self::spare::Spare;
 use self::wait::Wait;
 use super::body::ResponseBody;
 use super::body::response::{Reading, Source, Streamed};
+use super::deadline::{CallerTime, DeadlineRules};
 use super::interim::Interim;
 use super::retry::Retries;
 use super::route::Route;
@@ -58,6 +59,8 @@ struct Shared {
     recorder: Rc<dyn Recorder>,
     /// Says what a failure of an endpoint is.
     breaker: BreakerHandle,
+    /// Where a request says how long it may take.
+    deadline: DeadlineRules,
     retries: Option<Arc<Retries>>,
 }
 
@@ -67,6 +70,8 @@ struct Pending {
     wait: Wait,
     attempt: Attempt,
     is_grpc: bool,
+    /// The caller's deadline.
+    time: Option<CallerTime>,
     /// The client, and its interim responses, if it can take them.
     interim: Option<(Interim, Rc<Client>)>,
     /// The client, if it wants to switch protocols, and what it offers.
@@ -91,16 +96,11 @@ impl Forward {
             timers,
             recorder,
             breaker: route.breaker.clone(),
+            deadline: route.deadline.clone(),
             retries: route.retries.clone(),
         }))
     }
 
-    fn is_multiplexed(&self, request: &Request<RequestBody>) -> bool {
-        match self.0.pool.upstream().protocol {
-            Protocol::Http1 => false,
-            Protocol::H2c => true,
-            Protocol::Auto => {
-                request.body().fields().has(Fields::GRPC) && request.version() == Version::HTTP_2
     /// The same for another upstream in the place of the route's. What the other answers is passed
     /// on: retries are the route's, whose budget is of its requests.
     pub(crate) fn in_place(
@@ -117,6 +117,12 @@ impl Forward {
         Self::new(pool, first_endpoint, &route, timers, recorder)
     }
 
+    fn is_multiplexed(&self, request: &Request<RequestBody>) -> bool {
+        match self.0.pool.upstream().protocol {
+            Protocol::Http1 => false,
+            Protocol::H2c => true,
+            Protocol::Auto => {
+                request.body().fields().has(Fields::GRPC) && request.version() == Version::HTTP_2
             }
         }
     }
@@ -263,11 +269,23 @@ impl Pending {
             attempt,
             shared,
             is_grpc: fields.has(Fields::GRPC),
+            time: request.extensions().get().copied(),
             switch: fields
                 .has(Fields::SWITCH)
                 .then(|| upgrade::offered(request.headers()))
                 .flatten()
                 .map(|offered| (request.body().client().clone(), offered)),
+        }
+    }
+
+    /// Says in `request`, which is about to be sent, how much is left of the caller's time.
+    fn passes_on(&mut self, request: &mut Request<RequestBody>) -> Result<(), ProxyError> {
+        let Some(time) = self.time else {
+            return Ok(());
+        };
+        match self.shared.deadline.pass_on(request.headers_mut(), time) {
+            true => Ok(()),
+            false => Err(self.attempt.failed(ErrorKind::DeadlineExceeded.into())),
         }
     }
 
@@ -277,11 +295,14 @@ impl Pending {
         mut self,
         mut exchange: Box<Exchange>,
         connections: Rc<Connections>,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> impl Future<Output = Answer> {
-        let spare = Spare::of(&request);
-        let sent = exchange.send(request);
+        let sent = self.passes_on(&mut request).map(|()| {
+            let spare = Spare::of(&request);
+            (exchange.send(request), spare)
+        });
         async move {
+            let (sent, spare) = sent?;
             let interim = self.interim.as_ref();
             let answer = self.wait.driving(&mut exchange, interim, sent).await;
             match answer.map_err(|error| self.attempt.failed(error))? {
@@ -344,11 +365,12 @@ impl Pending {
     }
 
     /// Sends over a new connection, of another endpoint if this one can't be connected to.
-    async fn open(mut self, first: Rc<Connections>, request: Request<RequestBody>) -> Answer {
+    async fn open(mut self, first: Rc<Connections>, mut request: Request<RequestBody>) -> Answer {
         let shared = self.shared.clone();
         let opening = shared.pool.open(first, &mut self.attempt);
         let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
         let (mut exchange, connections) = opened.map_err(|error| self.attempt.failed(error))?;
+        self.passes_on(&mut request)?;
         let is_idempotent = request.method().is_idempotent();
         let sent = exchange.send(request);
         let interim = self.interim.as_ref();

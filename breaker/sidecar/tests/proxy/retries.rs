@@ -211,3 +211,121 @@ async fn a_probe_is_sent_once() {
     sidecar.ask(GET).await;
     assert_eq!(tries.load(Ordering::SeqCst), before + 1);
 }
+
+/// How often an endpoint is asked that answers each call so.
+async fn calls(answer: &'static str) -> usize {
+    let (origin, tries) = answering(answer).await;
+    let named = RetryRules {
+        methods: vec![Method::POST],
+        ..rules()
+    };
+    let sidecar = sidecar(&[&origin], named, SECOND);
+    let call = "POST /a.B/C HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\n\
+                Content-Length: 0\r\n\r\n";
+    sidecar.ask(call).await;
+    tries.load(Ordering::SeqCst)
+}
+
+macro_rules! head {
+    ($fields:literal) => {
+        concat!(
+            "HTTP/1.1 200 OK\r\n",
+            $fields,
+            "\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+}
+
+#[tokio::test]
+async fn the_status_of_a_call_and_the_pushback_are_read_as_the_breaker_reads_them() {
+    for (answer, expected) in [
+        (
+            head!("Content-Type: application/grpc\r\ngrpc-status: 14"),
+            2,
+        ),
+        (head!("Content-Type: application/grpc\r\ngrpc-status: 0"), 1),
+        (
+            head!("Content-Type: application/grpc\r\ngrpc-status: 13"),
+            1,
+        ),
+        // UNKNOWN.
+        (head!("Content-Type: application/grpc\r\ngrpc-status: ?"), 1),
+        // No call's answer: it is a 200.
+        (head!("grpc-status: 14"), 1),
+        (head!("Content-Type: text/html\r\ngrpc-status: 14"), 1),
+        (
+            head!("Content-Type: application/grpc\r\ngrpc-status: 14\r\ngrpc-retry-pushback-ms: 1"),
+            2,
+        ),
+        (
+            head!(
+                "Content-Type: application/grpc\r\ngrpc-status: 14\r\ngrpc-retry-pushback-ms: -1"
+            ),
+            1,
+        ),
+        (
+            head!("Content-Type: application/grpc\r\ngrpc-status: 14\r\ngrpc-retry-pushback-ms: ?"),
+            1,
+        ),
+        // Nor a pushback.
+        (
+            "HTTP/1.1 503 No\r\ngrpc-retry-pushback-ms: -1\r\nContent-Length: 0\r\n\r\n",
+            2,
+        ),
+    ] {
+        assert_eq!(calls(answer).await, expected, "{answer}");
+    }
+}
+
+/// A sidecar whose route reads deadlines in `x-time`, before an endpoint that leaves the first
+/// connection without an answer.
+async fn hung_at_first() -> (Sidecar, Origin) {
+    let origin = Origin::answering({
+        let heads = AtomicUsize::new(0);
+        move |_, _| match heads.fetch_add(1, Ordering::SeqCst) {
+            0 => String::new(),
+            _ => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        }
+    });
+    let origin = origin.await;
+    let upstream = Upstream::new("app", vec![Endpoint::Address(origin.address)]);
+    let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
+    let mut route = Route::new(breaker.clone(), Arc::new(upstream));
+    route.retries = Some(Arc::new(Retries::new(RetryRules {
+        per_try: Some(Duration::from_millis(100)),
+        ..rules()
+    })));
+    route.deadline.header = Some(http::HeaderName::from_static("x-time"));
+    let limits = Limits::default();
+    let sidecar = Sidecar::with_routes(vec![route], breaker, limits, Duration::ZERO);
+    (sidecar, origin)
+}
+
+#[tokio::test]
+async fn each_attempt_is_told_what_is_left_of_the_callers_time() {
+    let (sidecar, origin) = hung_at_first().await;
+    let answer = sidecar
+        .ask("GET / HTTP/1.1\r\nHost: a\r\nx-time: 5000\r\n\r\n")
+        .await;
+    assert_eq!(status(&answer), "200");
+    let told = origin.heads();
+    let told: Vec<u64> = told
+        .iter()
+        .map(|head| header(head, "x-time").unwrap().parse().unwrap())
+        .collect();
+    let [first, second] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(first <= 5000 && second + 100 <= first, "{told:?}");
+}
+
+#[tokio::test]
+async fn the_callers_time_bounds_retries_too() {
+    let (sidecar, origin) = hung_at_first().await;
+    let answer = sidecar
+        .ask("GET / HTTP/1.1\r\nHost: a\r\nx-time: 140\r\n\r\n")
+        .await;
+    assert_eq!(status(&answer), "504");
+    // Less than half of an attempt's time was left.
+    assert_eq!(origin.heads().len(), 1);
+}

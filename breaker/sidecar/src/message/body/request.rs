@@ -175,7 +175,7 @@ impl RequestBody {
             fields: self.fields,
             route: self.route.clone(),
             started: self.started,
-            decided: None,
+            decided: self.decided.clone(),
             held: None,
         }
     }
@@ -188,11 +188,15 @@ impl RequestBody {
             .is_none_or(|content| content.rewind(self.turn))
     }
 
-    /// How many bytes were taken of the content, and are kept; `None` if it was too many.
+    /// How many bytes were taken of the content, and are kept; `None` if they can't be sent again:
+    /// it was too many, or the caller did not send it well.
     pub(crate) fn kept(&self) -> Option<usize> {
         let Some(content) = &self.content else {
             return Some(0);
         };
+        if content.upload.fault().is_some() {
+            return None;
+        }
         let reader = content.reader.borrow();
         let pieces = reader.kept.as_ref()?.iter();
         Some(pieces.map(Piece::len).sum())

@@ -68,7 +68,7 @@ impl Pending {
     async fn ask(
         &mut self,
         connections: &Rc<Connections>,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<(Response<Incoming>, Rc<Place>), Lost> {
         let opening = connections.place();
         let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
@@ -91,6 +91,7 @@ impl Pending {
             place: place.clone(),
             upload: self.wait.upload().cloned(),
             is_over: false,
+        self.passes_on(&mut request).map_err(Lost::for_good)?;
         };
         let sent = place.send(request);
         let sent = async { Ok(sent.await) };

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use breaker_tower::core::policy::GrpcCode;
 use breaker_tower::core::{Attribution, EndpointId, State};
-use breaker_tower::{Classified, Classify, HttpClassifier};
+use breaker_tower::{Classified, Classify, Ending, HttpClassifier, is_grpc};
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Request, Response};
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +21,7 @@ use crate::message::error::ErrorKind;
 use crate::message::headers::Fields;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::deadline::CallerTime;
+use crate::proxy::respond::GRPC_STATUS;
 use crate::proxy::retry::{Retries, Retry, Trouble};
 use crate::upstream::pool::Chosen;
 
@@ -101,25 +103,18 @@ impl Retrying {
         if self.sent >= rules.attempts || !rules.wants(trouble) {
             return None;
         }
-        match self.decide(answer, &spare) {
-            Ok((chosen, pause)) => match spare.whole() {
-                Some(again) => {
-                    self.retries.count(Retry::Sent);
-                    Some((chosen, again, pause))
-                }
-                None => {
-                    self.retries.count(Retry::TooLarge);
-                    None
-                }
-            },
-            Err(refusal) => {
-                self.retries.count(refusal);
-                None
-            }
-        }
+        let decided = self.decide(answer, &spare).and_then(|(chosen, pause)| {
+            let again = spare.whole().ok_or(Retry::TooLarge)?;
+            Ok((chosen, again, pause))
+        });
+        let outcome = decided.as_ref().err().copied();
+        self.retries.count(outcome.unwrap_or(Retry::Sent));
+        decided.ok()
     }
 
-    fn decide(&mut self, answer: &Answer, spare: &Spare) -> Result<(Chosen, Duration), Retry> {
+    /// Asks for what may be asked for in vain first: an endpoint's probe and the budget are for
+    /// requests that are sent.
+    fn decide(&self, answer: &Answer, spare: &Spare) -> Result<(Chosen, Duration), Retry> {
         let rules = &self.retries.rules;
         let asked_to_wait = self.wait_of(answer)?;
         if spare.kept().is_none_or(|kept| kept > rules.body) {
@@ -156,8 +151,8 @@ impl Retrying {
     /// What is wrong with an answer, if something is.
     fn trouble(&self, answer: &Answer) -> Option<Trouble> {
         match answer {
-            Ok(response) => match grpc_status(response) {
-                Some(code) if code.number() == 0 => None,
+            Ok(response) => match self.ending_of_call(response).and_then(|ending| ending.grpc) {
+                Some(GrpcCode::OK) => None,
                 Some(code) => Some(Trouble::Grpc(code)),
                 None => {
                     let status = response.status();
@@ -174,6 +169,15 @@ impl Retrying {
         }
     }
 
+    /// How a gRPC call ended whose answer is a head alone.
+    fn ending_of_call(&self, response: &Response<ResponseBody>) -> Option<Ending> {
+        let headers = response.headers();
+        let media_type = headers.get(CONTENT_TYPE)?;
+        let is_over = is_grpc(media_type.as_bytes()) && headers.contains_key(GRPC_STATUS);
+        let policy = self.forward.0.breaker.policy();
+        is_over.then(|| HttpClassifier.trailers(policy.failure(), Some(headers)))
+    }
+
     /// Whether the time of all attempts is not over, so that only that of one was.
     fn has_time(&self) -> bool {
         self.retries.rules.per_try.is_some()
@@ -186,10 +190,12 @@ impl Retrying {
         let Ok(response) = answer else {
             return Ok(None);
         };
-        if let Some(pushback) = response.headers().get(PUSHBACK) {
-            let millis = pushback.to_str().ok().and_then(|text| text.parse().ok());
-            return match millis {
-                Some(millis) => Ok(Some(Duration::from_millis(millis))),
+        if let Some(ending) = self.ending_of_call(response)
+            && response.headers().contains_key(PUSHBACK)
+        {
+            // One that is no time asks not to come again.
+            return match ending.retry_after {
+                Some(pushback) => Ok(Some(pushback)),
                 None => Err(Retry::NotRetryable),
             };
         }
@@ -203,11 +209,6 @@ impl Retrying {
             Classified::AtTrailers => Ok(None),
         }
     }
-}
-
-fn grpc_status(response: &Response<ResponseBody>) -> Option<GrpcCode> {
-    let status = response.headers().get("grpc-status")?.to_str().ok()?;
-    status.parse().ok().map(GrpcCode::from_number)
 }
 
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");

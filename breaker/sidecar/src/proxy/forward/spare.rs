@@ -19,7 +19,7 @@ impl Spare {
         Self(spare)
     }
 
-    /// How many bytes of its content are kept; `None` if it was too many.
+    /// How many bytes of its content are kept; `None` if it can't be sent again as a whole.
     pub(super) fn kept(&self) -> Option<usize> {
         self.0.body().kept()
     }
