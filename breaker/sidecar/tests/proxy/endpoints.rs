@@ -6,7 +6,7 @@ use std::time::Duration;
 use breaker_sidecar::proxy::{Limits, Route};
 use breaker_sidecar::upstream::{Endpoint, Upstream};
 use breaker_tower::core::Balance;
-use breaker_tower::{BreakerHandle, Policy, State};
+use breaker_tower::{BreakerHandle, Mode, Policy, State};
 
 use crate::harness::{GET, Origin, Sidecar, status};
 
@@ -97,4 +97,36 @@ async fn an_endpoint_that_leads_back_to_us_or_answers_more_than_we_take_is_eject
         let (_, failures, _) = sidecar.totals();
         assert_eq!(failures, 0);
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_calls_end_without_a_status_is_ejected() {
+    let answer = |fields: &'static str| {
+        Origin::answering(move |_, _| {
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\n{fields}")
+        })
+    };
+    let good = "grpc-status: 0\r\nContent-Length: 0\r\n\r\n";
+    let without = "Content-Length: 2\r\n\r\nno";
+    let (good, fine, bad) = (
+        answer(good).await,
+        answer(good).await,
+        answer(without).await,
+    );
+    let (sidecar, breaker) = sidecar(&[&good, &bad, &fine]);
+    // At the end of an answer it is too late to call it one endpoint's matter.
+    breaker.force(Mode::ForcedClosed);
+    let mut since_bad = 0;
+    for _ in 0..10_000 {
+        let before = bad.heads().len();
+        assert_eq!(status(&sidecar.ask(GET).await), "200");
+        since_bad = match bad.heads().len() == before {
+            true => since_bad + 1,
+            false => 0,
+        };
+        if since_bad == 50 {
+            return;
+        }
+    }
+    panic!("the endpoint is still in");
 }

@@ -101,18 +101,25 @@ impl Tracked {
     }
 
     pub(super) fn ended_by(&mut self, trailers: &HeaderMap) {
+        self.judge_trailers(Some(trailers));
+    }
+
+    /// The answer is over. What has its status in trailers is judged by them, or by their lack.
+    fn judge_trailers(&mut self, trailers: Option<&HeaderMap>) {
         if let Some(JudgedBy { breaker, .. }) = &self.judged_by
-            && self.is_at_trailers
+            && std::mem::take(&mut self.is_at_trailers)
         {
             let policy = breaker.policy();
-            self.verdict = HttpClassifier
-                .trailers(policy.failure(), Some(trailers))
-                .verdict;
+            let ending = HttpClassifier.trailers(policy.failure(), trailers);
+            self.verdict = ending.verdict;
         }
     }
 
     /// Ends it, well or with an error, and returns what another attempt is judged by.
     pub(super) fn end(mut self, error: Option<ErrorKind>) -> Option<JudgedBy> {
+        if error.is_none() {
+            self.judge_trailers(None);
+        }
         let verdict = match error {
             None => self.verdict,
             Some(error) if error.is_of_endpoint() => Verdict::Failure,
