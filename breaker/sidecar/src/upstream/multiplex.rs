@@ -146,6 +146,11 @@ impl Multiplex {
         self.peer.streams().is_none()
     }
 
+    /// Whether its peer says that it takes no streams.
+    pub(super) fn takes_none(&self) -> bool {
+        self.peer.streams() == Some(0)
+    }
+
     /// A place on it, if there is one. Until the peer has said how many it takes, there is one:
     /// more might be too many, and none would cost each first request a round trip.
     pub(super) fn place(self: &Rc<Self>) -> Option<Place> {

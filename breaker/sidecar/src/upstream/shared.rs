@@ -60,7 +60,7 @@ impl Shared {
                     continue;
                 }
                 None if self.connections.borrow().len() >= CONNECTIONS_MAX => {
-                    return Err(ErrorKind::NoStream.into());
+                    return Err(self.full().into());
                 }
                 None => self.begin(open()),
             };
@@ -91,6 +91,16 @@ impl Shared {
             if is_stale(connection) {
                 connection.give_up();
             }
+        }
+    }
+
+    /// Why no connection has room: as many streams as it takes are in use, and more connections are
+    /// not opened; or it takes none at all.
+    fn full(&self) -> ErrorKind {
+        let connections = self.connections.borrow();
+        match connections.iter().all(|connection| connection.takes_none()) {
+            true => ErrorKind::Refused,
+            false => ErrorKind::NoStream,
         }
     }
 

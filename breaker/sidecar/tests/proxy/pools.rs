@@ -297,6 +297,50 @@ async fn streams_take_further_connections_and_beyond_those_503_at_once() {
     }
 }
 
+#[tokio::test]
+async fn an_endpoint_that_takes_no_streams_at_all_refuses_its_requests() {
+    let refusing = |begun: Begun| suffer(Refused, begun.stream);
+    let (origin, seen) = origin(streams(0), refusing).await;
+    let sidecar = Sidecar::start(origin.address, h2c());
+    for _ in 0..12 {
+        let answer = timeout(PATIENCE, sidecar.ask(GET)).await.unwrap();
+        assert_eq!(status(&answer), "503", "{answer}");
+        let said = header(&answer, "proxy-status").unwrap();
+        assert!(said.contains("upstream refused the stream"), "{said}");
+    }
+    // Each connection is tried once: what it takes is known only by then.
+    assert_eq!((seen.requests(), origin.connections()), (8, 8));
+    assert_eq!(sidecar.totals(), (0, 12, 0));
+}
+
+#[tokio::test]
+async fn what_a_connection_in_use_loses_and_another_endpoint_gets_is_no_failure_of_the_first() {
+    // The second request of each connection is lost with it.
+    let closing = |begun: Begun| match begun.stream {
+        1 => vec![Act::Send(ok(begun.stream))],
+        _ => vec![Act::Close],
+    };
+    let (closing, lost) = origin(Vec::new(), closing).await;
+    let (good, _) = origin(Vec::new(), |begun| vec![Act::Send(ok(begun.stream))]).await;
+    let endpoints = [closing.address, good.address].map(Endpoint::Address);
+    let mut upstream = h2c_of(Upstream::new("app", endpoints.into()));
+    upstream.balancing.balance = Balance::RoundRobin;
+    let policy = Policy::builtin("sensitive").unwrap();
+    let breaker = BreakerHandle::with_seed("all", policy, 1);
+    let route = Route::new(breaker.clone(), Arc::new(upstream));
+    let limits = Limits::default();
+    let sidecar = Sidecar::with_routes(vec![route], breaker, limits, Duration::ZERO);
+    for _ in 0..12 {
+        assert_eq!(status(&sidecar.ask(GET).await), "200");
+    }
+    assert!(lost.requests() >= 4);
+    let sent = sidecar.sent.lock().unwrap();
+    let failed: Vec<_> = sent.iter().filter(|line| !line.ends_with("None")).collect();
+    assert!(!failed.is_empty(), "{sent:?}");
+    let excused = |line: &&String| line.ends_with("Some(Unreceived)");
+    assert!(failed.iter().all(|line| excused(&line)), "{sent:?}");
+}
+
 fn h2c_of(upstream: Upstream) -> Upstream {
     (h2c().upstream)(upstream)
 }

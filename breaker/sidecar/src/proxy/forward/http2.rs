@@ -21,6 +21,9 @@ struct Lost {
     request: Option<Box<Request<RequestBody>>>,
     /// Whether another connection to the same endpoint may take it.
     is_other_connection_better: bool,
+    /// Whether it was lost with a connection that had answered before, and is sent again. As over
+    /// HTTP/1.1, one that ends its connections may be about to stop: that says nothing of it.
+    is_excused: bool,
 }
 
 /// Waits for an answer. Dropped before there is one, the caller has left.
@@ -54,7 +57,11 @@ impl Pending {
             match self.shared.pool.pick(&tried) {
                 Some(next) => {
                     connections = next.connections.clone();
-                    self.attempt.again(lost.error.kind(), next);
+                    let failed = match lost.is_excused {
+                        true => ErrorKind::Unreceived,
+                        false => lost.error.kind(),
+                    };
+                    self.attempt.again(failed, next);
                 }
                 None if tried.len() == 1 && lost.is_other_connection_better => {
                     self.attempt.again_there(lost.error.kind());
@@ -80,9 +87,11 @@ impl Pending {
                     error,
                     request,
                     is_other_connection_better: false,
+                    is_excused: false,
                 });
             }
         };
+        self.passes_on(&mut request).map_err(Lost::for_good)?;
         if !place.takes(&request) {
             return Err(Lost::for_good(ErrorKind::RequestHeadTooLarge));
         }
@@ -91,7 +100,6 @@ impl Pending {
             place: place.clone(),
             upload: self.wait.upload().cloned(),
             is_over: false,
-        self.passes_on(&mut request).map_err(Lost::for_good)?;
         };
         let sent = place.send(request);
         let sent = async { Ok(sent.await) };
@@ -129,6 +137,7 @@ impl Pending {
                     error: refused,
                     request: spare.whole(),
                     is_other_connection_better: true,
+                    is_excused: false,
                 }
             }
             Some(Loss::Above) => Lost::unsent(error, has_answered, spare.whole()),
@@ -139,6 +148,7 @@ impl Pending {
                 error,
                 request: spare.if_idempotent().filter(|_| is_lost),
                 is_other_connection_better: true,
+                is_excused: is_lost,
             },
         })
     }
@@ -152,6 +162,7 @@ impl Lost {
             error: error.into(),
             request: None,
             is_other_connection_better: false,
+            is_excused: false,
         }
     }
 
@@ -173,6 +184,7 @@ impl Lost {
             error: error.unsent(),
             request,
             is_other_connection_better: true,
+            is_excused: false,
         }
     }
 }
