@@ -47,6 +47,7 @@ fn record(recorder: &Recorder, n: u64) {
         version: Version::HTTP_11,
         status: Some(status),
         error: None,
+        resends: 0,
         duration: Duration::from_nanos(nanos),
     }));
 }

@@ -62,6 +62,8 @@ pub struct Sent<'a> {
     pub duration: Duration,
     /// What went wrong; `None` if a response came to its end, whatever its status.
     pub error: Option<ErrorKind>,
+    /// How many attempts of the same request went before.
+    pub resends: u32,
 }
 
 /// Forgets everything.

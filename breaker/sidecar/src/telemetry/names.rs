@@ -271,6 +271,7 @@ pub(crate) const REQUEST_METHOD_ORIGINAL: &str = "http.request.method_original";
 pub(crate) const RESPONSE_STATUS: &str = "http.response.status_code";
 pub(crate) const ROUTE: &str = "http.route";
 pub(crate) const SERVER_ADDRESS: &str = "server.address";
+pub(crate) const RESEND_COUNT: &str = "http.request.resend_count";
 pub(crate) const SERVER_PORT: &str = "server.port";
 pub(crate) const URL_PATH: &str = "url.path";
 pub(crate) const URL_SCHEME: &str = "url.scheme";

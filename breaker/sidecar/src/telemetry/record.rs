@@ -70,6 +70,8 @@ pub struct Sent<'a> {
     pub error: Option<&'static str>,
     /// From sending to the end of the response.
     pub duration: Duration,
+    /// How many attempts of the same request went before; from [`MANY`] on they are told alike.
+    pub resends: u32,
 }
 
 /// Records finished requests. Each worker has one of its own.
@@ -149,6 +151,9 @@ impl Recorder {
             let port = port.map(|port| KeyValue::new(names::SERVER_PORT, i64::from(port)));
             attributes.extend(port);
         }
+        if let resends @ 1.. = sent.resends.min(MANY) {
+            attributes.push(KeyValue::new(names::RESEND_COUNT, i64::from(resends)));
+        }
         attributes
     }
 }
@@ -184,6 +189,7 @@ impl message::Recorder for Recorder {
                 status: sent.status,
                 error: sent.error.map(|error| error.proxy_status()),
                 duration: sent.duration,
+                resends: sent.resends,
             },
         );
     }
@@ -270,7 +276,8 @@ impl Key {
             method, version, ..
         } = *sent;
         Self {
-            packed: packed(sent.endpoint, sent.status, method, version, sent.https),
+            packed: packed(sent.endpoint, sent.status, method, version, sent.https)
+                | u64::from(sent.resends.min(MANY)) << 52,
             error: sent.error,
         }
     }
@@ -364,6 +371,9 @@ pub(super) const METHODS: [&str; 10] = [
 
 /// By [`version_index`].
 const VERSIONS: [&str; 4] = ["1.1", "2", "1.0", "3"];
+
+/// Attempts of one request that are told apart in metrics: as many as a route may ask for.
+const MANY: u32 = 5;
 
 /// Slots of a worker's cache for each of both histograms: 10 KB.
 const SLOTS: usize = 256;

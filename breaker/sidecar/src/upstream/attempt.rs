@@ -34,6 +34,8 @@ pub(crate) struct Attempt {
     /// The endpoint's position in the upstream.
     position: usize,
     version: Version,
+    /// Attempts of the request before this one.
+    resends: u32,
     started: Instant,
     status: Option<StatusCode>,
     /// What went wrong if nothing more comes.
@@ -55,12 +57,13 @@ impl Attempt {
         version: Version,
         decided: Option<Decided>,
     ) -> Self {
-        let attempt = Self {
+        let mut attempt = Self {
             recorder,
             method,
             first_endpoint,
             position: chosen.connections.position(),
             version,
+            resends: 0,
             started: Instant::now(),
             status: None,
             error: Some(ErrorKind::ClientGone),
@@ -145,9 +148,9 @@ impl Attempt {
         self.first_endpoint + self.position
     }
 
-    fn goes(&self) {
+    fn goes(&mut self) {
         if let Some(decided) = &self.decided {
-            decided.goes_to(self.endpoint());
+            self.resends = decided.goes_to(self.endpoint());
         }
     }
 
@@ -159,6 +162,7 @@ impl Attempt {
             status: self.status,
             duration: self.started.elapsed(),
             error: self.error,
+            resends: self.resends,
         });
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn traffic(telemetry: &Telemetry) {
         version: Version::HTTP_2,
         status: None,
         error: Some("connection_refused"),
+        resends: 7,
         duration: Duration::from_millis(11),
     });
 }
@@ -97,6 +98,7 @@ pub(super) fn assert_complete(received: &Received) {
         ("server.port", "9001"),
         ("network.protocol.version", "2"),
         ("error.type", "connection_refused"),
+        ("http.request.resend_count", "5"),
     ];
     assert_eq!(value("http.client.request.duration", &client), Some(1.0));
     let duration = received.metric("http.server.request.duration").unwrap();
