@@ -28,6 +28,8 @@ pub(super) struct Member {
     /// Health checks in a row.
     pub(super) bad_checks: u32,
     pub(super) good_checks: u32,
+    /// Whether there was a health check.
+    pub(super) is_checked: bool,
     /// Attempts in a row that could not connect.
     pub(super) unreached: u32,
     /// Ejections and failed probes in a row, and what was answered well since it came in last.
@@ -86,6 +88,7 @@ impl Member {
             operator_until: None,
             bad_checks: 0,
             good_checks: 0,
+            is_checked: false,
             unreached: 0,
             setbacks: 0,
             good_since: 0,

@@ -51,15 +51,19 @@ impl Endpoints {
 
     /// A health check of an endpoint has ended. Some bad ones in a row take it out, inside the
     /// guard, and some good ones let it in. They end only what checks began, or attempts that could
-    /// not connect: an endpoint that fails requests may well answer checks. Returns whether there
-    /// is such an endpoint.
+    /// not connect: an endpoint that fails requests may well answer checks. The very first check
+    /// counts alone if it is bad: until then nothing is known of the endpoint, perhaps because it
+    /// has yet to start. Returns whether there is such an endpoint.
     pub fn checked(&mut self, id: EndpointId, good: bool, now: Timestamp) -> bool {
         let now = self.pass(now);
         let Some(place) = self.find(id, 0) else {
             return false;
         };
-        let (healthy, unhealthy) = (self.settings.healthy, self.settings.unhealthy);
+        let (healthy, mut unhealthy) = (self.settings.healthy, self.settings.unhealthy);
         let member = &mut self.members[place];
+        if !std::mem::replace(&mut member.is_checked, true) {
+            unhealthy = 1;
+        }
         if good {
             member.good_checks = member.good_checks.saturating_add(1);
             if !member.unhealthy {
@@ -96,6 +100,7 @@ impl Endpoints {
         let now = self.pass(now);
         for member in &mut self.members {
             (member.unhealthy, member.bad_checks, member.good_checks) = (false, 0, 0);
+            member.is_checked = false;
         }
         self.settle(Readmission::Change, now);
     }

@@ -346,6 +346,13 @@ fn fixed(upstream: &Upstream) -> Vec<Instance> {
 }
 
 fn instance(endpoint: Endpoint, weight: u32, position: usize) -> Instance {
+    let endpoint = match endpoint {
+        // ::ffff:192.0.2.1 is 192.0.2.1, not an endpoint beside it.
+        Endpoint::Address(address) => {
+            Endpoint::Address(SocketAddr::new(address.ip().to_canonical(), address.port()))
+        }
+        other => other,
+    };
     Instance {
         id: id_of(&endpoint.to_string(), 0),
         endpoint,

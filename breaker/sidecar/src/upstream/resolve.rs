@@ -52,6 +52,8 @@ pub(crate) struct Resolver {
 pub(super) struct Answer {
     pub(super) targets: Vec<Target>,
     pub(super) valid: Duration,
+    /// How many names were looked up for it.
+    pub(super) names: usize,
 }
 
 /// One address that a name stands for.
@@ -217,9 +219,10 @@ impl Resolver {
         });
         // An answer of thousands must not take as many sockets at once.
         let mut found = stream::iter(lookups).buffer_unordered(AT_ONCE);
-        let mut targets = Vec::new();
+        let (mut targets, mut names) = (Vec::new(), 1);
         let mut failure = NetError::Message("no instance in the answer");
         while let Some(found) = found.next().await {
+            names += 1;
             match found {
                 Ok((record, answer)) => {
                     valid = valid.min(answer.valid);
@@ -235,7 +238,11 @@ impl Resolver {
         if targets.is_empty() {
             return Err(failure);
         }
-        Ok(Answer { targets, valid })
+        Ok(Answer {
+            targets,
+            valid,
+            names,
+        })
     }
 
     /// What the hosts file says. hickory would ask DNS for what it lacks, one address family or a
@@ -269,6 +276,7 @@ impl Answer {
         Self {
             targets: targets.collect(),
             valid,
+            names: 1,
         }
     }
 

@@ -130,6 +130,25 @@ fn three_bad_checks_take_out_and_two_good_ones_let_in() {
 }
 
 #[test]
+fn the_first_check_counts_alone_if_it_is_bad() {
+    let mut endpoints = endpoints(3);
+    let mut ins = String::new();
+    for (second, good) in (1..).zip([false, true, true, false, false, true, false, false, false]) {
+        endpoints.checked(EndpointId(1), good, at(second * 1000));
+        ins.push(if endpoints.is_in(EndpointId(1)) {
+            'i'
+        } else {
+            'o'
+        });
+    }
+    assert_eq!(ins, "ooiiiiiio");
+    // Checks that begin anew know nothing either.
+    endpoints.forget_checks(at(20_000));
+    endpoints.checked(EndpointId(1), false, at(21_000));
+    assert!(!endpoints.is_in(EndpointId(1)));
+}
+
+#[test]
 fn checks_that_find_too_many_bad_are_not_heeded_until_fewer_are() {
     let mut endpoints = endpoints(4);
     for id in 1..=4 {

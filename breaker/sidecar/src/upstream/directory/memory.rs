@@ -48,7 +48,8 @@ impl Memory {
             Ok(answer) => {
                 self.negatives = None;
                 self.failures = 0;
-                let valid = answer.valid.clamp(SHORTEST, LONGEST);
+                let shortest = SHORTEST.max(EACH * u32::try_from(answer.names).unwrap_or(u32::MAX));
+                let valid = answer.valid.max(shortest).min(LONGEST);
                 self.latest = Latest::Found(in_order(answer.targets).into());
                 return valid;
             }
@@ -101,6 +102,9 @@ fn in_order(mut targets: Vec<Target>) -> Vec<Target> {
 /// Bounds of how long an answer is taken as valid.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
+/// And for each name that was looked up for it: a service of a thousand instances is asked for a
+/// hundred of them a second at most.
+const EACH: Duration = Duration::from_millis(10);
 /// When a lookup is repeated that has failed.
 const RETRIES: [Duration; 3] = [
     Duration::from_secs(1),
@@ -123,6 +127,7 @@ mod tests {
         Ok(Answer {
             targets: last.iter().map(|last| target(*last)).collect(),
             valid: Duration::from_secs(seconds),
+            names: 1,
         })
     }
 
@@ -156,9 +161,21 @@ mod tests {
     fn an_answer_is_valid_for_a_second_at_least_and_for_five_minutes_at_most() {
         let mut memory = Memory::default();
         let now = Instant::now();
+        // A TTL from 2^31 on is long, and not 0 as it once was (RFC 8767, section 4).
         for (says, taken) in [(0, 1), (1, 1), (60, 60), (300, 300), (1 << 31, 300)] {
             let next = memory.learn(answer(&[1], says), now);
             assert_eq!(next, Duration::from_secs(taken), "{says}");
+        }
+    }
+
+    #[test]
+    fn a_service_of_many_instances_is_not_asked_for_each_second() {
+        let mut memory = Memory::default();
+        let now = Instant::now();
+        for (names, taken) in [(2, 1000), (100, 1000), (101, 1010), (1025, 10_250)] {
+            let answer = answer(&[1], 1).map(|answer| Answer { names, ..answer });
+            let next = memory.learn(answer, now);
+            assert_eq!(next, Duration::from_millis(taken), "{names}");
         }
     }
 

@@ -32,6 +32,18 @@ fn hosts(set: &InstanceSet) -> Vec<String> {
     hosts
 }
 
+#[test]
+fn an_address_is_one_endpoint_however_it_is_written() {
+    let upstream = discovered();
+    let set = upstream.instances();
+    let mapped = Target {
+        address: "::ffff:10.0.0.1".parse().unwrap(),
+        ..target(1)
+    };
+    set.found(&upstream, &[target(1), mapped, target(2)]);
+    assert_eq!(hosts(set), ["10.0.0.1:80", "10.0.0.2:80"]);
+}
+
 /// Lets the endpoint at `host` fail until it is ejected.
 fn eject(set: &InstanceSet, host: &str) {
     let (current, _) = set.current();

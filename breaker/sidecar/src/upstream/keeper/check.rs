@@ -70,11 +70,19 @@ async fn check(upstream: &Upstream, set: &InstanceSet, it: &Instance, directory:
         _ => None,
     };
     let mut jitter = it.id.0;
-    loop {
-        // ± 20 %, so that the endpoints, and the sidecars, do not check in step.
+    // A new endpoint is checked at once, but many are not checked at the same time.
+    let mut pause = |is_first| {
         jitter = jitter.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
         let part = (jitter >> 40) as f64 / (1_u64 << 24) as f64;
-        sleep(health.interval.mul_f64(0.8 + 0.4 * part)).await;
+        match is_first {
+            true => health.interval.min(FIRST).mul_f64(part),
+            // ± 20 %, so that the endpoints, and the sidecars, do not check in step.
+            false => health.interval.mul_f64(0.8 + 0.4 * part),
+        }
+    };
+    let mut is_first = true;
+    loop {
+        sleep(pause(std::mem::take(&mut is_first))).await;
         if set.unused_for() >= UNUSED {
             continue;
         }
@@ -192,6 +200,8 @@ impl CheckFailed {
 const AGENT: &str = concat!("breaker/", env!("CARGO_PKG_VERSION"), " (health check)");
 /// How long an upstream without requests is still checked.
 const UNUSED: Duration = Duration::from_secs(300);
+/// Within what time new endpoints are checked.
+const FIRST: Duration = Duration::from_secs(1);
 /// How soon other endpoints are noticed.
 const LOOK: Duration = Duration::from_millis(200);
 
