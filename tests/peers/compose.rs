@@ -14,15 +14,18 @@ use tokio::time;
 /// The demo's containers, which are removed whatever happens.
 struct Demo {
     project: String,
+    /// What the shop is beside that which always runs.
+    profile: &'static str,
 }
 
 impl Demo {
     /// Builds the images of the binary under test and of the demo's beside it; both must be static.
-    async fn build() -> Self {
+    async fn build(profile: &'static str) -> Self {
         let nothing: [&str; 0] = [];
         let command = breaker(nothing);
         let demo = Self {
-            project: format!("breaker-test-{}", process::id()),
+            project: format!("breaker-test-{profile}-{}", process::id()),
+            profile,
         };
         let mut build = Command::new(root().join("deploy/image"));
         let folder = Path::new(command.get_program()).parent().unwrap();
@@ -31,14 +34,14 @@ impl Demo {
         demo
     }
 
-    /// Runs both shops to the end of the script; what chaos printed.
+    /// Runs the shop to the end of the script; what chaos printed.
     async fn run(&self) -> String {
         let mut up = self.compose();
         // Two thirds of the two minutes.
         up.env("BREAKER_DEMO_PACE", "1.5")
             .env("CLICOLOR_FORCE", "0")
             .env_remove("BREAKER_CONTROL_TOKEN");
-        up.args(["--profile", "bare", "up", "--no-build", "--no-color"]);
+        up.args(["up", "--no-build", "--no-color"]);
         up.args(["--abort-on-container-exit", "--exit-code-from", "chaos"]);
         let printed = output(up, Duration::from_secs(240)).await;
         let chaos = printed.lines().filter(|line| line.starts_with("chaos"));
@@ -59,8 +62,11 @@ impl Demo {
             _ => Command::new("docker-compose"),
         };
         compose.arg("--file").arg(root().join("docker-compose.yml"));
-        compose.args(["--project-name", &self.project]);
+        compose.args(["--project-name", &self.project, "--profile", self.profile]);
         compose.envs(IMAGES);
+        if self.profile == LEDGERS {
+            compose.env("BREAKER_DEMO_LEDGER", LEDGERS);
+        }
         compose
     }
 }
@@ -68,7 +74,7 @@ impl Demo {
 impl Drop for Demo {
     fn drop(&mut self) {
         let mut down = self.compose();
-        down.args(["--profile", "bare", "down", "--volumes", "--timeout", "1"]);
+        down.args(["down", "--volumes", "--timeout", "1"]);
         let _ = down.output();
     }
 }
@@ -91,9 +97,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The numbers of a row of the table: with breakers, and bare. A time that is only known to be more
-/// counts as that.
-fn row(printed: &str, label: &str) -> [f64; 2] {
+/// The numbers of a row of the table: with breakers, and bare if that runs. A time that is only
+/// known to be more counts as that.
+fn row<const COLUMNS: usize>(printed: &str, label: &str) -> [f64; COLUMNS] {
     let rest = printed.lines().find_map(|line| line.strip_prefix(label));
     let rest = rest.unwrap_or_else(|| panic!("no row '{label}': {printed}"));
     // "47 (1.0 %)", "> 21.6 s"
@@ -104,7 +110,15 @@ fn row(printed: &str, label: &str) -> [f64; 2] {
     let numbers: Vec<f64> = numbers.collect();
     numbers
         .try_into()
-        .unwrap_or_else(|_| panic!("not two columns: {rest}"))
+        .unwrap_or_else(|_| panic!("not {COLUMNS} columns: {rest}"))
+}
+
+/// How often a breaker tripped, as the collector saw.
+fn trips(printed: &str, breaker: &str) -> Option<u32> {
+    let told = format!("  {breaker} ");
+    let seen = printed.lines().find_map(|line| line.strip_prefix(&told));
+    let trips = seen.and_then(|counts| counts.trim_start().split_once(" trips"));
+    trips.and_then(|(trips, _)| trips.parse().ok())
 }
 
 /// While the shop is open, each sidecar has its dashboard, and changes need the token that the
@@ -143,12 +157,14 @@ const IMAGES: [(&str, &str); 2] = [
     ("BREAKER_IMAGE", "breaker-test"),
     ("BREAKER_CHAOS_IMAGE", "breaker-chaos-test"),
 ];
+/// The profile of three ledgers, and the file of their sidecar.
+const LEDGERS: &str = "ledgers";
 /// Where the dashboards are, and what the routes are called.
 const DASHBOARDS: [(u16, &str); 3] = [(9901, "ledger"), (9902, "payments"), (9903, "checkout")];
 
 #[tokio::test]
 async fn with_breakers_fewer_orders_fail_and_the_shop_recovers_sooner() {
-    let demo = Demo::build().await;
+    let demo = Demo::build("bare").await;
     let (printed, ()) = tokio::join!(demo.run(), dashboards_answer());
 
     let [orders, bare_orders] = row(&printed, "orders ");
@@ -158,12 +174,22 @@ async fn with_breakers_fewer_orders_fail_and_the_shop_recovers_sooner() {
     let [recovered, bare_recovered] = row(&printed, "time to recover, all ");
     assert!(recovered < bare_recovered, "{printed}");
     for breaker in ["checkout-breaker", "payments-breaker", "ledger-breaker"] {
-        let told = format!("  {breaker} ");
-        let seen = printed.lines().find_map(|line| line.strip_prefix(&told));
-        let trips = seen.and_then(|counts| counts.trim_start().split_once(" trips"));
-        let trips = trips.and_then(|(trips, _)| trips.parse::<u32>().ok());
+        let trips = trips(&printed, breaker);
         assert!(trips >= Some(1), "{breaker} did not trip: {printed}");
     }
+}
+
+/// The brownout is that of the first ledger alone: the orders of that phase are served.
+#[tokio::test]
+async fn of_three_ledgers_one_may_break() {
+    let demo = Demo::build(LEDGERS).await;
+    let printed = demo.run().await;
+    let [recovered] = row(&printed, "recovered after brownout ");
+    assert!(recovered < 1.0, "{printed}");
+    assert_eq!(trips(&printed, "ledger-breaker"), Some(0), "{printed}");
+    // With one ledger two thirds are: docs/demo.md.
+    let ([orders], [served]) = (row(&printed, "orders "), row(&printed, "served "));
+    assert!(served >= 0.68 * orders, "{printed}");
 }
 
 #[test]
@@ -171,4 +197,5 @@ fn reads_rows() {
     let printed = "failed       47 (1.0 %)     2,266 (47.2 %)\nP99       1.4 s       > 2.9 s\n";
     assert_eq!(row(printed, "failed "), [47.0, 2266.0]);
     assert_eq!(row(printed, "P99 "), [1.4, 2.9]);
+    assert_eq!(row("failed   47 (1.0 %)\n", "failed "), [47.0]);
 }
