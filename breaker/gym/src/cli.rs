@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::gym::{self, Plan, Run};
 use crate::summary::{Summaries, summarise};
 use crate::table::{self, Style};
-use crate::{arl, blips, endpoints, page, scenario, system};
+use crate::{arl, blips, endpoints, page, petshop, scenario, system};
 
 /// Runs breakers through scenarios in virtual time, on identical traffic, and scores them
 #[derive(Debug, Parser)]
@@ -80,6 +80,13 @@ pub(crate) struct Cli {
     /// of running scenarios
     #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips"])]
     endpoints: bool,
+    /// Plays levels of a real service (fixtures/petshop): which of its faults are told, and how
+    /// often health is called a fault
+    #[arg(long, conflicts_with_all = ["scenario", "html", "list", "arl", "blips", "endpoints"])]
+    petshop: bool,
+    /// For --petshop: hours of health before each fault, for each seed
+    #[arg(long, default_value_t = 20.0, value_parser = parse_hours)]
+    hours: f64,
     /// Threads; as many as the machine has cores by default
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -212,6 +219,17 @@ impl Cli {
             write!(out, "{}", endpoints::table(&results, self.markdown))?;
             return write!(out, "\n{}", endpoints::healthy_table(&healthy));
         }
+        if self.petshop {
+            let rows = petshop::measure(&plan.systems, self.hours, &plan.seeds, plan.threads);
+            return match self.json {
+                true => writeln!(out, "{}", json!(rows)),
+                false => write!(
+                    out,
+                    "{}",
+                    petshop::table(&plan.systems, &rows, self.markdown)
+                ),
+            };
+        }
         let runs = gym::run(plan);
         let groups = groups(&runs);
         if let Some(file) = &self.html {
@@ -310,6 +328,13 @@ fn parse_rate(text: &str) -> Result<f64, InvalidValue> {
             Ok(requests / seconds)
         }
         _ => Err("must be 0.001 to 10000".into()),
+    }
+}
+
+fn parse_hours(text: &str) -> Result<f64, InvalidValue> {
+    match text.parse::<f64>() {
+        Ok(hours) if (0.0..=10_000.0).contains(&hours) => Ok(hours),
+        _ => Err("must be 0 to 10000".into()),
     }
 }
 

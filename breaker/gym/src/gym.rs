@@ -61,7 +61,7 @@ pub(crate) fn run(plan: &Plan) -> Vec<Run> {
     in_parallel(plan.threads, jobs.len(), |job| {
         let (index, seed, scenario) = &jobs[job];
         let timelines = plan.timelines && plan.seeds.first() == Some(seed);
-        let results = run_scenario(plan, scenario, timelines);
+        let results = run_scenario(&plan.systems, scenario, timelines);
         let mut runs = runs
             .lock()
             .expect("no thread panics while it holds the lock");
@@ -85,8 +85,8 @@ pub(crate) fn run(plan: &Plan) -> Vec<Run> {
 
 /// All systems in one scenario. The traffic is made once, in chunks that every system's world takes
 /// in turn: so it is the same for all, and only a chunk of it is in memory.
-fn run_scenario(
-    plan: &Plan,
+pub(crate) fn run_scenario(
+    systems: &[system::Entry],
     scenario: &Scenario,
     timelines: bool,
 ) -> Vec<(Score, Option<TimelineData>)> {
@@ -95,8 +95,7 @@ fn run_scenario(
         endpoints: scenario.endpoints,
         spans: scenario.spans,
     };
-    let mut worlds: Vec<_> = plan
-        .systems
+    let mut worlds: Vec<_> = systems
         .iter()
         .map(|system| World::new(scenario, system.build(&setup), timelines))
         .collect();

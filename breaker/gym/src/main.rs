@@ -5,12 +5,14 @@
 //!
 //! * [`luck`], [`traffic`]: requests and their fates, drawn before anybody decides anything
 //! * [`scenario`]: what happens to the service, S01 to S30 and D1 to D11
+//! * [`levels`]: what a service was like, as metrics have it
 //! * [`service`], [`world`]: a queue with a capacity, and the loop of events in virtual time
 //! * [`system`]: our policies, and the others' rules, one file each
 //! * [`score`], [`summary`], [`timeline`]: what is counted
 //! * [`gym`]: every system in every scenario, on all threads
 //! * [`cli`], [`table`], [`page`]: what is asked and what is shown
 //! * [`arl`]: false alarms on healthy traffic
+//! * [`petshop`]: real levels in health and in faults
 //! * [`blips`]: how probably trouble of a given length opens
 //! * [`endpoints`]: which rule finds the endpoint that is worse than the others
 
@@ -20,9 +22,11 @@ mod cli;
 mod column;
 mod endpoints;
 mod gym;
+mod levels;
 mod luck;
 mod number;
 mod page;
+mod petshop;
 mod scenario;
 mod score;
 mod service;

@@ -9,12 +9,14 @@ mod endpoints;
 mod failing;
 mod healthy;
 mod overload;
+mod played;
 mod rare;
 mod slow;
 mod usual;
 
 use std::fmt;
 
+use crate::levels::Levels;
 use crate::luck::Luck;
 use crate::time::{Nanos, SECOND, Span, seconds};
 
@@ -49,6 +51,8 @@ pub(crate) struct Scenario {
     pub(crate) spans: bool,
     /// For how long after the incident losses are counted.
     pub(crate) aftermath: Nanos,
+    /// When a request is given up, whatever the system says.
+    pub(crate) timeout: Option<Nanos>,
     /// While these last, nothing completes.
     pub(crate) pauses: Vec<Span>,
     base: Conditions,
@@ -68,6 +72,9 @@ pub(crate) struct Conditions {
     pub(crate) client_errors: f64,
     /// The probability that no answer comes.
     pub(crate) hangs: f64,
+    /// Where latencies were measured, they are as these say, and neither the factor nor the tail
+    /// plays a part.
+    pub(crate) levels: Option<Levels>,
     /// The factor on latencies.
     pub(crate) latency: f64,
     /// The probability of a latency from the tail, and the index of its Pareto distribution.
@@ -177,6 +184,7 @@ impl Scenario {
             replaced: None,
             spans: false,
             aftermath: 300 * SECOND,
+            timeout: None,
             pauses: Vec::new(),
             base: Conditions::default(),
             phases: Vec::new(),
@@ -260,6 +268,7 @@ impl Default for Conditions {
             fast_failures: false,
             client_errors: 0.02,
             hangs: 0.0,
+            levels: None,
             latency: 1.0,
             tail: 0.005,
             tail_index: 2.0,

@@ -149,21 +149,17 @@ impl Fate {
         let client_error = luck.unit() < conditions.client_errors;
         let hangs = luck.unit() < conditions.hangs;
         let span_fails = luck.unit() < conditions.span_errors;
-        let mut factor = conditions.latency * (SIGMA * luck.normal()).exp();
-        let misses = conditions.misses > 0.0 && luck.unit() < conditions.misses;
-        if misses {
-            factor *= MISS_FACTOR;
-        }
-        if luck.unit() < conditions.tail {
-            factor *= TAIL_FACTOR * luck.pareto(conditions.tail_index);
-        }
+        let takes = match &conditions.levels {
+            Some(levels) => levels.latency(luck.unit()),
+            None => factor(luck, conditions) * seconds(MEDIAN),
+        };
         let latency = if hangs {
             NEVER
         } else if fails && conditions.fast_failures {
             FAST_FAILURE
         } else {
             // An hour stands for the far end of the heaviest tail: it is beyond every timeout.
-            nanos((factor * seconds(MEDIAN)).min(3600.0))
+            nanos(takes.min(3600.0))
         };
         Self {
             latency,
@@ -187,6 +183,19 @@ impl Fate {
         let latency = self.odd.latency(endpoint, self.latency);
         !self.fails && !breaks && !self.odd.is_dead(endpoint) && latency <= PATIENCE
     }
+}
+
+/// How many times the median a request takes.
+fn factor(luck: &mut Luck, conditions: &Conditions) -> f64 {
+    let mut factor = conditions.latency * (SIGMA * luck.normal()).exp();
+    let misses = conditions.misses > 0.0 && luck.unit() < conditions.misses;
+    if misses {
+        factor *= MISS_FACTOR;
+    }
+    if luck.unit() < conditions.tail {
+        factor *= TAIL_FACTOR * luck.pareto(conditions.tail_index);
+    }
+    factor
 }
 
 fn patience(luck: &mut Luck, conditions: &Conditions) -> Nanos {

@@ -71,7 +71,7 @@ impl<'a> World<'a> {
     pub(crate) fn new(scenario: &'a Scenario, system: Box<dyn System>, timeline: bool) -> Self {
         Self {
             status: system.status(),
-            timeout: system.timeout(),
+            timeout: scenario.timeout.unwrap_or_else(|| system.timeout()),
             system,
             due: BinaryHeap::new(),
             attempts: Vec::new(),
@@ -96,7 +96,7 @@ impl<'a> World<'a> {
 
     /// Nothing arrives any more: what is in flight ends. Says the score.
     pub(crate) fn finish(mut self) -> (Score, Option<TimelineData>) {
-        self.advance(self.scenario.duration + 20 * SECOND);
+        self.advance(self.scenario.duration + 60 * SECOND);
         let score = self.tally.finish(self.scenario.duration);
         (score, self.timeline.map(Timeline::finish))
     }
