@@ -24,7 +24,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
-    reason = "it is built by whoever reads traces, and has three fields for good"
+    reason = "it is built by whoever reads traces, which has to say each of its fields"
 )]
 pub struct Request {
     /// When it began. A request that is passed after later ones is processed at their time, and
@@ -35,6 +35,8 @@ pub struct Request {
     pub latency: Option<Duration>,
     /// How it ended, if it was answered.
     pub verdict: Verdict,
+    /// Whether the sender's timeout ended it. It did so for each request that was never answered.
+    pub timed_out: bool,
 }
 
 /// What a breaker did in a replay.
@@ -74,6 +76,7 @@ pub struct Report {
 ///         at: Timestamp::from_millis(request * 10),
 ///         latency: Some(Duration::from_millis(5)),
 ///         verdict: Verdict::Failure,
+///         timed_out: false,
 ///     });
 /// }
 /// replay.finish();
@@ -143,7 +146,7 @@ impl Replay {
             Some(latency) => (latency, request.verdict),
             None => (self.timeout, Verdict::Failure),
         };
-        let timed_out = request.latency.is_none();
+        let timed_out = request.timed_out || request.latency.is_none();
         self.report.requests += 1;
         let admitted = match self.breaker.try_acquire(at) {
             Ok(permit) => {

@@ -281,6 +281,7 @@ impl Backtest {
                 at: request.at,
                 latency,
                 verdict,
+                timed_out: request.verdicts.timed_out(),
             }) {
                 rejected_by |= 1 << policy;
             }

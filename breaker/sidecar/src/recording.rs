@@ -114,6 +114,7 @@ impl Tape for Recording {
             latency: exchange.latency,
             status: exchange.status.map(|status| status.as_u16()),
             verdict: exchange.verdict,
+            timed_out: exchange.timed_out,
         };
         if self.sender.try_send(entry).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);

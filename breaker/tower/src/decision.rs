@@ -14,6 +14,8 @@ pub struct Decision {
     pub state: State,
     /// What the request counts as, and who caused its outcome; `None` if it was rejected.
     pub ending: Option<(Verdict, Attribution)>,
+    /// Whether the sender's timeout ended it.
+    pub timed_out: bool,
     /// From admission, or the end of the upload, to the head of the response or to the end of its
     /// body, as the policy measures; the latter without the time in which the caller did not read.
     pub latency: Duration,
@@ -32,6 +34,7 @@ impl Decision {
         Self {
             state,
             ending: None,
+            timed_out: false,
             latency: Duration::ZERO,
             waited: Duration::ZERO,
             status: None,

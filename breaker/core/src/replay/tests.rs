@@ -1,10 +1,13 @@
 use super::*;
+use crate::policy::{Condition, TripEntry};
+use crate::ratio::Ratio;
 
 fn request(at: u64, latency: u64, verdict: Verdict) -> Request {
     Request {
         at: Timestamp::from_millis(at),
         latency: Some(Duration::from_millis(latency)),
         verdict,
+        timed_out: false,
     }
 }
 
@@ -92,6 +95,26 @@ fn a_request_that_was_never_answered_fails_at_the_timeout() {
         first >= Timestamp::from_millis(1_000) && first < Timestamp::from_millis(2_000),
         "{first:?}"
     );
+}
+
+#[test]
+fn a_timeout_is_one_though_it_was_recorded_with_its_latency() {
+    let policy = Policy::builder("late")
+        .trip([TripEntry::open([Condition::TimeoutRate(Ratio::of(1, 2))])])
+        .build()
+        .expect("a good policy");
+    let trips = |timed_out| {
+        let mut replay = Replay::new(policy.clone(), 1, Timestamp::ZERO);
+        for number in 0..200 {
+            replay.request(&Request {
+                timed_out,
+                ..request(number * 10, 500, Verdict::Failure)
+            });
+        }
+        replay.finish();
+        replay.report().trips
+    };
+    assert_eq!([true, false].map(trips), [1, 0]);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use breaker_tower::core::policy::FailureRules;
 
 use super::line::Ending;
 
-/// What each policy makes of a request: two bits each.
+/// What each policy makes of a request: two bits each. The fourth value is a failure by a timeout,
+/// which is one to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Verdicts(u32);
 
@@ -31,11 +32,18 @@ impl Verdicts {
         Self(bits.fold(0, |all, bits| all | bits))
     }
 
+    /// A timeout ended it.
+    const TIMED_OUT: Self = Self(u32::MAX);
+
+    pub(super) const fn timed_out(self) -> bool {
+        self.0 & 3 == 3
+    }
+
     pub(super) const fn of(self, policy: usize) -> Verdict {
         match self.0 >> (2 * policy) & 3 {
             0 => Verdict::Success,
-            1 => Verdict::Failure,
-            _ => Verdict::Ignored,
+            2 => Verdict::Ignored,
+            _ => Verdict::Failure,
         }
     }
 }
@@ -72,6 +80,7 @@ impl Judge {
                 verdict => verdict,
             }),
             Ending::Span(facts, status) => each(&|rules| facts.verdict(status, rules)),
+            Ending::TimedOut => Verdicts::TIMED_OUT,
             Ending::Outcome(verdict) => each(&|_| verdict),
         }
     }
@@ -105,6 +114,10 @@ mod tests {
         );
         assert_eq!(of(Ending::Outcome(Verdict::Ignored)), [Verdict::Ignored; 2]);
         assert_eq!(of(Ending::CallerLeft), [Verdict::Ignored; 2]);
+        assert_eq!(of(Ending::TimedOut), [Verdict::Failure; 2]);
+        let timed_out = |ending| judge.verdicts(ending).timed_out();
+        assert!(timed_out(Ending::TimedOut) && !timed_out(Ending::FAILURE));
+        assert!(!timed_out(Ending::CallerLeft) && !timed_out(Ending::Status(200)));
         let unavailable = Ending::Grpc("UNAVAILABLE".parse().expect("a code"));
         assert_eq!(of(unavailable)[0], Verdict::Failure);
     }

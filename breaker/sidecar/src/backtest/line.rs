@@ -31,6 +31,8 @@ pub(super) enum Ending<'a> {
     Grpc(GrpcCode),
     /// The caller went away before the answer: the status 499, which policies may count.
     CallerLeft,
+    /// The sender's timeout ended it: a failure by the rules of every policy.
+    TimedOut,
     /// What a span says, with its own status.
     Span(Facts<'a>, StatusCode),
     Outcome(Verdict),
@@ -68,6 +70,15 @@ impl<'a> Line<'a> {
 
 impl Ending<'_> {
     pub(super) const FAILURE: Self = Self::Outcome(Verdict::Failure);
+
+    /// The same, ended by the sender's timeout; where it was a failure.
+    const fn timed_out(self, timed_out: bool) -> Self {
+        match self {
+            Self::Outcome(Verdict::Success | Verdict::Ignored) => self,
+            _ if timed_out => Self::TimedOut,
+            _ => self,
+        }
+    }
 
     /// The status of an access log; none if it is none.
     pub(super) fn logged(status: u16) -> Option<Self> {
@@ -116,6 +127,7 @@ impl<'a> Scanner<'a> {
     /// The line, if it has the form of a recording's.
     fn line(mut self) -> Option<Line<'a>> {
         let (mut at, mut route, mut latency, mut ending) = (None, None, None, None);
+        let mut timed_out = None;
         self.eat(b'{')?;
         loop {
             let key = self.text()?;
@@ -127,6 +139,7 @@ impl<'a> Scanner<'a> {
                 "latency" => latency.replace(self.latency()?).is_none(),
                 "status" => ending.replace(self.status()?).is_none(),
                 "outcome" => ending.replace(outcome(self.text()?)?).is_none(),
+                "timed_out" => timed_out.replace(self.boolean()?).is_none(),
                 _ => false,
             };
             if !first {
@@ -145,10 +158,11 @@ impl<'a> Scanner<'a> {
             at: Timestamp::from_nanos(at?),
             route: Cow::Borrowed(route?),
             latency: latency.map(Duration::from_nanos),
-            ending: match latency {
-                Some(_) => ending?,
-                None => ending.unwrap_or(Ending::Outcome(Verdict::Failure)),
-            },
+            ending: match (latency, ending) {
+                (None, None) => Ending::FAILURE,
+                (_, ending) => ending?,
+            }
+            .timed_out(timed_out.unwrap_or_default()),
         })
     }
 
@@ -230,6 +244,17 @@ impl<'a> Scanner<'a> {
         self.nanos().map(Some)
     }
 
+    fn boolean(&mut self) -> Option<bool> {
+        self.skip();
+        for (text, value) in [("true", true), ("false", false)] {
+            if let Some(rest) = self.rest.strip_prefix(text.as_bytes()) {
+                self.rest = rest;
+                return Some(value);
+            }
+        }
+        None
+    }
+
     fn status(&mut self) -> Option<Ending<'static>> {
         self.skip();
         let status = u16::try_from(self.digits(10)?).ok()?;
@@ -251,6 +276,8 @@ struct Raw<'a> {
     status: Option<i64>,
     #[serde(borrow)]
     outcome: Option<Cow<'a, str>>,
+    #[serde(default)]
+    timed_out: bool,
 }
 
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<f64>>, D::Error> {
@@ -299,7 +326,7 @@ impl<'a> Raw<'a> {
             at,
             route: self.route,
             latency,
-            ending,
+            ending: ending.timed_out(self.timed_out),
         })
     }
 }

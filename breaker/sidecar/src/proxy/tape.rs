@@ -31,6 +31,8 @@ pub struct Exchange {
     pub status: Option<StatusCode>,
     /// What the request counted as.
     pub verdict: Verdict,
+    /// Whether the route's timeout ended it.
+    pub timed_out: bool,
 }
 
 impl Exchange {
@@ -43,6 +45,7 @@ impl Exchange {
             latency: decision.latency,
             status: decision.status,
             verdict: decision.verdict()?,
+            timed_out: decision.timed_out,
         })
     }
 }

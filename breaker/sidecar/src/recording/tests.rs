@@ -2,6 +2,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use breaker_tower::core::Event;
+use breaker_tower::core::policy::yaml;
 use breaker_tower::{Policy, State};
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -31,6 +32,7 @@ fn exchange(latency: u64, status: Option<StatusCode>, verdict: Verdict) -> Excha
         latency: Duration::from_millis(latency),
         status,
         verdict,
+        timed_out: false,
     }
 }
 
@@ -208,6 +210,66 @@ async fn a_backtest_of_a_recording_trips_when_the_live_breaker_did_and_why() {
     );
 }
 
+/// Runs the sidecar on `config` and records what `ask` does with its address.
+async fn recorded<F: Future<Output = ()>>(
+    settings: &Settings,
+    config: Config,
+    ask: impl FnOnce(SocketAddr) -> F,
+) -> String {
+    let config = config
+        .with_listen("127.0.0.1:0".parse().unwrap())
+        .with_admin("127.0.0.1:0".parse().unwrap());
+    let mut app = App::bind(&config, &Environment::default()).unwrap();
+    app.record(settings).unwrap();
+    let proxy = app.listen().unwrap().tcp().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let sidecar = tokio::spawn(app.run(async { drop(stopped.await) }));
+    ask(proxy).await;
+    drop(stop);
+    sidecar.await.unwrap().unwrap();
+    fs::read_to_string(&settings.file).unwrap()
+}
+
+#[tokio::test]
+async fn a_backtest_knows_which_recorded_requests_a_timeout_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder);
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let config = format!(
+        "upstreams: {{ shop: {{ endpoints: ['http://{}'] }} }}\n\
+         routes: [{{ name: pay, upstream: shop, timeout: 200ms, mode: shadow }}]\n",
+        silent.local_addr().unwrap()
+    );
+    let config = Config::parse(&config, None, folder.path()).unwrap();
+    let text = recorded(&settings, config, |proxy| async move {
+        let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+        let mut requests = JoinSet::new();
+        for _ in 0..20 {
+            let request = Request::get(format!("http://{proxy}/")).body(Empty::new());
+            requests.spawn(client.request(request.unwrap()));
+        }
+        for answer in requests.join_all().await {
+            assert_eq!(answer.unwrap().status(), StatusCode::GATEWAY_TIMEOUT);
+        }
+    })
+    .await;
+    let end = r#","outcome":"failure","timed_out":true}"#;
+    assert_eq!(
+        text.lines().filter(|line| line.ends_with(end)).count(),
+        20,
+        "{text}"
+    );
+
+    let policy = "name: late\nbase: sensitive\ntrip: [{ timeout_rate: 50% }]\n";
+    let policy = yaml::parse(policy, None).unwrap();
+    let mut backtest = Backtest::new(Options::new(vec![("late".to_owned(), policy)]));
+    backtest
+        .read_files(&[&settings.file], |problem| panic!("{problem}"))
+        .unwrap();
+    let findings = backtest.finish();
+    assert_eq!(findings.policies[0].report.trips, 1, "{text}");
+}
+
 #[tokio::test]
 async fn a_request_whose_caller_leaves_before_the_answer_is_recorded_as_ignored() {
     let folder = tempfile::tempdir().unwrap();
@@ -216,30 +278,22 @@ async fn a_request_whose_caller_leaves_before_the_answer_is_recorded_as_ignored(
     let upstream = format!("http://{}", silent.local_addr().unwrap())
         .parse()
         .unwrap();
-    let config = Config::of_upstream(upstream, Policy::sensitive())
-        .with_listen("127.0.0.1:0".parse().unwrap())
-        .with_admin("127.0.0.1:0".parse().unwrap());
-    let mut app = App::bind(&config, &Environment::default()).unwrap();
-    app.record(&settings).unwrap();
-    let proxy = app.listen().unwrap().tcp().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let sidecar = tokio::spawn(app.run(async { drop(stopped.await) }));
-
-    let mut caller = TcpStream::connect(proxy).await.unwrap();
-    caller
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
-    let (mut reached, _) = silent.accept().await.unwrap();
-    assert!(reached.read(&mut [0; 1024]).await.unwrap() > 0);
-    drop(caller);
-    assert_eq!(
-        reached.read_to_end(&mut Vec::new()).await.unwrap_or(0),
-        0,
-        "it is given up"
-    );
-    drop(stop);
-    sidecar.await.unwrap().unwrap();
-    let text = fs::read_to_string(&settings.file).unwrap();
+    let config = Config::of_upstream(upstream, Policy::sensitive());
+    let text = recorded(&settings, config, |proxy| async move {
+        let mut caller = TcpStream::connect(proxy).await.unwrap();
+        caller
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let (mut reached, _) = silent.accept().await.unwrap();
+        assert!(reached.read(&mut [0; 1024]).await.unwrap() > 0);
+        drop(caller);
+        assert_eq!(
+            reached.read_to_end(&mut Vec::new()).await.unwrap_or(0),
+            0,
+            "it is given up"
+        );
+    })
+    .await;
     assert!(text.ends_with("\"outcome\":\"ignored\"}\n"), "{text}");
 }

@@ -22,6 +22,7 @@ pub(super) struct Entry {
     pub(super) latency: Duration,
     pub(super) status: Option<u16>,
     pub(super) verdict: Verdict,
+    pub(super) timed_out: bool,
 }
 
 #[derive(Debug)]
@@ -82,9 +83,14 @@ impl Writer {
             r#"{{"t":{at},"route":{route},"latency":{latency},"#
         );
         let _ = match entry.status {
-            Some(status) => writeln!(self.lines, r#""status":{status}}}"#),
-            None => writeln!(self.lines, r#""outcome":"{}"}}"#, word(entry.verdict)),
+            Some(status) => write!(self.lines, r#""status":{status}"#),
+            None => write!(self.lines, r#""outcome":"{}""#, word(entry.verdict)),
         };
+        let end = match entry.timed_out {
+            true => ",\"timed_out\":true}\n",
+            false => "}\n",
+        };
+        self.lines.extend_from_slice(end.as_bytes());
         self.waiting += 1;
     }
 

@@ -207,6 +207,7 @@ impl InFlight {
             breaker.record(permit, outcome.traced(trace), now);
             Decision {
                 ending: Some((verdict, ending.attribution)),
+                timed_out: ending.timed_out,
                 latency,
                 waited,
                 trace,

@@ -40,10 +40,12 @@ pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
 }
 
 /// How a request ended by code and flags: 0 is no answer, because the caller left or for another
-/// reason.
+/// reason. `UT` is the timeout of the route or of its caller's `x-envoy-upstream-rq-timeout-ms`.
 pub(super) fn ending(code: &str, flags: &str) -> Option<Ending<'static>> {
+    let has = |wanted| flags.split(',').any(|flag| flag == wanted);
     match code.parse().ok()? {
-        0 if flags.split(',').any(|flag| flag == "DC") => Some(Ending::CallerLeft),
+        _ if has("UT") => Some(Ending::TimedOut),
+        0 if has("DC") => Some(Ending::CallerLeft),
         0 => Some(Ending::FAILURE),
         status => Ending::logged(status),
     }

@@ -50,6 +50,8 @@ pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
     let ending = match (state.as_bytes().first(), status.parse::<u16>()) {
         // The caller left, or was too slow.
         (Some(b'C' | b'c'), _) => Ending::CallerLeft,
+        // No head came within `timeout server`.
+        _ if state.starts_with("sH") => Ending::TimedOut,
         (_, Ok(status)) => Ending::logged(status)
             .ok_or_else(|| Bad::field(format!("status must be 100 to 999, not {status}")))?,
         (_, Err(_)) if status == "-1" => Ending::FAILURE,

@@ -55,6 +55,37 @@ fn what_was_never_answered_needs_no_ending_and_has_failed() {
 }
 
 #[test]
+fn a_failure_may_be_a_timeout_and_nothing_else_is_one() {
+    for (ending, timed_out, expected) in [
+        (r#""outcome":"failure""#, "true", Ending::TimedOut),
+        (r#""outcome":"failure""#, "false", Ending::FAILURE),
+        (r#""status":504"#, "true", Ending::TimedOut),
+        (
+            r#""outcome":"ignored""#,
+            "true",
+            Ending::Outcome(Verdict::Ignored),
+        ),
+        (
+            r#""outcome":"success""#,
+            "true",
+            Ending::Outcome(Verdict::Success),
+        ),
+    ] {
+        let text =
+            format!(r#"{{"t":1,"route":"pay","latency":0.5,{ending},"timed_out":{timed_out}}}"#);
+        let expected = line("pay", 1_000_000_000, Some(500_000_000), expected);
+        assert_eq!(
+            Scanner::new(text.as_bytes()).line(),
+            Some(expected.clone()),
+            "{text}"
+        );
+        // Not scanned for its exponent.
+        let other = text.replace(":0.5,", ":5e-1,");
+        assert_eq!(parse(other.as_bytes()), Ok(expected), "{other}");
+    }
+}
+
+#[test]
 fn a_bad_line_says_what_is_wrong() {
     let long = format!(
         r#"{{"t":1,"route":"{}","latency":1,"status":200}}"#,
@@ -119,6 +150,10 @@ fn a_bad_line_says_what_is_wrong() {
         (
             r#"{"t":1,"route":"a","latency":1,"outcome":"good"}"#,
             "outcome must be success, failure or ignored",
+        ),
+        (
+            r#"{"t":1,"route":"a","latency":1,"outcome":"failure","timed_out":1}"#,
+            "expected a boolean",
         ),
         (
             r#"{"t":1,"route":"","latency":1,"status":200}"#,
