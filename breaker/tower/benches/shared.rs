@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use breaker_tower::core::Verdict;
-use breaker_tower::{BreakerHandle, Mode, Policy};
+use breaker_tower::{BreakerHandle, Mode, OnDrop, Policy};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// A request that succeeds, if it is admitted.
 fn request(breaker: &BreakerHandle) {
-    match breaker.try_acquire() {
+    match breaker.try_acquire(OnDrop::Ignored) {
         Ok(request) => request.finish(Verdict::Success),
         Err(rejected) => drop(black_box(rejected)),
     }

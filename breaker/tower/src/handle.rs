@@ -13,7 +13,7 @@ use breaker_core::{
 use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
 
-pub use self::in_flight::{InFlight, Upload};
+pub use self::in_flight::{InFlight, OnDrop, Upload};
 use crate::shared::Shared;
 
 /// A breaker that services and operators share. Clones are the same breaker.
@@ -59,22 +59,23 @@ impl BreakerHandle {
     }
 
     /// Asks for a permit to send one request. If the returned value is dropped before the outcome
-    /// is known, it reports the request as [`Verdict::Ignored`](breaker_core::Verdict::Ignored).
+    /// is known, the request counts as `on_drop` says. [`Self::call`] can't forget the outcome:
+    /// prefer it.
     ///
     /// # Errors
     /// [`Rejected`] if the breaker rejects.
-    pub fn try_acquire(&self) -> Result<InFlight, Rejected> {
-        self.clone().into_in_flight()
+    pub fn try_acquire(&self, on_drop: OnDrop) -> Result<InFlight, Rejected> {
+        self.clone().into_in_flight(on_drop)
     }
 
     /// [`Self::try_acquire`] of a handle that its caller has no more use for: what is returned
     /// holds it.
-    pub(crate) fn into_in_flight(self) -> Result<InFlight, Rejected> {
+    pub(crate) fn into_in_flight(self, on_drop: OnDrop) -> Result<InFlight, Rejected> {
         let (permit, policy, state) = self.with(|breaker, now| {
             let permit = breaker.try_acquire(now)?;
             Ok((permit, breaker.policy().clone(), breaker.state()))
         })?;
-        Ok(InFlight::new(self, permit, policy, state))
+        Ok(InFlight::new(self, permit, policy, state, on_drop))
     }
 
     /// Asks for a verdict without a permit, for a request that another proxy sends and whose

@@ -59,9 +59,11 @@
 //! .classify(Strict);
 //! # drop(layer);
 //! ```
+#![cfg_attr(doc, doc = include_str!("../docs/calls.md"))]
 #![cfg_attr(doc, doc = include_str!("../docs/frameworks.md"))]
 
 mod body;
+mod call;
 mod classify;
 mod deadline;
 mod decision;
@@ -83,12 +85,13 @@ pub use breaker_core as core;
 pub use breaker_core::{Mode, Policy, Rejected, Snapshot, State};
 
 pub use body::BreakerBody;
+pub use call::CallError;
 pub use classify::{Classified, Classify, Ending, HttpClassifier};
 pub use deadline::CallerDeadline;
 pub use decision::Decision;
 pub use future::ResponseFuture;
 pub use grpc::{format_grpc_timeout, is_grpc, parse_grpc_timeout};
-pub use handle::{BreakerHandle, Events, InFlight, Upload};
+pub use handle::{BreakerHandle, Events, InFlight, OnDrop, Upload};
 pub use layer::BreakerLayer;
 pub use observer::{Observer, Witness};
 pub use reject::{BoxError, Fail, OnReject, Respond, rejection};

@@ -16,7 +16,7 @@ use crate::deadline::CallerDeadline;
 use crate::decision::Decision;
 use crate::exchange::Exchange;
 use crate::future::ResponseFuture;
-use crate::handle::BreakerHandle;
+use crate::handle::{BreakerHandle, OnDrop};
 use crate::observer::{Observer, Watched, Witness};
 use crate::reject::{Fail, OnReject};
 use crate::select::Select;
@@ -122,7 +122,7 @@ where
             // is ready.
             Err(breaker.refuse())
         } else {
-            breaker.into_in_flight()
+            breaker.into_in_flight(OnDrop::Ignored)
         };
         match admission {
             Ok(mut admitted) => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::Verdict;
-use breaker_tower::{BreakerHandle, Policy};
+use breaker_tower::{BreakerHandle, OnDrop, Policy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -22,9 +22,11 @@ use crate::upstream::{Endpoint, Upstream};
 pub(super) fn tripped() -> BreakerHandle {
     let pay = BreakerHandle::new("pay", Policy::sensitive());
     for _ in 0..20 {
-        pay.try_acquire().unwrap().finish(Verdict::Failure);
+        pay.try_acquire(OnDrop::Ignored)
+            .unwrap()
+            .finish(Verdict::Failure);
     }
-    pay.try_acquire().unwrap_err();
+    pay.try_acquire(OnDrop::Ignored).unwrap_err();
     pay
 }
 

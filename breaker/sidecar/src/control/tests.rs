@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use breaker_tower::{BreakerHandle, Mode, Policy as Rules, State};
+use breaker_tower::{BreakerHandle, Mode, OnDrop, Policy as Rules, State};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -232,7 +232,7 @@ async fn what_is_not_there_and_what_is_not_for_a_resource_are_problems_too() {
 async fn a_reset_closes_and_forgets() {
     let bench = Bench::new().await;
     for _ in 0..20 {
-        let request = bench.pay.try_acquire().unwrap();
+        let request = bench.pay.try_acquire(OnDrop::Ignored).unwrap();
         request.finish(breaker_tower::core::Verdict::Failure);
     }
     assert_eq!(bench.pay.state(), State::Open);

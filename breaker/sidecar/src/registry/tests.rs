@@ -1,4 +1,4 @@
-use breaker_tower::{Mode, State};
+use breaker_tower::{Mode, OnDrop, State};
 
 use super::*;
 
@@ -133,7 +133,11 @@ async fn after_a_panic_modes_are_as_they_would_be_and_policies_decide_anew_from_
     pay.force_for(Mode::ForcedOpen, Duration::from_secs(60));
     search.force_for(Mode::ForcedOpen, Duration::from_secs(600));
     registry.declare_panic(0.0, None, None);
-    assert!(breakers.iter().all(|breaker| breaker.try_acquire().is_ok()));
+    assert!(
+        breakers
+            .iter()
+            .all(|breaker| breaker.try_acquire(OnDrop::Ignored).is_ok())
+    );
     tokio::time::advance(Duration::from_secs(120)).await;
     registry.end_panic();
     // The time of one has passed: nobody wants it open, and it was just carrying its traffic.

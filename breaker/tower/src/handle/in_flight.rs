@@ -13,10 +13,10 @@ use crate::classify::Ending;
 use crate::decision::Decision;
 use crate::trace_context::trace_of;
 
-/// An admitted request. If it is dropped before its outcome is known, it reports that its caller
-/// went away.
+/// An admitted request. If it is dropped before its outcome is known, it reports what its
+/// [`OnDrop`] says.
 #[derive(Debug)]
-#[must_use = "dropping it reports that the caller went away"]
+#[must_use = "dropping it reports an end that nobody has looked at"]
 pub struct InFlight {
     breaker: BreakerHandle,
     policy: Arc<Policy>,
@@ -34,6 +34,20 @@ pub struct InFlight {
     trace: Option<TraceId>,
     /// The breaker's when it was admitted.
     state: State,
+    on_drop: OnDrop,
+}
+
+/// What it means if an [`InFlight`] is dropped before [`InFlight::finish`]: an early return, a
+/// panic, or a future that nobody polls any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnDrop {
+    /// Nobody waits for the outcome any more, which is no evidence about the service: right where
+    /// each failure reaches `finish`. An early return by `?` in between hides failures.
+    Ignored,
+    /// The request failed: right where failures leave by `?`. Callers that go away count as
+    /// failures too.
+    Failure,
 }
 
 /// Where the permit is: with the request, or with the upload of its body too.
@@ -66,6 +80,7 @@ impl InFlight {
         permit: Permit,
         policy: Arc<Policy>,
         state: State,
+        on_drop: OnDrop,
     ) -> Self {
         Self {
             breaker,
@@ -77,6 +92,7 @@ impl InFlight {
             is_paused: false,
             trace: None,
             state,
+            on_drop,
         }
     }
 
@@ -219,7 +235,18 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.end(Ending::CALLER_GONE, false);
+        self.end(self.on_drop.ending(), false);
+    }
+}
+
+// === impl OnDrop ===
+
+impl OnDrop {
+    fn ending(self) -> Ending {
+        match self {
+            Self::Ignored => Ending::CALLER_GONE,
+            Self::Failure => Verdict::Failure.into(),
+        }
     }
 }
 

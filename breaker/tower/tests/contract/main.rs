@@ -8,6 +8,7 @@
 
 mod auto_traits;
 mod balancer;
+mod call;
 mod deadline;
 mod grpc;
 mod harness;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use breaker_tower::{BreakerLayer, BreakerSet, Mode, State, rejection};
+use breaker_tower::{BreakerLayer, BreakerSet, Mode, OnDrop, State, rejection};
 use http::{Request, Response};
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -92,7 +92,7 @@ async fn the_capacity_is_hard_and_the_oldest_closed_breaker_goes_first() {
 async fn a_request_in_flight_ends_on_the_breaker_that_admitted_it() {
     let set = BreakerSet::new(touchy(), 1);
     let first = set.get("first");
-    let request = first.try_acquire().unwrap();
+    let request = first.try_acquire(OnDrop::Ignored).unwrap();
     set.get("second");
     request.finish(breaker_tower::core::Verdict::Failure);
     assert_eq!(first.state(), State::Open);

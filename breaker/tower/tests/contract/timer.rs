@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use breaker_tower::core::{Event, Reason};
-use breaker_tower::{BreakerHandle, Mode, State};
+use breaker_tower::{BreakerHandle, Mode, OnDrop, State};
 use tokio::time::{Instant, advance, sleep};
 use tower::{Service, ServiceExt};
 
@@ -164,7 +164,7 @@ async fn a_slow_request_after_a_long_idle_time_does_not_trip() {
 }
 
 fn fail_once(breaker: &BreakerHandle) {
-    let request = breaker.try_acquire().unwrap();
+    let request = breaker.try_acquire(OnDrop::Ignored).unwrap();
     request.finish(breaker_tower::core::Verdict::Failure);
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::Verdict;
-use breaker_tower::{BreakerHandle, Policy};
+use breaker_tower::{BreakerHandle, OnDrop, Policy};
 use http::{Method, StatusCode, Version};
 
 use super::breakers;
@@ -118,7 +118,7 @@ async fn a_limit_in_force_has_a_gauge() {
     let sheds = BreakerHandle::new("pay", policy);
     let idle = BreakerHandle::new("other", Policy::adaptive());
     for breaker in [&sheds, &idle] {
-        let request = breaker.try_acquire().unwrap();
+        let request = breaker.try_acquire(OnDrop::Ignored).unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
         request.finish(Verdict::Success);
     }
@@ -143,7 +143,7 @@ fn each_detector_of_a_source_has_a_score() {
     let adaptive = BreakerHandle::new("pay", Policy::adaptive());
     let sensitive = BreakerHandle::new("other", Policy::sensitive());
     for breaker in [&adaptive, &sensitive] {
-        drop(breaker.try_acquire());
+        drop(breaker.try_acquire(OnDrop::Ignored));
     }
     let breakers = [&adaptive, &sensitive]
         .into_iter()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use breaker_tower::core::policy::{LatencyMeasure, Stream};
 use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
-use breaker_tower::{Mode, Policy, State};
+use breaker_tower::{Mode, OnDrop, Policy, State};
 
 use super::bench::{Bench, PAY, eventually};
 
@@ -16,7 +16,7 @@ const SLOWER: &str =
 
 fn trip(bench: &Bench) {
     for _ in 0..20 {
-        let request = bench.breaker("pay").try_acquire().unwrap();
+        let request = bench.breaker("pay").try_acquire(OnDrop::Ignored).unwrap();
         request.finish(breaker_tower::core::Verdict::Failure);
     }
     assert_eq!(bench.breaker("pay").state(), State::Open);
