@@ -5,9 +5,9 @@
 #![expect(clippy::print_stdout, reason = "an example")]
 
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use axum::{Router, routing::get};
-use breaker_tower::{BreakerHandle, BreakerLayer, Policy, Rejected, State};
+use breaker_tower::{BreakerHandle, BreakerLayer, Policy, State};
 use tower::ServiceExt;
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,10 +15,7 @@ pub(crate) async fn main() {
     let breaker = BreakerHandle::new("pay", Policy::sensitive());
     let app = Router::new()
         .route("/pay", get(async || StatusCode::INTERNAL_SERVER_ERROR))
-        .layer(
-            BreakerLayer::new(breaker.clone())
-                .respond(|rejected: Rejected, _| unavailable(&rejected)),
-        );
+        .route_layer(BreakerLayer::server(breaker.clone()));
 
     let mut failures = 0;
     loop {
@@ -38,15 +35,4 @@ pub(crate) async fn main() {
         failures += 1;
     }
     assert_eq!((breaker.state(), failures), (State::Open, 20));
-}
-
-/// What a rejected request is answered.
-fn unavailable(rejected: &Rejected) -> Response<Body> {
-    let mut response = Response::new(Body::from(rejected.to_string()));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    let seconds = rejected.retry_after.as_secs() + 1;
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, seconds.into());
-    response
 }

@@ -20,8 +20,9 @@ pin_project! {
     where
         W: Witness,
     {
+        // Without one, the answer is the breaker's own.
         #[pin]
-        inner: B,
+        inner: Option<B>,
         reporter: Reporter<C, W>,
     }
 }
@@ -33,22 +34,22 @@ impl<B, C, W: Witness> BreakerBody<B, C, W> {
     /// The body of an answer whose head was told to `exchange`.
     pub(crate) const fn new(inner: B, exchange: Option<Exchange<C, W>>) -> Self {
         Self {
-            inner,
+            inner: Some(inner),
             reporter: Reporter(exchange),
         }
     }
 
-    /// The body of an answer that the breaker has no part in.
-    pub(crate) const fn unobserved(inner: B) -> Self {
+    /// The body of an answer that the breaker has no part in; `None` is empty.
+    pub(crate) const fn unobserved(inner: Option<B>) -> Self {
         Self {
             inner,
             reporter: Reporter(None),
         }
     }
 
-    /// The inner body.
-    pub const fn get_ref(&self) -> &B {
-        &self.inner
+    /// The inner body; `None` if the answer is the breaker's own.
+    pub const fn get_ref(&self) -> Option<&B> {
+        self.inner.as_ref()
     }
 }
 
@@ -66,8 +67,11 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let mut this = self.project();
-        let mut poll = || this.inner.as_mut().poll_frame(cx);
+        let this = self.project();
+        let Some(mut inner) = this.inner.as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let mut poll = || inner.as_mut().poll_frame(cx);
         let polled = match &mut this.reporter.0 {
             Some(exchange) => exchange.request.failing_on_panic(&mut poll),
             None => poll(),
@@ -80,7 +84,7 @@ where
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
                     this.reporter.ended(Some(trailers));
-                } else if this.inner.is_end_stream() {
+                } else if inner.is_end_stream() {
                     this.reporter.ended(None);
                 } else {
                     this.reporter.flows();
@@ -93,11 +97,12 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let own = || SizeHint::with_exact(0);
+        self.inner.as_ref().map_or_else(own, B::size_hint)
     }
 }
 
@@ -157,7 +162,7 @@ impl<B: fmt::Debug, C, W: Witness> fmt::Debug for BreakerBody<B, C, W> {
 impl<B: Default, C, W: Witness> Default for BreakerBody<B, C, W> {
     fn default() -> Self {
         Self {
-            inner: B::default(),
+            inner: Some(B::default()),
             reporter: Reporter(None),
         }
     }

@@ -1,15 +1,16 @@
 //! What an answer says of the upstream: classification, apart from decision and admission.
 
 use std::any::Any;
+use std::fmt;
 use std::time::Duration;
 
 use breaker_core::policy::{FailureRules, GrpcCode};
 use breaker_core::{Attribution, Verdict};
 use http::{Extensions, HeaderMap, HeaderName, StatusCode, header};
 
-use crate::grpc::{self, Framing};
+use crate::blame::{self, Blame};
+use crate::grpc::{self, Framing, GRPC_PUSHBACK};
 use crate::proxy_status;
-use crate::reject::is_rejection_error;
 
 /// Distinguishes success from failure.
 pub trait Classify {
@@ -32,13 +33,84 @@ pub trait Classify {
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending;
 
     /// Classifies an error of the inner service or of the response's body. The error can be
-    /// downcast to its type, often a [`BoxError`](crate::BoxError). By default it is a failure of
-    /// the upstream, except for the rejection by a breaker further upstream.
+    /// downcast to its type, often a [`BoxError`](crate::BoxError). By default it is
+    /// [`Ending::of_error`].
     fn error(&self, error: &dyn Any) -> Ending {
-        match is_rejection_error(error) {
-            true => Ending::caused_by(Attribution::InnerBreaker),
-            false => Verdict::Failure.into(),
+        Ending::of_error(error)
+    }
+}
+
+/// What is seen of the end of a request, for
+/// [`BreakerLayer::classify_fn`](crate::BreakerLayer::classify_fn).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Seen<'a> {
+    /// The head of the response. Of a gRPC call whose trailers decide, only these are seen.
+    #[non_exhaustive]
+    Head {
+        /// The status.
+        status: StatusCode,
+        /// The header fields.
+        headers: &'a HeaderMap,
+        /// What the inner service has attached to the response.
+        extensions: &'a Extensions,
+    },
+    /// The end of a gRPC call.
+    #[non_exhaustive]
+    Trailers {
+        /// `None` if there were none.
+        trailers: Option<&'a HeaderMap>,
+    },
+    /// An error of the inner service or of the response's body, of whatever type, often a
+    /// [`BoxError`](crate::BoxError).
+    Error(&'a dyn Any),
+}
+
+/// Classifies by a closure, and what the closure has no opinion on as [`HttpClassifier`] does.
+#[derive(Clone, Copy)]
+pub struct ClassifyFn<F>(pub(crate) F);
+
+impl<F> Classify for ClassifyFn<F>
+where
+    F: Fn(Seen<'_>) -> Option<Ending>,
+{
+    fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified {
+        self.response(rules, status, headers, &Extensions::new())
+    }
+
+    fn response(
+        &self,
+        rules: &FailureRules,
+        status: StatusCode,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Classified {
+        let usual = HttpClassifier.head(rules, status, headers);
+        if usual == Classified::AtTrailers {
+            return usual;
         }
+        let seen = Seen::Head {
+            status,
+            headers,
+            extensions,
+        };
+        (self.0)(seen).map_or(usual, Classified::Head)
+    }
+
+    fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending {
+        let usual = || HttpClassifier.trailers(rules, trailers);
+        (self.0)(Seen::Trailers { trailers }).unwrap_or_else(usual)
+    }
+
+    fn error(&self, error: &dyn Any) -> Ending {
+        let usual = || Ending::of_error(error);
+        (self.0)(Seen::Error(error)).unwrap_or_else(usual)
+    }
+}
+
+impl<F> fmt::Debug for ClassifyFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClassifyFn").finish_non_exhaustive()
     }
 }
 
@@ -114,6 +186,9 @@ impl Classify for HttpClassifier {
     }
 
     fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending {
+        if let Some(by) = trailers.and_then(proxy_status::caused_by) {
+            return Ending::caused_by(by);
+        }
         // A status that is missing or unreadable is UNKNOWN: the stream was cut, or the server is
         // broken.
         let code = trailers.and_then(grpc::status).unwrap_or(GrpcCode::UNKNOWN);
@@ -138,6 +213,24 @@ impl Ending {
         retry_after: None,
         grpc: None,
     };
+
+    /// What an error of whatever type counts as, as far as its type tells: a failure of the
+    /// upstream, except for
+    ///
+    /// * the rejection by a breaker further upstream, which is ignored;
+    /// * a timeout (of this layer, tokio's, with the feature `tower` also tower's), which is
+    ///   [`Self::TIMED_OUT`];
+    /// * with the feature `tower`, `Overloaded` of tower's `load_shed`: a limit of this program
+    ///   rejected the request, and it is ignored. Without the feature it is a failure.
+    pub fn of_error(error: &dyn Any) -> Self {
+        match blame::of(error) {
+            Some(Blame::Rejected) => Self::caused_by(Attribution::InnerBreaker),
+            Some(Blame::TimedOut) => Self::TIMED_OUT,
+            #[cfg(feature = "tower")]
+            Some(Blame::Overloaded) => Self::caused_by(Attribution::Proxy),
+            None => Verdict::Failure.into(),
+        }
+    }
 
     /// An outcome that is no evidence about the upstream, because someone else caused it.
     pub const fn caused_by(attribution: Attribution) -> Self {
@@ -180,8 +273,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
-
-const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 #[cfg(test)]
 mod tests {

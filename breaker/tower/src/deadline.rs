@@ -84,10 +84,18 @@ impl CallerDeadline {
 
     /// What an error counts as: once it has passed, that is its doing, else as `classifier` says.
     pub(crate) fn or_error<E: 'static>(self, classifier: &impl Classify, error: &E) -> Ending {
-        match self.0 {
-            Some(moment) if Instant::now() >= moment.at => Ending::caused_by(Attribution::Caller),
-            _ => classifier.error(error),
-        }
+        self.forced_now().unwrap_or_else(|| classifier.error(error))
+    }
+
+    /// What an end without an answer counts as: once it has passed, that is its doing, else
+    /// `ending`.
+    pub(crate) fn or(self, ending: Ending) -> Ending {
+        self.forced_now().unwrap_or(ending)
+    }
+
+    fn forced_now(self) -> Option<Ending> {
+        let has_passed = self.0.is_some_and(|moment| Instant::now() >= moment.at);
+        has_passed.then_some(Ending::caused_by(Attribution::Caller))
     }
 }
 

@@ -118,6 +118,12 @@ impl<C, W: Witness> Exchange<C, W> {
         self.request.end(ending);
     }
 
+    /// No head of an answer has come in time.
+    pub(crate) fn timed_out(&mut self) {
+        let ending = self.deadline.or(Ending::TIMED_OUT);
+        self.request.end(ending);
+    }
+
     /// The caller went away. A head that was a failure stays one: no body could have mended it.
     pub(crate) fn left(&mut self) {
         if let Some(Classified::Head(ending)) = self.head

@@ -4,8 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use breaker_core::Rejected;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -15,6 +16,7 @@ use crate::classify::Classify;
 use crate::exchange::Exchange;
 use crate::observer::Witness;
 use crate::reject::OnReject;
+use crate::timeout::Timeout;
 
 pin_project! {
     /// The future of [`BreakerService`](crate::BreakerService). If it is dropped before it is
@@ -25,8 +27,8 @@ pin_project! {
         W: Witness,
     {
         #[pin]
-        state: State<F, C, W, Result<Response<RB>, R::Error>>,
-        request_body: PhantomData<fn(B)>,
+        state: State<F, C, W, R::Future>,
+        types: PhantomData<fn(B, RB, E)>,
     }
 }
 
@@ -41,11 +43,14 @@ pin_project! {
             // while it was still sending has not completed its request, though the upload ends with
             // the future.
             exchange: Option<Exchange<C, W>>,
+            timeout: Option<Box<Timeout>>,
             #[pin]
             future: F,
         },
         Rejected {
-            answer: Option<A>,
+            rejected: Option<Rejected>,
+            #[pin]
+            answer: A,
         },
     }
 }
@@ -55,22 +60,28 @@ where
     R: OnReject<B, RB, E>,
     W: Witness,
 {
-    pub(crate) const fn admitted(future: F, exchange: Exchange<C, W>) -> Self {
+    pub(crate) const fn admitted(
+        future: F,
+        exchange: Exchange<C, W>,
+        timeout: Option<Box<Timeout>>,
+    ) -> Self {
         Self {
             state: State::Admitted {
                 future,
                 exchange: Some(exchange),
+                timeout,
             },
-            request_body: PhantomData,
+            types: PhantomData,
         }
     }
 
-    pub(crate) const fn rejected(answer: Result<Response<RB>, R::Error>) -> Self {
+    pub(crate) const fn rejected(rejected: Rejected, answer: R::Future) -> Self {
         Self {
             state: State::Rejected {
-                answer: Some(answer),
+                rejected: Some(rejected),
+                answer,
             },
-            request_body: PhantomData,
+            types: PhantomData,
         }
     }
 }
@@ -91,10 +102,20 @@ where
             StateProj::Admitted {
                 future,
                 exchange: held,
+                timeout,
             } => {
                 let exchange = held.as_mut().expect(POLLED_AFTER_READY);
                 match exchange.request.failing_on_panic(|| future.poll(cx)) {
-                    Poll::Pending => Poll::Pending,
+                    Poll::Pending => {
+                        let Some(timeout) = timeout else {
+                            return Poll::Pending;
+                        };
+                        ready!(timeout.poll_elapsed(exchange.request.request(), cx));
+                        exchange.timed_out();
+                        *held = None;
+                        let answer = R::on_timeout(timeout.is_grpc);
+                        Poll::Ready(answer.map(|answer| answer.map(BreakerBody::unobserved)))
+                    }
                     Poll::Ready(Ok(response)) => {
                         exchange.answered(&response);
                         // Responses and exchanges are large: each is moved once here.
@@ -109,9 +130,13 @@ where
                     }
                 }
             }
-            StateProj::Rejected { answer } => {
-                let answer = answer.take().expect(POLLED_AFTER_READY);
-                Poll::Ready(answer.map(|response| response.map(BreakerBody::unobserved)))
+            StateProj::Rejected { rejected, answer } => {
+                let answer = ready!(answer.poll(cx));
+                Poll::Ready(answer.map(|mut response| {
+                    let rejected = rejected.take().expect(POLLED_AFTER_READY);
+                    response.extensions_mut().insert(rejected);
+                    response.map(BreakerBody::unobserved)
+                }))
             }
         }
     }

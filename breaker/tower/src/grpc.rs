@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use breaker_core::policy::GrpcCode;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 
 /// Whether a `Content-Type` is gRPC: `application/grpc`, `application/grpc+proto` or
 /// `application/grpc; charset=utf-8`, in upper or lower case. gRPC-Web is not.
 pub fn is_grpc(content_type: &[u8]) -> bool {
     framing(content_type) == Some(Framing::Http2)
+}
+
+/// Whether a request is a gRPC call.
+pub(crate) fn is_call(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE);
+    media_type.is_some_and(|media_type| is_grpc(media_type.as_bytes()))
 }
 
 /// Where a gRPC answer has its status.
@@ -84,6 +90,9 @@ pub fn format_grpc_timeout(left: Duration) -> String {
 /// How long a call may take at most.
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// When a server wants to be called again, in milliseconds.
+pub(crate) const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 const CONTENT_TYPE: &[u8] = b"application/grpc";
 const MAX_DIGITS: usize = 8;

@@ -61,13 +61,18 @@
 //! ```
 #![cfg_attr(doc, doc = include_str!("../docs/calls.md"))]
 #![cfg_attr(doc, doc = include_str!("../docs/frameworks.md"))]
+#![cfg_attr(doc, doc = include_str!("../docs/outcomes.md"))]
+#![cfg_attr(doc, doc = include_str!("../docs/order.md"))]
 
+mod answer;
+mod blame;
 mod body;
 mod call;
 mod classify;
 mod deadline;
 mod decision;
 mod exchange;
+mod fallback;
 mod future;
 mod grpc;
 mod handle;
@@ -79,26 +84,32 @@ mod select;
 mod service;
 mod set;
 mod shared;
+mod timeout;
 mod trace_context;
+mod uploads;
 
 pub use breaker_core as core;
 pub use breaker_core::{Mode, Policy, Rejected, Snapshot, State};
 
+pub use answer::RejectedExt;
+pub use blame::{BoxError, TimedOut, rejection};
 pub use body::BreakerBody;
 pub use call::CallError;
-pub use classify::{Classified, Classify, Ending, HttpClassifier};
+pub use classify::{Classified, Classify, ClassifyFn, Ending, HttpClassifier, Seen};
 pub use deadline::CallerDeadline;
 pub use decision::Decision;
+pub use fallback::{Fallback, FallbackFuture};
 pub use future::ResponseFuture;
 pub use grpc::{format_grpc_timeout, is_grpc, parse_grpc_timeout};
 pub use handle::{BreakerHandle, Events, InFlight, OnDrop, Upload};
 pub use layer::BreakerLayer;
 pub use observer::{Observer, Witness};
-pub use reject::{BoxError, Fail, OnReject, Respond, rejection};
+pub use reject::{Answer, Fail, OnReject, Respond};
 pub use select::{PerKey, Select};
 pub use service::BreakerService;
 pub use set::BreakerSet;
 pub use trace_context::TraceContext;
+pub use uploads::{AsIs, UploadBody, Uploads, Wrap, WrapWith};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

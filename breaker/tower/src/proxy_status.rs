@@ -2,7 +2,7 @@
 //! (RFC 8941).
 
 use breaker_core::Attribution;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Whose doing an answer is that an intermediary made: one that holds its upstream for unavailable
 /// or as busy as it may be, or one to which the request has come back. `None` if no intermediary
@@ -18,6 +18,23 @@ pub(crate) fn caused_by(headers: &HeaderMap) -> Option<Attribution> {
         (b"error", b"proxy_loop_detected") => Some(Attribution::Proxy),
         _ => None,
     })
+}
+
+/// Says in `headers` that an answer comes from here, and why.
+pub(crate) fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
+    let mut value = format!("breaker; error={error}; details=\"");
+    for char in details.chars() {
+        match char {
+            '"' | '\\' => value.extend(['\\', char]),
+            ' '..='~' => value.push(char),
+            '≥' => value.push_str(">="),
+            _ => value.push('?'),
+        }
+    }
+    value.push('"');
+    if let Ok(value) = HeaderValue::from_str(&value) {
+        headers.insert(PROXY_STATUS, value);
+    }
 }
 
 /// The parameters of all members, as they are written. In strings, of which a member's name may be
@@ -114,6 +131,19 @@ mod tests {
             headers.append(PROXY_STATUS, value.parse().unwrap());
         }
         assert_eq!(caused_by(&headers), Some(Attribution::InnerBreaker));
+    }
+
+    #[test]
+    fn what_is_marked_is_found_whatever_the_details_are() {
+        let mut headers = HeaderMap::new();
+        let details = "100% ≥ 8%; \"a\\b\"\r\nc, error=x";
+        mark(&mut headers, "destination_unavailable", details);
+        assert_eq!(caused_by(&headers), Some(Attribution::InnerBreaker));
+        assert_eq!(
+            headers[PROXY_STATUS],
+            "breaker; error=destination_unavailable; \
+             details=\"100% >= 8%; \\\"a\\\\b\\\"??c, error=x\""
+        );
     }
 
     #[test]

@@ -1,39 +1,50 @@
-//! What becomes of a rejected request: an error, or a response.
+//! What becomes of a rejected request: an error, a response, or a call of another service.
 
-use std::any::Any;
-use std::error::Error;
 use std::fmt;
-use std::iter;
+use std::future::{Future, Ready, ready};
 
 use breaker_core::Rejected;
 use http::{Request, Response};
 
-/// The error type of middleware that adds its own errors.
-pub type BoxError = Box<dyn Error + Send + Sync>;
+use crate::answer;
+use crate::blame::{BoxError, TimedOut};
+use crate::grpc;
 
 /// Decides how a rejected request is answered.
 pub trait OnReject<B, RB, E> {
     /// The error of the service.
     type Error;
 
+    /// The future of the answer. `None` is an empty body.
+    type Future: Future<Output = Result<Response<Option<RB>>, Self::Error>>;
+
     /// Answers a rejected request.
+    fn on_reject(&self, rejected: Rejected, request: Request<B>) -> Self::Future;
+
+    /// Answers a request that the service did not answer within
+    /// [`BreakerLayer::timeout`](crate::BreakerLayer::timeout); `is_grpc` says whether it is a gRPC
+    /// call.
     ///
     /// # Errors
-    /// When the service is to fail with the rejection.
-    fn on_reject(
-        &self,
-        rejected: Rejected,
-        request: Request<B>,
-    ) -> Result<Response<RB>, Self::Error>;
+    /// When the service is to fail.
+    fn on_timeout(is_grpc: bool) -> Result<Response<Option<RB>>, Self::Error>;
 
     /// Passes on an error of the inner service.
     fn inner_error(error: E) -> Self::Error;
 }
 
-/// Fails with [`Rejected`], boxed; [`rejection`] finds it again.
+/// Fails with [`Rejected`], boxed; [`rejection`](crate::rejection) finds it again. With the feature
+/// `tonic`, a gRPC call fails with a `tonic::Status` that is `UNAVAILABLE`, whose source is the
+/// rejection.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Fail;
+
+/// Answers with [`RejectedExt`](crate::RejectedExt)'s responses, without a body: those for gRPC to
+/// gRPC calls, those for HTTP to all others. Errors of the inner service keep their type.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Answer;
 
 /// Answers with the response of a closure; errors of the inner service keep their type. The
 /// response's extensions have the [`Rejected`], for loggers and for outer breakers, which ignore
@@ -43,13 +54,39 @@ pub struct Respond<F>(pub(crate) F);
 
 impl<B, RB, E: Into<BoxError>> OnReject<B, RB, E> for Fail {
     type Error = BoxError;
+    type Future = Ready<Result<Response<Option<RB>>, BoxError>>;
 
-    fn on_reject(&self, rejected: Rejected, _: Request<B>) -> Result<Response<RB>, BoxError> {
-        Err(rejected.into())
+    fn on_reject(&self, rejected: Rejected, request: Request<B>) -> Self::Future {
+        let is_call = grpc::is_call(request.headers());
+        ready(Err(error(rejected, is_call)))
+    }
+
+    fn on_timeout(is_grpc: bool) -> Result<Response<Option<RB>>, BoxError> {
+        Err(timeout_error(is_grpc))
     }
 
     fn inner_error(error: E) -> BoxError {
         error.into()
+    }
+}
+
+impl<B, RB, E> OnReject<B, RB, E> for Answer {
+    type Error = E;
+    type Future = Ready<Result<Response<Option<RB>>, E>>;
+
+    fn on_reject(&self, rejected: Rejected, request: Request<B>) -> Self::Future {
+        ready(Ok(match grpc::is_call(request.headers()) {
+            true => answer::grpc(&rejected).map(|()| None),
+            false => answer::http_head(&rejected).map(|()| None),
+        }))
+    }
+
+    fn on_timeout(is_grpc: bool) -> Result<Response<Option<RB>>, E> {
+        Ok(answer::timed_out(is_grpc).map(|()| None))
+    }
+
+    fn inner_error(error: E) -> E {
+        error
     }
 }
 
@@ -58,9 +95,14 @@ where
     F: Fn(Rejected, Request<B>) -> Response<RB>,
 {
     type Error = E;
+    type Future = Ready<Result<Response<Option<RB>>, E>>;
 
-    fn on_reject(&self, rejected: Rejected, request: Request<B>) -> Result<Response<RB>, E> {
-        Ok((self.0)(rejected, request))
+    fn on_reject(&self, rejected: Rejected, request: Request<B>) -> Self::Future {
+        ready(Ok((self.0)(rejected, request).map(Some)))
+    }
+
+    fn on_timeout(is_grpc: bool) -> Result<Response<Option<RB>>, E> {
+        Ok(answer::timed_out(is_grpc).map(|()| None))
     }
 
     fn inner_error(error: E) -> E {
@@ -74,19 +116,32 @@ impl<F> fmt::Debug for Respond<F> {
     }
 }
 
-/// The rejection that is `error`, or its cause.
-pub fn rejection<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Rejected> {
-    let mut causes = iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
-        error.source()
-    });
-    causes.find_map(|error| error.downcast_ref())
+#[cfg(not(feature = "tonic"))]
+pub(crate) fn error(rejected: Rejected, _: bool) -> BoxError {
+    rejected.into()
 }
 
-/// Whether an error of whatever type is a rejection, or was caused by one, as far as its type
-/// tells.
-pub(crate) fn is_rejection_error(error: &dyn Any) -> bool {
-    match error.downcast_ref::<BoxError>() {
-        Some(error) => rejection(&**error).is_some(),
-        None => error.is::<Rejected>(),
+#[cfg(feature = "tonic")]
+pub(crate) fn error(rejected: Rejected, is_grpc: bool) -> BoxError {
+    use crate::answer::RejectedExt as _;
+
+    match is_grpc {
+        true => rejected.grpc_status().into(),
+        false => rejected.into(),
     }
+}
+
+#[cfg(not(feature = "tonic"))]
+fn timeout_error(_: bool) -> BoxError {
+    TimedOut.into()
+}
+
+#[cfg(feature = "tonic")]
+fn timeout_error(is_grpc: bool) -> BoxError {
+    if !is_grpc {
+        return TimedOut.into();
+    }
+    let mut status = tonic::Status::deadline_exceeded(TimedOut.to_string());
+    status.set_source(std::sync::Arc::new(TimedOut));
+    status.into()
 }

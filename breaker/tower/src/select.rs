@@ -3,15 +3,13 @@
 use std::fmt;
 use std::hash::Hash;
 
-use http::Request;
-
 use crate::handle::BreakerHandle;
 use crate::set::BreakerSet;
 
-/// Finds the breaker of a request.
-pub trait Select<B> {
+/// Finds the breaker of a request of the type `Q`.
+pub trait Select<Q> {
     /// The breaker of `request`.
-    fn select(&self, request: &Request<B>) -> BreakerHandle;
+    fn select(&self, request: &Q) -> BreakerHandle;
 
     /// The breaker, if it is the same for all requests.
     fn fixed(&self) -> Option<&BreakerHandle>;
@@ -24,8 +22,8 @@ pub struct PerKey<K, F> {
     pub(crate) key: F,
 }
 
-impl<B> Select<B> for BreakerHandle {
-    fn select(&self, _: &Request<B>) -> BreakerHandle {
+impl<Q> Select<Q> for BreakerHandle {
+    fn select(&self, _: &Q) -> BreakerHandle {
         self.clone()
     }
 
@@ -34,12 +32,12 @@ impl<B> Select<B> for BreakerHandle {
     }
 }
 
-impl<K, F, B> Select<B> for PerKey<K, F>
+impl<K, F, Q> Select<Q> for PerKey<K, F>
 where
     K: Eq + Hash + Clone + fmt::Display,
-    F: Fn(&Request<B>) -> K,
+    F: Fn(&Q) -> K,
 {
-    fn select(&self, request: &Request<B>) -> BreakerHandle {
+    fn select(&self, request: &Q) -> BreakerHandle {
         self.breakers.get((self.key)(request))
     }
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use breaker_core::Rejected;
 use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::sync::futures::OwnedNotified;
@@ -16,10 +18,13 @@ use crate::deadline::CallerDeadline;
 use crate::decision::Decision;
 use crate::exchange::Exchange;
 use crate::future::ResponseFuture;
-use crate::handle::{BreakerHandle, OnDrop};
+use crate::grpc;
+use crate::handle::{BreakerHandle, InFlight, OnDrop};
 use crate::observer::{Observer, Watched, Witness};
 use crate::reject::{Fail, OnReject};
 use crate::select::Select;
+use crate::timeout::Timeout;
+use crate::uploads::{AsIs, Uploads};
 
 /// A service behind a breaker.
 ///
@@ -27,12 +32,13 @@ use crate::select::Select;
 /// make the caller discard the service. With
 /// [`unready_while_open`](crate::BreakerLayer::unready_while_open) it is pending instead, for
 /// balancers.
-pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O = ()> {
-    inner: S,
+pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O = (), U = AsIs> {
+    pub(crate) inner: S,
     breaker: P,
     classifier: C,
     on_reject: R,
     observer: O,
+    uploads: U,
     options: Options,
     /// Whether this very clone was ready without asking `inner`, because its next request was to be
     /// rejected.
@@ -44,16 +50,17 @@ pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) unready_while_open: bool,
-    pub(crate) await_upload: bool,
+    pub(crate) timeout: Option<Duration>,
 }
 
-impl<S, P, C, R, O> BreakerService<S, P, C, R, O> {
+impl<S, P, C, R, O, U> BreakerService<S, P, C, R, O, U> {
     pub(crate) const fn new(
         inner: S,
         breaker: P,
         classifier: C,
         on_reject: R,
         observer: O,
+        uploads: U,
         options: Options,
     ) -> Self {
         Self {
@@ -62,6 +69,7 @@ impl<S, P, C, R, O> BreakerService<S, P, C, R, O> {
             classifier,
             on_reject,
             observer,
+            uploads,
             options,
             inner_skipped: false,
             waiting: None,
@@ -84,22 +92,12 @@ impl<S, P, C, R, O> BreakerService<S, P, C, R, O> {
     }
 }
 
-impl<S, P, C, R, O, B, RB> Service<Request<B>> for BreakerService<S, P, C, R, O>
-where
-    S: Service<Request<B>, Response = Response<RB>>,
-    S::Error: 'static,
-    P: Select<B>,
-    C: Classify + Clone,
-    R: OnReject<B, RB, S::Error>,
-    O: Observer<B>,
-    B: Body,
-    RB: Body,
-{
-    type Response = Response<BreakerBody<RB, C, O::Witness>>;
-    type Error = R::Error;
-    type Future = ResponseFuture<S::Future, C, R, B, RB, S::Error, O::Witness>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+impl<S, P, C, R, O, U> BreakerService<S, P, C, R, O, U> {
+    /// Whether the next request can be called, once `inner` is ready if it is to be asked.
+    pub(crate) fn poll_breaker<Q>(&mut self, cx: &mut Context<'_>) -> Poll<AskInner>
+    where
+        P: Select<Q>,
+    {
         self.inner_skipped = false;
         if let Some(breaker) = self.breaker.fixed() {
             if self.options.unready_while_open {
@@ -108,62 +106,89 @@ where
                 // A rejection needs nothing of the inner service, and that may be what is in
                 // trouble.
                 self.inner_skipped = true;
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(AskInner(false));
             }
         }
-        self.inner.poll_ready(cx).map_err(R::inner_error)
+        Poll::Ready(AskInner(true))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let breaker = self.breaker.select(&request);
-        let mut witness = self.observer.begin(&request);
-        let admission = if std::mem::take(&mut self.inner_skipped) {
+    pub(crate) fn admit<Q>(&mut self, request: &Q) -> Result<InFlight, Rejected>
+    where
+        P: Select<Q>,
+    {
+        let breaker = self.breaker.select(request);
+        match std::mem::take(&mut self.inner_skipped) {
             // Even if the breaker went half-open since: the inner service was not asked whether it
             // is ready.
-            Err(breaker.refuse())
-        } else {
-            breaker.into_in_flight(OnDrop::Ignored)
-        };
-        match admission {
+            true => Err(breaker.refuse()),
+            false => breaker.into_in_flight(OnDrop::Ignored),
+        }
+    }
+}
+
+/// Whether the inner service has to be ready too.
+pub(crate) struct AskInner(pub(crate) bool);
+
+impl<S, P, C, R, O, U, B, RB> Service<Request<B>> for BreakerService<S, P, C, R, O, U>
+where
+    S: Service<Request<U::Body>, Response = Response<RB>>,
+    S::Error: 'static,
+    P: Select<Request<B>>,
+    C: Classify + Clone,
+    R: OnReject<B, RB, S::Error>,
+    O: Observer<B>,
+    U: Uploads<B>,
+    RB: Body,
+{
+    type Response = Response<BreakerBody<RB, C, O::Witness>>;
+    type Error = R::Error;
+    type Future = ResponseFuture<S::Future, C, R, B, RB, S::Error, O::Witness>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        match ready!(self.poll_breaker(cx)) {
+            AskInner(true) => self.inner.poll_ready(cx).map_err(R::inner_error),
+            AskInner(false) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut witness = self.observer.begin(&request);
+        match self.admit(&request) {
             Ok(mut admitted) => {
                 admitted.traced(request.headers());
-                if self.options.await_upload
-                    && !request.body().is_end_stream()
-                    && let Some(upload) = admitted.uploading()
-                {
-                    request.extensions_mut().insert(upload);
-                }
-                let mut exchange = Exchange::new(
-                    Watched::new(admitted, witness),
-                    self.classifier.clone(),
-                    CallerDeadline::of(&request),
-                    request.method() == Method::HEAD,
-                );
+                let deadline = CallerDeadline::of(&request);
+                let is_head = request.method() == Method::HEAD;
+                let timeout = self.options.timeout.map(|period| {
+                    let is_grpc = grpc::is_call(request.headers());
+                    Box::new(Timeout::new(period, is_grpc))
+                });
+                let request = self.uploads.hand_on(request, &mut admitted);
+                let watched = Watched::new(admitted, witness);
+                let mut exchange =
+                    Exchange::new(watched, self.classifier.clone(), deadline, is_head);
                 let call = || self.inner.call(request);
                 let future = exchange.request.failing_on_panic(call);
-                ResponseFuture::admitted(future, exchange)
+                ResponseFuture::admitted(future, exchange, timeout)
             }
             Err(rejected) => {
                 if witness.is_watching() {
                     witness.decided(Decision::rejected(rejected.state));
                 }
                 let answer = self.on_reject.on_reject(rejected.clone(), request);
-                ResponseFuture::rejected(answer.map(|mut response| {
-                    response.extensions_mut().insert(rejected);
-                    response
-                }))
+                ResponseFuture::rejected(rejected, answer)
             }
         }
     }
 }
 
-impl<S, P, C, R, O> Clone for BreakerService<S, P, C, R, O>
+impl<S, P, C, R, O, U> Clone for BreakerService<S, P, C, R, O, U>
 where
     S: Clone,
     P: Clone,
     C: Clone,
     R: Clone,
     O: Clone,
+    U: Clone,
 {
     /// The clone has not seen anything ready: readiness belongs to the clone that asked.
     fn clone(&self) -> Self {
@@ -173,12 +198,13 @@ where
             self.classifier.clone(),
             self.on_reject.clone(),
             self.observer.clone(),
+            self.uploads.clone(),
             self.options,
         )
     }
 }
 
-impl<S: fmt::Debug, P: fmt::Debug, C, R, O> fmt::Debug for BreakerService<S, P, C, R, O> {
+impl<S: fmt::Debug, P: fmt::Debug, C, R, O, U> fmt::Debug for BreakerService<S, P, C, R, O, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BreakerService")
             .field("inner", &self.inner)

@@ -116,12 +116,18 @@ impl InFlight {
     /// The caller is still sending its request. The upstream's time begins when the returned value
     /// and its clones are dropped.
     pub fn uploading(&mut self) -> Option<Upload> {
+        if let Held::Alone(Some(permit)) = &mut self.permit {
+            self.breaker.with(|breaker, _| breaker.uploading(permit));
+        }
+        self.shared()
+    }
+
+    /// The upload of a request of which nothing is awaited yet.
+    pub(crate) fn shared(&mut self) -> Option<Upload> {
         let Held::Alone(permit) = &mut self.permit else {
             return None;
         };
-        let mut permit = permit.take()?;
-        self.breaker
-            .with(|breaker, _| breaker.uploading(&mut permit));
+        let permit = permit.take()?;
         let permit = Arc::new(Mutex::new(Some(permit)));
         self.permit = Held::WithUpload(permit.clone());
         Some(Upload(Arc::new(UploadEnd {
@@ -188,6 +194,16 @@ impl InFlight {
             self.permit
                 .with(|permit| breaker.with(|breaker, now| breaker.resumed(permit, now)));
         }
+    }
+
+    /// For how long the service has been waited for; `None` while it waits for its caller.
+    pub(crate) fn waited(&mut self) -> Option<Duration> {
+        let now = self.breaker.now();
+        let waited = self.permit.with(|permit| {
+            let waits = !permit.is_uploading();
+            waits.then(|| now.saturating_since(permit.admitted()))
+        });
+        waited.flatten().filter(|_| !self.is_paused)
     }
 
     /// The outcome is known.

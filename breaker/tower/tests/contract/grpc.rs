@@ -88,3 +88,20 @@ async fn a_caller_that_leaves_a_stream_is_ignored() {
     drop(answer);
     assert_eq!(counted(&breaker), (0, 0, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_that_a_stream_passes_on_at_its_end_is_ignored() {
+    let (mut service, mut upstream, breaker) = behind(touchy());
+    let (mut sender, body) = streamed();
+    let answer = exchange(&mut service, &mut upstream, grpc(body)).await;
+    sender.send_data(Bytes::from("message")).await.unwrap();
+    let rejected = "breaker; error=destination_unavailable; details=\"x\"";
+    let trailers = headers(&[("grpc-status", "14"), ("proxy-status", rejected)]);
+    sender.send_trailers(trailers).await.unwrap();
+    drop(sender);
+    answer.into_body().collect().await.unwrap();
+    assert_eq!(
+        (breaker.state(), counted(&breaker)),
+        (State::Closed, (0, 0, 1))
+    );
+}

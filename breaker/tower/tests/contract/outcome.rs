@@ -7,10 +7,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use breaker_tower::core::Attribution;
 use breaker_tower::core::policy::FailureRules;
+use breaker_tower::core::{Attribution, Verdict};
 use breaker_tower::{
-    BoxError, BreakerHandle, BreakerLayer, Classified, Classify, Ending, HttpClassifier, State,
+    BoxError, BreakerHandle, BreakerLayer, Classified, Classify, Ending, HttpClassifier, Seen,
+    State,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -246,4 +247,57 @@ async fn nothing_but_404_and_nothing_but_cancelled_calls_never_trip() {
     }
     assert_eq!(counted(&breaker), (200, 0, 200));
     assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_classifies_by_head_extensions_trailers_and_error() {
+    #[derive(Clone)]
+    struct Degraded;
+
+    let breaker = BreakerHandle::new("test", sensitive());
+    let (inner, mut upstream) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let layer = BreakerLayer::new(breaker.clone()).classify_fn(|seen| match seen {
+        Seen::Head { status, .. } if status == 429 => Some(Verdict::Failure.into()),
+        Seen::Head { extensions, .. } if extensions.get::<Degraded>().is_some() => {
+            Some(Verdict::Failure.into())
+        }
+        Seen::Trailers {
+            trailers: Some(trailers),
+            ..
+        } if trailers.contains_key("x-stale") => Some(Verdict::Failure.into()),
+        Seen::Error(_) => Some(Ending::caused_by(Attribution::Proxy)),
+        _ => None,
+    });
+    let mut service = layer.layer(inner);
+    let mut degraded = response(200, empty());
+    degraded.extensions_mut().insert(Degraded);
+    let mut stale = response(
+        200,
+        empty()
+            .with_trailers(std::future::ready(Some(Ok(headers(&[
+                ("grpc-status", "0"),
+                ("x-stale", "1"),
+            ])))))
+            .boxed(),
+    );
+    let media_type = "application/grpc".parse().unwrap();
+    stale.headers_mut().insert("content-type", media_type);
+    let answers = [
+        (response(200, empty()), (1, 0, 0)),
+        (response(500, empty()), (1, 1, 0)),
+        (response(429, empty()), (1, 2, 0)),
+        (degraded, (1, 3, 0)),
+        (stale, (1, 4, 0)),
+    ];
+    for (answer, expected) in answers {
+        let call = service.ready().await.unwrap().call(request());
+        accept(&mut upstream).await.send_response(answer);
+        let body = call.await.unwrap().into_body();
+        body.collect().await.unwrap();
+        assert_eq!(counted(&breaker), expected);
+    }
+    let call = service.ready().await.unwrap().call(request());
+    accept(&mut upstream).await.send_error("refused");
+    call.await.unwrap_err();
+    assert_eq!(counted(&breaker), (1, 4, 1));
 }

@@ -5,9 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use breaker_tower::core::policy::Builder;
-use breaker_tower::{BreakerHandle, BreakerLayer, Mode, Rejected, State, rejection};
+use breaker_tower::{
+    BreakerHandle, BreakerLayer, Mode, OnDrop, Rejected, RejectedExt, State, rejection,
+};
 use http::{Request, Response};
-use tokio::time::advance;
+use http_body_util::BodyExt;
+use tokio::time::{advance, sleep};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 use crate::harness::*;
@@ -42,6 +45,84 @@ async fn respond_answers_and_leaves_the_inner_error_type_alone() {
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "10");
     assert!(answer.extensions().get::<Rejected>().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_marked_for_the_breakers_before_it_and_needs_no_body() {
+    let mut service = BreakerLayer::new(open())
+        .answer()
+        .layer(service_fn(unreachable));
+    let Ok(answer) = service.ready().await.unwrap().call(request()).await;
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "10");
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let marked = answer.headers()["proxy-status"].to_str().unwrap();
+    assert!(marked.starts_with("breaker; error=destination_unavailable; details=\""));
+    assert!(answer.body().get_ref().is_none());
+    assert!(http_body::Body::is_end_stream(answer.body()));
+
+    let mut call = request();
+    let media_type = "application/grpc+proto".parse().unwrap();
+    call.headers_mut().insert("content-type", media_type);
+    let Ok(answer) = service.ready().await.unwrap().call(call).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["grpc-status"]),
+        (200, &"14".parse().unwrap())
+    );
+    assert_eq!(answer.headers()["grpc-retry-pushback-ms"], "10000");
+    assert!(answer.headers().contains_key("proxy-status"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policy_says_status_and_body_of_a_rejection() {
+    let mut reject = breaker_tower::core::policy::Reject::default();
+    (reject.status, reject.body) = (599, Some("come back later".into()));
+    let policy = Builder::from(touchy()).reject(reject).build().unwrap();
+    let breaker = BreakerHandle::new("test", policy);
+    breaker.force(Mode::ForcedOpen);
+    let rejected = breaker.try_acquire(OnDrop::Ignored).unwrap_err();
+    let answer: Response<String> = rejected.http_response();
+    assert_eq!(answer.status(), 599);
+    assert_eq!(answer.body(), "come back later");
+    let answer: Response<String> = open()
+        .try_acquire(OnDrop::Ignored)
+        .unwrap_err()
+        .http_response();
+    assert!(
+        answer
+            .body()
+            .starts_with("rejected by the circuit breaker, which is open")
+    );
+    let answer: Response<String> = rejected.grpc_response();
+    assert_eq!(answer.headers()["grpc-status"], "14");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_answers_what_is_rejected_and_is_not_counted() {
+    let breaker = BreakerHandle::new("test", touchy());
+    let fallback = service_fn(async |request: Request<Body>| {
+        let rejected = request.extensions().get::<Rejected>().unwrap();
+        assert_eq!(rejected.state, State::Open);
+        sleep(Duration::from_secs(1)).await;
+        Ok::<_, Infallible>(response(500, full("of the fallback")))
+    });
+    let failing = async |_: Request<Body>| Ok::<_, Infallible>(response(500, empty()));
+    let mut service = BreakerLayer::new(breaker.clone())
+        .fallback(fallback)
+        .layer(service_fn(failing));
+    let Ok(answer) = service.ready().await.unwrap().call(request()).await;
+    drop(answer);
+    assert_eq!(
+        (breaker.state(), counted(&breaker)),
+        (State::Open, (0, 1, 0))
+    );
+    let Ok(answer) = service.ready().await.unwrap().call(request()).await;
+    assert!(answer.extensions().get::<Rejected>().is_some());
+    let text = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(
+        (&*text, counted(&breaker)),
+        (&b"of the fallback"[..], (0, 1, 0))
+    );
 }
 
 #[tokio::test(start_paused = true)]
