@@ -26,6 +26,9 @@ pub(crate) enum Blame {
     /// A limit of this program.
     #[cfg(feature = "tower")]
     Overloaded,
+    /// Who sends the request: it can't be sent.
+    #[cfg(feature = "reqwest")]
+    Unbuilt,
 }
 
 type Dyn<'a> = &'a (dyn Error + 'static);
@@ -67,6 +70,14 @@ fn of_cause(error: Dyn<'_>) -> Option<Blame> {
     #[cfg(feature = "tower")]
     if error.is::<tower::load_shed::error::Overloaded>() {
         return Some(Blame::Overloaded);
+    }
+    #[cfg(feature = "reqwest")]
+    if let Some(error) = error.downcast_ref::<reqwest::Error>() {
+        return match error {
+            error if error.is_timeout() => Some(Blame::TimedOut),
+            error if error.is_builder() => Some(Blame::Unbuilt),
+            _ => None,
+        };
     }
     None
 }

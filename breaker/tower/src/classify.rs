@@ -218,7 +218,7 @@ impl Ending {
     /// upstream, except for
     ///
     /// * the rejection by a breaker further upstream, which is ignored;
-    /// * a timeout (of this layer, tokio's, with the feature `tower` also tower's), which is
+    /// * a timeout (of this layer, tokio's, with the features also tower's and reqwest's), which is
     ///   [`Self::TIMED_OUT`];
     /// * with the feature `tower`, `Overloaded` of tower's `load_shed`: a limit of this program
     ///   rejected the request, and it is ignored. Without the feature it is a failure.
@@ -228,6 +228,8 @@ impl Ending {
             Some(Blame::TimedOut) => Self::TIMED_OUT,
             #[cfg(feature = "tower")]
             Some(Blame::Overloaded) => Self::caused_by(Attribution::Proxy),
+            #[cfg(feature = "reqwest")]
+            Some(Blame::Unbuilt) => Self::caused_by(Attribution::Caller),
             None => Verdict::Failure.into(),
         }
     }

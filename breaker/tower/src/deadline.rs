@@ -53,7 +53,7 @@ impl CallerDeadline {
         }
     }
 
-    fn of_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn of_headers(headers: &HeaderMap) -> Self {
         let Some(timeout) = headers.get(grpc::GRPC_TIMEOUT) else {
             return Self::NONE;
         };

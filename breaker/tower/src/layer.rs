@@ -57,7 +57,7 @@ impl<K, F> BreakerLayer<PerKey<K, F>> {
     /// A layer with one breaker for each key that `key` finds in requests.
     pub fn per_key<B>(breakers: BreakerSet<K>, key: F) -> Self
     where
-        K: Eq + Hash + Clone,
+        K: Eq + Hash,
         F: Fn(&Request<B>) -> K,
     {
         Self::of(PerKey { breakers, key })

@@ -65,6 +65,7 @@
 #![cfg_attr(doc, doc = include_str!("../docs/order.md"))]
 
 mod answer;
+mod any;
 mod blame;
 mod body;
 mod call;
@@ -80,6 +81,8 @@ mod layer;
 mod observer;
 mod proxy_status;
 mod reject;
+#[cfg(feature = "reqwest")]
+mod reqwest_client;
 mod select;
 mod service;
 mod set;
@@ -92,6 +95,7 @@ pub use breaker_core as core;
 pub use breaker_core::{Mode, Policy, Rejected, Snapshot, State};
 
 pub use answer::RejectedExt;
+pub use any::{AnyFuture, AnyLayer, AnyService, ByResult, Judge};
 pub use blame::{BoxError, TimedOut, rejection};
 pub use body::BreakerBody;
 pub use call::CallError;

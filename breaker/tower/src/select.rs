@@ -34,7 +34,7 @@ impl<Q> Select<Q> for BreakerHandle {
 
 impl<K, F, Q> Select<Q> for PerKey<K, F>
 where
-    K: Eq + Hash + Clone + fmt::Display,
+    K: Eq + Hash + fmt::Display,
     F: Fn(&Q) -> K,
 {
     fn select(&self, request: &Q) -> BreakerHandle {

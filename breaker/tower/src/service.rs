@@ -35,7 +35,7 @@ use crate::uploads::{AsIs, Uploads};
 pub struct BreakerService<S, P = BreakerHandle, C = HttpClassifier, R = Fail, O = (), U = AsIs> {
     pub(crate) inner: S,
     breaker: P,
-    classifier: C,
+    pub(crate) classifier: C,
     on_reject: R,
     observer: O,
     uploads: U,

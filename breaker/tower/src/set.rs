@@ -37,7 +37,7 @@ struct Entry {
     used: Instant,
 }
 
-impl<K: Eq + Hash + Clone + fmt::Display> BreakerSet<K> {
+impl<K: Eq + Hash + fmt::Display> BreakerSet<K> {
     /// A set of at most `capacity` breakers (at least one) with the policy `policy`, and an idle
     /// time of ten minutes.
     pub fn new(policy: impl Into<Arc<Policy>>, capacity: usize) -> Self {
@@ -97,7 +97,7 @@ impl<K> Inner<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> Breakers<K> {
+impl<K: Eq + Hash> Breakers<K> {
     /// Looking at all of them twice in an idle time bounds what a new key costs.
     fn forget_idle(&mut self, idle: Duration, now: Instant) {
         self.next_sweep = now + idle / 2;

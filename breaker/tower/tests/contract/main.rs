@@ -6,6 +6,7 @@
     reason = "clippy sees test functions only, not their helpers"
 )]
 
+mod any;
 mod auto_traits;
 mod balancer;
 mod call;
