@@ -18,9 +18,9 @@ use crate::shared::Shared;
 
 /// A breaker that services and operators share. Clones are the same breaker.
 ///
-/// The lock is held for tens of nanoseconds and never over an await. A task on the runtime of
-/// whoever used the breaker first waits for the breaker's next timeout; it ends when the last clone
-/// is dropped.
+/// The lock is held for tens of nanoseconds and never over an await. A task waits for the breaker's
+/// next timeout, on the runtime of whoever used the breaker first. It moves to the runtime of whoever
+/// waits for the breaker, or finds that the task is late, and ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct BreakerHandle(Arc<Shared>);
 
@@ -113,9 +113,14 @@ impl BreakerHandle {
         self.with(|breaker, _| breaker.mode())
     }
 
-    /// The state.
+    /// The state, as of now: what was due by time alone has happened.
     pub fn state(&self) -> State {
-        self.with(|breaker, _| breaker.state())
+        self.with(|breaker, now| {
+            if breaker.poll_timeout().is_some_and(|due| due <= now) {
+                breaker.handle_timeout(now);
+            }
+            breaker.state()
+        })
     }
 
     /// The policy.
@@ -225,6 +230,7 @@ impl BreakerHandle {
 
     /// The next time that the breaker stops refusing, for a service that waits for it.
     pub(crate) fn admitting(&self) -> OwnedNotified {
+        self.0.drive_here();
         self.0.admitting()
     }
 

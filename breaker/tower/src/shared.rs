@@ -63,6 +63,8 @@ struct Locked {
 #[derive(Clone, Copy)]
 struct FollowUp {
     rearm: bool,
+    /// The driver has not come in time.
+    is_late: bool,
     admits_again: bool,
 }
 
@@ -95,8 +97,16 @@ impl Shared {
             // Nobody keeps this time: the next use must try again.
             self.lock().armed = None;
         }
+        if follow_up.is_late {
+            self.driver.move_here(self);
+        }
         self.tell(follow_up);
         result
+    }
+
+    /// Lets the driver run where the caller waits for what time alone does.
+    pub(crate) fn drive_here(self: &Arc<Self>) {
+        self.driver.move_here(self);
     }
 
     /// Lets the breaker see the time, and says when it wants to see it next.
@@ -128,7 +138,8 @@ impl Shared {
         self.admitting.clone().notified_owned()
     }
 
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+    pub(crate) fn subscribe(self: &Arc<Self>) -> broadcast::Receiver<Event> {
+        self.drive_here();
         // Under the lock, so that a subscriber misses nothing that happens after this.
         let _locked = self.lock();
         self.events
@@ -136,11 +147,12 @@ impl Shared {
             .subscribe()
     }
 
-    /// The driver is gone: the next use of the breaker starts one.
-    pub(crate) fn driver_ended(&self) {
+    /// The driver's task is gone: the next use of the breaker starts one, if there is no other.
+    pub(crate) fn driver_ended(&self, wake: &Arc<Notify>) {
         let mut locked = self.lock();
-        self.driver.ended();
-        locked.armed = None;
+        if self.driver.ended(wake) {
+            locked.armed = None;
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -165,12 +177,16 @@ impl Shared {
             self.weight.store(weight, Ordering::Relaxed);
         }
         let due = locked.breaker.poll_timeout();
+        let is_late = locked
+            .armed
+            .is_some_and(|armed| now.saturating_since(armed) > PATIENCE_WITH_DRIVER);
         let rearm = due.is_some_and(|due| locked.armed.is_none_or(|armed| due < armed));
         if rearm {
             locked.armed = due;
         }
         FollowUp {
             rearm,
+            is_late,
             admits_again,
         }
     }
@@ -193,5 +209,7 @@ impl Drop for Shared {
     }
 }
 
+/// How late the driver may be on a busy runtime. If it is later, its runtime may not run at all.
+const PATIENCE_WITH_DRIVER: Duration = Duration::from_millis(50);
 /// Transitions are seconds apart: this many are minutes.
 const EVENTS_KEPT: usize = 64;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use breaker_tower::core::{Event, Reason};
-use breaker_tower::{BreakerHandle, Mode, OnDrop, State};
+use breaker_tower::{BreakerHandle, BreakerLayer, Mode, OnDrop, State};
 use tokio::time::{Instant, advance, sleep};
 use tower::{Service, ServiceExt};
 
@@ -78,6 +78,71 @@ fn the_driver_survives_the_runtime_that_started_it() {
         assert_eq!(breaker.state(), State::Open);
         let event = events.recv().await;
         assert!(matches!(event, Some(Event::Transition(t)) if t.to == State::HalfOpen));
+    });
+}
+
+/// A runtime that nobody drives any more, as a static one does after its only `block_on`.
+fn undriven(breaker: &BreakerHandle) -> tokio::runtime::Runtime {
+    let runtime = paused_runtime();
+    runtime.block_on(async { fail_once(breaker) });
+    runtime
+}
+
+#[test]
+fn the_driver_moves_to_whoever_subscribes() {
+    let breaker = BreakerHandle::new("test", touchy());
+    let _undriven = undriven(&breaker);
+    paused_runtime().block_on(async {
+        let mut events = breaker.subscribe();
+        let event = events.recv().await;
+        assert!(matches!(event, Some(Event::Transition(t)) if t.to == State::HalfOpen));
+    });
+}
+
+#[test]
+fn the_driver_moves_to_whoever_finds_it_late() {
+    let breaker = BreakerHandle::new("test", touchy());
+    let mut events = breaker.subscribe();
+    let _undriven = undriven(&breaker);
+    paused_runtime().block_on(async {
+        sleep(OPEN_FOR + Duration::from_secs(1)).await;
+        assert_eq!(breaker.state(), State::HalfOpen);
+        breaker.force_for(Mode::ForcedClosed, Duration::from_secs(5));
+        let began = Instant::now();
+        let mut modes = Vec::new();
+        while modes.last() != Some(&Mode::Auto) {
+            if let Event::ModeChanged { to, .. } = events.recv().await.unwrap() {
+                modes.push(to);
+            }
+        }
+        assert_eq!(modes, [Mode::ForcedClosed, Mode::Auto]);
+        assert_eq!(began.elapsed().as_secs(), 5);
+    });
+}
+
+#[test]
+fn a_service_that_waits_for_an_open_breaker_brings_the_driver() {
+    let breaker = BreakerHandle::new("test", touchy());
+    let _undriven = undriven(&breaker);
+    paused_runtime().block_on(async {
+        let (inner, _upstream) =
+            tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let layer = BreakerLayer::new(breaker.clone()).unready_while_open();
+        let mut service = tower::Layer::layer(&layer, inner);
+        let began = Instant::now();
+        service.ready().await.unwrap();
+        assert_eq!(began.elapsed(), OPEN_FOR);
+    });
+}
+
+#[test]
+fn the_state_is_that_of_now_though_no_driver_runs() {
+    let breaker = BreakerHandle::new("test", touchy());
+    let _undriven = undriven(&breaker);
+    assert_eq!(breaker.state(), State::Open);
+    paused_runtime().block_on(async {
+        sleep(OPEN_FOR).await;
+        assert_eq!(breaker.state(), State::HalfOpen);
     });
 }
 
