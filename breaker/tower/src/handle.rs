@@ -15,6 +15,7 @@ use tokio::sync::futures::OwnedNotified;
 
 pub use self::in_flight::{InFlight, OnDrop, Upload};
 use crate::shared::Shared;
+use crate::shared::audience::Audience;
 
 /// A breaker that services and operators share. Clones are the same breaker.
 ///
@@ -38,24 +39,31 @@ impl BreakerHandle {
 
     /// A closed breaker whose random numbers follow from `seed`.
     pub fn with_seed(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>, seed: u64) -> Self {
-        Self(Arc::new(Shared::new(
-            name.into(),
-            Breaker::new(policy, seed, Timestamp::ZERO),
-        )))
+        let breaker = Breaker::new(policy, seed, Timestamp::ZERO);
+        Self(Arc::new(Shared::new(name.into(), breaker, None)))
     }
 
     /// A breaker of something that is not called through it. Its feeds trip it, and judge its
     /// half-open state. If someone asks it for a permit, it still admits or rejects as usual.
     pub fn telemetry_only(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>) -> Self {
-        Self(Arc::new(Shared::new(
-            name.into(),
-            Breaker::new(policy, random_seed(), Timestamp::ZERO).telemetry_only(),
-        )))
+        let breaker = Breaker::new(policy, random_seed(), Timestamp::ZERO).telemetry_only();
+        Self(Arc::new(Shared::new(name.into(), breaker, None)))
+    }
+
+    /// A closed breaker of a set.
+    pub(crate) fn in_set(name: String, policy: Arc<Policy>, audience: Arc<Audience>) -> Self {
+        let breaker = Breaker::new(policy, random_seed(), Timestamp::ZERO);
+        Self(Arc::new(Shared::new(name.into(), breaker, Some(audience))))
     }
 
     /// The name.
     pub fn name(&self) -> &Arc<str> {
         &self.0.name
+    }
+
+    /// The id. No other breaker of this process has it, also none of the same name.
+    pub fn id(&self) -> u64 {
+        self.0.id
     }
 
     /// Asks for a permit to send one request. If the returned value is dropped before the outcome
@@ -243,6 +251,7 @@ impl fmt::Debug for BreakerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BreakerHandle")
             .field("name", &self.0.name)
+            .field("id", &self.0.id)
             .finish_non_exhaustive()
     }
 }

@@ -112,6 +112,7 @@ pub use reject::{Answer, Fail, OnReject, Respond};
 pub use select::{PerKey, Select};
 pub use service::BreakerService;
 pub use set::BreakerSet;
+pub use shared::audience::{SetEvent, SetEvents};
 pub use trace_context::TraceContext;
 pub use uploads::{AsIs, UploadBody, Uploads, Wrap, WrapWith};
 

@@ -1,9 +1,10 @@
 //! What the clones of a handle share: the breaker under its lock, and what follows from each use of
 //! it.
 
+pub(crate) mod audience;
 mod driver;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +13,12 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
+use self::audience::Audience;
 use self::driver::Driver;
 
 pub(crate) struct Shared {
     pub(crate) name: Arc<str>,
+    pub(crate) id: u64,
     state: Mutex<Locked>,
     origin: Instant,
     driver: Driver,
@@ -28,6 +31,8 @@ pub(crate) struct Shared {
     admitting: Arc<Notify>,
     /// Made for the first subscriber: the channel's buffer would be most of an idle breaker.
     events: OnceLock<broadcast::Sender<Event>>,
+    /// Those who want to hear of all breakers of its set.
+    audience: Option<Arc<Audience>>,
 }
 
 /// How much would be lost with a breaker: the larger, the more.
@@ -69,9 +74,10 @@ struct FollowUp {
 }
 
 impl Shared {
-    pub(crate) fn new(name: Arc<str>, breaker: Breaker) -> Self {
+    pub(crate) fn new(name: Arc<str>, breaker: Breaker, audience: Option<Arc<Audience>>) -> Self {
         Self {
             name,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             state: Mutex::new(Locked {
                 breaker,
                 armed: None,
@@ -82,6 +88,7 @@ impl Shared {
             weight: AtomicU8::new(Weight::Closed as u8),
             admitting: Arc::default(),
             events: OnceLock::new(),
+            audience,
         }
     }
 
@@ -163,6 +170,9 @@ impl Shared {
     fn settle(&self, locked: &mut Locked, now: Timestamp) -> FollowUp {
         let rejecting = locked.breaker.state() != State::Closed && locked.breaker.would_reject(now);
         while let Some(event) = locked.breaker.poll_event() {
+            if let Some(audience) = &self.audience {
+                audience.tell(&self.name, self.id, &event);
+            }
             if let Some(events) = self.events.get() {
                 // An error says that nobody is subscribed.
                 let _ = events.send(event);
@@ -209,6 +219,7 @@ impl Drop for Shared {
     }
 }
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// How late the driver may be on a busy runtime. If it is later, its runtime may not run at all.
 const PATIENCE_WITH_DRIVER: Duration = Duration::from_millis(50);
 /// Transitions are seconds apart: this many are minutes.

@@ -1,9 +1,11 @@
 //! A breaker for each key.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::{BreakerLayer, BreakerSet, Mode, OnDrop, State, rejection};
+use breaker_tower::core::{Event, Feed, Sample, Verdict};
+use breaker_tower::{BreakerHandle, BreakerLayer, BreakerSet, Mode, OnDrop, State, rejection};
 use http::{Request, Response};
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -94,7 +96,129 @@ async fn a_request_in_flight_ends_on_the_breaker_that_admitted_it() {
     let first = set.get("first");
     let request = first.try_acquire(OnDrop::Ignored).unwrap();
     set.get("second");
-    request.finish(breaker_tower::core::Verdict::Failure);
+    request.finish(Verdict::Failure);
     assert_eq!(first.state(), State::Open);
     assert_eq!(set.get("first").state(), State::Closed);
+}
+
+fn hosts() -> BreakerSet<String> {
+    BreakerSet::new(touchy(), 8)
+}
+
+fn fail(breaker: &BreakerHandle) {
+    let request = breaker.try_acquire(OnDrop::Ignored).unwrap();
+    request.finish(Verdict::Failure);
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_peek_makes_no_breaker_and_keeps_none() {
+    let hosts = BreakerSet::with_idle(touchy(), 8, Duration::from_secs(60));
+    assert!(hosts.peek("a").is_none() && hosts.is_empty());
+    let id = hosts.get("a".to_owned()).id();
+    for _ in 0..3 {
+        advance(Duration::from_secs(40)).await;
+        assert_eq!(hosts.peek("a").unwrap().id(), id);
+    }
+    hosts.get("b".to_owned());
+    assert!(hosts.peek("a").is_none());
+    assert_eq!(hosts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_comes_back_has_another_breaker_of_the_same_name() {
+    let hosts = hosts();
+    let first = hosts.get("a".to_owned());
+    fail(&first);
+    let removed = hosts.remove("a").unwrap();
+    assert_eq!((removed.id(), removed.state()), (first.id(), State::Open));
+    assert!(hosts.remove("a").is_none());
+    let second = hosts.get("a".to_owned());
+    assert_eq!(
+        (second.name(), second.state()),
+        (first.name(), State::Closed)
+    );
+    assert_ne!(second.id(), first.id());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_for_all_keys_or_for_each_its_own() {
+    let hosts = hosts();
+    let name = |key: &str| hosts.get(key.to_owned()).policy().name().to_string();
+    assert_eq!(name("a"), "touchy");
+    hosts.set_policy(sensitive());
+    assert_eq!(
+        (name("a"), name("b")),
+        ("sensitive".into(), "sensitive".into())
+    );
+    let (usual, special) = (Arc::new(sensitive()), Arc::new(touchy()));
+    hosts.set_policies(move |key| {
+        if key == "b" {
+            special.clone()
+        } else {
+            usual.clone()
+        }
+    });
+    assert_eq!(
+        (name("a"), name("b"), name("c")),
+        ("sensitive".into(), "touchy".into(), "sensitive".into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_hears_of_all_breakers_and_of_those_to_come() {
+    let hosts = hosts();
+    let first = hosts.get("a".to_owned());
+    let mut events = hosts.subscribe();
+    fail(&first);
+    let second = hosts.get("b".to_owned());
+    fail(&second);
+    for breaker in [&first, &second] {
+        let told = events.recv().await.unwrap();
+        assert_eq!((&told.name, told.id), (breaker.name(), breaker.id()));
+        assert!(matches!(told.event, Event::Transition(t) if t.to == State::Open));
+    }
+    // Nobody uses them: the time alone does it.
+    let told = events.recv().await.unwrap();
+    assert!(matches!(told.event, Event::Transition(t) if t.to == State::HalfOpen));
+    assert_eq!(events.missed(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_nobody_reads_are_skipped_and_counted() {
+    let hosts = hosts();
+    let mut events = hosts.subscribe();
+    let breaker = hosts.get("a".to_owned());
+    for round in 0..1100 {
+        breaker.force([Mode::ForcedOpen, Mode::ForcedClosed][round % 2]);
+    }
+    events.recv().await.unwrap();
+    assert!(events.missed() > 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_is_for_all_breakers_until_it_is_another() {
+    let hosts = hosts();
+    let first = hosts.get("a".to_owned());
+    hosts.force_all(Mode::ForcedOpen);
+    assert_eq!(first.state(), State::Open);
+    assert_eq!(hosts.get("b".to_owned()).state(), State::Open);
+    hosts.force_all(Mode::Auto);
+    assert_eq!(first.mode(), Mode::Auto);
+    assert_eq!(hosts.get("c".to_owned()).state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_make_room_takes_no_breakers_lock() {
+    let hosts = BreakerSet::with_idle(touchy(), 2, Duration::from_secs(1));
+    let locked = hosts.get(0);
+    let feed = locked.add_feed(Feed::new("app"));
+    let sample = Sample::new(Verdict::Success, None, locked.now());
+    advance(Duration::from_secs(2)).await;
+    // What is told is told under the breaker's lock.
+    locked.observe(feed, [sample], |_| {
+        for key in 1..10 {
+            hosts.get(key);
+        }
+    });
+    assert!(hosts.peek(&0).is_none());
 }
