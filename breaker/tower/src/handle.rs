@@ -16,6 +16,9 @@ use tokio::sync::futures::OwnedNotified;
 pub use self::in_flight::{InFlight, OnDrop, Upload};
 use crate::shared::Shared;
 use crate::shared::audience::Audience;
+use crate::shared::clock::Clock;
+#[cfg(feature = "testing")]
+use crate::shared::clock::ManualClock;
 
 /// A breaker that services and operators share. Clones are the same breaker.
 ///
@@ -40,20 +43,60 @@ impl BreakerHandle {
     /// A closed breaker whose random numbers follow from `seed`.
     pub fn with_seed(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>, seed: u64) -> Self {
         let breaker = Breaker::new(policy, seed, Timestamp::ZERO);
-        Self(Arc::new(Shared::new(name.into(), breaker, None)))
+        Self(Arc::new(Shared::new(
+            name.into(),
+            breaker,
+            Clock::start(),
+            None,
+        )))
     }
 
     /// A breaker of something that is not called through it. Its feeds trip it, and judge its
     /// half-open state. If someone asks it for a permit, it still admits or rejects as usual.
     pub fn telemetry_only(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>) -> Self {
         let breaker = Breaker::new(policy, random_seed(), Timestamp::ZERO).telemetry_only();
-        Self(Arc::new(Shared::new(name.into(), breaker, None)))
+        Self(Arc::new(Shared::new(
+            name.into(),
+            breaker,
+            Clock::start(),
+            None,
+        )))
     }
 
     /// A closed breaker of a set.
     pub(crate) fn in_set(name: String, policy: Arc<Policy>, audience: Arc<Audience>) -> Self {
         let breaker = Breaker::new(policy, random_seed(), Timestamp::ZERO);
-        Self(Arc::new(Shared::new(name.into(), breaker, Some(audience))))
+        let clock = Clock::start();
+        Self(Arc::new(Shared::new(
+            name.into(),
+            breaker,
+            clock,
+            Some(audience),
+        )))
+    }
+
+    /// A closed breaker with a clock of its own.
+    #[cfg(feature = "testing")]
+    pub(crate) fn with_clock(
+        name: impl Into<Arc<str>>,
+        policy: impl Into<Arc<Policy>>,
+        clock: ManualClock,
+    ) -> Self {
+        let breaker = Breaker::new(policy, 1, Timestamp::ZERO);
+        let clock = Clock::Manual(clock);
+        Self(Arc::new(Shared::new(name.into(), breaker, clock, None)))
+    }
+
+    /// When time alone does something next.
+    #[cfg(feature = "testing")]
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        self.with(|breaker, _| breaker.poll_timeout())
+    }
+
+    /// Does what time alone does.
+    #[cfg(feature = "testing")]
+    pub(crate) fn pass_time(&self) {
+        self.0.handle_timeout();
     }
 
     /// The name.

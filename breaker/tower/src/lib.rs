@@ -87,6 +87,8 @@ mod select;
 mod service;
 mod set;
 mod shared;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timeout;
 mod trace_context;
 mod uploads;

@@ -2,6 +2,7 @@
 //! it.
 
 pub(crate) mod audience;
+pub(crate) mod clock;
 mod driver;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -14,13 +15,14 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use self::audience::Audience;
+use self::clock::Clock;
 use self::driver::Driver;
 
 pub(crate) struct Shared {
     pub(crate) name: Arc<str>,
     pub(crate) id: u64,
     state: Mutex<Locked>,
-    origin: Instant,
+    clock: Clock,
     driver: Driver,
     /// Whether the breaker refused requests when it was last looked at. While it did not, time
     /// alone does not make it.
@@ -74,7 +76,12 @@ struct FollowUp {
 }
 
 impl Shared {
-    pub(crate) fn new(name: Arc<str>, breaker: Breaker, audience: Option<Arc<Audience>>) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        breaker: Breaker,
+        clock: Clock,
+        audience: Option<Arc<Audience>>,
+    ) -> Self {
         Self {
             name,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -82,7 +89,7 @@ impl Shared {
                 breaker,
                 armed: None,
             }),
-            origin: Instant::now(),
+            clock,
             driver: Driver::default(),
             rejecting: AtomicBool::new(false),
             weight: AtomicU8::new(Weight::Closed as u8),
@@ -100,7 +107,7 @@ impl Shared {
         let result = act(&mut locked.breaker, now);
         let follow_up = self.settle(&mut locked, now);
         drop(locked);
-        if follow_up.rearm && !self.driver.wake_or_start(self) {
+        if follow_up.rearm && !self.clock.stands_still() && !self.driver.wake_or_start(self) {
             // Nobody keeps this time: the next use must try again.
             self.lock().armed = None;
         }
@@ -126,7 +133,7 @@ impl Shared {
         let armed = locked.armed;
         drop(locked);
         self.tell(follow_up);
-        armed.map(|at| self.origin + Duration::from_nanos(at.as_nanos()))
+        armed.and_then(|at| self.clock.instant(at))
     }
 
     /// Whether the breaker may refuse a request now. `false` is as of its last use, and costs
@@ -163,7 +170,7 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::ZERO + self.origin.elapsed()
+        self.clock.now()
     }
 
     /// Passes events on, in their order, and notes what else has changed.
