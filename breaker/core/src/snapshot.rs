@@ -1,5 +1,8 @@
 //! What a breaker knows at one time, for people and metrics.
 
+#[cfg(feature = "serde")]
+mod serial;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -87,6 +87,8 @@ mod select;
 mod service;
 mod set;
 mod shared;
+#[cfg(any(feature = "metrics", feature = "opentelemetry", feature = "tracing"))]
+pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timeout;

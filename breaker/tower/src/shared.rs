@@ -4,6 +4,8 @@
 pub(crate) mod audience;
 pub(crate) mod clock;
 mod driver;
+#[cfg(feature = "tracing")]
+mod log;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -67,12 +69,13 @@ struct Locked {
 }
 
 /// What is left to do when the lock is free again.
-#[derive(Clone, Copy)]
 struct FollowUp {
     rearm: bool,
     /// The driver has not come in time.
     is_late: bool,
     admits_again: bool,
+    #[cfg(feature = "tracing")]
+    events: Vec<Event>,
 }
 
 impl Shared {
@@ -114,7 +117,7 @@ impl Shared {
         if follow_up.is_late {
             self.driver.move_here(self);
         }
-        self.tell(follow_up);
+        self.tell(&follow_up);
         result
     }
 
@@ -132,7 +135,7 @@ impl Shared {
         locked.armed = locked.breaker.poll_timeout();
         let armed = locked.armed;
         drop(locked);
-        self.tell(follow_up);
+        self.tell(&follow_up);
         armed.and_then(|at| self.clock.instant(at))
     }
 
@@ -176,7 +179,11 @@ impl Shared {
     /// Passes events on, in their order, and notes what else has changed.
     fn settle(&self, locked: &mut Locked, now: Timestamp) -> FollowUp {
         let rejecting = locked.breaker.state() != State::Closed && locked.breaker.would_reject(now);
+        #[cfg(feature = "tracing")]
+        let mut events = Vec::new();
         while let Some(event) = locked.breaker.poll_event() {
+            #[cfg(feature = "tracing")]
+            events.push(event.clone());
             if let Some(audience) = &self.audience {
                 audience.tell(&self.name, self.id, &event);
             }
@@ -205,10 +212,16 @@ impl Shared {
             rearm,
             is_late,
             admits_again,
+            #[cfg(feature = "tracing")]
+            events,
         }
     }
 
-    fn tell(&self, follow_up: FollowUp) {
+    fn tell(&self, follow_up: &FollowUp) {
+        #[cfg(feature = "tracing")]
+        for event in &follow_up.events {
+            log::event(&self.name, self.id, event);
+        }
         if follow_up.admits_again {
             self.admitting.notify_waiters();
         }

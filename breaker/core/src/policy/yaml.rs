@@ -71,6 +71,18 @@ pub fn read(
         .map_err(|broken| document.error(&broken.field, broken.rule))
 }
 
+/// A policy in a program's own configuration, in the form of a policy file. Its `base`, if there is
+/// one, is a built-in policy.
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Policy {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawPolicy::deserialize(deserializer)?;
+        raw.resolve(None, Self::builtin).map_err(|broken| {
+            serde::de::Error::custom(format_args!("{}: {}", broken.field, broken.rule))
+        })
+    }
+}
+
 /// The JSON Schema of a policy file.
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(RawPolicy)

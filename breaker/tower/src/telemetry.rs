@@ -1,0 +1,204 @@
+//! What breakers know, as metrics, and what they do, as log records. Each needs a feature.
+//!
+//! * `metrics`: [`record`] hands all numbers to the recorder of the crate `metrics`.
+//! * `opentelemetry`: [`register`] makes observable instruments. Both use the names of the metrics
+//!   that the sidecar exports: `breaker.state`, `breaker.requests` and so on.
+//! * `tracing`: breakers log what they do, with the target `breaker`: transitions, alerts, changes
+//!   of the mode. Nothing needs to be called.
+//!
+//! None of them costs a request anything: totals are read when somebody asks for them.
+
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
+
+use std::sync::Arc;
+
+use breaker_core::{Attribution, Mode, Snapshot, State};
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::record;
+#[cfg(feature = "opentelemetry")]
+pub use self::opentelemetry::register;
+use crate::handle::BreakerHandle;
+use crate::set::BreakerSet;
+
+/// Those breakers that metrics are about.
+pub trait Breakers {
+    /// All of them, as of now.
+    fn breakers(&self) -> Vec<BreakerHandle>;
+}
+
+/// A metric: its name, unit and description.
+#[derive(Debug)]
+struct Metric {
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    read: Read,
+}
+
+/// How the numbers of a metric are read.
+#[derive(Debug)]
+enum Read {
+    Counter(fn(&Snapshot, &mut Whole<'_>)),
+    Gauge(fn(&Snapshot, &mut Real<'_>)),
+}
+
+type Whole<'a> = dyn FnMut(&[Label], u64) + 'a;
+type Real<'a> = dyn FnMut(&[Label], f64) + 'a;
+
+/// An attribute beside the breaker's name.
+type Label = (&'static str, Arc<str>);
+
+const METRICS: [Metric; 8] = [
+    Metric {
+        name: "breaker.state",
+        unit: "",
+        description: "1 for the current state and 0 for the others",
+        read: Read::Gauge(|snapshot, tell| {
+            for state in State::ALL {
+                let label = ("breaker.state", state.name().into());
+                tell(&[label], f64::from(snapshot.state == state));
+            }
+        }),
+    },
+    Metric {
+        name: "breaker.mode",
+        unit: "",
+        description: "1 for the current mode and 0 for the others",
+        read: Read::Gauge(|snapshot, tell| {
+            for mode in Mode::ALL {
+                let label = ("breaker.mode", mode.name().into());
+                tell(&[label], f64::from(snapshot.mode == mode));
+            }
+        }),
+    },
+    Metric {
+        name: "breaker.transitions",
+        unit: "{transition}",
+        description: "Changes of state",
+        read: Read::Counter(|snapshot, tell| {
+            for change in &snapshot.transitions {
+                let labels = [
+                    ("breaker.transition.from", change.from.name().into()),
+                    ("breaker.transition.to", change.to.name().into()),
+                    ("breaker.transition.reason", change.reason.into()),
+                ];
+                tell(&labels, change.count);
+            }
+        }),
+    },
+    Metric {
+        name: "breaker.requests",
+        unit: "{request}",
+        description: "Requests by outcome",
+        read: Read::Counter(requests),
+    },
+    Metric {
+        name: "breaker.error_rate",
+        unit: "1",
+        description: "The share of failures in the window",
+        read: Read::Gauge(|snapshot, tell| {
+            let sources = snapshot.sources.iter();
+            for source in sources.filter(|source| source.requests() > 0) {
+                let label = ("breaker.source", source.name.clone());
+                tell(&[label], source.error_rate.get());
+            }
+        }),
+    },
+    Metric {
+        name: "breaker.latency",
+        unit: "s",
+        description: "Quantiles of the latency in the window",
+        read: Read::Gauge(latency),
+    },
+    Metric {
+        name: "breaker.concurrency",
+        unit: "{request}",
+        description: "Requests in flight",
+        read: Read::Gauge(|snapshot, tell| {
+            let source = snapshot.sources[0].name.clone();
+            tell(&[("breaker.source", source)], snapshot.in_flight as f64);
+        }),
+    },
+    Metric {
+        name: "breaker.concurrency.limit",
+        unit: "{request}",
+        description: "The maximum of requests in flight, while the breaker sheds",
+        read: Read::Gauge(|snapshot, tell| {
+            if let Some(shedding) = &snapshot.shedding {
+                tell(&[], shedding.limit as f64);
+            }
+        }),
+    },
+];
+
+const NAME: &str = "breaker.name";
+
+fn requests(snapshot: &Snapshot, tell: &mut Whole<'_>) {
+    let outcome = |outcome: &str| ("breaker.outcome", outcome.into());
+    let by = |by: Attribution| ("breaker.attribution", by.label().into());
+    let totals = &snapshot.totals;
+    let upstream = || by(Attribution::Upstream);
+    tell(&[outcome("success"), upstream()], totals.success);
+    tell(&[outcome("failure"), upstream()], totals.failure);
+    for (attribution, count) in totals.ignored_by() {
+        tell(&[outcome("ignored"), by(attribution)], count);
+    }
+    tell(&[outcome("rejected")], totals.rejected);
+    tell(&[outcome("would_reject")], totals.would_reject);
+}
+
+fn latency(snapshot: &Snapshot, tell: &mut Real<'_>) {
+    for source in &snapshot.sources {
+        let Some(latency) = &source.latency else {
+            continue;
+        };
+        for (quantile, value) in [
+            ("p50", latency.p50),
+            ("p90", latency.p90),
+            ("p95", latency.p95),
+            ("p99", latency.p99),
+            ("p999", latency.p999),
+        ] {
+            let labels = [
+                ("breaker.source", source.name.clone()),
+                ("breaker.quantile", quantile.into()),
+            ];
+            tell(&labels, value.as_secs_f64());
+        }
+    }
+}
+
+impl Breakers for BreakerHandle {
+    fn breakers(&self) -> Vec<Self> {
+        vec![self.clone()]
+    }
+}
+
+impl<K> Breakers for BreakerSet<K> {
+    fn breakers(&self) -> Vec<BreakerHandle> {
+        Self::breakers(self)
+    }
+}
+
+impl<T: Breakers> Breakers for [T] {
+    fn breakers(&self) -> Vec<BreakerHandle> {
+        self.iter().flat_map(T::breakers).collect()
+    }
+}
+
+impl<T: Breakers> Breakers for Vec<T> {
+    fn breakers(&self) -> Vec<BreakerHandle> {
+        self[..].breakers()
+    }
+}
+
+impl<A: Breakers, B: Breakers> Breakers for (A, B) {
+    fn breakers(&self) -> Vec<BreakerHandle> {
+        let (first, second) = self;
+        [first.breakers(), second.breakers()].concat()
+    }
+}
