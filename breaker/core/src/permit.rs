@@ -106,7 +106,7 @@ pub(crate) enum Reading {
 }
 
 /// A rejection: the breaker is open, has no free slot half-open, or sheds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Rejected {
     /// The state: closed if the breaker sheds.
@@ -196,6 +196,17 @@ impl Rejected {
     }
 }
 
+/// Without the policy, which would be most of it: a program that ends with an error prints it so.
+impl fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected")
+            .field("state", &self.state)
+            .field("retry_after", &self.retry_after)
+            .field("cause", &format_args!("{}", self.cause()))
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -235,6 +246,18 @@ impl std::error::Error for Rejected {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rejection_prints_its_cause_and_not_its_policy() {
+        let now = Timestamp::ZERO;
+        let mut breaker = crate::Breaker::new(Policy::sensitive(), 1, now);
+        breaker.force(crate::Mode::ForcedOpen, now);
+        let text = format!("{:?}", breaker.try_acquire(now).unwrap_err());
+        let (head, tail) = text.split_once("retry_after: ").unwrap();
+        assert_eq!(head, "Rejected { state: Open, ");
+        let (_, tail) = tail.split_once(", ").unwrap();
+        assert_eq!(tail, "cause: mode set to forced_open, .. }");
+    }
 
     #[test]
     fn a_permit_has_56_bytes() {

@@ -23,8 +23,9 @@ use crate::shared::clock::ManualClock;
 /// A breaker that services and operators share. Clones are the same breaker.
 ///
 /// The lock is held for tens of nanoseconds and never over an await. A task waits for the breaker's
-/// next timeout, on the runtime of whoever used the breaker first. It moves to the runtime of whoever
-/// waits for the breaker, or finds that the task is late, and ends when the last clone is dropped.
+/// next timeout, on the runtime of whoever used the breaker first. It moves to the runtime of
+/// whoever waits for the breaker, or finds that the task is late, and ends when the last clone is
+/// dropped.
 #[derive(Clone)]
 pub struct BreakerHandle(Arc<Shared>);
 

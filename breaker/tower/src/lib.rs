@@ -1,6 +1,14 @@
 //! A circuit breaker as a tower layer, for any HTTP or gRPC [`Service`](tower_service::Service). It
 //! trips on error rate, latency quantiles and concurrency.
 //!
+//! * Clients: [`BreakerLayer::new`]; with the feature `reqwest` also [`BreakerHandle::send`].
+//! * Servers (axum, tonic): [`BreakerLayer::server`].
+//! * Anything that is a future, such as a query: [`BreakerHandle::call`].
+//! * A breaker for each host or route: [`BreakerSet`].
+//!
+//! Those who come from resilience4j, Hystrix, Polly or tower-resilience find their words in
+//! [`migration`].
+//!
 //! A request counts when its body ends, fails or is dropped, and is in flight until then. A hung
 //! request counts as slow while it hangs. Rejections are errors (or responses) of `call`, never of
 //! `poll_ready`, and no breaker counts them.
@@ -119,6 +127,10 @@ pub use set::BreakerSet;
 pub use shared::audience::{SetEvent, SetEvents};
 pub use trace_context::TraceContext;
 pub use uploads::{AsIs, UploadBody, Uploads, Wrap, WrapWith};
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/migration.md")]
+pub mod migration {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

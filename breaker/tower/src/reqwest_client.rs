@@ -42,7 +42,7 @@ impl BreakerHandle {
     /// ```
     ///
     /// # Errors
-    /// [`CallError::Rejected`] if the breaker rejects, and [`CallError::Failed`] if `reqwest` fails.
+    /// [`CallError::Rejected`] if the breaker rejects, [`CallError::Failed`] if `reqwest` fails.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, CallError<Error>> {
         let (client, request) = request.build_split();
         let request = request.map_err(CallError::Failed)?;

@@ -140,7 +140,7 @@ impl<K> BreakerSet<K> {
     ///     "ledger:8080" => critical.clone(),
     ///     _ => usual.clone(),
     /// });
-    /// assert_eq!(&**hosts.get("ledger:8080".into()).policy().name(), "conservative");
+    /// assert_eq!(hosts.get("ledger:8080".into()).policy().name(), "conservative");
     /// ```
     pub fn set_policies(&self, policy_of: impl Fn(&K) -> Arc<Policy> + Send + Sync + 'static) {
         self.replace_policies(Arc::new(policy_of));

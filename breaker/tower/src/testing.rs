@@ -1,5 +1,5 @@
-//! For tests of programs that use breakers: a clock that stands still, and a breaker that opens when
-//! it is told to.
+//! For tests of programs that use breakers: a clock that stands still, and a breaker that opens
+//! when it is told to.
 //!
 //! ```
 //! use std::time::Duration;
@@ -15,12 +15,13 @@
 //! ```
 //!
 //! Its time passes by [`TestBreaker::advance`] alone. A
-//! [`BreakerLayer::timeout`](crate::BreakerLayer::timeout) and a deadline of a caller follow tokio's
-//! clock: `#[tokio::test(start_paused = true)]` with `tokio::time::advance` moves everything, the
-//! time of usual breakers too, and needs no [`TestBreaker`].
+//! [`BreakerLayer::timeout`](crate::BreakerLayer::timeout) and a deadline of a caller follow
+//! tokio's clock: `#[tokio::test(start_paused = true)]` with `tokio::time::advance` moves
+//! everything, the time of usual breakers too, and needs no [`TestBreaker`].
 //!
-//! A loop of failing calls in which no time passes opens `sensitive` at the twentieth call. It never
-//! opens `adaptive`, which looks at no shorter time than 200 ms: let some pass between the calls.
+//! A loop of failing calls in which no time passes opens `sensitive` at the twentieth call. It
+//! never opens `adaptive`, which looks at no shorter time than 200 ms: let some pass between the
+//! calls.
 
 use std::sync::Arc;
 use std::time::Duration;
