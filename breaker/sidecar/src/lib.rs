@@ -33,4 +33,5 @@ pub mod registry;
 pub mod report;
 pub mod sockets;
 pub mod telemetry;
+mod tls;
 pub mod upstream;

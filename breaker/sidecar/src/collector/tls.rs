@@ -1,16 +1,16 @@
-//! TLS to a collector, by rustls with ring.
+//! TLS to a collector.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_rustls::builderstates::WantsProtocols1;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::OtlpError;
+use crate::tls::provider;
 
 /// Whom to trust, and what to show.
 #[derive(Debug)]
@@ -29,20 +29,27 @@ pub(crate) struct Trust<'a> {
 pub(crate) fn connector(
     trust: &Trust<'_>,
 ) -> Result<HttpsConnectorBuilder<WantsProtocols1>, OtlpError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| OtlpError::Tls(error.to_string()))?;
     let config = match trust.certificate {
         Some(path) => config.with_root_certificates(roots(path)?),
-        None if trust.is_secure => config
-            .with_native_roots()
-            .map_err(|error| OtlpError::Tls(error.to_string()))?,
+        None if trust.is_secure => config.with_root_certificates(system_roots()?),
         None => config.with_root_certificates(RootCertStore::empty()),
     };
     Ok(HttpsConnectorBuilder::new()
         .with_tls_config(identify(config, trust)?)
         .https_or_http())
+}
+
+fn system_roots() -> Result<RootCertStore, OtlpError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let rule = "the system has no root certificates: set SSL_CERT_FILE, or certificate";
+        return Err(OtlpError::Tls(rule.to_owned()));
+    }
+    Ok(roots)
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, OtlpError> {

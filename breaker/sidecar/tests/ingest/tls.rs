@@ -49,7 +49,7 @@ fn certified() -> CertifiedKey<KeyPair> {
 
 /// Shows `server`, and asks for `client` if there is one.
 fn acceptor(server: &CertifiedKey<KeyPair>, client: Option<&CertifiedKey<KeyPair>>) -> TlsAcceptor {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .unwrap();

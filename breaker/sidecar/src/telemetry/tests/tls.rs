@@ -60,7 +60,7 @@ impl Authority {
 
     /// Terminates TLS before `collector`; returns where.
     async fn in_front_of(&self, collector: SocketAddr, asks_for_certificate: bool) -> SocketAddr {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .unwrap();

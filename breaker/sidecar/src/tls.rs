@@ -1,0 +1,5 @@
+//! TLS: its cryptography.
+
+mod provider;
+
+pub(crate) use self::provider::provider;

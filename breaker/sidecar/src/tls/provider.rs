@@ -1,0 +1,25 @@
+//! The cryptography of all TLS in the binary: aws-lc-rs. ring is in maintenance for security alone,
+//! slower, and has no post-quantum key exchange.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+
+/// The provider. A `builder()` without one would need a default of the process, which a second
+/// provider in the binary makes ambiguous.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    PROVIDER.clone()
+}
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    Arc::new(CryptoProvider {
+        kx_groups: vec![
+            kx_group::X25519,
+            kx_group::X25519MLKEM768,
+            kx_group::SECP256R1,
+            kx_group::SECP384R1,
+        ],
+        ..default_provider()
+    })
+});
