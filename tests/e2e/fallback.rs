@@ -25,7 +25,7 @@ fn outcomes(sidecar: &Sidecar) -> Vec<String> {
 }
 
 async fn run(sidecar: &Sidecar, command: &str) -> String {
-    let mut command = breaker(&[command, "pay"]);
+    let mut command = breaker([command, "pay"]);
     command.env(
         "BREAKER_ADMIN_URL",
         format!("http://{}", sidecar.admin_address()),

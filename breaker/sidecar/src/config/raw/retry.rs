@@ -16,8 +16,8 @@ pub(in crate::config) struct RawRetry {
     /// How often a request is sent in all.
     #[schemars(range(min = 1, max = 5), extend("default" = 2, "examples" = [3]))]
     pub(in crate::config) attempts: Option<u32>,
-    /// After what: connect, reset, timeout (of per_try), HTTP statuses, and codes of gRPC that the
-    /// head of the answer has.
+    /// After which results a request is sent again: connect, reset, timeout (of per_try), HTTP
+    /// statuses, and gRPC codes in the head of the answer.
     #[schemars(with = "Option<Vec<serde_json::Value>>")]
     #[schemars(extend("default" = ["connect", "reset", "timeout", "502-504", "UNAVAILABLE"]))]
     #[schemars(extend("examples" = [["connect", 503]]))]
@@ -26,13 +26,14 @@ pub(in crate::config) struct RawRetry {
     #[schemars(extend("x-default" = "none: the route's timeout is that of all attempts"))]
     #[schemars(extend("x-range" = "1ms to routes[].timeout", "examples" = ["800ms"]))]
     pub(in crate::config) per_try: Option<Period>,
-    /// How many retries there may be for each request, over the last 10 s. One in 10 s always may.
+    /// The most retries there may be, as a share of the requests of the last 10 s. One retry in
+    /// 10 s is always allowed.
     #[schemars(extend("default" = "20%", "x-range" = "0% to 100%", "examples" = ["10%"]))]
     pub(in crate::config) budget: Option<Share>,
     /// Requests with a larger body are sent once.
     #[schemars(extend("default" = "64KiB", "x-range" = "0 to 64KiB", "examples" = ["16KiB"]))]
     pub(in crate::config) body: Option<Size>,
-    /// Requests with which methods: idempotent, or a list. gRPC calls are POST.
+    /// The methods of requests that may be sent again: idempotent, or a list. gRPC calls are POST.
     #[schemars(extend("default" = "idempotent", "examples" = [["GET", "POST"]]))]
     pub(in crate::config) methods: Option<OneOrMany<String>>,
 }

@@ -31,8 +31,8 @@ pub(in crate::config) struct RawUpstream {
     pub(in crate::config) eject: Option<EjectChoice>,
     /// Health checks of each endpoint.
     pub(in crate::config) health: Option<RawHealth>,
-    /// How many endpoints of many this sidecar uses; off for all, up to 1024. Each chooses its own,
-    /// evenly over all.
+    /// How many of many endpoints this sidecar uses; off for all, up to 1024. Each sidecar makes
+    /// its own choice, evenly over all endpoints.
     #[schemars(extend("x-default" = "16 of more than 32; of fewer, all"))]
     #[schemars(extend("x-range" = "1 to 1024", "examples" = [8]))]
     pub(in crate::config) subset: Option<OrOff<usize>>,
@@ -58,8 +58,8 @@ pub(in crate::config) struct RawUpstream {
     /// it is closed. gRPC servers end connections that are pinged more often than every 5m.
     #[schemars(extend("default" = "off", "x-range" = "10s to 1h", "examples" = ["5m"]))]
     pub(in crate::config) http2_ping: Option<OrOff<Period>>,
-    /// Time after which a connection takes no further requests, ± 20 %. So connections follow a
-    /// load balancer behind the endpoint.
+    /// Time after which a connection takes no further requests, ± 20 %. So a load balancer
+    /// behind the endpoint can distribute the connections anew.
     #[schemars(extend("default" = "10m", "x-range" = "1s to 24h", "examples" = ["1m"]))]
     pub(in crate::config) max_connection_age: Option<OrOff<Period>>,
 }
@@ -125,7 +125,7 @@ pub(in crate::config) struct RawEject {
     pub(in crate::config) open: Option<RawEjectOpen>,
     /// How an endpoint is tried before it comes back.
     pub(in crate::config) half_open: Option<RawEjectHalfOpen>,
-    /// How the share of an endpoint grows that comes back, or is new.
+    /// How the share of an endpoint grows if it comes back or is new.
     pub(in crate::config) ramp: Option<RawEjectRamp>,
 }
 
