@@ -109,8 +109,8 @@ pub(super) struct RawLimits {
     /// Size of a request body; a larger one is answered 413.
     #[schemars(extend("default" = "off", "x-range" = "any", "examples" = ["10MiB"]))]
     pub(super) max_body_bytes: Option<OrOff<Size>>,
-    /// Time from the first byte of a header section to its last, and to the first byte of a new
-    /// connection.
+    /// Time from the first byte of a header section to its last. Also the time from the start of a
+    /// connection to its first byte.
     #[schemars(extend("x-default" = "15s, and 10s for the first byte of a connection"))]
     #[schemars(extend("x-range" = "10ms to 10m"))]
     #[schemars(extend("examples" = ["5s"]))]

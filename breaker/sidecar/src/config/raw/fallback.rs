@@ -9,8 +9,8 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Fallback")]
 pub(in crate::config) struct RawFallback {
-    /// The name of another upstream, which stands alone. It must not be one that a route with a
-    /// fallback to an upstream goes to.
+    /// The name of another upstream, without status, body or content_type. It must not be the
+    /// upstream of a route that has itself a fallback to an upstream.
     #[schemars(extend("x-default" = "none: the answer is fixed", "examples" = ["pay-replica"]))]
     pub(in crate::config) upstream: Option<String>,
     /// The status of a fixed answer. gRPC calls don't get it: they are rejected.

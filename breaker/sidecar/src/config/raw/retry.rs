@@ -8,7 +8,7 @@ use super::OneOrMany;
 use crate::config::scalar::{Size, Word};
 
 /// When a request is sent again, to another endpoint if there is one. A request that no endpoint
-/// has received is sent again without this too.
+/// has received is sent again even without these rules.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Retry")]

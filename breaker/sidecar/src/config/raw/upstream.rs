@@ -21,7 +21,8 @@ pub(in crate::config) struct RawUpstream {
     #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
     #[schemars(extend("x-default" = "required, unless there is discover"))]
     pub(in crate::config) endpoints: Option<Vec<String>>,
-    /// Where its instances are found, each address an endpoint of its own; instead of endpoints.
+    /// Where its instances are looked up; each address becomes an endpoint. Use it instead of
+    /// endpoints.
     pub(in crate::config) discover: Option<RawDiscover>,
     /// How an endpoint is chosen for a request, if there are two or more.
     #[schemars(extend("default" = "p2c", "examples" = ["round_robin"]))]
@@ -31,9 +32,9 @@ pub(in crate::config) struct RawUpstream {
     pub(in crate::config) eject: Option<EjectChoice>,
     /// Health checks of each endpoint.
     pub(in crate::config) health: Option<RawHealth>,
-    /// How many of many endpoints this sidecar uses; off for all, up to 1024. Each sidecar makes
-    /// its own choice, evenly over all endpoints.
-    #[schemars(extend("x-default" = "16 of more than 32; of fewer, all"))]
+    /// How many endpoints this sidecar uses if there are more; off for all, up to 1024. Each
+    /// sidecar makes its own choice, evenly over all endpoints.
+    #[schemars(extend("x-default" = "16 if there are more than 32, otherwise all"))]
     #[schemars(extend("x-range" = "1 to 1024", "examples" = [8]))]
     pub(in crate::config) subset: Option<OrOff<usize>>,
     /// The protocol of its instances.
@@ -50,8 +51,8 @@ pub(in crate::config) struct RawUpstream {
     /// Unused connections kept for each endpoint and worker.
     #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
     pub(in crate::config) max_idle: Option<usize>,
-    /// Time for which an unused HTTP/1.1 connection is used again for a request that can't be sent
-    /// twice; after it, such a request opens a new one.
+    /// Requests that can't be sent twice reuse an HTTP/1.1 connection only if it has been unused
+    /// for less than this time; otherwise they open a new one.
     #[schemars(extend("default" = "4s", "x-range" = "0s to 1h", "examples" = ["1s"]))]
     pub(in crate::config) reuse_after: Option<Period>,
     /// Time between pings on an HTTP/2 connection with open streams; without an answer within 10 s,
@@ -96,7 +97,8 @@ pub(in crate::config) enum RawRecord {
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Balance")]
 pub(in crate::config) enum RawBalance {
-    /// The endpoint with less load of two chosen at random: latency times requests in flight.
+    /// Of two endpoints chosen at random, the one with less load, which is latency times requests
+    /// in flight.
     P2c,
     /// In turn, by weight.
     RoundRobin,
@@ -134,7 +136,7 @@ pub(in crate::config) struct RawEject {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "EjectOpen")]
 pub(in crate::config) struct RawEjectOpen {
-    /// The first time.
+    /// How long the first ejection lasts.
     #[schemars(extend("default" = "5s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
     pub(in crate::config) r#for: Option<Period>,
     /// Each failed recovery multiplies the time by this.

@@ -309,12 +309,12 @@ programs, such as `/users/*`, `/users/:id` and `/users/<id>`, are errors; the me
 right form.
 
 For matching, percent-encoded characters are decoded if a path may contain them unencoded:
-`/u/%40me` matches `/u/@me`, and `/%7Bx%7D` matches `/{{x}}`. The upstream gets the path as it came.
-`%2F`, `%5C`, `%25`, `%3F`, `%23`, spaces, controls and non-ASCII characters stay encoded, in patterns too. Path
-parameters are a part of their segment: `/admin;x` does not match `/admin`. If the application
-ignores path parameters, as servlets do, such a request may reach it by a route for more paths, such
-as `/{*rest}`. A dot at the end of a host makes no difference: `example.com.` matches
-`example.com`.
+`/u/%40me` matches `/u/@me`, and `/%7Bx%7D` matches `/{{x}}`. The upstream gets these characters as
+the client sent them. `%2F`, `%5C`, `%25`, `%3F`, `%23`, spaces, controls and non-ASCII characters
+stay encoded, in patterns too. Path parameters are a part of their segment: `/admin;x` does not
+match `/admin`. If the application ignores path parameters, as servlets do, such a request may reach
+it through a route with a wider pattern, such as `/{*rest}`. A dot at the end of a host makes no
+difference: `example.com.` matches `example.com`.
 ";
 const POLICY: &str = "
 # Policies
