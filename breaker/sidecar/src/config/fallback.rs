@@ -51,8 +51,7 @@ fn fixed(raw: &RawFallback, is_fixed: bool, is_grpc: bool) -> Result<FixedAnswer
     let body = raw.body.as_deref().unwrap_or_default();
     let has_no_content = matches!(status.as_u16(), 204 | 205 | 304);
     let body = match body.len() {
-        0 => Ok(body),
-        _ if has_no_content => Err("must be empty: answers with this status have none"),
+        1.. if has_no_content => Err("must be empty: answers with this status have none"),
         ..=MAX_BODY => Ok(body),
         _ => Err("must be at most 64 KiB"),
     };

@@ -61,7 +61,7 @@ enum By {
 /// What a fallback makes of a request.
 pub(crate) enum Substituted {
     /// It is answered.
-    Now(Response<ResponseBody>),
+    Now(Box<Response<ResponseBody>>),
     /// It is sent to the other upstream.
     Later(Later),
 }
@@ -119,11 +119,14 @@ impl Substitute {
         let breaker: Rc<str> = request.body().route().into();
         match &self.by {
             By::Answer(answer) => match form {
-                Form::Grpc => Substituted::Now(respond::rejected(form, &breaker, &rejected)),
+                Form::Grpc => {
+                    let response = respond::rejected(form, &breaker, &rejected);
+                    Substituted::Now(Box::new(response))
+                }
                 Form::Http(_) => {
                     self.findings.fell_back();
                     decided.falls_back();
-                    Substituted::Now(respond::fixed(answer, &rejected))
+                    Substituted::Now(Box::new(respond::fixed(answer, &rejected)))
                 }
             },
             By::Upstream(name, forward) => {

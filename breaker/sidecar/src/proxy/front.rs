@@ -219,7 +219,7 @@ impl Front {
                 account: Some(account),
             },
             Called::Rejected(Substituted::Now(response)) => {
-                FrontFuture::answered(response, account)
+                FrontFuture::answered(*response, account)
             }
             Called::Rejected(Substituted::Later(future)) => FrontFuture::FallsBack {
                 future,

@@ -79,7 +79,7 @@ async fn a_new_endpoint_is_checked_within_a_second() {
         }
     };
     tokio::select! {
-        found = tokio::time::timeout(Duration::from_secs(2), checked) => found.expect("a check"),
+        found = timeout(Duration::from_secs(2), checked) => found.expect("a check"),
         () = run(&upstream, &set, &directory) => {}
     }
 }
