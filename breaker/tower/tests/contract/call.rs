@@ -32,7 +32,10 @@ async fn an_open_breaker_makes_no_call() {
     let _ = breaker.call(async { refused() }).await;
     assert_eq!(breaker.state(), State::Open);
     let mut called = false;
-    let rejected = breaker.call(async { Ok::<_, io::Error>(called = true) });
+    let rejected = breaker.call(async {
+        called = true;
+        Ok::<_, io::Error>(())
+    });
     let rejected = rejected.await.unwrap_err();
     assert!(rejected.rejected().is_some());
     assert!(rejection(&rejected).is_some());
