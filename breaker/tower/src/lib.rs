@@ -95,7 +95,7 @@ mod select;
 mod service;
 mod set;
 mod shared;
-#[cfg(any(feature = "metrics", feature = "opentelemetry", feature = "tracing"))]
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

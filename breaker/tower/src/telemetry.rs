@@ -34,6 +34,10 @@ pub trait Breakers {
 #[derive(Debug)]
 struct Metric {
     name: &'static str,
+    #[cfg_attr(
+        not(feature = "opentelemetry"),
+        expect(dead_code, reason = "the crate metrics has units of its own")
+    )]
     unit: &'static str,
     description: &'static str,
     read: Read,

@@ -1,5 +1,10 @@
 //! Metrics and log records of breakers, as their users get them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees test functions only, not their helpers"
+)]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metrics::{Label as Pair, counter, gauge};
+use metrics::{Label as Pair, counter, describe_counter, describe_gauge, gauge};
 
 use super::{Breakers, Label, METRICS, NAME, Read};
 
@@ -16,6 +16,12 @@ use super::{Breakers, Label, METRICS, NAME, Read};
 /// telemetry::record(&breaker);
 /// ```
 pub fn record(breakers: &(impl Breakers + ?Sized)) {
+    for metric in &METRICS {
+        match metric.read {
+            Read::Counter(_) => describe_counter!(metric.name, metric.description),
+            Read::Gauge(_) => describe_gauge!(metric.name, metric.description),
+        }
+    }
     for breaker in breakers.breakers() {
         let snapshot = breaker.snapshot();
         let name = breaker.name();
