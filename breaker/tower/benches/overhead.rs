@@ -1,9 +1,10 @@
 //! What a breaker adds to a call of a service that answers at once, closed and open: time and
-//! allocations, beside two other breakers.
+//! allocations, beside three other breakers. Then what a call takes if 1, 2 or 8 tasks share one.
 //!
 //! All are to open at 8 % failures of at least 20 requests, for an hour. `tower-resilience` looks
-//! at the last 100 calls (its window by time keeps every call of it), `failsafe` at a moving
-//! average over 10 s; both leave histograms, trailers and ends of bodies aside.
+//! at the last 100 calls or, by time, at every call of the last 10 s; `failsafe` at a moving average
+//! over 10 s; `recloser` at the last 100 calls. All of them leave histograms, trailers and ends of
+//! bodies aside.
 
 #![expect(clippy::print_stdout, reason = "a benchmark")]
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use breaker_tower::core::Ratio;
 use breaker_tower::core::policy::{Builder, Open};
-use breaker_tower::{BreakerHandle, BreakerLayer, Policy, State};
+use breaker_tower::{BreakerHandle, BreakerLayer, BreakerSet, Policy, State};
 use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
@@ -30,7 +31,7 @@ use http_body_util::{Empty, Full};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::time::Instant;
 use tower::{Layer, Service};
-use tower_resilience_circuitbreaker::CircuitBreakerLayer;
+use tower_resilience_circuitbreaker::{CircuitBreakerLayer, SlidingWindowType};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -161,29 +162,105 @@ fn breaker(group: &mut BenchmarkGroup<'_, WallTime>, bare: (f64, f64)) {
         jitter: Ratio::ZERO,
         ..Open::default()
     });
-    let breaker = BreakerHandle::new("pay", policy.build().expect("an hour is in range"));
+    let policy = Arc::new(policy.build().expect("an hour is in range"));
+    let breaker = BreakerHandle::new("pay", policy.clone());
     let inner = Inner::new();
     let mut service = BreakerLayer::new(breaker.clone()).layer(inner.clone());
     closed_and_open(group, "breaker", bare, &inner, || call(&mut service));
     assert_eq!(breaker.state(), State::Open);
+
+    let inner = Inner::new();
+    let hosts = BreakerSet::new(policy, 1000);
+    let host = |_: &Request<Empty<Bytes>>| "pay";
+    let mut service = BreakerLayer::per_key(hosts, host).layer(inner.clone());
+    closed_and_open(group, "breaker by key", bare, &inner, || call(&mut service));
+}
+
+/// A layer that looks at the last calls, or at those of the last 10 s.
+macro_rules! tower_resilience_layer {
+    ($by_time:expr) => {{
+        let builder = CircuitBreakerLayer::builder()
+            .failure_rate_threshold(0.08)
+            .sliding_window_size(100)
+            .minimum_number_of_calls(20)
+            .slow_call_duration_threshold(Duration::from_secs(1))
+            .slow_call_rate_threshold(0.5)
+            .wait_duration_in_open(HOUR)
+            .classify_response(|response: &Answer| response.status().is_server_error());
+        let builder = match $by_time {
+            true => builder
+                .sliding_window_type(SlidingWindowType::TimeBased)
+                .sliding_window_duration(Duration::from_secs(10)),
+            false => builder,
+        };
+        builder.build().expect("the settings are valid")
+    }};
 }
 
 fn tower_resilience(group: &mut BenchmarkGroup<'_, WallTime>, bare: (f64, f64)) {
-    let layer = CircuitBreakerLayer::builder()
-        .failure_rate_threshold(0.08)
-        .sliding_window_size(100)
-        .minimum_number_of_calls(20)
-        .slow_call_duration_threshold(Duration::from_secs(1))
-        .slow_call_rate_threshold(0.5)
-        .wait_duration_in_open(HOUR)
-        .classify_response(|response: &Answer| response.status().is_server_error())
-        .build()
-        .expect("the settings are valid");
+    for (name, by_time) in [
+        ("tower-resilience by count", false),
+        ("tower-resilience by time", true),
+    ] {
+        let inner = Inner::new();
+        let mut service = tower_resilience_layer!(by_time).layer(inner.clone());
+        closed_and_open(group, name, bare, &inner, || call(&mut service));
+    }
+}
+
+/// As [`failsafe`], it has no layer.
+fn recloser(group: &mut BenchmarkGroup<'_, WallTime>, bare: (f64, f64)) {
+    let recloser = recloser::Recloser::custom()
+        .error_rate(0.08)
+        .closed_len(100)
+        .open_wait(HOUR)
+        .build();
+    let breaker = recloser::AsyncRecloser::from(recloser);
     let inner = Inner::new();
-    let mut service = layer.layer(inner.clone());
-    closed_and_open(group, "tower-resilience", bare, &inner, || {
-        call(&mut service)
+    let mut service = inner.clone();
+    closed_and_open(group, "recloser", bare, &inner, || {
+        let _ = now(std::future::poll_fn(|cx| service.poll_ready(cx)));
+        let answer = service.call(black_box(Request::default()));
+        read(now(breaker.call(async {
+            let Ok(response) = answer.await;
+            match response.status().is_server_error() {
+                true => Err(response),
+                false => Ok(response),
+            }
+        })))
     });
+}
+
+/// Prints what a call takes if so many tasks share a breaker, each on a thread of its own.
+fn tasks() {
+    let breaker = BreakerLayer::new(BreakerHandle::new("pay", Policy::sensitive()));
+    let by_count = tower_resilience_layer!(false);
+    for tasks in [1, 2, 8] {
+        let ours = shared_by(tasks, &breaker.layer(Inner::new()));
+        let peer = shared_by(tasks, &by_count.layer(Inner::new()));
+        println!(
+            "{tasks} tasks: breaker {ours:.0} ns, tower-resilience by count {peer:.0} ns a call"
+        );
+    }
+}
+
+fn shared_by<S, B>(tasks: u32, service: &S) -> f64
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone + Send,
+    B: Body,
+{
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..tasks {
+            let mut service = service.clone();
+            scope.spawn(move || {
+                for _ in 0..CALLS_OF_A_TASK {
+                    black_box(call(&mut service));
+                }
+            });
+        }
+    });
+    begin.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS_OF_A_TASK * tasks)
 }
 
 /// It has no layer for tower: its future is used as its documentation shows.
@@ -223,11 +300,14 @@ fn overhead(criterion: &mut Criterion) {
     breaker(&mut group, bare);
     tower_resilience(&mut group, bare);
     failsafe(&mut group, bare);
+    recloser(&mut group, bare);
     group.finish();
+    tasks();
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
 const CALLS_COUNTED: u32 = 10_000;
+const CALLS_OF_A_TASK: u32 = 1_000_000;
 
 criterion_group!(benches, overhead);
 criterion_main!(benches);
