@@ -2,9 +2,9 @@
 //! allocations, beside three other breakers. Then what a call takes if 1, 2 or 8 tasks share one.
 //!
 //! All are to open at 8 % failures of at least 20 requests, for an hour. `tower-resilience` looks
-//! at the last 100 calls or, by time, at every call of the last 10 s; `failsafe` at a moving average
-//! over 10 s; `recloser` at the last 100 calls. All of them leave histograms, trailers and ends of
-//! bodies aside.
+//! at the last 100 calls or, by time, at every call of the last 10 s; `failsafe` at a moving
+//! average over 10 s; `recloser` at the last 100 calls. All of them leave histograms, trailers and
+//! ends of bodies aside.
 
 #![expect(clippy::print_stdout, reason = "a benchmark")]
 
