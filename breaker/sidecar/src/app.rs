@@ -268,6 +268,10 @@ impl App {
             let reloader = reloader.clone();
             move || reloader.reloads()
         });
+        telemetry.show_certificates({
+            let reloader = reloader.clone();
+            move || reloader.certificates()
+        });
         if let Some(keeper) = &self.keeper {
             telemetry.show_saves(&keeper.saves());
         }

@@ -20,6 +20,7 @@ mod retry;
 mod route;
 mod scalar;
 mod telemetry;
+mod tls;
 mod token;
 mod trace_url;
 mod upstream;
@@ -47,6 +48,7 @@ use crate::collector::Configured;
 use crate::message::{BodyLimits, Trusted};
 use crate::proxy::{DeadlineRules, Limits, Match};
 use crate::sockets::{ListenAddress, SCHEME};
+use crate::tls::{Rotate, Use};
 use breaker_tower::core::InvalidField;
 
 pub use self::error::ConfigError;
@@ -138,13 +140,21 @@ impl Config {
     }
 
     /// One route for everything, to one upstream.
-    pub fn of_upstream(upstream: EndpointUrl, policy: Policy) -> Self {
+    ///
+    /// # Errors
+    /// When it is to be reached by TLS, and the system has no certificates to trust.
+    pub fn of_upstream(upstream: EndpointUrl, policy: Policy) -> Result<Self, ConfigError> {
+        let upstream = upstream.into_upstream(DEFAULT_NAME);
+        let upstream = upstream.map_err(|error| ConfigError::Unreadable {
+            file: "--upstream".to_owned(),
+            rule: error.to_string(),
+        })?;
         let route = Route {
             name: DEFAULT_NAME.into(),
             policy: Arc::new(policy),
             mode: Mode::Auto,
             matches: Match::default(),
-            upstream: Some(Arc::new(upstream.into_upstream(DEFAULT_NAME))),
+            upstream: Some(Arc::new(upstream)),
             timeout: Some(upstream::DEFAULT_TIMEOUT),
             deadline: DeadlineRules::default(),
             body: BodyLimits::default(),
@@ -154,7 +164,7 @@ impl Config {
             version: None,
             feeds: Vec::new(),
         };
-        Self {
+        Ok(Self {
             listen: LISTEN.into(),
             admin: ADMIN.into(),
             token: None,
@@ -173,7 +183,7 @@ impl Config {
             warnings: Vec::new(),
             routes: vec![route],
             origin: Origin::default(),
-        }
+        })
     }
 
     /// Listens on `address` instead.
@@ -352,7 +362,21 @@ impl Config {
     /// The directories in which something changes when the texts do: those of the files, and of
     /// links on the way to them.
     pub fn folders(&self) -> BTreeSet<PathBuf> {
-        self.origin.folders()
+        let certificates = self.certificates();
+        let files = certificates.iter().flat_map(|(_, it)| it.files());
+        self.origin.folders(files)
+    }
+
+    /// What follows files of certificates, and what it is for.
+    pub(crate) fn certificates(&self) -> Vec<(Use, Box<dyn Rotate>)> {
+        let upstreams = self.routes.iter().filter_map(Route::upstream);
+        let mut known = BTreeSet::new();
+        let upstreams = upstreams.filter(|upstream| known.insert(&*upstream.name));
+        let secured = upstreams.filter_map(|upstream| {
+            let tls = upstream.tls.as_ref()?;
+            Some((Use::Upstream(upstream.name.clone()), tls.rotating()))
+        });
+        secured.collect()
     }
 
     /// Tells apart what was read from what was read before: the texts, and the token's file. It is
@@ -475,12 +499,18 @@ fn build(
     }
     let policies = Policies::load(&raw.policies, folder, &mut origin, &mut findings);
 
+    let identity = raw.identity.map(|raw| tls::identity(&raw, folder));
+    let identity = findings.check("identity", identity.transpose()).flatten();
+    let secrets = tls::Known {
+        folder,
+        identity: identity.as_ref(),
+    };
     let mut upstreams = BTreeMap::new();
     if let Some(raw) = &raw.upstreams {
         count("upstreams", raw.len(), &mut findings);
     }
     for (name, raw) in raw.upstreams.iter().flatten() {
-        let upstream = upstream::build(name, raw).map(Arc::new);
+        let upstream = upstream::build(name, raw, secrets).map(Arc::new);
         let upstream = findings.check(&format!("upstreams.{name}"), upstream);
         upstreams.insert(name.clone(), upstream);
     }

@@ -48,7 +48,7 @@ impl Demo {
         let upstream = format!("http://{service}")
             .parse()
             .expect("an address makes a good URL");
-        let config = Config::of_upstream(upstream, Policy::sensitive())
+        let config = Config::of_upstream(upstream, Policy::sensitive())?
             .with_listen(self.listen.into())
             .with_admin(self.admin.into());
         let app = App::bind(&config, &Environment::of_process())?;

@@ -33,5 +33,5 @@ pub mod registry;
 pub mod report;
 pub mod sockets;
 pub mod telemetry;
-mod tls;
+pub mod tls;
 pub mod upstream;

@@ -3,6 +3,7 @@
 mod dial;
 mod file;
 mod stream;
+mod transport;
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,8 @@ use self::file::SocketFile;
 
 pub use self::dial::Dial;
 pub use self::stream::Stream;
+pub(crate) use self::transport::Alert;
+pub use self::transport::Transport;
 
 /// Where something listens: an address, or the path of a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@
 //! * `received`: what telemetry in counts; `reloads`: how reloads have ended.
 //! * `log`: a line and a log record for each event of a breaker.
 
+mod certificates;
 mod endpoints;
 mod env;
 mod exemplars;
@@ -48,6 +49,7 @@ use self::meters::Meters;
 use self::queue::Queue;
 use self::signal::Signal;
 
+pub use self::certificates::{Certificates, Expiry};
 pub use self::env::Environment;
 pub(crate) use self::log::Change;
 pub use self::meters::Histograms;
@@ -147,6 +149,14 @@ impl Telemetry {
     /// Shows what `reloads` says beside the rest.
     pub fn show_reloads(&self, reloads: impl Fn() -> Reloads + Send + Sync + 'static) {
         reloads::register(self.meters.meter(), reloads);
+    }
+
+    /// Shows what `certificates` says beside the rest.
+    pub fn show_certificates(
+        &self,
+        certificates: impl Fn() -> Certificates + Send + Sync + 'static,
+    ) {
+        certificates::register(self.meters.meter(), certificates);
     }
 
     /// Shows the endpoints of upstreams beside the rest.

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use breaker_tower::core::EndpointSettings;
 use http::uri::PathAndQuery;
+use rustls::pki_types::ServerName;
 
 use self::instances::InstanceSet;
+use crate::tls;
 
 pub(crate) mod attempt;
 pub(crate) mod connect;
@@ -65,6 +67,8 @@ pub struct Upstream {
     pub http2_ping: Option<Duration>,
     /// Time after which a connection takes no further requests, ± 20 %. Default 10 min.
     pub max_connection_age: Option<Duration>,
+    /// TLS to its instances, if they speak it.
+    pub tls: Option<tls::Client>,
     /// Its instances as they are now.
     pub instances: Instances,
 }
@@ -153,6 +157,7 @@ impl Upstream {
             health: None,
             subset: Subset::OfMany,
             max_connection_age: Some(Duration::from_secs(600)),
+            tls: None,
             instances: Instances::default(),
         }
     }
@@ -225,6 +230,18 @@ impl Endpoint {
         }
     }
 
+    /// What a certificate must name; nothing names a Unix socket.
+    pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
+        match self {
+            Self::Address(address) => Some(ServerName::IpAddress(address.ip().into())),
+            Self::Name(host, _) | Self::Service(host) => {
+                let host = host.strip_suffix('.').unwrap_or(host);
+                ServerName::try_from(host.to_owned()).ok()
+            }
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Returns the port, if it has one: `server.port` in telemetry.
     pub const fn port(&self) -> Option<u16> {
         match self {
@@ -249,11 +266,12 @@ impl fmt::Display for Endpoint {
 /// The protocol spoken to an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
-    /// HTTP/2 for gRPC requests that came by HTTP/2, else HTTP/1.1.
+    /// By TLS what the upstream chooses; else HTTP/2 for gRPC requests that came by HTTP/2, and
+    /// HTTP/1.1 for others.
     #[default]
     Auto,
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 without TLS, by prior knowledge.
+    /// HTTP/2, without TLS by prior knowledge; in TLS it is `h2`.
     H2c,
 }

@@ -480,7 +480,7 @@ fn wrong_usage_is_told_and_exits_with_2() {
         (&["run"], "--config <FILE>|--upstream <URL>"),
         (
             &["run", "--upstream", "127.0.0.1:1"],
-            "must be http://host:port, h2c://host:port or unix:/path of a socket",
+            "must be http://host:port, https://host:port, h2c://host:port or unix:/path of a socket",
         ),
         (
             &["run", upstream, "--config", "breaker.yaml"],

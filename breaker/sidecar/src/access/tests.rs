@@ -11,6 +11,7 @@ fn finished(status: u16, error: Option<ErrorKind>) -> Finished<'static> {
         route: Some(0),
         method: &Method::GET,
         version: Version::HTTP_11,
+        is_secure: false,
         status: (status > 0).then(|| StatusCode::from_u16(status).unwrap()),
         duration: Duration::from_millis(250),
         error,

@@ -2,6 +2,7 @@
 //! once, or refused whole.
 
 mod fixed;
+mod rotation;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ use crate::proxy::{RouteError, Routes};
 use crate::registry::Registry;
 use crate::telemetry::Reloads;
 
+use self::rotation::{Counts, Rotating};
 pub(super) use self::watch::watch;
 
 /// Loads the configuration anew. Clones are of the same sidecar.
@@ -80,6 +82,11 @@ struct Shared {
     told: Mutex<Told>,
     /// The mark of what was tried last, whatever came of it.
     tried: Mutex<String>,
+    /// What follows files of certificates, of the configuration that runs. Apart from it: who reads
+    /// metrics does not wait for a reload.
+    rotating: Mutex<Rotating>,
+    /// How these files fared.
+    rotated: Mutex<Counts>,
     reached: Reached,
 }
 
@@ -107,6 +114,7 @@ impl Reloader {
             reached.follow(breaker);
         }
         let tried = running.config.mark();
+        let rotating = running.config.certificates().into();
         Self(Arc::new(Shared {
             running: Mutex::new(running),
             told: Mutex::new(Told {
@@ -115,6 +123,8 @@ impl Reloader {
                 refused: 0,
             }),
             tried: Mutex::new(tried),
+            rotating: Mutex::new(rotating),
+            rotated: Mutex::default(),
             reached,
         }))
     }
@@ -128,7 +138,14 @@ impl Reloader {
     /// goes on.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let shared = self.0.clone();
-        let reload = spawn_blocking(move || shared.reload());
+        let reload = spawn_blocking(move || {
+            let reloaded = shared.reload();
+            // Whoever asks for a reload means what files there are now.
+            if shared.rotate() {
+                shared.rotate();
+            }
+            reloaded
+        });
         let unfinished = |error| Err(ReloadError::Unfinished(format!("{error}")));
         reload.await.unwrap_or_else(unfinished)
     }
@@ -253,6 +270,7 @@ impl Shared {
         self.reached.reach(&next);
         next.set_modes(running);
         *running = next;
+        self.rotates(running.config.certificates());
         Ok(Reloaded {
             changed: true,
             added,

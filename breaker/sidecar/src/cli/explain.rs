@@ -170,6 +170,7 @@ pub(super) fn requests(matches: &Match) -> String {
 /// Where requests go.
 pub(super) fn endpoints(upstream: &Upstream) -> String {
     let scheme = match upstream.protocol {
+        _ if upstream.tls.is_some() => "https://",
         Protocol::H2c => "h2c://",
         Protocol::Auto | Protocol::Http1 => "http://",
     };

@@ -72,8 +72,8 @@ struct Sidecar {
     /// Configuration file
     #[arg(long, env = "BREAKER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Without a file: send everything to this service, http://host:port, h2c://host:port or
-    /// unix:/path
+    /// Without a file: send everything to this service, http://host:port, https://host:port,
+    /// h2c://host:port or unix:/path
     #[arg(long, env = "BREAKER_UPSTREAM", value_name = "URL")]
     upstream: Option<EndpointUrl>,
     /// Where clients connect to, instead of what the file says, an address or unix:/path [default:
@@ -137,7 +137,7 @@ impl Sidecar {
         let mut config = match (self.upstream, self.config) {
             (Some(upstream), _) => {
                 let policy = self.policy.as_deref().map(policy).transpose()?;
-                Config::of_upstream(upstream, policy.unwrap_or_else(Policy::adaptive))
+                Config::of_upstream(upstream, policy.unwrap_or_else(Policy::adaptive))?
             }
             (None, file) => Config::load(&file.unwrap_or_default())?,
         };

@@ -100,16 +100,16 @@ impl Origin {
         texts.hash()
     }
 
-    /// The directories that the files are in, those of policies, and those of links on the way to
-    /// them.
-    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
+    /// The directories that the files are in, and the `others`, those of policies, and those of
+    /// links on the way to them.
+    pub(super) fn folders(&self, others: impl Iterator<Item = PathBuf>) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
-        let files = self.file.iter().chain(&self.secret);
-        for path in files.chain(&self.policies) {
+        let files = self.file.iter().chain(&self.secret).chain(&self.policies);
+        for path in files.cloned().chain(others) {
+            add_folders(&path, LINKS, &mut folders);
             if path.is_dir() {
-                folders.insert(path.clone());
+                folders.insert(path);
             }
-            add_folders(path, LINKS, &mut folders);
         }
         folders
     }

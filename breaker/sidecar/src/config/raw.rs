@@ -7,6 +7,7 @@ mod feed;
 mod log;
 mod receive;
 mod retry;
+mod tls;
 mod upstream;
 
 use std::borrow::Cow;
@@ -28,6 +29,7 @@ pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest
 pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
 pub(super) use self::retry::RawRetry;
+pub(super) use self::tls::{RawIdentity, RawTlsVersion, RawUpstreamTls};
 pub(super) use self::upstream::{
     EjectChoice, RawBalance, RawDiscover, RawEject, RawHealth, RawProtocol, RawRecord, RawUpstream,
 };
@@ -43,6 +45,8 @@ pub(crate) struct RawConfig {
     /// The admin port: health, metrics and breakers. A non-loopback address needs a control token.
     #[schemars(extend("default" = "127.0.0.1:9900", "examples" = ["127.0.0.1:9901"]))]
     pub(super) admin: Option<ListenAddress>,
+    /// The certificate of this sidecar, and whom it trusts.
+    pub(super) identity: Option<RawIdentity>,
     /// The control API on the admin port.
     pub(super) control: Option<RawControl>,
     /// The dashboard on the admin port.

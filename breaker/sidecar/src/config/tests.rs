@@ -17,6 +17,7 @@ mod feeds;
 mod origin;
 mod reference;
 mod schema;
+mod tls;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -204,6 +205,7 @@ fn routes_to_one_upstream_share_it() {
 fn an_upstream_alone_is_a_configuration() {
     let upstream = "h2c://127.0.0.1:9001".parse().unwrap();
     let config = Config::of_upstream(upstream, Policy::combined())
+        .unwrap()
         .with_listen("localhost:80".parse().unwrap())
         .with_admin("127.0.0.1:81".parse().unwrap());
     assert_eq!(config.listen().to_string(), "127.0.0.1:80");
@@ -222,7 +224,7 @@ fn the_schema_knows_the_fields() {
     let schema = schema().to_value();
     assert_eq!(schema["additionalProperties"], false);
     let fields: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(fields.len(), 15, "{fields:?}");
+    assert_eq!(fields.len(), 16, "{fields:?}");
     assert_eq!(schema["required"], serde_json::json!(["routes"]));
     assert!(schema["$defs"]["Route"]["properties"]["policy"].is_object());
     assert!(schema["$defs"]["Route"]["properties"]["feeds"].is_object());

@@ -9,14 +9,16 @@ use http::uri::Authority;
 use super::problem::{Problems, time_or_off, time_within, within};
 use super::raw::{RawDiscover, RawProtocol, RawRecord, RawUpstream};
 use super::scalar::OrOff;
+use super::tls;
 use crate::sockets::{SCHEME, path_of};
+use crate::tls::{Client, ClientSettings, TlsError};
 use crate::upstream::{Endpoint, Protocol, Subset, Upstream};
 
 mod balance;
 mod health;
 
-/// An endpoint as it is written: `http://127.0.0.1:9001`, `h2c://127.0.0.1:9001` or
-/// `unix:/run/app.sock`.
+/// An endpoint as it is written: `http://127.0.0.1:9001`, `https://pay.shop:8443`,
+/// `h2c://127.0.0.1:9001` or `unix:/run/app.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointUrl {
     scheme: Scheme,
@@ -26,13 +28,24 @@ pub struct EndpointUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
     Http,
+    Https,
     H2c,
 }
 
-pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems> {
+pub(super) fn build(
+    name: &str,
+    raw: &RawUpstream,
+    known: tls::Known<'_>,
+) -> Result<Upstream, Problems> {
     let mut problems = Problems::default();
     let urls = problems.keep(instances(raw));
     let scheme = urls.first().map(|url| url.scheme);
+    let tls = scheme.and_then(|scheme| problems.keep(secured(raw, scheme, known)));
+    if let Some(tls) = &tls
+        && tls.settings().name.is_none()
+    {
+        problems.keep(check_names(&urls));
+    }
     let protocol = scheme.and_then(|scheme| problems.check(protocol(raw, scheme)));
     let endpoints = urls.into_iter().map(|url| url.endpoint).collect();
     let default = Upstream::new(name, endpoints);
@@ -89,8 +102,37 @@ pub(super) fn build(name: &str, raw: &RawUpstream) -> Result<Upstream, Problems>
         balancing,
         health,
         subset,
+        tls,
         ..default
     })
+}
+
+/// TLS, if the instances speak it.
+fn secured(
+    raw: &RawUpstream,
+    scheme: Scheme,
+    known: tls::Known<'_>,
+) -> Result<Option<Client>, Problems> {
+    match (scheme, &raw.tls) {
+        (Scheme::Https, raw) => {
+            let client = tls::client(raw.as_ref(), known);
+            client.map(Some).map_err(|problems| problems.within("tls"))
+        }
+        (_, None) => Ok(None),
+        (_, Some(_)) => Err(InvalidField::new("tls", "needs endpoints with https://").into()),
+    }
+}
+
+/// That a certificate can name each of the instances.
+fn check_names(urls: &[EndpointUrl]) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    for (index, url) in urls.iter().enumerate() {
+        if url.endpoint.server_name().is_none() {
+            let rule = "must have a host that a certificate can name, or tls.name must say one";
+            problems.add(InvalidField::new(format!("endpoints[{index}]"), rule));
+        }
+    }
+    problems.finish()
 }
 
 fn in_health(problem: InvalidField) -> Problems {
@@ -105,7 +147,10 @@ fn instances(raw: &RawUpstream) -> Result<Vec<EndpointUrl>, Problems> {
             let discovered = discovered.map_err(|problems| problems.within("discover"));
             discovered.map(|endpoint| {
                 vec![EndpointUrl {
-                    scheme: Scheme::Http,
+                    scheme: match raw.tls {
+                        Some(_) => Scheme::Https,
+                        None => Scheme::Http,
+                    },
                     endpoint,
                 }]
             })
@@ -175,16 +220,20 @@ fn endpoints(texts: &[String]) -> Result<Vec<EndpointUrl>, Problems> {
 }
 
 fn protocol(raw: &RawUpstream, scheme: Scheme) -> Result<Protocol, InvalidField> {
+    let broken = |rule| Err(InvalidField::new("protocol", rule));
     match (raw.protocol, scheme) {
-        (None | Some(RawProtocol::H2c), Scheme::H2c) | (Some(RawProtocol::H2c), Scheme::Http) => {
-            Ok(Protocol::H2c)
+        (None | Some(RawProtocol::H2c), Scheme::H2c)
+        | (Some(RawProtocol::H2c), Scheme::Http)
+        | (Some(RawProtocol::H2), Scheme::Https) => Ok(Protocol::H2c),
+        (Some(_), Scheme::H2c) => broken("must be h2c, as the endpoints are h2c://"),
+        (Some(RawProtocol::H2c), Scheme::Https) => {
+            broken("must be h2 for endpoints with https://: h2c is HTTP/2 without TLS")
         }
-        (Some(_), Scheme::H2c) => Err(InvalidField::new(
-            "protocol",
-            "must be h2c, as the endpoints are h2c://",
-        )),
-        (None | Some(RawProtocol::Auto), Scheme::Http) => Ok(Protocol::Auto),
-        (Some(RawProtocol::Http1), Scheme::Http) => Ok(Protocol::Http1),
+        (Some(RawProtocol::H2), Scheme::Http) => {
+            broken("must be h2c for HTTP/2 without TLS: h2 needs endpoints with https://")
+        }
+        (None | Some(RawProtocol::Auto), Scheme::Http | Scheme::Https) => Ok(Protocol::Auto),
+        (Some(RawProtocol::Http1), Scheme::Http | Scheme::Https) => Ok(Protocol::Http1),
     }
 }
 
@@ -196,14 +245,26 @@ impl EndpointUrl {
     }
 
     /// The upstream that has only this endpoint.
-    pub(super) fn into_upstream(self, name: &str) -> Upstream {
-        Upstream {
-            protocol: match self.scheme {
-                Scheme::Http => Protocol::Auto,
-                Scheme::H2c => Protocol::H2c,
-            },
+    pub(super) fn into_upstream(self, name: &str) -> Result<Upstream, TlsError> {
+        let protocol = match self.scheme {
+            Scheme::Http | Scheme::Https => Protocol::Auto,
+            Scheme::H2c => Protocol::H2c,
+        };
+        let tls = match self.scheme {
+            Scheme::Https if self.endpoint.server_name().is_none() => {
+                return Err(TlsError::Nameless);
+            }
+            Scheme::Https => {
+                let client = Client::new(ClientSettings::default());
+                Some(client.map_err(|fault| fault.error)?)
+            }
+            Scheme::Http | Scheme::H2c => None,
+        };
+        Ok(Upstream {
+            protocol,
+            tls,
             ..Upstream::new(name, vec![self.endpoint])
-        }
+        })
     }
 }
 
@@ -219,15 +280,14 @@ impl FromStr for EndpointUrl {
             });
         }
         let rule = || {
-            InvalidValue::from(
-                "must be http://host:port, h2c://host:port or unix:/path of a socket",
-            )
+            let schemes = "http://host:port, https://host:port, h2c://host:port";
+            InvalidValue::from(format!("must be {schemes} or unix:/path of a socket"))
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(rule)?;
         let scheme = match scheme {
             "http" => Scheme::Http,
             "h2c" => Scheme::H2c,
-            "https" => return Err("https:// is not available in this version".into()),
+            "https" => Scheme::Https,
             _ => return Err(rule()),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
@@ -237,16 +297,23 @@ impl FromStr for EndpointUrl {
         let authority: Authority = authority.parse().map_err(|_| rule())?;
         let host = authority.host();
         let port = match authority.as_str().strip_prefix(host) {
-            Some("") => Some(80),
+            Some("") => Some(match scheme {
+                Scheme::Https => 443,
+                Scheme::Http | Scheme::H2c => 80,
+            }),
             Some(_) => authority.port_u16().filter(|port| *port > 0),
             // Something stands before the host: user and password.
             None => None,
         };
         let port = port.filter(|_| !host.is_empty()).ok_or_else(rule)?;
-        Ok(Self {
-            scheme,
-            endpoint: Endpoint::new(host, port),
-        })
+        let endpoint = match scheme {
+            // A certificate names it so, and not by its address.
+            Scheme::Https if host.eq_ignore_ascii_case("localhost") => {
+                Endpoint::Name(host.to_owned(), port)
+            }
+            _ => Endpoint::new(host, port),
+        };
+        Ok(Self { scheme, endpoint })
     }
 }
 

@@ -13,6 +13,8 @@ use crate::sockets::Peer;
 pub(crate) struct Client {
     /// The peer's address, for `X-Forwarded-For`; `unknown` of a Unix socket (RFC 7239, 6.2).
     address: HeaderValue,
+    /// Whether it comes by TLS.
+    is_secure: bool,
     /// Whether the peer is a proxy that is believed where requests came from.
     is_trusted: bool,
     /// Requests whose response is not yet handed over.
@@ -50,6 +52,7 @@ impl Client {
         let address = address.and_then(Result::ok);
         Self {
             address: address.unwrap_or(HeaderValue::from_static("unknown")),
+            is_secure: false,
             is_trusted: trusted.has(peer),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
@@ -68,6 +71,10 @@ impl Client {
 
     pub(crate) fn address(&self) -> &HeaderValue {
         &self.address
+    }
+
+    pub(crate) const fn is_secure(&self) -> bool {
+        self.is_secure
     }
 
     pub(crate) fn is_trusted(&self) -> bool {

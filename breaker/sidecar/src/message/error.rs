@@ -38,6 +38,15 @@ pub enum ErrorKind {
     /// The upstream's address cannot be reached.
     #[error("upstream unreachable")]
     Unreachable,
+    /// The upstream's certificate is not one to trust, or of another name.
+    #[error("upstream's certificate is refused")]
+    TlsCertificate,
+    /// The upstream refused to speak TLS with us, by an alert, before it answered anything.
+    #[error("upstream refused the TLS handshake")]
+    TlsAlert,
+    /// What the upstream speaks is not TLS, or none of our versions.
+    #[error("upstream broke the TLS handshake")]
+    TlsProtocol,
     /// The upstream's name has no address.
     #[error("upstream name not resolved")]
     Resolve,
@@ -90,7 +99,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::ClientGone,
         Self::RequestBodyMalformed,
         Self::RequestBodyTooLarge,
@@ -100,6 +109,9 @@ impl ErrorKind {
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Unreachable,
+        Self::TlsCertificate,
+        Self::TlsAlert,
+        Self::TlsProtocol,
         Self::Resolve,
         Self::ResolveTimeout,
         Self::Terminated,
@@ -147,6 +159,9 @@ impl ErrorKind {
             Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::Unreachable
+            | Self::TlsCertificate
+            | Self::TlsAlert
+            | Self::TlsProtocol
             | Self::Terminated
             | Self::Refused
             | Self::Protocol
@@ -164,6 +179,9 @@ impl ErrorKind {
             Self::ConnectRefused
                 | Self::ConnectTimeout
                 | Self::Unreachable
+                | Self::TlsCertificate
+                | Self::TlsAlert
+                | Self::TlsProtocol
                 | Self::Resolve
                 | Self::ResolveTimeout
                 | Self::Refused
@@ -185,7 +203,12 @@ impl ErrorKind {
     pub(crate) const fn is_unreachable(self) -> bool {
         matches!(
             self,
-            Self::ConnectRefused | Self::ConnectTimeout | Self::Unreachable
+            Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::Unreachable
+                | Self::TlsCertificate
+                | Self::TlsAlert
+                | Self::TlsProtocol
         )
     }
 
@@ -210,6 +233,9 @@ impl ErrorKind {
             Self::ConnectRefused => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::Unreachable => "destination_ip_unroutable",
+            Self::TlsCertificate => "tls_certificate_error",
+            Self::TlsAlert => "tls_alert_received",
+            Self::TlsProtocol => "tls_protocol_error",
             Self::Resolve => "dns_error",
             Self::ResolveTimeout => "dns_timeout",
             Self::Terminated | Self::Unreceived | Self::Refused => "connection_terminated",

@@ -32,6 +32,8 @@ pub struct Finished<'a> {
     pub method: &'a Method,
     /// The protocol version that the client spoke.
     pub version: Version,
+    /// Whether the client spoke TLS.
+    pub is_secure: bool,
     /// The status answered; `None` if the client went away before.
     pub status: Option<StatusCode>,
     /// Time from the request's head to the end of the response's body.
@@ -55,6 +57,8 @@ pub struct Sent<'a> {
     pub method: &'a Method,
     /// The protocol version that the endpoint spoke, or was to be spoken to.
     pub version: Version,
+    /// Whether the endpoint speaks TLS.
+    pub is_secure: bool,
     /// The status that came back; `None` if none did.
     pub status: Option<StatusCode>,
     /// Time from when the request was ready to be sent, so with that of connecting, to the end of

@@ -37,7 +37,7 @@ use crate::message::upgrade;
 use crate::upstream::Protocol;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::exchange::Exchange;
-use crate::upstream::pool::{Chosen, Connections, Pool};
+use crate::upstream::pool::{Chosen, Connections, Opened, Pool};
 
 mod form;
 mod http2;
@@ -117,13 +117,13 @@ impl Forward {
         Self::new(pool, first_endpoint, &route, timers, recorder)
     }
 
-    fn is_multiplexed(&self, request: &Request<RequestBody>) -> bool {
+    fn is_multiplexed(&self, connections: &Connections, request: &Request<RequestBody>) -> bool {
+        let fields = request.body().fields();
         match self.0.pool.upstream().protocol {
             Protocol::Http1 => false,
             Protocol::H2c => true,
-            Protocol::Auto => {
-                request.body().fields().has(Fields::GRPC) && request.version() == Version::HTTP_2
-            }
+            Protocol::Auto if connections.chose_http2() => !fields.has(Fields::SWITCH),
+            Protocol::Auto => fields.has(Fields::GRPC) && request.version() == Version::HTTP_2,
         }
     }
 }
@@ -203,7 +203,7 @@ impl Forward {
         per_try: Option<Duration>,
     ) -> Pin<Box<dyn Future<Output = Answer>>> {
         let connections = chosen.connections.clone();
-        let is_multiplexed = self.is_multiplexed(&request);
+        let is_multiplexed = self.is_multiplexed(&connections, &request);
         let version = if is_multiplexed {
             Version::HTTP_2
         } else {
@@ -365,30 +365,53 @@ impl Pending {
     }
 
     /// Sends over a new connection, of another endpoint if this one can't be connected to.
-    async fn open(mut self, first: Rc<Connections>, mut request: Request<RequestBody>) -> Answer {
+    async fn open(mut self, first: Rc<Connections>, request: Request<RequestBody>) -> Answer {
         let shared = self.shared.clone();
-        let opening = shared.pool.open(first, &mut self.attempt);
-        let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
-        let (mut exchange, connections) = opened.map_err(|error| self.attempt.failed(error))?;
-        self.passes_on(&mut request)?;
-        let is_idempotent = request.method().is_idempotent();
-        let sent = exchange.send(request);
-        let interim = self.interim.as_ref();
-        let answer = self.wait.driving(&mut exchange, interim, sent).await;
-        match answer.map_err(|error| self.attempt.failed(error))? {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Box::pin(self.switch(response, exchange)).await
-            }
-            Ok(response) => {
-                if !is_idempotent {
-                    connections.is_proved();
+        let (mut first, mut request, mut tried) = (first, request, Vec::new());
+        loop {
+            let is_switch = self.switch.is_some();
+            let opening = shared
+                .pool
+                .open(first, &mut self.attempt, &mut tried, is_switch);
+            let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
+            let (opened, connections) = opened.map_err(|error| self.attempt.failed(error))?;
+            let mut exchange = match opened {
+                Opened::Http1(exchange) => exchange,
+                Opened::Http2 => return Box::pin(self.multiplex(connections, request)).await,
+            };
+            self.passes_on(&mut request)?;
+            let is_idempotent = request.method().is_idempotent();
+            let spare = connections.is_secure().then(|| Spare::of(&request));
+            let sent = exchange.send(request);
+            let interim = self.interim.as_ref();
+            let answer = self.wait.driving(&mut exchange, interim, sent).await;
+            let mut failed = match answer.map_err(|error| self.attempt.failed(error))? {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Box::pin(self.switch(response, exchange)).await;
                 }
-                self.stream(response, Source::Http1(exchange, connections))
+                Ok(response) => {
+                    if !is_idempotent {
+                        connections.is_proved();
+                    }
+                    return self.stream(response, Source::Http1(exchange, connections));
+                }
+                Err(failed) => failed,
+            };
+            let unsent = failed.take_message();
+            let error = self.wait.error(failed.into_error());
+            if !exchange.was_refused() {
+                return Err(self.attempt.failed(error));
             }
-            Err(failed) => {
-                let error = self.wait.error(failed.into_error());
-                Err(self.attempt.failed(error))
-            }
+            // As if it could not be connected to.
+            let error = ProxyError::caused_by(ErrorKind::TlsAlert, error);
+            tried.push(connections.id());
+            let again = unsent.or_else(|| spare?.whole().map(|whole| *whole));
+            let (Some(next), Some(again)) = (shared.pool.pick(&tried), again) else {
+                return Err(self.attempt.failed(error));
+            };
+            first = next.connections.clone();
+            self.attempt.again(error.kind(), next);
+            request = again;
         }
     }
 

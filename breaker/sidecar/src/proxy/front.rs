@@ -364,6 +364,7 @@ impl Drop for Account {
             route: self.route,
             method: &self.method,
             version: self.version,
+            is_secure: self.in_flight.client().is_secure(),
             status: self.status,
             duration: self.started.elapsed(),
             error: self.error.or(gone),

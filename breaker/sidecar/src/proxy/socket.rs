@@ -95,7 +95,7 @@ impl Peephole {
     /// What the peer did while it is not being read from. Without a system call while it does
     /// nothing.
     pub(crate) fn poll_peer(&self, cx: &mut Context<'_>) -> Poll<Peer> {
-        let peeked = ready!(self.0.borrow().0.poll_peek(cx));
+        let peeked = ready!(self.0.borrow_mut().0.poll_peek(cx));
         Poll::Ready(match peeked {
             Ok(1..) => Peer::Sends,
             Ok(0) => Peer::Closed,
@@ -156,7 +156,16 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_interim(cx)
+        let this = self.get_mut();
+        ready!(this.poll_interim(cx))?;
+        let polled = Pin::new(&mut *this.wire.borrow_mut()).poll_flush(cx);
+        if polled.is_pending() {
+            // What TLS has taken of a write waits for the peer just as the rest.
+            this.client.has_written(true);
+        } else if this.client.write_blocked() {
+            this.client.has_written(false);
+        }
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

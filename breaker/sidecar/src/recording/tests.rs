@@ -151,6 +151,7 @@ async fn a_backtest_of_a_recording_trips_when_the_live_breaker_did_and_why() {
     let began = Instant::now();
     let upstream = format!("http://{}", service(began).await).parse().unwrap();
     let config = Config::of_upstream(upstream, Policy::sensitive())
+        .unwrap()
         .with_listen("127.0.0.1:0".parse().unwrap())
         .with_admin("127.0.0.1:0".parse().unwrap());
     let mut app = App::bind(&config, &Environment::default()).unwrap();
@@ -278,7 +279,7 @@ async fn a_request_whose_caller_leaves_before_the_answer_is_recorded_as_ignored(
     let upstream = format!("http://{}", silent.local_addr().unwrap())
         .parse()
         .unwrap();
-    let config = Config::of_upstream(upstream, Policy::sensitive());
+    let config = Config::of_upstream(upstream, Policy::sensitive()).unwrap();
     let text = recorded(&settings, config, |proxy| async move {
         let mut caller = TcpStream::connect(proxy).await.unwrap();
         caller

@@ -11,6 +11,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::{Alert, Transport};
+
 /// A connection.
 #[derive(Debug)]
 pub enum Stream {
@@ -18,6 +20,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// By a Unix socket.
     Unix(UnixStream),
+    /// In TLS, over one of the others.
+    Tls(Box<Transport>),
 }
 
 impl Stream {
@@ -26,6 +30,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_nodelay(true),
             Self::Unix(_) => Ok(()),
+            Self::Tls(stream) => stream.inner().set_nodelay(),
         }
     }
 
@@ -34,13 +39,15 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_zero_linger(),
             Self::Unix(_) => Ok(()),
+            Self::Tls(stream) => stream.inner().set_zero_linger(),
         }
     }
 
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
+            Self::Tls(stream) => stream.try_write(bytes),
         }
     }
 
@@ -49,6 +56,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
             Self::Unix(_) => None,
+            Self::Tls(stream) => stream.inner().peer_ip(),
         }
     }
 
@@ -57,31 +65,47 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
+            Self::Tls(stream) => stream.inner().take_error(),
         }
     }
 
     /// Waits until the connection has broken.
     pub(crate) async fn broken(&self) {
+        let plain = match self {
+            Self::Tls(stream) => stream.inner(),
+            plain => plain,
+        };
         // It is looked at afterwards what came of it.
-        let _ = match self {
+        let _ = match plain {
             Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
             Self::Unix(stream) => stream.ready(Interest::ERROR).await,
+            // There is no TLS within TLS.
+            Self::Tls(_) => return,
         };
     }
 
     /// Whether there is a byte to read: 0 for the end. It stays there.
-    pub(crate) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut byte = [MaybeUninit::uninit()];
         match self {
             Self::Tcp(stream) => stream.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)),
             Self::Unix(stream) => loop {
                 ready!(stream.poll_read_ready(cx))?;
-                let peek = || SockRef::from(stream).peek(&mut byte);
+                let peek = || SockRef::from(&*stream).peek(&mut byte);
                 match stream.try_io(Interest::READABLE, peek) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     peeked => return Poll::Ready(peeked),
                 }
             },
+            Self::Tls(stream) => stream.poll_peek(cx),
+        }
+    }
+
+    /// Where an alert is noted that ends the connection, if it is in TLS.
+    pub(crate) fn alert(&self) -> Option<Alert> {
+        match self {
+            Self::Tls(stream) => Some(stream.alert().clone()),
+            Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
 }
@@ -91,6 +115,7 @@ impl AsFd for Stream {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.inner().as_fd(),
         }
     }
 }
@@ -110,6 +135,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -123,6 +149,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -134,6 +161,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -141,15 +169,19 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Neither has anything to flush.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            // Neither has anything to flush.
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -241,6 +241,16 @@ pub(crate) const RELOAD_TIME: Metric = Metric {
     unit: "s",
     description: "When the configuration that runs was loaded, since 1970",
 };
+pub(crate) const TLS_RELOADS: Metric = Metric {
+    name: "breaker.tls.reloads",
+    unit: "{reload}",
+    description: "How often certificates were put in force, or refused, when their files changed",
+};
+pub(crate) const TLS_EXPIRY: Metric = Metric {
+    name: "breaker.tls.certificate.expiry",
+    unit: "s",
+    description: "Until when our certificates are valid, since 1970",
+};
 
 // Events, as log records.
 /// The name of the log record that tells of an alert.
@@ -339,6 +349,9 @@ pub(crate) const SIGNAL: &str = "breaker.telemetry.signal";
 pub(crate) const THRESHOLD: &str = "breaker.threshold";
 /// The name of a limit that acted, as in the configuration.
 pub(crate) const LIMITED_BY: &str = "breaker.limited_by";
+pub(crate) const TLS_RESULT: &str = "breaker.tls.result";
+/// What a certificate is for.
+pub(crate) const TLS_USE: &str = "breaker.tls.use";
 /// What a task of the proxy is for.
 pub(crate) const TASK_KIND: &str = "breaker.task.kind";
 /// Hexadecimal ids of traces.

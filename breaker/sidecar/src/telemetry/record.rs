@@ -164,7 +164,7 @@ impl message::Recorder for Recorder {
             self,
             &Finished {
                 method: finished.method,
-                https: false,
+                https: finished.is_secure,
                 version: finished.version,
                 route: finished.route.and_then(|index| u16::try_from(index).ok()),
                 status: finished.status,
@@ -184,7 +184,7 @@ impl message::Recorder for Recorder {
             &Sent {
                 method: sent.method,
                 endpoint: u16::try_from(sent.endpoint).ok(),
-                https: false,
+                https: sent.is_secure,
                 version: sent.version,
                 status: sent.status,
                 error: sent.error.map(|error| error.proxy_status()),

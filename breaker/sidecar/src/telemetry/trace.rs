@@ -121,7 +121,8 @@ impl proxy::Tracer for Tracer {
 
 impl proxy::Span for Span {
     fn end(mut self: Box<Self>, finished: &Finished<'_>, decision: Option<Decision>) {
-        let mut attributes = shared_attributes(finished.method, false, finished.version);
+        let mut attributes =
+            shared_attributes(finished.method, finished.is_secure, finished.version);
         let error = finished.error.map(|error| error.proxy_status());
         push_result(&mut attributes, finished.status, error, 500);
         let route = finished

@@ -36,6 +36,7 @@ pub(crate) struct Attempt {
     version: Version,
     /// Attempts of the request before this one.
     resends: u32,
+    is_secure: bool,
     started: Instant,
     status: Option<StatusCode>,
     /// What went wrong if nothing more comes.
@@ -64,6 +65,7 @@ impl Attempt {
             position: chosen.connections.position(),
             version,
             resends: 0,
+            is_secure: chosen.connections.is_secure(),
             started: Instant::now(),
             status: None,
             error: Some(ErrorKind::ClientGone),
@@ -159,6 +161,7 @@ impl Attempt {
             endpoint: self.endpoint(),
             method: &self.method,
             version: self.version,
+            is_secure: self.is_secure,
             status: self.status,
             duration: self.started.elapsed(),
             error: self.error,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -15,16 +16,71 @@ use super::directory::Followed;
 use crate::accept::is_exhausted;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::sockets::Stream;
+use crate::tls::failure::Kind;
+use crate::tls::{self, Alpn, Secured};
 
-/// Connects to `endpoint` within `limit`, in which its name is resolved too, if it was not before:
-/// `name` tells. Of its addresses the one at `turn` is tried first.
+/// Where a connection goes, and how.
+#[derive(Debug)]
+pub(crate) struct Way<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    /// The addresses of its name, if it has one.
+    pub(crate) name: Option<&'a Followed>,
+    /// Which of them is tried first.
+    pub(crate) turn: usize,
+    pub(crate) tcp_keepalive: Option<Duration>,
+    /// TLS, if the endpoint speaks it.
+    pub(crate) tls: Option<&'a tls::Client>,
+    /// What the endpoint is called, unless the settings of TLS say.
+    pub(crate) server_name: Option<&'a ServerName<'static>>,
+}
+
+/// A connection, and what the other side chose to speak, if it was asked.
+pub(crate) type Connected = Secured;
+
+/// Connects within `limit`, in which the name is resolved too, if it was not before, and the
+/// handshake of TLS is done. There, one of the protocols `offered` is spoken.
 pub(crate) async fn connect(
+    way: &Way<'_>,
+    offered: &[Alpn],
+    limit: Duration,
+) -> Result<Connected, ProxyError> {
+    let deadline = Instant::now() + limit;
+    let stream = dial(way.endpoint, way.name, way.turn, deadline).await?;
+    if let (Some(time), Stream::Tcp(stream)) = (way.tcp_keepalive, &stream) {
+        keep_alive(&SockRef::from(stream), time);
+    }
+    let Some(tls) = way.tls else {
+        return Ok(Connected {
+            stream,
+            chosen: None,
+        });
+    };
+    let configured = tls.settings().name.as_ref();
+    // The configuration has made sure of one.
+    let name = configured.or(way.server_name).ok_or(ErrorKind::Internal)?;
+    // Boxed: who speaks no TLS does not pay for its room.
+    let shaken = Box::pin(tls.connect(stream, name, offered));
+    timeout_at(deadline, shaken)
+        .await
+        .map_err(|_late| ErrorKind::ConnectTimeout)?
+        .map_err(|failure| ProxyError::caused_by(kind_of_tls(failure.kind), failure))
+}
+
+const fn kind_of_tls(kind: Kind) -> ErrorKind {
+    match kind {
+        Kind::Certificate => ErrorKind::TlsCertificate,
+        Kind::Alert(_) => ErrorKind::TlsAlert,
+        Kind::Protocol => ErrorKind::TlsProtocol,
+        Kind::Closed => ErrorKind::Terminated,
+    }
+}
+
+async fn dial(
     endpoint: &Endpoint,
     name: Option<&Followed>,
     turn: usize,
-    limit: Duration,
+    deadline: Instant,
 ) -> Result<Stream, ProxyError> {
-    let deadline = Instant::now() + limit;
     let port = match endpoint {
         Endpoint::Address(address) => return open(*address, deadline).await,
         Endpoint::Unix(path) => return open_unix(path, deadline).await,

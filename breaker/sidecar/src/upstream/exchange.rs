@@ -24,7 +24,8 @@ use super::line::{Line, Traffic};
 use crate::message::body::{RequestBody, buffer};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::upgrade::Upgraded;
-use crate::sockets::Stream;
+use crate::sockets::{Alert, Stream};
+use crate::tls::failure::refuses;
 
 /// A connection to an endpoint.
 pub(crate) struct Exchange {
@@ -34,6 +35,8 @@ pub(crate) struct Exchange {
     traffic: Rc<Traffic>,
     /// The upstream's address; `None` of a Unix socket.
     peer: Option<IpAddr>,
+    /// Of a connection in TLS.
+    alert: Option<Alert>,
     /// When it was last given back; `None` while it has served nothing.
     idle_since: Option<Instant>,
     /// When it is too old to be used again, unless it is used before.
@@ -47,6 +50,7 @@ impl Exchange {
     pub(crate) async fn open(stream: Stream, head: HeadLimits) -> Result<Self, ProxyError> {
         let traffic = Rc::<Traffic>::default();
         let peer = stream.peer_ip();
+        let alert = stream.alert();
         let handshake = Builder::new()
             .max_headers(head.fields)
             .max_header_size(head.bytes)
@@ -61,6 +65,7 @@ impl Exchange {
             is_over: false,
             traffic,
             peer,
+            alert,
             idle_since: None,
             idle_until: None,
             usable_until: None,
@@ -92,6 +97,13 @@ impl Exchange {
     /// Whether a byte of the last request's answer has come.
     pub(crate) fn has_read(&self) -> bool {
         self.traffic.has_read.get()
+    }
+
+    /// Whether the upstream has refused the connection by an alert of TLS, so that it read nothing
+    /// of the request.
+    pub(crate) fn was_refused(&self) -> bool {
+        let alert = self.alert.as_ref().and_then(Alert::heard);
+        self.idle_since.is_none() && !self.has_read() && alert.is_some_and(refuses)
     }
 
     /// Whether the last exchange is complete, as far as is known without looking.

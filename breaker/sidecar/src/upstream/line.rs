@@ -77,16 +77,18 @@ impl Line {
                 return polled;
             }
             Poll::Pending => return polled,
-            Poll::Ready(Err(error)) => {
-                let was_closed = error.kind() == io::ErrorKind::BrokenPipe;
-                self.traffic.was_closed.set(was_closed);
-            }
+            Poll::Ready(Err(error)) => self.breaks(cx, error),
         }
-        self.is_deaf = true;
-        // What came before the failure is read now. A connection whose writes fail always has an
-        // end to read.
-        cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nothing more is written. What came before the failure is read now: a connection whose writes
+    /// fail always has an end to read.
+    fn breaks(&mut self, cx: &Context<'_>, error: &io::Error) {
+        let was_closed = error.kind() == io::ErrorKind::BrokenPipe;
+        self.traffic.was_closed.set(was_closed);
+        self.is_deaf = true;
+        cx.waker().wake_by_ref();
     }
 }
 
@@ -134,8 +136,17 @@ impl AsyncWrite for Line {
         self.wire.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_deaf {
+            return Poll::Pending;
+        }
+        match Pin::new(&mut self.wire).poll_flush(cx) {
+            Poll::Ready(Err(error)) => {
+                self.breaks(cx, &error);
+                Poll::Pending
+            }
+            polled => polled,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -21,7 +21,8 @@ use crate::causes;
 use crate::message::body::RequestBody;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::spawn::{Kind, LocalExecutor};
-use crate::sockets::Stream;
+use crate::sockets::{Alert, Stream};
+use crate::tls::failure::refuses;
 
 /// An HTTP/2 connection.
 pub(crate) struct Multiplex {
@@ -40,6 +41,8 @@ pub(crate) struct Multiplex {
     asked: Cell<(Instant, u64)>,
     /// Whether nothing more is expected of it.
     is_given_up: Cell<bool>,
+    /// Of a connection in TLS.
+    alert: Option<Alert>,
     /// Where it goes; `None` for a Unix socket.
     address: Option<IpAddr>,
     /// When it is too old for further requests.
@@ -77,6 +80,7 @@ impl Multiplex {
         changed: Rc<Notify>,
     ) -> Result<Self, ProxyError> {
         let peer = Rc::new(Peer::new(changed.clone()));
+        let alert = stream.alert();
         let handshake = Builder::new(LocalExecutor(Kind::Upstream))
             .timer(TokioTimer::new())
             // None by default: gRPC servers end a connection that is pinged oftener than each five
@@ -112,6 +116,7 @@ impl Multiplex {
             has_answered: Cell::new(false),
             asked: Cell::new((Instant::now(), u64::MAX)),
             is_given_up: Cell::new(false),
+            alert,
             address: None,
             usable_until: None,
         })
@@ -204,8 +209,8 @@ impl Place {
             .path_and_query()
             .map_or(1, |target| target.as_str().len());
         let host = uri.authority().map_or(0, |host| host.as_str().len());
-        // `:method`, `:scheme`, `:authority` and `:path`, the scheme being `http`.
-        let names = 7 + 7 + 10 + 5 + 4 * FIELD_OVERHEAD + 4;
+        // `:method`, `:scheme`, `:authority` and `:path`, the scheme being `https` at the most.
+        let names = 7 + 7 + 10 + 5 + 4 * FIELD_OVERHEAD + 5;
         let size = names + request.method().as_str().len() + path + host + fields.sum::<usize>();
         size <= limit as usize
     }
@@ -229,6 +234,13 @@ impl Place {
     /// Whether the connection has ever answered: if not, its end is no matter of its age.
     pub(crate) fn has_answered(&self) -> bool {
         self.connection.has_answered.get()
+    }
+
+    /// Whether the upstream has refused the connection by an alert of TLS, so that it read nothing
+    /// of the request.
+    pub(crate) fn was_refused(&self) -> bool {
+        let alert = self.connection.alert.as_ref().and_then(Alert::heard);
+        self.connection.peer.reads() == 0 && alert.is_some_and(refuses)
     }
 
     /// The request is given up without an answer. If nothing at all was read meanwhile, the

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use breaker_tower::core::{Candidate, EndpointId};
 use http::HeaderValue;
-use socket2::SockRef;
+use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout};
 
 use super::attempt::{Attempt, Tracked};
-use super::connect::{connect, keep_alive};
+use super::connect::{Connected, Way, connect};
 use super::directory::{Directory, Followed, Question};
 use super::exchange::Exchange;
 use super::instances::{Instance, InstanceSet};
@@ -22,6 +22,7 @@ use super::shared::Shared;
 use super::{Endpoint, HeadLimits, Protocol, Upstream};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::sockets::Stream;
+use crate::tls::{self, Alpn};
 
 /// The connections of one worker to one upstream.
 pub(crate) struct Pool {
@@ -76,10 +77,24 @@ pub(crate) struct Connections {
     shared: Rc<Shared>,
     /// Whether the endpoint has ever answered by HTTP/2.
     speaks_http2: Cell<bool>,
+    /// What a certificate of the endpoint must name, if it speaks TLS.
+    server_name: Option<ServerName<'static>>,
+    /// Which protocol the endpoint chose last, in TLS.
+    chosen: Cell<Option<Alpn>>,
+    /// The certificates that connections were made with.
+    certificates: RefCell<Option<Arc<tls::Made>>>,
     /// When a used connection last lost a request in doubt.
     doubted: Cell<Option<Instant>>,
     /// Whether a new connection has answered a request of that sort since.
     is_proved: Cell<bool>,
+}
+
+/// A new connection.
+pub(crate) enum Opened {
+    /// It is taken.
+    Http1(Box<Exchange>),
+    /// It is there, for this request and others.
+    Http2,
 }
 
 impl Pool {
@@ -127,7 +142,9 @@ impl Pool {
         let endpoint = &instance.endpoint;
         // A request that names no host is for what was configured, not for one address of it.
         let configured = self.upstream.endpoints.get(instance.position);
-        let host = configured.unwrap_or(endpoint).authority();
+        let configured = configured.unwrap_or(endpoint);
+        let host = configured.authority();
+        let is_secure = self.upstream.tls.is_some();
         Rc::new(Connections {
             id: instance.id,
             endpoint: endpoint.clone(),
@@ -147,6 +164,9 @@ impl Pool {
             is_retired: Cell::new(false),
             shared: Rc::default(),
             speaks_http2: Cell::new(false),
+            server_name: is_secure.then(|| configured.server_name()).flatten(),
+            chosen: Cell::default(),
+            certificates: RefCell::default(),
             doubted: Cell::new(None),
             is_proved: Cell::new(false),
         })
@@ -222,22 +242,26 @@ impl Pool {
         &self,
         first: Rc<Connections>,
         attempt: &mut Attempt,
-    ) -> Result<(Box<Exchange>, Rc<Connections>), ProxyError> {
+        tried: &mut Vec<EndpointId>,
+        is_switch: bool,
+    ) -> Result<(Opened, Rc<Connections>), ProxyError> {
         let mut connections = first;
-        let mut tried = Vec::new();
         loop {
-            let failure = match connections.open().await {
-                Ok(exchange) => return Ok((exchange, connections)),
+            let failure = match connections.open(is_switch).await {
+                Ok(opened) => return Ok((opened, connections)),
                 Err(failure) => failure,
             };
             tried.push(connections.id);
-            let Some(next) = self.pick(&tried) else {
+            let Some(next) = self.pick(tried) else {
                 return Err(failure);
             };
             connections = next.connections.clone();
             attempt.again(failure.kind(), next);
+            if connections.chose_http2() && !is_switch {
+                return Ok((Opened::Http2, connections));
+            }
             if let Some(exchange) = connections.take_idle() {
-                return Ok((exchange, connections));
+                return Ok((Opened::Http1(exchange), connections));
             }
         }
     }
@@ -295,7 +319,9 @@ impl Connections {
     /// What an error of HTTP/2 is, where a caller's gRPC was why it was spoken: not the upstream's
     /// failure, if that never has answered so.
     pub(crate) fn http2_error(&self, error: ProxyError) -> ProxyError {
-        let guessed = self.upstream.protocol == Protocol::Auto && !self.speaks_http2.get();
+        let is_asked = self.chose_http2();
+        let is_auto = self.upstream.protocol == Protocol::Auto;
+        let guessed = is_auto && !is_asked && !self.speaks_http2.get();
         match error.kind() {
             ErrorKind::Terminated | ErrorKind::Protocol if guessed => {
                 ProxyError::caused_by(ErrorKind::NotHttp2, error)
@@ -356,14 +382,38 @@ impl Connections {
         self.head
     }
 
-    /// A new connection.
-    async fn open(&self) -> Result<Box<Exchange>, ProxyError> {
-        let stream = self.connect().await?;
+    /// Whether the endpoint chose HTTP/2 when it was last asked, in TLS.
+    pub(crate) fn chose_http2(&self) -> bool {
+        self.chosen.get() == Some(Alpn::Http2)
+    }
+
+    /// Whether the endpoint chose HTTP/1.1 when it was last asked, in TLS.
+    pub(crate) fn chose_http1(&self) -> bool {
+        self.chosen.get() == Some(Alpn::Http1)
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.upstream.tls.is_some()
+    }
+
+    /// A new connection, by HTTP/1.1 if it is to switch protocols, or else what the endpoint
+    /// chooses.
+    async fn open(&self, is_switch: bool) -> Result<Opened, ProxyError> {
+        let offered: &[_] = match self.upstream.protocol {
+            Protocol::Auto if !is_switch => &[Alpn::Http2, Alpn::Http1],
+            _ => &[Alpn::Http1],
+        };
+        let Connected { stream, chosen } = self.connect(offered).await?;
+        if chosen == Some(Alpn::Http2) {
+            let opened = self.share(stream).await?;
+            self.shared.add(opened);
+            return Ok(Opened::Http2);
+        }
         let mut exchange = Exchange::open(stream, self.head).await?;
         if let Some(age) = self.upstream.max_connection_age {
             exchange.ages(self.jittered(age));
         }
-        Ok(Box::new(exchange))
+        Ok(Opened::Http1(Box::new(exchange)))
     }
 
     /// A place for a stream on an HTTP/2 connection.
@@ -377,7 +427,18 @@ impl Connections {
     }
 
     async fn open_shared(&self) -> Result<Multiplex, ProxyError> {
-        let stream = self.connect().await?;
+        let offered: &[_] = match self.upstream.protocol {
+            Protocol::Auto => &[Alpn::Http2, Alpn::Http1],
+            _ => &[Alpn::Http2],
+        };
+        let Connected { stream, chosen } = self.connect(offered).await?;
+        if chosen == Some(Alpn::Http1) {
+            return Err(ProxyError::from(ErrorKind::NotHttp2).unsent());
+        }
+        self.share(stream).await
+    }
+
+    async fn share(&self, stream: Stream) -> Result<Multiplex, ProxyError> {
         let changed = self.shared.changed();
         let ping = self.upstream.http2_ping;
         let age = self.upstream.max_connection_age;
@@ -393,15 +454,38 @@ impl Connections {
         age.mul_f64(0.8 + 0.4 * part as f64 / (1_u64 << 24) as f64)
     }
 
-    async fn connect(&self) -> Result<Stream, ProxyError> {
+    /// A new connection; in TLS, one of the protocols is spoken there.
+    async fn connect(&self, offered: &[Alpn]) -> Result<Connected, ProxyError> {
         let limit = self.upstream.connect_timeout;
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
-        let stream = connect(&self.endpoint, self.name.as_ref(), turn, limit).await?;
-        if let (Some(time), Stream::Tcp(stream)) = (self.tcp_keepalive, &stream) {
-            keep_alive(&SockRef::from(stream), time);
+        let way = Way {
+            endpoint: &self.endpoint,
+            name: self.name.as_ref(),
+            turn,
+            tcp_keepalive: self.tcp_keepalive,
+            tls: self.upstream.tls.as_ref(),
+            server_name: self.server_name.as_ref(),
+        };
+        let connected = connect(&way, offered, limit).await?;
+        if offered.len() > 1 {
+            self.chosen.set(connected.chosen);
         }
-        Ok(stream)
+        Ok(connected)
+    }
+
+    /// Lets no request begin on connections that were made with other certificates than those of
+    /// now.
+    fn follow_certificates(&self) {
+        let Some(tls) = &self.upstream.tls else {
+            return;
+        };
+        let now = tls.generation();
+        let before = self.certificates.replace(Some(now.clone()));
+        if before.is_some_and(|before| !Arc::ptr_eq(&before, &now)) {
+            self.idle.take();
+            self.shared.let_go(|_| true);
+        }
     }
 
     /// Gives a connection back for later use, if it is good for any.
@@ -416,6 +500,7 @@ impl Connections {
     }
 
     fn prune(&self, now: Instant) {
+        self.follow_certificates();
         self.idle
             .borrow_mut()
             .retain_mut(|exchange| self.is_fresh(exchange, now) && exchange.is_usable());

@@ -78,6 +78,17 @@ impl Shared {
         connections.iter().find_map(Multiplex::place)
     }
 
+    /// Adds a connection, unless there are so many that nobody can need it.
+    pub(super) fn add(&self, opened: Multiplex) {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|connection| !connection.is_over());
+        if connections.len() < CONNECTIONS_MAX {
+            connections.push(Rc::new(opened));
+        }
+        drop(connections);
+        self.changed.notify_waiters();
+    }
+
     /// Whether there is a connection that takes requests.
     pub(super) fn has_room(&self) -> bool {
         let connections = self.connections.borrow();

@@ -124,6 +124,11 @@ impl Sidecar {
 
     pub(crate) fn start(endpoint: SocketAddr, options: Options) -> Self {
         let upstream = Upstream::new("app", vec![Endpoint::Address(endpoint)]);
+        Self::to(upstream, options)
+    }
+
+    /// With this upstream.
+    pub(crate) fn to(upstream: Upstream, options: Options) -> Self {
         let upstream = Arc::new((options.upstream)(upstream));
         let breaker = BreakerHandle::with_seed("all", options.policy, 1);
         let traced = options.traced.then(|| Arc::new(|| ()) as Hook);

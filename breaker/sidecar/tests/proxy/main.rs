@@ -24,6 +24,7 @@ mod pools;
 mod retries;
 mod reuse;
 mod rules;
+mod tls;
 mod tracing;
 mod upgrades;
 mod waiting;

@@ -276,6 +276,7 @@ async fn a_policy_is_a_part_of_the_configuration() {
 async fn without_a_file_there_is_nothing_to_reload() {
     let upstream = "http://127.0.0.1:9".parse().expect("a URL");
     let config = crate::config::Config::of_upstream(upstream, breaker_tower::Policy::sensitive())
+        .unwrap()
         .with_listen("127.0.0.1:0".parse().unwrap())
         .with_admin("127.0.0.1:0".parse().unwrap());
     let app = crate::app::App::bind(&config, &crate::telemetry::Environment::default()).unwrap();

@@ -28,9 +28,10 @@ pub(in crate::app) async fn watch(reloader: Reloader) {
         let looked = spawn_blocking(move || {
             let folders = shared.running().config.folders();
             let watcher = begin(&folders, notices);
-            (watcher, shared.is_stale())
+            let is_doubtful = shared.rotate();
+            (watcher, shared.is_stale(), is_doubtful)
         });
-        let Ok((watcher, is_stale)) = looked.await else {
+        let Ok((watcher, is_stale, is_doubtful)) = looked.await else {
             return;
         };
         if is_stale {
@@ -46,7 +47,8 @@ pub(in crate::app) async fn watch(reloader: Reloader) {
         match watcher {
             // Not every file system reports what happens in it.
             Ok(_watcher) => {
-                let settled = timeout(UNREPORTED, settle(&mut noticed)).await;
+                let pause = if is_doubtful { LATEST } else { UNREPORTED };
+                let settled = timeout(pause, settle(&mut noticed)).await;
                 is_settled = settled.is_ok();
             }
             Err(error) => {

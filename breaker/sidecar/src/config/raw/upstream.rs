@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::RawUpstreamTls;
 use crate::config::scalar::OrOff;
 
 /// An upstream: a service that requests are forwarded to.
@@ -16,8 +17,9 @@ use crate::config::scalar::OrOff;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Upstream")]
 pub(in crate::config) struct RawUpstream {
-    /// Its instances: http://host:port, unix:/path of a socket, or h2c://host:port for HTTP/2
-    /// without TLS. A host name is one endpoint, however many addresses it has.
+    /// Its instances: http://host:port, https://host:port for TLS, unix:/path of a socket, or
+    /// h2c://host:port for HTTP/2 without TLS. A host name is one endpoint, however many addresses
+    /// it has.
     #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
     #[schemars(extend("x-default" = "required, unless there is discover"))]
     pub(in crate::config) endpoints: Option<Vec<String>>,
@@ -37,6 +39,8 @@ pub(in crate::config) struct RawUpstream {
     #[schemars(extend("x-default" = "16 if there are more than 32, otherwise all"))]
     #[schemars(extend("x-range" = "1 to 1024", "examples" = [8]))]
     pub(in crate::config) subset: Option<OrOff<usize>>,
+    /// TLS to its instances, which are https://, or found by discover.
+    pub(in crate::config) tls: Option<RawUpstreamTls>,
     /// The protocol of its instances.
     #[schemars(extend("x-default" = "auto, or h2c for endpoints with h2c://"))]
     #[schemars(extend("examples" = ["http1"]))]
@@ -206,10 +210,13 @@ pub(in crate::config) struct RawHealth {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Protocol")]
 pub(in crate::config) enum RawProtocol {
-    /// HTTP/2 for gRPC requests that arrived over HTTP/2, otherwise HTTP/1.1.
+    /// In TLS, what the endpoint chooses by ALPN: HTTP/2 or HTTP/1.1. Otherwise HTTP/2 for gRPC
+    /// requests that arrived over HTTP/2, and HTTP/1.1 for others.
     Auto,
     /// HTTP/1.1.
     Http1,
+    /// HTTP/2, by TLS.
+    H2,
     /// HTTP/2 without TLS.
     H2c,
 }

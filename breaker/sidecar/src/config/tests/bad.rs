@@ -325,7 +325,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "panel: true",
-        "5:1: panel: is not a field here; the fields are listen, admin, control, dashboard, workers, drain, watch, limits, log, trusted_proxies, policies, state, telemetry, upstreams, routes",
+        "5:1: panel: is not a field here; the fields are listen, admin, identity, control, dashboard, workers, drain, watch, limits, log, trusted_proxies, policies, state, telemetry, upstreams, routes",
     ),
 ];
 
@@ -352,28 +352,28 @@ const UPSTREAMS: &[(&str, &str)] = &[
         "4:22: upstreams.pay.endpoints[0]: must have no path: requests keep their own",
     ),
     (
-        "endpoints: [\"https://127.0.0.1:9001\"]",
-        "4:22: upstreams.pay.endpoints[0]: https:// is not available in this version",
+        "endpoints: [\"https://\"]",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, https://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"127.0.0.1:9001\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, https://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://user:pw@127.0.0.1:9001\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, https://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://:9001\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, https://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://127.0.0.1:0\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, https://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://127.0.0.1:99999\"]",
-        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket",
+        "4:22: upstreams.pay.endpoints[0]: must be http://host:port, https://host:port, h2c://host:port or unix:/path of a socket",
     ),
     (
         "endpoints: [\"http://a:1\", \"h2c://a:2\"]",
@@ -389,7 +389,7 @@ const UPSTREAMS: &[(&str, &str)] = &[
     ),
     (
         "endpoints: [\"http://a:1\"], protocol: h2",
-        "4:47: upstreams.pay.protocol: must be auto, http1 or h2c",
+        "4:47: upstreams.pay.protocol: must be h2c for HTTP/2 without TLS: h2 needs endpoints with https://",
     ),
     (
         "endpoints: [\"http://a:1\"], connect_timeout: 5m",
@@ -734,7 +734,7 @@ const WHOLE: &[(&str, &str)] = &[
     ),
     (
         "upstreams:\n  pay: { endpoints: [nope] }\nroutes:\n  - { name: a, upstream: pay, policy: x }",
-        "2:22: upstreams.pay.endpoints[0]: must be http://host:port, h2c://host:port or unix:/path of a socket\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive, or one of a file under policies",
+        "2:22: upstreams.pay.endpoints[0]: must be http://host:port, https://host:port, h2c://host:port or unix:/path of a socket\n4:39: routes[0].policy: must name a policy: conservative, sensitive, combined, adaptive, or one of a file under policies",
     ),
     (
         "upstreams:\n  pay: {}\nroutes: []",

@@ -197,11 +197,33 @@ fn with(path: &str, value: Value) -> (Value, String) {
     if path.contains(".health.") && !path.ends_with(".grpc") {
         upstream["health"] = json!({ "path": "/" });
     }
+    if path.starts_with("upstreams.NAME.tls") {
+        *upstream = json!({
+            "endpoints": ["https://127.0.0.1:9001"],
+            "tls": { "roots": "tls/ca.crt" },
+        });
+    }
     if path.ends_with(".fallback.upstream") {
         let other = json!({ "endpoints": ["http://127.0.0.1:9002"] });
         config["upstreams"]["pay-replica"] = other;
     } else if path.contains(".fallback.") {
         config["routes"][0]["fallback"] = json!({ "body": "x" });
+    }
+    let pair = json!({ "cert": "tls/tls.crt", "key": "tls/tls.key" });
+    if path.starts_with("identity.") || path.ends_with(".present") {
+        config["identity"] = pair.clone();
+    }
+    for listener in ["tls", "admin_tls"] {
+        if path.starts_with(&format!("{listener}.")) {
+            config[listener] = match path.contains(".certificates") {
+                true => json!({ "certificates": [pair] }),
+                false => pair.clone(),
+            };
+        }
+    }
+    if path.starts_with("tls.clients") || path.ends_with("match.peer") {
+        config["tls"] = pair;
+        config["tls"]["clients"] = json!({ "roots": "tls/ca.crt" });
     }
     let mut at = &mut config;
     let mut told = String::new();
@@ -246,6 +268,16 @@ fn folder() -> TempDir {
     fs::create_dir(folder.path().join("policies")).unwrap();
     for file in ["token", "ca.pem", "client.pem", "client.key"] {
         fs::write(folder.path().join(file), "0123456789abcdef0123456789abcdef").unwrap();
+    }
+    let tls = folder.path().join("tls");
+    fs::create_dir(&tls).unwrap();
+    let made = super::tls::folder();
+    for (from, to) in [
+        ("good.crt", "tls.crt"),
+        ("good.key", "tls.key"),
+        ("ca.crt", "ca.crt"),
+    ] {
+        fs::copy(made.path().join(from), tls.join(to)).unwrap();
     }
     folder
 }

@@ -13,6 +13,14 @@ use crate::upstream::pool::Connections;
 /// Brings a request into the form that HTTP/1.1 upstreams get.
 pub(super) fn for_http1(request: &mut Request<RequestBody>, connections: &Connections) {
     let fields = request.body().fields();
+    if let Some(host) = request.uri().authority() {
+        // It was in the form of HTTP/2 before.
+        let host = HeaderValue::from_str(host.as_str());
+        let host = host.unwrap_or_else(|_| connections.host());
+        request.headers_mut().entry(HOST).or_insert(host);
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+    }
     if !fields.has(Fields::HOST) {
         // HTTP/1.0 needs none, HTTP/1.1 does (RFC 9112, 3.2).
         request
@@ -49,9 +57,11 @@ pub(super) fn for_http2(
 ) -> Result<(), ProxyError> {
     let fields = request.body().fields();
     if fields.has(Fields::TRANSFER_ENCODING) {
-        request.headers_mut().remove(TRANSFER_ENCODING);
         request.headers_mut().remove(CONTENT_LENGTH);
     }
+    // One that was to go by HTTP/1.1 has them from us.
+    request.headers_mut().remove(TRANSFER_ENCODING);
+    request.headers_mut().remove(CONNECTION);
     if fields.has(Fields::TRAILERS) {
         request
             .headers_mut()
@@ -62,9 +72,11 @@ pub(super) fn for_http2(
         .remove(HOST)
         .unwrap_or_else(|| connections.host());
     let path = request.uri_mut().path_and_query().cloned();
-    let uri = Uri::builder()
-        .scheme(Scheme::HTTP)
-        .authority(host.as_bytes());
+    let scheme = match connections.is_secure() {
+        true => Scheme::HTTPS,
+        false => Scheme::HTTP,
+    };
+    let uri = Uri::builder().scheme(scheme).authority(host.as_bytes());
     let uri = uri
         .path_and_query(path.map_or_else(|| "/".to_owned(), |path| path.to_string()))
         .build();

@@ -46,10 +46,22 @@ impl Pending {
         let mut connections = first;
         let mut tried = Vec::new();
         loop {
+            if connections.chose_http1() && !self.is_grpc {
+                // What another endpoint chose, or this one before, is not what this one speaks.
+                form::for_http1(&mut request, &connections);
+                return Box::pin(self.open(connections, request)).await;
+            }
             let lost = match self.ask(&connections, request).await {
                 Ok((response, place)) => return self.stream(response, Source::Http2(place)),
                 Err(lost) => lost,
             };
+            if connections.chose_http1()
+                && !self.is_grpc
+                && let Some(again) = lost.request
+            {
+                request = *again;
+                continue;
+            }
             tried.push(connections.id());
             let Some(again) = lost.request else {
                 return Err(self.attempt.failed(lost.error));
@@ -122,6 +134,14 @@ impl Pending {
         };
         let unsent = failed.take_message();
         let error = failed.into_error();
+        if place.was_refused() {
+            return Err(Lost {
+                error: ProxyError::caused_by(ErrorKind::TlsAlert, error),
+                request: unsent.map(Box::new).or_else(|| spare.whole()),
+                is_other_connection_better: false,
+                is_excused: false,
+            });
+        }
         let loss = Loss::of(&error);
         let error = connections.http2_error(self.wait.error(error));
         let has_answered = place.has_answered();

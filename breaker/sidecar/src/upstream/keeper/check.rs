@@ -24,7 +24,8 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::causes;
 use crate::sockets::Stream;
-use crate::upstream::connect::connect;
+use crate::tls::Alpn;
+use crate::upstream::connect::{Connected, Way, connect};
 use crate::upstream::directory::{Directory, Question};
 use crate::upstream::instances::{Instance, InstanceSet};
 use crate::upstream::{Check, Endpoint, HealthCheck, Protocol, Upstream};
@@ -69,6 +70,9 @@ async fn check(upstream: &Upstream, set: &InstanceSet, it: &Instance, directory:
         Endpoint::Name(host, _) => Some(directory.follow(&Question::Host(host.clone()))),
         _ => None,
     };
+    // Not its address, where it was found by name.
+    let configured = upstream.endpoints.get(it.position).unwrap_or(&it.endpoint);
+    let server_name = configured.server_name();
     let mut jitter = it.id.0;
     // A new endpoint is checked at once, but many are not checked at the same time.
     let mut pause = |is_first| {
@@ -86,10 +90,18 @@ async fn check(upstream: &Upstream, set: &InstanceSet, it: &Instance, directory:
         if set.unused_for() >= UNUSED {
             continue;
         }
+        let way = Way {
+            endpoint: &it.endpoint,
+            name: name.as_ref(),
+            turn: 0,
+            tcp_keepalive: None,
+            tls: upstream.tls.as_ref(),
+            server_name: server_name.as_ref(),
+        };
         let asking = async {
-            let stream = connect(&it.endpoint, name.as_ref(), 0, health.timeout).await;
-            let stream = stream.map_err(CheckFailed::new)?;
-            ask(upstream, health, &it.endpoint, TokioIo::new(stream)).await
+            let connected = connect(&way, offered(upstream, health), health.timeout).await;
+            let connected = connected.map_err(CheckFailed::new)?;
+            ask(upstream, health, &it.endpoint, connected).await
         };
         let asked = timeout(health.timeout, asking).await;
         let asked = asked.unwrap_or(Err(CheckFailed::Late));
@@ -107,16 +119,22 @@ async fn ask(
     upstream: &Upstream,
     health: &HealthCheck,
     endpoint: &Endpoint,
-    stream: TokioIo<Stream>,
+    connected: Connected,
 ) -> Result<(), CheckFailed> {
+    let Connected { stream, chosen } = connected;
+    let stream = TokioIo::new(stream);
     let path = match &health.check {
         Check::Http(path) => path,
         Check::Grpc(service) => return ask_grpc(service, endpoint, stream).await,
     };
     let authority = endpoint.authority();
-    let by_http2 = upstream.protocol == Protocol::H2c;
+    let by_http2 = match chosen {
+        Some(chosen) => chosen == Alpn::Http2,
+        None => upstream.protocol == Protocol::H2c,
+    };
+    let scheme = upstream.tls.as_ref().map_or("http", |_| "https");
     let request = match by_http2 {
-        true => Request::get(format!("http://{authority}{path}")),
+        true => Request::get(format!("{scheme}://{authority}{path}")),
         false => Request::get(path.as_str()).header(header::HOST, &authority),
     };
     let request = request
@@ -136,6 +154,15 @@ async fn ask(
     match status.map_err(CheckFailed::new)? {
         status if status.is_success() => Ok(()),
         status => Err(CheckFailed::Status(status)),
+    }
+}
+
+/// What a check can be spoken over in TLS.
+fn offered(upstream: &Upstream, health: &HealthCheck) -> &'static [Alpn] {
+    match (&health.check, upstream.protocol) {
+        (Check::Grpc(_), _) | (_, Protocol::H2c) => &[Alpn::Http2],
+        (_, Protocol::Http1) => &[Alpn::Http1],
+        (_, Protocol::Auto) => &[Alpn::Http2, Alpn::Http1],
     }
 }
 

@@ -1,0 +1,198 @@
+//! Certificates in a configuration: each error names file, line, field and rule.
+
+use std::fs;
+use std::path::Path;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
+};
+use tempfile::TempDir;
+
+use super::super::Config;
+
+/// A folder with the files of a good pair, and of some that are bad.
+pub(super) fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "authority");
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let sign = |name: &str, params: CertificateParams| {
+        let key = KeyPair::generate().unwrap();
+        let signed = params.signed_by(&key, &issuer).unwrap();
+        write(&format!("{name}.key"), &key.serialize_pem());
+        write(&format!("{name}.crt"), &signed.pem());
+        signed.pem()
+    };
+    let params = || CertificateParams::new(["pay.shop".to_owned()]).unwrap();
+    let leaf = sign("good", params());
+    let mut expired = params();
+    expired.not_after = date_time_ymd(2020, 1, 2);
+    sign("expired", expired);
+    let mut early = params();
+    early.not_before = date_time_ymd(2999, 1, 2);
+    early.not_after = date_time_ymd(3000, 1, 2);
+    sign("early", early);
+    write("ca.crt", &issuer.pem());
+    write("chain.crt", &format!("{leaf}{}", issuer.pem()));
+    write("reversed.crt", &format!("{}{leaf}", issuer.pem()));
+    write("empty", "");
+    write("half.crt", &leaf[..leaf.len() / 2]);
+    folder
+}
+
+fn errors(text: &str, folder: &Path) -> String {
+    match Config::parse(text, Some("b.yaml"), folder) {
+        Ok(_) => String::new(),
+        // Without the column: what stands before it says where to look.
+        Err(error) => {
+            let text = error.to_string();
+            let mut parts = text.splitn(4, ':');
+            let [file, line, _, rest] = [(); 4].map(|()| parts.next().unwrap());
+            format!("{file}:{line}:{rest}")
+        }
+    }
+}
+
+fn of_identity(fields: &str) -> String {
+    format!(
+        "identity: {{{fields}}}\nupstreams: {{a: {{endpoints: ['http://127.0.0.1:1']}}}}\n\
+         routes: [{{name: a, upstream: a}}]\n"
+    )
+}
+
+fn of_upstream(fields: &str) -> String {
+    format!("upstreams:\n  a: {{{fields}}}\nroutes: [{{name: a, upstream: a}}]\n")
+}
+
+#[test]
+fn a_pair_must_match_be_whole_in_order_and_valid_now() {
+    let folder = folder();
+    for (fields, error) in [
+        ("cert: good.crt, key: good.key", ""),
+        ("cert: chain.crt, key: good.key, roots: ca.crt", ""),
+        (
+            "cert: good.crt, key: expired.key",
+            "b.yaml:1: identity.key: must be the key of the first certificate in ",
+        ),
+        (
+            "cert: expired.crt, key: expired.key",
+            "b.yaml:1: identity.cert: must be valid now: it expired on Jan  2 00:00:00 2020",
+        ),
+        (
+            "cert: early.crt, key: early.key",
+            "b.yaml:1: identity.cert: must be valid now: it is valid from Jan  2 00:00:00 2999",
+        ),
+        (
+            "cert: reversed.crt, key: good.key",
+            "b.yaml:1: identity.cert: must have the leaf first, and after each certificate",
+        ),
+        (
+            "cert: none.crt, key: good.key",
+            "b.yaml:1: identity.cert: must be a file that can be read: ",
+        ),
+        (
+            "cert: half.crt, key: good.key",
+            "b.yaml:1: identity.cert: must have certificates in PEM form: ",
+        ),
+        (
+            "cert: good.crt, key: good.crt",
+            "b.yaml:1: identity.key: must have a private key in PEM form",
+        ),
+        (
+            "cert: good.crt, key: good.key, roots: empty",
+            "b.yaml:1: identity.roots: must have certificates in PEM form: ",
+        ),
+        ("key: good.key", "b.yaml:1: identity.cert: is required"),
+    ] {
+        let found = errors(&of_identity(fields), folder.path());
+        assert!(found.starts_with(error), "{fields}: {found}");
+        assert_eq!(found.is_empty(), error.is_empty(), "{fields}: {found}");
+    }
+}
+
+#[test]
+fn tls_to_an_upstream_belongs_to_https_and_names_what_it_trusts() {
+    let folder = folder();
+    let https = "endpoints: ['https://pay.shop:8443'], tls: ";
+    for (fields, error) in [
+        (format!("{https}{{roots: ca.crt}}"), ""),
+        (
+            format!("{https}{{roots: ca.crt, name: other.shop, min: '1.2'}}"),
+            "",
+        ),
+        (format!("{https}{{roots: ca.crt}}, protocol: h2"), ""),
+        (
+            "discover: {name: pay.shop, port: 1}, tls: {roots: ca.crt}".to_owned(),
+            "",
+        ),
+        (
+            "endpoints: ['http://pay.shop'], tls: {}".to_owned(),
+            "b.yaml:2: upstreams.a.tls: needs endpoints with https://",
+        ),
+        (
+            format!("{https}{{roots: empty}}"),
+            "b.yaml:2: upstreams.a.tls.roots: must have certificates in PEM form",
+        ),
+        (
+            format!("{https}{{roots: ca.crt, name: 'a b'}}"),
+            "b.yaml:2: upstreams.a.tls.name: must be a DNS name or an address",
+        ),
+        (
+            format!("{https}{{roots: ca.crt, allow: ['spiffe://Shop/a']}}"),
+            "b.yaml:2: upstreams.a.tls.allow[0]: must have a trust domain of a-z",
+        ),
+        (
+            format!("{https}{{roots: ca.crt, allow: []}}"),
+            "b.yaml:2: upstreams.a.tls.allow: must have an entry",
+        ),
+        (
+            format!("{https}{{roots: ca.crt, present: true}}"),
+            "b.yaml:2: upstreams.a.tls.present: needs identity",
+        ),
+        (
+            format!("{https}{{roots: ca.crt}}, protocol: h2c"),
+            "b.yaml:2: upstreams.a.protocol: must be h2 for endpoints with https://",
+        ),
+        (
+            "endpoints: ['http://a'], protocol: h2".to_owned(),
+            "b.yaml:2: upstreams.a.protocol: must be h2c for HTTP/2 without TLS",
+        ),
+        (
+            "endpoints: ['https://a', 'http://b'], tls: {roots: ca.crt}".to_owned(),
+            "b.yaml:2: upstreams.a.endpoints[1]: must have the scheme of the first one",
+        ),
+        (
+            "endpoints: ['https://a_b.-c:1'], tls: {roots: ca.crt}".to_owned(),
+            "b.yaml:2: upstreams.a.endpoints[0]: must have a host that a certificate can name",
+        ),
+    ] {
+        let found = errors(&of_upstream(&fields), folder.path());
+        assert!(found.starts_with(error), "{fields}: {found}");
+        assert_eq!(found.is_empty(), error.is_empty(), "{fields}: {found}");
+    }
+}
+
+#[test]
+fn the_name_is_the_configured_host_and_an_address_is_itself() {
+    let folder = folder();
+    for (url, name) in [
+        ("https://pay.shop", "pay.shop"),
+        ("https://localhost:8443", "localhost"),
+        ("https://127.0.0.1:8443", "127.0.0.1"),
+        ("https://[::1]:8443", "::1"),
+    ] {
+        let text = of_upstream(&format!("endpoints: ['{url}'], tls: {{roots: ca.crt}}"));
+        let config = Config::parse(&text, None, folder.path()).unwrap();
+        let upstream = config.routes()[0].upstream().unwrap().clone();
+        let found = upstream.endpoints[0].server_name().unwrap();
+        assert_eq!(found.to_str(), name);
+        let port = if url.ends_with("8443") { 8443 } else { 443 };
+        assert_eq!(upstream.endpoints[0].port(), Some(port));
+    }
+}

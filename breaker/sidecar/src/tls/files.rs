@@ -1,0 +1,133 @@
+//! Certificates and keys, as PEM files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::dates::Validity;
+use super::error::{Fault, TlsError};
+use super::provider::provider;
+
+/// A certificate with the chain that leads to it, leaf first, and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pair {
+    /// The chain.
+    pub cert: PathBuf,
+    /// The key of the leaf.
+    pub key: PathBuf,
+}
+
+/// A pair as it was read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) certified: Arc<CertifiedKey>,
+    pub(crate) validity: Validity,
+}
+
+/// Which certificates are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// Those of the system.
+    #[default]
+    System,
+    /// Those of a file.
+    File(PathBuf),
+}
+
+// === impl Pair ===
+
+impl Pair {
+    /// Reads it, and checks that it can be used now.
+    pub(crate) fn load(&self) -> Result<Loaded, Fault> {
+        let in_cert = |error| Fault::new("cert", error);
+        let in_key = |error| Fault::new("key", error);
+        let chain = certificates(&self.cert).map_err(in_cert)?;
+        let validity = Validity::of_chain(&chain).map_err(in_cert)?;
+        validity.check_now().map_err(in_cert)?;
+        let pem = read(&self.key).map_err(in_key)?;
+        let key = PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|_error| in_key(TlsError::NoKey(self.key.clone())))?;
+        let key = provider().key_provider.load_private_key(key);
+        let key = key.map_err(|source| {
+            in_key(TlsError::BadKey {
+                file: self.key.clone(),
+                source,
+            })
+        })?;
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+                Err(in_key(TlsError::Mismatch(self.cert.clone())))
+            }
+            // A key that can't tell its public half is found out by the first handshake.
+            _ => Ok(Loaded {
+                certified: Arc::new(certified),
+                validity,
+            }),
+        }
+    }
+
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.cert, &self.key].into_iter()
+    }
+}
+
+// === impl Roots ===
+
+impl Roots {
+    /// Reads them.
+    pub(crate) fn load(&self) -> Result<RootCertStore, TlsError> {
+        let mut roots = RootCertStore::empty();
+        match self {
+            Self::System => {
+                let found = rustls_native_certs::load_native_certs();
+                for error in &found.errors {
+                    tracing::warn!(%error, "a root certificate of the system can't be read");
+                }
+                roots.add_parsable_certificates(found.certs);
+                if roots.is_empty() {
+                    return Err(TlsError::NoSystemRoots);
+                }
+            }
+            Self::File(file) => {
+                for certificate in certificates(file)? {
+                    let added = roots.add(certificate);
+                    added.map_err(|source| TlsError::BadRoot {
+                        file: file.clone(),
+                        source,
+                    })?;
+                }
+            }
+        }
+        Ok(roots)
+    }
+
+    pub(crate) fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::System => None,
+            Self::File(file) => Some(file),
+        }
+    }
+}
+
+/// The certificates of a file, at least one.
+pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(file)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(TlsError::NoCertificate(file.to_owned())),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|error| TlsError::Unreadable {
+        file: file.to_owned(),
+        why: error.to_string(),
+    })
+}
