@@ -21,6 +21,7 @@ mod python;
 mod recorder;
 mod rotel;
 mod shop;
+mod tls;
 mod tools;
 mod top;
 mod verdict;

@@ -32,6 +32,7 @@ use http::{HeaderMap, StatusCode, header};
 use crate::control::{self, AdminState, Phase};
 use crate::report;
 use crate::sockets::Listener;
+use crate::tls::Server;
 
 /// Serves `state` on `listener` until `shutdown`, and lets requests under way finish for a moment.
 pub async fn serve(
@@ -39,9 +40,18 @@ pub async fn serve(
     listener: impl Into<Listener>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let listener = listener.into();
+    serve_by(state, listener.into(), None, shutdown).await;
+}
+
+/// The same, for clients that speak TLS if there is `tls`.
+pub(crate) async fn serve_by(
+    state: AdminState,
+    listener: Listener,
+    tls: Option<Server>,
+    shutdown: impl Future<Output = ()>,
+) {
     let loopback = listener.is_loopback();
-    connections::serve(listener, router(state, loopback), shutdown).await;
+    connections::serve(listener, tls, router(state, loopback), shutdown).await;
 }
 
 fn router(state: AdminState, loopback: bool) -> Router {

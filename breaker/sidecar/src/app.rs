@@ -35,6 +35,7 @@ use crate::recording::{self, Recording, Writing};
 use crate::registry::Registry;
 use crate::sockets::{ListenAddress, Listening};
 use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
+use crate::tls::Server;
 use crate::upstream::{Happened, Names};
 
 pub use self::reload::{ReloadError, Reloader};
@@ -46,6 +47,7 @@ pub struct App {
     proxy: Option<Proxy>,
     ingest: Option<Ingest>,
     admin: Listening,
+    admin_tls: Option<Server>,
     admin_address: ListenAddress,
     registry: Registry,
     tokens: Tokens,
@@ -149,7 +151,7 @@ impl App {
                 grace: config.drain(),
             });
             let proxy = proxy.map_err(bound("listen", config.listen()))?;
-            Some(proxy.telling(tell))
+            Some(proxy.telling(tell).secured(config.tls().cloned()))
         } else {
             None
         };
@@ -177,6 +179,7 @@ impl App {
             proxy,
             ingest,
             admin,
+            admin_tls: config.admin_tls().cloned(),
             registry,
             reloader: Reloader::new(composition, reached),
             followed,
@@ -286,6 +289,7 @@ impl App {
                 reload: Some(Arc::new(reloader.clone())),
             },
             listener: self.admin,
+            tls: self.admin_tls,
             followed: self.followed,
             reload_events: self.reload_events,
             happened: self.happened,
@@ -340,6 +344,7 @@ impl App {
 struct Operation {
     state: AdminState,
     listener: Listening,
+    tls: Option<Server>,
     followed: mpsc::UnboundedReceiver<Followed>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
     happened: mpsc::UnboundedReceiver<Happened>,
@@ -364,7 +369,9 @@ impl Operation {
             tasks.spawn(keeper.keep());
         }
         match self.listener.into_async() {
-            Ok(listener) => admin::serve(self.state, listener, std::future::pending()).await,
+            Ok(listener) => {
+                admin::serve_by(self.state, listener, self.tls, std::future::pending()).await;
+            }
             Err(error) => tracing::error!(%error, "the admin port can't be served"),
         }
         while tasks.join_next().await.is_some() {}

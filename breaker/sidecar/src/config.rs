@@ -48,7 +48,7 @@ use crate::collector::Configured;
 use crate::message::{BodyLimits, Trusted};
 use crate::proxy::{DeadlineRules, Limits, Match};
 use crate::sockets::{ListenAddress, SCHEME};
-use crate::tls::{Rotate, Use};
+use crate::tls::{Rotate, Server, Use, date};
 use breaker_tower::core::InvalidField;
 
 pub use self::error::ConfigError;
@@ -66,7 +66,9 @@ pub use self::upstream::EndpointUrl;
 #[derive(Clone, Debug)]
 pub struct Config {
     listen: ListenAddress,
+    tls: Option<Server>,
     admin: ListenAddress,
+    admin_tls: Option<Server>,
     token: Option<Token>,
     trace_url: Option<TraceUrl>,
     workers: usize,
@@ -126,6 +128,13 @@ impl Config {
             config = config.with_token_file(file)?;
         }
         route::share_upstreams(&mut config.routes, &self.routes);
+        if config.tls == self.tls {
+            // What runs goes on following its files.
+            config.tls.clone_from(&self.tls);
+        }
+        if config.admin_tls == self.admin_tls {
+            config.admin_tls.clone_from(&self.admin_tls);
+        }
         Ok(config)
     }
 
@@ -166,7 +175,9 @@ impl Config {
         };
         Ok(Self {
             listen: LISTEN.into(),
+            tls: None,
             admin: ADMIN.into(),
+            admin_tls: None,
             token: None,
             trace_url: None,
             workers: processors(),
@@ -253,6 +264,16 @@ impl Config {
     /// Where clients connect to, if [`Self::proxies`].
     pub const fn listen(&self) -> &ListenAddress {
         &self.listen
+    }
+
+    /// What clients must speak there, if it is TLS.
+    pub const fn tls(&self) -> Option<&Server> {
+        self.tls.as_ref()
+    }
+
+    /// What callers of the admin port must speak, if it is TLS.
+    pub const fn admin_tls(&self) -> Option<&Server> {
+        self.admin_tls.as_ref()
     }
 
     /// What changes need that operators make, if they need a token.
@@ -376,7 +397,19 @@ impl Config {
             let tls = upstream.tls.as_ref()?;
             Some((Use::Upstream(upstream.name.clone()), tls.rotating()))
         });
-        secured.collect()
+        let listener = self.tls.iter().map(|tls| (Use::Listener, tls.rotating()));
+        let admin = self
+            .admin_tls
+            .iter()
+            .map(|tls| (Use::Admin, tls.rotating()));
+        listener.chain(admin).chain(secured).collect()
+    }
+
+    /// What our certificates are for, and until when they are valid, in words.
+    pub fn expiries(&self) -> Vec<(String, String)> {
+        let certificates = self.certificates().into_iter();
+        let dated = certificates.filter_map(|(of, it)| Some((of.to_string(), date(it.until()?))));
+        dated.collect()
     }
 
     /// Tells apart what was read from what was read before: the texts, and the token's file. It is
@@ -505,6 +538,11 @@ fn build(
         folder,
         identity: identity.as_ref(),
     };
+    let tls = raw.tls.as_ref().map(|raw| tls::server(raw, secrets));
+    let admin_tls = raw.admin_tls.map(|raw| tls::server(&raw.into(), secrets));
+    let admin_tls = findings.check("admin_tls", admin_tls.transpose()).flatten();
+    let clients_are_known = raw.tls.as_ref().is_some_and(|raw| raw.clients.is_some());
+    let tls = findings.check("tls", tls.transpose()).flatten();
     let mut upstreams = BTreeMap::new();
     if let Some(raw) = &raw.upstreams {
         count("upstreams", raw.len(), &mut findings);
@@ -518,6 +556,7 @@ fn build(
     count("routes", raw.routes.len(), &mut findings);
     check_distinct(&raw.routes, &mut findings);
     let known = route::Known {
+        knows_clients: clients_are_known,
         upstreams: &upstreams,
         policies: &policies,
         body: &body,
@@ -547,7 +586,9 @@ fn build(
     });
     Ok(Config {
         listen,
+        tls,
         admin,
+        admin_tls,
         token,
         trace_url,
         workers: workers.unwrap_or(1),

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::access::Journal;
 use crate::message::Recorder;
 use crate::sockets::{ListenAddress, Listening};
+use crate::tls::Server;
 use crate::upstream::directory::Directory;
 use crate::upstream::keeper::Keeper;
 use crate::upstream::{Happened, Names, Upstream};
@@ -35,6 +36,7 @@ mod forward;
 mod frames;
 mod front;
 mod generation;
+mod handshake;
 mod http1;
 mod http2;
 mod interim;
@@ -112,6 +114,7 @@ pub struct Proxy {
 struct WorkerSettings {
     limits: Limits,
     grace: Duration,
+    tls: Option<Server>,
 }
 
 /// Where the requests of a proxy go; clones are those of the same proxy.
@@ -145,6 +148,7 @@ impl Proxy {
             settings: WorkerSettings {
                 limits: settings.limits,
                 grace: settings.grace,
+                tls: None,
             },
             names: settings.names,
             routes: Routes {
@@ -171,6 +175,13 @@ impl Proxy {
     #[must_use]
     pub fn telling(mut self, tell: mpsc::UnboundedSender<Happened>) -> Self {
         self.happened = tell;
+        self
+    }
+
+    /// Has clients speak TLS.
+    #[must_use]
+    pub fn secured(mut self, tls: Option<Server>) -> Self {
+        self.settings.tls = tls;
         self
     }
 
@@ -321,6 +332,7 @@ fn run_worker(
         let listener = listener.into_async()?;
         let worker = Rc::new(worker::Worker::new(
             settings.limits,
+            settings.tls,
             tables,
             directory,
             Box::new(observers),

@@ -3,11 +3,15 @@
 mod alpn;
 mod client;
 mod dates;
+mod dial;
 mod error;
 mod files;
+mod handshake;
 mod identity;
+mod peer;
 mod provider;
 mod rotating;
+mod server;
 mod spiffe;
 mod verify;
 
@@ -17,11 +21,19 @@ use crate::sockets::Transport;
 
 pub(crate) use self::alpn::Alpn;
 pub(crate) use self::client::{Made, Secured};
+pub(crate) use self::dates::date;
+pub(crate) use self::handshake::Handshake;
+pub(crate) use self::peer::Peer;
 pub(crate) use self::provider::provider;
 pub(crate) use self::rotating::{Rotate, Rotated, Use};
+pub(crate) use self::server::{Accepted, HANDSHAKE, NOT_TLS};
 
 pub use self::client::{Client, ClientSettings};
+pub use self::dial::SecureDial;
 pub use self::error::{Fault, TlsError};
 pub use self::files::{Pair, Roots};
+pub use self::handshake::handshakes;
+pub use self::peer::Forwarding;
 pub use self::provider::MinVersion;
+pub use self::server::{Clients, Server, ServerSettings};
 pub use self::spiffe::{Pattern, SpiffeId};

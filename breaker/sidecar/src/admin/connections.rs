@@ -30,9 +30,15 @@ use self::places::{Place, Places};
 use crate::accept::Acceptor;
 use crate::descriptors::Spares;
 use crate::sockets::{Listener, Peer};
+use crate::tls::Server;
 
 /// Serves `router` on `listener` until `shutdown`.
-pub(super) async fn serve(listener: Listener, router: Router, shutdown: impl Future<Output = ()>) {
+pub(super) async fn serve(
+    listener: Listener,
+    tls: Option<Server>,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut shutdown = pin!(shutdown);
     let places = Places::default();
     let spares = Arc::new(Spares::hold());
@@ -54,9 +60,18 @@ pub(super) async fn serve(listener: Listener, router: Router, shutdown: impl Fut
             }
         };
         let (router, stopped, spares) = (router.clone(), stopped.clone(), spares.clone());
-        let place = places.take(peer);
+        let (place, tls) = (places.take(peer), tls.clone());
         tokio::spawn(async move {
-            connection(stream, peer, place, router, stopped).await;
+            let stream = match tls {
+                None => Some(stream),
+                Some(tls) => tokio::select! {
+                    stream = tls.take(stream, FIRST) => stream,
+                    () = place.evicted() => None,
+                },
+            };
+            if let Some(stream) = stream {
+                connection(stream, peer, place, router, stopped).await;
+            }
             spares.refill();
         });
     }

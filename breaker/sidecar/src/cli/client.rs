@@ -13,6 +13,7 @@ use std::time::Duration;
 use breaker_sidecar::causes;
 use breaker_sidecar::control::Problem;
 use breaker_sidecar::sockets::Dial;
+use breaker_sidecar::tls::{self, ClientSettings, Roots, SecureDial, TlsError};
 use bytes::Bytes;
 use clap::Args;
 use http::uri::{PathAndQuery, Scheme};
@@ -44,6 +45,9 @@ pub(super) struct Connect {
     /// A file with the control token, instead of BREAKER_CONTROL_TOKEN
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// With https://: a PEM file with the certificates to trust, instead of the system's
+    #[arg(long, env = CA_VARIABLE, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// Where an admin port is: `http://host:port`, or `unix:/path` of a socket.
@@ -57,7 +61,7 @@ pub(super) struct AdminUrl {
 /// Asks one sidecar. Clones share its connections.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    http: legacy::Client<Dial, Full<Bytes>>,
+    http: legacy::Client<SecureDial, Full<Bytes>>,
     admin: AdminUrl,
     token: Option<HeaderValue>,
 }
@@ -74,6 +78,8 @@ pub(super) struct Content {
 pub(super) enum ClientError {
     /// The file of the token can't be used.
     Token(String),
+    /// The certificates to trust can't be used.
+    Tls(TlsError),
     /// A file can't be read, or breaks a rule.
     File(String),
     /// Nobody is there.
@@ -124,16 +130,29 @@ fn failed(code: u8, error: &dyn fmt::Display) -> ExitCode {
 impl Client {
     fn new(connect: Connect) -> Result<Self, ClientError> {
         let token = token(connect.token_file.as_deref())?;
-        Ok(Self::of(connect.admin, token))
+        Self::of(connect.admin, token, connect.ca)
     }
 
-    fn of(admin: AdminUrl, token: Option<HeaderValue>) -> Self {
+    fn of(
+        admin: AdminUrl,
+        token: Option<HeaderValue>,
+        ca: Option<PathBuf>,
+    ) -> Result<Self, ClientError> {
+        let tls = admin.is_secure().then(|| {
+            let roots = ca.map_or(Roots::System, Roots::File);
+            tls::Client::new(ClientSettings {
+                roots,
+                ..ClientSettings::default()
+            })
+        });
+        let tls = tls.transpose();
+        let tls = tls.map_err(|fault| ClientError::Tls(fault.error))?;
         let http = legacy::Client::builder(TokioExecutor::new());
-        Self {
-            http: http.build(admin.dial()),
+        Ok(Self {
+            http: http.build(SecureDial::new(admin.dial(), tls)),
             token,
             admin,
-        }
+        })
     }
 
     /// Gets the document at `path`.
@@ -179,8 +198,12 @@ impl Client {
     }
 
     /// How the sidecar at `admin` answers a request for `path`.
-    pub(super) async fn status(admin: AdminUrl, path: &str) -> Result<StatusCode, ClientError> {
-        let client = Self::of(admin, None);
+    pub(super) async fn status(
+        admin: AdminUrl,
+        path: &str,
+        ca: Option<PathBuf>,
+    ) -> Result<StatusCode, ClientError> {
+        let client = Self::of(admin, None, ca)?;
         let (status, _) = client.exchange(Method::GET, path, None).await?;
         Ok(status)
     }
@@ -310,7 +333,15 @@ impl AdminUrl {
     fn dial(&self) -> Dial {
         let unix = self.socket.as_deref().map(Dial::unix);
         let unix = unix.and_then(Result::ok);
-        unix.unwrap_or_else(|| Dial::Tcp(HttpConnector::new()))
+        unix.unwrap_or_else(|| {
+            let mut connector = HttpConnector::new();
+            connector.enforce_http(false);
+            Dial::Tcp(connector)
+        })
+    }
+
+    fn is_secure(&self) -> bool {
+        self.base.scheme() == Some(&Scheme::HTTPS)
     }
 }
 
@@ -326,7 +357,7 @@ impl FromStr for AdminUrl {
             });
         }
         let uri: Uri = text.parse().map_err(|_| RULE)?;
-        let is_plain = uri.scheme() == Some(&Scheme::HTTP)
+        let is_plain = matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.authority().is_some()
             && uri.path() == "/"
             && uri.query().is_none();
@@ -347,7 +378,8 @@ impl fmt::Display for AdminUrl {
             .base
             .authority()
             .map_or("", |authority| authority.as_str());
-        write!(f, "http://{host}")
+        let scheme = self.base.scheme_str().unwrap_or("http");
+        write!(f, "{scheme}://{host}")
     }
 }
 
@@ -357,6 +389,7 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(why) => write!(f, "the control token can't be used: {why}"),
+            Self::Tls(error) => write!(f, "the certificates to trust can't be used: {error}"),
             Self::File(why) => f.write_str(why),
             Self::Unreachable { admin, why } => match why {
                 Unreachable::Refused => write!(
@@ -386,7 +419,9 @@ pub(super) const TOKEN_VARIABLE: &str = "BREAKER_CONTROL_TOKEN";
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A thousand breakers with sixteen feeds each are 10 MB.
 const MAX_ANSWER: usize = 64 << 20;
-const RULE: &str = "must be http://host:port, or unix:/path of a socket";
+const RULE: &str = "must be http://host:port, https://host:port, or unix:/path of a socket";
+/// The environment variable with the file of certificates to trust.
+pub(super) const CA_VARIABLE: &str = "BREAKER_ADMIN_CA";
 /// What must not stand in one segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -408,7 +443,6 @@ mod tests {
         assert_eq!(url.to_string(), "http://127.0.0.1:9900");
         for wrong in [
             "127.0.0.1:9900",
-            "https://127.0.0.1:9900",
             "http://127.0.0.1:9900/api",
             "http://127.0.0.1:9900/?x",
             "",

@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use breaker_sidecar::config::{Config, Route, in_words};
 use breaker_sidecar::descriptors;
 use breaker_sidecar::proxy::Match;
+use breaker_sidecar::tls::{MinVersion, ServerSettings};
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
 use breaker_tower::core::policy::{
     Action, Condition, FailureRules, GrpcCode, LatencyMeasure, Stream,
@@ -31,6 +32,16 @@ pub(super) fn configuration(config: &Config) -> String {
     };
     line(&mut words, "listens on", &listen);
     line(&mut words, "admin on", &config.admin().to_string());
+    if let Some(tls) = config.tls() {
+        line(&mut words, "tls", &secured(tls.settings()));
+    }
+    for (of, until) in config.expiries() {
+        line(
+            &mut words,
+            "certificate",
+            &format!("{of}: valid until {until}"),
+        );
+    }
     if config.lacks_token() {
         line(&mut words, "warning", LACKS_TOKEN);
     }
@@ -68,6 +79,29 @@ pub(super) fn configuration(config: &Config) -> String {
         describe(&mut words, route);
     }
     words
+}
+
+/// What clients must speak and show.
+fn secured(settings: &ServerSettings) -> String {
+    let from = match settings.min {
+        MinVersion::Tls12 => "1.2",
+        MinVersion::Tls13 => "1.3",
+    };
+    let clients = match &settings.clients {
+        None => "clients show no certificate".to_owned(),
+        Some(clients) => {
+            let whose = match &*clients.allow {
+                [] => "any that roots have signed".to_owned(),
+                allow => {
+                    let allow: Vec<_> = allow.iter().map(ToString::to_string).collect();
+                    allow.join(", ")
+                }
+            };
+            let must = if clients.require { "must" } else { "may" };
+            format!("clients {must} show a certificate: {whose}")
+        }
+    };
+    format!("from {from} on; {clients}")
 }
 
 /// What is good, and may yet not be what was meant.
@@ -163,6 +197,9 @@ pub(super) fn requests(matches: &Match) -> String {
             Some(value) => format!("with {name}: {value}"),
             None => format!("with {name}"),
         });
+    }
+    if let Some(peer) = &matches.peer {
+        parts.push(format!("from {peer}"));
     }
     parts.join(" ")
 }

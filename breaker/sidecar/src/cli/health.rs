@@ -1,6 +1,7 @@
 //! `breaker health`: for health checks, in images that have no other program.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use anyhow::{Error, anyhow};
 use breaker_sidecar::client::Client;
 use clap::Args;
 use http::Uri;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
@@ -26,13 +27,16 @@ pub(crate) struct Health {
         value_parser = asked
     )]
     asked: Asked,
+    /// With https://: a PEM file with the certificates to trust, instead of the system's
+    #[arg(long, env = client::CA_VARIABLE, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// What is asked.
 #[derive(Clone, Debug)]
 enum Asked {
     Url(Uri),
-    Socket(AdminUrl),
+    Admin(AdminUrl, PathAndQuery),
 }
 
 impl Health {
@@ -42,8 +46,8 @@ impl Health {
             runtime.block_on(async {
                 match self.asked.clone() {
                     Asked::Url(url) => Ok(Client::new()?.get(&url, LIMIT).await?.status()),
-                    Asked::Socket(socket) => {
-                        let status = client::Client::status(socket, READY);
+                    Asked::Admin(admin, path) => {
+                        let status = client::Client::status(admin, path.as_str(), self.ca.clone());
                         let status = timeout(LIMIT, status).await?;
                         status.map_err(|error| anyhow!("{error}"))
                     }
@@ -62,11 +66,21 @@ impl Health {
 /// whether it is ready, as a socket is: `/` is the dashboard.
 fn asked(text: &str) -> anyhow::Result<Asked> {
     if text.starts_with("unix:") {
-        return text.parse().map(Asked::Socket).map_err(Error::msg);
+        let socket = text.parse().map_err(Error::msg)?;
+        return Ok(Asked::Admin(socket, PathAndQuery::from_static(READY)));
     }
     let mut parts = text.parse::<Uri>()?.into_parts();
     if parts.path_and_query.as_ref().is_none_or(|path| path == "/") && parts.scheme.is_some() {
         parts.path_and_query = Some(PathAndQuery::from_static(READY));
+    }
+    if parts.scheme == Some(Scheme::HTTPS) {
+        let path = parts.path_and_query.replace(PathAndQuery::from_static("/"));
+        let admin = Uri::from_parts(parts)?.to_string();
+        let admin = admin.parse().map_err(Error::msg)?;
+        return Ok(Asked::Admin(
+            admin,
+            path.unwrap_or(PathAndQuery::from_static(READY)),
+        ));
     }
     Ok(Asked::Url(Uri::from_parts(parts)?))
 }
@@ -80,7 +94,7 @@ impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(url) => url.fmt(f),
-            Self::Socket(socket) => socket.fmt(f),
+            Self::Admin(admin, _) => admin.fmt(f),
         }
     }
 }

@@ -92,9 +92,10 @@ pub(super) fn check_distinct(routes: &[RawRoute], findings: &mut Findings<'_>) {
                 host,
                 methods,
                 headers,
+                peer,
                 grpc,
             } = wanted;
-            let wanted = (*path, host, methods, headers, grpc);
+            let wanted = (*path, host, methods, headers, peer, grpc);
             let first = match matches.entry(wanted) {
                 Entry::Occupied(first) => *first.get(),
                 Entry::Vacant(free) => {

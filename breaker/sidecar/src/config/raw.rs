@@ -29,7 +29,9 @@ pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest
 pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
 pub(super) use self::retry::RawRetry;
-pub(super) use self::tls::{RawIdentity, RawTlsVersion, RawUpstreamTls};
+pub(super) use self::tls::{
+    RawAdminTls, RawClients, RawForwarding, RawIdentity, RawTls, RawTlsVersion, RawUpstreamTls,
+};
 pub(super) use self::upstream::{
     EjectChoice, RawBalance, RawDiscover, RawEject, RawHealth, RawProtocol, RawRecord, RawUpstream,
 };
@@ -45,6 +47,10 @@ pub(crate) struct RawConfig {
     /// The admin port: health, metrics and breakers. A non-loopback address needs a control token.
     #[schemars(extend("default" = "127.0.0.1:9900", "examples" = ["127.0.0.1:9901"]))]
     pub(super) admin: Option<ListenAddress>,
+    /// TLS on listen. Without it, clients speak no TLS.
+    pub(super) tls: Option<RawTls>,
+    /// TLS on admin. Without it, the admin port speaks no TLS.
+    pub(super) admin_tls: Option<RawAdminTls>,
     /// The certificate of this sidecar, and whom it trusts.
     pub(super) identity: Option<RawIdentity>,
     /// The control API on the admin port.
@@ -330,6 +336,11 @@ pub(super) struct RawMatch {
     #[serde(default)]
     #[schemars(extend("x-default" = "any", "examples" = [{"x-canary": true}]))]
     pub(super) headers: BTreeMap<String, HeaderWanted>,
+    /// The SPIFFE ID of the client, by its certificate. In the path, * stands for one segment, and
+    /// a final ** for the rest.
+    #[schemars(extend("x-default" = "any"))]
+    #[schemars(extend("examples" = ["spiffe://example.org/ns/*/sa/checkout"]))]
+    pub(super) peer: Option<String>,
     /// A gRPC service, instead of path and methods.
     pub(super) grpc: Option<RawGrpc>,
 }

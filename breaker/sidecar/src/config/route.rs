@@ -140,6 +140,8 @@ pub(super) fn share_upstreams(routes: &mut [Route], earlier: &[Route]) {
 /// What routes may refer to.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
+    /// Whether clients show certificates.
+    pub(super) knows_clients: bool,
     pub(super) upstreams: &'a BTreeMap<String, Option<Arc<Upstream>>>,
     pub(super) policies: &'a Policies,
     pub(super) body: &'a BodyLimits,
@@ -179,6 +181,10 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
     let version = problems.keep(version);
     let matches = matches(&raw.r#match.unwrap_or_default(), known.paths);
     let matches = problems.keep(matches);
+    if matches.peer.is_some() && !known.knows_clients {
+        let rule = "needs tls.clients, by which clients have certificates";
+        problems.add(InvalidField::new("match.peer", rule));
+    }
     let policy = match raw.policy {
         Some(choice) => problems.check(known.policies.choose(&raw.name, choice)),
         None => known.policies.find(DEFAULT_POLICY),
@@ -296,10 +302,16 @@ fn matches(raw: &RawMatch, rules: PathRules) -> Result<Match, Problems> {
     };
     let host = problems.keep(raw.host.as_deref().map(host).transpose());
     let headers = problems.keep(headers(&raw.headers));
+    let peer = raw.peer.as_ref().map(|text| {
+        let pattern = text.parse();
+        pattern.map_err(|rule: &str| InvalidField::new("match.peer", rule))
+    });
+    let peer = problems.keep(peer.transpose());
     problems.finish()?;
     Ok(Match {
         host,
         headers,
+        peer,
         ..matches
     })
 }

@@ -1,13 +1,17 @@
 //! `identity` and `tls`: certificates, keys, and whom to trust.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use breaker_tower::core::InvalidField;
 use rustls::pki_types::ServerName;
 
-use super::problem::Problems;
-use super::raw::{RawIdentity, RawTlsVersion, RawUpstreamTls};
-use crate::tls::{Client, ClientSettings, Fault, MinVersion, Pair, Pattern, Roots};
+use super::problem::{Problems, time_within};
+use super::raw::{RawClients, RawForwarding, RawIdentity, RawTls, RawTlsVersion, RawUpstreamTls};
+use crate::tls::{
+    Client, ClientSettings, Clients, Fault, Forwarding, MinVersion, Pair, Pattern, Roots, Server,
+    ServerSettings,
+};
 
 /// `identity`, as far as it is good.
 #[derive(Clone, Debug)]
@@ -38,12 +42,111 @@ pub(super) fn identity(raw: &RawIdentity, folder: &Path) -> Result<Identity, Pro
     };
     problems.finish()?;
     // Read here too, so that what is wrong is told of the field that names it.
-    identity.pair.load().map_err(problem)?;
+    identity.pair.load().map_err(|fault| problem(&fault))?;
     if let Some(roots) = &identity.roots {
         let roots = Roots::File(roots.clone()).load();
         roots.map_err(|error| InvalidField::new("roots", error.to_string()))?;
     }
     Ok(identity)
+}
+
+/// TLS on a listener.
+pub(super) fn server(raw: &RawTls, known: Known<'_>) -> Result<Server, Problems> {
+    let mut problems = Problems::default();
+    let certificates = problems.keep(pairs(raw, known));
+    let handshake_timeout = problems.keep(time_within(
+        "handshake_timeout",
+        raw.handshake_timeout,
+        10..=60_000,
+        HANDSHAKE_TIMEOUT,
+    ));
+    let clients = raw.clients.as_ref().map(|raw| {
+        let clients = clients(raw, known);
+        clients.map_err(|broken| broken.within("clients"))
+    });
+    let clients = problems.keep(clients.transpose());
+    problems.finish()?;
+    // Each by itself, so that what is wrong is told of the field that names it.
+    if raw.certificates.is_some() {
+        for (index, pair) in certificates.iter().enumerate() {
+            let broken = |fault| problem(&fault).within(&format!("certificates[{index}]"));
+            pair.load().map_err(broken)?;
+        }
+    }
+    let server = Server::new(ServerSettings {
+        certificates,
+        min: min(raw.min),
+        handshake_timeout,
+        clients,
+    });
+    server.map_err(|fault| problem(&fault).into())
+}
+
+fn pairs(raw: &RawTls, known: Known<'_>) -> Result<Vec<Pair>, Problems> {
+    let mut problems = Problems::default();
+    let pair = |cert: &str, key: &str, problems: &mut Problems| Pair {
+        cert: problems.keep(file("cert", cert, known.folder)),
+        key: problems.keep(file("key", key, known.folder)),
+    };
+    let pairs = match (&raw.cert, &raw.key, &raw.certificates) {
+        (Some(cert), Some(key), None) => vec![pair(cert, key, &mut problems)],
+        (None, None, None) => match known.identity {
+            Some(identity) => vec![identity.pair.clone()],
+            None => {
+                let rule = "is required, unless there is certificates or identity";
+                return Err(InvalidField::new("cert", rule).into());
+            }
+        },
+        (None, None, Some(several)) if (1..=64).contains(&several.len()) => {
+            let mut pairs = Vec::with_capacity(several.len());
+            for (index, raw) in several.iter().enumerate() {
+                let mut broken = Problems::default();
+                pairs.push(pair(&raw.cert, &raw.key, &mut broken));
+                let broken = broken.finish();
+                problems.keep(broken.map_err(|it| it.within(&format!("certificates[{index}]"))));
+            }
+            pairs
+        }
+        (None, None, Some(_)) => {
+            return Err(InvalidField::new("certificates", "must have 1 to 64 entries").into());
+        }
+        (_, _, Some(_)) => {
+            let rule = "must not be there together with cert and key";
+            return Err(InvalidField::new("certificates", rule).into());
+        }
+        (Some(_), None, None) => return Err(InvalidField::new("cert", "needs key").into()),
+        (None, Some(_), None) => return Err(InvalidField::new("key", "needs cert").into()),
+    };
+    problems.finish()?;
+    Ok(pairs)
+}
+
+fn clients(raw: &RawClients, known: Known<'_>) -> Result<Clients, Problems> {
+    let mut problems = Problems::default();
+    let of_identity = known.identity.and_then(|identity| identity.roots.clone());
+    let roots = match (&raw.roots, of_identity) {
+        (Some(roots), _) => problems.keep(file("roots", roots, known.folder)),
+        (None, Some(roots)) => roots,
+        (None, None) => {
+            problems.add(InvalidField::new(
+                "roots",
+                "is required, unless identity has roots",
+            ));
+            PathBuf::new()
+        }
+    };
+    let allow = problems.keep(patterns(raw.allow.as_deref()));
+    problems.finish()?;
+    Ok(Clients {
+        roots,
+        require: raw.require.unwrap_or(true),
+        allow,
+        forward: match raw.forward {
+            None | Some(RawForwarding::None) => Forwarding::None,
+            Some(RawForwarding::Xfcc) => Forwarding::Xfcc,
+            Some(RawForwarding::ClientCert) => Forwarding::ClientCert,
+        },
+    })
 }
 
 /// TLS to an upstream.
@@ -76,7 +179,7 @@ pub(super) fn client(raw: Option<&RawUpstreamTls>, known: Known<'_>) -> Result<C
         present: shown.map(|identity| identity.pair.clone()),
         name,
     });
-    client.map_err(|fault| problem(fault).into())
+    client.map_err(|fault| problem(&fault).into())
 }
 
 pub(super) fn patterns(raw: Option<&[String]>) -> Result<Vec<Pattern>, Problems> {
@@ -116,6 +219,8 @@ pub(super) fn file(
     }
 }
 
-pub(super) fn problem(fault: Fault) -> InvalidField {
+fn problem(fault: &Fault) -> InvalidField {
     InvalidField::new(fault.field, fault.error.to_string())
 }
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

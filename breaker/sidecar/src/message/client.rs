@@ -8,13 +8,14 @@ use http::HeaderValue;
 use super::trust::Trusted;
 use super::upgrade::Upgraded;
 use crate::sockets::Peer;
+use crate::tls;
 
 /// One client connection.
 pub(crate) struct Client {
     /// The peer's address, for `X-Forwarded-For`; `unknown` of a Unix socket (RFC 7239, 6.2).
     address: HeaderValue,
-    /// Whether it comes by TLS.
-    is_secure: bool,
+    /// Whether it comes by TLS, and by which certificate.
+    secured: Option<Option<tls::Peer>>,
     /// Whether the peer is a proxy that is believed where requests came from.
     is_trusted: bool,
     /// Requests whose response is not yet handed over.
@@ -52,7 +53,7 @@ impl Client {
         let address = address.and_then(Result::ok);
         Self {
             address: address.unwrap_or(HeaderValue::from_static("unknown")),
-            is_secure: false,
+            secured: None,
             is_trusted: trusted.has(peer),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
@@ -69,12 +70,25 @@ impl Client {
         }
     }
 
+    /// It comes by TLS, with this certificate if with any.
+    pub(crate) fn secured(self, certificate: Option<tls::Peer>) -> Self {
+        Self {
+            secured: Some(certificate),
+            ..self
+        }
+    }
+
     pub(crate) fn address(&self) -> &HeaderValue {
         &self.address
     }
 
     pub(crate) const fn is_secure(&self) -> bool {
-        self.is_secure
+        self.secured.is_some()
+    }
+
+    /// The client's certificate, if it has shown one.
+    pub(crate) fn certificate(&self) -> Option<&tls::Peer> {
+        self.secured.as_ref()?.as_ref()
     }
 
     pub(crate) fn is_trusted(&self) -> bool {

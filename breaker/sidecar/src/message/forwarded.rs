@@ -12,6 +12,12 @@ use crate::message::headers::{Fields, append};
 
 /// Tells the upstream that the request came from `client`.
 pub(crate) fn add(headers: &mut HeaderMap, fields: Fields, client: &Client) {
+    if fields.has(Fields::CERTIFICATE) {
+        strip_certificates(headers);
+    }
+    if let Some((name, value)) = client.certificate().and_then(|peer| peer.told.as_ref()) {
+        headers.insert(name.clone(), value.clone());
+    }
     if !fields.has(Fields::FORWARDED) {
         return tell(headers, client);
     }
@@ -25,12 +31,12 @@ pub(crate) fn add(headers: &mut HeaderMap, fields: Fields, client: &Client) {
     append(headers, X_FORWARDED_FOR, client.address());
     headers
         .entry(X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static("http"));
+        .or_insert(HeaderValue::from_static(scheme(client)));
     if let Some(host) = headers.get(HOST).cloned() {
         headers.entry(X_FORWARDED_HOST).or_insert(host);
     }
     if headers.contains_key(FORWARDED)
-        && let Some(element) = element(client.address())
+        && let Some(element) = element(client.address(), scheme(client))
     {
         // After what is no list, nobody would find our element.
         if !headers.get_all(FORWARDED).iter().all(is_list) {
@@ -93,6 +99,30 @@ pub(crate) fn is_look_alike(name: &str) -> bool {
             .any(|ours| ours.as_str().len() == name.len() && *ours == *name.replace('_', "-"))
 }
 
+/// Whether a field says who showed which certificate, in any spelling that an application may read
+/// so. Only we know that, so what anybody else says is removed, a trusted proxy included.
+pub(crate) fn is_certificate(name: &str) -> bool {
+    CERTIFICATES
+        .iter()
+        .any(|ours| ours.len() == name.len() && *ours == name.replace('_', "-"))
+}
+
+fn strip_certificates(headers: &mut HeaderMap) {
+    let names = headers.keys().filter(|name| is_certificate(name.as_str()));
+    let names: Vec<_> = names.cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// What the client speaks.
+const fn scheme(client: &Client) -> &'static str {
+    match client.is_secure() {
+        true => "https",
+        false => "http",
+    }
+}
+
 fn strip_look_alikes(headers: &mut HeaderMap) {
     let look_alikes = headers.keys().filter(|name| is_look_alike(name.as_str()));
     let look_alikes: Vec<_> = look_alikes.cloned().collect();
@@ -104,19 +134,19 @@ fn strip_look_alikes(headers: &mut HeaderMap) {
 /// Says what we know ourselves, whatever was said before.
 fn tell(headers: &mut HeaderMap, client: &Client) {
     headers.insert(X_FORWARDED_FOR, client.address().clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme(client)));
     if let Some(host) = headers.get(HOST).cloned() {
         headers.insert(X_FORWARDED_HOST, host);
     }
 }
 
 /// Our element of `Forwarded`. The address of IPv6 is in brackets and quotes (RFC 7239, 6).
-fn element(address: &HeaderValue) -> Option<HeaderValue> {
+fn element(address: &HeaderValue, scheme: &str) -> Option<HeaderValue> {
     let address = address.to_str().ok()?;
     let element = if address.contains(':') {
-        format!("for=\"[{address}]\";proto=http")
+        format!("for=\"[{address}]\";proto={scheme}")
     } else {
-        format!("for={address};proto=http")
+        format!("for={address};proto={scheme}")
     };
     element.try_into().ok()
 }
@@ -126,6 +156,14 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// `X-Forwarded-Client-Cert`, RFC 9440, and linkerd's.
+const CERTIFICATES: [&str; 4] = [
+    "x-forwarded-client-cert",
+    "client-cert",
+    "client-cert-chain",
+    "l5d-client-id",
+];
 
 const OURS: [HeaderName; 5] = [
     X_FORWARDED_FOR,

@@ -14,7 +14,7 @@ use super::forwarded;
 
 /// Which fields of interest a header section has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Fields(u16);
+pub(crate) struct Fields(u32);
 
 impl Fields {
     pub(crate) const CONNECTION: Self = Self(1);
@@ -38,6 +38,8 @@ impl Fields {
     pub(crate) const SWITCH: Self = Self(1 << 14);
     /// A deadline of the caller's takes the place of the route's timeout.
     pub(crate) const UNTIMED: Self = Self(1 << 15);
+    /// Who showed which certificate, as somebody else says.
+    pub(crate) const CERTIFICATE: Self = Self(1 << 16);
 
     /// Looks at a request's fields.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
@@ -71,6 +73,7 @@ impl Fields {
                     }
                     "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host"
                     | "x-forwarded-port" | "x-real-ip" => fields.add(Self::FORWARDED),
+                    name if forwarded::is_certificate(name) => fields.add(Self::CERTIFICATE),
                     name if forwarded::is_look_alike(name) => fields.add(Self::FORWARDED),
                     _ => {}
                 },

@@ -8,11 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::worker::{Open, Worker};
-use super::{http1, http2, park};
+use super::{handshake, http1, http2, park};
 use crate::message::client::Client;
 use crate::message::limited::Limit;
 use crate::message::upgrade;
 use crate::sockets::{Peer, Stream};
+use crate::tls::Alpn;
 
 /// Serves a connection until it is closed, which is counted by `open` meanwhile.
 pub(crate) async fn serve(worker: Rc<Worker>, open: Open, mut stream: Stream, peer: Peer) {
@@ -20,18 +21,39 @@ pub(crate) async fn serve(worker: Rc<Worker>, open: Open, mut stream: Stream, pe
     let limits = &worker.limits;
     let next = park::next_bytes;
     let until = Instant::now() + limits.first_byte;
+    let (mut chosen, mut secured) = (None, None);
+    if let Some(tls) = &worker.tls {
+        // Boxed, so that a connection does not pay for the room of its handshake later.
+        let shaken = Box::pin(handshake::shake(&worker, tls, stream, until)).await;
+        let accepted = match shaken {
+            Ok(accepted) => accepted,
+            Err(Some(stream)) => return linger(stream).await,
+            Err(None) => return,
+        };
+        (stream, chosen) = (accepted.stream, accepted.chosen);
+        secured = Some(accepted.peer);
+    }
     let Some(mut ahead) = next(&worker, &mut stream, until, Limit::HeaderTimeout).await else {
         return;
     };
     let until = Instant::now() + limits.header;
-    while ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
+    let is_told = chosen.is_some();
+    while !is_told && ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
         let Some(more) = next(&worker, &mut stream, until, Limit::HeaderTimeout).await else {
             return;
         };
         ahead = [ahead, more].concat().into();
     }
-    let client = Rc::new(Client::new(peer, &limits.trusted_proxies));
-    if ahead.starts_with(PREFACE) {
+    let mut client = Client::new(peer, &limits.trusted_proxies);
+    if let Some(certificate) = secured {
+        client = client.secured(certificate);
+    }
+    let client = Rc::new(client);
+    let is_http2 = match chosen {
+        Some(chosen) => chosen == Alpn::Http2,
+        None => ahead.starts_with(PREFACE),
+    };
+    if is_http2 {
         return Box::pin(http2::serve(worker.clone(), client, stream, ahead)).await;
     }
     loop {
@@ -52,7 +74,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, open: Open, mut stream: Stream, pe
         let until = Instant::now() + limits.keep_alive;
         match next(&worker, &mut stream, until, Limit::IdleTimeout).await {
             Some(bytes) => ahead = bytes,
-            None => return,
+            None => return stream.leave(),
         }
     }
 }

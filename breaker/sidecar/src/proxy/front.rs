@@ -154,6 +154,7 @@ impl Front {
             path: parts.uri.path(),
             headers: &parts.headers,
             is_grpc: fields.has(Fields::GRPC),
+            peer: self.client.certificate().and_then(|peer| peer.id.as_ref()),
         };
         let index = match generation.table.find(target) {
             Ok(index) => index,

@@ -103,7 +103,8 @@ pub(crate) async fn serve(
                     }
                     Next::Closed
                 }
-                (_, Ok(())) if client.lingers() => Next::Linger(stream),
+                // In TLS the end is said.
+                (_, Ok(())) if client.lingers() || client.is_secure() => Next::Linger(stream),
                 (_, Ok(())) => Next::Closed,
             },
         };

@@ -20,6 +20,7 @@ use super::path;
 use super::retry::Retries;
 use crate::findings::Findings;
 use crate::message::BodyLimits;
+use crate::tls::{Pattern, SpiffeId};
 use crate::upstream::{Endpoint, Upstream};
 
 /// One route: which requests, where to, within which bounds.
@@ -89,6 +90,8 @@ pub struct Match {
     pub methods: Vec<Method>,
     /// Headers that must be there, with the value if one is given.
     pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// The SPIFFE ID of the client.
+    pub peer: Option<Pattern>,
     /// Whether only gRPC requests match.
     pub grpc: bool,
 }
@@ -113,6 +116,8 @@ pub(crate) struct Target<'a> {
     pub(crate) path: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) is_grpc: bool,
+    /// The SPIFFE ID of the client, if it has one.
+    pub(crate) peer: Option<&'a SpiffeId>,
 }
 
 /// Why no route was found.
@@ -297,7 +302,9 @@ impl Match {
                 None => host.eq_ignore_ascii_case(wanted),
             }
         };
+        let peer_fits = |wanted: &Pattern| target.peer.is_some_and(|id| wanted.matches(id));
         (!self.grpc || target.is_grpc)
+            && self.peer.as_ref().is_none_or(peer_fits)
             && self.host.as_deref().is_none_or(host_fits)
             && self.headers.iter().all(|(name, value)| match value {
                 None => target.headers.contains_key(name),

@@ -97,8 +97,8 @@ impl Peephole {
     pub(crate) fn poll_peer(&self, cx: &mut Context<'_>) -> Poll<Peer> {
         let peeked = ready!(self.0.borrow_mut().0.poll_peek(cx));
         Poll::Ready(match peeked {
-            Ok(1..) => Peer::Sends,
-            Ok(0) => Peer::Closed,
+            Ok(Some(_)) => Peer::Sends,
+            Ok(None) => Peer::Closed,
             Err(_) => Peer::Gone,
         })
     }

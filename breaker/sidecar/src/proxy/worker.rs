@@ -13,6 +13,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use super::Observers;
 use super::generation::Generation;
+use super::handshake::UnderWay;
 use super::limits::Limits;
 use super::listener::accept;
 use super::route::RouteTable;
@@ -22,6 +23,7 @@ use crate::message::limited::Limit;
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::Timers;
 use crate::sockets::Listener;
+use crate::tls::Server;
 use crate::upstream::directory::Directory;
 
 /// What the connections of one thread share.
@@ -30,6 +32,9 @@ pub(crate) struct Worker {
     pub(crate) timers: Rc<Timers>,
     pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<Streams>,
+    /// What clients must speak, if they are to speak TLS.
+    pub(crate) tls: Option<Server>,
+    pub(crate) handshakes: Rc<UnderWay>,
     /// What parked connections are read into.
     pub(crate) scratch: RefCell<Box<[u8]>>,
     directory: Directory,
@@ -53,6 +58,7 @@ pub(crate) struct Unparked<'a>(&'a Cell<usize>);
 impl Worker {
     pub(crate) fn new(
         limits: Limits,
+        tls: Option<Server>,
         mut tables: watch::Receiver<Arc<RouteTable>>,
         directory: Directory,
         observe: Box<dyn Fn(&RouteTable) -> Observers>,
@@ -82,6 +88,8 @@ impl Worker {
             timers,
             http1,
             http2,
+            tls,
+            handshakes: Rc::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             directory,
             observe,

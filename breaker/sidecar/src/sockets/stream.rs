@@ -1,13 +1,12 @@
 //! A connection by either kind of socket.
 
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use socket2::SockRef;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -84,21 +83,22 @@ impl Stream {
         };
     }
 
-    /// Whether there is a byte to read: 0 for the end. It stays there.
-    pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut byte = [MaybeUninit::uninit()];
-        match self {
-            Self::Tcp(stream) => stream.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)),
+    /// The next byte to read, which stays there; none at the end.
+    pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        let mut byte = [0];
+        let peeked = match self {
+            Self::Tcp(stream) => ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte))),
             Self::Unix(stream) => loop {
                 ready!(stream.poll_read_ready(cx))?;
-                let peek = || SockRef::from(&*stream).peek(&mut byte);
+                let peek = || Ok(recv(&*stream, &mut byte, RecvFlags::PEEK)?.1);
                 match stream.try_io(Interest::READABLE, peek) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    peeked => return Poll::Ready(peeked),
+                    peeked => break peeked,
                 }
             },
-            Self::Tls(stream) => stream.poll_peek(cx),
-        }
+            Self::Tls(stream) => return stream.poll_peek(cx),
+        };
+        Poll::Ready(peeked.map(|size| (size > 0).then_some(byte[0])))
     }
 
     /// Where an alert is noted that ends the connection, if it is in TLS.
@@ -106,6 +106,13 @@ impl Stream {
         match self {
             Self::Tls(stream) => Some(stream.alert().clone()),
             Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
+    /// Says goodbye as far as that goes at once: TLS tells an end from a cut.
+    pub(crate) fn leave(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.leave();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use rustix::net::{RecvFlags, recv};
 use rustls::{AlertDescription, Error};
 use tokio::io::{AsyncBufRead as _, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
@@ -43,22 +44,40 @@ impl Transport {
         }
     }
 
-    /// A peer that refuses us says so and closes, and a write may fail before that is read.
+    /// An upstream that refuses us says so and closes, and a write may fail before that is read.
     fn look_after<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(_)) = &written {
-            let mut cx = Context::from_waker(Waker::noop());
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_fill_buf(&mut cx) {
-                self.alert.note(&error);
+        if let (Poll::Ready(Err(_)), TlsStream::Client(stream)) = (&written, &mut self.stream) {
+            let (stream, session) = stream.get_mut();
+            while let Ok(1..) = session.read_tls(&mut Unpolled(stream)) {
+                if let Err(error) = session.process_new_packets() {
+                    self.alert.note(&error);
+                    break;
+                }
             }
         }
         written
     }
 
-    /// Whether there is a byte to read: 0 for the end. It stays there, decrypted: the bytes below
-    /// say nothing, since the end is an alert, and not each record has data.
-    pub(super) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// The next byte to read, which stays there, decrypted: the bytes below say nothing, since the
+    /// end is an alert, and not each record has data.
+    pub(super) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         let polled = Pin::new(&mut self.stream).poll_fill_buf(cx);
-        polled.map_ok(<[u8]>::len)
+        polled.map_ok(|bytes| bytes.first().copied())
+    }
+
+    pub(super) fn leave(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        // A peer that takes nothing more does without.
+        let _ = Pin::new(&mut self.stream).poll_shutdown(&mut cx);
+    }
+}
+
+/// Reads what is there, whether the runtime knows of it or not.
+struct Unpolled<'a>(&'a Stream);
+
+impl io::Read for Unpolled<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self.0, buf, RecvFlags::DONTWAIT)?.1)
     }
 }
 
@@ -68,9 +87,8 @@ impl Alert {
         self.0.get().copied()
     }
 
-    fn note(&self, error: &io::Error) {
-        let error = error.get_ref().and_then(|error| error.downcast_ref());
-        if let Some(Error::AlertReceived(alert)) = error {
+    fn note(&self, error: &Error) {
+        if let Error::AlertReceived(alert) = error {
             // The first one ends it.
             let _ = self.0.set(*alert);
         }
@@ -94,7 +112,8 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Err(error)) = &polled {
-            self.alert.note(error);
+            let error = error.get_ref().and_then(|error| error.downcast_ref());
+            error.into_iter().for_each(|error| self.alert.note(error));
         }
         polled
     }

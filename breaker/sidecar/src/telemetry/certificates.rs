@@ -6,6 +6,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
 use super::names;
+use crate::tls::Handshake;
 
 /// How certificates fare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,22 @@ pub struct Expiry {
     pub upstream: Option<String>,
     /// In seconds since 1970.
     pub until: i64,
+}
+
+/// Registers the instrument that observes how handshakes of clients ended.
+pub(super) fn register_handshakes(meter: &Meter) {
+    let metric = names::TLS_HANDSHAKES;
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(|counter| {
+            for handshake in Handshake::ALL {
+                let attributes = [KeyValue::new(names::TLS_RESULT, handshake.word())];
+                counter.observe(handshake.count(), &attributes);
+            }
+        })
+        .build();
 }
 
 /// Registers the instruments that observe what `certificates` says.

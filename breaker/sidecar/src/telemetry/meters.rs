@@ -18,6 +18,7 @@ use opentelemetry_sdk::metrics::{
     Temporality,
 };
 
+use super::certificates;
 use super::exemplars::Exemplars;
 use super::names::{self, Metric};
 use super::observe::{self, Latest};
@@ -87,6 +88,7 @@ impl Meters {
         observe::register_log(&meter, dropped_by_process);
         observe::register_tasks(&meter);
         observe::register_limits(&meter);
+        certificates::register_handshakes(&meter);
         process::register(&meter);
         observe::register_build(&meter);
         observe::register_panic(&meter, &breakers);

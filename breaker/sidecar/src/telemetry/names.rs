@@ -241,6 +241,11 @@ pub(crate) const RELOAD_TIME: Metric = Metric {
     unit: "s",
     description: "When the configuration that runs was loaded, since 1970",
 };
+pub(crate) const TLS_HANDSHAKES: Metric = Metric {
+    name: "breaker.tls.handshakes",
+    unit: "{handshake}",
+    description: "How TLS handshakes of clients ended",
+};
 pub(crate) const TLS_RELOADS: Metric = Metric {
     name: "breaker.tls.reloads",
     unit: "{reload}",

@@ -40,6 +40,13 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl Failure {
+    /// What rustls says, if it says something.
+    pub(super) fn of_rustls(&self) -> Option<&Error> {
+        of_rustls(&self.error)
+    }
+}
+
 /// Whether an alert refuses to speak with us at all. In TLS 1.3 it comes after our handshake is
 /// done, perhaps after a request is sent: nothing of that was read.
 pub(crate) const fn refuses(alert: AlertDescription) -> bool {
@@ -63,6 +70,6 @@ pub(crate) const fn refuses(alert: AlertDescription) -> bool {
 }
 
 /// What rustls said, if it was rustls.
-pub(crate) fn of_rustls(error: &io::Error) -> Option<&Error> {
+fn of_rustls(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }

@@ -59,6 +59,11 @@ impl Named {
     }
 }
 
+/// Whether a certificate is that of an authority, which no peer may show.
+pub(super) fn is_authority(leaf: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(leaf).is_ok_and(|(_, leaf)| leaf.is_ca())
+}
+
 /// That a leaf is of somebody who may come: anybody if nobody is named, but for an X.509-SVID that
 /// is none.
 pub(crate) fn check(leaf: &CertificateDer<'_>, allow: &[Pattern]) -> Result<(), CertificateError> {

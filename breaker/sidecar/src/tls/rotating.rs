@@ -57,8 +57,22 @@ pub(crate) enum Rotated {
 /// What certificates are for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
+    /// Clients of the proxy.
+    Listener,
+    /// Clients of the admin port.
+    Admin,
     /// An upstream of this name.
     Upstream(String),
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener => f.write_str("listener"),
+            Self::Admin => f.write_str("admin"),
+            Self::Upstream(name) => write!(f, "upstream {name}"),
+        }
+    }
 }
 
 /// Something rotating, whatever is made.

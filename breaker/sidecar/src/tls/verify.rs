@@ -8,9 +8,13 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
 
-use super::identity::check;
+use super::identity::{check, is_authority};
 use super::provider::provider;
 use super::spiffe::Pattern;
 
@@ -42,6 +46,64 @@ impl ServerCertVerifier for BySpiffe {
         )?;
         check(leaf, &self.allow)?;
         Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chains.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chains.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chains.supported_verify_schemes()
+    }
+}
+
+/// Takes a client whose certificate is signed, with one of these SPIFFE IDs if there are some.
+#[derive(Debug)]
+pub(super) struct Identified {
+    pub(super) chains: Arc<dyn ClientCertVerifier>,
+    pub(super) allow: Vec<Pattern>,
+}
+
+impl ClientCertVerifier for Identified {
+    fn offer_client_auth(&self) -> bool {
+        self.chains.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.chains.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chains.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.chains.verify_client_cert(leaf, intermediates, now);
+        let verified = verified.map_err(|error| match is_authority(leaf) {
+            true => CertificateError::ApplicationVerificationFailure.into(),
+            false => error,
+        })?;
+        check(leaf, &self.allow)?;
+        Ok(verified)
     }
 
     fn verify_tls12_signature(

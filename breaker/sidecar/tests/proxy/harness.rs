@@ -10,6 +10,7 @@ use breaker_sidecar::message::{Finished, Recorder, Sent};
 use breaker_sidecar::proxy::{
     Limits, Observers, Proxy, Route, RouteTable, Running, Settings, Span, Tracer,
 };
+use breaker_sidecar::tls::Server;
 use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
 use breaker_tower::{BreakerHandle, Decision, Policy, TraceContext};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) traced: bool,
     /// What the worker does with each head, before it looks at it and at its connections.
     pub(crate) at_head: Option<Hook>,
+    /// What clients must speak.
+    pub(crate) tls: Option<Server>,
 }
 
 pub(crate) type Hook = Arc<dyn Fn() + Send + Sync>;
@@ -56,6 +59,7 @@ impl Default for Options {
             grace: Duration::from_millis(300),
             traced: false,
             at_head: None,
+            tls: None,
         }
     }
 }
@@ -140,6 +144,7 @@ impl Sidecar {
             options.grace,
             Names::of_system(),
             options.at_head.or(traced),
+            options.tls,
         )
     }
 
@@ -155,6 +160,7 @@ impl Sidecar {
             Duration::ZERO,
             names,
             None,
+            None,
         )
     }
 
@@ -164,7 +170,34 @@ impl Sidecar {
         limits: Limits,
         grace: Duration,
     ) -> Self {
-        Self::run(routes, breaker, limits, grace, Names::of_system(), None)
+        Self::run(
+            routes,
+            breaker,
+            limits,
+            grace,
+            Names::of_system(),
+            None,
+            None,
+        )
+    }
+
+    /// With these routes, for clients that speak TLS.
+    pub(crate) fn with_tls(
+        routes: Vec<Route>,
+        breaker: BreakerHandle,
+        limits: Limits,
+        tls: Server,
+    ) -> Self {
+        let names = Names::of_system();
+        Self::run(
+            routes,
+            breaker,
+            limits,
+            Duration::ZERO,
+            names,
+            None,
+            Some(tls),
+        )
     }
 
     fn run(
@@ -174,6 +207,7 @@ impl Sidecar {
         grace: Duration,
         names: Names,
         at_head: Option<Hook>,
+        tls: Option<Server>,
     ) -> Self {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
@@ -183,7 +217,7 @@ impl Sidecar {
             names,
             grace,
         };
-        let proxy = Proxy::bind(settings).unwrap();
+        let proxy = Proxy::bind(settings).unwrap().secured(tls);
         let address = proxy.local_addr().tcp().unwrap();
         let (shutdown, receiver) = watch::channel(false);
         let finished = Arc::<Mutex<Vec<String>>>::default();

@@ -1,6 +1,8 @@
-//! TLS to upstreams, which show what they like, and are shown what they ask for.
+//! TLS to upstreams, which show what they like, and are shown what they ask for; from clients it is
+//! in `listener`.
 
-pub(crate) mod authority;
+mod authority;
+mod listener;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

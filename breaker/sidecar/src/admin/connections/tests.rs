@@ -83,7 +83,7 @@ async fn health_is_told_however_many_say_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/livez", get(async || "here"));
-    tokio::spawn(serve(listener.into(), router, std::future::pending()));
+    tokio::spawn(serve(listener.into(), None, router, std::future::pending()));
     let mut silent = Vec::new();
     for _ in 0..2 * places::MOST {
         silent.push(TcpStream::connect(address).await.unwrap());

@@ -6,6 +6,8 @@ use crate::config::Config;
 pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
     let fields = [
         ("listen", running.listen() != next.listen()),
+        ("tls", running.tls() != next.tls()),
+        ("admin_tls", running.admin_tls() != next.admin_tls()),
         ("admin", running.admin() != next.admin()),
         // Another token is followed; whether there is one decides what the admin port may listen
         // on.

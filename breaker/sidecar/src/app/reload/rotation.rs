@@ -85,6 +85,8 @@ impl Shared {
 /// What certificates are for, as a word, and the upstream's name.
 fn words(of: &Use) -> (&'static str, Option<&str>) {
     match of {
+        Use::Listener => ("listener", None),
+        Use::Admin => ("admin", None),
         Use::Upstream(name) => ("upstream", Some(name)),
     }
 }

@@ -1,4 +1,5 @@
 mod bench;
+mod certificates;
 mod configmap;
 mod routes;
 mod telemetry;

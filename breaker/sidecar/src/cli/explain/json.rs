@@ -13,6 +13,7 @@ pub(in crate::cli) fn configuration(config: &Config) -> Value {
     json!({
         "listen": config.proxies().then(|| config.listen().to_string()),
         "admin": config.admin().to_string(),
+        "certificates": config.expiries().iter().map(certificate).collect::<Vec<_>>(),
         "workers": config.workers(),
         "drain": config.drain().as_secs_f64(),
         "drain_delay": config.drain_delay().as_secs_f64(),
@@ -21,6 +22,10 @@ pub(in crate::cli) fn configuration(config: &Config) -> Value {
         "routes": config.routes().iter().map(route).collect::<Vec<_>>(),
         "warnings": warnings(config),
     })
+}
+
+fn certificate((of, until): &(String, String)) -> Value {
+    json!({ "of": of, "until": until })
 }
 
 /// A policy.

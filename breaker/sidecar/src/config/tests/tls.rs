@@ -196,3 +196,87 @@ fn the_name_is_the_configured_host_and_an_address_is_itself() {
         assert_eq!(upstream.endpoints[0].port(), Some(port));
     }
 }
+
+fn of_listener(fields: &str) -> String {
+    format!(
+        "tls: {{{fields}}}\nupstreams: {{a: {{endpoints: ['http://127.0.0.1:1']}}}}\n\
+         routes: [{{name: a, upstream: a}}]\n"
+    )
+}
+
+#[test]
+fn tls_on_a_listener_has_certificates_and_may_ask_for_some() {
+    let folder = folder();
+    let pair = "cert: good.crt, key: good.key";
+    for (fields, error) in [
+        (pair.to_owned(), ""),
+        (format!("{pair}, min: '1.2', handshake_timeout: 2s"), ""),
+        (format!("certificates: [{{{pair}}}, {{{pair}}}]"), ""),
+        (
+            format!("{pair}, clients: {{roots: ca.crt, forward: client-cert}}"),
+            "",
+        ),
+        (
+            "".to_owned(),
+            "b.yaml:1: tls.cert: is required, unless there is certificates",
+        ),
+        ("cert: good.crt".to_owned(), "b.yaml:1: tls.cert: needs key"),
+        ("key: good.key".to_owned(), "b.yaml:1: tls.key: needs cert"),
+        (
+            format!("{pair}, certificates: [{{{pair}}}]"),
+            "b.yaml:1: tls.certificates: must not be there together with cert and key",
+        ),
+        (
+            format!("certificates: [{{{pair}}}, {{cert: good.crt, key: early.key}}]"),
+            "b.yaml:1: tls.certificates[1].key: must be the key of the first certificate",
+        ),
+        (
+            "cert: expired.crt, key: expired.key".to_owned(),
+            "b.yaml:1: tls.cert: must be valid now: it expired on Jan  2 00:00:00 2020",
+        ),
+        (
+            format!("{pair}, handshake_timeout: 2m"),
+            "b.yaml:1: tls.handshake_timeout: must be 10ms to 1m",
+        ),
+        (format!("{pair}, min: '1.1'"), "b.yaml:1: tls.min: "),
+        (
+            format!("{pair}, clients: {{}}"),
+            "b.yaml:1: tls.clients.roots: is required, unless identity has roots",
+        ),
+        (
+            format!("{pair}, clients: {{roots: empty}}"),
+            "b.yaml:1: tls.clients.roots: must have certificates in PEM form",
+        ),
+        (
+            format!("{pair}, clients: {{roots: ca.crt, allow: ['spiffe://a/**/b']}}"),
+            "b.yaml:1: tls.clients.allow[0]: must have ** at its end alone",
+        ),
+    ] {
+        let found = errors(&of_listener(&fields), folder.path());
+        assert!(found.starts_with(error), "{fields}: {found}");
+        assert_eq!(found.is_empty(), error.is_empty(), "{fields}: {found}");
+    }
+    let admin = format!("{pair}, clients: {{roots: ca.crt}}");
+    let admin = of_listener(&admin).replacen("tls", "admin_tls", 1);
+    let found = errors(&admin, folder.path());
+    assert!(
+        found.starts_with("b.yaml:1: admin_tls.clients: is not a field here"),
+        "{found}"
+    );
+    let with_identity = |fields: &str| {
+        let identity = of_identity("cert: good.crt, key: good.key, roots: ca.crt");
+        format!("tls: {{{fields}}}\n{identity}")
+    };
+    for fields in ["", "clients: {}"] {
+        assert_eq!(errors(&with_identity(fields), folder.path()), "");
+    }
+    let peer = of_listener(pair).replace(
+        "upstream: a}",
+        "upstream: a, match: {peer: 'spiffe://a/b'}}",
+    );
+    let found = errors(&peer, folder.path());
+    assert!(
+        found.starts_with("b.yaml:3: routes[0].match.peer: needs tls.clients"),
+        "{found}"
+    );
+}

@@ -37,6 +37,7 @@ fn find<'a>(
         path,
         headers: &headers,
         is_grpc: false,
+        peer: None,
     };
     table
         .find(target)

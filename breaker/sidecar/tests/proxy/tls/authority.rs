@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use breaker_sidecar::tls::Pair;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -54,9 +54,22 @@ impl Leaf {
     }
 
     pub(crate) fn expired() -> Self {
-        let mut leaf = Self::server();
-        leaf.0.not_after = date_time_ymd(2020, 1, 1);
-        leaf
+        Self::server().until_2020()
+    }
+
+    pub(crate) fn until_2020(mut self) -> Self {
+        self.0.not_after = date_time_ymd(2020, 1, 1);
+        self
+    }
+
+    pub(crate) fn for_servers_alone(mut self) -> Self {
+        self.0.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self
+    }
+
+    pub(crate) fn that_signs(mut self) -> Self {
+        self.0.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self
     }
 }
 
@@ -65,8 +78,11 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let files = tempfile::tempdir().unwrap();
+        // No two have one name.
+        let name = files.path().display().to_string();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         std::fs::write(files.path().join("ca.pem"), issuer.pem()).unwrap();
         Self { issuer, files }
     }

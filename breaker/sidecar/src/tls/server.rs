@@ -1,0 +1,299 @@
+//! TLS as a server: for clients of the proxy, of the admin port and of the receiver.
+
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::alpn::Alpn;
+use super::error::{Fault, TlsError};
+use super::failure::Failure;
+use super::files::{Loaded, Pair, Roots};
+use super::handshake::Handshake;
+use super::identity::Named;
+use super::peer::{Forwarding, Peer};
+use super::provider::{MinVersion, provider};
+use super::rotating::{Rotate, Rotating, Source};
+use super::spiffe::Pattern;
+use super::verify::Identified;
+use crate::sockets::{Stream, Transport};
+
+/// What is shown to clients, and what they must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by the configuration")]
+pub struct ServerSettings {
+    /// Chosen by the name that the client wants; the first one for others. At least one.
+    pub certificates: Vec<Pair>,
+    /// The lowest version.
+    pub min: MinVersion,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+    /// Whether clients are asked for certificates, and for which.
+    pub clients: Option<Clients>,
+}
+
+/// Which certificates clients must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by the configuration")]
+pub struct Clients {
+    /// A file with those that have signed them.
+    pub roots: PathBuf,
+    /// Whether a client without one is refused.
+    pub require: bool,
+    /// Their SPIFFE IDs; empty for any.
+    pub allow: Vec<Pattern>,
+    /// What upstreams are told of them.
+    pub forward: Forwarding,
+}
+
+/// TLS of one listener.
+#[derive(Clone, Debug)]
+pub struct Server(Rotating<ServerSettings>);
+
+/// What is made of the settings.
+pub(crate) struct Made {
+    config: Arc<ServerConfig>,
+    until: i64,
+    /// What we are called, for `By` of `X-Forwarded-Client-Cert`.
+    own: Named,
+}
+
+/// A connection of a client after its handshake.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: Stream,
+    /// The protocol that was chosen, if the client offered some.
+    pub(crate) chosen: Option<Alpn>,
+    /// Who the client is, if it has shown a certificate.
+    pub(crate) peer: Option<Peer>,
+}
+
+/// Certificates by the name that a client wants.
+#[derive(Debug)]
+struct ByName(Vec<(Vec<String>, Arc<CertifiedKey>)>);
+
+// === impl Server ===
+
+impl Server {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// When some can't be used.
+    pub fn new(settings: ServerSettings) -> Result<Self, Fault> {
+        Rotating::new(settings).map(Self)
+    }
+
+    /// What it was made of.
+    pub fn settings(&self) -> &ServerSettings {
+        self.0.source()
+    }
+
+    pub(crate) fn rotating(&self) -> Box<dyn Rotate> {
+        Box::new(self.0.clone())
+    }
+
+    /// Shakes hands, within the time for that, and counts what came of it. One that has failed is
+    /// returned with its connection, by which the client may still be told why.
+    pub(crate) async fn accept(&self, stream: Stream) -> Result<Accepted, Option<Stream>> {
+        let made = self.0.current();
+        let accepting = TlsAcceptor::from(made.config.clone()).accept(stream);
+        let accepting = accepting.into_fallible();
+        let limit = self.settings().handshake_timeout;
+        let secured = match timeout(limit, accepting).await {
+            Err(_late) => {
+                Handshake::Timeout.counts();
+                return Err(None);
+            }
+            Ok(Err((error, stream))) => {
+                let failure = Failure::from(error);
+                tracing::debug!(%failure, "a client's handshake failed");
+                Handshake::of(&failure).counts();
+                return Err(Some(stream));
+            }
+            Ok(Ok(secured)) => secured,
+        };
+        Handshake::Success.counts();
+        let state = secured.get_ref().1;
+        let leaf = state.peer_certificates().and_then(<[_]>::first);
+        let forward = self.settings().clients.as_ref().map(|it| it.forward);
+        let peer = leaf.and_then(|leaf| Peer::of(leaf, forward.unwrap_or_default(), &made.own));
+        Ok(Accepted {
+            chosen: state.alpn_protocol().and_then(Alpn::of),
+            peer,
+            stream: Stream::Tls(Box::new(Transport::from(secured))),
+        })
+    }
+}
+
+impl Server {
+    /// The same of a connection that nothing is known of yet, whose first byte comes within
+    /// `limit`; `None` if nothing comes of it. Who speaks no TLS is told.
+    pub(crate) async fn take(&self, mut stream: Stream, limit: Duration) -> Option<Stream> {
+        let first = poll_fn(|cx| stream.poll_peek(cx));
+        let first = timeout(limit, first).await.ok()?.ok()??;
+        if first == HANDSHAKE {
+            let accepted = self.accept(stream).await;
+            return accepted.ok().map(|accepted| accepted.stream);
+        }
+        Handshake::NotTls.counts();
+        if first >= b' ' {
+            // What was not read would reset the connection before this is.
+            let told = async {
+                stream.write_all(NOT_TLS).await?;
+                stream.shutdown().await?;
+                stream.read(&mut [0; 4096]).await
+            };
+            let _ = timeout(FAREWELL, told).await;
+        }
+        None
+    }
+}
+
+/// Of two that are equal, the certificates are the same files.
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        self.settings() == other.settings()
+    }
+}
+
+// === impl ServerSettings ===
+
+impl Source for ServerSettings {
+    type Made = Made;
+
+    fn files(&self) -> Vec<PathBuf> {
+        let shown = self.certificates.iter().flat_map(Pair::files);
+        let roots = self.clients.iter().map(|clients| &clients.roots);
+        shown.chain(roots).cloned().collect()
+    }
+
+    fn until(made: &Made) -> Option<i64> {
+        Some(made.until)
+    }
+
+    fn make(&self) -> Result<Made, Fault> {
+        let refused = |error: String| Fault::new("cert", TlsError::Refused(error));
+        let loaded = self.certificates.iter().map(Pair::load);
+        let loaded = loaded.collect::<Result<Vec<Loaded>, _>>()?;
+        let until = loaded.iter().map(|it| it.validity.until).min();
+        let named = loaded.iter().map(|it| {
+            let leaf = it.certified.cert.first();
+            let named = leaf.map(Named::of).transpose().unwrap_or_default();
+            named.unwrap_or_default()
+        });
+        let named: Vec<_> = named.collect();
+        let own = named.first().cloned().unwrap_or_default();
+        let names = named.into_iter().map(|named| named.dns);
+        let by_name = names
+            .zip(loaded.into_iter().map(|it| it.certified))
+            .collect();
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(self.min.versions())
+            .map_err(|error| refused(error.to_string()))?;
+        let config = match &self.clients {
+            None => config.with_no_client_auth(),
+            Some(clients) => {
+                let in_roots = Fault::at("clients.roots");
+                let roots = Roots::File(clients.roots.clone())
+                    .load()
+                    .map_err(in_roots)?;
+                let chains = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+                let chains = match clients.require {
+                    true => chains,
+                    false => chains.allow_unauthenticated(),
+                };
+                let refused = |error: String| Fault::new("clients.roots", TlsError::Refused(error));
+                let chains = chains.build().map_err(|error| refused(error.to_string()))?;
+                config.with_client_cert_verifier(Arc::new(Identified {
+                    chains,
+                    allow: clients.allow.clone(),
+                }))
+            }
+        };
+        let mut config = config.with_cert_resolver(Arc::new(ByName(by_name)));
+        config.alpn_protocols = [Alpn::Http2, Alpn::Http1]
+            .map(|alpn| alpn.name().to_vec())
+            .into();
+        if self.clients.is_some() {
+            // A client that resumes is not looked at again.
+            config.send_tls13_tickets = 0;
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        } else {
+            let ticketer = Ticketer::new().map_err(|error| refused(error.to_string()))?;
+            config.ticketer = ticketer;
+        }
+        Ok(Made {
+            config: Arc::new(config),
+            until: until.unwrap_or(i64::MAX),
+            own,
+        })
+    }
+}
+
+// === impl ByName ===
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        let wanted = hello.server_name().and_then(|name| {
+            let named = |names: &[String]| names.iter().any(|pattern| is_named(pattern, name));
+            let mut fitting = self.0.iter().filter(|(names, _)| named(names));
+            // One name may have keys of several kinds.
+            let signing = fitting
+                .clone()
+                .find(|(_, it)| it.key.choose_scheme(schemes).is_some());
+            signing.or_else(|| fitting.next())
+        });
+        let first = || self.0.first();
+        wanted
+            .or_else(first)
+            .map(|(_, certified)| certified.clone())
+    }
+}
+
+/// Whether a name of a certificate, of which the first label may be `*`, is this one.
+fn is_named(pattern: &str, name: &str) -> bool {
+    match pattern.strip_prefix("*.") {
+        Some(domain) => name
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(domain)),
+        None => pattern.eq_ignore_ascii_case(name),
+    }
+}
+
+/// What a handshake begins with (RFC 8446, 5.1).
+pub(crate) const HANDSHAKE: u8 = 22;
+/// The answer to plain HTTP where clients are to speak TLS.
+pub(crate) const NOT_TLS: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 31\r\n\
+      connection: close\r\n\r\nthis port speaks TLS (https://)";
+/// How long that may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_one_label() {
+        for (pattern, name, fits) in [
+            ("pay.shop", "PAY.shop", true),
+            ("pay.shop", "shop", false),
+            ("*.shop", "pay.shop", true),
+            ("*.shop", "a.pay.shop", false),
+            ("*.shop", "shop", false),
+        ] {
+            assert_eq!(is_named(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+}
