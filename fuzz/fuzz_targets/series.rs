@@ -5,14 +5,14 @@
 use std::time::Duration;
 
 use breaker_otlp::{Attributes, HistogramPoint, MetricVisitor, read_metrics};
-use breaker_otlp::series::{Limits, Origin, SeriesTable};
+use breaker_otlp::series::{Limits, ScopeId, SeriesTable};
 use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 
 struct Points {
     table: SeriesTable,
-    origin: Option<Origin>,
+    origin: Option<ScopeId>,
     now: u64,
 }
 

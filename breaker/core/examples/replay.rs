@@ -10,7 +10,7 @@ use std::time::Duration;
 use breaker_core::{Breaker, Outcome, Policy, Timestamp};
 
 /// What one policy made of the recording.
-struct Verdict {
+struct Classification {
     opened: Option<Timestamp>,
     rejected: u32,
 }
@@ -22,7 +22,7 @@ pub(crate) fn main() {
         Policy::adaptive(),
     ] {
         let name = policy.name().to_owned();
-        let Verdict { opened, rejected } = replay(policy);
+        let Classification { opened, rejected } = replay(policy);
         let opened =
             opened.map_or_else(|| "never".to_owned(), |at| format!("{:.1} s", seconds(at)));
         println!("{name:>12}: opened at {opened}, rejected {rejected} of {REQUESTS}");
@@ -31,9 +31,9 @@ pub(crate) fn main() {
 }
 
 /// 20 requests a second for five minutes. From the second minute on until the fourth all fail.
-fn replay(policy: Policy) -> Verdict {
+fn replay(policy: Policy) -> Classification {
     let mut breaker = Breaker::new(policy, 42, Timestamp::ZERO);
-    let mut verdict = Verdict {
+    let mut classification = Classification {
         opened: None,
         rejected: 0,
     };
@@ -45,12 +45,12 @@ fn replay(policy: Policy) -> Verdict {
             Ok(permit) if failing => breaker.record(permit, Outcome::failure(latency), now),
             Ok(permit) => breaker.record(permit, Outcome::success(latency), now),
             Err(_) => {
-                verdict.opened.get_or_insert(now);
-                verdict.rejected += 1;
+                classification.opened.get_or_insert(now);
+                classification.rejected += 1;
             }
         }
     }
-    verdict
+    classification
 }
 
 fn seconds(at: Timestamp) -> f64 {

@@ -6,18 +6,17 @@
 //! is decided in `trip`, what a trial has shown in `recovery`; where the state goes from there in
 //! `transition`.
 
+mod adaptive_ramp;
 mod admission;
-mod aimd;
 mod alerting;
 mod baseline;
 mod change;
 mod counters;
 mod detection;
+mod diagnosis;
 mod ending;
 mod feeds;
 mod limiter;
-mod needs;
-mod outlook;
 mod pausing;
 mod probing;
 mod progress;
@@ -25,6 +24,7 @@ mod queueing;
 mod ramp;
 mod reading;
 mod recovery;
+mod requirements;
 mod shedding;
 mod timeouts;
 mod transition;
@@ -35,19 +35,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::aimd::Aimd;
+use self::adaptive_ramp::AdaptiveRamp;
 use self::counters::Counters;
-use self::needs::Needs;
-pub use self::outlook::{Outlook, SourceOutlook};
+pub use self::diagnosis::{Diagnosis, SourceDiagnosis};
 use self::probing::{Finding, Probing};
 use self::queueing::Unhelped;
 use self::ramp::Ramp;
 use self::reading::count_alert;
+use self::requirements::PolicyRequirements;
 use self::shedding::Shedding;
 use self::trip::{Observation, Own};
 use crate::event::{Event, Reason};
 use crate::in_flight::InFlight;
-use crate::permit::Ground;
+use crate::permit::RejectionContext;
 use crate::policy::{Action, Condition, Policy};
 use crate::rate::ArrivalRate;
 use crate::rng::Rng;
@@ -64,7 +64,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Breaker {
     policy: Arc<Policy>,
-    needs: Needs,
+    needs: PolicyRequirements,
     mode: Mode,
     /// When the policy decides again, if that was said.
     mode_until: Option<Timestamp>,
@@ -79,7 +79,7 @@ pub struct Breaker {
     tripped: Option<Arc<Reason>>,
     tripped_at: Timestamp,
     /// Of the last rejection; made anew when reason or policy are others.
-    ground: Option<Arc<Ground>>,
+    ground: Option<Arc<RejectionContext>>,
     /// Raised at every transition; permits carry it, and are to be small: they are moved several
     /// times a request.
     epoch: u32,
@@ -145,14 +145,14 @@ enum Phase {
     },
     Probing(Probing),
     Ramp(Ramp),
-    Aimd(Box<Aimd>),
+    AdaptiveRamp(Box<AdaptiveRamp>),
 }
 
 impl Breaker {
     /// A closed breaker. Its random numbers follow from `seed`.
     pub fn new(policy: impl Into<Arc<Policy>>, seed: u64, now: Timestamp) -> Self {
         let policy = policy.into();
-        let needs = Needs::of(&policy);
+        let needs = PolicyRequirements::of(&policy);
         Self {
             in_flight: InFlight::new(needs.resolution()),
             sources: vec![Source::proxy(&policy)],
@@ -206,7 +206,7 @@ impl Breaker {
         match self.phase {
             Phase::Closed { .. } => State::Closed,
             Phase::Open { .. } => State::Open,
-            Phase::Probing(_) | Phase::Ramp(_) | Phase::Aimd(_) => State::HalfOpen,
+            Phase::Probing(_) | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => State::HalfOpen,
         }
     }
 

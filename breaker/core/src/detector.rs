@@ -17,7 +17,7 @@ mod baseline;
 mod pace;
 mod peers;
 mod relative;
-mod scale;
+mod sequential_test;
 mod settled;
 mod slow;
 mod stream;
@@ -104,7 +104,7 @@ impl Detectors {
             on_time: 0,
             late: 0,
         };
-        detectors.set_company(detectors.count());
+        detectors.set_family_size(detectors.count());
         let declared = detectors.declared.get();
         if let Some(errors) = detectors.detector_mut(Stream::Errors) {
             errors.declare(declared);
@@ -128,7 +128,7 @@ impl Detectors {
     }
 
     /// Shares the budget among `detectors`, those of other sources too.
-    pub(crate) fn set_company(&mut self, detectors: usize) {
+    pub(crate) fn set_family_size(&mut self, detectors: usize) {
         for stream in &mut self.streams {
             stream.set_budget(self.budget.run_length(), detectors);
         }

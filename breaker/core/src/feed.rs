@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::outcome::Verdict;
+use crate::outcome::Classification;
 use crate::policy::Policy;
 use crate::time::Timestamp;
 use crate::trace::TraceId;
@@ -30,7 +30,7 @@ pub struct Feed {
 #[non_exhaustive]
 pub struct Sample {
     /// Success, failure, or ignored.
-    pub verdict: Verdict,
+    pub classification: Classification,
     /// The latency, if the telemetry has it.
     pub latency: Option<Duration>,
     /// When the requests ended, on the breaker's clock.
@@ -82,9 +82,13 @@ impl Feed {
 
 impl Sample {
     /// A sample of one request that ended at `at`.
-    pub const fn new(verdict: Verdict, latency: Option<Duration>, at: Timestamp) -> Self {
+    pub const fn new(
+        classification: Classification,
+        latency: Option<Duration>,
+        at: Timestamp,
+    ) -> Self {
         Self {
-            verdict,
+            classification,
             latency,
             at,
             count: 1,

@@ -17,7 +17,8 @@
 //!   [`handle_timeout`](Breaker::handle_timeout);
 //! * **polls**: [`poll_timeout`](Breaker::poll_timeout), [`poll_event`](Breaker::poll_event);
 //! * **getters**: [`state`](Breaker::state), [`snapshot`](Breaker::snapshot),
-//!   [`outlook`](Breaker::outlook), [`baseline`](Breaker::baseline), [`policy`](Breaker::policy).
+//!   [`diagnosis`](Breaker::diagnosis), [`baseline`](Breaker::baseline),
+//!   [`policy`](Breaker::policy).
 //!
 //! A driver calls a command or an event, then drains `poll_event`, then sets one timer to
 //! `poll_timeout`, at which it calls `handle_timeout`. If time goes backwards, the latest time seen
@@ -71,7 +72,7 @@ mod trace;
 mod window;
 
 pub use baseline::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
-pub use breaker::{Breaker, Outlook, SourceOutlook};
+pub use breaker::{Breaker, Diagnosis, SourceDiagnosis};
 pub use detector::{Anomaly, Creep, Difference, UsualChange};
 pub use endpoint::{
     Attempt, Balance, Candidate, EjectReason, EndpointEvent, EndpointId, EndpointSettings,
@@ -82,7 +83,7 @@ pub use event::{Alert, Event, Evidence, Reason, Transition};
 pub use feed::{Feed, Observed, Sample};
 pub use field::{InvalidField, InvalidValue};
 pub use latency_counts::LatencyCounts;
-pub use outcome::{Attribution, Outcome, Verdict};
+pub use outcome::{Attribution, Classification, Outcome};
 pub use permit::{Cause, Permit, Rejected, Shed};
 pub use policy::Policy;
 pub use ratio::Ratio;

@@ -7,7 +7,7 @@ use crate::trace::TraceId;
 /// The classification of a finished request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Verdict {
+pub enum Classification {
     /// The upstream succeeded.
     Success,
     /// The upstream failed.
@@ -17,7 +17,7 @@ pub enum Verdict {
 }
 
 /// Who caused an outcome. Only what the upstream caused is a success or a failure; everything else
-/// is [`Verdict::Ignored`].
+/// is [`Classification::Ignored`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Attribution {
@@ -61,7 +61,7 @@ impl Attribution {
 #[non_exhaustive]
 pub struct Outcome {
     /// Success, failure, or ignored.
-    pub verdict: Verdict,
+    pub classification: Classification,
     /// Who caused the outcome.
     pub attribution: Attribution,
     /// From admission (or the end of the upload, see [`Permit`](crate::Permit)) to the response
@@ -76,14 +76,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome with `verdict` after `latency`. It is attributed to the upstream, or to the
-    /// caller if it is ignored.
-    pub const fn new(verdict: Verdict, latency: Duration) -> Self {
+    /// An outcome with `classification` after `latency`. It is attributed to the upstream, or to
+    /// the caller if it is ignored.
+    pub const fn new(classification: Classification, latency: Duration) -> Self {
         Self {
-            verdict,
-            attribution: match verdict {
-                Verdict::Success | Verdict::Failure => Attribution::Upstream,
-                Verdict::Ignored => Attribution::Caller,
+            classification,
+            attribution: match classification {
+                Classification::Success | Classification::Failure => Attribution::Upstream,
+                Classification::Ignored => Attribution::Caller,
             },
             latency,
             timed_out: false,
@@ -94,26 +94,26 @@ impl Outcome {
 
     /// A success after `latency`.
     pub const fn success(latency: Duration) -> Self {
-        Self::new(Verdict::Success, latency)
+        Self::new(Classification::Success, latency)
     }
 
     /// A failure after `latency`.
     pub const fn failure(latency: Duration) -> Self {
-        Self::new(Verdict::Failure, latency)
+        Self::new(Classification::Failure, latency)
     }
 
     /// An outcome that is no evidence about the upstream.
     pub const fn ignored(latency: Duration) -> Self {
-        Self::new(Verdict::Ignored, latency)
+        Self::new(Classification::Ignored, latency)
     }
 
     /// Sets who caused the outcome. Anything that was not caused by the upstream becomes
-    /// [`Verdict::Ignored`].
+    /// [`Classification::Ignored`].
     #[must_use]
     pub const fn caused_by(mut self, attribution: Attribution) -> Self {
         self.attribution = attribution;
         if !matches!(attribution, Attribution::Upstream) {
-            self.verdict = Verdict::Ignored;
+            self.classification = Classification::Ignored;
         }
         self
     }

@@ -116,7 +116,7 @@ pub struct Rejected {
     pub retry_after: Duration,
     /// The concurrency limit, if that is the cause.
     pub shed: Option<Shed>,
-    pub(crate) ground: Arc<Ground>,
+    pub(crate) ground: Arc<RejectionContext>,
 }
 
 /// A concurrency limit without a free slot.
@@ -132,7 +132,7 @@ pub struct Shed {
 /// On what a breaker rejects: the same for all rejections of one state, so that each counts one
 /// reference and not two.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct RejectionContext {
     pub(crate) reason: Arc<Reason>,
     /// Why it opened, where that is another reason.
     pub(crate) tripped: Option<Arc<Reason>>,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::breaker::Breaker;
 use crate::event::Event;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Classification, Outcome};
 use crate::permit::Permit;
 use crate::policy::Policy;
 use crate::state::State;
@@ -34,7 +34,7 @@ pub struct Request {
     /// replay.
     pub latency: Option<Duration>,
     /// How it ended, if it was answered.
-    pub verdict: Verdict,
+    pub classification: Classification,
     /// Whether the sender's timeout ended it. It did so for each request that was never answered.
     pub timed_out: bool,
 }
@@ -68,14 +68,14 @@ pub struct Report {
 /// ```
 /// use std::time::Duration;
 /// use breaker_core::replay::{Replay, Request};
-/// use breaker_core::{Policy, Timestamp, Verdict};
+/// use breaker_core::{Policy, Timestamp, Classification};
 ///
 /// let mut replay = Replay::new(Policy::sensitive(), 1, Timestamp::ZERO);
 /// for request in 0..100 {
 ///     replay.request(&Request {
 ///         at: Timestamp::from_millis(request * 10),
 ///         latency: Some(Duration::from_millis(5)),
-///         verdict: Verdict::Failure,
+///         classification: Classification::Failure,
 ///         timed_out: false,
 ///     });
 /// }
@@ -142,25 +142,25 @@ impl Replay {
     pub fn request(&mut self, request: &Request) -> bool {
         let at = request.at.max(self.now);
         self.advance(at);
-        let (latency, verdict) = match request.latency {
-            Some(latency) => (latency, request.verdict),
-            None => (self.timeout, Verdict::Failure),
+        let (latency, classification) = match request.latency {
+            Some(latency) => (latency, request.classification),
+            None => (self.timeout, Classification::Failure),
         };
         let timed_out = request.timed_out || request.latency.is_none();
         self.report.requests += 1;
         let admitted = match self.breaker.try_acquire(at) {
             Ok(permit) => {
                 self.report.admitted += 1;
-                self.report.admitted_bad += u64::from(verdict == Verdict::Failure);
+                self.report.admitted_bad += u64::from(classification == Classification::Failure);
                 let ends = (request.at + latency).max(at);
-                let outcome = Outcome::new(verdict, latency).timed_out(timed_out);
+                let outcome = Outcome::new(classification, latency).timed_out(timed_out);
                 self.admit(permit, outcome, at, ends);
                 true
             }
             Err(rejected) => {
                 self.report.rejected += 1;
                 self.report.shed += u64::from(rejected.shed.is_some());
-                self.report.rejected_good += u64::from(verdict == Verdict::Success);
+                self.report.rejected_good += u64::from(classification == Classification::Success);
                 false
             }
         };

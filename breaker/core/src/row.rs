@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// What became of a request, in the order of the verdicts.
+    /// What became of a request, in the order of the classifications.
     #[derive(Clone, Copy, PartialEq)]
     enum Entry {
         Failed,

@@ -11,7 +11,7 @@ use crate::alert::StandingAlert;
 use crate::baseline::SourceBaseline;
 use crate::detector::Detectors;
 use crate::feed::Feed;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Classification, Outcome};
 use crate::permit::{Begun, Counted};
 use crate::policy::{Condition, MAX_SLOW_THRESHOLDS, Policy};
 use crate::row::Row;
@@ -63,7 +63,7 @@ pub(crate) struct Source {
     /// What happened before this is forgotten, however late it is told.
     forgotten_until: Timestamp,
     /// The latest requests that failed or were slow, oldest first.
-    suspects: Option<Box<Suspects>>,
+    exemplars: Option<Box<Suspects>>,
     /// Whether a trip entry asks for quantiles, the smallest latency bound, when histograms may be
     /// walked again, and whether a latency was recorded since they were.
     wants_histograms: bool,
@@ -103,7 +103,7 @@ impl Source {
             trial: Tally::default(),
             last_judged: None,
             forgotten_until: Timestamp::ZERO,
-            suspects: None,
+            exemplars: None,
             wants_histograms: wants_histograms(policy),
             slow_from: policy.slow_from(),
             next_histogram_turn: Timestamp::ZERO,
@@ -122,7 +122,7 @@ impl Source {
         self.generation = self.generation.wrapping_add(1);
         self.latencies_changed = false;
         self.forgotten_until = now;
-        self.suspects = None;
+        self.exemplars = None;
         self.trial = Tally::default();
     }
 
@@ -175,31 +175,33 @@ impl Source {
         self.latencies_changed = true;
     }
 
-    /// Counts `verdict` as that of `count` requests that ended at `at`, which is not after `now`.
-    pub(crate) fn record_verdict(
+    /// Counts `classification` as that of `count` requests that ended at `at`, which is not after
+    /// `now`.
+    pub(crate) fn record_classification(
         &mut self,
-        verdict: Verdict,
+        classification: Classification,
         count: u32,
         at: Timestamp,
         now: Timestamp,
     ) {
-        if verdict != Verdict::Ignored {
+        if classification != Classification::Ignored {
             self.last_judged = Some(now);
         }
-        match verdict {
-            Verdict::Success => {
+        match classification {
+            Classification::Success => {
                 self.row.succeeded();
                 self.consecutive_failures = 0;
                 self.totals.success += u64::from(count);
             }
-            Verdict::Failure => {
+            Classification::Failure => {
                 self.row.failed(count);
                 self.consecutive_failures = self.row.len();
                 self.totals.failure += u64::from(count);
             }
-            Verdict::Ignored => {}
+            Classification::Ignored => {}
         }
-        self.window.record_verdict(verdict, count, at, now);
+        self.window
+            .record_classification(classification, count, at, now);
     }
 
     /// An answer has well begun at `now`: it is a success from now on. The totals, which never
@@ -227,16 +229,16 @@ impl Source {
     }
 
     /// An answer of an earlier epoch that was counted as a success when it began has ended.
-    pub(crate) const fn count_total(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Success | Verdict::Ignored => self.totals.success += 1,
-            Verdict::Failure => self.totals.failure += 1,
+    pub(crate) const fn count_total(&mut self, classification: Classification) {
+        match classification {
+            Classification::Success | Classification::Ignored => self.totals.success += 1,
+            Classification::Failure => self.totals.failure += 1,
         }
     }
 
     /// A request has ended that shadow mode let through: it decides nothing, and was seen.
     pub(crate) fn count_bypass(&mut self, outcome: &Outcome) {
-        self.count_total(outcome.verdict);
+        self.count_total(outcome.classification);
         self.totals.latency.record(outcome.latency, 1);
     }
 
@@ -251,7 +253,8 @@ impl Source {
         } else {
             (begun.at, 0)
         };
-        self.window.record_verdict(Verdict::Failure, 1, now, now);
+        self.window
+            .record_classification(Classification::Failure, 1, now, now);
         counted
     }
 
@@ -262,18 +265,18 @@ impl Source {
 
     /// Remembers the trace of a request that failed or was slow.
     pub(crate) fn suspect(&mut self, trace: TraceId, at: Timestamp) {
-        let suspects = self.suspects.get_or_insert_default();
-        if suspects.len() == SUSPECTS {
-            suspects.pop_front();
+        let exemplars = self.exemplars.get_or_insert_default();
+        if exemplars.len() == SUSPECTS {
+            exemplars.pop_front();
         }
-        suspects.push_back((at, trace));
+        exemplars.push_back((at, trace));
     }
 
     /// The traces of the latest requests in the window that failed or were slow, oldest first.
-    pub(crate) fn suspects(&mut self, now: Timestamp) -> Vec<TraceId> {
+    pub(crate) fn exemplars(&mut self, now: Timestamp) -> Vec<TraceId> {
         let window = &mut self.window;
-        let suspects = self.suspects.iter().flat_map(|suspects| suspects.iter());
-        suspects
+        let exemplars = self.exemplars.iter().flat_map(|exemplars| exemplars.iter());
+        exemplars
             .filter(|(at, _)| window.covers(*at, now))
             .map(|(_, trace)| *trace)
             .collect()

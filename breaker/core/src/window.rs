@@ -12,7 +12,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use self::histogram::SlicedHistogram;
-use crate::outcome::Verdict;
+use crate::outcome::Classification;
 use crate::policy::{MAX_SLOW_THRESHOLDS, Policy};
 use crate::time::{Timestamp, micros, nanos};
 
@@ -113,20 +113,20 @@ impl Window {
         self.slices_ago(at) < SLICES
     }
 
-    /// Counts a verdict on `count` requests that ended at `at`, a time that the window
+    /// Counts a classification on `count` requests that ended at `at`, a time that the window
     /// [covers](Self::covers).
-    pub(crate) fn record_verdict(
+    pub(crate) fn record_classification(
         &mut self,
-        verdict: Verdict,
+        classification: Classification,
         count: u32,
         at: Timestamp,
         now: Timestamp,
     ) {
         self.count(at, now, |counts| {
-            let counter = match verdict {
-                Verdict::Success => &mut counts.success,
-                Verdict::Failure => &mut counts.failure,
-                Verdict::Ignored => &mut counts.ignored,
+            let counter = match classification {
+                Classification::Success => &mut counts.success,
+                Classification::Failure => &mut counts.failure,
+                Classification::Ignored => &mut counts.ignored,
             };
             *counter = counter.saturating_add(count);
         });

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use serde::Serialize;
 
 use crate::gym::in_parallel;
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::single;
 use crate::system::{Entry, Events, Setup, State};
 use crate::time::{DAY, MILLI, Nanos, nanos};
@@ -114,7 +114,7 @@ fn run(
         endpoints: 1,
         spans: false,
     });
-    let mut luck = Luck::named(seed, error_rate.to_bits());
+    let mut luck = RequestRng::named(seed, error_rate.to_bits());
     let end = f64::from(days) * DAY as f64;
     let (mut now, mut trips, mut state) = (0.0, 0, State::Closed);
     let mut first_day = None;
@@ -147,7 +147,7 @@ fn run(
 
 impl Stream {
     /// When the next request comes after `now`, in nanoseconds.
-    fn next(&self, mut now: f64, seed: u64, luck: &mut Luck) -> f64 {
+    fn next(&self, mut now: f64, seed: u64, luck: &mut RequestRng) -> f64 {
         // Drawn at the highest rate there is, and taken by the share that the rate is of it.
         let most = if self.bursts { BURST } else { 1.0 };
         loop {
@@ -162,7 +162,7 @@ impl Stream {
         }
     }
 
-    fn latency(&self, luck: &mut Luck) -> Nanos {
+    fn latency(&self, luck: &mut RequestRng) -> Nanos {
         if !self.latencies {
             return LATENCY;
         }
@@ -177,7 +177,7 @@ impl Stream {
 /// Whether the burst of these two hours goes on at `now`.
 fn in_burst(now: f64, seed: u64) -> bool {
     let slot = (now / BURST_EACH).floor();
-    let mut luck = Luck::named(seed ^ 0xb425, slot as u64);
+    let mut luck = RequestRng::named(seed ^ 0xb425, slot as u64);
     let length = luck.between(30.0, 180.0) * 1e9;
     let from = slot * BURST_EACH + luck.between(0.0, BURST_EACH - length);
     (from..from + length).contains(&now)
@@ -257,7 +257,7 @@ mod tests {
 
     /// Requests of ten days, by the hour of the day.
     fn hours(stream: &Stream) -> [u32; 24] {
-        let mut luck = Luck::named(1, 1);
+        let mut luck = RequestRng::named(1, 1);
         let (mut hours, mut now) = ([0; 24], 0.0);
         loop {
             now = stream.next(now, 1, &mut luck);

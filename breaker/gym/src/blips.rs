@@ -13,7 +13,7 @@ use breaker_core::policy::Builder;
 use serde::Serialize;
 
 use crate::gym::in_parallel;
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::single;
 use crate::system::{Setup, State, ours};
 use crate::time::{MILLI, nanos};
@@ -79,7 +79,7 @@ fn opens(policy: &Policy, rate: f64, share: f64, length: f64, seed: u64) -> bool
             spans: false,
         },
     );
-    let mut luck = Luck::named(
+    let mut luck = RequestRng::named(
         seed,
         (share * 1000.0) as u64 * 100_000 + (length * 1000.0) as u64,
     );

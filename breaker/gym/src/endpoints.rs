@@ -12,7 +12,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use self::rule::RULES;
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::number::number;
 use crate::time::{SECOND, nanos, seconds};
 
@@ -149,7 +149,7 @@ fn play(case: &Case, entry: &rule::Entry, seed: u64) -> Run {
     let (mut now, mut id) = (0.0, 0);
     let mut next_tick = SECOND;
     loop {
-        let mut luck = Luck::of(seed, id, 0);
+        let mut luck = RequestRng::of(seed, id, 0);
         id += 1;
         now += luck.exponential() / case.rate;
         if now >= case.until {
@@ -222,7 +222,7 @@ fn play_healthy(alike: &Alike, rate: f64, days: u32) -> Healthy {
     };
     let mut now = 0.0;
     while now < 86_400.0 * f64::from(days) {
-        let mut luck = Luck::of(1, row.requests, 0);
+        let mut luck = RequestRng::of(1, row.requests, 0);
         row.requests += 1;
         now += luck.exponential() / rate;
         let at = nanos(now);

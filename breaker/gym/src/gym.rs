@@ -11,7 +11,7 @@ use crate::system::{self, Setup};
 use crate::time::seconds;
 use crate::timeline::TimelineData;
 use crate::traffic::Traffic;
-use crate::world::World;
+use crate::world::Simulation;
 
 /// What to run.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ pub(crate) fn run_scenario(
     };
     let mut worlds: Vec<_> = systems
         .iter()
-        .map(|system| World::new(scenario, system.build(&setup), timelines))
+        .map(|system| Simulation::new(scenario, system.build(&setup), timelines))
         .collect();
     let mut traffic = Traffic::new(scenario);
     let mut chunk = Vec::with_capacity(CHUNK);
@@ -111,7 +111,7 @@ pub(crate) fn run_scenario(
             chunk.iter().for_each(|request| world.arrive(request));
         }
     }
-    worlds.into_iter().map(World::finish).collect()
+    worlds.into_iter().map(Simulation::finish).collect()
 }
 
 /// Does jobs `0..jobs` on so many threads.

@@ -6,12 +6,12 @@
 
 /// A stream of random numbers.
 #[derive(Clone, Debug)]
-pub(crate) struct Luck {
+pub(crate) struct RequestRng {
     key: u64,
     drawn: u64,
 }
 
-impl Luck {
+impl RequestRng {
     /// The stream of one attempt of one request.
     pub(crate) const fn of(seed: u64, request: u64, attempt: u8) -> Self {
         let request = mix(request.wrapping_mul(256).wrapping_add(attempt as u64));
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_stream_depends_on_seed_request_and_attempt_alone() {
-        let first = |seed, request, attempt| Luck::of(seed, request, attempt).bits();
+        let first = |seed, request, attempt| RequestRng::of(seed, request, attempt).bits();
         assert_eq!(first(1, 2, 0), first(1, 2, 0));
         let others = [first(2, 2, 0), first(1, 3, 0), first(1, 2, 1)];
         assert!(!others.contains(&first(1, 2, 0)));
@@ -82,16 +82,16 @@ mod tests {
 
     #[test]
     fn the_distributions_have_their_means() {
-        let mean = |draw: fn(&mut Luck) -> f64| {
+        let mean = |draw: fn(&mut RequestRng) -> f64| {
             (0..200_000)
-                .map(|request| draw(&mut Luck::of(7, request, 0)))
+                .map(|request| draw(&mut RequestRng::of(7, request, 0)))
                 .sum::<f64>()
                 / 200_000.0
         };
         let near = |value: f64, wanted: f64| (value - wanted).abs() < 0.01;
-        assert!(near(mean(Luck::unit), 0.5));
-        assert!(near(mean(Luck::exponential), 1.0));
-        assert!(near(mean(Luck::normal), 0.0));
+        assert!(near(mean(RequestRng::unit), 0.5));
+        assert!(near(mean(RequestRng::exponential), 1.0));
+        assert!(near(mean(RequestRng::normal), 0.0));
         assert!(near(mean(|luck| luck.normal().powi(2)), 1.0));
         // Of a Pareto distribution with index 4 the mean is 4/3.
         assert!(near(mean(|luck| luck.pareto(4.0)), 4.0 / 3.0));

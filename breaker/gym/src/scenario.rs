@@ -17,7 +17,7 @@ mod usual;
 use std::fmt;
 
 use crate::levels::Levels;
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::{Nanos, SECOND, Span, seconds};
 
 /// A scenario's name, and how to make it for a seed.
@@ -29,7 +29,7 @@ pub(crate) struct Entry {
     pub(crate) title: &'static str,
     /// What a good system does.
     pub(crate) wanted: &'static str,
-    make: fn(&mut Luck) -> Scenario,
+    make: fn(&mut RequestRng) -> Scenario,
 }
 
 /// A scenario under one seed.
@@ -126,7 +126,7 @@ struct Phase {
 
 /// The conditions as time goes by.
 #[derive(Debug)]
-pub(crate) struct Weather<'a> {
+pub(crate) struct ConditionTimeline<'a> {
     scenario: &'a Scenario,
     /// The first phase that has not begun.
     next: usize,
@@ -163,7 +163,7 @@ impl Entry {
             .id
             .bytes()
             .fold(0, |sum, byte| sum * 256 + u64::from(byte));
-        let mut scenario = (self.make)(&mut Luck::named(seed, purpose));
+        let mut scenario = (self.make)(&mut RequestRng::named(seed, purpose));
         scenario.seed = seed;
         scenario.phases.sort_by_key(|phase| phase.span.from);
         scenario
@@ -194,7 +194,7 @@ impl Scenario {
     /// Fifteen minutes of health, an incident of 240 to 360 s during which `change` holds, fifteen
     /// minutes of health.
     fn incident(
-        luck: &mut Luck,
+        luck: &mut RequestRng,
         change: impl Fn(&mut Conditions, f64) + Send + Sync + 'static,
     ) -> Self {
         let length = luck.between(240.0, 360.0);
@@ -204,7 +204,7 @@ impl Scenario {
     /// The same with an incident of `length` seconds.
     fn incident_of(
         length: f64,
-        luck: &mut Luck,
+        luck: &mut RequestRng,
         change: impl Fn(&mut Conditions, f64) + Send + Sync + 'static,
     ) -> Self {
         // A whole period of every window that is in use, so that incidents fall anywhere in it.
@@ -301,9 +301,9 @@ impl Odd {
     }
 }
 
-// === impl Weather ===
+// === impl ConditionTimeline ===
 
-impl<'a> Weather<'a> {
+impl<'a> ConditionTimeline<'a> {
     /// The weather of `scenario` from its beginning.
     pub(crate) fn new(scenario: &'a Scenario) -> Self {
         Self {
@@ -364,7 +364,7 @@ mod tests {
         scenario.phase(10.0, 20.0, |now, progress| {
             now.errors = ramp(0.0, 1.0, progress)
         });
-        let mut weather = Weather::new(&scenario);
+        let mut weather = ConditionTimeline::new(&scenario);
         let mut errors = |at| weather.at(nanos(at)).errors;
         assert_eq!(errors(9.9), 0.001);
         assert_eq!(errors(15.0), 0.5);
@@ -376,7 +376,7 @@ mod tests {
         let mut scenario = Scenario::healthy(100.0);
         scenario.phase(10.0, 20.0, |_, _| {});
         scenario.phase(15.0, 30.0, |_, _| {});
-        let mut weather = Weather::new(&scenario);
+        let mut weather = ConditionTimeline::new(&scenario);
         let mut next = |at| {
             weather.at(nanos(at));
             weather.next_change().map(seconds)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::scenario::Scenario;
 use crate::system::{State, Status};
 use crate::time::{DAY, Nanos, SECOND, Span, seconds};
-use crate::traffic::Fortune;
+use crate::traffic::CallerResult;
 
 /// How a system did in one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -96,12 +96,12 @@ impl Tally {
     }
 
     /// A request that arrived at `at` has come to its end.
-    pub(crate) fn count(&mut self, at: Nanos, fortune: Fortune) {
-        if fortune == Fortune::Left {
+    pub(crate) fn count(&mut self, at: Nanos, fortune: CallerResult) {
+        if fortune == CallerResult::Left {
             return;
         }
-        let good = fortune == Fortune::Good;
-        let would_be_good = fortune == Fortune::Rejected { good: true };
+        let good = fortune == CallerResult::Good;
+        let would_be_good = fortune == CallerResult::Rejected { good: true };
         if !self.incident.is_some_and(|incident| incident.contains(at)) {
             self.outside.0 += u64::from(good);
             self.outside.1 += u64::from(would_be_good);
@@ -117,7 +117,7 @@ impl Tally {
             self.good += u64::from(good);
             self.score.good_rejected += u64::from(would_be_good);
             let before_open = self.opened.is_none_or(|opened| at <= opened);
-            if fortune == Fortune::Bad && before_open {
+            if fortune == CallerResult::Bad && before_open {
                 self.score.bad_before_open += 1;
             }
         } else if at >= incident.until {
@@ -241,10 +241,10 @@ mod tests {
         tally.note(state(State::Closed), state(State::Open), at(20.0));
         tally.note(state(State::Open), state(State::HalfOpen), at(30.0));
         tally.note(state(State::HalfOpen), state(State::Closed), at(31.0));
-        tally.count(at(99.0), Fortune::Bad);
-        tally.count(at(101.0), Fortune::Good);
-        tally.count(at(102.0), Fortune::Bad);
-        tally.count(at(103.0), Fortune::Bad);
+        tally.count(at(99.0), CallerResult::Bad);
+        tally.count(at(101.0), CallerResult::Good);
+        tally.count(at(102.0), CallerResult::Bad);
+        tally.count(at(103.0), CallerResult::Bad);
         let alerted = Status {
             state: State::Closed,
             alerts: 1,
@@ -259,17 +259,17 @@ mod tests {
             at(104.0),
         );
         // Sent before it opened, so late that it ends after that.
-        tally.count(at(103.9), Fortune::Bad);
-        tally.count(at(105.0), Fortune::Rejected { good: true });
-        tally.count(at(106.0), Fortune::Rejected { good: false });
+        tally.count(at(103.9), CallerResult::Bad);
+        tally.count(at(105.0), CallerResult::Rejected { good: true });
+        tally.count(at(106.0), CallerResult::Rejected { good: false });
         tally.note(state(State::Open), state(State::HalfOpen), at(150.0));
-        tally.count(at(150.0), Fortune::Bad);
+        tally.count(at(150.0), CallerResult::Bad);
         tally.note(state(State::HalfOpen), state(State::Open), at(151.0));
-        tally.count(at(201.0), Fortune::Rejected { good: true });
+        tally.count(at(201.0), CallerResult::Rejected { good: true });
         tally.note(state(State::Open), state(State::HalfOpen), at(205.0));
         tally.note(state(State::HalfOpen), state(State::Closed), at(210.0));
         for second in 211..600 {
-            tally.count(at(f64::from(second)), Fortune::Good);
+            tally.count(at(f64::from(second)), CallerResult::Good);
         }
         let score = tally.finish(at(600.0));
         assert_eq!(
@@ -297,9 +297,9 @@ mod tests {
     fn a_caller_that_left_a_good_service_counts_nowhere() {
         let mut tally = Tally::new(&scenario());
         for second in [50.0, 150.0, 250.0] {
-            tally.count(nanos(second), Fortune::Left);
+            tally.count(nanos(second), CallerResult::Left);
         }
-        tally.count(nanos(151.0), Fortune::Good);
+        tally.count(nanos(151.0), CallerResult::Good);
         let score = tally.finish(nanos(600.0));
         assert_eq!((score.goodput, score.lost_after), (1.0, 0));
     }

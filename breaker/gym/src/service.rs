@@ -1,13 +1,13 @@
 //! The service's queue, where it has a capacity: first in, first out, one after the other, whether
 //! or not anybody still waits.
 
-use crate::scenario::{Scenario, Weather};
+use crate::scenario::{ConditionTimeline, Scenario};
 use crate::time::{MILLI, Nanos, SECOND, nanos, seconds};
 
 /// The queue. Since nothing leaves it early, a request's wait is known when it arrives.
 #[derive(Debug)]
 pub(crate) struct Service<'a> {
-    weather: Weather<'a>,
+    weather: ConditionTimeline<'a>,
     duration: Nanos,
     /// When all that has arrived will be done.
     free_at: Nanos,
@@ -19,7 +19,7 @@ pub(crate) struct Service<'a> {
 impl<'a> Service<'a> {
     /// An empty queue; `None` where the service of `scenario` has no limit.
     pub(crate) fn new(scenario: &'a Scenario) -> Option<Self> {
-        let mut weather = Weather::new(scenario);
+        let mut weather = ConditionTimeline::new(scenario);
         weather.at(0).capacity?;
         Some(Self {
             weather,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::scenario::Scenario;
 use crate::system::State;
 use crate::time::{MILLI, Nanos, SECOND, Span, seconds};
-use crate::traffic::Fortune;
+use crate::traffic::CallerResult;
 
 /// A run as it goes on.
 #[derive(Debug)]
@@ -83,13 +83,13 @@ impl Timeline {
     }
 
     /// A request that arrived at `at` has come to its end, after `latency` if it was sent.
-    pub(crate) fn count(&mut self, at: Nanos, fortune: Fortune, latency: Option<Nanos>) {
+    pub(crate) fn count(&mut self, at: Nanos, fortune: CallerResult, latency: Option<Nanos>) {
         if !self.span.contains(at) {
             return;
         }
         let bin = &mut self.bins[((at - self.span.from) / self.width) as usize];
         bin.arrived += 1;
-        bin.bad += u32::from(fortune == Fortune::Bad);
+        bin.bad += u32::from(fortune == CallerResult::Bad);
         if let Some(latency) = latency {
             bin.admitted += 1;
             bin.latencies[bucket(latency)] += 1;
@@ -188,10 +188,10 @@ mod tests {
         let scenario = find("S04c").unwrap().build(1);
         let mut timeline = Timeline::new(&scenario);
         let (from, width) = (timeline.span.from, timeline.width);
-        timeline.count(from, Fortune::Good, Some(20 * MILLI));
-        timeline.count(from + width - 1, Fortune::Bad, Some(5000 * MILLI));
-        timeline.count(from + width, Fortune::Rejected { good: true }, None);
-        timeline.count(from - 1, Fortune::Good, Some(MILLI));
+        timeline.count(from, CallerResult::Good, Some(20 * MILLI));
+        timeline.count(from + width - 1, CallerResult::Bad, Some(5000 * MILLI));
+        timeline.count(from + width, CallerResult::Rejected { good: true }, None);
+        timeline.count(from - 1, CallerResult::Good, Some(MILLI));
         timeline.enter(State::Open, from - 1);
         timeline.enter(State::Closed, from + 1);
         let data = timeline.finish();

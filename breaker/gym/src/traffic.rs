@@ -3,8 +3,8 @@
 //! All luck of a request is drawn when it arrives, before anybody decides anything. A rejected
 //! request therefore has a known counterfactual, and all systems see the same requests.
 
-use crate::luck::Luck;
-use crate::scenario::{Conditions, Odd, Scenario, Weather};
+use crate::luck::RequestRng;
+use crate::scenario::{ConditionTimeline, Conditions, Odd, Scenario};
 use crate::time::{MILLI, NEVER, Nanos, nanos, seconds};
 
 /// A request, and its fate.
@@ -42,7 +42,7 @@ pub(crate) struct Fate {
 
 /// What became of a request, all attempts considered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fortune {
+pub(crate) enum CallerResult {
     /// Answered in time and not by a failure.
     Good,
     /// Sent, and it failed or took too long.
@@ -69,7 +69,7 @@ pub(crate) struct Body {
 #[derive(Debug)]
 pub(crate) struct Traffic<'a> {
     scenario: &'a Scenario,
-    weather: Weather<'a>,
+    weather: ConditionTimeline<'a>,
     now: f64,
     next: u64,
     /// The first pause that is not over.
@@ -81,7 +81,7 @@ impl<'a> Traffic<'a> {
     pub(crate) fn new(scenario: &'a Scenario) -> Self {
         Self {
             scenario,
-            weather: Weather::new(scenario),
+            weather: ConditionTimeline::new(scenario),
             now: 0.0,
             next: 0,
             pause: 0,
@@ -113,7 +113,7 @@ impl Iterator for Traffic<'_> {
     fn next(&mut self) -> Option<Request> {
         let id = self.next;
         self.next += 1;
-        let mut luck = Luck::of(self.scenario.seed, id, 0);
+        let mut luck = RequestRng::of(self.scenario.seed, id, 0);
         loop {
             let now = self.weather.at(nanos(self.now));
             if now.rate <= 0.0 {
@@ -144,7 +144,7 @@ impl Iterator for Traffic<'_> {
 
 impl Fate {
     /// What becomes of an attempt under `conditions`.
-    pub(crate) fn draw(luck: &mut Luck, conditions: &Conditions) -> Self {
+    pub(crate) fn draw(luck: &mut RequestRng, conditions: &Conditions) -> Self {
         let fails = luck.unit() < conditions.errors;
         let client_error = luck.unit() < conditions.client_errors;
         let hangs = luck.unit() < conditions.hangs;
@@ -186,7 +186,7 @@ impl Fate {
 }
 
 /// How many times the median a request takes.
-fn factor(luck: &mut Luck, conditions: &Conditions) -> f64 {
+fn factor(luck: &mut RequestRng, conditions: &Conditions) -> f64 {
     let mut factor = conditions.latency * (SIGMA * luck.normal()).exp();
     let misses = conditions.misses > 0.0 && luck.unit() < conditions.misses;
     if misses {
@@ -198,7 +198,7 @@ fn factor(luck: &mut Luck, conditions: &Conditions) -> f64 {
     factor
 }
 
-fn patience(luck: &mut Luck, conditions: &Conditions) -> Nanos {
+fn patience(luck: &mut RequestRng, conditions: &Conditions) -> Nanos {
     if conditions.impatient > 0.0 && luck.unit() < conditions.impatient {
         let (from, to) = conditions.patience;
         nanos(luck.between(from, to))
@@ -207,7 +207,7 @@ fn patience(luck: &mut Luck, conditions: &Conditions) -> Nanos {
     }
 }
 
-fn body(luck: &mut Luck, conditions: &Conditions) -> Option<Body> {
+fn body(luck: &mut RequestRng, conditions: &Conditions) -> Option<Body> {
     if conditions.streams <= 0.0 || luck.unit() >= conditions.streams {
         return None;
     }

@@ -7,17 +7,17 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::luck::Luck;
-use crate::scenario::{Scenario, Weather};
+use crate::luck::RequestRng;
+use crate::scenario::{ConditionTimeline, Scenario};
 use crate::score::{Score, Tally};
 use crate::service::Service;
 use crate::system::{Arrival, Completion, Decision, DependencySpan, Ending, Status, System};
 use crate::time::{MILLI, NEVER, Nanos, SECOND};
 use crate::timeline::{Timeline, TimelineData};
-use crate::traffic::{FAST_FAILURE, Fate, Fortune, PATIENCE, Request};
+use crate::traffic::{CallerResult, FAST_FAILURE, Fate, PATIENCE, Request};
 
 /// A system in a scenario.
-pub(crate) struct World<'a> {
+pub(crate) struct Simulation<'a> {
     scenario: &'a Scenario,
     system: Box<dyn System>,
     status: Status,
@@ -28,7 +28,7 @@ pub(crate) struct World<'a> {
     attempts: Vec<Attempt>,
     free: Vec<u32>,
     service: Option<Service<'a>>,
-    weather: Weather<'a>,
+    weather: ConditionTimeline<'a>,
     spans: Vec<DependencySpan>,
     /// When the batch of spans is exported, and when the load is told.
     next_second: Nanos,
@@ -66,7 +66,7 @@ enum Step {
     End(Ending),
 }
 
-impl<'a> World<'a> {
+impl<'a> Simulation<'a> {
     /// `system` in `scenario`; a timeline costs time and memory.
     pub(crate) fn new(scenario: &'a Scenario, system: Box<dyn System>, timeline: bool) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl<'a> World<'a> {
             attempts: Vec::new(),
             free: Vec::new(),
             service: Service::new(scenario),
-            weather: Weather::new(scenario),
+            weather: ConditionTimeline::new(scenario),
             spans: Vec::new(),
             next_second: SECOND,
             next_batch: BATCH,
@@ -175,7 +175,7 @@ impl<'a> World<'a> {
                 if !self.retry(request, number, now) {
                     let favourite = (request.pick % u32::from(self.scenario.endpoints)) as u8;
                     let good = request.fate.good(favourite);
-                    self.settle(request, Fortune::Rejected { good }, None);
+                    self.settle(request, CallerResult::Rejected { good }, None);
                 }
             }
         }
@@ -209,7 +209,7 @@ impl<'a> World<'a> {
         let request = &attempt.request;
         let resent = attempt.resent + 1;
         let number = attempt.number + 16 * resent;
-        let mut luck = Luck::of(self.scenario.seed, request.id, number);
+        let mut luck = RequestRng::of(self.scenario.seed, request.id, number);
         let pick = luck.bits() as u32;
         let Some(Decision::Admit { endpoint, tag }) = self.system.again(failed, pick) else {
             return false;
@@ -303,7 +303,11 @@ impl<'a> World<'a> {
                 self.system.abandon(&completion(Ending::Abandoned));
                 self.note(now);
                 let good = request.fate.would_be_good(endpoint);
-                let fortune = if good { Fortune::Left } else { Fortune::Bad };
+                let fortune = if good {
+                    CallerResult::Left
+                } else {
+                    CallerResult::Bad
+                };
                 self.settle(&request, fortune, Some(now - sent));
                 return;
             }
@@ -335,7 +339,11 @@ impl<'a> World<'a> {
         };
         let latency = completion.latency_to_head() + (sent - first);
         let good = !failed && latency <= PATIENCE;
-        let fortune = if good { Fortune::Good } else { Fortune::Bad };
+        let fortune = if good {
+            CallerResult::Good
+        } else {
+            CallerResult::Bad
+        };
         self.settle(&request, fortune, Some(latency));
     }
 
@@ -363,7 +371,7 @@ impl<'a> World<'a> {
         if number >= self.scenario.retries || !self.system.may_retry(now) {
             return false;
         }
-        let mut luck = Luck::of(self.scenario.seed, request.id, number + 1);
+        let mut luck = RequestRng::of(self.scenario.seed, request.id, number + 1);
         let at = now + RETRY_AFTER + (luck.unit() * RETRY_AFTER as f64) as Nanos;
         let pick = luck.bits() as u32;
         let fate = Fate::draw(&mut luck, self.weather.at(now));
@@ -385,7 +393,7 @@ impl<'a> World<'a> {
         true
     }
 
-    fn settle(&mut self, request: &Request, fortune: Fortune, latency: Option<Nanos>) {
+    fn settle(&mut self, request: &Request, fortune: CallerResult, latency: Option<Nanos>) {
         self.tally.count(request.at, fortune);
         if let Some(timeline) = &mut self.timeline {
             timeline.count(request.at, fortune, latency);

@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use breaker_otlp::series::{Limits, Origin, SeriesTable};
+use breaker_otlp::series::{Limits, ScopeId, SeriesTable};
 use breaker_otlp::{
     Attributes, HistogramPoint, MetricVisitor, Span, TraceVisitor, json, read_metrics, read_traces,
 };
@@ -250,7 +250,7 @@ fn spans(criterion: &mut Criterion) {
 
 struct Points<'t> {
     table: Option<&'t mut SeriesTable>,
-    origin: Option<Origin>,
+    origin: Option<ScopeId>,
     now: u64,
     seen: u64,
 }

@@ -21,7 +21,7 @@
 
 use std::fmt;
 
-use breaker_core::Verdict;
+use breaker_core::Classification;
 use breaker_core::policy::{FailureRules, GrpcCode};
 
 pub use self::words::{CALLER_GONE, CALLERS_DEADLINE};
@@ -72,7 +72,7 @@ impl<'a> Facts<'a> {
 
     /// The classification by `rules`, with the status of the span. Points have no status, which is
     /// [`StatusCode::Unset`].
-    pub fn verdict(&self, status: StatusCode, rules: &FailureRules) -> Verdict {
+    pub fn classification(&self, status: StatusCode, rules: &FailureRules) -> Classification {
         // gRPC goes by HTTP, with a status of 200 whatever happened.
         if let Some(code) = self.grpc {
             return of_grpc(code, rules);
@@ -86,15 +86,15 @@ impl<'a> Facts<'a> {
         match (status, self.error) {
             // "Analysis tools SHOULD respond to an Ok status by suppressing any errors they would
             // otherwise generate."
-            (StatusCode::Ok, _) => Verdict::Success,
+            (StatusCode::Ok, _) => Classification::Success,
             (_, Some(error)) => of_error(error, rules),
-            (StatusCode::Error, None) => Verdict::Failure,
-            (_, None) if self.flagged => Verdict::Failure,
-            (_, None) => Verdict::Success,
+            (StatusCode::Error, None) => Classification::Failure,
+            (_, None) if self.flagged => Classification::Failure,
+            (_, None) => Classification::Success,
         }
     }
 
-    /// How it failed, if [`Self::verdict`] says that it did: what that went by.
+    /// How it failed, if [`Self::classification`] says that it did: what that went by.
     pub const fn failed(&self) -> Failed<'a> {
         match (self.grpc, self.http, self.gone, self.error) {
             (Some(code), ..) => Failed::Grpc(code),
@@ -106,7 +106,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// How a request failed, of which [`Facts::verdict`] says that it did.
+/// How a request failed, of which [`Facts::classification`] says that it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failed<'a> {
@@ -132,24 +132,24 @@ impl fmt::Display for Failed<'_> {
     }
 }
 
-fn of_grpc(code: GrpcCode, rules: &FailureRules) -> Verdict {
+fn of_grpc(code: GrpcCode, rules: &FailureRules) -> Classification {
     match rules.of_grpc(code) {
-        _ if code == GrpcCode::DEADLINE_EXCEEDED => Verdict::Ignored,
-        Verdict::Success if code == CANCELLED => Verdict::Ignored,
-        verdict => verdict,
+        _ if code == GrpcCode::DEADLINE_EXCEEDED => Classification::Ignored,
+        Classification::Success if code == CANCELLED => Classification::Ignored,
+        classification => classification,
     }
 }
 
-fn of_http(status: u16, rules: &FailureRules) -> Verdict {
+fn of_http(status: u16, rules: &FailureRules) -> Classification {
     match (status, rules.of_http(status)) {
-        (CLIENT_CLOSED_REQUEST, Verdict::Success) => Verdict::Ignored,
-        (_, verdict) => verdict,
+        (CLIENT_CLOSED_REQUEST, Classification::Success) => Classification::Ignored,
+        (_, classification) => classification,
     }
 }
 
 /// The conventions let `error.type` be a status of the protocol, and views may leave only it on a
 /// point.
-fn of_error(error: &str, rules: &FailureRules) -> Verdict {
+fn of_error(error: &str, rules: &FailureRules) -> Classification {
     if let Some(status) = status(error) {
         return of_http(status, rules);
     }
@@ -162,7 +162,7 @@ fn of_error(error: &str, rules: &FailureRules) -> Verdict {
     if words::is_callers_deadline(error) {
         return of_grpc(GrpcCode::DEADLINE_EXCEEDED, rules);
     }
-    Verdict::Failure
+    Classification::Failure
 }
 
 /// Envoy's status 0 is none: it stands for a refused connection and a time-out as well as for a

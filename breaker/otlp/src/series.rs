@@ -13,7 +13,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use self::identity::Identity;
-pub use self::identity::Origin;
+pub use self::identity::ScopeId;
 pub use self::latency::Unit;
 use self::snapshot::{Mismatch, Snapshot};
 use crate::{Attributes, HistogramPoint, Temporality};
@@ -146,12 +146,12 @@ impl SeriesTable {
     }
 
     /// The identity that the points of one resource share.
-    pub fn resource(&self, resource: Attributes<'_>) -> Origin {
+    pub fn resource(&self, resource: Attributes<'_>) -> ScopeId {
         self.identity.resource(resource)
     }
 
     /// The identity that the points of one scope of a resource share.
-    pub fn scope(&self, resource: Origin, name: &str, version: &str) -> Origin {
+    pub fn scope(&self, resource: ScopeId, name: &str, version: &str) -> ScopeId {
         self.identity.scope(resource, name, version)
     }
 
@@ -167,7 +167,7 @@ impl SeriesTable {
     /// [`Skipped`] gives the reason if it adds nothing.
     pub fn apply(
         &mut self,
-        origin: Origin,
+        origin: ScopeId,
         point: &HistogramPoint<'_>,
         now: u64,
     ) -> Result<Increase<'_>, Skipped> {

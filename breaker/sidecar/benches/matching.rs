@@ -83,7 +83,7 @@ fn of_a_span(criterion: &mut Criterion) {
     });
     let rules = FailureRules::default();
     group.bench_function("judged", |bencher| {
-        bencher.iter(|| Facts::of(black_box(attributes)).verdict(StatusCode::Unset, &rules));
+        bencher.iter(|| Facts::of(black_box(attributes)).classification(StatusCode::Unset, &rules));
     });
     group.finish();
 }

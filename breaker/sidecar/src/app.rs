@@ -18,13 +18,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use self::composition::Composition;
+use self::composition::ActiveConfig;
 use self::ingest::Ingest;
 use self::part::Part;
-use self::reload::{Followed, Reached};
+use self::reload::{EventSubscription, ReloadTargets};
 use crate::access::{Access, OpenError};
 use crate::admin;
-use crate::baselines::{Baselines, Keeper};
+use crate::baselines::{BaselineStore, Baselines};
 use crate::config::Config;
 use crate::control::{AdminState, Readiness, Tokens, end_panics};
 use crate::descriptors;
@@ -52,14 +52,14 @@ pub struct App {
     registry: Registry,
     tokens: Tokens,
     reloader: Reloader,
-    followed: mpsc::UnboundedReceiver<Followed>,
+    followed: mpsc::UnboundedReceiver<EventSubscription>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
     happened: mpsc::UnboundedReceiver<Happened>,
     settings: Settings,
     readiness: Readiness,
     drain: Duration,
     recording: Option<(Recording, Writing)>,
-    keeper: Option<Arc<Keeper>>,
+    keeper: Option<Arc<BaselineStore>>,
     access: Access,
 }
 
@@ -112,7 +112,7 @@ impl App {
                 "route {route}: {endpoint} must not be the address of listen: a loop"
             )));
         }
-        let composition = Composition::new(config.clone(), None)
+        let composition = ActiveConfig::new(config.clone(), None)
             .map_err(|error| StartError::Setting(error.to_string()))?;
         let ingest = Ingest::bind(config, ingest::feed(composition.routes()))?;
         if let Some(ingest) = &ingest {
@@ -163,7 +163,7 @@ impl App {
         let tokens = Tokens::new(config.token().cloned());
         let access = Access::default();
         access.replace(access.open(config.access()).map_err(StartError::Access)?);
-        let reached = Reached {
+        let reached = ReloadTargets {
             access: access.clone(),
             registry: registry.clone(),
             tokens: tokens.clone(),
@@ -345,11 +345,11 @@ struct Operation {
     state: AdminState,
     listener: Listening,
     tls: Option<Server>,
-    followed: mpsc::UnboundedReceiver<Followed>,
+    followed: mpsc::UnboundedReceiver<EventSubscription>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
     happened: mpsc::UnboundedReceiver<Happened>,
     reloader: Reloader,
-    keeper: Option<Arc<Keeper>>,
+    keeper: Option<Arc<BaselineStore>>,
 }
 
 impl Operation {
@@ -379,8 +379,8 @@ impl Operation {
 }
 
 /// Restores what the breakers have learned from `file`, and keeps it there.
-fn keep(file: &Path, baselines: Baselines) -> Result<Arc<Keeper>, StartError> {
-    let opened = Keeper::open(file, baselines);
+fn keep(file: &Path, baselines: Baselines) -> Result<Arc<BaselineStore>, StartError> {
+    let opened = BaselineStore::open(file, baselines);
     let opened = opened.map_err(|source| StartError::State {
         file: file.to_owned(),
         source,
@@ -441,7 +441,7 @@ fn observers(
 
 /// Tells telemetry and watchers what the breakers do that are `followed`, each until it is gone.
 async fn follow_all(
-    mut followed: mpsc::UnboundedReceiver<Followed>,
+    mut followed: mpsc::UnboundedReceiver<EventSubscription>,
     telemetry: Telemetry,
     live: Live,
 ) {
@@ -458,7 +458,7 @@ async fn follow_all(
     while following.join_next().await.is_some() {}
 }
 
-async fn follow((name, mut events): Followed, telemetry: Telemetry, live: Live) {
+async fn follow((name, mut events): EventSubscription, telemetry: Telemetry, live: Live) {
     while let Some(event) = events.recv().await {
         telemetry.event(&name, &event);
         if let Some(event) = live::Event::told(&name, &event) {

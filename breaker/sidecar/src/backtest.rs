@@ -192,7 +192,7 @@ impl Backtest {
             at: line.at,
             latency: line.latency.map_or(Recorded::NEVER, nanos),
             route: self.routes.index(&line.route),
-            verdicts: self.judge.verdicts(line.ending),
+            classifications: self.judge.classifications(line.ending),
         };
         if !self.reorder.push(request) {
             return Err(Bad::new(
@@ -271,17 +271,17 @@ impl Backtest {
         let latency =
             (request.latency != Recorded::NEVER).then(|| Duration::from_nanos(request.latency));
         if let Some(survey) = &mut self.survey {
-            let verdict = request.verdicts.of(0);
-            survey.count(request.route, request.at, latency, verdict);
+            let classification = request.classifications.of(0);
+            survey.count(request.route, request.at, latency, classification);
         }
         let mut rejected_by = 0;
         for (policy, replay) in lane.replays.iter_mut().enumerate() {
-            let verdict = request.verdicts.of(policy);
+            let classification = request.classifications.of(policy);
             if !replay.request(&Request {
                 at: request.at,
                 latency,
-                verdict,
-                timed_out: request.verdicts.timed_out(),
+                classification,
+                timed_out: request.classifications.timed_out(),
             }) {
                 rejected_by |= 1 << policy;
             }
@@ -289,7 +289,7 @@ impl Backtest {
                 .take(policy, self.routes.name(request.route), replay);
         }
         if let Some(timeline) = &mut lane.timeline {
-            timeline.count(request.at, latency, request.verdicts, rejected_by);
+            timeline.count(request.at, latency, request.classifications, rejected_by);
         }
     }
 }

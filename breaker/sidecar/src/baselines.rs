@@ -20,17 +20,17 @@ use breaker_tower::BreakerHandle;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
 
-use self::document::{Document, Kept};
+use self::document::{Document, StoredBaseline};
 use crate::clock::since_epoch;
 
 /// The breakers whose baselines are kept. Clones share one list, which a reload replaces.
 #[derive(Clone, Debug, Default)]
-pub struct Baselines(Arc<Mutex<Vec<Learner>>>);
+pub struct Baselines(Arc<Mutex<Vec<TrackedBreaker>>>);
 
 /// A breaker, and the version label of its route.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "made by the composition root")]
-pub struct Learner {
+pub struct TrackedBreaker {
     /// The breaker.
     pub breaker: BreakerHandle,
     /// What the route's `version` says of the service behind it.
@@ -39,7 +39,7 @@ pub struct Learner {
 
 /// Keeps the baselines in a file.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct BaselineStore {
     file: PathBuf,
     baselines: Baselines,
     saves: Saves,
@@ -63,20 +63,20 @@ struct Counts {
 
 impl Baselines {
     /// Those of these breakers.
-    pub fn new(learners: impl IntoIterator<Item = Learner>) -> Self {
+    pub fn new(learners: impl IntoIterator<Item = TrackedBreaker>) -> Self {
         Self(Arc::new(Mutex::new(learners.into_iter().collect())))
     }
 
     /// Replaces the list. A breaker whose version label is another than before forgets its
     /// baseline: a deploy changes what is usual.
-    pub fn replace(&self, learners: impl IntoIterator<Item = Learner>) {
+    pub fn replace(&self, learners: impl IntoIterator<Item = TrackedBreaker>) {
         let learners: Vec<_> = learners.into_iter().collect();
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = list.iter();
         let before: HashMap<_, _> = before
             .map(|before| (before.breaker.name().clone(), before))
             .collect();
-        for Learner { breaker, version } in &learners {
+        for TrackedBreaker { breaker, version } in &learners {
             let before = before.get(breaker.name());
             if before.is_some_and(|before| before.version != *version) {
                 forget(breaker, before.and_then(|before| before.version.as_deref()));
@@ -85,15 +85,15 @@ impl Baselines {
         *list = learners;
     }
 
-    fn list(&self) -> Vec<Learner> {
+    fn list(&self) -> Vec<TrackedBreaker> {
         let list = self.0.lock();
         list.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What all of them have learned.
-    fn learned(&self) -> Vec<Kept> {
+    fn learned(&self) -> Vec<StoredBaseline> {
         let learners = self.list().into_iter();
-        let kept = learners.map(|learner| Kept {
+        let kept = learners.map(|learner| StoredBaseline {
             route: learner.breaker.name().to_string(),
             version: learner.version.map(|version| version.to_string()),
             baseline: learner.breaker.baseline(),
@@ -107,7 +107,7 @@ impl Baselines {
         let mut restored = 0;
         let routes = document.routes.iter();
         let routes: HashMap<&str, _> = routes.map(|kept| (&*kept.route, kept)).collect();
-        for Learner { breaker, version } in self.list() {
+        for TrackedBreaker { breaker, version } in self.list() {
             let Some(kept) = routes.get(&**breaker.name()) else {
                 continue;
             };
@@ -131,9 +131,9 @@ fn forget(breaker: &BreakerHandle, before: Option<&str>) {
     breaker.forget_baseline();
 }
 
-// === impl Keeper ===
+// === impl BaselineStore ===
 
-impl Keeper {
+impl BaselineStore {
     /// Reads `file`, gives the breakers back what it has, and sees that it can be written.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ use breaker_tower::{Mode, Policy};
 use ipnet::IpNet;
 
 use self::clash::{check_distinct, check_free, check_loops, check_patterns};
-use self::origin::Origin;
+use self::origin::ConfigSource;
 use self::policies::unreadable;
 use self::problem::{Findings, time_within, within};
 use self::raw::{RawConfig, RawDrain};
@@ -84,7 +84,7 @@ pub struct Config {
     policies: Policies,
     warnings: Vec<yaml::Error>,
     routes: Vec<Route>,
-    origin: Origin,
+    origin: ConfigSource,
 }
 
 // === impl Config ===
@@ -145,7 +145,7 @@ impl Config {
     pub fn parse(text: &str, file: Option<&str>, folder: &Path) -> Result<Self, ConfigError> {
         let document = document(text, file)?;
         let raw = document.read()?;
-        build(raw, &document, Origin::of(text), folder).map_err(ConfigError::Invalid)
+        build(raw, &document, ConfigSource::of(text), folder).map_err(ConfigError::Invalid)
     }
 
     /// One route for everything, to one upstream.
@@ -193,7 +193,7 @@ impl Config {
             policies: Policies::default(),
             warnings: Vec::new(),
             routes: vec![route],
-            origin: Origin::default(),
+            origin: ConfigSource::default(),
         })
     }
 
@@ -454,7 +454,7 @@ pub fn document<'a>(text: &'a str, file: Option<&'a str>) -> Result<Document<'a>
 fn build(
     raw: RawConfig,
     document: &Document<'_>,
-    mut origin: Origin,
+    mut origin: ConfigSource,
     folder: &Path,
 ) -> Result<Config, Vec<yaml::Error>> {
     let mut findings = Findings::new(document);

@@ -36,7 +36,7 @@ use std::hash::{BuildHasher, RandomState};
 pub use self::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
 pub use self::receiver::{Addresses, Receiver, ReceiverError};
 pub use self::refusal::Reason;
-pub use self::sampler::{Fate, Fed, FeedSampler, Told};
+pub use self::sampler::{FeedBinding, FeedSampler, SampleCounts, SampleDisposition};
 pub use self::settings::{Forward, Limits, Retry, Settings, Tls, loops_back};
 pub use self::stats::{Lost, SignalSnapshot, Snapshot, Stats};
 

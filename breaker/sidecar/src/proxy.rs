@@ -66,7 +66,7 @@ pub use limits::Limits;
 pub use path::PathRules;
 pub use retry::{Retries, RetryOn, RetryRules};
 pub use route::{Match, Route, RouteError, RouteTable};
-pub use tape::{Exchange, Tape};
+pub use tape::{Exchange, RequestRecorder};
 pub use trace::{Span, Tracer};
 
 /// What a proxy is made of.
@@ -94,7 +94,7 @@ pub struct Settings {
 pub struct Observers {
     recorder: Box<dyn Recorder>,
     tracer: Option<Box<dyn Tracer>>,
-    tape: Option<Box<dyn Tape>>,
+    tape: Option<Box<dyn RequestRecorder>>,
     access: Option<Journal>,
 }
 
@@ -287,9 +287,9 @@ impl Observers {
 
     /// Records each request that was not rejected, if there is a `tape`.
     #[must_use]
-    pub fn taped(self, tape: Option<impl Tape + 'static>) -> Self {
+    pub fn taped(self, tape: Option<impl RequestRecorder + 'static>) -> Self {
         Self {
-            tape: tape.map(|tape| Box::new(tape) as Box<dyn Tape>),
+            tape: tape.map(|tape| Box::new(tape) as Box<dyn RequestRecorder>),
             ..self
         }
     }

@@ -16,13 +16,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use tokio::time::Instant;
 
 use self::files::Files;
 use self::writer::{Entry, Writer};
 use crate::clock::since_epoch;
-use crate::proxy::{Exchange, Tape};
+use crate::proxy::{Exchange, RequestRecorder};
 
 /// Where to record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Recording {
     }
 }
 
-impl Tape for Recording {
+impl RequestRecorder for Recording {
     fn record(&self, exchange: &Exchange) {
         let Some(route) = self.routes.get(exchange.route) else {
             return;
@@ -113,7 +113,7 @@ impl Tape for Recording {
             at: self.clock.unix(exchange.started),
             latency: exchange.latency,
             status: exchange.status.map(|status| status.as_u16()),
-            verdict: exchange.verdict,
+            classification: exchange.classification,
             timed_out: exchange.timed_out,
         };
         if self.sender.try_send(entry).is_err() {
@@ -147,11 +147,11 @@ impl Clock {
     }
 }
 
-/// The word of a verdict in a recording.
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Success => "success",
-        Verdict::Failure => "failure",
+/// The word of a classification in a recording.
+const fn word(classification: Classification) -> &'static str {
+    match classification {
+        Classification::Success => "success",
+        Classification::Failure => "failure",
         _ => "ignored",
     }
 }

@@ -108,7 +108,7 @@ impl Busy {
     fn tell(&mut self, samples: u32, round: u32) {
         for index in 0..samples {
             let outcome = outcome_of(round.wrapping_mul(samples) + index);
-            let sample = Sample::new(outcome.verdict, Some(outcome.latency), self.now);
+            let sample = Sample::new(outcome.classification, Some(outcome.latency), self.now);
             black_box(self.breaker.observe(self.feed, &sample, self.now));
         }
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::{BreakerHandle, Mode, OnDrop, Policy};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// A request that succeeds, if it is admitted.
 fn request(breaker: &BreakerHandle) {
     match breaker.try_acquire(OnDrop::Ignored) {
-        Ok(request) => request.finish(Verdict::Success),
+        Ok(request) => request.finish(Classification::Success),
         Err(rejected) => drop(black_box(rejected)),
     }
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use breaker_tower::core::policy::FailureRules;
 use breaker_tower::core::{
-    Candidate, EndpointId, EndpointSettings, EndpointState, Endpoints, Outcome, Timestamp, Verdict,
+    Candidate, Classification, EndpointId, EndpointSettings, EndpointState, Endpoints, Outcome,
+    Timestamp,
 };
 use breaker_tower::{Classified, Classify, HttpClassifier};
 use http::{Request, Response};
@@ -100,11 +101,11 @@ where
         let began = Instant::now();
         Box::pin(async move {
             let answer = channel.oneshot(request).await;
-            let verdict = match &answer {
-                Ok(response) => verdict(response),
-                Err(_) => Verdict::Failure,
+            let classification = match &answer {
+                Ok(response) => classification(response),
+                Err(_) => Classification::Failure,
             };
-            let (outcome, now) = (Outcome::new(verdict, began.elapsed()), shared.now());
+            let (outcome, now) = (Outcome::new(classification, began.elapsed()), shared.now());
             // Dropped before this line, a call would stay in flight: a library needs a guard here.
             shared.endpoints().end(attempt, outcome, now);
             Ok(answer?)
@@ -125,11 +126,11 @@ impl Shared {
 }
 
 /// What the head of an answer says; a gRPC call whose trailers decide counts as good here.
-fn verdict(response: &Response<Body>) -> Verdict {
+fn classification(response: &Response<Body>) -> Classification {
     let rules = FailureRules::default();
     match HttpClassifier.head(&rules, response.status(), response.headers()) {
-        Classified::Head(ending) => ending.verdict,
-        Classified::AtTrailers => Verdict::Success,
+        Classified::Head(ending) => ending.classification,
+        Classified::AtTrailers => Classification::Success,
     }
 }
 

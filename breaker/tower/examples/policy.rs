@@ -4,7 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "an example")]
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::core::policy::yaml;
 use breaker_tower::{BreakerHandle, OnDrop, State};
 
@@ -36,11 +36,11 @@ pub(crate) async fn main() {
     let breaker = BreakerHandle::new("pay", policy);
     for request in 0..100 {
         let admitted = breaker.try_acquire(OnDrop::Ignored);
-        let verdict = match request % 4 {
-            0 => Verdict::Failure,
-            _ => Verdict::Success,
+        let classification = match request % 4 {
+            0 => Classification::Failure,
+            _ => Classification::Success,
         };
-        admitted.expect("it is closed").finish(verdict);
+        admitted.expect("it is closed").finish(classification);
     }
     assert_eq!(breaker.state(), State::Closed);
 
@@ -52,7 +52,7 @@ pub(crate) async fn main() {
     let admitted = breaker.try_acquire(OnDrop::Ignored);
     admitted
         .expect("it is still closed")
-        .finish(Verdict::Failure);
+        .finish(Classification::Failure);
     println!("{}: {}", breaker.state(), breaker.snapshot().reason);
     assert_eq!(breaker.state(), State::Open);
 }

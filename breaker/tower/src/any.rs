@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use breaker_core::{Rejected, Verdict};
+use breaker_core::{Classification, Rejected};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -23,7 +23,7 @@ use crate::set::BreakerSet;
 /// [`Rejected`].
 ///
 /// ```
-/// use breaker_tower::core::Verdict;
+/// use breaker_tower::core::Classification;
 /// use breaker_tower::{AnyLayer, BreakerHandle, Policy};
 /// use tower::{Layer, Service, ServiceExt, service_fn};
 ///
@@ -32,9 +32,9 @@ use crate::set::BreakerSet;
 /// let breaker = BreakerHandle::new("cache", Policy::sensitive());
 /// let layer = AnyLayer::new(breaker.clone()).judge(
 ///     |reply: &Result<String, std::io::Error>| match reply {
-///         Ok(reply) if reply == "-BUSY" => Verdict::Failure,
-///         Ok(_) => Verdict::Success,
-///         Err(_) => Verdict::Failure,
+///         Ok(reply) if reply == "-BUSY" => Classification::Failure,
+///         Ok(_) => Classification::Success,
+///         Err(_) => Classification::Failure,
 ///     },
 /// );
 /// let mut cache = layer.layer(service_fn(async |command: String| {
@@ -112,7 +112,8 @@ impl<K, F> AnyLayer<PerKey<K, F>> {
 }
 
 impl<P, J> AnyLayer<P, J> {
-    /// Lets `judge` say how calls ended, by a [`Verdict`](breaker_core::Verdict) or an [`Ending`].
+    /// Lets `judge` say how calls ended, by a [`Classification`](breaker_core::Classification) or
+    /// an [`Ending`].
     pub fn judge<N, T, E, V>(self, judge: N) -> AnyLayer<P, N>
     where
         N: Fn(&Result<T, E>) -> V,
@@ -141,7 +142,7 @@ impl<S, P: Clone, J: Clone> Layer<S> for AnyLayer<P, J> {
 impl<T, E: 'static> Judge<T, E> for ByResult {
     fn judge(&self, result: &Result<T, E>) -> Ending {
         match result {
-            Ok(_) => Verdict::Success.into(),
+            Ok(_) => Classification::Success.into(),
             Err(error) => Ending::of_error(error),
         }
     }

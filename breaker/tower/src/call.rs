@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 
-use breaker_core::{Rejected, Verdict};
+use breaker_core::{Classification, Rejected};
 
 use crate::classify::{Classify, Ending, HttpClassifier};
 use crate::handle::{BreakerHandle, OnDrop};
@@ -55,7 +55,7 @@ impl BreakerHandle {
         E: 'static,
     {
         let called = self.call_with(call, |result| match result {
-            Ok(_) => Verdict::Success.into(),
+            Ok(_) => Classification::Success.into(),
             Err(error) => HttpClassifier.error(error),
         });
         async move {
@@ -67,10 +67,10 @@ impl BreakerHandle {
     }
 
     /// [`Self::call`] of which `judge` says how it ended: by a
-    /// [`Verdict`](breaker_core::Verdict) or an [`Ending`].
+    /// [`Classification`](breaker_core::Classification) or an [`Ending`].
     ///
     /// ```
-    /// use breaker_tower::core::Verdict;
+    /// use breaker_tower::core::Classification;
     /// use breaker_tower::{BreakerHandle, Policy};
     ///
     /// # enum QueryError { NotFound, Disconnected }
@@ -80,8 +80,8 @@ impl BreakerHandle {
     /// let breaker = BreakerHandle::new("orders", Policy::sensitive());
     /// let rows = breaker
     ///     .call_with(query(), |rows| match rows {
-    ///         Ok(_) | Err(QueryError::NotFound) => Verdict::Success,
-    ///         Err(QueryError::Disconnected) => Verdict::Failure,
+    ///         Ok(_) | Err(QueryError::NotFound) => Classification::Success,
+    ///         Err(QueryError::Disconnected) => Classification::Failure,
     ///     })
     ///     .await;
     /// assert!(matches!(rows, Ok(Err(QueryError::NotFound))));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use breaker_core::policy::{FailureRules, GrpcCode};
-use breaker_core::{Attribution, Verdict};
+use breaker_core::{Attribution, Classification};
 use http::{Extensions, HeaderMap, HeaderName, StatusCode, header};
 
 use crate::blame::{self, Blame};
@@ -135,7 +135,7 @@ pub enum Classified {
 )]
 pub struct Ending {
     /// Success, failure, or ignored.
-    pub verdict: Verdict,
+    pub classification: Classification,
     /// Who caused the outcome. If it was not the upstream, the outcome is ignored.
     pub attribution: Attribution,
     /// Whether the sender's timeout ended it.
@@ -207,7 +207,7 @@ impl Ending {
 
     /// The upstream did not answer in time: a failure.
     pub const TIMED_OUT: Self = Self {
-        verdict: Verdict::Failure,
+        classification: Classification::Failure,
         attribution: Attribution::Upstream,
         timed_out: true,
         retry_after: None,
@@ -230,14 +230,14 @@ impl Ending {
             Some(Blame::Overloaded) => Self::caused_by(Attribution::Proxy),
             #[cfg(feature = "reqwest")]
             Some(Blame::Unbuilt) => Self::caused_by(Attribution::Caller),
-            None => Verdict::Failure.into(),
+            None => Classification::Failure.into(),
         }
     }
 
     /// An outcome that is no evidence about the upstream, because someone else caused it.
     pub const fn caused_by(attribution: Attribution) -> Self {
         Self {
-            verdict: Verdict::Ignored,
+            classification: Classification::Ignored,
             attribution,
             timed_out: false,
             retry_after: None,
@@ -254,10 +254,10 @@ impl Ending {
 }
 
 /// What the upstream answered.
-impl From<Verdict> for Ending {
-    fn from(verdict: Verdict) -> Self {
+impl From<Classification> for Ending {
+    fn from(classification: Classification) -> Self {
         Self {
-            verdict,
+            classification,
             attribution: Attribution::Upstream,
             timed_out: false,
             retry_after: None,
@@ -292,22 +292,22 @@ mod tests {
         )
     }
 
-    fn verdict(verdict: Verdict) -> Classified {
-        Classified::Head(verdict.into())
+    fn classification(classification: Classification) -> Classified {
+        Classified::Head(classification.into())
     }
 
-    fn grpc(code: GrpcCode, verdict: Verdict) -> Classified {
+    fn grpc(code: GrpcCode, classification: Classification) -> Classified {
         Classified::Head(Ending {
             grpc: Some(code),
-            ..verdict.into()
+            ..classification.into()
         })
     }
 
     #[test]
     fn http_is_judged_by_its_status() {
-        assert_eq!(head(200, &[]), verdict(Verdict::Success));
-        assert_eq!(head(404, &[]), verdict(Verdict::Success));
-        assert_eq!(head(500, &[]), verdict(Verdict::Failure));
+        assert_eq!(head(200, &[]), classification(Classification::Success));
+        assert_eq!(head(404, &[]), classification(Classification::Success));
+        assert_eq!(head(500, &[]), classification(Classification::Failure));
     }
 
     #[test]
@@ -316,17 +316,20 @@ mod tests {
         assert_eq!(head(200, &[called]), Classified::AtTrailers);
         assert_eq!(
             head(200, &[called, ("grpc-status", "14")]),
-            grpc(GrpcCode::UNAVAILABLE, Verdict::Failure)
+            grpc(GrpcCode::UNAVAILABLE, Classification::Failure)
         );
         assert_eq!(
             head(200, &[called, ("grpc-status", "5")]),
-            grpc(GrpcCode::from_number(5), Verdict::Success)
+            grpc(GrpcCode::from_number(5), Classification::Success)
         );
-        assert_eq!(head(502, &[called]), verdict(Verdict::Failure));
+        assert_eq!(
+            head(502, &[called]),
+            classification(Classification::Failure)
+        );
         let web = ("content-type", "application/grpc-web+proto");
-        assert_eq!(head(200, &[web]), verdict(Verdict::Success));
+        assert_eq!(head(200, &[web]), classification(Classification::Success));
         let missing = HttpClassifier.trailers(&FailureRules::default(), None);
-        assert_eq!(missing.verdict, Verdict::Failure);
+        assert_eq!(missing.classification, Classification::Failure);
     }
 
     #[test]
@@ -344,7 +347,7 @@ mod tests {
         assert_eq!(head(503, &[busy]), ignored);
         assert_eq!(
             head(503, &[("proxy-status", "cdn; error=dns_timeout")]),
-            verdict(Verdict::Failure)
+            classification(Classification::Failure)
         );
     }
 

@@ -16,9 +16,10 @@ use crate::grpc;
 /// deadline in the request's extensions if callers send it in another way, or if the service's own
 /// time is shorter than theirs.
 ///
-/// The effects of the deadline are [`Verdict::Ignored`](breaker_core::Verdict::Ignored) and
-/// attributed to the caller: gRPC `DEADLINE_EXCEEDED` of a call with a deadline, HTTP 504 once nine
-/// tenths of it have passed, and any error once it has passed.
+/// The effects of the deadline are
+/// [`Classification::Ignored`](breaker_core::Classification::Ignored) and attributed to the caller:
+/// gRPC `DEADLINE_EXCEEDED` of a call with a deadline, HTTP 504 once nine tenths of it have passed,
+/// and any error once it has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerDeadline(Option<Moment>);
 

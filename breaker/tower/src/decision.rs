@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use breaker_core::policy::GrpcCode;
-use breaker_core::{Attribution, State, TraceId, Verdict};
+use breaker_core::{Attribution, Classification, State, TraceId};
 use http::StatusCode;
 
 /// The breaker's decision about a request, and its outcome.
@@ -13,7 +13,7 @@ pub struct Decision {
     /// The breaker's state when the request arrived.
     pub state: State,
     /// What the request counts as, and who caused its outcome; `None` if it was rejected.
-    pub ending: Option<(Verdict, Attribution)>,
+    pub ending: Option<(Classification, Attribution)>,
     /// Whether the sender's timeout ended it.
     pub timed_out: bool,
     /// From admission, or the end of the upload, to the head of the response or to the end of its
@@ -44,8 +44,8 @@ impl Decision {
     }
 
     /// What the request counts as; `None` if it was rejected.
-    pub fn verdict(&self) -> Option<Verdict> {
-        self.ending.map(|(verdict, _)| verdict)
+    pub fn classification(&self) -> Option<Classification> {
+        self.ending.map(|(classification, _)| classification)
     }
 
     /// Who caused the outcome; `None` if the request was rejected.

@@ -1,7 +1,7 @@
 //! What is known of an admitted request and its answer, from its call to the end of the response's
 //! body. It is judged here, and moved as rarely as can be.
 
-use breaker_core::{Attribution, Rejected, Verdict};
+use breaker_core::{Attribution, Classification, Rejected};
 use http::{HeaderMap, Response};
 use http_body::Body;
 
@@ -57,15 +57,15 @@ impl<C, W: Witness> Exchange<C, W> {
         };
         self.head = Some(head);
         let is_whole = response.body().is_end_stream();
-        let verdict = match head {
+        let classification = match head {
             Classified::Head(ending) if is_whole || self.bodiless => {
                 return self.request.end(ending);
             }
-            Classified::Head(ending) => Some(ending.verdict),
+            Classified::Head(ending) => Some(ending.classification),
             Classified::AtTrailers => None,
         };
-        self.request.request().responded(verdict);
-        self.begun = verdict == Some(Verdict::Success);
+        self.request.request().responded(classification);
+        self.begun = classification == Some(Classification::Success);
         if is_whole {
             self.ended(None);
         } else {
@@ -127,7 +127,7 @@ impl<C, W: Witness> Exchange<C, W> {
     /// The caller went away. A head that was a failure stays one: no body could have mended it.
     pub(crate) fn left(&mut self) {
         if let Some(Classified::Head(ending)) = self.head
-            && ending.verdict == Verdict::Failure
+            && ending.classification == Classification::Failure
         {
             self.request.end(ending);
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_core::{
-    Attribution, Baseline, Breaker, Event, Feed, Mode, Observed, Outlook, Policy, Rejected, Sample,
-    Snapshot, SourceId, State, Timestamp,
+    Attribution, Baseline, Breaker, Diagnosis, Event, Feed, Mode, Observed, Policy, Rejected,
+    Sample, Snapshot, SourceId, State, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
@@ -232,16 +232,16 @@ impl BreakerHandle {
     }
 
     /// How far the breaker is from opening. It is found out on a copy, without the lock.
-    pub fn outlook(&self) -> Outlook {
+    pub fn diagnosis(&self) -> Diagnosis {
         let (copy, now) = self.with(|breaker, now| (breaker.clone(), now));
-        copy.outlook(now)
+        copy.diagnosis(now)
     }
 
     /// The policy, what the breaker knows, and how far it is from opening: all of one moment.
-    pub fn examine(&self) -> (Arc<Policy>, Snapshot, Outlook) {
+    pub fn examine(&self) -> (Arc<Policy>, Snapshot, Diagnosis) {
         let (mut copy, now) = self.with(|breaker, now| (breaker.clone(), now));
         let snapshot = copy.snapshot(now);
-        (copy.policy().clone(), snapshot, copy.outlook(now))
+        (copy.policy().clone(), snapshot, copy.diagnosis(now))
     }
 
     /// Adds a telemetry feed as a source with its own window.

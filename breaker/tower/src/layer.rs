@@ -94,14 +94,14 @@ impl<P, C, R, O, U> BreakerLayer<P, C, R, O, U> {
     /// as usual.
     ///
     /// ```
-    /// use breaker_tower::core::{Attribution, Verdict};
+    /// use breaker_tower::core::{Attribution, Classification};
     /// use breaker_tower::{BreakerHandle, BreakerLayer, Ending, Policy, Seen};
     /// use http::StatusCode;
     ///
     /// let breaker = BreakerHandle::new("pay", Policy::sensitive());
     /// let layer = BreakerLayer::new(breaker).classify_fn(|seen| match seen {
     ///     Seen::Head { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
-    ///         Some(Verdict::Failure.into())
+    ///         Some(Classification::Failure.into())
     ///     }
     ///     Seen::Error(error) if error.is::<std::fmt::Error>() => {
     ///         Some(Ending::caused_by(Attribution::Proxy))

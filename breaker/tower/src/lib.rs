@@ -39,7 +39,7 @@
 //! A breaker for each key, and a custom classifier:
 //!
 //! ```
-//! use breaker_tower::core::{Verdict, policy::FailureRules};
+//! use breaker_tower::core::{Classification, policy::FailureRules};
 //! use breaker_tower::{BreakerLayer, BreakerSet, Classified, Classify, Ending, HttpClassifier, Policy};
 //! use http::{HeaderMap, Request, StatusCode};
 //!
@@ -50,7 +50,7 @@
 //! impl Classify for Strict {
 //!     fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified {
 //!         match status {
-//!             StatusCode::TOO_MANY_REQUESTS => Classified::Head(Verdict::Failure.into()),
+//!             StatusCode::TOO_MANY_REQUESTS => Classified::Head(Classification::Failure.into()),
 //!             _ => HttpClassifier.head(rules, status, headers),
 //!         }
 //!     }

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use breaker_core::Verdict;
+use breaker_core::Classification;
 use http::{Request, StatusCode};
 
 use crate::classify::Ending;
@@ -111,8 +111,10 @@ impl<W: Witness> Watched<W> {
         if is_watching {
             let rules = self.request.policy().failure();
             let by_status = |status: &StatusCode| Some(rules.of_http(status.as_u16()));
-            let verdict = decision.verdict();
-            decision.status = self.status.filter(|status| by_status(status) == verdict);
+            let classification = decision.classification();
+            decision.status = self
+                .status
+                .filter(|status| by_status(status) == classification);
             decision.grpc = ending.grpc;
             self.witness.decided(decision);
         }
@@ -128,7 +130,7 @@ impl<W: Witness> Drop for Watched<W> {
 impl<W: Witness> Drop for FailOnPanic<'_, W> {
     fn drop(&mut self) {
         if !self.panicked_before && thread::panicking() {
-            self.watched.end(Verdict::Failure.into());
+            self.watched.end(Classification::Failure.into());
         }
     }
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_core::policy::{Builder, Condition, TripEntry};
-use breaker_core::{Policy, State, Verdict};
+use breaker_core::{Classification, Policy, State};
 
 use crate::handle::{BreakerHandle, OnDrop};
 use crate::shared::clock::ManualClock;
@@ -82,7 +82,7 @@ impl TestBreaker {
         let request = self.handle.try_acquire(OnDrop::Ignored);
         request
             .expect("a breaker that was reset admits")
-            .finish(Verdict::Failure);
+            .finish(Classification::Failure);
         self.handle.set_policy(policy);
         assert_eq!(self.handle.state(), State::Open, "a mode keeps it closed");
     }

@@ -7,7 +7,7 @@
 
 use std::alloc::System;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::{BreakerSet, OnDrop, Policy};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -27,7 +27,7 @@ fn bytes_per_key(policy: Policy, requests: u32) -> isize {
         let breaker = set.get(key);
         for _ in 0..requests {
             let request = breaker.try_acquire(OnDrop::Ignored).unwrap();
-            request.finish(Verdict::Success);
+            request.finish(Classification::Success);
         }
     }
     let change = region.change();

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::testing::TestBreaker;
 use breaker_tower::{BreakerSet, OnDrop, Policy, telemetry};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -22,7 +22,7 @@ fn used() -> TestBreaker {
     let test = TestBreaker::new("pay", Policy::sensitive());
     let request = test.handle().try_acquire(OnDrop::Ignored).unwrap();
     test.advance(Duration::from_millis(20));
-    request.finish(Verdict::Success);
+    request.finish(Classification::Success);
     test.trip();
     test.handle().try_acquire(OnDrop::Ignored).unwrap_err();
     test
@@ -79,7 +79,7 @@ fn instruments_observe_the_breakers_of_a_set_with_those_to_come() {
     telemetry::register(&provider.meter("breaker"), hosts.clone());
     for host in ["a", "b"] {
         let request = hosts.get(host.into()).try_acquire(OnDrop::Ignored);
-        request.unwrap().finish(Verdict::Success);
+        request.unwrap().finish(Classification::Success);
     }
     provider.force_flush().unwrap();
     let exported = exporter.get_finished_metrics().unwrap();

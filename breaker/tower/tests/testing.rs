@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Event, Verdict};
+use breaker_tower::core::{Classification, Event};
 use breaker_tower::testing::TestBreaker;
 use breaker_tower::{Mode, OnDrop, Policy, State};
 
@@ -13,7 +13,7 @@ fn failures_to_open(policy: Policy, pause: Duration) -> Option<u32> {
         let admitted = test.handle().try_acquire(OnDrop::Ignored);
         let is_open = admitted.is_err();
         if let Ok(request) = admitted {
-            request.finish(Verdict::Failure);
+            request.finish(Classification::Failure);
         }
         test.advance(pause);
         is_open
@@ -44,7 +44,7 @@ fn every_builtin_trips_and_comes_back_by_time_and_good_answers() {
         assert_eq!(breaker.state(), State::HalfOpen, "{}", policy.name());
         for _ in 0..50_000 {
             if let Ok(request) = breaker.try_acquire(OnDrop::Ignored) {
-                request.finish(Verdict::Success);
+                request.finish(Classification::Success);
             }
             test.advance(Duration::from_millis(10));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
-use crate::permit::{Ground, Kind, Permit, Progress, Reading, Rejected, Shed};
+use crate::permit::{Kind, Permit, Progress, Reading, Rejected, RejectionContext, Shed};
 use crate::policy::Recovery;
 use crate::source::SourceId;
 use crate::state::Mode;
@@ -62,7 +62,7 @@ impl Breaker {
             Phase::Closed { .. } => true,
             Phase::Open { .. } => false,
             Phase::Probing(probing) => probing.ask(&self.policy.half_open(), now),
-            Phase::Aimd(ramp) => ramp.admit(now),
+            Phase::AdaptiveRamp(ramp) => ramp.admit(now),
             Phase::Ramp(ramp) => ramp.admit(&self.policy.ramp(), now),
         };
         match admitted {
@@ -110,7 +110,7 @@ impl Breaker {
         }
     }
 
-    fn ground(&mut self) -> Arc<Ground> {
+    fn ground(&mut self) -> Arc<RejectionContext> {
         let reason = match &self.phase {
             Phase::Closed { .. } => self.shedding_reason().unwrap_or(&self.reason),
             _ => &self.reason,
@@ -121,7 +121,7 @@ impl Breaker {
         {
             return ground.clone();
         }
-        let ground = Arc::new(Ground {
+        let ground = Arc::new(RejectionContext {
             reason: reason.clone(),
             tripped: self
                 .tripped
@@ -138,7 +138,7 @@ impl Breaker {
         self.advance(now);
         match &self.phase {
             _ if self.mode == Mode::Shadow => false,
-            Phase::Closed { .. } | Phase::Ramp(_) | Phase::Aimd(_) => false,
+            Phase::Closed { .. } | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => false,
             Phase::Open { .. } => true,
             Phase::Probing(probing) => {
                 !probing.has_room(&self.policy.half_open(), self.policy.recovery())
@@ -160,7 +160,7 @@ impl Breaker {
         match self.phase {
             Phase::Closed { .. } => return Admission::As(Kind::Regular),
             Phase::Open { .. } => return Admission::Refused,
-            Phase::Probing(_) | Phase::Ramp(_) | Phase::Aimd(_) => {}
+            Phase::Probing(_) | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => {}
         }
         let rules = self.trial_rules();
         match &mut self.phase {
@@ -172,7 +172,7 @@ impl Breaker {
                     None => Admission::Refused,
                 }
             }
-            Phase::Aimd(ramp) => match ramp.admit(now) {
+            Phase::AdaptiveRamp(ramp) => match ramp.admit(now) {
                 true => Admission::As(Kind::Regular),
                 false => Admission::Refused,
             },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::needs::Needs;
+use super::requirements::PolicyRequirements;
 use super::{Breaker, Phase};
 use crate::event::{Event, Reason};
 use crate::policy::{Action, Policy, Recovery};
@@ -114,7 +114,7 @@ impl Breaker {
         self.rederive(now);
         // A limit begins again as soon as an entry of the new policy holds; that of a ramp goes on.
         self.stop_shedding(now);
-        if matches!(self.phase, Phase::Aimd(_)) {
+        if matches!(self.phase, Phase::AdaptiveRamp(_)) {
             self.limit_ramp(now);
         }
         self.limit_open_time(now);
@@ -124,7 +124,7 @@ impl Breaker {
     /// Derives anew what follows from the policy and the feeds. Whatever is added to a breaker that
     /// depends on them belongs here, so that no change leaves it stale.
     pub(super) fn rederive(&mut self, now: Timestamp) {
-        let mut needs = Needs::of(&self.policy);
+        let mut needs = PolicyRequirements::of(&self.policy);
         // A feed with a policy of its own may shed too.
         let own = |source: &Source| source.policy.as_ref().is_some_and(|own| own.sheds());
         needs.sheds |= self.sources.iter().any(own);

@@ -1,6 +1,6 @@
 //! Counts since the breaker was made.
 
-use crate::outcome::{Attribution, Outcome, Verdict};
+use crate::outcome::{Attribution, Classification, Outcome};
 use crate::snapshot::Totals;
 
 /// [`Totals`] as a breaker keeps them: 8 bytes for ignored requests, until there is one.
@@ -17,10 +17,10 @@ pub(super) struct Counters {
 
 impl Counters {
     pub(super) fn count(&mut self, outcome: &Outcome) {
-        match outcome.verdict {
-            Verdict::Success => self.success += 1,
-            Verdict::Failure => self.failure += 1,
-            Verdict::Ignored => self.ignore(outcome.attribution),
+        match outcome.classification {
+            Classification::Success => self.success += 1,
+            Classification::Failure => self.failure += 1,
+            Classification::Ignored => self.ignore(outcome.attribution),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Breaker, Phase};
 use crate::detector::{Crossed, Detectors};
-use crate::outcome::Verdict;
+use crate::outcome::Classification;
 use crate::policy::Stream;
 use crate::source::{Source, SourceId, find};
 use crate::time::Timestamp;
@@ -14,20 +14,20 @@ impl Breaker {
     pub(super) fn detect_errors(
         &mut self,
         id: SourceId,
-        verdict: Verdict,
+        classification: Classification,
         count: u32,
         at: Timestamp,
     ) {
-        if id == SourceId::PROXY && verdict != Verdict::Ignored {
+        if id == SourceId::PROXY && classification != Classification::Ignored {
             self.beside = self
                 .beside
                 .saturating_add(count.min(MANY) as u8)
                 .min(MANY as u8);
         }
         if let Some((detectors, learns)) = self.detectors(id)
-            && verdict != Verdict::Ignored
+            && classification != Classification::Ignored
         {
-            detectors.ended(verdict == Verdict::Failure, count, at, learns);
+            detectors.ended(classification == Classification::Failure, count, at, learns);
         }
     }
 
@@ -88,7 +88,7 @@ impl Breaker {
     /// Observes the requests in flight that have reached an age since the last call.
     pub(super) fn detect_hanging(&mut self, now: Timestamp) {
         let learns = self.learns();
-        let in_trial = matches!(self.phase, Phase::Aimd(_));
+        let in_trial = matches!(self.phase, Phase::AdaptiveRamp(_));
         let judged = if in_trial {
             self.deadline_of_trial()
         } else {
@@ -98,7 +98,7 @@ impl Breaker {
             self.in_flight
                 .cross(age, now, |crossed| &mut crossed.deadline)
         });
-        if let Phase::Aimd(ramp) = &mut self.phase {
+        if let Phase::AdaptiveRamp(ramp) = &mut self.phase {
             ramp.count(false, deadline);
             self.judge_aimd(now);
             return;
@@ -155,7 +155,7 @@ impl Breaker {
         let all = detectors.map(|detectors| detectors.count()).sum();
         for Source { detectors, .. } in &mut self.sources {
             if let Some(detectors) = detectors {
-                detectors.set_company(all);
+                detectors.set_family_size(all);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
-use crate::outcome::{Attribution, Outcome, Verdict};
+use crate::outcome::{Attribution, Classification, Outcome};
 use crate::permit::{Counted, Kind, Permit, Progress};
 use crate::source::SourceId;
 use crate::time::Timestamp;
@@ -13,7 +13,7 @@ use crate::window::Failed;
 /// What an end counts as.
 #[derive(Clone, Copy, Debug)]
 struct Ending {
-    verdict: Verdict,
+    classification: Classification,
     /// How many requests: with an abandoned one, one that was held before may count too.
     count: u32,
     /// Whether its caller went away before an answer.
@@ -48,8 +48,10 @@ impl Breaker {
         if !self.counts(&permit) {
             let proxy = &mut self.sources[SourceId::PROXY.0];
             if permit.begun.is_some() {
-                proxy.count_total(outcome.verdict);
-            } else if permit.kind == Kind::Bypass && outcome.verdict != Verdict::Ignored {
+                proxy.count_total(outcome.classification);
+            } else if permit.kind == Kind::Bypass
+                && outcome.classification != Classification::Ignored
+            {
                 proxy.count_bypass(&outcome);
             }
             return;
@@ -59,12 +61,12 @@ impl Breaker {
 
         if let Some(asked) = outcome.retry_after.filter(|asked| !asked.is_zero())
             && self.policy.honours_retry_after()
-            && outcome.verdict != Verdict::Ignored
+            && outcome.classification != Classification::Ignored
         {
             self.leave_alone(asked, now);
             return;
         }
-        let stands = permit.begun.is_some() && ending.verdict == Verdict::Success;
+        let stands = permit.begun.is_some() && ending.classification == Classification::Success;
         match &self.phase {
             Phase::Closed { recovering: None } if !stands || ending.says_latency => {}
             Phase::Probing(_) => self.settle_probe(&permit, &outcome, ending, now),
@@ -87,7 +89,7 @@ impl Breaker {
         let answered = match outcome.attribution {
             Attribution::Upstream | Attribution::InnerBreaker => true,
             Attribution::Caller | Attribution::Proxy | Attribution::Name => {
-                outcome.verdict != Verdict::Ignored
+                outcome.classification != Classification::Ignored
             }
         };
         if !answered {
@@ -95,7 +97,7 @@ impl Breaker {
         }
         self.answers.answered(self.now);
         let timed = permit.progress == Progress::Waiting && !permit.answered;
-        if timed && outcome.verdict == Verdict::Success {
+        if timed && outcome.classification == Classification::Success {
             self.answers.took(outcome.latency);
             self.answered(outcome.latency);
         }
@@ -108,13 +110,13 @@ impl Breaker {
 
     #[inline]
     fn ending(&mut self, permit: &Permit, outcome: &Outcome, now: Timestamp) -> Ending {
-        let ignored = outcome.verdict == Verdict::Ignored;
+        let ignored = outcome.classification == Classification::Ignored;
         let waits = permit.progress == Progress::Waiting;
         let unanswered = waits && !permit.answered;
         let slow_from = self.sources[SourceId::PROXY.0].slow_from();
         let slow = slow_from.is_some_and(|bound| outcome.latency >= bound);
         let mut ending = Ending {
-            verdict: outcome.verdict,
+            classification: outcome.classification,
             count: 1,
             abandoned: false,
             // A caller that gave up after the first latency bound has seen that the upstream is
@@ -126,7 +128,7 @@ impl Breaker {
             return ending;
         }
         if permit.begun.is_some() {
-            ending.verdict = Verdict::Success;
+            ending.classification = Classification::Success;
             return ending;
         }
         ending.abandoned = unanswered && outcome.attribution == Attribution::Caller;
@@ -137,7 +139,7 @@ impl Breaker {
         };
         // Probes have their own rule.
         if ending.abandoned && !permit.is_probe() && overdue() {
-            ending.verdict = Verdict::Failure;
+            ending.classification = Classification::Failure;
             ending.count = self.answers.abandoned(permit.admitted, now);
         }
         ending
@@ -160,56 +162,57 @@ impl Breaker {
         }
         let mut fallen = None;
         match &permit.begun {
-            Some(begun) if ending.verdict == Verdict::Failure => {
+            Some(begun) if ending.classification == Classification::Failure => {
                 fallen = Some(proxy.fall(begun, now));
             }
             Some(begun) => proxy.stand(begun, now),
             None if ending.count > 0 => {
-                proxy.record_verdict(ending.verdict, ending.count, now, now);
+                proxy.record_classification(ending.classification, ending.count, now, now);
             }
             None => {}
         }
-        if ending.abandoned && ending.verdict == Verdict::Failure && ending.count > 0 {
+        if ending.abandoned && ending.classification == Classification::Failure && ending.count > 0
+        {
             proxy
                 .window
                 .record_failed(Failed::Abandoned, ending.count, now);
         }
-        if outcome.timed_out && ending.verdict == Verdict::Failure {
+        if outcome.timed_out && ending.classification == Classification::Failure {
             proxy.window.record_failed(Failed::TimedOut, 1, now);
         }
-        let suspected = ending.verdict == Verdict::Failure
+        let suspected = ending.classification == Classification::Failure
             || slow_from.is_some_and(|bound| outcome.latency >= bound);
         if let Some(trace) = outcome.trace
             && suspected
         {
             proxy.suspect(trace, now);
         }
-        if ending.says_latency && outcome.verdict != Verdict::Ignored {
+        if ending.says_latency && outcome.classification != Classification::Ignored {
             self.detect_latency(SourceId::PROXY, outcome.latency, crossed, 1, now);
         }
         match fallen {
             Some((counted, recounted)) => self.detect_late_failure(counted, recounted, now),
             None if permit.begun.is_none()
-                && ending.verdict == Verdict::Failure
+                && ending.classification == Classification::Failure
                 && permit.progress == Progress::Waiting
                 && crossed != Crossed::default() =>
             {
                 self.detect_late_errors(ending.count, now);
             }
             None if permit.begun.is_none() => {
-                self.detect_errors(SourceId::PROXY, ending.verdict, ending.count, now);
+                self.detect_errors(SourceId::PROXY, ending.classification, ending.count, now);
             }
             None => {}
         }
         if permit.progress == Progress::Waiting {
-            self.limit_ended(permit, Some((outcome.verdict, outcome.latency)), now);
+            self.limit_ended(permit, Some((outcome.classification, outcome.latency)), now);
         }
     }
 
     /// Whether the phase has not counted yet that the answer of `permit` has begun.
     #[inline]
     fn owes(&self, permit: &Permit) -> bool {
-        matches!(self.phase, Phase::Aimd(_))
+        matches!(self.phase, Phase::AdaptiveRamp(_))
             && permit
                 .begun
                 .is_some_and(|begun| begun.counted == Counted::NotYet)
@@ -221,7 +224,7 @@ impl Breaker {
             return;
         };
         // Who was still sending has not waited for anything, and frees its slot.
-        let gave_up = outcome.verdict == Verdict::Ignored
+        let gave_up = outcome.classification == Classification::Ignored
             && outcome.attribution == Attribution::Caller
             && !permit.answered
             && permit.progress != Progress::Uploading;
@@ -236,10 +239,10 @@ impl Breaker {
             && bound.is_some_and(|bound| outcome.latency >= bound);
         probing.settle(
             id,
-            match ending.verdict {
-                Verdict::Success => Some(!too_slow),
-                Verdict::Failure => Some(false),
-                Verdict::Ignored => None,
+            match ending.classification {
+                Classification::Success => Some(!too_slow),
+                Classification::Failure => Some(false),
+                Classification::Ignored => None,
             },
         );
     }
@@ -253,10 +256,10 @@ impl Breaker {
         ending: Ending,
         crossed: Crossed,
     ) {
-        let good = match ending.verdict {
-            Verdict::Success => true,
-            Verdict::Failure => false,
-            Verdict::Ignored => return,
+        let good = match ending.classification {
+            Classification::Success => true,
+            Classification::Failure => false,
+            Classification::Ignored => return,
         };
         let counted = permit.begun.and_then(|begun| begun.counted.slice());
         if good && counted.is_some() {
@@ -285,9 +288,9 @@ impl Breaker {
             (Phase::Ramp(ramp), None) => ramp.count(good, ending.count),
             (Phase::Ramp(ramp), Some(_)) => ramp.take_back(),
             // One that has crossed the deadline has counted as bad already.
-            (Phase::Aimd(_), _) if crossed.deadline => {}
-            (Phase::Aimd(ramp), None) => ramp.count(good && !late, ending.count),
-            (Phase::Aimd(ramp), Some(slice)) => ramp.take_back(slice),
+            (Phase::AdaptiveRamp(_), _) if crossed.deadline => {}
+            (Phase::AdaptiveRamp(ramp), None) => ramp.count(good && !late, ending.count),
+            (Phase::AdaptiveRamp(ramp), Some(slice)) => ramp.take_back(slice),
             _ => {}
         }
     }

@@ -6,7 +6,7 @@ use super::{Breaker, Finding, Phase};
 use crate::detector::Crossed;
 use crate::event::Reason;
 use crate::feed::{Feed, Observed, Sample};
-use crate::outcome::Verdict;
+use crate::outcome::Classification;
 use crate::policy::Recovery;
 use crate::source::{Source, SourceId, find};
 use crate::time::Timestamp;
@@ -89,16 +89,16 @@ impl Breaker {
         if sample.count == 0 {
             return Observed::Counted;
         }
-        let judged = sample.verdict != Verdict::Ignored;
+        let judged = sample.classification != Classification::Ignored;
         if let Some(latency) = sample.latency
             && judged
         {
             feed.record_latency(latency, sample.count, at, now);
         }
-        feed.record_verdict(sample.verdict, sample.count, at, now);
+        feed.record_classification(sample.classification, sample.count, at, now);
         if judged {
             let reaches = |bound| sample.latency.is_some_and(|latency| latency >= bound);
-            let failed = sample.verdict == Verdict::Failure;
+            let failed = sample.classification == Classification::Failure;
             if let Some(trace) = sample.trace
                 && (failed || feed.slow_from().is_some_and(reaches))
             {
@@ -111,9 +111,9 @@ impl Breaker {
             if let Some(latency) = sample.latency {
                 self.detect_latency(id, latency, Crossed::default(), sample.count, at);
             }
-            self.detect_errors(id, sample.verdict, sample.count, at);
+            self.detect_errors(id, sample.classification, sample.count, at);
             let judges = self.judges(id);
-            if let Phase::Aimd(ramp) = &mut self.phase
+            if let Phase::AdaptiveRamp(ramp) = &mut self.phase
                 && judges
             {
                 ramp.count(good, sample.count);

@@ -1,4 +1,4 @@
-//! The probes of a half-open breaker: leases that end by an outcome or by time, and a verdict on
+//! The probes of a half-open breaker: leases that end by an outcome or by time, and a finding on
 //! all of them.
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Breaker, Phase};
 use crate::detector::Crossed;
-use crate::outcome::Verdict;
+use crate::outcome::Classification;
 use crate::permit::{Counted, Kind, Permit, Progress, Reading};
 use crate::policy::LatencyMeasure;
 use crate::source::SourceId;
@@ -106,7 +106,7 @@ impl Breaker {
         if timed {
             self.sources[SourceId::PROXY.0].record_latency(latency, 1, now, now);
             self.detect_latency(SourceId::PROXY, latency, permit.crossed, 1, now);
-            self.limit_ended(permit, Some((Verdict::Success, latency)), now);
+            self.limit_ended(permit, Some((Classification::Success, latency)), now);
             permit.late = self.deadline_of_trial().is_some_and(|at| latency >= at);
         }
         let bound = self.trial_bound(SourceId::PROXY);
@@ -145,7 +145,7 @@ impl Breaker {
             return false;
         }
         permit.begun = Some(self.sources[SourceId::PROXY.0].begin(now));
-        self.detect_errors(SourceId::PROXY, Verdict::Success, 1, now);
+        self.detect_errors(SourceId::PROXY, Classification::Success, 1, now);
         self.count_begun(permit);
         true
     }
@@ -175,14 +175,14 @@ impl Breaker {
             }
             Phase::Ramp(ramp) => ramp.count(true, 1),
             // One that has crossed the deadline has counted as bad already.
-            Phase::Aimd(_) if permit.crossed.deadline => return,
-            Phase::Aimd(_) if waits && deadline.is_some() => return,
-            Phase::Aimd(ramp) if permit.late => {
+            Phase::AdaptiveRamp(_) if permit.crossed.deadline => return,
+            Phase::AdaptiveRamp(_) if waits && deadline.is_some() => return,
+            Phase::AdaptiveRamp(ramp) if permit.late => {
                 ramp.count(false, 1);
                 permit.crossed.deadline = true;
                 return;
             }
-            Phase::Aimd(ramp) => {
+            Phase::AdaptiveRamp(ramp) => {
                 ramp.count(true, 1);
                 begun.counted = Counted::InSlice(ramp.slice());
                 return;
@@ -225,7 +225,7 @@ impl Breaker {
                 self.try_conditions(SourceId::PROXY, now);
                 self.judge_ramp(now);
             }
-            Phase::Aimd(_) => self.judge_aimd(now),
+            Phase::AdaptiveRamp(_) => self.judge_aimd(now),
         }
     }
 
@@ -258,7 +258,7 @@ impl Breaker {
 
     /// Whether it matters how old the requests in flight are. Probes have leases.
     pub(super) const fn ages(&self) -> bool {
-        self.tries_conditions() || matches!(self.phase, Phase::Aimd(_))
+        self.tries_conditions() || matches!(self.phase, Phase::AdaptiveRamp(_))
     }
 
     fn first_bound(&self) -> Option<Duration> {

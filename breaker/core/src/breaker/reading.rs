@@ -41,7 +41,7 @@ impl Breaker {
                     .map_or(Ratio::ONE, |shedding| shedding.admitted_share),
                 Phase::Open { .. } | Phase::Probing(_) => Ratio::ZERO,
                 Phase::Ramp(ramp) => ramp.share(&self.policy.ramp(), now),
-                Phase::Aimd(ramp) => ramp.share(),
+                Phase::AdaptiveRamp(ramp) => ramp.share(),
             },
             shedding,
             failed_recoveries: self.failed_recoveries,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::aimd::{Aimd, Progress};
+use super::adaptive_ramp::{AdaptiveRamp, Progress};
 use super::trial::{SEQUENTIAL_PROBES, Trial, opens_at};
 use super::{Breaker, Finding, Phase, Probing, Ramp};
 use crate::detector::interval;
@@ -123,7 +123,7 @@ impl Breaker {
                     && probing.is_quiet()
                     && self.trial(SourceId::PROXY).finding(tally, true) == Finding::Good
             }
-            Phase::Aimd(ramp) => ramp.is_clean() && self.waiting == 0,
+            Phase::AdaptiveRamp(ramp) => ramp.is_clean() && self.waiting == 0,
             _ => false,
         };
         let ends = goes_well.then(|| self.trial_quiet_at());
@@ -149,8 +149,8 @@ impl Breaker {
             succeeded: succeeded.into(),
             failed: failed.into(),
         };
-        let ramp = Aimd::new(self.policy.ramp().start, probes, usual, line, now);
-        self.enter_phase(Phase::Aimd(Box::new(ramp)), now);
+        let ramp = AdaptiveRamp::new(self.policy.ramp().start, probes, usual, line, now);
+        self.enter_phase(Phase::AdaptiveRamp(Box::new(ramp)), now);
         self.forget_observations(now);
         self.events
             .push_back(Event::RampStarted { at: now, succeeded });
@@ -163,7 +163,7 @@ impl Breaker {
 
     /// Lets the ramp of a sequential recovery follow what its requests have shown.
     pub(super) fn judge_aimd(&mut self, now: Timestamp) {
-        let Phase::Aimd(ramp) = &mut self.phase else {
+        let Phase::AdaptiveRamp(ramp) = &mut self.phase else {
             return;
         };
         let progress = ramp.judge(now);
@@ -181,7 +181,7 @@ impl Breaker {
                 let reason = Reason::RampFailed {
                     succeeded: slice.success(),
                     samples: slice.samples(),
-                    needed: Aimd::needed(),
+                    needed: AdaptiveRamp::needed(),
                 };
                 self.reopen(reason, now);
             }
@@ -189,7 +189,7 @@ impl Breaker {
     }
 
     pub(super) fn end_aimd(&mut self, now: Timestamp) {
-        let Phase::Aimd(ramp) = &self.phase else {
+        let Phase::AdaptiveRamp(ramp) = &self.phase else {
             return;
         };
         let total = ramp.total();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::Breaker;
 use super::limiter::{FEWER, Level, Limiter};
 use crate::event::{Event, Reason};
-use crate::outcome::Verdict;
+use crate::outcome::Classification;
 use crate::permit::{Permit, Reading, Shed};
 use crate::policy::{Action, Policy, TripEntry};
 use crate::ratio::Ratio;
@@ -194,21 +194,21 @@ impl Breaker {
     pub(super) fn limit_ended(
         &mut self,
         permit: &Permit,
-        answer: Option<(Verdict, Duration)>,
+        answer: Option<(Classification, Duration)>,
         now: Timestamp,
     ) {
         if !self.needs.sheds {
             return;
         }
         let latency = match answer {
-            Some((Verdict::Success, latency)) => {
+            Some((Classification::Success, latency)) => {
                 // After a pause of the caller, its admission is not known any more.
                 if permit.reading == Reading::Reads {
                     self.overtake(permit.admitted, now);
                 }
                 Some(latency)
             }
-            Some((Verdict::Failure, latency)) => {
+            Some((Classification::Failure, latency)) => {
                 let target = self.shedding.as_ref().map(|shed| shed.limiter.target());
                 target
                     .is_some_and(|target| latency > target)

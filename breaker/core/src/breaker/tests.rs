@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::Transition;
 use crate::feed::{Feed, Observed, Sample};
-use crate::outcome::{Attribution, Outcome, Verdict};
+use crate::outcome::{Attribution, Classification, Outcome};
 use crate::permit::{Permit, Rejected};
 use crate::policy;
 use crate::policy::{HalfOpen, Open, Quantile, Ramp as RampRules, TripEntry};
@@ -20,12 +20,12 @@ mod begun_properties;
 mod blips;
 mod change;
 mod creeping;
+mod diagnosis;
 mod feeds;
 mod flapping;
 mod hanging;
 mod liveness;
 mod modes;
-mod outlook;
 mod pausing;
 mod recovery;
 mod shedding;
@@ -126,7 +126,7 @@ impl Bench {
         self.breaker.try_acquire(at(self.now))
     }
 
-    /// How many of `requests` get the verdict that they may be sent.
+    /// How many of `requests` are told that they may be sent.
     fn ask(&mut self, requests: u32) -> u32 {
         let verdicts = (0..requests).map(|_| self.breaker.ask(at(self.now)));
         verdicts.filter(Result::is_ok).count() as u32
@@ -170,7 +170,7 @@ impl Bench {
 
     /// A feed tells now of `requests` that ended at another time.
     fn tell_of(&mut self, feed: SourceId, requests: u32, outcome: Outcome, ended: f64) -> Observed {
-        let sample = Sample::new(outcome.verdict, Some(outcome.latency), at(ended))
+        let sample = Sample::new(outcome.classification, Some(outcome.latency), at(ended))
             .times(requests)
             .traced(outcome.trace);
         self.breaker.observe(feed, &sample, at(self.now))

@@ -25,7 +25,7 @@ impl Breaker {
     /// When [`Self::handle_timeout`] must be called next, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let phase = match &self.phase {
-            Phase::Closed { .. } | Phase::Aimd(_) => None,
+            Phase::Closed { .. } | Phase::AdaptiveRamp(_) => None,
             Phase::Open { until, .. } => *until,
             Phase::Probing(probing) => probing.next_expiry(),
             Phase::Ramp(ramp) => Some(ramp.ends_at(&self.policy.ramp())),
@@ -53,7 +53,7 @@ impl Breaker {
         let phase_is_due = match self.phase {
             Phase::Closed { .. } => false,
             Phase::Open { until, .. } => until.is_some_and(|until| until <= now),
-            Phase::Probing(_) | Phase::Ramp(_) | Phase::Aimd(_) => true,
+            Phase::Probing(_) | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => true,
         };
         if phase_is_due
             || self.mode_until.is_some()
@@ -82,7 +82,7 @@ impl Breaker {
                 self.probe(Reason::OpenElapsed { open_for }, now);
             }
             Phase::Open { .. } => {}
-            Phase::Aimd(ramp) => {
+            Phase::AdaptiveRamp(ramp) => {
                 if ramp.is_clean() && self.waiting == 0 && self.trial_quiet_at() <= now {
                     // Nothing goes on that a limit could be for.
                     self.shedding = None;

@@ -126,7 +126,7 @@ impl Breaker {
         }
         let lasted = now.saturating_since(std::mem::replace(&mut self.since, now));
         self.count_transition(from, to);
-        let traces = self.suspects(now);
+        let traces = self.exemplars(now);
         self.events.push_back(Event::Transition(Transition {
             at: now,
             from,
@@ -154,11 +154,10 @@ impl Breaker {
     }
 
     /// The traces behind a trip that has just happened.
-    fn suspects(&mut self, now: Timestamp) -> Vec<TraceId> {
+    fn exemplars(&mut self, now: Timestamp) -> Vec<TraceId> {
         match (&*self.reason, self.tripped_by) {
-            (Reason::Tripped { .. }, Some(source)) => {
-                find(&mut self.sources, source).map_or_else(Vec::new, |source| source.suspects(now))
-            }
+            (Reason::Tripped { .. }, Some(source)) => find(&mut self.sources, source)
+                .map_or_else(Vec::new, |source| source.exemplars(now)),
             _ => Vec::new(),
         }
     }

@@ -106,7 +106,7 @@ impl<'a> Observation<'a> {
             since,
             source: self.source.name.clone(),
             evidence: self.justify(entry),
-            traces: self.source.suspects(now),
+            traces: self.source.exemplars(now),
         })
     }
 

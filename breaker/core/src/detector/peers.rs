@@ -237,7 +237,7 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    fn company() -> Company {
+    fn family_size() -> Company {
         Company::new(Bounds {
             floor: 0.01,
             cap: 0.02,
@@ -277,25 +277,25 @@ mod tests {
 
     #[test]
     fn what_befalls_all_is_normal_within_tenths_of_a_second() {
-        let (mut company, mut own) = (company(), Recent::default());
+        let (mut family_size, mut own) = (family_size(), Recent::default());
         for millis in (0..10_000).step_by(10) {
-            company.all.add(false, 1, at(millis));
+            family_size.all.add(false, 1, at(millis));
         }
-        assert!((0.01..0.02).contains(&company.normal(&mut own, at(10_000))));
+        assert!((0.01..0.02).contains(&family_size.normal(&mut own, at(10_000))));
         for millis in (10_000..10_300).step_by(10) {
-            company.all.add(true, 1, at(millis));
+            family_size.all.add(true, 1, at(millis));
         }
-        assert!(company.normal(&mut own, at(10_300)) > 0.5);
+        assert!(family_size.normal(&mut own, at(10_300)) > 0.5);
     }
 
     #[test]
     fn a_few_good_peers_make_nothing_less_sure_than_it_was() {
-        let (mut company, mut own) = (company(), Recent::default());
-        let unknown = company.normal(&mut own, at(0));
+        let (mut family_size, mut own) = (family_size(), Recent::default());
+        let unknown = family_size.normal(&mut own, at(0));
         assert!((0.01..0.04).contains(&unknown), "{unknown}");
         for millis in (0..10_000).step_by(1000) {
-            company.all.add(false, 1, at(millis));
+            family_size.all.add(false, 1, at(millis));
         }
-        assert!(company.normal(&mut own, at(10_000)) <= unknown);
+        assert!(family_size.normal(&mut own, at(10_000)) <= unknown);
     }
 }

@@ -1,16 +1,17 @@
 //! Whether one endpoint of an upstream is worse than the others.
 //!
-//! The same sequential test as a route's ([`Scale`]), against another null: not what was learned to
-//! be normal, but what the endpoint's peers have just observed ([`Company::normal`]). What befalls
-//! all endpoints is then no evidence against any: it is the matter of the route's breaker.
+//! The same sequential test as a route's ([`SequentialTest`]), against another null: not what was
+//! learned to be normal, but what the endpoint's peers have just observed ([`Company::normal`]).
+//! What befalls all endpoints is then no evidence against any: it is the matter of the route's
+//! breaker.
 //!
 //! A scale whose alternative is hardly more than what is normal is off while that is so. An
 //! observation then has the likelihood ratio 1, so that R − n stays a supermartingale. The null is
-//! known before the observation that it judges. So the budget of [`Scale`] holds, for all detectors
-//! of all endpoints of an upstream together: while no endpoint's share of hits exceeds what is
-//! normal among its peers, the probability that one is ejected within t is at most t / run length.
-//! As everywhere, independence is assumed, and that the peers' share is not overestimated by luck;
-//! what is normal is therefore half as much again as that share is at most.
+//! known before the observation that it judges. So the budget of [`SequentialTest`] holds, for all
+//! detectors of all endpoints of an upstream together: while no endpoint's share of hits exceeds
+//! what is normal among its peers, the probability that one is ejected within t is at most t / run
+//! length. As everywhere, independence is assumed, and that the peers' share is not overestimated
+//! by luck; what is normal is therefore half as much again as that share is at most.
 //!
 //! # Time without a request
 //! Of evidence after 1 min half is left, and after 1 h and 3 d nothing, as of a route's. Peers are
@@ -22,7 +23,7 @@ use std::time::Duration;
 use super::baseline::Bounds;
 use super::pace::Pace;
 use super::peers::{Company, Recent};
-use super::scale::{Rule, Scale};
+use super::sequential_test::{DetectorParams, SequentialTest};
 use crate::policy::Stream;
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
@@ -30,8 +31,8 @@ use crate::time::Timestamp;
 /// The detectors of one endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Relative {
-    errors: Watch<{ ERRORS.len() }>,
-    deadline: Watch<{ DEADLINE.len() }>,
+    errors: SignalTest<{ ERRORS.len() }>,
+    deadline: SignalTest<{ DEADLINE.len() }>,
 }
 
 /// What the endpoints of an upstream that are in have in common.
@@ -65,9 +66,9 @@ pub struct Difference {
 
 /// One stream of one endpoint.
 #[derive(Clone, Debug)]
-struct Watch<const SCALES: usize> {
+struct SignalTest<const SCALES: usize> {
     stream: Stream,
-    scales: [Scale; SCALES],
+    scales: [SequentialTest; SCALES],
     pace: Pace,
     recent: Recent,
     normal: f64,
@@ -108,8 +109,8 @@ impl Relative {
     /// The detectors of one of so many endpoints.
     pub(crate) fn new(run_length: Duration, endpoints: usize) -> Self {
         let mut relative = Self {
-            errors: Watch::new(Stream::Errors, &ERRORS),
-            deadline: Watch::new(Stream::Deadline, &DEADLINE),
+            errors: SignalTest::new(Stream::Errors, &ERRORS),
+            deadline: SignalTest::new(Stream::Deadline, &DEADLINE),
         };
         relative.set_budget(run_length, endpoints);
         relative
@@ -142,10 +143,10 @@ impl Relative {
     /// Whether a failure that is about to be observed is more likely the endpoint's own matter than
     /// that of all.
     pub(crate) fn is_own_failure(&mut self, peers: &mut Peers, now: Circumstances) -> bool {
-        let company = &mut peers.errors;
-        self.errors.settle_normal(company, now);
+        let family_size = &mut peers.errors;
+        self.errors.settle_normal(family_size, now);
         let normal = self.errors.normal;
-        company.is_alone(&mut self.errors.recent, normal, now.at)
+        family_size.is_alone(&mut self.errors.recent, normal, now.at)
     }
 
     /// What is wrong with the endpoint and not with its peers.
@@ -187,11 +188,11 @@ impl Peers {
     }
 }
 
-impl<const SCALES: usize> Watch<SCALES> {
-    fn new(stream: Stream, rules: &'static [Rule; SCALES]) -> Self {
+impl<const SCALES: usize> SignalTest<SCALES> {
+    fn new(stream: Stream, rules: &'static [DetectorParams; SCALES]) -> Self {
         Self {
             stream,
-            scales: rules.each_ref().map(Scale::new),
+            scales: rules.each_ref().map(SequentialTest::new),
             pace: Pace::default(),
             recent: Recent::default(),
             normal: 0.0,
@@ -200,16 +201,16 @@ impl<const SCALES: usize> Watch<SCALES> {
         }
     }
 
-    fn observe(&mut self, hit: bool, count: u32, company: &mut Company, now: Circumstances) {
+    fn observe(&mut self, hit: bool, count: u32, family_size: &mut Company, now: Circumstances) {
         let at = now.at;
         // A hit is judged by what is known before it; misses, which are many, may wait for that.
         if hit || at >= self.fresh_until {
-            self.settle_normal(company, now);
+            self.settle_normal(family_size, now);
         }
-        company.all.add(hit, count, at);
+        family_size.all.add(hit, count, at);
         self.recent.add(hit, count, at);
         if now.learn {
-            company.baseline.learn(hit, count, at);
+            family_size.baseline.learn(hit, count, at);
         }
         for scale in &mut self.scales {
             scale.observe(hit, count, at, &self.pace);
@@ -218,13 +219,13 @@ impl<const SCALES: usize> Watch<SCALES> {
     }
 
     #[cold]
-    fn turn_into_hit(&mut self, missed: Timestamp, company: &mut Company, now: Circumstances) {
+    fn turn_into_hit(&mut self, missed: Timestamp, family_size: &mut Company, now: Circumstances) {
         let at = now.at;
-        self.settle_normal(company, now);
-        company.all.turn_into_hit(missed, at);
+        self.settle_normal(family_size, now);
+        family_size.all.turn_into_hit(missed, at);
         self.recent.turn_into_hit(missed, at);
         if now.learn {
-            company.baseline.turn_into_hit(at);
+            family_size.baseline.turn_into_hit(at);
         }
         for scale in &mut self.scales {
             scale.take_back_miss(missed);
@@ -238,15 +239,18 @@ impl<const SCALES: usize> Watch<SCALES> {
         if self.pace.turns(at) {
             self.pace.turn(at);
         }
-        self.alarming = self.scales.iter().any(Scale::is_alarming_relatively);
+        self.alarming = self
+            .scales
+            .iter()
+            .any(SequentialTest::is_alarming_relatively);
     }
 
-    fn settle_normal(&mut self, company: &mut Company, now: Circumstances) {
+    fn settle_normal(&mut self, family_size: &mut Company, now: Circumstances) {
         self.fresh_until = now.at + FRESH;
         let normal = if now.alone {
             ALONE
         } else {
-            company.normal(&mut self.recent, now.at)
+            family_size.normal(&mut self.recent, now.at)
         };
         // Logarithms are most of what this costs.
         if (normal - self.normal).abs() > NEAR * self.normal {
@@ -277,8 +281,8 @@ impl<const SCALES: usize> Watch<SCALES> {
         })
     }
 
-    fn leave(&mut self, company: &mut Company) {
-        company.all.remove(&mut self.recent);
+    fn leave(&mut self, family_size: &mut Company) {
+        family_size.all.remove(&mut self.recent);
         self.recent = Recent::default();
         for scale in &mut self.scales {
             scale.reset();
@@ -288,8 +292,8 @@ impl<const SCALES: usize> Watch<SCALES> {
     }
 }
 
-const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule {
-    Rule {
+const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> DetectorParams {
+    DetectorParams {
         slice: Duration::from_millis(millis),
         alternative,
         times: 1.0,
@@ -300,13 +304,13 @@ const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule
 
 /// As of a route, but that slices are shorter, and less is asked of the finest: what befalls all
 /// for a moment is no evidence here, and an endpoint that is out for seconds costs nobody anything.
-static ERRORS: [Rule; 4] = [
+static ERRORS: [DetectorParams; 4] = [
     rule(100, 0.9, 3.0, 0.5),
     rule(500, 0.5, 3.0, 0.0),
     rule(1000, 0.2, 3.0, 0.0),
     rule(2500, 0.06, 3.0, 0.0),
 ];
-static DEADLINE: [Rule; 3] = [
+static DEADLINE: [DetectorParams; 3] = [
     rule(1000, 0.9, 4.0, 0.0),
     rule(2000, 0.5, 4.0, 0.0),
     rule(5000, 0.2, 4.0, 0.0),

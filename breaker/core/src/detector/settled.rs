@@ -66,8 +66,8 @@ impl Settled {
         let share = span.share();
         let is_like_all = |block: &Bucket| {
             let observations = block.observations as f64;
-            let chance = DEVIATIONS * (share * (1.0 - share) / observations).sqrt();
-            (block.hits as f64 / observations - share).abs() <= share * ALIKE + chance
+            let random_unit = DEVIATIONS * (share * (1.0 - share) / observations).sqrt();
+            (block.hits as f64 / observations - share).abs() <= share * ALIKE + random_unit
         };
         // A slow rise is alike from block to block, and not from hour to hour.
         let (earlier, later) = ended.blocks.split_at(BLOCKS / 2);

@@ -13,16 +13,16 @@ use std::time::Duration;
 
 use super::baseline::{Bucket, normal_at_most};
 use super::pace::Pace;
-use super::scale::{Rule, Scale};
+use super::sequential_test::{DetectorParams, SequentialTest};
 use super::settled::Span;
 use crate::policy::Stream;
 use crate::time::Timestamp;
 
 /// After 1 min without a request its evidence has halved, after 1 h there is none, as with any
-/// [`Scale`]; what is usual stays.
+/// [`SequentialTest`]; what is usual stays.
 #[derive(Clone, Debug)]
 pub(super) struct Slow {
-    scale: Scale,
+    scale: SequentialTest,
     /// How many share one detector's part of the budget.
     sharers: usize,
     /// Of the blocks without an alarm, with a half-life of two hours.
@@ -38,7 +38,7 @@ impl Slow {
             Stream::Deadline => (&LATENCY, 1),
         };
         let mut slow = Box::new(Self {
-            scale: Scale::new(rule),
+            scale: SequentialTest::new(rule),
             sharers,
             known: Span {
                 observations: 0.0,
@@ -96,7 +96,7 @@ impl Slow {
         self.scale.is_alarming()
     }
 
-    pub(super) const fn scale(&self) -> &Scale {
+    pub(super) const fn scale(&self) -> &SequentialTest {
         &self.scale
     }
 
@@ -111,8 +111,8 @@ impl Slow {
     }
 }
 
-const fn rule(alternative: f64) -> Rule {
-    Rule {
+const fn rule(alternative: f64) -> DetectorParams {
+    DetectorParams {
         slice: Duration::from_secs(30),
         alternative,
         times: 3.0,
@@ -122,9 +122,9 @@ const fn rule(alternative: f64) -> Rule {
 }
 
 /// A rise from 0.01 to 0.1 % is not told: so small a share varies.
-static ERRORS: Rule = rule(0.005);
+static ERRORS: DetectorParams = rule(0.005);
 /// Latencies vary far more: a deploy that makes all a little slower is none.
-static LATENCY: Rule = rule(0.1);
+static LATENCY: DetectorParams = rule(0.1);
 
 /// The slow scale of latencies and the rise on the first day are one detector to the budget.
 pub(super) const SHARERS: usize = 2;

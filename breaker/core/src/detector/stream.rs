@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::baseline::{Baseline, Bounds, normal_at_most};
 use super::pace::Pace;
-use super::scale::{Rule, Scale};
+use super::sequential_test::{DetectorParams, SequentialTest};
 use super::settled::{Settled, Span};
 use super::slow::Slow;
 use super::usual::{Alarmed, MOST, midway_to_total};
@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub(super) struct StreamDetector {
     stream: Stream,
     baseline: Baseline,
-    scales: Box<[Scale]>,
+    scales: Box<[SequentialTest]>,
     pace: Pace,
     alarmed: Alarmed,
     /// The least share of hits that is another thing than usual.
@@ -38,7 +38,7 @@ pub(super) struct StreamDetector {
     spoiled: bool,
     /// The budget, of how many detectors.
     run_length: Duration,
-    company: usize,
+    family_size: usize,
     /// The share that was usual for hours, whatever it is, and the one by which the cap was raised.
     usual: Option<f64>,
     accepted: Option<f64>,
@@ -59,7 +59,7 @@ impl StreamDetector {
         let mut detector = Self {
             stream,
             baseline: Baseline::new(bounds),
-            scales: rules.iter().map(Scale::new).collect(),
+            scales: rules.iter().map(SequentialTest::new).collect(),
             pace: Pace::default(),
             alarmed: Alarmed::new(),
             unusual: 0.0,
@@ -72,7 +72,7 @@ impl StreamDetector {
             slow: None,
             spoiled: false,
             run_length: Duration::MAX,
-            company: 1,
+            family_size: 1,
             usual: None,
             accepted: None,
             change: None,
@@ -105,7 +105,7 @@ impl StreamDetector {
         for scale in &mut self.scales {
             scale.set_budget(run_length, detectors);
         }
-        (self.run_length, self.company) = (run_length, detectors);
+        (self.run_length, self.family_size) = (run_length, detectors);
         if let Some(slow) = &mut self.slow {
             slow.set_budget(run_length, detectors);
         }
@@ -190,7 +190,7 @@ impl StreamDetector {
         self.spoiled |= self.alarming || self.is_slow();
         if let Some(block) = self.settled.count(passed, at) {
             if !std::mem::take(&mut self.spoiled) && self.tells {
-                let made = || Slow::new(self.stream, self.run_length, self.company);
+                let made = || Slow::new(self.stream, self.run_length, self.family_size);
                 let slow = self.slow.get_or_insert_with(made);
                 slow.learn(block, self.declared);
             }
@@ -296,10 +296,10 @@ impl StreamDetector {
         }
     }
 
-    fn alarming(&self, at_least: Ratio, blip: Duration) -> impl Iterator<Item = &Scale> {
+    fn alarming(&self, at_least: Ratio, blip: Duration) -> impl Iterator<Item = &SequentialTest> {
         // Near-total is relative: what is usual here must not open.
         let least = at_least.get().max(self.unusual);
-        let lasts = move |scale: &&Scale| {
+        let lasts = move |scale: &&SequentialTest| {
             // To the latest hit, not to now: what is over gets no longer.
             blip == Duration::ZERO || self.last_hit.saturating_since(scale.estimate().since) >= blip
         };
@@ -319,7 +319,7 @@ impl StreamDetector {
         if let Some(slow) = self.slow.as_ref().filter(|_| self.is_slow()) {
             return Some(self.told_slowly(slow));
         }
-        let share = |scale: &Scale| scale.evidence() / scale.line();
+        let share = |scale: &SequentialTest| scale.evidence() / scale.line();
         let nearest = self
             .scales
             .iter()
@@ -371,7 +371,7 @@ impl StreamDetector {
         self.unusual = midway_to_total(self.usual());
     }
 
-    fn told(&self, scale: &Scale) -> Anomaly {
+    fn told(&self, scale: &SequentialTest) -> Anomaly {
         let estimate = scale.estimate();
         let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
         Anomaly {
@@ -402,8 +402,8 @@ impl StreamDetector {
     }
 }
 
-const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule {
-    Rule {
+const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> DetectorParams {
+    DetectorParams {
         slice: Duration::from_millis(millis),
         alternative,
         times: 2.0,
@@ -414,7 +414,7 @@ const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Rule
 
 /// Failures are judged within tenths of seconds where nearly all fail, which the finest scale must
 /// be sure of.
-static ERRORS: [Rule; 4] = [
+static ERRORS: [DetectorParams; 4] = [
     rule(100, 0.9, 3.0, 0.7),
     rule(1500, 0.5, 3.0, 0.0),
     rule(2000, 0.2, 3.0, 0.0),
@@ -422,7 +422,7 @@ static ERRORS: [Rule; 4] = [
 ];
 /// Latencies take longer to show, and pauses of a second are common: no alarm comes from fewer than
 /// four slices.
-static LATENCY: [Rule; 3] = [
+static LATENCY: [DetectorParams; 3] = [
     rule(1000, 0.9, 4.0, 0.0),
     rule(2000, 0.5, 4.0, 0.0),
     rule(5000, 0.2, 4.0, 0.0),

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::scale::Scale;
+use super::sequential_test::SequentialTest;
 use super::trend::Trend;
 use crate::baseline::SourceBaseline;
 use crate::time::{Timestamp, micros};
@@ -214,7 +214,7 @@ impl Threshold {
 /// The P95 has crept from one value to another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rise<'a> {
-    pub(super) scale: &'a Scale,
+    pub(super) scale: &'a SequentialTest,
     pub(super) from: Duration,
     pub(super) to: Duration,
 }

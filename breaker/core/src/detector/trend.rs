@@ -11,11 +11,11 @@
 //! # The budget
 //! A hit is a request slower than twice the reference P95. While the P95 is at most twice what it
 //! was, a twentieth of the requests at most are hits: so 5 % is what is normal, and the rest is a
-//! [`Scale`] as any other, with slices of a minute. It shares a detector's part of the budget with
-//! the slow scale of latencies, and has the same supermartingale, since the reference is known
-//! before the minute that it judges. It holds against what takes twice as long; a deploy that adds
-//! three quarters stays below it, however long it lasts. The cap is a tenth of the line: no alarm
-//! comes from fewer than ten minutes.
+//! [`SequentialTest`] as any other, with slices of a minute. It shares a detector's part of the
+//! budget with the slow scale of latencies, and has the same supermartingale, since the reference
+//! is known before the minute that it judges. It holds against what takes twice as long; a deploy
+//! that adds three quarters stays below it, however long it lasts. The cap is a tenth of the line:
+//! no alarm comes from fewer than ten minutes.
 //!
 //! That the lowest of many levels lies below the true one by chance makes a hit likelier than a
 //! twentieth only where ten P95s together are off by half: with 20 requests a minute, the fewest of
@@ -27,7 +27,7 @@
 use std::time::Duration;
 
 use super::pace::Pace;
-use super::scale::{Rule, Scale};
+use super::sequential_test::{DetectorParams, SequentialTest};
 use super::slow::SHARERS;
 use crate::time::Timestamp;
 
@@ -35,7 +35,7 @@ use crate::time::Timestamp;
 /// after 3 d it is gone, as a day is over. The reference stays.
 #[derive(Clone, Debug)]
 pub(super) struct Trend {
-    scale: Scale,
+    scale: SequentialTest,
     pace: Pace,
     /// The P95s of the live block.
     block: [u8; BLOCK],
@@ -56,7 +56,7 @@ impl Trend {
     /// `usual` is the bucket of the P95 that was usual before, if something is known of that.
     pub(super) fn new(usual: Option<u8>, run_length: Duration, detectors: usize) -> Box<Self> {
         let mut trend = Box::new(Self {
-            scale: Scale::new(&RULE),
+            scale: SequentialTest::new(&RULE),
             pace: Pace::default(),
             block: [0; BLOCK],
             filled: 0,
@@ -150,7 +150,7 @@ impl Trend {
         self.scale.is_alarming()
     }
 
-    pub(super) const fn scale(&self) -> &Scale {
+    pub(super) const fn scale(&self) -> &SequentialTest {
         &self.scale
     }
 
@@ -167,7 +167,7 @@ impl Trend {
     }
 }
 
-static RULE: Rule = Rule {
+static RULE: DetectorParams = DetectorParams {
     slice: Duration::from_secs(60),
     alternative: 0.08,
     times: 1.0,

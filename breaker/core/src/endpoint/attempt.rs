@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::event::EjectReason;
 use super::{EndpointId, Endpoints, Pick};
 use crate::detector::Circumstances;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Classification, Outcome};
 use crate::policy::Stream;
 use crate::time::Timestamp;
 
@@ -128,18 +128,18 @@ impl Endpoints {
 
     /// An attempt ended. What was not caused by the upstream is no evidence.
     pub fn end(&mut self, attempt: Attempt, outcome: Outcome, now: Timestamp) {
-        self.finish(attempt, outcome.verdict, outcome.latency, false, now);
+        self.finish(attempt, outcome.classification, outcome.latency, false, now);
     }
 
     /// An attempt has failed, since no connection could be opened in `latency`.
     pub fn unreachable(&mut self, attempt: Attempt, latency: Duration, now: Timestamp) {
-        self.finish(attempt, Verdict::Failure, latency, true, now);
+        self.finish(attempt, Classification::Failure, latency, true, now);
     }
 
     fn finish(
         &mut self,
         mut attempt: Attempt,
-        verdict: Verdict,
+        classification: Classification,
         latency: Duration,
         unreached: bool,
         now: Timestamp,
@@ -150,8 +150,8 @@ impl Endpoints {
             return;
         };
         self.loads[place].end();
-        let whole = matches!(verdict, Verdict::Success);
-        if matches!(verdict, Verdict::Ignored) {
+        let whole = matches!(classification, Classification::Success);
+        if matches!(classification, Classification::Ignored) {
             // It has waited for so long, at least.
             self.stop_aging(&mut attempt);
             if !attempt.responded {
@@ -160,16 +160,16 @@ impl Endpoints {
         } else {
             self.took(place, &mut attempt, latency, whole, now);
         }
-        if matches!(verdict, Verdict::Failure) {
+        if matches!(classification, Classification::Failure) {
             self.loads[place].took(self.latency, false, now, &self.pace);
             self.loads[place].fail();
         }
         let totals = &mut self.members[place].totals;
-        match verdict {
-            Verdict::Success => totals.success += 1,
-            Verdict::Failure if unreached => totals.unreachable += 1,
-            Verdict::Failure => totals.failure += 1,
-            Verdict::Ignored => {
+        match classification {
+            Classification::Success => totals.success += 1,
+            Classification::Failure if unreached => totals.unreachable += 1,
+            Classification::Failure => totals.failure += 1,
+            Classification::Ignored => {
                 totals.ignored += 1;
                 if attempt.probe > 0 {
                     self.release(place, attempt.probe);

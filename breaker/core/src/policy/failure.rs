@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use crate::outcome::Verdict;
+use crate::outcome::Classification;
 
 /// Which HTTP statuses and gRPC codes are failures, and which are ignored.
 ///
@@ -84,26 +84,26 @@ impl FailureRules {
     }
 
     /// The classification of an HTTP status.
-    pub fn of_http(&self, status: u16) -> Verdict {
+    pub fn of_http(&self, status: u16) -> Classification {
         let among =
             |ranges: &[RangeInclusive<u16>]| ranges.iter().any(|range| range.contains(&status));
         if among(&self.ignored_http) {
-            Verdict::Ignored
+            Classification::Ignored
         } else if among(&self.http) {
-            Verdict::Failure
+            Classification::Failure
         } else {
-            Verdict::Success
+            Classification::Success
         }
     }
 
     /// The classification of a gRPC status.
-    pub const fn of_grpc(&self, code: GrpcCode) -> Verdict {
+    pub const fn of_grpc(&self, code: GrpcCode) -> Classification {
         if self.ignored_grpc.contains(code) {
-            Verdict::Ignored
+            Classification::Ignored
         } else if self.grpc.contains(code) {
-            Verdict::Failure
+            Classification::Failure
         } else {
-            Verdict::Success
+            Classification::Success
         }
     }
 }
@@ -227,21 +227,21 @@ mod tests {
     #[test]
     fn a_5xx_is_a_failure_and_a_4xx_a_success() {
         let rules = FailureRules::default();
-        assert_eq!(rules.of_http(500), Verdict::Failure);
-        assert_eq!(rules.of_http(599), Verdict::Failure);
-        assert_eq!(rules.of_http(404), Verdict::Success);
-        assert_eq!(rules.of_http(429), Verdict::Success);
+        assert_eq!(rules.of_http(500), Classification::Failure);
+        assert_eq!(rules.of_http(599), Classification::Failure);
+        assert_eq!(rules.of_http(404), Classification::Success);
+        assert_eq!(rules.of_http(429), Classification::Success);
     }
 
     #[test]
     fn what_is_not_supported_is_a_success() {
         let rules = FailureRules::default();
         let successes: Vec<_> = (500..=599)
-            .filter(|status| rules.of_http(*status) == Verdict::Success)
+            .filter(|status| rules.of_http(*status) == Classification::Success)
             .collect();
         assert_eq!(successes, [501, 505]);
         let unimplemented = "UNIMPLEMENTED".parse().unwrap();
-        assert_eq!(rules.of_grpc(unimplemented), Verdict::Success);
+        assert_eq!(rules.of_grpc(unimplemented), Classification::Success);
     }
 
     #[test]
@@ -249,8 +249,11 @@ mod tests {
         let rules = FailureRules::default()
             .ignore_http([501..=501])
             .ignore_grpc([GrpcCode::UNAVAILABLE]);
-        assert_eq!(rules.of_http(501), Verdict::Ignored);
-        assert_eq!(rules.of_grpc(GrpcCode::UNAVAILABLE), Verdict::Ignored);
+        assert_eq!(rules.of_http(501), Classification::Ignored);
+        assert_eq!(
+            rules.of_grpc(GrpcCode::UNAVAILABLE),
+            Classification::Ignored
+        );
     }
 
     #[test]
@@ -258,7 +261,7 @@ mod tests {
         let rules = FailureRules::default();
         let failures: Vec<_> = (0..17)
             .map(GrpcCode::from_number)
-            .filter(|code| rules.of_grpc(*code) == Verdict::Failure)
+            .filter(|code| rules.of_grpc(*code) == Classification::Failure)
             .map(GrpcCode::name)
             .collect();
         assert_eq!(

@@ -2,11 +2,11 @@ use super::*;
 use crate::policy::{Condition, TripEntry};
 use crate::ratio::Ratio;
 
-fn request(at: u64, latency: u64, verdict: Verdict) -> Request {
+fn request(at: u64, latency: u64, classification: Classification) -> Request {
     Request {
         at: Timestamp::from_millis(at),
         latency: Some(Duration::from_millis(latency)),
-        verdict,
+        classification,
         timed_out: false,
     }
 }
@@ -31,10 +31,10 @@ fn an_outcome_is_known_one_latency_after_the_start_and_not_before() {
     let mut replay = sensitive();
     // Twenty failures begin in 200 ms; the breaker learns of the last 500 ms later.
     for number in 0..20 {
-        assert!(replay.request(&request(number * 10, 500, Verdict::Failure)));
+        assert!(replay.request(&request(number * 10, 500, Classification::Failure)));
     }
-    assert!(replay.request(&request(689, 1, Verdict::Success)));
-    assert!(!replay.request(&request(691, 1, Verdict::Success)));
+    assert!(replay.request(&request(689, 1, Classification::Success)));
+    assert!(!replay.request(&request(691, 1, Classification::Success)));
     assert_eq!(moves(&mut replay), [(690, State::Closed, State::Open)]);
     let report = replay.report();
     assert_eq!(report.first_trip, Some(Timestamp::from_millis(690)));
@@ -46,7 +46,7 @@ fn an_outcome_is_known_one_latency_after_the_start_and_not_before() {
 fn healthy_traffic_is_admitted_and_moves_nothing() {
     let mut replay = sensitive();
     for number in 0..10_000 {
-        assert!(replay.request(&request(number * 10, 20, Verdict::Success)));
+        assert!(replay.request(&request(number * 10, 20, Classification::Success)));
     }
     replay.finish();
     assert_eq!(moves(&mut replay), []);
@@ -60,11 +60,11 @@ fn healthy_traffic_is_admitted_and_moves_nothing() {
 fn a_route_that_recovers_is_closed_again() {
     let mut replay = sensitive();
     for number in 0..6_000 {
-        let verdict = match number < 100 {
-            true => Verdict::Failure,
-            false => Verdict::Success,
+        let classification = match number < 100 {
+            true => Classification::Failure,
+            false => Classification::Success,
         };
-        replay.request(&request(number * 10, 5, verdict));
+        replay.request(&request(number * 10, 5, classification));
     }
     replay.finish();
     let states: Vec<_> = moves(&mut replay)
@@ -83,7 +83,7 @@ fn a_request_that_was_never_answered_fails_at_the_timeout() {
     for number in 0..20 {
         let hung = Request {
             latency: None,
-            ..request(number, 0, Verdict::Success)
+            ..request(number, 0, Classification::Success)
         };
         assert!(replay.request(&hung));
     }
@@ -108,7 +108,7 @@ fn a_timeout_is_one_though_it_was_recorded_with_its_latency() {
         for number in 0..200 {
             replay.request(&Request {
                 timed_out,
-                ..request(number * 10, 500, Verdict::Failure)
+                ..request(number * 10, 500, Classification::Failure)
             });
         }
         replay.finish();
@@ -125,13 +125,13 @@ fn ignored_requests_are_neither_good_nor_bad() {
             number,
             1,
             if number < 20 {
-                Verdict::Failure
+                Classification::Failure
             } else {
-                Verdict::Ignored
+                Classification::Ignored
             },
         ));
     }
-    replay.request(&request(100, 1, Verdict::Ignored));
+    replay.request(&request(100, 1, Classification::Ignored));
     let report = replay.report();
     assert!(report.rejected > 0);
     assert_eq!((report.rejected_good, report.admitted_bad), (0, 20));
@@ -140,8 +140,8 @@ fn ignored_requests_are_neither_good_nor_bad() {
 #[test]
 fn a_time_that_goes_backwards_is_taken_as_the_latest() {
     let mut replay = sensitive();
-    replay.request(&request(10_000, 1, Verdict::Success));
-    replay.request(&request(0, 5, Verdict::Success));
+    replay.request(&request(10_000, 1, Classification::Success));
+    replay.request(&request(0, 5, Classification::Success));
     replay.finish();
     assert_eq!(
         replay.now,
@@ -154,7 +154,7 @@ fn a_time_that_goes_backwards_is_taken_as_the_latest() {
 fn a_gap_of_a_year_and_the_end_of_time_are_survived() {
     let mut replay = sensitive();
     for at in [0, 31_536_000_000, u64::MAX / 1_000_000] {
-        replay.request(&request(at, u64::MAX / 1_000_000, Verdict::Failure));
+        replay.request(&request(at, u64::MAX / 1_000_000, Classification::Failure));
     }
     replay.finish();
     assert_eq!(replay.report().requests, 3);
@@ -164,7 +164,7 @@ fn a_gap_of_a_year_and_the_end_of_time_are_survived() {
 fn requests_in_flight_are_bounded() {
     let mut replay = sensitive();
     for _ in 0..Replay::MAX_IN_FLIGHT + 10 {
-        replay.request(&request(0, 1_000_000, Verdict::Success));
+        replay.request(&request(0, 1_000_000, Classification::Success));
     }
     assert_eq!(replay.in_flight.len(), Replay::MAX_IN_FLIGHT);
 }
@@ -174,11 +174,11 @@ fn the_same_requests_give_the_same_report() {
     let run = || {
         let mut replay = sensitive();
         for number in 0..20_000_u64 {
-            let verdict = match number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60 {
-                0..3 => Verdict::Failure,
-                _ => Verdict::Success,
+            let classification = match number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60 {
+                0..3 => Classification::Failure,
+                _ => Classification::Success,
             };
-            replay.request(&request(number * 7, number % 900, verdict));
+            replay.request(&request(number * 7, number % 900, classification));
         }
         replay.finish();
         (moves(&mut replay), *replay.report())
@@ -190,12 +190,12 @@ fn the_same_requests_give_the_same_report() {
 fn a_request_that_is_handed_over_late_ends_when_it_ended() {
     let mut replay = sensitive();
     for number in 0..19 {
-        replay.request(&request(number * 10, 500, Verdict::Failure));
+        replay.request(&request(number * 10, 500, Classification::Failure));
     }
-    replay.request(&request(500, 1, Verdict::Success));
+    replay.request(&request(500, 1, Classification::Success));
     // It began at 100 ms and was written only when it ended, after requests that began later.
-    assert!(replay.request(&request(100, 550, Verdict::Failure)));
-    replay.request(&request(2000, 1, Verdict::Success));
+    assert!(replay.request(&request(100, 550, Classification::Failure)));
+    replay.request(&request(2000, 1, Classification::Success));
     assert_eq!(moves(&mut replay)[0], (670, State::Closed, State::Open));
 }
 
@@ -208,7 +208,7 @@ fn alerts_and_shedding_are_told_and_counted() {
         replay.request(&request(
             number * 5,
             if is_slow { 700 } else { 20 },
-            Verdict::Success,
+            Classification::Success,
         ));
     }
     replay.finish();

@@ -6,13 +6,13 @@
 //! which fail beside them count as ever.
 
 use super::{Contents, SLICES, Window};
-use crate::outcome::Verdict;
+use crate::outcome::Classification;
 use crate::time::Timestamp;
 
 impl Window {
     /// An answer has begun at `now`: a success that may become a failure.
     pub(crate) fn begin(&mut self, now: Timestamp) {
-        self.record_verdict(Verdict::Success, 1, now, now);
+        self.record_classification(Classification::Success, 1, now, now);
         self.stand(1, now);
     }
 
@@ -71,7 +71,7 @@ impl Window {
             flowing = flowing.saturating_add(standing);
         }
         contents.recounted = now;
-        self.record_verdict(Verdict::Success, flowing, now, now);
+        self.record_classification(Classification::Success, flowing, now, now);
         self.stand(flowing, now);
         old
     }

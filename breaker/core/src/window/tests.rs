@@ -21,7 +21,7 @@ fn slices_expire_one_by_one() {
     let mut window = window();
     for second in 0..10 {
         let now = at(f64::from(second));
-        window.record_verdict(Verdict::Failure, 1, now, now);
+        window.record_classification(Classification::Failure, 1, now, now);
     }
     assert_eq!(window.counts(at(9.9)).failure, 10);
     assert_eq!(window.counts(at(10.0)).failure, 9);
@@ -33,7 +33,7 @@ fn nothing_older_than_the_window_is_read_after_an_idle_gap() {
     let mut window = window();
     for _ in 0..1000 {
         window.record_latency(30 * SECOND, 1, at(1.0), at(1.0));
-        window.record_verdict(Verdict::Failure, 1, at(1.0), at(1.0));
+        window.record_classification(Classification::Failure, 1, at(1.0), at(1.0));
     }
     let hour_later = at(3601.0);
     window.record_latency(SECOND / 1000, 1, hour_later, hour_later);
@@ -107,7 +107,7 @@ fn an_active_window_costs_at_most_64_kib() {
             now,
         );
         window.record_concurrency((200.0 + 100.0 * normal).max(1.0) as u64, now);
-        window.record_verdict(Verdict::Success, 1, now, now);
+        window.record_classification(Classification::Success, 1, now, now);
     }
     assert!(window.bytes() <= 64 * 1024, "{} bytes", window.bytes());
 }
@@ -119,7 +119,7 @@ fn what_is_told_late_counts_in_the_slice_in_which_it_happened() {
     for (happened, latency) in [(3.5, 3), (9.5, 1), (3.9, 3), (7.2, 2)] {
         let happened = at(happened);
         assert!(window.covers(happened, now));
-        window.record_verdict(Verdict::Failure, 1, happened, now);
+        window.record_classification(Classification::Failure, 1, happened, now);
         window.record_latency(latency * SECOND, 1, happened, now);
     }
     assert!(!window.covers(at(0.0), at(10.0)));
@@ -148,7 +148,7 @@ fn counts_that_others_claim_do_not_overflow() {
     let mut window = window();
     let now = at(1.0);
     for _ in 0..3 {
-        window.record_verdict(Verdict::Failure, u32::MAX, now, now);
+        window.record_classification(Classification::Failure, u32::MAX, now, now);
         window.record_latency(2 * SECOND, u32::MAX, now, now);
     }
     assert_eq!(window.counts(now).failure, u32::MAX);

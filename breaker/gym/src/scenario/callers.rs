@@ -2,7 +2,7 @@
 //! for minutes.
 
 use super::{Entry, Scenario};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::nanos;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -64,7 +64,7 @@ fn streams(mut scenario: Scenario) -> Scenario {
     scenario
 }
 
-fn abandoned_hang(luck: &mut Luck, patience: f64) -> Scenario {
+fn abandoned_hang(luck: &mut RequestRng, patience: f64) -> Scenario {
     let mut scenario = Scenario::incident(luck, |now, _| now.hangs = 1.0);
     scenario.base.impatient = 1.0;
     scenario.base.patience = (patience, patience);

@@ -1,7 +1,7 @@
 //! Scenarios in which a service has five endpoints that differ.
 
 use super::{Entry, Scenario};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::nanos;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -42,7 +42,7 @@ fn of_five(mut scenario: Scenario) -> Scenario {
     scenario
 }
 
-fn rolling_restart(luck: &mut Luck) -> Scenario {
+fn rolling_restart(luck: &mut RequestRng) -> Scenario {
     let mut scenario = of_five(Scenario::incident_of(5.0 * TURN, luck, |_, _| {}));
     let (from, _) = scenario.bounds();
     for endpoint in 0..5 {
@@ -57,7 +57,7 @@ fn rolling_restart(luck: &mut Luck) -> Scenario {
     scenario
 }
 
-fn replaced(luck: &mut Luck) -> Scenario {
+fn replaced(luck: &mut RequestRng) -> Scenario {
     let mut scenario = of_five(Scenario::incident_of(60.0, luck, |_, _| {}));
     let (from, _) = scenario.bounds();
     scenario.replaced = Some(nanos(from));

@@ -1,7 +1,7 @@
 //! Scenarios in which requests fail or hang.
 
 use super::{Conditions, Entry, HEALTH, Scenario, ramp};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::Span;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -78,7 +78,7 @@ fn outage(now: &mut Conditions, _: f64) {
     now.errors = 1.0;
 }
 
-fn trickle(luck: &mut Luck) -> Scenario {
+fn trickle(luck: &mut RequestRng) -> Scenario {
     let healthy = luck.between(0.0, 60.0) + 20.0 * 3600.0;
     let mut scenario = Scenario::healthy(healthy + 3600.0 + HEALTH);
     scenario.base.rate = 0.2;
@@ -88,7 +88,7 @@ fn trickle(luck: &mut Luck) -> Scenario {
     scenario
 }
 
-fn flapping(luck: &mut Luck) -> Scenario {
+fn flapping(luck: &mut RequestRng) -> Scenario {
     // The last good stretch belongs to the recovery.
     let mut scenario = Scenario::incident_of(290.0, luck, |_, _| {});
     let (from, _) = scenario.bounds();

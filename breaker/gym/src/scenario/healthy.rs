@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use super::{Entry, HEALTH, Scenario};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::{Span, nanos};
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -45,13 +45,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-fn steady(_: &mut Luck) -> Scenario {
+fn steady(_: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::healthy(DAY);
     scenario.base.rate = 50.0;
     scenario
 }
 
-fn noisy_day(luck: &mut Luck) -> Scenario {
+fn noisy_day(luck: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::healthy(DAY);
     scenario.base.errors = 0.003;
     scenario.base.tail = 0.01;
@@ -77,13 +77,13 @@ fn noisy_day(luck: &mut Luck) -> Scenario {
     scenario
 }
 
-fn noisy_day_with_retries(luck: &mut Luck) -> Scenario {
+fn noisy_day_with_retries(luck: &mut RequestRng) -> Scenario {
     let mut scenario = noisy_day(luck);
     scenario.retries = 2;
     scenario
 }
 
-fn pauses(luck: &mut Luck) -> Scenario {
+fn pauses(luck: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::healthy(7200.0);
     scenario.pauses = (0..120)
         .map(|minute| {
@@ -94,14 +94,14 @@ fn pauses(luck: &mut Luck) -> Scenario {
     scenario
 }
 
-fn client_errors(luck: &mut Luck) -> Scenario {
+fn client_errors(luck: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::incident_of(600.0, luck, |now, _| now.client_errors = 0.6);
     // What callers do wrong is no incident of the service.
     scenario.incident = None;
     scenario
 }
 
-fn deploy(_: &mut Luck) -> Scenario {
+fn deploy(_: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::healthy(3.0 * HEALTH);
     let end = scenario.duration + nanos(1.0);
     scenario.phase(HEALTH, crate::time::seconds(end), |now, _| {

@@ -2,7 +2,7 @@
 //! nobody waits for any more is still worked on.
 
 use super::{Entry, Scenario, ramp};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -31,11 +31,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-fn brownout(luck: &mut Luck) -> Scenario {
+fn brownout(luck: &mut RequestRng) -> Scenario {
     with_capacity(Scenario::incident(luck, |now, _| now.capacity = Some(80.0)))
 }
 
-fn cold_start(luck: &mut Luck) -> Scenario {
+fn cold_start(luck: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::incident_of(60.0, luck, |now, _| now.capacity = Some(0.0));
     let (_, until) = scenario.bounds();
     scenario.phase(until, until + 60.0, |now, progress| {
@@ -44,13 +44,13 @@ fn cold_start(luck: &mut Luck) -> Scenario {
     with_capacity(scenario)
 }
 
-fn overload(luck: &mut Luck) -> Scenario {
+fn overload(luck: &mut RequestRng) -> Scenario {
     with_capacity(Scenario::incident_of(300.0, luck, |now, _| {
         now.rate = 3.0 * CAPACITY;
     }))
 }
 
-fn retry_storm(luck: &mut Luck) -> Scenario {
+fn retry_storm(luck: &mut RequestRng) -> Scenario {
     let mut scenario = with_capacity(Scenario::incident_of(30.0, luck, |now, _| {
         now.capacity = Some(CAPACITY / 5.0);
     }));

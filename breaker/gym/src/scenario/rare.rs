@@ -1,7 +1,7 @@
 //! Scenarios in which requests come rarely, or in bursts, or not at all for a time.
 
 use super::{Entry, Scenario};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::Span;
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -55,7 +55,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-fn hourly_bursts(luck: &mut Luck) -> Scenario {
+fn hourly_bursts(luck: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::healthy(16.0 * HOUR);
     scenario.base.rate = 0.0;
     let hit = 8 + (luck.unit() * 4.0) as u32;
@@ -77,7 +77,7 @@ fn hourly_bursts(luck: &mut Luck) -> Scenario {
     scenario
 }
 
-fn night(luck: &mut Luck) -> Scenario {
+fn night(luck: &mut RequestRng) -> Scenario {
     const DUSK: f64 = 8.0 * HOUR;
     const DAWN: f64 = 18.0 * HOUR;
     let mut scenario = Scenario::healthy(DAWN + 8.0 * HOUR);
@@ -100,7 +100,7 @@ fn night(luck: &mut Luck) -> Scenario {
     scenario
 }
 
-fn rare_outage(luck: &mut Luck, gap: f64, healthy_hours: f64, outage_hours: f64) -> Scenario {
+fn rare_outage(luck: &mut RequestRng, gap: f64, healthy_hours: f64, outage_hours: f64) -> Scenario {
     let from = HOUR.mul_add(healthy_hours, luck.between(0.0, gap));
     let until = HOUR.mul_add(outage_hours, from);
     let mut scenario = Scenario::healthy(until + HOUR);

@@ -1,7 +1,7 @@
 //! Scenarios in which something that looks bad is usual, or becomes usual.
 
 use super::{Entry, HEALTH, Scenario};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::{Span, nanos, seconds};
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -102,7 +102,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-fn worse_for_good(luck: &mut Luck) -> Scenario {
+fn worse_for_good(luck: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::incident_of(60.0, luck, |now, _| now.errors = 1.0);
     let (_, until) = scenario.bounds();
     let end = seconds(scenario.duration) + 60.0;
@@ -111,14 +111,14 @@ fn worse_for_good(luck: &mut Luck) -> Scenario {
     scenario
 }
 
-fn outage_at(luck: &mut Luck, usual: f64) -> Scenario {
+fn outage_at(luck: &mut RequestRng, usual: f64) -> Scenario {
     let mut scenario = Scenario::incident_of(300.0, luck, |now, _| now.errors = 1.0);
     scenario.base.errors = usual;
     scenario.aftermath = nanos(HEALTH);
     scenario
 }
 
-fn tripled(luck: &mut Luck, usual: f64) -> Scenario {
+fn tripled(luck: &mut RequestRng, usual: f64) -> Scenario {
     let from = 20.0f64.mul_add(HOUR, luck.between(0.0, 60.0));
     let mut scenario = Scenario::healthy(from + 600.0 + HEALTH);
     scenario.base.rate = 20.0;
@@ -128,7 +128,7 @@ fn tripled(luck: &mut Luck, usual: f64) -> Scenario {
     scenario
 }
 
-fn new_usual(_: &mut Luck) -> Scenario {
+fn new_usual(_: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::healthy(24.0 * HOUR);
     scenario.base.rate = 20.0;
     scenario.base.errors = 0.003;
@@ -136,7 +136,7 @@ fn new_usual(_: &mut Luck) -> Scenario {
     scenario
 }
 
-fn cache(luck: &mut Luck) -> Scenario {
+fn cache(luck: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::healthy(12.0 * HOUR);
     scenario.base.rate = 50.0;
     for hour in 0..12 {
@@ -147,7 +147,7 @@ fn cache(luck: &mut Luck) -> Scenario {
     scenario
 }
 
-fn cold_cache(luck: &mut Luck) -> Scenario {
+fn cold_cache(luck: &mut RequestRng) -> Scenario {
     let mut scenario = Scenario::healthy(14.0 * HOUR);
     scenario.base.rate = 50.0;
     scenario.base.misses = 0.01;

@@ -8,14 +8,14 @@
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, Setup, State, Status, System, shedding};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::SECOND;
 
 /// The filter.
 #[derive(Debug)]
 pub(super) struct EnvoyAdmission {
     requests: Rolling,
-    luck: Luck,
+    luck: RequestRng,
     state: State,
 }
 
@@ -24,7 +24,7 @@ impl EnvoyAdmission {
     pub(super) fn new(setup: &Setup) -> Self {
         Self {
             requests: Rolling::new(30, SECOND),
-            luck: Luck::named(setup.seed, 1),
+            luck: RequestRng::named(setup.seed, 1),
             state: State::Closed,
         }
     }

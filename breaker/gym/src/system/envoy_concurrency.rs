@@ -12,7 +12,7 @@
 
 use super::shedding::Shedding;
 use super::{Arrival, Completion, Decision, Ending, Setup, Status, System};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::{MILLI, NEVER, Nanos, SECOND};
 
 /// The gradient controller.
@@ -27,7 +27,7 @@ pub(super) struct EnvoyConcurrency {
     next_update: Nanos,
     next_measurement: Nanos,
     times_at_minimum: u32,
-    luck: Luck,
+    luck: RequestRng,
     shedding: Shedding,
 }
 
@@ -43,7 +43,7 @@ impl EnvoyConcurrency {
             next_update: UPDATE,
             next_measurement: NEVER,
             times_at_minimum: 0,
-            luck: Luck::named(setup.seed, 3),
+            luck: RequestRng::named(setup.seed, 3),
             shedding: Shedding::default(),
         }
     }

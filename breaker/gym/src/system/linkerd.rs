@@ -12,14 +12,14 @@
 
 use super::rolling::Rolling;
 use super::{Arrival, Completion, Decision, Setup, State, Status, System, hosts};
-use crate::luck::Luck;
+use crate::luck::RequestRng;
 use crate::time::{NEVER, Nanos, SECOND};
 
 /// A balancer over endpoints with a breaker each.
 #[derive(Debug)]
 pub(super) struct Linkerd {
     endpoints: Vec<Endpoint>,
-    luck: Luck,
+    luck: RequestRng,
     alerts: u64,
 }
 
@@ -62,14 +62,14 @@ impl Linkerd {
         };
         Self {
             endpoints: (0..setup.endpoints).map(endpoint).collect(),
-            luck: Luck::named(setup.seed, 2),
+            luck: RequestRng::named(setup.seed, 2),
             alerts: 0,
         }
     }
 }
 
 impl Endpoint {
-    fn shut(&mut self, luck: &mut Luck, now: Nanos) {
+    fn shut(&mut self, luck: &mut RequestRng, now: Nanos) {
         let jitter = JITTER * luck.unit() * self.backoff as f64;
         self.gate = Gate::Shut {
             until: now + self.backoff + jitter as Nanos,

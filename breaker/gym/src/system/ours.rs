@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
 use breaker_core::{
-    Attribution, Breaker, Event, Feed, Outcome, Permit, Policy, Reason, Sample, SourceId,
-    State as CoreState, Timestamp, Verdict,
+    Attribution, Breaker, Classification, Event, Feed, Outcome, Permit, Policy, Reason, Sample,
+    SourceId, State as CoreState, Timestamp,
 };
 
 use super::shedding::Shedding;
@@ -137,13 +137,17 @@ impl System for Ours {
     fn observe(&mut self, spans: &[DependencySpan], now: Nanos) {
         let Some(feed) = self.feed else { return };
         for span in spans {
-            let verdict = if span.failed {
-                Verdict::Failure
+            let classification = if span.failed {
+                Classification::Failure
             } else {
-                Verdict::Success
+                Classification::Success
             };
             let latency = Duration::from_nanos(span.latency);
-            let sample = Sample::new(verdict, Some(latency), Timestamp::from_nanos(span.at));
+            let sample = Sample::new(
+                classification,
+                Some(latency),
+                Timestamp::from_nanos(span.at),
+            );
             self.breaker
                 .observe(feed, &sample, Timestamp::from_nanos(now));
         }

@@ -11,7 +11,7 @@ fn run(scenario: &Scenario, name: &str) -> Score {
         spans: scenario.spans,
     };
     let system = system::find(name).unwrap().build(&setup);
-    let mut world = World::new(scenario, system, false);
+    let mut world = Simulation::new(scenario, system, false);
     Traffic::new(scenario).for_each(|request| world.arrive(&request));
     world.finish().0
 }

@@ -1,16 +1,16 @@
 use super::*;
 use crate::encode::{self, Sent};
 
-fn judged(rules: &FailureRules, status: StatusCode, sent: &[(&str, Sent<'_>)]) -> Verdict {
+fn judged(rules: &FailureRules, status: StatusCode, sent: &[(&str, Sent<'_>)]) -> Classification {
     let message = encode::attributes(sent);
-    Facts::of(Attributes::new(&message, encode::FIELD)).verdict(status, rules)
+    Facts::of(Attributes::new(&message, encode::FIELD)).classification(status, rules)
 }
 
-fn verdict(status: StatusCode, sent: &[(&str, Sent<'_>)]) -> Verdict {
+fn classification(status: StatusCode, sent: &[(&str, Sent<'_>)]) -> Classification {
     judged(&FailureRules::default(), status, sent)
 }
 
-use Verdict::{Failure, Ignored, Success};
+use Classification::{Failure, Ignored, Success};
 
 #[test]
 fn a_status_of_the_protocol_decides_in_every_convention_and_type() {
@@ -53,7 +53,7 @@ fn a_status_of_the_protocol_decides_in_every_convention_and_type() {
         ("rpc.response.status_code", Sent::Int(15), Failure),
         ("rpc.response.status_code", Sent::Str("NOT_FOUND"), Success),
     ] {
-        let found = verdict(StatusCode::Unset, &[(name, value)]);
+        let found = classification(StatusCode::Unset, &[(name, value)]);
         assert_eq!(found, expected, "{name} {value:?}");
     }
 }
@@ -64,14 +64,14 @@ fn a_4xx_is_a_success_of_the_called_service_though_its_client_marks_an_error() {
         ("error.type", Sent::Str("404")),
         ("http.response.status_code", Sent::Int(404)),
     ];
-    assert_eq!(verdict(StatusCode::Error, &sent), Success);
+    assert_eq!(classification(StatusCode::Error, &sent), Success);
 }
 
 #[test]
 fn what_is_not_supported_is_a_success_of_the_called_service() {
     for status in [501, 505] {
         let sent = [("http.response.status_code", Sent::Int(status))];
-        assert_eq!(verdict(StatusCode::Error, &sent), Success);
+        assert_eq!(classification(StatusCode::Error, &sent), Success);
     }
 }
 
@@ -79,7 +79,7 @@ fn what_is_not_supported_is_a_success_of_the_called_service() {
 fn a_5xx_is_a_failure_whatever_the_span_says() {
     let sent = [("http.response.status_code", Sent::Int(500))];
     for status in [StatusCode::Unset, StatusCode::Ok, StatusCode::Error] {
-        assert_eq!(verdict(status, &sent), Failure);
+        assert_eq!(classification(status, &sent), Failure);
     }
 }
 
@@ -89,7 +89,7 @@ fn grpc_decides_before_the_http_that_carries_it() {
         ("http.response.status_code", Sent::Int(200)),
         ("rpc.grpc.status_code", Sent::Int(14)),
     ];
-    assert_eq!(verdict(StatusCode::Unset, &sent), Failure);
+    assert_eq!(classification(StatusCode::Unset, &sent), Failure);
 }
 
 #[test]
@@ -101,8 +101,8 @@ fn the_new_name_counts_where_both_are_sent_in_any_order() {
         ("rpc.grpc.status_code", Sent::Int(0)),
     ];
     for _ in 0..2 {
-        assert_eq!(verdict(StatusCode::Unset, &sent[..2]), Failure);
-        assert_eq!(verdict(StatusCode::Unset, &sent[2..]), Failure);
+        assert_eq!(classification(StatusCode::Unset, &sent[..2]), Failure);
+        assert_eq!(classification(StatusCode::Unset, &sent[2..]), Failure);
         sent.swap(0, 1);
         sent.swap(2, 3);
     }
@@ -111,20 +111,23 @@ fn the_new_name_counts_where_both_are_sent_in_any_order() {
 #[test]
 fn without_a_status_of_the_protocol_the_span_and_its_error_decide() {
     let error = [("error.type", Sent::Str("psycopg.OperationalError"))];
-    assert_eq!(verdict(StatusCode::Unset, &[]), Success);
-    assert_eq!(verdict(StatusCode::Error, &[]), Failure);
-    assert_eq!(verdict(StatusCode::Ok, &[]), Success);
-    assert_eq!(verdict(StatusCode::Unset, &error), Failure);
-    assert_eq!(verdict(StatusCode::Ok, &error), Success);
+    assert_eq!(classification(StatusCode::Unset, &[]), Success);
+    assert_eq!(classification(StatusCode::Error, &[]), Failure);
+    assert_eq!(classification(StatusCode::Ok, &[]), Success);
+    assert_eq!(classification(StatusCode::Unset, &error), Failure);
+    assert_eq!(classification(StatusCode::Ok, &error), Success);
     let exception = [("exception.type", Sent::Str("java.io.IOException"))];
-    assert_eq!(verdict(StatusCode::Unset, &exception), Failure);
+    assert_eq!(classification(StatusCode::Unset, &exception), Failure);
     let empty = [("error.type", Sent::Str(""))];
-    assert_eq!(verdict(StatusCode::Unset, &empty), Success);
+    assert_eq!(classification(StatusCode::Unset, &empty), Success);
     for flag in [Sent::Bool(true), Sent::Str("true")] {
-        assert_eq!(verdict(StatusCode::Unset, &[("error", flag)]), Failure);
+        assert_eq!(
+            classification(StatusCode::Unset, &[("error", flag)]),
+            Failure
+        );
     }
     let no_flag = [("error", Sent::Bool(false))];
-    assert_eq!(verdict(StatusCode::Unset, &no_flag), Success);
+    assert_eq!(classification(StatusCode::Unset, &no_flag), Success);
 }
 
 #[test]
@@ -143,8 +146,16 @@ fn an_unreadable_status_is_none() {
         ("rpc.response.status_code", Sent::Int(31)),
     ] {
         let sent = [(name, value)];
-        assert_eq!(verdict(StatusCode::Unset, &sent), Success, "{sent:?}");
-        assert_eq!(verdict(StatusCode::Error, &sent), Failure, "{sent:?}");
+        assert_eq!(
+            classification(StatusCode::Unset, &sent),
+            Success,
+            "{sent:?}"
+        );
+        assert_eq!(
+            classification(StatusCode::Error, &sent),
+            Failure,
+            "{sent:?}"
+        );
     }
 }
 
@@ -162,7 +173,11 @@ fn a_type_of_error_that_is_a_status_counts_as_one() {
         ("700", Failure),
     ] {
         let sent = [("error.type", Sent::Str(error))];
-        assert_eq!(verdict(StatusCode::Error, &sent), expected, "{error}");
+        assert_eq!(
+            classification(StatusCode::Error, &sent),
+            expected,
+            "{error}"
+        );
     }
 }
 
@@ -179,7 +194,11 @@ fn a_caller_that_went_away_is_ignored_unless_the_policy_says_otherwise() {
         ("error.type", Sent::Str("499")),
     ];
     for sent in gone.into_iter().chain(statuses) {
-        assert_eq!(verdict(StatusCode::Error, &[sent]), Ignored, "{sent:?}");
+        assert_eq!(
+            classification(StatusCode::Error, &[sent]),
+            Ignored,
+            "{sent:?}"
+        );
         let found = judged(&strict, StatusCode::Error, &[sent]);
         assert_eq!(found, Failure, "{sent:?}");
     }
@@ -203,7 +222,11 @@ fn envoy_s_status_0_is_a_failure_unless_the_caller_went_away() {
         (sent("0", "UT,DC", error), Ignored),
         (sent("200", "DC", &[]), Success),
     ] {
-        assert_eq!(verdict(StatusCode::Unset, &sent), expected, "{sent:?}");
+        assert_eq!(
+            classification(StatusCode::Unset, &sent),
+            expected,
+            "{sent:?}"
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{Attributes, HistogramPoint, Raw, Temporality};
 
 /// The resource that points belong to, or the scope in it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Origin(u128);
+pub struct ScopeId(u128);
 
 /// The key of the hashes. It is random, so that no sender can make two series look like one; and
 /// with 128 bits, chance can't either.
@@ -26,22 +26,22 @@ impl Identity {
         }
     }
 
-    pub(super) fn resource(&self, resource: Attributes<'_>) -> Origin {
-        Origin(self.attributes(resource))
+    pub(super) fn resource(&self, resource: Attributes<'_>) -> ScopeId {
+        ScopeId(self.attributes(resource))
     }
 
-    pub(super) fn scope(&self, resource: Origin, name: &str, version: &str) -> Origin {
+    pub(super) fn scope(&self, resource: ScopeId, name: &str, version: &str) -> ScopeId {
         let mut hasher = self.empty;
         hasher.write_u128(resource.0);
         write(&mut hasher, name.as_bytes());
         write(&mut hasher, version.as_bytes());
-        Origin(hasher.finish128().as_u128())
+        ScopeId(hasher.finish128().as_u128())
     }
 
     /// The start of a cumulative point belongs to its series: so a restart is a series of its own,
     /// and two processes that say they are one are told apart instead of looking like a restart
     /// with every point.
-    pub(super) fn series(&self, origin: Origin, point: &HistogramPoint<'_>) -> u128 {
+    pub(super) fn series(&self, origin: ScopeId, point: &HistogramPoint<'_>) -> u128 {
         let mut hasher = self.empty;
         hasher.write_u128(origin.0);
         hasher.write_u128(self.attributes(point.attributes));

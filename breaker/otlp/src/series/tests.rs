@@ -26,7 +26,7 @@ type Made = Result<Vec<(u64, u64)>, Skipped>;
 
 struct Apply<'t> {
     table: &'t mut SeriesTable,
-    origin: Option<Origin>,
+    origin: Option<ScopeId>,
     now: u64,
     made: Vec<Made>,
 }

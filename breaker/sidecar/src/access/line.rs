@@ -72,7 +72,8 @@ impl Line<'_> {
             status: finished.status.map(|status| status.as_u16()),
             protocol: protocol(finished.version),
             route: self.route.map(|route| &**route),
-            outcome: decision.map(|decision| outcome(decision.verdict(), finished.is_fallback)),
+            outcome: decision
+                .map(|decision| outcome(decision.classification(), finished.is_fallback)),
             failure: self.failure.map(|failure| failure.to_string()),
             attribution: self.attribution.map(Attribution::label),
             endpoint: self.endpoint.map(String::as_str),

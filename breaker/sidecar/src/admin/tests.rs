@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::{BreakerHandle, OnDrop, Policy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ pub(super) fn tripped() -> BreakerHandle {
     for _ in 0..20 {
         pay.try_acquire(OnDrop::Ignored)
             .unwrap()
-            .finish(Verdict::Failure);
+            .finish(Classification::Failure);
     }
     pay.try_acquire(OnDrop::Ignored).unwrap_err();
     pay

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use breaker_tower::BreakerHandle;
 
-use crate::baselines::Learner;
+use crate::baselines::TrackedBreaker;
 use crate::config::{Config, Route};
 use crate::findings::Findings;
 use crate::proxy::{self, Retries, RouteError, RouteTable};
@@ -14,7 +14,7 @@ use crate::registry::{Entry, Registry};
 
 /// A configuration that runs, or is about to.
 #[derive(Debug)]
-pub(super) struct Composition {
+pub(super) struct ActiveConfig {
     pub(super) config: Config,
     /// One for each route, in their order.
     pub(super) breakers: Vec<BreakerHandle>,
@@ -43,7 +43,7 @@ pub(super) struct Known<'a> {
     pub(super) findings: &'a Arc<Findings>,
 }
 
-impl Composition {
+impl ActiveConfig {
     /// Makes what `config` asks for. Routes that `before` has too get its breakers, to which
     /// nothing is done yet.
     pub(super) fn new(config: Config, before: Option<&Self>) -> Result<Self, RouteError> {
@@ -139,8 +139,8 @@ impl Composition {
     }
 
     /// Those that learn what is usual, each with its route's version.
-    pub(super) fn learners(&self) -> impl Iterator<Item = Learner> {
-        self.routes().map(|known| Learner {
+    pub(super) fn learners(&self) -> impl Iterator<Item = TrackedBreaker> {
+        self.routes().map(|known| TrackedBreaker {
             breaker: known.breaker.clone(),
             version: known.route.version().cloned(),
         })
@@ -153,7 +153,7 @@ impl Composition {
 }
 
 /// The retries of routes, by name: their budget and counts go on after a reload.
-fn retries(before: &Composition) -> HashMap<&str, &Arc<Retries>> {
+fn retries(before: &ActiveConfig) -> HashMap<&str, &Arc<Retries>> {
     let routes = before.table.routes().iter();
     routes
         .filter_map(|route| Some((&**route.name(), route.retries.as_ref()?)))

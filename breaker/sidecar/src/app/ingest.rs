@@ -10,7 +10,9 @@ use super::StartError;
 use super::composition::Known;
 use crate::config::Config;
 use crate::findings::PROXY;
-use crate::ingest::{Addresses, Fed, FeedSampler, Forward, Receiver, ReceiverError, Settings};
+use crate::ingest::{
+    Addresses, FeedBinding, FeedSampler, Forward, Receiver, ReceiverError, Settings,
+};
 use crate::telemetry::{self, Received};
 
 /// A receiver whose sockets are bound, and the sampler of what it takes in.
@@ -22,7 +24,10 @@ pub(super) struct Ingest {
 
 impl Ingest {
     /// Binds the receiver, for `feeds`.
-    pub(super) fn bind(config: &Config, feeds: Vec<Fed>) -> Result<Option<Self>, StartError> {
+    pub(super) fn bind(
+        config: &Config,
+        feeds: Vec<FeedBinding>,
+    ) -> Result<Option<Self>, StartError> {
         let Some(receive) = config.receive() else {
             return Ok(None);
         };
@@ -81,7 +86,7 @@ impl Ingest {
 
 /// Makes the feeds of `routes` the sources of their breakers, beside the proxy, and returns them.
 /// Those that stay keep what they observed.
-pub(super) fn feed<'a>(routes: impl IntoIterator<Item = Known<'a>>) -> Vec<Fed> {
+pub(super) fn feed<'a>(routes: impl IntoIterator<Item = Known<'a>>) -> Vec<FeedBinding> {
     let mut all = Vec::new();
     for known in routes {
         let Known { route, breaker, .. } = known;
@@ -95,7 +100,7 @@ pub(super) fn feed<'a>(routes: impl IntoIterator<Item = Known<'a>>) -> Vec<Fed> 
         let ids = breaker.set_feeds(sources);
         all.extend(feeds.iter().zip(ids).map(|(feed, id)| {
             let (name, policy) = (feed.name().clone(), feed.policy().cloned());
-            let fed = Fed::new(breaker.clone(), id, name, feed.matcher().clone(), policy);
+            let fed = FeedBinding::new(breaker.clone(), id, name, feed.matcher().clone(), policy);
             fed.with_findings(known.findings.clone())
         }));
         let is_source =

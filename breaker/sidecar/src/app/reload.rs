@@ -13,7 +13,7 @@ use breaker_tower::{BreakerHandle, Events};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::composition::{Changes, Composition};
+use super::composition::{ActiveConfig, Changes};
 use super::ingest;
 use crate::access::{Access, OpenError};
 use crate::baselines::Baselines;
@@ -57,11 +57,11 @@ pub enum ReloadError {
 }
 
 /// A breaker that is new, and what it does from now on.
-pub(super) type Followed = (Arc<str>, Events);
+pub(super) type EventSubscription = (Arc<str>, Events);
 
 /// What a reload reaches.
 #[derive(Debug)]
-pub(super) struct Reached {
+pub(super) struct ReloadTargets {
     pub(super) registry: Registry,
     pub(super) tokens: Tokens,
     pub(super) access: Access,
@@ -70,7 +70,7 @@ pub(super) struct Reached {
     pub(super) routes: Option<Routes>,
     /// None when no telemetry is received.
     pub(super) feeds: Option<Arc<FeedSampler>>,
-    pub(super) followed: mpsc::UnboundedSender<Followed>,
+    pub(super) followed: mpsc::UnboundedSender<EventSubscription>,
     /// Who is told how reloads end.
     pub(super) events: mpsc::UnboundedSender<Event>,
 }
@@ -78,8 +78,8 @@ pub(super) struct Reached {
 #[derive(Debug)]
 struct Shared {
     /// Held for as long as a reload takes: there is one at a time.
-    running: Mutex<Composition>,
-    told: Mutex<Told>,
+    running: Mutex<ActiveConfig>,
+    told: Mutex<ReloadStatus>,
     /// The mark of what was tried last, whatever came of it.
     tried: Mutex<String>,
     /// What follows files of certificates, of the configuration that runs. Apart from it: who reads
@@ -87,11 +87,11 @@ struct Shared {
     rotating: Mutex<Rotating>,
     /// How these files fared.
     rotated: Mutex<Counts>,
-    reached: Reached,
+    reached: ReloadTargets,
 }
 
 #[derive(Debug)]
-struct Told {
+struct ReloadStatus {
     configuration: Configuration,
     unchanged: u64,
     refused: u64,
@@ -100,7 +100,7 @@ struct Told {
 // === impl Reloader ===
 
 impl Reloader {
-    pub(super) fn new(running: Composition, reached: Reached) -> Self {
+    pub(super) fn new(running: ActiveConfig, reached: ReloadTargets) -> Self {
         let config = &running.config;
         let configuration = Configuration {
             file: config.file().map(|file| file.display().to_string()),
@@ -117,7 +117,7 @@ impl Reloader {
         let rotating = running.config.certificates().into();
         Self(Arc::new(Shared {
             running: Mutex::new(running),
-            told: Mutex::new(Told {
+            told: Mutex::new(ReloadStatus {
                 configuration,
                 unchanged: 0,
                 refused: 0,
@@ -244,7 +244,7 @@ impl Shared {
         result
     }
 
-    fn try_reload(&self, running: &mut Composition) -> Result<Reloaded, ReloadError> {
+    fn try_reload(&self, running: &mut ActiveConfig) -> Result<Reloaded, ReloadError> {
         let config = running.config.load_again()?;
         // A token is no part of the texts.
         if config.hash() == running.config.hash() && config.token() == running.config.token() {
@@ -254,7 +254,7 @@ impl Shared {
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
-        let next = Composition::new(config, Some(running))?;
+        let next = ActiveConfig::new(config, Some(running))?;
         let access = self.reached.access.open(next.config.access())?;
         // Nothing below can fail.
         let Changes {
@@ -289,19 +289,19 @@ impl Shared {
         *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = mark;
     }
 
-    fn running(&self) -> MutexGuard<'_, Composition> {
+    fn running(&self) -> MutexGuard<'_, ActiveConfig> {
         // It is replaced as a whole.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn told(&self) -> MutexGuard<'_, ReloadStatus> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Reached ===
+// === impl ReloadTargets ===
 
-impl Reached {
+impl ReloadTargets {
     /// Has what the breaker does from now on told.
     fn follow(&self, breaker: &BreakerHandle) {
         // Nobody listens to the events of a sidecar that has ended.
@@ -321,7 +321,7 @@ impl Reached {
         let _ = self.events.send(event);
     }
 
-    fn reach(&self, next: &Composition) {
+    fn reach(&self, next: &ActiveConfig) {
         self.registry
             .replace(next.entries(), next.config.policies().clone());
         self.baselines.replace(next.learners());

@@ -21,7 +21,7 @@ pub struct Happening {
 
 /// An event in a form of its own, as a line of `--json` and an entry of the page.
 #[derive(Serialize)]
-pub(super) struct Told<'a> {
+pub(super) struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) policy: Option<&'a str>,
     pub(super) t: f64,
@@ -132,8 +132,8 @@ impl Happening {
     }
 
     /// With the name of its policy, where there are several.
-    pub(super) fn told<'a>(&'a self, policy: Option<&'a str>) -> Told<'a> {
-        let mut told = Told {
+    pub(super) fn told<'a>(&'a self, policy: Option<&'a str>) -> EventLine<'a> {
+        let mut told = EventLine {
             policy,
             t: self.at.as_secs_f64(),
             time: when::date(self.at),

@@ -5,7 +5,7 @@ use breaker_tower::core::Event;
 use serde::Serialize;
 
 use super::findings::{Findings, Summary};
-use super::happening::{Happening, Told};
+use super::happening::{EventLine, Happening};
 use super::timeline::Timeline;
 
 /// What the page's script reads.
@@ -48,7 +48,7 @@ struct Of<'a> {
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]
-    told: Told<'a>,
+    told: EventLine<'a>,
     trip: bool,
 }
 

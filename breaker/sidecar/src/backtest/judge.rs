@@ -1,7 +1,7 @@
 //! How requests ended, by the failure rules of each policy.
 
 use breaker_tower::Policy;
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::core::policy::FailureRules;
 
 use super::line::Ending;
@@ -9,25 +9,25 @@ use super::line::Ending;
 /// What each policy makes of a request: two bits each. The fourth value is a failure by a timeout,
 /// which is one to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Verdicts(u32);
+pub(super) struct Classifications(u32);
 
 /// Judges for all policies at once.
 #[derive(Debug)]
 pub(super) struct Judge {
     rules: Vec<FailureRules>,
-    by_status: Vec<Verdicts>,
+    by_status: Vec<Classifications>,
 }
 
-impl Verdicts {
-    /// Of each policy, the verdict that `of` gives for its index.
-    pub(super) fn new(policies: usize, mut of: impl FnMut(usize) -> Verdict) -> Self {
+impl Classifications {
+    /// Of each policy, the classification that `of` gives for its index.
+    pub(super) fn new(policies: usize, mut of: impl FnMut(usize) -> Classification) -> Self {
         let bits = (0..policies).map(|index| {
-            let verdict = match of(index) {
-                Verdict::Failure => 1,
-                Verdict::Ignored => 2,
+            let classification = match of(index) {
+                Classification::Failure => 1,
+                Classification::Ignored => 2,
                 _ => 0,
             };
-            verdict << (2 * index)
+            classification << (2 * index)
         });
         Self(bits.fold(0, |all, bits| all | bits))
     }
@@ -39,11 +39,11 @@ impl Verdicts {
         self.0 & 3 == 3
     }
 
-    pub(super) const fn of(self, policy: usize) -> Verdict {
+    pub(super) const fn of(self, policy: usize) -> Classification {
         match self.0 >> (2 * policy) & 3 {
-            0 => Verdict::Success,
-            2 => Verdict::Ignored,
-            _ => Verdict::Failure,
+            0 => Classification::Success,
+            2 => Classification::Ignored,
+            _ => Classification::Failure,
         }
     }
 }
@@ -55,16 +55,16 @@ impl Judge {
     pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
         let rules: Vec<_> = policies.map(|policy| policy.failure().clone()).collect();
         let by_status = (0..1000)
-            .map(|status| Verdicts::new(rules.len(), |index| rules[index].of_http(status)));
+            .map(|status| Classifications::new(rules.len(), |index| rules[index].of_http(status)));
         Self {
             by_status: by_status.collect(),
             rules,
         }
     }
 
-    pub(super) fn verdicts(&self, ending: Ending<'_>) -> Verdicts {
-        let each = |verdict: &dyn Fn(&FailureRules) -> Verdict| {
-            Verdicts::new(self.rules.len(), |index| verdict(&self.rules[index]))
+    pub(super) fn classifications(&self, ending: Ending<'_>) -> Classifications {
+        let each = |classification: &dyn Fn(&FailureRules) -> Classification| {
+            Classifications::new(self.rules.len(), |index| classification(&self.rules[index]))
         };
         match ending {
             Ending::Status(status) => self
@@ -76,12 +76,12 @@ impl Judge {
             // As it is with spans: it says nothing of the service, unless a policy has it that it
             // does.
             Ending::CallerLeft => each(&|rules| match rules.of_http(CALLER_LEFT) {
-                Verdict::Success => Verdict::Ignored,
-                verdict => verdict,
+                Classification::Success => Classification::Ignored,
+                classification => classification,
             }),
-            Ending::Span(facts, status) => each(&|rules| facts.verdict(status, rules)),
-            Ending::TimedOut => Verdicts::TIMED_OUT,
-            Ending::Outcome(verdict) => each(&|_| verdict),
+            Ending::Span(facts, status) => each(&|rules| facts.classification(status, rules)),
+            Ending::TimedOut => Classifications::TIMED_OUT,
+            Ending::Outcome(classification) => each(&|_| classification),
         }
     }
 }
@@ -101,24 +101,27 @@ mod tests {
         let strict = yaml::parse(strict, None).expect("a good policy");
         let judge = Judge::new([&Policy::sensitive(), &strict].into_iter());
         let of = |ending| {
-            let verdicts = judge.verdicts(ending);
-            [verdicts.of(0), verdicts.of(1)]
+            let classifications = judge.classifications(ending);
+            [classifications.of(0), classifications.of(1)]
         };
         assert_eq!(
             of(Ending::Status(429)),
-            [Verdict::Success, Verdict::Failure]
+            [Classification::Success, Classification::Failure]
         );
         assert_eq!(
             of(Ending::Status(500)),
-            [Verdict::Failure, Verdict::Success]
+            [Classification::Failure, Classification::Success]
         );
-        assert_eq!(of(Ending::Outcome(Verdict::Ignored)), [Verdict::Ignored; 2]);
-        assert_eq!(of(Ending::CallerLeft), [Verdict::Ignored; 2]);
-        assert_eq!(of(Ending::TimedOut), [Verdict::Failure; 2]);
-        let timed_out = |ending| judge.verdicts(ending).timed_out();
+        assert_eq!(
+            of(Ending::Outcome(Classification::Ignored)),
+            [Classification::Ignored; 2]
+        );
+        assert_eq!(of(Ending::CallerLeft), [Classification::Ignored; 2]);
+        assert_eq!(of(Ending::TimedOut), [Classification::Failure; 2]);
+        let timed_out = |ending| judge.classifications(ending).timed_out();
         assert!(timed_out(Ending::TimedOut) && !timed_out(Ending::FAILURE));
         assert!(!timed_out(Ending::CallerLeft) && !timed_out(Ending::Status(200)));
         let unavailable = Ending::Grpc("UNAVAILABLE".parse().expect("a code"));
-        assert_eq!(of(unavailable)[0], Verdict::Failure);
+        assert_eq!(of(unavailable)[0], Classification::Failure);
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use breaker_tower::core::policy::GrpcCode;
-use breaker_tower::core::{InvalidValue, Timestamp, Verdict};
+use breaker_tower::core::{Classification, InvalidValue, Timestamp};
 use serde::{Deserialize, Deserializer};
 
 use breaker_otlp::StatusCode;
@@ -35,7 +35,7 @@ pub(super) enum Ending<'a> {
     TimedOut,
     /// What a span says, with its own status.
     Span(Facts<'a>, StatusCode),
-    Outcome(Verdict),
+    Outcome(Classification),
 }
 
 impl<'a> Line<'a> {
@@ -69,12 +69,12 @@ impl<'a> Line<'a> {
 }
 
 impl Ending<'_> {
-    pub(super) const FAILURE: Self = Self::Outcome(Verdict::Failure);
+    pub(super) const FAILURE: Self = Self::Outcome(Classification::Failure);
 
     /// The same, ended by the sender's timeout; where it was a failure.
     const fn timed_out(self, timed_out: bool) -> Self {
         match self {
-            Self::Outcome(Verdict::Success | Verdict::Ignored) => self,
+            Self::Outcome(Classification::Success | Classification::Ignored) => self,
             _ if timed_out => Self::TimedOut,
             _ => self,
         }
@@ -319,7 +319,7 @@ impl<'a> Raw<'a> {
                 format!("outcome must be success, failure or ignored, not {word:?}")
             })?,
             (None, Some(status)) => by_status(status)?,
-            (None, None) if latency.is_none() => Ending::Outcome(Verdict::Failure),
+            (None, None) if latency.is_none() => Ending::Outcome(Classification::Failure),
             (None, None) => return Err("there must be a status or an outcome".into()),
         };
         check(Line {
@@ -339,13 +339,13 @@ fn check(line: Line<'_>) -> Result<Line<'_>, InvalidValue> {
 }
 
 fn outcome(word: &str) -> Option<Ending<'static>> {
-    let verdict = match word {
-        "success" => Verdict::Success,
-        "failure" => Verdict::Failure,
-        "ignored" => Verdict::Ignored,
+    let classification = match word {
+        "success" => Classification::Success,
+        "failure" => Classification::Failure,
+        "ignored" => Classification::Ignored,
         _ => return None,
     };
-    Some(Ending::Outcome(verdict))
+    Some(Ending::Outcome(classification))
 }
 
 const fn is_status(status: u16) -> bool {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use breaker_tower::core::Timestamp;
 
-use super::judge::Verdicts;
+use super::judge::Classifications;
 
 /// A request, as small as it can be: millions of them wait here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub(super) struct Recorded {
     /// Nanoseconds; [`Self::NEVER`] if it was never answered.
     pub(super) latency: u64,
     pub(super) route: u32,
-    pub(super) verdicts: Verdicts,
+    pub(super) classifications: Classifications,
 }
 
 /// Holds requests back until none that began before them is to be expected.
@@ -130,7 +130,7 @@ mod tests {
             at: Timestamp::from_millis(seconds * 1000),
             latency: 0,
             route: 0,
-            verdicts: Verdicts::default(),
+            classifications: Classifications::default(),
         }
     }
 

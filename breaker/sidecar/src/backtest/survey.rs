@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use breaker_tower::Policy;
-use breaker_tower::core::{Timestamp, Verdict};
+use breaker_tower::core::{Classification, Timestamp};
 use hdrhistogram::Histogram;
 
 use super::findings::Findings;
@@ -63,10 +63,10 @@ impl Survey {
         route: u32,
         at: Timestamp,
         latency: Option<Duration>,
-        verdict: Verdict,
+        classification: Classification,
     ) {
         let index = route as usize;
-        if index >= MOST_ROUTES || verdict == Verdict::Ignored {
+        if index >= MOST_ROUTES || classification == Classification::Ignored {
             return;
         }
         if index >= self.routes.len() {
@@ -79,7 +79,7 @@ impl Survey {
             window.restart(ends);
         }
         window.requests += 1;
-        let is_failure = verdict == Verdict::Failure || latency.is_none();
+        let is_failure = classification == Classification::Failure || latency.is_none();
         window.failed += u64::from(is_failure);
         window.run = if is_failure { window.run + 1 } else { 0 };
         self.worst.run = self.worst.run.max(window.run);

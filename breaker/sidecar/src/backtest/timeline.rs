@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Timestamp, Verdict};
+use breaker_tower::core::{Classification, Timestamp};
 use hdrhistogram::Histogram;
 
-use super::judge::Verdicts;
+use super::judge::Classifications;
 
 /// A route's traffic over time.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Timeline {
         &mut self,
         at: Timestamp,
         latency: Option<Duration>,
-        verdicts: Verdicts,
+        classifications: Classifications,
         rejected_by: u32,
     ) {
         let since = at.saturating_since(self.start).as_nanos();
@@ -66,7 +66,7 @@ impl Timeline {
         if index >= self.bins.len() {
             self.bins.resize(index + 1, Bin::new(self.policies));
         }
-        self.bins[index].count(latency, verdicts, rejected_by);
+        self.bins[index].count(latency, classifications, rejected_by);
     }
 
     pub(super) const fn start(&self) -> Timestamp {
@@ -107,18 +107,23 @@ impl Bin {
         (!latencies.is_empty()).then(|| latencies.value_at_quantile(quantile))
     }
 
-    fn count(&mut self, latency: Option<Duration>, verdicts: Verdicts, rejected_by: u32) {
+    fn count(
+        &mut self,
+        latency: Option<Duration>,
+        classifications: Classifications,
+        rejected_by: u32,
+    ) {
         self.requests += 1;
-        self.failed += u64::from(verdicts.of(0) == Verdict::Failure);
+        self.failed += u64::from(classifications.of(0) == Classification::Failure);
         if let Some(latency) = latency {
             self.latencies
                 .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
         }
         for (policy, rejected) in self.rejected.iter_mut().enumerate() {
             if rejected_by >> policy & 1 == 1 {
-                match verdicts.of(policy) {
-                    Verdict::Success => rejected.good += 1,
-                    Verdict::Failure => rejected.bad += 1,
+                match classifications.of(policy) {
+                    Classification::Success => rejected.good += 1,
+                    Classification::Failure => rejected.bad += 1,
                     _ => {}
                 }
             }
@@ -152,16 +157,16 @@ mod tests {
     #[test]
     fn a_day_fits_into_the_bins_and_nothing_is_lost() {
         let mut timeline = Timeline::new(Timestamp::ZERO, 2);
-        let verdicts = Verdicts::new(2, |policy| {
+        let classifications = Classifications::new(2, |policy| {
             if policy == 0 {
-                Verdict::Failure
+                Classification::Failure
             } else {
-                Verdict::Success
+                Classification::Success
             }
         });
         for second in 0..86_400 {
             let at = Timestamp::from_millis(second * 1000);
-            timeline.count(at, Some(Duration::from_millis(20)), verdicts, 0b10);
+            timeline.count(at, Some(Duration::from_millis(20)), classifications, 0b10);
         }
         assert!(timeline.bins().len() <= MOST_BINS);
         let sum = |of: fn(&Bin) -> u64| timeline.bins().iter().map(of).sum::<u64>();
@@ -184,7 +189,12 @@ mod tests {
     fn the_end_of_time_is_a_bin_too() {
         let mut timeline = Timeline::new(Timestamp::ZERO, 1);
         for at in [0, u64::MAX] {
-            timeline.count(Timestamp::from_nanos(at), None, Verdicts::default(), 0);
+            timeline.count(
+                Timestamp::from_nanos(at),
+                None,
+                Classifications::default(),
+                0,
+            );
         }
         assert!(timeline.bins().len() <= MOST_BINS);
         assert_eq!(timeline.bins()[0].quantile(0.5), None);

@@ -17,12 +17,12 @@ use siphasher::sip::SipHasher13;
 pub(super) struct Document {
     /// When it was written, since 1970.
     pub(super) saved: Duration,
-    pub(super) routes: Vec<Kept>,
+    pub(super) routes: Vec<StoredBaseline>,
 }
 
 /// What one route has learned.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Kept {
+pub(super) struct StoredBaseline {
     pub(super) route: String,
     pub(super) version: Option<String>,
     pub(super) baseline: Baseline,
@@ -91,7 +91,7 @@ struct Learned {
 }
 
 /// The file's bytes. A route that would take more than its share is left out, and told of.
-pub(super) fn encode(saved: Duration, routes: &[Kept]) -> Vec<u8> {
+pub(super) fn encode(saved: Duration, routes: &[StoredBaseline]) -> Vec<u8> {
     let mut lines = line(&Written { saved });
     for kept in routes {
         let route = line(&Route::from(kept));
@@ -136,8 +136,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Document, Unusable> {
             return Err(Unusable::TooLarge);
         }
         let route = parse::<Route>(line, number)?;
-        let kept =
-            Kept::try_from(route).map_err(|error| Unusable::Line(number, error.to_string()))?;
+        let kept = StoredBaseline::try_from(route)
+            .map_err(|error| Unusable::Line(number, error.to_string()))?;
         routes.push(kept);
     }
     Ok(Document { saved, routes })
@@ -162,8 +162,8 @@ fn checksum(bytes: &[u8]) -> String {
 
 // === conversions ===
 
-impl From<&Kept> for Route {
-    fn from(kept: &Kept) -> Self {
+impl From<&StoredBaseline> for Route {
+    fn from(kept: &StoredBaseline) -> Self {
         Self {
             route: kept.route.clone(),
             version: kept.version.clone(),
@@ -172,7 +172,7 @@ impl From<&Kept> for Route {
     }
 }
 
-impl TryFrom<Route> for Kept {
+impl TryFrom<Route> for StoredBaseline {
     type Error = InvalidField;
 
     fn try_from(route: Route) -> Result<Self, InvalidField> {

@@ -21,15 +21,15 @@ fn breaker() -> BreakerHandle {
     BreakerHandle::with_seed("pay", Policy::adaptive(), 1)
 }
 
-fn learner(breaker: &BreakerHandle, version: Option<&str>) -> Learner {
-    Learner {
+fn learner(breaker: &BreakerHandle, version: Option<&str>) -> TrackedBreaker {
+    TrackedBreaker {
         breaker: breaker.clone(),
         version: version.map(Arc::from),
     }
 }
 
-fn keeper(file: &Path, breaker: &BreakerHandle, version: Option<&str>) -> Keeper {
-    Keeper::open(file, Baselines::new([learner(breaker, version)])).unwrap()
+fn keeper(file: &Path, breaker: &BreakerHandle, version: Option<&str>) -> BaselineStore {
+    BaselineStore::open(file, Baselines::new([learner(breaker, version)])).unwrap()
 }
 
 /// A directory with a file of a breaker that has [`learned`].
@@ -116,7 +116,7 @@ fn a_missing_file_is_no_news() {
 fn a_file_older_than_a_week_is_not_used() {
     let (_folder, file) = written(None);
     for (age, used) in [(6, true), (8, false)] {
-        let kept = Kept {
+        let kept = StoredBaseline {
             route: "pay".to_owned(),
             version: None,
             baseline: learned(),
@@ -135,7 +135,7 @@ fn a_directory_that_is_not_there_is_an_error() {
     let nowhere = folder.path().join("nowhere/state");
     for file in [nowhere.as_path(), folder.path()] {
         assert!(
-            Keeper::open(file, Baselines::default()).is_err(),
+            BaselineStore::open(file, Baselines::default()).is_err(),
             "{file:?}"
         );
     }

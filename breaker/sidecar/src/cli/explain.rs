@@ -17,7 +17,7 @@ use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
 use breaker_tower::core::policy::{
     Action, Condition, FailureRules, GrpcCode, LatencyMeasure, Stream,
 };
-use breaker_tower::core::{Ratio, Verdict};
+use breaker_tower::core::{Classification, Ratio};
 use breaker_tower::{Mode, Policy};
 
 use self::recovery::recovery;
@@ -280,20 +280,20 @@ fn conditions(words: &mut String, policy: &Policy) {
 
 /// Which answers are failures, and which say nothing.
 fn failures(rules: &FailureRules) -> String {
-    let mut words = named(rules, Verdict::Failure);
+    let mut words = named(rules, Classification::Failure);
     if words.is_empty() {
         words.push_str("none");
     }
-    let ignored = named(rules, Verdict::Ignored);
+    let ignored = named(rules, Classification::Ignored);
     if !ignored.is_empty() {
         let _ = write!(words, "; ignored: {ignored}");
     }
     words
 }
 
-/// The HTTP statuses and gRPC codes with a verdict.
-fn named(rules: &FailureRules, verdict: Verdict) -> String {
-    let statuses: Vec<_> = ranges(|status| rules.of_http(status) == verdict)
+/// The HTTP statuses and gRPC codes with a classification.
+fn named(rules: &FailureRules, classification: Classification) -> String {
+    let statuses: Vec<_> = ranges(|status| rules.of_http(status) == classification)
         .into_iter()
         .map(|range| match range.into_inner() {
             (first, last) if first == last => first.to_string(),
@@ -302,7 +302,7 @@ fn named(rules: &FailureRules, verdict: Verdict) -> String {
         .collect();
     let codes: Vec<_> = (0..=16)
         .map(GrpcCode::from_number)
-        .filter(|code| rules.of_grpc(*code) == verdict)
+        .filter(|code| rules.of_grpc(*code) == classification)
         .map(GrpcCode::name)
         .collect();
     let mut words = Vec::new();

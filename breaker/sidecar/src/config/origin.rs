@@ -15,7 +15,7 @@ use crate::sockets::ListenAddress;
 
 /// The texts that a configuration was made of, and what was set beside them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Origin {
+pub(super) struct ConfigSource {
     pub(super) file: Option<PathBuf>,
     pub(super) listen: Option<ListenAddress>,
     pub(super) admin: Option<ListenAddress>,
@@ -36,9 +36,9 @@ pub(super) struct Origin {
 #[derive(Clone, Debug, Default)]
 struct Texts(SipHasher13);
 
-// === impl Origin ===
+// === impl ConfigSource ===
 
-impl Origin {
+impl ConfigSource {
     /// Of a configuration with this text.
     pub(super) fn of(text: &str) -> Self {
         let mut origin = Self::default();

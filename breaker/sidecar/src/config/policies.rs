@@ -13,7 +13,7 @@ use breaker_tower::core::policy::yaml::{self, Document, nearest};
 use serde::Deserialize;
 
 use super::error::ConfigError;
-use super::origin::Origin;
+use super::origin::ConfigSource;
 use super::problem::{Findings, unknown};
 use super::raw::RawPolicyChoice;
 
@@ -45,7 +45,7 @@ impl Policies {
     pub(super) fn load(
         paths: &[String],
         folder: &Path,
-        origin: &mut Origin,
+        origin: &mut ConfigSource,
         findings: &mut Findings<'_>,
     ) -> Self {
         let mut policies = Self::default();
@@ -70,7 +70,7 @@ impl Policies {
         &mut self,
         file: PathBuf,
         field: &str,
-        origin: &mut Origin,
+        origin: &mut ConfigSource,
         findings: &mut Findings<'_>,
     ) {
         let text = match fs::read_to_string(&file) {

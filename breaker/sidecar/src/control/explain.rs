@@ -11,7 +11,7 @@ mod words;
 use std::fmt::Write;
 use std::time::Duration;
 
-use breaker_tower::core::{Attribution, Outlook, Reason, Snapshot, SourceOutlook};
+use breaker_tower::core::{Attribution, Diagnosis, Reason, Snapshot, SourceDiagnosis};
 use breaker_tower::{Mode, Policy, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,8 @@ impl Explanation {
     pub fn new(entry: &Entry, upstream: Option<&Upstream>, trace_url: Option<&TraceUrl>) -> Self {
         let (breaker, findings) = (entry.breaker(), entry.findings());
         // Read apart, they would be of different moments, and contradict each other.
-        let (policy, snapshot, outlook) = breaker.examine();
-        let mut text = explain(breaker.name(), &policy, &snapshot, &outlook);
+        let (policy, snapshot, diagnosis) = breaker.examine();
+        let mut text = explain(breaker.name(), &policy, &snapshot, &diagnosis);
         if let Some(fallback) = entry.fallback() {
             let answered = count(findings.fallbacks(), "request");
             let _ = write!(
@@ -68,7 +68,7 @@ impl Explanation {
 }
 
 /// The explanation of the breaker `name`, of what is known of it at one time.
-pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlook) -> String {
+pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, diagnosis: &Diagnosis) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{name} is {}. {}", state(snapshot), why(snapshot));
@@ -85,7 +85,7 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
         let _ = write!(text, "{mode}\n\n");
     }
     let _ = writeln!(text, "What it observes, by policy {}:", policy.name());
-    for (window, looked_at) in snapshot.sources.iter().zip(&outlook.sources) {
+    for (window, looked_at) in snapshot.sources.iter().zip(&diagnosis.sources) {
         source::explain(&mut text, policy, window, looked_at, snapshot.state);
     }
     if let Some(ignored) = ignored(snapshot) {
@@ -94,7 +94,7 @@ pub fn explain(name: &str, policy: &Policy, snapshot: &Snapshot, outlook: &Outlo
     if let Some(ends) = sheds.and_then(shedding::ends) {
         let _ = write!(text, "\nWhat would end the shedding:\n- {ends}\n");
     }
-    if let Some(next) = next(policy, snapshot, outlook) {
+    if let Some(next) = next(policy, snapshot, diagnosis) {
         let _ = write!(text, "\n{next}");
     }
     text
@@ -184,12 +184,12 @@ fn mode(snapshot: &Snapshot) -> Option<String> {
 }
 
 /// What would change the state.
-fn next(policy: &Policy, snapshot: &Snapshot, outlook: &Outlook) -> Option<String> {
+fn next(policy: &Policy, snapshot: &Snapshot, diagnosis: &Diagnosis) -> Option<String> {
     match (snapshot.state, snapshot.mode) {
         (_, Mode::ForcedClosed | Mode::ForcedOpen) => None,
         (State::Closed, _) => {
             let mut text = "What would open it:\n".to_owned();
-            for source in &outlook.sources {
+            for source in &diagnosis.sources {
                 let _ = writeln!(text, "- {}: {}", source.name, failures(source));
             }
             Some(text)
@@ -199,7 +199,7 @@ fn next(policy: &Policy, snapshot: &Snapshot, outlook: &Outlook) -> Option<Strin
 }
 
 /// How many failures in a row a source's breaker takes.
-fn failures(source: &SourceOutlook) -> String {
+fn failures(source: &SourceDiagnosis) -> String {
     let known = source.rate > 0.0;
     let at = rate(source.rate);
     match source.failures_to_open {

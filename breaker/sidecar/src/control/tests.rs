@@ -233,7 +233,7 @@ async fn a_reset_closes_and_forgets() {
     let bench = Bench::new().await;
     for _ in 0..20 {
         let request = bench.pay.try_acquire(OnDrop::Ignored).unwrap();
-        request.finish(breaker_tower::core::Verdict::Failure);
+        request.finish(breaker_tower::core::Classification::Failure);
     }
     assert_eq!(bench.pay.state(), State::Open);
     let answer = bench.ask("POST /api/v1/breakers/pay/reset", &[], "").await;

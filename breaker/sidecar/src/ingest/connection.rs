@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::intake::Intake;
+use super::intake::Handler;
 use super::settings::Limits;
 
 /// Serves a connection, to a loopback address or not, until it is closed, was idle for too long, or
 /// `stopping` turns true.
 pub(super) async fn serve(
-    intake: Arc<Intake>,
+    intake: Arc<Handler>,
     stream: TcpStream,
     is_loopback: bool,
     mut stopping: watch::Receiver<bool>,

@@ -26,7 +26,7 @@ use super::stats::Stats;
 use super::{grpc, http as otlp_http};
 
 /// What takes batches in.
-pub(super) struct Intake {
+pub(super) struct Handler {
     pub(super) sampler: Arc<dyn Sampler>,
     pub(super) forwarder: Option<Forwarder>,
     pub(super) limits: Limits,
@@ -46,7 +46,7 @@ struct Route {
     coding: Option<Coding>,
 }
 
-impl Intake {
+impl Handler {
     pub(super) fn new(
         sampler: Arc<dyn Sampler>,
         forwarder: Option<Forwarder>,

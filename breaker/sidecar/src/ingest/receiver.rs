@@ -17,7 +17,7 @@ use super::batch::Sampler;
 use super::connection;
 use super::forward::{Forwarder, Marker, Targets};
 use super::guard::Guard;
-use super::intake::Intake;
+use super::intake::Handler;
 use super::settings::Settings;
 use super::stats::Stats;
 use crate::accept::Acceptor;
@@ -140,7 +140,7 @@ impl Receiver {
         let limits = self.settings.limits;
         let (connections, grace) = (limits.connections, limits.grace);
         let guard = Guard::new(self.settings.cors);
-        let intake = Intake::new(sampler, forwarder, limits, self.stats, self.marker, guard);
+        let intake = Handler::new(sampler, forwarder, limits, self.stats, self.marker, guard);
         let intake = Arc::new(intake);
 
         accept(listeners, intake, connections, grace, shutdown).await;
@@ -154,7 +154,7 @@ impl Receiver {
 /// Takes connections from all listeners until `shutdown`, and lets them finish for `grace`.
 async fn accept(
     listeners: Vec<TcpListener>,
-    intake: Arc<Intake>,
+    intake: Arc<Handler>,
     connections: usize,
     grace: Duration,
     shutdown: impl Future<Output = ()>,
@@ -183,7 +183,7 @@ async fn accept(
 /// Takes connections from one listener until `stopping`, then waits for their end.
 async fn listen(
     listener: TcpListener,
-    intake: Arc<Intake>,
+    intake: Arc<Handler>,
     places: Arc<Semaphore>,
     mut stopping: watch::Receiver<bool>,
 ) {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use breaker_tower::core::policy::FailureRules;
-use breaker_tower::core::{Observed, Sample, SourceId, TraceId, Verdict};
+use breaker_tower::core::{Classification, Observed, Sample, SourceId, TraceId};
 use breaker_tower::{BreakerHandle, Policy};
 use tokio::time::Instant;
 
@@ -48,21 +48,21 @@ pub struct FeedSampler {
 #[derive(Debug)]
 struct Feeds {
     matches: MatchSet,
-    list: Vec<Fed>,
+    list: Vec<FeedBinding>,
     /// The key of the next feed that is new.
     next_key: u32,
 }
 
 /// A feed of a breaker, and what telemetry belongs to it.
 #[derive(Debug)]
-pub struct Fed {
+pub struct FeedBinding {
     breaker: BreakerHandle,
     source: SourceId,
     name: Arc<str>,
     matcher: FeedMatcher,
     /// The feed's own policy, where it has one.
     policy: Option<Arc<Policy>>,
-    told: Arc<Told>,
+    told: Arc<SampleCounts>,
     /// Where its failures are noted.
     findings: Arc<Findings>,
     /// By which it is remembered from batch to batch, wherever it stands among the feeds.
@@ -71,12 +71,12 @@ pub struct Fed {
 
 /// What became of a feed's samples, counted.
 #[derive(Debug, Default)]
-pub struct Told([AtomicU64; Fate::ALL.len()]);
+pub struct SampleCounts([AtomicU64; SampleDisposition::ALL.len()]);
 
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fate {
+pub enum SampleDisposition {
     /// It counts.
     Counted,
     /// The requests ended before the window, the trial or the breaker began.
@@ -105,7 +105,7 @@ struct Memory {
 /// The policies by which feeds are judged, each asked for once a batch: a breaker's may change from
 /// batch to batch.
 struct Policies<'s> {
-    feeds: &'s [Fed],
+    feeds: &'s [FeedBinding],
     known: Vec<Option<Arc<Policy>>>,
 }
 
@@ -113,7 +113,7 @@ struct Policies<'s> {
 #[derive(Clone, Copy, Debug)]
 struct Gathered {
     feed: usize,
-    verdict: Verdict,
+    classification: Classification,
     latency: Duration,
     count: u64,
     /// In nanoseconds since 1970.
@@ -128,11 +128,11 @@ struct Gathered {
 
 impl FeedSampler {
     /// A sampler for these feeds.
-    pub fn new(feeds: Vec<Fed>) -> Self {
+    pub fn new(feeds: Vec<FeedBinding>) -> Self {
         Self::with_clock(feeds, now)
     }
 
-    fn with_clock(feeds: Vec<Fed>, clock: fn() -> u64) -> Self {
+    fn with_clock(feeds: Vec<FeedBinding>, clock: fn() -> u64) -> Self {
         Self {
             feeds: RwLock::new(Arc::new(Feeds::new(feeds, None))),
             memory: Mutex::new(Memory {
@@ -146,7 +146,7 @@ impl FeedSampler {
 
     /// Samples for these feeds from now on. One that stays, by its breaker's name and its own, goes
     /// on counting.
-    pub fn replace(&self, feeds: Vec<Fed>) {
+    pub fn replace(&self, feeds: Vec<FeedBinding>) {
         let mut current = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(Feeds::new(feeds, Some(&current)));
         let survey = self.survey.lock();
@@ -155,8 +155,8 @@ impl FeedSampler {
 
     /// Of each feed: its breaker's name, its own, and what became of its samples, which may be read
     /// at any time.
-    pub fn telling(&self) -> Vec<(Arc<str>, Arc<str>, Arc<Told>)> {
-        self.feeds().list.iter().map(Fed::telling).collect()
+    pub fn telling(&self) -> Vec<(Arc<str>, Arc<str>, Arc<SampleCounts>)> {
+        self.feeds().list.iter().map(FeedBinding::telling).collect()
     }
 
     fn feeds(&self) -> Arc<Feeds> {
@@ -179,7 +179,7 @@ impl FeedSampler {
                 .span
                 .is_none_or(|span| memory.spans.is_new(span, fed.key));
             if !is_new {
-                fed.told.count(Fate::Duplicate, 1);
+                fed.told.count(SampleDisposition::Duplicate, 1);
             }
             is_new
         });
@@ -211,7 +211,7 @@ impl FeedSampler {
     }
 
     /// Tells each breaker of its samples, in the order of their times.
-    fn tell(&self, feeds: &[Fed], gathered: &mut [Gathered], blames: &Blames) {
+    fn tell(&self, feeds: &[FeedBinding], gathered: &mut [Gathered], blames: &Blames) {
         gathered.sort_by_key(|sample| (sample.feed, sample.ended));
         let unix = (self.clock)();
         let instant = Instant::now();
@@ -223,12 +223,12 @@ impl FeedSampler {
                 let at = (now.as_nanos() + sample.ended.saturating_sub(unix))
                     .checked_sub(unix.saturating_sub(sample.ended));
                 let Some(at) = at else {
-                    fed.told.count(Fate::Late, sample.count);
+                    fed.told.count(SampleDisposition::Late, sample.count);
                     return None;
                 };
                 let at = breaker_tower::core::Timestamp::from_nanos(at);
                 Some(
-                    Sample::new(sample.verdict, Some(sample.latency), at)
+                    Sample::new(sample.classification, Some(sample.latency), at)
                         .times(u32::try_from(sample.count).unwrap_or(u32::MAX))
                         .traced(sample.trace),
                 )
@@ -243,15 +243,17 @@ impl FeedSampler {
                 fed.breaker
                     .observe(fed.source, piece.iter().copied(), |observed| {
                         let fate = match observed {
-                            Observed::Counted => Fate::Counted,
-                            Observed::Future => Fate::Future,
-                            _ => Fate::Late,
+                            Observed::Counted => SampleDisposition::Counted,
+                            Observed::Future => SampleDisposition::Future,
+                            _ => SampleDisposition::Late,
                         };
                         let Some((sample, blame)) = told.next() else {
                             return;
                         };
                         fed.told.count(fate, u64::from(sample.count));
-                        if fate == Fate::Counted && sample.verdict == Verdict::Failure {
+                        if fate == SampleDisposition::Counted
+                            && sample.classification == Classification::Failure
+                        {
                             failures.push((*sample, *blame));
                         }
                     });
@@ -268,7 +270,7 @@ impl FeedSampler {
     }
 
     /// Looks at a batch for feeds that match nothing. No batch waits for another that is looked at.
-    fn look(&self, feeds: &[Fed], read: impl FnOnce(&mut survey::Reader<'_>)) {
+    fn look(&self, feeds: &[FeedBinding], read: impl FnOnce(&mut survey::Reader<'_>)) {
         let mut survey = match self.survey.try_lock() {
             Ok(survey) => survey,
             // What a panic left half done is looked at again a second later.
@@ -330,7 +332,7 @@ impl fmt::Debug for FeedSampler {
 // === impl Feeds ===
 
 impl Feeds {
-    fn new(mut list: Vec<Fed>, before: Option<&Self>) -> Self {
+    fn new(mut list: Vec<FeedBinding>, before: Option<&Self>) -> Self {
         let mut next_key = before.map_or(0, |before| before.next_key);
         let known = before.into_iter().flat_map(|before| &before.list);
         let known: HashMap<_, _> = known.map(|fed| (fed.names(), fed)).collect();
@@ -356,9 +358,9 @@ impl Feeds {
     }
 }
 
-// === impl Fed ===
+// === impl FeedBinding ===
 
-impl Fed {
+impl FeedBinding {
     /// The source `source`, called `name`, of `breaker`, which takes what `matcher` says. `policy`
     /// is the feed's own.
     pub fn new(
@@ -386,7 +388,7 @@ impl Fed {
         Self { findings, ..self }
     }
 
-    fn telling(&self) -> (Arc<str>, Arc<str>, Arc<Told>) {
+    fn telling(&self) -> (Arc<str>, Arc<str>, Arc<SampleCounts>) {
         let (breaker, name) = self.names();
         (breaker, name, self.told.clone())
     }
@@ -399,7 +401,7 @@ impl Fed {
 // === impl Policies ===
 
 impl<'s> Policies<'s> {
-    fn of(feeds: &'s [Fed]) -> Self {
+    fn of(feeds: &'s [FeedBinding]) -> Self {
         Self {
             feeds,
             known: vec![None; feeds.len()],
@@ -416,27 +418,30 @@ impl<'s> Policies<'s> {
     }
 }
 
-// === impl Told ===
+// === impl SampleCounts ===
 
-impl Told {
+impl SampleCounts {
     /// How many samples became this.
-    pub fn of(&self, fate: Fate) -> u64 {
+    pub fn of(&self, fate: SampleDisposition) -> u64 {
         self.0[fate as usize].load(Ordering::Relaxed)
     }
 
     /// How many samples there were, whatever became of them.
     fn all(&self) -> u64 {
-        Fate::ALL.iter().map(|fate| self.of(*fate)).sum()
+        SampleDisposition::ALL
+            .iter()
+            .map(|fate| self.of(*fate))
+            .sum()
     }
 
-    fn count(&self, fate: Fate, samples: u64) {
+    fn count(&self, fate: SampleDisposition, samples: u64) {
         self.0[fate as usize].fetch_add(samples, Ordering::Relaxed);
     }
 }
 
-// === impl Fate ===
+// === impl SampleDisposition ===
 
-impl Fate {
+impl SampleDisposition {
     /// All fates.
     pub const ALL: [Self; 7] = [
         Self::Counted,

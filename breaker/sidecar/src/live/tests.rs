@@ -450,7 +450,7 @@ async fn a_breaker_of_several_sources_has_a_history_of_each() {
     };
     for second in 1..=3 {
         let now = Timestamp::from_millis(second * 1000);
-        let sample = core::Sample::new(core::Verdict::Success, None, now).times(7);
+        let sample = core::Sample::new(core::Classification::Success, None, now).times(7);
         bench.second(2, good()).await;
         let mut breaker = bench.breaker.lock().unwrap();
         breaker.observe(feed, &sample, now);

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::{Decision, Observer, Rejected, Witness};
 use http::Request;
 use tokio::time::Instant;
@@ -82,14 +82,17 @@ impl Decided {
     }
 }
 
-/// A word for what a request counted as. Without a verdict it was rejected, and the fallback may
-/// have answered it.
-pub(crate) const fn outcome(verdict: Option<Verdict>, is_fallback: bool) -> &'static str {
-    match verdict {
+/// A word for what a request counted as. Without a classification it was rejected, and the fallback
+/// may have answered it.
+pub(crate) const fn outcome(
+    classification: Option<Classification>,
+    is_fallback: bool,
+) -> &'static str {
+    match classification {
         None if is_fallback => "fallback",
         None => "rejected",
-        Some(Verdict::Success) => "success",
-        Some(Verdict::Failure) => "failure",
+        Some(Classification::Success) => "success",
+        Some(Classification::Failure) => "failure",
         Some(_) => "ignored",
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use breaker_tower::Decision;
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::core::policy::GrpcCode;
 
 use super::error::ErrorKind;
@@ -26,7 +26,8 @@ impl Failure {
     /// What kind of failure `finished` is; `None` if it is none: its breaker calls it none, and its
     /// caller got an answer to be content with.
     pub(crate) fn of(finished: &Finished<'_>, decision: Option<&Decision>) -> Option<Self> {
-        let has_failed = decision.and_then(Decision::verdict) == Some(Verdict::Failure);
+        let has_failed =
+            decision.and_then(Decision::classification) == Some(Classification::Failure);
         match finished.error {
             Some(ErrorKind::ClientGone) if has_failed => return Some(Self::Abandoned),
             Some(error) => return Some(Self::Error(error)),

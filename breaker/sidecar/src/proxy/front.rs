@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::{CallerDeadline, Rejected, TraceContext};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
@@ -38,7 +38,7 @@ use crate::message::limited::Limit;
 use crate::message::record::Finished;
 
 /// The service of one client connection.
-pub(crate) struct Front {
+pub(crate) struct RequestService {
     worker: Rc<Worker>,
     client: Rc<Client>,
 }
@@ -46,18 +46,18 @@ pub(crate) struct Front {
 /// A request in flight.
 pub(crate) enum FrontFuture {
     /// Answered without the route's stack.
-    Answered(Option<(Response<ResponseBody>, Account)>),
+    Answered(Option<(Response<ResponseBody>, RequestLog)>),
     /// On its way through the stack.
     Routed {
         future: <RouteService as Service<Request<RequestBody>>>::Future,
         form: Form,
-        account: Option<Account>,
+        account: Option<RequestLog>,
     },
     /// Rejected, and on its way to the fallback.
     FallsBack {
         future: Later,
         form: Form,
-        account: Option<Account>,
+        account: Option<RequestLog>,
     },
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct FrontBody {
     content: Content,
     /// Over HTTP/2: what is left of a piece that is handed on in smaller ones.
     rest: Bytes,
-    account: Account,
+    account: RequestLog,
 }
 
 #[expect(
@@ -79,7 +79,7 @@ enum Content {
 }
 
 /// What is told to telemetry when a request is over, however it ends.
-pub(crate) struct Account {
+pub(crate) struct RequestLog {
     worker: Rc<Worker>,
     observing: Rc<Observing>,
     route: Option<usize>,
@@ -102,9 +102,9 @@ pub(crate) struct Account {
     in_flight: InFlight,
 }
 
-// === impl Front ===
+// === impl RequestService ===
 
-impl Front {
+impl RequestService {
     pub(crate) fn new(worker: Rc<Worker>, client: Rc<Client>) -> Self {
         Self { worker, client }
     }
@@ -115,7 +115,7 @@ impl Front {
         let tracer = generation.observing.tracer.as_deref();
         let span =
             tracer.and_then(|tracer| trace::begin(tracer, &mut parts, self.client.address()));
-        let mut account = Account {
+        let mut account = RequestLog {
             worker: self.worker.clone(),
             observing: generation.observing.clone(),
             route: None,
@@ -231,7 +231,7 @@ impl Front {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Front {
+impl hyper::service::Service<Request<Incoming>> for RequestService {
     type Response = Response<FrontBody>;
     type Error = ProxyError;
     type Future = FrontFuture;
@@ -244,7 +244,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
 // === impl FrontFuture ===
 
 impl FrontFuture {
-    fn answered(response: Response<ResponseBody>, account: Account) -> Self {
+    fn answered(response: Response<ResponseBody>, account: RequestLog) -> Self {
         Self::Answered(Some((response, account)))
     }
 }
@@ -300,9 +300,9 @@ impl Future for FrontFuture {
     }
 }
 
-// === impl Account ===
+// === impl RequestLog ===
 
-impl Account {
+impl RequestLog {
     /// Answers a request that was sent on and failed, unless nobody waits for the answer.
     fn failed(mut self, form: Form, error: ProxyError) -> Result<Response<FrontBody>, ProxyError> {
         self.error = Some(error.kind());
@@ -358,7 +358,7 @@ fn leave_out_content(response: &mut Response<Content>) {
     *response.body_mut() = Content::local(ResponseBody::local(""));
 }
 
-impl Drop for Account {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         let gone = Some(ErrorKind::ClientGone).filter(|_| !self.is_complete);
         let finished = Finished {
@@ -384,7 +384,7 @@ impl Drop for Account {
             tape.record(&exchange);
         }
         if let Some(judged) = judged
-            && judged.decision.verdict() == Some(Verdict::Failure)
+            && judged.decision.classification() == Some(Classification::Failure)
         {
             let observing = &self.observing;
             observing.blame(&finished, &self.decided, &judged.decision);

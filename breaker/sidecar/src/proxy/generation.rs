@@ -20,7 +20,7 @@ use super::forward::Forward;
 use super::limits::Limits;
 use super::route::{Route, RouteTable};
 use super::stack::Stack;
-use super::tape::Tape;
+use super::tape::RequestRecorder;
 use super::trace::Tracer;
 use crate::access::Journal;
 use crate::findings::{Failed, PROXY};
@@ -33,7 +33,7 @@ use crate::upstream::directory::Directory;
 use crate::upstream::pool::Pool;
 
 /// A table of routes, and what one worker has for it.
-pub(crate) struct Generation {
+pub(crate) struct RouteSnapshot {
     pub(crate) table: Arc<RouteTable>,
     pub(crate) observing: Rc<Observing>,
     /// One for each route that had a request.
@@ -53,7 +53,7 @@ pub(crate) struct Observing {
     /// While tracing is on.
     pub(crate) tracer: Option<Box<dyn Tracer>>,
     /// While requests are recorded.
-    pub(crate) tape: Option<Box<dyn Tape>>,
+    pub(crate) tape: Option<Box<dyn RequestRecorder>>,
     /// While there is an access log.
     pub(crate) access: Option<Journal>,
     /// What indices of routes and endpoints stand for.
@@ -86,7 +86,7 @@ impl Observing {
     }
 }
 
-impl Generation {
+impl RouteSnapshot {
     /// Takes `table`. Of the generation `before` it takes over the connections to upstreams that
     /// stay, and the counts of requests in flight of routes that stay.
     pub(crate) fn new(

@@ -11,10 +11,10 @@ use http::StatusCode;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::front::Front;
+use super::front::RequestService;
 use super::limits::Limits;
 use super::respond;
-use super::socket::{Peephole, Peer, Socket};
+use super::socket::{PeekHandle, Peer, Socket};
 use super::worker::Worker;
 use crate::message::client::Client;
 use crate::message::limited::Limit;
@@ -53,9 +53,9 @@ pub(crate) async fn serve(
     loop {
         let socket = Socket::new(stream, ahead, client.clone());
         let peephole = socket.peephole();
-        let front = Front::new(worker.clone(), client.clone());
+        let front = RequestService::new(worker.clone(), client.clone());
         let mut connection = worker.http1.serve_connection(TokioIo::new(socket), front);
-        let mut watch = Watch::new(&worker.limits);
+        let mut watch = ConnectionMonitor::new(&worker.limits);
         let end = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
             Poll::Ready(result) => Poll::Ready(End::Over(result)),
             Poll::Pending => watch.poll(cx, worker, client, &peephole),
@@ -124,7 +124,7 @@ fn refused(worker: &Worker, status: StatusCode) {
 ///
 /// The alarm is not set for each request, it rings every [`Limits::park_after`] while the
 /// connection is quiet, so what it measures is exact to that much.
-struct Watch<'a> {
+struct ConnectionMonitor<'a> {
     limits: &'a Limits,
     alarm: Pin<Box<Sleep>>,
     /// Requests seen at the last look.
@@ -138,7 +138,7 @@ struct Watch<'a> {
     slow_since: Option<Instant>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ConnectionMonitor<'a> {
     fn new(limits: &'a Limits) -> Self {
         Self {
             limits,
@@ -155,7 +155,7 @@ impl<'a> Watch<'a> {
         cx: &mut Context<'_>,
         worker: &Worker,
         client: &Client,
-        peephole: &Peephole,
+        peephole: &PeekHandle,
     ) -> Poll<End> {
         if client.is_idle() {
             if client.take_left_unread() {

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::frames::Budgeted;
-use super::front::Front;
+use super::front::RequestService;
 use super::socket::Socket;
 use super::worker::Worker;
 use crate::message::client::Client;
@@ -23,7 +23,7 @@ use crate::sockets::Stream;
 /// owes the rest of something for too long, or the worker drains.
 pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: Stream, ahead: Bytes) {
     let socket = Budgeted::new(Socket::new(stream, ahead, client.clone()), client.clone());
-    let front = Front::new(worker.clone(), client.clone());
+    let front = RequestService::new(worker.clone(), client.clone());
     let mut connection = pin!(worker.http2.serve_connection(TokioIo::new(socket), front));
     let mut drained = pin!(worker.drained());
     let keep_alive = worker.limits.keep_alive;

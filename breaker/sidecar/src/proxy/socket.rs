@@ -25,7 +25,7 @@ pub(crate) struct Socket {
 }
 
 /// A view of a connection that hyper has.
-pub(crate) struct Peephole(Rc<RefCell<Wire>>);
+pub(crate) struct PeekHandle(Rc<RefCell<Wire>>);
 
 /// What a peer did.
 pub(crate) enum Peer {
@@ -48,8 +48,8 @@ impl Socket {
     }
 
     /// A look at the connection from outside.
-    pub(crate) fn peephole(&self) -> Peephole {
-        Peephole(self.wire.clone())
+    pub(crate) fn peephole(&self) -> PeekHandle {
+        PeekHandle(self.wire.clone())
     }
 
     /// Takes the connection back; the peephole must be gone.
@@ -91,7 +91,7 @@ impl Socket {
     }
 }
 
-impl Peephole {
+impl PeekHandle {
     /// What the peer did while it is not being read from. Without a system call while it does
     /// nothing.
     pub(crate) fn poll_peer(&self, cx: &mut Context<'_>) -> Poll<Peer> {

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use breaker_tower::core::policy::FailureRules;
-use breaker_tower::core::{Attribution, Verdict};
+use breaker_tower::core::{Attribution, Classification};
 use breaker_tower::{
     BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Classified, Classify, Ending,
     HttpClassifier, Rejected, Respond,
@@ -187,7 +187,7 @@ impl Classify for Judge {
     ) -> Classified {
         match self.head(rules, status, headers) {
             Classified::Head(ending)
-                if ending.verdict == Verdict::Failure
+                if ending.classification == Classification::Failure
                     && extensions.get::<OfOneEndpoint>().is_some() =>
             {
                 Classified::Head(Ending::caused_by(Attribution::Proxy))
@@ -202,11 +202,11 @@ impl Classify for Judge {
 
     fn error(&self, error: &dyn Any) -> Ending {
         let Some(error) = error.downcast_ref::<ProxyError>() else {
-            return Verdict::Failure.into();
+            return Classification::Failure.into();
         };
         match (error.kind(), error.attribution()) {
             (ErrorKind::ResponseTimeout, Attribution::Upstream) => Ending::TIMED_OUT,
-            (_, Attribution::Upstream) => Verdict::Failure.into(),
+            (_, Attribution::Upstream) => Classification::Failure.into(),
             (_, other) => Ending::caused_by(other),
         }
     }
@@ -222,10 +222,10 @@ mod tests {
         for kind in ErrorKind::ALL {
             let ending = judge.error(&ProxyError::from(kind));
             let expected = match kind.attribution() {
-                Attribution::Upstream => Verdict::Failure,
-                _ => Verdict::Ignored,
+                Attribution::Upstream => Classification::Failure,
+                _ => Classification::Ignored,
             };
-            assert_eq!(ending.verdict, expected, "{kind}");
+            assert_eq!(ending.classification, expected, "{kind}");
             assert_eq!(ending.attribution, kind.attribution(), "{kind}");
             let timed_out = kind == ErrorKind::ResponseTimeout;
             assert_eq!(ending.timed_out, timed_out, "{kind}");

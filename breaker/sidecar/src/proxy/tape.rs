@@ -1,16 +1,16 @@
 //! Requests as a recording keeps them, to be backtested: what their breaker measured and made of
-//! them. While nothing is recorded there is no [`Tape`].
+//! them. While nothing is recorded there is no [`RequestRecorder`].
 
 use std::time::Duration;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::message::decision::Judged;
 
 /// Takes the requests of one worker that were not rejected; never shared between threads.
-pub trait Tape {
+pub trait RequestRecorder {
     /// Records a request that is over.
     fn record(&self, exchange: &Exchange);
 }
@@ -30,7 +30,7 @@ pub struct Exchange {
     /// otherwise.
     pub status: Option<StatusCode>,
     /// What the request counted as.
-    pub verdict: Verdict,
+    pub classification: Classification,
     /// Whether the route's timeout ended it.
     pub timed_out: bool,
 }
@@ -44,7 +44,7 @@ impl Exchange {
             started: began,
             latency: decision.latency,
             status: decision.status,
-            verdict: decision.verdict()?,
+            classification: decision.classification()?,
             timed_out: decision.timed_out,
         })
     }

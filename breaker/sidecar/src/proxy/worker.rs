@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval, timeout};
 
 use super::Observers;
-use super::generation::Generation;
+use super::generation::RouteSnapshot;
 use super::handshake::UnderWay;
 use super::limits::Limits;
 use super::listener::accept;
@@ -41,7 +41,7 @@ pub(crate) struct Worker {
     observe: Box<dyn Fn(&RouteTable) -> Observers>,
     /// Where a reload puts the table.
     tables: RefCell<watch::Receiver<Arc<RouteTable>>>,
-    current: RefCell<Rc<Generation>>,
+    current: RefCell<Rc<RouteSnapshot>>,
     is_draining: Cell<bool>,
     drain: Notify,
     open: Cell<usize>,
@@ -66,7 +66,7 @@ impl Worker {
         let timers = Rc::new(Timers::default());
         let table = tables.borrow_and_update().clone();
         let observers = observe(&table);
-        let first = Generation::new(table, observers, &directory, &timers, &limits, None);
+        let first = RouteSnapshot::new(table, observers, &directory, &timers, &limits, None);
         let mut http1 = http1::Builder::new();
         http1
             .max_header_size(limits.header_bytes)
@@ -154,7 +154,7 @@ impl Worker {
     }
 
     /// What the next request is served by. It costs an atomic load to see that there was no reload.
-    pub(crate) fn generation(&self) -> Rc<Generation> {
+    pub(crate) fn generation(&self) -> Rc<RouteSnapshot> {
         // The sender may be gone: then there are no more reloads.
         if self.tables.borrow().has_changed().unwrap_or(false) {
             self.take_over();
@@ -168,7 +168,7 @@ impl Worker {
         let before = self.current.borrow().clone();
         let (directory, timers) = (&self.directory, &self.timers);
         let limits = &self.limits;
-        let next = Generation::new(table, observers, directory, timers, limits, Some(&before));
+        let next = RouteSnapshot::new(table, observers, directory, timers, limits, Some(&before));
         before.retire(&next);
         self.current.replace(Rc::new(next));
     }

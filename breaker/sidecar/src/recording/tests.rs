@@ -25,13 +25,13 @@ fn settings(folder: &tempfile::TempDir) -> Settings {
     Settings::new(folder.path().join("trace.jsonl"))
 }
 
-fn exchange(latency: u64, status: Option<StatusCode>, verdict: Verdict) -> Exchange {
+fn exchange(latency: u64, status: Option<StatusCode>, classification: Classification) -> Exchange {
     Exchange {
         route: 0,
         started: Instant::now(),
         latency: Duration::from_millis(latency),
         status,
-        verdict,
+        classification,
         timed_out: false,
     }
 }
@@ -43,8 +43,8 @@ fn requests_are_written_as_a_backtest_reads_them() {
     for _ in 0..2 {
         let (recording, writing) = Recording::start(&settings).unwrap();
         let recording = recording.of_routes(&[r#"a "b""#.into()]);
-        recording.record(&exchange(23, Some(StatusCode::OK), Verdict::Success));
-        recording.record(&exchange(5, None, Verdict::Ignored));
+        recording.record(&exchange(23, Some(StatusCode::OK), Classification::Success));
+        recording.record(&exchange(5, None, Classification::Ignored));
         drop(recording);
         writing.join();
     }
@@ -95,7 +95,7 @@ fn what_the_disk_does_not_keep_up_with_is_dropped_and_counted() {
         clock: Clock::now(),
     };
     for _ in 0..5 {
-        recording.record(&exchange(1, None, Verdict::Success));
+        recording.record(&exchange(1, None, Classification::Success));
     }
     assert_eq!(recording.dropped.load(Ordering::Relaxed), 4);
     drop(receiver);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use tokio::time::Instant;
 
 use super::files::Files;
@@ -21,7 +21,7 @@ pub(super) struct Entry {
     pub(super) at: Duration,
     pub(super) latency: Duration,
     pub(super) status: Option<u16>,
-    pub(super) verdict: Verdict,
+    pub(super) classification: Classification,
     pub(super) timed_out: bool,
 }
 
@@ -84,7 +84,7 @@ impl Writer {
         );
         let _ = match entry.status {
             Some(status) => write!(self.lines, r#""status":{status}"#),
-            None => write!(self.lines, r#""outcome":"{}""#, word(entry.verdict)),
+            None => write!(self.lines, r#""outcome":"{}""#, word(entry.classification)),
         };
         let end = match entry.timed_out {
             true => ",\"timed_out\":true}\n",

@@ -23,8 +23,8 @@ pub(crate) struct Queue<T> {
     /// Boxed, so that what is done under the lock is to move a pointer.
     items: Mutex<Vec<Box<T>>>,
     batches: Batches,
-    /// Told when a batch is complete, and not at every item: waking another thread costs more than
-    /// the item.
+    /// Notified when a batch is complete, and not at every item: waking another thread costs
+    /// more than the item.
     complete: Notify,
     dropped: BoundCounter<u64>,
 }

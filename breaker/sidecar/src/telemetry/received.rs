@@ -6,7 +6,7 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
 
 use super::names::{self, Metric};
-use crate::ingest::{Fate, FeedSampler, Snapshot, Stats};
+use crate::ingest::{FeedSampler, SampleDisposition, Snapshot, Stats};
 
 /// The counters of telemetry in.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ fn samples(meter: &Meter, feeds: Arc<FeedSampler>) {
         .with_description(metric.description)
         .with_callback(move |counter| {
             for (breaker, feed, told) in feeds.telling() {
-                for fate in Fate::ALL {
+                for fate in SampleDisposition::ALL {
                     let attributes = [
                         KeyValue::new(names::BREAKER_NAME, StringValue::from(breaker.clone())),
                         KeyValue::new(names::BREAKER_SOURCE, StringValue::from(feed.clone())),

@@ -139,7 +139,7 @@ impl proxy::Span for Span {
                 KeyValue::new(names::BREAKER_STATE, decision.state.name()),
                 KeyValue::new(
                     names::BREAKER_OUTCOME,
-                    outcome(decision.verdict(), finished.is_fallback),
+                    outcome(decision.classification(), finished.is_fallback),
                 ),
             ]);
             let by = decision.attribution().map(Attribution::label);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use breaker_otlp::SpanKind;
 use breaker_otlp::convention::{CALLER_GONE, CALLERS_DEADLINE};
 use breaker_otlp::matching::{FeedMatcher, Pattern, Takes, Test};
-use breaker_sidecar::ingest::{Fed, FeedSampler, Receiver, Signal};
+use breaker_sidecar::ingest::{FeedBinding, FeedSampler, Receiver, Signal};
 use breaker_tower::core::Feed;
 use breaker_tower::{BreakerHandle, Policy};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -224,7 +224,7 @@ async fn run((by, status, attributes): Told) -> [&'static str; 2] {
     };
     let breaker = BreakerHandle::new("pay", Policy::sensitive());
     let source = breaker.add_feed(Feed::new("feed"));
-    let fed = Fed::new(breaker.clone(), source, "feed".into(), matcher, None);
+    let fed = FeedBinding::new(breaker.clone(), source, "feed".into(), matcher, None);
     let receiver = Receiver::bind(settings()).unwrap();
     let address = receiver.addresses().grpc.unwrap();
     let sampler = Arc::new(FeedSampler::new(vec![fed]));

@@ -1,6 +1,6 @@
 //! Spans are told what the breaker counted, however a request ends.
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::{Decision, Mode, State};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -23,9 +23,9 @@ async fn only_decision(sidecar: &Sidecar) -> Decision {
     let [Some(decision)] = decisions()[..] else {
         panic!("{:?}", decisions());
     };
-    let counted = match decision.verdict() {
-        Some(Verdict::Success) => (1, 0, 0),
-        Some(Verdict::Failure) => (0, 1, 0),
+    let counted = match decision.classification() {
+        Some(Classification::Success) => (1, 0, 0),
+        Some(Classification::Failure) => (0, 1, 0),
         Some(_) => (0, 0, 1),
         None => (0, 0, 0),
     };
@@ -35,13 +35,19 @@ async fn only_decision(sidecar: &Sidecar) -> Decision {
 
 #[tokio::test]
 async fn a_grpc_call_counts_as_its_trailers_say() {
-    for (code, verdict) in [("0", Verdict::Success), ("14", Verdict::Failure)] {
+    for (code, classification) in [
+        ("0", Classification::Success),
+        ("14", Classification::Failure),
+    ] {
         let sidecar = Sidecar::start(grpc_origin(code).await, traced());
         let mut sender = connect(&sidecar).await;
         let request = grpc("/shop.Pay/Do").body(Full::new(Bytes::from_static(b"\0\0\0\0\0")));
         let response = sender.send_request(request.unwrap()).await.unwrap();
         response.into_body().collect().await.unwrap();
-        assert_eq!(only_decision(&sidecar).await.verdict(), Some(verdict));
+        assert_eq!(
+            only_decision(&sidecar).await.classification(),
+            Some(classification)
+        );
     }
 }
 
@@ -56,7 +62,7 @@ async fn a_body_that_is_cut_off_is_a_failure() {
     let sidecar = Sidecar::start(origin.address, traced());
     sidecar.exchange(GET).await;
     let decision = only_decision(&sidecar).await;
-    assert_eq!(decision.verdict(), Some(Verdict::Failure));
+    assert_eq!(decision.classification(), Some(Classification::Failure));
 }
 
 #[tokio::test]
@@ -72,7 +78,7 @@ async fn a_caller_that_goes_away_is_ignored() {
     eventually("the request in flight", || origin.connections() == 1).await;
     drop(client);
     let decision = only_decision(&sidecar).await;
-    assert_eq!(decision.verdict(), Some(Verdict::Ignored));
+    assert_eq!(decision.classification(), Some(Classification::Ignored));
     assert_eq!(decision.state, State::Closed);
 }
 
@@ -83,7 +89,10 @@ async fn a_rejection_is_none_of_these_and_the_upstream_is_told_of_our_span() {
     sidecar.breaker.force(Mode::ForcedOpen);
     assert_eq!(status(&sidecar.ask(GET).await), "503");
     let decision = only_decision(&sidecar).await;
-    assert_eq!((decision.state, decision.verdict()), (State::Open, None));
+    assert_eq!(
+        (decision.state, decision.classification()),
+        (State::Open, None)
+    );
 
     sidecar.breaker.force(Mode::ForcedClosed);
     assert_eq!(status(&sidecar.ask(GET).await), "200");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
-use breaker_core::{Breaker, Outcome, Permit, Policy, State, Timestamp, TraceId, Verdict};
+use breaker_core::{Breaker, Classification, Outcome, Permit, Policy, State, Timestamp, TraceId};
 use http::HeaderMap;
 
 use super::BreakerHandle;
@@ -137,19 +137,19 @@ impl InFlight {
         })))
     }
 
-    /// The head of the response arrived, with `verdict` if it is known. For gRPC it is not known
-    /// yet, since the trailers decide. If the policy measures the latency to the head, the request
-    /// no longer ages after a head that is no failure. After a successful head, it counts as a
-    /// success unless it fails later.
-    pub fn responded(&mut self, verdict: Option<Verdict>) {
+    /// The head of the response arrived, with `classification` if it is known. For gRPC it is not
+    /// known yet, since the trailers decide. If the policy measures the latency to the head, the
+    /// request no longer ages after a head that is no failure. After a successful head, it counts
+    /// as a success unless it fails later.
+    pub fn responded(&mut self, classification: Option<Classification>) {
         let breaker = &self.breaker;
         let latency = self.permit.with(|permit| {
-            if !matches!(verdict, None | Some(Verdict::Success)) {
+            if !matches!(classification, None | Some(Classification::Success)) {
                 return breaker.now().saturating_since(permit.admitted());
             }
             breaker.with(|breaker, now| {
                 let latency = now.saturating_since(permit.admitted());
-                match verdict {
+                match classification {
                     Some(_) => breaker.responded_well(permit, latency, now),
                     None => breaker.responded(permit, latency, now),
                 }
@@ -226,19 +226,19 @@ impl InFlight {
             };
             let waited = now.saturating_since(began.unwrap_or(permit.admitted()));
             let latency = head_latency.unwrap_or(spent + running);
-            let outcome = Outcome::new(ending.verdict, latency)
+            let outcome = Outcome::new(ending.classification, latency)
                 .caused_by(ending.attribution)
                 .timed_out(ending.timed_out)
                 .with_retry_after(ending.retry_after);
-            let verdict = outcome.verdict;
+            let classification = outcome.classification;
             let is_suspect = || {
-                verdict == Verdict::Failure
+                classification == Classification::Failure
                     || policy.slow_from().is_some_and(|bound| latency >= bound)
             };
             let trace = trace.filter(|_| wants_trace || is_suspect());
             breaker.record(permit, outcome.traced(trace), now);
             Decision {
-                ending: Some((verdict, ending.attribution)),
+                ending: Some((classification, ending.attribution)),
                 timed_out: ending.timed_out,
                 latency,
                 waited,
@@ -261,7 +261,7 @@ impl OnDrop {
     fn ending(self) -> Ending {
         match self {
             Self::Ignored => Ending::CALLER_GONE,
-            Self::Failure => Verdict::Failure.into(),
+            Self::Failure => Classification::Failure.into(),
         }
     }
 }

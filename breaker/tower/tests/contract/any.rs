@@ -2,7 +2,7 @@
 
 use std::io;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::{AnyLayer, BreakerHandle, BreakerSet, Mode, State, rejection};
 use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -37,9 +37,9 @@ async fn an_error_is_a_failure_and_opens() {
 async fn a_judge_sees_the_answer() {
     let breaker = BreakerHandle::new("test", sensitive());
     let judge = |reply: &Result<&str, io::Error>| match reply {
-        Ok("busy") => Verdict::Failure,
-        Ok(_) => Verdict::Success,
-        Err(_) => Verdict::Ignored,
+        Ok("busy") => Classification::Failure,
+        Ok(_) => Classification::Success,
+        Err(_) => Classification::Ignored,
     };
     let mut service = AnyLayer::new(breaker.clone())
         .judge(judge)

@@ -6,7 +6,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use breaker_tower::core::{Attribution, Verdict};
+use breaker_tower::core::{Attribution, Classification};
 use breaker_tower::{BoxError, BreakerHandle, CallError, Ending, OnDrop, State, rejection};
 use tokio::time::{error::Elapsed, timeout};
 
@@ -95,8 +95,8 @@ async fn the_rejection_of_an_inner_breaker_is_ignored() {
 #[tokio::test(start_paused = true)]
 async fn a_judge_says_how_a_call_ended() {
     let breaker = BreakerHandle::new("test", sensitive());
-    for (number, verdict) in [(1, Verdict::Success), (2, Verdict::Failure)] {
-        let call = breaker.call_with(ready(number), |_| verdict);
+    for (number, classification) in [(1, Classification::Success), (2, Classification::Failure)] {
+        let call = breaker.call_with(ready(number), |_| classification);
         assert_eq!(call.await.unwrap(), number);
     }
     let call = breaker.call_with(ready(3), |_| Ending::caused_by(Attribution::Proxy));
@@ -108,7 +108,7 @@ async fn a_judge_says_how_a_call_ended() {
 fn queried(breaker: &BreakerHandle, on_drop: OnDrop) -> Result<(), BoxError> {
     let request = breaker.try_acquire(on_drop)?;
     refused()?;
-    request.finish(Verdict::Success);
+    request.finish(Classification::Success);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use breaker_tower::core::{Attribution, Verdict};
+use breaker_tower::core::{Attribution, Classification};
 use breaker_tower::{
     BreakerHandle, BreakerLayer, BreakerService, Decision, Mode, Observer, State, Witness,
 };
@@ -64,14 +64,14 @@ fn only(kept: &Kept, breaker: &BreakerHandle) -> Decision {
     let [decision] = decisions[..] else {
         panic!("{decisions:?}");
     };
-    let counts = match decision.verdict() {
-        Some(Verdict::Success) => (1, 0, 0),
-        Some(Verdict::Failure) => (0, 1, 0),
+    let counts = match decision.classification() {
+        Some(Classification::Success) => (1, 0, 0),
+        Some(Classification::Failure) => (0, 1, 0),
         Some(_) => (0, 0, 1),
         None => (0, 0, 0),
     };
     assert_eq!(counted(breaker), counts);
-    if decision.verdict() == Some(Verdict::Ignored) {
+    if decision.classification() == Some(Classification::Ignored) {
         let by = breaker
             .snapshot()
             .totals
@@ -95,10 +95,10 @@ async fn a_success_is_told_with_the_latency_of_its_head_and_its_trace() {
     drop(sender);
     answer.into_body().collect().await.unwrap();
     let decision = only(&kept, &breaker);
-    let (verdict, attribution) = decision.ending.unwrap();
+    let (classification, attribution) = decision.ending.unwrap();
     assert_eq!(
-        (verdict, attribution),
-        (Verdict::Success, Attribution::Upstream)
+        (classification, attribution),
+        (Classification::Success, Attribution::Upstream)
     );
     assert_eq!(decision.latency, Duration::from_millis(30));
     assert_eq!(decision.waited, Duration::from_millis(100));
@@ -118,7 +118,7 @@ async fn a_status_is_told_only_where_it_decides() {
     sender.abort("cut".into());
     answer.into_body().collect().await.unwrap_err();
     let decision = only(&kept, &breaker);
-    assert_eq!(decision.verdict(), Some(Verdict::Failure));
+    assert_eq!(decision.classification(), Some(Classification::Failure));
     assert_eq!(decision.status, None);
 }
 
@@ -128,7 +128,10 @@ async fn a_caller_that_goes_and_a_rejection_further_in_are_told_as_theirs() {
     let (call, _answer) = begin(&mut service, &mut upstream).await;
     drop(call);
     let gone = only(&kept, &breaker);
-    assert_eq!(gone.ending, Some((Verdict::Ignored, Attribution::Caller)));
+    assert_eq!(
+        gone.ending,
+        Some((Classification::Ignored, Attribution::Caller))
+    );
 
     let (mut service, mut upstream, breaker, kept) = observed();
     let (call, answer) = begin(&mut service, &mut upstream).await;
@@ -138,7 +141,7 @@ async fn a_caller_that_goes_and_a_rejection_further_in_are_told_as_theirs() {
     answer.send_response(rejection);
     call.await.unwrap().into_body().collect().await.unwrap();
     let inner = only(&kept, &breaker);
-    let expected = Some((Verdict::Ignored, Attribution::InnerBreaker));
+    let expected = Some((Classification::Ignored, Attribution::InnerBreaker));
     assert_eq!(inner.ending, expected);
 }
 
@@ -155,7 +158,7 @@ async fn a_panic_is_told_as_a_failure() {
     let call = service.ready().await.unwrap().call(request());
     tokio::spawn(call).await.unwrap_err();
     let decision = only(&kept, &breaker);
-    assert_eq!(decision.verdict(), Some(Verdict::Failure));
+    assert_eq!(decision.classification(), Some(Classification::Failure));
 }
 
 #[tokio::test(start_paused = true)]

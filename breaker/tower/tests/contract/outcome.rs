@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use breaker_tower::core::policy::FailureRules;
-use breaker_tower::core::{Attribution, Verdict};
+use breaker_tower::core::{Attribution, Classification};
 use breaker_tower::{
     BoxError, BreakerHandle, BreakerLayer, Classified, Classify, Ending, HttpClassifier, Seen,
     State,
@@ -257,14 +257,14 @@ async fn a_closure_classifies_by_head_extensions_trailers_and_error() {
     let breaker = BreakerHandle::new("test", sensitive());
     let (inner, mut upstream) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let layer = BreakerLayer::new(breaker.clone()).classify_fn(|seen| match seen {
-        Seen::Head { status, .. } if status == 429 => Some(Verdict::Failure.into()),
+        Seen::Head { status, .. } if status == 429 => Some(Classification::Failure.into()),
         Seen::Head { extensions, .. } if extensions.get::<Degraded>().is_some() => {
-            Some(Verdict::Failure.into())
+            Some(Classification::Failure.into())
         }
         Seen::Trailers {
             trailers: Some(trailers),
             ..
-        } if trailers.contains_key("x-stale") => Some(Verdict::Failure.into()),
+        } if trailers.contains_key("x-stale") => Some(Classification::Failure.into()),
         Seen::Error(_) => Some(Ending::caused_by(Attribution::Proxy)),
         _ => None,
     });

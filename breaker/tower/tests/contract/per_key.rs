@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{Event, Feed, Sample, Verdict};
+use breaker_tower::core::{Classification, Event, Feed, Sample};
 use breaker_tower::{BreakerHandle, BreakerLayer, BreakerSet, Mode, OnDrop, State, rejection};
 use http::{Request, Response};
 use tokio::time::advance;
@@ -96,7 +96,7 @@ async fn a_request_in_flight_ends_on_the_breaker_that_admitted_it() {
     let first = set.get("first");
     let request = first.try_acquire(OnDrop::Ignored).unwrap();
     set.get("second");
-    request.finish(Verdict::Failure);
+    request.finish(Classification::Failure);
     assert_eq!(first.state(), State::Open);
     assert_eq!(set.get("first").state(), State::Closed);
 }
@@ -107,7 +107,7 @@ fn hosts() -> BreakerSet<String> {
 
 fn fail(breaker: &BreakerHandle) {
     let request = breaker.try_acquire(OnDrop::Ignored).unwrap();
-    request.finish(Verdict::Failure);
+    request.finish(Classification::Failure);
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,7 +212,7 @@ async fn to_make_room_takes_no_breakers_lock() {
     let hosts = BreakerSet::with_idle(touchy(), 2, Duration::from_secs(1));
     let locked = hosts.get(0);
     let feed = locked.add_feed(Feed::new("app"));
-    let sample = Sample::new(Verdict::Success, None, locked.now());
+    let sample = Sample::new(Classification::Success, None, locked.now());
     advance(Duration::from_secs(2)).await;
     // What is told is told under the breaker's lock.
     locked.observe(feed, [sample], |_| {

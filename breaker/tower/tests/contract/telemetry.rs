@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Event, Feed, Observed, Sample, TraceId, Verdict};
+use breaker_tower::core::{Classification, Event, Feed, Observed, Sample, TraceId};
 use breaker_tower::{BreakerHandle, Policy, State};
 use tokio::time::advance;
 use tower::{Service, ServiceExt};
@@ -36,9 +36,9 @@ async fn a_feed_trips_and_says_what_became_of_its_samples() {
     let feed = breaker.add_feed(Feed::new("ledger-db"));
     advance(Duration::from_secs(100)).await;
     let now = breaker.now();
-    let failed = Sample::new(Verdict::Failure, None, now);
+    let failed = Sample::new(Classification::Failure, None, now);
     let old = Sample::new(
-        Verdict::Failure,
+        Classification::Failure,
         None,
         breaker_tower::core::Timestamp::from_millis(50_000),
     );

@@ -230,7 +230,7 @@ async fn a_slow_request_after_a_long_idle_time_does_not_trip() {
 
 fn fail_once(breaker: &BreakerHandle) {
     let request = breaker.try_acquire(OnDrop::Ignored).unwrap();
-    request.finish(breaker_tower::core::Verdict::Failure);
+    request.finish(breaker_tower::core::Classification::Failure);
 }
 
 fn paused_runtime() -> tokio::runtime::Runtime {

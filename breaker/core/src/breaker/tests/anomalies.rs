@@ -74,7 +74,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..400)
 }
 
-const VERDICTS: [Verdict; 3] = [Verdict::Success, Verdict::Failure, Verdict::Ignored];
+const VERDICTS: [Classification; 3] = [
+    Classification::Success,
+    Classification::Failure,
+    Classification::Ignored,
+];
 
 fn builtin(which: usize) -> Policy {
     let name = Policy::BUILTIN[which % Policy::BUILTIN.len()];
@@ -123,7 +127,7 @@ fn play(steps: &[Step], policy: usize, seed: u64) -> Vec<String> {
                 let baseline = breaker.baseline();
                 breaker.restore_baseline(&baseline);
             }
-            Step::Look => told.push(format!("{:?}", breaker.outlook(now))),
+            Step::Look => told.push(format!("{:?}", breaker.diagnosis(now))),
             _ => {}
         }
         while let Some(event) = breaker.poll_event() {

@@ -227,12 +227,12 @@ fn requests() -> impl Strategy<Value = Vec<(u64, bool, u64)>> {
 fn send(bench: &mut Bench, requests: &[(u64, bool, u64)]) -> Vec<String> {
     for (gap, failed, latency) in requests {
         bench.pass(*gap as f64 / 1000.0);
-        let verdict = if *failed {
-            Verdict::Failure
+        let classification = if *failed {
+            Classification::Failure
         } else {
-            Verdict::Success
+            Classification::Success
         };
-        bench.run(1, Outcome::new(verdict, ms(*latency)));
+        bench.run(1, Outcome::new(classification, ms(*latency)));
     }
     bench
         .events()

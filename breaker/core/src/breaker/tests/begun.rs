@@ -314,7 +314,7 @@ fn streams_that_break_fail_the_ramp_once_each() {
 fn a_late_answer_counts_once_in_a_sequential_ramp() {
     let policy = policy::Builder::from(Policy::adaptive());
     let mut bench = Bench::new(policy.build().unwrap());
-    bench.breaker.phase = Phase::Aimd(Box::new(Aimd::new(
+    bench.breaker.phase = Phase::AdaptiveRamp(Box::new(AdaptiveRamp::new(
         Ratio::ONE,
         Tally::default(),
         0.0,
@@ -322,7 +322,7 @@ fn a_late_answer_counts_once_in_a_sequential_ramp() {
         at(0.0),
     )));
     let total = |bench: &Bench| match &bench.breaker.phase {
-        Phase::Aimd(ramp) => (ramp.total().succeeded, ramp.total().failed),
+        Phase::AdaptiveRamp(ramp) => (ramp.total().succeeded, ramp.total().failed),
         _ => panic!("no ramp"),
     };
     let mut late = bench.acquire().unwrap();

@@ -23,7 +23,7 @@ enum Step {
     Begun,
     Paused,
     Resumed,
-    End(Verdict),
+    End(Classification),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -34,9 +34,9 @@ fn act() -> impl Strategy<Value = Act> {
         3 => Just(Step::Begun),
         1 => Just(Step::Paused),
         1 => Just(Step::Resumed),
-        1 => Just(Step::End(Verdict::Success)),
-        2 => Just(Step::End(Verdict::Failure)),
-        1 => Just(Step::End(Verdict::Ignored)),
+        1 => Just(Step::End(Classification::Success)),
+        2 => Just(Step::End(Classification::Failure)),
+        1 => Just(Step::End(Classification::Ignored)),
     ];
     prop_oneof![
         2 => prop_oneof![8 => 0_u64..700, 1 => 700_u64..15_000].prop_map(Act::Pass),
@@ -112,18 +112,18 @@ impl World {
                 breaker.begun(permit, now);
                 seen.good.get_or_insert(self.bench.now);
             }
-            Step::End(verdict) => {
-                let mut outcome = Outcome::new(verdict, latency);
-                match verdict {
-                    Verdict::Success => _ = seen.good.get_or_insert(self.bench.now),
-                    Verdict::Failure => {
+            Step::End(classification) => {
+                let mut outcome = Outcome::new(classification, latency);
+                match classification {
+                    Classification::Success => _ = seen.good.get_or_insert(self.bench.now),
+                    Classification::Failure => {
                         let good = std::mem::take(&mut seen.good);
                         seen.failed = Some(self.bench.now);
                         if good.is_some_and(|good| !self.covers(good)) {
                             self.count_again();
                         }
                     }
-                    Verdict::Ignored => outcome = outcome.caused_by(self.attribution),
+                    Classification::Ignored => outcome = outcome.caused_by(self.attribution),
                 }
                 let permit = self.seen[index].permit.take().unwrap();
                 self.bench.breaker.record(permit, outcome, now);
@@ -241,7 +241,7 @@ proptest! {
                 epoch = world.bench.breaker.epoch;
                 first = sent_before;
                 probes = match &world.bench.breaker.phase {
-                    Phase::Aimd(ramp) => ramp.total().samples(),
+                    Phase::AdaptiveRamp(ramp) => ramp.total().samples(),
                     _ => 0,
                 };
             }
@@ -254,14 +254,14 @@ proptest! {
                     prop_assert!(u64::from(probing.succeeded()) + u64::from(probing.failed()) <= sent);
                 }
                 Phase::Ramp(ramp) => prop_assert!(ramp.tally().samples() <= sent),
-                Phase::Aimd(ramp) => prop_assert!(ramp.total().samples() - probes <= sent),
+                Phase::AdaptiveRamp(ramp) => prop_assert!(ramp.total().samples() - probes <= sent),
                 Phase::Closed { recovering: Some(tally) } => prop_assert!(tally.samples() <= sent),
                 Phase::Closed { .. } | Phase::Open { .. } => {}
             }
         }
         for index in 0..world.seen.len() {
             if world.seen[index].permit.is_some() {
-                world.step(index, Step::End(Verdict::Success));
+                world.step(index, Step::End(Classification::Success));
             }
         }
         prop_assert_eq!(world.bench.snapshot().in_flight, 0);

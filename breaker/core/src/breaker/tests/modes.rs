@@ -216,7 +216,7 @@ fn an_idle_breaker_costs_at_most_1_kib() {
         + 3 * size_of::<Option<Box<crate::alert::StandingAlert>>>()
         + "proxy".len()
         + 16;
-    let whole = size_of::<Breaker>() + source + size_of::<Reason>() + size_of::<Ground>();
+    let whole = size_of::<Breaker>() + source + size_of::<Reason>() + size_of::<RejectionContext>();
     assert!(whole <= 1024, "{whole} bytes");
 }
 

@@ -21,7 +21,7 @@ enum Act {
     /// So many of the oldest requests end.
     End {
         requests: usize,
-        verdict: Verdict,
+        classification: Classification,
         head_first: bool,
     },
     /// A feed tells of a request.
@@ -30,8 +30,8 @@ enum Act {
         millis: u64,
         ago: u64,
     },
-    /// Verdicts are asked for.
-    Verdicts(u32),
+    /// Classifications are asked for.
+    Classifications(u32),
     Reset,
     Force(Mode),
     SetPolicy(usize),
@@ -40,19 +40,19 @@ enum Act {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let verdict = prop_oneof![
-        4 => Just(Verdict::Success),
-        2 => Just(Verdict::Failure),
-        1 => Just(Verdict::Ignored),
+    let classification = prop_oneof![
+        4 => Just(Classification::Success),
+        2 => Just(Classification::Failure),
+        1 => Just(Classification::Ignored),
     ];
     prop_oneof![
         6 => prop_oneof![4 => 0_u64..400, 1 => 400_u64..30_000].prop_map(Act::Pass),
         6 => (1_u64..40, any::<bool>()).prop_map(|(requests, uploads)| Act::Ask { requests, uploads }),
-        6 => (1_usize..40, verdict, any::<bool>())
-            .prop_map(|(requests, verdict, head_first)| Act::End { requests, verdict, head_first }),
+        6 => (1_usize..40, classification, any::<bool>())
+            .prop_map(|(requests, classification, head_first)| Act::End { requests, classification, head_first }),
         2 => (any::<bool>(), 0_u64..2000, 0_u64..12_000)
             .prop_map(|(failed, millis, ago)| Act::Tell { failed, millis, ago }),
-        1 => (1_u32..10).prop_map(Act::Verdicts),
+        1 => (1_u32..10).prop_map(Act::Classifications),
         1 => Just(Act::Reset),
         1 => prop::sample::select(Mode::ALL.to_vec()).prop_map(Act::Force),
         1 => (0_usize..4).prop_map(Act::SetPolicy),
@@ -126,12 +126,12 @@ impl World {
             }
             Act::End {
                 requests,
-                verdict,
+                classification,
                 head_first,
             } => {
                 for _ in 0..requests.min(self.permits.len()) {
                     let permit = self.permits.pop_front().unwrap();
-                    self.end(permit, verdict, head_first);
+                    self.end(permit, classification, head_first);
                 }
             }
             Act::Tell {
@@ -146,7 +146,7 @@ impl World {
                 let ended = (self.bench.now - ago as f64 / 1e3).max(0.0);
                 self.bench.tell_of(self.feed, 20, outcome, ended);
             }
-            Act::Verdicts(requests) => drop(self.bench.ask(requests)),
+            Act::Classifications(requests) => drop(self.bench.ask(requests)),
             Act::Reset => self.bench.breaker.reset(now),
             Act::Force(mode) => self.bench.breaker.force(mode, now),
             Act::SetPolicy(index) => {
@@ -166,14 +166,15 @@ impl World {
         self.check();
     }
 
-    fn end(&mut self, mut permit: Permit, verdict: Verdict, head_first: bool) {
+    fn end(&mut self, mut permit: Permit, classification: Classification, head_first: bool) {
         let now = at(self.bench.now);
         self.bench.breaker.uploaded(&mut permit, now);
         let latency = now.saturating_since(permit.admitted());
         if head_first {
             self.bench.breaker.responded(&mut permit, latency, now);
         }
-        self.bench.record(permit, Outcome::new(verdict, latency));
+        self.bench
+            .record(permit, Outcome::new(classification, latency));
     }
 
     fn check(&mut self) {
@@ -207,7 +208,7 @@ proptest! {
             world.play(&act);
         }
         while let Some(permit) = world.permits.pop_front() {
-            world.end(permit, Verdict::Success, false);
+            world.end(permit, Classification::Success, false);
         }
         let breaker = &world.bench.breaker;
         prop_assert_eq!((breaker.waiting, breaker.permits_out), (0, 0));

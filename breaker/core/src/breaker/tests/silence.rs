@@ -341,7 +341,7 @@ fn a_ramp_that_nobody_reports_of_ends_when_its_feed_is_quiet() {
         if bench.ask(1) == 1 && bench.state() == State::HalfOpen {
             bench.tell(feed, 1, GOOD);
         }
-        if matches!(bench.breaker.phase, Phase::Aimd(_)) {
+        if matches!(bench.breaker.phase, Phase::AdaptiveRamp(_)) {
             break;
         }
     }

@@ -170,7 +170,7 @@ fn a_timeout_that_another_caused_is_none_and_a_feed_has_none() {
         .timed_out(true)
         .caused_by(Attribution::Caller);
     bench.run(100, of_caller);
-    let fails = Sample::new(Verdict::Failure, None, at(bench.now)).times(100);
+    let fails = Sample::new(Classification::Failure, None, at(bench.now)).times(100);
     bench.breaker.observe(feed, &fails, at(bench.now));
     assert_eq!(bench.state(), State::Closed);
     assert_eq!(bench.snapshot().sources[1].conditions[0].observed, None);

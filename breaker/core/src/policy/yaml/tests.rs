@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::policy::{Condition, FalseAlarmBudget, GrpcCode, LatencyMeasure, Recovery};
-use crate::{Breaker, Event, Outcome, Permit, State, Timestamp, Verdict};
+use crate::{Breaker, Classification, Event, Outcome, Permit, State, Timestamp};
 
 mod bad;
 mod expand;
@@ -188,7 +188,7 @@ reject: { status: 429, body: busy }
     assert_eq!(policy.ramp().start.get(), 0.25);
     assert_eq!(policy.ramp().period, Duration::ZERO);
     let http = [429, 500, 404, 502, 503, 400].map(|status| policy.failure().of_http(status));
-    use Verdict::{Failure, Ignored, Success};
+    use Classification::{Failure, Ignored, Success};
     assert_eq!(http, [Failure, Failure, Ignored, Ignored, Failure, Success]);
     let grpc = ["UNAVAILABLE", "INTERNAL", "CANCELLED"]
         .map(|name| policy.failure().of_grpc(name.parse::<GrpcCode>().unwrap()));
@@ -208,8 +208,8 @@ fn single_fields_go_over_the_base() {
     assert_eq!(policy.open().max, Duration::from_secs(3600));
     assert_eq!(policy.open().period, base.open().period);
     assert_eq!(policy.trip(), base.trip());
-    assert_eq!(policy.failure().of_http(503), Verdict::Ignored);
-    assert_eq!(policy.failure().of_http(500), Verdict::Failure);
+    assert_eq!(policy.failure().of_http(503), Classification::Ignored);
+    assert_eq!(policy.failure().of_http(500), Classification::Failure);
 }
 
 #[test]

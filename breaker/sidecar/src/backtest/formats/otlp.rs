@@ -111,7 +111,7 @@ impl TraceVisitor for Visitor<'_> {
 #[cfg(test)]
 mod tests {
     use breaker_tower::Policy;
-    use breaker_tower::core::Verdict;
+    use breaker_tower::core::Classification;
 
     use super::*;
 
@@ -135,7 +135,7 @@ mod tests {
                 line.at.as_nanos(),
                 line.latency.map(|latency| latency.as_millis()),
                 line.route.to_string(),
-                facts.verdict(status, policy.failure()),
+                facts.classification(status, policy.failure()),
             ));
         });
         let bad = read.expect_err("the one that ends before it begins");
@@ -144,12 +144,17 @@ mod tests {
         assert_eq!(
             served,
             [
-                (at, Some(250), "/pay/{id}".to_owned(), Verdict::Failure),
+                (
+                    at,
+                    Some(250),
+                    "/pay/{id}".to_owned(),
+                    Classification::Failure
+                ),
                 (
                     at + 1_000_000_000,
                     Some(1),
                     "grpc.Pay/Get".to_owned(),
-                    Verdict::Success
+                    Classification::Success
                 ),
             ]
         );

@@ -1,6 +1,6 @@
 //! What the columns of the logs and results mean that are rows of JSON or CSV.
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::core::policy::GrpcCode;
 
 use super::envoy;
@@ -30,7 +30,7 @@ pub(super) static CADDY: Shape = Shape {
     ending: |row| match row.number("status")? {
         // No handler wrote anything, as for a site that is not configured: it says nothing of a
         // service.
-        0 => Some(Ending::Outcome(Verdict::Ignored)),
+        0 => Some(Ending::Outcome(Classification::Ignored)),
         status => Ending::logged(status),
     },
     ..ROW
@@ -189,7 +189,7 @@ pub(super) static JMETER: Shape = Shape {
             None if failed => Some(Ending::FAILURE),
             None => row
                 .get("success")
-                .map(|_| Ending::Outcome(Verdict::Success)),
+                .map(|_| Ending::Outcome(Classification::Success)),
         }
     },
     ..ROW

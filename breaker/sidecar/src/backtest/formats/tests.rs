@@ -31,9 +31,9 @@ fn told(line: &Line<'_>) -> String {
         Ending::Status(status) => status.to_string(),
         Ending::Span(facts, status) => {
             let rules = breaker_tower::Policy::sensitive();
-            format!("{:?}", facts.verdict(status, rules.failure()))
+            format!("{:?}", facts.classification(status, rules.failure()))
         }
-        Ending::Outcome(verdict) => format!("{verdict:?}"),
+        Ending::Outcome(classification) => format!("{classification:?}"),
         ending => format!("{ending:?}"),
     };
     let millis = line.at.as_nanos() as f64 / 1e6;

@@ -25,7 +25,7 @@ fn a_recorded_line_is_scanned_exactly() {
 #[test]
 fn spaces_and_any_order_are_scanned_too() {
     let text = br#" { "outcome" : "ignored", "latency": null , "route":"a b", "t": 0 } "#;
-    let expected = line("a b", 0, None, Ending::Outcome(Verdict::Ignored));
+    let expected = line("a b", 0, None, Ending::Outcome(Classification::Ignored));
     assert_eq!(Scanner::new(text).line(), Some(expected));
 }
 
@@ -49,7 +49,7 @@ fn what_was_never_answered_needs_no_ending_and_has_failed() {
         "pay",
         1_000_000_000,
         None,
-        Ending::Outcome(Verdict::Failure),
+        Ending::Outcome(Classification::Failure),
     );
     assert_eq!(parse(text), Ok(expected));
 }
@@ -63,12 +63,12 @@ fn a_failure_may_be_a_timeout_and_nothing_else_is_one() {
         (
             r#""outcome":"ignored""#,
             "true",
-            Ending::Outcome(Verdict::Ignored),
+            Ending::Outcome(Classification::Ignored),
         ),
         (
             r#""outcome":"success""#,
             "true",
-            Ending::Outcome(Verdict::Success),
+            Ending::Outcome(Classification::Success),
         ),
     ] {
         let text =

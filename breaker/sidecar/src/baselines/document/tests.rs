@@ -11,14 +11,14 @@ fn source(name: &str, minutes: usize) -> SourceBaseline {
     SourceBaseline::new(name, bounds, Stream::ALL.map(learned), vec![77; minutes]).unwrap()
 }
 
-fn kept() -> Vec<Kept> {
+fn kept() -> Vec<StoredBaseline> {
     vec![
-        Kept {
+        StoredBaseline {
             route: "pay".to_owned(),
             version: Some("v1".to_owned()),
             baseline: Baseline::new([source("proxy", 1440), source("ledger", 0)]),
         },
-        Kept {
+        StoredBaseline {
             route: "search".to_owned(),
             version: None,
             baseline: Baseline::new([source("proxy", 3)]),
@@ -46,7 +46,7 @@ fn what_is_written_is_what_is_read() {
 fn a_route_with_17_sources_and_a_full_day_fits_into_64_kib() {
     let names = (0..17).map(|index| format!("{:64}", index));
     let sources: Vec<_> = names.map(|name| source(&name, 1440)).collect();
-    let kept = Kept {
+    let kept = StoredBaseline {
         route: "p".repeat(64),
         version: Some("v".repeat(128)),
         baseline: Baseline::new(sources),

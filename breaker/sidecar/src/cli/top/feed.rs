@@ -13,15 +13,15 @@ use sse_stream::SseStream;
 use tokio::sync::mpsc::Sender;
 use tokio::time;
 
-use super::model::{Change, Effect, Told};
+use super::model::{Change, Effect, Update};
 use crate::cli::client::{Client, ClientError, breaker_path, upstream_path};
 use crate::cli::control;
 
-/// Where `Told` goes; the other end is gone when the terminal is left.
-pub(super) type Ear = Sender<Told>;
+/// Where `Update` goes; the other end is gone when the terminal is left.
+pub(super) type UpdateSender = Sender<Update>;
 
 /// Tells all that happens until nobody listens.
-pub(super) async fn follow(client: Client, ear: Ear) {
+pub(super) async fn follow(client: Client, ear: UpdateSender) {
     let mut pause = FIRST_PAUSE;
     while !ear.is_closed() {
         let mut heard = false;
@@ -39,7 +39,7 @@ pub(super) async fn follow(client: Client, ear: Ear) {
         if heard {
             pause = FIRST_PAUSE;
         }
-        if ear.send(Told::Lost(why)).await.is_err() {
+        if ear.send(Update::Lost(why)).await.is_err() {
             return;
         }
         time::sleep(pause).await;
@@ -47,10 +47,10 @@ pub(super) async fn follow(client: Client, ear: Ear) {
     }
 }
 
-async fn watch(client: &Client, ear: &Ear, heard: &mut bool) -> Result<(), ClientError> {
+async fn watch(client: &Client, ear: &UpdateSender, heard: &mut bool) -> Result<(), ClientError> {
     let mut events = SseStream::new(client.watch("/api/v1/watch").await?);
     let status = client.get("/api/v1/status").await?;
-    let _ = ear.send(Told::Status(status)).await;
+    let _ = ear.send(Update::Status(status)).await;
     let mut latest = Reading::default();
     // A sidecar that says nothing, not even that it is there, is lost.
     while let Ok(Some(Ok(event))) = time::timeout(SILENCE, events.next()).await {
@@ -58,13 +58,13 @@ async fn watch(client: &Client, ear: &Ear, heard: &mut bool) -> Result<(), Clien
         let told = match event.event.as_deref() {
             Some("snapshot") => serde_json::from_str(&data).map(|reading: Reading| {
                 latest = reading.clone();
-                Told::Reading(reading)
+                Update::Reading(reading)
             }),
             Some("changes") => serde_json::from_str(&data).map(|changes| {
                 latest.advance(changes);
-                Told::Reading(latest.clone())
+                Update::Reading(latest.clone())
             }),
-            Some("event") => serde_json::from_str(&data).map(Told::Event),
+            Some("event") => serde_json::from_str(&data).map(Update::Event),
             _ => continue,
         };
         let told =
@@ -78,14 +78,14 @@ async fn watch(client: &Client, ear: &Ear, heard: &mut bool) -> Result<(), Clien
 }
 
 /// Asks for a while; then watching may be possible.
-async fn poll(client: &Client, ear: &Ear, heard: &mut bool) -> Result<(), ClientError> {
+async fn poll(client: &Client, ear: &UpdateSender, heard: &mut bool) -> Result<(), ClientError> {
     if let Ok(status) = client.get("/api/v1/status").await {
-        let _ = ear.send(Told::Status(status)).await;
+        let _ = ear.send(Update::Status(status)).await;
     }
     for _ in 0..POLLS {
         let breakers: Breakers = client.get("/api/v1/breakers").await?;
         *heard = true;
-        if ear.send(Told::Polled(breakers)).await.is_err() {
+        if ear.send(Update::Polled(breakers)).await.is_err() {
             break;
         }
         time::sleep(EVERY).await;
@@ -94,12 +94,12 @@ async fn poll(client: &Client, ear: &Ear, heard: &mut bool) -> Result<(), Client
 }
 
 /// Does what the model wants of the sidecar, and tells what came of it.
-pub(super) async fn ask(client: Client, effect: Effect, ear: Ear) {
+pub(super) async fn ask(client: Client, effect: Effect, ear: UpdateSender) {
     match effect {
         Effect::Leave => {}
         Effect::Status => {
             if let Ok(status) = client.get("/api/v1/status").await {
-                let _ = ear.send(Told::Status(status)).await;
+                let _ = ear.send(Update::Status(status)).await;
             }
         }
         Effect::Source(name, source) => of_source(&client, name, source, &ear).await,
@@ -107,7 +107,7 @@ pub(super) async fn ask(client: Client, effect: Effect, ear: Ear) {
             if let Some(name) = upstream
                 && let Ok(upstream) = client.get(&upstream_path(&name, "")).await
             {
-                let _ = ear.send(Told::Upstream(upstream)).await;
+                let _ = ear.send(Update::Upstream(upstream)).await;
             }
             if let Some((name, source)) = source {
                 of_source(&client, name, source, &ear).await;
@@ -138,27 +138,27 @@ pub(super) async fn ask(client: Client, effect: Effect, ear: Ear) {
                 }
             };
             let told = match changed {
-                Ok(breaker) => Told::Changed(Box::new(breaker)),
-                Err(error) => Told::Refused(error.to_string()),
+                Ok(breaker) => Update::Changed(Box::new(breaker)),
+                Err(error) => Update::Refused(error.to_string()),
             };
             let _ = ear.send(told).await;
         }
     }
 }
 
-async fn of_source(client: &Client, name: String, source: String, ear: &Ear) {
+async fn of_source(client: &Client, name: String, source: String, ear: &UpdateSender) {
     let source_in_path = utf8_percent_encode(&source, NON_ALPHANUMERIC);
     let path = breaker_path(&name, &format!("/history?source={source_in_path}"));
     if let Ok(history) = client.get(&path).await {
-        let _ = ear.send(Told::OfSource(name, source, history)).await;
+        let _ = ear.send(Update::OfSource(name, source, history)).await;
     }
 }
 
 /// A sidecar that can't tell the past has none to show.
-async fn remember(client: &Client, name: String, ear: &Ear) {
+async fn remember(client: &Client, name: String, ear: &UpdateSender) {
     let path = breaker_path(&name, "/history");
     if let Ok(history) = client.get(&path).await {
-        let _ = ear.send(Told::History(name, history)).await;
+        let _ = ear.send(Update::History(name, history)).await;
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) enum Change {
 
 /// What `top` is told.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum Update {
     Status(Status),
     Reading(Reading),
     Polled(Breakers),
@@ -153,13 +153,13 @@ impl Model {
     }
 
     /// Takes what it is told at `now`.
-    pub(super) fn hear(&mut self, told: Told, now: Duration) -> Option<Effect> {
+    pub(super) fn hear(&mut self, told: Update, now: Duration) -> Option<Effect> {
         match told {
-            Told::Status(status) => {
+            Update::Status(status) => {
                 self.panic.clone_from(&status.panic);
                 self.status = Some(status);
             }
-            Told::Reading(Reading {
+            Update::Reading(Reading {
                 t,
                 breakers,
                 points,
@@ -172,16 +172,16 @@ impl Model {
                 let points = points.into_iter().map(Some);
                 return self.read(breakers.into_iter().zip(points), now);
             }
-            Told::Polled(Breakers { breakers }) => {
+            Update::Polled(Breakers { breakers }) => {
                 self.link = Link::Polling;
                 return self.read(breakers.into_iter().map(|breaker| (breaker, None)), now);
             }
-            Told::Event(event) => {
+            Update::Event(event) => {
                 let is_reload = event.kind == Kind::Configuration;
                 self.happened(event);
                 return is_reload.then_some(Effect::Status);
             }
-            Told::History(name, history) => {
+            Update::History(name, history) => {
                 if let Some(route) = self.routes.get_mut(&name) {
                     route.remember(&history);
                 }
@@ -189,20 +189,20 @@ impl Model {
                     self.events = history.events;
                 }
             }
-            Told::OfSource(name, source, history) => {
+            Update::OfSource(name, source, history) => {
                 let is_shown = self.is_selected(&name);
                 let switched = self.switched.as_mut().filter(|_| is_shown);
                 if let Some(switched) = switched.filter(|switched| switched.source == source) {
                     switched.recent = history.points.iter().map(Second::from).collect();
                 }
             }
-            Told::Upstream(upstream) => {
+            Update::Upstream(upstream) => {
                 let own = self.selected().and_then(|it| it.breaker.upstream.as_ref());
                 let is_shown = own == Some(&upstream.name) && upstream.is_worth_telling();
                 self.upstream = is_shown.then_some(upstream);
             }
-            Told::Lost(why) => self.link = Link::Lost(why),
-            Told::Changed(breaker) => {
+            Update::Lost(why) => self.link = Link::Lost(why),
+            Update::Changed(breaker) => {
                 let text = format!("{} is now in mode {}", breaker.name, breaker.mode);
                 self.message = Some(Message {
                     text: text.replace('_', " "),
@@ -212,7 +212,7 @@ impl Model {
                     route.breaker = *breaker;
                 }
             }
-            Told::Refused(text) => self.message = Some(Message { text, failed: true }),
+            Update::Refused(text) => self.message = Some(Message { text, failed: true }),
         }
         None
     }

@@ -11,7 +11,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::{Value, json};
 
-use super::model::{Change, Effect, Link, Model, Page, Prompt, Told};
+use super::model::{Change, Effect, Link, Model, Page, Prompt, Update};
 use super::order::Sort;
 use super::view::View;
 
@@ -61,7 +61,7 @@ fn reading(t: f64) -> Reading {
 
 fn model() -> Model {
     let mut model = Model::new(Sort::State);
-    model.hear(Told::Reading(reading(100.0)), at(1));
+    model.hear(Update::Reading(reading(100.0)), at(1));
     model
 }
 
@@ -112,7 +112,7 @@ fn a_breaker_that_sheds_stands_after_half_open_ones_and_says_its_limit() {
     told.breakers[0].admitted_share = 0.44;
     told.breakers[3].alerting = true;
     let mut model = Model::new(Sort::State);
-    model.hear(Told::Reading(told), at(1));
+    model.hear(Update::Reading(told), at(1));
     assert_eq!(names(&model), ["pay", "checkout", "catalog", "search"]);
     let table = drawn(&mut model, 100, 12, at(1));
     assert!(table.contains("◒ shedding"), "{table}");
@@ -183,7 +183,7 @@ fn a_change_is_made_only_when_it_is_confirmed() {
 fn what_the_sidecar_refuses_is_shown_until_the_next_key() {
     let mut model = model();
     let text = "the control token is missing: give it by --token-file or BREAKER_CONTROL_TOKEN";
-    model.hear(Told::Refused(text.into()), at(2));
+    model.hear(Update::Refused(text.into()), at(2));
     let screen = drawn(&mut model, 100, 10, at(2));
     assert!(screen.ends_with(&format!("{text}\n")), "{screen}");
     press(&mut model, KeyCode::Down);
@@ -208,13 +208,13 @@ fn control_c_leaves_from_everywhere() {
 #[test]
 fn a_lost_sidecar_keeps_its_table_and_says_how_old_it_is() {
     let mut model = model();
-    model.hear(Told::Lost("nothing listens there".into()), at(3));
+    model.hear(Update::Lost("nothing listens there".into()), at(3));
     assert_eq!(model.link, Link::Lost("nothing listens there".into()));
     let screen = drawn(&mut model, 80, 12, at(13));
     assert!(screen.contains("reconnecting, 12 s old"), "{screen}");
     assert!(screen.contains("nothing listens there"), "{screen}");
     assert!(screen.contains("catalog"), "{screen}");
-    model.hear(Told::Reading(reading(113.0)), at(14));
+    model.hear(Update::Reading(reading(113.0)), at(14));
     assert_eq!(model.link, Link::Live);
 }
 
@@ -235,7 +235,7 @@ fn a_route_that_is_gone_leaves_the_detail() {
     points.remove(2);
     let without = json!({"t": 101.0, "breakers": breakers, "points": points});
     model.hear(
-        Told::Reading(serde_json::from_value(without).unwrap()),
+        Update::Reading(serde_json::from_value(without).unwrap()),
         at(2),
     );
     assert_eq!(model.page, Page::Table);
@@ -245,10 +245,10 @@ fn a_route_that_is_gone_leaves_the_detail() {
 #[test]
 fn the_first_reading_asks_for_what_was_before_it() {
     let mut model = Model::new(Sort::Name);
-    let effect = model.hear(Told::Reading(reading(100.0)), at(1));
+    let effect = model.hear(Update::Reading(reading(100.0)), at(1));
     let names = ["catalog", "checkout", "pay", "search"].map(String::from);
     assert_eq!(effect, Some(Effect::Remember(names.to_vec())));
-    assert_eq!(model.hear(Told::Reading(reading(101.0)), at(2)), None);
+    assert_eq!(model.hear(Update::Reading(reading(101.0)), at(2)), None);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn where_watching_is_refused_counts_tell_the_rates() {
         let mut pay = breaker("pay", "closed", 0.0);
         pay["totals"]["success"] = success.into();
         let pay: Breaker = serde_json::from_value(pay).unwrap();
-        Told::Polled(Breakers {
+        Update::Polled(Breakers {
             breakers: vec![pay],
         })
     };
@@ -312,7 +312,7 @@ fn the_detail_counts_down_and_holds_conditions_against_their_bounds() {
     ]))
     .unwrap();
     let mut model = Model::new(Sort::State);
-    model.hear(Told::Reading(told), at(1));
+    model.hear(Update::Reading(told), at(1));
     press(&mut model, KeyCode::Enter);
     let history: History = serde_json::from_value(json!({
         "points": [point(1, 0.0), point(8, 0.5)],
@@ -322,7 +322,7 @@ fn the_detail_counts_down_and_holds_conditions_against_their_bounds() {
         }],
     }))
     .unwrap();
-    model.hear(Told::History("pay".into(), history), at(1));
+    model.hear(Update::History("pay".into(), history), at(1));
     assert_eq!(
         drawn(&mut model, 80, 24, at(3)),
         "\
@@ -402,7 +402,7 @@ fn each_anomaly_condition_has_its_gauge_and_evidence_is_never_below_nothing() {
         .collect();
     told.breakers[2].sources[0].conditions = serde_json::from_value(conditions.into()).unwrap();
     let mut model = Model::new(Sort::State);
-    model.hear(Told::Reading(told), at(1));
+    model.hear(Update::Reading(told), at(1));
     press(&mut model, KeyCode::Enter);
     let page = drawn(&mut model, 100, 30, at(1));
     for line in [
@@ -422,7 +422,7 @@ fn a_shadowed_route_is_not_open_and_its_mode_is_seen_on_a_narrow_terminal() {
     told.breakers[1].mode = Mode::Shadow;
     told.breakers[0].mode = Mode::ForcedClosed;
     let mut model = Model::new(Sort::State);
-    model.hear(Told::Reading(told), at(1));
+    model.hear(Update::Reading(told), at(1));
     let narrow = drawn(&mut model, 60, 9, at(1));
     assert!(narrow.contains("0 open  0 half-open"), "{narrow}");
     for row in [
@@ -456,7 +456,7 @@ fn with_feed() -> Model {
     let reading = json!({"t": 100.0, "breakers": [pay], "points": [point(4, 0.52)]});
     let mut model = Model::new(Sort::State);
     let reading = serde_json::from_value(reading).unwrap();
-    model.hear(Told::Reading(reading), at(1));
+    model.hear(Update::Reading(reading), at(1));
     model
 }
 
@@ -495,7 +495,7 @@ fn tab_shows_the_numbers_of_the_next_source() {
         serde_json::from_value(json!({"points": [point(77, 0.0)], "events": []})).unwrap();
     // An answer that comes late, of another source, is not shown.
     for (name, is_shown) in [("proxy", false), ("spans", true)] {
-        let told = Told::OfSource("pay".to_owned(), name.to_owned(), history.clone());
+        let told = Update::OfSource("pay".to_owned(), name.to_owned(), history.clone());
         model.hear(told, at(2));
         let text = drawn(&mut model, 90, 40, at(2));
         assert!(text.contains("numbers of spans\n"), "{text}");
@@ -542,9 +542,9 @@ fn the_page_of_a_route_has_the_endpoints_of_its_upstream_and_what_happens_to_the
         breaker.upstream = Some("ledger".to_owned());
     }
     let mut model = Model::new(Sort::State);
-    model.hear(Told::Reading(told.clone()), at(1));
+    model.hear(Update::Reading(told.clone()), at(1));
     assert_eq!(
-        model.hear(Told::Reading(told.clone()), at(2)),
+        model.hear(Update::Reading(told.clone()), at(2)),
         None,
         "a table"
     );
@@ -553,18 +553,18 @@ fn the_page_of_a_route_has_the_endpoints_of_its_upstream_and_what_happens_to_the
         upstream: Some("ledger".to_owned()),
         source: None,
     };
-    assert_eq!(model.hear(Told::Reading(told), at(3)), Some(refresh));
-    model.hear(Told::Upstream(ledger("other")), at(3));
+    assert_eq!(model.hear(Update::Reading(told), at(3)), Some(refresh));
+    model.hear(Update::Upstream(ledger("other")), at(3));
     let text = drawn(&mut model, 130, 40, at(3));
     assert!(!text.contains("endpoints of"), "{text}");
 
-    model.hear(Told::Upstream(ledger("ledger")), at(3));
+    model.hear(Update::Upstream(ledger("ledger")), at(3));
     for (upstream, endpoint) in [("ledger", "10.0.0.7:3"), ("other", "10.0.0.9:9")] {
         let event = json!({
             "t": 100.0, "kind": "ejected", "upstream": upstream, "endpoint": endpoint,
             "reason": {"label": "errors", "detail": format!("{endpoint} has gone bad")},
         });
-        model.hear(Told::Event(serde_json::from_value(event).unwrap()), at(3));
+        model.hear(Update::Event(serde_json::from_value(event).unwrap()), at(3));
     }
     let text = drawn(&mut model, 130, 40, at(3));
     for line in [

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use breaker_tower::core::policy::{Action, Condition, Stream, TripEntry, Unit};
-use breaker_tower::core::{Anomaly, ConditionStatus, Ratio, SourceOutlook, SourceSnapshot};
+use breaker_tower::core::{Anomaly, ConditionStatus, Ratio, SourceDiagnosis, SourceSnapshot};
 use breaker_tower::{Policy, State};
 
 use super::words::{count, percent, rate, span};
@@ -15,11 +15,11 @@ pub(super) fn explain(
     text: &mut String,
     policy: &Policy,
     window: &SourceSnapshot,
-    outlook: &SourceOutlook,
+    diagnosis: &SourceDiagnosis,
     state: State,
 ) {
-    let policy = outlook.policy.as_deref().unwrap_or(policy);
-    let _ = writeln!(text, "{}: {}", window.name, traffic(window, outlook));
+    let policy = diagnosis.policy.as_deref().unwrap_or(policy);
+    let _ = writeln!(text, "{}: {}", window.name, traffic(window, diagnosis));
     for anomaly in &window.anomalies {
         let words = stream(policy, window, anomaly, state);
         let _ = writeln!(text, "- {}: {words}", anomaly.stream);
@@ -42,7 +42,7 @@ pub(super) fn explain(
     }
 }
 
-fn traffic(window: &SourceSnapshot, outlook: &SourceOutlook) -> String {
+fn traffic(window: &SourceSnapshot, diagnosis: &SourceDiagnosis) -> String {
     let requests = window.requests();
     if requests == 0 {
         return "no request ended of late.".to_owned();
@@ -52,7 +52,7 @@ fn traffic(window: &SourceSnapshot, outlook: &SourceOutlook) -> String {
         0 => "none failed".to_owned(),
         failed => format!("{failed} failed"),
     };
-    format!("{ended} in the window, {}; {failed}.", rate(outlook.rate))
+    format!("{ended} in the window, {}; {failed}.", rate(diagnosis.rate))
 }
 
 const fn verb(entry: &TripEntry) -> &'static str {

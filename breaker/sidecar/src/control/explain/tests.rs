@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Breaker, Feed, Outcome, Sample, Timestamp, Verdict};
+use breaker_tower::core::{Breaker, Classification, Feed, Outcome, Sample, Timestamp};
 
 use super::*;
 
@@ -51,7 +51,7 @@ impl Bench {
     fn explained(&mut self) -> String {
         let (policy, now) = (self.breaker.policy().clone(), self.now());
         let snapshot = self.breaker.snapshot(now);
-        explain("pay", &policy, &snapshot, &self.breaker.outlook(now))
+        explain("pay", &policy, &snapshot, &self.breaker.diagnosis(now))
     }
 }
 
@@ -151,7 +151,7 @@ fn a_window_with_too_few_requests_and_a_feed() {
     let feed = bench.breaker.add_feed(feed);
     bench.run(5, NEVER);
     let now = bench.now();
-    let failed = Sample::new(Verdict::Failure, Some(20 * MS), now);
+    let failed = Sample::new(Classification::Failure, Some(20 * MS), now);
     bench.breaker.observe(feed, &failed, now);
     assert_eq!(
         bench.explained(),
@@ -371,7 +371,12 @@ fn what_did_not_count_is_told_by_who_caused_it() {
     }
     let policy = breaker.policy().clone();
     let snapshot = breaker.snapshot(Timestamp::ZERO);
-    let text = explain("pay", &policy, &snapshot, &breaker.outlook(Timestamp::ZERO));
+    let text = explain(
+        "pay",
+        &policy,
+        &snapshot,
+        &breaker.diagnosis(Timestamp::ZERO),
+    );
     let expected = "5 requests since the start did not count: 3 because of the caller, \
                     2 because of a name that was not resolved.";
     assert!(text.contains(expected), "{text}");

@@ -1,12 +1,12 @@
 //! Points of histograms as samples.
 
 use super::blame::Blames;
-use super::{Fate, Fed, Gathered, Policies};
-use breaker_tower::core::Verdict;
+use super::{FeedBinding, Gathered, Policies, SampleDisposition};
+use breaker_tower::core::Classification;
 
 use breaker_otlp::convention::Facts;
 use breaker_otlp::matching::{MatchSet, Matching};
-use breaker_otlp::series::{Origin, SeriesTable, Skipped};
+use breaker_otlp::series::{ScopeId, SeriesTable, Skipped};
 use breaker_otlp::{Attributes, HistogramPoint, MetricVisitor, Rejection, StatusCode};
 
 /// Gathers samples while a batch is read.
@@ -15,14 +15,14 @@ pub(super) struct Points<'s> {
     policies: Policies<'s>,
     series: &'s mut SeriesTable,
     /// What is read: the identity of the series begins with it.
-    resource: Option<Origin>,
-    scope: Option<Origin>,
+    resource: Option<ScopeId>,
+    scope: Option<ScopeId>,
     now: u64,
     items: u64,
     gathered: Vec<Gathered>,
     blames: Blames,
     /// What became of points that say nothing.
-    fates: Vec<(usize, Fate)>,
+    fates: Vec<(usize, SampleDisposition)>,
 }
 
 /// Reads a batch to see that it can be read.
@@ -63,7 +63,7 @@ impl<'s> Points<'s> {
 
     /// How many points were looked at, and the samples with how they failed. What became of the
     /// others is counted.
-    pub(super) fn gathered(self, feeds: &[Fed]) -> (u64, Vec<Gathered>, Blames) {
+    pub(super) fn gathered(self, feeds: &[FeedBinding]) -> (u64, Vec<Gathered>, Blames) {
         for (feed, fate) in self.fates {
             feeds[feed].told.count(fate, 1);
         }
@@ -105,12 +105,13 @@ impl MetricVisitor for Points<'_> {
         };
         let facts = Facts::of(point.attributes);
         for &feed in feeds {
-            let verdict = facts.verdict(StatusCode::Unset, self.policies.failure(feed));
-            let has_failed = verdict == Verdict::Failure;
+            let classification =
+                facts.classification(StatusCode::Unset, self.policies.failure(feed));
+            let has_failed = classification == Classification::Failure;
             let blame = has_failed.then(|| self.blames.note(&facts, point.attributes));
             let samples = increase.iter().map(|(latency, count)| Gathered {
                 feed,
-                verdict,
+                classification,
                 blame: blame.flatten(),
                 latency,
                 count,
@@ -129,12 +130,12 @@ impl MetricVisitor for Points<'_> {
     }
 }
 
-const fn fate_of(skipped: Skipped) -> Fate {
+const fn fate_of(skipped: Skipped) -> SampleDisposition {
     match skipped {
-        Skipped::Ahead => Fate::Future,
-        Skipped::Baseline => Fate::Baseline,
-        Skipped::NotNewer => Fate::Duplicate,
-        Skipped::Refused => Fate::Refused,
-        _ => Fate::Invalid,
+        Skipped::Ahead => SampleDisposition::Future,
+        Skipped::Baseline => SampleDisposition::Baseline,
+        Skipped::NotNewer => SampleDisposition::Duplicate,
+        Skipped::Refused => SampleDisposition::Refused,
+        _ => SampleDisposition::Invalid,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{TraceId, Verdict};
+use breaker_tower::core::{Classification, TraceId};
 
 use super::blame::Blames;
-use super::{Fate, Fed, Gathered, Policies};
+use super::{FeedBinding, Gathered, Policies, SampleDisposition};
 use breaker_otlp::convention::Facts;
 use breaker_otlp::matching::{MatchSet, Matching};
 use breaker_otlp::{Attributes, Span, TraceVisitor};
@@ -34,9 +34,9 @@ impl<'s> Spans<'s> {
     }
 
     /// How many spans were looked at, and the samples with how they failed.
-    pub(super) fn gathered(self, feeds: &[Fed]) -> (u64, Vec<Gathered>, Blames) {
+    pub(super) fn gathered(self, feeds: &[FeedBinding]) -> (u64, Vec<Gathered>, Blames) {
         for feed in self.invalid {
-            feeds[feed].told.count(Fate::Invalid, 1);
+            feeds[feed].told.count(SampleDisposition::Invalid, 1);
         }
         (self.items, self.gathered, self.blames)
     }
@@ -63,12 +63,12 @@ impl TraceVisitor for Spans<'_> {
         };
         let facts = Facts::of(span.attributes);
         for &feed in feeds {
-            let verdict = facts.verdict(span.status, self.policies.failure(feed));
-            let has_failed = verdict == Verdict::Failure;
+            let classification = facts.classification(span.status, self.policies.failure(feed));
+            let has_failed = classification == Classification::Failure;
             let blame = has_failed.then(|| self.blames.note(&facts, span.attributes));
             self.gathered.push(Gathered {
                 feed,
-                verdict,
+                classification,
                 blame: blame.flatten(),
                 latency,
                 count: 1,

@@ -12,7 +12,7 @@ use breaker_otlp::{
     Attributes, HistogramPoint, MetricVisitor, Span, SpanKind, TraceVisitor, Value,
 };
 
-use super::Fed;
+use super::FeedBinding;
 use crate::findings::{Miss, Unmatched, plain};
 
 /// What arrived instead of what feeds ask for.
@@ -67,7 +67,12 @@ struct Hungry<'a> {
 
 impl Survey {
     /// Looks at a batch that `read` reads, if it is time and some of `feeds` match nothing.
-    pub(super) fn look(&mut self, feeds: &[Fed], now: u64, read: impl FnOnce(&mut Reader<'_>)) {
+    pub(super) fn look(
+        &mut self,
+        feeds: &[FeedBinding],
+        now: u64,
+        read: impl FnOnce(&mut Reader<'_>),
+    ) {
         if now < self.next {
             return;
         }
@@ -78,7 +83,7 @@ impl Survey {
         }
         let first = self.turn % hungry.len();
         self.turn = first + AT_ONCE;
-        let mut turns: HashMap<u32, &Fed> = HashMap::new();
+        let mut turns: HashMap<u32, &FeedBinding> = HashMap::new();
         for fed in hungry.iter().cycle().skip(first).take(AT_ONCE) {
             turns.insert(fed.key, fed);
         }
@@ -118,7 +123,7 @@ impl Survey {
     }
 
     /// The feeds that have matched nothing for a while, or never did.
-    fn hungry<'f>(&mut self, feeds: &'f [Fed], now: u64) -> Vec<&'f Fed> {
+    fn hungry<'f>(&mut self, feeds: &'f [FeedBinding], now: u64) -> Vec<&'f FeedBinding> {
         let mut hungry = Vec::new();
         for fed in feeds {
             let samples = fed.told.all();

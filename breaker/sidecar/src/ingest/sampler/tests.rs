@@ -21,7 +21,7 @@ const HOUR: u64 = 3_600_000_000_000;
 /// A breaker with a feed, and the sampler that tells it.
 struct Bench {
     breaker: BreakerHandle,
-    told: Arc<Told>,
+    told: Arc<SampleCounts>,
     sampler: FeedSampler,
     spans: u64,
 }
@@ -68,13 +68,13 @@ impl Bench {
             .sample(Signal::Traces, Encoding::Protobuf, &request(spans))
     }
 
-    fn fates(&self) -> Vec<(Fate, u64)> {
-        let fates = Fate::ALL.map(|fate| (fate, self.told.of(fate)));
+    fn fates(&self) -> Vec<(SampleDisposition, u64)> {
+        let fates = SampleDisposition::ALL.map(|fate| (fate, self.told.of(fate)));
         fates.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 }
 
-fn fed(breaker: &BreakerHandle, name: &str, takes: Takes) -> Fed {
+fn fed(breaker: &BreakerHandle, name: &str, takes: Takes) -> FeedBinding {
     let matcher = FeedMatcher {
         takes,
         resource: vec![("service.name".to_owned(), equal("checkout"))],
@@ -82,7 +82,7 @@ fn fed(breaker: &BreakerHandle, name: &str, takes: Takes) -> Fed {
         attributes: Vec::new(),
     };
     let source = breaker.add_feed(Feed::new(name));
-    Fed::new(breaker.clone(), source, name.into(), matcher, None)
+    FeedBinding::new(breaker.clone(), source, name.into(), matcher, None)
 }
 
 fn equal(text: &str) -> Pattern {
@@ -167,7 +167,7 @@ fn spans_that_fail_open_the_breaker_of_their_feed() {
         reason,
         "error rate 100% ≥ 8%, 20 requests in 10s (source ledger-db)"
     );
-    assert_eq!(bench.fates(), [(Fate::Counted, 20)]);
+    assert_eq!(bench.fates(), [(SampleDisposition::Counted, 20)]);
 }
 
 #[test]
@@ -201,7 +201,13 @@ fn a_batch_that_is_sent_again_counts_once() {
     let spans = bench.failed(19, now());
     bench.send(spans.clone()).unwrap();
     bench.send(spans).unwrap();
-    assert_eq!(bench.fates(), [(Fate::Counted, 19), (Fate::Duplicate, 19)]);
+    assert_eq!(
+        bench.fates(),
+        [
+            (SampleDisposition::Counted, 19),
+            (SampleDisposition::Duplicate, 19)
+        ]
+    );
     assert_eq!(bench.breaker.state(), State::Closed);
 }
 
@@ -233,7 +239,13 @@ fn a_clock_that_is_an_hour_off_counts_nothing() {
     );
     bench.send(early).unwrap();
     bench.send(late).unwrap();
-    assert_eq!(bench.fates(), [(Fate::Late, 20), (Fate::Future, 20)]);
+    assert_eq!(
+        bench.fates(),
+        [
+            (SampleDisposition::Late, 20),
+            (SampleDisposition::Future, 20)
+        ]
+    );
     assert_eq!(bench.breaker.state(), State::Closed);
 }
 
@@ -259,13 +271,16 @@ fn a_span_whose_times_cannot_be_is_invalid_and_costs_no_other() {
         spans[0].end_time_unix_nano = end;
         spans[1] = bench.failed(1, now()).remove(0);
         bench.send(spans).unwrap();
-        let fates = [(Fate::Counted, 1), (Fate::Invalid, 1)];
+        let fates = [
+            (SampleDisposition::Counted, 1),
+            (SampleDisposition::Invalid, 1),
+        ];
         assert_eq!(bench.fates(), fates, "{what}");
     }
     let mut bench = Bench::of_spans();
     let ahead = bench.failed(1, end + HOUR);
     bench.send(ahead).unwrap();
-    assert_eq!(bench.fates(), [(Fate::Future, 1)]);
+    assert_eq!(bench.fates(), [(SampleDisposition::Future, 1)]);
 }
 
 #[test]
@@ -296,7 +311,7 @@ fn a_bad_span_of_a_json_batch_is_told_and_the_others_count() {
         message: r#""soon" is no value of startTimeUnixNano"#.to_owned(),
     };
     assert_eq!(accepted, Ok(wanted));
-    assert_eq!(bench.fates(), [(Fate::Counted, 2)]);
+    assert_eq!(bench.fates(), [(SampleDisposition::Counted, 2)]);
 }
 
 #[test]
@@ -307,7 +322,7 @@ fn a_span_that_ends_before_it_begins_is_invalid() {
         span.start_time_unix_nano = span.end_time_unix_nano + 1;
     }
     bench.send(spans).unwrap();
-    assert_eq!(bench.fates(), [(Fate::Invalid, 20)]);
+    assert_eq!(bench.fates(), [(SampleDisposition::Invalid, 20)]);
 }
 
 #[test]
@@ -332,7 +347,7 @@ fn json_counts_as_protobuf_does() {
         .sampler
         .sample(Signal::Traces, Encoding::Json, json.as_bytes())
         .unwrap();
-    assert_eq!(bench.fates(), [(Fate::Counted, 20)]);
+    assert_eq!(bench.fates(), [(SampleDisposition::Counted, 20)]);
     assert_eq!(bench.breaker.state(), State::Open);
     let sent = bench
         .sampler
@@ -354,7 +369,7 @@ fn a_slow_share_above_a_bound_of_the_buckets_opens() {
     // `sensitive` opens when half of the requests take a second.
     let bench = Bench::new(histogram());
     assert_eq!(send(&bench, [10, 11, 20]), State::Closed);
-    assert_eq!(bench.fates(), [(Fate::Counted, 41)]);
+    assert_eq!(bench.fates(), [(SampleDisposition::Counted, 41)]);
     let bench = Bench::new(histogram());
     assert_eq!(send(&bench, [10, 10, 20]), State::Open);
     let reason = bench.breaker.snapshot().reason.to_string();
@@ -381,9 +396,9 @@ fn a_cumulative_histogram_counts_what_is_new_in_it() {
     assert_eq!(
         bench.fates(),
         [
-            (Fate::Counted, 12),
-            (Fate::Duplicate, 1),
-            (Fate::Baseline, 1)
+            (SampleDisposition::Counted, 12),
+            (SampleDisposition::Duplicate, 1),
+            (SampleDisposition::Baseline, 1)
         ]
     );
 }
@@ -427,7 +442,7 @@ fn turns_in_a_large_batch() -> u32 {
         is_told.store(true, Ordering::Release);
         turns.join().unwrap()
     });
-    assert_eq!(bench.fates(), [(Fate::Counted, COUNT)]);
+    assert_eq!(bench.fates(), [(SampleDisposition::Counted, COUNT)]);
     turns
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::Verdict;
+use breaker_tower::core::Classification;
 use breaker_tower::{BreakerHandle, OnDrop, Policy};
 use http::{Method, StatusCode, Version};
 
@@ -120,7 +120,7 @@ async fn a_limit_in_force_has_a_gauge() {
     for breaker in [&sheds, &idle] {
         let request = breaker.try_acquire(OnDrop::Ignored).unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
-        request.finish(Verdict::Success);
+        request.finish(Classification::Success);
     }
     let breakers = [&sheds, &idle]
         .into_iter()

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{self, Attribution, Outcome, Verdict};
+use breaker_tower::core::{self, Attribution, Classification, Outcome};
 use breaker_tower::{BreakerHandle, Classified, Classify, HttpClassifier};
 use http::{HeaderMap, Response};
 use http_body::Body;
@@ -25,7 +25,7 @@ pub(crate) struct Tracked {
     began: Instant,
     judged_by: Option<JudgedBy>,
     /// What the answer says so far.
-    verdict: Verdict,
+    classification: Classification,
     is_at_trailers: bool,
 }
 
@@ -42,7 +42,7 @@ impl Tracked {
             attempt: Some(attempt),
             began: Instant::now(),
             judged_by: None,
-            verdict: Verdict::Success,
+            classification: Classification::Success,
             is_at_trailers: false,
         }
     }
@@ -73,9 +73,9 @@ impl Tracked {
             match HttpClassifier.head(policy.failure(), status, headers) {
                 // A loop, which only this endpoint leads into.
                 Classified::Head(ending) if ending.attribution == Attribution::Proxy => {
-                    self.verdict = Verdict::Failure;
+                    self.classification = Classification::Failure;
                 }
-                Classified::Head(ending) => self.verdict = ending.verdict,
+                Classified::Head(ending) => self.classification = ending.classification,
                 Classified::AtTrailers => self.is_at_trailers = true,
             }
         }
@@ -84,9 +84,11 @@ impl Tracked {
         if let Some(attempt) = &mut self.attempt {
             let mut state = self.set.state();
             state.responded(attempt, latency, now);
-            match self.verdict {
-                Verdict::Success if !response.body().is_end_stream() => state.begun(attempt, now),
-                Verdict::Failure => return state.is_own_failure(attempt, now),
+            match self.classification {
+                Classification::Success if !response.body().is_end_stream() => {
+                    state.begun(attempt, now)
+                }
+                Classification::Failure => return state.is_own_failure(attempt, now),
                 _ => {}
             }
         }
@@ -111,7 +113,7 @@ impl Tracked {
         {
             let policy = breaker.policy();
             let ending = HttpClassifier.trailers(policy.failure(), trailers);
-            self.verdict = ending.verdict;
+            self.classification = ending.classification;
         }
     }
 
@@ -120,16 +122,16 @@ impl Tracked {
         if error.is_none() {
             self.judge_trailers(None);
         }
-        let verdict = match error {
-            None => self.verdict,
-            Some(error) if error.is_of_endpoint() => Verdict::Failure,
-            Some(_) => Verdict::Ignored,
+        let classification = match error {
+            None => self.classification,
+            Some(error) if error.is_of_endpoint() => Classification::Failure,
+            Some(_) => Classification::Ignored,
         };
-        self.finish(verdict, error.is_some_and(ErrorKind::is_unreachable));
+        self.finish(classification, error.is_some_and(ErrorKind::is_unreachable));
         self.judged_by.take()
     }
 
-    fn finish(&mut self, verdict: Verdict, is_unreachable: bool) {
+    fn finish(&mut self, classification: Classification, is_unreachable: bool) {
         let Some(attempt) = self.attempt.take() else {
             return;
         };
@@ -138,7 +140,7 @@ impl Tracked {
         let mut state = self.set.state();
         match is_unreachable {
             true => state.unreachable(attempt, latency, now),
-            false => state.end(attempt, Outcome::new(verdict, latency), now),
+            false => state.end(attempt, Outcome::new(classification, latency), now),
         }
     }
 
@@ -159,6 +161,6 @@ impl Tracked {
 /// One that was chosen and never went anywhere says nothing.
 impl Drop for Tracked {
     fn drop(&mut self) {
-        self.finish(Verdict::Ignored, false);
+        self.finish(Classification::Ignored, false);
     }
 }

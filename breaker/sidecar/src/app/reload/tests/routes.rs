@@ -17,7 +17,7 @@ const SLOWER: &str =
 fn trip(bench: &Bench) {
     for _ in 0..20 {
         let request = bench.breaker("pay").try_acquire(OnDrop::Ignored).unwrap();
-        request.finish(breaker_tower::core::Verdict::Failure);
+        request.finish(breaker_tower::core::Classification::Failure);
     }
     assert_eq!(bench.breaker("pay").state(), State::Open);
 }

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 /// The second part of the half-open state of a sequential recovery.
 #[derive(Clone, Debug)]
-pub(super) struct Aimd {
+pub(super) struct AdaptiveRamp {
     share: f64,
     /// What the share owes: a request is admitted whenever it reaches one.
     credit: f64,
@@ -45,7 +45,7 @@ pub(super) enum Progress {
     Failed(Tally),
 }
 
-impl Aimd {
+impl AdaptiveRamp {
     /// After `probes`, of a service of which the share `usual` fails in health, and a breaker that
     /// opens at `line`.
     pub(super) fn new(start: Ratio, probes: Tally, usual: f64, line: f64, now: Timestamp) -> Self {
@@ -180,14 +180,14 @@ mod tests {
     use super::*;
 
     /// A slice of ten requests, of which so many are good.
-    fn slice(ramp: &mut Aimd, at: u64, good: u32) -> Progress {
+    fn slice(ramp: &mut AdaptiveRamp, at: u64, good: u32) -> Progress {
         ramp.count(true, good);
         ramp.count(false, 10 - good);
         ramp.judge(Timestamp::from_millis(at))
     }
 
-    fn ramp() -> Aimd {
-        Aimd::new(
+    fn ramp() -> AdaptiveRamp {
+        AdaptiveRamp::new(
             Ratio::of(1, 10),
             Tally::default(),
             0.0,

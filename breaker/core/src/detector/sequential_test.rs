@@ -48,7 +48,7 @@ use crate::time::Timestamp;
 
 /// What a scale looks for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rule {
+pub(super) struct DetectorParams {
     /// The length of a slice.
     pub(super) slice: Duration,
     /// The share of hits that it notices soonest, and how many times what is normal that is at
@@ -62,8 +62,8 @@ pub(super) struct Rule {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Scale {
-    rule: &'static Rule,
+pub(super) struct SequentialTest {
+    rule: &'static DetectorParams,
     slice: u64,
     /// Evidence (in nats) from which on there is an alarm.
     line: f64,
@@ -101,8 +101,8 @@ pub(super) struct Estimate {
     pub(super) high: f64,
 }
 
-impl Scale {
-    pub(super) fn new(rule: &'static Rule) -> Self {
+impl SequentialTest {
+    pub(super) fn new(rule: &'static DetectorParams) -> Self {
         Self {
             slice: nanos_of(rule.slice),
             rule,
@@ -336,8 +336,8 @@ mod tests {
 
     use super::*;
 
-    const fn rule(at_least: f64) -> Rule {
-        Rule {
+    const fn rule(at_least: f64) -> DetectorParams {
+        DetectorParams {
             slice: Duration::from_millis(100),
             alternative: 0.5,
             times: 2.0,
@@ -346,11 +346,11 @@ mod tests {
         }
     }
 
-    static SURE: Rule = rule(0.7);
-    static ANY: Rule = rule(0.0);
+    static SURE: DetectorParams = rule(0.7);
+    static ANY: DetectorParams = rule(0.0);
 
-    fn scale(rule: &'static Rule) -> Scale {
-        let mut scale = Scale::new(rule);
+    fn scale(rule: &'static DetectorParams) -> SequentialTest {
+        let mut scale = SequentialTest::new(rule);
         scale.set_budget(Duration::from_secs(3600), 10);
         scale.set_normal(0.01);
         scale

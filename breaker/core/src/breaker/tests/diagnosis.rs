@@ -3,22 +3,22 @@
 use super::*;
 use crate::snapshot::ConditionStatus;
 
-fn outlook(bench: &Bench) -> (Vec<ConditionStatus>, Option<u64>) {
-    let mut outlook = bench.breaker.outlook(at(bench.now));
+fn diagnosis(bench: &Bench) -> (Vec<ConditionStatus>, Option<u64>) {
+    let mut diagnosis = bench.breaker.diagnosis(at(bench.now));
     let snapshot = bench.breaker.clone().snapshot(at(bench.now));
     let conditions = snapshot.sources[0].conditions.clone();
-    (conditions, outlook.sources.remove(0).failures_to_open)
+    (conditions, diagnosis.sources.remove(0).failures_to_open)
 }
 
 #[test]
-fn the_failures_that_an_outlook_tells_open_the_breaker() {
+fn the_failures_that_a_diagnosis_tells_open_the_breaker() {
     for policy in [sensitive(), Policy::conservative(), Policy::adaptive()] {
         let mut bench = Bench::new(policy);
         for _ in 0..1000 {
             bench.pass(0.1);
             bench.run(1, Outcome::success(ms(5)));
         }
-        let (_, failures) = outlook(&bench);
+        let (_, failures) = diagnosis(&bench);
         let failures = failures.expect("it opens when all fails");
         for done in 0..failures {
             let policy = bench.breaker.policy().name();
@@ -27,16 +27,16 @@ fn the_failures_that_an_outlook_tells_open_the_breaker() {
             bench.run(1, Outcome::failure(Duration::ZERO));
         }
         assert_eq!(bench.state(), State::Open, "after {failures}");
-        assert_eq!(outlook(&bench).1, None, "it is open");
+        assert_eq!(diagnosis(&bench).1, None, "it is open");
     }
 }
 
 #[test]
-fn an_outlook_changes_nothing() {
+fn a_diagnosis_changes_nothing() {
     let mut bench = Bench::new(sensitive());
     bench.run(10, Outcome::success(ms(5)));
     let totals = bench.snapshot().totals;
-    bench.breaker.outlook(at(bench.now));
+    bench.breaker.diagnosis(at(bench.now));
     assert_eq!(bench.snapshot().totals, totals);
     assert_eq!(bench.state(), State::Closed);
 }
@@ -46,7 +46,7 @@ fn conditions_stand_with_their_numbers() {
     let mut bench = Bench::new(sensitive());
     bench.run(9, Outcome::success(ms(500)));
     bench.run(1, Outcome::failure(ms(500)));
-    let (conditions, failures) = outlook(&bench);
+    let (conditions, failures) = diagnosis(&bench);
     let [errors, slow, p99] = &conditions[..] else {
         panic!("{conditions:?}")
     };
@@ -61,7 +61,7 @@ fn conditions_stand_with_their_numbers() {
 #[test]
 fn where_nothing_is_observed_nothing_stands() {
     let bench = Bench::new(sensitive());
-    let (conditions, failures) = outlook(&bench);
+    let (conditions, failures) = diagnosis(&bench);
     assert!(
         conditions
             .iter()
@@ -74,19 +74,19 @@ fn where_nothing_is_observed_nothing_stands() {
 }
 
 #[test]
-fn a_feed_has_an_outlook_of_its_own() {
+fn a_feed_has_a_diagnosis_of_its_own() {
     let mut bench = Bench::new(sensitive());
     let feed = bench.breaker.add_feed(Feed::new("ledger"));
     bench.pass(20.0);
     bench.tell(feed, 30, Outcome::success(ms(5)));
-    let outlook = bench.breaker.outlook(at(bench.now));
-    let ledger = &outlook.sources[1];
+    let diagnosis = bench.breaker.diagnosis(at(bench.now));
+    let ledger = &diagnosis.sources[1];
     assert_eq!((&*ledger.name, ledger.rate), ("ledger", 3.0));
     assert_eq!(ledger.failures_to_open, Some(3), "3 of 33");
 }
 
 #[test]
-fn a_feed_keeps_its_outlook_when_one_before_it_is_gone() {
+fn a_feed_keeps_its_diagnosis_when_one_before_it_is_gone() {
     let mut bench = Bench::new(sensitive());
     let ids = bench
         .breaker
@@ -94,8 +94,12 @@ fn a_feed_keeps_its_outlook_when_one_before_it_is_gone() {
     bench.breaker.set_feeds([Feed::new("ledger")], at(0.0));
     bench.pass(20.0);
     bench.tell(ids[1], 30, Outcome::success(ms(5)));
-    let outlook = bench.breaker.outlook(at(bench.now));
-    let names: Vec<_> = outlook.sources.iter().map(|source| &*source.name).collect();
+    let diagnosis = bench.breaker.diagnosis(at(bench.now));
+    let names: Vec<_> = diagnosis
+        .sources
+        .iter()
+        .map(|source| &*source.name)
+        .collect();
     assert_eq!(names, ["proxy", "ledger"]);
-    assert_eq!(outlook.sources[1].failures_to_open, Some(3), "3 of 33");
+    assert_eq!(diagnosis.sources[1].failures_to_open, Some(3), "3 of 33");
 }

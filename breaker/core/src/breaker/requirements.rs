@@ -7,7 +7,7 @@ use crate::policy::{Condition, Policy, Stream};
 
 /// What the policy's conditions need of requests in flight to be tried on.
 #[derive(Clone, Debug)]
-pub(super) struct Needs {
+pub(super) struct PolicyRequirements {
     pub(super) latency_bounds: Box<[Duration]>,
     /// Where requests that miss it are watched.
     pub(super) deadline: Option<Duration>,
@@ -19,7 +19,7 @@ pub(super) struct Needs {
     pub(super) sheds: bool,
 }
 
-impl Needs {
+impl PolicyRequirements {
     pub(super) fn of(policy: &Policy) -> Self {
         let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
         let watches = |stream| policy.streams().any(|watched| watched == stream);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Breaker, State};
 use crate::feed::Sample;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Classification, Outcome};
 use crate::policy::Policy;
 use crate::source::{SourceId, find};
 use crate::time::Timestamp;
@@ -13,15 +13,15 @@ use crate::time::Timestamp;
 /// How far a breaker is from opening.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Outlook {
+pub struct Diagnosis {
     /// The sources, in the order of [`Snapshot::sources`](crate::Snapshot::sources).
-    pub sources: Vec<SourceOutlook>,
+    pub sources: Vec<SourceDiagnosis>,
 }
 
 /// How far one source is from opening its breaker.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct SourceOutlook {
+pub struct SourceDiagnosis {
     /// The source.
     pub name: Arc<str>,
     /// The source's own policy, if it has one instead of the breaker's.
@@ -37,25 +37,25 @@ pub struct SourceOutlook {
 impl Breaker {
     /// How far the breaker is from opening. This replays failures on a copy of the breaker. It
     /// takes some tens of microseconds, or milliseconds if many failures are needed.
-    pub fn outlook(&self, now: Timestamp) -> Outlook {
+    pub fn diagnosis(&self, now: Timestamp) -> Diagnosis {
         let mut looked_at = self.clone();
         let now = looked_at.advance(now);
         // By id: a source keeps it when others before it are gone.
         let ids: Vec<_> = looked_at.sources.iter().map(|source| source.id).collect();
         let sources = ids.into_iter();
-        Outlook {
+        Diagnosis {
             sources: sources.filter_map(|id| looked_at.look(id, now)).collect(),
         }
     }
 
-    fn look(&mut self, id: SourceId, now: Timestamp) -> Option<SourceOutlook> {
+    fn look(&mut self, id: SourceId, now: Timestamp) -> Option<SourceDiagnosis> {
         let source = find(&mut self.sources, id)?;
         let own = source.policy.clone();
         let policy = own.as_ref().unwrap_or(&self.policy);
         let ended = source.window.counts(now).judged() as f64;
         let rate = ended / source.observed_for(policy, now).as_secs_f64();
         let name = source.name.clone();
-        Some(SourceOutlook {
+        Some(SourceDiagnosis {
             name,
             policy: own,
             rate,
@@ -85,7 +85,7 @@ impl Breaker {
     /// A request of a source fails.
     fn fail(&mut self, id: SourceId, now: Timestamp) {
         if id != SourceId::PROXY {
-            let sample = Sample::new(Verdict::Failure, None, now);
+            let sample = Sample::new(Classification::Failure, None, now);
             self.observe(id, &sample, now);
         } else if let Ok(permit) = self.try_acquire(now) {
             self.record(permit, Outcome::failure(FAST), now);
