@@ -69,6 +69,9 @@ struct Pending {
     shared: Rc<Shared>,
     wait: Wait,
     attempt: Attempt,
+    /// Whether it is the first of the attempts that `retry` allows. What a connection in use may have
+    /// delivered is sent again once a request, not once an attempt.
+    is_first: bool,
     is_grpc: bool,
     /// The caller's deadline.
     time: Option<CallerTime>,
@@ -161,7 +164,7 @@ impl Forward {
     ) -> Pin<Box<dyn Future<Output = Answer>>> {
         match Retrying::of(self, &request) {
             Some(retrying) => Box::pin(retrying.run(chosen, request)),
-            None => self.send(chosen, request, None),
+            None => self.send(chosen, request, None, true),
         }
     }
 
@@ -201,6 +204,7 @@ impl Forward {
         chosen: Chosen,
         mut request: Request<RequestBody>,
         per_try: Option<Duration>,
+        is_first: bool,
     ) -> Pin<Box<dyn Future<Output = Answer>>> {
         let connections = chosen.connections.clone();
         let is_multiplexed = self.is_multiplexed(&connections, &request);
@@ -216,7 +220,8 @@ impl Forward {
         let mut attempt = Attempt::begin(recorder, method, first, chosen, version, decided);
         attempt.judged_by(&self.0.breaker, request.body());
         let limit = self.limit(&request, per_try);
-        let pending = Pending::new(self.0.clone(), attempt, limit, &mut request);
+        let mut pending = Pending::new(self.0.clone(), attempt, limit, &mut request);
+        pending.is_first = is_first;
         let fields = request.body().fields();
         let client = request.body().client().clone();
         headers::strip_request(request.headers_mut(), fields);
@@ -267,6 +272,7 @@ impl Pending {
             wait: Wait::new(limit, upload, &shared.timers),
             interim,
             attempt,
+            is_first: true,
             shared,
             is_grpc: fields.has(Fields::GRPC),
             time: request.extensions().get().copied(),
@@ -315,7 +321,8 @@ impl Pending {
                         return Box::pin(self.open(connections, unsent)).await;
                     }
                     let error = self.wait.error(failed.into_error());
-                    if error.kind() != ErrorKind::Terminated || exchange.has_read() {
+                    let may_be_lost = self.is_first && !exchange.has_read();
+                    if error.kind() != ErrorKind::Terminated || !may_be_lost {
                         return Err(self.attempt.failed(error));
                     }
                     Box::pin(self.lost(error, exchange, connections, spare)).await

@@ -10,8 +10,9 @@ use breaker_tower::core::policy::{Condition, Open, TripEntry};
 use breaker_tower::core::{Balance, Ratio};
 use breaker_tower::{BreakerHandle, Policy, State};
 use http::Method;
+use tokio::io::AsyncWriteExt;
 
-use crate::harness::{GET, Origin, Sidecar, eventually, header, status};
+use crate::harness::{GET, OK, Origin, Sidecar, eventually, header, read_head, status};
 
 /// A sidecar before these endpoints, whose route retries by these rules.
 fn sidecar(origins: &[&Origin], rules: RetryRules, timeout: Duration) -> Sidecar {
@@ -126,6 +127,63 @@ async fn who_asks_to_wait_longer_than_there_is_time_or_not_to_come_again_is_not_
         assert_eq!(status(&answer), "503");
         assert_eq!(tries.load(Ordering::SeqCst), 1, "{answer}");
     }
+}
+
+/// A time in any of the forms of RFC 9110, 10.2.3, or one too large to be counted, is a time.
+#[tokio::test]
+async fn a_wait_is_read_in_each_of_its_forms() {
+    for wait in [
+        "Retry-After: Thu, 31 Dec 2099 23:59:59 GMT",
+        "Retry-After: Thu Dec 31 23:59:59 2099",
+        "Retry-After: 99999999999999999999",
+        "Retry-After: 0\r\nRetry-After: 9999",
+    ] {
+        let answer = format!("HTTP/1.1 503 No\r\n{wait}\r\nContent-Length: 0\r\n\r\n");
+        let (bad, tries) = answering(answer.leak()).await;
+        let sidecar = sidecar(&[&bad], rules(), SECOND);
+        assert_eq!(status(&sidecar.ask(GET).await), "503");
+        assert_eq!(tries.load(Ordering::SeqCst), 1, "{wait}");
+    }
+    for wait in ["Thu, 01 Jan 2015 00:00:00 GMT", "soon"] {
+        let answer = format!("HTTP/1.1 503 No\r\nRetry-After: {wait}\r\nContent-Length: 0\r\n\r\n");
+        let (bad, tries) = answering(answer.leak()).await;
+        let sidecar = sidecar(&[&bad], rules(), SECOND);
+        sidecar.ask(GET).await;
+        assert_eq!(tries.load(Ordering::SeqCst), 2, "{wait}");
+    }
+}
+
+/// What a reused connection may have delivered is sent again once, not once an attempt.
+#[tokio::test]
+async fn lost_connections_add_one_to_what_the_rules_allow() {
+    let count = Arc::<AtomicUsize>::default();
+    let counted = count.clone();
+    let origin = Origin::raw(move |mut stream| {
+        let counted = counted.clone();
+        async move {
+            while let Some(head) = read_head(&mut stream).await {
+                if head.starts_with("GET /lost") {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let attempts = 5;
+    let rules = RetryRules {
+        attempts,
+        ..rules()
+    };
+    let sidecar = sidecar(&[&origin], rules, SECOND);
+    // As many idle connections as a request could lose.
+    let warm = (0..12).map(|_| sidecar.ask(GET));
+    futures_util::future::join_all(warm).await;
+    let lost = GET.replacen("GET / ", "GET /lost ", 1);
+    assert_eq!(status(&sidecar.ask(&lost).await), "502");
+    assert_eq!(count.load(Ordering::SeqCst), attempts as usize + 1);
 }
 
 #[tokio::test]

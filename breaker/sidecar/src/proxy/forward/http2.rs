@@ -166,7 +166,7 @@ impl Pending {
             }
             None => Lost {
                 error,
-                request: spare.if_idempotent().filter(|_| is_lost),
+                request: spare.if_idempotent().filter(|_| is_lost && self.is_first),
                 is_other_connection_better: true,
                 is_excused: is_lost,
             },

@@ -5,13 +5,13 @@
 //! within a budget.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use breaker_tower::core::policy::GrpcCode;
 use breaker_tower::core::{Attribution, EndpointId, State};
 use breaker_tower::{Classified, Classify, Ending, HttpClassifier, is_grpc};
-use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::time::{Instant, sleep};
 
 use super::spare::Spare;
@@ -78,7 +78,10 @@ impl Retrying {
                 request.headers_mut().insert(PREVIOUS_ATTEMPTS, attempts);
             }
             self.sent += 1;
-            let answer = self.forward.send(chosen, request, per_try).await;
+            let answer = self
+                .forward
+                .send(chosen, request, per_try, self.sent == 1)
+                .await;
             let Some((next, again, pause)) = self.next(&answer, spare) else {
                 return answer;
             };
@@ -203,12 +206,27 @@ impl Retrying {
         let (status, headers) = (response.status(), response.headers());
         match HttpClassifier.head(policy.failure(), status, headers) {
             Classified::Head(ending) if ending.attribution == Attribution::Upstream => {
-                Ok(ending.retry_after)
+                Ok(wait_asked_for(headers, SystemTime::now()))
             }
             Classified::Head(_) => Err(Retry::NotRetryable),
             Classified::AtTrailers => Ok(None),
         }
     }
+}
+
+/// How long `Retry-After` asks to wait, in seconds or until a date (RFC 9110, 10.2.3); of several,
+/// the longest.
+fn wait_asked_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let wait = |value: &HeaderValue| {
+        let text = value.to_str().ok()?.trim();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More than a u64 has is for ever.
+            return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+        }
+        let date = httpdate::parse_http_date(text).ok()?;
+        Some(date.duration_since(now).unwrap_or_default())
+    };
+    headers.get_all(RETRY_AFTER).iter().filter_map(wait).max()
 }
 
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
