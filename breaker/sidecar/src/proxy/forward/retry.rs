@@ -5,7 +5,7 @@
 //! within a budget.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use breaker_tower::core::policy::GrpcCode;
 use breaker_tower::core::{Attribution, EndpointId, State};
@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::spare::Spare;
 use super::{Answer, Forward};
+use crate::clock::since_epoch;
 use crate::message::RequestBody;
 use crate::message::error::ErrorKind;
 use crate::message::headers::Fields;
@@ -206,7 +207,7 @@ impl Retrying {
         let (status, headers) = (response.status(), response.headers());
         match HttpClassifier.head(policy.failure(), status, headers) {
             Classified::Head(ending) if ending.attribution == Attribution::Upstream => {
-                Ok(wait_asked_for(headers, SystemTime::now()))
+                Ok(wait_asked_for(headers, since_epoch()))
             }
             Classified::Head(_) => Err(Retry::NotRetryable),
             Classified::AtTrailers => Ok(None),
@@ -215,8 +216,8 @@ impl Retrying {
 }
 
 /// How long `Retry-After` asks to wait, in seconds or until a date (RFC 9110, 10.2.3); of several,
-/// the longest.
-fn wait_asked_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// the longest. `now` is since 1970.
+fn wait_asked_for(headers: &HeaderMap, now: Duration) -> Option<Duration> {
     let wait = |value: &HeaderValue| {
         let text = value.to_str().ok()?.trim();
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -224,7 +225,8 @@ fn wait_asked_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
             return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
         }
         let date = httpdate::parse_http_date(text).ok()?;
-        Some(date.duration_since(now).unwrap_or_default())
+        let date = date.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(date.saturating_sub(now))
     };
     headers.get_all(RETRY_AFTER).iter().filter_map(wait).max()
 }
