@@ -1,7 +1,7 @@
 //! A circuit breaker as a tower layer, for any HTTP or gRPC [`Service`](tower_service::Service). It
 //! trips on error rate, latency quantiles and concurrency.
 //!
-//! * Clients: [`BreakerLayer::new`]; with the feature `reqwest` also [`BreakerHandle::send`].
+//! * Clients: [`BreakerLayer::new`]; with the feature `reqwest` also `BreakerHandle::send`.
 //! * Servers (axum, tonic): [`BreakerLayer::server`].
 //! * Anything that is a future, such as a query: [`BreakerHandle::call`].
 //! * A breaker for each host or route: [`BreakerSet`].

@@ -69,8 +69,8 @@ struct Pending {
     shared: Rc<Shared>,
     wait: Wait,
     attempt: Attempt,
-    /// Whether it is the first of the attempts that `retry` allows. What a connection in use may have
-    /// delivered is sent again once a request, not once an attempt.
+    /// Whether it is the first of the attempts that `retry` allows. What a connection in use may
+    /// have delivered is sent again once for each request, not once for each attempt.
     is_first: bool,
     is_grpc: bool,
     /// The caller's deadline.

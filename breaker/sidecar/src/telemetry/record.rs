@@ -70,7 +70,7 @@ pub struct Sent<'a> {
     pub error: Option<&'static str>,
     /// From sending to the end of the response.
     pub duration: Duration,
-    /// How many attempts of the same request went before; from [`MANY`] on they are told alike.
+    /// How many attempts of the same request went before; from `MANY` on they are told alike.
     pub resends: u32,
 }
 
