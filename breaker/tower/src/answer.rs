@@ -19,6 +19,13 @@ pub trait RejectedExt: sealed::Sealed {
     /// and the reason as text, or the policy's body.
     fn http_response<B: From<String>>(&self) -> Response<B>;
 
+    /// What `Retry-After` says: the wait, rounded up to seconds.
+    fn retry_after_seconds(&self) -> u64;
+
+    /// The error of RFC 9209 in `Proxy-Status`: `connection_limit_reached` for what is shed, else
+    /// `destination_unavailable`.
+    fn proxy_error(&self) -> &'static str;
+
     /// A gRPC response without messages: `UNAVAILABLE`, the reason, `grpc-retry-pushback-ms` and
     /// `Proxy-Status`.
     fn grpc_response<B: Default>(&self) -> Response<B>;
@@ -44,6 +51,18 @@ impl RejectedExt for Rejected {
         response.map(|()| B::from(body.map_or_else(|| self.to_string(), str::to_owned)))
     }
 
+    fn retry_after_seconds(&self) -> u64 {
+        let wait = self.retry_after;
+        wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+    }
+
+    fn proxy_error(&self) -> &'static str {
+        match self.shed {
+            Some(_) => "connection_limit_reached",
+            None => "destination_unavailable",
+        }
+    }
+
     fn grpc_response<B: Default>(&self) -> Response<B> {
         grpc(self).map(|()| B::default())
     }
@@ -65,17 +84,15 @@ pub(crate) fn http_head(rejected: &Rejected) -> Response<()> {
     // The policy's rules allow no other numbers than statuses.
     let status = StatusCode::from_u16(rejected.policy().reject().status);
     *response.status_mut() = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    let wait = rejected.retry_after;
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, seconds.into());
+    headers.insert(RETRY_AFTER, rejected.retry_after_seconds().into());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    proxy_status::mark(headers, error_of(rejected), &rejected.to_string());
+    proxy_status::mark(headers, rejected.proxy_error(), &rejected.to_string());
     response
 }
 
 pub(crate) fn grpc(rejected: &Rejected) -> Response<()> {
-    let mut response = grpc_head(UNAVAILABLE, &rejected.to_string());
+    let mut response = grpc_answer(UNAVAILABLE, &rejected.to_string());
     mark_call(rejected, response.headers_mut());
     response
 }
@@ -83,7 +100,7 @@ pub(crate) fn grpc(rejected: &Rejected) -> Response<()> {
 /// The answer to a request that a service has not answered in time, which is its failure.
 pub(crate) fn timed_out(is_grpc: bool) -> Response<()> {
     if is_grpc {
-        return grpc_head(DEADLINE_EXCEEDED, TIMED_OUT);
+        return grpc_answer(DEADLINE_EXCEEDED, TIMED_OUT);
     }
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
@@ -94,10 +111,11 @@ pub(crate) fn timed_out(is_grpc: bool) -> Response<()> {
 fn mark_call(rejected: &Rejected, headers: &mut HeaderMap) {
     let millis = u64::try_from(rejected.retry_after.as_millis()).unwrap_or(u64::MAX);
     headers.insert(GRPC_PUSHBACK, millis.into());
-    proxy_status::mark(headers, error_of(rejected), &rejected.to_string());
+    proxy_status::mark(headers, rejected.proxy_error(), &rejected.to_string());
 }
 
-fn grpc_head(code: u16, message: &str) -> Response<()> {
+/// A gRPC answer that is a head alone (trailers-only), with the number of a status and a message.
+pub fn grpc_answer(code: u16, message: &str) -> Response<()> {
     let mut response = Response::new(());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -106,14 +124,6 @@ fn grpc_head(code: u16, message: &str) -> Response<()> {
         headers.insert(GRPC_MESSAGE, message);
     }
     response
-}
-
-/// RFC 9209's word for it.
-const fn error_of(rejected: &Rejected) -> &'static str {
-    match rejected.shed {
-        Some(_) => "connection_limit_reached",
-        None => "destination_unavailable",
-    }
 }
 
 /// `grpc-message` is percent-encoded (gRPC over HTTP/2, "Status-Message").

@@ -106,7 +106,7 @@ mod uploads;
 pub use breaker_core as core;
 pub use breaker_core::{Mode, Policy, Rejected, Snapshot, State};
 
-pub use answer::RejectedExt;
+pub use answer::{RejectedExt, grpc_answer};
 pub use any::{AnyFuture, AnyLayer, AnyService, ByResult, Judge};
 pub use blame::{BoxError, TimedOut, rejection};
 pub use body::BreakerBody;
@@ -120,6 +120,7 @@ pub use grpc::{format_grpc_timeout, is_grpc, parse_grpc_timeout};
 pub use handle::{BreakerHandle, Events, InFlight, OnDrop, Upload};
 pub use layer::BreakerLayer;
 pub use observer::{Observer, Witness};
+pub use proxy_status::proxy_status;
 pub use reject::{Answer, Fail, OnReject, Respond};
 pub use select::{PerKey, Select};
 pub use service::BreakerService;

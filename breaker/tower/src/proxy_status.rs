@@ -22,6 +22,15 @@ pub(crate) fn caused_by(headers: &HeaderMap) -> Option<Attribution> {
 
 /// Says in `headers` that an answer comes from here, and why.
 pub(crate) fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
+    if let Some(value) = proxy_status(error, details) {
+        headers.insert(PROXY_STATUS, value);
+    }
+}
+
+/// A value of `Proxy-Status` (RFC 9209), by which other breakers see that an answer comes from a
+/// breaker, and why: `breaker; error=…; details="…"`. In `details`, what a string of structured
+/// fields can't have becomes `?`. `None` if `error` has characters that no header may have.
+pub fn proxy_status(error: &str, details: &str) -> Option<HeaderValue> {
     let mut value = format!("breaker; error={error}; details=\"");
     for char in details.chars() {
         match char {
@@ -32,9 +41,7 @@ pub(crate) fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
         }
     }
     value.push('"');
-    if let Ok(value) = HeaderValue::from_str(&value) {
-        headers.insert(PROXY_STATUS, value);
-    }
+    HeaderValue::from_str(&value).ok()
 }
 
 /// The parameters of all members, as they are written. In strings, of which a member's name may be

@@ -4,9 +4,7 @@
 //! HTTP callers get a status, RFC 9209's `Proxy-Status` and RFC 9457's problem document; gRPC
 //! callers get a trailers-only response, which is HTTP 200 with the gRPC status in the head.
 
-use std::fmt::Write as _;
-
-use breaker_tower::Rejected;
+use breaker_tower::{Rejected, RejectedExt, grpc_answer, proxy_status};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
@@ -185,16 +183,19 @@ pub(crate) fn fixed(answer: &FixedAnswer, rejected: &Rejected) -> Response<Respo
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let asks_to_wait = answer.status.is_server_error();
     if asks_to_wait || answer.status == StatusCode::TOO_MANY_REQUESTS {
-        headers.insert(RETRY_AFTER, HeaderValue::from(retry_after(rejected)));
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from(rejected.retry_after_seconds()),
+        );
     }
-    mark(headers, error_of(rejected), "answered by fallback");
+    mark(headers, rejected.proxy_error(), "answered by fallback");
     response
 }
 
 /// Notes that the upstream called `name` has answered in the place of a rejection.
 pub(crate) fn fell_back(headers: &mut HeaderMap, name: &str, rejected: &Rejected) {
     let details = format!("answered by fallback {name}");
-    if let Some(value) = marker(error_of(rejected), &details) {
+    if let Some(value) = proxy_status(rejected.proxy_error(), &details) {
         headers.append(PROXY_STATUS, value);
     }
 }
@@ -214,7 +215,7 @@ fn request(
     status: Option<StatusCode>,
     detail: &str,
 ) -> Response<Bytes> {
-    let seconds = retry_after(rejected);
+    let seconds = rejected.retry_after_seconds();
     let reject = rejected.policy().reject();
     // The policy's rules allow no other numbers than statuses.
     let status = status
@@ -235,7 +236,7 @@ fn request(
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    mark(headers, error_of(rejected), detail);
+    mark(headers, rejected.proxy_error(), detail);
     response
 }
 
@@ -249,28 +250,14 @@ fn call(rejected: &Rejected, detail: &str) -> Response<Bytes> {
     let millis = u64::try_from(rejected.retry_after.as_millis()).unwrap_or(u64::MAX);
     let headers = response.headers_mut();
     headers.insert(GRPC_RETRY_PUSHBACK, HeaderValue::from(millis));
-    mark(headers, error_of(rejected), detail);
+    mark(headers, rejected.proxy_error(), detail);
     response
-}
-
-/// Seconds until there is a point in another try.
-fn retry_after(rejected: &Rejected) -> u64 {
-    let wait = rejected.retry_after;
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// Why a request is rejected, as a sentence.
 pub(crate) fn detail(breaker: &str, rejected: &Rejected) -> String {
     let (state, cause) = (rejected.state, rejected.cause());
     format!("breaker {breaker} is {state}: {cause}")
-}
-
-/// RFC 9209's word for it.
-const fn error_of(rejected: &Rejected) -> &'static str {
-    match rejected.shed {
-        Some(_) => "connection_limit_reached",
-        None => "destination_unavailable",
-    }
 }
 
 /// What is written to a client whose header section does not arrive; there is no request to answer
@@ -310,35 +297,13 @@ fn problem(problem: &Problem<'_>) -> Response<Bytes> {
 }
 
 fn grpc(code: u16, message: &str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(GRPC_STATUS, HeaderValue::from(code));
-    if let Ok(message) = HeaderValue::from_str(&percent_encoded(message)) {
-        headers.insert(GRPC_MESSAGE, message);
-    }
-    response
+    grpc_answer(code, message).map(|()| Bytes::new())
 }
 
 fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
-    if let Some(value) = marker(error, details) {
+    if let Some(value) = proxy_status(error, details) {
         headers.insert(PROXY_STATUS, value);
     }
-}
-
-/// What we say of an answer, in `Proxy-Status`.
-fn marker(error: &str, details: &str) -> Option<HeaderValue> {
-    let mut value = format!("{SERVICE}; error={error}; details=\"");
-    for char in details.chars() {
-        match char {
-            '"' | '\\' => value.extend(['\\', char]),
-            ' '..='~' => value.push(char),
-            '≥' => value.push_str(">="),
-            _ => value.push('?'),
-        }
-    }
-    value.push('"');
-    HeaderValue::from_str(&value).ok()
 }
 
 fn close(form: Form, response: &mut Response<ResponseBody>) {
@@ -347,20 +312,6 @@ fn close(form: Form, response: &mut Response<ResponseBody>) {
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-}
-
-/// `grpc-message` is percent-encoded (gRPC over HTTP/2, "Status-Message").
-fn percent_encoded(message: &str) -> String {
-    let mut encoded = String::with_capacity(message.len());
-    for byte in message.bytes() {
-        match byte {
-            b'%' | ..b' ' | 0x7f.. => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-            _ => encoded.push(char::from(byte)),
-        }
-    }
-    encoded
 }
 
 const fn status_of(kind: ErrorKind) -> StatusCode {
@@ -394,9 +345,6 @@ fn grpc_code(status: StatusCode) -> u16 {
         _ => INTERNAL,
     }
 }
-
-/// Our name in `Proxy-Status`.
-const SERVICE: &str = "breaker";
 
 /// The methods that are forwarded, where no route says which.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -448,6 +396,7 @@ mod tests {
             response.headers()["proxy-status"],
             "breaker; error=x; details=\"a\\\"b\\\\c??d\""
         );
-        assert_eq!(percent_encoded("50 %\n"), "50 %25%0A");
+        let response = grpc(UNAVAILABLE, "50 %\n");
+        assert_eq!(response.headers()[GRPC_MESSAGE], "50 %25%0A");
     }
 }
