@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::OtlpError;
-use crate::tls::provider;
+use crate::tls::{Roots, provider};
 
 /// Whom to trust, and what to show.
 #[derive(Debug)]
@@ -43,13 +43,10 @@ pub(crate) fn connector(
 }
 
 fn system_roots() -> Result<RootCertStore, OtlpError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        let rule = "the system has no root certificates: set SSL_CERT_FILE, or certificate";
-        return Err(OtlpError::Tls(rule.to_owned()));
-    }
-    Ok(roots)
+    // The setting that names others is called otherwise here.
+    let rule = "the system has no root certificates: set SSL_CERT_FILE, or certificate";
+    let roots = Roots::System.load();
+    roots.map_err(|_none| OtlpError::Tls(rule.to_owned()))
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, OtlpError> {
