@@ -26,7 +26,7 @@ pub(crate) use self::handshake::Handshake;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::provider::provider;
 pub(crate) use self::rotating::{Rotate, Rotated, Use};
-pub(crate) use self::server::{Accepted, HANDSHAKE, NOT_TLS};
+pub(crate) use self::server::{Accepted, NOT_TLS, Opening};
 
 pub use self::client::{Client, ClientSettings};
 pub use self::dial::SecureDial;

@@ -14,7 +14,7 @@ use super::worker::Worker;
 use crate::message::limited::Limit;
 use crate::message::timers::Deadline;
 use crate::sockets::Stream;
-use crate::tls::{Accepted, HANDSHAKE, Handshake, NOT_TLS, Server};
+use crate::tls::{Accepted, Handshake, NOT_TLS, Opening, Server};
 
 /// The handshakes of one worker that are under way. One more than [`MAX`] ends the oldest: clients
 /// that begin one and do not go on can't keep others out, who need a round trip.
@@ -40,14 +40,11 @@ pub(crate) async fn shake(
     mut stream: Stream,
     until: Instant,
 ) -> Result<Accepted, Option<Stream>> {
-    match first_byte(worker, &mut stream, until).await {
-        None => return Err(None),
-        Some(HANDSHAKE) => {}
-        Some(byte) => {
-            Handshake::NotTls.counts();
-            if byte < b' ' {
-                return Err(None);
-            }
+    let first = first_byte(worker, &mut stream, until).await;
+    match first.map(Opening::of) {
+        Some(Opening::Tls) => {}
+        None | Some(Opening::Other) => return Err(None),
+        Some(Opening::Text) => {
             // One attempt: it is less than any socket has room for.
             let _ = stream.try_write(NOT_TLS);
             return Err(Some(stream));

@@ -78,6 +78,17 @@ pub(crate) struct Accepted {
     pub(crate) peer: Option<Peer>,
 }
 
+/// What a client begins with where TLS is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// A handshake.
+    Tls,
+    /// Text, such as plain HTTP: its sender can be told.
+    Text,
+    /// Anything else.
+    Other,
+}
+
 /// Certificates by the name that a client wants.
 #[derive(Debug)]
 struct ByName(Vec<(Vec<String>, Arc<CertifiedKey>)>);
@@ -133,20 +144,18 @@ impl Server {
             stream: Stream::Tls(Box::new(Transport::from(secured))),
         })
     }
-}
 
-impl Server {
     /// The same of a connection that nothing is known of yet, whose first byte comes within
     /// `limit`; `None` if nothing comes of it. Who speaks no TLS is told.
     pub(crate) async fn take(&self, mut stream: Stream, limit: Duration) -> Option<Stream> {
         let first = poll_fn(|cx| stream.poll_peek(cx));
         let first = timeout(limit, first).await.ok()?.ok()??;
-        if first == HANDSHAKE {
+        let opening = Opening::of(first);
+        if opening == Opening::Tls {
             let accepted = self.accept(stream).await;
             return accepted.ok().map(|accepted| accepted.stream);
         }
-        Handshake::NotTls.counts();
-        if first >= b' ' {
+        if opening == Opening::Text {
             // What was not read would reset the connection before this is.
             let told = async {
                 stream.write_all(NOT_TLS).await?;
@@ -163,6 +172,22 @@ impl Server {
 impl PartialEq for Server {
     fn eq(&self, other: &Self) -> bool {
         self.settings() == other.settings()
+    }
+}
+
+// === impl Opening ===
+
+impl Opening {
+    /// What a first byte begins. What is no TLS is counted.
+    pub(crate) fn of(first: u8) -> Self {
+        if first == HANDSHAKE {
+            return Self::Tls;
+        }
+        Handshake::NotTls.counts();
+        match first >= b' ' {
+            true => Self::Text,
+            false => Self::Other,
+        }
     }
 }
 
@@ -272,7 +297,7 @@ fn is_named(pattern: &str, name: &str) -> bool {
 }
 
 /// What a handshake begins with (RFC 8446, 5.1).
-pub(crate) const HANDSHAKE: u8 = 22;
+const HANDSHAKE: u8 = 22;
 /// The answer to plain HTTP where clients are to speak TLS.
 pub(crate) const NOT_TLS: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 31\r\n\
