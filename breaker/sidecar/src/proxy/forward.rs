@@ -220,8 +220,7 @@ impl Forward {
         let mut attempt = Attempt::begin(recorder, method, first, chosen, version, decided);
         attempt.judged_by(&self.0.breaker, request.body());
         let limit = self.limit(&request, per_try);
-        let mut pending = Pending::new(self.0.clone(), attempt, limit, &mut request);
-        pending.is_first = is_first;
+        let pending = Pending::new(self.0.clone(), attempt, is_first, limit, &mut request);
         let fields = request.body().fields();
         let client = request.body().client().clone();
         headers::strip_request(request.headers_mut(), fields);
@@ -256,6 +255,7 @@ impl Pending {
     fn new(
         shared: Rc<Shared>,
         attempt: Attempt,
+        is_first: bool,
         limit: Option<(Duration, Deadline)>,
         request: &mut Request<RequestBody>,
     ) -> Self {
@@ -272,7 +272,7 @@ impl Pending {
             wait: Wait::new(limit, upload, &shared.timers),
             interim,
             attempt,
-            is_first: true,
+            is_first,
             shared,
             is_grpc: fields.has(Fields::GRPC),
             time: request.extensions().get().copied(),
