@@ -126,7 +126,7 @@ impl Bench {
         self.breaker.try_acquire(at(self.now))
     }
 
-    /// How many of `requests` are told that they may be sent.
+    /// How many of `requests` may be sent.
     fn ask(&mut self, requests: u32) -> u32 {
         let verdicts = (0..requests).map(|_| self.breaker.ask(at(self.now)));
         verdicts.filter(Result::is_ok).count() as u32

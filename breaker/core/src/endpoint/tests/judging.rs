@@ -142,7 +142,7 @@ fn the_first_check_counts_alone_if_it_is_bad() {
         });
     }
     assert_eq!(ins, "ooiiiiiio");
-    // Checks that begin anew know nothing either.
+    // Checks that start again know nothing either.
     endpoints.forget_checks(at(20_000));
     endpoints.checked(EndpointId(1), false, at(21_000));
     assert!(!endpoints.is_in(EndpointId(1)));
