@@ -1,41 +1,38 @@
 //! The service that hyper calls with each request: check, route, and the route's stack.
 
+mod body;
+mod log;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use breaker_tower::core::Classification;
 use breaker_tower::{CallerDeadline, Rejected, TraceContext};
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH};
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use self::body::Content;
+use self::log::RequestLog;
 use super::body::ResponseBody;
 use super::check;
-use super::deadline::DeadlinedBody;
 use super::fallback::{Later, Substituted};
-use super::generation::Observing;
 use super::respond::{self, Form};
 use super::route::Target;
-use super::stack::{Called, Place, RouteBody, RouteService};
-use super::stream;
-use super::tape::Exchange;
-use super::trace::{self, Span};
+use super::stack::{Called, RouteService};
+use super::trace;
 use super::worker::Worker;
-use crate::access::Entry;
 use crate::message::RequestBody;
-use crate::message::client::{Client, InFlight};
+use crate::message::client::Client;
 use crate::message::decision::Decided;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::headers::Fields;
 use crate::message::limited::Limit;
-use crate::message::record::Finished;
+
+pub(crate) use self::body::FrontBody;
 
 /// The service of one client connection.
 pub(crate) struct RequestService {
@@ -59,47 +56,6 @@ pub(crate) enum FrontFuture {
         form: Form,
         account: Option<RequestLog>,
     },
-}
-
-/// The body of a response, and the account of its request.
-pub(crate) struct FrontBody {
-    content: Content,
-    /// Over HTTP/2: what is left of a piece that is handed on in smaller ones.
-    rest: Bytes,
-    account: RequestLog,
-}
-
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are of a route: a box would cost each an allocation"
-)]
-enum Content {
-    Route(RouteBody),
-    Local(DeadlinedBody),
-}
-
-/// What is told to telemetry when a request is over, however it ends.
-pub(crate) struct RequestLog {
-    worker: Rc<Worker>,
-    observing: Rc<Observing>,
-    route: Option<usize>,
-    method: Method,
-    version: Version,
-    started: Instant,
-    status: Option<StatusCode>,
-    error: Option<ErrorKind>,
-    is_complete: bool,
-    /// Whether the request was sent on, or was to be.
-    is_forwarded: bool,
-    /// While tracing is on, and the trace recorded.
-    span: Option<Box<dyn Span>>,
-    /// What the breaker makes of it.
-    decided: Decided,
-    /// While there is an access log.
-    path: Option<PathAndQuery>,
-    trace: Option<TraceContext>,
-    _place: Option<Place>,
-    in_flight: InFlight,
 }
 
 // === impl RequestService ===
@@ -297,177 +253,5 @@ impl Future for FrontFuture {
             }
         };
         Poll::Ready(Ok(account.enclose(response)))
-    }
-}
-
-// === impl RequestLog ===
-
-impl RequestLog {
-    /// Answers a request that was sent on and failed, unless nobody waits for the answer.
-    fn failed(mut self, form: Form, error: ProxyError) -> Result<Response<FrontBody>, ProxyError> {
-        self.error = Some(error.kind());
-        self.is_forwarded = true;
-        if error.kind() == ErrorKind::ClientGone {
-            return Err(error);
-        }
-        let response = respond::failed(form, &error);
-        Ok(self.enclose(response.map(Content::local)))
-    }
-
-    fn enclose(mut self, mut response: Response<Content>) -> Response<FrontBody> {
-        stream::hands_on();
-        self.status = Some(response.status());
-        self.is_complete = response.body().is_end_stream();
-        let ends = self.worker.is_draining()
-            // What follows on the connection is not the next request, or not for long (RFC 9112,
-            // 9.6).
-            || self.in_flight.client().owes_content() && self.is_forwarded
-            // Its end is the connection's, and HTTP/1.0 knows no other.
-            || self.version == Version::HTTP_10 && response.body().size_hint().exact().is_none();
-        if self.version < Version::HTTP_2
-            && ends
-            && response.status() != StatusCode::SWITCHING_PROTOCOLS
-        {
-            if self.version == Version::HTTP_10 {
-                // Or hyper adds what an answer of HTTP/1.1 to HTTP/1.0 needs to be kept alive.
-                *response.version_mut() = Version::HTTP_10;
-            }
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if self.method == Method::HEAD && self.version == Version::HTTP_2 {
-            // Over HTTP/1.1 hyper does it.
-            leave_out_content(&mut response);
-        }
-        response.map(|content| FrontBody {
-            content,
-            rest: Bytes::new(),
-            account: self,
-        })
-    }
-}
-
-/// Makes an answer to GET one to HEAD.
-fn leave_out_content(response: &mut Response<Content>) {
-    let Some(length @ 1..) = response.body().size_hint().exact() else {
-        return;
-    };
-    let headers = response.headers_mut();
-    headers.entry(CONTENT_LENGTH).or_insert(length.into());
-    *response.body_mut() = Content::local(ResponseBody::local(""));
-}
-
-impl Drop for RequestLog {
-    fn drop(&mut self) {
-        let gone = Some(ErrorKind::ClientGone).filter(|_| !self.is_complete);
-        let finished = Finished {
-            route: self.route,
-            method: &self.method,
-            version: self.version,
-            is_secure: self.in_flight.client().is_secure(),
-            status: self.status,
-            duration: self.started.elapsed(),
-            error: self.error.or(gone),
-            is_fallback: self.decided.is_fallback(),
-            trace: self.trace,
-        };
-        self.observing.recorder.record(&finished);
-        // By now the route's body is dropped, and with it the request's breaker has decided.
-        let judged = self.decided.get();
-        if let Some(span) = self.span.take() {
-            span.end(&finished, judged.map(|judged| judged.decision));
-        }
-        if let (Some(judged), Some(route), Some(tape)) = (judged, self.route, &self.observing.tape)
-            && let Some(exchange) = Exchange::of(route, judged)
-        {
-            tape.record(&exchange);
-        }
-        if let Some(judged) = judged
-            && judged.decision.classification() == Some(Classification::Failure)
-        {
-            let observing = &self.observing;
-            observing.blame(&finished, &self.decided, &judged.decision);
-        }
-        if let Some(access) = &self.observing.access {
-            access.tell(&Entry {
-                finished: &finished,
-                path: self.path.as_ref().map_or("", PathAndQuery::path),
-                decision: judged.map(|judged| judged.decision),
-                endpoint: self.decided.endpoint(),
-            });
-        }
-    }
-}
-
-// === impl FrontBody ===
-
-impl Body for FrontBody {
-    type Data = Bytes;
-    type Error = ProxyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ProxyError>>> {
-        let this = self.get_mut();
-        stream::is_asked();
-        let mut polled = if this.rest.is_empty() {
-            match &mut this.content {
-                Content::Route(body) => Pin::new(body).poll_frame(cx),
-                Content::Local(body) => Pin::new(body).poll_frame(cx),
-            }
-        } else {
-            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))))
-        };
-        if polled.is_ready() {
-            stream::hands_on();
-        }
-        if this.account.version == Version::HTTP_2
-            && let Poll::Ready(Some(Ok(frame))) = &mut polled
-            && let Some(data) = frame.data_mut()
-        {
-            this.rest = stream::split(data);
-        }
-        match &polled {
-            Poll::Ready(None) => this.account.is_complete = true,
-            Poll::Ready(Some(Ok(_))) if this.is_end_stream() => this.account.is_complete = true,
-            Poll::Ready(Some(Err(error))) => this.account.error = Some(error.kind()),
-            _ => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.content.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let hint = self.content.size_hint();
-        let rest = self.rest.len() as u64;
-        match hint.exact() {
-            Some(exact) => SizeHint::with_exact(exact + rest),
-            None => hint,
-        }
-    }
-}
-
-impl Content {
-    fn local(body: ResponseBody) -> Self {
-        Self::Local(body.into())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Route(body) => body.size_hint(),
-            Self::Local(body) => body.size_hint(),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Route(body) => body.is_end_stream(),
-            Self::Local(body) => body.is_end_stream(),
-        }
     }
 }
