@@ -5,8 +5,9 @@ use std::rc::Rc;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
+use super::pending::Pending;
 use super::spare::Spare;
-use super::{Answer, Pending, form};
+use super::{Answer, form};
 use crate::message::RequestBody;
 use crate::message::body::Upload;
 use crate::message::error::{ErrorKind, ProxyError};
