@@ -139,37 +139,12 @@ impl Pool {
     }
 
     fn connections(&self, instance: &Instance) -> Rc<Connections> {
-        let endpoint = &instance.endpoint;
-        // A request that names no host is for what was configured, not for one address of it.
-        let configured = self.upstream.endpoints.get(instance.position);
-        let configured = configured.unwrap_or(endpoint);
-        let host = configured.authority();
-        let is_secure = self.upstream.tls.is_some();
-        Rc::new(Connections {
-            id: instance.id,
-            endpoint: endpoint.clone(),
-            host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
-            position: instance.position,
-            upstream: self.upstream.clone(),
-            head: self.head,
-            tcp_keepalive: self.tcp_keepalive,
-            name: match endpoint {
-                Endpoint::Name(host, _) => {
-                    Some(self.directory.follow(&Question::Host(host.clone())))
-                }
-                Endpoint::Address(_) | Endpoint::Service(_) | Endpoint::Unix(_) => None,
-            },
-            turn: Cell::default(),
-            idle: RefCell::default(),
-            is_retired: Cell::new(false),
-            shared: Rc::default(),
-            speaks_http2: Cell::new(false),
-            server_name: is_secure.then(|| configured.server_name()).flatten(),
-            chosen: Cell::default(),
-            certificates: RefCell::default(),
-            doubted: Cell::new(None),
-            is_proved: Cell::new(false),
-        })
+        let name = match &instance.endpoint {
+            Endpoint::Name(host, _) => Some(self.directory.follow(&Question::Host(host.clone()))),
+            Endpoint::Address(_) | Endpoint::Service(_) | Endpoint::Unix(_) => None,
+        };
+        let (upstream, limits) = (self.upstream.clone(), (self.head, self.tcp_keepalive));
+        Rc::new(Connections::new(instance, upstream, name, limits))
     }
 
     pub(crate) const fn upstream(&self) -> &Arc<Upstream> {
@@ -287,6 +262,40 @@ impl Pool {
 }
 
 impl Connections {
+    fn new(
+        instance: &Instance,
+        upstream: Arc<Upstream>,
+        name: Option<Followed>,
+        (head, tcp_keepalive): (HeadLimits, Option<Duration>),
+    ) -> Self {
+        let endpoint = &instance.endpoint;
+        // A request that names no host is for what was configured, not for one address of it.
+        let configured = upstream.endpoints.get(instance.position);
+        let configured = configured.unwrap_or(endpoint);
+        let host = configured.authority();
+        let is_secure = upstream.tls.is_some();
+        Self {
+            id: instance.id,
+            endpoint: endpoint.clone(),
+            host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
+            position: instance.position,
+            server_name: is_secure.then(|| configured.server_name()).flatten(),
+            upstream,
+            head,
+            tcp_keepalive,
+            name,
+            turn: Cell::default(),
+            idle: RefCell::default(),
+            is_retired: Cell::new(false),
+            shared: Rc::default(),
+            speaks_http2: Cell::new(false),
+            chosen: Cell::default(),
+            certificates: RefCell::default(),
+            doubted: Cell::new(None),
+            is_proved: Cell::new(false),
+        }
+    }
+
     /// The endpoint has answered by HTTP/2.
     pub(crate) fn answered_http2(&self) {
         self.speaks_http2.set(true);
