@@ -18,6 +18,7 @@ use crate::tls;
 
 pub(crate) mod attempt;
 pub(crate) mod connect;
+pub(crate) mod connections;
 pub(crate) mod directory;
 pub(crate) mod exchange;
 mod happened;

@@ -28,7 +28,8 @@ use crate::message::record::Recorder;
 use crate::message::timers::{Deadline, Timers};
 use crate::upstream::Protocol;
 use crate::upstream::attempt::Attempt;
-use crate::upstream::pool::{Chosen, Connections, Pool};
+use crate::upstream::connections::Connections;
+use crate::upstream::pool::{Chosen, Pool};
 
 mod form;
 mod http2;

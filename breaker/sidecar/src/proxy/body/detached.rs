@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::{Deadline, Timers};
+use crate::upstream::connections::Connections;
 use crate::upstream::exchange::Exchange;
-use crate::upstream::pool::Connections;
 
 /// An exchange that goes on by itself. Dropped before [`complete`](Self::complete), it ends at
 /// once.

@@ -24,9 +24,9 @@ use crate::message::limited::Limit;
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::{Deadline, Timers};
 use crate::upstream::attempt::Attempt;
+use crate::upstream::connections::Connections;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::multiplex::{Loss, Place};
-use crate::upstream::pool::Connections;
 
 /// A response's body: the upstream's, or one of our own.
 pub struct ResponseBody(Content);

@@ -8,7 +8,7 @@ use http_body::Body;
 use crate::message::body::RequestBody;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::headers::{self, Fields};
-use crate::upstream::pool::Connections;
+use crate::upstream::connections::Connections;
 
 /// Brings a request into the form that HTTP/1.1 upstreams get.
 pub(super) fn for_http1(request: &mut Request<RequestBody>, connections: &Connections) {

@@ -13,8 +13,8 @@ use crate::message::body::Upload;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::proxy::body::response::Source;
 use crate::upstream::HeadLimits;
+use crate::upstream::connections::Connections;
 use crate::upstream::multiplex::{Loss, Place};
-use crate::upstream::pool::Connections;
 
 /// A request that has no answer, and perhaps what to send again.
 struct Lost {

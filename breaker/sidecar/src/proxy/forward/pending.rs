@@ -24,8 +24,8 @@ use crate::proxy::body::response::{Reading, Source, Streamed};
 use crate::proxy::deadline::CallerTime;
 use crate::proxy::interim::Interim;
 use crate::upstream::attempt::Attempt;
+use crate::upstream::connections::{Connections, Opened};
 use crate::upstream::exchange::Exchange;
-use crate::upstream::pool::{Connections, Opened};
 
 /// One request on its way.
 pub(super) struct Pending {
