@@ -40,6 +40,7 @@ mod handshake;
 mod http1;
 mod http2;
 mod interim;
+mod judge;
 mod listener;
 mod park;
 mod socket;

@@ -1,17 +1,11 @@
 //! What a request of a route passes through, from the outside in: the limit, the breaker, the
 //! upstream.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use breaker_tower::core::policy::FailureRules;
-use breaker_tower::core::{Attribution, Classification};
-use breaker_tower::{
-    BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Classified, Classify, Ending,
-    HttpClassifier, Rejected, Respond,
-};
-use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use breaker_tower::{BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Rejected, Respond};
+use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -19,14 +13,14 @@ use super::body::ResponseBody;
 use super::deadline::{Deadlined, DeadlinedBody};
 use super::fallback::{Substitute, Substituted};
 use super::forward::Forward;
+use super::judge::Judge;
 use super::respond::{self, Form};
 use super::route::Route;
 use crate::message::body::RequestBody;
 use crate::message::decision::{Decided, Watcher};
-use crate::message::error::{ErrorKind, ProxyError};
+use crate::message::error::ErrorKind;
 use crate::message::record::Recorder;
 use crate::message::timers::Timers;
-use crate::upstream::attempt::OfOneEndpoint;
 use crate::upstream::pool::Pool;
 
 /// The services of one route on one worker.
@@ -65,10 +59,6 @@ pub(crate) struct Place(Rc<Cell<usize>>);
 /// A route has as many requests in flight as it may.
 #[derive(Debug)]
 pub(crate) struct Full;
-
-/// Judges answers as HTTP and gRPC say, and errors by whose fault they are.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Judge(HttpClassifier);
 
 // === impl Stack ===
 
@@ -166,69 +156,5 @@ fn hold(rejected: Rejected, request: Request<RequestBody>) -> Response<Deadlined
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
-    }
-}
-
-// === impl Judge ===
-
-impl Classify for Judge {
-    fn head(&self, rules: &FailureRules, status: StatusCode, headers: &HeaderMap) -> Classified {
-        self.0.head(rules, status, headers)
-    }
-
-    /// A failure of one endpoint, of several that do not fail, is the matter of who chooses among
-    /// them.
-    fn response(
-        &self,
-        rules: &FailureRules,
-        status: StatusCode,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Classified {
-        match self.head(rules, status, headers) {
-            Classified::Head(ending)
-                if ending.classification == Classification::Failure
-                    && extensions.get::<OfOneEndpoint>().is_some() =>
-            {
-                Classified::Head(Ending::caused_by(Attribution::Proxy))
-            }
-            classified => classified,
-        }
-    }
-
-    fn trailers(&self, rules: &FailureRules, trailers: Option<&HeaderMap>) -> Ending {
-        self.0.trailers(rules, trailers)
-    }
-
-    fn error(&self, error: &dyn Any) -> Ending {
-        let Some(error) = error.downcast_ref::<ProxyError>() else {
-            return Classification::Failure.into();
-        };
-        match (error.kind(), error.attribution()) {
-            (ErrorKind::ResponseTimeout, Attribution::Upstream) => Ending::TIMED_OUT,
-            (_, Attribution::Upstream) => Classification::Failure.into(),
-            (_, other) => Ending::caused_by(other),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_the_upstream_caused_is_a_failure() {
-        let judge = Judge(HttpClassifier);
-        for kind in ErrorKind::ALL {
-            let ending = judge.error(&ProxyError::from(kind));
-            let expected = match kind.attribution() {
-                Attribution::Upstream => Classification::Failure,
-                _ => Classification::Ignored,
-            };
-            assert_eq!(ending.classification, expected, "{kind}");
-            assert_eq!(ending.attribution, kind.attribution(), "{kind}");
-            let timed_out = kind == ErrorKind::ResponseTimeout;
-            assert_eq!(ending.timed_out, timed_out, "{kind}");
-        }
     }
 }
