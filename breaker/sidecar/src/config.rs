@@ -52,6 +52,7 @@ use crate::tls::{Rotate, Server, Use, date};
 use breaker_tower::core::InvalidField;
 
 pub use self::error::ConfigError;
+pub use self::fallback::Fallback;
 pub use self::feed::Feed;
 pub use self::policies::Policies;
 pub use self::problem::in_words;

@@ -32,6 +32,7 @@ pub struct Entry {
     findings: Arc<Findings>,
     upstream: Option<Arc<str>>,
     fallback: Option<Arc<str>>,
+    is_stand_in: bool,
 }
 
 /// Where a policy comes from.
@@ -218,6 +219,7 @@ impl Entry {
             findings: Arc::default(),
             upstream: None,
             fallback: None,
+            is_stand_in: false,
         }
     }
 
@@ -243,6 +245,20 @@ impl Entry {
         self.fallback.as_ref()
     }
 
+    /// The same, of the upstream that a route's fallback sends to.
+    #[must_use]
+    pub fn standing_in(self) -> Self {
+        Self {
+            is_stand_in: true,
+            ..self
+        }
+    }
+
+    /// Whether it is not a route's breaker, but that of the upstream which its fallback sends to.
+    pub const fn is_stand_in(&self) -> bool {
+        self.is_stand_in
+    }
+
     /// The same, with what is known of the route beside its breaker.
     #[must_use]
     pub fn with_findings(self, findings: Arc<Findings>) -> Self {
@@ -254,7 +270,7 @@ impl Entry {
         &self.findings
     }
 
-    /// The route's name, which is the breaker's.
+    /// The breaker's name: the route's, or that of a stand-in.
     pub fn name(&self) -> &Arc<str> {
         self.breaker.name()
     }

@@ -70,8 +70,10 @@ impl Authorization {
                 .to_str()
                 .map_err(|_| Status::invalid_argument("x-breaker is not text"))?,
             (None, None) => {
-                return match &*self.0.list() {
-                    [only] => Ok(only.clone()),
+                let entries = self.0.list();
+                let mut of_routes = entries.iter().filter(|entry| !entry.is_stand_in());
+                return match (of_routes.next(), of_routes.next()) {
+                    (Some(only), None) => Ok(only.clone()),
                     _ => Err(Status::invalid_argument(
                         "there are several breakers: name one by context_extensions or x-breaker",
                     )),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use breaker_tower::BreakerHandle;
 
 use crate::baselines::TrackedBreaker;
-use crate::config::{Config, Route};
+use crate::config::{Config, Fallback, Route};
 use crate::findings::Findings;
 use crate::proxy::{self, Retries, RouteError, RouteTable};
 use crate::registry::{Entry, Registry};
@@ -18,6 +18,8 @@ pub(super) struct ActiveConfig {
     pub(super) config: Config,
     /// One for each route, in their order.
     pub(super) breakers: Vec<BreakerHandle>,
+    /// Those of the upstreams that stand in for those of the routes, in the order of the routes.
+    stand_ins: Vec<Option<BreakerHandle>>,
     /// What is known of each route beside its breaker.
     pub(super) findings: Vec<Arc<Findings>>,
     /// Of the routes that have an upstream.
@@ -40,6 +42,8 @@ type ByName<'a> = HashMap<&'a str, Known<'a>>;
 pub(super) struct Known<'a> {
     pub(super) route: &'a Route,
     pub(super) breaker: &'a BreakerHandle,
+    /// The breaker of the upstream that its fallback sends to.
+    pub(super) stand_in: Option<&'a BreakerHandle>,
     pub(super) findings: &'a Arc<Findings>,
 }
 
@@ -55,7 +59,12 @@ impl ActiveConfig {
             kept.unwrap_or_else(|| (breaker_of(route), Arc::default()))
         });
         let (breakers, findings): (Vec<_>, Vec<_>) = parts.unzip();
-        let known = routes(&config, &breakers, &findings);
+        let stand_ins = config.routes().iter().map(|route| {
+            let kept = kept_stand_in(&before, route).cloned();
+            kept.or_else(|| stand_in_of(route))
+        });
+        let stand_ins: Vec<_> = stand_ins.collect();
+        let known = routes(&config, &breakers, &stand_ins, &findings);
         let routes = known.filter_map(|known| {
             let mut route = proxied(known)?;
             let kept = retries.get(&**route.name());
@@ -70,14 +79,26 @@ impl ActiveConfig {
         Ok(Self {
             config,
             breakers,
+            stand_ins,
             findings,
             table: Arc::new(table),
         })
     }
 
+    /// All breakers, in the order of the routes.
+    pub(super) fn all_breakers(&self) -> impl Iterator<Item = &BreakerHandle> {
+        let known = self.routes();
+        known.flat_map(|known| [known.breaker].into_iter().chain(known.stand_in))
+    }
+
     /// The routes with their breakers.
     pub(super) fn routes(&self) -> impl Iterator<Item = Known<'_>> {
-        routes(&self.config, &self.breakers, &self.findings)
+        routes(
+            &self.config,
+            &self.breakers,
+            &self.stand_ins,
+            &self.findings,
+        )
     }
 
     /// What is other than `before`.
@@ -100,10 +121,14 @@ impl ActiveConfig {
     /// The breakers that `before` does not have.
     pub(super) fn new_breakers(&self, before: &Self) -> Vec<&BreakerHandle> {
         let before = before.by_name();
-        let new = self.routes();
-        new.filter(|known| kept(&before, known.route).is_none())
-            .map(|known| known.breaker)
-            .collect()
+        let new = self.routes().flat_map(|known| {
+            let breaker = Some(known.breaker).filter(|_| kept(&before, known.route).is_none());
+            let is_kept = kept_stand_in(&before, known.route).is_some();
+            breaker
+                .into_iter()
+                .chain(known.stand_in.filter(|_| !is_kept))
+        });
+        new.collect()
     }
 
     /// Forces the modes that the configuration changes. Where it says what it said before, the mode
@@ -125,24 +150,32 @@ impl ActiveConfig {
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.routes().map(|known| {
+        self.routes().flat_map(|known| {
             let entry = Entry::new(known.breaker.clone(), known.route.policy().clone());
             let upstream = known.route.upstream();
             let upstream = upstream.map(|upstream| upstream.name.as_str().into());
             let fallback = known.route.fallback();
             let fallback = fallback.map(|fallback| fallback.to_string().into());
-            entry
+            let entry = entry
                 .with_findings(known.findings.clone())
                 .with_upstream(upstream)
-                .with_fallback(fallback)
+                .with_fallback(fallback);
+            [entry].into_iter().chain(stand_in_entry(known))
         })
     }
 
     /// Those that learn what is usual, each with its route's version.
     pub(super) fn learners(&self) -> impl Iterator<Item = TrackedBreaker> {
-        self.routes().map(|known| TrackedBreaker {
-            breaker: known.breaker.clone(),
-            version: known.route.version().cloned(),
+        self.routes().flat_map(|known| {
+            let of_route = TrackedBreaker {
+                breaker: known.breaker.clone(),
+                version: known.route.version().cloned(),
+            };
+            let stand_in = known.stand_in.map(|breaker| TrackedBreaker {
+                breaker: breaker.clone(),
+                version: None,
+            });
+            [of_route].into_iter().chain(stand_in)
         })
     }
 
@@ -167,18 +200,44 @@ fn kept<'a>(before: &ByName<'a>, route: &Route) -> Option<Known<'a>> {
     (old.route.upstream().is_some() == route.upstream().is_some()).then_some(old)
 }
 
+/// The breaker of the upstream that stands in for that of `route`, if it was the same one before.
+fn kept_stand_in<'a>(before: &ByName<'a>, route: &Route) -> Option<&'a BreakerHandle> {
+    let old = before.get(&**route.name())?;
+    let name = |route: &Route| Some(route.fallback()?.upstream()?.name.clone());
+    old.stand_in.filter(|_| name(old.route) == name(route))
+}
+
 fn routes<'a>(
     config: &'a Config,
     breakers: &'a [BreakerHandle],
+    stand_ins: &'a [Option<BreakerHandle>],
     findings: &'a [Arc<Findings>],
 ) -> impl Iterator<Item = Known<'a>> {
-    let parts = breakers.iter().zip(findings);
+    let parts = breakers.iter().zip(stand_ins).zip(findings);
     let routes = config.routes().iter().zip(parts);
-    routes.map(|(route, (breaker, findings))| Known {
+    routes.map(|(route, ((breaker, stand_in), findings))| Known {
         route,
         breaker,
+        stand_in: stand_in.as_ref(),
         findings,
     })
+}
+
+/// The breaker of the upstream that stands in for that of `route`. The colon is in no route's name.
+fn stand_in_of(route: &Route) -> Option<BreakerHandle> {
+    let Some(Fallback::Upstream { policy, .. }) = route.fallback() else {
+        return None;
+    };
+    let name = format!("{}:fallback", route.name());
+    Some(BreakerHandle::new(name, policy.clone()))
+}
+
+fn stand_in_entry(known: Known<'_>) -> Option<Entry> {
+    let Some(Fallback::Upstream { upstream, policy }) = known.route.fallback() else {
+        return None;
+    };
+    let entry = Entry::new(known.stand_in?.clone(), policy.clone()).standing_in();
+    Some(entry.with_upstream(Some(upstream.name.as_str().into())))
 }
 
 fn breaker_of(route: &Route) -> BreakerHandle {
@@ -201,9 +260,93 @@ fn proxied(known: Known<'_>) -> Option<proxy::Route> {
         upstream: route.upstream()?.clone(),
         timeout: route.timeout(),
         retries: route.retry().cloned().map(Retries::new).map(Arc::new),
-        fallback: route.fallback().cloned(),
+        fallback: fallback(known),
         deadline: route.deadline().clone(),
         body: route.body().clone(),
         max_in_flight: route.max_in_flight(),
     })
+}
+
+fn fallback(known: Known<'_>) -> Option<proxy::Fallback> {
+    Some(match known.route.fallback()? {
+        Fallback::Upstream { upstream, .. } => proxy::Fallback::Upstream {
+            upstream: upstream.clone(),
+            breaker: known.stand_in?.clone(),
+        },
+        Fallback::Answer(answer) => proxy::Fallback::Answer(answer.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use breaker_tower::{Mode, State};
+
+    use super::*;
+
+    fn config(fallback: &str) -> Config {
+        let text = format!(
+            "upstreams:
+  pay: {{ endpoints: [http://pay:1] }}
+  replica: {{ endpoints: [http://replica:1] }}
+  archive: {{ endpoints: [http://archive:1] }}
+routes:
+  - {{ name: pay, upstream: pay, policy: sensitive{fallback} }}
+"
+        );
+        Config::parse(&text, None, Path::new("")).unwrap()
+    }
+
+    #[test]
+    fn an_upstream_that_stands_in_keeps_its_breaker_while_it_does() {
+        let replica = ", fallback: { upstream: replica }";
+        let tuned = ", fallback: { upstream: replica, policy: conservative }";
+        let archive = ", fallback: { upstream: archive }";
+        let first = ActiveConfig::new(config(replica), None).unwrap();
+        let named = |active: &ActiveConfig| -> Vec<_> {
+            let entries = active.entries();
+            let told = entries.map(|entry| {
+                let (policy, upstream) = (entry.policy().name(), entry.upstream().unwrap());
+                format!(
+                    "{} {upstream} {policy} {}",
+                    entry.name(),
+                    entry.is_stand_in()
+                )
+            });
+            told.collect()
+        };
+        let stand_in = "pay:fallback replica sensitive true";
+        assert_eq!(named(&first), ["pay pay sensitive false", stand_in]);
+        assert_eq!(first.learners().count(), 2);
+        first.stand_ins[0].as_ref().unwrap().force(Mode::ForcedOpen);
+
+        for (fallback, state, new, last) in [
+            (replica, Some(State::Open), 0, stand_in),
+            (
+                tuned,
+                Some(State::Open),
+                0,
+                "pay:fallback replica conservative true",
+            ),
+            (
+                archive,
+                Some(State::Closed),
+                1,
+                "pay:fallback archive sensitive true",
+            ),
+            (
+                ", fallback: { body: x }",
+                None,
+                0,
+                "pay pay sensitive false",
+            ),
+        ] {
+            let next = ActiveConfig::new(config(fallback), Some(&first)).unwrap();
+            let found = next.stand_ins[0].as_ref().map(BreakerHandle::state);
+            assert_eq!(found, state, "{fallback}");
+            assert_eq!(next.new_breakers(&first).len(), new, "{fallback}");
+            assert_eq!(named(&next).last().unwrap(), last, "{fallback}");
+        }
+    }
 }

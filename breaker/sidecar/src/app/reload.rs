@@ -110,7 +110,7 @@ impl Reloader {
             error: None,
             trace_url: config.trace_url().cloned(),
         };
-        for breaker in &running.breakers {
+        for breaker in running.all_breakers() {
             reached.follow(breaker);
         }
         let tried = running.config.mark();

@@ -1,8 +1,10 @@
 //! `routes[].fallback`: what answers the requests that the breaker rejects.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
+use breaker_tower::Policy;
 use breaker_tower::core::InvalidField;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -10,29 +12,79 @@ use http::{HeaderValue, StatusCode};
 use super::problem::{Findings, Problems, within};
 use super::raw::RawFallback;
 use super::route::{self, Known, Route};
-use crate::proxy::{Fallback, FixedAnswer};
+use crate::proxy::FixedAnswer;
+use crate::upstream::Upstream;
 
-/// The fallback of a route to the upstream `own`; `None` when the fallback's upstream is broken
-/// itself, which is told already.
+/// What answers the requests that a route's breaker rejects.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "both kinds there are")]
+pub enum Fallback {
+    /// Another upstream.
+    Upstream {
+        /// Where requests go.
+        upstream: Arc<Upstream>,
+        /// When the breaker of this fallback trips, and how it recovers.
+        policy: Arc<Policy>,
+    },
+    /// Always the same answer. gRPC calls have no use for it, and are rejected.
+    Answer(FixedAnswer),
+}
+
+// === impl Fallback ===
+
+impl Fallback {
+    /// The upstream that answers, if one does.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        match self {
+            Self::Upstream { upstream, .. } => Some(upstream),
+            Self::Answer(_) => None,
+        }
+    }
+}
+
+/// In a few words: `upstream replica`, `status 200`.
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream { upstream, .. } => write!(f, "upstream {}", upstream.name),
+            Self::Answer(answer) => write!(f, "status {}", answer.status.as_u16()),
+        }
+    }
+}
+
+/// The fallback of the route called `route` to the upstream `own`; `None` when the fallback's
+/// upstream is broken itself, which is told already. Without a policy of its own it has the route's.
 pub(super) fn build(
-    raw: &RawFallback,
-    own: Option<&str>,
+    raw: RawFallback,
+    (route, own): (&str, Option<&str>),
     is_grpc: bool,
+    policy: &Arc<Policy>,
     known: &Known<'_>,
 ) -> Result<Option<Fallback>, Problems> {
     let is_fixed = raw.status.is_some() || raw.body.is_some() || raw.content_type.is_some();
     let Some(name) = &raw.upstream else {
-        return fixed(raw, is_fixed, is_grpc).map(|answer| Some(Fallback::Answer(answer)));
+        if raw.policy.is_some() {
+            let rule = "must stand with an upstream, whose breaker goes by it";
+            return Err(InvalidField::new("policy", rule).into());
+        }
+        return fixed(&raw, is_fixed, is_grpc).map(|answer| Some(Fallback::Answer(answer)));
     };
     let broken = |rule| Err(InvalidField::new("upstream", rule).into());
     if is_fixed {
         return broken("must stand without status, body and content_type");
     }
-    if own == Some(name) {
+    if own == Some(&**name) {
         return broken("must be another upstream than the route's own");
     }
-    let upstream = route::upstream(name, known.upstreams)?;
-    Ok(upstream.map(Fallback::Upstream))
+    let mut problems = Problems::default();
+    let upstream = problems.keep(route::upstream(name, known.upstreams));
+    let own_policy = raw
+        .policy
+        .map(|choice| known.policies.choose(route, choice));
+    let own_policy = problems.keep(own_policy.transpose());
+    problems.finish()?;
+    let policy = own_policy.map_or_else(|| policy.clone(), Arc::new);
+    Ok(upstream.map(|upstream| Fallback::Upstream { upstream, policy }))
 }
 
 fn fixed(raw: &RawFallback, is_fixed: bool, is_grpc: bool) -> Result<FixedAnswer, Problems> {

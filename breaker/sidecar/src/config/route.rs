@@ -8,7 +8,7 @@ use breaker_tower::core::InvalidField;
 use breaker_tower::{Mode, Policy};
 use http::{HeaderName, HeaderValue, Method};
 
-use super::fallback;
+use super::fallback::{self, Fallback};
 use super::feed::{self, Feed};
 use super::path;
 use super::policies::Policies;
@@ -19,7 +19,7 @@ use super::scalar::{FieldName, HeaderWanted, OrOff};
 use super::upstream::DEFAULT_TIMEOUT;
 use crate::message::BodyLimits;
 use crate::proxy::reserved::is_reserved;
-use crate::proxy::{DeadlineRules, Fallback, Match, PathRules, RetryRules};
+use crate::proxy::{DeadlineRules, Match, PathRules, RetryRules};
 use crate::upstream::Upstream;
 
 /// A route of the configuration: what the proxy makes a route and a breaker of; without an
@@ -122,7 +122,7 @@ pub(super) fn share_upstreams(routes: &mut [Route], earlier: &[Route]) {
     let known: HashMap<&str, _> = known.map(|known| (&*known.name, known)).collect();
     let upstreams = routes.iter_mut().flat_map(|route| {
         let fallback = match &mut route.fallback {
-            Some(Fallback::Upstream(upstream)) => Some(upstream),
+            Some(Fallback::Upstream { upstream, .. }) => Some(upstream),
             _ => None,
         };
         route.upstream.iter_mut().chain(fallback)
@@ -169,8 +169,14 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
     let retry = problems.keep(retry);
     let own = raw.upstream.as_deref();
     let is_grpc = raw.r#match.as_ref().is_some_and(|it| it.grpc.is_some());
-    let fallback = raw.fallback.as_ref();
-    let fallback = fallback.map(|raw| fallback::build(raw, own, is_grpc, known));
+    let policy = match raw.policy {
+        Some(choice) => problems.check(known.policies.choose(&raw.name, choice)),
+        None => known.policies.find(DEFAULT_POLICY),
+    };
+    let policy = Arc::new(policy.unwrap_or_else(Policy::adaptive));
+    let route = (&*raw.name, own);
+    let fallback = raw.fallback;
+    let fallback = fallback.map(|raw| fallback::build(raw, route, is_grpc, &policy, known));
     let fallback = fallback.transpose();
     let fallback = problems.keep(fallback.map_err(|broken| broken.within("fallback")));
     let max_in_flight = raw.max_in_flight.and_then(|most| {
@@ -185,10 +191,6 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
         let rule = "needs tls.clients, by which clients have certificates";
         problems.add(InvalidField::new("match.peer", rule));
     }
-    let policy = match raw.policy {
-        Some(choice) => problems.check(known.policies.choose(&raw.name, choice)),
-        None => known.policies.find(DEFAULT_POLICY),
-    };
     let feeds = raw.feeds.map(|raw| feed::build(raw, known.policies));
     let feeds = problems.keep(feeds.transpose());
     let upstream = raw.upstream.map(|name| upstream(&name, known.upstreams));
@@ -204,7 +206,7 @@ pub(super) fn build(raw: RawRoute, known: &Known<'_>) -> Result<Option<Route>, P
     };
     Ok(Some(Route {
         name: raw.name.into(),
-        policy: Arc::new(policy.unwrap_or_else(Policy::adaptive)),
+        policy,
         mode: raw.mode.map(Mode::from).unwrap_or_default(),
         matches,
         upstream,

@@ -1,36 +1,44 @@
 //! What answers requests that a route's breaker rejects: another upstream, or a fixed answer.
 //!
 //! It is not sent what the upstream failed to answer: that had its chance, and may have had an
-//! effect. What comes of the other upstream counts for its endpoints, and never for the route.
+//! effect. What comes of the other upstream counts for its endpoints and for a breaker of its own,
+//! and never for the route.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use breaker_tower::Rejected;
 use breaker_tower::core::Attribution;
+use breaker_tower::{BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Rejected, Respond};
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
+use tower_layer::Layer;
 use tower_service::Service;
 
 use super::body::ResponseBody;
 use super::deadline::{Deadlined, DeadlinedBody};
 use super::forward::Forward;
+use super::judge::Judge;
 use super::respond::{self, Form};
 use crate::findings::Findings;
+use crate::message::body::RequestBody;
 use crate::message::decision::{Decided, Held};
 use crate::message::error::ProxyError;
 use crate::upstream::Upstream;
 
 /// What answers in the place of a route's upstream while the breaker rejects.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the configuration makes it")]
 pub enum Fallback {
     /// Another upstream.
-    Upstream(Arc<Upstream>),
+    Upstream {
+        /// Where requests go.
+        upstream: Arc<Upstream>,
+        /// Rejects while that one fails too.
+        breaker: BreakerHandle,
+    },
     /// Always the same answer. gRPC calls have no use for it, and are rejected.
     Answer(FixedAnswer),
 }
@@ -54,9 +62,15 @@ pub(crate) struct Substitute {
 }
 
 enum By {
-    Upstream(Rc<str>, RefCell<Deadlined<Forward>>),
+    Upstream(Rc<str>, RefCell<Guarded>),
     Answer(FixedAnswer),
 }
+
+/// The other upstream, behind its breaker.
+type Guarded = BreakerService<Deadlined<Forward>, BreakerHandle, Judge, Respond<Answering>>;
+type Answering = fn(Rejected, Request<RequestBody>) -> Response<DeadlinedBody>;
+/// The body of its answers.
+pub(crate) type SubstituteBody = BreakerBody<DeadlinedBody, Judge>;
 
 /// What a fallback makes of a request.
 pub(crate) enum Substituted {
@@ -66,26 +80,25 @@ pub(crate) enum Substituted {
     Later(Later),
 }
 
-/// The answer of another upstream.
-pub(crate) type Later = Pin<Box<dyn Future<Output = Answer>>>;
-type Answer = Result<Response<DeadlinedBody>, ProxyError>;
+/// The answer of another upstream, or the rejection if it has none.
+pub(crate) type Later = Pin<Box<dyn Future<Output = Result<Response<LaterBody>, ProxyError>>>>;
+
+/// The body of what comes of a request that is sent to another upstream.
+pub(crate) enum LaterBody {
+    /// The other upstream's.
+    Upstream(Box<SubstituteBody>),
+    /// That of the rejection.
+    Local(Box<ResponseBody>),
+}
+
+type Answer = Result<Response<SubstituteBody>, ProxyError>;
 
 impl Fallback {
     /// The upstream that answers, if one does.
     pub fn upstream(&self) -> Option<&Arc<Upstream>> {
         match self {
-            Self::Upstream(upstream) => Some(upstream),
+            Self::Upstream { upstream, .. } => Some(upstream),
             Self::Answer(_) => None,
-        }
-    }
-}
-
-/// In a few words: `upstream replica`, `status 200`.
-impl fmt::Display for Fallback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Upstream(upstream) => write!(f, "upstream {}", upstream.name),
-            Self::Answer(answer) => write!(f, "status {}", answer.status.as_u16()),
         }
     }
 }
@@ -96,10 +109,15 @@ impl Substitute {
     pub(crate) fn upstream(
         name: &str,
         forward: Deadlined<Forward>,
+        breaker: BreakerHandle,
         findings: Arc<Findings>,
     ) -> Self {
+        let layer = BreakerLayer::new(breaker)
+            .classify(Judge::default())
+            .respond(refuse as Answering)
+            .await_upload();
         Self {
-            by: By::Upstream(name.into(), RefCell::new(forward)),
+            by: By::Upstream(name.into(), RefCell::new(layer.layer(forward))),
             findings,
         }
     }
@@ -158,22 +176,29 @@ struct Attempted {
 impl Attempted {
     /// Without an answer of the other upstream the request is rejected, which says when to come
     /// again. What its caller did is told to the caller.
-    fn answered(&self, answer: Answer) -> Answer {
-        match answer {
+    fn answered(&self, answer: Answer) -> Result<Response<LaterBody>, ProxyError> {
+        let reason = match answer {
+            Ok(response) if response.extensions().get::<Rejected>().is_some() => {
+                "its breaker rejects".to_owned()
+            }
             Ok(mut response) => {
                 self.findings.fell_back();
                 self.decided.falls_back();
                 respond::fell_back(response.headers_mut(), &self.name, &self.rejected);
-                Ok(response)
+                return Ok(response.map(|body| LaterBody::Upstream(Box::new(body))));
             }
-            Err(error) if error.attribution() == Attribution::Caller => Err(error),
-            Err(error) => {
-                let Self { form, rejected, .. } = self;
-                let (breaker, name) = (&self.breaker, &self.name);
-                let response =
-                    respond::rejected_twice(*form, breaker, rejected, name, error.kind());
-                Ok(response.map(DeadlinedBody::from))
-            }
-        }
+            Err(error) if error.attribution() == Attribution::Caller => return Err(error),
+            Err(error) => error.kind().to_string(),
+        };
+        let Self { form, rejected, .. } = self;
+        let (breaker, name) = (&self.breaker, &self.name);
+        let response = respond::rejected_twice(*form, breaker, rejected, name, &reason);
+        Ok(response.map(|body| LaterBody::Local(Box::new(body))))
     }
+}
+
+/// Marks that its breaker rejects. Nobody sees this response: the layer puts the rejection in its
+/// extensions.
+fn refuse(_: Rejected, _: Request<RequestBody>) -> Response<DeadlinedBody> {
+    Response::new(ResponseBody::local("").into())
 }

@@ -80,16 +80,18 @@ impl Forward {
         }))
     }
 
-    /// The same for another upstream in the place of the route's. What the other answers is passed
-    /// on: retries are the route's, whose budget is of its requests.
+    /// The same for another upstream in the place of the route's, which has another `breaker`. What
+    /// the other answers is passed on: retries are the route's, whose budget is of its requests.
     pub(crate) fn in_place(
         pool: Rc<Pool>,
         first_endpoint: usize,
         route: &Route,
+        breaker: &BreakerHandle,
         timers: Rc<Timers>,
         recorder: Rc<dyn Recorder>,
     ) -> Self {
         let route = Route {
+            breaker: breaker.clone(),
             retries: None,
             ..route.clone()
         };

@@ -246,7 +246,7 @@ impl Future for FrontFuture {
                 match result {
                     Ok(response) => {
                         account.is_forwarded = true;
-                        (response.map(Content::Local), account)
+                        (response.map(Content::from), account)
                     }
                     Err(error) => return Poll::Ready(account.failed(*form, error)),
                 }

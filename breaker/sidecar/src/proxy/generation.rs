@@ -151,15 +151,15 @@ impl RouteSnapshot {
     /// What answers in the place of the upstream of `route`.
     fn substitute(&self, route: &Route, fallback: &Fallback) -> Substitute {
         let findings = route.findings.clone();
-        let upstream = match fallback {
+        let (upstream, breaker) = match fallback {
             Fallback::Answer(answer) => return Substitute::answer(answer.clone(), findings),
-            Fallback::Upstream(upstream) => upstream,
+            Fallback::Upstream { upstream, breaker } => (upstream, breaker),
         };
         let (pool, first) = self.target(upstream);
         let (timers, recorder) = (self.timers.clone(), self.observing.recorder.clone());
-        let forward = Forward::in_place(pool, first, route, timers.clone(), recorder);
+        let forward = Forward::in_place(pool, first, route, breaker, timers.clone(), recorder);
         let forward = Deadlined::new(forward, timers);
-        Substitute::upstream(&upstream.name, forward, findings)
+        Substitute::upstream(&upstream.name, forward, breaker.clone(), findings)
     }
 
     /// The connections to one of the table's upstreams, and the index of its first endpoint.

@@ -159,10 +159,10 @@ pub(crate) fn rejected_twice(
     breaker: &str,
     rejected: &Rejected,
     fallback: &str,
-    error: ErrorKind,
+    reason: &str,
 ) -> Response<ResponseBody> {
     let detail = format!(
-        "{}; fallback {fallback}: {error}",
+        "{}; fallback {fallback}: {reason}",
         detail(breaker, rejected)
     );
     let response = match form {

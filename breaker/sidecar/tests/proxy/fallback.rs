@@ -1,6 +1,7 @@
 //! What answers the requests that the breaker rejects.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{Fallback, FixedAnswer, Limits, Route};
@@ -27,7 +28,10 @@ fn sidecar(own: &Origin, fallback: Fallback) -> Sidecar {
 
 fn upstream(address: std::net::SocketAddr) -> Fallback {
     let endpoints = vec![Endpoint::Address(address)];
-    Fallback::Upstream(Arc::new(Upstream::new("replica", endpoints)))
+    Fallback::Upstream {
+        upstream: Arc::new(Upstream::new("replica", endpoints)),
+        breaker: BreakerHandle::new("all:fallback", Policy::builtin("sensitive").unwrap()),
+    }
 }
 
 fn fixed(status: u16, body: &'static str) -> Fallback {
@@ -130,6 +134,61 @@ async fn without_an_answer_of_the_other_upstream_the_request_is_rejected() {
     let answer = client.send_request(request).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "14");
     assert!(answer.headers().contains_key("grpc-retry-pushback-ms"));
+}
+
+#[tokio::test]
+async fn the_other_upstream_has_a_breaker_of_its_own() {
+    let own = Origin::ok().await;
+    let fails = Arc::new(AtomicBool::new(true));
+    let replica = Origin::answering({
+        let fails = fails.clone();
+        move |_, _| {
+            let status = if fails.load(Ordering::Relaxed) {
+                500
+            } else {
+                200
+            };
+            format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n")
+        }
+    });
+    let replica = replica.await;
+    let fallback = upstream(replica.address);
+    let Fallback::Upstream { breaker, .. } = &fallback else {
+        panic!("{fallback:?}");
+    };
+    let breaker = breaker.clone();
+    let sidecar = sidecar(&own, fallback);
+    let mut client = sidecar.connect().await;
+    // Callers' faults are nobody else's.
+    for _ in 0..30 {
+        let broken = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n";
+        assert_eq!(status(&sidecar.exchange(broken).await), "400");
+    }
+    assert_eq!(breaker.snapshot().totals.failure, 0);
+    for _ in 0..20 {
+        client.send(GET).await;
+        assert_eq!(status(&client.response().await), "500");
+    }
+    client.send(GET).await;
+    let answer = client.response().await;
+    assert_eq!(status(&answer), "503");
+    let mark = header(&answer, "proxy-status").unwrap();
+    assert!(
+        mark.ends_with("; fallback replica: its breaker rejects\""),
+        "{mark}"
+    );
+    assert!(header(&answer, "retry-after").is_some(), "{answer}");
+    assert_eq!(breaker.snapshot().totals.failure, 20);
+    // What it did counts for nothing else.
+    assert_eq!(sidecar.totals(), (0, 0, 0));
+    // And when it is well, everything is answered again.
+    fails.store(false, Ordering::Relaxed);
+    breaker.reset();
+    for _ in 0..20 {
+        client.send(GET).await;
+        assert_eq!(status(&client.response().await), "200");
+    }
+    assert_eq!(breaker.snapshot().totals.success, 20);
 }
 
 #[tokio::test]

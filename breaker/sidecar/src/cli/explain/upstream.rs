@@ -1,7 +1,8 @@
 //! The endpoints of a route, and when its requests are sent again, in words.
 
+use breaker_sidecar::config::Fallback;
 use breaker_sidecar::config::in_words;
-use breaker_sidecar::proxy::{Fallback, RetryOn, RetryRules};
+use breaker_sidecar::proxy::{RetryOn, RetryRules};
 use breaker_sidecar::upstream::{Check, Endpoint, HealthCheck, Subset, Upstream};
 use breaker_tower::core::policy::GrpcCode;
 use breaker_tower::core::{Balance, Ratio};
@@ -140,11 +141,12 @@ pub(super) fn retries(words: &mut String, rules: Option<&RetryRules>) {
 pub(super) fn fallback(words: &mut String, fallback: Option<&Fallback>) {
     let told = match fallback {
         None => return,
-        Some(Fallback::Upstream(upstream)) => format!(
+        Some(Fallback::Upstream { upstream, policy }) => format!(
             "upstream {} ({}) gets what the breaker rejects, not what fails; what it answers does \
-             not count here",
+             not count here, but for a breaker of its own with policy {}",
             upstream.name,
-            found(upstream)
+            found(upstream),
+            policy.name()
         ),
         Some(Fallback::Answer(answer)) => format!(
             "status {}, {} bytes, for what the breaker rejects, not for what fails; gRPC calls are \

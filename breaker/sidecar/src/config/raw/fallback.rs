@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::RawPolicyChoice;
+
 /// What answers the requests that the breaker rejects: another upstream, or a fixed answer. Without
 /// it, they get the rejection of the policy.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -13,6 +15,11 @@ pub(in crate::config) struct RawFallback {
     /// upstream of a route that has itself a fallback to an upstream.
     #[schemars(extend("x-default" = "none: the answer is fixed", "examples" = ["pay-replica"]))]
     pub(in crate::config) upstream: Option<String>,
+    /// When the breaker of that upstream trips, and how it recovers: the name of a policy, or fields
+    /// that override those of a `base`. The breaker is called as the route, with `:fallback` behind
+    /// it.
+    #[schemars(extend("x-default" = "the route's policy", "examples" = ["sensitive"]))]
+    pub(in crate::config) policy: Option<RawPolicyChoice>,
     /// The status of a fixed answer. gRPC calls don't get it: they are rejected.
     #[schemars(range(min = 200, max = 599), extend("default" = 200, "examples" = [404]))]
     pub(in crate::config) status: Option<u16>,

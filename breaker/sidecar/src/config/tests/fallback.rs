@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::Config;
-use crate::proxy::Fallback;
+use crate::config::{Config, Fallback};
 
 /// With upstreams `pay`, `replica` and `archive`, in five lines.
 fn parse(routes: &str) -> Result<Config, String> {
@@ -69,6 +68,29 @@ fn another_upstream_answers_or_an_answer_is_fixed() {
 }
 
 #[test]
+fn the_other_upstream_has_a_breaker_with_the_routes_policy_or_its_own() {
+    let name = |fields: &str, policy: &str| {
+        let route = format!("name: pay, upstream: pay, policy: {policy}, fallback: {{ {fields} }}");
+        let config = parse(&format!("  - {{ {route} }}\n")).unwrap();
+        match config.routes()[0].fallback().unwrap() {
+            Fallback::Upstream { policy, .. } => policy.name().to_string(),
+            Fallback::Answer(_) => panic!("{fields}"),
+        }
+    };
+    assert_eq!(name("upstream: replica", "sensitive"), "sensitive");
+    assert_eq!(
+        name("upstream: replica, policy: conservative", "sensitive"),
+        "conservative"
+    );
+    let error = of_pay("upstream: replica, policy: { base: sensitive, open: { for: 1d } }");
+    let error = error.unwrap_err();
+    assert!(
+        error.contains("routes[0].fallback.policy.open.for: must be"),
+        "{error}"
+    );
+}
+
+#[test]
 fn bad_fallbacks_are_told_with_the_rule() {
     let large = format!("body: {}", "x".repeat(64 * 1024 + 1));
     for (fields, expected) in [
@@ -87,6 +109,15 @@ fn bad_fallbacks_are_told_with_the_rule() {
         (
             "upstream: replica, status: 200",
             "6:55: routes[0].fallback.upstream: must stand without status, body and content_type",
+        ),
+        (
+            "body: x, policy: sensitive",
+            "6:62: routes[0].fallback.policy: must stand with an upstream, whose breaker goes by it",
+        ),
+        (
+            "upstream: replica, policy: nope",
+            "6:72: routes[0].fallback.policy: must name a policy: conservative, sensitive, \
+             combined, adaptive, or one of a file under policies",
         ),
         (
             "status: 199",

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::log::RequestLog;
 use crate::message::error::ProxyError;
 use crate::proxy::body::ResponseBody;
-use crate::proxy::deadline::DeadlinedBody;
+use crate::proxy::fallback::{LaterBody, SubstituteBody};
 use crate::proxy::stack::RouteBody;
 use crate::proxy::stream;
 
@@ -28,7 +28,8 @@ pub(crate) struct FrontBody {
 )]
 pub(super) enum Content {
     Route(RouteBody),
-    Local(DeadlinedBody),
+    Substitute(Box<SubstituteBody>),
+    Local(ResponseBody),
 }
 
 // === impl FrontBody ===
@@ -46,6 +47,7 @@ impl Body for FrontBody {
         let mut polled = if this.rest.is_empty() {
             match &mut this.content {
                 Content::Route(body) => Pin::new(body).poll_frame(cx),
+                Content::Substitute(body) => Pin::new(body).poll_frame(cx),
                 Content::Local(body) => Pin::new(body).poll_frame(cx),
             }
         } else {
@@ -85,12 +87,13 @@ impl Body for FrontBody {
 
 impl Content {
     pub(super) fn local(body: ResponseBody) -> Self {
-        Self::Local(body.into())
+        Self::Local(body)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Route(body) => body.size_hint(),
+            Self::Substitute(body) => body.size_hint(),
             Self::Local(body) => body.size_hint(),
         }
     }
@@ -98,7 +101,17 @@ impl Content {
     pub(super) fn is_end_stream(&self) -> bool {
         match self {
             Self::Route(body) => body.is_end_stream(),
+            Self::Substitute(body) => body.is_end_stream(),
             Self::Local(body) => body.is_end_stream(),
+        }
+    }
+}
+
+impl From<LaterBody> for Content {
+    fn from(body: LaterBody) -> Self {
+        match body {
+            LaterBody::Upstream(body) => Self::Substitute(body),
+            LaterBody::Local(body) => Self::Local(*body),
         }
     }
 }
