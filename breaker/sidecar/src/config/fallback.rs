@@ -98,7 +98,10 @@ fn fixed(raw: &RawFallback, is_fixed: bool, is_grpc: bool) -> Result<FixedAnswer
     }
     let mut problems = Problems::default();
     let status = within("status", raw.status, 200..=599, 200);
-    let status = status.map(|status| StatusCode::from_u16(status).unwrap_or_default());
+    let status = status.and_then(|status| match says_more(status) {
+        false => Ok(StatusCode::from_u16(status).unwrap_or_default()),
+        true => Err(InvalidField::new("status", ALONE)),
+    });
     let status = problems.keep(status);
     let body = raw.body.as_deref().unwrap_or_default();
     let has_no_content = matches!(status.as_u16(), 204 | 205 | 304);
@@ -171,5 +174,13 @@ pub(super) fn check_chains(routes: &[(usize, Route)], findings: &mut Findings<'_
     }
 }
 
+/// Whether an answer with this status must have fields that a fixed answer can't have (RFC 9110,
+/// 15): a range, a place to go, a challenge, methods, a protocol.
+const fn says_more(status: u16) -> bool {
+    matches!(status, 206 | 300..=399 | 401 | 405 | 407 | 416 | 426)
+}
+
+const ALONE: &str =
+    "must say all by itself: not 206, 300 to 399, 401, 405, 407, 416 or 426, which need fields";
 const MAX_BODY: usize = 64 * 1024;
 const PLAIN: &str = "text/plain; charset=utf-8";

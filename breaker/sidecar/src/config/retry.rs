@@ -46,6 +46,10 @@ pub(super) fn build(raw: &RawRetry, timeout: Option<Duration>) -> Result<RetryRu
 }
 
 fn on(words: &[Word]) -> Result<RetryOn, Problems> {
+    if words.is_empty() {
+        let rule = "must not be empty; without retry nothing is sent again";
+        return Err(InvalidField::new("on", rule).into());
+    }
     let mut problems = Problems::default();
     let mut on = RetryOn::default();
     for (index, Word(word)) in words.iter().enumerate() {

@@ -83,7 +83,8 @@ fn checks(health: &HealthCheck, is_single: bool) -> String {
     let acts = match is_single {
         true => "the only endpoint stays in all the same".to_owned(),
         false => format!(
-            "{} bad ones in a row take an endpoint out, {} good ones let it in",
+            "{} bad ones in a row take an endpoint out, a new one's first does so alone, {} good \
+             ones let it in",
             health.unhealthy, health.healthy
         ),
     };
@@ -249,7 +250,7 @@ mod tests {
                         others: 30% at once at most, and never the last; for 10s, times 2 after \
                         each setback up to 5m
   checks      gRPC health of the server every 5s ± 20%, bad after 1s; 3 bad ones in a row take an \
-                        endpoint out, 2 good ones let it in
+                        endpoint out, a new one's first does so alone, 2 good ones let it in
   retries     GET, POST after no connection, 503, 3 times in all, 800ms for each
   load        retries are at most 10% of the requests of 10s, and at least 1: the upstream gets \
                         1.1 times the load at worst
@@ -277,7 +278,8 @@ routes:
         assert_eq!(
             of("upstream: replica"),
             "  fallback    upstream replica (2, fixed) gets what the breaker rejects, not what \
-             fails; what it answers does not count here\n"
+             fails; what it answers does not count here, but for a breaker of its own with policy \
+             adaptive\n"
         );
         assert_eq!(
             of("body: '[]'"),

@@ -20,7 +20,8 @@ pub(in crate::config) struct RawFallback {
     /// it.
     #[schemars(extend("x-default" = "the route's policy", "examples" = ["sensitive"]))]
     pub(in crate::config) policy: Option<RawPolicyChoice>,
-    /// The status of a fixed answer. gRPC calls don't get it: they are rejected.
+    /// The status of a fixed answer: none that needs a field of its own, such as 206, 304 or 401.
+    /// gRPC calls don't get it: they are rejected.
     #[schemars(range(min = 200, max = 599), extend("default" = 200, "examples" = [404]))]
     pub(in crate::config) status: Option<u16>,
     /// The body of a fixed answer, at most 64 KiB.

@@ -211,6 +211,10 @@ const ROUTES: &[(&str, &str)] = &[
         "2:52: routes[0].retry.attempts: must be 1 to 5",
     ),
     (
+        ", retry: { on: [] }",
+        "2:42: routes[0].retry.on: must not be empty; without retry nothing is sent again",
+    ),
+    (
         ", retry: { on: [refused] }",
         "2:47: routes[0].retry.on[0]: must be connect, reset, timeout, a status such as 503 or 502-504, or a gRPC code such as UNAVAILABLE",
     ),

@@ -128,6 +128,11 @@ fn bad_fallbacks_are_told_with_the_rule() {
             "6:53: routes[0].fallback.status: must be 200 to 599",
         ),
         (
+            "status: 304",
+            "6:53: routes[0].fallback.status: must say all by itself: not 206, 300 to 399, 401, \
+             405, 407, 416 or 426, which need fields",
+        ),
+        (
             "status: 204, body: x",
             "6:64: routes[0].fallback.body: must be empty: answers with this status have none",
         ),

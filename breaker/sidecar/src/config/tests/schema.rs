@@ -203,9 +203,10 @@ fn with(path: &str, value: Value) -> (Value, String) {
             "tls": { "roots": "tls/ca.crt" },
         });
     }
-    if path.ends_with(".fallback.upstream") {
+    if path.ends_with(".fallback.upstream") || path.contains(".fallback.policy") {
         let other = json!({ "endpoints": ["http://127.0.0.1:9002"] });
         config["upstreams"]["pay-replica"] = other;
+        config["routes"][0]["fallback"] = json!({ "upstream": "pay-replica" });
     } else if path.contains(".fallback.") {
         config["routes"][0]["fallback"] = json!({ "body": "x" });
     }

@@ -45,11 +45,22 @@ impl Warnings<'_> {
         }
     }
 
-    /// A deadline of endpoints that no attempt reaches, since the timeout ends it before.
+    /// What the timeout leaves no time for: to connect to another endpoint, and a deadline of
+    /// endpoints.
     pub(super) fn of_ejection(&mut self, place: &str, route: &Route) {
         let (Some(upstream), Some(timeout)) = (route.upstream(), route.timeout()) else {
             return;
         };
+        let field = format!("{place}.timeout");
+        if !upstream.is_single() && upstream.connect_timeout >= timeout {
+            let text = format!(
+                "ends each request after {}, and connecting to one endpoint may take {} \
+                 (connect_timeout): no time is left for another",
+                in_words(timeout),
+                in_words(upstream.connect_timeout)
+            );
+            self.add(&field, text);
+        }
         let written = format!("upstreams.{}.eject.deadline", upstream.name);
         let deadline = upstream.balancing.deadline;
         if !upstream.is_single() && deadline > timeout && self.document.has(&written) {
@@ -59,7 +70,7 @@ impl Warnings<'_> {
                 in_words(timeout),
                 in_words(deadline)
             );
-            self.add(&format!("{place}.timeout"), text);
+            self.add(&field, text);
         }
     }
 
@@ -125,5 +136,29 @@ routes:
              upstreams.two.eject.deadline; what it ends is a failure of the endpoint",
         ];
         assert_eq!(warnings(file), expected);
+    }
+
+    #[test]
+    fn a_timeout_that_leaves_no_time_to_connect_elsewhere_is_told() {
+        let of = |endpoints: &str, timeout: &str| {
+            warnings(&format!(
+                "upstreams: {{ a: {{ endpoints: [{endpoints}] }} }}
+routes:
+  - {{ name: a, upstream: a, timeout: {timeout}, policy: {{ trip: [{{ error_rate: 5% }}] }} }}
+"
+            ))
+        };
+        let (one, two) = ("'http://a:1'", "'http://a:1', 'http://a:2'");
+        let expected = "b.yaml:3:38: routes[0].timeout: ends each request after 500ms, and \
+                        connecting to one endpoint may take 1s (connect_timeout): no time is left \
+                        for another";
+        assert_eq!(of(two, "500ms"), [expected]);
+        for (endpoints, timeout) in [(two, "2s"), (two, "off"), (one, "500ms")] {
+            assert_eq!(
+                of(endpoints, timeout),
+                [] as [String; 0],
+                "{endpoints} {timeout}"
+            );
+        }
     }
 }

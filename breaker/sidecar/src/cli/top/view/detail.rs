@@ -128,6 +128,11 @@ impl Page<'_> {
         };
         mode.push(Span::styled("   policy ", palette.faint));
         mode.push(Span::raw(format!("{}{origin}", breaker.policy.name)));
+        if let Some(fallback) = &breaker.fallback {
+            let answered = breaker.totals.fallback;
+            mode.push(Span::styled("   fallback ", palette.faint));
+            mode.push(Span::raw(format!("{fallback}, {answered} answered")));
+        }
         Line::from(mode)
     }
 
