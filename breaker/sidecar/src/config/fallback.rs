@@ -53,7 +53,8 @@ impl fmt::Display for Fallback {
 }
 
 /// The fallback of the route called `route` to the upstream `own`; `None` when the fallback's
-/// upstream is broken itself, which is told already. Without a policy of its own it has the route's.
+/// upstream is broken itself, which is told already. Without a policy of its own it has that of the
+/// route.
 pub(super) fn build(
     raw: RawFallback,
     (route, own): (&str, Option<&str>),

@@ -15,9 +15,9 @@ pub(in crate::config) struct RawFallback {
     /// upstream of a route that has itself a fallback to an upstream.
     #[schemars(extend("x-default" = "none: the answer is fixed", "examples" = ["pay-replica"]))]
     pub(in crate::config) upstream: Option<String>,
-    /// When the breaker of that upstream trips, and how it recovers: the name of a policy, or fields
-    /// that override those of a `base`. The breaker is called as the route, with `:fallback` behind
-    /// it.
+    /// When the breaker of that upstream trips, and how it recovers: the name of a policy, or
+    /// fields that override those of a `base`. The breaker is called as the route, with `:fallback`
+    /// behind it.
     #[schemars(extend("x-default" = "the route's policy", "examples" = ["sensitive"]))]
     pub(in crate::config) policy: Option<RawPolicyChoice>,
     /// The status of a fixed answer: none that needs a field of its own, such as 206, 304 or 401.
