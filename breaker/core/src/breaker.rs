@@ -6,7 +6,6 @@
 //! is decided in `trip`, what a trial has shown in `recovery`; where the state goes from there in
 //! `transition`.
 
-mod adaptive_ramp;
 mod admission;
 mod alerting;
 mod baseline;
@@ -28,23 +27,22 @@ mod requirements;
 mod shedding;
 mod timeouts;
 mod transition;
-mod trial;
 mod trip;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::adaptive_ramp::AdaptiveRamp;
 use self::counters::Counters;
 pub use self::diagnosis::{Diagnosis, SourceDiagnosis};
-use self::probing::{Finding, Probing};
+use self::probing::Probing;
 use self::queueing::Unhelped;
 use self::ramp::Ramp;
 use self::reading::count_alert;
 use self::requirements::PolicyRequirements;
 use self::shedding::Shedding;
 use self::trip::{Observation, Own};
+use crate::adaptive_ramp::AdaptiveRamp;
 use crate::event::{Event, Reason};
 use crate::in_flight::InFlight;
 use crate::permit::RejectionContext;
@@ -57,6 +55,7 @@ use crate::stall::Answers;
 use crate::state::{Mode, State};
 use crate::tally::Tally;
 use crate::time::Timestamp;
+use crate::trial::Finding;
 
 /// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
 ///

@@ -43,6 +43,7 @@
 //! # Ok::<(), breaker_core::Rejected>(())
 //! ```
 
+mod adaptive_ramp;
 mod alert;
 mod baseline;
 mod breaker;
@@ -69,6 +70,7 @@ mod state;
 mod tally;
 mod time;
 mod trace;
+mod trial;
 mod window;
 
 pub use baseline::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};

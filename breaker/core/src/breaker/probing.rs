@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::policy::{HalfOpen, Recovery};
 use crate::tally::Tally;
 use crate::time::Timestamp;
+use crate::trial::Finding;
 
 /// The first part of the half-open state.
 #[derive(Clone, Debug)]
@@ -60,14 +61,6 @@ enum Progress {
     /// frees the slot; an expiry is a failure if answers were overdue when the caller went, and
     /// says nothing otherwise.
     Abandoned { overdue: bool },
-}
-
-/// What the probes have shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
-    Undecided,
-    Good,
-    Bad,
 }
 
 impl Probing {

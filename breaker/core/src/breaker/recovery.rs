@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use super::adaptive_ramp::{AdaptiveRamp, Progress};
-use super::trial::{SEQUENTIAL_PROBES, Trial, opens_at};
 use super::{Breaker, Finding, Phase, Probing, Ramp};
+use crate::adaptive_ramp::{AdaptiveRamp, Progress};
 use crate::detector::interval;
 use crate::event::{Event, Reason};
 use crate::policy::{HalfOpen, Policy, Recovery};
@@ -13,6 +12,7 @@ use crate::ratio::Ratio;
 use crate::source::SourceId;
 use crate::tally::Tally;
 use crate::time::Timestamp;
+use crate::trial::{SEQUENTIAL_PROBES, Trial, opens_at};
 
 impl Breaker {
     /// The policy that a source is tried on.

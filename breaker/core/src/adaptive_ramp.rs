@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 /// The second part of the half-open state of a sequential recovery.
 #[derive(Clone, Debug)]
-pub(super) struct AdaptiveRamp {
+pub(crate) struct AdaptiveRamp {
     share: f64,
     /// What the share owes: a request is admitted whenever it reaches one.
     credit: f64,
@@ -38,7 +38,7 @@ pub(super) struct AdaptiveRamp {
 
 /// What a slice of the ramp has come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     GoesOn,
     Done,
     /// The share has become too small for the service to bear anything.
@@ -48,7 +48,7 @@ pub(super) enum Progress {
 impl AdaptiveRamp {
     /// After `probes`, of a service of which the share `usual` fails in health, and a breaker that
     /// opens at `line`.
-    pub(super) fn new(start: Ratio, probes: Tally, usual: f64, line: f64, now: Timestamp) -> Self {
+    pub(crate) fn new(start: Ratio, probes: Tally, usual: f64, line: f64, now: Timestamp) -> Self {
         Self {
             base: usual.min(BELOW * line),
             usual,
@@ -67,7 +67,7 @@ impl AdaptiveRamp {
     }
 
     /// Whether a request may be sent: by the share, or because none was for a slice.
-    pub(super) fn admit(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn admit(&mut self, now: Timestamp) -> bool {
         self.credit = (self.credit + self.share).min(2.0);
         let starved = self
             .last_admitted
@@ -80,22 +80,22 @@ impl AdaptiveRamp {
         true
     }
 
-    pub(super) fn share(&self) -> Ratio {
+    pub(crate) fn share(&self) -> Ratio {
         Ratio::new(self.share).unwrap_or(Ratio::ONE)
     }
 
-    pub(super) const fn count(&mut self, good: bool, requests: u32) {
+    pub(crate) const fn count(&mut self, good: bool, requests: u32) {
         self.slice.count(good, requests);
         self.total.count(good, requests);
     }
 
     /// Which slice the requests count in that are counted now.
-    pub(super) const fn slice(&self) -> u32 {
+    pub(crate) const fn slice(&self) -> u32 {
         self.number
     }
 
     /// A request that was counted as good in that slice has failed.
-    pub(super) const fn take_back(&mut self, slice: u32) {
+    pub(crate) const fn take_back(&mut self, slice: u32) {
         if slice == self.number {
             self.slice.take_back();
         } else {
@@ -105,7 +105,7 @@ impl AdaptiveRamp {
     }
 
     /// Ends the slice, if it is long enough and shows enough.
-    pub(super) fn judge(&mut self, now: Timestamp) -> Progress {
+    pub(crate) fn judge(&mut self, now: Timestamp) -> Progress {
         if now.saturating_since(self.slice_began) < SLICE || self.slice.samples() < ENOUGH {
             return Progress::GoesOn;
         }
@@ -141,22 +141,22 @@ impl AdaptiveRamp {
     }
 
     /// Whether nothing bad was seen since the last slice ended.
-    pub(super) const fn is_clean(&self) -> bool {
+    pub(crate) const fn is_clean(&self) -> bool {
         self.slice.failed == 0
     }
 
     /// The share of bad requests that is usual.
-    pub(super) const fn usual(&self) -> f64 {
+    pub(crate) const fn usual(&self) -> f64 {
         self.usual
     }
 
     /// All requests of the trial, the probes too.
-    pub(super) const fn total(&self) -> Tally {
+    pub(crate) const fn total(&self) -> Tally {
         self.total
     }
 
     /// The share of good requests below which a slice halves the admitted share.
-    pub(super) fn needed() -> Ratio {
+    pub(crate) fn needed() -> Ratio {
         Ratio::new(1.0 - DIRTY).unwrap_or(Ratio::ONE)
     }
 }

@@ -7,20 +7,27 @@
 //! midway on either side, in logit: between usual and the line, and between the line and near-total
 //! failure. Its evidence has no drift just at the line.
 
-use super::probing::Finding;
 use crate::policy::{Action, Condition, Policy, Stream};
 use crate::tally::Tally;
 
+/// What the probes have shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    Undecided,
+    Good,
+    Bad,
+}
+
 /// Wald's sequential test of a trial, by what each good and each bad request adds to the evidence.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Trial {
+pub(crate) struct Trial {
     bad: f64,
     good: f64,
 }
 
 impl Trial {
     /// Of a policy that opens at `line`, where the share `usual` fails in health.
-    pub(super) fn new(usual: f64, line: f64) -> Self {
+    pub(crate) fn new(usual: f64, line: f64) -> Self {
         let ok = midway(usual.max(LEAST_USUAL), line);
         let worse = midway(line, NEAR_TOTAL);
         Self {
@@ -32,7 +39,7 @@ impl Trial {
     /// What so many requests of the trial have shown: wrong in 2 of 100 cases at most. Without
     /// `quiet`, a first second of a few good requests is not enough: a service that was cold is
     /// asked for [`SEQUENTIAL_PROBES`].
-    pub(super) fn finding(&self, tally: Tally, quiet: bool) -> Finding {
+    pub(crate) fn finding(&self, tally: Tally, quiet: bool) -> Finding {
         let evidence = tally.failed as f64 * self.bad - tally.succeeded as f64 * self.good;
         let enough = quiet || tally.succeeded >= SEQUENTIAL_PROBES.into();
         if evidence >= REOPENS {
@@ -48,7 +55,7 @@ impl Trial {
 /// The share of failures at which `policy` opens, where the share `usual` fails in health: its own,
 /// but midway (in logit) between usual and near-total failure at least. 40 % stays 40 % up to 2 %
 /// usual failures; it is 50 % at 5, 59 % at 10, 69 % at 20 and 74 % at 30 %.
-pub(super) fn opens_at(policy: &Policy, usual: f64) -> f64 {
+pub(crate) fn opens_at(policy: &Policy, usual: f64) -> f64 {
     let entries = policy.trip().iter();
     let opening = entries.filter(|entry| entry.action == Action::Open);
     let shares =
@@ -76,7 +83,7 @@ fn midway(one: f64, other: f64) -> f64 {
 }
 
 /// How many good probes, without a bad one, a sequential recovery takes.
-pub(super) const SEQUENTIAL_PROBES: u32 = 6;
+pub(crate) const SEQUENTIAL_PROBES: u32 = 6;
 
 /// ln((1 − β)/α) and its like for α = β = 2 %.
 const REOPENS: f64 = 4.0;
