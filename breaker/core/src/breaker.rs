@@ -15,6 +15,7 @@ mod detection;
 mod diagnosis;
 mod ending;
 mod feeds;
+mod fleet;
 mod limiter;
 mod pausing;
 mod probing;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use self::counters::Counters;
 pub use self::diagnosis::{Diagnosis, SourceDiagnosis};
+use self::fleet::FleetLink;
 use self::probing::Probing;
 use self::queueing::Unhelped;
 use self::ramp::Ramp;
@@ -116,6 +118,8 @@ pub struct Breaker {
     /// The latency bound that the last trip was about: a request of the trial that reaches it has
     /// failed.
     tripped_latency: Option<Duration>,
+    /// What a fleet has to do with it; `None` before the first verdict that does anything.
+    fleet: Option<Box<FleetLink>>,
     /// Whether nobody asks for permits: the feeds alone show whether a trial goes well.
     telemetry_only: bool,
     /// How many requests ended of late that were not late failures.
@@ -182,6 +186,7 @@ impl Breaker {
             arrivals: ArrivalRate::new(now),
             tripped_by: None,
             tripped_latency: None,
+            fleet: None,
             telemetry_only: false,
             beside: 0,
             next_ageing: None,

@@ -14,6 +14,8 @@
 
 mod anomaly;
 mod baseline;
+mod counting;
+mod crossed;
 mod pace;
 mod peers;
 mod relative;
@@ -32,8 +34,12 @@ use std::time::Duration;
 
 use self::anomaly::of_rise;
 pub use self::anomaly::{Anomaly, Creep, UsualChange};
+use self::counting::Counted;
+pub(crate) use self::crossed::Crossed;
+pub(crate) use self::pace::Pace;
 pub use self::relative::Difference;
 pub(crate) use self::relative::{Circumstances, Peers, Relative};
+pub(crate) use self::sequential_test::{ALARM_ENDS, line_of, log_ratios, shiryaev_roberts};
 use self::stream::StreamDetector;
 pub(crate) use self::threshold::LEAST as LEAST_THRESHOLD;
 use self::threshold::{Rise, Threshold};
@@ -60,23 +66,8 @@ pub(crate) struct Detectors {
     /// Requests that were answered well, within the deadline and later. They stay in silence.
     on_time: u32,
     late: u32,
-}
-
-/// How much of its age a request has been observed for already, while it hung.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Crossed {
-    pub(crate) threshold: bool,
-    pub(crate) deadline: bool,
-}
-
-impl Crossed {
-    /// What was crossed before too.
-    pub(crate) const fn and(self, before: Self) -> Self {
-        Self {
-            threshold: self.threshold || before.threshold,
-            deadline: self.deadline || before.deadline,
-        }
-    }
+    /// Kept where a fleet asks for it.
+    counted: Counted,
 }
 
 impl Detectors {
@@ -103,6 +94,7 @@ impl Detectors {
             struck: 0,
             on_time: 0,
             late: 0,
+            counted: None,
         };
         detectors.set_family_size(detectors.count());
         let declared = detectors.declared.get();
@@ -365,6 +357,7 @@ impl Detectors {
         if hit {
             self.struck |= bit(stream);
         }
+        self.count_for_fleet(stream, hit, count);
         if let Some(detector) = self.detector_mut(stream)
             && detector.observe(hit, count, at, learn)
         {

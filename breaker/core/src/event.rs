@@ -204,6 +204,8 @@ pub enum Reason {
     },
     /// The ramp is over, and its limit still rejects requests.
     RampLimit,
+    /// The fleet led the recovery and has fallen silent: the breaker goes on by itself, from open.
+    FleetSilent,
     /// An operator set the mode.
     Forced(Mode),
     /// An operator reset the breaker.
@@ -255,7 +257,10 @@ impl Reason {
     pub(crate) const fn is_of_trial(&self) -> bool {
         matches!(
             self,
-            Self::ProbesFailed { .. } | Self::FeedUnhealthy { .. } | Self::RampFailed { .. }
+            Self::ProbesFailed { .. }
+                | Self::FeedUnhealthy { .. }
+                | Self::RampFailed { .. }
+                | Self::FleetSilent
         )
     }
 
@@ -273,6 +278,7 @@ impl Reason {
             Self::RampFailed { .. } => "ramp_failed",
             Self::RampCompleted { .. } => "ramp_completed",
             Self::RampLimit => "ramp_limit",
+            Self::FleetSilent => "fleet_silent",
             Self::Forced(_) => "forced",
             Self::Reset => "reset",
         }
@@ -328,24 +334,9 @@ impl fmt::Display for Reason {
                 write!(f, "ramp completed: {succeeded} succeeded, {failed} failed")
             }
             Self::RampLimit => f.write_str("the limit of the ramp still binds"),
+            Self::FleetSilent => f.write_str("no verdict of the fleet for 3s"),
             Self::Forced(mode) => write!(f, "mode set to {mode}"),
             Self::Reset => f.write_str("reset"),
-        }
-    }
-}
-
-// === impl UsualChange ===
-
-impl fmt::Display for UsualChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hits = self.stream.hits();
-        match self.before {
-            Some(before) => write!(
-                f,
-                "what is usual has changed from {before} to {}: so many {hits}",
-                self.now
-            ),
-            None => write!(f, "{} {hits}, as it seems usually", self.now),
         }
     }
 }

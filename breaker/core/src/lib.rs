@@ -52,6 +52,7 @@ mod endpoint;
 mod event;
 mod feed;
 mod field;
+pub mod fleet;
 mod in_flight;
 mod latency_counts;
 mod outcome;

@@ -7,6 +7,8 @@
 //! midway on either side, in logit: between usual and the line, and between the line and near-total
 //! failure. Its evidence has no drift just at the line.
 
+use std::time::Duration;
+
 use crate::policy::{Action, Condition, Policy, Stream};
 use crate::tally::Tally;
 
@@ -85,6 +87,10 @@ fn midway(one: f64, other: f64) -> f64 {
 /// How many good probes, without a bad one, a sequential recovery takes.
 pub(crate) const SEQUENTIAL_PROBES: u32 = 6;
 
+/// So long a trial must have been silent, after it had shown nothing bad, to count as health.
+pub(crate) const QUIET: Duration = Duration::from_secs(5);
+/// Arrivals a second below which a sequential recovery has no ramp.
+pub(crate) const LEAST_RATE: f64 = 2.0;
 /// ln((1 − β)/α) and its like for α = β = 2 %.
 const REOPENS: f64 = 4.0;
 const GOES_ON: f64 = -3.9;

@@ -58,10 +58,11 @@ impl Breaker {
     pub fn ask(&mut self, now: Timestamp) -> Result<(), Rejected> {
         let now = self.advance(now);
         self.arrive(now);
+        let may_probe = self.may_probe();
         let admitted = match &mut self.phase {
             Phase::Closed { .. } => true,
             Phase::Open { .. } => false,
-            Phase::Probing(probing) => probing.ask(&self.policy.half_open(), now),
+            Phase::Probing(probing) => may_probe && probing.ask(&self.policy.half_open(), now),
             Phase::AdaptiveRamp(ramp) => ramp.admit(now),
             Phase::Ramp(ramp) => ramp.admit(&self.policy.ramp(), now),
         };
@@ -141,7 +142,8 @@ impl Breaker {
             Phase::Closed { .. } | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => false,
             Phase::Open { .. } => true,
             Phase::Probing(probing) => {
-                !probing.has_room(&self.policy.half_open(), self.policy.recovery())
+                let (rules, recovery) = (self.policy.half_open(), self.policy.recovery());
+                !self.may_probe() || !probing.has_room(&rules, recovery)
             }
         }
     }
@@ -163,8 +165,10 @@ impl Breaker {
             Phase::Probing(_) | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => {}
         }
         let rules = self.trial_rules();
+        let may_probe = self.may_probe();
         match &mut self.phase {
             Phase::Closed { .. } | Phase::Open { .. } => Admission::Refused,
+            Phase::Probing(_) if !may_probe => Admission::Refused,
             Phase::Probing(probing) => {
                 let recovery = self.policy.recovery();
                 match probing.admit(&rules, recovery, now) {

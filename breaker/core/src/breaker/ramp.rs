@@ -12,6 +12,8 @@ pub(super) struct Ramp {
     /// What the share owes: a request is admitted whenever it reaches one.
     credit: f64,
     tally: Tally,
+    /// The share, where a fleet says it; and then the fleet ends the ramp too.
+    led: Option<Ratio>,
 }
 
 impl Ramp {
@@ -24,7 +26,21 @@ impl Ramp {
                 succeeded: 0,
                 failed: 0,
             },
+            led: None,
         }
+    }
+
+    /// A ramp whose share a fleet says.
+    pub(super) const fn led(share: Ratio, started: Timestamp) -> Self {
+        Self {
+            led: Some(share),
+            ..Self::new(started)
+        }
+    }
+
+    /// The fleet says another share.
+    pub(super) const fn lead(&mut self, share: Ratio) {
+        self.led = Some(share);
     }
 
     pub(super) fn admit(&mut self, rules: &RampRules, now: Timestamp) -> bool {
@@ -37,11 +53,15 @@ impl Ramp {
     }
 
     pub(super) fn share(&self, rules: &RampRules, now: Timestamp) -> Ratio {
-        rules.share(now.saturating_since(self.started))
+        match self.led {
+            Some(share) => share,
+            None => rules.share(now.saturating_since(self.started)),
+        }
     }
 
-    pub(super) fn ends_at(&self, rules: &RampRules) -> Timestamp {
-        self.started + rules.period
+    /// When it ends by itself.
+    pub(super) fn ends_at(&self, rules: &RampRules) -> Option<Timestamp> {
+        self.led.is_none().then_some(self.started + rules.period)
     }
 
     pub(super) const fn count(&mut self, good: bool, requests: u32) {

@@ -1,8 +1,6 @@
 //! How a trial is judged: the probes, the ramp after them, and the health that is still owed once
 //! closed.
 
-use std::time::Duration;
-
 use super::{Breaker, Finding, Phase, Probing, Ramp};
 use crate::adaptive_ramp::{AdaptiveRamp, Progress};
 use crate::detector::interval;
@@ -12,7 +10,7 @@ use crate::ratio::Ratio;
 use crate::source::SourceId;
 use crate::tally::Tally;
 use crate::time::Timestamp;
-use crate::trial::{SEQUENTIAL_PROBES, Trial, opens_at};
+use crate::trial::{LEAST_RATE, QUIET, SEQUENTIAL_PROBES, Trial, opens_at};
 
 impl Breaker {
     /// The policy that a source is tried on.
@@ -34,6 +32,10 @@ impl Breaker {
         let Phase::Probing(probing) = &self.phase else {
             return;
         };
+        if self.is_led() {
+            // They are judged together with those of the other probers.
+            return;
+        }
         let (succeeded, failed) = (probing.succeeded(), probing.failed());
         let abandoned = probing.abandoned();
         match (self.finding_of_probes(probing), self.judge_feeds(now)) {
@@ -261,11 +263,7 @@ impl Breaker {
     }
 }
 
-/// So long a trial must have been silent, after it had shown nothing bad, to count as health.
-const QUIET: Duration = Duration::from_secs(5);
 /// How many times longer a probe may take where most good answers miss the deadline.
 const SLOW_PROBE: u32 = 10;
 /// A share of failures that is not worth telling.
 const NO_NEWS: f64 = 0.02;
-/// Arrivals a second below which a sequential recovery has no ramp.
-const LEAST_RATE: f64 = 2.0;

@@ -26,13 +26,17 @@ impl Breaker {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let phase = match &self.phase {
             Phase::Closed { .. } | Phase::AdaptiveRamp(_) => None,
-            Phase::Open { until, .. } => *until,
+            // The fleet says when, until it falls silent.
+            Phase::Open { until, .. } => self.lead_ends().or(*until),
             Phase::Probing(probing) => probing.next_expiry(),
-            Phase::Ramp(ramp) => Some(ramp.ends_at(&self.policy.ramp())),
+            Phase::Ramp(ramp) => ramp.ends_at(&self.policy.ramp()),
         };
         // A fold over a handful of options, because it is done at each use of the breaker.
         let mut due = earliest(phase, self.next_ageing);
         due = earliest(due, self.mode_until);
+        if !matches!(self.phase, Phase::Closed { .. }) {
+            due = earliest(due, self.lead_ends());
+        }
         due = earliest(due, self.histograms_due());
         due = earliest(due, self.quiet_ends());
         due = earliest(due, self.shedding_ends());
@@ -52,7 +56,9 @@ impl Breaker {
         self.now = now;
         let phase_is_due = match self.phase {
             Phase::Closed { .. } => false,
-            Phase::Open { until, .. } => until.is_some_and(|until| until <= now),
+            Phase::Open { until, .. } => {
+                self.lead_ends().or(until).is_some_and(|until| until <= now)
+            }
             Phase::Probing(_) | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => true,
         };
         if phase_is_due
@@ -69,15 +75,17 @@ impl Breaker {
     fn do_what_is_due(&mut self, now: Timestamp) {
         self.end_mode(now);
         self.judge_shedding(now);
+        self.end_lead(now);
         if self.alerts_due.is_some_and(|due| due <= now) {
             self.end_alerts(now);
         }
+        let is_led = self.is_led();
         match &mut self.phase {
             Phase::Closed { .. } => {}
             Phase::Open {
                 until: Some(until),
                 open_for,
-            } if *until <= now => {
+            } if *until <= now && !is_led => {
                 let open_for = *open_for;
                 self.probe(Reason::OpenElapsed { open_for }, now);
             }
@@ -94,7 +102,8 @@ impl Breaker {
                 self.judge_probes(now);
             }
             Phase::Ramp(ramp) => {
-                if ramp.ends_at(&self.policy.ramp()) <= now {
+                let ends = ramp.ends_at(&self.policy.ramp());
+                if ends.is_some_and(|ends| ends <= now) {
                     self.end_ramp(now);
                 }
             }

@@ -44,6 +44,14 @@ impl Breaker {
         if self.mode == Mode::ForcedClosed {
             return;
         }
+        self.count_incident(now);
+        let backed_off = self.backed_off(now);
+        let open_for = self.policy.open().jittered(backed_off, &mut self.rng);
+        self.open(open_for, reason, now);
+    }
+
+    /// It is about to open: for the first time in an incident, or once more.
+    pub(super) fn count_incident(&mut self, now: Timestamp) {
         let recovered =
             matches!(self.phase, Phase::Closed { recovering: None }) || self.has_held(now);
         self.failed_recoveries = if recovered {
@@ -51,13 +59,10 @@ impl Breaker {
         } else {
             self.failed_recoveries.saturating_add(1)
         };
-        let backed_off = self.backed_off(now);
-        let open_for = self.policy.open().jittered(backed_off, &mut self.rng);
-        self.open(open_for, reason, now);
     }
 
     /// The open time after so many failed recoveries, before jitter.
-    fn backed_off(&mut self, now: Timestamp) -> Duration {
+    pub(super) fn backed_off(&mut self, now: Timestamp) -> Duration {
         let open = self.policy.open();
         match self.policy.recovery() {
             Recovery::Counted => open.backed_off(self.failed_recoveries),

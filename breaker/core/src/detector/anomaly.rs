@@ -1,5 +1,6 @@
 //! What detectors say.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::threshold::Rise;
@@ -70,6 +71,20 @@ pub struct UsualChange {
     pub before: Option<Ratio>,
     /// The new share.
     pub now: Ratio,
+}
+
+impl fmt::Display for UsualChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hits = self.stream.hits();
+        match self.before {
+            Some(before) => write!(
+                f,
+                "what is usual has changed from {before} to {}: so many {hits}",
+                self.now
+            ),
+            None => write!(f, "{} {hits}, as it seems usually", self.now),
+        }
+    }
 }
 
 /// What the rise of a P95 on the first day says.

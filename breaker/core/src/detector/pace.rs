@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// In silence it stays as it is, for however long: the silence itself is one gap, which counts only
 /// from the next observation on.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     last: Timestamp,
     /// When the next observation is another arrival.
     due: Timestamp,
@@ -26,18 +26,18 @@ pub(super) struct Pace {
 
 impl Pace {
     /// When something was observed last, to a second.
-    pub(super) const fn last(&self) -> Timestamp {
+    pub(crate) const fn last(&self) -> Timestamp {
         self.last
     }
 
     /// Whether an observation at `at` is another arrival.
-    pub(super) fn turns(&self, at: Timestamp) -> bool {
+    pub(crate) fn turns(&self, at: Timestamp) -> bool {
         at >= self.due
     }
 
     /// Something was observed at `at`, by which [`Self::turns`].
     #[cold]
-    pub(super) fn turn(&mut self, at: Timestamp) {
+    pub(crate) fn turn(&mut self, at: Timestamp) {
         if self.due > Timestamp::ZERO {
             let gap = at.saturating_since(self.last).as_secs();
             self.gaps[self.next] = u32::try_from(gap).unwrap_or(u32::MAX);
@@ -48,7 +48,7 @@ impl Pace {
     }
 
     /// What is left of evidence after so many nanoseconds.
-    pub(super) fn fading(&self, nanos: u64) -> f64 {
+    pub(crate) fn fading(&self, nanos: u64) -> f64 {
         (-(nanos as f64) / 1e9 / self.half_life()).exp2()
     }
 

@@ -125,8 +125,7 @@ impl SequentialTest {
 
     /// Sets the line for a run length of `run_length` with `detectors` of its kind at once.
     pub(super) fn set_budget(&mut self, run_length: Duration, detectors: usize) {
-        let slices = run_length.as_secs_f64() / self.rule.slice.as_secs_f64();
-        self.line = (detectors.max(1) as f64 * slices).ln();
+        self.line = line_of(run_length, self.rule.slice, detectors);
         self.cap = self.line / self.rule.slices;
         self.ended = self.ended.min(self.line);
     }
@@ -134,10 +133,7 @@ impl SequentialTest {
     /// Sets the share of hits that is normal. What the scale looks for is twice that at least, or
     /// more times: where a tenth is usual, 6 % are no anomaly.
     pub(super) fn set_normal(&mut self, share: f64) {
-        let times = (self.rule.times * share).min(f64::midpoint(1.0, share));
-        let alternative = self.rule.alternative.max(times);
-        self.hit = (alternative / share).ln();
-        self.miss = ((1.0 - alternative) / (1.0 - share)).ln();
+        (self.hit, self.miss) = log_ratios(self.rule.alternative, self.rule.times, share);
     }
 
     /// Sets the share of hits up to which nothing is wrong, where it is known from elsewhere, and
@@ -244,13 +240,12 @@ impl SequentialTest {
         let late = at.as_nanos().saturating_sub(self.live_ends.as_nanos());
         let empty = late / self.slice;
         let passed = self.slice.saturating_mul(empty.saturating_add(1));
-        let ratio = (self.ended + self.live.min(self.cap)).exp();
         let left = if empty == 0 {
             1.0
         } else {
             pace.fading(passed - self.slice)
         };
-        self.ended = (left * ratio).ln_1p().min(self.line);
+        self.ended = shiryaev_roberts(self.ended, self.live.min(self.cap), left).min(self.line);
         self.live = 0.0;
         if self.drift > 0.0 {
             // What a change has come to follows what comes, while requests come too.
@@ -318,13 +313,35 @@ impl SequentialTest {
     }
 }
 
+/// What a hit and a miss add to the log-likelihood ratio where the share `normal` is normal: of
+/// `alternative`, or of `times` what is normal where that is more.
+pub(crate) fn log_ratios(alternative: f64, times: f64, normal: f64) -> (f64, f64) {
+    let times = (times * normal).min(f64::midpoint(1.0, normal));
+    let alternative = alternative.max(times);
+    let miss = (1.0 - alternative) / (1.0 - normal);
+    ((alternative / normal).ln(), miss.ln())
+}
+
+/// A step of the statistic of Shiryaev and Roberts, R = (1 + R) · exp(`ratio`), of which the part
+/// `left` stays. What goes in and comes out is ln(1 + R).
+pub(crate) fn shiryaev_roberts(evidence: f64, ratio: f64, left: f64) -> f64 {
+    (left * (evidence + ratio).exp()).ln_1p()
+}
+
+/// The evidence from which on there is an alarm, of a run length and `detectors` that judge once a
+/// slice each: ln(detectors · run length / slice).
+pub(crate) fn line_of(run_length: Duration, slice: Duration, detectors: usize) -> f64 {
+    let slices = run_length.as_secs_f64() / slice.as_secs_f64();
+    (detectors.max(1) as f64 * slices).ln()
+}
+
 const fn nanos_of(slice: Duration) -> u64 {
     slice.as_nanos() as u64
 }
 
 /// An alarm is over when the evidence is this part of the line: an anomaly at the line is one
 /// alarm, and not a hundred.
-const ALARM_ENDS: f64 = 0.5;
+pub(crate) const ALARM_ENDS: f64 = 0.5;
 /// An alternative that is no more than so many times the null is hardly another thing.
 const HARDLY_MORE: f64 = 1.2;
 /// Of fewer observations nothing is left to say.

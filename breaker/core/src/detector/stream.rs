@@ -261,6 +261,11 @@ impl StreamDetector {
         self.take_over_baseline();
     }
 
+    /// The share of hits that is normal at most.
+    pub(super) const fn normal(&self) -> f64 {
+        self.baseline.share()
+    }
+
     pub(super) const fn is_alarming(&self) -> bool {
         self.alarming
     }

@@ -1,0 +1,422 @@
+//! The pooled detector of one stream of one route: the counts of all instances together.
+//!
+//! In a slice instance i has nᵢ requests and xᵢ hits, and takes the share p0ᵢ for normal. With the
+//! alternative q of the time scale,
+//!
+//! ```text
+//! lᵢ = xᵢ·ln(q/p0ᵢ) + (nᵢ − xᵢ)·ln((1 − q)/(1 − p0ᵢ))
+//! Lᵢ = min(lᵢ, h/3)          no instance is more than a third of an alarm in a slice
+//! L  = min(Σ Lᵢ, h/2)        no slice is more than half of an alarm
+//! R  = (1 + R)·exp(L)        Shiryaev–Roberts
+//! cᵢ += Lᵢ,  W = Σ cᵢ        since the change
+//! alarm: ln(1 + R) ≥ h  and  W − Σ top_f(cᵢ⁺) ≥ h
+//! h  = ln(J·ARL/Δ) + f·ln N
+//! ```
+//!
+//! in nats, where Δ is the length of a slice, J the number of detectors of the route, ARL the
+//! policy's run length, N the number of instances, and top_f the f largest. A slice without a
+//! request is no evidence: it changes nothing, but evidence fades over it as it does locally.
+//!
+//! # The promise
+//! Let at most f instances send whatever they like, and let the others, given the past, be
+//! independent, and each hit no oftener than its p0ᵢ. For any set S of f instances without which
+//! only honest ones are left, exp(Σ_{i∉S} lᵢ) has a mean of at most 1 in each slice. So the sum over
+//! all starts of its products is a Shiryaev–Roberts statistic R_S with `P(R_S ever reaches exp(h)
+//! within n slices) ≤ n·exp(−h)` (Shin, Ramdas, Rinaldo, arXiv 2203.03532). `W − Σ top_f(cᵢ⁺)` is
+//! `Σ_{i∉S} cᵢ` at most, which is the log-likelihood ratio since one start, and so ln(R_S) at most,
+//! *whichever* start that is. With the union over the N^f sets S and over J detectors, the
+//! probability of a false alarm within t is at most t / ARL. The caps only lower the statistic.
+//! (Sums of the statistics of single instances, Mei, Biometrika 97 (2010) 419, would also be safe
+//! under dependence, but take seven seconds where this takes one.)
+//!
+//! What it does not cover: dependence. A shock that all instances share is real, but may be short;
+//! for that there is the cap h/2, and the floor of p0. And an instance that claims healthy requests
+//! which it does not have can hide a fault: then each replica is as good as alone.
+//!
+//! # When a change begins
+//! `W ≤ 0` is a new start. So is `W − Σ top_f(cᵢ⁺) ≤ −h/2`: else one liar would keep W above 0 for
+//! ever, the evidence of the others would sink without a bound, and the next outage would not be
+//! seen for hours. By the above the promise holds for any rule of starting.
+//!
+//! Evidence is kept in whole units of 2^−16 nats: sums of integers do not depend on their order.
+
+use std::time::Duration;
+
+use super::report::StreamReport;
+use super::verdict::Numbers;
+use crate::detector::{ALARM_ENDS, Pace, interval, line_of, log_ratios, shiryaev_roberts};
+use crate::ratio::Ratio;
+use crate::time::Timestamp;
+
+/// The shortest slice.
+pub(super) const SLICE: Duration = Duration::from_millis(500);
+
+/// A time scale: how many of the shortest slices are one of its own, and its alternative.
+struct Scale {
+    slices: u64,
+    alternative: f64,
+}
+
+const fn scale(slices: u64, alternative: f64) -> Scale {
+    Scale {
+        slices,
+        alternative,
+    }
+}
+
+const SCALES: [Scale; 4] = [
+    scale(1, 0.9),
+    scale(4, 0.5),
+    scale(10, 0.2),
+    scale(20, 0.06),
+];
+
+/// Detectors of a stream, for the budget.
+pub(super) const DETECTORS: usize = SCALES.len();
+
+/// What one instance adds to the detector of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Part {
+    scales: [ScalePart; SCALES.len()],
+    /// The evidence of this instance alone, as a CUSUM of [`OF_OUTLIERS`], held at the line.
+    alone: i32,
+    /// In 1/10,000; 0 while it is not known.
+    normal: u16,
+    is_outlier: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ScalePart {
+    /// Of the live slice.
+    observations: u32,
+    hits: u32,
+    /// Since the change: cᵢ, and what it is of.
+    evidence: i32,
+    all_observations: u32,
+    all_hits: u32,
+}
+
+/// The detector.
+#[derive(Clone, Debug)]
+pub(super) struct Pooled {
+    scales: [PooledScale; SCALES.len()],
+    pace: Pace,
+}
+
+#[derive(Clone, Debug, Default)]
+struct PooledScale {
+    /// ln(1 + R).
+    evidence: f64,
+    /// W − Σ top_f(cᵢ⁺), and h, as of the last slice.
+    left: f64,
+    line: f64,
+    /// When the change began, when the live slice did, and when the last one ended that had
+    /// requests.
+    since: Option<Timestamp>,
+    began: Timestamp,
+    heard: Timestamp,
+    /// Without those that add most.
+    observations: u64,
+    hits: u64,
+    alarming: bool,
+}
+
+/// What a slice is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) run_length: Duration,
+    /// J.
+    pub(super) detectors: usize,
+    /// f.
+    pub(super) left_out: usize,
+    /// N.
+    pub(super) instances: usize,
+}
+
+impl Part {
+    /// Adds what was reported.
+    pub(super) fn count(&mut self, report: &StreamReport) {
+        for scale in &mut self.scales {
+            scale.observations = scale.observations.saturating_add(report.observations);
+            scale.hits = scale.hits.saturating_add(report.hits);
+        }
+    }
+
+    /// Sets the share that the instance takes for normal.
+    pub(super) const fn set_normal(&mut self, normal: u16) {
+        if normal > 0 {
+            self.normal = normal;
+        }
+    }
+
+    /// The share that is normal for this instance, within the bounds of what may be.
+    pub(super) fn normal(&self) -> f64 {
+        let known = match self.normal {
+            0 => UNKNOWN_NORMAL,
+            known => f64::from(known) / PARTS,
+        };
+        known.clamp(LEAST_NORMAL, MOST_NORMAL)
+    }
+
+    /// What the live slice of the shortest scale has.
+    pub(super) const fn live(&self) -> (u32, u32) {
+        (self.scales[0].observations, self.scales[0].hits)
+    }
+
+    /// Forgets all but what is normal.
+    pub(super) const fn forget_evidence(&mut self) {
+        let normal = self.normal;
+        *self = Self {
+            scales: [ScalePart {
+                observations: 0,
+                hits: 0,
+                evidence: 0,
+                all_observations: 0,
+                all_hits: 0,
+            }; SCALES.len()],
+            alone: 0,
+            normal,
+            is_outlier: false,
+        };
+    }
+
+    /// Follows the evidence of this instance alone. Returns whether it stands out from now on.
+    fn stand_out(&mut self, ratio: i32, line: i32) -> bool {
+        self.alone = self.alone.saturating_add(ratio).clamp(0, line);
+        let was = self.is_outlier;
+        self.is_outlier = if was {
+            f64::from(self.alone) >= ALARM_ENDS * f64::from(line)
+        } else {
+            self.alone >= line
+        };
+        self.is_outlier && !was
+    }
+}
+
+impl Pooled {
+    pub(super) fn new(now: Timestamp) -> Self {
+        let scale = PooledScale {
+            began: now,
+            heard: now,
+            ..PooledScale::default()
+        };
+        Self {
+            scales: std::array::from_fn(|_| scale.clone()),
+            pace: Pace::default(),
+        }
+    }
+
+    /// Ends the `number`-th slice, of `parts`, with what they are called. Returns those that stand
+    /// out from now on.
+    pub(super) fn end_slice<K: Copy>(
+        &mut self,
+        parts: &mut [(K, &mut Part)],
+        number: u64,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Vec<K> {
+        let mut outliers = Vec::new();
+        let mut heard = false;
+        let rests = !self.is_alarming();
+        for (index, scale) in SCALES.iter().enumerate() {
+            if !number.is_multiple_of(scale.slices) {
+                continue;
+            }
+            let state = &mut self.scales[index];
+            state.line = line_of(rules.run_length, slice_of(scale), rules.detectors)
+                + rules.left_out as f64 * (rules.instances.max(1) as f64).ln();
+            let line = units(state.line);
+            let (mut sum, mut observations) = (0_i64, 0_u64);
+            for (name, part) in &mut *parts {
+                let live = &mut part.scales[index];
+                if live.observations == 0 {
+                    continue;
+                }
+                let slice = std::mem::take(&mut live.observations);
+                let hits = std::mem::take(&mut live.hits);
+                observations += u64::from(slice);
+                let ratio = ratio(slice, hits, part.normal(), scale.alternative).min(line / 3);
+                sum += i64::from(ratio);
+                let live = &mut part.scales[index];
+                live.evidence = live.evidence.saturating_add(ratio);
+                live.all_observations = live.all_observations.saturating_add(slice);
+                live.all_hits = live.all_hits.saturating_add(hits);
+                if index == OF_OUTLIERS && part.stand_out(ratio, line) && rests {
+                    outliers.push(*name);
+                }
+            }
+            if observations > 0 {
+                heard = true;
+                let left = self.pace.fading(nanos_between(state.heard, state.began));
+                state.add(sum, left);
+                state.settle(parts, index, left, rules.left_out, now);
+                state.heard = now;
+            }
+            state.began = now;
+        }
+        // After the scales: this gap must not say how fast evidence fades over itself.
+        if heard && self.pace.turns(now) {
+            self.pace.turn(now);
+        }
+        outliers
+    }
+
+    /// Forgets all evidence, with that of its parts.
+    pub(super) fn forget(&mut self) {
+        for scale in &mut self.scales {
+            (scale.evidence, scale.left, scale.since) = (0.0, 0.0, None);
+            (scale.observations, scale.hits, scale.alarming) = (0, 0, false);
+        }
+    }
+
+    /// Whether a scale has an alarm.
+    pub(super) fn is_alarming(&self) -> bool {
+        self.scales.iter().any(|scale| scale.alarming)
+    }
+
+    /// The numbers of the alarm whose share is largest, surely, and since when it is so.
+    pub(super) fn alarm(&self) -> Option<(Numbers, Timestamp)> {
+        let alarming = self.scales.iter().filter(|scale| scale.alarming);
+        let largest = alarming.max_by(|a, b| a.bounds().0.total_cmp(&b.bounds().0))?;
+        let (low, high) = largest.bounds();
+        let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
+        let numbers = Numbers {
+            observations: largest.observations,
+            hits: largest.hits,
+            low: share(low),
+            high: share(high),
+            normal: Ratio::ZERO,
+            evidence: largest.evidence.min(largest.left),
+            line: largest.line,
+        };
+        Some((numbers, largest.since.unwrap_or(largest.began)))
+    }
+
+    /// The evidence and the line of a scale, for tests.
+    #[cfg(test)]
+    pub(super) fn evidence(&self) -> [(f64, f64, f64); SCALES.len()] {
+        let of = |index: usize| {
+            let scale = &self.scales[index];
+            (scale.evidence, scale.left, scale.line)
+        };
+        std::array::from_fn(of)
+    }
+}
+
+impl PooledScale {
+    /// Shiryaev–Roberts, held at the line, after a silence that leaves this part of R.
+    fn add(&mut self, sum: i64, left: f64) {
+        let ratio = (sum as f64 / UNIT).min(self.line / 2.0);
+        let faded = (left * self.evidence.exp_m1()).ln_1p();
+        self.evidence = shiryaev_roberts(faded, ratio, 1.0).min(self.line);
+    }
+
+    /// Sums up what there is since the change, without the largest, and decides.
+    fn settle<K>(
+        &mut self,
+        parts: &mut [(K, &mut Part)],
+        index: usize,
+        left: f64,
+        left_out: usize,
+        now: Timestamp,
+    ) {
+        if left < 1.0 {
+            for (_, part) in &mut *parts {
+                let of = &mut part.scales[index];
+                of.evidence = (f64::from(of.evidence) * left) as i32;
+            }
+        }
+        let mut largest = [(0_i32, 0_u32, 0_u32); MOST_LEFT_OUT];
+        let largest = &mut largest[..left_out.min(MOST_LEFT_OUT)];
+        let (mut sum, mut observations, mut hits) = (0_i64, 0_u64, 0_u64);
+        for (_, part) in &*parts {
+            let of = &part.scales[index];
+            sum += i64::from(of.evidence);
+            observations += u64::from(of.all_observations);
+            hits += u64::from(of.all_hits);
+            let this = (of.evidence, of.all_hits, of.all_observations);
+            // Smallest first.
+            if let Some(smallest) = largest.first_mut()
+                && this > *smallest
+            {
+                *smallest = this;
+                largest.sort_unstable();
+            }
+        }
+        let top: i64 = largest.iter().map(|of| i64::from(of.0)).sum();
+        self.hits = hits - largest.iter().map(|of| u64::from(of.1)).sum::<u64>();
+        self.observations = observations - largest.iter().map(|of| u64::from(of.2)).sum::<u64>();
+        self.left = (sum - top) as f64 / UNIT;
+        if sum <= 0 || self.left <= -self.line * SUNK {
+            self.start_again(parts, index);
+        } else {
+            self.since.get_or_insert(self.began);
+        }
+        if self.evidence >= self.line && self.left >= self.line {
+            self.alarming = true;
+        } else if self.evidence.min(self.left) < self.line * ALARM_ENDS {
+            self.alarming = false;
+        }
+        if self.alarming && self.left > self.line {
+            // Held at the line, as R is: what lasts must not take as long to be over.
+            let held = self.line / self.left;
+            for (_, part) in &mut *parts {
+                let of = &mut part.scales[index];
+                of.evidence = (f64::from(of.evidence) * held) as i32;
+            }
+            self.left = self.line;
+        }
+        self.began = now;
+    }
+
+    fn start_again<K>(&mut self, parts: &mut [(K, &mut Part)], index: usize) {
+        for (_, part) in parts {
+            let of = &mut part.scales[index];
+            (of.evidence, of.all_observations, of.all_hits) = (0, 0, 0);
+        }
+        (self.left, self.since, self.observations, self.hits) = (0.0, None, 0, 0);
+    }
+
+    fn bounds(&self) -> (f64, f64) {
+        interval(self.hits as f64, self.observations as f64)
+    }
+}
+
+/// The log-likelihood ratio of a slice of an instance, in units.
+pub(super) fn ratio(observations: u32, hits: u32, normal: f64, alternative: f64) -> i32 {
+    let (hit, miss) = log_ratios(alternative, TIMES, normal);
+    let hits = hits.min(observations);
+    let ratio = f64::from(hits) * hit + f64::from(observations - hits) * miss;
+    units(ratio)
+}
+
+/// Rounds down; saturates.
+fn units(nats: f64) -> i32 {
+    (nats * UNIT).floor() as i32
+}
+
+fn slice_of(scale: &Scale) -> Duration {
+    SLICE * scale.slices as u32
+}
+
+fn nanos_between(earlier: Timestamp, later: Timestamp) -> u64 {
+    later.as_nanos().saturating_sub(earlier.as_nanos())
+}
+
+/// Units a nat.
+pub(super) const UNIT: f64 = 65_536.0;
+/// The alternative is so many times what is normal at least, as locally.
+const TIMES: f64 = 2.0;
+/// When the evidence without the largest is so many lines below 0, it starts again.
+const SUNK: f64 = 0.5;
+/// The scale by which instances stand out: half of all requests, in two seconds.
+const OF_OUTLIERS: usize = 1;
+/// f, at most.
+pub(super) const MOST_LEFT_OUT: usize = 5;
+/// Of a share that is in 1/10,000.
+const PARTS: f64 = 10_000.0;
+/// No share below it is normal, nor one above.
+const LEAST_NORMAL: f64 = 0.01;
+const MOST_NORMAL: f64 = 0.8;
+/// Of an instance that has not said what is normal.
+const UNKNOWN_NORMAL: f64 = 0.02;

@@ -1,0 +1,142 @@
+//! The sending side of one route of one instance: differences of the breaker's counters.
+//!
+//! The request path counts nothing for the fleet. Each half second the reporter reads what the
+//! breaker counts anyway, and remembers the last differences: they are the own evidence that may
+//! contradict a verdict.
+
+use std::collections::VecDeque;
+
+use super::report::{ProbeReport, RouteReport, STREAMS, StreamReport};
+use crate::policy::Stream;
+use crate::state::State;
+use crate::time::Timestamp;
+
+/// What a breaker has counted of its own requests, of [`Breaker::fleet_counts`]. All of it only
+/// grows, except for `probes`, which begin again with each trial.
+///
+/// [`Breaker::fleet_counts`]: crate::Breaker::fleet_counts
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct FleetCounts {
+    /// Requests that asked to be admitted.
+    pub arrivals: u64,
+    /// What was observed, by [`Stream`].
+    pub streams: [StreamCounts; STREAMS],
+    /// Outcomes of the probes of the live trial.
+    pub probes: ProbeReport,
+    /// Which trial that is.
+    pub(crate) epoch: u32,
+    /// The state.
+    pub state: State,
+    /// Whether the fleet leads the recovery.
+    pub led: bool,
+}
+
+/// Hits and misses of a stream since the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct StreamCounts {
+    /// Requests.
+    pub observations: u64,
+    /// Of these, hits.
+    pub hits: u64,
+    /// The share of hits that is normal.
+    pub normal: f64,
+}
+
+/// Builds the reports of one route.
+#[derive(Clone, Debug, Default)]
+pub struct Reporter {
+    before: FleetCounts,
+    normals: [u16; STREAMS],
+    /// When the counts were last read.
+    read: Option<Timestamp>,
+    /// The differences of the last half seconds, oldest first.
+    past: VecDeque<Past>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    /// When it began.
+    from: Timestamp,
+    streams: [(u32, u32); STREAMS],
+}
+
+impl Reporter {
+    /// What has happened since the last call, of the route with this index; `None` if nothing has.
+    /// With `all` there always is a report, with all that was reported before: at a heartbeat, or
+    /// when the aggregator is another.
+    pub fn report(
+        &mut self,
+        route: u16,
+        counts: &FleetCounts,
+        all: bool,
+        now: Timestamp,
+    ) -> Option<RouteReport> {
+        let mut report = RouteReport {
+            route,
+            arrivals: small(counts.arrivals.saturating_sub(self.before.arrivals)),
+            state: counts.state,
+            led: counts.led,
+            ..RouteReport::default()
+        };
+        for (index, of) in counts.streams.iter().enumerate() {
+            let before = &self.before.streams[index];
+            let began_again = of.observations < before.observations;
+            let none = StreamCounts::default();
+            let before = if began_again { &none } else { before };
+            let observations = small(of.observations.saturating_sub(before.observations));
+            let hits = small(of.hits.saturating_sub(before.hits)).min(observations);
+            let normal = (of.normal * PARTS).round() as u16;
+            let is_news = std::mem::replace(&mut self.normals[index], normal) != normal;
+            report.streams[index] = StreamReport {
+                observations,
+                hits,
+                normal: if is_news || all { normal } else { 0 },
+            };
+        }
+        let before = match self.before.epoch == counts.epoch {
+            true => self.before.probes,
+            false => ProbeReport::default(),
+        };
+        report.probes = ProbeReport {
+            succeeded: counts.probes.succeeded.saturating_sub(before.succeeded),
+            failed: counts.probes.failed.saturating_sub(before.failed),
+        };
+        let changed = (self.before.state, self.before.led) != (counts.state, counts.led);
+        self.remember(&report, now);
+        self.before = *counts;
+        (all || changed || !report.is_empty()).then_some(report)
+    }
+
+    /// Requests of `stream` that ended since `change`, and how many of them are hits.
+    pub fn since(&self, stream: Stream, change: Timestamp) -> (u64, u64) {
+        let since = self.past.iter().filter(|past| past.from >= change);
+        since.fold((0, 0), |sums, past| {
+            let (observations, hits) = past.streams[stream as usize];
+            (sums.0 + u64::from(observations), sums.1 + u64::from(hits))
+        })
+    }
+
+    fn remember(&mut self, report: &RouteReport, now: Timestamp) {
+        let from = self.read.replace(now).unwrap_or(Timestamp::ZERO);
+        let streams = report.streams.map(|of| (of.observations, of.hits));
+        if streams == <[(u32, u32); STREAMS]>::default() {
+            // Silence takes no room.
+            return;
+        }
+        if self.past.len() == REMEMBERED {
+            self.past.pop_front();
+        }
+        self.past.push_back(Past { from, streams });
+    }
+}
+
+fn small(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Half seconds with requests that are remembered.
+const REMEMBERED: usize = 64;
+/// Of a share that is in 1/10,000.
+const PARTS: f64 = 10_000.0;

@@ -1,0 +1,472 @@
+//! One route of the fleet: its detectors, and how it recovers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::acting::{opens_from, watched};
+use super::aggregator::{FleetEvent, FleetRoute};
+use super::members::Members;
+use super::pooled::{DETECTORS, Part, Pooled, Rules};
+use super::recovery::{Ground, Recovering, Step};
+use super::report::{InstanceId, ProbeReport, RouteReport};
+use super::verdict::{Numbers, RouteVerdict, Stage};
+use crate::policy::Stream;
+use crate::ratio::Ratio;
+use crate::rng::Rng;
+use crate::state::State;
+use crate::time::Timestamp;
+
+/// What the aggregator keeps of one route.
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    pub(super) route: FleetRoute,
+    streams: Vec<StreamTrack>,
+    /// By the slots of members.
+    standings: Vec<Standing>,
+    recovery: Option<Recovering>,
+    cause: Option<Cause>,
+    trial: ProbeReport,
+    failed_recoveries: u32,
+    closed_at: Timestamp,
+    /// Arrivals a second over all members, faded, and the weight of what is known.
+    rate: f64,
+    weight: f64,
+    live_arrivals: u64,
+    /// The last prober: the next ones come after it.
+    last_prober: Option<InstanceId>,
+}
+
+#[derive(Clone, Debug)]
+struct StreamTrack {
+    stream: Stream,
+    parts: Vec<Part>,
+    pooled: Pooled,
+}
+
+/// What a member says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// Halved each few seconds.
+    arrivals: u16,
+    rejects: bool,
+    led: bool,
+}
+
+/// What opened, or may.
+#[derive(Clone, Copy, Debug)]
+struct Cause {
+    stream: Stream,
+    numbers: Numbers,
+    since: Timestamp,
+}
+
+/// What all tracks are judged with at the end of a slice.
+pub(super) struct Slice<'a> {
+    pub(super) number: u64,
+    pub(super) members: &'a Members,
+    pub(super) left_out: Option<usize>,
+    pub(super) now: Timestamp,
+}
+
+/// A member that counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    pub(super) slot: usize,
+    pub(super) id: InstanceId,
+    pub(super) reports: bool,
+}
+
+impl Track {
+    pub(super) fn new(route: FleetRoute, now: Timestamp) -> Self {
+        let streams = watched(&route.policy).into_iter();
+        let streams = streams.map(|stream| StreamTrack {
+            stream,
+            parts: Vec::new(),
+            pooled: Pooled::new(now),
+        });
+        Self {
+            streams: streams.collect(),
+            route,
+            standings: Vec::new(),
+            recovery: None,
+            cause: None,
+            trial: ProbeReport::default(),
+            failed_recoveries: 0,
+            closed_at: now,
+            rate: 0.0,
+            weight: 0.0,
+            live_arrivals: 0,
+            last_prober: None,
+        }
+    }
+
+    /// Makes room for so many slots.
+    pub(super) fn reserve(&mut self, slots: usize) {
+        if self.standings.len() < slots {
+            self.standings.resize(slots, Standing::default());
+            for stream in &mut self.streams {
+                stream.parts.resize(slots, Part::default());
+            }
+        }
+    }
+
+    /// The member of `slot` is gone.
+    pub(super) fn evict(&mut self, slot: usize) {
+        if let Some(standing) = self.standings.get_mut(slot) {
+            *standing = Standing::default();
+            for stream in &mut self.streams {
+                stream.parts[slot] = Part::default();
+            }
+        }
+    }
+
+    /// Takes in what the member `id` reports; `counts` says whether it is evidence.
+    pub(super) fn report(
+        &mut self,
+        slot: usize,
+        id: InstanceId,
+        report: &RouteReport,
+        counts: bool,
+        now: Timestamp,
+    ) {
+        let standing = &mut self.standings[slot];
+        let arrivals = u16::try_from(report.arrivals).unwrap_or(u16::MAX);
+        standing.arrivals = standing.arrivals.saturating_add(arrivals);
+        standing.rejects = report.state != State::Closed;
+        standing.led = report.led;
+        for stream in &mut self.streams {
+            let of = report.stream(stream.stream);
+            stream.parts[slot].set_normal(of.normal);
+            if counts {
+                stream.parts[slot].count(of);
+            }
+        }
+        if counts {
+            self.live_arrivals += u64::from(report.arrivals);
+            if let Some(recovery) = &mut self.recovery {
+                recovery.probed(id, report.probes, now);
+            }
+        }
+    }
+
+    /// Ends the live slice.
+    pub(super) fn end_slice(
+        &mut self,
+        slice: &Slice<'_>,
+        rng: &mut Rng,
+        events: &mut VecDeque<FleetEvent>,
+    ) {
+        let track = self.route.index;
+        let counted: Vec<_> = slice
+            .members
+            .iter()
+            .filter(|(_, member)| member.counts(slice.now) && member.has(track))
+            .map(|(slot, member)| Counted {
+                slot,
+                id: member.id,
+                reports: member.reports(slice.now),
+            })
+            .collect();
+        self.fold_arrivals(slice.number);
+        let left_out = slice.left_out.unwrap_or(match counted.len() {
+            0..=40 => 1,
+            _ => 2,
+        });
+        if self.recovery.is_some() {
+            self.recover(&counted, left_out, rng, events, slice.now);
+        } else {
+            self.detect(&counted, left_out, slice, rng, events);
+        }
+    }
+
+    fn fold_arrivals(&mut self, number: u64) {
+        self.rate += (2.0 * self.live_arrivals as f64 - self.rate) * FOLDING;
+        self.weight += (1.0 - self.weight) * FOLDING;
+        self.live_arrivals = 0;
+        if number.is_multiple_of(HALVING) {
+            for standing in &mut self.standings {
+                standing.arrivals /= 2;
+            }
+        }
+    }
+
+    /// Arrivals a second.
+    fn rate(&self) -> f64 {
+        self.rate / self.weight.max(FOLDING)
+    }
+
+    fn detect(
+        &mut self,
+        counted: &[Counted],
+        left_out: usize,
+        slice: &Slice<'_>,
+        rng: &mut Rng,
+        events: &mut VecDeque<FleetEvent>,
+    ) {
+        let now = slice.now;
+        let rules = Rules {
+            run_length: self.route.policy.false_alarm_budget().run_length(),
+            detectors: DETECTORS * self.streams.len(),
+            left_out,
+            instances: counted.len(),
+        };
+        let was_alarming = self.cause.is_some();
+        self.cause = None;
+        let mut opens = false;
+        for of in &mut self.streams {
+            let mut parts = select(&mut of.parts, counted);
+            let outliers = of.pooled.end_slice(&mut parts, slice.number, &rules, now);
+            let well = !of.pooled.is_alarming();
+            events.extend(outliers.into_iter().filter(|_| well).map(|instance| {
+                FleetEvent::ReplicaOutlier {
+                    at: now,
+                    name: self.route.name.clone(),
+                    stream: of.stream,
+                    instance,
+                }
+            }));
+            let Some((mut numbers, since)) = of.pooled.alarm() else {
+                continue;
+            };
+            let normal = median_normal(&parts);
+            numbers.normal = Ratio::new(normal).unwrap_or(Ratio::ONE);
+            let asked = opens_from(&self.route.policy, of.stream, normal / ABOVE_USUAL);
+            let this_opens = asked.is_some_and(|asked| {
+                numbers.low >= asked.at_least && now.saturating_since(since) >= asked.blip
+            });
+            if self.cause.is_none() || this_opens && !opens {
+                self.cause = Some(Cause {
+                    stream: of.stream,
+                    numbers,
+                    since,
+                });
+            }
+            opens |= this_opens;
+        }
+        if opens {
+            self.open(rng, events, now);
+        } else if self.cause.is_none() && self.is_open_already(counted, left_out) {
+            // The aggregator before this one opened, and has told all: its verdict goes on.
+            self.cause = Some(Cause {
+                stream: self.streams.first().map_or(Stream::Errors, |of| of.stream),
+                numbers: Numbers::default(),
+                since: now,
+            });
+            self.open(rng, events, now);
+        } else if self.cause.is_some() && !was_alarming {
+            events.push_back(FleetEvent::AlarmBegan {
+                at: now,
+                name: self.route.name.clone(),
+            });
+        }
+    }
+
+    /// Whether half of those that report are open and led, and more than may lie.
+    fn is_open_already(&self, counted: &[Counted], left_out: usize) -> bool {
+        let reporting = counted.iter().filter(|member| member.reports);
+        let led = reporting.clone().filter(|member| {
+            let standing = self.standings[member.slot];
+            standing.led && standing.rejects
+        });
+        let (led, reporting) = (led.count(), reporting.count());
+        reporting >= LEAST_QUORUM && led > left_out && 2 * led >= reporting
+    }
+
+    fn open(&mut self, rng: &mut Rng, events: &mut VecDeque<FleetEvent>, now: Timestamp) {
+        let first = self.recovery.is_none();
+        if first && now.saturating_since(self.closed_at) >= HELD {
+            self.failed_recoveries = 0;
+        } else {
+            self.failed_recoveries = self.failed_recoveries.saturating_add(1);
+        }
+        if first {
+            self.trial = ProbeReport::default();
+        }
+        self.forget_evidence();
+        let open_for = self.open_time(rng);
+        self.recovery = Some(Recovering::open(now + open_for));
+        events.push_back(FleetEvent::Opened {
+            at: now,
+            name: self.route.name.clone(),
+            open_for,
+        });
+    }
+
+    fn open_time(&self, rng: &mut Rng) -> Duration {
+        let open = self.route.policy.open();
+        let backed_off = match self.route.policy.recovery() {
+            crate::policy::Recovery::Sequential => {
+                open.for_traffic(self.rate(), self.failed_recoveries)
+            }
+            crate::policy::Recovery::Counted => open.backed_off(self.failed_recoveries),
+        };
+        open.jittered(backed_off, rng)
+    }
+
+    fn recover(
+        &mut self,
+        counted: &[Counted],
+        left_out: usize,
+        rng: &mut Rng,
+        events: &mut VecDeque<FleetEvent>,
+        now: Timestamp,
+    ) {
+        let (good, bad) = self.of_cause(counted, left_out);
+        let normal = self.cause.map_or(0.0, |cause| cause.numbers.normal.get());
+        let ground = Ground {
+            policy: &self.route.policy,
+            usual: normal / ABOVE_USUAL,
+            rate: self.rate(),
+            candidates: self.candidates(counted),
+            good,
+            bad,
+        };
+        let Some(recovery) = &mut self.recovery else {
+            return;
+        };
+        let step = recovery.step(&ground, &mut self.last_prober, now);
+        self.trial = recovery.trial().unwrap_or(self.trial);
+        self.forget_evidence();
+        match step {
+            Step::GoesOn => {}
+            Step::Failed => self.open(rng, events, now),
+            Step::Closes => {
+                self.recovery = None;
+                self.cause = None;
+                self.closed_at = now;
+                events.push_back(FleetEvent::Closed {
+                    at: now,
+                    name: self.route.name.clone(),
+                });
+            }
+        }
+    }
+
+    /// Good and bad requests of the live slice, by the stream that opened, without the instances
+    /// that have most bad ones.
+    fn of_cause(&self, counted: &[Counted], left_out: usize) -> (u32, u32) {
+        let stream = self.cause.map_or(Stream::Errors, |cause| cause.stream);
+        let Some(of) = self.streams.iter().find(|of| of.stream == stream) else {
+            return (0, 0);
+        };
+        let live = counted.iter().map(|member| of.parts[member.slot].live());
+        let mut live: Vec<_> = live.filter(|(observations, _)| *observations > 0).collect();
+        if live.len() > 2 * left_out {
+            live.sort_unstable_by_key(|(observations, hits)| (*hits, *observations));
+            live.truncate(live.len() - left_out);
+        }
+        let sums = live.into_iter().fold((0_u32, 0_u32), |sums, live| {
+            let good = sums.0.saturating_add(live.0.saturating_sub(live.1));
+            (good, sums.1.saturating_add(live.1))
+        });
+        sums
+    }
+
+    /// Who may probe: those that report, by id; first those at which requests arrive.
+    fn candidates(&self, counted: &[Counted]) -> Vec<InstanceId> {
+        let reporting = counted.iter().filter(|member| member.reports);
+        let busy = |member: &&Counted| self.standings[member.slot].arrivals > 0;
+        let mut candidates: Vec<_> = reporting.clone().filter(busy).map(|busy| busy.id).collect();
+        if candidates.is_empty() {
+            candidates = reporting.map(|member| member.id).collect();
+        }
+        candidates
+    }
+
+    fn forget_evidence(&mut self) {
+        for stream in &mut self.streams {
+            stream.pooled.forget();
+            stream.parts.iter_mut().for_each(Part::forget_evidence);
+        }
+    }
+
+    /// What there is to publish, if the route is not quiet.
+    pub(super) fn verdict(&self, members: &Members, now: Timestamp) -> Option<Arc<RouteVerdict>> {
+        let cause = self.cause?;
+        let (mut reporting, mut heard) = (0, 0);
+        let track = self.route.index;
+        for (_, member) in members.iter() {
+            if member.counts(now) && member.has(track) {
+                heard += 1;
+                reporting += u32::from(member.reports(now));
+            }
+        }
+        Some(Arc::new(RouteVerdict {
+            name: self.route.name.clone(),
+            stage: self.stage(now),
+            stream: cause.stream,
+            since: now.saturating_since(cause.since),
+            numbers: cause.numbers,
+            trial: self.trial,
+            reporting,
+            heard,
+        }))
+    }
+
+    fn stage(&self, now: Timestamp) -> Stage {
+        self.recovery
+            .as_ref()
+            .map_or(Stage::Alarm, |recovery| recovery.stage(now))
+    }
+
+    /// Whether two verdicts differ in more than how much time has passed and what was counted.
+    pub(super) fn is_news(one: &RouteVerdict, other: &RouteVerdict) -> bool {
+        match (&one.stage, &other.stage) {
+            (Stage::Open { .. }, Stage::Open { .. }) => one.trial != other.trial,
+            (Stage::Alarm, Stage::Alarm) => false,
+            (before, after) => before != after,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_alarm(&self) -> bool {
+        self.cause.is_some()
+    }
+
+    /// By time scale: ln(1 + R), W without the largest, and h.
+    #[cfg(test)]
+    pub(super) fn evidence(&self) -> Vec<(f64, f64, f64)> {
+        self.streams[0].pooled.evidence().to_vec()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let parts = self.streams.iter().map(|of| of.parts.capacity());
+        parts.sum::<usize>() * size_of::<Part>()
+            + self.streams.capacity() * size_of::<StreamTrack>()
+            + self.standings.capacity() * size_of::<Standing>()
+            + size_of::<Self>()
+    }
+}
+
+/// The parts of those that count.
+fn select<'a>(parts: &'a mut [Part], counted: &[Counted]) -> Vec<(InstanceId, &'a mut Part)> {
+    let mut names = vec![None; parts.len()];
+    for member in counted {
+        names[member.slot] = Some(member.id);
+    }
+    let named = parts.iter_mut().zip(names);
+    named
+        .filter_map(|(part, name)| Some((name?, part)))
+        .collect()
+}
+
+fn median_normal(parts: &[(InstanceId, &mut Part)]) -> f64 {
+    let mut normals: Vec<_> = parts.iter().map(|(_, part)| part.normal()).collect();
+    if normals.is_empty() {
+        return 0.0;
+    }
+    let middle = normals.len() / 2;
+    *normals.select_nth_unstable_by(middle, f64::total_cmp).1
+}
+
+/// What is normal at most is so many times what is usual, at least (`detector/baseline.rs`).
+const ABOVE_USUAL: f64 = 1.5;
+/// A quorum has so many instances at least.
+pub(super) const LEAST_QUORUM: usize = 4;
+/// How long a route must stay closed for its back-off to begin anew.
+const HELD: Duration = Duration::from_secs(60);
+/// Of a slice: 1 − e^(−0.5/30).
+const FOLDING: f64 = 0.016_528_5;
+/// Each so many slices the arrivals of members are halved.
+const HALVING: u64 = 10;
