@@ -11,23 +11,21 @@
 //! * When no verdict is in force for 3 s, each breaker goes on by itself: open, with twice the
 //!   jitter, so that not all of them probe at once.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod led;
+mod opening;
 
-use super::ramp::Ramp;
-use super::{Breaker, Phase, count_alert};
+use std::sync::Arc;
+
+use super::{Breaker, Phase};
 use crate::alert::StandingAlert;
-use crate::detector::Anomaly;
-use crate::event::{Alert, Event, Evidence, Reason};
-use crate::fleet::{
-    Asked, FRESH, FleetCounts, FleetEffect, Ignored, Instruction, RouteVerdict, Stage,
-    StreamCounts, asked, has_quorum, raised,
-};
-use crate::policy::{Action, Condition, Stream};
+use crate::event::Reason;
+use crate::fleet::has_quorum;
+use crate::fleet::{FRESH, FleetCounts, FleetEffect, Ignored, Instruction, Stage, StreamCounts};
+use crate::policy::{Open, Stream};
 use crate::ratio::Ratio;
 use crate::source::{SourceId, find};
 use crate::state::{Mode, State};
-use crate::time::{Timestamp, nanos};
+use crate::time::Timestamp;
 
 /// What the fleet has to do with this breaker.
 #[derive(Clone, Debug)]
@@ -203,7 +201,7 @@ impl Breaker {
             return;
         }
         let jitter = Ratio::new(2.0 * self.policy.open().jitter.get()).unwrap_or(Ratio::ONE);
-        let open = crate::policy::Open {
+        let open = Open {
             jitter,
             ..self.policy.open()
         };
@@ -237,224 +235,6 @@ impl Breaker {
             State::Closed => FleetEffect::Closed,
             State::Open | State::HalfOpen => FleetEffect::None,
         }
-    }
-
-    /// Gives the alerts that the policy asks for, each at its begin and ever more rarely.
-    fn fleet_alerts(
-        &mut self,
-        instruction: &Instruction<'_>,
-        verdict: &RouteVerdict,
-        now: Timestamp,
-    ) -> Result<FleetEffect, Ignored> {
-        let policy = self.policy.clone();
-        let mut refused = None;
-        let mut told = false;
-        for asked in asked(&policy, verdict.stream, Action::Alert) {
-            if let Err(why) = instruction.may_open(verdict, asked.at_least) {
-                refused = Some(why);
-                continue;
-            }
-            if verdict.since < asked.blip {
-                continue;
-            }
-            told = true;
-            self.fleet_alert(verdict, &asked, now);
-        }
-        match refused {
-            Some(why) if !told => Err(why),
-            _ if told => Ok(FleetEffect::Alert),
-            _ => Ok(FleetEffect::None),
-        }
-    }
-
-    fn fleet_alert(&mut self, verdict: &RouteVerdict, asked: &Asked, now: Timestamp) {
-        let evidence = evidence(verdict, asked, now);
-        let stream = asked.condition.stream();
-        let entries = self.policy.trip().len();
-        let link = self.link();
-        link.alerts.resize(entries, None);
-        let standing = &mut link.alerts[asked.entry];
-        let tells = match standing {
-            Some(standing) => standing.hold(true, || evidence.observed, now),
-            None => {
-                *standing = Some(Box::new(StandingAlert::new(stream, evidence.observed, now)));
-                true
-            }
-        };
-        let since = standing.as_ref().map_or(now, |standing| standing.begun);
-        let source = link.name.clone();
-        if tells {
-            self.totals.alerts += 1;
-            count_alert(&mut self.alerts, &source, stream, 1);
-            self.events.push_back(Event::Alert(Alert {
-                at: now,
-                since,
-                source,
-                evidence: vec![evidence],
-                traces: Vec::new(),
-            }));
-        }
-    }
-
-    /// Opens on the entries of the own policy, as on any other source.
-    fn fleet_opens(
-        &mut self,
-        instruction: &Instruction<'_>,
-        verdict: &RouteVerdict,
-        remaining: Duration,
-        now: Timestamp,
-    ) -> Result<FleetEffect, Ignored> {
-        let policy = self.policy.clone();
-        let usual = match verdict.stream {
-            Stream::Errors => self.usual_errors(SourceId::PROXY),
-            Stream::Latency | Stream::Deadline => 0.0,
-        };
-        let mut refused = None;
-        for mut asked in asked(&policy, verdict.stream, Action::Open) {
-            asked.at_least = raised(asked.at_least, usual);
-            if verdict.since < asked.blip {
-                refused = refused.or(Some(Ignored::Weak));
-                continue;
-            }
-            if let Err(why) = instruction.may_open(verdict, asked.at_least) {
-                refused = Some(why);
-                continue;
-            }
-            let source = self.link().name.clone();
-            let reason = Reason::Tripped {
-                source,
-                evidence: vec![evidence(verdict, &asked, now)],
-            };
-            // Own probes judge the recovery if the fleet falls silent.
-            (self.tripped_by, self.tripped_latency) = (Some(SourceId::PROXY), None);
-            self.count_incident(now);
-            self.open(remaining, reason, now);
-            self.take_lead(instruction);
-            return Ok(FleetEffect::Opened);
-        }
-        match refused {
-            Some(why) => Err(why),
-            None => self.fleet_alerts(instruction, verdict, now),
-        }
-    }
-
-    fn take_lead(&mut self, instruction: &Instruction<'_>) -> &mut Lead {
-        let until = instruction.received + FRESH;
-        self.link().lead.insert(Lead {
-            until,
-            is_prober: false,
-            ramps: false,
-        })
-    }
-
-    /// Follows the recovery that the fleet leads.
-    fn be_led(
-        &mut self,
-        instruction: &Instruction<'_>,
-        verdict: &RouteVerdict,
-        stage: &Stage,
-        now: Timestamp,
-    ) -> Result<FleetEffect, Ignored> {
-        if self.fleet.as_ref().is_some_and(|link| link.left) {
-            return Err(Ignored::Left);
-        }
-        let was_led = self.lead().is_some();
-        if !was_led {
-            if matches!(*self.reason, Reason::RetryAfter { .. }) {
-                // The upstream itself has said how long.
-                return Ok(FleetEffect::None);
-            }
-            if self.state() == State::HalfOpen {
-                // It is on its way already, by its own probes.
-                return Ok(FleetEffect::None);
-            }
-        }
-        self.take_lead(instruction);
-        match stage {
-            Stage::Alarm => {}
-            Stage::Open { remaining } => self.stay_open(verdict, *remaining, now),
-            Stage::Probing { probers } => {
-                let is_prober = probers.contains(&instruction.me);
-                self.take_lead(instruction).is_prober = is_prober;
-                if is_prober && let Phase::Open { open_for, .. } = self.phase {
-                    self.probe(Reason::OpenElapsed { open_for }, now);
-                }
-            }
-            Stage::Ramp { share } => {
-                self.ramp_to(*share, verdict, now);
-                self.take_lead(instruction).ramps = true;
-            }
-        }
-        Ok(FleetEffect::Led)
-    }
-
-    fn stay_open(&mut self, verdict: &RouteVerdict, remaining: Duration, now: Timestamp) {
-        match &mut self.phase {
-            Phase::Open { until, .. } => *until = Some(now + remaining),
-            Phase::Closed { .. } => {}
-            Phase::Probing(_) | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => {
-                let reason = Reason::FeedUnhealthy {
-                    source: self.link().name.clone(),
-                    succeeded: verdict.trial.succeeded.into(),
-                    failed: verdict.trial.failed.into(),
-                    needed: self.policy.half_open().success,
-                };
-                self.failed_recoveries = self.failed_recoveries.saturating_add(1);
-                self.open(remaining, reason, now);
-            }
-        }
-    }
-
-    fn ramp_to(&mut self, share: Ratio, verdict: &RouteVerdict, now: Timestamp) {
-        if let Phase::Ramp(ramp) = &mut self.phase {
-            ramp.lead(share);
-            return;
-        }
-        let ramp = Phase::Ramp(Ramp::led(share, now));
-        if let Phase::Open { open_for, .. } = self.phase {
-            self.enter(ramp, Reason::OpenElapsed { open_for }, now);
-        } else {
-            self.enter_phase(ramp, now);
-        }
-        self.forget_observations(now);
-        self.events.push_back(Event::RampStarted {
-            at: now,
-            succeeded: verdict.trial.succeeded,
-        });
-    }
-}
-
-/// The numbers of a verdict as those of the condition that it satisfies.
-fn evidence(verdict: &RouteVerdict, asked: &Asked, now: Timestamp) -> Evidence {
-    let numbers = &verdict.numbers;
-    let share = Ratio::of(numbers.hits, numbers.observations);
-    let since = now.as_nanos().saturating_sub(nanos(verdict.since));
-    let is_anomaly = matches!(asked.condition, Condition::Anomaly { .. });
-    Evidence {
-        condition: asked.condition,
-        observed: share.get(),
-        threshold: match is_anomaly {
-            true => numbers.normal.get(),
-            false => asked.at_least.get(),
-        },
-        samples: numbers.observations,
-        window: verdict.since,
-        abandoned: 0,
-        anomaly: is_anomaly.then_some(Anomaly {
-            stream: verdict.stream,
-            share,
-            low: numbers.low,
-            high: numbers.high,
-            normal: numbers.normal,
-            observations: numbers.observations,
-            since: Timestamp::from_nanos(since),
-            evidence: numbers.evidence,
-            line: numbers.line,
-            alarming: true,
-            usual: numbers.normal,
-            slow: false,
-            crept: None,
-        }),
     }
 }
 

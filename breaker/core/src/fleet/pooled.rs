@@ -40,11 +40,15 @@
 //!
 //! Evidence is kept in whole units of 2^−16 nats: sums of integers do not depend on their order.
 
+mod part;
+
 use std::time::Duration;
 
-use super::report::StreamReport;
+pub(super) use self::part::Part;
+use self::part::units;
+pub(super) use self::part::{UNIT, ratio};
 use super::verdict::Numbers;
-use crate::detector::{ALARM_ENDS, Pace, interval, line_of, log_ratios, shiryaev_roberts};
+use crate::detector::{ALARM_ENDS, Pace, interval, line_of, shiryaev_roberts};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
@@ -73,28 +77,6 @@ const SCALES: [Scale; 4] = [
 
 /// Detectors of a stream, for the budget.
 pub(super) const DETECTORS: usize = SCALES.len();
-
-/// What one instance adds to the detector of a stream.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Part {
-    scales: [ScalePart; SCALES.len()],
-    /// The evidence of this instance alone, as a CUSUM of [`OF_OUTLIERS`], held at the line.
-    alone: i32,
-    /// In 1/10,000; 0 while it is not known.
-    normal: u16,
-    is_outlier: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct ScalePart {
-    /// Of the live slice.
-    observations: u32,
-    hits: u32,
-    /// Since the change: cᵢ, and what it is of.
-    evidence: i32,
-    all_observations: u32,
-    all_hits: u32,
-}
 
 /// The detector.
 #[derive(Clone, Debug)]
@@ -131,66 +113,6 @@ pub(super) struct Rules {
     pub(super) left_out: usize,
     /// N.
     pub(super) instances: usize,
-}
-
-impl Part {
-    /// Adds what was reported.
-    pub(super) fn count(&mut self, report: &StreamReport) {
-        for scale in &mut self.scales {
-            scale.observations = scale.observations.saturating_add(report.observations);
-            scale.hits = scale.hits.saturating_add(report.hits);
-        }
-    }
-
-    /// Sets the share that the instance takes for normal.
-    pub(super) const fn set_normal(&mut self, normal: u16) {
-        if normal > 0 {
-            self.normal = normal;
-        }
-    }
-
-    /// The share that is normal for this instance, within the bounds of what may be.
-    pub(super) fn normal(&self) -> f64 {
-        let known = match self.normal {
-            0 => UNKNOWN_NORMAL,
-            known => f64::from(known) / PARTS,
-        };
-        known.clamp(LEAST_NORMAL, MOST_NORMAL)
-    }
-
-    /// What the live slice of the shortest scale has.
-    pub(super) const fn live(&self) -> (u32, u32) {
-        (self.scales[0].observations, self.scales[0].hits)
-    }
-
-    /// Forgets all but what is normal.
-    pub(super) const fn forget_evidence(&mut self) {
-        let normal = self.normal;
-        *self = Self {
-            scales: [ScalePart {
-                observations: 0,
-                hits: 0,
-                evidence: 0,
-                all_observations: 0,
-                all_hits: 0,
-            }; SCALES.len()],
-            alone: 0,
-            normal,
-            is_outlier: false,
-        };
-    }
-
-    /// Follows the evidence of this instance alone. Returns whether it stands out from now on.
-    fn stand_out(&mut self, ratio: i32, line: i32) -> bool {
-        self.alone = self.alone.saturating_add(ratio).clamp(0, line);
-        let was = self.is_outlier;
-        self.is_outlier = if was {
-            f64::from(self.alone) >= ALARM_ENDS * f64::from(line)
-        } else {
-            self.alone >= line
-        };
-        self.is_outlier && !was
-    }
 }
 
 impl Pooled {
@@ -382,19 +304,6 @@ impl PooledScale {
     }
 }
 
-/// The log-likelihood ratio of a slice of an instance, in units.
-pub(super) fn ratio(observations: u32, hits: u32, normal: f64, alternative: f64) -> i32 {
-    let (hit, miss) = log_ratios(alternative, TIMES, normal);
-    let hits = hits.min(observations);
-    let ratio = f64::from(hits) * hit + f64::from(observations - hits) * miss;
-    units(ratio)
-}
-
-/// Rounds down; saturates.
-fn units(nats: f64) -> i32 {
-    (nats * UNIT).floor() as i32
-}
-
 fn slice_of(scale: &Scale) -> Duration {
     SLICE * scale.slices as u32
 }
@@ -403,20 +312,9 @@ fn nanos_between(earlier: Timestamp, later: Timestamp) -> u64 {
     later.as_nanos().saturating_sub(earlier.as_nanos())
 }
 
-/// Units a nat.
-pub(super) const UNIT: f64 = 65_536.0;
-/// The alternative is so many times what is normal at least, as locally.
-const TIMES: f64 = 2.0;
 /// When the evidence without the largest is so many lines below 0, it starts again.
 const SUNK: f64 = 0.5;
 /// The scale by which instances stand out: half of all requests, in two seconds.
 const OF_OUTLIERS: usize = 1;
 /// f, at most.
 pub(super) const MOST_LEFT_OUT: usize = 5;
-/// Of a share that is in 1/10,000.
-const PARTS: f64 = 10_000.0;
-/// No share below it is normal, nor one above.
-const LEAST_NORMAL: f64 = 0.01;
-const MOST_NORMAL: f64 = 0.8;
-/// Of an instance that has not said what is normal.
-const UNKNOWN_NORMAL: f64 = 0.02;

@@ -9,6 +9,7 @@ use super::report::{InstanceId, ProbeReport};
 use super::verdict::Stage;
 use crate::adaptive_ramp::{AdaptiveRamp, Progress};
 use crate::policy::{Policy, Recovery};
+use crate::ratio::Ratio;
 use crate::tally::Tally;
 use crate::time::Timestamp;
 use crate::trial::{Finding, LEAST_RATE, QUIET, Trial, opens_at};
@@ -102,11 +103,14 @@ impl Recovering {
                         trial.rotate(ground, last, now);
                         return Step::GoesOn;
                     }
-                    Finding::Good if ground.rate < LEAST_RATE => return Step::Closes,
                     Finding::Good => {}
                 }
                 let line = opens_at(ground.policy, ground.usual);
-                let start = ground.policy.ramp().start;
+                // Of few requests there is nothing to ramp; all breakers must still hear of it.
+                let start = match ground.rate < LEAST_RATE {
+                    true => Ratio::ONE,
+                    false => ground.policy.ramp().start,
+                };
                 let ramp = AdaptiveRamp::new(start, tally, ground.usual, line, now);
                 *self = Self::Ramp {
                     ramp: Box::new(ramp),

@@ -1,18 +1,19 @@
 //! One route of the fleet: its detectors, and how it recovers.
 
+mod detecting;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::acting::{opens_from, watched};
+use super::acting::watched;
 use super::aggregator::{FleetEvent, FleetRoute};
 use super::members::Members;
-use super::pooled::{DETECTORS, Part, Pooled, Rules};
+use super::pooled::{Part, Pooled};
 use super::recovery::{Ground, Recovering, Step};
 use super::report::{InstanceId, ProbeReport, RouteReport};
 use super::verdict::{Numbers, RouteVerdict, Stage};
 use crate::policy::Stream;
-use crate::ratio::Ratio;
 use crate::rng::Rng;
 use crate::state::State;
 use crate::time::Timestamp;
@@ -196,83 +197,6 @@ impl Track {
         self.rate / self.weight.max(FOLDING)
     }
 
-    fn detect(
-        &mut self,
-        counted: &[Counted],
-        left_out: usize,
-        slice: &Slice<'_>,
-        rng: &mut Rng,
-        events: &mut VecDeque<FleetEvent>,
-    ) {
-        let now = slice.now;
-        let rules = Rules {
-            run_length: self.route.policy.false_alarm_budget().run_length(),
-            detectors: DETECTORS * self.streams.len(),
-            left_out,
-            instances: counted.len(),
-        };
-        let was_alarming = self.cause.is_some();
-        self.cause = None;
-        let mut opens = false;
-        for of in &mut self.streams {
-            let mut parts = select(&mut of.parts, counted);
-            let outliers = of.pooled.end_slice(&mut parts, slice.number, &rules, now);
-            let well = !of.pooled.is_alarming();
-            events.extend(outliers.into_iter().filter(|_| well).map(|instance| {
-                FleetEvent::ReplicaOutlier {
-                    at: now,
-                    name: self.route.name.clone(),
-                    stream: of.stream,
-                    instance,
-                }
-            }));
-            let Some((mut numbers, since)) = of.pooled.alarm() else {
-                continue;
-            };
-            let normal = median_normal(&parts);
-            numbers.normal = Ratio::new(normal).unwrap_or(Ratio::ONE);
-            let asked = opens_from(&self.route.policy, of.stream, normal / ABOVE_USUAL);
-            let this_opens = asked.is_some_and(|asked| {
-                numbers.low >= asked.at_least && now.saturating_since(since) >= asked.blip
-            });
-            if self.cause.is_none() || this_opens && !opens {
-                self.cause = Some(Cause {
-                    stream: of.stream,
-                    numbers,
-                    since,
-                });
-            }
-            opens |= this_opens;
-        }
-        if opens {
-            self.open(rng, events, now);
-        } else if self.cause.is_none() && self.is_open_already(counted, left_out) {
-            // The aggregator before this one opened, and has told all: its verdict goes on.
-            self.cause = Some(Cause {
-                stream: self.streams.first().map_or(Stream::Errors, |of| of.stream),
-                numbers: Numbers::default(),
-                since: now,
-            });
-            self.open(rng, events, now);
-        } else if self.cause.is_some() && !was_alarming {
-            events.push_back(FleetEvent::AlarmBegan {
-                at: now,
-                name: self.route.name.clone(),
-            });
-        }
-    }
-
-    /// Whether half of those that report are open and led, and more than may lie.
-    fn is_open_already(&self, counted: &[Counted], left_out: usize) -> bool {
-        let reporting = counted.iter().filter(|member| member.reports);
-        let led = reporting.clone().filter(|member| {
-            let standing = self.standings[member.slot];
-            standing.led && standing.rejects
-        });
-        let (led, reporting) = (led.count(), reporting.count());
-        reporting >= LEAST_QUORUM && led > left_out && 2 * led >= reporting
-    }
-
     fn open(&mut self, rng: &mut Rng, events: &mut VecDeque<FleetEvent>, now: Timestamp) {
         let first = self.recovery.is_none();
         if first && now.saturating_since(self.closed_at) >= HELD {
@@ -437,27 +361,6 @@ impl Track {
             + self.standings.capacity() * size_of::<Standing>()
             + size_of::<Self>()
     }
-}
-
-/// The parts of those that count.
-fn select<'a>(parts: &'a mut [Part], counted: &[Counted]) -> Vec<(InstanceId, &'a mut Part)> {
-    let mut names = vec![None; parts.len()];
-    for member in counted {
-        names[member.slot] = Some(member.id);
-    }
-    let named = parts.iter_mut().zip(names);
-    named
-        .filter_map(|(part, name)| Some((name?, part)))
-        .collect()
-}
-
-fn median_normal(parts: &[(InstanceId, &mut Part)]) -> f64 {
-    let mut normals: Vec<_> = parts.iter().map(|(_, part)| part.normal()).collect();
-    if normals.is_empty() {
-        return 0.0;
-    }
-    let middle = normals.len() / 2;
-    *normals.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 /// What is normal at most is so many times what is usual, at least (`detector/baseline.rs`).

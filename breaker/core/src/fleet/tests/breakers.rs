@@ -236,20 +236,19 @@ fn the_next_aggregator_goes_on_with_an_open_route() {
 
 #[test]
 fn a_replica_that_does_well_stays_closed() {
-    let mut mesh = Mesh::new(20, 1.0, &Policy::adaptive());
+    let mut mesh = Mesh::new(40, 1.0, &Policy::adaptive());
     for _ in 0..240 {
         mesh.pass(|_| 0.0);
     }
-    // Half of the fleet fails by and by; number 0 is well, and has many requests.
+    // All fail but number 0, which has more requests than the others.
     let mut ignored = Vec::new();
-    for _ in 0..60 {
+    for _ in 0..20 {
         let now = mesh.now();
-        for _ in 0..20 {
+        for _ in 0..10 {
             let permit = mesh.breakers[0].try_acquire(now).unwrap();
             let outcome = Outcome::success(Duration::from_millis(5));
             mesh.breakers[0].record(permit, outcome, now);
         }
-        // What it reports is not known to the others: they are cut off from it.
         mesh.pass(|index| if index == 0 { 0.0 } else { 1.0 });
         if let Some(verdict) = mesh.last.clone() {
             let again = Verdict {
@@ -259,7 +258,27 @@ fn a_replica_that_does_well_stays_closed() {
             ignored.extend(mesh.tell(0, &again).err());
         }
     }
+    assert!(ignored.contains(&Ignored::OwnEvidence), "{ignored:?}");
+    assert_eq!(mesh.count(State::Closed), 1);
     assert_eq!(mesh.breakers[0].state(), State::Closed);
+}
+
+#[test]
+fn a_fleet_of_few_requests_closes_together_too() {
+    let mut mesh = Mesh::new(10, 0.15, &Policy::adaptive());
+    for _ in 0..240 {
+        mesh.pass(|_| 0.0);
+    }
+    mesh.until(60, |_| 1.0, |mesh| mesh.count(State::Closed) == 0);
+    mesh.until(400, |_| 0.0, |mesh| mesh.count(State::Closed) == 10);
+    for breaker in &mut mesh.breakers {
+        let mut events = std::iter::from_fn(|| breaker.poll_event());
+        let alone = |event: Event| match event {
+            Event::Transition(transition) => *transition.reason == Reason::FleetSilent,
+            _ => false,
+        };
+        assert!(!events.any(alone));
+    }
 }
 
 #[test]

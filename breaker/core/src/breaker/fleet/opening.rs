@@ -1,0 +1,149 @@
+//! What verdicts do to a closed breaker: it alerts or opens, by the entries of its own policy.
+
+use std::time::Duration;
+
+use super::Breaker;
+use crate::alert::StandingAlert;
+use crate::breaker::count_alert;
+use crate::detector::Anomaly;
+use crate::event::{Alert, Event, Evidence, Reason};
+use crate::fleet::{Asked, FleetEffect, Ignored, Instruction, RouteVerdict, asked, raised};
+use crate::policy::{Action, Condition, Stream};
+use crate::ratio::Ratio;
+use crate::source::SourceId;
+use crate::time::{Timestamp, nanos};
+
+impl Breaker {
+    /// Gives the alerts that the policy asks for, each at its begin and ever more rarely.
+    pub(super) fn fleet_alerts(
+        &mut self,
+        instruction: &Instruction<'_>,
+        verdict: &RouteVerdict,
+        now: Timestamp,
+    ) -> Result<FleetEffect, Ignored> {
+        let policy = self.policy.clone();
+        let mut refused = None;
+        let mut told = false;
+        for asked in asked(&policy, verdict.stream, Action::Alert) {
+            if let Err(why) = instruction.may_open(verdict, asked.at_least) {
+                refused = Some(why);
+                continue;
+            }
+            if verdict.since < asked.blip {
+                continue;
+            }
+            told = true;
+            self.fleet_alert(verdict, &asked, now);
+        }
+        match refused {
+            Some(why) if !told => Err(why),
+            _ if told => Ok(FleetEffect::Alert),
+            _ => Ok(FleetEffect::None),
+        }
+    }
+
+    fn fleet_alert(&mut self, verdict: &RouteVerdict, asked: &Asked, now: Timestamp) {
+        let evidence = evidence(verdict, asked, now);
+        let stream = asked.condition.stream();
+        let entries = self.policy.trip().len();
+        let link = self.link();
+        link.alerts.resize(entries, None);
+        let standing = &mut link.alerts[asked.entry];
+        let tells = match standing {
+            Some(standing) => standing.hold(true, || evidence.observed, now),
+            None => {
+                *standing = Some(Box::new(StandingAlert::new(stream, evidence.observed, now)));
+                true
+            }
+        };
+        let since = standing.as_ref().map_or(now, |standing| standing.begun);
+        let source = link.name.clone();
+        if tells {
+            self.totals.alerts += 1;
+            count_alert(&mut self.alerts, &source, stream, 1);
+            self.events.push_back(Event::Alert(Alert {
+                at: now,
+                since,
+                source,
+                evidence: vec![evidence],
+                traces: Vec::new(),
+            }));
+        }
+    }
+
+    /// Opens on the entries of the own policy, as on any other source.
+    pub(super) fn fleet_opens(
+        &mut self,
+        instruction: &Instruction<'_>,
+        verdict: &RouteVerdict,
+        remaining: Duration,
+        now: Timestamp,
+    ) -> Result<FleetEffect, Ignored> {
+        let policy = self.policy.clone();
+        let usual = match verdict.stream {
+            Stream::Errors => self.usual_errors(SourceId::PROXY),
+            Stream::Latency | Stream::Deadline => 0.0,
+        };
+        let mut refused = None;
+        for mut asked in asked(&policy, verdict.stream, Action::Open) {
+            asked.at_least = raised(asked.at_least, usual);
+            if verdict.since < asked.blip {
+                refused = refused.or(Some(Ignored::Weak));
+                continue;
+            }
+            if let Err(why) = instruction.may_open(verdict, asked.at_least) {
+                refused = Some(why);
+                continue;
+            }
+            let source = self.link().name.clone();
+            let reason = Reason::Tripped {
+                source,
+                evidence: vec![evidence(verdict, &asked, now)],
+            };
+            // Own probes judge the recovery if the fleet falls silent.
+            (self.tripped_by, self.tripped_latency) = (Some(SourceId::PROXY), None);
+            self.count_incident(now);
+            self.open(remaining, reason, now);
+            self.take_lead(instruction);
+            return Ok(FleetEffect::Opened);
+        }
+        match refused {
+            Some(why) => Err(why),
+            None => self.fleet_alerts(instruction, verdict, now),
+        }
+    }
+}
+
+/// The numbers of a verdict as those of the condition that it satisfies.
+fn evidence(verdict: &RouteVerdict, asked: &Asked, now: Timestamp) -> Evidence {
+    let numbers = &verdict.numbers;
+    let share = Ratio::of(numbers.hits, numbers.observations);
+    let since = now.as_nanos().saturating_sub(nanos(verdict.since));
+    let is_anomaly = matches!(asked.condition, Condition::Anomaly { .. });
+    Evidence {
+        condition: asked.condition,
+        observed: share.get(),
+        threshold: match is_anomaly {
+            true => numbers.normal.get(),
+            false => asked.at_least.get(),
+        },
+        samples: numbers.observations,
+        window: verdict.since,
+        abandoned: 0,
+        anomaly: is_anomaly.then_some(Anomaly {
+            stream: verdict.stream,
+            share,
+            low: numbers.low,
+            high: numbers.high,
+            normal: numbers.normal,
+            observations: numbers.observations,
+            since: Timestamp::from_nanos(since),
+            evidence: numbers.evidence,
+            line: numbers.line,
+            alarming: true,
+            usual: numbers.normal,
+            slow: false,
+            crept: None,
+        }),
+    }
+}
