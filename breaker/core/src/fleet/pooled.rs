@@ -20,14 +20,14 @@
 //! # The promise
 //! Let at most f instances send whatever they like, and let the others, given the past, be
 //! independent, and each hit no oftener than its p0ᵢ. For any set S of f instances without which
-//! only honest ones are left, exp(Σ_{i∉S} lᵢ) has a mean of at most 1 in each slice. So the sum over
-//! all starts of its products is a Shiryaev–Roberts statistic R_S with `P(R_S ever reaches exp(h)
-//! within n slices) ≤ n·exp(−h)` (Shin, Ramdas, Rinaldo, arXiv 2203.03532). `W − Σ top_f(cᵢ⁺)` is
-//! `Σ_{i∉S} cᵢ` at most, which is the log-likelihood ratio since one start, and so ln(R_S) at most,
-//! *whichever* start that is. With the union over the N^f sets S and over J detectors, the
-//! probability of a false alarm within t is at most t / ARL. The caps only lower the statistic.
-//! (Sums of the statistics of single instances, Mei, Biometrika 97 (2010) 419, would also be safe
-//! under dependence, but take seven seconds where this takes one.)
+//! only honest ones are left, exp(Σ_{i∉S} lᵢ) has a mean of at most 1 in each slice. So the sum
+//! over all starts of its products is a Shiryaev–Roberts statistic R_S with `P(R_S ever reaches
+//! exp(h) within n slices) ≤ n·exp(−h)` (Shin, Ramdas, Rinaldo, arXiv 2203.03532).
+//! `W − Σ top_f(cᵢ⁺)` is `Σ_{i∉S} cᵢ` at most, which is the log-likelihood ratio since one start,
+//! and so ln(R_S) at most, *whichever* start that is. With the union over the N^f sets S and over
+//! J detectors, the probability of a false alarm within t is at most t / ARL. The caps only lower
+//! the statistic. (Sums of the statistics of single instances, Mei, Biometrika 97 (2010) 419, would
+//! also be safe under dependence, but take seven seconds where this takes one.)
 //!
 //! What it does not cover: dependence. A shock that all instances share is real, but may be short;
 //! for that there is the cap h/2, and the floor of p0. And an instance that claims healthy requests

@@ -52,9 +52,13 @@ fn healthy_fleets_and_those_with_one_liar_keep_the_budget() {
 #[test]
 fn a_liar_does_not_hide_the_next_outage() {
     let mut fleet = Fleet::new(10, 0.2, 4);
-    // For an hour one instance fails, and the others are well.
+    // For an hour one instance claims a thousand failures each half second, and the others are
+    // well. It alone holds the sum above 0.
     for _ in 0..7200 {
-        fleet.pass(|index| if index == 0 { 1.0 } else { NORMAL });
+        fleet.pass_with(|index, requests, _| match index {
+            0 => errors(1000, 1000),
+            _ => errors(requests, 0),
+        });
         assert!(!fleet.has_alarm());
     }
     let seen = (1..=60).find(|_| {
