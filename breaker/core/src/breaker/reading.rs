@@ -123,8 +123,11 @@ impl Breaker {
         if self.policy.honours_retry_after() {
             may_be(closed_open.0, closed_open.1, "retry_after");
         }
-        if self.sources.len() > 1 {
+        if self.sources.len() > 1 || self.fleet.is_some() {
             may_be(reopened.0, reopened.1, "feed_unhealthy");
+        }
+        if self.fleet.is_some() {
+            may_be(reopened.0, reopened.1, "fleet_silent");
         }
         for reason in ["probes_failed", "ramp_failed"] {
             may_be(reopened.0, reopened.1, reason);

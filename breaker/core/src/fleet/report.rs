@@ -125,8 +125,8 @@ impl RouteReport {
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        let streams = self.streams.iter();
-        streams.map(|of| of.hits <= of.observations).all(|is| is)
+        let mut streams = self.streams.iter();
+        streams.all(|of| of.hits <= of.observations)
     }
 }
 

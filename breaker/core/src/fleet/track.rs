@@ -280,11 +280,10 @@ impl Track {
             live.sort_unstable_by_key(|(observations, hits)| (*hits, *observations));
             live.truncate(live.len() - left_out);
         }
-        let sums = live.into_iter().fold((0_u32, 0_u32), |sums, live| {
+        live.into_iter().fold((0_u32, 0_u32), |sums, live| {
             let good = sums.0.saturating_add(live.0.saturating_sub(live.1));
             (good, sums.1.saturating_add(live.1))
-        });
-        sums
+        })
     }
 
     /// Who may probe: those that report, by id; first those at which requests arrive.

@@ -176,9 +176,14 @@ fn a_fleet_sends_few_probes_ramps_together_and_closes() {
     let mut mesh = opened(50);
     // The service stays down for a minute: only probers send.
     let mut sent = 0;
+    let mut named = Vec::new();
     for _ in 0..120 {
         mesh.pass(|_| 1.0);
         sent += mesh.sent;
+        if let Some(Stage::Probing { probers }) = stage(&mesh) {
+            assert!((1..=3).contains(&probers.len()), "{probers:?}");
+            named.extend_from_slice(probers);
+        }
         assert!(
             mesh.count(State::HalfOpen) <= 15,
             "{}",
@@ -187,6 +192,9 @@ fn a_fleet_sends_few_probes_ramps_together_and_closes() {
     }
     // Alone, each would send two probes after each back-off, and there are 50.
     assert!(sent <= 40, "{sent}");
+    named.sort_unstable();
+    named.dedup();
+    assert!(named.len() > 3, "each trial has others: {named:?}");
     mesh.until(
         240,
         |_| 0.0,
@@ -206,11 +214,18 @@ fn without_an_aggregator_each_goes_on_by_itself() {
     let mut mesh = opened(20);
     mesh.aggregator = None;
     mesh.until(8, |_| 1.0, |mesh| mesh.led() == 0);
-    let alone = mesh
+    let now = mesh.now();
+    let left = mesh
         .breakers
         .iter_mut()
-        .flat_map(|breaker| std::iter::from_fn(|| breaker.poll_event()));
-    assert!(alone.count() > 0);
+        .filter_map(|breaker| breaker.snapshot(now).open_remaining);
+    let left: Vec<_> = left.map(|left| left.as_secs_f64()).collect();
+    let shortest = left.iter().copied().fold(f64::INFINITY, f64::min);
+    let longest = left.iter().copied().fold(0.0, f64::max);
+    assert!(
+        longest - shortest > 0.4,
+        "they do not probe at once: {left:?}"
+    );
     // They recover, though nobody leads them.
     mesh.until(600, |_| 0.0, |mesh| mesh.count(State::Closed) == 20);
 }
