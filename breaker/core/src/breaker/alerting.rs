@@ -38,6 +38,7 @@ impl Breaker {
                 }
             }
         }
+        self.end_fleet_alerts(now);
     }
 
     /// Ends all alerts of the sources that are `gone`, or have other entries now.

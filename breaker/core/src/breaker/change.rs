@@ -74,6 +74,9 @@ impl Breaker {
             to: mode,
         });
         let reason = Reason::Forced(mode);
+        if matches!(mode, Mode::ForcedOpen | Mode::ForcedClosed) {
+            self.unlead();
+        }
         (self.tripped_by, self.tripped_latency) = (None, None);
         match (from, mode) {
             (_, Mode::ForcedOpen) => {
@@ -106,6 +109,7 @@ impl Breaker {
         let policy = policy.into();
         if policy.trip() != self.policy.trip() {
             self.drop_alerts(|source| source.policy.is_none(), now);
+            self.drop_fleet_alerts(now);
         }
         self.policy = policy;
         for source in &mut self.sources {
@@ -185,6 +189,8 @@ impl Breaker {
             from: self.state(),
         });
         self.drop_alerts(|_| true, now);
+        self.drop_fleet_alerts(now);
+        self.unlead();
         for source in &mut self.sources {
             source.reset(now);
         }

@@ -36,6 +36,8 @@ pub(super) struct FleetLink {
     left: bool,
     /// By trip entry, like those of a source.
     alerts: Vec<Option<Box<StandingAlert>>>,
+    /// When a verdict last gave one.
+    told: Timestamp,
 }
 
 /// The fleet leads the recovery.
@@ -152,16 +154,22 @@ impl Breaker {
             return;
         }
         self.note_own_trip();
-        if self.unlead() {
+        if self.unlead() && !self.waits_as_asked() {
             self.go_on_alone(now);
         }
+    }
+
+    /// Whether the upstream itself has said how long.
+    fn waits_as_asked(&self) -> bool {
+        matches!(*self.reason, Reason::RetryAfter { .. })
     }
 
     fn lead(&self) -> Option<&Lead> {
         self.fleet.as_ref()?.lead.as_ref()
     }
 
-    fn unlead(&mut self) -> bool {
+    /// Ends the lead of the fleet. Returns whether there was one.
+    pub(super) fn unlead(&mut self) -> bool {
         let link = self.fleet.as_mut();
         link.is_some_and(|link| link.lead.take().is_some())
     }
@@ -173,6 +181,7 @@ impl Breaker {
                 lead: None,
                 left: false,
                 alerts: Vec::new(),
+                told: Timestamp::ZERO,
             })
         })
     }
@@ -216,12 +225,7 @@ impl Breaker {
             return FleetEffect::None;
         };
         link.left = false;
-        let name = link.name.clone();
-        let standing = link.alerts.iter_mut().filter_map(Option::take);
-        let ended: Vec<_> = standing
-            .filter_map(|mut alert| alert.end(&name, now))
-            .collect();
-        self.events.extend(ended);
+        self.drop_fleet_alerts(now);
         if !self.unlead() {
             return FleetEffect::None;
         }

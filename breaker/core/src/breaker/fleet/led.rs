@@ -33,11 +33,11 @@ impl Breaker {
             return Err(Ignored::Left);
         }
         let was_led = self.lead().is_some();
+        if self.waits_as_asked() {
+            self.unlead();
+            return Ok(FleetEffect::None);
+        }
         if !was_led {
-            if matches!(*self.reason, Reason::RetryAfter { .. }) {
-                // The upstream itself has said how long.
-                return Ok(FleetEffect::None);
-            }
             if self.state() == State::HalfOpen || matches!(stage, Stage::Ramp { .. }) {
                 // It is on its way by its own probes, or has just tripped by itself.
                 return Ok(FleetEffect::None);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Breaker;
-use crate::alert::StandingAlert;
+use crate::alert::{SILENCE, StandingAlert};
 use crate::breaker::count_alert;
 use crate::detector::Anomaly;
 use crate::event::{Alert, Event, Evidence, Reason};
@@ -11,7 +11,7 @@ use crate::fleet::{Asked, FleetEffect, Ignored, Instruction, RouteVerdict, asked
 use crate::policy::{Action, Condition, Stream};
 use crate::ratio::Ratio;
 use crate::source::SourceId;
-use crate::time::{Timestamp, nanos};
+use crate::time::{Timestamp, earliest, nanos};
 
 impl Breaker {
     /// Gives the alerts that the policy asks for, each at its begin and ever more rarely.
@@ -48,6 +48,7 @@ impl Breaker {
         let entries = self.policy.trip().len();
         let link = self.link();
         link.alerts.resize(entries, None);
+        link.told = now;
         let standing = &mut link.alerts[asked.entry];
         let tells = match standing {
             Some(standing) => standing.hold(true, || evidence.observed, now),
@@ -58,6 +59,7 @@ impl Breaker {
         };
         let since = standing.as_ref().map_or(now, |standing| standing.begun);
         let source = link.name.clone();
+        self.alerts_due = earliest(self.alerts_due, Some(now + SILENCE));
         if tells {
             self.totals.alerts += 1;
             count_alert(&mut self.alerts, &source, stream, 1);
@@ -68,6 +70,34 @@ impl Breaker {
                 evidence: vec![evidence],
                 traces: Vec::new(),
             }));
+        }
+    }
+
+    /// Ends the alerts of which no verdict has spoken for so long that they are over.
+    pub(in crate::breaker) fn end_fleet_alerts(&mut self, now: Timestamp) {
+        let window = self.policy.window();
+        let Some(link) = &mut self.fleet else {
+            return;
+        };
+        for standing in &mut link.alerts {
+            let Some(alert) = standing.as_mut().filter(|alert| alert.stands()) else {
+                continue;
+            };
+            let ends = alert.ends(Some(link.told), window);
+            if ends > now {
+                self.alerts_due = earliest(self.alerts_due, Some(ends));
+            } else {
+                self.events.extend(alert.end(&link.name, now));
+            }
+        }
+    }
+
+    /// Ends all of them.
+    pub(in crate::breaker) fn drop_fleet_alerts(&mut self, now: Timestamp) {
+        if let Some(link) = &mut self.fleet {
+            let standing = link.alerts.iter_mut().filter_map(Option::take);
+            let ended = standing.filter_map(|mut alert| alert.end(&link.name, now));
+            self.events.extend(ended);
         }
     }
 

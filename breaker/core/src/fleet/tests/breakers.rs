@@ -318,6 +318,38 @@ fn modes_of_operators_win() {
 }
 
 #[test]
+fn what_an_operator_opens_while_the_fleet_leads_stays_open() {
+    let mut mesh = opened(20);
+    assert!(mesh.breakers[5].is_led());
+    let now = mesh.now();
+    mesh.breakers[5].force(Mode::ForcedOpen, now);
+    mesh.aggregator = None;
+    for _ in 0..240 {
+        mesh.pass(|_| 0.0);
+        assert_eq!(mesh.breakers[5].state(), State::Open);
+    }
+}
+
+#[test]
+fn an_alert_of_the_fleet_ends_when_nothing_is_heard_of_it() {
+    let mut mesh = Mesh::new(50, 1.0, &Policy::adaptive());
+    for _ in 0..240 {
+        mesh.pass(|_| 0.0);
+    }
+    let has_alert = |mesh: &Mesh| !mesh.last.as_ref().unwrap().routes.is_empty();
+    mesh.until(200, |_| 0.15, has_alert);
+    mesh.aggregator = None;
+    while mesh.breakers[3].poll_event().is_some() {}
+    for _ in 0..620 {
+        mesh.pass(|_| 0.0);
+    }
+    let mut events = std::iter::from_fn(|| mesh.breakers[3].poll_event());
+    let has_ended =
+        |event| matches!(event, Event::AlertEnded { source, .. } if *source == *"fleet");
+    assert!(events.any(has_ended));
+}
+
+#[test]
 fn a_weak_fault_is_an_alert_and_ends() {
     let mut mesh = Mesh::new(50, 1.0, &Policy::adaptive());
     for _ in 0..240 {
