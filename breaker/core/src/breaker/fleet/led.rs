@@ -37,11 +37,10 @@ impl Breaker {
             self.unlead();
             return Ok(FleetEffect::None);
         }
-        if !was_led {
-            if self.state() == State::HalfOpen || matches!(stage, Stage::Ramp { .. }) {
-                // It is on its way by its own probes, or has just tripped by itself.
-                return Ok(FleetEffect::None);
-            }
+        let is_on_its_way = self.state() == State::HalfOpen;
+        if !was_led && (is_on_its_way || matches!(stage, Stage::Ramp { .. })) {
+            // By its own probes; or it has just tripped by itself.
+            return Ok(FleetEffect::None);
         }
         self.take_lead(instruction);
         match stage {
