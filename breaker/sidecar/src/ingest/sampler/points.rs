@@ -1,7 +1,9 @@
 //! Points of histograms as samples.
 
 use super::blame::Blames;
-use super::{FeedBinding, Gathered, Policies, SampleDisposition};
+use super::disposition::SampleDisposition;
+use super::feeds::{FeedBinding, Policies};
+use super::gathered::Gathered;
 use breaker_tower::core::Classification;
 
 use breaker_otlp::convention::Facts;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use breaker_tower::core::{Classification, TraceId};
 
 use super::blame::Blames;
-use super::{FeedBinding, Gathered, Policies, SampleDisposition};
+use super::disposition::SampleDisposition;
+use super::feeds::{FeedBinding, Policies};
+use super::gathered::Gathered;
 use breaker_otlp::convention::Facts;
 use breaker_otlp::matching::{MatchSet, Matching};
 use breaker_otlp::{Attributes, Span, TraceVisitor};

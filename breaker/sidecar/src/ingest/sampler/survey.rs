@@ -12,7 +12,7 @@ use breaker_otlp::{
     Attributes, HistogramPoint, MetricVisitor, Span, SpanKind, TraceVisitor, Value,
 };
 
-use super::FeedBinding;
+use super::feeds::FeedBinding;
 use crate::findings::{Miss, Unmatched, plain};
 
 /// What arrived instead of what feeds ask for.

@@ -1,5 +1,7 @@
-use breaker_tower::State;
+use std::sync::atomic::Ordering;
+
 use breaker_tower::core::Feed;
+use breaker_tower::{BreakerHandle, Policy, State};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
@@ -9,10 +11,12 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
+use tokio::time::Instant;
 
 use super::*;
+use crate::findings::Findings;
 use breaker_otlp::SpanKind;
-use breaker_otlp::matching::{Pattern, Takes, Test};
+use breaker_otlp::matching::{FeedMatcher, Pattern, Takes, Test};
 
 const CLIENT: i32 = 3;
 const ERROR: i32 = 2;
