@@ -1,6 +1,7 @@
 use super::*;
 use crate::scenario::find;
 use crate::system::{self, Setup};
+use crate::time::MILLI;
 use crate::traffic::Traffic;
 
 /// Runs a system through a scenario, and hands it each request that it decides on.
