@@ -1,0 +1,146 @@
+//! What is usual: learned where nothing is wrong, declared by the policy, or accepted after hours.
+
+use super::StreamDetector;
+use crate::baseline::StreamBaseline;
+use crate::detector::UsualChange;
+use crate::detector::baseline::{Bounds, normal_at_most};
+use crate::detector::settled::Span;
+use crate::detector::slow::Slow;
+use crate::detector::usual::{Alarmed, MOST, midway_to_total};
+use crate::ratio::Ratio;
+use crate::time::Timestamp;
+
+impl StreamDetector {
+    /// Says that this share of hits is usual, whatever is learned.
+    pub(in crate::detector) fn declare(&mut self, usual: f64) {
+        self.declared = usual;
+        self.settle_bounds();
+    }
+
+    #[inline]
+    pub(super) fn learn(&mut self, hit: bool, count: u32, at: Timestamp) -> bool {
+        let turns = if self.alarming {
+            self.alarmed.learn(hit, count, at)
+        } else {
+            self.baseline.learn(hit, count, at)
+        };
+        turns && self.turn(at)
+    }
+
+    /// Ten seconds have passed: what they have shown is learned. Returns whether something is to be
+    /// told.
+    #[cold]
+    fn turn(&mut self, at: Timestamp) -> bool {
+        self.baseline.pass(at);
+        self.alarmed.pass(at);
+        let passed = self.baseline.take_passed().and(self.alarmed.take_passed());
+        if let Some(slow) = &mut self.slow {
+            // They were observed before the request that tells that they have passed.
+            slow.observe(passed, self.pace.last().min(at), &self.pace);
+        }
+        self.spoiled |= self.alarming || self.is_slow();
+        if let Some(block) = self.settled.count(passed, at) {
+            if !std::mem::take(&mut self.spoiled) && self.tells {
+                let made = || Slow::new(self.stream, self.run_length, self.family_size);
+                let slow = self.slow.get_or_insert_with(made);
+                slow.learn(block, self.declared);
+            }
+            self.judge_usual();
+        }
+        self.take_over_baseline();
+        self.change.is_some()
+    }
+
+    /// Whether the last hours were all alike, with a share for which what is normal is too little,
+    /// or far more than was accepted.
+    fn judge_usual(&mut self) {
+        let Some(span) = self.settled.steady() else {
+            return;
+        };
+        let (low, high) = span.bounds();
+        let cap = self.baseline.bounds().cap;
+        let normal = normal_at_most(span.hits, span.observations);
+        let slowly = |slow: &Slow| slow.is_alarming() && normal > slow.normal();
+        let rises = (self.alarming || 1.5 * low > cap) && normal > cap
+            || self.slow.as_deref().is_some_and(slowly);
+        let falls = self
+            .accepted
+            .is_some_and(|accepted| 1.5 * high < accepted && cap > self.bounds.cap);
+        if span.share() <= MOST && (falls || rises) {
+            self.accept(span);
+        }
+        if !self.alarming && !self.is_slow() {
+            self.usual = Some(span.share());
+        }
+    }
+
+    /// From now on, what was observed in these hours is usual. What there was to say against it is
+    /// void.
+    fn accept(&mut self, span: Span) {
+        let before = self.usual.or(self.accepted);
+        self.accepted = (1.5 * span.share() > self.bounds.cap).then(|| span.share());
+        self.usual = Some(span.share());
+        self.baseline.restore(span.observations, span.hits);
+        self.alarmed = Alarmed::new();
+        self.settle_bounds();
+        for scale in &mut self.scales {
+            scale.reset();
+        }
+        if let Some(slow) = &mut self.slow {
+            slow.accept(span, self.declared);
+        }
+        self.alarming = false;
+        let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
+        self.change = Some(UsualChange {
+            stream: self.stream,
+            before: before.map(share),
+            now: share(span.share()),
+        });
+    }
+
+    /// The change of what is usual that has not been told.
+    pub(in crate::detector) fn take_change(&mut self) -> Option<UsualChange> {
+        self.change.take()
+    }
+
+    fn settle_bounds(&mut self) {
+        let known = self.accepted.unwrap_or_default().max(self.declared);
+        self.baseline.set_bounds(Bounds {
+            floor: (1.5 * self.declared).max(self.bounds.floor),
+            cap: (2.0 * known).clamp(self.bounds.cap, MOST_NORMAL),
+        });
+        self.take_over_baseline();
+    }
+
+    /// The share of hits that is usual, normal or not; 0, if nothing is known.
+    pub(in crate::detector) fn usual(&self) -> f64 {
+        self.alarmed.usual(&self.baseline).max(self.declared)
+    }
+
+    /// What was learned.
+    pub(in crate::detector) fn learned(&self) -> Option<StreamBaseline> {
+        let (observations, hits) = self.baseline.learned();
+        StreamBaseline::new(self.stream, observations, hits).ok()
+    }
+
+    /// Begins with what was learned before.
+    pub(in crate::detector) fn restore(&mut self, learned: &StreamBaseline) {
+        let (observations, hits) = (learned.observations(), learned.hits());
+        // A share above the cap is learned only where it was accepted, or was never alarming.
+        let share = (hits / observations.max(1.0)).min(MOST);
+        self.accepted = (1.5 * share > self.bounds.cap).then_some(share);
+        self.usual = (observations >= 1.0).then_some(share);
+        self.baseline.restore(observations, hits);
+        self.settle_bounds();
+    }
+
+    pub(super) fn take_over_baseline(&mut self) {
+        for scale in &mut self.scales {
+            scale.set_normal(self.baseline.share());
+        }
+        self.unusual = midway_to_total(self.usual());
+    }
+}
+
+/// Nothing above is ever normal.
+const MOST_NORMAL: f64 = 0.8;
