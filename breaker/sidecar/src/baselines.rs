@@ -6,7 +6,7 @@
 //! good requests. A file that can't be used is told of and set aside; traffic never waits for any
 //! of it.
 
-mod document;
+pub(crate) mod document;
 mod file;
 
 use std::collections::HashMap;

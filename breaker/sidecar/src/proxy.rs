@@ -28,7 +28,6 @@ use crate::upstream::directory::Directory;
 use crate::upstream::keeper::Keeper;
 use crate::upstream::{Happened, Names, Upstream};
 
-mod check;
 mod connection;
 mod deadline;
 mod fallback;
@@ -51,6 +50,7 @@ mod trace;
 mod worker;
 
 pub(crate) mod body;
+pub(crate) mod check;
 pub(crate) mod limits;
 pub(crate) mod path;
 pub(crate) mod reserved;

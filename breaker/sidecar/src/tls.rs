@@ -7,7 +7,6 @@ mod dial;
 mod error;
 mod files;
 mod handshake;
-mod identity;
 mod peer;
 mod provider;
 mod rotating;
@@ -16,6 +15,7 @@ mod spiffe;
 mod verify;
 
 pub(crate) mod failure;
+pub(crate) mod identity;
 
 use crate::sockets::Transport;
 

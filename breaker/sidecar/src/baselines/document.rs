@@ -14,23 +14,23 @@ use siphasher::sip::SipHasher13;
 
 /// What the file tells.
 #[derive(Debug, PartialEq)]
-pub(super) struct Document {
+pub(crate) struct Document {
     /// When it was written, since 1970.
-    pub(super) saved: Duration,
-    pub(super) routes: Vec<StoredBaseline>,
+    pub(crate) saved: Duration,
+    pub(crate) routes: Vec<StoredBaseline>,
 }
 
 /// What one route has learned.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct StoredBaseline {
-    pub(super) route: String,
-    pub(super) version: Option<String>,
-    pub(super) baseline: Baseline,
+pub(crate) struct StoredBaseline {
+    pub(crate) route: String,
+    pub(crate) version: Option<String>,
+    pub(crate) baseline: Baseline,
 }
 
 /// Why the file can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     TooLarge,
     /// Not a file of ours, or the beginning is damaged.
     Foreign,
@@ -91,7 +91,7 @@ struct Learned {
 }
 
 /// The file's bytes. A route that would take more than its share is left out, and told of.
-pub(super) fn encode(saved: Duration, routes: &[StoredBaseline]) -> Vec<u8> {
+pub(crate) fn encode(saved: Duration, routes: &[StoredBaseline]) -> Vec<u8> {
     let mut lines = line(&Written { saved });
     for kept in routes {
         let route = line(&Route::from(kept));
@@ -111,7 +111,7 @@ pub(super) fn encode(saved: Duration, routes: &[StoredBaseline]) -> Vec<u8> {
 }
 
 /// What the file's bytes say.
-pub(super) fn decode(bytes: &[u8]) -> Result<Document, Unusable> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Document, Unusable> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(Unusable::TooLarge);
     }
@@ -254,7 +254,7 @@ const VERSION: u32 = 1;
 /// Of one route. A source takes about 2 KiB, and a route has 17 at most.
 const MOST_LINE: usize = 64 << 10;
 /// Of the file: a configuration has up to 10,000 routes.
-pub(super) const MOST_BYTES: u64 = 10_000 * (MOST_LINE as u64) + 1024;
+pub(crate) const MOST_BYTES: u64 = 10_000 * (MOST_LINE as u64) + 1024;
 
 #[cfg(test)]
 mod tests;
