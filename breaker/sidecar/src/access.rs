@@ -97,10 +97,10 @@ pub(crate) struct Entry<'a> {
 
 impl Access {
     /// Opens what `settings` want, unless it is open already. Nothing is written there before
-    /// [`Self::replace`].
+    /// [`Self::replace`] and [`Log::begin`].
     ///
     /// # Errors
-    /// When the file can't be opened, or a thread not started.
+    /// When the file can't be opened.
     pub fn open(&self, settings: Option<&Settings>) -> Result<Option<Arc<Log>>, OpenError> {
         let Some(settings) = settings else {
             return Ok(None);
@@ -136,6 +136,15 @@ impl Access {
             endpoints: endpoints.collect(),
             luck: Cell::new(SEED),
         })
+    }
+
+    /// Starts what writes, if there is something to write.
+    ///
+    /// # Errors
+    /// When its thread can't be started.
+    pub fn begin(&self) -> Result<(), OpenError> {
+        let log = self.log().clone();
+        log.map_or(Ok(()), |log| log.begin())
     }
 
     /// Waits until all lines are written, but not for longer than `most`.
@@ -181,15 +190,26 @@ impl Log {
             Vec::new()
         };
         let lines = match &settings.file {
-            Some(file) => Lines::start(Followed::open(file.clone())?, notice),
+            Some(file) => Lines::held(Followed::open(file.clone())?, notice),
             None => {
                 let output = io::stdout().as_fd().try_clone_to_owned()?;
-                Lines::start(File::from(output), notice)
+                Lines::held(File::from(output), notice)
             }
         };
         Ok(Self {
             settings: settings.clone(),
-            lines: lines?,
+            lines,
+        })
+    }
+
+    /// Starts the thread that writes, unless it runs.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn begin(&self) -> Result<(), OpenError> {
+        self.lines.begin().map_err(|source| OpenError {
+            file: self.settings.file.clone(),
+            source,
         })
     }
 }

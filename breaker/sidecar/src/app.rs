@@ -31,7 +31,7 @@ use crate::descriptors;
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
 use crate::proxy::{self, Limits, Observers, Proxy, RouteTable};
-use crate::recording::{self, Recording, Writing};
+use crate::recording::{self, Recording, Unwritten};
 use crate::registry::Registry;
 use crate::sockets::{ListenAddress, Listening};
 use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
@@ -58,7 +58,7 @@ pub struct App {
     settings: Settings,
     readiness: Readiness,
     drain: Duration,
-    recording: Option<(Recording, Writing)>,
+    recording: Option<(Recording, Unwritten)>,
     keeper: Option<Arc<BaselineStore>>,
     access: Access,
 }
@@ -199,12 +199,12 @@ impl App {
     /// # Errors
     /// When the file can't be written to.
     pub fn record(&mut self, settings: &recording::Settings) -> Result<(), StartError> {
-        let started = Recording::start(settings);
-        let started = started.map_err(|source| StartError::Recording {
+        let opened = Recording::open(settings);
+        let opened = opened.map_err(|source| StartError::Recording {
             file: settings.file.clone(),
             source,
         })?;
-        self.recording = Some(started);
+        self.recording = Some(opened);
         Ok(())
     }
 
@@ -258,6 +258,7 @@ impl App {
     /// # Errors
     /// When a part can't be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        self.access.begin()?;
         let (telemetry, exporting) = Telemetry::start(self.settings, self.registry.watched())?;
         let live = Live::new(self.registry.watched());
         let readiness = self.readiness;
@@ -303,7 +304,8 @@ impl App {
             Part::start("ingest", move || ingest.run(stopped))
         });
         let receiving = receiving.transpose()?;
-        let (tape, writing) = self.recording.unzip();
+        let (tape, unwritten) = self.recording.unzip();
+        let writing = unwritten.map(Unwritten::start).transpose()?;
         let access = self.access.clone();
         let observers =
             move |table: &RouteTable| observers(table, &telemetry, tape.as_ref(), &access);

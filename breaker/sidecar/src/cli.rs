@@ -118,6 +118,9 @@ fn without_empty(command: clap::Command) -> clap::Command {
 impl Command {
     /// Does it.
     pub(crate) fn run(self) -> ExitCode {
+        if !matches!(self, Self::Run(_) | Self::Record(_)) {
+            logging::begin();
+        }
         match self {
             Self::Run(run) => run.run(),
             Self::Record(record) => record.run(),

@@ -14,8 +14,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The queue of a log, and the thread behind it. Dropped, what waits is still written.
-pub struct Lines(Arc<Shared>);
+/// The queue of a log, and the thread behind it, once there is one. Dropped, what waits is still
+/// written.
+pub struct Lines {
+    shared: Arc<Shared>,
+    /// Until it has its thread.
+    unstarted: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
 
 struct Shared {
     waiting: Mutex<Waiting>,
@@ -49,15 +54,9 @@ struct Writer<W> {
 // === impl Lines ===
 
 impl Lines {
-    /// Starts the thread that writes to `sink`. `notice` makes the line that tells how many were
-    /// dropped.
-    ///
-    /// # Errors
-    /// When the thread can't be started.
-    pub fn start(
-        sink: impl Write + Send + 'static,
-        notice: fn(u64) -> Vec<u8>,
-    ) -> io::Result<Self> {
+    /// Queues lines for `sink`, which nobody writes before [`Self::begin`]. `notice` makes the line
+    /// that tells how many were dropped.
+    pub fn held(sink: impl Write + Send + 'static, notice: fn(u64) -> Vec<u8>) -> Self {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             filled: Condvar::new(),
@@ -72,9 +71,24 @@ impl Lines {
             told_at: None,
             is_torn: false,
         };
-        let thread = std::thread::Builder::new().name("log".to_owned());
-        thread.spawn(move || writer.run())?;
-        Ok(Self(shared))
+        Self {
+            shared,
+            unstarted: Mutex::new(Some(Box::new(move || writer.run()))),
+        }
+    }
+
+    /// Starts the thread that writes, unless it runs.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn begin(&self) -> io::Result<()> {
+        let unstarted = self.unstarted.lock();
+        let unstarted = unstarted.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(work) = unstarted {
+            let thread = std::thread::Builder::new().name("log".to_owned());
+            thread.spawn(work)?;
+        }
+        Ok(())
     }
 
     /// Queues a line with its end, or drops and counts it. Waits for nothing.
@@ -82,36 +96,36 @@ impl Lines {
         if captured(&line) {
             return;
         }
-        let mut waiting = self.0.waiting();
+        let mut waiting = self.shared.waiting();
         let bytes = waiting.bytes + line.len();
         if waiting.lines.len() >= MOST_LINES || bytes > MOST_BYTES {
-            self.0.drop_one();
+            self.shared.drop_one();
             return;
         }
         waiting.bytes = bytes;
         waiting.lines.push_back(line);
         drop(waiting);
-        self.0.filled.notify_one();
+        self.shared.filled.notify_one();
     }
 
     /// How many lines were dropped.
     pub fn dropped(&self) -> u64 {
-        self.0.dropped.load(Ordering::Relaxed)
+        self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until all lines are written, but not for longer than `most`. Whether they are.
     pub fn flush(&self, most: Duration) -> bool {
-        let waiting = self.0.waiting();
+        let waiting = self.shared.waiting();
         let rest = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
-        let waited = self.0.emptied.wait_timeout_while(waiting, most, rest);
+        let waited = self.shared.emptied.wait_timeout_while(waiting, most, rest);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.0.waiting().is_closed = true;
-        self.0.filled.notify_one();
+        self.shared.waiting().is_closed = true;
+        self.shared.filled.notify_one();
     }
 }
 

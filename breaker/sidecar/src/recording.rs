@@ -12,7 +12,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -47,6 +47,13 @@ pub struct Recording {
     clock: Clock,
 }
 
+/// Files that are open for a recording, before there is a thread that writes.
+#[derive(Debug)]
+pub struct Unwritten {
+    writer: Writer,
+    receiver: Receiver<Entry>,
+}
+
 /// The thread that writes. It ends when all of its [`Recording`]s are dropped.
 #[derive(Debug)]
 pub struct Writing(JoinHandle<()>);
@@ -71,25 +78,22 @@ impl Settings {
 }
 
 impl Recording {
-    /// Opens the file and starts the thread. What is recorded needs the [names of
-    /// routes](Self::of_routes).
+    /// Opens the file. What is recorded needs the [names of routes](Self::of_routes).
     ///
     /// # Errors
-    /// When the file can't be opened or the thread not started.
-    pub fn start(settings: &Settings) -> io::Result<(Self, Writing)> {
+    /// When the file can't be opened.
+    pub fn open(settings: &Settings) -> io::Result<(Self, Unwritten)> {
         let files = Files::open(settings)?;
         let (sender, receiver) = sync_channel(QUEUE);
         let dropped = Arc::<AtomicU64>::default();
         let writer = Writer::new(files, dropped.clone());
-        let thread = std::thread::Builder::new().name("recording".to_owned());
-        let thread = thread.spawn(move || writer.run(&receiver))?;
         let recording = Self {
             sender,
             routes: Arc::default(),
             dropped,
             clock: Clock::now(),
         };
-        Ok((recording, Writing(thread)))
+        Ok((recording, Unwritten { writer, receiver }))
     }
 
     /// The same recording, of requests whose routes are these by index.
@@ -119,6 +123,18 @@ impl RequestRecorder for Recording {
         if self.sender.try_send(entry).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+impl Unwritten {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start(self) -> io::Result<Writing> {
+        let Self { writer, receiver } = self;
+        let thread = std::thread::Builder::new().name("recording".to_owned());
+        thread.spawn(move || writer.run(&receiver)).map(Writing)
     }
 }
 

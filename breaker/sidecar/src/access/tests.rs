@@ -37,6 +37,7 @@ fn journal(which: Which, sample: f64, file: &std::path::Path) -> (Access, Journa
         sample,
     };
     access.replace(access.open(Some(&settings)).unwrap());
+    access.begin().unwrap();
     let journal = access.journal(
         ["pay".into()].into_iter(),
         ["10.0.0.1:80".into()].into_iter(),

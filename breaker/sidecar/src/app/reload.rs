@@ -256,6 +256,9 @@ impl Shared {
         }
         let next = ActiveConfig::new(config, Some(running))?;
         let access = self.reached.access.open(next.config.access())?;
+        if let Some(access) = &access {
+            access.begin()?;
+        }
         // Nothing below can fail.
         let Changes {
             added,

@@ -45,15 +45,14 @@ enum Format {
 pub(crate) struct Flush(());
 
 impl Logging {
-    /// Starts logging, for the whole process.
+    /// Starts logging, for the whole process. Lines wait for [`begin`].
     #[must_use]
     pub(crate) fn start(&self) -> Flush {
         match lines() {
             Ok(lines) => {
                 LINES.get_or_init(|| lines);
             }
-            // Without its thread there is no log; nothing else depends on it.
-            Err(error) => super::output::complain(&format!("nothing is logged: {error}\n")),
+            Err(error) => unlogged(&error),
         }
         // The filter was tried when the arguments were parsed.
         let filter = EnvFilter::new(&self.log);
@@ -82,8 +81,21 @@ impl Drop for Flush {
     }
 }
 
+/// Starts the thread that writes the log, unless it runs. A sandbox comes before every thread.
+pub(super) fn begin() {
+    if let Some(Err(error)) = LINES.get().map(Lines::begin) {
+        unlogged(&error);
+    }
+}
+
+/// Without its thread there is no log; nothing else depends on it.
+fn unlogged(error: &io::Error) {
+    super::output::complain(&format!("nothing is logged: {error}\n"));
+}
+
 /// Waits until what was logged is written; says whether it is after a moment.
 pub(super) fn flush() -> bool {
+    begin();
     LINES.get().is_none_or(|lines| lines.flush(LAST_LINES))
 }
 
@@ -91,9 +103,9 @@ pub(super) fn flush() -> bool {
 /// waits for the thread's turn at the lock.
 fn lines() -> io::Result<Lines> {
     let errors = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-    Lines::start(errors, |dropped| {
+    Ok(Lines::held(errors, |dropped| {
         capture(|| tracing::warn!(dropped, "lines of the log could not be written"))
-    })
+    }))
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {

@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::TOKEN_VARIABLE;
-use super::{BAD_INPUT, FAILED, otlp_env, output};
+use super::{BAD_INPUT, FAILED, logging, otlp_env, output};
 use breaker_sidecar::app::{App, Reloader, StartError};
 use breaker_sidecar::config::Token;
 use breaker_sidecar::config::{self, Config, ConfigError, EndpointUrl, Size};
@@ -196,6 +196,7 @@ fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
     if let Some(Err(error)) = recording.map(|settings| app.record(settings)) {
         return fail(FAILED, &error);
     }
+    logging::begin();
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(FAILED, &error),

@@ -35,8 +35,10 @@ fn log() -> Log {
         written,
     };
     let notice = |dropped| format!("{dropped} dropped\n").into_bytes();
+    let lines = Lines::held(reader, notice);
+    lines.begin().unwrap();
     Log {
-        lines: Lines::start(reader, notice).unwrap(),
+        lines,
         results,
         written: received,
     }
@@ -139,4 +141,22 @@ fn what_is_captured_takes_no_place_in_the_queue() {
     let captured = capture(|| log.lines.push(line("kept")));
     assert_eq!(captured, b"kept\n");
     assert!(log.lines.flush(Duration::ZERO));
+}
+
+#[test]
+fn lines_wait_for_the_thread() {
+    let (results, to_come) = channel();
+    let (written, received) = channel();
+    let reader = Reader {
+        results: to_come,
+        written,
+    };
+    results.send(Ok(usize::MAX)).unwrap();
+    let lines = Lines::held(reader, |_| Vec::new());
+    lines.push(line("early"));
+    assert!(!lines.flush(Duration::ZERO));
+    assert!(received.try_recv().is_err());
+    lines.begin().unwrap();
+    lines.begin().unwrap();
+    assert_eq!(received.recv().unwrap(), line("early"));
 }

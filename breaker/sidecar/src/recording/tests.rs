@@ -41,7 +41,8 @@ fn requests_are_written_as_a_backtest_reads_them() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder);
     for _ in 0..2 {
-        let (recording, writing) = Recording::start(&settings).unwrap();
+        let (recording, unwritten) = Recording::open(&settings).unwrap();
+        let writing = unwritten.start().unwrap();
         let recording = recording.of_routes(&[r#"a "b""#.into()]);
         recording.record(&exchange(23, Some(StatusCode::OK), Classification::Success));
         recording.record(&exchange(5, None, Classification::Ignored));
@@ -105,7 +106,7 @@ fn what_the_disk_does_not_keep_up_with_is_dropped_and_counted() {
 fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::new(folder.path().to_owned());
-    assert!(Recording::start(&settings).is_err());
+    assert!(Recording::open(&settings).is_err());
 }
 
 /// Answers 500 from a second after `began` on, and never does to `/hang`.
