@@ -2,6 +2,7 @@
 //! configuration.
 
 mod composition;
+mod confinement;
 mod ingest;
 mod part;
 mod reload;
@@ -33,6 +34,7 @@ use crate::live::{self, Live};
 use crate::proxy::{self, Limits, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Unwritten};
 use crate::registry::Registry;
+use crate::sandbox::{Sandbox, Unavailable};
 use crate::sockets::{ListenAddress, Listening};
 use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
 use crate::tls::Server;
@@ -59,6 +61,10 @@ pub struct App {
     readiness: Readiness,
     drain: Duration,
     recording: Option<(Recording, Unwritten)>,
+    /// The file of the recording.
+    recorded: Option<PathBuf>,
+    /// None where the process is not confined: it does more than this.
+    sandbox: Option<Sandbox>,
     keeper: Option<Arc<BaselineStore>>,
     access: Access,
 }
@@ -87,6 +93,8 @@ pub enum StartError {
     },
     /// The access log can't be written.
     Access(OpenError),
+    /// The sandbox is required, and can't be had.
+    Sandbox(Unavailable),
     /// Requests can't be recorded.
     Recording {
         /// Where to.
@@ -189,6 +197,8 @@ impl App {
             readiness: Readiness::default(),
             drain: config.drain(),
             recording: None,
+            recorded: None,
+            sandbox: None,
             keeper,
             access,
         })
@@ -205,6 +215,7 @@ impl App {
             source,
         })?;
         self.recording = Some(opened);
+        self.recorded = Some(settings.file.clone());
         Ok(())
     }
 
@@ -279,6 +290,9 @@ impl App {
         if let Some(keeper) = &self.keeper {
             telemetry.show_saves(&keeper.saves());
         }
+        if let Some(sandbox) = &self.sandbox {
+            telemetry.show_sandbox(sandbox);
+        }
         let operation = Operation {
             state: AdminState {
                 registry: self.registry,
@@ -288,6 +302,7 @@ impl App {
                 tokens: self.tokens,
                 routes: self.proxy.as_ref().map(Proxy::routes),
                 reload: Some(Arc::new(reloader.clone())),
+                sandbox: self.sandbox,
             },
             listener: self.admin,
             tls: self.admin_tls,
@@ -503,6 +518,7 @@ impl fmt::Display for StartError {
                 file.display()
             ),
             Self::Access(error) => error.fmt(f),
+            Self::Sandbox(error) => error.fmt(f),
             Self::Recording { file, source } => {
                 write!(f, "cannot record to {}: {source}", file.display())
             }

@@ -153,6 +153,14 @@ impl BaselineStore {
         })
     }
 
+    /// Sees that the file can still be written.
+    ///
+    /// # Errors
+    /// When its directory can't be written to.
+    pub fn check(&self) -> io::Result<()> {
+        file::check_writable(&self.file)
+    }
+
     /// Writes the file every minute, for ever.
     pub async fn keep(self: Arc<Self>) {
         let mut minutes = interval(BETWEEN_SAVES);

@@ -18,6 +18,7 @@ mod raw;
 mod receive;
 mod retry;
 mod route;
+mod sandbox;
 mod scalar;
 mod telemetry;
 mod tls;
@@ -47,6 +48,8 @@ use crate::access;
 use crate::collector::Configured;
 use crate::message::{BodyLimits, Trusted};
 use crate::proxy::{DeadlineRules, Limits, Match};
+use crate::sandbox::Mode as SandboxMode;
+use crate::sandbox::explained;
 use crate::sockets::{ListenAddress, SCHEME};
 use crate::tls::{Rotate, Server, Use, date};
 use breaker_tower::core::InvalidField;
@@ -58,6 +61,7 @@ pub use self::policies::Policies;
 pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
 pub use self::route::Route;
+pub(crate) use self::sandbox::port_of;
 pub use self::scalar::{Address, Size};
 pub use self::token::Token;
 pub use self::trace_url::TraceUrl;
@@ -80,6 +84,7 @@ pub struct Config {
     access: Option<access::Settings>,
     trusted_proxies: Trusted,
     state: Option<PathBuf>,
+    sandbox: SandboxMode,
     export: Option<Configured>,
     receive: Option<Receive>,
     policies: Policies,
@@ -121,6 +126,9 @@ impl Config {
         }
         if let Some(state) = &self.origin.state {
             config = config.with_state(state.clone());
+        }
+        if let Some(sandbox) = self.origin.sandbox {
+            config = config.with_sandbox(sandbox);
         }
         if let Some(token) = &self.origin.token {
             config = config.with_token(token.clone());
@@ -189,6 +197,7 @@ impl Config {
             access: None,
             trusted_proxies: Trusted::default(),
             state: None,
+            sandbox: SandboxMode::default(),
             export: None,
             receive: None,
             policies: Policies::default(),
@@ -219,6 +228,14 @@ impl Config {
     pub fn with_state(mut self, file: PathBuf) -> Self {
         self.origin.state = Some(file.clone());
         self.state = Some(file);
+        self
+    }
+
+    /// Has another sandbox.
+    #[must_use]
+    pub fn with_sandbox(mut self, mode: SandboxMode) -> Self {
+        self.sandbox = mode;
+        self.origin.sandbox = Some(mode);
         self
     }
 
@@ -437,7 +454,7 @@ pub fn schema() -> schemars::Schema {
 pub fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
         file: path.display().to_string(),
-        rule: unreadable(&error),
+        rule: unreadable(&explained(path, error)),
     })
 }
 
@@ -600,6 +617,7 @@ fn build(
         access: access.flatten(),
         trusted_proxies,
         state,
+        sandbox: raw.sandbox.and_then(|raw| raw.mode).unwrap_or_default(),
         export,
         receive,
         policies,

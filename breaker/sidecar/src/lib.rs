@@ -33,6 +33,7 @@ pub mod proxy;
 pub mod recording;
 pub mod registry;
 pub mod report;
+pub mod sandbox;
 pub mod sockets;
 pub mod telemetry;
 pub mod tls;

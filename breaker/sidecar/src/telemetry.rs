@@ -12,6 +12,7 @@
 //! * `log`: a line and a log record for each event of a breaker.
 
 mod certificates;
+mod confined;
 mod endpoints;
 mod env;
 mod exemplars;
@@ -66,6 +67,7 @@ use crate::baselines::Saves;
 use crate::collector::OtlpError;
 use crate::proxy::Routes;
 use crate::registry::Breakers;
+use crate::sandbox::Sandbox;
 use crate::sockets::Peer;
 use crate::upstream::Happened;
 
@@ -144,6 +146,11 @@ impl Telemetry {
     /// Shows what telemetry in counts beside the rest.
     pub fn show_received(&self, received: &Received) {
         received::register(self.meters.meter(), received);
+    }
+
+    /// Shows which layers of the sandbox are in force.
+    pub fn show_sandbox(&self, sandbox: &Sandbox) {
+        confined::register(self.meters.meter(), sandbox);
     }
 
     /// Shows what `reloads` says beside the rest.

@@ -31,6 +31,35 @@ pub struct Status {
     /// The name of the machine or pod on which it runs.
     #[prost(string, tag = "9")]
     pub host: ::prost::alloc::string::String,
+    /// What the process gave up when it started; absent from older sidecars.
+    #[prost(message, optional, tag = "10")]
+    pub sandbox: ::core::option::Option<Sandbox>,
+}
+/// What a process gave up when it started.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Sandbox {
+    /// The mode asked for: best_effort, required or off.
+    #[prost(string, tag = "1")]
+    pub mode: ::prost::alloc::string::String,
+    /// The layers in force, in one line.
+    #[prost(string, tag = "2")]
+    pub summary: ::prost::alloc::string::String,
+    /// All layers.
+    #[prost(message, repeated, tag = "3")]
+    pub layers: ::prost::alloc::vec::Vec<SandboxLayer>,
+}
+/// A layer of the sandbox.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SandboxLayer {
+    /// Its name, such as seccomp.
+    #[prost(string, tag = "1")]
+    pub layer: ::prost::alloc::string::String,
+    /// Whether it is in force.
+    #[prost(bool, tag = "2")]
+    pub on: bool,
+    /// Why it is not, or what it costs.
+    #[prost(string, optional, tag = "3")]
+    pub detail: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// All routes are forced closed.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -66,6 +66,7 @@ impl Server {
             readiness: readiness.clone(),
             tokens: Tokens::new(token),
             reload,
+            sandbox: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

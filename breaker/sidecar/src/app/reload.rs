@@ -5,7 +5,7 @@ mod fixed;
 mod rotation;
 mod watch;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use breaker_tower::core::policy::yaml;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::composition::{ActiveConfig, Changes};
+use super::confinement::Confinement;
 use super::ingest;
 use crate::access::{Access, OpenError};
 use crate::baselines::Baselines;
@@ -51,6 +52,9 @@ pub enum ReloadError {
     /// restart.
     #[error("{} cannot change while running: restart", .0.join(", "))]
     Fixed(Vec<&'static str>),
+    /// It needs what the process gave up when it started.
+    #[error("{} is outside of the sandbox; restart to change it", .0.join(", "))]
+    Outside(Vec<String>),
     /// The sidecar is ending, or there is a bug.
     #[error("the reload did not end: {0}")]
     Unfinished(String),
@@ -88,6 +92,8 @@ struct Shared {
     /// How these files fared.
     rotated: Mutex<Counts>,
     reached: ReloadTargets,
+    /// There if the process is confined.
+    confinement: OnceLock<Confinement>,
 }
 
 #[derive(Debug)]
@@ -126,7 +132,14 @@ impl Reloader {
             rotating: Mutex::new(rotating),
             rotated: Mutex::default(),
             reached,
+            confinement: OnceLock::new(),
         }))
+    }
+
+    /// From now on, refuses what is outside of a sandbox.
+    pub(super) fn confined(&self, confinement: Confinement) {
+        // A process is confined once.
+        let _ = self.0.confinement.set(confinement);
     }
 
     /// Loads the configuration's file again and puts it in force. Requests that begin after this
@@ -253,6 +266,13 @@ impl Shared {
         let fixed = fixed::changed(&running.config, &config);
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
+        }
+        let confinement = self.confinement.get();
+        let outside = confinement
+            .map(|it| it.outside(&config))
+            .unwrap_or_default();
+        if !outside.is_empty() {
+            return Err(ReloadError::Outside(outside));
         }
         let next = ActiveConfig::new(config, Some(running))?;
         let access = self.reached.access.open(next.config.access())?;

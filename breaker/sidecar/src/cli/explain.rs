@@ -6,12 +6,15 @@ mod recovery;
 mod telemetry;
 mod upstream;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use breaker_sidecar::config::{Config, Route, in_words};
 use breaker_sidecar::descriptors;
 use breaker_sidecar::proxy::Match;
+use breaker_sidecar::sandbox;
 use breaker_sidecar::tls::{MinVersion, ServerSettings};
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
 use breaker_tower::core::policy::{
@@ -56,6 +59,7 @@ pub(super) fn configuration(config: &Config) -> String {
     if let Some(receive) = config.receive() {
         line(&mut words, "receives", &telemetry::received(receive));
     }
+    line(&mut words, "sandbox", &confined(config));
     if let Some(state) = config.state() {
         let kept = format!("what is usual, in {}", state.display());
         line(&mut words, "keeps", &kept);
@@ -79,6 +83,35 @@ pub(super) fn configuration(config: &Config) -> String {
         describe(&mut words, route);
     }
     words
+}
+
+/// What the sandbox leaves to the process.
+fn confined(config: &Config) -> String {
+    let (mode, needs) = (config.sandbox(), config.needs());
+    if mode == sandbox::Mode::Off {
+        return mode.to_string();
+    }
+    let ports = match needs.ports() {
+        Ok(ports) => {
+            let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+            format!("connects to the ports {}", ports.join(", "))
+        }
+        Err(why) => format!("connects to any port: {why}"),
+    };
+    let shown = |paths: &BTreeSet<PathBuf>| {
+        let paths: Vec<_> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        paths.join(", ")
+    };
+    let mut text = format!("{mode}; {ports}");
+    for (does, paths) in [("reads", needs.read()), ("writes in", needs.written())] {
+        if !paths.is_empty() {
+            text += &format!("; {does} {}", shown(paths));
+        }
+    }
+    text
 }
 
 /// What clients must speak and show.

@@ -23,6 +23,7 @@ use breaker_sidecar::control::Readiness;
 use breaker_sidecar::descriptors;
 use breaker_sidecar::ingest::Addresses;
 use breaker_sidecar::recording;
+use breaker_sidecar::sandbox::Mode;
 use breaker_sidecar::sockets::ListenAddress;
 use breaker_sidecar::telemetry::Environment;
 
@@ -91,6 +92,9 @@ struct Sidecar {
     /// Keeps what the breakers learn to be usual in this file, over a restart
     #[arg(long, env = "BREAKER_STATE", value_name = "FILE")]
     state: Option<PathBuf>,
+    /// The sandbox, instead of what the file says [default: best_effort]
+    #[arg(long, env = "BREAKER_SANDBOX", value_name = "MODE")]
+    sandbox: Option<Mode>,
     /// With --upstream: when to trip and how to recover, a built-in policy or a file [default:
     /// adaptive]
     #[arg(
@@ -150,6 +154,9 @@ impl Sidecar {
         if let Some(state) = self.state {
             config = config.with_state(state);
         }
+        if let Some(sandbox) = self.sandbox {
+            config = config.with_sandbox(sandbox);
+        }
         // The file's counts before the variable's, and either before the configuration's.
         if let Some(file) = &self.control_token_file {
             config = config.with_token_file(file)?;
@@ -194,6 +201,9 @@ fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
         Err(error) => return fail(FAILED, &error),
     };
     if let Some(Err(error)) = recording.map(|settings| app.record(settings)) {
+        return fail(FAILED, &error);
+    }
+    if let Err(error) = app.confine(config) {
         return fail(FAILED, &error);
     }
     logging::begin();

@@ -12,6 +12,7 @@ use breaker_sidecar::report::{
     Breaker, Breakers, ConditionStatus, Mode, Origin, PROXY, Quantiles, State, Unit, Unmatched,
     Upstream, Window,
 };
+use breaker_sidecar::sandbox::Sandbox;
 use breaker_tower::core::Ratio;
 use clap::Args;
 
@@ -119,7 +120,18 @@ fn identity(status: &Sidecar) -> String {
         instance => format!(", instance {instance}"),
     };
     let up = span(status.uptime.floor());
-    format!("breaker {version}{on}{instance}, up {up}")
+    let sandbox = status.sandbox.as_ref();
+    let sandbox = sandbox.map_or(String::new(), |it| format!("\nsandbox: {}", in_sandbox(it)));
+    format!("breaker {version}{on}{instance}, up {up}{sandbox}")
+}
+
+/// The layers in force, and what is missing.
+fn in_sandbox(sandbox: &Sandbox) -> String {
+    let mut text = sandbox.summary.clone();
+    for note in sandbox.notes() {
+        text += &format!("; {note}");
+    }
+    text
 }
 
 /// That all routes are forced closed, for how long and why.

@@ -11,6 +11,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::policies::files;
 use super::token::Token;
+use crate::sandbox::Mode;
 use crate::sockets::ListenAddress;
 
 /// The texts that a configuration was made of, and what was set beside them.
@@ -20,6 +21,7 @@ pub(super) struct ConfigSource {
     pub(super) listen: Option<ListenAddress>,
     pub(super) admin: Option<ListenAddress>,
     pub(super) state: Option<PathBuf>,
+    pub(super) sandbox: Option<Mode>,
     pub(super) token: Option<Token>,
     /// A file beside the configuration that the token is read from again.
     pub(super) token_file: Option<PathBuf>,
@@ -100,12 +102,17 @@ impl ConfigSource {
         texts.hash()
     }
 
+    /// The files and directories that are read again.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let files = self.file.iter().chain(&self.secret).chain(&self.policies);
+        files.cloned()
+    }
+
     /// The directories that the files are in, and the `others`, those of policies, and those of
     /// links on the way to them.
     pub(super) fn folders(&self, others: impl Iterator<Item = PathBuf>) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
-        let files = self.file.iter().chain(&self.secret).chain(&self.policies);
-        for path in files.cloned().chain(others) {
+        for path in self.files().chain(others) {
             add_folders(&path, LINKS, &mut folders);
             if path.is_dir() {
                 folders.insert(path);

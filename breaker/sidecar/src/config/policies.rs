@@ -16,6 +16,7 @@ use super::error::ConfigError;
 use super::origin::ConfigSource;
 use super::problem::{Findings, unknown};
 use super::raw::RawPolicyChoice;
+use crate::sandbox::explained;
 
 /// Policies by name: the built-in ones, and those of files.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +61,7 @@ impl Policies {
                         policies.read(file, &field, origin, findings);
                     }
                 }
-                Err(error) => findings.add(&field, unreadable(&error)),
+                Err(error) => findings.add(&field, unreadable(&explained(&path, error))),
             }
         }
         policies
@@ -76,7 +77,8 @@ impl Policies {
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) => {
-                let rule = format!("{} {}", file.display(), unreadable(&error));
+                let rule = unreadable(&explained(&file, error));
+                let rule = format!("{} {rule}", file.display());
                 return findings.add(field, rule);
             }
         };

@@ -21,6 +21,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::scalar::{FieldName, HeaderWanted, OrOff, Size};
+use crate::sandbox::Mode;
 use crate::sockets::ListenAddress;
 
 pub(super) use self::drain::RawDrain;
@@ -86,6 +87,8 @@ pub(crate) struct RawConfig {
     #[schemars(extend("x-default" = "none: a restart loses the baselines"))]
     #[schemars(extend("examples" = ["learned.json"]))]
     pub(super) state: Option<String>,
+    /// What this process gives up at its start, so that a bug in it can do less harm.
+    pub(super) sandbox: Option<RawSandbox>,
     /// Exported and received telemetry.
     pub(super) telemetry: Option<RawTelemetry>,
     /// The services behind the proxy, by name; optional if no route has one.
@@ -155,6 +158,16 @@ pub(super) struct RawLimits {
     /// Whether several slashes in a row in a path are merged into one before routing.
     #[schemars(extend("default" = true, "examples" = [false]))]
     pub(super) merge_slashes: Option<bool>,
+}
+
+/// What this process gives up at its start, so that a bug in it can do less harm.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "Sandbox")]
+pub(super) struct RawSandbox {
+    /// What happens where the system lacks a layer of the sandbox.
+    #[schemars(extend("default" = "best_effort", "examples" = ["required"]))]
+    pub(super) mode: Option<Mode>,
 }
 
 /// Exported and received telemetry.

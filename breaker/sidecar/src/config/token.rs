@@ -9,6 +9,8 @@ use std::sync::Arc;
 use breaker_tower::core::InvalidValue;
 use subtle::ConstantTimeEq;
 
+use crate::sandbox::explained;
+
 /// What proves that a caller may change something.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
@@ -34,7 +36,7 @@ impl Token {
     /// # Errors
     /// The rule that the file breaks.
     pub fn read(file: &Path) -> Result<Self, InvalidValue> {
-        match fs::read_to_string(file) {
+        match fs::read_to_string(file).map_err(|error| explained(file, error)) {
             Ok(text) => Self::new(&text).map_err(InvalidValue::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err("must be a file that exists".into())

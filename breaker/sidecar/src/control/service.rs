@@ -67,6 +67,7 @@ impl Control {
             readiness: state.readiness.phase(),
             token_required: state.tokens.current().is_some(),
             panic: state.registry.panic(),
+            sandbox: state.sandbox.clone(),
             configuration: self.configuration(),
         }
     }

@@ -8,6 +8,7 @@ use super::trust::Tokens;
 use crate::live::Live;
 use crate::proxy::Routes;
 use crate::registry::Registry;
+use crate::sandbox::Sandbox;
 use crate::telemetry::Telemetry;
 
 /// What the admin port shows and changes.
@@ -27,4 +28,6 @@ pub struct AdminState {
     pub routes: Option<Routes>,
     /// Who loads the configuration anew, where that is possible.
     pub reload: Option<Arc<dyn Reload>>,
+    /// What the process gave up, if it did.
+    pub sandbox: Option<Sandbox>,
 }

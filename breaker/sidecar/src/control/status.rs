@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::readiness::Phase;
 use crate::config::TraceUrl;
 use crate::registry::Panic;
+use crate::sandbox::Sandbox;
 
 /// What a sidecar is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +33,9 @@ pub struct Status {
     pub token_required: bool,
     /// What it follows.
     pub configuration: Configuration,
+    /// What the process gave up when it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
     /// While an operator has all routes forced closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub panic: Option<Panic>,

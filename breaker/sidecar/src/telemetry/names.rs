@@ -246,6 +246,11 @@ pub(crate) const TLS_HANDSHAKES: Metric = Metric {
     unit: "{handshake}",
     description: "How TLS handshakes of clients ended",
 };
+pub(crate) const SANDBOX: Metric = Metric {
+    name: "breaker.sandbox",
+    unit: "{layer}",
+    description: "1 if this layer of the sandbox is in force, else 0",
+};
 pub(crate) const TLS_RELOADS: Metric = Metric {
     name: "breaker.tls.reloads",
     unit: "{reload}",
@@ -345,6 +350,7 @@ pub(crate) const OBSERVED: &str = "breaker.observed";
 /// Seconds.
 pub(crate) const OPEN_FOR: &str = "breaker.open_for";
 pub(crate) const REFUSED_REASON: &str = "breaker.receiver.reason";
+pub(crate) const SANDBOX_LAYER: &str = "breaker.sandbox.layer";
 pub(crate) const RELOAD_RESULT: &str = "breaker.config.result";
 pub(crate) const SAMPLE_FATE: &str = "breaker.feed.fate";
 pub(crate) const SAMPLES: &str = "breaker.samples";

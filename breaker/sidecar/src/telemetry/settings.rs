@@ -114,6 +114,14 @@ pub struct SettingError {
 
 impl Settings {
     /// Where each of the signals is exported to.
+    pub(crate) fn exports(&self) -> impl Iterator<Item = &Export> {
+        let metrics = self.metrics.as_ref().map(|metrics| &metrics.export);
+        let traces = self.traces.as_ref().map(|traces| &traces.export);
+        let logs = self.logs.as_ref().map(|logs| &logs.export);
+        metrics.into_iter().chain(traces).chain(logs)
+    }
+
+    /// The same, to be changed.
     pub(crate) fn exports_mut(&mut self) -> impl Iterator<Item = &mut Export> {
         let metrics = self.metrics.as_mut().map(|metrics| &mut metrics.export);
         let traces = self.traces.as_mut().map(|traces| &mut traces.export);

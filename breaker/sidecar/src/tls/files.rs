@@ -12,6 +12,7 @@ use rustls::sign::CertifiedKey;
 use super::dates::Validity;
 use super::error::{Fault, TlsError};
 use super::provider::provider;
+use crate::sandbox::explained;
 
 /// A certificate with the chain that leads to it, leaf first, and its key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +129,6 @@ pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(file).map_err(|error| TlsError::Unreadable {
         file: file.to_owned(),
-        why: error.to_string(),
+        why: explained(file, error).to_string(),
     })
 }

@@ -220,11 +220,28 @@ async fn follow_system(is_system: bool, resolvers: watch::Sender<Resolver>) {
     if !is_system {
         return std::future::pending().await;
     }
-    let read = || SYSTEM_FILES.map(|file| std::fs::read(file).ok());
-    let mut texts = read();
+    let read = || SYSTEM_FILES.map(std::fs::read);
+    let is_denied = |file: &io::Result<_>| {
+        let error = file.as_ref().err();
+        error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let mut texts = read().map(Result::ok);
+    let mut is_told = false;
     loop {
         sleep(LOOK).await;
         let now = read();
+        // The sandbox does not know a file that has taken the place of another. What was read
+        // before is better than nothing.
+        if now.iter().any(is_denied) {
+            if !is_told {
+                tracing::warn!(
+                    "hosts or resolv.conf was replaced by a file outside of the sandbox: what was read before stays; restart to change it"
+                );
+                is_told = true;
+            }
+            continue;
+        }
+        let now = now.map(Result::ok);
         if now == texts {
             continue;
         }

@@ -27,6 +27,7 @@ pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
         ),
         ("limits", running.limits() != next.limits()),
         ("state", running.state() != next.state()),
+        ("sandbox", running.sandbox() != next.sandbox()),
         ("telemetry.export", running.export() != next.export()),
         ("telemetry.receive", running.receive() != next.receive()),
         // The proxy listens from the start, or never.

@@ -13,6 +13,7 @@ use crate::report::{
     Anomaly, Breaker, Concurrency, ConditionStatus, Counts, FailureKind, Miss, Quantiles, Reason,
     Shedding, Transitions, Unmatched, Window,
 };
+use crate::sandbox::Sandbox;
 
 /// The mode that is asked for, if one is.
 pub(super) fn mode(mode: v1::Mode) -> Option<Mode> {
@@ -298,11 +299,27 @@ impl From<Status> for v1::Status {
             readiness: v1::Readiness::from(status.readiness).into(),
             token_required: status.token_required,
             configuration: Some(status.configuration.into()),
+            sandbox: status.sandbox.map(v1::Sandbox::from),
             panic: status.panic.map(|panic| v1::Panic {
                 since: panic.since,
                 remaining: panic.remaining,
                 reason: panic.reason,
             }),
+        }
+    }
+}
+
+impl From<Sandbox> for v1::Sandbox {
+    fn from(sandbox: Sandbox) -> Self {
+        let layers = sandbox.layers.into_iter().map(|state| v1::SandboxLayer {
+            layer: state.layer.to_string(),
+            on: state.on,
+            detail: state.detail,
+        });
+        Self {
+            mode: sandbox.mode.to_string(),
+            summary: sandbox.summary,
+            layers: layers.collect(),
         }
     }
 }
