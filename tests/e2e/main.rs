@@ -16,6 +16,7 @@ mod idle;
 mod neutral;
 mod recovery;
 mod reload;
+mod sandbox;
 mod tasks;
 mod telemetry;
 mod traffic;
