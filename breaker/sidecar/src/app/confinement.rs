@@ -90,8 +90,9 @@ fn rules(config: &Config, settings: &Settings, recorded: Option<&Path>) -> Rules
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// What every sidecar reads of the system: names, certificates that others are links to, the share
-/// of the processors that the process has, itself, and a file to hold descriptors with.
-const SYSTEM: [&str; 8] = [
+/// of the processors that the process has, itself, a file to hold descriptors with, and chance,
+/// which a static binary reads from files.
+const SYSTEM: [&str; 11] = [
     RESOLV_CONF,
     "/etc/hosts",
     "/usr/share/ca-certificates",
@@ -100,6 +101,9 @@ const SYSTEM: [&str; 8] = [
     "/sys/fs/cgroup",
     "/sys/devices/system/cpu",
     "/dev/null",
+    "/dev/random",
+    "/dev/urandom",
+    "/proc/sys/kernel/hostname",
 ];
 
 #[cfg(test)]
