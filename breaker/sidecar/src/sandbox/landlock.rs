@@ -31,6 +31,17 @@ struct Confined {
     _held: Vec<PathFd>,
 }
 
+/// Why there is no Landlock.
+#[derive(Debug, thiserror::Error)]
+enum NoLandlock {
+    #[error("Landlock is not enabled in this kernel (boot parameter lsm=)")]
+    NotEnabled,
+    #[error("this kernel has no Landlock, or a filter of the container keeps it away")]
+    Missing,
+    #[error(transparent)]
+    Refused(#[from] RulesetError),
+}
+
 static CONFINED: OnceLock<Confined> = OnceLock::new();
 
 /// Restricts this thread, and those that it will start.
@@ -52,7 +63,7 @@ pub(super) fn restrict(rules: &Rules) -> Locked {
         }
         Err(why) => Locked {
             abi: None,
-            layers: layers(rules, |_| Some(why.clone())),
+            layers: layers(rules, |_| Some(why.to_string())),
         },
     }
 }
@@ -73,21 +84,17 @@ fn layers(rules: &Rules, missing: impl Fn(Need) -> Option<String>) -> Vec<(Layer
     ]
 }
 
-fn try_restrict(rules: &Rules) -> Result<(i32, Confined), String> {
+fn try_restrict(rules: &Rules) -> Result<(i32, Confined), NoLandlock> {
     let mut confined = Confined {
         readable: BTreeSet::new(),
         _held: Vec::new(),
     };
-    let restricted = confined
-        .restrict(rules)
-        .map_err(|error| error.to_string())?;
+    let restricted = confined.restrict(rules)?;
     match (restricted.ruleset, restricted.landlock) {
-        (_, LandlockStatus::NotEnabled) => {
-            Err("Landlock is not enabled in this kernel (boot parameter lsm=)".to_owned())
+        (_, LandlockStatus::NotEnabled) => Err(NoLandlock::NotEnabled),
+        (RulesetStatus::NotEnforced, _) | (_, LandlockStatus::NotImplemented) => {
+            Err(NoLandlock::Missing)
         }
-        (RulesetStatus::NotEnforced, _) | (_, LandlockStatus::NotImplemented) => Err(
-            "this kernel has no Landlock, or a filter of the container keeps it away".to_owned(),
-        ),
         (
             _,
             LandlockStatus::Available {
