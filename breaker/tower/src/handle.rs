@@ -1,5 +1,6 @@
 //! A breaker that many tasks share: one lock, one clock, one timer.
 
+mod fleet;
 mod in_flight;
 
 use std::fmt;

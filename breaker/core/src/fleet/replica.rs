@@ -115,6 +115,12 @@ impl Replica {
 }
 
 impl<'a> InForce<'a> {
+    /// The same, by the clock of a breaker whose time at the receipt was `received`.
+    #[must_use]
+    pub const fn received_at(self, received: Timestamp) -> Self {
+        Self { received, ..self }
+    }
+
     /// What it says of the route `name`, whose own evidence is `own`.
     pub fn of(&self, name: &RouteName, own: &'a Reporter) -> Instruction<'a> {
         let mut routes = self.verdict.routes.iter();

@@ -1,0 +1,99 @@
+//! A breaker as a part of a fleet. Each breaker has a clock of its own, which stays in here.
+
+use breaker_core::SourceId;
+use breaker_core::fleet::{FleetEffect, Ignored, InForce, Reporter, RouteName, RouteReport};
+
+use super::BreakerHandle;
+
+impl BreakerHandle {
+    /// What `reporter` has to report of the proxy's own requests, as the route with this index;
+    /// see [`Reporter::report`]. Call it each half second while the breaker is in a fleet.
+    pub fn report_to_fleet(
+        &self,
+        reporter: &mut Reporter,
+        route: u16,
+        all: bool,
+    ) -> Option<RouteReport> {
+        self.with(|breaker, now| {
+            let counts = breaker.fleet_counts(SourceId::PROXY, now);
+            reporter.report(route, &counts, all, now)
+        })
+    }
+
+    /// Follows a verdict that has just been received; `own` is what this breaker reports as `name`.
+    ///
+    /// # Errors
+    /// Says why it is ignored.
+    pub fn follow_fleet(
+        &self,
+        verdict: InForce<'_>,
+        name: &RouteName,
+        own: &Reporter,
+    ) -> Result<FleetEffect, Ignored> {
+        self.with(|breaker, now| breaker.follow_fleet(&verdict.received_at(now).of(name, own), now))
+    }
+
+    /// Whether the fleet leads the recovery.
+    pub fn is_led(&self) -> bool {
+        self.with(|breaker, _now| breaker.is_led())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use breaker_core::Policy;
+    use breaker_core::fleet::{
+        InstanceId, Numbers, ProbeReport, Replica, RouteVerdict, Stage, Verdict,
+    };
+    use breaker_core::policy::Stream;
+    use breaker_core::{Ratio, State, Timestamp};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_verdict_is_followed_whatever_the_clock_of_the_fleet_says() {
+        let breaker = BreakerHandle::with_seed("pay", Policy::adaptive(), 7);
+        let name = RouteName {
+            route: "pay".into(),
+            source: "proxy".into(),
+        };
+        let mut reporter = Reporter::default();
+        // At first the share that is normal is news; then nothing has happened.
+        assert!(breaker.report_to_fleet(&mut reporter, 0, false).is_some());
+        assert!(breaker.report_to_fleet(&mut reporter, 0, false).is_none());
+        assert!(breaker.report_to_fleet(&mut reporter, 0, true).is_some());
+        let verdict = Verdict {
+            term: 1,
+            seq: 1,
+            settled: true,
+            routes: vec![Arc::new(RouteVerdict {
+                name: name.clone(),
+                stage: Stage::Open {
+                    remaining: Duration::from_secs(5),
+                },
+                stream: Stream::Errors,
+                since: Duration::from_secs(2),
+                numbers: Numbers {
+                    observations: 50,
+                    hits: 50,
+                    low: Ratio::new(0.92).unwrap(),
+                    high: Ratio::ONE,
+                    ..Numbers::default()
+                },
+                trial: ProbeReport::default(),
+                reporting: 8,
+                heard: 8,
+            })],
+        };
+        // The fleet's clock is days ahead of the breaker's.
+        let days = Timestamp::from_millis(1_000_000_000);
+        let mut replica = Replica::new(InstanceId([1; 8]));
+        let in_force = replica.verdict(days, days, &verdict).unwrap();
+        let effect = breaker.follow_fleet(in_force, &name, &reporter);
+        assert_eq!(effect, Ok(FleetEffect::Opened));
+        assert_eq!((breaker.state(), breaker.is_led()), (State::Open, true));
+    }
+}
