@@ -6,25 +6,27 @@ use std::path::Path;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-const CODE: &str = "breaker.v1.rs";
-const DESCRIPTORS: &str = "descriptors.bin";
-
 /// `BREAKER_GENERATE=1 cargo test -p breaker-proto` writes it anew.
 #[test]
-fn the_generated_code_is_that_of_the_proto_file() {
+fn the_generated_code_is_that_of_the_proto_files() {
+    let files = ["breaker.v1.rs", "descriptors.bin"];
+    is_generated("breaker/v1/control.proto", &files);
+    is_generated("breaker/fleet/v1/fleet.proto", &["breaker.fleet.v1.rs"]);
+}
+
+fn is_generated(proto: &str, files: &[&str]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let descriptors: FileDescriptorSet =
-        protox::compile(["breaker/v1/control.proto"], [root]).unwrap();
+    let descriptors: FileDescriptorSet = protox::compile([proto], [root]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let encoded = descriptors.encode_to_vec();
     tonic_prost_build::configure()
         .out_dir(directory.path())
         .compile_fds(descriptors)
         .unwrap();
-    fs::write(directory.path().join(DESCRIPTORS), encoded).unwrap();
+    fs::write(directory.path().join("descriptors.bin"), encoded).unwrap();
 
     let checked_in = root.join("src/generated");
-    for file in [CODE, DESCRIPTORS] {
+    for file in files {
         let made = fs::read(directory.path().join(file)).unwrap();
         if std::env::var_os("BREAKER_GENERATE").is_some() {
             fs::write(checked_in.join(file), made).unwrap();
@@ -33,7 +35,7 @@ fn the_generated_code_is_that_of_the_proto_file() {
         let same = fs::read(checked_in.join(file)).is_ok_and(|is| is == made);
         assert!(
             same,
-            "{file} is not what control.proto says: run BREAKER_GENERATE=1 cargo test -p breaker-proto"
+            "{file} is not what {proto} says: run BREAKER_GENERATE=1 cargo test -p breaker-proto"
         );
     }
 }
