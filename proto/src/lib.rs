@@ -1,7 +1,8 @@
 //! The gRPC control API of Breaker, and the messages of a fleet of sidecars.
 //!
-//! They are defined in `breaker/v1/control.proto` and `breaker/fleet/v1/fleet.proto`. The generated code is checked in, so that a build
-//! needs no protobuf compiler. A test regenerates it and compares.
+//! They are defined in `breaker/v1/control.proto` and `breaker/fleet/v1/fleet.proto`. The generated
+//! code is checked in, so that a build needs no protobuf compiler. A test regenerates it and
+//! compares.
 
 /// `breaker.v1`: messages, client and server of the control API.
 #[allow(
