@@ -11,6 +11,7 @@ mod curl;
 mod dashboard;
 mod endpoints;
 mod envoy;
+mod fleet;
 mod forward;
 mod grpc;
 mod h2load;

@@ -29,6 +29,8 @@ use crate::baselines::{BaselineStore, Baselines};
 use crate::config::Config;
 use crate::control::{AdminState, Readiness, Tokens, end_panics};
 use crate::descriptors;
+#[cfg(feature = "fleet")]
+use crate::fleet;
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
 use crate::proxy::{self, Limits, Observers, Proxy, RouteTable};
@@ -67,6 +69,8 @@ pub struct App {
     sandbox: Option<Sandbox>,
     keeper: Option<Arc<BaselineStore>>,
     access: Access,
+    #[cfg(feature = "fleet")]
+    fleet: Option<fleet::Session>,
 }
 
 /// Why a sidecar can't start.
@@ -166,6 +170,8 @@ impl App {
         let admin = config.admin().listen();
         let admin = admin.map_err(bound("admin", config.admin()))?;
         let registry = composition.registry();
+        #[cfg(feature = "fleet")]
+        let fleet = join_fleet(config, &registry)?;
         let (follow, followed) = mpsc::unbounded_channel();
         let (events, reload_events) = mpsc::unbounded_channel();
         let tokens = Tokens::new(config.token().cloned());
@@ -201,6 +207,8 @@ impl App {
             sandbox: None,
             keeper,
             access,
+            #[cfg(feature = "fleet")]
+            fleet,
         })
     }
 
@@ -319,6 +327,13 @@ impl App {
             Part::start("ingest", move || ingest.run(stopped))
         });
         let receiving = receiving.transpose()?;
+        #[cfg(feature = "fleet")]
+        let fleet = self.fleet.map(|fleet| {
+            telemetry.show_fleet(fleet.stats());
+            Part::start("fleet", move || fleet.run())
+        });
+        #[cfg(feature = "fleet")]
+        let fleet = fleet.transpose()?;
         let (tape, unwritten) = self.recording.unzip();
         let writing = unwritten.map(Unwritten::start).transpose()?;
         let access = self.access.clone();
@@ -338,6 +353,10 @@ impl App {
         }
         if let Some(receiving) = receiving {
             receiving.ended().await??;
+        }
+        #[cfg(feature = "fleet")]
+        if let Some(fleet) = fleet {
+            fleet.stop().await;
         }
         if let Some(writing) = writing {
             // The workers are gone, and their tapes with them. A disk that hangs is not waited for.
@@ -403,6 +422,16 @@ fn keep(file: &Path, baselines: Baselines) -> Result<Arc<BaselineStore>, StartEr
         source,
     });
     opened.map(Arc::new)
+}
+
+/// A member of the fleet that the configuration has, if it has one.
+#[cfg(feature = "fleet")]
+fn join_fleet(config: &Config, registry: &Registry) -> Result<Option<fleet::Session>, StartError> {
+    let session = config
+        .fleet()
+        .map(|fleet| fleet::Session::new(fleet.clone(), registry.clone()));
+    let session = session.transpose();
+    session.map_err(|error| StartError::Setting(format!("fleet: {error}")))
 }
 
 /// What is exported, by the configuration or by the environment, must not come back as an

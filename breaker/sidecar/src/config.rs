@@ -8,6 +8,7 @@ mod clash;
 mod error;
 mod fallback;
 mod feed;
+mod fleet;
 mod limits;
 mod log;
 mod origin;
@@ -57,6 +58,7 @@ use breaker_tower::core::InvalidField;
 pub use self::error::ConfigError;
 pub use self::fallback::Fallback;
 pub use self::feed::Feed;
+pub use self::fleet::{EngineUrl, Fleet, FleetKey};
 pub use self::policies::Policies;
 pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
@@ -87,6 +89,7 @@ pub struct Config {
     sandbox: SandboxMode,
     export: Option<Configured>,
     receive: Option<Receive>,
+    fleet: Option<Fleet>,
     policies: Policies,
     warnings: Vec<yaml::Error>,
     routes: Vec<Route>,
@@ -200,6 +203,7 @@ impl Config {
             sandbox: SandboxMode::default(),
             export: None,
             receive: None,
+            fleet: None,
             policies: Policies::default(),
             warnings: Vec::new(),
             routes: vec![route],
@@ -364,6 +368,11 @@ impl Config {
     /// Where telemetry is received, if it is.
     pub fn receive(&self) -> Option<&Receive> {
         self.receive.as_ref()
+    }
+
+    /// The fleet that it is in, if it is in one.
+    pub fn fleet(&self) -> Option<&Fleet> {
+        self.fleet.as_ref()
     }
 
     /// The policies that can be named.
@@ -590,6 +599,9 @@ fn build(
         let route = findings.check(&format!("routes[{index}]"), route);
         routes.extend(route.flatten().map(|route| (index, route)));
     }
+    let fleet = raw.fleet.as_ref();
+    let fleet = fleet.map(|raw| fleet::build(raw, folder, &routes));
+    let fleet = findings.check("fleet", fleet.transpose()).flatten();
     check_patterns(&routes, &mut findings);
     fallback::check_chains(&routes, &mut findings);
     findings.finish()?;
@@ -620,6 +632,7 @@ fn build(
         sandbox: raw.sandbox.and_then(|raw| raw.mode).unwrap_or_default(),
         export,
         receive,
+        fleet,
         policies,
         warnings,
         routes: routes.into_iter().map(|(_, route)| route).collect(),

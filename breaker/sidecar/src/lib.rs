@@ -21,6 +21,8 @@ pub mod demo;
 pub mod descriptors;
 mod files;
 pub mod findings;
+#[cfg(feature = "fleet")]
+mod fleet;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod hosts;

@@ -9,6 +9,7 @@
 //! * `process`: what this process takes of the machine.
 //! * `env`, `settings`: what is exported where.
 //! * `received`: what telemetry in counts; `reloads`: how reloads have ended.
+//! * `fleet`: what a fleet is like, as seen from here.
 //! * `log`: a line and a log record for each event of a breaker.
 
 mod certificates;
@@ -17,6 +18,8 @@ mod endpoints;
 mod env;
 mod exemplars;
 mod export;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod log;
 mod meters;
 pub(crate) mod names;
@@ -169,6 +172,12 @@ impl Telemetry {
     /// Shows the endpoints of upstreams beside the rest.
     pub fn show_upstreams(&self, routes: Routes) {
         endpoints::register(self.meters.meter(), routes);
+    }
+
+    /// Shows what `stats` says of the fleet beside the rest.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn show_fleet(&self, stats: &crate::fleet::Stats) {
+        fleet::register(self.meters.meter(), stats);
     }
 
     /// Shows how the state file fares beside the rest.

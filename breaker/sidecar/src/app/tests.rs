@@ -39,7 +39,7 @@ async fn a_route_without_an_upstream_has_a_breaker_and_no_place_in_the_proxy() {
     );
     assert!(app.listen().is_some());
     // The recorder finds names by the positions of the proxy's routes.
-    assert_eq!(app.reloader.proxied(), ["pay".into()]);
+    assert_eq!(app.reloader.proxied(), [Arc::<str>::from("pay")]);
 }
 
 /// Ten requests a second, a hundred of which are hits in 5000.

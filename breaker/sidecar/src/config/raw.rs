@@ -4,6 +4,7 @@
 mod drain;
 mod fallback;
 mod feed;
+mod fleet;
 mod log;
 mod receive;
 mod retry;
@@ -27,6 +28,7 @@ use crate::sockets::ListenAddress;
 pub(super) use self::drain::RawDrain;
 pub(super) use self::fallback::RawFallback;
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
+pub(super) use self::fleet::{RawFleet, RawFleetRoutes};
 pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
 pub(super) use self::retry::RawRetry;
@@ -91,6 +93,8 @@ pub(crate) struct RawConfig {
     pub(super) sandbox: Option<RawSandbox>,
     /// Exported and received telemetry.
     pub(super) telemetry: Option<RawTelemetry>,
+    /// Sidecars that pool their evidence.
+    pub(super) fleet: Option<RawFleet>,
     /// The services behind the proxy, by name; optional if no route has one.
     pub(super) upstreams: Option<BTreeMap<String, RawUpstream>>,
     /// The routes, each with its own breaker. The most specific path wins.

@@ -55,6 +55,13 @@ impl Config {
         for url in forward {
             rules.connects(port_of(url));
         }
+        if let Some(fleet) = self.fleet() {
+            rules.connects(fleet.engine().port());
+            fleet
+                .key_file()
+                .into_iter()
+                .for_each(|file| rules.reads(file));
+        }
         rules
     }
 }

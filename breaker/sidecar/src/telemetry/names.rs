@@ -262,6 +262,42 @@ pub(crate) const TLS_EXPIRY: Metric = Metric {
     description: "Until when our certificates are valid, since 1970",
 };
 
+pub(crate) const FLEET_CONNECTED: Metric = Metric {
+    name: "breaker.fleet.connected",
+    unit: "{engine}",
+    description: "1 while the engine of the fleet can be reached, else 0",
+};
+pub(crate) const FLEET_MEMBERS: Metric = Metric {
+    name: "breaker.fleet.members",
+    unit: "{member}",
+    description: "Members that were heard in the last minute; a value only while this is the aggregator",
+};
+pub(crate) const FLEET_REPORTS: Metric = Metric {
+    name: "breaker.fleet.reports",
+    unit: "{report}",
+    description: "Reports that were published",
+};
+pub(crate) const FLEET_DROPPED: Metric = Metric {
+    name: "breaker.fleet.dropped",
+    unit: "{message}",
+    description: "Messages of the fleet that were dropped, sent or received",
+};
+pub(crate) const FLEET_VERDICT_AGE: Metric = Metric {
+    name: "breaker.fleet.verdict_age",
+    unit: "s",
+    description: "Time since the last verdict; no value before the first",
+};
+pub(crate) const FLEET_TERM: Metric = Metric {
+    name: "breaker.fleet.term",
+    unit: "{term}",
+    description: "Term of the last verdict; no value before the first",
+};
+pub(crate) const FLEET_IGNORED: Metric = Metric {
+    name: "breaker.fleet.ignored",
+    unit: "{verdict}",
+    description: "Verdicts, or what they say of a route, that were not followed",
+};
+
 // Events, as log records.
 /// The name of the log record that tells of an alert.
 pub const EVENT_ALERT: &str = "breaker.alert";
@@ -337,6 +373,8 @@ pub(crate) const UPSTREAM_USED: &str = "breaker.upstream.used";
 pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 /// Requests in flight at most.
 pub(crate) const LIMIT: &str = "breaker.limit";
+/// Why a message of the fleet was dropped, or a verdict was not followed.
+pub(crate) const FLEET_REASON: &str = "breaker.fleet.reason";
 pub(crate) const MODE_FROM: &str = "breaker.mode.from";
 pub(crate) const MODE_TO: &str = "breaker.mode.to";
 /// The evidence of an anomaly in nats, and the line at which it is an alarm.

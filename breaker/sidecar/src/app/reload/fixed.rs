@@ -30,6 +30,7 @@ pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
         ("sandbox", running.sandbox() != next.sandbox()),
         ("telemetry.export", running.export() != next.export()),
         ("telemetry.receive", running.receive() != next.receive()),
+        ("fleet", running.fleet() != next.fleet()),
         // The proxy listens from the start, or never.
         (
             "routes without any upstream",

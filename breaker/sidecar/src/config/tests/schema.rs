@@ -226,6 +226,9 @@ fn with(path: &str, value: Value) -> (Value, String) {
         config["tls"] = pair;
         config["tls"]["clients"] = json!({ "roots": "tls/ca.crt" });
     }
+    if path.starts_with("fleet.") {
+        config["fleet"] = json!({ "name": "pay", "engine": "redis://127.0.0.1" });
+    }
     let mut at = &mut config;
     let mut told = String::new();
     for segment in path.split('.') {
@@ -267,7 +270,7 @@ fn rule_for(path: &str, value: Value) -> Option<String> {
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("policies")).unwrap();
-    for file in ["token", "ca.pem", "client.pem", "client.key"] {
+    for file in ["token", "fleet.key", "ca.pem", "client.pem", "client.key"] {
         fs::write(folder.path().join(file), "0123456789abcdef0123456789abcdef").unwrap();
     }
     let tls = folder.path().join("tls");

@@ -1,0 +1,24 @@
+//! The fleet: sidecars that pool their evidence by way of Redis or Valkey.
+//!
+//! * `member`: what this sidecar reports, believes and, while it has the lease, adds up. Time is an
+//!   argument, and messages are bytes.
+//! * `codec`: the messages; `seal`: their signatures; `lease`: who is the aggregator.
+//! * `engine`: what carries the messages; `redis`: Redis and Valkey.
+//! * `session`: the task that connects all this; `backoff`: when it tries again.
+//! * `stats`: what telemetry tells of it.
+//!
+//! The task has a thread of its own. No request waits for it: the breakers that it reports of are
+//! those that requests ask, and it holds their locks as briefly as requests do.
+
+mod backoff;
+mod codec;
+mod engine;
+mod lease;
+mod member;
+mod redis;
+mod seal;
+mod session;
+mod stats;
+
+pub(crate) use self::session::Session;
+pub(crate) use self::stats::{Numbers, Stats};

@@ -1,0 +1,434 @@
+//! The messages `breaker.fleet.v1`, and what the core makes of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_proto::fleet as wire;
+use breaker_tower::core::fleet::{
+    InstanceId, Numbers, ProbeReport, Report, RouteName, RouteReport, RouteVerdict, Stage,
+    StreamReport, Verdict,
+};
+use breaker_tower::core::policy::Stream;
+use breaker_tower::core::{Ratio, State};
+use prost::Message;
+use wire::route_verdict::Stage as WireStage;
+
+/// A message that can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+pub(super) fn encode_report(report: &Report) -> Vec<u8> {
+    let names = report.names.iter().flat_map(|names| names.iter());
+    wire::Report {
+        instance: report.instance.0.to_vec(),
+        boot: report.boot,
+        seq: report.seq,
+        age_millis: millis(report.age),
+        config: report.config,
+        names: names.map(name_out).collect(),
+        routes: report.routes.iter().map(route_out).collect(),
+    }
+    .encode_to_vec()
+}
+
+pub(super) fn decode_report(bytes: &[u8]) -> Result<Report, Malformed> {
+    let report = wire::Report::decode(bytes).map_err(|_| Malformed)?;
+    let names = report.names.into_iter().map(name_in);
+    let names: Vec<_> = names.collect();
+    let routes = report.routes.iter().map(route_in);
+    Ok(Report {
+        instance: instance(&report.instance)?,
+        boot: report.boot,
+        seq: report.seq,
+        age: Duration::from_millis(report.age_millis),
+        config: report.config,
+        names: (!names.is_empty()).then(|| names.into()),
+        routes: routes.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The verdict, with as many routes as fit into `most` bytes. Without all of them it is not
+/// settled: for those that are left out, what was said before goes on.
+pub(super) fn encode_verdict(verdict: &Verdict, most: usize) -> Vec<u8> {
+    let mut message = wire::Verdict {
+        term: verdict.term,
+        seq: verdict.seq,
+        settled: verdict.settled,
+        routes: verdict.routes.iter().map(|of| verdict_out(of)).collect(),
+    };
+    while message.encoded_len() > most && message.routes.pop().is_some() {
+        message.settled = false;
+    }
+    message.encode_to_vec()
+}
+
+pub(super) fn decode_verdict(bytes: &[u8]) -> Result<Verdict, Malformed> {
+    let verdict = wire::Verdict::decode(bytes).map_err(|_| Malformed)?;
+    if verdict.term == 0 || verdict.term > MAX_TERM {
+        return Err(Malformed);
+    }
+    let mut settled = verdict.settled;
+    let mut routes = Vec::with_capacity(verdict.routes.len());
+    for route in verdict.routes {
+        match verdict_in(route)? {
+            Some(route) => routes.push(Arc::new(route)),
+            // A stage of a later version: the route is not quiet.
+            None => settled = false,
+        }
+    }
+    Ok(Verdict {
+        term: verdict.term,
+        seq: verdict.seq,
+        settled,
+        routes,
+    })
+}
+
+fn name_out(name: &RouteName) -> wire::RouteName {
+    wire::RouteName {
+        route: name.route.to_string(),
+        source: name.source.to_string(),
+    }
+}
+
+fn name_in(name: wire::RouteName) -> RouteName {
+    RouteName {
+        route: name.route.into(),
+        source: name.source.into(),
+    }
+}
+
+fn route_out(report: &RouteReport) -> wire::RouteReport {
+    let streams = Stream::ALL
+        .into_iter()
+        .map(|stream| (stream, report.stream(stream)));
+    let streams = streams.filter(|(_, of)| **of != StreamReport::default());
+    wire::RouteReport {
+        route: report.route.into(),
+        arrivals: report.arrivals,
+        streams: streams
+            .map(|(stream, of)| wire::StreamReport {
+                stream: stream_out(stream).into(),
+                observations: of.observations,
+                hits: of.hits,
+                normal: of.normal.into(),
+            })
+            .collect(),
+        probes_succeeded: report.probes.succeeded,
+        probes_failed: report.probes.failed,
+        state: match report.state {
+            State::Closed => wire::State::Closed,
+            State::Open => wire::State::Open,
+            State::HalfOpen => wire::State::HalfOpen,
+        }
+        .into(),
+        led: report.led,
+    }
+}
+
+fn route_in(report: &wire::RouteReport) -> Result<RouteReport, Malformed> {
+    let mut route = RouteReport {
+        route: u16::try_from(report.route).map_err(|_| Malformed)?,
+        arrivals: report.arrivals,
+        probes: ProbeReport {
+            succeeded: report.probes_succeeded,
+            failed: report.probes_failed,
+        },
+        state: match report.state() {
+            wire::State::Closed => State::Closed,
+            wire::State::Open => State::Open,
+            wire::State::HalfOpen => State::HalfOpen,
+            wire::State::Unspecified => return Err(Malformed),
+        },
+        led: report.led,
+        ..RouteReport::default()
+    };
+    for of in &report.streams {
+        // One of a later version is left out.
+        if let Some(stream) = stream_in(of.stream()) {
+            route.streams[stream as usize] = StreamReport {
+                observations: of.observations,
+                hits: of.hits,
+                normal: share_in(of.normal)?.1,
+            };
+        }
+    }
+    Ok(route)
+}
+
+fn verdict_out(of: &RouteVerdict) -> wire::RouteVerdict {
+    let stage = match &of.stage {
+        Stage::Alarm => WireStage::Alarm(wire::Alarm {}),
+        Stage::Open { remaining } => WireStage::Open(wire::Open {
+            remaining_millis: millis(*remaining),
+        }),
+        Stage::Probing { probers } => WireStage::Probing(wire::Probing {
+            probers: probers.iter().map(|id| id.0.to_vec()).collect(),
+        }),
+        Stage::Ramp { share } => WireStage::Ramp(wire::Ramp {
+            share: share_out(*share),
+        }),
+    };
+    wire::RouteVerdict {
+        name: Some(name_out(&of.name)),
+        stage: Some(stage),
+        stream: stream_out(of.stream).into(),
+        since_millis: millis(of.since),
+        observations: of.numbers.observations,
+        hits: of.numbers.hits,
+        low: share_out(of.numbers.low),
+        high: share_out(of.numbers.high),
+        normal: share_out(of.numbers.normal),
+        evidence: of.numbers.evidence,
+        line: of.numbers.line,
+        probes_succeeded: of.trial.succeeded,
+        probes_failed: of.trial.failed,
+        reporting: of.reporting,
+        heard: of.heard,
+    }
+}
+
+fn verdict_in(of: wire::RouteVerdict) -> Result<Option<RouteVerdict>, Malformed> {
+    let stream = stream_in(of.stream());
+    let (Some(stage), Some(stream)) = (of.stage, stream) else {
+        return Ok(None);
+    };
+    let stage = match stage {
+        WireStage::Alarm(_) => Stage::Alarm,
+        WireStage::Open(open) => Stage::Open {
+            remaining: Duration::from_millis(open.remaining_millis).min(LONGEST_OPEN),
+        },
+        WireStage::Probing(probing) => Stage::Probing {
+            probers: probing
+                .probers
+                .iter()
+                .map(|id| instance(id))
+                .collect::<Result<_, _>>()?,
+        },
+        WireStage::Ramp(ramp) => Stage::Ramp {
+            share: share_in(ramp.share)?.0,
+        },
+    };
+    if of.hits > of.observations || !of.evidence.is_finite() || !of.line.is_finite() {
+        return Err(Malformed);
+    }
+    Ok(Some(RouteVerdict {
+        name: name_in(of.name.ok_or(Malformed)?),
+        stage,
+        stream,
+        since: Duration::from_millis(of.since_millis),
+        numbers: Numbers {
+            observations: of.observations,
+            hits: of.hits,
+            low: share_in(of.low)?.0,
+            high: share_in(of.high)?.0,
+            normal: share_in(of.normal)?.0,
+            evidence: of.evidence,
+            line: of.line,
+        },
+        trial: ProbeReport {
+            succeeded: of.probes_succeeded,
+            failed: of.probes_failed,
+        },
+        reporting: of.reporting,
+        heard: of.heard,
+    }))
+}
+
+const fn stream_out(stream: Stream) -> wire::Stream {
+    match stream {
+        Stream::Errors => wire::Stream::Errors,
+        Stream::Latency => wire::Stream::Latency,
+        Stream::Deadline => wire::Stream::Deadline,
+        // One that the core has and this format has not yet: receivers leave it out.
+        _ => wire::Stream::Unspecified,
+    }
+}
+
+const fn stream_in(stream: wire::Stream) -> Option<Stream> {
+    match stream {
+        wire::Stream::Unspecified => None,
+        wire::Stream::Errors => Some(Stream::Errors),
+        wire::Stream::Latency => Some(Stream::Latency),
+        wire::Stream::Deadline => Some(Stream::Deadline),
+    }
+}
+
+fn instance(bytes: &[u8]) -> Result<InstanceId, Malformed> {
+    bytes.try_into().map(InstanceId).map_err(|_| Malformed)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn share_out(share: Ratio) -> u32 {
+    (share.get() * PARTS).round() as u32
+}
+
+/// The share, and its parts.
+fn share_in(parts: u32) -> Result<(Ratio, u16), Malformed> {
+    let share = Ratio::new(f64::from(parts) / PARTS).ok_or(Malformed)?;
+    Ok((share, u16::try_from(parts).map_err(|_| Malformed)?))
+}
+
+/// Of a share.
+const PARTS: f64 = 10_000.0;
+/// What the engine can count to exactly.
+const MAX_TERM: u64 = (1 << 53) - 2;
+/// The longest open time that a policy can have is shorter.
+const LONGEST_OPEN: Duration = Duration::from_secs(24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let name = RouteName {
+            route: "pay".into(),
+            source: "proxy".into(),
+        };
+        let mut route = RouteReport {
+            route: 3,
+            arrivals: 7,
+            probes: ProbeReport {
+                succeeded: 1,
+                failed: 2,
+            },
+            state: State::HalfOpen,
+            led: true,
+            ..RouteReport::default()
+        };
+        route.streams[Stream::Latency as usize] = StreamReport {
+            observations: 5,
+            hits: 4,
+            normal: 150,
+        };
+        Report {
+            instance: InstanceId([1, 2, 3, 4, 5, 6, 7, 8]),
+            boot: 0,
+            seq: 9,
+            age: Duration::from_secs(61),
+            config: u64::MAX,
+            names: Some(Arc::from([name])),
+            routes: vec![route],
+        }
+    }
+
+    fn verdict(stage: Stage) -> Verdict {
+        let share = |parts: u32| Ratio::new(f64::from(parts) / PARTS).unwrap();
+        Verdict {
+            term: 4,
+            seq: 5,
+            settled: true,
+            routes: vec![Arc::new(RouteVerdict {
+                name: report().names.unwrap()[0].clone(),
+                stage,
+                stream: Stream::Deadline,
+                since: Duration::from_millis(1500),
+                numbers: Numbers {
+                    observations: 20,
+                    hits: 19,
+                    low: share(7600),
+                    high: share(9900),
+                    normal: share(150),
+                    evidence: 30.5,
+                    line: 21.25,
+                },
+                trial: ProbeReport {
+                    succeeded: 3,
+                    failed: 1,
+                },
+                reporting: 8,
+                heard: 10,
+            })],
+        }
+    }
+
+    #[test]
+    fn messages_come_back_as_they_were() {
+        assert_eq!(decode_report(&encode_report(&report())), Ok(report()));
+        for stage in [
+            Stage::Alarm,
+            Stage::Open {
+                remaining: Duration::from_millis(4250),
+            },
+            Stage::Probing {
+                probers: vec![InstanceId([9; 8]), InstanceId([0; 8])],
+            },
+            Stage::Ramp {
+                share: Ratio::new(0.25).unwrap(),
+            },
+        ] {
+            let verdict = verdict(stage);
+            assert_eq!(decode_verdict(&encode_verdict(&verdict, 4096)), Ok(verdict));
+        }
+    }
+
+    #[test]
+    fn a_healthy_route_takes_few_bytes() {
+        let mut report = report();
+        report.names = None;
+        let head = encode_report(&Report {
+            routes: Vec::new(),
+            ..report.clone()
+        });
+        let route = &mut report.routes[0];
+        (route.state, route.led, route.probes) = (State::Closed, false, ProbeReport::default());
+        route.streams = Default::default();
+        route.streams[0].observations = 100;
+        let whole = encode_report(&report);
+        assert!(head.len() <= 30, "{}", head.len());
+        assert!(
+            whole.len() - head.len() <= 14,
+            "{}",
+            whole.len() - head.len()
+        );
+    }
+
+    #[test]
+    fn a_verdict_that_is_too_long_loses_routes_and_is_not_settled() {
+        let mut verdict = verdict(Stage::Alarm);
+        verdict.routes = vec![verdict.routes[0].clone(); 200];
+        let bytes = encode_verdict(&verdict, 4096);
+        assert!((3900..=4096).contains(&bytes.len()), "{}", bytes.len());
+        let less = decode_verdict(&bytes).unwrap();
+        assert!(!less.settled && less.routes.len() < 200);
+    }
+
+    #[test]
+    fn what_nobody_here_would_send_is_malformed() {
+        assert_eq!(decode_report(b"garbage"), Err(Malformed));
+        assert_eq!(decode_verdict(b"garbage"), Err(Malformed));
+        // An empty message has no instance and no term.
+        assert_eq!(decode_report(b""), Err(Malformed));
+        assert_eq!(decode_verdict(b""), Err(Malformed));
+        let mut message = wire::Report::decode(&*encode_report(&report())).unwrap();
+        message.routes[0].streams[0].normal = 10_001;
+        assert_eq!(decode_report(&message.encode_to_vec()), Err(Malformed));
+        message.routes[0].streams.clear();
+        message.routes[0].route = 70_000;
+        assert_eq!(decode_report(&message.encode_to_vec()), Err(Malformed));
+        let verdict = verdict(Stage::Alarm);
+        let mut message = wire::Verdict::decode(&*encode_verdict(&verdict, 4096)).unwrap();
+        message.routes[0].evidence = f64::NAN;
+        assert_eq!(decode_verdict(&message.encode_to_vec()), Err(Malformed));
+        message.routes[0].evidence = 1.0;
+        message.term = u64::MAX;
+        assert_eq!(decode_verdict(&message.encode_to_vec()), Err(Malformed));
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_ignored() {
+        // Field 100, of two bytes.
+        let mut bytes = encode_report(&report());
+        bytes.extend([0xa2, 0x06, 0x02, 0x68, 0x69]);
+        assert_eq!(decode_report(&bytes), Ok(report()));
+        // A stage that is not known yet: the route is neither quiet nor open.
+        let mut message =
+            wire::Verdict::decode(&*encode_verdict(&verdict(Stage::Alarm), 4096)).unwrap();
+        message.routes[0].stage = None;
+        let read = decode_verdict(&message.encode_to_vec()).unwrap();
+        assert_eq!((read.settled, read.routes.len()), (false, 0));
+    }
+}

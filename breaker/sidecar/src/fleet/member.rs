@@ -1,0 +1,320 @@
+//! This sidecar as a member of a fleet: what it reports, what it follows and, while it has the
+//! lease, what it adds up.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_tower::BreakerHandle;
+use breaker_tower::core::fleet::{
+    Aggregator, AggregatorSettings, FleetEvent, FleetRoute, InstanceId, Replica, Report, Reporter,
+    RouteName, RouteReport,
+};
+use breaker_tower::core::{Policy, Timestamp};
+use bytes::Bytes;
+use siphasher::sip::SipHasher13;
+
+use super::codec::{decode_report, decode_verdict, encode_report, encode_verdict};
+use super::seal::Seal;
+use super::stats::{Dropping, Stats};
+use crate::findings::PROXY;
+
+/// A route whose evidence is pooled.
+#[derive(Clone, Debug)]
+pub(super) struct MemberRoute {
+    pub(super) breaker: BreakerHandle,
+    pub(super) policy: Arc<Policy>,
+}
+
+/// The state of a member. Its clock began when the process did.
+#[derive(Debug)]
+pub(super) struct Member {
+    me: InstanceId,
+    seal: Seal,
+    topics: Topics,
+    stats: Stats,
+    seq: u64,
+    routes: Vec<Reported>,
+    names: Arc<[RouteName]>,
+    config: u64,
+    named: Option<Timestamp>,
+    reported: Option<Timestamp>,
+    /// The aggregator that knows all that was reported before.
+    informed: Option<u64>,
+    replica: Replica,
+    aggregator: Option<(u64, Aggregator)>,
+    /// Grows when an aggregator ends: the next one must not get its term again.
+    ended: u32,
+}
+
+/// The topics of a fleet.
+#[derive(Clone, Debug)]
+pub(super) struct Topics {
+    pub(super) reports: String,
+    pub(super) verdicts: String,
+    pub(super) lease: String,
+}
+
+#[derive(Debug)]
+struct Reported {
+    of: MemberRoute,
+    reporter: Reporter,
+}
+
+impl Topics {
+    pub(super) fn of(fleet: &str) -> Self {
+        Self {
+            reports: format!("breaker/fleet/v1/{{{fleet}}}/reports"),
+            verdicts: format!("breaker/fleet/v1/{{{fleet}}}/verdicts"),
+            lease: format!("breaker/fleet/v1/{{{fleet}}}/lease"),
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn new(me: InstanceId, seal: Seal, topics: Topics, stats: Stats) -> Self {
+        Self {
+            me,
+            seal,
+            topics,
+            stats,
+            seq: 0,
+            routes: Vec::new(),
+            names: Arc::from([]),
+            config: 0,
+            named: None,
+            reported: None,
+            informed: None,
+            replica: Replica::new(me),
+            aggregator: None,
+            ended: 0,
+        }
+    }
+
+    /// Takes over the routes of a configuration. Returns whether they are other than before: then
+    /// an aggregator must begin again, with another term.
+    pub(super) fn set_routes(&mut self, routes: Vec<MemberRoute>) -> bool {
+        let is_same = routes.len() == self.routes.len()
+            && routes.iter().zip(&self.routes).all(|(next, now)| {
+                next.breaker.id() == now.of.breaker.id() && next.policy == now.of.policy
+            });
+        if is_same {
+            return false;
+        }
+        let mut before = std::mem::take(&mut self.routes);
+        self.routes = routes
+            .into_iter()
+            .map(|of| {
+                let known = before
+                    .iter_mut()
+                    .find(|known| known.of.breaker.id() == of.breaker.id());
+                let reporter = known.map(|known| std::mem::take(&mut known.reporter));
+                let reporter = reporter.unwrap_or_default();
+                Reported { of, reporter }
+            })
+            .collect();
+        let names = self.routes.iter().map(|route| RouteName {
+            route: route.of.breaker.name().clone(),
+            source: PROXY.into(),
+        });
+        self.names = names.collect();
+        let mut hasher = SipHasher13::new();
+        self.names.hash(&mut hasher);
+        self.config = hasher.finish();
+        (self.named, self.informed) = (None, None);
+        self.end_aggregator();
+        true
+    }
+
+    /// What to publish as reports now. Call it each half second, also while nobody can be reached:
+    /// what happened then is not reported later.
+    pub(super) fn reports(&mut self, now: Timestamp) -> Vec<Bytes> {
+        let term = self.replica.term();
+        let is_due = |last: Option<Timestamp>, each: Duration| {
+            last.is_none_or(|last| now.saturating_since(last) >= each)
+        };
+        let all = self.informed != Some(term.unwrap_or(0)) || is_due(self.reported, HEARTBEAT);
+        let routes = self.routes.iter_mut().enumerate();
+        let routes: Vec<_> = routes
+            .filter_map(|(index, route)| {
+                let index = u16::try_from(index).expect("200 at most");
+                let reporter = &mut route.reporter;
+                route.of.breaker.report_to_fleet(reporter, index, all)
+            })
+            .collect();
+        let mut messages = Vec::new();
+        if is_due(self.named, NAMED) || self.informed != Some(term.unwrap_or(0)) {
+            self.named = Some(now);
+            let names = Some(self.names.clone());
+            messages.push(self.report(now, names, Vec::new()));
+        }
+        for routes in routes.chunks(ROUTES_OF_A_REPORT) {
+            messages.push(self.report(now, None, routes.to_vec()));
+        }
+        if all {
+            self.informed = Some(term.unwrap_or(0));
+            self.reported = Some(now);
+        }
+        messages
+    }
+
+    fn report(
+        &mut self,
+        now: Timestamp,
+        names: Option<Arc<[RouteName]>>,
+        routes: Vec<RouteReport>,
+    ) -> Bytes {
+        self.seq += 1;
+        let report = Report {
+            instance: self.me,
+            boot: 0,
+            seq: self.seq,
+            age: now.saturating_since(Timestamp::ZERO),
+            config: self.config,
+            names,
+            routes,
+        };
+        let message = encode_report(&report);
+        debug_assert!(message.len() <= REPORT_BYTES, "{}", message.len());
+        self.seal.seal(&self.topics.reports, message)
+    }
+
+    /// Follows a verdict that has just arrived.
+    pub(super) fn hear_verdict(&mut self, now: Timestamp, sealed: &Bytes) {
+        let message = self.seal.open(&self.topics.verdicts, sealed, VERDICT_BYTES);
+        let verdict = message
+            .and_then(|message| decode_verdict(&message).map_err(|_malformed| Dropping::Malformed));
+        let verdict = match verdict {
+            Ok(verdict) => verdict,
+            Err(why) => return self.stats.drop_one(why),
+        };
+        let in_force = match self.replica.verdict(now, now, &verdict) {
+            Ok(in_force) => in_force,
+            Err(why) => return self.stats.ignore(why),
+        };
+        self.stats.verdict(Some(verdict.term));
+        for (route, name) in self.routes.iter().zip(&*self.names) {
+            let followed = route
+                .of
+                .breaker
+                .follow_fleet(in_force, name, &route.reporter);
+            if let Err(why) = followed {
+                self.stats.ignore(why);
+            }
+        }
+    }
+
+    /// Adds a report to the evidence, if this is the aggregator.
+    pub(super) fn hear_report(&mut self, now: Timestamp, sealed: &Bytes) {
+        let Some((_, aggregator)) = &mut self.aggregator else {
+            return;
+        };
+        let message = self.seal.open(&self.topics.reports, sealed, REPORT_BYTES);
+        let heard = message.and_then(|message| {
+            let report = decode_report(&message).map_err(|_malformed| Dropping::Malformed)?;
+            aggregator.report(now, &report).map_err(Dropping::from)
+        });
+        if let Err(why) = heard {
+            self.stats.drop_one(why);
+        }
+    }
+
+    /// Is the aggregator of `term` from now on, or none.
+    pub(super) fn aggregate(&mut self, term: Option<u64>, seed: u64, now: Timestamp) {
+        let current = self.aggregator.as_ref().map(|(term, _)| *term);
+        if current == term {
+            return;
+        }
+        self.end_aggregator();
+        self.aggregator = term.and_then(|term| {
+            let routes = self.routes.iter().zip(&*self.names);
+            let routes =
+                routes.map(|(route, name)| FleetRoute::new(name.clone(), route.of.policy.clone()));
+            let settings = AggregatorSettings::default();
+            match Aggregator::new(term, &settings, routes, seed, now) {
+                Ok(aggregator) => Some((term, aggregator)),
+                Err(error) => {
+                    tracing::error!(%error, "this sidecar can't be the aggregator of its fleet");
+                    None
+                }
+            }
+        });
+        if let Some((term, _)) = &self.aggregator {
+            tracing::info!(term, "this sidecar is the aggregator of its fleet");
+        }
+    }
+
+    fn end_aggregator(&mut self) {
+        if self.aggregator.take().is_some() {
+            self.ended += 1;
+            self.stats.members(None);
+            tracing::info!("this sidecar is not the aggregator of its fleet any more");
+        }
+    }
+
+    /// The verdict that is to be published now, if this is the aggregator.
+    pub(super) fn verdict(&mut self, now: Timestamp) -> Option<Bytes> {
+        let (_, aggregator) = self.aggregator.as_mut()?;
+        let verdict = aggregator.slice(now);
+        self.stats.members(Some(aggregator.members()));
+        while let Some(event) = aggregator.poll_event() {
+            log(&event);
+        }
+        let message = encode_verdict(&verdict?, VERDICT_BYTES);
+        Some(self.seal.seal(&self.topics.verdicts, message))
+    }
+
+    pub(super) const fn is_aggregator(&self) -> bool {
+        self.aggregator.is_some()
+    }
+
+    /// What it is called as the holder of the lease.
+    pub(super) fn candidate(&self) -> String {
+        format!("{}/{}", self.me, self.ended)
+    }
+
+    /// The newest term of a verdict; 0 before the first.
+    pub(super) fn term(&self) -> u64 {
+        self.replica.term().unwrap_or(0)
+    }
+
+    pub(super) fn verdict_age(&self, now: Timestamp) -> Option<Duration> {
+        self.replica.age(now)
+    }
+}
+
+/// What the aggregator sees; the breakers report by themselves what they make of it.
+fn log(event: &FleetEvent) {
+    match event {
+        FleetEvent::AlarmBegan { name, .. } => {
+            tracing::info!(route = %name.route, "the fleet has an alarm, which does not open");
+        }
+        FleetEvent::Opened { name, open_for, .. } => {
+            tracing::info!(route = %name.route, ?open_for, "the fleet opens");
+        }
+        FleetEvent::Closed { name, .. } => {
+            tracing::info!(route = %name.route, "the fleet has recovered");
+        }
+        FleetEvent::ReplicaOutlier {
+            name,
+            stream,
+            instance,
+            ..
+        } => {
+            tracing::warn!(
+                route = %name.route, stream = stream.name(), %instance,
+                "one sidecar of the fleet sees what the others don't"
+            );
+        }
+        _ => {}
+    }
+}
+
+/// Of a message.
+pub(super) const REPORT_BYTES: usize = 16 << 10;
+/// Of a message.
+pub(super) const VERDICT_BYTES: usize = 4 << 10;
+/// Of the longest reports of a route, as many as fit.
+const ROUTES_OF_A_REPORT: usize = 128;
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const NAMED: Duration = Duration::from_secs(30);

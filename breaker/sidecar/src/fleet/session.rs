@@ -1,0 +1,265 @@
+//! The task of a member: it connects, reports, listens, and keeps the lease if it can.
+
+use std::io;
+use std::time::Duration;
+
+use breaker_tower::core::Timestamp;
+use breaker_tower::core::fleet::InstanceId;
+use bytes::Bytes;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+
+use super::backoff::Backoff;
+use super::engine::{Engine, EngineError, Messages};
+use super::lease::{Lease, TTL};
+use super::member::{Member, MemberRoute, Topics};
+use super::redis::Redis;
+use super::seal::Seal;
+use super::stats::{Dropping, Stats};
+use crate::causes::in_full;
+use crate::config::Fleet;
+use crate::registry::Registry;
+use crate::tls::{self, Client, ClientSettings};
+
+/// A member that is about to run.
+#[derive(Debug)]
+pub(crate) struct Session {
+    fleet: Fleet,
+    tls: Option<Client>,
+    registry: Registry,
+    stats: Stats,
+    me: InstanceId,
+}
+
+/// Why a sidecar can't be in a fleet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The system has no certificates to trust.
+    #[error("engine: {0}")]
+    Tls(tls::Fault),
+    /// The system has no random numbers.
+    #[error("the system has no random numbers")]
+    NoRandom,
+}
+
+/// What a member needs while it has a connection.
+struct Connected<'a, E> {
+    engine: &'a E,
+    lease: Lease,
+    verdicts: Messages,
+    reports: Option<Messages>,
+}
+
+/// A clock that began with the process, and the ticks of slices.
+#[derive(Debug)]
+struct Pace {
+    began: Instant,
+    slices: Interval,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// A member of `fleet` with the breakers of `registry`.
+    ///
+    /// # Errors
+    /// When there is nothing to trust for TLS, or nothing random for an id.
+    pub(crate) fn new(fleet: Fleet, registry: Registry) -> Result<Self, StartError> {
+        let tls = fleet.engine().is_secure();
+        let tls = tls.then(|| Client::new(ClientSettings::default()));
+        Ok(Self {
+            tls: tls.transpose().map_err(StartError::Tls)?,
+            me: InstanceId(random().ok_or(StartError::NoRandom)?),
+            fleet,
+            registry,
+            stats: Stats::default(),
+        })
+    }
+
+    /// The numbers that it writes.
+    pub(crate) const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Runs for ever: connects, and connects again when the connection has ended.
+    pub(crate) async fn run(self) -> io::Result<()> {
+        let topics = Topics::of(self.fleet.name());
+        let seal = Seal::new(self.fleet.name(), self.fleet.key());
+        let mut member = Member::new(self.me, seal, topics.clone(), self.stats.clone());
+        let mut slices = interval_at(Instant::now() + SLICE, SLICE);
+        slices.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = Pace {
+            began: Instant::now(),
+            slices,
+        };
+        let mut backoff = Backoff::default();
+        let mut warned = false;
+        loop {
+            let Err(error) = self
+                .serve(&mut member, &topics, &mut pace, &mut backoff, &mut warned)
+                .await;
+            self.stats.connected(false);
+            member.aggregate(None, 0, pace.now());
+            if !std::mem::replace(&mut warned, true) {
+                let (engine, error) = (self.fleet.engine(), in_full(&error));
+                tracing::warn!(%engine, error, "the fleet's engine is gone: each breaker is alone");
+            }
+            let pause = sleep(backoff.pause(chance()));
+            self.apart(&mut member, &mut pace, pause).await;
+        }
+    }
+
+    /// Connects, and serves until the connection ends.
+    async fn serve(
+        &self,
+        member: &mut Member,
+        topics: &Topics,
+        pace: &mut Pace,
+        backoff: &mut Backoff,
+        warned: &mut bool,
+    ) -> Result<std::convert::Infallible, EngineError> {
+        let connecting = Redis::connect(self.fleet.engine(), self.tls.as_ref(), self.stats.clone());
+        let engine = self.apart(member, pace, connecting).await?;
+        let connected = Connected {
+            verdicts: engine.subscribe(&topics.verdicts).await?,
+            engine: &engine,
+            lease: Lease::default(),
+            reports: None,
+        };
+        (*backoff, *warned) = (Backoff::default(), false);
+        self.stats.connected(true);
+        tracing::info!(engine = %self.fleet.engine(), fleet = &**self.fleet.name(), "in a fleet");
+        self.together(member, topics, pace, connected).await
+    }
+
+    /// Waits for `what` without the fleet: reports are dropped.
+    async fn apart<T>(
+        &self,
+        member: &mut Member,
+        pace: &mut Pace,
+        what: impl Future<Output = T>,
+    ) -> T {
+        let mut what = std::pin::pin!(what);
+        loop {
+            tokio::select! {
+                done = &mut what => return done,
+                _ = pace.slices.tick() => {
+                    member.set_routes(self.routes());
+                    for _ in member.reports(pace.now()) {
+                        self.stats.drop_one(Dropping::Disconnected);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn together<E: Engine>(
+        &self,
+        member: &mut Member,
+        topics: &Topics,
+        pace: &mut Pace,
+        mut connected: Connected<'_, E>,
+    ) -> Result<std::convert::Infallible, EngineError> {
+        loop {
+            tokio::select! {
+                _ = pace.slices.tick() => {
+                    self.slice(member, topics, pace, &mut connected).await?;
+                }
+                verdict = connected.verdicts.recv() => {
+                    let verdict = verdict.ok_or(EngineError::Ended)?;
+                    member.hear_verdict(pace.now(), &verdict);
+                }
+                report = next(&mut connected.reports) => {
+                    member.hear_report(pace.now(), &report.ok_or(EngineError::Ended)?);
+                }
+            }
+        }
+    }
+
+    /// What is done each half second.
+    async fn slice<E: Engine>(
+        &self,
+        member: &mut Member,
+        topics: &Topics,
+        pace: &Pace,
+        connected: &mut Connected<'_, E>,
+    ) -> Result<(), EngineError> {
+        let Connected {
+            engine,
+            lease,
+            reports,
+            ..
+        } = connected;
+        if member.set_routes(self.routes()) && lease.term(pace.now()).is_some() {
+            // Asked for anew, it comes with a new term.
+            *lease = Lease::default();
+        }
+        for report in member.reports(pace.now()) {
+            engine.publish(&topics.reports, report).await?;
+            self.stats.reported();
+        }
+        let asked = pace.now();
+        if lease.is_due(asked, member.verdict_age(asked)) {
+            let holder = member.candidate();
+            let leased = engine.lease(&topics.lease, &holder, TTL, member.term());
+            lease.answered(asked, leased.await?);
+        }
+        let now = pace.now();
+        member.aggregate(lease.term(now), seed(), now);
+        if member.is_aggregator() && reports.is_none() {
+            *reports = Some(engine.subscribe(&topics.reports).await?);
+        } else if !member.is_aggregator() && reports.take().is_some() {
+            engine.unsubscribe(&topics.reports).await?;
+        }
+        if let Some(verdict) = member.verdict(pace.now()) {
+            engine.publish(&topics.verdicts, verdict).await?;
+        }
+        Ok(())
+    }
+
+    /// The routes of the configuration that is in force.
+    fn routes(&self) -> Vec<MemberRoute> {
+        let entries = self.registry.list();
+        let pooled = entries.iter().filter(|entry| {
+            let is_route = entry.upstream().is_some() && !entry.is_stand_in();
+            is_route && self.fleet.has(entry.name())
+        });
+        pooled
+            .map(|entry| MemberRoute {
+                breaker: entry.breaker().clone(),
+                policy: entry.policy().clone(),
+            })
+            .collect()
+    }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.began.elapsed().as_nanos() as u64)
+    }
+}
+
+async fn next(messages: &mut Option<Messages>) -> Option<Bytes> {
+    match messages {
+        Some(messages) => messages.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn random() -> Option<[u8; 8]> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn seed() -> u64 {
+    u64::from_be_bytes(random().unwrap_or_default())
+}
+
+/// 0 to 1.
+fn chance() -> f64 {
+    (seed() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+const SLICE: Duration = Duration::from_millis(500);
