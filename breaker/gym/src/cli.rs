@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::gym::{self, Plan, Run};
 use crate::summary::{Summaries, summarise};
 use crate::table::{self, Style};
-use crate::{arl, blips, endpoints, page, petshop, scenario, system};
+use crate::{arl, blips, endpoints, fleet, page, petshop, scenario, system};
 
 /// Runs breakers through scenarios in virtual time, on identical traffic, and scores them
 #[derive(Debug, Parser)]
@@ -80,6 +80,9 @@ pub(crate) struct Cli {
     /// of running scenarios
     #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips"])]
     endpoints: bool,
+    /// Plays fleets of replicas that pool their evidence (F1 to F9), each with and without the fleet
+    #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips", "endpoints", "petshop", "json"])]
+    fleet: bool,
     /// Plays levels of a real service (fixtures/petshop): which of its faults are told, and how
     /// often health is called a fault
     #[arg(long, conflicts_with_all = ["scenario", "html", "list", "arl", "blips", "endpoints"])]
@@ -218,6 +221,9 @@ impl Cli {
             }
             write!(out, "{}", endpoints::table(&results, self.markdown))?;
             return write!(out, "\n{}", endpoints::healthy_table(&healthy));
+        }
+        if self.fleet {
+            return fleet::measure(&plan.seeds, self.markdown, &mut out);
         }
         if self.petshop {
             let rows = petshop::measure(&plan.systems, self.hours, &plan.seeds, plan.threads);

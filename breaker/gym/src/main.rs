@@ -15,12 +15,14 @@
 //! * [`petshop`]: real levels in health and in faults
 //! * [`blips`]: how probably trouble of a given length opens
 //! * [`endpoints`]: which rule finds the endpoint that is worse than the others
+//! * [`fleet`]: replicas that pool their evidence, F1 to F9
 
 mod arl;
 mod blips;
 mod cli;
 mod column;
 mod endpoints;
+mod fleet;
 mod gym;
 mod levels;
 mod luck;
