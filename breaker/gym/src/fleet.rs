@@ -32,8 +32,10 @@ pub(crate) struct Score {
     pub(crate) wrong: usize,
     /// Their openings.
     pub(crate) false_opens: u32,
-    /// Requests admitted by half-open breakers.
+    /// Requests admitted by half-open breakers during the fault: probes that could not help.
     pub(crate) probes: u32,
+    /// All requests admitted by half-open breakers, those of the ramp too.
+    pub(crate) half_open: u32,
     /// Requests sent into the fault.
     pub(crate) failed: u32,
     /// Requests refused while the service was well.
@@ -88,7 +90,7 @@ pub(crate) fn play(fleet: &Fleet, seed: u64, pooled: bool) -> Result<Score, Inva
         let (at, now) = (tick as f64 * TICK, Timestamp::from_millis(tick * TICK_MS));
         for (index, member) in members.iter_mut().enumerate() {
             member.requests(fleet, index, at, &mut score);
-            if !pooled || (tick + index as u64) % TICKS_A_SLICE != 0 {
+            if !pooled || !(tick + index as u64).is_multiple_of(TICKS_A_SLICE) {
                 continue;
             }
             let report = member.report(fleet, index, at, &name, now);
@@ -172,7 +174,9 @@ impl Member {
             let in_fault = fleet.is_faulty(index, self.next);
             match self.breaker.try_acquire(now) {
                 Ok(permit) => {
-                    score.probes += u32::from(self.breaker.state() == State::HalfOpen);
+                    let half_open = self.breaker.state() == State::HalfOpen;
+                    score.probes += u32::from(half_open && in_fault);
+                    score.half_open += u32::from(half_open);
                     score.failed += u32::from(fails && in_fault);
                     let latency = Duration::from_millis(5);
                     let outcome = match fails {

@@ -29,7 +29,7 @@ pub(crate) fn measure(seeds: &[u64], markdown: bool, out: &mut impl io::Write) -
     Ok(())
 }
 
-fn cells(title: &str, mode: &str, scores: &[Score]) -> [String; 11] {
+fn cells(title: &str, mode: &str, scores: &[Score]) -> [String; 12] {
     let mean = |of: fn(&Score) -> f64| {
         let sum: f64 = scores.iter().map(of).sum();
         format!("{:.1}", sum / scores.len().max(1) as f64)
@@ -52,6 +52,7 @@ fn cells(title: &str, mode: &str, scores: &[Score]) -> [String; 11] {
         mean(|score| score.wrong as f64),
         mean(|score| score.false_opens.into()),
         mean(|score| score.probes.into()),
+        mean(|score| score.half_open.into()),
         mean(|score| score.failed.into()),
         mean(|score| score.refused.into()),
     ]
@@ -64,7 +65,7 @@ pub(super) fn opened(score: &Score, share: f64) -> f64 {
     opened.copied().unwrap_or(f64::INFINITY)
 }
 
-fn row(out: &mut impl io::Write, markdown: bool, cells: &[String; 11]) -> io::Result<()> {
+fn row(out: &mut impl io::Write, markdown: bool, cells: &[String; 12]) -> io::Result<()> {
     let mut line = String::new();
     for (index, cell) in cells.iter().enumerate() {
         let width = if index == 0 { 40 } else { 12 };
@@ -81,7 +82,7 @@ fn row(out: &mut impl io::Write, markdown: bool, cells: &[String; 11]) -> io::Re
     )
 }
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 12] = [
     "scenario",
     "mode",
     "alarm s",
@@ -91,6 +92,7 @@ const HEAD: [&str; 11] = [
     "wrong",
     "false opens",
     "probes",
+    "half-open",
     "failed",
     "refused",
 ];
