@@ -262,36 +262,43 @@ pub(crate) const TLS_EXPIRY: Metric = Metric {
     description: "Until when our certificates are valid, since 1970",
 };
 
+#[cfg(feature = "fleet")]
 pub(crate) const FLEET_CONNECTED: Metric = Metric {
     name: "breaker.fleet.connected",
     unit: "{engine}",
     description: "1 while the engine of the fleet can be reached, else 0",
 };
+#[cfg(feature = "fleet")]
 pub(crate) const FLEET_MEMBERS: Metric = Metric {
     name: "breaker.fleet.members",
     unit: "{member}",
     description: "Members that were heard in the last minute; a value only while this is the aggregator",
 };
+#[cfg(feature = "fleet")]
 pub(crate) const FLEET_REPORTS: Metric = Metric {
     name: "breaker.fleet.reports",
     unit: "{report}",
     description: "Reports that were published",
 };
+#[cfg(feature = "fleet")]
 pub(crate) const FLEET_DROPPED: Metric = Metric {
     name: "breaker.fleet.dropped",
     unit: "{message}",
     description: "Messages of the fleet that were dropped, sent or received",
 };
+#[cfg(feature = "fleet")]
 pub(crate) const FLEET_VERDICT_AGE: Metric = Metric {
     name: "breaker.fleet.verdict_age",
     unit: "s",
     description: "Time since the last verdict; no value before the first",
 };
+#[cfg(feature = "fleet")]
 pub(crate) const FLEET_TERM: Metric = Metric {
     name: "breaker.fleet.term",
     unit: "{term}",
     description: "Term of the last verdict; no value before the first",
 };
+#[cfg(feature = "fleet")]
 pub(crate) const FLEET_IGNORED: Metric = Metric {
     name: "breaker.fleet.ignored",
     unit: "{verdict}",
@@ -374,6 +381,7 @@ pub(crate) const EXPORT_OUTCOME: &str = "breaker.telemetry.outcome";
 /// Requests in flight at most.
 pub(crate) const LIMIT: &str = "breaker.limit";
 /// Why a message of the fleet was dropped, or a verdict was not followed.
+#[cfg(feature = "fleet")]
 pub(crate) const FLEET_REASON: &str = "breaker.fleet.reason";
 pub(crate) const MODE_FROM: &str = "breaker.mode.from";
 pub(crate) const MODE_TO: &str = "breaker.mode.to";
