@@ -186,9 +186,10 @@ async fn top_in_a_pipe_prints_the_table_once() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     let lines: Vec<_> = text.lines().collect();
-    let [_, route, "", sidecar_line] = lines[..] else {
+    let [_, route, "", sidecar_line, sandbox] = lines[..] else {
         panic!("{text}");
     };
+    assert!(sandbox.starts_with("sandbox: "), "{text}");
     assert!(route.starts_with("pay    open"), "{text}");
     assert!(sidecar_line.starts_with("breaker "), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");

@@ -80,7 +80,8 @@ pub(crate) struct Cli {
     /// of running scenarios
     #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips"])]
     endpoints: bool,
-    /// Plays fleets of replicas that pool their evidence (F1 to F9), each with and without the fleet
+    /// Plays fleets of replicas that pool their evidence (F1 to F9), each with the fleet and
+    /// without
     #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips", "endpoints", "petshop", "json"])]
     fleet: bool,
     /// Plays levels of a real service (fixtures/petshop): which of its faults are told, and how
