@@ -1,24 +1,17 @@
 //! Callers that leave, streams, and callers that are silent for long.
 
 use super::Column;
-use super::cell::{detect_and_goodput, false_events, false_events_and_rejected};
+use super::cell::{detect_and_goodput, false_events, false_events_and_rejected, open_and_closed};
 use super::figure::{
     BAD_BEFORE, CLOSED_AFTER, DETECT, FALSE_ALERTS, FALSE_TRIPS, GOODPUT, LOST, OPEN,
     REJECTED_AFTER, REJECTED_SHARE,
 };
-use crate::number::timed;
 
 pub(super) const CALLERS: &[Column] = &[
     Column {
         scenario: "S25",
         title: "outage, then 20 %: open s, closed after s, good rejected",
-        cell: |of| {
-            let (open, closed) = (
-                timed(of.open, of.open_range),
-                timed(of.closed_after, of.closed_range),
-            );
-            format!("{open}, {closed}, {:.0}", of.good_rejected_after)
-        },
+        cell: |of| format!("{}, {:.0}", open_and_closed(of), of.good_rejected_after),
         figures: &[OPEN, CLOSED_AFTER, REJECTED_AFTER],
     },
     Column {
@@ -60,49 +53,25 @@ pub(super) const CALLERS: &[Column] = &[
     Column {
         scenario: "S29c",
         title: "streams, then an outage: open s, closed after s",
-        cell: |of| {
-            format!(
-                "{}, {}",
-                timed(of.open, of.open_range),
-                timed(of.closed_after, of.closed_range)
-            )
-        },
+        cell: open_and_closed,
         figures: &[OPEN, CLOSED_AFTER],
     },
     Column {
         scenario: "S30a",
         title: "hang, patience 100 ms: open s, closed after s",
-        cell: |of| {
-            format!(
-                "{}, {}",
-                timed(of.open, of.open_range),
-                timed(of.closed_after, of.closed_range)
-            )
-        },
+        cell: open_and_closed,
         figures: &[OPEN, CLOSED_AFTER],
     },
     Column {
         scenario: "S30b",
         title: "900 ms",
-        cell: |of| {
-            format!(
-                "{}, {}",
-                timed(of.open, of.open_range),
-                timed(of.closed_after, of.closed_range)
-            )
-        },
+        cell: open_and_closed,
         figures: &[OPEN, CLOSED_AFTER],
     },
     Column {
         scenario: "S30c",
         title: "1.5 s",
-        cell: |of| {
-            format!(
-                "{}, {}",
-                timed(of.open, of.open_range),
-                timed(of.closed_after, of.closed_range)
-            )
-        },
+        cell: open_and_closed,
         figures: &[OPEN, CLOSED_AFTER],
     },
 ];

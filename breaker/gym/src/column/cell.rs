@@ -11,6 +11,14 @@ pub(super) fn detect_and_goodput(of: &Summary) -> String {
     )
 }
 
+pub(super) fn open_and_closed(of: &Summary) -> String {
+    format!(
+        "{}, {}",
+        timed(of.open, of.open_range),
+        timed(of.closed_after, of.closed_range)
+    )
+}
+
 pub(super) fn false_events(of: &Summary) -> String {
     format!("{}, {}", per_day(of.false_trips), per_day(of.false_alerts))
 }

@@ -15,18 +15,8 @@ pub(super) const USUAL: &[Column] = &[
     usual_errors("D1b", "10 %"),
     usual_errors("D1c", "20 %"),
     usual_errors("D1d", "30 %"),
-    Column {
-        scenario: "D2a",
-        title: "10 % hang: open s (–), goodput % (≥ 85)",
-        cell: |of| format!("{}, {}", timed(of.open, of.open_range), percent(of.goodput)),
-        figures: &[GOODPUT],
-    },
-    Column {
-        scenario: "D2b",
-        title: "30 % hang: open s, goodput %",
-        cell: |of| format!("{}, {}", timed(of.open, of.open_range), percent(of.goodput)),
-        figures: &[GOODPUT],
-    },
+    hanging("D2a", "10 % hang: open s (–), goodput % (≥ 85)"),
+    hanging("D2b", "30 % hang: open s, goodput %"),
     rare("D3a", "a request each 70 s: open s, bad before (≤ 8)"),
     rare("D3b", "each 300 s"),
     silence(
@@ -90,6 +80,15 @@ const fn usual_errors(scenario: &'static str, title: &'static str) -> Column {
             format!("{closed}, {}", fine_percent(of.good_rejected_share))
         },
         figures: &[OPEN, CLOSED_AFTER, REJECTED_SHARE],
+    }
+}
+
+const fn hanging(scenario: &'static str, title: &'static str) -> Column {
+    Column {
+        scenario,
+        title,
+        cell: |of| format!("{}, {}", timed(of.open, of.open_range), percent(of.goodput)),
+        figures: &[GOODPUT],
     }
 }
 
