@@ -129,11 +129,11 @@ impl Member {
     /// What to publish as reports now. Call it each half second, also while nobody can be reached:
     /// what happened then is not reported later.
     pub(super) fn reports(&mut self, now: Timestamp) -> Vec<Bytes> {
-        let term = self.replica.term();
+        let term = Some(self.term());
         let is_due = |last: Option<Timestamp>, each: Duration| {
             last.is_none_or(|last| now.saturating_since(last) >= each)
         };
-        let all = self.informed != Some(term.unwrap_or(0)) || is_due(self.reported, HEARTBEAT);
+        let all = self.informed != term || is_due(self.reported, HEARTBEAT);
         let routes = self.routes.iter_mut().enumerate();
         let routes: Vec<_> = routes
             .filter_map(|(index, route)| {
@@ -143,7 +143,7 @@ impl Member {
             })
             .collect();
         let mut messages = Vec::new();
-        if is_due(self.named, NAMED) || self.informed != Some(term.unwrap_or(0)) {
+        if is_due(self.named, NAMED) || self.informed != term {
             self.named = Some(now);
             let names = Some(self.names.clone());
             messages.push(self.report(now, names, Vec::new()));
@@ -152,7 +152,7 @@ impl Member {
             messages.push(self.report(now, None, routes.to_vec()));
         }
         if all {
-            self.informed = Some(term.unwrap_or(0));
+            self.informed = term;
             self.reported = Some(now);
         }
         messages
@@ -192,7 +192,7 @@ impl Member {
             Ok(in_force) => in_force,
             Err(why) => return self.stats.ignore(why),
         };
-        self.stats.verdict(Some(verdict.term));
+        self.stats.verdict(verdict.term);
         for (route, name) in self.routes.iter().zip(&*self.names) {
             let followed = route
                 .of

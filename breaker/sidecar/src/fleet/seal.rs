@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 
@@ -28,9 +29,7 @@ impl Seal {
         let Some(key) = &self.key else {
             return message.into();
         };
-        let mut context = hmac::Context::with_key(key);
-        self.signed(topic, &message, |part| context.update(part));
-        let mut sealed = context.sign().as_ref().to_vec();
+        let mut sealed = self.signature(key, topic, &message).as_ref().to_vec();
         sealed.extend(message);
         sealed.into()
     }
@@ -51,21 +50,22 @@ impl Seal {
             return Err(Dropping::Unsigned);
         }
         let message = sealed.slice(signature..);
-        let mut whole = Vec::with_capacity(sealed.len() + topic.len() + self.fleet.len() + 8);
-        self.signed(topic, &message, |part| whole.extend_from_slice(part));
-        match hmac::verify(key, &whole, &sealed[..signature]) {
+        let wanted = self.signature(key, topic, &message);
+        match verify_slices_are_equal(wanted.as_ref(), &sealed[..signature]) {
             Ok(()) => Ok(message),
             Err(_) => Err(Dropping::Unsigned),
         }
     }
 
-    /// The parts that are signed. Lengths keep the names apart.
-    fn signed(&self, topic: &str, message: &[u8], mut part: impl FnMut(&[u8])) {
+    /// Of the names and the message. Lengths keep the names apart.
+    fn signature(&self, key: &hmac::Key, topic: &str, message: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(key);
         for name in [&*self.fleet, topic] {
-            part(&(name.len() as u32).to_be_bytes());
-            part(name.as_bytes());
+            context.update(&(name.len() as u32).to_be_bytes());
+            context.update(name.as_bytes());
         }
-        part(message);
+        context.update(message);
+        context.sign()
     }
 }
 

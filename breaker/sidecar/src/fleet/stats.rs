@@ -63,9 +63,9 @@ impl Stats {
         }
     }
 
-    pub(super) fn verdict(&self, term: Option<u64>) {
+    pub(super) fn verdict(&self, term: u64) {
         let mut numbers = self.lock();
-        numbers.term = term;
+        numbers.term = Some(term);
         numbers.verdict = Some(Instant::now());
     }
 
