@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::policy::Stream;
 use crate::state::State;
 
-/// An instance of the fleet: 8 random bytes that each start of a process draws anew.
+/// An instance of the fleet: 8 random bytes, which are drawn at each start of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub [u8; 8]);
 

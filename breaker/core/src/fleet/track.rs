@@ -366,7 +366,7 @@ impl Track {
 const ABOVE_USUAL: f64 = 1.5;
 /// A quorum has so many instances at least.
 pub(super) const LEAST_QUORUM: usize = 4;
-/// How long a route must stay closed for its back-off to begin anew.
+/// After a route was closed for so long, its back-off starts from the beginning.
 const HELD: Duration = Duration::from_secs(60);
 /// Of a slice: 1 − e^(−0.5/30).
 const FOLDING: f64 = 0.016_528_5;

@@ -46,7 +46,7 @@ impl Confinement {
         let (needs, mut outside) = (next.needs(), Vec::new());
         if self.sandbox.has(Layer::Filesystem) {
             let files = self.rules.files_outside(&needs);
-            // What is not there is told by who opens it.
+            // A missing file is reported by the code that opens it.
             let files = files.filter(|path| path.exists());
             outside.extend(files.map(|path| path.display().to_string()));
         }

@@ -20,7 +20,7 @@ pub(super) struct ScalePart {
     /// Of the live slice.
     pub(super) observations: u32,
     pub(super) hits: u32,
-    /// Since the change: cᵢ, and what it is of.
+    /// Since the change: the evidence cᵢ, and the observations and hits that it comes from.
     pub(super) evidence: i32,
     pub(super) all_observations: u32,
     pub(super) all_hits: u32,
