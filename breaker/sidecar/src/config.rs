@@ -4,6 +4,7 @@
 //! that is wrong is told at once, with file, line, column, field and rule. Nothing is checked again
 //! later.
 
+mod build;
 mod clash;
 mod error;
 mod fallback;
@@ -12,6 +13,7 @@ mod fleet;
 mod limits;
 mod log;
 mod origin;
+mod overrides;
 mod path;
 mod policies;
 mod problem;
@@ -27,33 +29,29 @@ mod token;
 mod trace_url;
 mod upstream;
 mod warnings;
+mod watched;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::policy::yaml::{self, Document};
 use breaker_tower::{Mode, Policy};
-use ipnet::IpNet;
 
-use self::clash::{check_distinct, check_free, check_loops, check_patterns};
+use self::build::{ADMIN, DRAIN, DRAIN_DELAY, LISTEN, processors};
 use self::origin::ConfigSource;
 use self::policies::unreadable;
-use self::problem::{Findings, time_within, within};
-use self::raw::{RawConfig, RawDrain};
+use self::raw::RawConfig;
 use crate::access;
 use crate::collector::Configured;
 use crate::message::{BodyLimits, Trusted};
 use crate::proxy::{DeadlineRules, Limits, Match};
 use crate::sandbox::Mode as SandboxMode;
 use crate::sandbox::explained;
-use crate::sockets::{ListenAddress, SCHEME};
-use crate::tls::{Rotate, Server, Use, date};
-use breaker_tower::core::InvalidField;
+use crate::sockets::ListenAddress;
+use crate::tls::Server;
 
 pub use self::error::ConfigError;
 pub use self::fallback::Fallback;
@@ -157,7 +155,7 @@ impl Config {
     pub fn parse(text: &str, file: Option<&str>, folder: &Path) -> Result<Self, ConfigError> {
         let document = document(text, file)?;
         let raw = document.read()?;
-        build(raw, &document, ConfigSource::of(text), folder).map_err(ConfigError::Invalid)
+        build::config(raw, &document, ConfigSource::of(text), folder).map_err(ConfigError::Invalid)
     }
 
     /// One route for everything, to one upstream.
@@ -209,62 +207,6 @@ impl Config {
             routes: vec![route],
             origin: ConfigSource::default(),
         })
-    }
-
-    /// Listens on `address` instead.
-    #[must_use]
-    pub fn with_listen(mut self, listen: ListenAddress) -> Self {
-        self.listen = listen.clone();
-        self.origin.listen = Some(listen);
-        self
-    }
-
-    /// Serves health and metrics on `address` instead.
-    #[must_use]
-    pub fn with_admin(mut self, admin: ListenAddress) -> Self {
-        self.admin = admin.clone();
-        self.origin.admin = Some(admin);
-        self
-    }
-
-    /// Keeps what the breakers have learned in `file`.
-    #[must_use]
-    pub fn with_state(mut self, file: PathBuf) -> Self {
-        self.origin.state = Some(file.clone());
-        self.state = Some(file);
-        self
-    }
-
-    /// Has another sandbox.
-    #[must_use]
-    pub fn with_sandbox(mut self, mode: SandboxMode) -> Self {
-        self.sandbox = mode;
-        self.origin.sandbox = Some(mode);
-        self
-    }
-
-    /// Has changes need this token.
-    #[must_use]
-    pub fn with_token(mut self, token: Token) -> Self {
-        self.token = Some(token.clone());
-        self.origin.token = Some(token);
-        self.origin.secret = None;
-        self
-    }
-
-    /// Has changes need the token in this file, which may be another one when it is loaded again.
-    ///
-    /// # Errors
-    /// When the file can't be read, or is no token.
-    pub fn with_token_file(mut self, file: &Path) -> Result<Self, ConfigError> {
-        let token = Token::read(file).map_err(|rule| ConfigError::Unreadable {
-            file: file.display().to_string(),
-            rule: rule.into(),
-        })?;
-        self.token = Some(token);
-        self.origin.token_file = Some(file.to_owned());
-        self.origin.secret = Some(file.to_owned());
-        Ok(self)
     }
 
     /// The route and endpoint, if there is one, by which the proxy would send to itself: its
@@ -389,66 +331,6 @@ impl Config {
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
-
-    /// The file that it was loaded from, if it was.
-    pub fn file(&self) -> Option<&Path> {
-        self.origin.file.as_deref()
-    }
-
-    /// A hash of the texts that it was made of, the policies' files included; 32 hexadecimal
-    /// digits. Empty where it was made of flags.
-    pub fn hash(&self) -> &str {
-        &self.origin.hash
-    }
-
-    /// What [`Self::hash`] would be of the texts as they are now; another one if something can't be
-    /// read.
-    pub fn hash_now(&self) -> String {
-        self.origin.hash_now()
-    }
-
-    /// The directories in which something changes when the texts do: those of the files, and of
-    /// links on the way to them.
-    pub fn folders(&self) -> BTreeSet<PathBuf> {
-        let certificates = self.certificates();
-        let files = certificates.iter().flat_map(|(_, it)| it.files());
-        self.origin.folders(files)
-    }
-
-    /// What follows files of certificates, and what it is for.
-    pub(crate) fn certificates(&self) -> Vec<(Use, Box<dyn Rotate>)> {
-        let upstreams = self.routes.iter().filter_map(Route::upstream);
-        let mut known = BTreeSet::new();
-        let upstreams = upstreams.filter(|upstream| known.insert(&*upstream.name));
-        let secured = upstreams.filter_map(|upstream| {
-            let tls = upstream.tls.as_ref()?;
-            Some((Use::Upstream(upstream.name.clone()), tls.rotating()))
-        });
-        let listener = self.tls.iter().map(|tls| (Use::Listener, tls.rotating()));
-        let admin = self
-            .admin_tls
-            .iter()
-            .map(|tls| (Use::Admin, tls.rotating()));
-        listener.chain(admin).chain(secured).collect()
-    }
-
-    /// What our certificates are for, and until when they are valid, in words.
-    pub fn expiries(&self) -> Vec<(String, String)> {
-        let certificates = self.certificates().into_iter();
-        let dated = certificates.filter_map(|(of, it)| Some((of.to_string(), date(it.until()?))));
-        dated.collect()
-    }
-
-    /// Tells apart what was read from what was read before: the texts, and the token's file. It is
-    /// of a secret, so nobody is shown it.
-    pub(crate) fn mark(&self) -> String {
-        self.origin.mark(self.token.as_ref())
-    }
-
-    /// What [`Self::mark`] would be of the files as they are now.
-    pub(crate) fn mark_now(&self) -> String {
-        self.origin.mark_now()
-    }
 }
 
 /// The JSON Schema of a configuration file.
@@ -478,206 +360,6 @@ pub fn document<'a>(text: &'a str, file: Option<&'a str>) -> Result<Document<'a>
         .map_err(ConfigError::Invalid)
 }
 
-fn build(
-    raw: RawConfig,
-    document: &Document<'_>,
-    mut origin: ConfigSource,
-    folder: &Path,
-) -> Result<Config, Vec<yaml::Error>> {
-    let mut findings = Findings::new(document);
-    let listen = raw.listen.unwrap_or(LISTEN.into());
-    let admin = raw.admin.unwrap_or(ADMIN.into());
-    if listen.meets(&admin) {
-        findings.add("admin", "must not be the address of listen");
-    }
-    let token = raw.control.and_then(|raw| {
-        let file = folder.join(raw.token_file);
-        let token = Token::read(&file);
-        origin.secret = Some(file);
-        findings.check(
-            "control",
-            token.map_err(|rule| InvalidField::new("token_file", rule)),
-        )
-    });
-    let trace_url = raw.dashboard.and_then(|raw| {
-        let url = TraceUrl::new(&raw.trace_url);
-        let url = url.map_err(|rule| InvalidField::new("trace_url", rule));
-        findings.check("dashboard", url)
-    });
-    let workers = within("workers", raw.workers, 1..=1024, processors());
-    let workers = findings.check("", workers);
-    let drain = findings.check("", drain(raw.drain));
-    let limits = limits::build(&raw.limits.unwrap_or_default());
-    let (limits, body) = findings.check("limits", limits).unwrap_or_default();
-    let access = raw.log.map(|raw| log::build(&raw, folder)).transpose();
-    let access = findings.check("log", access.map(Option::flatten));
-    let by_unix = raw.trusted_proxies.iter().any(|text| text == SCHEME);
-    let trusted_proxies = raw.trusted_proxies.iter().enumerate();
-    let trusted_proxies = trusted_proxies.filter(|(_, text)| *text != SCHEME);
-    let trusted_proxies = trusted_proxies.filter_map(|(index, text)| {
-        let network = network(text);
-        if network.is_none() {
-            let rule = "must be an address or a network, such as 192.0.2.7 or 10.0.0.0/8, or unix:";
-            findings.add(&format!("trusted_proxies[{index}]"), rule);
-        }
-        network
-    });
-    let trusted_proxies = trusted_proxies.collect::<Trusted>().and_by_unix(by_unix);
-    if raw.state.as_deref() == Some("") {
-        findings.add("state", "must be the path of a file");
-    }
-    let state = raw.state.as_ref().map(|file| folder.join(file));
-    if let Some(written) = access.iter().flatten().find_map(|log| log.file.as_deref()) {
-        if document.file().map(Path::new) == Some(written) {
-            findings.add("log.file", "must not be the configuration itself");
-        }
-        if state.as_deref() == Some(written) {
-            findings.add("log.file", "must not be the file of state");
-        }
-    }
-    let told = raw.telemetry.is_some();
-    let telemetry = raw.telemetry.and_then(|raw| {
-        let telemetry = telemetry::build(raw, folder);
-        findings.check("telemetry", telemetry)
-    });
-    // Feeds without anything that feeds them are told only where it is sure.
-    let can_receive = told
-        && telemetry
-            .as_ref()
-            .is_none_or(|(_, receive)| receive.is_some());
-    let (export, receive) = telemetry.unwrap_or_default();
-    for (field, address) in receive.iter().flat_map(Receive::addresses) {
-        check_free(
-            field,
-            address,
-            &[("listen", &listen), ("admin", &admin)],
-            &mut findings,
-        );
-    }
-    if let Some(raw) = &raw.upstreams {
-        check_loops(&listen, &admin, raw, &mut findings);
-    }
-    let policies = Policies::load(&raw.policies, folder, &mut origin, &mut findings);
-
-    let identity = raw.identity.map(|raw| tls::identity(&raw, folder));
-    let identity = findings.check("identity", identity.transpose()).flatten();
-    let secrets = tls::Known {
-        folder,
-        identity: identity.as_ref(),
-    };
-    let tls = raw.tls.as_ref().map(|raw| tls::server(raw, secrets));
-    let admin_tls = raw.admin_tls.map(|raw| tls::server(&raw.into(), secrets));
-    let admin_tls = findings.check("admin_tls", admin_tls.transpose()).flatten();
-    let clients_are_known = raw.tls.as_ref().is_some_and(|raw| raw.clients.is_some());
-    let tls = findings.check("tls", tls.transpose()).flatten();
-    let mut upstreams = BTreeMap::new();
-    if let Some(raw) = &raw.upstreams {
-        count("upstreams", raw.len(), &mut findings);
-    }
-    for (name, raw) in raw.upstreams.iter().flatten() {
-        let upstream = upstream::build(name, raw, secrets).map(Arc::new);
-        let upstream = findings.check(&format!("upstreams.{name}"), upstream);
-        upstreams.insert(name.clone(), upstream);
-    }
-
-    count("routes", raw.routes.len(), &mut findings);
-    check_distinct(&raw.routes, &mut findings);
-    let known = route::Known {
-        knows_clients: clients_are_known,
-        upstreams: &upstreams,
-        policies: &policies,
-        body: &body,
-        paths: limits.path,
-    };
-    let mut routes = Vec::with_capacity(raw.routes.len());
-    for (index, raw) in raw.routes.into_iter().enumerate() {
-        if raw.feeds.is_some() && !can_receive {
-            let rule = "needs telemetry.receive, where applications send their telemetry to";
-            findings.add(&format!("routes[{index}].feeds"), rule);
-        }
-        let route = route::build(raw, &known);
-        let route = findings.check(&format!("routes[{index}]"), route);
-        routes.extend(route.flatten().map(|route| (index, route)));
-    }
-    let fleet = raw.fleet.as_ref();
-    let fleet = fleet.map(|raw| fleet::build(raw, folder, &routes));
-    let fleet = findings.check("fleet", fleet.transpose()).flatten();
-    check_patterns(&routes, &mut findings);
-    fallback::check_chains(&routes, &mut findings);
-    findings.finish()?;
-    let warnings = warnings::of(&warnings::Parts {
-        document,
-        upstreams: &upstreams,
-        policies: &policies,
-        routes: &routes,
-        receive: receive.as_ref(),
-        keeps_state: raw.state.is_some(),
-        workers: workers.unwrap_or(1),
-    });
-    Ok(Config {
-        listen,
-        tls,
-        admin,
-        admin_tls,
-        token,
-        trace_url,
-        workers: workers.unwrap_or(1),
-        drain: drain.map_or(DRAIN, |(_, timeout)| timeout),
-        drain_delay: drain.map_or(DRAIN_DELAY, |(delay, _)| delay),
-        watch: raw.watch.unwrap_or(true),
-        limits,
-        access: access.flatten(),
-        trusted_proxies,
-        state,
-        sandbox: raw.sandbox.and_then(|raw| raw.mode).unwrap_or_default(),
-        export,
-        receive,
-        fleet,
-        policies,
-        warnings,
-        routes: routes.into_iter().map(|(_, route)| route).collect(),
-        origin: origin.finished(),
-    })
-}
-
-/// The delay and the timeout of a drain.
-fn drain(raw: Option<RawDrain>) -> Result<(Duration, Duration), InvalidField> {
-    let (delay, timeout, field) = match raw {
-        None => (None, None, "drain"),
-        Some(RawDrain::Timeout(timeout)) => (None, Some(timeout), "drain"),
-        Some(RawDrain::Both(raw)) => (raw.delay, raw.timeout, "drain.timeout"),
-    };
-    Ok((
-        time_within("drain.delay", delay, 0..=600_000, DRAIN_DELAY)?,
-        time_within(field, timeout, 0..=3_600_000, DRAIN)?,
-    ))
-}
-
-fn count(section: &str, entries: usize, findings: &mut Findings<'_>) {
-    if !(1..=MAX_ENTRIES).contains(&entries) {
-        findings.add(section, format!("must have 1 to {MAX_ENTRIES} entries"));
-    }
-}
-
-/// A network, or a network of one address.
-fn network(text: &str) -> Option<IpNet> {
-    let address = || text.parse().ok().map(IpAddr::into);
-    text.parse().ok().or_else(address)
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
-const DRAIN: Duration = Duration::from_secs(10);
-/// Endpoints are taken out of Services and load balancers within a second or two; with [`DRAIN`] it
-/// is far from the 30 s after which Kubernetes kills.
-const DRAIN_DELAY: Duration = Duration::from_secs(3);
-/// Of upstreams and routes. Each route is a breaker with its windows, up to 64 KiB where it has
-/// traffic.
-const MAX_ENTRIES: usize = 10_000;
 const DEFAULT_NAME: &str = "default";
 
 #[cfg(test)]

@@ -8,20 +8,18 @@ mod fleet;
 mod log;
 mod receive;
 mod retry;
+mod route;
+mod telemetry;
 mod tls;
 mod upstream;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use breaker_tower::core::policy::yaml::{Period, RawPolicy};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use breaker_tower::core::policy::yaml::Period;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::scalar::{FieldName, HeaderWanted, OrOff, Size};
+use super::scalar::{OrOff, Size};
 use crate::sandbox::Mode;
 use crate::sockets::ListenAddress;
 
@@ -32,6 +30,8 @@ pub(super) use self::fleet::{RawFleet, RawFleetRoutes};
 pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
 pub(super) use self::retry::RawRetry;
+pub(super) use self::route::{RawDeadline, RawGrpc, RawMatch, RawMode, RawPolicyChoice, RawRoute};
+pub(super) use self::telemetry::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
 pub(super) use self::tls::{
     RawAdminTls, RawClients, RawForwarding, RawIdentity, RawTls, RawTlsVersion, RawUpstreamTls,
 };
@@ -174,80 +174,6 @@ pub(super) struct RawSandbox {
     pub(super) mode: Option<Mode>,
 }
 
-/// Exported and received telemetry.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "Telemetry")]
-pub(super) struct RawTelemetry {
-    /// Metrics and events by OTLP. The OTEL_* variables supply missing fields.
-    pub(super) export: Option<RawExport>,
-    /// The addresses that receive telemetry from applications, for the feeds of routes.
-    pub(super) receive: Option<RawReceive>,
-}
-
-/// Metrics and events by OTLP. The OTEL_* variables supply missing fields.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "Export")]
-pub(super) struct RawExport {
-    /// The collector's URL, http or https.
-    #[schemars(extend("x-default" = "what the OTEL_* variables say"))]
-    #[schemars(extend("examples" = ["http://127.0.0.1:4317"]))]
-    pub(super) endpoint: Option<String>,
-    /// The protocol of the collector.
-    #[schemars(extend("x-default" = "grpc, or http/protobuf for port 4318"))]
-    #[schemars(extend("examples" = ["http/protobuf"]))]
-    pub(super) protocol: Option<RawExportProtocol>,
-    /// Time between exports.
-    #[schemars(extend("x-default" = "10s, unless an OTEL_* variable says otherwise"))]
-    #[schemars(extend("x-range" = "100ms to 1h"))]
-    #[schemars(extend("examples" = ["30s"]))]
-    pub(super) interval: Option<Period>,
-    /// How long an export may take.
-    #[schemars(extend("x-default" = "10s, unless an OTEL_* variable says otherwise"))]
-    #[schemars(extend("x-range" = "100ms to 10m"))]
-    #[schemars(extend("examples" = ["5s"]))]
-    pub(super) timeout: Option<Period>,
-    /// Headers sent with each export.
-    #[serde(default)]
-    #[schemars(extend("examples" = [{"api-key": "secret"}]))]
-    pub(super) headers: BTreeMap<String, String>,
-    /// How exports are compressed.
-    #[schemars(extend("x-default" = "none, unless an OTEL_* variable says otherwise"))]
-    #[schemars(extend("examples" = ["gzip"]))]
-    pub(super) compression: Option<RawCompression>,
-    /// A PEM file with the certificates to trust instead of the system's, relative to this file.
-    #[schemars(extend("x-default" = "the system's", "examples" = ["ca.pem"]))]
-    pub(super) certificate: Option<String>,
-    /// A PEM file with the certificate to show to the collector, relative to this file.
-    #[schemars(extend("x-default" = "none", "examples" = ["client.pem"]))]
-    pub(super) client_certificate: Option<String>,
-    /// A PEM file with its key, relative to this file.
-    #[schemars(extend("x-default" = "none", "examples" = ["client.key"]))]
-    pub(super) client_key: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[schemars(rename = "ExportProtocol")]
-pub(super) enum RawExportProtocol {
-    /// OTLP/gRPC.
-    #[serde(rename = "grpc")]
-    Grpc,
-    /// OTLP/HTTP with protobuf bodies.
-    #[serde(rename = "http/protobuf")]
-    HttpProtobuf,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "Compression")]
-pub(super) enum RawCompression {
-    /// Not at all.
-    None,
-    /// By gzip.
-    Gzip,
-}
-
 /// The control API.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
@@ -269,166 +195,4 @@ pub(super) struct RawDashboard {
     #[schemars(extend("x-default" = "none: trace ids are text"))]
     #[schemars(extend("examples" = ["https://jaeger.example/trace/{trace_id}"]))]
     pub(super) trace_url: String,
-}
-
-/// A route: which requests it matches, where they go, and its breaker.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "Route")]
-pub(super) struct RawRoute {
-    /// The name of the route and its breaker: 1 to 64 of a-z, 0-9, '.', '_' and '-'; unique among
-    /// routes.
-    #[schemars(extend("examples" = ["pay"]))]
-    pub(super) name: String,
-    /// Which requests the route matches; without it, all that match no other route.
-    pub(super) r#match: Option<RawMatch>,
-    /// The name of an upstream. Without it, the route is not in the proxy: telemetry is the only
-    /// source of its breaker, and other proxies ask for its verdict.
-    #[schemars(extend("x-default" = "none: the route is not in the proxy", "examples" = ["pay"]))]
-    pub(super) upstream: Option<String>,
-    /// The name of a policy, or fields that override those of a `base`.
-    #[schemars(extend("default" = "adaptive", "examples" = ["sensitive"]))]
-    pub(super) policy: Option<RawPolicyChoice>,
-    /// Time from the end of the request to the head of the response.
-    #[schemars(extend("x-default" = "15s, which a gRPC call's own deadline extends"))]
-    #[schemars(extend("x-range" = "1ms to 1h"))]
-    #[schemars(extend("examples" = ["2s"]))]
-    pub(super) timeout: Option<OrOff<Period>>,
-    /// When a request is sent again.
-    pub(super) retry: Option<RawRetry>,
-    /// What answers the requests that the breaker rejects.
-    pub(super) fallback: Option<RawFallback>,
-    /// Deadlines of callers: they are enforced, and the time left is passed on.
-    pub(super) deadline: Option<RawDeadline>,
-    /// The version of the service behind the route, such as v42: 1 to 128 characters. A change
-    /// discards the baselines.
-    #[schemars(extend("x-default" = "none", "examples" = ["v42"]))]
-    pub(super) version: Option<String>,
-    /// The mode at startup.
-    #[schemars(extend("default" = "auto", "examples" = ["shadow"]))]
-    pub(super) mode: Option<RawMode>,
-    /// Concurrent requests for each worker; more are answered 429.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    #[schemars(extend("x-default" = "no limit", "examples" = [100]))]
-    pub(super) max_in_flight: Option<usize>,
-    /// Received telemetry that may open the breaker too.
-    #[schemars(length(min = 1, max = 16))]
-    pub(super) feeds: Option<Vec<RawFeed>>,
-}
-
-/// Deadlines of callers.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "Deadline")]
-pub(super) struct RawDeadline {
-    /// Whether grpc-timeout of gRPC calls is read.
-    #[schemars(extend("default" = true, "examples" = [false]))]
-    pub(super) grpc: Option<bool>,
-    /// A header field with the deadline in milliseconds, such as x-request-timeout-ms. A field that
-    /// HTTP, gRPC or the proxy uses is an error.
-    #[schemars(with = "Option<String>")]
-    #[schemars(extend("x-default" = "none", "examples" = ["x-request-timeout-ms"]))]
-    pub(super) header: Option<FieldName>,
-    /// The maximum; longer deadlines are cut to it.
-    #[schemars(extend("x-default" = "none", "x-range" = "1ms to 24h", "examples" = ["30s"]))]
-    pub(super) max: Option<Period>,
-}
-
-/// Which requests belong to a route. All fields must match.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "Match")]
-pub(super) struct RawMatch {
-    /// The path, or a list of paths: /api/pay, /users/{id}, or /api/{*rest} for all below /api. A
-    /// slash at the end makes no difference.
-    #[schemars(extend("x-default" = "any", "examples" = [["/api/{*rest}", "/pay"]]))]
-    pub(super) path: Option<OneOrMany<String>>,
-    /// The host without port: pay.example.com or *.example.com.
-    #[schemars(extend("x-default" = "any", "examples" = ["*.example.com"]))]
-    pub(super) host: Option<String>,
-    /// The methods.
-    #[schemars(extend("x-default" = "any", "examples" = [["GET", "HEAD"]]))]
-    pub(super) methods: Option<Vec<String>>,
-    /// Headers that must be present, with this value, or with any value if it is true.
-    #[serde(default)]
-    #[schemars(extend("x-default" = "any", "examples" = [{"x-canary": true}]))]
-    pub(super) headers: BTreeMap<String, HeaderWanted>,
-    /// The SPIFFE ID of the client, by its certificate. In the path, * stands for one segment, and
-    /// a final ** for the rest.
-    #[schemars(extend("x-default" = "any"))]
-    #[schemars(extend("examples" = ["spiffe://example.org/ns/*/sa/checkout"]))]
-    pub(super) peer: Option<String>,
-    /// A gRPC service, instead of path and methods.
-    pub(super) grpc: Option<RawGrpc>,
-}
-
-/// A gRPC service, or one method of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "Grpc")]
-pub(super) struct RawGrpc {
-    /// The service with its package: bank.v1.Payments.
-    #[schemars(extend("examples" = ["bank.v1.Payments"]))]
-    pub(super) service: String,
-    /// The method.
-    #[schemars(extend("x-default" = "any", "examples" = ["Transfer"]))]
-    pub(super) method: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "Mode")]
-pub(super) enum RawMode {
-    /// The policy decides.
-    Auto,
-    /// The policy decides and reports, but nothing is rejected.
-    Shadow,
-    /// Everything is rejected.
-    ForcedOpen,
-    /// Nothing is rejected.
-    ForcedClosed,
-}
-
-/// A policy by name, or made here.
-#[derive(Debug)]
-pub(super) enum RawPolicyChoice {
-    Named(String),
-    Inline(Box<RawPolicy>),
-}
-
-impl<'de> Deserialize<'de> for RawPolicyChoice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PolicyChoiceVisitor)
-    }
-}
-
-struct PolicyChoiceVisitor;
-
-impl<'de> Visitor<'de> for PolicyChoiceVisitor {
-    type Value = RawPolicyChoice;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a policy, or a mapping of its fields")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<RawPolicyChoice, E> {
-        Ok(RawPolicyChoice::Named(name.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<RawPolicyChoice, A::Error> {
-        let policy = RawPolicy::deserialize(MapAccessDeserializer::new(fields))?;
-        Ok(RawPolicyChoice::Inline(Box::new(policy)))
-    }
-}
-
-impl JsonSchema for RawPolicyChoice {
-    fn schema_name() -> Cow<'static, str> {
-        "PolicyChoice".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [{ "type": "string" }, generator.subschema_for::<RawPolicy>()],
-        })
-    }
 }
