@@ -1,33 +1,34 @@
 //! The composition root: everything that runs is made and connected here, from a valid
 //! configuration.
 
+mod checks;
 mod composition;
 mod confinement;
+mod error;
 mod ingest;
+mod operation;
 mod part;
 mod reload;
 
-use std::fmt;
 use std::future::Future;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::BreakerHandle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use self::checks::{check_control, check_loop};
 use self::composition::ActiveConfig;
 use self::ingest::Ingest;
+use self::operation::Operation;
 use self::part::Part;
 use self::reload::{EventSubscription, ReloadTargets};
-use crate::access::{Access, OpenError};
-use crate::admin;
+use crate::access::Access;
 use crate::baselines::{BaselineStore, Baselines};
 use crate::config::Config;
-use crate::control::{AdminState, Readiness, Tokens, end_panics};
+use crate::control::{AdminState, Readiness, Tokens};
 use crate::descriptors;
 #[cfg(feature = "fleet")]
 use crate::fleet;
@@ -36,12 +37,13 @@ use crate::live::{self, Live};
 use crate::proxy::{self, Limits, Observers, Proxy, RouteTable};
 use crate::recording::{self, Recording, Unwritten};
 use crate::registry::Registry;
-use crate::sandbox::{Sandbox, Unavailable};
+use crate::sandbox::Sandbox;
 use crate::sockets::{ListenAddress, Listening};
 use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
 use crate::tls::Server;
 use crate::upstream::{Happened, Names};
 
+pub use self::error::StartError;
 pub use self::reload::{ReloadError, Reloader};
 
 /// A sidecar whose sockets are bound.
@@ -71,41 +73,6 @@ pub struct App {
     access: Access,
     #[cfg(feature = "fleet")]
     fleet: Option<fleet::Session>,
-}
-
-/// Why a sidecar can't start.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// An address can't be listened on.
-    Bind {
-        /// The field of the configuration.
-        field: &'static str,
-        /// The address.
-        address: ListenAddress,
-        /// Why.
-        source: io::Error,
-    },
-    /// The configuration, together with the environment, can't be followed.
-    Setting(String),
-    /// What the breakers learn can't be kept.
-    State {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The access log can't be written.
-    Access(OpenError),
-    /// The sandbox is required, and can't be had.
-    Sandbox(Unavailable),
-    /// Requests can't be recorded.
-    Recording {
-        /// Where to.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
 }
 
 impl App {
@@ -376,44 +343,6 @@ impl App {
     }
 }
 
-/// What is for operators: the admin port, and who tells what happens.
-struct Operation {
-    state: AdminState,
-    listener: Listening,
-    tls: Option<Server>,
-    followed: mpsc::UnboundedReceiver<EventSubscription>,
-    reload_events: mpsc::UnboundedReceiver<live::Event>,
-    happened: mpsc::UnboundedReceiver<Happened>,
-    reloader: Reloader,
-    keeper: Option<Arc<BaselineStore>>,
-}
-
-impl Operation {
-    /// Serves for ever.
-    async fn run(self) {
-        let (telemetry, live) = (self.state.telemetry.clone(), self.state.live.clone());
-        let mut tasks = JoinSet::new();
-        tasks.spawn(follow_all(self.followed, telemetry.clone(), live.clone()));
-        tasks.spawn(follow_upstreams(self.happened, telemetry, live.clone()));
-        tasks.spawn(tell_all(self.reload_events, live.clone()));
-        tasks.spawn(live.run());
-        tasks.spawn(end_panics(self.state.clone()));
-        if self.reloader.watches() {
-            tasks.spawn(reload::watch(self.reloader));
-        }
-        if let Some(keeper) = self.keeper {
-            tasks.spawn(keeper.keep());
-        }
-        match self.listener.into_async() {
-            Ok(listener) => {
-                admin::serve_by(self.state, listener, self.tls, std::future::pending()).await;
-            }
-            Err(error) => tracing::error!(%error, "the admin port can't be served"),
-        }
-        while tasks.join_next().await.is_some() {}
-    }
-}
-
 /// Restores what the breakers have learned from `file`, and keeps it there.
 fn keep(file: &Path, baselines: Baselines) -> Result<Arc<BaselineStore>, StartError> {
     let opened = BaselineStore::open(file, baselines);
@@ -432,35 +361,6 @@ fn join_fleet(config: &Config, registry: &Registry) -> Result<Option<fleet::Sess
         .map(|fleet| fleet::Session::new(fleet.clone(), registry.clone()));
     let session = session.transpose();
     session.map_err(|error| StartError::Setting(format!("fleet: {error}")))
-}
-
-/// What is exported, by the configuration or by the environment, must not come back as an
-/// application's telemetry.
-fn check_loop(config: &Config, settings: &mut Settings) -> Result<(), StartError> {
-    let Some(receive) = config.receive() else {
-        return Ok(());
-    };
-    match settings
-        .exports_mut()
-        .find(|export| receive.is_own(&export.endpoint))
-    {
-        Some(export) => Err(StartError::Setting(format!(
-            "telemetry must not be exported to {}, where it is received: a loop; \
-             set telemetry.export.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT to a collector",
-            export.endpoint
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Who can reach the admin port from elsewhere must be known.
-fn check_control(config: &Config) -> Result<(), StartError> {
-    if !config.lacks_token() {
-        return Ok(());
-    }
-    let rule = "admin: must be a loopback address, or changes must need a token: \
-                set control.token_file, --control-token-file or BREAKER_CONTROL_TOKEN";
-    Err(StartError::Setting(rule.to_owned()))
 }
 
 /// Who is told of a worker's requests by this table.
@@ -484,78 +384,6 @@ fn observers(
         .taped(tape.map(|tape| tape.clone().of_routes(names())))
         .logged(journal)
 }
-
-/// Tells telemetry and watchers what the breakers do that are `followed`, each until it is gone.
-async fn follow_all(
-    mut followed: mpsc::UnboundedReceiver<EventSubscription>,
-    telemetry: Telemetry,
-    live: Live,
-) {
-    let mut following = JoinSet::new();
-    loop {
-        tokio::select! {
-            next = followed.recv() => match next {
-                Some(next) => drop(following.spawn(follow(next, telemetry.clone(), live.clone()))),
-                None => break,
-            },
-            Some(_) = following.join_next() => {}
-        }
-    }
-    while following.join_next().await.is_some() {}
-}
-
-async fn follow((name, mut events): EventSubscription, telemetry: Telemetry, live: Live) {
-    while let Some(event) = events.recv().await {
-        telemetry.event(&name, &event);
-        if let Some(event) = live::Event::told(&name, &event) {
-            live.tell(event);
-        }
-    }
-}
-
-/// Tells telemetry and watchers what happens to the endpoints of upstreams.
-async fn follow_upstreams(
-    mut happened: mpsc::UnboundedReceiver<Happened>,
-    telemetry: Telemetry,
-    live: Live,
-) {
-    while let Some(happened) = happened.recv().await {
-        telemetry.happened(&happened);
-        live.tell(live::Event::happened(&happened));
-    }
-}
-
-/// Tells watchers how reloads end.
-async fn tell_all(mut events: mpsc::UnboundedReceiver<live::Event>, live: Live) {
-    while let Some(event) = events.recv().await {
-        live.tell(event);
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind {
-                field,
-                address,
-                source,
-            } => write!(f, "{field}: cannot listen on {address}: {source}"),
-            Self::Setting(rule) => f.write_str(rule),
-            Self::State { file, source } => write!(
-                f,
-                "state: {} must be a file that can be read, in a directory that can be written to: {source}",
-                file.display()
-            ),
-            Self::Access(error) => error.fmt(f),
-            Self::Sandbox(error) => error.fmt(f),
-            Self::Recording { file, source } => {
-                write!(f, "cannot record to {}: {source}", file.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// How long the last export may take.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
