@@ -44,7 +44,7 @@ fn record(criterion: &mut Criterion) {
             while failing.poll_event().is_some() {}
         });
     });
-    // Ten detectors on three streams, beside the window; what is usual has been learned by then.
+    // Ten detectors on three signals, beside the window; what is usual has been learned by then.
     let mut adaptive = Breaker::new(Policy::adaptive(), 1, Timestamp::ZERO);
     let mut elapsed = 0;
     group.bench_function("try_acquire + record, closed, adaptive", |bencher| {

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// has run empty for so long; after 1 h and 3 d it has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct StandingAlert {
-    pub(crate) stream: &'static str,
+    pub(crate) signal: &'static str,
     pub(crate) begun: Timestamp,
     /// When its entry held last.
     held: Timestamp,
@@ -30,9 +30,9 @@ pub(crate) struct StandingAlert {
 }
 
 impl StandingAlert {
-    pub(crate) fn new(stream: &'static str, observed: f64, now: Timestamp) -> Self {
+    pub(crate) fn new(signal: &'static str, observed: f64, now: Timestamp) -> Self {
         Self {
-            stream,
+            signal,
             begun: now,
             held: now,
             holds: true,
@@ -59,7 +59,7 @@ impl StandingAlert {
     ) -> bool {
         if self.over {
             if now.saturating_since(self.held) >= RAREST_REPEAT {
-                *self = Self::new(self.stream, observed(), now);
+                *self = Self::new(self.signal, observed(), now);
                 return true;
             }
             (self.over, self.begun, self.told) = (false, now, 0);
@@ -107,7 +107,7 @@ impl StandingAlert {
         Some(Event::AlertEnded {
             at: now,
             source: source.clone(),
-            stream: self.stream,
+            signal: self.signal,
             lasted: self.held.saturating_since(self.begun),
             alerts: self.told,
         })

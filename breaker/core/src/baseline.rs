@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::field::InvalidField;
-use crate::policy::{LatencyMeasure, Stream};
+use crate::policy::{LatencyMeasure, Signal};
 
 /// The learned baselines of a breaker's detectors: one part for each source that has any.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Baseline {
 pub struct SourceBaseline {
     name: Arc<str>,
     bounds: LatencyBounds,
-    streams: Vec<StreamBaseline>,
+    signals: Vec<SignalBaseline>,
     p95s: Vec<u8>,
 }
 
@@ -44,8 +44,8 @@ pub struct LatencyBounds {
 /// The baseline of a signal: how many observations there were, and how many of them were hits. Both
 /// decay with a half-life of 30 minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StreamBaseline {
-    stream: Stream,
+pub struct SignalBaseline {
+    signal: Signal,
     observations: f64,
     hits: f64,
 }
@@ -74,16 +74,16 @@ impl SourceBaseline {
     pub fn new(
         name: impl Into<Arc<str>>,
         bounds: LatencyBounds,
-        streams: impl Into<Vec<StreamBaseline>>,
+        signals: impl Into<Vec<SignalBaseline>>,
         p95s: impl Into<Vec<u8>>,
     ) -> Result<Self, InvalidField> {
-        let (streams, p95s) = (streams.into(), p95s.into());
-        let twice = |(index, one): (usize, &StreamBaseline)| {
-            let before = &streams[..index];
-            before.iter().any(|other| other.stream == one.stream)
+        let (signals, p95s) = (signals.into(), p95s.into());
+        let twice = |(index, one): (usize, &SignalBaseline)| {
+            let before = &signals[..index];
+            before.iter().any(|other| other.signal == one.signal)
         };
-        if streams.iter().enumerate().any(twice) {
-            return Err(InvalidField::new("streams", "must have each stream once"));
+        if signals.iter().enumerate().any(twice) {
+            return Err(InvalidField::new("signals", "must have each signal once"));
         }
         if p95s.len() > Self::MINUTES {
             return Err(InvalidField::new("p95s", "must have 1440 entries at most"));
@@ -98,7 +98,7 @@ impl SourceBaseline {
         Ok(Self {
             name: name.into(),
             bounds,
-            streams,
+            signals,
             p95s,
         })
     }
@@ -114,8 +114,8 @@ impl SourceBaseline {
     }
 
     /// The signals, each once.
-    pub fn streams(&self) -> &[StreamBaseline] {
-        &self.streams
+    pub fn signals(&self) -> &[SignalBaseline] {
+        &self.signals
     }
 
     /// The bucket of the latency P95 for each minute of the last day, oldest first. Buckets are
@@ -125,12 +125,12 @@ impl SourceBaseline {
     }
 }
 
-impl StreamBaseline {
-    /// A baseline of `stream`.
+impl SignalBaseline {
+    /// A baseline of `signal`.
     ///
     /// # Errors
     /// If a number is negative or not finite, or if there are more hits than observations.
-    pub fn new(stream: Stream, observations: f64, hits: f64) -> Result<Self, InvalidField> {
+    pub fn new(signal: Signal, observations: f64, hits: f64) -> Result<Self, InvalidField> {
         if !observations.is_finite() || observations < 0.0 {
             return Err(InvalidField::new("observations", "must be 0 or more"));
         }
@@ -138,15 +138,15 @@ impl StreamBaseline {
             return Err(InvalidField::new("hits", "must be 0 to observations"));
         }
         Ok(Self {
-            stream,
+            signal,
             observations,
             hits,
         })
     }
 
     /// The signal.
-    pub const fn stream(&self) -> Stream {
-        self.stream
+    pub const fn signal(&self) -> Signal {
+        self.signal
     }
 
     /// The number of observations, decayed.
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn numbers_that_keep_no_rule_are_refused() {
-        let stream = |observations, hits| StreamBaseline::new(Stream::Errors, observations, hits);
+        let signal = |observations, hits| SignalBaseline::new(Signal::Errors, observations, hits);
         for (observations, hits, field) in [
             (f64::NAN, 0.0, "observations"),
             (f64::INFINITY, 0.0, "observations"),
@@ -180,23 +180,23 @@ mod tests {
             (1.0, 1.1, "hits"),
             (1.0, -0.1, "hits"),
         ] {
-            let refused = stream(observations, hits).unwrap_err();
+            let refused = signal(observations, hits).unwrap_err();
             assert_eq!(refused.field, field, "{observations} {hits}");
         }
-        assert!(stream(0.0, 0.0).is_ok());
+        assert!(signal(0.0, 0.0).is_ok());
     }
 
     #[test]
-    fn minutes_and_streams_that_keep_no_rule_are_refused() {
-        let source = |streams: Vec<_>, p95s: Vec<u8>| {
-            SourceBaseline::new("proxy", BOUNDS, streams, p95s).map_err(|error| error.to_string())
+    fn minutes_and_signals_that_keep_no_rule_are_refused() {
+        let source = |signals: Vec<_>, p95s: Vec<u8>| {
+            SourceBaseline::new("proxy", BOUNDS, signals, p95s).map_err(|error| error.to_string())
         };
-        let errors = StreamBaseline::new(Stream::Errors, 1.0, 0.0).unwrap();
-        for (streams, p95s, refused) in [
+        let errors = SignalBaseline::new(Signal::Errors, 1.0, 0.0).unwrap();
+        for (signals, p95s, refused) in [
             (
                 vec![errors, errors],
                 vec![],
-                "streams: must have each stream once",
+                "signals: must have each signal once",
             ),
             (
                 vec![],
@@ -209,7 +209,7 @@ mod tests {
                 "p95s: must have entries less than 208, or 255",
             ),
         ] {
-            assert_eq!(source(streams, p95s).unwrap_err(), refused);
+            assert_eq!(source(signals, p95s).unwrap_err(), refused);
         }
         assert!(source(vec![errors], vec![255; 1440]).is_ok());
         assert!(source(vec![], vec![207]).is_ok());

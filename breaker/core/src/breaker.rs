@@ -298,7 +298,7 @@ impl Breaker {
                     alerts_changed |= self.alerts_due.is_none();
                     if let Some(alert) = observation.alert(index, entry) {
                         self.totals.alerts += 1;
-                        count_alert(&mut self.alerts, &alert.source, alert.stream(), 1);
+                        count_alert(&mut self.alerts, &alert.source, alert.signal(), 1);
                         self.events.push_back(Event::Alert(alert));
                     }
                 }

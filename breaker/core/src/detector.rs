@@ -1,8 +1,8 @@
 //! Anomaly detectors: sequential tests with a stated budget of false alarms, which need no minimum
 //! of requests and no length of window.
 //!
-//! What is observed is a [`Stream`] of hits and misses: failures, requests slower than usual,
-//! requests slower than the deadline. Several detectors watch each stream, on time scales from a
+//! What is observed is a [`Signal`] of hits and misses: failures, requests slower than usual,
+//! requests slower than the deadline. Several detectors watch each signal, on time scales from a
 //! tenth of a second to five seconds, against what was learned to be normal (`baseline`). Their
 //! lines follow from the budget (`scale`): of all detectors of a breaker together, with independent
 //! requests that hit no oftener than is normal, the probability of a false alarm within t is at
@@ -21,8 +21,8 @@ mod peers;
 mod relative;
 mod sequential_test;
 mod settled;
+mod signal;
 mod slow;
-mod stream;
 mod sure;
 mod threshold;
 mod trend;
@@ -40,13 +40,13 @@ pub(crate) use self::pace::Pace;
 pub use self::relative::Difference;
 pub(crate) use self::relative::{Circumstances, Peers, Relative};
 pub(crate) use self::sequential_test::{ALARM_ENDS, line_of, log_ratios, shiryaev_roberts};
-use self::stream::StreamDetector;
+use self::signal::SignalDetector;
 pub(crate) use self::threshold::LEAST as LEAST_THRESHOLD;
 use self::threshold::{Rise, Threshold};
 pub(crate) use self::usual::{NEAR_TOTAL, midway, midway_to_total};
 pub(crate) use self::wilson::interval;
 use crate::baseline::{LatencyBounds, SourceBaseline};
-use crate::policy::{FalseAlarmBudget, Policy, Stream};
+use crate::policy::{FalseAlarmBudget, Policy, Signal};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
@@ -57,10 +57,10 @@ pub(crate) struct Detectors {
     declared: Ratio,
     budget: FalseAlarmBudget,
     bounds: LatencyBounds,
-    streams: Vec<StreamDetector>,
+    signals: Vec<SignalDetector>,
     /// Learned where the latency is watched.
     threshold: Option<Threshold>,
-    /// The streams of which hits were observed since those were last judged, a bit each. Silence
+    /// The signals of which hits were observed since those were last judged, a bit each. Silence
     /// leaves none.
     struck: u8,
     /// Requests that were answered well, within the deadline and later. They stay in silence.
@@ -74,23 +74,23 @@ impl Detectors {
     /// The detectors that `policy` asks for, of the proxy's own source or of a feed; none, if it
     /// asks for none.
     pub(crate) fn of(policy: &Policy, feed: bool) -> Option<Box<Self>> {
-        let streams: Vec<_> = policy
-            .streams()
-            .map(|stream| StreamDetector::new(stream, feed, policy.asks_for_any(stream)))
+        let signals: Vec<_> = policy
+            .signals()
+            .map(|signal| SignalDetector::new(signal, feed, policy.asks_for_any(signal)))
             .collect();
-        if streams.is_empty() {
+        if signals.is_empty() {
             return None;
         }
-        let watches_latency = streams
+        let watches_latency = signals
             .iter()
-            .any(|detector| detector.stream() == Stream::Latency);
+            .any(|detector| detector.signal() == Signal::Latency);
         let mut detectors = Self {
             declared: policy.usual_errors(),
             budget: policy.false_alarm_budget(),
             bounds: bounds(policy),
-            streams,
+            signals,
             threshold: watches_latency
-                .then(|| Threshold::new(policy.asks_for_any(Stream::Latency))),
+                .then(|| Threshold::new(policy.asks_for_any(Signal::Latency))),
             struck: 0,
             on_time: 0,
             late: 0,
@@ -98,7 +98,7 @@ impl Detectors {
         };
         detectors.set_family_size(detectors.count());
         let declared = detectors.declared.get();
-        if let Some(errors) = detectors.detector_mut(Stream::Errors) {
+        if let Some(errors) = detectors.detector_mut(Signal::Errors) {
             errors.declare(declared);
         }
         Some(Box::new(detectors))
@@ -106,23 +106,23 @@ impl Detectors {
 
     /// Whether they are those that `policy` asks for.
     pub(crate) fn fit(&self, policy: &Policy) -> bool {
-        let own = self.streams.iter().map(StreamDetector::stream);
-        let asks = |stream: &StreamDetector| stream.tells() == policy.asks_for_any(stream.stream());
-        own.eq(policy.streams())
-            && self.streams.iter().all(asks)
+        let own = self.signals.iter().map(SignalDetector::signal);
+        let asks = |signal: &SignalDetector| signal.tells() == policy.asks_for_any(signal.signal());
+        own.eq(policy.signals())
+            && self.signals.iter().all(asks)
             && (self.budget, self.bounds) == (policy.false_alarm_budget(), bounds(policy))
             && self.declared == policy.usual_errors()
     }
 
     /// How many detectors these are.
     pub(crate) fn count(&self) -> usize {
-        self.streams.iter().map(StreamDetector::detectors).sum()
+        self.signals.iter().map(SignalDetector::detectors).sum()
     }
 
     /// Shares the budget among `detectors`, those of other sources too.
     pub(crate) fn set_family_size(&mut self, detectors: usize) {
-        for stream in &mut self.streams {
-            stream.set_budget(self.budget.run_length(), detectors);
+        for signal in &mut self.signals {
+            signal.set_budget(self.budget.run_length(), detectors);
         }
         if let Some(threshold) = &mut self.threshold {
             threshold.set_budget(self.budget.run_length(), detectors);
@@ -136,13 +136,13 @@ impl Detectors {
 
     /// `count` requests ended at `at`.
     pub(crate) fn ended(&mut self, failed: bool, count: u32, at: Timestamp, learn: bool) {
-        self.observe(Stream::Errors, failed, count, at, learn);
+        self.observe(Signal::Errors, failed, count, at, learn);
     }
 
     /// A request that was observed as no failure at `begun` has failed at `at`, after all.
     pub(crate) fn failed_after(&mut self, begun: Timestamp, at: Timestamp, learn: bool) {
-        self.struck |= bit(Stream::Errors);
-        if let Some(detector) = self.detector_mut(Stream::Errors) {
+        self.struck |= bit(Signal::Errors);
+        if let Some(detector) = self.detector_mut(Signal::Errors) {
             detector.turn_into_hit(begun, at, learn);
         }
     }
@@ -158,19 +158,19 @@ impl Detectors {
         learn: bool,
     ) {
         let turns = self.threshold.as_ref().is_some_and(|known| known.turns(at));
-        let told = turns && self.is_told(Stream::Latency);
+        let told = turns && self.is_told(Signal::Latency);
         if let Some(threshold) = &mut self.threshold {
             let slow = latency >= threshold.value();
             if learn {
                 threshold.learn(latency, count, told, at);
             }
             if !crossed.threshold {
-                self.observe(Stream::Latency, slow, count, at, learn);
+                self.observe(Signal::Latency, slow, count, at, learn);
             }
         }
         if !crossed.deadline {
             let late = latency >= self.bounds.deadline;
-            self.observe(Stream::Deadline, late, count, at, learn);
+            self.observe(Signal::Deadline, late, count, at, learn);
         }
     }
 
@@ -192,13 +192,13 @@ impl Detectors {
         self.late >= FEW_LATE && self.late >= self.on_time
     }
 
-    /// Whether a hit of `stream` is to be told and not acted on, as what it asks for is not what
+    /// Whether a hit of `signal` is to be told and not acted on, as what it asks for is not what
     /// the service usually does.
-    pub(crate) fn only_tells(&self, stream: Stream) -> bool {
-        match stream {
-            Stream::Errors => false,
-            Stream::Deadline => self.is_slow_by_nature(),
-            Stream::Latency => {
+    pub(crate) fn only_tells(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::Errors => false,
+            Signal::Deadline => self.is_slow_by_nature(),
+            Signal::Latency => {
                 let known = self.threshold.as_ref().is_some_and(Threshold::is_known);
                 !known && self.is_slow_by_nature()
             }
@@ -207,64 +207,64 @@ impl Detectors {
 
     /// The share of failures that is usual, whether it is normal or not; 0, if nothing is known.
     pub(crate) fn usual_errors(&self) -> f64 {
-        self.detector(Stream::Errors)
-            .map_or(0.0, StreamDetector::usual)
+        self.detector(Signal::Errors)
+            .map_or(0.0, SignalDetector::usual)
     }
 
     /// `count` requests in flight have just reached the age from which on they are hits of
-    /// `stream`.
-    pub(crate) fn crossed(&mut self, stream: Stream, count: u32, at: Timestamp, learn: bool) {
-        self.observe(stream, true, count, at, learn);
+    /// `signal`.
+    pub(crate) fn crossed(&mut self, signal: Signal, count: u32, at: Timestamp, learn: bool) {
+        self.observe(signal, true, count, at, learn);
     }
 
     /// Whether there is something to say: see [`Self::alarm`].
-    pub(crate) fn has_alarm(&self, stream: Stream, at_least: Ratio, blip: Duration) -> bool {
-        let mut detector = self.detector(stream).into_iter();
+    pub(crate) fn has_alarm(&self, signal: Signal, at_least: Ratio, blip: Duration) -> bool {
+        let mut detector = self.detector(signal).into_iter();
         detector.any(|detector| detector.has_alarm(at_least, blip))
-            || at_least == Ratio::ZERO && self.rise(stream).is_some()
+            || at_least == Ratio::ZERO && self.rise(signal).is_some()
     }
 
-    /// What there is to say of `stream`, if it is an alarm, its share of hits is `at_least`,
+    /// What there is to say of `signal`, if it is an alarm, its share of hits is `at_least`,
     /// surely, and it is no `blip`.
-    pub(crate) fn alarm(&self, stream: Stream, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
-        let alarm = self.detector(stream)?.alarm(at_least, blip);
+    pub(crate) fn alarm(&self, signal: Signal, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
+        let alarm = self.detector(signal)?.alarm(at_least, blip);
         alarm.or_else(|| {
-            let rise = self.rise(stream).filter(|_| at_least == Ratio::ZERO);
+            let rise = self.rise(signal).filter(|_| at_least == Ratio::ZERO);
             rise.map(|rise| of_rise(&rise))
         })
     }
 
     /// Whether there is no alarm, and no hit that was not judged yet.
     pub(crate) fn are_well(&self) -> bool {
-        let mut streams = self.streams.iter();
+        let mut signals = self.signals.iter();
         self.struck == 0
-            && !streams.any(|stream| stream.is_alarming() || stream.is_slow())
+            && !signals.any(|signal| signal.is_alarming() || signal.is_slow())
             && self
                 .threshold
                 .as_ref()
                 .is_none_or(|known| known.rise().is_none())
     }
 
-    /// Whether only the slow scale of `stream` has an alarm, or its latency creeps up.
-    pub(crate) fn is_slow(&self, stream: Stream) -> bool {
-        self.detector(stream).is_some_and(StreamDetector::is_slow) || self.rise(stream).is_some()
+    /// Whether only the slow scale of `signal` has an alarm, or its latency creeps up.
+    pub(crate) fn is_slow(&self, signal: Signal) -> bool {
+        self.detector(signal).is_some_and(SignalDetector::is_slow) || self.rise(signal).is_some()
     }
 
-    /// The slow rise of `stream`, where nothing else has an alarm.
-    fn rise(&self, stream: Stream) -> Option<Rise<'_>> {
+    /// The slow rise of `signal`, where nothing else has an alarm.
+    fn rise(&self, signal: Signal) -> Option<Rise<'_>> {
         let rise = self.threshold.as_ref()?.rise()?;
-        (stream == Stream::Latency && !self.is_told(stream)).then_some(rise)
+        (signal == Signal::Latency && !self.is_told(signal)).then_some(rise)
     }
 
-    /// Whether a scale of `stream` has an alarm.
-    fn is_told(&self, stream: Stream) -> bool {
-        let detector = self.detector(stream);
+    /// Whether a scale of `signal` has an alarm.
+    fn is_told(&self, signal: Signal) -> bool {
+        let detector = self.detector(signal);
         detector.is_some_and(|detector| detector.is_alarming() || detector.is_slow())
     }
 
-    /// Whether a hit of `stream` was observed since the last call of [`Self::forget_struck`].
-    pub(crate) const fn has_struck(&self, stream: Stream) -> bool {
-        self.struck & bit(stream) != 0
+    /// Whether a hit of `signal` was observed since the last call of [`Self::forget_struck`].
+    pub(crate) const fn has_struck(&self, signal: Signal) -> bool {
+        self.struck & bit(signal) != 0
     }
 
     /// What was observed until now has been judged.
@@ -276,23 +276,23 @@ impl Detectors {
     pub(crate) fn take_changes(&mut self) -> impl Iterator<Item = UsualChange> {
         let news = self.struck & NEWS != 0;
         self.struck &= !NEWS;
-        let streams = self.streams.iter_mut().filter(move |_| news);
-        streams.filter_map(StreamDetector::take_change)
+        let signals = self.signals.iter_mut().filter(move |_| news);
+        signals.filter_map(SignalDetector::take_change)
     }
 
-    /// What each stream says that is nearest to an alarm.
+    /// What each signal says that is nearest to an alarm.
     pub(crate) fn scores(&self) -> Vec<Anomaly> {
-        let score = |detector: &StreamDetector| {
-            let rise = self.rise(detector.stream());
+        let score = |detector: &SignalDetector| {
+            let rise = self.rise(detector.signal());
             rise.map(|rise| of_rise(&rise)).or_else(|| detector.score())
         };
-        self.streams.iter().filter_map(score).collect()
+        self.signals.iter().filter_map(score).collect()
     }
 
     /// Forgets all evidence; not what was learned.
     pub(crate) fn reset(&mut self) {
-        for stream in &mut self.streams {
-            stream.reset();
+        for signal in &mut self.signals {
+            signal.reset();
         }
         if let Some(threshold) = &mut self.threshold {
             threshold.reset();
@@ -301,10 +301,10 @@ impl Detectors {
 
     /// What was learned of the source `name`, which these are the detectors of.
     pub(crate) fn learned(&self, name: &Arc<str>) -> Option<SourceBaseline> {
-        let streams = self.streams.iter().filter_map(StreamDetector::learned);
+        let signals = self.signals.iter().filter_map(SignalDetector::learned);
         let p95s = self.threshold.as_ref().map(Threshold::learned);
         let p95s = p95s.unwrap_or_default();
-        SourceBaseline::new(name.clone(), self.bounds, streams.collect::<Vec<_>>(), p95s).ok()
+        SourceBaseline::new(name.clone(), self.bounds, signals.collect::<Vec<_>>(), p95s).ok()
     }
 
     /// Begins with what was learned before, as far as it was learned of the same; the evidence is
@@ -312,16 +312,16 @@ impl Detectors {
     pub(crate) fn restore(&mut self, learned: &SourceBaseline) -> bool {
         let same_measure = learned.bounds().measure == self.bounds.measure;
         let mut restored = false;
-        for stream in &mut self.streams {
-            let comparable = match stream.stream() {
-                Stream::Errors => true,
-                Stream::Latency => same_measure,
-                Stream::Deadline => learned.bounds() == self.bounds,
+        for signal in &mut self.signals {
+            let comparable = match signal.signal() {
+                Signal::Errors => true,
+                Signal::Latency => same_measure,
+                Signal::Deadline => learned.bounds() == self.bounds,
             };
-            let mut known = learned.streams().iter().filter(|_| comparable);
-            if let Some(known) = known.find(|known| known.stream() == stream.stream()) {
-                stream.reset();
-                stream.restore(known);
+            let mut known = learned.signals().iter().filter(|_| comparable);
+            if let Some(known) = known.find(|known| known.signal() == signal.signal()) {
+                signal.reset();
+                signal.restore(known);
                 restored = true;
             }
         }
@@ -335,30 +335,30 @@ impl Detectors {
 
     /// Memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        let streams: usize = self
-            .streams
+        let signals: usize = self
+            .signals
             .iter()
-            .map(|stream| size_of_val(stream) + stream.bytes())
+            .map(|signal| size_of_val(signal) + signal.bytes())
             .sum();
-        size_of::<Self>() + streams + self.threshold.as_ref().map_or(0, Threshold::bytes)
+        size_of::<Self>() + signals + self.threshold.as_ref().map_or(0, Threshold::bytes)
     }
 
-    fn detector(&self, stream: Stream) -> Option<&StreamDetector> {
-        let mut streams = self.streams.iter();
-        streams.find(|detector| detector.stream() == stream)
+    fn detector(&self, signal: Signal) -> Option<&SignalDetector> {
+        let mut signals = self.signals.iter();
+        signals.find(|detector| detector.signal() == signal)
     }
 
-    fn detector_mut(&mut self, stream: Stream) -> Option<&mut StreamDetector> {
-        let mut streams = self.streams.iter_mut();
-        streams.find(|detector| detector.stream() == stream)
+    fn detector_mut(&mut self, signal: Signal) -> Option<&mut SignalDetector> {
+        let mut signals = self.signals.iter_mut();
+        signals.find(|detector| detector.signal() == signal)
     }
 
-    fn observe(&mut self, stream: Stream, hit: bool, count: u32, at: Timestamp, learn: bool) {
+    fn observe(&mut self, signal: Signal, hit: bool, count: u32, at: Timestamp, learn: bool) {
         if hit {
-            self.struck |= bit(stream);
+            self.struck |= bit(signal);
         }
-        self.count_for_fleet(stream, hit, count);
-        if let Some(detector) = self.detector_mut(stream)
+        self.count_for_fleet(signal, hit, count);
+        if let Some(detector) = self.detector_mut(signal)
             && detector.observe(hit, count, at, learn)
         {
             self.struck |= NEWS;
@@ -374,8 +374,8 @@ const FEW_LATE: u32 = 3;
 /// Among the bits of [`Detectors::struck`]: there is a change to tell.
 const NEWS: u8 = 1 << 7;
 
-const fn bit(stream: Stream) -> u8 {
-    1 << stream as u8
+const fn bit(signal: Signal) -> u8 {
+    1 << signal as u8
 }
 
 const fn bounds(policy: &Policy) -> LatencyBounds {

@@ -7,7 +7,7 @@
 //! * **Load** ([`Load`]): peak EWMA of the latency × (in flight + 1 + a penalty for failures).
 //!   Of two endpoints, drawn by weight, the one with less load gets the attempt.
 //! * **Ejection**: the sequential test of the anomaly detectors, against what the other endpoints
-//!   have just observed (`detector::relative`), on two streams: failures, and missed deadlines.
+//!   have just observed (`detector::relative`), on two signals: failures, and missed deadlines.
 //! * **Guard**: at most a share of the endpoints is out. If more are bad, all are in (a *panic*)
 //!   for some time, and the route's breaker decides alone.
 //! * **Return**: when its time is up, one probe at a time; after enough good ones the endpoint is

@@ -34,8 +34,8 @@ pub enum Event {
         at: Timestamp,
         /// The source.
         source: Arc<str>,
-        /// [`Alert::stream`].
-        stream: &'static str,
+        /// [`Alert::signal`].
+        signal: &'static str,
         /// How long its entry held, from the first time to the last.
         lasted: Duration,
         /// How often it was told.
@@ -239,15 +239,15 @@ pub struct Evidence {
 
 impl Alert {
     /// The signal of the first condition, in one word.
-    pub fn stream(&self) -> &'static str {
-        stream_of(self.evidence.iter().map(|evidence| &evidence.condition))
+    pub fn signal(&self) -> &'static str {
+        signal_of(self.evidence.iter().map(|evidence| &evidence.condition))
     }
 }
 
 /// What the first of `conditions` watches, in one word. A trip entry has one at least.
-pub(crate) fn stream_of<'a>(conditions: impl IntoIterator<Item = &'a Condition>) -> &'static str {
+pub(crate) fn signal_of<'a>(conditions: impl IntoIterator<Item = &'a Condition>) -> &'static str {
     let first = conditions.into_iter().next();
-    first.map_or("none", Condition::stream)
+    first.map_or("none", Condition::signal)
 }
 
 // === impl Reason ===

@@ -66,7 +66,7 @@
 //! ```
 //!
 //! # The detector
-//! For each route, source and stream, on slices of 0.5, 2, 5 and 10 s, which look for shares of
+//! For each route, source and signal, on slices of 0.5, 2, 5 and 10 s, which look for shares of
 //! hits of 90, 50, 20 and 6 %. Instance i has nᵢ requests and xᵢ hits in a slice, and takes the
 //! share p0ᵢ for normal. In nats, with the alternative q:
 //!
@@ -92,7 +92,7 @@
 //!
 //! # What a request pays
 //! Nothing: verdicts are events of the breaker, and counts are differences of counters that it has
-//! anyway. Only latency and deadline streams add an increment to what a request costs, once
+//! anyway. Only latency and deadline signals add an increment to what a request costs, once
 //! [`Breaker::fleet_counts`] was called.
 //!
 //! [`Breaker::follow_fleet`]: crate::Breaker::follow_fleet
@@ -114,9 +114,9 @@ pub use self::aggregator::{Aggregator, AggregatorSettings, FleetEvent, FleetRout
 pub(crate) use self::replica::{FRESH, has_quorum};
 pub use self::replica::{Ignored, InForce, Instruction, Replica};
 pub use self::report::{
-    Dropped, InstanceId, ProbeReport, Report, RouteName, RouteReport, StreamReport,
+    Dropped, InstanceId, ProbeReport, Report, RouteName, RouteReport, SignalReport,
 };
-pub use self::reporter::{FleetCounts, Reporter, StreamCounts};
+pub use self::reporter::{FleetCounts, Reporter, SignalCounts};
 pub use self::verdict::{FleetEffect, Numbers, RouteVerdict, Stage, Verdict};
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ mod trace;
 mod trial;
 mod window;
 
-pub use baseline::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
+pub use baseline::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
 pub use breaker::{Breaker, Diagnosis, SourceDiagnosis};
 pub use detector::{Anomaly, Creep, Difference, UsualChange};
 pub use endpoint::{

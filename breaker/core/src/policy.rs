@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) use crate::field::InvalidField;
 use crate::ratio::Ratio;
 
-pub use anomaly::{FalseAlarmBudget, Stream};
+pub use anomaly::{FalseAlarmBudget, Signal};
 pub use builder::Builder;
 pub(crate) use builder::{MAX_SLOW_THRESHOLDS, check_open, check_ramp};
 pub use condition::{Condition, Quantile, Unit};
@@ -119,7 +119,7 @@ impl Policy {
         self.usual_errors
     }
 
-    /// A request with at least this latency is a hit of [`Stream::Deadline`].
+    /// A request with at least this latency is a hit of [`Signal::Deadline`].
     pub const fn deadline(&self) -> Duration {
         self.deadline
     }
@@ -209,28 +209,28 @@ impl Policy {
     fn latency_bound(&self, condition: &Condition) -> Option<Duration> {
         match condition {
             Condition::Anomaly {
-                stream: Stream::Deadline,
+                signal: Signal::Deadline,
                 ..
             } => Some(self.deadline),
             _ => condition.latency_bound(),
         }
     }
 
-    /// The streams that the conditions watch, each once.
-    pub(crate) fn streams(&self) -> impl Iterator<Item = Stream> {
-        let watches = |stream: &Stream| {
+    /// The signals that the conditions watch, each once.
+    pub(crate) fn signals(&self) -> impl Iterator<Item = Signal> {
+        let watches = |signal: &Signal| {
             let mut conditions = self.conditions();
-            conditions.any(|condition| matches!(condition, Condition::Anomaly { stream: watched, .. } if watched == stream))
+            conditions.any(|condition| matches!(condition, Condition::Anomaly { signal: watched, .. } if watched == signal))
         };
-        Stream::ALL.into_iter().filter(watches)
+        Signal::ALL.into_iter().filter(watches)
     }
 
-    /// Whether a condition asks for an alarm of `stream` with whatever share.
-    pub(crate) fn asks_for_any(&self, stream: Stream) -> bool {
+    /// Whether a condition asks for an alarm of `signal` with whatever share.
+    pub(crate) fn asks_for_any(&self, signal: Signal) -> bool {
         self.conditions().any(|condition| {
             matches!(
                 condition,
-                Condition::Anomaly { stream: watched, at_least: Ratio::ZERO, .. } if *watched == stream
+                Condition::Anomaly { signal: watched, at_least: Ratio::ZERO, .. } if *watched == signal
             )
         })
     }

@@ -107,8 +107,8 @@ pub struct Totals {
 pub struct AlertCount {
     /// The source.
     pub source: Arc<str>,
-    /// [`Condition::stream`](crate::policy::Condition::stream) of the entry's first condition.
-    pub stream: &'static str,
+    /// [`Condition::signal`](crate::policy::Condition::signal) of the entry's first condition.
+    pub signal: &'static str,
     /// How often.
     pub count: u64,
 }
@@ -187,8 +187,8 @@ pub struct ConditionStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlertSnapshot {
-    /// [`Condition::stream`](crate::policy::Condition::stream) of the entry's first condition.
-    pub stream: &'static str,
+    /// [`Condition::signal`](crate::policy::Condition::signal) of the entry's first condition.
+    pub signal: &'static str,
     /// How long ago it began.
     pub lasted: Duration,
     /// How often it was reported.

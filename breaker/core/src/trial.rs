@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::policy::{Action, Condition, Policy, Stream};
+use crate::policy::{Action, Condition, Policy, Signal};
 use crate::tally::Tally;
 
 /// What the probes have shown.
@@ -65,7 +65,7 @@ pub(crate) fn opens_at(policy: &Policy, usual: f64) -> f64 {
             .flat_map(|entry| &entry.conditions)
             .filter_map(|condition| match condition {
                 Condition::Anomaly {
-                    stream: Stream::Errors,
+                    signal: Signal::Errors,
                     at_least,
                     ..
                 } => Some(at_least.get()),

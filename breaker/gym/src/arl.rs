@@ -18,7 +18,7 @@ use crate::time::{DAY, MILLI, Nanos, nanos};
 
 /// What traffic is measured.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stream {
+pub(crate) struct Traffic {
     /// Requests a second.
     pub(crate) rate: f64,
     /// The shares of requests that fail, each measured by itself.
@@ -50,7 +50,7 @@ pub(crate) struct Row {
     /// was known yet.
     pub(crate) learning: u64,
     /// The same by what they were about, where a system tells.
-    pub(crate) streams: Vec<Events>,
+    pub(crate) signals: Vec<Events>,
 }
 
 /// Lets days of healthy traffic pass by each of `systems`, at each of the error rates. Tells each
@@ -60,40 +60,40 @@ pub(crate) struct Row {
 /// The first of `tell`.
 pub(crate) fn measure<E>(
     systems: &[Entry],
-    stream: &Stream,
+    traffic: &Traffic,
     threads: usize,
     mut tell: impl FnMut(&Row) -> Result<(), E>,
 ) -> Result<(), E> {
     // Pieces of days, each with a new system: short enough to keep all threads busy, long against
     // any warm-up.
-    let pieces = stream.days.div_ceil(PIECE);
+    let pieces = traffic.days.div_ceil(PIECE);
     for system in systems {
-        for &error_rate in &stream.errors {
+        for &error_rate in &traffic.errors {
             let row = Mutex::new(Row {
                 system: system.name,
                 error_rate,
-                days: f64::from(stream.days - pieces.min(stream.days - 1)),
+                days: f64::from(traffic.days - pieces.min(traffic.days - 1)),
                 trips: 0,
                 alerts: 0,
                 learning: 0,
-                streams: Vec::new(),
+                signals: Vec::new(),
             });
             in_parallel(threads, pieces as usize, |piece| {
-                let days = PIECE.min(stream.days - piece as u32 * PIECE);
+                let days = PIECE.min(traffic.days - piece as u32 * PIECE);
                 let (learning, [trips, alerts], events) =
-                    run(*system, stream, error_rate, days, piece as u64);
+                    run(*system, traffic, error_rate, days, piece as u64);
                 let mut row = row
                     .lock()
                     .expect("no thread panics while it holds the lock");
                 row.trips += trips;
                 row.alerts += alerts;
                 row.learning += learning;
-                events.into_iter().for_each(|of| of.add(&mut row.streams));
+                events.into_iter().for_each(|of| of.add(&mut row.signals));
             });
             let mut row = row
                 .into_inner()
                 .expect("no thread panicked while it held the lock");
-            row.streams.sort_by_key(|events| events.stream);
+            row.signals.sort_by_key(|events| events.signal);
             tell(&row)?;
         }
     }
@@ -101,10 +101,10 @@ pub(crate) fn measure<E>(
 }
 
 /// Counts the events of the first day, if there is another; trips and alerts after it, also by
-/// stream.
+/// signal.
 fn run(
     entry: Entry,
-    stream: &Stream,
+    traffic: &Traffic,
     error_rate: f64,
     days: u32,
     seed: u64,
@@ -119,33 +119,33 @@ fn run(
     let (mut now, mut trips, mut state) = (0.0, 0, State::Closed);
     let mut first_day = None;
     while now < end {
-        now = stream.next(now, seed, &mut luck);
+        now = traffic.next(now, seed, &mut luck);
         if days > 1 && now >= DAY as f64 && first_day.is_none() {
-            first_day = Some((trips, system.status().alerts, system.streams().to_vec()));
+            first_day = Some((trips, system.status().alerts, system.signals().to_vec()));
         }
         let failed = luck.unit() < error_rate;
-        let latency = stream.latency(&mut luck);
+        let latency = traffic.latency(&mut luck);
         single::play(&mut *system, nanos(now / 1e9), latency, failed);
         let before = std::mem::replace(&mut state, system.status().state);
         trips += u64::from(before.is_closed() && state == State::Open);
     }
     let (learning_trips, learning_alerts, known) = first_day.unwrap_or_default();
-    let mut streams = system.streams().to_vec();
-    for events in &mut streams {
-        if let Some(before) = known.iter().find(|before| before.stream == events.stream) {
+    let mut signals = system.signals().to_vec();
+    for events in &mut signals {
+        if let Some(before) = known.iter().find(|before| before.signal == events.signal) {
             events.trips -= before.trips;
             events.alerts -= before.alerts;
         }
     }
-    streams.retain(|events| events.trips + events.alerts > 0);
+    signals.retain(|events| events.trips + events.alerts > 0);
     let after = [
         trips - learning_trips,
         system.status().alerts - learning_alerts,
     ];
-    (learning_trips + learning_alerts, after, streams)
+    (learning_trips + learning_alerts, after, signals)
 }
 
-impl Stream {
+impl Traffic {
     /// When the next request comes after `now`, in nanoseconds.
     fn next(&self, mut now: f64, seed: u64, luck: &mut RequestRng) -> f64 {
         // Drawn at the highest rate there is, and taken by the share that the rate is of it.
@@ -184,22 +184,22 @@ fn in_burst(now: f64, seed: u64) -> bool {
 }
 
 /// The titles of a table of rows.
-pub(crate) fn header(stream: &Stream) -> String {
-    let rate = match stream.rate {
+pub(crate) fn header(traffic: &Traffic) -> String {
+    let rate = match traffic.rate {
         rate if rate < 0.1 => format!("one request each {:.0} s", 1.0 / rate),
         rate => format!("{rate} requests/s"),
     };
     let mut with = String::new();
     for (has, what) in [
-        (stream.nights, ", 8 h of silence a day"),
-        (stream.bursts, ", bursts"),
-        (stream.latencies, ", latencies"),
+        (traffic.nights, ", 8 h of silence a day"),
+        (traffic.bursts, ", bursts"),
+        (traffic.latencies, ", latencies"),
     ] {
         with += if has { what } else { "" };
     }
     format!(
         "{} days of healthy traffic: {rate}{with}\n\n{:<20} {:>8} {:>12} {:>12} {:>16} {:>12}",
-        stream.days,
+        traffic.days,
         "system",
         "errors",
         "trips/day",
@@ -226,9 +226,9 @@ impl fmt::Display for Row {
         };
         line(f, self.system, self.trips, self.alerts)?;
         write!(f, " {:>12}", self.learning)?;
-        for events in &self.streams {
+        for events in &self.signals {
             writeln!(f)?;
-            let name = format!("  {}", events.stream);
+            let name = format!("  {}", events.signal);
             line(f, &name, events.trips, events.alerts)?;
         }
         Ok(())
@@ -248,19 +248,19 @@ mod tests {
     use super::*;
     use crate::system::find;
 
-    fn steady(rate: f64) -> Stream {
-        Stream {
+    fn steady(rate: f64) -> Traffic {
+        Traffic {
             rate,
-            ..Stream::default()
+            ..Traffic::default()
         }
     }
 
     /// Requests of ten days, by the hour of the day.
-    fn hours(stream: &Stream) -> [u32; 24] {
+    fn hours(traffic: &Traffic) -> [u32; 24] {
         let mut luck = RequestRng::named(1, 1);
         let (mut hours, mut now) = ([0; 24], 0.0);
         loop {
-            now = stream.next(now, 1, &mut luck);
+            now = traffic.next(now, 1, &mut luck);
             if now >= 10.0 * DAY as f64 {
                 return hours;
             }
@@ -270,11 +270,11 @@ mod tests {
 
     #[test]
     fn nights_are_silent_and_days_are_not() {
-        let stream = Stream {
+        let traffic = Traffic {
             nights: true,
             ..steady(0.1)
         };
-        let hours = hours(&stream);
+        let hours = hours(&traffic);
         assert!(hours[..8].iter().all(|count| *count == 0), "{hours:?}");
         // 3,600 each, and one more at most that comes when the night is over.
         assert!(
@@ -285,9 +285,9 @@ mod tests {
 
     #[test]
     fn bursts_are_more_requests_and_between_them_the_rate_is_kept() {
-        let requests = |stream: &Stream| hours(stream).iter().sum::<u32>();
+        let requests = |traffic: &Traffic| hours(traffic).iter().sum::<u32>();
         let without = requests(&steady(1.0));
-        let with = requests(&Stream {
+        let with = requests(&Traffic {
             bursts: true,
             ..steady(1.0)
         });
@@ -299,16 +299,16 @@ mod tests {
 
     #[test]
     fn events_are_told_by_stream() {
-        let stream = Stream {
+        let traffic = Traffic {
             latencies: true,
             ..steady(1.0)
         };
-        let (_, [trips, alerts], events) = run(find("sensitive").unwrap(), &stream, 0.3, 1, 1);
+        let (_, [trips, alerts], events) = run(find("sensitive").unwrap(), &traffic, 0.3, 1, 1);
         let sum = |of: fn(&Events) -> u64| events.iter().map(of).sum::<u64>();
         assert!(trips > 0);
         assert_eq!((sum(|of| of.trips), sum(|of| of.alerts)), (trips, alerts));
         assert!(
-            events.iter().any(|of| of.stream == "error_rate"),
+            events.iter().any(|of| of.signal == "error_rate"),
             "{events:?}"
         );
     }
@@ -336,12 +336,12 @@ mod tests {
             rows.push(row.clone());
             Ok::<_, ()>(())
         };
-        let stream = Stream {
+        let traffic = Traffic {
             days: 30,
             errors: ERROR_RATES.to_vec(),
             ..steady(0.01)
         };
-        measure(&[find("none").unwrap()], &stream, 2, tell).unwrap();
+        measure(&[find("none").unwrap()], &traffic, 2, tell).unwrap();
         assert_eq!(rows.len(), ERROR_RATES.len());
         assert!(rows.iter().all(|row| row.trips + row.alerts == 0));
     }

@@ -166,7 +166,7 @@ impl Cli {
             [] => arl::ERROR_RATES.to_vec(),
             errors => errors.to_vec(),
         };
-        let stream = arl::Stream {
+        let stream = arl::Traffic {
             rate: self.rate.unwrap_or(1.0),
             errors,
             days: self.days,

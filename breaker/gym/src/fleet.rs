@@ -14,7 +14,7 @@ use breaker_core::fleet::{
 };
 use breaker_core::{Breaker, InvalidField, Outcome, Policy, SourceId, State, Timestamp};
 
-use breaker_core::policy::Stream;
+use breaker_core::policy::Signal;
 
 use crate::luck::RequestRng;
 pub(crate) use scenario::{ALL, Fleet};
@@ -218,7 +218,7 @@ impl Member {
         let counts = self.breaker.fleet_counts(SourceId::PROXY, now);
         let mut route = self.reporter.report(0, &counts, all, now);
         if let (true, Some(route)) = (fleet.lies(index), &mut route) {
-            let errors = &mut route.streams[Stream::Errors as usize];
+            let errors = &mut route.signals[Signal::Errors as usize];
             errors.observations += LIES;
             errors.hits = errors.observations;
         }

@@ -83,7 +83,7 @@ pub(crate) trait System: Send {
     fn status(&self) -> Status;
 
     /// Its trips and alerts so far by what they were about, where it tells.
-    fn streams(&self) -> &[Events] {
+    fn signals(&self) -> &[Events] {
         &[]
     }
 }
@@ -92,7 +92,7 @@ pub(crate) trait System: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Events {
     /// What is watched: errors, latency or deadline, or a condition's name.
-    pub(crate) stream: &'static str,
+    pub(crate) signal: &'static str,
     /// Trips.
     pub(crate) trips: u64,
     /// Alerts.
@@ -100,9 +100,9 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Adds `more` to those of its stream among `all`.
+    /// Adds `more` to those of its signal among `all`.
     pub(crate) fn add(self, all: &mut Vec<Self>) {
-        match all.iter_mut().find(|known| known.stream == self.stream) {
+        match all.iter_mut().find(|known| known.signal == self.signal) {
             Some(known) => {
                 known.trips += self.trips;
                 known.alerts += self.alerts;

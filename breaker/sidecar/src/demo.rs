@@ -147,8 +147,8 @@ fn tell_event(began: Instant, event: &Event) {
             let numbers: Vec<_> = alert.evidence.iter().map(ToString::to_string).collect();
             anstream::println!("{time:>5.1} s  alert: {}", numbers.join(" and "));
         }
-        Event::AlertEnded { stream, .. } => {
-            anstream::println!("{time:>5.1} s  the alert on {stream} is over");
+        Event::AlertEnded { signal, .. } => {
+            anstream::println!("{time:>5.1} s  the alert on {signal} is over");
         }
         Event::ClosedWithErrors { share, usual, .. } => {
             anstream::println!("{time:>5.1} s  {share} of the requests fail, {usual} is usual");

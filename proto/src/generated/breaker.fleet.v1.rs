@@ -43,9 +43,9 @@ pub struct RouteReport {
     /// Requests that arrived, rejected ones too.
     #[prost(uint32, tag = "2")]
     pub arrivals: u32,
-    /// Those streams on which something happened.
+    /// Those signals on which something happened.
     #[prost(message, repeated, tag = "3")]
-    pub streams: ::prost::alloc::vec::Vec<StreamReport>,
+    pub signals: ::prost::alloc::vec::Vec<SignalReport>,
     /// Probes that succeeded.
     #[prost(uint32, tag = "4")]
     pub probes_succeeded: u32,
@@ -59,12 +59,12 @@ pub struct RouteReport {
     #[prost(bool, tag = "7")]
     pub led: bool,
 }
-/// Hits and misses of a stream.
+/// Hits and misses of a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StreamReport {
-    /// Which stream.
-    #[prost(enumeration = "Stream", tag = "1")]
-    pub stream: i32,
+pub struct SignalReport {
+    /// Which signal.
+    #[prost(enumeration = "Signal", tag = "1")]
+    pub signal: i32,
     /// Requests.
     #[prost(uint32, tag = "2")]
     pub observations: u32,
@@ -97,9 +97,9 @@ pub struct RouteVerdict {
     /// The route.
     #[prost(message, optional, tag = "1")]
     pub name: ::core::option::Option<RouteName>,
-    /// The stream that had the alarm.
-    #[prost(enumeration = "Stream", tag = "6")]
-    pub stream: i32,
+    /// The signal that had the alarm.
+    #[prost(enumeration = "Signal", tag = "6")]
+    pub signal: i32,
     /// How long ago the share of hits changed.
     #[prost(uint64, tag = "7")]
     pub since_millis: u64,
@@ -223,7 +223,7 @@ impl State {
 /// What hits are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-pub enum Stream {
+pub enum Signal {
     /// Not known.
     Unspecified = 0,
     /// Failures among requests that ended.
@@ -233,26 +233,26 @@ pub enum Stream {
     /// Requests slower than the policy's deadline.
     Deadline = 3,
 }
-impl Stream {
+impl Signal {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
     /// The values are not transformed in any way and thus are considered stable
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::Unspecified => "STREAM_UNSPECIFIED",
-            Self::Errors => "STREAM_ERRORS",
-            Self::Latency => "STREAM_LATENCY",
-            Self::Deadline => "STREAM_DEADLINE",
+            Self::Unspecified => "SIGNAL_UNSPECIFIED",
+            Self::Errors => "SIGNAL_ERRORS",
+            Self::Latency => "SIGNAL_LATENCY",
+            Self::Deadline => "SIGNAL_DEADLINE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "STREAM_UNSPECIFIED" => Some(Self::Unspecified),
-            "STREAM_ERRORS" => Some(Self::Errors),
-            "STREAM_LATENCY" => Some(Self::Latency),
-            "STREAM_DEADLINE" => Some(Self::Deadline),
+            "SIGNAL_UNSPECIFIED" => Some(Self::Unspecified),
+            "SIGNAL_ERRORS" => Some(Self::Errors),
+            "SIGNAL_LATENCY" => Some(Self::Latency),
+            "SIGNAL_DEADLINE" => Some(Self::Deadline),
             _ => None,
         }
     }

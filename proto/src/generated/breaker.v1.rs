@@ -489,7 +489,7 @@ pub struct Concurrency {
 pub struct Anomaly {
     /// `errors`, `latency` or `deadline`.
     #[prost(string, tag = "1")]
-    pub stream: ::prost::alloc::string::String,
+    pub signal: ::prost::alloc::string::String,
     /// The estimated share of hits since the change.
     #[prost(double, tag = "2")]
     pub share: f64,

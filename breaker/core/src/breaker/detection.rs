@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Breaker, Phase};
 use crate::detector::{Crossed, Detectors};
 use crate::outcome::Classification;
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::source::{Source, SourceId, find};
 use crate::time::Timestamp;
 
@@ -114,9 +114,9 @@ impl Breaker {
         let Some(detectors) = &mut proxy.detectors else {
             return;
         };
-        for (stream, count) in [(Stream::Latency, slow), (Stream::Deadline, deadline)] {
+        for (signal, count) in [(Signal::Latency, slow), (Signal::Deadline, deadline)] {
             if count > 0 {
-                detectors.crossed(stream, count, now, learns);
+                detectors.crossed(signal, count, now, learns);
             }
         }
     }

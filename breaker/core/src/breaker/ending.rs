@@ -145,7 +145,7 @@ impl Breaker {
         ending
     }
 
-    /// Counts an end in the window and the streams.
+    /// Counts an end in the window and the signals.
     #[inline]
     fn count_ending(
         &mut self,

@@ -20,8 +20,8 @@ use super::{Breaker, Phase};
 use crate::alert::StandingAlert;
 use crate::event::Reason;
 use crate::fleet::has_quorum;
-use crate::fleet::{FRESH, FleetCounts, FleetEffect, Ignored, Instruction, Stage, StreamCounts};
-use crate::policy::{Open, Stream};
+use crate::fleet::{FRESH, FleetCounts, FleetEffect, Ignored, Instruction, SignalCounts, Stage};
+use crate::policy::{Open, Signal};
 use crate::ratio::Ratio;
 use crate::source::{SourceId, find};
 use crate::state::{Mode, State};
@@ -74,19 +74,19 @@ impl Breaker {
             return counts;
         };
         let (hits, good) = (source.totals.failure, source.totals.success);
-        counts.streams[Stream::Errors as usize] = StreamCounts {
+        counts.signals[Signal::Errors as usize] = SignalCounts {
             observations: hits + good,
             hits,
             normal: UNKNOWN_NORMAL,
         };
         if let Some(detectors) = &mut source.detectors {
-            for stream in Stream::ALL {
-                let of = &mut counts.streams[stream as usize];
-                if let Some(normal) = detectors.normal(stream) {
+            for signal in Signal::ALL {
+                let of = &mut counts.signals[signal as usize];
+                if let Some(normal) = detectors.normal(signal) {
                     of.normal = normal;
                 }
-                if stream != Stream::Errors {
-                    (of.observations, of.hits) = detectors.counted(stream);
+                if signal != Signal::Errors {
+                    (of.observations, of.hits) = detectors.counted(signal);
                 }
             }
         }

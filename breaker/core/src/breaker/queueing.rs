@@ -68,7 +68,7 @@ impl Breaker {
         }
         if let Some(alert) = observation.alert(index, entry) {
             self.totals.alerts += 1;
-            count_alert(&mut self.alerts, &alert.source, alert.stream(), 1);
+            count_alert(&mut self.alerts, &alert.source, alert.signal(), 1);
             self.events.push_back(Event::Alert(alert));
         }
         self.alerts_due.is_none()

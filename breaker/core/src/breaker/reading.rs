@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::trip::{Observation, Own};
 use super::{Breaker, Phase};
-use crate::event::stream_of;
+use crate::event::signal_of;
 use crate::policy::Action;
 use crate::ratio::Ratio;
 use crate::snapshot::{AlertCount, Snapshot, TransitionCount};
@@ -81,7 +81,7 @@ impl Breaker {
             let policy = source.policy.as_ref().unwrap_or(&self.policy);
             let entries = policy.trip().iter();
             for entry in entries.filter(|entry| entry.action == Action::Alert) {
-                count_alert(&mut counts, &source.name, stream_of(&entry.conditions), 0);
+                count_alert(&mut counts, &source.name, signal_of(&entry.conditions), 0);
             }
         }
         counts
@@ -139,21 +139,21 @@ impl Breaker {
     }
 }
 
-/// There are no more kinds than sources times names of conditions and streams.
+/// There are no more kinds than sources times names of conditions and signals.
 pub(super) fn count_alert(
     counts: &mut Vec<AlertCount>,
     source: &Arc<str>,
-    stream: &'static str,
+    signal: &'static str,
     alerts: u64,
 ) {
     let known = counts
         .iter_mut()
-        .find(|known| (&known.source, known.stream) == (source, stream));
+        .find(|known| (&known.source, known.signal) == (source, signal));
     match known {
         Some(known) => known.count += alerts,
         None => counts.push(AlertCount {
             source: source.clone(),
-            stream,
+            signal,
             count: alerts,
         }),
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::detector::LEAST_THRESHOLD;
-use crate::policy::{Condition, Policy, Stream};
+use crate::policy::{Condition, Policy, Signal};
 
 /// What the policy's conditions need of requests in flight to be tried on.
 #[derive(Clone, Debug)]
@@ -22,11 +22,11 @@ pub(super) struct PolicyRequirements {
 impl PolicyRequirements {
     pub(super) fn of(policy: &Policy) -> Self {
         let mut conditions = policy.trip().iter().flat_map(|entry| &entry.conditions);
-        let watches = |stream| policy.streams().any(|watched| watched == stream);
+        let watches = |signal| policy.signals().any(|watched| watched == signal);
         Self {
             latency_bounds: policy.latency_bounds().into(),
-            deadline: watches(Stream::Deadline).then(|| policy.deadline()),
-            learns_bound: watches(Stream::Latency),
+            deadline: watches(Signal::Deadline).then(|| policy.deadline()),
+            learns_bound: watches(Signal::Latency),
             concurrency: conditions.any(|condition| matches!(condition, Condition::Concurrency(_))),
             sheds: policy.sheds(),
         }

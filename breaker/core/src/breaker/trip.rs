@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 
 use self::observed::{Observed, reaches};
 use crate::alert::{SILENCE, StandingAlert};
-use crate::event::{Alert, Evidence, Reason, stream_of};
+use crate::event::{Alert, Evidence, Reason, signal_of};
 use crate::in_flight::InFlight;
 use crate::policy::{Action, Condition, Policy, TripEntry};
 use crate::snapshot::ConditionStatus;
@@ -66,12 +66,12 @@ impl<'a> Observation<'a> {
     pub(super) fn holds(&mut self, entry: &TripEntry) -> bool {
         entry.conditions.iter().all(|condition| match *condition {
             Condition::Anomaly {
-                stream,
+                signal,
                 at_least,
                 blip,
             } => {
                 let detectors = self.source.detectors.as_ref();
-                detectors.is_some_and(|detectors| detectors.has_alarm(stream, at_least, blip))
+                detectors.is_some_and(|detectors| detectors.has_alarm(signal, at_least, blip))
             }
             _ => self.evidence(condition).is_some(),
         })
@@ -91,8 +91,8 @@ impl<'a> Observation<'a> {
         let tells = match &mut standing {
             Some(standing) => standing.hold(heard, observed, now),
             None => {
-                let stream = stream_of(&entry.conditions);
-                standing = Some(Box::new(StandingAlert::new(stream, observed(), now)));
+                let signal = signal_of(&entry.conditions);
+                standing = Some(Box::new(StandingAlert::new(signal, observed(), now)));
                 true
             }
         };
@@ -137,9 +137,9 @@ impl<'a> Observation<'a> {
     /// now: a state changes for what happens.
     pub(super) fn is_fresh(&self, entry: &TripEntry) -> bool {
         let detectors = self.source.detectors.as_ref();
-        let struck = |stream| detectors.is_some_and(|detectors| detectors.has_struck(stream));
+        let struck = |signal| detectors.is_some_and(|detectors| detectors.has_struck(signal));
         entry.conditions.iter().all(|condition| match condition {
-            Condition::Anomaly { stream, .. } => struck(*stream),
+            Condition::Anomaly { signal, .. } => struck(*signal),
             _ => true,
         })
     }
@@ -151,7 +151,7 @@ impl<'a> Observation<'a> {
             return false;
         };
         entry.conditions.iter().any(|condition| match condition {
-            Condition::Anomaly { stream, .. } => detectors.only_tells(*stream),
+            Condition::Anomaly { signal, .. } => detectors.only_tells(*signal),
             _ => false,
         })
     }
@@ -162,7 +162,7 @@ impl<'a> Observation<'a> {
             return false;
         };
         entry.conditions.iter().any(|condition| match condition {
-            Condition::Anomaly { stream, .. } => detectors.is_slow(*stream),
+            Condition::Anomaly { signal, .. } => detectors.is_slow(*signal),
             _ => false,
         })
     }
@@ -194,13 +194,13 @@ impl<'a> Observation<'a> {
     /// The numbers of `condition`, if it holds.
     fn evidence(&mut self, condition: &Condition) -> Option<Evidence> {
         if let Condition::Anomaly {
-            stream,
+            signal,
             at_least,
             blip,
         } = *condition
         {
             let detectors = self.source.detectors.as_ref()?;
-            let anomaly = detectors.alarm(stream, at_least, blip)?;
+            let anomaly = detectors.alarm(signal, at_least, blip)?;
             return Some(Evidence {
                 condition: *condition,
                 observed: anomaly.share.get(),
@@ -259,11 +259,11 @@ impl<'a> Observation<'a> {
                 None => self.evidence(condition).is_some(),
             },
         };
-        if let Condition::Anomaly { stream, .. } = *condition
+        if let Condition::Anomaly { signal, .. } = *condition
             && let Some(detectors) = &self.source.detectors
         {
             let mut scores = detectors.scores().into_iter();
-            let anomaly = scores.find(|score| score.stream == stream);
+            let anomaly = scores.find(|score| score.signal == signal);
             status.observed = anomaly
                 .filter(|anomaly| anomaly.observations > 0)
                 .map(|anomaly| anomaly.share.get());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::threshold::Rise;
 use super::trend::NORMAL;
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 pub struct Anomaly {
     /// The signal.
-    pub stream: Stream,
+    pub signal: Signal,
     /// The estimated share of hits since the change.
     pub share: Ratio,
     /// The lower bound of that share, valid at any time and for any point of change (a confidence
@@ -66,7 +66,7 @@ impl Anomaly {
 #[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
 pub struct UsualChange {
     /// The signal.
-    pub stream: Stream,
+    pub signal: Signal,
     /// The old share; `None` if it was not known.
     pub before: Option<Ratio>,
     /// The new share.
@@ -75,7 +75,7 @@ pub struct UsualChange {
 
 impl fmt::Display for UsualChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hits = self.stream.hits();
+        let hits = self.signal.hits();
         match self.before {
             Some(before) => write!(
                 f,
@@ -92,7 +92,7 @@ pub(super) fn of_rise(rise: &Rise<'_>) -> Anomaly {
     let estimate = rise.scale.estimate();
     let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
     Anomaly {
-        stream: Stream::Latency,
+        signal: Signal::Latency,
         share: share(estimate.hits / estimate.observations.max(1e-9)),
         low: share(rise.scale.low()),
         high: share(estimate.high),

@@ -1,10 +1,10 @@
-//! How fast evidence fades: as fast as the stream goes.
+//! How fast evidence fades: as fast as the signal goes.
 //!
 //! Evidence must outlast the usual gap between two requests, or a route with one request each five
 //! minutes could never gather any; and it must not outlast a silence. So its half-life is a minute,
 //! or ten usual gaps where those are longer, and never more than an hour. What is usual is the
 //! median of the last gaps before the one over which evidence fades: one long silence among them
-//! changes nothing, and a stream that gets faster or slower is followed within a few requests.
+//! changes nothing, and a signal that gets faster or slower is followed within a few requests.
 
 use std::time::Duration;
 

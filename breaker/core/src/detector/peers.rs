@@ -28,7 +28,7 @@ pub(super) struct Count {
     pub(super) observations: u32,
 }
 
-/// The stream of all endpoints that are in, together.
+/// The signal of all endpoints that are in, together.
 #[derive(Clone, Debug)]
 pub(super) struct Company {
     pub(super) all: Recent,

@@ -24,7 +24,7 @@ use super::baseline::Bounds;
 use super::pace::Pace;
 use super::peers::{Company, Recent};
 use super::sequential_test::{DetectorParams, SequentialTest};
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
@@ -46,8 +46,8 @@ pub(crate) struct Peers {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The stream that differs: failures, or missed deadlines.
-    pub stream: Stream,
+    /// The signal that differs: failures, or missed deadlines.
+    pub signal: Signal,
     /// The share of hits since the change.
     pub share: Ratio,
     /// The least that share is, as the lower bound of its Wilson interval at 95 %.
@@ -64,10 +64,10 @@ pub struct Difference {
     pub line: f64,
 }
 
-/// One stream of one endpoint.
+/// One signal of one endpoint.
 #[derive(Clone, Debug)]
 struct SignalTest<const SCALES: usize> {
-    stream: Stream,
+    signal: Signal,
     scales: [SequentialTest; SCALES],
     pace: Pace,
     recent: Recent,
@@ -84,7 +84,7 @@ impl fmt::Display for Difference {
             "{} {}, {} among the others at most (low bound {}, {} attempts, evidence {:.1} ≥ \
              {:.1})",
             self.share,
-            self.stream.hits(),
+            self.signal.hits(),
             self.normal,
             self.low,
             self.observations,
@@ -109,8 +109,8 @@ impl Relative {
     /// The detectors of one of so many endpoints.
     pub(crate) fn new(run_length: Duration, endpoints: usize) -> Self {
         let mut relative = Self {
-            errors: SignalTest::new(Stream::Errors, &ERRORS),
-            deadline: SignalTest::new(Stream::Deadline, &DEADLINE),
+            errors: SignalTest::new(Signal::Errors, &ERRORS),
+            deadline: SignalTest::new(Signal::Deadline, &DEADLINE),
         };
         relative.set_budget(run_length, endpoints);
         relative
@@ -189,9 +189,9 @@ impl Peers {
 }
 
 impl<const SCALES: usize> SignalTest<SCALES> {
-    fn new(stream: Stream, rules: &'static [DetectorParams; SCALES]) -> Self {
+    fn new(signal: Signal, rules: &'static [DetectorParams; SCALES]) -> Self {
         Self {
-            stream,
+            signal,
             scales: rules.each_ref().map(SequentialTest::new),
             pace: Pace::default(),
             recent: Recent::default(),
@@ -270,7 +270,7 @@ impl<const SCALES: usize> SignalTest<SCALES> {
         let estimate = scale.estimate();
         let ratio = |share| Ratio::new(share).unwrap_or(Ratio::ONE);
         Some(Difference {
-            stream: self.stream,
+            signal: self.signal,
             share: ratio(estimate.hits / estimate.observations.max(1e-9)),
             low: ratio(estimate.low),
             normal: ratio(self.normal),
@@ -316,7 +316,7 @@ static DEADLINE: [DetectorParams; 3] = [
     rule(5000, 0.2, 4.0, 0.0),
 ];
 
-/// Of both streams. What is usual for all endpoints is normal for each, however bad it is: that is
+/// Of both signals. What is usual for all endpoints is normal for each, however bad it is: that is
 /// the matter of the route.
 const NORMAL: Bounds = Bounds {
     floor: 0.01,

@@ -1,4 +1,4 @@
-//! What a stream has been like for hours: whether that is another usual than before.
+//! What a signal has been like for hours: whether that is another usual than before.
 //!
 //! Time is cut into blocks of ten minutes, or as long as fifty observations take. When [`BLOCKS`]
 //! of them in a row have had the same share of hits, and no trip among them, that share is what is

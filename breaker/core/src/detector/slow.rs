@@ -15,7 +15,7 @@ use super::baseline::{Bucket, normal_at_most};
 use super::pace::Pace;
 use super::sequential_test::{DetectorParams, SequentialTest};
 use super::settled::Span;
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::time::Timestamp;
 
 /// After 1 min without a request its evidence has halved, after 1 h there is none, as with any
@@ -31,11 +31,11 @@ pub(super) struct Slow {
 }
 
 impl Slow {
-    pub(super) fn new(stream: Stream, run_length: Duration, detectors: usize) -> Box<Self> {
-        let (rule, sharers) = match stream {
-            Stream::Errors => (&ERRORS, 1),
-            Stream::Latency => (&LATENCY, SHARERS),
-            Stream::Deadline => (&LATENCY, 1),
+    pub(super) fn new(signal: Signal, run_length: Duration, detectors: usize) -> Box<Self> {
+        let (rule, sharers) = match signal {
+            Signal::Errors => (&ERRORS, 1),
+            Signal::Latency => (&LATENCY, SHARERS),
+            Signal::Deadline => (&LATENCY, 1),
         };
         let mut slow = Box::new(Self {
             scale: SequentialTest::new(rule),

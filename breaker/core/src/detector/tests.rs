@@ -133,7 +133,7 @@ fn failures_until_alarm(detectors: &mut Detectors, from: u64, gap: u64) -> u64 {
         .find(|index| {
             detectors.ended(true, 1, Timestamp::from_millis(from + index * gap), true);
             detectors
-                .alarm(Stream::Errors, Ratio::of(40, 100), Duration::ZERO)
+                .alarm(Signal::Errors, Ratio::of(40, 100), Duration::ZERO)
                 .is_some()
         })
         .unwrap()
@@ -170,7 +170,7 @@ fn no_alarm_comes_from_fewer_slices_than_the_cap_allows() {
     detectors.ended(true, 100_000, Timestamp::from_millis(now + 10), true);
     detectors.ended(true, 100_000, Timestamp::from_millis(now + 150), true);
     assert_eq!(
-        detectors.alarm(Stream::Errors, Ratio::ZERO, Duration::ZERO),
+        detectors.alarm(Signal::Errors, Ratio::ZERO, Duration::ZERO),
         None
     );
 }
@@ -184,12 +184,12 @@ fn a_lower_bound_tells_partial_from_total_failure() {
         let failed = (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % 5 == 0;
         detectors.ended(failed, 1, at, true);
         assert_eq!(
-            detectors.alarm(Stream::Errors, Ratio::of(40, 100), Duration::ZERO),
+            detectors.alarm(Signal::Errors, Ratio::of(40, 100), Duration::ZERO),
             None
         );
     }
     let anomaly = detectors
-        .alarm(Stream::Errors, Ratio::ZERO, Duration::ZERO)
+        .alarm(Signal::Errors, Ratio::ZERO, Duration::ZERO)
         .unwrap();
     assert!((0.17..0.23).contains(&anomaly.share.get()), "{anomaly:?}");
     assert_eq!(
@@ -212,14 +212,14 @@ fn an_alarm_ends_when_health_returns() {
     }
     assert!(
         detectors
-            .alarm(Stream::Errors, Ratio::ZERO, Duration::ZERO)
+            .alarm(Signal::Errors, Ratio::ZERO, Duration::ZERO)
             .is_some()
     );
     let now = now + 60_000;
     let healthy = (0..6000_u64).find(|index| {
         detectors.ended(false, 1, Timestamp::from_millis(now + index * 10), true);
         detectors
-            .alarm(Stream::Errors, Ratio::ZERO, Duration::ZERO)
+            .alarm(Signal::Errors, Ratio::ZERO, Duration::ZERO)
             .is_none()
     });
     assert!(healthy.is_some_and(|index| index < 1500), "{healthy:?}");

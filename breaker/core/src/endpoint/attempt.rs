@@ -6,7 +6,7 @@ use super::event::EjectReason;
 use super::{EndpointId, Endpoints, Pick};
 use crate::detector::Circumstances;
 use crate::outcome::{Classification, Outcome};
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::time::Timestamp;
 
 /// An attempt at an endpoint, in flight until [`Endpoints::end`] or [`Endpoints::unreachable`] gets
@@ -312,7 +312,7 @@ impl Endpoints {
         let Some(difference) = detectors.and_then(|detectors| detectors.alarm()) else {
             return;
         };
-        let fails = matches!(difference.stream, Stream::Errors);
+        let fails = matches!(difference.signal, Signal::Errors);
         let reason = if member.unreached > 0 && fails {
             EjectReason::Unreachable(difference)
         } else {

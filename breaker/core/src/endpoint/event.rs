@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::EndpointId;
 use crate::detector::Difference;
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::time::{Timestamp, ToMillis};
 
 /// Something that happened to the endpoints of an upstream, for
@@ -110,7 +110,7 @@ impl EjectReason {
     /// One word, for metrics.
     pub const fn label(&self) -> &'static str {
         match self {
-            Self::Worse(difference) if matches!(difference.stream, Stream::Deadline) => "deadline",
+            Self::Worse(difference) if matches!(difference.signal, Signal::Deadline) => "deadline",
             Self::Worse(_) => "errors",
             Self::Unreachable(_) => "unreachable",
             Self::Checks(_) => "checks",

@@ -2,7 +2,7 @@
 
 use super::event::{EjectReason, Readmission};
 use super::{Endpoints, NEVER};
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::time::Timestamp;
 
 impl Endpoints {
@@ -85,7 +85,7 @@ impl Endpoints {
 
 const fn is_of_deadline(reason: &EjectReason) -> bool {
     match reason {
-        EjectReason::Worse(difference) => matches!(difference.stream, Stream::Deadline),
+        EjectReason::Worse(difference) => matches!(difference.signal, Signal::Deadline),
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::detector::midway_to_total;
-use crate::policy::{Action, Condition, Policy, Stream, TripEntry};
+use crate::policy::{Action, Condition, Policy, Signal, TripEntry};
 use crate::ratio::Ratio;
 
 /// What a trip entry asks of the fleet's evidence.
@@ -19,23 +19,23 @@ pub(crate) struct Asked {
     pub(crate) blip: Duration,
 }
 
-/// The entries of `policy` that the fleet's evidence on `stream` can satisfy, with this action:
-/// those whose only condition is a share of that stream.
+/// The entries of `policy` that the fleet's evidence on `signal` can satisfy, with this action:
+/// those whose only condition is a share of that signal.
 pub(crate) fn asked(
     policy: &Policy,
-    stream: Stream,
+    signal: Signal,
     action: Action,
 ) -> impl Iterator<Item = Asked> + '_ {
     let entries = policy.trip().iter().enumerate();
     entries
         .filter(move |(_, entry)| entry.action == action)
-        .filter_map(move |(index, entry)| asks(index, entry, stream))
+        .filter_map(move |(index, entry)| asks(index, entry, signal))
 }
 
-/// The smallest share on which `policy` opens for `stream`, where the share `usual` is usual: what
+/// The smallest share on which `policy` opens for `signal`, where the share `usual` is usual: what
 /// is usual must not open.
-pub(super) fn opens_from(policy: &Policy, stream: Stream, usual: f64) -> Option<Asked> {
-    let mut least = asked(policy, stream, Action::Open)
+pub(super) fn opens_from(policy: &Policy, signal: Signal, usual: f64) -> Option<Asked> {
+    let mut least = asked(policy, signal, Action::Open)
         .min_by(|a, b| a.at_least.get().total_cmp(&b.at_least.get()))?;
     least.at_least = raised(least.at_least, usual);
     Some(least)
@@ -51,29 +51,29 @@ pub(crate) fn raised(at_least: Ratio, usual: f64) -> Ratio {
     }
 }
 
-/// The streams on which `policy` opens or alerts.
-pub(super) fn watched(policy: &Policy) -> Vec<Stream> {
-    let acts = |stream: &Stream| {
+/// The signals on which `policy` opens or alerts.
+pub(super) fn watched(policy: &Policy) -> Vec<Signal> {
+    let acts = |signal: &Signal| {
         let mut actions = [Action::Open, Action::Alert].into_iter();
-        actions.any(|action| asked(policy, *stream, action).next().is_some())
+        actions.any(|action| asked(policy, *signal, action).next().is_some())
     };
-    Stream::ALL.into_iter().filter(acts).collect()
+    Signal::ALL.into_iter().filter(acts).collect()
 }
 
-fn asks(index: usize, entry: &TripEntry, stream: Stream) -> Option<Asked> {
+fn asks(index: usize, entry: &TripEntry, signal: Signal) -> Option<Asked> {
     let [condition] = entry.conditions[..] else {
         return None;
     };
     let (watched, at_least, blip) = match condition {
         Condition::Anomaly {
-            stream,
+            signal,
             at_least,
             blip,
-        } => (stream, at_least, blip),
-        Condition::ErrorRate(share) => (Stream::Errors, share, Duration::ZERO),
+        } => (signal, at_least, blip),
+        Condition::ErrorRate(share) => (Signal::Errors, share, Duration::ZERO),
         _ => return None,
     };
-    (watched == stream).then_some(Asked {
+    (watched == signal).then_some(Asked {
         entry: index,
         condition,
         at_least,

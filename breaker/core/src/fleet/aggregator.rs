@@ -11,7 +11,7 @@ use super::report::{Dropped, InstanceId, Report, RouteName};
 use super::track::{Slice, Track};
 use super::verdict::{RouteVerdict, Verdict};
 use crate::field::InvalidField;
-use crate::policy::{Policy, Stream};
+use crate::policy::{Policy, Signal};
 use crate::rng::Rng;
 use crate::time::Timestamp;
 
@@ -69,7 +69,7 @@ pub enum FleetEvent {
         /// The route.
         name: RouteName,
         /// The signal.
-        stream: Stream,
+        signal: Signal,
         /// The instance.
         instance: InstanceId,
     },
@@ -262,7 +262,7 @@ impl Aggregator {
         })
     }
 
-    /// The evidence of the first stream of the first route, for tests.
+    /// The evidence of the first signal of the first route, for tests.
     #[cfg(test)]
     pub(super) fn first(&self) -> &Track {
         &self.tracks[0]

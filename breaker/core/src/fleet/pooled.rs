@@ -1,4 +1,4 @@
-//! The pooled detector of one stream of one route: the counts of all instances together.
+//! The pooled detector of one signal of one route: the counts of all instances together.
 //!
 //! In a slice instance i has nᵢ requests and xᵢ hits, and takes the share p0ᵢ for normal. With the
 //! alternative q of the time scale,
@@ -75,7 +75,7 @@ const SCALES: [Scale; 4] = [
     scale(20, 0.06),
 ];
 
-/// Detectors of a stream, for the budget.
+/// Detectors of a signal, for the budget.
 pub(super) const DETECTORS: usize = SCALES.len();
 
 /// The detector.

@@ -146,7 +146,7 @@ impl Instruction<'_> {
             .as_nanos()
             .saturating_sub(nanos(verdict.since));
         let changed = Timestamp::from_nanos(changed);
-        let (observations, hits) = self.own.since(verdict.stream, changed);
+        let (observations, hits) = self.own.since(verdict.signal, changed);
         let (_, high) = interval(hits as f64, observations as f64);
         if observations >= ENOUGH_OWN && high < at_least.get() / 2.0 {
             return Err(Ignored::OwnEvidence);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::state::State;
 
 /// An instance of the fleet: 8 random bytes, which are drawn at each start of the process.
@@ -57,9 +57,9 @@ pub struct RouteReport {
     pub route: u16,
     /// Requests that arrived, those too that were rejected.
     pub arrivals: u32,
-    /// What was observed, by [`Stream`], in the order of [`Stream::ALL`].
-    pub streams: [StreamReport; STREAMS],
-    /// Outcomes of probes, which are in no stream.
+    /// What was observed, by [`Signal`], in the order of [`Signal::ALL`].
+    pub signals: [SignalReport; SIGNALS],
+    /// Outcomes of probes, which are in no signal.
     pub probes: ProbeReport,
     /// The state of the instance's breaker.
     pub state: State,
@@ -67,13 +67,13 @@ pub struct RouteReport {
     pub led: bool,
 }
 
-/// Hits and misses of a stream.
+/// Hits and misses of a signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
     reason = "a message, built by who reads it"
 )]
-pub struct StreamReport {
+pub struct SignalReport {
     /// Requests.
     pub observations: u32,
     /// Of these, hits.
@@ -119,14 +119,14 @@ impl RouteReport {
         *self == nothing
     }
 
-    /// What was observed of `stream`.
-    pub const fn stream(&self, stream: Stream) -> &StreamReport {
-        &self.streams[stream as usize]
+    /// What was observed of `signal`.
+    pub const fn signal(&self, signal: Signal) -> &SignalReport {
+        &self.signals[signal as usize]
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        let mut streams = self.streams.iter();
-        streams.all(|of| of.hits <= of.observations)
+        let mut signals = self.signals.iter();
+        signals.all(|of| of.hits <= of.observations)
     }
 }
 
@@ -147,4 +147,4 @@ impl fmt::Display for InstanceId {
     }
 }
 
-pub(super) const STREAMS: usize = Stream::ALL.len();
+pub(super) const SIGNALS: usize = Signal::ALL.len();

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::report::{ProbeReport, RouteReport, STREAMS, StreamReport};
-use crate::policy::Stream;
+use super::report::{ProbeReport, RouteReport, SIGNALS, SignalReport};
+use crate::policy::Signal;
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -20,8 +20,8 @@ use crate::time::Timestamp;
 pub struct FleetCounts {
     /// Requests that asked to be admitted.
     pub arrivals: u64,
-    /// What was observed, by [`Stream`].
-    pub streams: [StreamCounts; STREAMS],
+    /// What was observed, by [`Signal`].
+    pub signals: [SignalCounts; SIGNALS],
     /// Outcomes of the probes of the live trial.
     pub probes: ProbeReport,
     /// Which trial that is.
@@ -32,10 +32,10 @@ pub struct FleetCounts {
     pub led: bool,
 }
 
-/// Hits and misses of a stream since the beginning.
+/// Hits and misses of a signal since the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct StreamCounts {
+pub struct SignalCounts {
     /// Requests.
     pub observations: u64,
     /// Of these, hits.
@@ -48,7 +48,7 @@ pub struct StreamCounts {
 #[derive(Clone, Debug, Default)]
 pub struct Reporter {
     before: FleetCounts,
-    normals: [u16; STREAMS],
+    normals: [u16; SIGNALS],
     /// When the counts were last read.
     read: Option<Timestamp>,
     /// The differences of the last half seconds, oldest first.
@@ -59,7 +59,7 @@ pub struct Reporter {
 struct Past {
     /// When it began.
     from: Timestamp,
-    streams: [(u32, u32); STREAMS],
+    signals: [(u32, u32); SIGNALS],
 }
 
 impl Reporter {
@@ -80,16 +80,16 @@ impl Reporter {
             led: counts.led,
             ..RouteReport::default()
         };
-        for (index, of) in counts.streams.iter().enumerate() {
-            let before = &self.before.streams[index];
+        for (index, of) in counts.signals.iter().enumerate() {
+            let before = &self.before.signals[index];
             let began_again = of.observations < before.observations;
-            let none = StreamCounts::default();
+            let none = SignalCounts::default();
             let before = if began_again { &none } else { before };
             let observations = small(of.observations.saturating_sub(before.observations));
             let hits = small(of.hits.saturating_sub(before.hits)).min(observations);
             let normal = (of.normal * PARTS).round() as u16;
             let is_news = std::mem::replace(&mut self.normals[index], normal) != normal;
-            report.streams[index] = StreamReport {
+            report.signals[index] = SignalReport {
                 observations,
                 hits,
                 normal: if is_news || all { normal } else { 0 },
@@ -109,26 +109,26 @@ impl Reporter {
         (all || changed || !report.is_empty()).then_some(report)
     }
 
-    /// Requests of `stream` that ended since `change`, and how many of them are hits.
-    pub fn since(&self, stream: Stream, change: Timestamp) -> (u64, u64) {
+    /// Requests of `signal` that ended since `change`, and how many of them are hits.
+    pub fn since(&self, signal: Signal, change: Timestamp) -> (u64, u64) {
         let since = self.past.iter().filter(|past| past.from >= change);
         since.fold((0, 0), |sums, past| {
-            let (observations, hits) = past.streams[stream as usize];
+            let (observations, hits) = past.signals[signal as usize];
             (sums.0 + u64::from(observations), sums.1 + u64::from(hits))
         })
     }
 
     fn remember(&mut self, report: &RouteReport, now: Timestamp) {
         let from = self.read.replace(now).unwrap_or(Timestamp::ZERO);
-        let streams = report.streams.map(|of| (of.observations, of.hits));
-        if streams == <[(u32, u32); STREAMS]>::default() {
+        let signals = report.signals.map(|of| (of.observations, of.hits));
+        if signals == <[(u32, u32); SIGNALS]>::default() {
             // Silence takes no room.
             return;
         }
         if self.past.len() == REMEMBERED {
             self.past.pop_front();
         }
-        self.past.push_back(Past { from, streams });
+        self.past.push_back(Past { from, signals });
     }
 }
 

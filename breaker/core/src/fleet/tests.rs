@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::policy::{Policy, Stream};
+use crate::policy::{Policy, Signal};
 use crate::rng::Rng;
 use crate::state::State;
 use crate::time::Timestamp;
@@ -41,7 +41,7 @@ fn errors_only() -> Policy {
         .trip()
         .iter()
         .filter(|entry| {
-            asked(&adaptive, Stream::Errors, entry.action)
+            asked(&adaptive, Signal::Errors, entry.action)
                 .any(|asked| entry.conditions.contains(&asked.condition))
         })
         .cloned()
@@ -83,7 +83,7 @@ fn errors(observations: u32, hits: u32) -> RouteReport {
         arrivals: observations,
         ..RouteReport::default()
     };
-    route.streams[Stream::Errors as usize] = StreamReport {
+    route.signals[Signal::Errors as usize] = SignalReport {
         observations,
         hits,
         normal: 150,

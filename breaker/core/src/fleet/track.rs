@@ -13,7 +13,7 @@ use super::pooled::{Part, Pooled};
 use super::recovery::{Ground, Recovering, Step};
 use super::report::{InstanceId, ProbeReport, RouteReport};
 use super::verdict::{Numbers, RouteVerdict, Stage};
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::rng::Rng;
 use crate::state::State;
 use crate::time::Timestamp;
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct Track {
     pub(super) route: FleetRoute,
-    streams: Vec<StreamTrack>,
+    signals: Vec<SignalTrack>,
     /// By the slots of members.
     standings: Vec<Standing>,
     recovery: Option<Recovering>,
@@ -39,8 +39,8 @@ pub(super) struct Track {
 }
 
 #[derive(Clone, Debug)]
-struct StreamTrack {
-    stream: Stream,
+struct SignalTrack {
+    signal: Signal,
     parts: Vec<Part>,
     pooled: Pooled,
 }
@@ -57,7 +57,7 @@ struct Standing {
 /// What opened, or may.
 #[derive(Clone, Copy, Debug)]
 struct Cause {
-    stream: Stream,
+    signal: Signal,
     numbers: Numbers,
     since: Timestamp,
 }
@@ -80,14 +80,14 @@ pub(super) struct Counted {
 
 impl Track {
     pub(super) fn new(route: FleetRoute, now: Timestamp) -> Self {
-        let streams = watched(&route.policy).into_iter();
-        let streams = streams.map(|stream| StreamTrack {
-            stream,
+        let signals = watched(&route.policy).into_iter();
+        let signals = signals.map(|signal| SignalTrack {
+            signal,
             parts: Vec::new(),
             pooled: Pooled::new(now),
         });
         Self {
-            streams: streams.collect(),
+            signals: signals.collect(),
             route,
             standings: Vec::new(),
             recovery: None,
@@ -106,8 +106,8 @@ impl Track {
     pub(super) fn reserve(&mut self, slots: usize) {
         if self.standings.len() < slots {
             self.standings.resize(slots, Standing::default());
-            for stream in &mut self.streams {
-                stream.parts.resize(slots, Part::default());
+            for signal in &mut self.signals {
+                signal.parts.resize(slots, Part::default());
             }
         }
     }
@@ -116,8 +116,8 @@ impl Track {
     pub(super) fn evict(&mut self, slot: usize) {
         if let Some(standing) = self.standings.get_mut(slot) {
             *standing = Standing::default();
-            for stream in &mut self.streams {
-                stream.parts[slot] = Part::default();
+            for signal in &mut self.signals {
+                signal.parts[slot] = Part::default();
             }
         }
     }
@@ -136,11 +136,11 @@ impl Track {
         standing.arrivals = standing.arrivals.saturating_add(arrivals);
         standing.rejects = report.state != State::Closed;
         standing.led = report.led;
-        for stream in &mut self.streams {
-            let of = report.stream(stream.stream);
-            stream.parts[slot].set_normal(of.normal);
+        for signal in &mut self.signals {
+            let of = report.signal(signal.signal);
+            signal.parts[slot].set_normal(of.normal);
             if counts {
-                stream.parts[slot].count(of);
+                signal.parts[slot].count(of);
             }
         }
         if counts {
@@ -267,11 +267,11 @@ impl Track {
         }
     }
 
-    /// Good and bad requests of the live slice, by the stream that opened, without the instances
+    /// Good and bad requests of the live slice, by the signal that opened, without the instances
     /// that have most bad ones.
     fn of_cause(&self, counted: &[Counted], left_out: usize) -> (u32, u32) {
-        let stream = self.cause.map_or(Stream::Errors, |cause| cause.stream);
-        let Some(of) = self.streams.iter().find(|of| of.stream == stream) else {
+        let signal = self.cause.map_or(Signal::Errors, |cause| cause.signal);
+        let Some(of) = self.signals.iter().find(|of| of.signal == signal) else {
             return (0, 0);
         };
         let live = counted.iter().map(|member| of.parts[member.slot].live());
@@ -298,9 +298,9 @@ impl Track {
     }
 
     fn forget_evidence(&mut self) {
-        for stream in &mut self.streams {
-            stream.pooled.forget();
-            stream.parts.iter_mut().for_each(Part::forget_evidence);
+        for signal in &mut self.signals {
+            signal.pooled.forget();
+            signal.parts.iter_mut().for_each(Part::forget_evidence);
         }
     }
 
@@ -318,7 +318,7 @@ impl Track {
         Some(Arc::new(RouteVerdict {
             name: self.route.name.clone(),
             stage: self.stage(now),
-            stream: cause.stream,
+            signal: cause.signal,
             since: now.saturating_since(cause.since),
             numbers: cause.numbers,
             trial: self.trial,
@@ -350,13 +350,13 @@ impl Track {
     /// By time scale: ln(1 + R), W without the largest, and h.
     #[cfg(test)]
     pub(super) fn evidence(&self) -> Vec<(f64, f64, f64)> {
-        self.streams[0].pooled.evidence().to_vec()
+        self.signals[0].pooled.evidence().to_vec()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let parts = self.streams.iter().map(|of| of.parts.capacity());
+        let parts = self.signals.iter().map(|of| of.parts.capacity());
         parts.sum::<usize>() * size_of::<Part>()
-            + self.streams.capacity() * size_of::<StreamTrack>()
+            + self.signals.capacity() * size_of::<SignalTrack>()
             + self.standings.capacity() * size_of::<Standing>()
             + size_of::<Self>()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::{InstanceId, ProbeReport, RouteName};
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::ratio::Ratio;
 
 /// What the fleet believes of its routes. Quiet routes are left out. Clocks of two machines are
@@ -38,7 +38,7 @@ pub struct RouteVerdict {
     /// How far the route is.
     pub stage: Stage,
     /// The signal that had the alarm.
-    pub stream: Stream,
+    pub signal: Signal,
     /// How long ago the share of hits changed.
     pub since: Duration,
     /// What was observed since then.

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The signal of a detector: hits and misses, one for each observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Stream {
+pub enum Signal {
     /// Failures among all requests that ended.
     Errors,
     /// Requests slower than twice the usual P95. Hung requests count as soon as they are that old.
@@ -29,11 +29,11 @@ pub enum FalseAlarmBudget {
     ThreeDays,
 }
 
-impl Stream {
+impl Signal {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Errors, Self::Latency, Self::Deadline];
 
-    /// The name in a policy file, and the attribute `stream` of metrics.
+    /// The name in a policy file, and the attribute `signal` of metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Errors => "errors",
@@ -70,7 +70,7 @@ impl FalseAlarmBudget {
     }
 }
 
-impl fmt::Display for Stream {
+impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -221,7 +221,7 @@ fn check_trip(entries: &mut [TripEntry]) -> Result<(), InvalidField> {
             &format!(
                 "must not be shed without a condition on latency: {}",
                 choice(Condition::is_on_latency, |condition| match condition {
-                    Condition::Anomaly { stream, .. } => format!("anomaly: {stream}"),
+                    Condition::Anomaly { signal, .. } => format!("anomaly: {signal}"),
                     _ => condition.name().to_owned(),
                 })
             ),

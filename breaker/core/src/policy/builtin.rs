@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Builder, Condition, HalfOpen, Open, Policy, Quantile, Ramp, Recovery, Stream, TripEntry,
+    Builder, Condition, HalfOpen, Open, Policy, Quantile, Ramp, Recovery, Signal, TripEntry,
 };
 use crate::ratio::Ratio;
 
@@ -76,10 +76,10 @@ impl Policy {
         built(
             Self::builder("adaptive")
                 .trip([
-                    TripEntry::open([near_total(Stream::Errors)]),
-                    TripEntry::open([near_total(Stream::Deadline)]),
-                    TripEntry::alert([anomaly(Stream::Errors)]),
-                    TripEntry::shed([anomaly(Stream::Latency)]),
+                    TripEntry::open([near_total(Signal::Errors)]),
+                    TripEntry::open([near_total(Signal::Deadline)]),
+                    TripEntry::alert([anomaly(Signal::Errors)]),
+                    TripEntry::shed([anomaly(Signal::Latency)]),
                 ])
                 .recovery(Recovery::Sequential)
                 .open(Open {
@@ -109,17 +109,17 @@ const fn p99(bound: Duration) -> Condition {
     }
 }
 
-const fn anomaly(stream: Stream) -> Condition {
+const fn anomaly(signal: Signal) -> Condition {
     Condition::Anomaly {
-        stream,
+        signal,
         at_least: Ratio::ZERO,
         blip: Duration::ZERO,
     }
 }
 
-fn near_total(stream: Stream) -> Condition {
+fn near_total(signal: Signal) -> Condition {
     Condition::Anomaly {
-        stream,
+        signal,
         at_least: Ratio::of(40, 100),
         blip: Duration::ZERO,
     }

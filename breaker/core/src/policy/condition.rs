@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::InvalidField;
-use super::anomaly::Stream;
+use super::anomaly::Signal;
 use super::builder::{HOUR, MILLI, MINUTE, rule, within};
 use crate::ratio::Ratio;
 use crate::time::ToMillis;
@@ -43,7 +43,7 @@ pub enum Condition {
     /// The detectors of a signal have an alarm. `window` and `min_requests` do not apply.
     Anomaly {
         /// What they watch.
-        stream: Stream,
+        signal: Signal,
         /// The lower bound of the estimated share of hits, as a confidence sequence, must be at
         /// least this; zero for any alarm.
         at_least: Ratio,
@@ -108,9 +108,9 @@ impl Condition {
         Self::TimeoutRate(Ratio::ONE),
         Self::Concurrency(1),
         Self::ConsecutiveFailures(1),
-        Self::anomaly(Stream::Errors),
-        Self::anomaly(Stream::Latency),
-        Self::anomaly(Stream::Deadline),
+        Self::anomaly(Signal::Errors),
+        Self::anomaly(Signal::Latency),
+        Self::anomaly(Signal::Deadline),
     ];
 
     const fn latency(quantile: Quantile) -> Self {
@@ -118,9 +118,9 @@ impl Condition {
         Self::Latency { quantile, bound }
     }
 
-    const fn anomaly(stream: Stream) -> Self {
+    const fn anomaly(signal: Signal) -> Self {
         Self::Anomaly {
-            stream,
+            signal,
             at_least: Ratio::ZERO,
             blip: Duration::ZERO,
         }
@@ -140,9 +140,9 @@ impl Condition {
     }
 
     /// The signal in one word: the anomaly's signal, otherwise [`Self::name`].
-    pub const fn stream(&self) -> &'static str {
+    pub const fn signal(&self) -> &'static str {
         match self {
-            Self::Anomaly { stream, .. } => stream.name(),
+            Self::Anomaly { signal, .. } => signal.name(),
             _ => self.name(),
         }
     }
@@ -182,7 +182,7 @@ impl Condition {
     pub const fn is_on_failures(&self) -> bool {
         match self {
             Self::ErrorRate(_) | Self::ConsecutiveFailures(_) => true,
-            Self::Anomaly { stream, .. } => matches!(stream, Stream::Errors),
+            Self::Anomaly { signal, .. } => matches!(signal, Signal::Errors),
             _ => false,
         }
     }
@@ -196,13 +196,13 @@ impl Condition {
     /// Whether it is on how slow the requests are.
     pub(super) const fn is_on_latency(&self) -> bool {
         match self {
-            Self::Anomaly { stream, .. } => !matches!(stream, Stream::Errors),
+            Self::Anomaly { signal, .. } => !matches!(signal, Signal::Errors),
             _ => self.latency_bound().is_some(),
         }
     }
 
     /// The latency from which a single request counts towards this condition, if the condition
-    /// itself defines it. For [`Stream::Deadline`] the policy defines it; see
+    /// itself defines it. For [`Signal::Deadline`] the policy defines it; see
     /// [`Policy::slow_from`](super::Policy::slow_from).
     pub const fn latency_bound(&self) -> Option<Duration> {
         match self {
@@ -233,7 +233,7 @@ impl Condition {
             }
             Self::Concurrency(requests) => rule(requests > 0, field, "must be at least 1"),
             Self::ConsecutiveFailures(failures) => rule(failures > 0, field, "must be at least 1"),
-            // Every ratio and every stream is one that it may have.
+            // Every ratio and every signal is one that it may have.
             Self::Anomaly { blip, .. } => {
                 within(blip, Duration::ZERO, MINUTE, at("blip"), "0s to 1m")
             }
@@ -255,11 +255,11 @@ impl Condition {
             Self::Concurrency(requests) => first(Value::Number(requests)),
             Self::ConsecutiveFailures(failures) => first(Value::Number(failures.into())),
             Self::Anomaly {
-                stream,
+                signal,
                 at_least,
                 blip,
             } => {
-                let mut fields = first(Value::Word(stream.name()));
+                let mut fields = first(Value::Word(signal.name()));
                 if at_least > Ratio::ZERO {
                     fields.push(("at_least", Value::Share(at_least)));
                 }
@@ -293,7 +293,7 @@ impl Condition {
             Self::TimeoutRate(_) => write!(f, "{part} ≥ {least} of the requests timed out"),
             Self::Concurrency(_) => write!(f, "{observed} ≥ {bound} requests in flight"),
             Self::ConsecutiveFailures(_) => write!(f, "{observed} ≥ {bound} failures in a row"),
-            Self::Anomaly { stream, .. } => write!(f, "{part} {}", stream.hits()),
+            Self::Anomaly { signal, .. } => write!(f, "{part} {}", signal.hits()),
         }
     }
 }
@@ -334,14 +334,14 @@ impl fmt::Display for Condition {
             Self::Concurrency(requests) => write!(f, "{requests} requests in flight"),
             Self::ConsecutiveFailures(failures) => write!(f, "{failures} failures in a row"),
             Self::Anomaly {
-                stream,
+                signal,
                 at_least,
                 blip,
             } => {
-                let more = match stream {
-                    Stream::Errors => "more requests fail than usual",
-                    Stream::Latency => "more requests are slow than usual",
-                    Stream::Deadline => "more requests miss the deadline than usual",
+                let more = match signal {
+                    Signal::Errors => "more requests fail than usual",
+                    Signal::Latency => "more requests are slow than usual",
+                    Signal::Deadline => "more requests miss the deadline than usual",
                 };
                 f.write_str(more)?;
                 if *at_least > Ratio::ZERO {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::anomaly::Stream;
+use super::anomaly::Signal;
 use super::condition::Condition;
 
 /// The conditions, which must all hold, and the action of the entry.
@@ -69,7 +69,7 @@ impl TripEntry {
             matches!(
                 condition,
                 Condition::Anomaly {
-                    stream: Stream::Latency,
+                    signal: Signal::Latency,
                     ..
                 }
             )

@@ -46,7 +46,7 @@ impl Source {
                 .flatten()
                 .filter(|alert| alert.stands())
                 .map(|alert| AlertSnapshot {
-                    stream: alert.stream,
+                    signal: alert.signal,
                     lasted: now.saturating_since(alert.begun),
                     alerts: alert.told,
                 })

@@ -242,7 +242,7 @@ impl System for Balanced {
         }
     }
 
-    fn streams(&self) -> &[Events] {
-        self.route.streams()
+    fn signals(&self) -> &[Events] {
+        self.route.signals()
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Ours {
     permits: Vec<Option<Permit>>,
     free: Vec<u32>,
     alerts: u64,
-    streams: Vec<Events>,
+    signals: Vec<Events>,
     /// What the closed breaker rejects is called as it is of others.
     shedding: Shedding,
     next_tick: Nanos,
@@ -42,7 +42,7 @@ impl Ours {
             permits: Vec::new(),
             free: Vec::new(),
             alerts: 0,
-            streams: Vec::new(),
+            signals: Vec::new(),
             shedding: Shedding::default(),
             next_tick: NEVER,
         }
@@ -50,21 +50,21 @@ impl Ours {
 
     fn settle(&mut self) {
         while let Some(event) = self.breaker.poll_event() {
-            let (stream, trips, alerts) = match &event {
-                Event::Alert(alert) => (alert.stream(), 0, 1),
-                Event::SheddingStarted { reason, .. } => (stream_of(reason), 0, 1),
+            let (signal, trips, alerts) = match &event {
+                Event::Alert(alert) => (alert.signal(), 0, 1),
+                Event::SheddingStarted { reason, .. } => (signal_of(reason), 0, 1),
                 Event::Transition(change) if change.from == CoreState::Closed => {
-                    (stream_of(&change.reason), 1, 0)
+                    (signal_of(&change.reason), 1, 0)
                 }
                 _ => continue,
             };
             self.alerts += alerts;
             let events = Events {
-                stream,
+                signal,
                 trips,
                 alerts,
             };
-            events.add(&mut self.streams);
+            events.add(&mut self.signals);
         }
         self.next_tick = self
             .breaker
@@ -175,17 +175,17 @@ impl System for Ours {
         }
     }
 
-    fn streams(&self) -> &[Events] {
-        &self.streams
+    fn signals(&self) -> &[Events] {
+        &self.signals
     }
 }
 
 /// What the first of the conditions watches; of another reason its name.
-fn stream_of(reason: &Reason) -> &'static str {
+fn signal_of(reason: &Reason) -> &'static str {
     match reason {
         Reason::Tripped { evidence, .. } => evidence
             .first()
-            .map_or("tripped", |first| first.condition.stream()),
+            .map_or("tripped", |first| first.condition.signal()),
         other => other.label(),
     }
 }

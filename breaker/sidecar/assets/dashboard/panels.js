@@ -90,11 +90,11 @@ function table(place, columns, list) {
 
 const scoreRow = () => make("div", { class: "score" }, make("span"), make("meter", { min: 0, max: 1.5, low: 0.5, high: 1, optimum: 0 }), make("span"), make("p", { class: "quiet" }));
 
-function score(row, { source, stream, score, share, normal, observations, alarming }) {
+function score(row, { source, signal, score, share, normal, observations, alarming }) {
   const [name, meter, number, words] = row.children;
-  text(name, stream);
+  text(name, signal);
   meter.value = Math.max(0, score);
-  attribute(meter, "aria-label", `${stream} of ${source}: evidence against the alarm line`);
+  attribute(meter, "aria-label", `${signal} of ${source}: evidence against the alarm line`);
   text(number, format.share(Math.max(0, score)));
   const seen = observations === 0 ? "no evidence" : `${format.share(share)} of ${format.count(observations)}`;
   text(words, `${source}: ${seen}, ${format.share(normal)} is normal${alarming ? ": alarm" : ""}`);

@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use breaker_tower::core::policy::{LatencyMeasure, Stream};
-use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
+use breaker_tower::core::policy::{LatencyMeasure, Signal};
+use breaker_tower::core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -48,8 +48,8 @@ fn learned() -> Baseline {
         deadline: Duration::from_secs(1),
         measure: LatencyMeasure::Head,
     };
-    let stream = |stream| StreamBaseline::new(stream, 5000.0, 100.0).unwrap();
-    let proxy = SourceBaseline::new("proxy", bounds, Stream::ALL.map(stream), vec![90; 600]);
+    let signal = |signal| SignalBaseline::new(signal, 5000.0, 100.0).unwrap();
+    let proxy = SourceBaseline::new("proxy", bounds, Signal::ALL.map(signal), vec![90; 600]);
     Baseline::new([proxy.unwrap()])
 }
 
@@ -127,11 +127,11 @@ async fn metrics_are_not_exported_to_where_telemetry_is_received() {
 }
 
 /// Reads until `text` has come; what came until then.
-async fn read_until(stream: &mut TcpStream, text: &str) -> String {
+async fn read_until(signal: &mut TcpStream, text: &str) -> String {
     let mut told = Vec::new();
     let reading = async {
         while !String::from_utf8_lossy(&told).contains(text) {
-            assert_ne!(stream.read_buf(&mut told).await.unwrap(), 0, "it ended");
+            assert_ne!(signal.read_buf(&mut told).await.unwrap(), 0, "it ended");
         }
     };
     timeout(Duration::from_secs(20), reading).await.expect(text);
@@ -148,19 +148,19 @@ async fn what_happens_to_endpoints_reaches_those_who_watch() {
     let admin = app.admin().tcp().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(app.run(async { drop(stopped.await) }));
-    let mut stream = TcpStream::connect(admin).await.unwrap();
+    let mut signal = TcpStream::connect(admin).await.unwrap();
     let request = "GET /api/v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
+    signal.write_all(request.as_bytes()).await.unwrap();
     // The report of the breaker names it.
-    read_until(&mut stream, "\"upstream\":\"ledger\"").await;
+    read_until(&mut signal, "\"upstream\":\"ledger\"").await;
 
     let set = upstreams[0].instances();
     let id = set.current().0.instances[0].id;
     set.state().eject(id, Duration::from_secs(60), set.now());
-    let told = read_until(&mut stream, "\"kind\":\"ejected\"").await;
+    let told = read_until(&mut signal, "\"kind\":\"ejected\"").await;
     for part in ["\"upstream\":\"ledger\"", "\"endpoint\":\"127.0.0.1:"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    drop((stop, stream));
+    drop((stop, signal));
     running.await.unwrap().expect("a clean end");
 }

@@ -38,7 +38,7 @@ pub(super) struct EventLine<'a> {
     source: Option<&'a str>,
     /// What alerts watch.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<&'static str>,
+    signal: Option<&'static str>,
     /// Requests in flight that shedding admits at first.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
@@ -98,13 +98,13 @@ impl Happening {
             }
             Event::AlertEnded {
                 source,
-                stream,
+                signal,
                 lasted,
                 alerts,
                 ..
             } => {
                 let lasted = lasted.as_secs_f64();
-                format!("{stream}, after {lasted:.1} s and {alerts} alerts (source {source})")
+                format!("{signal}, after {lasted:.1} s and {alerts} alerts (source {source})")
             }
             Event::ClosedWithErrors {
                 share,
@@ -143,7 +143,7 @@ impl Happening {
             to: None,
             reason: self.reason(),
             source: None,
-            stream: None,
+            signal: None,
             limit: None,
             lasted: None,
             admitted: None,
@@ -155,15 +155,15 @@ impl Happening {
                 told.source = source(&moved.reason);
             }
             Event::Alert(alert) => {
-                (told.source, told.stream) = (Some(&*alert.source), Some(alert.stream()));
+                (told.source, told.signal) = (Some(&*alert.source), Some(alert.signal()));
             }
             Event::AlertEnded {
                 source,
-                stream,
+                signal,
                 lasted,
                 ..
             } => {
-                (told.source, told.stream) = (Some(&**source), Some(*stream));
+                (told.source, told.signal) = (Some(&**source), Some(*signal));
                 told.lasted = Some(lasted.as_secs_f64());
             }
             Event::SheddingStarted { reason, limit, .. } => {

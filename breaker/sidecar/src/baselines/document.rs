@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use breaker_tower::core::policy::{LatencyMeasure, Stream};
-use breaker_tower::core::{Baseline, InvalidField, LatencyBounds, SourceBaseline, StreamBaseline};
+use breaker_tower::core::policy::{LatencyMeasure, Signal};
+use breaker_tower::core::{Baseline, InvalidField, LatencyBounds, SignalBaseline, SourceBaseline};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
@@ -70,7 +70,8 @@ struct Source {
     source: String,
     deadline: Duration,
     latency: Measure,
-    streams: Vec<Learned>,
+    #[serde(alias = "streams")]
+    signals: Vec<Learned>,
     /// Base64, a byte a minute.
     p95s: String,
 }
@@ -85,7 +86,8 @@ enum Measure {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
-    stream: String,
+    #[serde(alias = "stream")]
+    signal: String,
     observations: f64,
     hits: f64,
 }
@@ -188,8 +190,8 @@ impl TryFrom<Route> for StoredBaseline {
 impl From<&SourceBaseline> for Source {
     fn from(source: &SourceBaseline) -> Self {
         let LatencyBounds { deadline, measure } = source.bounds();
-        let streams = source.streams().iter().map(|learned| Learned {
-            stream: learned.stream().name().to_owned(),
+        let signals = source.signals().iter().map(|learned| Learned {
+            signal: learned.signal().name().to_owned(),
             observations: learned.observations(),
             hits: learned.hits(),
         });
@@ -200,7 +202,7 @@ impl From<&SourceBaseline> for Source {
                 LatencyMeasure::Complete => Measure::Complete,
                 _ => Measure::Head,
             },
-            streams: streams.collect(),
+            signals: signals.collect(),
             p95s: STANDARD.encode(source.p95s()),
         }
     }
@@ -217,23 +219,23 @@ impl TryFrom<Source> for SourceBaseline {
                 Measure::Complete => LatencyMeasure::Complete,
             },
         };
-        let streams = source.streams.into_iter().map(StreamBaseline::try_from);
-        let streams = streams.collect::<Result<Vec<_>, _>>()?;
+        let signals = source.signals.into_iter().map(SignalBaseline::try_from);
+        let signals = signals.collect::<Result<Vec<_>, _>>()?;
         let p95s = STANDARD.decode(source.p95s);
         let p95s = p95s.map_err(|error| InvalidField::new("p95s", error.to_string()))?;
-        Self::new(source.source, bounds, streams, p95s)
+        Self::new(source.source, bounds, signals, p95s)
     }
 }
 
-impl TryFrom<Learned> for StreamBaseline {
+impl TryFrom<Learned> for SignalBaseline {
     type Error = InvalidField;
 
     fn try_from(learned: Learned) -> Result<Self, InvalidField> {
-        let mut streams = Stream::ALL.into_iter();
-        let stream = streams.find(|stream| stream.name() == learned.stream);
-        let stream = stream
-            .ok_or_else(|| InvalidField::new("stream", format!("{} is none", learned.stream)))?;
-        Self::new(stream, learned.observations, learned.hits)
+        let mut signals = Signal::ALL.into_iter();
+        let signal = signals.find(|signal| signal.name() == learned.signal);
+        let signal = signal
+            .ok_or_else(|| InvalidField::new("signal", format!("{} is none", learned.signal)))?;
+        Self::new(signal, learned.observations, learned.hits)
     }
 }
 

@@ -1,8 +1,8 @@
 use std::fs;
 
 use breaker_tower::Policy;
-use breaker_tower::core::policy::{LatencyMeasure, Stream};
-use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
+use breaker_tower::core::policy::{LatencyMeasure, Signal};
+use breaker_tower::core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
 
 use super::*;
 
@@ -12,8 +12,8 @@ fn learned() -> Baseline {
         deadline: Duration::from_secs(1),
         measure: LatencyMeasure::Head,
     };
-    let stream = |stream| StreamBaseline::new(stream, 5000.0, 50.0).unwrap();
-    let proxy = SourceBaseline::new("proxy", bounds, Stream::ALL.map(stream), vec![100; 60]);
+    let signal = |signal| SignalBaseline::new(signal, 5000.0, 50.0).unwrap();
+    let proxy = SourceBaseline::new("proxy", bounds, Signal::ALL.map(signal), vec![100; 60]);
     Baseline::new([proxy.unwrap()])
 }
 

@@ -18,7 +18,7 @@ use breaker_sidecar::sandbox;
 use breaker_sidecar::tls::{MinVersion, ServerSettings};
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
 use breaker_tower::core::policy::{
-    Action, Condition, FailureRules, GrpcCode, LatencyMeasure, Stream,
+    Action, Condition, FailureRules, GrpcCode, LatencyMeasure, Signal,
 };
 use breaker_tower::core::{Classification, Ratio};
 use breaker_tower::{Mode, Policy};
@@ -288,7 +288,7 @@ fn conditions(words: &mut String, policy: &Policy) {
         matches!(
             condition,
             Condition::Anomaly {
-                stream: Stream::Deadline,
+                signal: Signal::Deadline,
                 ..
             }
         )

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use breaker_tower::Policy;
 use breaker_tower::core::policy::yaml::{self, Document};
-use breaker_tower::core::policy::{Condition, LatencyMeasure, Stream};
+use breaker_tower::core::policy::{Condition, LatencyMeasure, Signal};
 
 use super::policies::Policies;
 use super::problem::in_words;
@@ -149,7 +149,7 @@ impl Warnings<'_> {
         for condition in conditions {
             let bound = bound(condition, policy).filter(|bound| *bound > timeout);
             if let Some(bound) = bound {
-                let what = condition.stream();
+                let what = condition.signal();
                 let text = format!(
                     "ends each request after {}, so none takes the {} of the policy's {what}; \
                      what it ends is a failure",
@@ -208,7 +208,7 @@ fn is_count(condition: &Condition) -> bool {
 }
 
 fn is_deadline(condition: &Condition) -> bool {
-    matches!(condition, Condition::Anomaly { stream, .. } if *stream == Stream::Deadline)
+    matches!(condition, Condition::Anomaly { signal, .. } if *signal == Signal::Deadline)
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use breaker_proto::fleet as wire;
 use breaker_tower::core::fleet::{
-    InstanceId, Numbers, ProbeReport, Report, RouteName, RouteReport, RouteVerdict, Stage,
-    StreamReport, Verdict,
+    InstanceId, Numbers, ProbeReport, Report, RouteName, RouteReport, RouteVerdict, SignalReport,
+    Stage, Verdict,
 };
-use breaker_tower::core::policy::Stream;
+use breaker_tower::core::policy::Signal;
 use breaker_tower::core::{Ratio, State};
 use prost::Message;
 use wire::route_verdict::Stage as WireStage;
@@ -99,16 +99,16 @@ fn name_in(name: wire::RouteName) -> RouteName {
 }
 
 fn route_out(report: &RouteReport) -> wire::RouteReport {
-    let streams = Stream::ALL
+    let signals = Signal::ALL
         .into_iter()
-        .map(|stream| (stream, report.stream(stream)));
-    let streams = streams.filter(|(_, of)| **of != StreamReport::default());
+        .map(|signal| (signal, report.signal(signal)));
+    let signals = signals.filter(|(_, of)| **of != SignalReport::default());
     wire::RouteReport {
         route: report.route.into(),
         arrivals: report.arrivals,
-        streams: streams
-            .map(|(stream, of)| wire::StreamReport {
-                stream: stream_out(stream).into(),
+        signals: signals
+            .map(|(signal, of)| wire::SignalReport {
+                signal: signal_out(signal).into(),
                 observations: of.observations,
                 hits: of.hits,
                 normal: of.normal.into(),
@@ -143,10 +143,10 @@ fn route_in(report: &wire::RouteReport) -> Result<RouteReport, Malformed> {
         led: report.led,
         ..RouteReport::default()
     };
-    for of in &report.streams {
+    for of in &report.signals {
         // One of a later version is left out.
-        if let Some(stream) = stream_in(of.stream()) {
-            route.streams[stream as usize] = StreamReport {
+        if let Some(signal) = signal_in(of.signal()) {
+            route.signals[signal as usize] = SignalReport {
                 observations: of.observations,
                 hits: of.hits,
                 normal: share_in(of.normal)?.1,
@@ -172,7 +172,7 @@ fn verdict_out(of: &RouteVerdict) -> wire::RouteVerdict {
     wire::RouteVerdict {
         name: Some(name_out(&of.name)),
         stage: Some(stage),
-        stream: stream_out(of.stream).into(),
+        signal: signal_out(of.signal).into(),
         since_millis: millis(of.since),
         observations: of.numbers.observations,
         hits: of.numbers.hits,
@@ -189,8 +189,8 @@ fn verdict_out(of: &RouteVerdict) -> wire::RouteVerdict {
 }
 
 fn verdict_in(of: wire::RouteVerdict) -> Result<Option<RouteVerdict>, Malformed> {
-    let stream = stream_in(of.stream());
-    let (Some(stage), Some(stream)) = (of.stage, stream) else {
+    let signal = signal_in(of.signal());
+    let (Some(stage), Some(signal)) = (of.stage, signal) else {
         return Ok(None);
     };
     let stage = match stage {
@@ -215,7 +215,7 @@ fn verdict_in(of: wire::RouteVerdict) -> Result<Option<RouteVerdict>, Malformed>
     Ok(Some(RouteVerdict {
         name: name_in(of.name.ok_or(Malformed)?),
         stage,
-        stream,
+        signal,
         since: Duration::from_millis(of.since_millis),
         numbers: Numbers {
             observations: of.observations,
@@ -235,22 +235,22 @@ fn verdict_in(of: wire::RouteVerdict) -> Result<Option<RouteVerdict>, Malformed>
     }))
 }
 
-const fn stream_out(stream: Stream) -> wire::Stream {
-    match stream {
-        Stream::Errors => wire::Stream::Errors,
-        Stream::Latency => wire::Stream::Latency,
-        Stream::Deadline => wire::Stream::Deadline,
+const fn signal_out(signal: Signal) -> wire::Signal {
+    match signal {
+        Signal::Errors => wire::Signal::Errors,
+        Signal::Latency => wire::Signal::Latency,
+        Signal::Deadline => wire::Signal::Deadline,
         // One that the core has and this format has not yet: receivers leave it out.
-        _ => wire::Stream::Unspecified,
+        _ => wire::Signal::Unspecified,
     }
 }
 
-const fn stream_in(stream: wire::Stream) -> Option<Stream> {
-    match stream {
-        wire::Stream::Unspecified => None,
-        wire::Stream::Errors => Some(Stream::Errors),
-        wire::Stream::Latency => Some(Stream::Latency),
-        wire::Stream::Deadline => Some(Stream::Deadline),
+const fn signal_in(signal: wire::Signal) -> Option<Signal> {
+    match signal {
+        wire::Signal::Unspecified => None,
+        wire::Signal::Errors => Some(Signal::Errors),
+        wire::Signal::Latency => Some(Signal::Latency),
+        wire::Signal::Deadline => Some(Signal::Deadline),
     }
 }
 
@@ -299,7 +299,7 @@ mod tests {
             led: true,
             ..RouteReport::default()
         };
-        route.streams[Stream::Latency as usize] = StreamReport {
+        route.signals[Signal::Latency as usize] = SignalReport {
             observations: 5,
             hits: 4,
             normal: 150,
@@ -324,7 +324,7 @@ mod tests {
             routes: vec![Arc::new(RouteVerdict {
                 name: report().names.unwrap()[0].clone(),
                 stage,
-                stream: Stream::Deadline,
+                signal: Signal::Deadline,
                 since: Duration::from_millis(1500),
                 numbers: Numbers {
                     observations: 20,
@@ -375,8 +375,8 @@ mod tests {
         });
         let route = &mut report.routes[0];
         (route.state, route.led, route.probes) = (State::Closed, false, ProbeReport::default());
-        route.streams = Default::default();
-        route.streams[0].observations = 100;
+        route.signals = Default::default();
+        route.signals[0].observations = 100;
         let whole = encode_report(&report);
         assert!(head.len() <= 30, "{}", head.len());
         assert!(
@@ -404,9 +404,9 @@ mod tests {
         assert_eq!(decode_report(b""), Err(Malformed));
         assert_eq!(decode_verdict(b""), Err(Malformed));
         let mut message = wire::Report::decode(&*encode_report(&report())).unwrap();
-        message.routes[0].streams[0].normal = 10_001;
+        message.routes[0].signals[0].normal = 10_001;
         assert_eq!(decode_report(&message.encode_to_vec()), Err(Malformed));
-        message.routes[0].streams.clear();
+        message.routes[0].signals.clear();
         message.routes[0].route = 70_000;
         assert_eq!(decode_report(&message.encode_to_vec()), Err(Malformed));
         let verdict = verdict(Stage::Alarm);

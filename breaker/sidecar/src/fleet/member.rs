@@ -297,12 +297,12 @@ fn log(event: &FleetEvent) {
         }
         FleetEvent::ReplicaOutlier {
             name,
-            stream,
+            signal,
             instance,
             ..
         } => {
             tracing::warn!(
-                route = %name.route, stream = stream.name(), %instance,
+                route = %name.route, signal = signal.name(), %instance,
                 "one sidecar of the fleet sees what the others don't"
             );
         }

@@ -202,14 +202,14 @@ impl Event {
             }
             core::Event::AlertEnded {
                 source,
-                stream,
+                signal,
                 lasted,
                 ..
             } => Self {
                 source: Some(source.to_string()),
                 reason: Some(Reason {
                     label: "alert_ended".into(),
-                    detail: format!("the alert on {stream} is over after {} s", lasted.as_secs()),
+                    detail: format!("the alert on {signal} is over after {} s", lasted.as_secs()),
                 }),
                 ..event(Kind::Alert)
             },

@@ -42,11 +42,12 @@ pub struct Window {
     pub unmatched: Option<Unmatched>,
 }
 
-/// What a detector says of its stream.
+/// What a detector says of its signal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Anomaly {
     /// What it watches.
-    pub stream: Signal,
+    #[serde(alias = "stream")]
+    pub signal: Signal,
     /// The estimated share of hits since the change, 0 to 1.
     pub share: f64,
     /// The bounds of that share (Wilson, 95 %).
@@ -122,7 +123,7 @@ impl From<&SourceSnapshot> for Window {
 impl From<&Detected> for Anomaly {
     fn from(anomaly: &Detected) -> Self {
         Self {
-            stream: anomaly.stream.into(),
+            signal: anomaly.signal.into(),
             share: anomaly.share.get(),
             interval: [anomaly.low.get(), anomaly.high.get()],
             normal: anomaly.normal.get(),

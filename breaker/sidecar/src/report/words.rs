@@ -221,7 +221,7 @@ impl From<policy::Unit> for Unit {
 
 impl From<&policy::Condition> for Signal {
     fn from(condition: &policy::Condition) -> Self {
-        let named = |signal: &&Self| signal.name() == condition.stream();
+        let named = |signal: &&Self| signal.name() == condition.signal();
         Self::ALL
             .iter()
             .find(named)
@@ -230,12 +230,12 @@ impl From<&policy::Condition> for Signal {
     }
 }
 
-impl From<policy::Stream> for Signal {
-    fn from(stream: policy::Stream) -> Self {
-        match stream {
-            policy::Stream::Errors => Self::Errors,
-            policy::Stream::Latency => Self::Latency,
-            policy::Stream::Deadline => Self::Deadline,
+impl From<policy::Signal> for Signal {
+    fn from(signal: policy::Signal) -> Self {
+        match signal {
+            policy::Signal::Errors => Self::Errors,
+            policy::Signal::Latency => Self::Latency,
+            policy::Signal::Deadline => Self::Deadline,
             _ => Self::Unknown,
         }
     }
@@ -286,11 +286,11 @@ mod tests {
             assert_eq!(Mode::from(mode).name(), mode.name());
             assert_eq!(core::Mode::from(Mode::from(mode)), mode);
         }
-        for stream in policy::Stream::ALL {
-            assert_eq!(Signal::from(stream).name(), stream.name());
+        for signal in policy::Signal::ALL {
+            assert_eq!(Signal::from(signal).name(), signal.name());
         }
         for condition in &Condition::EXAMPLES {
-            assert_eq!(Signal::from(condition).name(), condition.stream());
+            assert_eq!(Signal::from(condition).name(), condition.signal());
         }
     }
 

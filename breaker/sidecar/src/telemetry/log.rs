@@ -51,13 +51,13 @@ pub(crate) fn event(route: &str, event: &Event) {
         Event::Alert(what) => alert(route, what),
         Event::AlertEnded {
             source,
-            stream,
+            signal,
             lasted,
             alerts,
             ..
         } => {
             let (source, lasted_s) = (&**source, lasted.as_secs_f64());
-            tracing::info!(route, source, stream, lasted_s, alerts, "alert ended");
+            tracing::info!(route, source, signal, lasted_s, alerts, "alert ended");
         }
         Event::ClosedWithErrors {
             share,
@@ -75,9 +75,9 @@ pub(crate) fn event(route: &str, event: &Event) {
             );
         }
         Event::UsualChanged { source, change, .. } => {
-            let (source, stream) = (&**source, change.stream.name());
+            let (source, signal) = (&**source, change.signal.name());
             let (observed, threshold) = (change.now.get(), change.before.map(Ratio::get));
-            tracing::warn!(route, source, stream, observed, threshold, "{change}");
+            tracing::warn!(route, source, signal, observed, threshold, "{change}");
         }
         Event::SheddingStarted { reason, limit, .. } => {
             let (source, evidence) = justification(reason);
@@ -147,7 +147,7 @@ fn alert(route: &str, alert: &Alert) {
     tracing::warn!(
         route,
         reason = evidence.condition.name(),
-        stream = alert.stream(),
+        signal = alert.signal(),
         observed = evidence.observed,
         low = anomaly.map(|anomaly| anomaly.low.get()),
         high = anomaly.map(|anomaly| anomaly.high.get()),

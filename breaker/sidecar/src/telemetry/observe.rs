@@ -240,7 +240,7 @@ fn alerts(named: &Named, counter: &dyn AsyncInstrument<u64>) {
     for kind in &named.snapshot.alerts {
         let attributes = named.attributes([
             KeyValue::new(names::BREAKER_SOURCE, kind.source.clone()),
-            KeyValue::new(names::BREAKER_STREAM, kind.stream),
+            KeyValue::new(names::BREAKER_SIGNAL, kind.signal),
         ]);
         counter.observe(kind.count, &attributes);
     }
@@ -311,11 +311,11 @@ fn alerting(named: &Named, gauge: &dyn AsyncInstrument<u64>) {
         let source = sources.find(|source| source.name == alert.source);
         let stands = source.is_some_and(|source| {
             let mut standing = source.standing_alerts.iter();
-            standing.any(|standing| standing.stream == alert.stream)
+            standing.any(|standing| standing.signal == alert.signal)
         });
         let attributes = named.attributes([
             KeyValue::new(names::BREAKER_SOURCE, alert.source.clone()),
-            KeyValue::new(names::BREAKER_STREAM, alert.stream),
+            KeyValue::new(names::BREAKER_SIGNAL, alert.signal),
         ]);
         gauge.observe(stands.into(), &attributes);
     }
@@ -326,7 +326,7 @@ fn anomaly_score(named: &Named, gauge: &dyn AsyncInstrument<f64>) {
         for anomaly in &source.anomalies {
             let attributes = named.attributes([
                 KeyValue::new(names::BREAKER_SOURCE, source.name.clone()),
-                KeyValue::new(names::BREAKER_STREAM, anomaly.stream.name()),
+                KeyValue::new(names::BREAKER_SIGNAL, anomaly.signal.name()),
             ]);
             gauge.observe(anomaly.score(), &attributes);
         }

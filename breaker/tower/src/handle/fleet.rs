@@ -48,7 +48,7 @@ mod tests {
     use breaker_core::fleet::{
         InstanceId, Numbers, ProbeReport, Replica, RouteVerdict, Stage, Verdict,
     };
-    use breaker_core::policy::Stream;
+    use breaker_core::policy::Signal;
     use breaker_core::{Ratio, State, Timestamp};
 
     use super::*;
@@ -74,7 +74,7 @@ mod tests {
                 stage: Stage::Open {
                     remaining: Duration::from_secs(5),
                 },
-                stream: Stream::Errors,
+                signal: Signal::Errors,
                 since: Duration::from_secs(2),
                 numbers: Numbers {
                     observations: 50,

@@ -41,10 +41,10 @@ pub(super) fn event(name: &str, id: u64, event: &Event) {
                 breaker.name = name,
                 breaker.id = id,
                 breaker.source = &*alert.source,
-                breaker.stream = alert.stream()
+                breaker.signal = alert.signal()
             },
             "alert on {}",
-            alert.stream()
+            alert.signal()
         ),
         Event::ModeChanged { from, to, .. } => info!(
             target: TARGET,

@@ -8,7 +8,7 @@ use crate::breaker::count_alert;
 use crate::detector::Anomaly;
 use crate::event::{Alert, Event, Evidence, Reason};
 use crate::fleet::{Asked, FleetEffect, Ignored, Instruction, RouteVerdict, asked, raised};
-use crate::policy::{Action, Condition, Stream};
+use crate::policy::{Action, Condition, Signal};
 use crate::ratio::Ratio;
 use crate::source::SourceId;
 use crate::time::{Timestamp, earliest, nanos};
@@ -24,7 +24,7 @@ impl Breaker {
         let policy = self.policy.clone();
         let mut refused = None;
         let mut told = false;
-        for asked in asked(&policy, verdict.stream, Action::Alert) {
+        for asked in asked(&policy, verdict.signal, Action::Alert) {
             if let Err(why) = instruction.may_open(verdict, asked.at_least) {
                 refused = Some(why);
                 continue;
@@ -44,7 +44,7 @@ impl Breaker {
 
     fn fleet_alert(&mut self, verdict: &RouteVerdict, asked: &Asked, now: Timestamp) {
         let evidence = evidence(verdict, asked, now);
-        let stream = asked.condition.stream();
+        let signal = asked.condition.signal();
         let entries = self.policy.trip().len();
         let link = self.link();
         link.alerts.resize(entries, None);
@@ -53,7 +53,7 @@ impl Breaker {
         let tells = match standing {
             Some(standing) => standing.hold(true, || evidence.observed, now),
             None => {
-                *standing = Some(Box::new(StandingAlert::new(stream, evidence.observed, now)));
+                *standing = Some(Box::new(StandingAlert::new(signal, evidence.observed, now)));
                 true
             }
         };
@@ -62,7 +62,7 @@ impl Breaker {
         self.alerts_due = earliest(self.alerts_due, Some(now + SILENCE));
         if tells {
             self.totals.alerts += 1;
-            count_alert(&mut self.alerts, &source, stream, 1);
+            count_alert(&mut self.alerts, &source, signal, 1);
             self.events.push_back(Event::Alert(Alert {
                 at: now,
                 since,
@@ -110,12 +110,12 @@ impl Breaker {
         now: Timestamp,
     ) -> Result<FleetEffect, Ignored> {
         let policy = self.policy.clone();
-        let usual = match verdict.stream {
-            Stream::Errors => self.usual_errors(SourceId::PROXY),
-            Stream::Latency | Stream::Deadline => 0.0,
+        let usual = match verdict.signal {
+            Signal::Errors => self.usual_errors(SourceId::PROXY),
+            Signal::Latency | Signal::Deadline => 0.0,
         };
         let mut refused = None;
-        for mut asked in asked(&policy, verdict.stream, Action::Open) {
+        for mut asked in asked(&policy, verdict.signal, Action::Open) {
             asked.at_least = raised(asked.at_least, usual);
             if verdict.since < asked.blip {
                 refused = refused.or(Some(Ignored::Weak));
@@ -161,7 +161,7 @@ fn evidence(verdict: &RouteVerdict, asked: &Asked, now: Timestamp) -> Evidence {
         window: verdict.since,
         abandoned: 0,
         anomaly: is_anomaly.then_some(Anomaly {
-            stream: verdict.stream,
+            signal: verdict.signal,
             share,
             low: numbers.low,
             high: numbers.high,

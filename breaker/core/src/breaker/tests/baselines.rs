@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::baseline::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
-use crate::policy::{FalseAlarmBudget, LatencyMeasure, Stream};
+use crate::baseline::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
+use crate::policy::{FalseAlarmBudget, LatencyMeasure, Signal};
 
 /// A breaker that has seen 20 minutes of ten requests a second, of which one in 120 fails; 100 ms
 /// each.
@@ -22,7 +22,7 @@ fn taught() -> Bench {
     bench
 }
 
-/// What is usual, by stream, and the latency from which on a request is slow.
+/// What is usual, by signal, and the latency from which on a request is slow.
 fn usual(breaker: &Breaker) -> (Vec<f64>, Option<Duration>) {
     let detectors = breaker.sources[0].detectors.as_ref().unwrap();
     let shares = detectors.scores();
@@ -106,18 +106,18 @@ fn a_policy_with_the_same_detectors_keeps_what_was_learned() {
 
 #[test]
 fn what_was_learned_of_another_deadline_or_measure_is_not_taken() {
-    let hits = |stream| StreamBaseline::new(stream, 1000.0, 15.0).unwrap();
+    let hits = |signal| SignalBaseline::new(signal, 1000.0, 15.0).unwrap();
     let bounds = LatencyBounds {
         deadline: Duration::from_secs(1),
         measure: LatencyMeasure::Head,
     };
-    let proxy = SourceBaseline::new("proxy", bounds, Stream::ALL.map(hits), vec![80; 60]).unwrap();
+    let proxy = SourceBaseline::new("proxy", bounds, Signal::ALL.map(hits), vec![80; 60]).unwrap();
     let baseline = Baseline::new([proxy]);
     let learned = |policy: Policy| {
         let told = restored(&baseline, policy).breaker.baseline();
-        let streams = told.sources[0].streams().iter();
-        let streams = streams.map(|stream| stream.observations() > 0.0).collect();
-        (streams, told.sources[0].p95s().len())
+        let signals = told.sources[0].signals().iter();
+        let signals = signals.map(|signal| signal.observations() > 0.0).collect();
+        (signals, told.sources[0].p95s().len())
     };
     assert_eq!(
         learned(Policy::adaptive()),
@@ -213,7 +213,7 @@ fn what_a_breaker_has_learned_takes_less_than_4_kib_a_source() {
     let bench = restored(&Baseline::new([full.unwrap()]), Policy::adaptive());
     let told = bench.breaker.baseline();
     let source = &told.sources[0];
-    let bytes = size_of_val(source) + source.p95s().len() + size_of_val(source.streams());
+    let bytes = size_of_val(source) + source.p95s().len() + size_of_val(source.signals());
     assert!(bytes < 4096, "{bytes} bytes");
 }
 
@@ -264,12 +264,12 @@ proptest! {
         deadline in any::<u64>(),
         after in requests(),
     ) {
-        let streams: Vec<_> = Stream::ALL.into_iter().zip(numbers)
-            .filter_map(|(stream, (all, hits))| StreamBaseline::new(stream, all, hits).ok())
+        let signals: Vec<_> = Signal::ALL.into_iter().zip(numbers)
+            .filter_map(|(signal, (all, hits))| SignalBaseline::new(signal, all, hits).ok())
             .collect();
         let bounds = LatencyBounds { deadline: Duration::from_nanos(deadline), measure: LatencyMeasure::Head };
         let p95s: Vec<u8> = p95s.into_iter().map(|entry| if deadline % 2 == 0 { entry % 208 } else { entry }).collect();
-        if let Ok(source) = SourceBaseline::new("proxy", bounds, streams, p95s) {
+        if let Ok(source) = SourceBaseline::new("proxy", bounds, signals, p95s) {
             let mut bench = restored(&Baseline::new([source]), Policy::adaptive());
             send(&mut bench, &after);
             for anomaly in &bench.snapshot().sources[0].anomalies {

@@ -2,7 +2,7 @@
 //! not told later than the evidence asks.
 
 use super::*;
-use crate::policy::{Action, Stream};
+use crate::policy::{Action, Signal};
 
 /// `adaptive` with this `blip` in each of its entries.
 fn adaptive(blip: Duration) -> Bench {
@@ -120,9 +120,9 @@ fn an_alert_waits_for_its_own_blip_and_so_does_a_missed_deadline() {
 }
 
 #[test]
-fn entries_of_one_stream_have_blips_of_their_own() {
+fn entries_of_one_signal_have_blips_of_their_own() {
     let condition = |at_least, blip| Condition::Anomaly {
-        stream: Stream::Errors,
+        signal: Signal::Errors,
         at_least,
         blip,
     };

@@ -46,7 +46,7 @@ fn a_slow_rise_is_told_at_about_twice_and_only_told() {
         panic!("{told:?}");
     };
     assert!((100.0..160.0).contains(minute), "after {minute} min");
-    assert_eq!(alert.stream(), "latency");
+    assert_eq!(alert.signal(), "latency");
     let anomaly = alert.evidence[0].anomaly.unwrap();
     let Some(Creep { from, to }) = anomaly.crept else {
         panic!("{anomaly:?}");

@@ -2,7 +2,7 @@
 //! and ever more rarely, whatever the condition, its window, and the turns.
 
 use super::*;
-use crate::policy::Stream;
+use crate::policy::Signal;
 
 const HOURS: f64 = 6.0;
 /// Seconds between requests.
@@ -20,8 +20,8 @@ fn conditions() -> Vec<(&'static str, Vec<Condition>)> {
         share,
         threshold: second,
     };
-    let anomaly = |stream, at_least| Condition::Anomaly {
-        stream,
+    let anomaly = |signal, at_least| Condition::Anomaly {
+        signal,
         at_least,
         blip: Duration::ZERO,
     };
@@ -37,15 +37,15 @@ fn conditions() -> Vec<(&'static str, Vec<Condition>)> {
         ("both", vec![Condition::ErrorRate(share), p99]),
         (
             "anomaly: errors",
-            vec![anomaly(Stream::Errors, Ratio::ZERO)],
+            vec![anomaly(Signal::Errors, Ratio::ZERO)],
         ),
         (
             "anomaly: deadline",
-            vec![anomaly(Stream::Deadline, Ratio::of(30, 100))],
+            vec![anomaly(Signal::Deadline, Ratio::of(30, 100))],
         ),
         (
             "anomaly: latency",
-            vec![anomaly(Stream::Latency, Ratio::ZERO)],
+            vec![anomaly(Signal::Latency, Ratio::ZERO)],
         ),
     ]
 }

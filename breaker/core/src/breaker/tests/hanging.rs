@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::rng::Rng;
 
 /// A breaker in front of an upstream with a way for each request, and one queue.
@@ -177,7 +177,7 @@ fn where_the_others_are_well_it_alerts_and_does_not_shed() {
     let [Event::Alert(alert)] = &events[..] else {
         panic!("{events:?}");
     };
-    assert_eq!(alert.stream(), "latency");
+    assert_eq!(alert.signal(), "latency");
     mixed.slow = 0.0;
     mixed.run(120.0);
     let events = mixed.bench.events();
@@ -276,10 +276,10 @@ fn a_queue_that_others_pass_by_is_a_queue() {
 }
 
 #[test]
-fn the_watched_stream_is_latency() {
+fn the_watched_signal_is_latency() {
     let policy = only_sheds();
-    let streams: Vec<_> = policy.streams().collect();
-    assert_eq!(streams, [Stream::Latency]);
+    let signals: Vec<_> = policy.signals().collect();
+    assert_eq!(signals, [Signal::Latency]);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn those_that_hung_with_many_are_no_evidence_among_few() {
 
 #[test]
 fn late_failures_without_anything_beside_them_open() {
-    // No stream but that of failures: those that hang are seen when they fail.
+    // No signal but that of failures: those that hang are seen when they fail.
     let opens = Policy::adaptive().trip()[..1].to_vec();
     let policy =
         policy::Builder::from(only_sheds()).trip([opens, only_sheds().trip().to_vec()].concat());

@@ -167,7 +167,7 @@ fn an_alert_is_told_at_its_begin_ever_more_rarely_and_at_its_end() {
         .to_vec();
     assert_eq!((&told[0][..], &told[1..]), ("begins", &again[..]));
     let standing = bench.snapshot().sources[0].standing_alerts.clone();
-    assert_eq!((standing[0].stream, standing[0].alerts), ("error_rate", 14));
+    assert_eq!((standing[0].signal, standing[0].alerts), ("error_rate", 14));
     assert_eq!(standing[0].lasted.as_secs(), 32_389);
     traffic(&mut bench, 100, 1.0, GOOD);
     assert_eq!(alerts(&mut bench), ["ends 32389 14"]);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::detector::UsualChange;
-use crate::policy::Stream;
+use crate::policy::Signal;
 
 /// Traffic of which a share fails, in an order without a pattern.
 struct Service {
@@ -75,7 +75,7 @@ fn a_new_usual_is_accepted_after_hours_and_told_once() {
         let [change] = changes[..] else {
             panic!("{changes:?}")
         };
-        assert_eq!(change.stream, Stream::Errors);
+        assert_eq!(change.signal, Signal::Errors);
         assert_eq!(percent(change.before.unwrap()), 0.0);
         assert_eq!(percent(change.now), usual * 100.0);
         let words = change.to_string();
@@ -175,7 +175,7 @@ fn until_alert(service: &mut Service, seconds: u32, failing: f64) -> Option<(f64
 fn errors_below_the_floor_are_told_within_two_minutes_and_never_acted_on() {
     let open =
         policy::Builder::from(Policy::adaptive()).trip([TripEntry::open([Condition::Anomaly {
-            stream: Stream::Errors,
+            signal: Signal::Errors,
             at_least: Ratio::ZERO,
             blip: Duration::ZERO,
         }])]);
@@ -220,7 +220,7 @@ fn few_requests_slower_than_usual_are_told_and_nothing_is_shed() {
     let [Event::Alert(alert)] = &told[..] else {
         panic!("{told:?}")
     };
-    assert_eq!(alert.stream(), "latency");
+    assert_eq!(alert.signal(), "latency");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What one instance adds to a pooled detector.
 
-use super::super::report::StreamReport;
+use super::super::report::SignalReport;
 use super::SCALES;
 use crate::detector::{ALARM_ENDS, log_ratios};
 
-/// What one instance adds to the detector of a stream.
+/// What one instance adds to the detector of a signal.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::fleet) struct Part {
     pub(super) scales: [ScalePart; SCALES.len()],
@@ -28,7 +28,7 @@ pub(super) struct ScalePart {
 
 impl Part {
     /// Adds what was reported.
-    pub(in crate::fleet) fn count(&mut self, report: &StreamReport) {
+    pub(in crate::fleet) fn count(&mut self, report: &SignalReport) {
         for scale in &mut self.scales {
             scale.observations = scale.observations.saturating_add(report.observations);
             scale.hits = scale.hits.saturating_add(report.hits);

@@ -21,7 +21,7 @@ fn alarms(instances: usize, slices: u64, seed: u64, liar: bool) -> u64 {
             let observations = u32::from(luck.unit() < 0.1);
             let share = if liar && index == 0 { 1.0 } else { 0.015 };
             let hits = u32::from(luck.unit() < share).min(observations);
-            part.count(&StreamReport {
+            part.count(&SignalReport {
                 observations,
                 hits,
                 normal: 0,

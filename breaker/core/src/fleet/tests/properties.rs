@@ -78,7 +78,7 @@ proptest! {
             let lie = (lies[slice], lies[slice]);
             let all = counts.iter().copied().chain([lie]);
             for (part, (observations, hits)) in parts.iter_mut().zip(all) {
-                part.count(&StreamReport { observations, hits, normal: 0 });
+                part.count(&SignalReport { observations, hits, normal: 0 });
             }
             let mut named: Vec<_> = parts.iter_mut().enumerate().collect();
             pooled.end_slice(&mut named, slice as u64 + 1, &rules, now);

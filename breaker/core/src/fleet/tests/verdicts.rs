@@ -14,7 +14,7 @@ fn open_verdict() -> RouteVerdict {
         stage: Stage::Open {
             remaining: Duration::from_secs(1),
         },
-        stream: Stream::Errors,
+        signal: Signal::Errors,
         since: Duration::from_secs(2),
         numbers: Numbers {
             observations: 50,
@@ -102,7 +102,7 @@ fn twenty_own_requests_that_go_well_contradict_the_fleet() {
         let mut own = Reporter::default();
         let mut counts = FleetCounts::default();
         own.report(0, &counts, false, at(6_000));
-        counts.streams[0].observations = requests;
+        counts.signals[0].observations = requests;
         own.report(0, &counts, false, at(6_500));
         let mut replica = Replica::new(id(0));
         let verdict = verdict(
@@ -123,23 +123,23 @@ fn twenty_own_requests_that_go_well_contradict_the_fleet() {
 fn reports_are_differences_and_silent_where_nothing_happened() {
     let mut reporter = Reporter::default();
     let mut counts = FleetCounts::default();
-    counts.streams[0].normal = 0.015;
+    counts.signals[0].normal = 0.015;
     let first = reporter.report(3, &counts, false, at(500)).unwrap();
-    assert_eq!((first.route, first.streams[0].normal), (3, 150));
+    assert_eq!((first.route, first.signals[0].normal), (3, 150));
     assert_eq!(reporter.report(3, &counts, false, at(1_000)), None);
-    counts.streams[0].observations = 7;
-    counts.streams[0].hits = 2;
+    counts.signals[0].observations = 7;
+    counts.signals[0].hits = 2;
     counts.arrivals = 9;
     let next = reporter.report(3, &counts, false, at(1_500)).unwrap();
     assert_eq!(next.arrivals, 9);
-    let expected = StreamReport {
+    let expected = SignalReport {
         observations: 7,
         hits: 2,
         normal: 0,
     };
-    assert_eq!(next.streams[0], expected);
+    assert_eq!(next.signals[0], expected);
     let all = reporter.report(3, &counts, true, at(2_000)).unwrap();
-    assert_eq!(all.streams[0].normal, 150);
+    assert_eq!(all.signals[0].normal, 150);
     counts.state = State::Open;
     assert!(reporter.report(3, &counts, false, at(2_500)).is_some());
 }

@@ -8,7 +8,7 @@ use super::super::pooled::{DETECTORS, Part, Rules};
 use super::super::report::InstanceId;
 use super::super::verdict::Numbers;
 use super::{ABOVE_USUAL, Cause, Counted, LEAST_QUORUM, Slice, Track};
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::ratio::Ratio;
 use crate::rng::Rng;
 
@@ -25,14 +25,14 @@ impl Track {
         let now = slice.now;
         let rules = Rules {
             run_length: self.route.policy.false_alarm_budget().run_length(),
-            detectors: DETECTORS * self.streams.len(),
+            detectors: DETECTORS * self.signals.len(),
             left_out,
             instances: counted.len(),
         };
         let was_alarming = self.cause.is_some();
         self.cause = None;
         let mut opens = false;
-        for of in &mut self.streams {
+        for of in &mut self.signals {
             let mut parts = select(&mut of.parts, counted);
             let outliers = of.pooled.end_slice(&mut parts, slice.number, &rules, now);
             let well = !of.pooled.is_alarming();
@@ -40,7 +40,7 @@ impl Track {
                 FleetEvent::ReplicaOutlier {
                     at: now,
                     name: self.route.name.clone(),
-                    stream: of.stream,
+                    signal: of.signal,
                     instance,
                 }
             }));
@@ -49,13 +49,13 @@ impl Track {
             };
             let normal = median_normal(&parts);
             numbers.normal = Ratio::new(normal).unwrap_or(Ratio::ONE);
-            let asked = opens_from(&self.route.policy, of.stream, normal / ABOVE_USUAL);
+            let asked = opens_from(&self.route.policy, of.signal, normal / ABOVE_USUAL);
             let this_opens = asked.is_some_and(|asked| {
                 numbers.low >= asked.at_least && now.saturating_since(since) >= asked.blip
             });
             if self.cause.is_none() || this_opens && !opens {
                 self.cause = Some(Cause {
-                    stream: of.stream,
+                    signal: of.signal,
                     numbers,
                     since,
                 });
@@ -67,7 +67,7 @@ impl Track {
         } else if self.cause.is_none() && self.is_open_already(counted, left_out) {
             // The aggregator before this one opened, and has told all: its verdict goes on.
             self.cause = Some(Cause {
-                stream: self.streams.first().map_or(Stream::Errors, |of| of.stream),
+                signal: self.signals.first().map_or(Signal::Errors, |of| of.signal),
                 numbers: Numbers::default(),
                 since: now,
             });

@@ -7,8 +7,8 @@ fn source(name: &str, minutes: usize) -> SourceBaseline {
         deadline: Duration::from_millis(1500),
         measure: LatencyMeasure::Head,
     };
-    let learned = |stream| StreamBaseline::new(stream, 1_234.567_89, 0.1).unwrap();
-    SourceBaseline::new(name, bounds, Stream::ALL.map(learned), vec![77; minutes]).unwrap()
+    let learned = |signal| SignalBaseline::new(signal, 1_234.567_89, 0.1).unwrap();
+    SourceBaseline::new(name, bounds, Signal::ALL.map(learned), vec![77; minutes]).unwrap()
 }
 
 fn kept() -> Vec<StoredBaseline> {
@@ -67,10 +67,10 @@ fn a_route_that_takes_more_is_not_written() {
 #[test]
 fn what_is_wrong_is_told() {
     let saved = "{\"saved\":{\"secs\":1,\"nanos\":0}}\n";
-    let stream = r#"{"stream":"errors","observations":1.0,"hits":2.0}"#;
-    let route = |streams: &str, p95s: &str| {
+    let signal = r#"{"signal":"errors","observations":1.0,"hits":2.0}"#;
+    let route = |signals: &str, p95s: &str| {
         format!(
-            "{saved}{{\"route\":\"pay\",\"sources\":[{{\"source\":\"proxy\",\"deadline\":{{\"secs\":1,\"nanos\":0}},\"latency\":\"head\",\"streams\":[{streams}],\"p95s\":\"{p95s}\"}}]}}\n"
+            "{saved}{{\"route\":\"pay\",\"sources\":[{{\"source\":\"proxy\",\"deadline\":{{\"secs\":1,\"nanos\":0}},\"latency\":\"head\",\"signals\":[{signals}],\"p95s\":\"{p95s}\"}}]}}\n"
         )
     };
     let good = encode(SAVED, &kept());
@@ -95,7 +95,7 @@ fn what_is_wrong_is_told() {
             "it is larger than 64 KiB for each route",
         ),
         (
-            file(&route(stream, "")),
+            file(&route(signal, "")),
             "line 3: hits: must be 0 to observations",
         ),
         (
@@ -104,10 +104,10 @@ fn what_is_wrong_is_told() {
         ),
         (
             file(&route(
-                r#"{"stream":"luck","observations":1.0,"hits":0.0}"#,
+                r#"{"signal":"luck","observations":1.0,"hits":0.0}"#,
                 "",
             )),
-            "line 3: stream: luck is none",
+            "line 3: signal: luck is none",
         ),
     ] {
         assert_eq!(decode(&bytes).unwrap_err().to_string(), why);

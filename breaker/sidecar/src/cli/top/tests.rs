@@ -33,7 +33,7 @@ fn breaker(name: &str, state: &str, error_rate: f64) -> Value {
             "latency": {"p50": 0.002, "p90": 0.1, "p95": 0.2, "p99": 0.25, "p999": 0.3, "max": 0.3},
             "concurrency": null, "alerting": false,
             "anomalies": [{
-                "stream": "errors", "share": error_rate, "interval": [0.0, 1.0], "normal": 0.01,
+                "signal": "errors", "share": error_rate, "interval": [0.0, 1.0], "normal": 0.01,
                 "observations": 50, "score": 0.4, "alarming": false,
             }],
         }],
@@ -373,9 +373,9 @@ fn help_goes_back_to_where_it_was_opened() {
 #[test]
 fn each_anomaly_condition_has_its_gauge_and_evidence_is_never_below_nothing() {
     let mut told = reading(100.0);
-    let anomaly = |stream: &str, score: f64| {
+    let anomaly = |signal: &str, score: f64| {
         json!({
-            "stream": stream, "share": 0.0, "interval": [0.0, 1.0], "normal": 0.01,
+            "signal": signal, "share": 0.0, "interval": [0.0, 1.0], "normal": 0.01,
             "observations": 50, "score": score, "alarming": false,
         })
     };
@@ -389,13 +389,13 @@ fn each_anomaly_condition_has_its_gauge_and_evidence_is_never_below_nothing() {
     let conditions = rules.trip().iter().flat_map(|entry| &entry.conditions);
     let conditions: Vec<_> = conditions
         .map(|one| {
-            let score = match one.stream() {
+            let score = match one.signal() {
                 "errors" => -1.25,
                 "latency" => 0.3,
                 _ => 0.7,
             };
             json!({
-                "entry": 0, "action": "open", "signal": one.stream(), "text": one.to_string(), "unit": "share",
+                "entry": 0, "action": "open", "signal": one.signal(), "text": one.to_string(), "unit": "share",
                 "observed": 0.1, "threshold": null, "samples": 50, "min_requests": 0, "reached": score, "holds": false,
             })
         })

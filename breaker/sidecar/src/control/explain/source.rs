@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use breaker_tower::core::policy::{Action, Condition, Stream, TripEntry, Unit};
+use breaker_tower::core::policy::{Action, Condition, Signal, TripEntry, Unit};
 use breaker_tower::core::{Anomaly, ConditionStatus, Ratio, SourceDiagnosis, SourceSnapshot};
 use breaker_tower::{Policy, State};
 
@@ -21,8 +21,8 @@ pub(super) fn explain(
     let policy = diagnosis.policy.as_deref().unwrap_or(policy);
     let _ = writeln!(text, "{}: {}", window.name, traffic(window, diagnosis));
     for anomaly in &window.anomalies {
-        let words = stream(policy, window, anomaly, state);
-        let _ = writeln!(text, "- {}: {words}", anomaly.stream);
+        let words = signal(policy, window, anomaly, state);
+        let _ = writeln!(text, "- {}: {words}", anomaly.signal);
     }
     for (index, entry) in policy.trip().iter().enumerate() {
         let of_entry = |standing: &&ConditionStatus| standing.entry == index;
@@ -63,15 +63,15 @@ const fn verb(entry: &TripEntry) -> &'static str {
     }
 }
 
-/// What the detectors of a stream say, and what an alarm leads to.
-fn stream(policy: &Policy, window: &SourceSnapshot, anomaly: &Anomaly, state: State) -> String {
-    let hits = match anomaly.stream {
-        Stream::Latency if anomaly.crept.is_some() => {
+/// What the detectors of a signal say, and what an alarm leads to.
+fn signal(policy: &Policy, window: &SourceSnapshot, anomaly: &Anomaly, state: State) -> String {
+    let hits = match anomaly.signal {
+        Signal::Latency if anomaly.crept.is_some() => {
             let from = anomaly.crept.map_or(Duration::ZERO, |creep| creep.from);
             format!("take {} or longer", span(2 * from))
         }
-        Stream::Errors => "fail".to_owned(),
-        Stream::Latency => {
+        Signal::Errors => "fail".to_owned(),
+        Signal::Latency => {
             let bound = window.slow_threshold.unwrap_or_default();
             format!("take {} or longer", span(bound))
         }
@@ -96,24 +96,24 @@ fn stream(policy: &Policy, window: &SourceSnapshot, anomaly: &Anomaly, state: St
     } else {
         format!("The evidence is {evidence} of what an alarm takes, which")
     };
-    let actions = actions(policy, anomaly.stream);
+    let actions = actions(policy, anomaly.signal);
     format!("{usually}{separator} {now}. {verdict} {actions}.")
 }
 
-/// What an alarm of `stream` leads to.
-fn actions(policy: &Policy, stream: Stream) -> String {
+/// What an alarm of `signal` leads to.
+fn actions(policy: &Policy, signal: Signal) -> String {
     let mut words = Vec::new();
     for entry in policy.trip() {
         for condition in &entry.conditions {
             let Condition::Anomaly {
-                stream: watched,
+                signal: watched,
                 at_least,
                 blip,
             } = condition
             else {
                 continue;
             };
-            if *watched != stream {
+            if *watched != signal {
                 continue;
             }
             let mut action = verb(entry).to_owned();

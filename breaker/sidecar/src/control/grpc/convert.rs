@@ -251,7 +251,7 @@ impl From<&Anomaly> for v1::Anomaly {
     fn from(anomaly: &Anomaly) -> Self {
         let [low, high] = anomaly.interval;
         Self {
-            stream: anomaly.stream.to_string(),
+            signal: anomaly.signal.to_string(),
             share: anomaly.share,
             low,
             high,

@@ -51,15 +51,15 @@ impl Logger {
             }
             Event::AlertEnded {
                 source,
-                stream,
+                signal,
                 lasted,
                 alerts,
                 ..
             } => {
                 describe(&mut record, names::EVENT_ALERT_ENDED, Severity::Info);
-                record.set_body(text(&format!("the alert on {stream} is over")));
+                record.set_body(text(&format!("the alert on {signal} is over")));
                 record.add_attribute(names::BREAKER_SOURCE, text(source));
-                record.add_attribute(names::BREAKER_STREAM, *stream);
+                record.add_attribute(names::BREAKER_SIGNAL, *signal);
                 record.add_attribute(names::ALERT_DURATION, lasted.as_secs_f64());
                 record.add_attribute(names::ALERT_COUNT, whole(*alerts));
                 &[]
@@ -74,7 +74,7 @@ impl Logger {
                 describe(&mut record, names::EVENT_USUAL_CHANGED, Severity::Warn);
                 record.set_body(text(&change.to_string()));
                 record.add_attribute(names::BREAKER_SOURCE, text(source));
-                record.add_attribute(names::BREAKER_STREAM, change.stream.name());
+                record.add_attribute(names::BREAKER_SIGNAL, change.signal.name());
                 &[]
             }
             Event::SheddingStarted { reason, limit, .. } => {
@@ -171,7 +171,7 @@ fn alert(record: &mut SdkLogRecord, alert: &Alert) {
     record.set_body(message.into());
     if let Some(evidence) = alert.evidence.first() {
         record.add_attribute(names::ALERT_REASON, evidence.condition.name());
-        record.add_attribute(names::BREAKER_STREAM, alert.stream());
+        record.add_attribute(names::BREAKER_SIGNAL, alert.signal());
         justify(record, &alert.source, evidence);
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn assert_complete(received: &Received) {
     assert_eq!(value("breaker.transitions", &opened), Some(1.0));
     let source = ("breaker.source", "proxy");
     assert_eq!(value("breaker.concurrency", &[pay, source]), Some(0.0));
-    let alerts = [pay, source, ("breaker.stream", "p99")];
+    let alerts = [pay, source, ("breaker.signal", "p99")];
     assert_eq!(value("breaker.alerts", &alerts), Some(0.0));
 
     let server = [

@@ -378,7 +378,7 @@ fn an_alert_of_a_detector_has_rate_interval_baseline_and_evidence_against_its_li
         panic!("{records:?}");
     };
     for part in [
-        "breaker.stream",
+        "breaker.signal",
         "errors",
         "breaker.observed.low",
         "breaker.observed.high",

@@ -2,13 +2,13 @@
 
 use schemars::JsonSchema;
 
-use crate::policy::{FalseAlarmBudget, Recovery, Stream};
+use crate::policy::{FalseAlarmBudget, Recovery, Signal};
 
 /// What anomaly detectors watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(rename = "Stream")]
-pub(super) enum RawStream {
+#[schemars(rename = "Signal")]
+pub(super) enum RawSignal {
     /// Failures among all requests that ended.
     Errors,
     /// Requests slower than twice the usual P95.
@@ -40,12 +40,12 @@ pub(super) enum RawRecovery {
     Sequential,
 }
 
-impl From<RawStream> for Stream {
-    fn from(stream: RawStream) -> Self {
-        match stream {
-            RawStream::Errors => Self::Errors,
-            RawStream::Latency => Self::Latency,
-            RawStream::Deadline => Self::Deadline,
+impl From<RawSignal> for Signal {
+    fn from(signal: RawSignal) -> Self {
+        match signal {
+            RawSignal::Errors => Self::Errors,
+            RawSignal::Latency => Self::Latency,
+            RawSignal::Deadline => Self::Deadline,
         }
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::super::scalar::{Period, Share};
-use super::names::RawStream;
+use super::names::RawSignal;
 use crate::policy::{Action, Condition, InvalidField, Quantile, TripEntry};
 use crate::ratio::Ratio;
 
@@ -56,7 +56,7 @@ pub(super) struct RawTrip {
     consecutive_failures: Option<u32>,
     /// The detectors of this signal have an alarm.
     #[schemars(extend("x-default" = "none", "examples" = ["errors"]))]
-    anomaly: Option<RawStream>,
+    anomaly: Option<RawSignal>,
     /// With anomaly: the lower bound of the estimated share is at least this.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 100%", "examples" = ["50%"]))]
     at_least: Option<Share>,
@@ -107,8 +107,8 @@ impl RawTrip {
             Err(InvalidField::new(format!("trip[{index}].{field}"), rule))
         };
         let anomaly = match (anomaly, at_least, blip) {
-            (Some(stream), at_least, blip) => Some(Condition::Anomaly {
-                stream: stream.into(),
+            (Some(signal), at_least, blip) => Some(Condition::Anomaly {
+                signal: signal.into(),
                 at_least: at_least.map_or(Ratio::ZERO, |share| share.0),
                 blip: blip.map_or(Duration::ZERO, |blip| blip.0),
             }),

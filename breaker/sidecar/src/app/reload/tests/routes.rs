@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::policy::{LatencyMeasure, Stream};
-use breaker_tower::core::{Baseline, LatencyBounds, SourceBaseline, StreamBaseline};
+use breaker_tower::core::policy::{LatencyMeasure, Signal};
+use breaker_tower::core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
 use breaker_tower::{Mode, OnDrop, Policy, State};
 
 use super::bench::{Bench, PAY, eventually};
@@ -138,8 +138,8 @@ async fn another_version_of_a_route_forgets_what_was_usual_and_a_reload_alone_do
         deadline: Duration::from_secs(1),
         measure: LatencyMeasure::Head,
     };
-    let stream = |stream| StreamBaseline::new(stream, 5000.0, 50.0).unwrap();
-    let proxy = SourceBaseline::new("proxy", bounds, Stream::ALL.map(stream), vec![100; 60]);
+    let signal = |signal| SignalBaseline::new(signal, 5000.0, 50.0).unwrap();
+    let proxy = SourceBaseline::new("proxy", bounds, Signal::ALL.map(signal), vec![100; 60]);
     let learned = Baseline::new([proxy.unwrap()]);
     breaker.restore_baseline(&learned);
     assert_eq!(breaker.baseline(), learned);

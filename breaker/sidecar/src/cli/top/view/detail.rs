@@ -306,7 +306,7 @@ impl Page<'_> {
             palette.good
         };
         Line::from(vec![
-            Span::raw(format!("  {:<14} {:<9}", window.source, anomaly.stream)),
+            Span::raw(format!("  {:<14} {:<9}", window.source, anomaly.signal)),
             Span::styled(gauge(anomaly.score), style),
             Span::raw(format!(" {:>8}", percent_of(anomaly.score))),
             Span::styled(

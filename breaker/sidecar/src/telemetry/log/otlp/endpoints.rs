@@ -70,7 +70,7 @@ fn justify(record: &mut SdkLogRecord, reason: &EjectReason) {
     let (EjectReason::Worse(difference) | EjectReason::Unreachable(difference)) = reason else {
         return;
     };
-    record.add_attribute(names::BREAKER_STREAM, difference.stream.name());
+    record.add_attribute(names::BREAKER_SIGNAL, difference.signal.name());
     record.add_attributes([
         (names::OBSERVED, difference.share.get()),
         (names::OBSERVED_LOW, difference.low.get()),

@@ -1,4 +1,4 @@
-//! The detectors of one stream of hits and misses: several time scales over one baseline.
+//! The detectors of one signal of hits and misses: several time scales over one baseline.
 
 mod alarm;
 mod learning;
@@ -14,12 +14,12 @@ use super::sequential_test::SequentialTest;
 use super::settled::Settled;
 use super::slow::Slow;
 use super::usual::Alarmed;
-use crate::policy::Stream;
+use crate::policy::Signal;
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug)]
-pub(super) struct StreamDetector {
-    stream: Stream,
+pub(super) struct SignalDetector {
+    signal: Signal,
     baseline: Baseline,
     scales: Box<[SequentialTest]>,
     pace: Pace,
@@ -49,18 +49,18 @@ pub(super) struct StreamDetector {
     change: Option<UsualChange>,
 }
 
-impl StreamDetector {
-    /// The detectors of `stream` of the proxy's own source, or of a feed.
+impl SignalDetector {
+    /// The detectors of `signal` of the proxy's own source, or of a feed.
     ///
     /// `tells` says whether an alarm of whatever share is asked for.
-    pub(super) fn new(stream: Stream, feed: bool, tells: bool) -> Self {
-        let (rules, bounds) = match stream {
-            Stream::Errors => (&ERRORS[..], if feed { FEED_ERRORS } else { PROXY_ERRORS }),
-            Stream::Latency => (&LATENCY[..], SLOW),
-            Stream::Deadline => (&LATENCY[..], HARD),
+    pub(super) fn new(signal: Signal, feed: bool, tells: bool) -> Self {
+        let (rules, bounds) = match signal {
+            Signal::Errors => (&ERRORS[..], if feed { FEED_ERRORS } else { PROXY_ERRORS }),
+            Signal::Latency => (&LATENCY[..], SLOW),
+            Signal::Deadline => (&LATENCY[..], HARD),
         };
         let mut detector = Self {
-            stream,
+            signal,
             baseline: Baseline::new(bounds),
             scales: rules.iter().map(SequentialTest::new).collect(),
             pace: Pace::default(),
@@ -84,8 +84,8 @@ impl StreamDetector {
         detector
     }
 
-    pub(super) const fn stream(&self) -> Stream {
-        self.stream
+    pub(super) const fn signal(&self) -> Signal {
+        self.signal
     }
 
     /// Whether an alarm of whatever share is asked for.
@@ -184,5 +184,5 @@ impl StreamDetector {
     }
 }
 
-/// The scale that looks for a fifth of hits, of each stream.
+/// The scale that looks for a fifth of hits, of each signal.
 const OF_EPISODES: usize = 2;

@@ -1,4 +1,4 @@
-//! The time scales of each kind of stream, and between which shares its normal one is held.
+//! The time scales of each kind of signal, and between which shares its normal one is held.
 
 use std::time::Duration;
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::StreamDetector;
+use super::SignalDetector;
 use crate::detector::Anomaly;
 use crate::detector::sequential_test::SequentialTest;
 use crate::detector::slow::Slow;
 use crate::ratio::Ratio;
 
-impl StreamDetector {
+impl SignalDetector {
     /// The share of hits that is normal at most.
     pub(in crate::detector) const fn normal(&self) -> f64 {
         self.baseline.share()
@@ -79,7 +79,7 @@ impl StreamDetector {
         let estimate = scale.estimate();
         let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
         Anomaly {
-            stream: self.stream,
+            signal: self.signal,
             share: share(estimate.hits / estimate.observations.max(1e-9)),
             low: share(scale.low()),
             high: share(estimate.high),

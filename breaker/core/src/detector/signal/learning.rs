@@ -1,7 +1,7 @@
 //! What is usual: learned where nothing is wrong, declared by the policy, or accepted after hours.
 
-use super::StreamDetector;
-use crate::baseline::StreamBaseline;
+use super::SignalDetector;
+use crate::baseline::SignalBaseline;
 use crate::detector::UsualChange;
 use crate::detector::baseline::{Bounds, normal_at_most};
 use crate::detector::settled::Span;
@@ -10,7 +10,7 @@ use crate::detector::usual::{Alarmed, MOST, midway_to_total};
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
-impl StreamDetector {
+impl SignalDetector {
     /// Says that this share of hits is usual, whatever is learned.
     pub(in crate::detector) fn declare(&mut self, usual: f64) {
         self.declared = usual;
@@ -41,7 +41,7 @@ impl StreamDetector {
         self.spoiled |= self.alarming || self.is_slow();
         if let Some(block) = self.settled.count(passed, at) {
             if !std::mem::take(&mut self.spoiled) && self.tells {
-                let made = || Slow::new(self.stream, self.run_length, self.family_size);
+                let made = || Slow::new(self.signal, self.run_length, self.family_size);
                 let slow = self.slow.get_or_insert_with(made);
                 slow.learn(block, self.declared);
             }
@@ -92,7 +92,7 @@ impl StreamDetector {
         self.alarming = false;
         let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);
         self.change = Some(UsualChange {
-            stream: self.stream,
+            signal: self.signal,
             before: before.map(share),
             now: share(span.share()),
         });
@@ -118,13 +118,13 @@ impl StreamDetector {
     }
 
     /// What was learned.
-    pub(in crate::detector) fn learned(&self) -> Option<StreamBaseline> {
+    pub(in crate::detector) fn learned(&self) -> Option<SignalBaseline> {
         let (observations, hits) = self.baseline.learned();
-        StreamBaseline::new(self.stream, observations, hits).ok()
+        SignalBaseline::new(self.signal, observations, hits).ok()
     }
 
     /// Begins with what was learned before.
-    pub(in crate::detector) fn restore(&mut self, learned: &StreamBaseline) {
+    pub(in crate::detector) fn restore(&mut self, learned: &SignalBaseline) {
         let (observations, hits) = (learned.observations(), learned.hits());
         // A share above the cap is learned only where it was accepted, or was never alarming.
         let share = (hits / observations.max(1.0)).min(MOST);
