@@ -2,6 +2,7 @@
 //! span, as its databases have them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,6 +36,10 @@ struct Trace {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Span {
+    #[serde(rename = "spanID")]
+    id: Option<String>,
+    #[serde(rename = "traceID")]
+    trace: Option<String>,
     operation_name: String,
     #[serde(default)]
     start_time: u64,
@@ -63,6 +68,8 @@ impl Reader for Jaeger {
             Document::Span(span) => vec![Trace { spans: vec![span] }],
         };
         let mut invalid = 0;
+        // Jaeger keeps a span that came twice twice; those of one document are of few traces.
+        let mut known = HashSet::new();
         for span in traces.iter().flat_map(|trace| &trace.spans) {
             let tags: Vec<_> = span
                 .tags
@@ -74,6 +81,9 @@ impl Reader for Jaeger {
             };
             if !has("span.kind", "server") {
                 self.sides.other += 1;
+                continue;
+            }
+            if span.id.is_some() && !known.insert((&span.trace, &span.id)) {
                 continue;
             }
             self.sides.server += 1;
