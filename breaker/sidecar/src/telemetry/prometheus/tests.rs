@@ -87,7 +87,7 @@ fn numbers_of_a_breaker_are_those_of_its_snapshot() {
         ("breaker_concurrency", &["breaker_source=\"proxy\""], 0.0),
         (
             "breaker_alerts_total",
-            &["breaker_source=\"proxy\"", "breaker_stream=\"p99\""],
+            &["breaker_source=\"proxy\"", "breaker_signal=\"p99\""],
             0.0,
         ),
     ] {

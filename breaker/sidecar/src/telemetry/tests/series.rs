@@ -155,9 +155,9 @@ fn each_detector_of_a_source_has_a_score() {
         .lines()
         .filter(|line| line.starts_with("breaker_anomaly_score_ratio{"));
     let labels: Vec<_> = scores.filter_map(|line| line.split(' ').next()).collect();
-    let expected = ["deadline", "errors", "latency"].map(|stream| {
+    let expected = ["deadline", "errors", "latency"].map(|signal| {
         format!(
-            "breaker_anomaly_score_ratio{{breaker_name=\"pay\",breaker_source=\"proxy\",breaker_stream=\"{stream}\"}}"
+            "breaker_anomaly_score_ratio{{breaker_name=\"pay\",breaker_signal=\"{signal}\",breaker_source=\"proxy\"}}"
         )
     });
     assert_eq!(labels, expected);
