@@ -23,7 +23,7 @@ use self::load::Call;
 use self::script::Phase;
 use self::table::Table;
 use self::tally::Tally;
-use crate::collector::{Counts, Event};
+use crate::collector::{Event, Received};
 
 /// What to do to which shops.
 #[derive(Clone, Debug)]
@@ -210,7 +210,7 @@ impl Events {
         Ok(events)
     }
 
-    async fn services(&self) -> anyhow::Result<BTreeMap<String, Counts>> {
+    async fn services(&self) -> anyhow::Result<BTreeMap<String, Received>> {
         self.get("services").await
     }
 

@@ -38,7 +38,7 @@ struct Seen(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    services: BTreeMap<String, Counts>,
+    services: BTreeMap<String, Received>,
     /// The last [`KEPT`], by their number.
     events: VecDeque<Event>,
     next: u64,
@@ -46,7 +46,7 @@ struct Inner {
 
 /// What one service sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Counts {
+pub(crate) struct Received {
     pub(crate) spans: usize,
     pub(crate) points: usize,
     pub(crate) transitions: usize,
@@ -158,7 +158,7 @@ async fn logs(State(seen): State<Seen>, body: Bytes) -> Taken {
     TAKEN
 }
 
-async fn services(State(seen): State<Seen>) -> Json<BTreeMap<String, Counts>> {
+async fn services(State(seen): State<Seen>) -> Json<BTreeMap<String, Received>> {
     Json(seen.lock().services.clone())
 }
 
@@ -191,7 +191,7 @@ impl Seen {
 }
 
 impl Inner {
-    fn service(&mut self, resource: Option<&Resource>) -> &mut Counts {
+    fn service(&mut self, resource: Option<&Resource>) -> &mut Received {
         self.services.entry(name(resource)).or_default()
     }
 

@@ -50,11 +50,11 @@ pub(crate) struct ServiceSettings {
 pub(crate) struct Service {
     listener: TcpListener,
     fault_listener: TcpListener,
-    shared: Arc<Shared>,
+    shared: Arc<ServiceState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ServiceState {
     name: String,
     pool: Pool,
     takes: Duration,
@@ -83,7 +83,7 @@ impl Service {
         Ok(Self {
             listener: listen(settings.listen).await?,
             fault_listener: listen(settings.faults).await?,
-            shared: Arc::new(Shared {
+            shared: Arc::new(ServiceState {
                 name: settings.name,
                 pool: Pool::new(settings.workers, settings.queue),
                 takes: settings.takes,
@@ -130,7 +130,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}"))
 }
 
-async fn order(State(shared): State<Arc<Shared>>) -> Response {
+async fn order(State(shared): State<Arc<ServiceState>>) -> Response {
     let Ok(result) = shared.pool.enqueue(work(shared.clone())) else {
         return answer(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -145,7 +145,7 @@ async fn order(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-async fn work(shared: Arc<Shared>) -> Response {
+async fn work(shared: Arc<ServiceState>) -> Response {
     let number = shared.requests.fetch_add(1, Ordering::Relaxed);
     let fault = *shared.fault.borrow();
     let hit = fault.hits(number);
@@ -184,7 +184,7 @@ fn answer(status: StatusCode, name: &str, text: &str) -> Response {
     (status, format!("{name}: {text}\n")).into_response()
 }
 
-async fn set_fault(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+async fn set_fault(State(shared): State<Arc<ServiceState>>, body: Bytes) -> Response {
     match serde_json::from_slice(&body) {
         Ok(fault) => {
             shared.fault.send_replace(fault);

@@ -38,7 +38,7 @@ pub(crate) struct AdaptiveRamp {
 
 /// What a slice of the ramp has come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Progress {
+pub(crate) enum RampStep {
     GoesOn,
     Done,
     /// The share has become too small for the service to bear anything.
@@ -105,9 +105,9 @@ impl AdaptiveRamp {
     }
 
     /// Ends the slice, if it is long enough and shows enough.
-    pub(crate) fn judge(&mut self, now: Timestamp) -> Progress {
+    pub(crate) fn judge(&mut self, now: Timestamp) -> RampStep {
         if now.saturating_since(self.slice_began) < SLICE || self.slice.samples() < ENOUGH {
-            return Progress::GoesOn;
+            return RampStep::GoesOn;
         }
         let slice = std::mem::take(&mut self.slice);
         self.slice_began = now;
@@ -132,11 +132,11 @@ impl AdaptiveRamp {
             self.share /= 2.0;
         }
         if self.share < LEAST_SHARE {
-            Progress::Failed(slice)
+            RampStep::Failed(slice)
         } else if self.clean_slices >= CLEAN_SLICES {
-            Progress::Done
+            RampStep::Done
         } else {
-            Progress::GoesOn
+            RampStep::GoesOn
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     /// A slice of ten requests, of which so many are good.
-    fn slice(ramp: &mut AdaptiveRamp, at: u64, good: u32) -> Progress {
+    fn slice(ramp: &mut AdaptiveRamp, at: u64, good: u32) -> RampStep {
         ramp.count(true, good);
         ramp.count(false, 10 - good);
         ramp.judge(Timestamp::from_millis(at))
@@ -199,25 +199,25 @@ mod tests {
     #[test]
     fn the_share_grows_by_half_a_slice_and_two_clean_slices_of_all_end_it() {
         let mut ramp = ramp();
-        let ended = (1..=20).find(|index| slice(&mut ramp, index * 500, 10) == Progress::Done);
+        let ended = (1..=20).find(|index| slice(&mut ramp, index * 500, 10) == RampStep::Done);
         assert_eq!(ended, Some(8), "0.1 × 1.5^6 is more than 1");
     }
 
     #[test]
     fn bad_slices_halve_the_share_until_the_ramp_has_failed() {
         let mut ramp = ramp();
-        assert_eq!(slice(&mut ramp, 500, 10), Progress::GoesOn);
-        assert_eq!(slice(&mut ramp, 1000, 8), Progress::GoesOn);
+        assert_eq!(slice(&mut ramp, 500, 10), RampStep::GoesOn);
+        assert_eq!(slice(&mut ramp, 1000, 8), RampStep::GoesOn);
         assert_eq!(ramp.share().to_string(), "15%", "neither clean nor dirty");
-        assert_eq!(slice(&mut ramp, 1500, 7), Progress::GoesOn);
+        assert_eq!(slice(&mut ramp, 1500, 7), RampStep::GoesOn);
         assert_eq!(ramp.share().to_string(), "7.5%");
-        assert!(matches!(slice(&mut ramp, 2000, 0), Progress::Failed(_)));
+        assert!(matches!(slice(&mut ramp, 2000, 0), RampStep::Failed(_)));
     }
 
     #[test]
     fn errors_that_are_not_for_the_load_do_not_hold_the_ramp_up() {
         let mut ramp = ramp();
-        let ended = (1..=20).find(|index| slice(&mut ramp, index * 500, 8) == Progress::Done);
+        let ended = (1..=20).find(|index| slice(&mut ramp, index * 500, 8) == RampStep::Done);
         assert!(ended.is_some_and(|ended| ended <= 9), "{ended:?}");
     }
 

@@ -57,7 +57,7 @@ use crate::stall::Answers;
 use crate::state::{Mode, State};
 use crate::tally::Tally;
 use crate::time::Timestamp;
-use crate::trial::Finding;
+use crate::trial::TrialResult;
 
 /// A circuit breaker. See the [crate's documentation](crate) for the order of calls.
 ///

@@ -14,7 +14,7 @@ use crate::tally::Tally;
 
 /// What the probes have shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finding {
+pub(crate) enum TrialResult {
     Undecided,
     Good,
     Bad,
@@ -41,15 +41,15 @@ impl Trial {
     /// What so many requests of the trial have shown: wrong in 2 of 100 cases at most. Without
     /// `quiet`, a first second of a few good requests is not enough: a service that was cold is
     /// asked for [`SEQUENTIAL_PROBES`].
-    pub(crate) fn finding(&self, tally: Tally, quiet: bool) -> Finding {
+    pub(crate) fn finding(&self, tally: Tally, quiet: bool) -> TrialResult {
         let evidence = tally.failed as f64 * self.bad - tally.succeeded as f64 * self.good;
         let enough = quiet || tally.succeeded >= SEQUENTIAL_PROBES.into();
         if evidence >= REOPENS {
-            Finding::Bad
+            TrialResult::Bad
         } else if evidence <= GOES_ON && enough {
-            Finding::Good
+            TrialResult::Good
         } else {
-            Finding::Undecided
+            TrialResult::Undecided
         }
     }
 }
@@ -106,18 +106,18 @@ const MOST_LINE: f64 = 0.8;
 mod tests {
     use super::*;
 
-    fn finding(trial: &Trial, succeeded: u64, failed: u64) -> Finding {
+    fn finding(trial: &Trial, succeeded: u64, failed: u64) -> TrialResult {
         trial.finding(Tally { succeeded, failed }, false)
     }
 
     #[test]
     fn two_bad_probes_reopen_and_six_good_ones_go_on() {
         let trial = Trial::new(0.001, 0.4);
-        assert_eq!(finding(&trial, 0, 1), Finding::Undecided);
-        assert_eq!(finding(&trial, 0, 2), Finding::Bad);
-        assert_eq!(finding(&trial, 5, 0), Finding::Undecided);
-        assert_eq!(finding(&trial, 6, 0), Finding::Good);
-        assert_eq!(finding(&trial, 6, 3), Finding::Undecided);
+        assert_eq!(finding(&trial, 0, 1), TrialResult::Undecided);
+        assert_eq!(finding(&trial, 0, 2), TrialResult::Bad);
+        assert_eq!(finding(&trial, 5, 0), TrialResult::Undecided);
+        assert_eq!(finding(&trial, 6, 0), TrialResult::Good);
+        assert_eq!(finding(&trial, 6, 3), TrialResult::Undecided);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) struct Window {
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct WindowCounts {
     pub(crate) success: u32,
     pub(crate) failure: u32,
     pub(crate) ignored: u32,
@@ -59,8 +59,8 @@ impl Failed {
 
 #[derive(Clone, Debug)]
 struct Contents {
-    counts: [Counts; SLICES],
-    sum: Counts,
+    counts: [WindowCounts; SLICES],
+    sum: WindowCounts,
     /// Of the failures of each slice, those that failed in each of these ways. Apart from the
     /// counts, which are as large as a vector register.
     failed: [[u32; SLICES]; Failed::WAYS],
@@ -183,21 +183,21 @@ impl Window {
     }
 
     /// What the window holds at `now`.
-    pub(crate) fn counts(&mut self, now: Timestamp) -> Counts {
+    pub(crate) fn counts(&mut self, now: Timestamp) -> WindowCounts {
         self.expire(now);
         *self.unexpired()
     }
 
     /// What the window held when it was last expired. By reference: a copy of counters that have
     /// just been written would wait for them.
-    pub(crate) fn unexpired(&self) -> &Counts {
+    pub(crate) fn unexpired(&self) -> &WindowCounts {
         self.contents
             .as_ref()
-            .map_or(&Counts::NONE, |contents| &contents.sum)
+            .map_or(&WindowCounts::NONE, |contents| &contents.sum)
     }
 
     /// The slow count of a threshold of the policy.
-    pub(crate) fn slow(&self, counts: &Counts, threshold: Duration) -> u32 {
+    pub(crate) fn slow(&self, counts: &WindowCounts, threshold: Duration) -> u32 {
         let index = self
             .slow_thresholds
             .iter()
@@ -293,7 +293,7 @@ impl Window {
         &mut self,
         at: Timestamp,
         now: Timestamp,
-        add: impl Fn(&mut Counts),
+        add: impl Fn(&mut WindowCounts),
     ) -> (&mut Contents, usize) {
         self.expire(now);
         let slices_ago = self.slices_ago(at).min(SLICES - 1);
@@ -313,9 +313,9 @@ impl Window {
     }
 }
 
-// === impl Counts ===
+// === impl WindowCounts ===
 
-impl Counts {
+impl WindowCounts {
     const NONE: Self = Self {
         success: 0,
         failure: 0,
@@ -346,8 +346,8 @@ impl Counts {
 impl Contents {
     fn new() -> Self {
         Self {
-            counts: [Counts::default(); SLICES],
-            sum: Counts::default(),
+            counts: [WindowCounts::default(); SLICES],
+            sum: WindowCounts::default(),
             failed: [[0; SLICES]; Failed::WAYS],
             standing: [0; SLICES],
             recounted: Timestamp::ZERO,
@@ -364,7 +364,7 @@ impl Contents {
             let index = (number % SLICES as u64) as usize;
             let expired = &mut self.counts[index];
             self.sum.subtract(expired);
-            *expired = Counts::default();
+            *expired = WindowCounts::default();
             for failed in &mut self.failed {
                 failed[index] = 0;
             }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::gym::in_parallel;
 use crate::luck::RequestRng;
 use crate::single;
-use crate::system::{Entry, Events, Setup, State};
+use crate::system::{Events, NamedSystem, Setup, State};
 use crate::time::{DAY, MILLI, Nanos, nanos};
 
 /// What traffic is measured.
@@ -59,7 +59,7 @@ pub(crate) struct Row {
 /// # Errors
 /// The first of `tell`.
 pub(crate) fn measure<E>(
-    systems: &[Entry],
+    systems: &[NamedSystem],
     traffic: &Traffic,
     threads: usize,
     mut tell: impl FnMut(&Row) -> Result<(), E>,
@@ -103,7 +103,7 @@ pub(crate) fn measure<E>(
 /// Counts the events of the first day, if there is another; trips and alerts after it, also by
 /// signal.
 fn run(
-    entry: Entry,
+    entry: NamedSystem,
     traffic: &Traffic,
     error_rate: f64,
     days: u32,

@@ -120,7 +120,7 @@ pub(crate) fn measure(seeds: &[u64], threads: usize) -> Vec<Result> {
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-fn of_seeds(case: &Case, rule: &rule::Entry, seeds: &[u64]) -> Result {
+fn of_seeds(case: &Case, rule: &rule::NamedRule, seeds: &[u64]) -> Result {
     let runs: Vec<_> = seeds.iter().map(|seed| play(case, rule, *seed)).collect();
     let others: usize = runs.iter().map(|run| run.others).sum();
     let before: u64 = runs.iter().map(|run| run.failures_before).sum();
@@ -143,7 +143,7 @@ struct Run {
     others: usize,
 }
 
-fn play(case: &Case, entry: &rule::Entry, seed: u64) -> Run {
+fn play(case: &Case, entry: &rule::NamedRule, seed: u64) -> Run {
     let mut rule = (entry.make)(case.endpoints, seed);
     let mut run = Run::default();
     let (mut now, mut id) = (0.0, 0);

@@ -17,9 +17,9 @@ use crate::world::Simulation;
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// In which scenarios.
-    pub(crate) scenarios: Vec<scenario::Entry>,
+    pub(crate) scenarios: Vec<scenario::NamedScenario>,
     /// Which systems.
-    pub(crate) systems: Vec<system::Entry>,
+    pub(crate) systems: Vec<system::NamedSystem>,
     /// Under which seeds.
     pub(crate) seeds: Vec<u64>,
     /// On how many threads.
@@ -86,7 +86,7 @@ pub(crate) fn run(plan: &Plan) -> Vec<Run> {
 /// All systems in one scenario. The traffic is made once, in chunks that every system's world takes
 /// in turn: so it is the same for all, and only a chunk of it is in memory.
 pub(crate) fn run_scenario(
-    systems: &[system::Entry],
+    systems: &[system::NamedSystem],
     scenario: &Scenario,
     timelines: bool,
 ) -> Vec<(Score, Option<TimelineData>)> {

@@ -13,7 +13,7 @@ use crate::gym::{in_parallel, run_scenario};
 use crate::levels::Levels;
 use crate::number::number;
 use crate::scenario::Scenario;
-use crate::system::Entry;
+use crate::system::NamedSystem;
 
 /// A fault of the data set.
 #[derive(Clone, Debug)]
@@ -135,7 +135,12 @@ fn levels(cells: &[&str]) -> Option<Levels> {
 }
 
 /// Plays each fault after so many hours of health, under each seed, to each of `systems`.
-pub(crate) fn measure(systems: &[Entry], hours: f64, seeds: &[u64], threads: usize) -> Vec<Row> {
+pub(crate) fn measure(
+    systems: &[NamedSystem],
+    hours: f64,
+    seeds: &[u64],
+    threads: usize,
+) -> Vec<Row> {
     let extract = Extract::read();
     let rows = Mutex::new(Vec::new());
     let jobs = extract.issues.len() * seeds.len();
@@ -170,7 +175,7 @@ pub(crate) fn measure(systems: &[Entry], hours: f64, seeds: &[u64], threads: usi
 
 /// A table with a row for each system: how many faults of each kind it told, the median of the
 /// seconds until then, and how often it called health a fault.
-pub(crate) fn table(systems: &[Entry], rows: &[Row], markdown: bool) -> String {
+pub(crate) fn table(systems: &[NamedSystem], rows: &[Row], markdown: bool) -> String {
     let mut text = String::new();
     let line = |text: &mut String, cells: &[String]| {
         // Writing to a string cannot fail.

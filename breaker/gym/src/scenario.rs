@@ -22,7 +22,7 @@ use crate::time::{Nanos, SECOND, Span, seconds};
 
 /// A scenario's name, and how to make it for a seed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct NamedScenario {
     /// By which it is called, such as `S04c`.
     pub(crate) id: &'static str,
     /// What happens.
@@ -135,7 +135,7 @@ pub(crate) struct ConditionTimeline<'a> {
 }
 
 /// All scenarios, in order.
-pub(crate) fn all() -> impl Iterator<Item = Entry> {
+pub(crate) fn all() -> impl Iterator<Item = NamedScenario> {
     let mut entries = [
         healthy::ENTRIES,
         failing::ENTRIES,
@@ -152,11 +152,11 @@ pub(crate) fn all() -> impl Iterator<Item = Entry> {
 }
 
 /// The scenario called `id`.
-pub(crate) fn find(id: &str) -> Option<Entry> {
+pub(crate) fn find(id: &str) -> Option<NamedScenario> {
     all().find(|entry| entry.id.eq_ignore_ascii_case(id))
 }
 
-impl Entry {
+impl NamedScenario {
     /// The scenario under `seed`.
     pub(crate) fn build(&self, seed: u64) -> Scenario {
         let purpose = self

@@ -223,14 +223,14 @@ pub(crate) struct Setup {
 
 /// A system's name, and how to make it.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry {
+pub(crate) struct NamedSystem {
     /// By which it is called.
     pub(crate) name: &'static str,
     make: fn(&Setup) -> Box<dyn System>,
 }
 
 /// All systems. A policy of ours is one line: its name and how it is made.
-pub(crate) const ALL: &[Entry] = &[
+pub(crate) const ALL: &[NamedSystem] = &[
     entry("none", |_| Box::new(none::None)),
     entry("resilience4j", |_| {
         Box::<resilience4j::Resilience4j>::default()
@@ -283,14 +283,14 @@ pub(crate) const ALL: &[Entry] = &[
 ];
 
 /// The system called `name`.
-pub(crate) fn find(name: &str) -> Option<Entry> {
+pub(crate) fn find(name: &str) -> Option<NamedSystem> {
     ALL.iter()
         .find(|entry| entry.name.eq_ignore_ascii_case(name))
         .copied()
 }
 
-const fn entry(name: &'static str, make: fn(&Setup) -> Box<dyn System>) -> Entry {
-    Entry { name, make }
+const fn entry(name: &'static str, make: fn(&Setup) -> Box<dyn System>) -> NamedSystem {
+    NamedSystem { name, make }
 }
 
 /// A policy of ours that is none of those.
@@ -301,18 +301,18 @@ pub(crate) fn ours(policy: Policy, setup: &Setup) -> Box<dyn System> {
 /// When a proxy gives a request up.
 pub(crate) const TIMEOUT: Nanos = 5 * SECOND;
 
-// === impl Entry ===
+// === impl NamedSystem ===
 
-impl Entry {
+impl NamedSystem {
     /// A new system.
     pub(crate) fn build(&self, setup: &Setup) -> Box<dyn System> {
         (self.make)(setup)
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for NamedSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Entry").field(&self.name).finish()
+        f.debug_tuple("NamedSystem").field(&self.name).finish()
     }
 }
 

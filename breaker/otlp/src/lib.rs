@@ -27,7 +27,7 @@ mod wire;
 pub(crate) use self::attributes::Raw;
 pub use self::attributes::{Attributes, Value};
 pub use self::metrics::{
-    Bounds, Buckets, Counts, HistogramPoint, MetricVisitor, Range, Rejection, Temporality,
+    Bounds, BucketCounts, Buckets, HistogramPoint, MetricVisitor, Range, Rejection, Temporality,
     read_metrics,
 };
 pub use self::traces::{Span, SpanKind, StatusCode, TraceVisitor, read_traces};

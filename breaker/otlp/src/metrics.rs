@@ -3,7 +3,7 @@
 mod numbers;
 mod point;
 
-pub use self::numbers::{Bounds, Counts};
+pub use self::numbers::{Bounds, BucketCounts};
 pub use self::point::{Buckets, HistogramPoint, Range, Rejection, Temporality};
 
 use self::point::{Metric, read_explicit, read_exponential};

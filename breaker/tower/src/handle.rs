@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
 
 pub use self::in_flight::{InFlight, OnDrop, Upload};
-use crate::shared::Shared;
+use crate::shared::SharedBreaker;
 use crate::shared::audience::Audience;
 use crate::shared::clock::Clock;
 #[cfg(feature = "testing")]
@@ -28,7 +28,7 @@ use crate::shared::clock::ManualClock;
 /// whoever waits for the breaker, or finds that the task is late, and ends when the last clone is
 /// dropped.
 #[derive(Clone)]
-pub struct BreakerHandle(Arc<Shared>);
+pub struct BreakerHandle(Arc<SharedBreaker>);
 
 /// A subscription to a breaker's events.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl BreakerHandle {
     /// A closed breaker whose random numbers follow from `seed`.
     pub fn with_seed(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>, seed: u64) -> Self {
         let breaker = Breaker::new(policy, seed, Timestamp::ZERO);
-        Self(Arc::new(Shared::new(
+        Self(Arc::new(SharedBreaker::new(
             name.into(),
             breaker,
             Clock::start(),
@@ -57,7 +57,7 @@ impl BreakerHandle {
     /// half-open state. If someone asks it for a permit, it still admits or rejects as usual.
     pub fn telemetry_only(name: impl Into<Arc<str>>, policy: impl Into<Arc<Policy>>) -> Self {
         let breaker = Breaker::new(policy, random_seed(), Timestamp::ZERO).telemetry_only();
-        Self(Arc::new(Shared::new(
+        Self(Arc::new(SharedBreaker::new(
             name.into(),
             breaker,
             Clock::start(),
@@ -69,7 +69,7 @@ impl BreakerHandle {
     pub(crate) fn in_set(name: String, policy: Arc<Policy>, audience: Arc<Audience>) -> Self {
         let breaker = Breaker::new(policy, random_seed(), Timestamp::ZERO);
         let clock = Clock::start();
-        Self(Arc::new(Shared::new(
+        Self(Arc::new(SharedBreaker::new(
             name.into(),
             breaker,
             clock,
@@ -86,7 +86,12 @@ impl BreakerHandle {
     ) -> Self {
         let breaker = Breaker::new(policy, 1, Timestamp::ZERO);
         let clock = Clock::Manual(clock);
-        Self(Arc::new(Shared::new(name.into(), breaker, clock, None)))
+        Self(Arc::new(SharedBreaker::new(
+            name.into(),
+            breaker,
+            clock,
+            None,
+        )))
     }
 
     /// When time alone does something next.

@@ -20,7 +20,7 @@ use self::audience::Audience;
 use self::clock::Clock;
 use self::driver::Driver;
 
-pub(crate) struct Shared {
+pub(crate) struct SharedBreaker {
     pub(crate) name: Arc<str>,
     pub(crate) id: u64,
     state: Mutex<Locked>,
@@ -78,7 +78,7 @@ struct FollowUp {
     events: Vec<Event>,
 }
 
-impl Shared {
+impl SharedBreaker {
     pub(crate) fn new(
         name: Arc<str>,
         breaker: Breaker,
@@ -233,7 +233,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for SharedBreaker {
     fn drop(&mut self) {
         self.driver.end();
     }

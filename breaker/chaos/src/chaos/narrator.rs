@@ -9,7 +9,7 @@ use super::Clock;
 use super::script::Phase;
 use super::table::grouped;
 use super::tally::Line;
-use crate::collector::{Counts, Event, EventKind};
+use crate::collector::{Event, EventKind, Received};
 
 /// Before all.
 pub(super) fn introduce(rate: u32, side_by_side: bool) {
@@ -97,10 +97,10 @@ pub(super) fn event(elapsed: Duration, event: &Event) {
 }
 
 /// What the collector saw in all.
-pub(super) fn collected(services: &BTreeMap<String, Counts>) {
+pub(super) fn collected(services: &BTreeMap<String, Received>) {
     anstream::println!("The collector saw");
     for (service, counts) in services {
-        let Counts {
+        let Received {
             spans,
             points,
             transitions,

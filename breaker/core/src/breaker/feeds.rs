@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Breaker, Finding, Phase};
+use super::{Breaker, Phase, TrialResult};
 use crate::detector::Crossed;
 use crate::event::Reason;
 use crate::feed::{Feed, Observed, Sample};
@@ -136,13 +136,13 @@ impl Breaker {
 
     /// What the feeds by which the recovery is judged have shown since the trial or the ramp began.
     /// Good, where there are none.
-    pub(super) fn judge_feeds(&self, now: Timestamp) -> Result<Finding, Reason> {
-        let mut all = Finding::Good;
+    pub(super) fn judge_feeds(&self, now: Timestamp) -> Result<TrialResult, Reason> {
+        let mut all = TrialResult::Good;
         for feed in self.judging_feeds() {
             match self.finding_of(feed, now) {
-                Finding::Good => {}
-                Finding::Undecided => all = Finding::Undecided,
-                Finding::Bad => return Err(self.unhealthy(feed)),
+                TrialResult::Good => {}
+                TrialResult::Undecided => all = TrialResult::Undecided,
+                TrialResult::Bad => return Err(self.unhealthy(feed)),
             }
         }
         Ok(all)
@@ -161,7 +161,7 @@ impl Breaker {
         let mut feeds = self.judging_feeds();
         let fails = |feed: &&Source| {
             let finding = self.trial(feed.id).finding(feed.trial, true);
-            self.quiet_end(feed) > now && finding == Finding::Bad
+            self.quiet_end(feed) > now && finding == TrialResult::Bad
         };
         feeds.find(fails).map(|feed| self.unhealthy(feed))
     }
@@ -172,7 +172,7 @@ impl Breaker {
         let mut feeds = self.judging_feeds();
         feeds.any(|feed| {
             let finding = self.trial(feed.id).finding(feed.trial, true);
-            self.quiet_end(feed) > now && finding != Finding::Good
+            self.quiet_end(feed) > now && finding != TrialResult::Good
         })
     }
 
@@ -181,11 +181,11 @@ impl Breaker {
         let Phase::Probing(probing) = &self.phase else {
             return None;
         };
-        if self.finding_of_probes(probing) != Finding::Good {
+        if self.finding_of_probes(probing) != TrialResult::Good {
             return None;
         }
         self.judging_feeds()
-            .filter(|feed| self.finding_of(feed, self.now) == Finding::Undecided)
+            .filter(|feed| self.finding_of(feed, self.now) == TrialResult::Undecided)
             .map(|feed| self.quiet_end(feed))
             .min()
     }
@@ -210,7 +210,7 @@ impl Breaker {
         }
     }
 
-    fn finding_of(&self, feed: &Source, now: Timestamp) -> Finding {
+    fn finding_of(&self, feed: &Source, now: Timestamp) -> TrialResult {
         if self.policy.recovery() == Recovery::Sequential && self.quiet_end(feed) > now {
             return self.trial(feed.id).finding(feed.trial, false);
         }
@@ -218,16 +218,16 @@ impl Breaker {
         let (trial, probes, needed) = (feed.trial, rules.probes.into(), rules.needed().into());
         if trial.samples() >= probes || self.quiet_end(feed) <= now {
             if trial.success() >= rules.success {
-                Finding::Good
+                TrialResult::Good
             } else {
-                Finding::Bad
+                TrialResult::Bad
             }
         } else if trial.succeeded >= needed {
-            Finding::Good
+            TrialResult::Good
         } else if trial.failed > probes - needed {
-            Finding::Bad
+            TrialResult::Bad
         } else {
-            Finding::Undecided
+            TrialResult::Undecided
         }
     }
 

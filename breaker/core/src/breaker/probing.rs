@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::policy::{HalfOpen, Recovery};
 use crate::tally::Tally;
 use crate::time::Timestamp;
-use crate::trial::Finding;
+use crate::trial::TrialResult;
 
 /// The first part of the half-open state.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Probing {
 struct Lease {
     id: u32,
     expires: Timestamp,
-    progress: Progress,
+    progress: ProbeStage,
     /// While the caller is waited for: how much time is left to the upstream.
     left: Duration,
     /// How many answers there were when the upstream's time began.
@@ -43,7 +43,7 @@ struct Lease {
 
 /// How far a probe has come, which decides what its lease's end says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum ProbeStage {
     /// The caller is still sending, and the slot is its own until then: an expiry says nothing of
     /// the upstream.
     Uploading { holds_until: Timestamp },
@@ -93,7 +93,7 @@ impl Probing {
         self.leases.push(Lease {
             id,
             expires: now + rules.probe_timeout,
-            progress: Progress::Waiting,
+            progress: ProbeStage::Waiting,
             left: rules.probe_timeout,
             answers_before: self.answers,
         });
@@ -127,11 +127,11 @@ impl Probing {
         let rounds = u32::from(self.dawdled) / rules.concurrent.max(1);
         let holds_until = now + LONGEST_HOLD / (1 << rounds.min(20));
         if let Some(lease) = self.lease(id)
-            && lease.progress == Progress::Waiting
+            && lease.progress == ProbeStage::Waiting
         {
             lease.left = lease.expires.saturating_since(now);
         }
-        self.progress(id, Progress::Uploading { holds_until });
+        self.progress(id, ProbeStage::Uploading { holds_until });
     }
 
     /// The upload is over, or the caller reads again: the upstream has what is left of its
@@ -139,9 +139,9 @@ impl Probing {
     pub(super) fn uploaded(&mut self, id: u32, now: Timestamp) {
         let answers = self.answers;
         if let Some(lease) = self.lease(id)
-            && lease.progress != Progress::Begun
+            && lease.progress != ProbeStage::Begun
         {
-            lease.progress = Progress::Waiting;
+            lease.progress = ProbeStage::Waiting;
             lease.expires = now + lease.left;
             lease.answers_before = answers;
         }
@@ -153,17 +153,17 @@ impl Probing {
         self.answers = self.answers.wrapping_add(1);
         self.left_early = 0;
         self.leases
-            .retain(|lease| !matches!(lease.progress, Progress::Abandoned { .. }));
+            .retain(|lease| !matches!(lease.progress, ProbeStage::Abandoned { .. }));
     }
 
     /// A good answer has begun: the probe has succeeded, unless it fails before its lease ends.
     pub(super) fn begun(&mut self, id: u32) {
-        let is_begun = |lease: &&Lease| lease.progress == Progress::Begun;
+        let is_begun = |lease: &&Lease| lease.progress == ProbeStage::Begun;
         let begun = self.leases.iter().filter(is_begun).count();
         if begun >= MOST_BEGUN {
             self.settle(id, Some(true));
         } else if let Some(lease) = self.lease(id) {
-            lease.progress = Progress::Begun;
+            lease.progress = ProbeStage::Begun;
             self.succeeded += 1;
         }
     }
@@ -192,7 +192,7 @@ impl Probing {
         }
         match self.lease(id) {
             Some(lease) if lease.answers_before == answers => {
-                lease.progress = Progress::Abandoned { overdue };
+                lease.progress = ProbeStage::Abandoned { overdue };
                 if !overdue {
                     let kept = patience.saturating_mul(1 << (left_early / 3).min(20));
                     lease.expires = lease.expires.min(admitted + kept);
@@ -203,7 +203,7 @@ impl Probing {
     }
 
     pub(super) fn responded(&mut self, id: u32) {
-        self.progress(id, Progress::Responded);
+        self.progress(id, ProbeStage::Responded);
     }
 
     /// Ends a lease with its outcome, `None` for one that says nothing. A lease that has already
@@ -213,10 +213,10 @@ impl Probing {
             return;
         };
         let lease = self.leases.swap_remove(index);
-        if matches!(lease.progress, Progress::Uploading { .. }) && good.is_none() {
+        if matches!(lease.progress, ProbeStage::Uploading { .. }) && good.is_none() {
             self.dawdled = self.dawdled.saturating_add(1);
         }
-        if lease.progress != Progress::Begun {
+        if lease.progress != ProbeStage::Begun {
             self.count(good);
         } else if good == Some(false) {
             self.succeeded -= 1;
@@ -231,14 +231,14 @@ impl Probing {
         while let Some(index) = self.leases.iter().position(|lease| lease.expires <= now) {
             let lease = self.leases.swap_remove(index);
             let good = match lease.progress {
-                Progress::Uploading { .. } | Progress::Dawdling | Progress::Begun => None,
-                Progress::Abandoned { overdue: false } => None,
-                Progress::Abandoned { overdue: true } => {
+                ProbeStage::Uploading { .. } | ProbeStage::Dawdling | ProbeStage::Begun => None,
+                ProbeStage::Abandoned { overdue: false } => None,
+                ProbeStage::Abandoned { overdue: true } => {
                     self.abandoned = self.abandoned.saturating_add(1);
                     Some(false)
                 }
-                Progress::Waiting => Some(false),
-                Progress::Responded => Some(true),
+                ProbeStage::Waiting => Some(false),
+                ProbeStage::Responded => Some(true),
             };
             self.count(good);
         }
@@ -254,17 +254,17 @@ impl Probing {
     pub(super) fn is_quiet(&self) -> bool {
         self.leases
             .iter()
-            .all(|lease| lease.progress == Progress::Dawdling)
+            .all(|lease| lease.progress == ProbeStage::Dawdling)
     }
 
     /// Decides as soon as the outcomes still to come can no longer change the decision.
-    pub(super) fn finding(&self, rules: &HalfOpen) -> Finding {
+    pub(super) fn finding(&self, rules: &HalfOpen) -> TrialResult {
         if self.succeeded >= rules.needed() {
-            Finding::Good
+            TrialResult::Good
         } else if self.failed > rules.probes - rules.needed() {
-            Finding::Bad
+            TrialResult::Bad
         } else {
-            Finding::Undecided
+            TrialResult::Undecided
         }
     }
 
@@ -303,14 +303,14 @@ impl Probing {
 
     fn release_uploads(&mut self, now: Timestamp) {
         let held_too_long = |lease: &Lease| match lease.progress {
-            Progress::Uploading { holds_until } => holds_until <= now,
+            ProbeStage::Uploading { holds_until } => holds_until <= now,
             _ => false,
         };
         while let Some(index) = self.leases.iter().position(held_too_long) {
-            self.leases[index].progress = Progress::Dawdling;
+            self.leases[index].progress = ProbeStage::Dawdling;
             self.dawdled = self.dawdled.saturating_add(1);
             let dawdling = self.leases.iter().enumerate();
-            let dawdling = dawdling.filter(|(_, lease)| lease.progress == Progress::Dawdling);
+            let dawdling = dawdling.filter(|(_, lease)| lease.progress == ProbeStage::Dawdling);
             if dawdling.clone().count() > MOST_DAWDLING
                 && let Some((oldest, _)) = dawdling.min_by_key(|(_, lease)| lease.expires)
             {
@@ -319,10 +319,10 @@ impl Probing {
         }
     }
 
-    fn progress(&mut self, id: u32, progress: Progress) {
+    fn progress(&mut self, id: u32, progress: ProbeStage) {
         // What has begun stays so, in whatever order its driver tells.
         if let Some(lease) = self.lease(id)
-            && lease.progress != Progress::Begun
+            && lease.progress != ProbeStage::Begun
         {
             lease.progress = progress;
         }
@@ -335,12 +335,12 @@ impl Probing {
 
 impl Lease {
     fn has_slot(&self) -> bool {
-        !matches!(self.progress, Progress::Begun | Progress::Dawdling)
+        !matches!(self.progress, ProbeStage::Begun | ProbeStage::Dawdling)
     }
 
     fn next_change(&self) -> Timestamp {
         match self.progress {
-            Progress::Uploading { holds_until } => self.expires.min(holds_until),
+            ProbeStage::Uploading { holds_until } => self.expires.min(holds_until),
             _ => self.expires,
         }
     }

@@ -1,8 +1,8 @@
 //! How a trial is judged: the probes, the ramp after them, and the health that is still owed once
 //! closed.
 
-use super::{Breaker, Finding, Phase, Probing, Ramp};
-use crate::adaptive_ramp::{AdaptiveRamp, Progress};
+use super::{Breaker, Phase, Probing, Ramp, TrialResult};
+use crate::adaptive_ramp::{AdaptiveRamp, RampStep};
 use crate::detector::interval;
 use crate::event::{Event, Reason};
 use crate::policy::{HalfOpen, Policy, Recovery};
@@ -39,7 +39,7 @@ impl Breaker {
         let (succeeded, failed) = (probing.succeeded(), probing.failed());
         let abandoned = probing.abandoned();
         match (self.finding_of_probes(probing), self.judge_feeds(now)) {
-            (Finding::Bad, _) => {
+            (TrialResult::Bad, _) => {
                 let reason = Reason::ProbesFailed {
                     succeeded,
                     failed,
@@ -52,12 +52,12 @@ impl Breaker {
                 self.reopen(reason, now);
             }
             (_, Err(unhealthy)) => self.reopen(unhealthy, now),
-            (Finding::Good, Ok(Finding::Good))
+            (TrialResult::Good, Ok(TrialResult::Good))
                 if self.policy.recovery() == Recovery::Sequential =>
             {
                 self.begin_aimd(succeeded, failed, now);
             }
-            (Finding::Good, Ok(Finding::Good)) => {
+            (TrialResult::Good, Ok(TrialResult::Good)) => {
                 self.enter_phase(Phase::Ramp(Ramp::new(now)), now);
                 self.forget_observations(now);
                 self.events
@@ -71,9 +71,9 @@ impl Breaker {
     }
 
     /// What the probes have shown, where there are any.
-    pub(super) fn finding_of_probes(&self, probing: &Probing) -> Finding {
+    pub(super) fn finding_of_probes(&self, probing: &Probing) -> TrialResult {
         if self.telemetry_only {
-            Finding::Good
+            TrialResult::Good
         } else {
             match self.policy.recovery() {
                 Recovery::Counted => probing.finding(&self.policy.half_open()),
@@ -123,7 +123,7 @@ impl Breaker {
                     && !self.telemetry_only
                     && tally.succeeded > 0
                     && probing.is_quiet()
-                    && self.trial(SourceId::PROXY).finding(tally, true) == Finding::Good
+                    && self.trial(SourceId::PROXY).finding(tally, true) == TrialResult::Good
             }
             Phase::AdaptiveRamp(ramp) => ramp.is_clean() && self.waiting == 0,
             _ => false,
@@ -175,11 +175,11 @@ impl Breaker {
             return;
         }
         match progress {
-            Progress::GoesOn => {}
+            RampStep::GoesOn => {}
             // A feed tells late: what it says of the ramp is waited for.
-            Progress::Done if self.waits_for_feed(now) => {}
-            Progress::Done => self.end_aimd(now),
-            Progress::Failed(slice) => {
+            RampStep::Done if self.waits_for_feed(now) => {}
+            RampStep::Done => self.end_aimd(now),
+            RampStep::Failed(slice) => {
                 let reason = Reason::RampFailed {
                     succeeded: slice.success(),
                     samples: slice.samples(),

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::report::{InstanceId, ProbeReport};
 use super::verdict::Stage;
-use crate::adaptive_ramp::{AdaptiveRamp, Progress};
+use crate::adaptive_ramp::{AdaptiveRamp, RampStep};
 use crate::policy::{Policy, Recovery};
 use crate::ratio::Ratio;
 use crate::tally::Tally;
 use crate::time::Timestamp;
-use crate::trial::{Finding, LEAST_RATE, QUIET, Trial, opens_at};
+use crate::trial::{LEAST_RATE, QUIET, Trial, TrialResult, opens_at};
 
 /// How far the recovery is.
 #[derive(Clone, Debug)]
@@ -98,12 +98,12 @@ impl Recovering {
             Self::Probing(trial) => {
                 let tally = trial.tally;
                 match trial.finding(ground, now) {
-                    Finding::Bad => return Step::Failed,
-                    Finding::Undecided => {
+                    TrialResult::Bad => return Step::Failed,
+                    TrialResult::Undecided => {
                         trial.rotate(ground, last, now);
                         return Step::GoesOn;
                     }
-                    Finding::Good => {}
+                    TrialResult::Good => {}
                 }
                 let line = opens_at(ground.policy, ground.usual);
                 // Of few requests there is nothing to ramp; all breakers must still hear of it.
@@ -125,14 +125,14 @@ impl Recovering {
                 ramp.count(true, ground.good);
                 ramp.count(false, ground.bad);
                 match ramp.judge(now) {
-                    Progress::Done => Step::Closes,
-                    Progress::Failed(_) => Step::Failed,
-                    Progress::GoesOn
+                    RampStep::Done => Step::Closes,
+                    RampStep::Failed(_) => Step::Failed,
+                    RampStep::GoesOn
                         if ramp.is_clean() && now.saturating_since(*heard) >= QUIET =>
                     {
                         Step::Closes
                     }
-                    Progress::GoesOn => Step::GoesOn,
+                    RampStep::GoesOn => Step::GoesOn,
                 }
             }
         }
@@ -181,17 +181,17 @@ impl Trialling {
         }
     }
 
-    fn finding(&self, ground: &Ground<'_>, now: Timestamp) -> Finding {
+    fn finding(&self, ground: &Ground<'_>, now: Timestamp) -> TrialResult {
         let half_open = ground.policy.half_open();
         match ground.policy.recovery() {
             Recovery::Counted => {
                 let (probes, needed) = (half_open.probes, half_open.needed());
                 if self.tally.succeeded >= u64::from(needed) {
-                    Finding::Good
+                    TrialResult::Good
                 } else if self.tally.failed > u64::from(probes - needed) {
-                    Finding::Bad
+                    TrialResult::Bad
                 } else {
-                    Finding::Undecided
+                    TrialResult::Undecided
                 }
             }
             Recovery::Sequential => {

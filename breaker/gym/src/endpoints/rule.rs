@@ -23,30 +23,30 @@ pub(super) trait Rule {
 }
 
 /// A rule's name, and how to make it for so many endpoints.
-pub(super) struct Entry {
+pub(super) struct NamedRule {
     pub(super) name: &'static str,
     pub(super) make: fn(usize, u64) -> Box<dyn Rule>,
 }
 
 /// All of them.
-pub(super) const RULES: &[Entry] = &[
-    Entry {
+pub(super) const RULES: &[NamedRule] = &[
+    NamedRule {
         name: "consecutive 5",
         make: |endpoints, _| Box::new(Others::new(endpoints, Judge::Consecutive(5))),
     },
-    Entry {
+    NamedRule {
         name: "consecutive 7",
         make: |endpoints, _| Box::new(Others::new(endpoints, Judge::Consecutive(7))),
     },
-    Entry {
+    NamedRule {
         name: "Envoy success rate",
         make: |endpoints, _| Box::new(Others::new(endpoints, Judge::Deviation)),
     },
-    Entry {
+    NamedRule {
         name: "median + 5 MAD",
         make: |endpoints, _| Box::new(Others::new(endpoints, Judge::Median)),
     },
-    Entry {
+    NamedRule {
         name: "breaker",
         make: |endpoints, seed| Box::new(Ours::new(endpoints, seed)),
     },

@@ -1,35 +1,35 @@
 //! Scenarios in which a service has five endpoints that differ.
 
-use super::{Entry, Scenario};
+use super::{NamedScenario, Scenario};
 use crate::luck::RequestRng;
 use crate::time::nanos;
 
-pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
+pub(super) const ENTRIES: &[NamedScenario] = &[
+    NamedScenario {
         id: "S09",
         title: "1 of 5 endpoints dead",
         wanted: "eject that one",
         make: |luck| of_five(Scenario::incident(luck, |now, _| now.odd.dead = 1)),
     },
-    Entry {
+    NamedScenario {
         id: "S19",
         title: "1 of 5 endpoints ten times slower",
         wanted: "leave it alone",
         make: |luck| of_five(Scenario::incident(luck, |now, _| now.odd.slow = 1)),
     },
-    Entry {
+    NamedScenario {
         id: "S20",
         title: "20 % errors, of 5 endpoints alike",
         wanted: "eject none",
         make: |luck| of_five(Scenario::incident(luck, |now, _| now.errors = 0.2)),
     },
-    Entry {
+    NamedScenario {
         id: "S21",
         title: "5 endpoints restart in turn: each refuses for 5 s, and is cold for 20 s",
         wanted: "lose none",
         make: rolling_restart,
     },
-    Entry {
+    NamedScenario {
         id: "S22",
         title: "all 5 endpoints are replaced by others that are cold for 20 s",
         wanted: "silent",

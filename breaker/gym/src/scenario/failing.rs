@@ -1,35 +1,35 @@
 //! Scenarios in which requests fail or hang.
 
-use super::{Conditions, Entry, HEALTH, Scenario, ramp};
+use super::{Conditions, HEALTH, NamedScenario, Scenario, ramp};
 use crate::luck::RequestRng;
 use crate::time::Span;
 
-pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
+pub(super) const ENTRIES: &[NamedScenario] = &[
+    NamedScenario {
         id: "S03",
         title: "0.2/s, 0.5 % errors, 20 h, then a total outage of 1 h",
         wanted: "open",
         make: trickle,
     },
-    Entry {
+    NamedScenario {
         id: "S04a",
         title: "5 % errors",
         wanted: "alert",
         make: |luck| Scenario::incident(luck, |now, _| now.errors = 0.05),
     },
-    Entry {
+    NamedScenario {
         id: "S04b",
         title: "20 % errors",
         wanted: "alert",
         make: |luck| Scenario::incident(luck, |now, _| now.errors = 0.2),
     },
-    Entry {
+    NamedScenario {
         id: "S04c",
         title: "100 % errors",
         wanted: "open",
         make: |luck| Scenario::incident(luck, outage),
     },
-    Entry {
+    NamedScenario {
         id: "S05",
         title: "100 % errors, each after 1 ms",
         wanted: "open",
@@ -40,7 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             })
         },
     },
-    Entry {
+    NamedScenario {
         id: "S07",
         title: "errors rise from 0.1 to 30 % in 30 min",
         wanted: "alert",
@@ -50,19 +50,19 @@ pub(super) const ENTRIES: &[Entry] = &[
             })
         },
     },
-    Entry {
+    NamedScenario {
         id: "S08",
         title: "every request hangs",
         wanted: "open before the timeout",
         make: |luck| Scenario::incident(luck, |now, _| now.hangs = 1.0),
     },
-    Entry {
+    NamedScenario {
         id: "S12",
         title: "20 s bad, 10 s good, ten times",
         wanted: "open, few flaps",
         make: flapping,
     },
-    Entry {
+    NamedScenario {
         id: "S15",
         title: "a dependency fails half its calls; only spans tell, in 5 s batches",
         wanted: "alert",

@@ -2,42 +2,42 @@
 
 use std::f64::consts::TAU;
 
-use super::{Entry, HEALTH, Scenario};
+use super::{HEALTH, NamedScenario, Scenario};
 use crate::luck::RequestRng;
 use crate::time::{Span, nanos};
 
-pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
+pub(super) const ENTRIES: &[NamedScenario] = &[
+    NamedScenario {
         id: "D11",
         title: "the noisy day of S02, with callers that try twice again",
         wanted: "silent",
         make: noisy_day_with_retries,
     },
-    Entry {
+    NamedScenario {
         id: "S01",
         title: "healthy, 50/s, 24 h",
         wanted: "silent",
         make: steady,
     },
-    Entry {
+    NamedScenario {
         id: "S02",
         title: "a noisy day: diurnal 5–45/s, bursts, heavy tail, blips",
         wanted: "silent",
         make: noisy_day,
     },
-    Entry {
+    NamedScenario {
         id: "S10",
         title: "a pause of 0.5–1.5 s each minute, 2 h",
         wanted: "silent",
         make: pauses,
     },
-    Entry {
+    NamedScenario {
         id: "S11",
         title: "60 % 4xx for 10 min",
         wanted: "silent",
         make: client_errors,
     },
-    Entry {
+    NamedScenario {
         id: "S14",
         title: "a deploy: latency ×1.75, errors 0.3 %, for good",
         wanted: "silent",

@@ -1,29 +1,29 @@
 //! Scenarios in which the service has a capacity: latency comes from queueing, and a request that
 //! nobody waits for any more is still worked on.
 
-use super::{Entry, Scenario, ramp};
+use super::{NamedScenario, Scenario, ramp};
 use crate::luck::RequestRng;
 
-pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
+pub(super) const ENTRIES: &[NamedScenario] = &[
+    NamedScenario {
         id: "S06b",
         title: "capacity falls from 120/s to 80/s, at 100/s",
         wanted: "shed",
         make: brownout,
     },
-    Entry {
+    NamedScenario {
         id: "S13",
         title: "nothing served for 60 s, then capacity 10 → 100 % of 120/s in 60 s",
         wanted: "no metastability",
         make: cold_start,
     },
-    Entry {
+    NamedScenario {
         id: "S17",
         title: "arrivals at 3 times the capacity for 5 min",
         wanted: "shed",
         make: overload,
     },
-    Entry {
+    NamedScenario {
         id: "S18",
         title: "callers retry twice; capacity at a fifth for 30 s",
         wanted: "no metastability",

@@ -1,53 +1,53 @@
 //! Scenarios in which requests come rarely, or in bursts, or not at all for a time.
 
-use super::{Entry, Scenario};
+use super::{NamedScenario, Scenario};
 use crate::luck::RequestRng;
 use crate::time::Span;
 
-pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
+pub(super) const ENTRIES: &[NamedScenario] = &[
+    NamedScenario {
         id: "D3a",
         title: "a request each 70 s, 0.5 % errors, 20 h, then a total outage of 1 h",
         wanted: "open within 8 requests",
         make: |luck| rare_outage(luck, 70.0, 20.0, 1.0),
     },
-    Entry {
+    NamedScenario {
         id: "D3b",
         title: "a request each 300 s, 0.5 % errors, 48 h, then a total outage of 4 h",
         wanted: "open within 8 requests",
         make: |luck| rare_outage(luck, 300.0, 48.0, 4.0),
     },
-    Entry {
+    NamedScenario {
         id: "D4a",
         title: "an hour at 10/s, ten failures in 80 ms, an hour at 10/s",
         wanted: "silent",
         make: |_| failures_after_silence(0.0),
     },
-    Entry {
+    NamedScenario {
         id: "D4b",
         title: "the same, 6 h of silence before the failures",
         wanted: "silent",
         make: |_| failures_after_silence(6.0),
     },
-    Entry {
+    NamedScenario {
         id: "D4c",
         title: "the same, 24 h",
         wanted: "silent",
         make: |_| failures_after_silence(24.0),
     },
-    Entry {
+    NamedScenario {
         id: "D4d",
         title: "the same, 72 h",
         wanted: "silent",
         make: |_| failures_after_silence(72.0),
     },
-    Entry {
+    NamedScenario {
         id: "S26",
         title: "a burst of 100–200 requests an hour, silence between; one burst of 16 fails whole",
         wanted: "open, and lose nothing of the next burst",
         make: hourly_bursts,
     },
-    Entry {
+    NamedScenario {
         id: "S27",
         title: "two days of 8 h at 10/s, a night of 10 h without a request, blips on both sides",
         wanted: "silent",

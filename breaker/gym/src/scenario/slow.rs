@@ -1,15 +1,15 @@
 //! Scenarios in which requests succeed, late.
 
-use super::{Entry, Scenario, ramp};
+use super::{NamedScenario, Scenario, ramp};
 
-pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
+pub(super) const ENTRIES: &[NamedScenario] = &[
+    NamedScenario {
         id: "S06",
         title: "latency ×10, no errors",
         wanted: "alert, shed; don't open",
         make: |luck| Scenario::incident(luck, |now, _| now.latency = 10.0),
     },
-    Entry {
+    NamedScenario {
         id: "D10",
         title: "latency rises by 1 % of what it was a minute for 4 h, on the first day",
         wanted: "alert before ×2.5 (9,000 s)",
@@ -19,7 +19,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             })
         },
     },
-    Entry {
+    NamedScenario {
         id: "S16",
         title: "latency rises from ×1 to ×10 in 30 min",
         wanted: "alert",

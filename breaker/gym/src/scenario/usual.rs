@@ -1,47 +1,47 @@
 //! Scenarios in which something that looks bad is usual, or becomes usual.
 
-use super::{Entry, HEALTH, Scenario};
+use super::{HEALTH, NamedScenario, Scenario};
 use crate::luck::RequestRng;
 use crate::time::{Span, nanos, seconds};
 
-pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
+pub(super) const ENTRIES: &[NamedScenario] = &[
+    NamedScenario {
         id: "D1a",
         title: "5 % errors are usual; a total outage of 5 min",
         wanted: CLOSES_AGAIN,
         make: |luck| outage_at(luck, 0.05),
     },
-    Entry {
+    NamedScenario {
         id: "D1b",
         title: "10 % errors are usual; a total outage of 5 min",
         wanted: CLOSES_AGAIN,
         make: |luck| outage_at(luck, 0.1),
     },
-    Entry {
+    NamedScenario {
         id: "D1c",
         title: "20 % errors are usual; a total outage of 5 min",
         wanted: CLOSES_AGAIN,
         make: |luck| outage_at(luck, 0.2),
     },
-    Entry {
+    NamedScenario {
         id: "D1d",
         title: "30 % errors are usual; a total outage of 5 min",
         wanted: CLOSES_AGAIN,
         make: |luck| outage_at(luck, 0.3),
     },
-    Entry {
+    NamedScenario {
         id: "D2a",
         title: "10 % of the requests hang",
         wanted: "never open; goodput ≥ 85 %",
         make: |luck| Scenario::incident(luck, |now, _| now.hangs = 0.1),
     },
-    Entry {
+    NamedScenario {
         id: "D2b",
         title: "30 % of the requests hang",
         wanted: "goodput ≥ 65 %",
         make: |luck| Scenario::incident(luck, |now, _| now.hangs = 0.3),
     },
-    Entry {
+    NamedScenario {
         id: "D5",
         title: "200/s, errors rise from 0.01 to 2 % for an hour",
         wanted: "alert within 120 s",
@@ -52,49 +52,49 @@ pub(super) const ENTRIES: &[Entry] = &[
             scenario
         },
     },
-    Entry {
+    NamedScenario {
         id: "D6a",
         title: "3 % errors are usual for 20 h, then 9 % for 10 min",
         wanted: FEW_ALERTS,
         make: |luck| tripled(luck, 0.03),
     },
-    Entry {
+    NamedScenario {
         id: "D6b",
         title: "4 % errors are usual for 20 h, then 12 % for 10 min",
         wanted: FEW_ALERTS,
         make: |luck| tripled(luck, 0.04),
     },
-    Entry {
+    NamedScenario {
         id: "D6c",
         title: "5 % errors are usual for 20 h, then 15 % for 10 min",
         wanted: FEW_ALERTS,
         make: |luck| tripled(luck, 0.05),
     },
-    Entry {
+    NamedScenario {
         id: "D6d",
         title: "8 % errors are usual for 20 h, then 24 % for 10 min",
         wanted: FEW_ALERTS,
         make: |luck| tripled(luck, 0.08),
     },
-    Entry {
+    NamedScenario {
         id: "D6e",
         title: "0.3 % errors for 4 h, then a deploy: 4 % for good, 20 h",
         wanted: "≤ 10 alerts a day",
         make: new_usual,
     },
-    Entry {
+    NamedScenario {
         id: "D7",
         title: "a cache misses 10–40 % of the requests, another share each hour, 12 h",
         wanted: "good rejected ≤ 0.1 %",
         make: cache,
     },
-    Entry {
+    NamedScenario {
         id: "D7b",
         title: "a cache that missed 1 % for 2 h goes cold: 10–40 %, another share each hour, 12 h",
         wanted: "good rejected ≤ 0.1 %",
         make: cold_cache,
     },
-    Entry {
+    NamedScenario {
         id: "S25",
         title: "100 % errors for 60 s, then 20 % for good",
         wanted: "open; closed ≤ 30 s after the outage, few good rejected",

@@ -4,7 +4,7 @@ use crate::time::Nanos;
 
 /// How many requests, and how many of them failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct Failures {
     pub(super) total: u64,
     pub(super) failed: u64,
 }
@@ -13,10 +13,10 @@ pub(super) struct Counts {
 #[derive(Debug)]
 pub(super) struct Rolling {
     width: Nanos,
-    buckets: Vec<Counts>,
+    buckets: Vec<Failures>,
     /// The number of the newest bucket, counted from the origin of time.
     newest: u64,
-    sum: Counts,
+    sum: Failures,
 }
 
 impl Rolling {
@@ -24,9 +24,9 @@ impl Rolling {
     pub(super) fn new(buckets: usize, width: Nanos) -> Self {
         Self {
             width,
-            buckets: vec![Counts::default(); buckets],
+            buckets: vec![Failures::default(); buckets],
             newest: 0,
-            sum: Counts::default(),
+            sum: Failures::default(),
         }
     }
 
@@ -41,15 +41,15 @@ impl Rolling {
     }
 
     /// The counts, of nothing older than the ring.
-    pub(super) fn counts(&mut self, now: Nanos) -> Counts {
+    pub(super) fn counts(&mut self, now: Nanos) -> Failures {
         self.expire(now);
         self.sum
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.buckets.fill(Counts::default());
-        self.sum = Counts::default();
+        self.buckets.fill(Failures::default());
+        self.sum = Failures::default();
     }
 
     fn expire(&mut self, now: Nanos) {
@@ -69,7 +69,7 @@ impl Rolling {
     }
 }
 
-impl Counts {
+impl Failures {
     /// The share that failed; 0 of nothing.
     pub(super) fn failure_rate(self) -> f64 {
         self.failed as f64 / self.total.max(1) as f64
@@ -88,18 +88,18 @@ mod tests {
         rolling.add(false, 5 * SECOND);
         assert_eq!(
             rolling.counts(9 * SECOND),
-            Counts {
+            Failures {
                 total: 2,
                 failed: 1
             }
         );
         assert_eq!(
             rolling.counts(10 * SECOND),
-            Counts {
+            Failures {
                 total: 1,
                 failed: 0
             }
         );
-        assert_eq!(rolling.counts(100 * SECOND), Counts::default());
+        assert_eq!(rolling.counts(100 * SECOND), Failures::default());
     }
 }

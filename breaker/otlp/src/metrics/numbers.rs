@@ -5,9 +5,9 @@ use crate::wire::{Fields, Malformed, Payload, take_fixed64, take_varint};
 
 /// How many samples lie in each of a histogram's buckets.
 #[derive(Clone, Copy, Debug)]
-pub struct Counts<'a>(Repeated<'a>);
+pub struct BucketCounts<'a>(Repeated<'a>);
 
-impl<'a> Counts<'a> {
+impl<'a> BucketCounts<'a> {
     /// The count of each bucket, in order.
     pub fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
         // Points are handed out only after their numbers have been read once without an error.

@@ -1,6 +1,6 @@
 //! One point of a histogram, and what is checked of it before anybody sees it.
 
-use super::numbers::{Bounds, Counts};
+use super::numbers::{Bounds, BucketCounts};
 use crate::attributes::{Attributes, Extent};
 use crate::wire::{Fields, Malformed};
 
@@ -54,7 +54,7 @@ pub enum Buckets<'a> {
         bounds: Bounds<'a>,
         /// One more than there are bounds; or none at all and no bounds, for one bucket that holds
         /// everything.
-        counts: Counts<'a>,
+        counts: BucketCounts<'a>,
     },
     /// Buckets between powers of a base.
     #[non_exhaustive]
@@ -77,7 +77,7 @@ pub struct Range<'a> {
     /// The index of the first; bucket `i` is (baseⁱ, baseⁱ⁺¹].
     pub offset: i32,
     /// The counts from the first bucket on.
-    pub counts: Counts<'a>,
+    pub counts: BucketCounts<'a>,
 }
 
 /// Why a point is left out.
@@ -90,7 +90,7 @@ pub enum Rejection {
     /// The number of buckets is not the number of bounds plus one, or the buckets do not add up to
     /// the count.
     #[error("bucket counts do not fit the bounds or the count")]
-    Counts,
+    BucketCounts,
     /// There are negative samples, which are impossible for durations.
     #[error("negative samples")]
     Negative,
@@ -179,7 +179,7 @@ pub(super) fn read_explicit<'a>(
         }
         before = after;
     }
-    let counts = Counts::fixed(counts.of(message), 6);
+    let counts = BucketCounts::fixed(counts.of(message), 6);
     let bounds = Bounds::new(bounds.of(message), 7);
     let checked = check_explicit(&bounds, &counts, common.count)?;
     let attributes = Attributes::new(attributes.of(message), 9);
@@ -189,7 +189,7 @@ pub(super) fn read_explicit<'a>(
 
 fn check_explicit(
     bounds: &Bounds<'_>,
-    counts: &Counts<'_>,
+    counts: &BucketCounts<'_>,
     count: u64,
 ) -> Result<Result<(), Rejection>, Malformed> {
     let (mut ascending, mut negative) = (true, false);
@@ -214,7 +214,7 @@ fn check_explicit(
     Ok(if !ascending {
         Err(Rejection::Bounds)
     } else if !unknown && !fits {
-        Err(Rejection::Counts)
+        Err(Rejection::BucketCounts)
     } else if negative {
         Err(Rejection::Negative)
     } else {
@@ -271,7 +271,7 @@ pub(super) fn read_exponential<'a>(
         } else if below != Some(0) {
             Err(Rejection::Negative)
         } else if positive_and_zero != Some(common.count) {
-            Err(Rejection::Counts)
+            Err(Rejection::BucketCounts)
         } else {
             common.point(metric, Attributes::new(attributes.of(message), 1), buckets)
         },
@@ -286,7 +286,7 @@ fn read_range(message: &[u8]) -> Result<(Range<'_>, Option<u64>), Malformed> {
             offset = payload.sint32()?;
         }
     }
-    let counts = Counts::varint(message, 2);
+    let counts = BucketCounts::varint(message, 2);
     let mut tally = Tally::default();
     for samples in counts.try_iter() {
         tally.add(samples?);

@@ -171,7 +171,7 @@ fn expected(point: &HistogramDataPoint) -> Result<OwnedBuckets, Rejection> {
         return Err(Rejection::Bounds);
     }
     if !unknown && (counts.len() != bounds.len() + 1 || total != u128::from(point.count)) {
-        return Err(Rejection::Counts);
+        return Err(Rejection::BucketCounts);
     }
     let below_zero = bounds
         .iter()
@@ -197,7 +197,7 @@ fn expected_exponential(point: &ExponentialHistogramDataPoint) -> Result<OwnedBu
     }
     let total = sum(&positive.bucket_counts) + u128::from(point.zero_count);
     if total != u128::from(point.count) {
-        return Err(Rejection::Counts);
+        return Err(Rejection::BucketCounts);
     }
     expected_common(point.start_time_unix_nano, point.time_unix_nano, point.sum)?;
     Ok(OwnedBuckets::Exponential(
@@ -318,18 +318,21 @@ fn bounds_that_are_infinite_no_numbers_or_not_ascending_are_rejected() {
 fn counts_that_fit_neither_the_bounds_nor_the_count_are_rejected() {
     for counts in [&[][..], &[1], &[1, 2], &[1, 2, 3, 4]] {
         let rejected = read_point(explicit(&[1.0, 2.0], counts));
-        assert_eq!(rejected, Err(Rejection::Counts), "{counts:?}");
+        assert_eq!(rejected, Err(Rejection::BucketCounts), "{counts:?}");
     }
     let wrong_sum = HistogramDataPoint {
         count: 5,
         ..explicit(&[1.0], &[1, 3])
     };
-    assert_eq!(read_point(wrong_sum), Err(Rejection::Counts));
+    assert_eq!(read_point(wrong_sum), Err(Rejection::BucketCounts));
     // 2^64 and 1 are 1 in 64 bits.
     let overflow = explicit(&[1.0, 2.0], &[u64::MAX, 1, 1]);
-    assert_eq!(read_point(overflow), Err(Rejection::Counts));
+    assert_eq!(read_point(overflow), Err(Rejection::BucketCounts));
     let overflow = exponential(0, &[u64::MAX, 1, 1]);
-    assert_eq!(read_exponential_point(overflow), Err(Rejection::Counts));
+    assert_eq!(
+        read_exponential_point(overflow),
+        Err(Rejection::BucketCounts)
+    );
 }
 
 #[test]

@@ -40,9 +40,9 @@ mod wait;
 
 /// Sends requests to one upstream within the bounds of one route.
 #[derive(Clone)]
-pub struct Forward(Rc<Shared>);
+pub struct Forward(Rc<ForwardState>);
 
-struct Shared {
+struct ForwardState {
     pool: Rc<Pool>,
     /// The index of the upstream's first endpoint among those of all upstreams.
     first_endpoint: usize,
@@ -67,7 +67,7 @@ impl Forward {
         timers: Rc<Timers>,
         recorder: Rc<dyn Recorder>,
     ) -> Self {
-        Self(Rc::new(Shared {
+        Self(Rc::new(ForwardState {
             pool,
             first_endpoint,
             timeout: route.timeout,

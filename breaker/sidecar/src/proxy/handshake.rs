@@ -25,7 +25,7 @@ pub(crate) struct UnderWay {
 }
 
 /// A place among those under way.
-struct Place {
+struct HandshakeSlot {
     of: Rc<UnderWay>,
     number: u64,
     /// Told when another one needs the place.
@@ -88,7 +88,7 @@ async fn first_byte(worker: &Worker, stream: &mut Stream, until: Instant) -> Opt
 // === impl UnderWay ===
 
 impl UnderWay {
-    fn take(self: &Rc<Self>) -> Place {
+    fn take(self: &Rc<Self>) -> HandshakeSlot {
         let mut begun = self.begun.borrow_mut();
         if begun.len() >= MAX
             && let Some((_, oldest)) = begun.pop_front()
@@ -99,7 +99,7 @@ impl UnderWay {
         self.next.set(number + 1);
         let crowded_out = Rc::<Notify>::default();
         begun.push_back((number, crowded_out.clone()));
-        Place {
+        HandshakeSlot {
             of: self.clone(),
             number,
             crowded_out,
@@ -107,7 +107,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for Place {
+impl Drop for HandshakeSlot {
     fn drop(&mut self) {
         let mut begun = self.of.begun.borrow_mut();
         let place = begun.binary_search_by_key(&self.number, |(number, _)| *number);

@@ -54,7 +54,7 @@ pub(crate) enum Called {
 }
 
 /// A request's place within its route's limit.
-pub(crate) struct Place(Rc<Cell<usize>>);
+pub(crate) struct RouteSlot(Rc<Cell<usize>>);
 
 /// A route has as many requests in flight as it may.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Stack {
     }
 
     /// A place for one more request, unless the route is full.
-    pub(crate) fn admit(&self) -> Result<Option<Place>, Full> {
+    pub(crate) fn admit(&self) -> Result<Option<RouteSlot>, Full> {
         let Some(limit) = self.limit else {
             return Ok(None);
         };
@@ -131,7 +131,7 @@ impl Stack {
             return Err(Full);
         }
         self.in_flight.set(in_flight + 1);
-        Ok(Some(Place(self.in_flight.clone())))
+        Ok(Some(RouteSlot(self.in_flight.clone())))
     }
 }
 
@@ -153,7 +153,7 @@ fn hold(rejected: Rejected, request: Request<RequestBody>) -> Response<Deadlined
     Response::new(ResponseBody::local("").into())
 }
 
-impl Drop for Place {
+impl Drop for RouteSlot {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Endpoint;
-use super::directory::Followed;
+use super::directory::NameSubscription;
 use crate::accept::is_exhausted;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::sockets::Stream;
@@ -24,7 +24,7 @@ use crate::tls::{self, Alpn, Secured};
 pub(crate) struct Way<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// The addresses of its name, if it has one.
-    pub(crate) name: Option<&'a Followed>,
+    pub(crate) name: Option<&'a NameSubscription>,
     /// Which of them is tried first.
     pub(crate) turn: usize,
     pub(crate) tcp_keepalive: Option<Duration>,
@@ -77,7 +77,7 @@ const fn kind_of_tls(kind: Kind) -> ErrorKind {
 
 async fn dial(
     endpoint: &Endpoint,
-    name: Option<&Followed>,
+    name: Option<&NameSubscription>,
     turn: usize,
     deadline: Instant,
 ) -> Result<Stream, ProxyError> {

@@ -13,11 +13,11 @@ use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 
 use super::connect::{Connected, Way, connect};
-use super::directory::Followed;
+use super::directory::NameSubscription;
 use super::exchange::Exchange;
 use super::instances::Instance;
-use super::multiplex::{Multiplex, Place};
-use super::shared::Shared;
+use super::multiplex::{Multiplex, StreamSlot};
+use super::shared::SharedConnections;
 use super::{Endpoint, HeadLimits, Protocol, Upstream};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::sockets::Stream;
@@ -34,7 +34,7 @@ pub(crate) struct Connections {
     head: HeadLimits,
     tcp_keepalive: Option<Duration>,
     /// The addresses of its name, if it has one.
-    name: Option<Followed>,
+    name: Option<NameSubscription>,
     /// Which of them is the next one's.
     turn: Cell<usize>,
     /// Unused connections, the most recently used last.
@@ -46,7 +46,7 @@ pub(crate) struct Connections {
     /// Whether connections are no longer kept.
     is_retired: Cell<bool>,
     /// The connections that HTTP/2 requests share.
-    shared: Rc<Shared>,
+    shared: Rc<SharedConnections>,
     /// Whether the endpoint has ever answered by HTTP/2.
     speaks_http2: Cell<bool>,
     /// What a certificate of the endpoint must name, if it speaks TLS.
@@ -73,7 +73,7 @@ impl Connections {
     pub(super) fn new(
         instance: &Instance,
         upstream: Arc<Upstream>,
-        name: Option<Followed>,
+        name: Option<NameSubscription>,
         (head, tcp_keepalive): (HeadLimits, Option<Duration>),
     ) -> Self {
         let endpoint = &instance.endpoint;
@@ -234,7 +234,7 @@ impl Connections {
     }
 
     /// A place for a stream on an HTTP/2 connection.
-    pub(crate) async fn place(self: &Rc<Self>) -> Result<Place, ProxyError> {
+    pub(crate) async fn place(self: &Rc<Self>) -> Result<StreamSlot, ProxyError> {
         let open = || {
             let connections = self.clone();
             async move { connections.open_shared().await }

@@ -34,17 +34,17 @@ pub(crate) enum Question {
 
 /// Follows names. Clones are the same directory; with the last one its thread ends.
 #[derive(Clone)]
-pub(crate) struct Directory(Arc<Shared>);
+pub(crate) struct Directory(Arc<KnownNames>);
 
 /// What is known of one name, for who needs its addresses.
 #[derive(Clone, Debug)]
-pub(crate) struct Followed {
+pub(crate) struct NameSubscription {
     told: watch::Receiver<Latest>,
     /// Whether [`Self::next`] has told what there is.
     is_told: bool,
 }
 
-struct Shared {
+struct KnownNames {
     followed: Mutex<HashMap<Question, watch::Sender<Latest>>>,
     resolver: watch::Receiver<Resolver>,
     runtime: Handle,
@@ -77,7 +77,7 @@ impl Directory {
         std::thread::Builder::new()
             .name("names".to_owned())
             .spawn(run)?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(KnownNames {
             followed: Mutex::default(),
             resolver,
             runtime: handle,
@@ -86,10 +86,10 @@ impl Directory {
     }
 
     /// Follows the answers to `question`, as long as somebody keeps what is returned.
-    pub(crate) fn follow(&self, question: &Question) -> Followed {
+    pub(crate) fn follow(&self, question: &Question) -> NameSubscription {
         let mut followed = self.0.followed();
         if let Some(tell) = followed.get(question) {
-            return Followed::of(tell.subscribe());
+            return NameSubscription::of(tell.subscribe());
         }
         let (tell, told) = watch::channel(Latest::Awaited);
         followed.insert(question.clone(), tell.clone());
@@ -99,7 +99,7 @@ impl Directory {
             tell,
             self.0.resolver.clone(),
         ));
-        Followed::of(told)
+        NameSubscription::of(told)
     }
 
     /// Runs `work` on the thread of the directory.
@@ -112,7 +112,7 @@ impl Directory {
     }
 }
 
-impl Followed {
+impl NameSubscription {
     fn of(told: watch::Receiver<Latest>) -> Self {
         Self {
             told,
@@ -151,7 +151,7 @@ impl Followed {
     }
 }
 
-impl Shared {
+impl KnownNames {
     fn followed(&self) -> std::sync::MutexGuard<'_, HashMap<Question, watch::Sender<Latest>>> {
         // A map is whole after each of its operations.
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -171,7 +171,7 @@ impl Shared {
 
 /// Keeps the answer to `question` up to date until nobody wants it.
 async fn keep(
-    directory: Weak<Shared>,
+    directory: Weak<KnownNames>,
     question: Question,
     tell: watch::Sender<Latest>,
     mut resolvers: watch::Receiver<Resolver>,

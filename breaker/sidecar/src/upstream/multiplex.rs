@@ -50,7 +50,7 @@ pub(crate) struct Multiplex {
 }
 
 /// A place for one stream, taken until the stream is over in both directions.
-pub(crate) struct Place {
+pub(crate) struct StreamSlot {
     connection: Rc<Multiplex>,
     /// What had been read when the request was sent.
     reads: Cell<u64>,
@@ -158,12 +158,12 @@ impl Multiplex {
 
     /// A place on it, if there is one. Until the peer has said how many it takes, there is one:
     /// more might be too many, and none would cost each first request a round trip.
-    pub(super) fn place(self: &Rc<Self>) -> Option<Place> {
+    pub(super) fn place(self: &Rc<Self>) -> Option<StreamSlot> {
         let places = self.peer.streams().unwrap_or(1).min(STREAMS_MAX);
         let taken = self.taken.get();
         (taken < places && !self.is_over()).then(|| {
             self.taken.set(taken + 1);
-            Place {
+            StreamSlot {
                 connection: self.clone(),
                 reads: Cell::default(),
                 lingers: Cell::default(),
@@ -194,9 +194,9 @@ impl Multiplex {
     }
 }
 
-// === impl Place ===
+// === impl StreamSlot ===
 
-impl Place {
+impl StreamSlot {
     /// Whether the endpoint takes the header section of `request`, as far as it has said.
     pub(crate) fn takes(&self, request: &Request<RequestBody>) -> bool {
         let Some(limit) = self.connection.peer.header_limit() else {
@@ -273,7 +273,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         let taken = &self.connection.taken;
         taken.set(taken.get() - 1);

@@ -15,13 +15,13 @@ use futures_util::future;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::multiplex::{Multiplex, Place};
+use super::multiplex::{Multiplex, StreamSlot};
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::message::spawn::{Kind, LocalExecutor};
 
 /// The HTTP/2 connections to one endpoint.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct SharedConnections {
     connections: RefCell<Vec<Rc<Multiplex>>>,
     /// The connection that is being opened, for all who wait for one.
     opening: RefCell<Option<Opening>>,
@@ -33,16 +33,19 @@ pub(super) struct Shared {
 type Opening = future::Shared<oneshot::Receiver<Arc<ProxyError>>>;
 
 /// Ends the opening, however that ends.
-struct End(Rc<Shared>);
+struct End(Rc<SharedConnections>);
 
-impl Shared {
+impl SharedConnections {
     pub(super) fn changed(&self) -> Rc<Notify> {
         self.changed.clone()
     }
 
     /// A place on a connection, which `open` makes if there is none. That there can't be one is an
     /// error at once: nobody waits for another's stream to end.
-    pub(super) async fn place<F>(self: &Rc<Self>, open: impl Fn() -> F) -> Result<Place, ProxyError>
+    pub(super) async fn place<F>(
+        self: &Rc<Self>,
+        open: impl Fn() -> F,
+    ) -> Result<StreamSlot, ProxyError>
     where
         F: Future<Output = Result<Multiplex, ProxyError>> + 'static,
     {
@@ -71,7 +74,7 @@ impl Shared {
         }
     }
 
-    fn find(&self) -> Option<Place> {
+    fn find(&self) -> Option<StreamSlot> {
         let mut connections = self.connections.borrow_mut();
         // Those that end finish their streams.
         connections.retain(|connection| !connection.is_over());

@@ -11,11 +11,11 @@ use crate::handle::BreakerHandle;
 use crate::shared::Weight;
 
 pub(super) struct Entries<K> {
-    by_key: HashMap<K, Entry>,
+    by_key: HashMap<K, KeyedBreaker>,
     next_sweep: Instant,
 }
 
-struct Entry {
+struct KeyedBreaker {
     breaker: BreakerHandle,
     requested: Instant,
 }
@@ -52,7 +52,7 @@ impl<K: Eq + Hash> Entries<K> {
 
     pub(super) fn insert(&mut self, key: K, breaker: BreakerHandle, now: Instant) {
         let requested = now;
-        self.by_key.insert(key, Entry { breaker, requested });
+        self.by_key.insert(key, KeyedBreaker { breaker, requested });
     }
 
     pub(super) fn remove<Q>(&mut self, key: &Q) -> Option<BreakerHandle>
@@ -85,7 +85,7 @@ impl<K: Eq + Hash> Entries<K> {
     /// Forgets `count` at once, so that a flood of new keys does not look at all of them for each.
     /// No breaker is locked for it: the requests of all keys wait meanwhile.
     fn forget_oldest(&mut self, count: usize) {
-        let rank = |entry: &Entry| {
+        let rank = |entry: &KeyedBreaker| {
             (
                 entry.breaker.weight() > Weight::Closed as u8,
                 entry.requested,

@@ -6,7 +6,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-use super::Shared;
+use super::SharedBreaker;
 
 /// Wakes or starts the task that calls the breaker when its timeout is due.
 #[derive(Debug, Default)]
@@ -21,14 +21,14 @@ struct Task {
 /// Says, by being dropped, that the task is gone: at its end, or with the runtime that it was
 /// started on.
 struct Running {
-    shared: Weak<Shared>,
+    shared: Weak<SharedBreaker>,
     wake: Arc<Notify>,
 }
 
 impl Driver {
     /// Makes the task look at the breaker's timeout anew. Outside of a runtime there is none, and
     /// the answer is `false`: then time is seen at the next call.
-    pub(crate) fn wake_or_start(&self, shared: &Arc<Shared>) -> bool {
+    pub(crate) fn wake_or_start(&self, shared: &Arc<SharedBreaker>) -> bool {
         let mut task = self.lock();
         match &*task {
             Some(task) => {
@@ -41,7 +41,7 @@ impl Driver {
 
     /// Moves the task to the current runtime: somebody waits here, so this one is alive. The one
     /// that used the breaker first may never run again.
-    pub(crate) fn move_here(&self, shared: &Arc<Shared>) {
+    pub(crate) fn move_here(&self, shared: &Arc<SharedBreaker>) {
         let mut task = self.lock();
         let here = Handle::try_current().ok().map(|runtime| runtime.id());
         let Some(old) = task.clone().filter(|task| Some(task.runtime) != here) else {
@@ -53,7 +53,7 @@ impl Driver {
         }
     }
 
-    fn start(task: &mut Option<Task>, shared: &Arc<Shared>) -> bool {
+    fn start(task: &mut Option<Task>, shared: &Arc<SharedBreaker>) -> bool {
         let Ok(runtime) = Handle::try_current() else {
             return false;
         };

@@ -11,12 +11,12 @@ use super::expand::Reference;
 /// The places of all fields, by path.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, Recorded>,
     references: Vec<Reference>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Recorded {
     key: Option<Position>,
     value: Position,
     kind: Kind,
@@ -77,7 +77,7 @@ impl Places {
             }
         };
         let value = Position::from(node.referenced);
-        self.places.insert(path, Place { key, value, kind });
+        self.places.insert(path, Recorded { key, value, kind });
     }
 
     fn refer(&mut self, path: &str, value: &str, at: Location) {

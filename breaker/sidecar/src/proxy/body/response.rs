@@ -26,7 +26,7 @@ use crate::message::timers::{Deadline, Timers};
 use crate::upstream::attempt::Attempt;
 use crate::upstream::connections::Connections;
 use crate::upstream::exchange::Exchange;
-use crate::upstream::multiplex::{Loss, Place};
+use crate::upstream::multiplex::{Loss, StreamSlot};
 
 /// A response's body: the upstream's, or one of our own.
 pub struct ResponseBody(Content);
@@ -62,7 +62,7 @@ pub(crate) enum Source {
     /// The same, but it goes on by itself while the upload does.
     Detached(Detached),
     /// A stream of an HTTP/2 connection, which has a place there.
-    Http2(Rc<Place>),
+    Http2(Rc<StreamSlot>),
     /// Nowhere any more.
     Nowhere,
 }
@@ -266,7 +266,7 @@ impl Streamed {
 }
 
 /// Ends a stream that is answered completely if its upload goes on for long.
-fn linger(place: &Rc<Place>) {
+fn linger(place: &Rc<StreamSlot>) {
     let place = Rc::downgrade(place);
     LocalExecutor::spawn(Kind::Upload, async move {
         sleep(LINGER).await;

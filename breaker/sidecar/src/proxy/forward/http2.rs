@@ -14,7 +14,7 @@ use crate::message::error::{ErrorKind, ProxyError};
 use crate::proxy::body::response::Source;
 use crate::upstream::HeadLimits;
 use crate::upstream::connections::Connections;
-use crate::upstream::multiplex::{Loss, Place};
+use crate::upstream::multiplex::{Loss, StreamSlot};
 
 /// A request that has no answer, and perhaps what to send again.
 struct Lost {
@@ -29,7 +29,7 @@ struct Lost {
 
 /// Waits for an answer. Dropped before there is one, the caller has left.
 struct Asked {
-    place: Rc<Place>,
+    place: Rc<StreamSlot>,
     upload: Option<Rc<Upload>>,
     is_over: bool,
 }
@@ -89,7 +89,7 @@ impl Pending {
         &mut self,
         connections: &Rc<Connections>,
         mut request: Request<RequestBody>,
-    ) -> Result<(Response<Incoming>, Rc<Place>), Lost> {
+    ) -> Result<(Response<Incoming>, Rc<StreamSlot>), Lost> {
         let opening = connections.place();
         let opened = self.wait.within(ErrorKind::ConnectTimeout, opening).await;
         let place = match opened {

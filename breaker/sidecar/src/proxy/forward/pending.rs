@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::spare::Spare;
 use super::wait::Wait;
-use super::{Answer, Shared};
+use super::{Answer, ForwardState};
 use crate::message::RequestBody;
 use crate::message::client::Client;
 use crate::message::error::{ErrorKind, ProxyError};
@@ -29,7 +29,7 @@ use crate::upstream::exchange::Exchange;
 
 /// One request on its way.
 pub(super) struct Pending {
-    pub(super) shared: Rc<Shared>,
+    pub(super) shared: Rc<ForwardState>,
     pub(super) wait: Wait,
     pub(super) attempt: Attempt,
     /// Whether it is the first of the attempts that `retry` allows. What a connection in use may
@@ -48,7 +48,7 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn new(
-        shared: Rc<Shared>,
+        shared: Rc<ForwardState>,
         attempt: Attempt,
         is_first: bool,
         limit: Option<(Duration, Deadline)>,

@@ -19,7 +19,7 @@ use crate::message::record::Finished;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::generation::Observing;
 use crate::proxy::respond::{self, Form};
-use crate::proxy::stack::Place;
+use crate::proxy::stack::RouteSlot;
 use crate::proxy::stream;
 use crate::proxy::tape::Exchange;
 use crate::proxy::trace::Span;
@@ -45,7 +45,7 @@ pub(crate) struct RequestLog {
     /// While there is an access log.
     pub(super) path: Option<PathAndQuery>,
     pub(super) trace: Option<TraceContext>,
-    pub(super) _place: Option<Place>,
+    pub(super) _place: Option<RouteSlot>,
     pub(super) in_flight: InFlight,
 }
 
