@@ -82,6 +82,10 @@ impl InFlight {
         if self.slots.len() == MAX_SLOTS {
             self.merge_closest(now);
         }
+        if self.slots.capacity() == 0 {
+            // Most breakers have one request in flight at a time, or none.
+            self.slots.reserve_exact(1);
+        }
         self.slots.push_back(Slot {
             first: now,
             last: now,

@@ -6,6 +6,7 @@
 mod histogram;
 mod packed;
 mod standing;
+mod values;
 
 use std::time::Duration;
 
@@ -61,9 +62,9 @@ impl Failed {
 struct Contents {
     counts: [WindowCounts; SLICES],
     sum: WindowCounts,
-    /// Of the failures of each slice, those that failed in each of these ways. Apart from the
-    /// counts, which are as large as a vector register.
-    failed: [[u32; SLICES]; Failed::WAYS],
+    /// Of the failures of each slice, those that failed in each of these ways, once there is one.
+    /// Apart from the counts, which are as large as a vector register.
+    failed: Option<Box<[[u32; SLICES]; Failed::WAYS]>>,
     /// Of the successes of each slice, the answers that have not ended.
     standing: [u32; SLICES],
     /// When those that flow were last counted again.
@@ -135,15 +136,17 @@ impl Window {
     /// Says that `count` of the failures that were counted at `now` failed this way.
     pub(crate) fn record_failed(&mut self, way: Failed, count: u32, now: Timestamp) {
         let index = self.live_index_at(now);
-        let slice = &mut self.contents_at(now).failed[way as usize][index];
+        let failed = &mut self.contents_at(now).failed;
+        let slice = &mut failed.get_or_insert_default()[way as usize][index];
         *slice = slice.saturating_add(count);
     }
 
     /// Of the failures that the window held when it was last expired, those that failed this way.
     pub(crate) fn failed(&self, way: Failed) -> u64 {
         let contents = self.contents.as_ref();
-        contents.map_or(0, |contents| {
-            let slices = contents.failed[way as usize].iter();
+        let failed = contents.and_then(|contents| contents.failed.as_ref());
+        failed.map_or(0, |failed| {
+            let slices = failed[way as usize].iter();
             slices.copied().map(u64::from).sum()
         })
     }
@@ -266,7 +269,11 @@ impl Window {
     /// Heap memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.contents.as_ref().map_or(0, |contents| {
-            size_of::<Contents>() + contents.latency.bytes() + contents.concurrency.bytes()
+            let failed = contents
+                .failed
+                .as_ref()
+                .map_or(0, |failed| size_of_val(&**failed));
+            size_of::<Contents>() + failed + contents.latency.bytes() + contents.concurrency.bytes()
         })
     }
 
@@ -348,7 +355,7 @@ impl Contents {
         Self {
             counts: [WindowCounts::default(); SLICES],
             sum: WindowCounts::default(),
-            failed: [[0; SLICES]; Failed::WAYS],
+            failed: None,
             standing: [0; SLICES],
             recounted: Timestamp::ZERO,
             latency: SlicedHistogram::new(),
@@ -365,7 +372,7 @@ impl Contents {
             let expired = &mut self.counts[index];
             self.sum.subtract(expired);
             *expired = WindowCounts::default();
-            for failed in &mut self.failed {
+            for failed in self.failed.as_deref_mut().into_iter().flatten() {
                 failed[index] = 0;
             }
             standing += std::mem::take(&mut self.standing[index]);

@@ -6,46 +6,106 @@ use hdrhistogram::Histogram;
 
 use super::SLICES;
 use super::packed::Packed;
+use super::values::{Values, empty};
 
 /// Values of the last [`SLICES`] slices, to 2 significant digits.
 #[derive(Clone, Debug)]
 pub(super) struct SlicedHistogram {
-    live: Histogram<u32>,
-    sealed: [Packed; SLICES - 1],
-    /// The sum of `sealed`, so that reading a quantile unpacks nothing.
-    sealed_sum: Histogram<u32>,
-    /// Where in `sealed` the live slice goes next.
-    next: usize,
-    /// The sealed slice that was written to last, unpacked: telemetry comes late, and in the order
-    /// of its times.
-    reopened: Option<(usize, Histogram<u32>)>,
+    live: Values,
+    /// `None` until there is a value in one of them.
+    sealed: Option<Box<Sealed>>,
 }
 
+/// The slices that have ended.
+#[derive(Clone, Debug)]
+struct Sealed {
+    slices: [Packed; SLICES - 1],
+    /// The sum of `slices`, so that reading a quantile unpacks nothing.
+    sum: Values,
+    /// Where in `slices` the live slice goes next.
+    next: usize,
+    /// The slice that was written to last, unpacked: telemetry comes late, and in the order of its
+    /// times.
+    reopened: Option<(usize, Values)>,
+}
+
+// === impl SlicedHistogram ===
+
 impl SlicedHistogram {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
-            live: empty(),
-            sealed: Default::default(),
-            sealed_sum: empty(),
-            next: 0,
-            reopened: None,
+            live: Values::new(),
+            sealed: None,
         }
     }
 
     /// Records `count` times `value`, `slices_ago` slices before the live one: less than
     /// [`SLICES`].
+    #[inline]
     pub(super) fn record(&mut self, value: u64, count: u32, slices_ago: usize) {
-        if slices_ago == 0 {
-            self.live.record_n(value, count).expect(GROWS);
-            return;
+        match slices_ago {
+            0 => self.live.record(value, count),
+            _ => self.ended().record(value, count, slices_ago),
         }
-        let slices = self.sealed.len();
-        let index = (self.next + slices - slices_ago.min(slices)) % slices;
-        self.sealed_sum.record_n(value, count).expect(GROWS);
-        self.reopen(index).record_n(value, count).expect(GROWS);
     }
 
-    fn reopen(&mut self, index: usize) -> &mut Histogram<u32> {
+    /// Seals the live slice, and forgets the slices that are `slices` or more steps too old.
+    /// `slices` is less than [`SLICES`].
+    pub(super) fn advance(&mut self, slices: usize) {
+        if self.sealed.is_none() && self.live.is_empty() {
+            return;
+        }
+        let sealed = self.sealed.get_or_insert_with(|| Box::new(Sealed::new()));
+        sealed.advance(&self.live, slices);
+        self.live.reset();
+    }
+
+    /// All that the window holds.
+    pub(super) fn sum(&self) -> Histogram<u32> {
+        let mut sum = empty();
+        self.live.add_to(&mut sum);
+        if let Some(sealed) = &self.sealed {
+            sealed.sum.add_to(&mut sum);
+        }
+        sum
+    }
+
+    /// The largest value, or one that its bucket also has.
+    pub(super) fn max(&self) -> u64 {
+        let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.sum.max());
+        self.live.max().max(sealed)
+    }
+
+    /// Heap memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.live.bytes() + self.sealed.as_ref().map_or(0, |sealed| sealed.bytes())
+    }
+
+    fn ended(&mut self) -> &mut Sealed {
+        self.sealed.get_or_insert_with(|| Box::new(Sealed::new()))
+    }
+}
+
+// === impl Sealed ===
+
+impl Sealed {
+    fn new() -> Self {
+        Self {
+            slices: Default::default(),
+            sum: Values::new(),
+            next: 0,
+            reopened: None,
+        }
+    }
+
+    fn record(&mut self, value: u64, count: u32, slices_ago: usize) {
+        let slices = self.slices.len();
+        let index = (self.next + slices - slices_ago.min(slices)) % slices;
+        self.sum.record(value, count);
+        self.reopen(index).record(value, count);
+    }
+
+    fn reopen(&mut self, index: usize) -> &mut Values {
         if self
             .reopened
             .as_ref()
@@ -53,96 +113,79 @@ impl SlicedHistogram {
         {
             self.seal();
         }
-        let sealed = &self.sealed[index];
-        let (_, histogram) = self.reopened.get_or_insert_with(|| {
-            let mut histogram = empty();
-            sealed.add_to(&mut histogram);
-            (index, histogram)
+        let sealed = &self.slices[index];
+        let (_, values) = self.reopened.get_or_insert_with(|| {
+            let mut values = Values::new();
+            sealed.add_to(&mut values);
+            (index, values)
         });
-        histogram
+        values
     }
 
     /// Packs the slice that was reopened.
     fn seal(&mut self) {
-        if let Some((index, histogram)) = self.reopened.take() {
-            self.sealed[index] = Packed::of(&histogram);
+        if let Some((index, values)) = self.reopened.take() {
+            self.slices[index] = Packed::of(&values);
         }
     }
 
-    /// Seals the live slice, and forgets the slices that are `slices` or more steps too old.
-    /// `slices` is less than [`SLICES`].
-    pub(super) fn advance(&mut self, slices: usize) {
+    /// As [`SlicedHistogram::advance`], of what is `live`.
+    fn advance(&mut self, live: &Values, slices: usize) {
         self.seal();
         let mut expired: [Packed; SLICES] = Default::default();
         for (step, expired) in expired.iter_mut().enumerate().take(slices) {
             let sealed = match step {
-                0 => Packed::of(&self.live),
+                0 => Packed::of(live),
                 _ => Packed::default(),
             };
-            *expired = mem::replace(&mut self.sealed[self.next], sealed);
-            self.next = (self.next + 1) % self.sealed.len();
+            *expired = mem::replace(&mut self.slices[self.next], sealed);
+            self.next = (self.next + 1) % self.slices.len();
         }
-        if !self.forget(&expired) {
-            self.sealed_sum.reset();
-            for packed in &self.sealed {
-                packed.add_to(&mut self.sealed_sum);
+        if !self.forget(&expired, live) {
+            self.sum.reset();
+            for packed in &self.slices {
+                packed.add_to(&mut self.sum);
             }
         }
-        self.live.reset();
     }
 
-    /// Has the sum without `expired` and with the live slice, where that is less work than to
+    /// Has the sum without `expired` and with the `live` slice, where that is less work than to
     /// unpack all that stays. Returns whether it is done.
-    fn forget(&mut self, expired: &[Packed]) -> bool {
-        let sealed: usize = self.sealed.iter().map(Packed::bytes).sum();
-        if sealed * BUCKETS_A_BYTE < self.sealed_sum.distinct_values() {
+    fn forget(&mut self, expired: &[Packed], live: &Values) -> bool {
+        let Values::Many(sum) = &mut self.sum else {
+            return false;
+        };
+        let sealed: usize = self.slices.iter().map(Packed::bytes).sum();
+        if sealed * BUCKETS_A_BYTE < sum.distinct_values() {
             return false;
         }
-        let mut sum = empty();
+        let mut gone = Values::Many(Box::new(empty()));
         for packed in expired {
-            packed.add_to(&mut sum);
+            packed.add_to(&mut gone);
         }
+        let Values::Many(gone) = gone else {
+            return false;
+        };
         // Not where there was so much that counters were full.
-        let is_done = self.sealed_sum.subtract(&sum).is_ok();
+        let is_done = sum.subtract(&*gone).is_ok();
         if is_done {
-            self.sealed_sum.add(&self.live).expect(GROWS);
+            live.add_to(sum);
         }
         is_done
     }
 
-    /// All that the window holds.
-    pub(super) fn sum(&self) -> Histogram<u32> {
-        let mut sum = self.sealed_sum.clone();
-        sum.add(&self.live).expect(GROWS);
-        sum
-    }
-
-    /// The largest value, or one that its bucket also has.
-    pub(super) fn max(&self) -> u64 {
-        self.live.max().max(self.sealed_sum.max())
-    }
-
-    /// Heap memory, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        let packed: usize = self.sealed.iter().map(Packed::bytes).sum();
-        let reopened = self.reopened.iter().map(|(_, histogram)| histogram);
-        let unpacked: usize = reopened
-            .chain([&self.live, &self.sealed_sum])
-            .map(Histogram::distinct_values)
-            .sum();
-        packed + unpacked * size_of::<u32>()
+    fn bytes(&self) -> usize {
+        let packed: usize = self.slices.iter().map(Packed::bytes).sum();
+        let reopened = self
+            .reopened
+            .as_ref()
+            .map_or(0, |(_, values)| values.bytes());
+        size_of::<Self>() + packed + self.sum.bytes() + reopened
     }
 }
 
 /// So many buckets of a histogram are passed over in the time that it takes to unpack a byte.
 const BUCKETS_A_BYTE: usize = 8;
-
-pub(super) const GROWS: &str = "a histogram that resizes itself takes any value";
-
-/// A histogram that starts small and grows with the values it sees.
-fn empty() -> Histogram<u32> {
-    Histogram::new(2).expect("2 is a number of significant digits that histograms have")
-}
 
 #[cfg(test)]
 mod tests {
@@ -150,6 +193,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::values::GROWS;
     use super::*;
 
     /// The values of a slice, then how many slices on the next one is.
