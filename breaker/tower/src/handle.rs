@@ -20,6 +20,7 @@ use crate::shared::audience::Audience;
 use crate::shared::clock::Clock;
 #[cfg(feature = "testing")]
 use crate::shared::clock::ManualClock;
+use crate::shared::driver::Driver;
 
 /// A breaker that services and operators share. Clones are the same breaker.
 ///
@@ -49,6 +50,7 @@ impl BreakerHandle {
             name.into(),
             breaker,
             Clock::start(),
+            Arc::default(),
             None,
         )))
     }
@@ -61,18 +63,25 @@ impl BreakerHandle {
             name.into(),
             breaker,
             Clock::start(),
+            Arc::default(),
             None,
         )))
     }
 
     /// A closed breaker of a set.
-    pub(crate) fn in_set(name: String, policy: Arc<Policy>, audience: Arc<Audience>) -> Self {
+    pub(crate) fn in_set(
+        name: String,
+        policy: Arc<Policy>,
+        driver: Arc<Driver>,
+        audience: Arc<Audience>,
+    ) -> Self {
         let breaker = Breaker::new(policy, random_seed(), Timestamp::ZERO);
         let clock = Clock::start();
         Self(Arc::new(SharedBreaker::new(
             name.into(),
             breaker,
             clock,
+            driver,
             Some(audience),
         )))
     }
@@ -90,6 +99,7 @@ impl BreakerHandle {
             name.into(),
             breaker,
             clock,
+            Arc::default(),
             None,
         )))
     }
@@ -103,7 +113,7 @@ impl BreakerHandle {
     /// Does what time alone does.
     #[cfg(feature = "testing")]
     pub(crate) fn pass_time(&self) {
-        self.0.handle_timeout();
+        self.with(|breaker, now| breaker.handle_timeout(now));
     }
 
     /// The name.

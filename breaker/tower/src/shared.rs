@@ -3,7 +3,7 @@
 
 pub(crate) mod audience;
 pub(crate) mod clock;
-mod driver;
+pub(crate) mod driver;
 #[cfg(feature = "tracing")]
 mod log;
 
@@ -25,7 +25,7 @@ pub(crate) struct SharedBreaker {
     pub(crate) id: u64,
     state: Mutex<Locked>,
     clock: Clock,
-    driver: Driver,
+    driver: Arc<Driver>,
     /// Whether the breaker refused requests when it was last looked at. While it did not, time
     /// alone does not make it.
     rejecting: AtomicBool,
@@ -68,9 +68,15 @@ struct Locked {
     armed: Option<Timestamp>,
 }
 
+/// The driver's timer is to be set for `due`.
+struct Rearm {
+    replaces: Option<Timestamp>,
+    due: Timestamp,
+}
+
 /// What is left to do when the lock is free again.
 struct FollowUp {
-    rearm: bool,
+    rearm: Option<Rearm>,
     /// The driver has not come in time.
     is_late: bool,
     admits_again: bool,
@@ -83,6 +89,7 @@ impl SharedBreaker {
         name: Arc<str>,
         breaker: Breaker,
         clock: Clock,
+        driver: Arc<Driver>,
         audience: Option<Arc<Audience>>,
     ) -> Self {
         Self {
@@ -93,7 +100,7 @@ impl SharedBreaker {
                 armed: None,
             }),
             clock,
-            driver: Driver::default(),
+            driver,
             rejecting: AtomicBool::new(false),
             weight: AtomicU8::new(Weight::Closed as u8),
             admitting: Arc::default(),
@@ -110,12 +117,11 @@ impl SharedBreaker {
         let result = act(&mut locked.breaker, now);
         let follow_up = self.settle(&mut locked, now);
         drop(locked);
-        if follow_up.rearm && !self.clock.stands_still() && !self.driver.wake_or_start(self) {
-            // Nobody keeps this time: the next use must try again.
-            self.lock().armed = None;
+        if let Some(rearm) = &follow_up.rearm {
+            self.arm(rearm);
         }
         if follow_up.is_late {
-            self.driver.move_here(self);
+            self.driver.move_here();
         }
         self.tell(&follow_up);
         result
@@ -123,13 +129,28 @@ impl SharedBreaker {
 
     /// Lets the driver run where the caller waits for what time alone does.
     pub(crate) fn drive_here(self: &Arc<Self>) {
-        self.driver.move_here(self);
+        self.driver.move_here();
     }
 
-    /// Lets the breaker see the time, and says when it wants to see it next.
-    pub(crate) fn handle_timeout(&self) -> Option<Instant> {
+    fn arm(self: &Arc<Self>, rearm: &Rearm) {
+        let Some(due) = self.clock.instant(rearm.due) else {
+            return;
+        };
+        let replaces = rearm.replaces.and_then(|at| self.clock.instant(at));
+        if !self.driver.arm(self, replaces, due) {
+            // Nobody keeps this time: the next use must try again.
+            self.forget_timer();
+        }
+    }
+
+    /// Lets the breaker see the time that was due `at`, and says when it wants to see it next. What
+    /// was replaced meanwhile is not due any more.
+    pub(crate) fn handle_timeout(&self, at: Instant) -> Option<Instant> {
         let now = self.now();
         let mut locked = self.lock();
+        if locked.armed.and_then(|armed| self.clock.instant(armed)) != Some(at) {
+            return None;
+        }
         locked.breaker.handle_timeout(now);
         let follow_up = self.settle(&mut locked, now);
         locked.armed = locked.breaker.poll_timeout();
@@ -137,6 +158,11 @@ impl SharedBreaker {
         drop(locked);
         self.tell(&follow_up);
         armed.and_then(|at| self.clock.instant(at))
+    }
+
+    /// Nobody keeps the time that is due: the next use of the breaker sees to it.
+    pub(crate) fn forget_timer(&self) {
+        self.lock().armed = None;
     }
 
     /// Whether the breaker may refuse a request now. `false` is as of its last use, and costs
@@ -162,14 +188,6 @@ impl SharedBreaker {
         self.events
             .get_or_init(|| broadcast::Sender::new(EVENTS_KEPT))
             .subscribe()
-    }
-
-    /// The driver's task is gone: the next use of the breaker starts one, if there is no other.
-    pub(crate) fn driver_ended(&self, wake: &Arc<Notify>) {
-        let mut locked = self.lock();
-        if self.driver.ended(wake) {
-            locked.armed = None;
-        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -204,10 +222,11 @@ impl SharedBreaker {
         let is_late = locked
             .armed
             .is_some_and(|armed| now.saturating_since(armed) > PATIENCE_WITH_DRIVER);
-        let rearm = due.is_some_and(|due| locked.armed.is_none_or(|armed| due < armed));
-        if rearm {
-            locked.armed = due;
-        }
+        let sooner = due.filter(|due| locked.armed.is_none_or(|armed| *due < armed));
+        let rearm = sooner.map(|due| Rearm {
+            replaces: locked.armed.replace(due),
+            due,
+        });
         FollowUp {
             rearm,
             is_late,
@@ -235,7 +254,10 @@ impl SharedBreaker {
 
 impl Drop for SharedBreaker {
     fn drop(&mut self) {
-        self.driver.end();
+        let locked = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = locked.armed.and_then(|armed| self.clock.instant(armed)) {
+            self.driver.disarm(self.id, at);
+        }
     }
 }
 

@@ -39,15 +39,6 @@ impl Clock {
             Self::Manual(_) => None,
         }
     }
-
-    /// Whether no task can wait for its time.
-    pub(crate) const fn stands_still(&self) -> bool {
-        match self {
-            Self::Tokio(_) => false,
-            #[cfg(feature = "testing")]
-            Self::Manual(_) => true,
-        }
-    }
 }
 
 #[cfg(feature = "testing")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use breaker_tower::core::{Event, Reason};
-use breaker_tower::{BreakerHandle, BreakerLayer, Mode, OnDrop, State};
+use breaker_tower::{BreakerHandle, BreakerLayer, BreakerSet, Mode, OnDrop, State};
 use tokio::time::{Instant, advance, sleep};
 use tower::{Service, ServiceExt};
 
@@ -239,4 +239,46 @@ fn paused_runtime() -> tokio::runtime::Runtime {
         .start_paused(true)
         .build()
         .unwrap()
+}
+
+#[test]
+fn all_breakers_of_a_set_have_one_task_which_ends_with_them() {
+    let runtime = paused_runtime();
+    let tasks = || runtime.metrics().num_alive_tasks();
+    runtime.block_on(async {
+        let set = BreakerSet::new(touchy(), 1000);
+        let breakers: Vec<_> = (0..100).map(|key| set.get(key)).collect();
+        breakers.iter().for_each(fail_once);
+        assert_eq!(tasks(), 1);
+        let mut events = set.subscribe();
+        for _ in 0..100 {
+            let event = events.recv().await.unwrap();
+            assert!(matches!(event.event, Event::Transition(t) if t.to == State::HalfOpen));
+        }
+        drop((set, breakers, events));
+        while tasks() > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn the_task_of_a_set_goes_on_when_a_breaker_is_gone_and_when_its_runtime_is() {
+    let set = BreakerSet::new(touchy(), 1000);
+    let first = paused_runtime();
+    first.block_on(async {
+        fail_once(&set.get("gone"));
+        fail_once(&set.get("stays"));
+        set.remove("gone");
+        sleep(Duration::from_millis(1)).await;
+    });
+    drop(first);
+    paused_runtime().block_on(async {
+        let mut events = set.subscribe();
+        // Any use of the breaker starts a task here.
+        assert_eq!(set.get("stays").state(), State::Open);
+        let event = events.recv().await.unwrap();
+        assert_eq!(&*event.name, "stays");
+        assert!(matches!(event.event, Event::Transition(t) if t.to == State::HalfOpen));
+    });
 }
