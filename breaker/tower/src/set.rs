@@ -24,8 +24,8 @@ use crate::shared::driver::Driver;
 /// back, it starts closed, and with another [id](BreakerHandle::id). Requests that are still in
 /// flight end on the breaker that admitted them.
 ///
-/// A breaker that has seen few requests takes less than 2 KiB with a policy of windows. All breakers
-/// of a set share one task, which does what time alone does.
+/// A breaker that has seen few requests takes less than 2 KiB with a policy of windows. All
+/// breakers of a set share one task, which does what time alone does.
 pub struct BreakerSet<K>(Arc<Inner<K>>);
 
 struct Inner<K> {
