@@ -1,11 +1,13 @@
 //! Sidecars that pool their evidence by way of a real Redis.
 
+mod settings;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use breaker_tests::{Process, Script, Setup, Sidecar, Upstream, eventually, get};
+use breaker_tests::{Process, Script, Setup, Sidecar, Upstream, breaker, eventually, get};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::tools::{free_ports, run, serve};
@@ -133,7 +135,12 @@ async fn eight_sidecars_open_together_where_one_alone_would_not() {
     for sidecar in &sidecars {
         let metrics = sidecar.metrics().await;
         assert_eq!(metrics.sum("breaker_fleet_dropped_total", &[]), Some(0.0));
+        let text = told(sidecar, &["explain", "pay"]).await;
+        assert!(text.contains("last opened this breaker"), "{text}");
+        assert!(text.contains("by the evidence of 8 sidecars"), "{text}");
     }
+    let page = told(&sidecars[0], &["status", "--fleet"]).await;
+    assert!(page.contains("led by the fleet"), "{page}");
 }
 
 #[tokio::test]
@@ -242,4 +249,109 @@ async fn members_with_a_key_hear_only_each_other() {
         number(&first, "breaker_fleet_members", &[]).await,
         Some(2.0)
     );
+}
+
+/// A JSON document of a sidecar.
+async fn document(sidecar: &Sidecar, path: &str) -> serde_json::Value {
+    serde_json::from_slice(&get(sidecar.admin_url(path)).await.body).unwrap()
+}
+
+/// What a command prints about a sidecar.
+async fn told(sidecar: &Sidecar, arguments: &[&str]) -> String {
+    let admin = format!("http://{}", sidecar.admin_address());
+    let mut command = arguments.to_vec();
+    command.extend(["--admin", &admin]);
+    let nothing: [&str; 0] = [];
+    let program = breaker(nothing).get_program().to_owned();
+    run(program, command, b"").await.stdout
+}
+
+#[tokio::test]
+async fn every_member_tells_of_the_whole_fleet_and_of_an_engine_that_is_gone() {
+    let [port] = free_ports();
+    let server = redis(port).await;
+    let upstream = Upstream::start().await;
+    let members = [
+        member(&upstream, port, "").await,
+        member(&upstream, port, "").await,
+    ];
+    eventually!(
+        document(&members[0], "/api/v1/status").await["fleet"]["members"] == 2
+            && document(&members[1], "/api/v1/status").await["fleet"]["members"] == 2
+    );
+    for _ in 0..3 {
+        assert_eq!(get(members[1].url("/")).await.status, 200);
+    }
+    let mut aggregators = 0;
+    for sidecar in &members {
+        // An overview comes each second, and may be older than the newest verdict.
+        eventually!({
+            let page = document(sidecar, "/api/v1/fleet").await;
+            page["overview"]["members"].as_array().map(Vec::len) == Some(2)
+        });
+        let page = document(sidecar, "/api/v1/fleet").await;
+        let (fleet, overview) = (&page["fleet"], &page["overview"]);
+        assert_eq!(
+            (&fleet["connected"], &fleet["fresh"]),
+            (&true.into(), &true.into())
+        );
+        assert_eq!(overview["members"].as_array().unwrap().len(), 2, "{page}");
+        assert_eq!(overview["term"], fleet["term"], "{page}");
+        let ids = overview["members"].as_array().unwrap();
+        for id in [&fleet["instance"], &fleet["aggregator"]["instance"]] {
+            assert!(ids.iter().any(|member| member["instance"] == *id), "{page}");
+        }
+        // They are new, and their counts are no evidence yet.
+        assert!(
+            ids.iter()
+                .all(|member| member["counts_in"].as_f64().unwrap() > 10.0)
+        );
+        assert!(
+            ids.iter()
+                .all(|member| !member["host"].as_str().unwrap().is_empty())
+        );
+        assert_eq!(overview["routes"][0]["name"], "pay");
+        aggregators += u32::from(fleet["aggregator"]["here"] == true);
+    }
+    assert_eq!(aggregators, 1);
+    let own = &document(&members[1], "/api/v1/fleet").await["fleet"]["routes"][0]["own"][0];
+    assert_eq!(
+        (&own["requests"], &own["hits"]),
+        (&3.into(), &0.into()),
+        "{own}"
+    );
+    let text = told(&members[1], &["status", "--fleet"]).await;
+    for part in [
+        "pay by redis://127.0.0.1",
+        "connected",
+        "aggregates",
+        "0 of 3",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let text = told(&members[0], &["explain", "pay"]).await;
+    assert!(
+        text.contains("Fleet pay: it has nothing against this route."),
+        "{text}"
+    );
+
+    drop(server);
+    for sidecar in &members {
+        eventually!(document(sidecar, "/api/v1/status").await["fleet"]["connected"] == false);
+        eventually!(document(sidecar, "/api/v1/status").await["fleet"]["fresh"] == false);
+        assert_eq!(
+            document(sidecar, "/api/v1/fleet").await["overview"],
+            serde_json::Value::Null
+        );
+        let text = told(sidecar, &["status", "--fleet"]).await;
+        assert!(
+            text.contains("not connected: each breaker is alone"),
+            "{text}"
+        );
+        let text = told(sidecar, &["explain", "pay"]).await;
+        assert!(
+            text.contains("its engine can't be reached, so this breaker is alone"),
+            "{text}"
+        );
+    }
 }

@@ -8,6 +8,7 @@
 //! * [`pooled`](self#the-detector) evidence: counts, and never states or sums of local statistics.
 //! * [`Aggregator`]: members and routes; it opens, names probers, ramps and closes.
 //! * [`Reporter`]: what one instance reports of one route, and its own evidence.
+//! * [`Overview`]: the whole fleet as the aggregator sees it, for people.
 //! * [`Replica`] and [`Breaker::follow_fleet`]: which verdicts are followed.
 //!
 //! # The order of calls
@@ -47,6 +48,7 @@
 //!             age: Duration::from_secs(3600),
 //!             config: 1,
 //!             names: (slice == 1).then(|| Arc::from([pay.clone()])),
+//!             host: None,
 //!             routes: route.into_iter().collect(),
 //!         };
 //!         aggregator.report(now, &report).expect("it is new");
@@ -101,6 +103,7 @@
 mod acting;
 mod aggregator;
 mod members;
+mod overview;
 mod pooled;
 mod recovery;
 mod replica;
@@ -111,6 +114,7 @@ mod verdict;
 
 pub(crate) use self::acting::{Asked, asked, raised};
 pub use self::aggregator::{Aggregator, AggregatorSettings, FleetEvent, FleetRoute};
+pub use self::overview::{MemberOverview, Overview, RouteOverview, SignalOverview};
 pub(crate) use self::replica::{FRESH, has_quorum};
 pub use self::replica::{Ignored, InForce, Instruction, Replica};
 pub use self::report::{

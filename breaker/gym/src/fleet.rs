@@ -229,6 +229,7 @@ impl Member {
             age: Duration::from_secs_f64(3600.0 + at),
             config: 1,
             names: all.then(|| Arc::from([name.clone()])),
+            host: None,
             routes: route.into_iter().collect(),
         }
     }

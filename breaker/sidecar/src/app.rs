@@ -8,6 +8,8 @@ mod error;
 mod ingest;
 mod operation;
 mod part;
+#[cfg(feature = "fleet")]
+mod pooling;
 mod reload;
 
 use std::future::Future;
@@ -138,7 +140,7 @@ impl App {
         let admin = admin.map_err(bound("admin", config.admin()))?;
         let registry = composition.registry();
         #[cfg(feature = "fleet")]
-        let fleet = join_fleet(config, &registry)?;
+        let fleet = pooling::join(config, &registry)?;
         let (follow, followed) = mpsc::unbounded_channel();
         let (events, reload_events) = mpsc::unbounded_channel();
         let tokens = Tokens::new(config.token().cloned());
@@ -278,6 +280,10 @@ impl App {
                 routes: self.proxy.as_ref().map(Proxy::routes),
                 reload: Some(Arc::new(reloader.clone())),
                 sandbox: self.sandbox,
+                #[cfg(feature = "fleet")]
+                fleet: self.fleet.as_ref().map(pooling::shown),
+                #[cfg(not(feature = "fleet"))]
+                fleet: None,
             },
             listener: self.admin,
             tls: self.admin_tls,
@@ -296,7 +302,7 @@ impl App {
         let receiving = receiving.transpose()?;
         #[cfg(feature = "fleet")]
         let fleet = self.fleet.map(|fleet| {
-            telemetry.show_fleet(fleet.stats());
+            telemetry.show_fleet(&fleet.shown().stats);
             Part::start("fleet", move || fleet.run())
         });
         #[cfg(feature = "fleet")]
@@ -351,16 +357,6 @@ fn keep(file: &Path, baselines: Baselines) -> Result<Arc<BaselineStore>, StartEr
         source,
     });
     opened.map(Arc::new)
-}
-
-/// A member of the fleet that the configuration has, if it has one.
-#[cfg(feature = "fleet")]
-fn join_fleet(config: &Config, registry: &Registry) -> Result<Option<fleet::Session>, StartError> {
-    let session = config
-        .fleet()
-        .map(|fleet| fleet::Session::new(fleet.clone(), registry.clone()));
-    let session = session.transpose();
-    session.map_err(|error| StartError::Setting(format!("fleet: {error}")))
 }
 
 /// Who is told of a worker's requests by this table.

@@ -9,6 +9,7 @@ mod control;
 mod demo;
 mod explain;
 mod explanation;
+mod fleet;
 mod health;
 mod logging;
 mod otlp_env;

@@ -7,7 +7,7 @@
 //! * `state`: what both ports need of the sidecar; `readiness`: whether it takes traffic.
 //! * `explain`: why a breaker is what it is, in sentences; `watch`: what happens, as server-sent
 //!   events.
-//! * `upstreams`: the endpoints of upstreams.
+//! * `upstreams`: the endpoints of upstreams; `fleet`: the fleet, if it is in one.
 //! * `aside`: documents that take long to make.
 //! * `policy`, `status`, `problem`: the documents, beside those of [`report`](crate::report) and
 //!   [`live`](crate::live).
@@ -19,6 +19,7 @@ mod aside;
 mod audit;
 mod body;
 pub mod explain;
+mod fleet;
 mod grpc;
 mod openapi;
 mod operation;
@@ -39,6 +40,7 @@ use axum::{Router, middleware};
 
 pub use self::api::{SetMode, SetPanic};
 pub(crate) use self::aside::{aside, json};
+pub use self::fleet::Pooling;
 pub(crate) use self::panic::end_panics;
 pub use self::policy::{Choice, Condition, Policy};
 pub use self::problem::{Broken, Problem};

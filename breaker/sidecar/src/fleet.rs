@@ -5,7 +5,8 @@
 //! * `codec`: the messages; `seal`: their signatures; `lease`: who is the aggregator.
 //! * `engine`: what carries the messages; `redis`: Redis and Valkey.
 //! * `session`: the task that connects all this; `backoff`: when it tries again.
-//! * `stats`: what telemetry tells of it.
+//! * `reported`: one of its routes.
+//! * `stats`: what telemetry tells of it; `seen`: what people are shown beside that.
 //!
 //! The task has a thread of its own. No request waits for it: the breakers that it reports of are
 //! those that requests ask, and it holds their locks as briefly as requests do.
@@ -16,9 +17,12 @@ mod engine;
 mod lease;
 mod member;
 mod redis;
+mod reported;
 mod seal;
+mod seen;
 mod session;
 mod stats;
 
-pub(crate) use self::session::Session;
+pub(crate) use self::seen::{OverviewSeen, RouteSeen};
+pub(crate) use self::session::{Session, Shown};
 pub(crate) use self::stats::{Numbers, Stats};

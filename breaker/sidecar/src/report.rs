@@ -3,6 +3,7 @@
 
 mod condition;
 mod failure;
+mod fleet;
 mod upstreams;
 mod window;
 mod words;
@@ -17,9 +18,15 @@ use self::window::windows;
 
 pub use self::condition::ConditionStatus;
 pub use self::failure::FailureKind;
+pub use self::fleet::{
+    FleetAggregator, FleetCount, FleetEvidence, FleetMember, FleetOpening, FleetOverview,
+    FleetPage, FleetRoute, FleetStatus, OverviewRoute, OverviewSignal, OwnEvidence,
+};
 pub use self::upstreams::{Endpoint, Upstream, Upstreams};
 pub use self::window::{Anomaly, Concurrency, Quantiles, Window};
-pub use self::words::{Action, EndpointState, Mode, Origin, Signal, State, Unit};
+pub use self::words::{
+    Action, EndpointState, FleetStage, Ignored, Mode, Origin, Signal, State, Unit,
+};
 use crate::registry::Entry;
 use crate::registry::Watched;
 

@@ -23,6 +23,9 @@ pub struct Report {
     /// The routes on which something happened.
     #[prost(message, repeated, tag = "7")]
     pub routes: ::prost::alloc::vec::Vec<RouteReport>,
+    /// What the instance calls its machine, for people; sent with the names. 64 characters are read.
+    #[prost(string, tag = "8")]
+    pub host: ::prost::alloc::string::String,
 }
 /// A route, and where its outcomes were observed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -90,6 +93,15 @@ pub struct Verdict {
     /// The routes that are not quiet.
     #[prost(message, repeated, tag = "4")]
     pub routes: ::prost::alloc::vec::Vec<RouteVerdict>,
+    /// The id of the aggregator.
+    #[prost(bytes = "vec", tag = "5")]
+    pub aggregator: ::prost::alloc::vec::Vec<u8>,
+    /// What it calls its machine, for people.
+    #[prost(string, tag = "6")]
+    pub host: ::prost::alloc::string::String,
+    /// Members that it knows, those too that do not count.
+    #[prost(uint32, tag = "7")]
+    pub members: u32,
 }
 /// What the fleet believes of a route.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -182,6 +194,95 @@ pub struct Ramp {
     /// The share.
     #[prost(uint32, tag = "1")]
     pub share: u32,
+}
+/// The aggregator's view of the whole fleet, for people and for no decision: each second to those
+/// members of which somebody wants to see it. At most 64 KiB.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Overview {
+    /// The term of the aggregator.
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    /// The members.
+    #[prost(message, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<MemberView>,
+    /// The routes, over all members.
+    #[prost(message, repeated, tag = "3")]
+    pub routes: ::prost::alloc::vec::Vec<RouteView>,
+    /// Members that did not fit.
+    #[prost(uint64, tag = "4")]
+    pub more_members: u64,
+}
+/// A member.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberView {
+    /// Its id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub instance: ::prost::alloc::vec::Vec<u8>,
+    /// What it calls its machine.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// How long ago it reported.
+    #[prost(uint64, tag = "3")]
+    pub silent_millis: u64,
+    /// How long it takes until it counts.
+    #[prost(uint64, tag = "4")]
+    pub newborn_millis: u64,
+    /// Routes whose breaker is not closed there.
+    #[prost(uint32, tag = "5")]
+    pub not_closed: u32,
+    /// Routes on which it sees what the others don't.
+    #[prost(uint32, tag = "6")]
+    pub outlier: u32,
+}
+/// A route over all members that count.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RouteView {
+    /// The route.
+    #[prost(message, optional, tag = "1")]
+    pub name: ::core::option::Option<RouteName>,
+    /// Requests that arrive in a second.
+    #[prost(double, tag = "2")]
+    pub rate: f64,
+    /// Members that have reported within 3 s.
+    #[prost(uint32, tag = "3")]
+    pub reporting: u32,
+    /// Members that were heard in the last minute.
+    #[prost(uint32, tag = "4")]
+    pub heard: u32,
+    /// Members whose breaker is not closed.
+    #[prost(uint32, tag = "5")]
+    pub not_closed: u32,
+    /// Members whose recovery the fleet leads.
+    #[prost(uint32, tag = "6")]
+    pub led: u32,
+    /// What was observed.
+    #[prost(message, repeated, tag = "7")]
+    pub signals: ::prost::alloc::vec::Vec<SignalView>,
+    /// What the fleet believes; none if the route is quiet.
+    #[prost(message, optional, tag = "8")]
+    pub verdict: ::core::option::Option<RouteVerdict>,
+}
+/// What was observed of a signal.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct SignalView {
+    /// Which signal.
+    #[prost(enumeration = "Signal", tag = "1")]
+    pub signal: i32,
+    /// Requests of the last 30 s.
+    #[prost(uint64, tag = "2")]
+    pub observations: u64,
+    /// Of these, hits.
+    #[prost(uint64, tag = "3")]
+    pub hits: u64,
+    /// The share of hits that is normal: the median over the members.
+    #[prost(uint32, tag = "4")]
+    pub normal: u32,
+    /// The evidence in nats of the time scale that is nearest to an alarm.
+    #[prost(double, tag = "5")]
+    pub evidence: f64,
+    /// From which evidence on it is an alarm.
+    #[prost(double, tag = "6")]
+    pub line: f64,
 }
 /// The state of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

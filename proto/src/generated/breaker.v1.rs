@@ -34,6 +34,278 @@ pub struct Status {
     /// What the process gave up when it started; absent from older sidecars.
     #[prost(message, optional, tag = "10")]
     pub sandbox: ::core::option::Option<Sandbox>,
+    /// The fleet that it is in, if it is in one.
+    #[prost(message, optional, tag = "11")]
+    pub fleet: ::core::option::Option<Fleet>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetFleetRequest {}
+/// One page over all members of a fleet.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetPage {
+    /// The fleet as this sidecar sees it.
+    #[prost(message, optional, tag = "1")]
+    pub fleet: ::core::option::Option<Fleet>,
+    /// What the aggregator sees; absent if it can't be heard.
+    #[prost(message, optional, tag = "2")]
+    pub overview: ::core::option::Option<FleetOverview>,
+}
+/// The fleet that a sidecar is in, as it sees it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Fleet {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The address of the engine.
+    #[prost(string, tag = "2")]
+    pub engine: ::prost::alloc::string::String,
+    /// Whether the engine can be reached.
+    #[prost(bool, tag = "3")]
+    pub connected: bool,
+    /// The id of this sidecar in the fleet; another one after each start.
+    #[prost(string, tag = "4")]
+    pub instance: ::prost::alloc::string::String,
+    /// Who aggregates, as the newest verdict says.
+    #[prost(message, optional, tag = "5")]
+    pub aggregator: ::core::option::Option<FleetAggregator>,
+    /// The term of the aggregator: it grows with each new one.
+    #[prost(uint64, optional, tag = "6")]
+    pub term: ::core::option::Option<u64>,
+    /// How many sidecars the aggregator knows.
+    #[prost(uint64, optional, tag = "7")]
+    pub members: ::core::option::Option<u64>,
+    /// How old the newest verdict is.
+    #[prost(double, optional, tag = "8")]
+    pub verdict_age: ::core::option::Option<f64>,
+    /// Whether that is young enough to be followed: 3 s. If not, each breaker is alone.
+    #[prost(bool, tag = "9")]
+    pub fresh: bool,
+    /// Reports that were published since the start.
+    #[prost(uint64, tag = "10")]
+    pub reports: u64,
+    /// Messages that were dropped since the start, by reason.
+    #[prost(message, repeated, tag = "11")]
+    pub dropped: ::prost::alloc::vec::Vec<FleetCount>,
+    /// Verdicts that were ignored since the start, or what they say of a route, by reason.
+    #[prost(message, repeated, tag = "12")]
+    pub ignored: ::prost::alloc::vec::Vec<FleetCount>,
+    /// The routes whose evidence is pooled.
+    #[prost(message, repeated, tag = "13")]
+    pub routes: ::prost::alloc::vec::Vec<FleetRoute>,
+}
+/// The sidecar that aggregates.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FleetAggregator {
+    /// Its id in the fleet.
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    /// Its machine; empty if it is not known.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// Whether it is this sidecar.
+    #[prost(bool, tag = "3")]
+    pub here: bool,
+}
+/// How often something happened.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FleetCount {
+    /// Why, in one word, as in the attributes of metrics.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// How often.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+/// What the fleet believes of a route, and what is observed and done here.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetRoute {
+    /// The name of the route.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How far the fleet is: quiet, alarm, open, probing, ramp, or unknown.
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    /// How long it will stay open.
+    #[prost(double, optional, tag = "3")]
+    pub open_remaining: ::core::option::Option<f64>,
+    /// The share of requests that each sidecar admits, in a ramp.
+    #[prost(double, optional, tag = "4")]
+    pub share: ::core::option::Option<f64>,
+    /// Whether this sidecar sends probes.
+    #[prost(bool, tag = "5")]
+    pub prober: bool,
+    /// Whether the fleet leads the recovery of this sidecar's breaker.
+    #[prost(bool, tag = "6")]
+    pub led: bool,
+    /// Why what the newest verdict says of it is not followed here.
+    #[prost(string, optional, tag = "7")]
+    pub ignored: ::core::option::Option<::prost::alloc::string::String>,
+    /// The fleet's evidence; absent while it is quiet.
+    #[prost(message, optional, tag = "8")]
+    pub evidence: ::core::option::Option<FleetEvidence>,
+    /// What this sidecar itself has observed, by signal.
+    #[prost(message, repeated, tag = "9")]
+    pub own: ::prost::alloc::vec::Vec<OwnEvidence>,
+    /// When the fleet last opened this sidecar's breaker.
+    #[prost(message, optional, tag = "10")]
+    pub opened: ::core::option::Option<FleetOpening>,
+}
+/// The numbers of a verdict, without the sidecars that add most to it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetEvidence {
+    /// What hits are: errors, latency (slow requests) or deadline (late ones).
+    #[prost(string, tag = "1")]
+    pub signal: ::prost::alloc::string::String,
+    /// How long ago the share of hits changed.
+    #[prost(double, tag = "2")]
+    pub lasted: f64,
+    /// Requests since then.
+    #[prost(uint64, tag = "3")]
+    pub requests: u64,
+    /// Of these, hits.
+    #[prost(uint64, tag = "4")]
+    pub hits: u64,
+    /// The lower bound of the share of hits (Wilson, 95 %).
+    #[prost(double, tag = "5")]
+    pub low: f64,
+    /// Its upper bound.
+    #[prost(double, tag = "6")]
+    pub high: f64,
+    /// The share that is normal.
+    #[prost(double, tag = "7")]
+    pub normal: f64,
+    /// The evidence in nats.
+    #[prost(double, tag = "8")]
+    pub evidence: f64,
+    /// From which evidence on it is an alarm.
+    #[prost(double, tag = "9")]
+    pub line: f64,
+    /// Sidecars that count and have reported within 3 s.
+    #[prost(uint64, tag = "10")]
+    pub reporting: u64,
+    /// Sidecars that count and were heard in the last minute.
+    #[prost(uint64, tag = "11")]
+    pub heard: u64,
+}
+/// What one sidecar has observed itself in the last 30 s.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnEvidence {
+    /// What hits are.
+    #[prost(string, tag = "1")]
+    pub signal: ::prost::alloc::string::String,
+    /// Requests.
+    #[prost(uint64, tag = "2")]
+    pub requests: u64,
+    /// Of these, hits.
+    #[prost(uint64, tag = "3")]
+    pub hits: u64,
+}
+/// That the fleet opened a breaker.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetOpening {
+    /// How long ago.
+    #[prost(double, tag = "1")]
+    pub ago: f64,
+    /// By which evidence of the fleet.
+    #[prost(message, optional, tag = "2")]
+    pub evidence: ::core::option::Option<FleetEvidence>,
+    /// What this sidecar itself had observed in the 30 s before.
+    #[prost(message, optional, tag = "3")]
+    pub own: ::core::option::Option<OwnEvidence>,
+}
+/// What the aggregator sees.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetOverview {
+    /// How old it is.
+    #[prost(double, tag = "1")]
+    pub age: f64,
+    /// The term of the aggregator.
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    /// Members that don't fit into a message, and are not among `members`.
+    #[prost(uint64, tag = "3")]
+    pub more_members: u64,
+    /// The members.
+    #[prost(message, repeated, tag = "4")]
+    pub members: ::prost::alloc::vec::Vec<FleetMember>,
+    /// The routes, over all members.
+    #[prost(message, repeated, tag = "5")]
+    pub routes: ::prost::alloc::vec::Vec<OverviewRoute>,
+}
+/// A sidecar of the fleet.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetMember {
+    /// Its id in the fleet.
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    /// Its machine; empty if it is not known.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// How long ago it reported.
+    #[prost(double, tag = "3")]
+    pub silent: f64,
+    /// How long it takes until it counts, as each does after a minute; 0 if it does.
+    #[prost(double, tag = "4")]
+    pub counts_in: f64,
+    /// Routes whose breaker is not closed there.
+    #[prost(uint64, tag = "5")]
+    pub not_closed: u64,
+    /// Routes on which it sees what the others don't.
+    #[prost(uint64, tag = "6")]
+    pub outlier: u64,
+}
+/// A route over all members that count.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OverviewRoute {
+    /// The name of the route.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How far the fleet is.
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    /// Requests that arrive in a second.
+    #[prost(double, tag = "3")]
+    pub rate: f64,
+    /// Sidecars that have reported within 3 s.
+    #[prost(uint64, tag = "4")]
+    pub reporting: u64,
+    /// Sidecars that were heard in the last minute.
+    #[prost(uint64, tag = "5")]
+    pub heard: u64,
+    /// Sidecars whose breaker is not closed.
+    #[prost(uint64, tag = "6")]
+    pub not_closed: u64,
+    /// Sidecars whose recovery the fleet leads.
+    #[prost(uint64, tag = "7")]
+    pub led: u64,
+    /// What was observed, by the signals that the policy watches.
+    #[prost(message, repeated, tag = "8")]
+    pub signals: ::prost::alloc::vec::Vec<OverviewSignal>,
+    /// The evidence of the verdict; absent while the route is quiet.
+    #[prost(message, optional, tag = "9")]
+    pub evidence: ::core::option::Option<FleetEvidence>,
+}
+/// What all members together observed in the last 30 s.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OverviewSignal {
+    /// What hits are.
+    #[prost(string, tag = "1")]
+    pub signal: ::prost::alloc::string::String,
+    /// Requests.
+    #[prost(uint64, tag = "2")]
+    pub requests: u64,
+    /// Of these, hits.
+    #[prost(uint64, tag = "3")]
+    pub hits: u64,
+    /// The share that is normal: the median over the members.
+    #[prost(double, tag = "4")]
+    pub normal: f64,
+    /// The evidence in nats of the time scale that is nearest to an alarm.
+    #[prost(double, tag = "5")]
+    pub evidence: f64,
+    /// From which evidence on it is an alarm.
+    #[prost(double, tag = "6")]
+    pub line: f64,
 }
 /// What a process gave up when it started.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1213,6 +1485,29 @@ pub mod control_client {
                 .insert(GrpcMethod::new("breaker.v1.Control", "GetUpstream"));
             self.inner.unary(req, path, codec).await
         }
+        /// The fleet as this sidecar sees it, and one page over all its members. NOT_FOUND if it is in no
+        /// fleet.
+        pub async fn get_fleet(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetFleetRequest>,
+        ) -> std::result::Result<tonic::Response<super::FleetPage>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/breaker.v1.Control/GetFleet",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("breaker.v1.Control", "GetFleet"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Takes an endpoint out for a limited time. If operators take out all endpoints, requests go to
         /// them all the same.
         pub async fn eject_endpoint(
@@ -1480,6 +1775,12 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::GetUpstreamRequest>,
         ) -> std::result::Result<tonic::Response<super::Upstream>, tonic::Status>;
+        /// The fleet as this sidecar sees it, and one page over all its members. NOT_FOUND if it is in no
+        /// fleet.
+        async fn get_fleet(
+            &self,
+            request: tonic::Request<super::GetFleetRequest>,
+        ) -> std::result::Result<tonic::Response<super::FleetPage>, tonic::Status>;
         /// Takes an endpoint out for a limited time. If operators take out all endpoints, requests go to
         /// them all the same.
         async fn eject_endpoint(
@@ -1865,6 +2166,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetUpstreamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/breaker.v1.Control/GetFleet" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetFleetSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::GetFleetRequest>
+                    for GetFleetSvc<T> {
+                        type Response = super::FleetPage;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetFleetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::get_fleet(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetFleetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::members::Members;
+use super::overview::{MemberOverview, Overview};
 use super::pooled::{MOST_LEFT_OUT, SLICE};
 use super::report::{Dropped, InstanceId, Report, RouteName};
 use super::track::{Slice, Track};
@@ -226,6 +227,32 @@ impl Aggregator {
     /// How many members are known, those too that do not count.
     pub fn members(&self) -> usize {
         self.members.len()
+    }
+
+    /// The whole fleet as of now, quiet routes too: for people, and for no decision.
+    pub fn overview(&self, now: Timestamp) -> Overview {
+        let members = self.members.iter().map(|(slot, member)| {
+            let count = |is: &dyn Fn(&Track) -> bool| {
+                let tracks = self.tracks.iter().filter(|track| is(track));
+                u32::try_from(tracks.count()).unwrap_or(u32::MAX)
+            };
+            MemberOverview {
+                instance: member.id,
+                host: member.host.clone(),
+                silent: member.silent(now),
+                newborn: member.newborn(now),
+                not_closed: count(&|track| track.is_not_closed(slot)),
+                outlier: count(&|track| track.has_outlier(slot)),
+            }
+        });
+        let routes = self.tracks.iter();
+        Overview {
+            term: self.term,
+            members: members.collect(),
+            routes: routes
+                .map(|track| track.overview(&self.members, now))
+                .collect(),
+        }
     }
 
     /// Memory, in bytes.

@@ -1,6 +1,7 @@
 //! Who is in the fleet: bounded, without the newborn, and evicted after a minute of silence.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::{Dropped, InstanceId, Report, RouteName};
@@ -22,6 +23,7 @@ pub(super) struct Member {
     /// From when on it counts.
     counts_from: Timestamp,
     heard: Timestamp,
+    pub(super) host: Option<Arc<str>>,
     config: Option<Config>,
 }
 
@@ -65,6 +67,7 @@ impl Members {
         member.heard = now;
         if let Some(names) = &report.names {
             member.config = Some(Config::new(report.config, names, tracks));
+            member.host.clone_from(&report.host);
         }
         Ok(slot)
     }
@@ -84,6 +87,7 @@ impl Members {
             seq: 0,
             counts_from: now + NEWBORN.saturating_sub(report.age),
             heard: now,
+            host: None,
             config: None,
         });
         self.slots.insert(report.instance, slot);
@@ -137,6 +141,16 @@ impl Member {
     /// Whether its counts are evidence: not while it is newborn.
     pub(super) fn counts(&self, now: Timestamp) -> bool {
         now >= self.counts_from
+    }
+
+    /// How long it takes until it counts.
+    pub(super) const fn newborn(&self, now: Timestamp) -> Duration {
+        self.counts_from.saturating_since(now)
+    }
+
+    /// For how long it has been silent.
+    pub(super) const fn silent(&self, now: Timestamp) -> Duration {
+        now.saturating_since(self.heard)
     }
 
     /// Whether it has reported of late.

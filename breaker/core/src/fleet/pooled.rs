@@ -214,6 +214,15 @@ impl Pooled {
         Some((numbers, largest.since.unwrap_or(largest.began)))
     }
 
+    /// The evidence and the line of the scale that is nearest to an alarm.
+    pub(super) fn nearest(&self) -> (f64, f64) {
+        let of = |scale: &PooledScale| (scale.evidence.min(scale.left).max(0.0), scale.line);
+        let reached = |(evidence, line): (f64, f64)| evidence / line.max(1.0);
+        let scales = self.scales.iter().map(of);
+        let nearest = scales.max_by(|a, b| reached(*a).total_cmp(&reached(*b)));
+        nearest.unwrap_or_default()
+    }
+
     /// The evidence and the line of a scale, for tests.
     #[cfg(test)]
     pub(super) fn evidence(&self) -> [(f64, f64, f64); SCALES.len()] {

@@ -32,6 +32,8 @@ pub struct Report {
     /// The names of its routes, which `routes` below refers to. They are sent in the first report,
     /// when they change, and every 30 s.
     pub names: Option<Arc<[RouteName]>>,
+    /// What the instance calls its machine, for people; sent with the names.
+    pub host: Option<Arc<str>>,
     /// The routes on which something happened.
     pub routes: Vec<RouteReport>,
 }

@@ -4,6 +4,7 @@ mod breakers;
 mod detection;
 mod false_alarms;
 mod membership;
+mod overview;
 mod properties;
 mod verdicts;
 
@@ -74,6 +75,7 @@ fn report(instance: InstanceId, seq: u64, route: RouteReport) -> Report {
         age: Duration::from_secs(3600),
         config: 1,
         names: (seq == 1).then(|| Arc::from([name("pay")])),
+        host: (seq == 1).then(|| "web".into()),
         routes: vec![route],
     }
 }

@@ -1,11 +1,14 @@
 //! One route of the fleet: its detectors, and how it recovers.
 
 mod detecting;
+mod overview;
+mod recent;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::recent::Recent;
 use super::acting::watched;
 use super::aggregator::{FleetEvent, FleetRoute};
 use super::members::Members;
@@ -43,6 +46,7 @@ struct SignalTrack {
     signal: Signal,
     parts: Vec<Part>,
     pooled: Pooled,
+    recent: Recent,
 }
 
 /// What a member says of itself.
@@ -85,6 +89,7 @@ impl Track {
             signal,
             parts: Vec::new(),
             pooled: Pooled::new(now),
+            recent: Recent::default(),
         });
         Self {
             signals: signals.collect(),
@@ -141,6 +146,7 @@ impl Track {
             signal.parts[slot].set_normal(of.normal);
             if counts {
                 signal.parts[slot].count(of);
+                signal.recent.count(of.observations, of.hits);
             }
         }
         if counts {
@@ -170,6 +176,7 @@ impl Track {
             })
             .collect();
         self.fold_arrivals(slice.number);
+        self.signals.iter_mut().for_each(|of| of.recent.end_slice());
         let left_out = slice.left_out.unwrap_or(match counted.len() {
             0..=40 => 1,
             _ => 2,
@@ -342,8 +349,8 @@ impl Track {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn has_alarm(&self) -> bool {
+    /// Whether there is an alarm, or a recovery from one.
+    pub(super) const fn has_alarm(&self) -> bool {
         self.cause.is_some()
     }
 
@@ -355,7 +362,9 @@ impl Track {
 
     pub(super) fn bytes(&self) -> usize {
         let parts = self.signals.iter().map(|of| of.parts.capacity());
+        let recent: usize = self.signals.iter().map(|of| of.recent.bytes()).sum();
         parts.sum::<usize>() * size_of::<Part>()
+            + recent
             + self.signals.capacity() * size_of::<SignalTrack>()
             + self.standings.capacity() * size_of::<Standing>()
             + size_of::<Self>()

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Token;
 use crate::control::explain;
-use crate::control::{AdminState, Problem, Readiness, Reload, Tokens};
+use crate::control::{AdminState, Pooling, Problem, Readiness, Reload, Tokens};
 use crate::live::{self, Live};
 use crate::proxy::{Route, RouteTable, Routes};
 use crate::registry::{Entry, Registry};
@@ -53,6 +53,16 @@ impl Server {
         token: Option<Token>,
         reload: Option<Arc<dyn Reload>>,
     ) -> Self {
+        Self::pooled(registry, token, reload, None).await
+    }
+
+    /// The same, in a fleet.
+    pub(crate) async fn pooled(
+        registry: Registry,
+        token: Option<Token>,
+        reload: Option<Arc<dyn Reload>>,
+        fleet: Option<Arc<dyn Pooling>>,
+    ) -> Self {
         let settings = Settings::resolve(None, &Environment::default()).unwrap();
         let (telemetry, _) = Telemetry::start(settings, registry.watched()).unwrap();
         let readiness = Readiness::default();
@@ -67,6 +77,7 @@ impl Server {
             tokens: Tokens::new(token),
             reload,
             sandbox: None,
+            fleet,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

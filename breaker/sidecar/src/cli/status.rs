@@ -10,7 +10,7 @@ use breaker_sidecar::config::in_words;
 use breaker_sidecar::control::{Refused, Status as Sidecar};
 use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{
-    Breaker, Breakers, Mode, Origin, PROXY, Quantiles, State, Upstream, Window,
+    Breaker, Breakers, FleetPage, Mode, Origin, PROXY, Quantiles, State, Upstream, Window,
 };
 use breaker_sidecar::sandbox::Sandbox;
 use breaker_tower::core::Ratio;
@@ -18,6 +18,7 @@ use clap::Args;
 
 use self::detail::in_detail;
 use super::client::{Client, Connect, breaker_path, upstream_path};
+use super::fleet;
 use super::output::{self, BAD, FAINT, GOOD, STRONG, UNSURE};
 use super::table::{Cell, Table, left, right};
 use super::upstreams;
@@ -29,6 +30,9 @@ pub(super) use self::detail::{of, unmatched};
 pub(crate) struct Status {
     /// One route, with all that its breaker knows
     route: Option<String>,
+    /// The fleet that the sidecar is in, and what its aggregator sees of all members
+    #[arg(long, conflicts_with = "route")]
+    fleet: bool,
     #[command(flatten)]
     connect: Connect,
     /// Prints JSON, for programs
@@ -40,6 +44,12 @@ impl Status {
     pub(super) fn run(self) -> ExitCode {
         let (route, json) = (self.route, self.json);
         self.connect.run(async |client| {
+            if self.fleet {
+                let page: FleetPage = client.get("/api/v1/fleet").await?;
+                let around = Around::of(client).await;
+                let words = |page: &FleetPage| around.with(&fleet::in_words(page));
+                return Ok(print(&page, json, words));
+            }
             let around = Around::of(client).await;
             match &route {
                 Some(route) => {

@@ -20,7 +20,7 @@ use super::upstreams::{Admit, Eject};
 use super::watch;
 use crate::control::explain::Explanation;
 use crate::live::History;
-use crate::report::{Breaker, Breakers, Mode, Upstream, Upstreams};
+use crate::report::{Breaker, Breakers, FleetPage, Mode, Upstream, Upstreams};
 use crate::sockets::Peer;
 
 /// A mode that is to be set.
@@ -144,6 +144,14 @@ fn operations() -> Vec<Operation<Control>> {
             post(admit),
         )
         .taking([Content::json::<Admit>()]),
+        Operation::new(
+            Method::GET,
+            "/api/v1/fleet",
+            "getFleet",
+            "The fleet as this sidecar sees it, and one page over all members. 404 where there is none.",
+            Content::json::<FleetPage>(),
+            get(fleet),
+        ),
         Operation::new(
             Method::GET,
             "/api/v1/watch",
@@ -297,6 +305,10 @@ async fn explanation(
     Path(name): Path<String>,
 ) -> Answer<Explanation> {
     control.explanation(&name).map(Json)
+}
+
+async fn fleet(State(control): State<Control>) -> Answer<FleetPage> {
+    control.fleet().await.map(Json)
 }
 
 async fn upstreams(State(control): State<Control>) -> Response {

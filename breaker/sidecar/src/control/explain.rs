@@ -3,6 +3,7 @@
 
 mod endpoints;
 mod failures;
+mod fleet;
 mod recovery;
 mod shedding;
 mod source;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use self::words::{count, rate, span};
 use crate::config::TraceUrl;
 use crate::registry::Entry;
-use crate::report::{FailureKind, Upstream};
+use crate::report::{FailureKind, FleetStatus, Upstream};
 
 /// What a breaker believes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,9 +31,14 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Of the breaker of `entry`, whose requests go to `upstream`. Traces are looked at where
-    /// `trace_url` says.
-    pub fn new(entry: &Entry, upstream: Option<&Upstream>, trace_url: Option<&TraceUrl>) -> Self {
+    /// Of the breaker of `entry`, whose requests go to `upstream`, in `fleet`. Traces are looked at
+    /// where `trace_url` says.
+    pub fn new(
+        entry: &Entry,
+        upstream: Option<&Upstream>,
+        trace_url: Option<&TraceUrl>,
+        fleet: Option<&FleetStatus>,
+    ) -> Self {
         let (breaker, findings) = (entry.breaker(), entry.findings());
         // Read apart, they would be of different moments, and contradict each other.
         let (policy, snapshot, diagnosis) = breaker.examine();
@@ -44,6 +50,9 @@ impl Explanation {
                 "\nWhat it rejects is answered by the fallback, {fallback}: {answered} since the \
                  start.\n"
             );
+        }
+        if let Some(fleet) = fleet {
+            fleet::explain(&mut text, fleet, breaker.name());
         }
         if let Some(upstream) = upstream {
             endpoints::explain(&mut text, upstream);

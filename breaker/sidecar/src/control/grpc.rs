@@ -26,7 +26,7 @@ use crate::sockets::Peer;
 pub(super) const PREFIX: &str = "/breaker.v1.Control/";
 
 /// The paths of the methods that change nothing; whatever is not among them needs the token.
-pub(super) const READS: [&str; 7] = [
+pub(super) const READS: [&str; 8] = [
     "/breaker.v1.Control/GetStatus",
     "/breaker.v1.Control/ListBreakers",
     "/breaker.v1.Control/GetBreaker",
@@ -34,6 +34,7 @@ pub(super) const READS: [&str; 7] = [
     "/breaker.v1.Control/GetPolicy",
     "/breaker.v1.Control/ListUpstreams",
     "/breaker.v1.Control/GetUpstream",
+    "/breaker.v1.Control/GetFleet",
 ];
 
 /// The service.
@@ -129,6 +130,13 @@ impl Service for Grpc {
         request: Request<v1::GetUpstreamRequest>,
     ) -> Result<Response<v1::Upstream>, Status> {
         answer(self.0.upstream(&request.get_ref().name))
+    }
+
+    async fn get_fleet(
+        &self,
+        _: Request<v1::GetFleetRequest>,
+    ) -> Result<Response<v1::FleetPage>, Status> {
+        answer(self.0.fleet().await)
     }
 
     async fn eject_endpoint(

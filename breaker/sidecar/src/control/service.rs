@@ -68,6 +68,7 @@ impl Control {
             token_required: state.tokens.current().is_some(),
             panic: state.registry.panic(),
             sandbox: state.sandbox.clone(),
+            fleet: state.fleet.as_ref().map(|fleet| fleet.fleet()),
             configuration: self.configuration(),
         }
     }
@@ -103,6 +104,11 @@ impl Control {
             &entry,
             upstream.as_ref(),
             trace_url.as_ref(),
+            self.state()
+                .fleet
+                .as_ref()
+                .map(|fleet| fleet.fleet())
+                .as_ref(),
         ))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::fleet::Pooling;
 use super::readiness::Readiness;
 use super::status::Reload;
 use super::trust::Tokens;
@@ -30,4 +31,6 @@ pub struct AdminState {
     pub reload: Option<Arc<dyn Reload>>,
     /// What the process gave up, if it did.
     pub sandbox: Option<Sandbox>,
+    /// Who knows of the fleet, if it is in one.
+    pub fleet: Option<Arc<dyn Pooling>>,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::readiness::Phase;
 use crate::config::TraceUrl;
 use crate::registry::Panic;
+use crate::report::FleetStatus;
 use crate::sandbox::Sandbox;
 
 /// What a sidecar is.
@@ -39,6 +40,9 @@ pub struct Status {
     /// While an operator has all routes forced closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub panic: Option<Panic>,
+    /// The fleet that it is in, if it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetStatus>,
 }
 
 /// The configuration that a sidecar follows, and how the last attempt to load another one ended.

@@ -1,5 +1,7 @@
 //! The messages `breaker.fleet.v1`, and what the core makes of them.
 
+mod overview;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use breaker_tower::core::policy::Signal;
 use breaker_tower::core::{Ratio, State};
 use prost::Message;
 use wire::route_verdict::Stage as WireStage;
+
+pub(super) use self::overview::{decode_overview, encode_overview};
+use super::stats::Speaker;
 
 /// A message that can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,7 @@ pub(super) fn encode_report(report: &Report) -> Vec<u8> {
         config: report.config,
         names: names.map(name_out).collect(),
         routes: report.routes.iter().map(route_out).collect(),
+        host: report.host.as_deref().unwrap_or_default().to_owned(),
     }
     .encode_to_vec()
 }
@@ -43,18 +49,22 @@ pub(super) fn decode_report(bytes: &[u8]) -> Result<Report, Malformed> {
         age: Duration::from_millis(report.age_millis),
         config: report.config,
         names: (!names.is_empty()).then(|| names.into()),
+        host: host_in(&report.host),
         routes: routes.collect::<Result<_, _>>()?,
     })
 }
 
-/// The verdict, with as many routes as fit into `most` bytes. Without all of them it is not
-/// settled: for those that are left out, what was said before goes on.
-pub(super) fn encode_verdict(verdict: &Verdict, most: usize) -> Vec<u8> {
+/// The verdict of `speaker`, with as many routes as fit into `most` bytes. Without all of them it
+/// is not settled: for those that are left out, what was said before goes on.
+pub(super) fn encode_verdict(verdict: &Verdict, speaker: &Speaker, most: usize) -> Vec<u8> {
     let mut message = wire::Verdict {
         term: verdict.term,
         seq: verdict.seq,
         settled: verdict.settled,
         routes: verdict.routes.iter().map(|of| verdict_out(of)).collect(),
+        aggregator: speaker.instance.map_or(Vec::new(), |id| id.0.to_vec()),
+        host: speaker.host.as_deref().unwrap_or_default().to_owned(),
+        members: speaker.members.unwrap_or_default(),
     };
     while message.encoded_len() > most && message.routes.pop().is_some() {
         message.settled = false;
@@ -62,7 +72,8 @@ pub(super) fn encode_verdict(verdict: &Verdict, most: usize) -> Vec<u8> {
     message.encode_to_vec()
 }
 
-pub(super) fn decode_verdict(bytes: &[u8]) -> Result<Verdict, Malformed> {
+/// The verdict, and what its sender says of itself.
+pub(super) fn decode_verdict(bytes: &[u8]) -> Result<(Verdict, Speaker), Malformed> {
     let verdict = wire::Verdict::decode(bytes).map_err(|_| Malformed)?;
     if verdict.term == 0 || verdict.term > MAX_TERM {
         return Err(Malformed);
@@ -76,12 +87,19 @@ pub(super) fn decode_verdict(bytes: &[u8]) -> Result<Verdict, Malformed> {
             None => settled = false,
         }
     }
-    Ok(Verdict {
+    let speaker = Speaker {
+        // That is for people: without it, the verdict is as good.
+        instance: instance(&verdict.aggregator).ok(),
+        host: host_in(&verdict.host),
+        members: (verdict.members > 0).then_some(verdict.members),
+    };
+    let verdict = Verdict {
         term: verdict.term,
         seq: verdict.seq,
         settled,
         routes,
-    })
+    };
+    Ok((verdict, speaker))
 }
 
 fn name_out(name: &RouteName) -> wire::RouteName {
@@ -258,6 +276,13 @@ fn instance(bytes: &[u8]) -> Result<InstanceId, Malformed> {
     bytes.try_into().map(InstanceId).map_err(|_| Malformed)
 }
 
+/// What a machine is called, as far as it can be shown.
+fn host_in(host: &str) -> Option<Arc<str>> {
+    let shown = host.chars().filter(|character| !character.is_control());
+    let shown: String = shown.take(HOST_CHARACTERS).collect();
+    (!shown.is_empty()).then(|| shown.into())
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -272,6 +297,8 @@ fn share_in(parts: u32) -> Result<(Ratio, u16), Malformed> {
     Ok((share, u16::try_from(parts).map_err(|_| Malformed)?))
 }
 
+/// A machine's name in Linux is not longer.
+const HOST_CHARACTERS: usize = 64;
 /// Of a share.
 const PARTS: f64 = 10_000.0;
 /// What the engine can count to exactly.
@@ -283,7 +310,7 @@ const LONGEST_OPEN: Duration = Duration::from_secs(24 * 3600);
 mod tests {
     use super::*;
 
-    fn report() -> Report {
+    pub(super) fn report() -> Report {
         let name = RouteName {
             route: "pay".into(),
             source: "proxy".into(),
@@ -311,11 +338,12 @@ mod tests {
             age: Duration::from_secs(61),
             config: u64::MAX,
             names: Some(Arc::from([name])),
+            host: Some("web-1".into()),
             routes: vec![route],
         }
     }
 
-    fn verdict(stage: Stage) -> Verdict {
+    pub(super) fn verdict(stage: Stage) -> Verdict {
         let share = |parts: u32| Ratio::new(f64::from(parts) / PARTS).unwrap();
         Verdict {
             term: 4,
@@ -345,6 +373,14 @@ mod tests {
         }
     }
 
+    fn speaker() -> Speaker {
+        Speaker {
+            instance: Some(InstanceId([7; 8])),
+            host: Some("web-7".into()),
+            members: Some(12),
+        }
+    }
+
     #[test]
     fn messages_come_back_as_they_were() {
         assert_eq!(decode_report(&encode_report(&report())), Ok(report()));
@@ -361,14 +397,17 @@ mod tests {
             },
         ] {
             let verdict = verdict(stage);
-            assert_eq!(decode_verdict(&encode_verdict(&verdict, 4096)), Ok(verdict));
+            for speaker in [speaker(), Speaker::default()] {
+                let bytes = encode_verdict(&verdict, &speaker, 4096);
+                assert_eq!(decode_verdict(&bytes), Ok((verdict.clone(), speaker)));
+            }
         }
     }
 
     #[test]
     fn a_healthy_route_takes_few_bytes() {
         let mut report = report();
-        report.names = None;
+        (report.names, report.host) = (None, None);
         let head = encode_report(&Report {
             routes: Vec::new(),
             ..report.clone()
@@ -390,9 +429,10 @@ mod tests {
     fn a_verdict_that_is_too_long_loses_routes_and_is_not_settled() {
         let mut verdict = verdict(Stage::Alarm);
         verdict.routes = vec![verdict.routes[0].clone(); 200];
-        let bytes = encode_verdict(&verdict, 4096);
+        let bytes = encode_verdict(&verdict, &speaker(), 4096);
         assert!((3900..=4096).contains(&bytes.len()), "{}", bytes.len());
-        let less = decode_verdict(&bytes).unwrap();
+        let (less, from) = decode_verdict(&bytes).unwrap();
+        assert_eq!(from, speaker());
         assert!(!less.settled && less.routes.len() < 200);
     }
 
@@ -410,7 +450,8 @@ mod tests {
         message.routes[0].route = 70_000;
         assert_eq!(decode_report(&message.encode_to_vec()), Err(Malformed));
         let verdict = verdict(Stage::Alarm);
-        let mut message = wire::Verdict::decode(&*encode_verdict(&verdict, 4096)).unwrap();
+        let mut message =
+            wire::Verdict::decode(&*encode_verdict(&verdict, &speaker(), 4096)).unwrap();
         message.routes[0].evidence = f64::NAN;
         assert_eq!(decode_verdict(&message.encode_to_vec()), Err(Malformed));
         message.routes[0].evidence = 1.0;
@@ -426,9 +467,10 @@ mod tests {
         assert_eq!(decode_report(&bytes), Ok(report()));
         // A stage that is not known yet: the route is neither quiet nor open.
         let mut message =
-            wire::Verdict::decode(&*encode_verdict(&verdict(Stage::Alarm), 4096)).unwrap();
+            wire::Verdict::decode(&*encode_verdict(&verdict(Stage::Alarm), &speaker(), 4096))
+                .unwrap();
         message.routes[0].stage = None;
-        let read = decode_verdict(&message.encode_to_vec()).unwrap();
+        let (read, _) = decode_verdict(&message.encode_to_vec()).unwrap();
         assert_eq!((read.settled, read.routes.len()), (false, 0));
     }
 }

@@ -5,40 +5,41 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::BreakerHandle;
+use breaker_tower::core::Timestamp;
 use breaker_tower::core::fleet::{
-    Aggregator, AggregatorSettings, FleetEvent, FleetRoute, InstanceId, Replica, Report, Reporter,
-    RouteName, RouteReport,
+    Aggregator, AggregatorSettings, FleetEvent, FleetRoute, InstanceId, Replica, Report, RouteName,
+    RouteReport,
 };
-use breaker_tower::core::{Policy, Timestamp};
 use bytes::Bytes;
 use siphasher::sip::SipHasher13;
 
-use super::codec::{decode_report, decode_verdict, encode_report, encode_verdict};
+use super::codec::{
+    decode_overview, decode_report, decode_verdict, encode_overview, encode_report, encode_verdict,
+};
+use super::reported::{MemberRoute, Reported};
 use super::seal::Seal;
-use super::stats::{Dropping, Stats};
+use super::seen::Seen;
+use super::session::Shown;
+use super::stats::{Dropping, Speaker, Stats};
 use crate::findings::PROXY;
-
-/// A route whose evidence is pooled.
-#[derive(Clone, Debug)]
-pub(super) struct MemberRoute {
-    pub(super) breaker: BreakerHandle,
-    pub(super) policy: Arc<Policy>,
-}
 
 /// The state of a member. Its clock began when the process did.
 #[derive(Debug)]
 pub(super) struct Member {
     me: InstanceId,
+    host: Arc<str>,
     seal: Seal,
     topics: Topics,
     stats: Stats,
+    seen: Seen,
     seq: u64,
     routes: Vec<Reported>,
     names: Arc<[RouteName]>,
     config: u64,
     named: Option<Timestamp>,
     reported: Option<Timestamp>,
+    /// When it last published an overview.
+    shown: Option<Timestamp>,
     /// The aggregator that knows all that was reported before.
     informed: Option<u64>,
     replica: Replica,
@@ -52,13 +53,8 @@ pub(super) struct Member {
 pub(super) struct Topics {
     pub(super) reports: String,
     pub(super) verdicts: String,
+    pub(super) overviews: String,
     pub(super) lease: String,
-}
-
-#[derive(Debug)]
-struct Reported {
-    of: MemberRoute,
-    reporter: Reporter,
 }
 
 impl Topics {
@@ -66,26 +62,30 @@ impl Topics {
         Self {
             reports: format!("breaker/fleet/v1/{{{fleet}}}/reports"),
             verdicts: format!("breaker/fleet/v1/{{{fleet}}}/verdicts"),
+            overviews: format!("breaker/fleet/v1/{{{fleet}}}/overviews"),
             lease: format!("breaker/fleet/v1/{{{fleet}}}/lease"),
         }
     }
 }
 
 impl Member {
-    pub(super) fn new(me: InstanceId, seal: Seal, topics: Topics, stats: Stats) -> Self {
+    pub(super) fn new(of: &Shown, seal: Seal, topics: Topics) -> Self {
         Self {
-            me,
+            me: of.me,
+            host: of.host.clone(),
             seal,
             topics,
-            stats,
+            stats: of.stats.clone(),
+            seen: of.seen.clone(),
             seq: 0,
             routes: Vec::new(),
             names: Arc::from([]),
             config: 0,
             named: None,
             reported: None,
+            shown: None,
             informed: None,
-            replica: Replica::new(me),
+            replica: Replica::new(of.me),
             aggregator: None,
             ended: 0,
         }
@@ -95,24 +95,16 @@ impl Member {
     /// an aggregator must begin again, with another term.
     pub(super) fn set_routes(&mut self, routes: Vec<MemberRoute>) -> bool {
         let is_same = routes.len() == self.routes.len()
-            && routes.iter().zip(&self.routes).all(|(next, now)| {
-                next.breaker.id() == now.of.breaker.id() && next.policy == now.of.policy
-            });
+            && routes
+                .iter()
+                .zip(&self.routes)
+                .all(|(next, now)| now.is(next));
         if is_same {
             return false;
         }
         let mut before = std::mem::take(&mut self.routes);
-        self.routes = routes
-            .into_iter()
-            .map(|of| {
-                let known = before
-                    .iter_mut()
-                    .find(|known| known.of.breaker.id() == of.breaker.id());
-                let reporter = known.map(|known| std::mem::take(&mut known.reporter));
-                let reporter = reporter.unwrap_or_default();
-                Reported { of, reporter }
-            })
-            .collect();
+        let routes = routes.into_iter();
+        self.routes = routes.map(|of| Reported::new(of, &mut before)).collect();
         let names = self.routes.iter().map(|route| RouteName {
             route: route.of.breaker.name().clone(),
             source: PROXY.into(),
@@ -130,20 +122,17 @@ impl Member {
     /// what happened then is not reported later.
     pub(super) fn reports(&mut self, now: Timestamp) -> Vec<Bytes> {
         let term = Some(self.term());
-        let is_due = |last: Option<Timestamp>, each: Duration| {
-            last.is_none_or(|last| now.saturating_since(last) >= each)
-        };
-        let all = self.informed != term || is_due(self.reported, HEARTBEAT);
+        let all = self.informed != term || is_due(self.reported, HEARTBEAT, now);
         let routes = self.routes.iter_mut().enumerate();
         let routes: Vec<_> = routes
             .filter_map(|(index, route)| {
                 let index = u16::try_from(index).expect("200 at most");
-                let reporter = &mut route.reporter;
-                route.of.breaker.report_to_fleet(reporter, index, all)
+                route.report(index, all)
             })
             .collect();
+        self.show();
         let mut messages = Vec::new();
-        if is_due(self.named, NAMED) || self.informed != term {
+        if is_due(self.named, NAMED, now) || self.informed != term {
             self.named = Some(now);
             let names = Some(self.names.clone());
             messages.push(self.report(now, names, Vec::new()));
@@ -171,6 +160,7 @@ impl Member {
             seq: self.seq,
             age: now.saturating_since(Timestamp::ZERO),
             config: self.config,
+            host: names.is_some().then(|| self.host.clone()),
             names,
             routes,
         };
@@ -184,7 +174,7 @@ impl Member {
         let message = self.seal.open(&self.topics.verdicts, sealed, VERDICT_BYTES);
         let verdict = message
             .and_then(|message| decode_verdict(&message).map_err(|_malformed| Dropping::Malformed));
-        let verdict = match verdict {
+        let (verdict, speaker) = match verdict {
             Ok(verdict) => verdict,
             Err(why) => return self.stats.drop_one(why),
         };
@@ -192,16 +182,19 @@ impl Member {
             Ok(in_force) => in_force,
             Err(why) => return self.stats.ignore(why),
         };
-        self.stats.verdict(verdict.term);
-        for (route, name) in self.routes.iter().zip(&*self.names) {
-            let followed = route
-                .of
-                .breaker
-                .follow_fleet(in_force, name, &route.reporter);
-            if let Err(why) = followed {
+        self.stats.verdict(verdict.term, speaker);
+        for (route, name) in self.routes.iter_mut().zip(&*self.names) {
+            if let Err(why) = route.follow(in_force, name, &verdict) {
                 self.stats.ignore(why);
             }
         }
+        // What a breaker has just done must not be told without why.
+        self.show();
+    }
+
+    fn show(&self) {
+        let seen = self.routes.iter().map(|route| route.seen(self.me));
+        self.seen.set_routes(seen);
     }
 
     /// Adds a report to the evidence, if this is the aggregator.
@@ -260,8 +253,46 @@ impl Member {
         while let Some(event) = aggregator.poll_event() {
             log(&event);
         }
-        let message = encode_verdict(&verdict?, VERDICT_BYTES);
+        let speaker = Speaker {
+            instance: Some(self.me),
+            host: Some(self.host.clone()),
+            members: u32::try_from(aggregator.members()).ok(),
+        };
+        let message = encode_verdict(&verdict?, &speaker, VERDICT_BYTES);
         Some(self.seal.seal(&self.topics.verdicts, message))
+    }
+
+    /// The overview that is to be published now, if this is the aggregator.
+    pub(super) fn overview(&mut self, now: Timestamp) -> Option<Bytes> {
+        let (_, aggregator) = self.aggregator.as_ref()?;
+        if !is_due(self.shown, SHOWN, now) {
+            return None;
+        }
+        self.shown = Some(now);
+        let overview = aggregator.overview(now);
+        let message = encode_overview(&overview, OVERVIEW_BYTES);
+        self.seen.set_overview(overview, 0);
+        Some(self.seal.seal(&self.topics.overviews, message))
+    }
+
+    /// Takes in an overview, for those who want to see it.
+    pub(super) fn hear_overview(&self, sealed: &Bytes) {
+        let message = self
+            .seal
+            .open(&self.topics.overviews, sealed, OVERVIEW_BYTES);
+        let overview = message.and_then(|message| {
+            let heard = decode_overview(&message).map_err(|_malformed| Dropping::Malformed)?;
+            let is_old = heard.0.term < self.term();
+            if is_old {
+                Err(Dropping::Replayed)
+            } else {
+                Ok(heard)
+            }
+        });
+        match overview {
+            Ok((overview, more_members)) => self.seen.set_overview(overview, more_members),
+            Err(why) => self.stats.drop_one(why),
+        }
     }
 
     pub(super) const fn is_aggregator(&self) -> bool {
@@ -281,6 +312,10 @@ impl Member {
     pub(super) fn verdict_age(&self, now: Timestamp) -> Option<Duration> {
         self.replica.age(now)
     }
+}
+
+fn is_due(last: Option<Timestamp>, each: Duration, now: Timestamp) -> bool {
+    last.is_none_or(|last| now.saturating_since(last) >= each)
 }
 
 /// What the aggregator sees; the breakers report by themselves what they make of it.
@@ -314,7 +349,10 @@ fn log(event: &FleetEvent) {
 pub(super) const REPORT_BYTES: usize = 16 << 10;
 /// Of a message.
 pub(super) const VERDICT_BYTES: usize = 4 << 10;
+/// Of a message.
+const OVERVIEW_BYTES: usize = 64 << 10;
 /// Of the longest reports of a route, as many as fit.
 const ROUTES_OF_A_REPORT: usize = 128;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const NAMED: Duration = Duration::from_secs(30);
+const SHOWN: Duration = Duration::from_secs(1);

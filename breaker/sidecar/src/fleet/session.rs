@@ -1,19 +1,23 @@
 //! The task of a member: it connects, reports, listens, and keeps the lease if it can.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::core::Timestamp;
 use breaker_tower::core::fleet::InstanceId;
 use bytes::Bytes;
+use rustix::system::uname;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 use super::backoff::Backoff;
 use super::engine::{Engine, EngineError, Messages};
 use super::lease::{Lease, TTL};
-use super::member::{Member, MemberRoute, Topics};
+use super::member::{Member, Topics};
 use super::redis::Redis;
+use super::reported::MemberRoute;
 use super::seal::Seal;
+use super::seen::Seen;
 use super::stats::{Dropping, Stats};
 use crate::causes::in_full;
 use crate::config::Fleet;
@@ -26,8 +30,21 @@ pub(crate) struct Session {
     fleet: Fleet,
     tls: Option<Client>,
     registry: Registry,
-    stats: Stats,
-    me: InstanceId,
+    shown: Shown,
+}
+
+/// What can be told of a member. Clones share what changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    /// The name of the fleet.
+    pub(crate) name: Arc<str>,
+    /// Where the engine is, without a password.
+    pub(crate) engine: String,
+    pub(crate) me: InstanceId,
+    /// What this machine is called.
+    pub(crate) host: Arc<str>,
+    pub(crate) stats: Stats,
+    pub(crate) seen: Seen,
 }
 
 /// Why a sidecar can't be in a fleet.
@@ -47,6 +64,8 @@ struct Connected<'a, E> {
     lease: Lease,
     verdicts: Messages,
     reports: Option<Messages>,
+    /// While somebody wants to see them, and this is not the aggregator.
+    overviews: Option<Messages>,
 }
 
 /// A clock that began with the process, and the ticks of slices.
@@ -68,23 +87,33 @@ impl Session {
         let tls = tls.then(|| Client::new(ClientSettings::default()));
         Ok(Self {
             tls: tls.transpose().map_err(StartError::Tls)?,
-            me: InstanceId(random().ok_or(StartError::NoRandom)?),
+            shown: Shown {
+                name: fleet.name().clone(),
+                engine: fleet.engine().to_string(),
+                me: InstanceId(random().ok_or(StartError::NoRandom)?),
+                host: uname().nodename().to_string_lossy().into(),
+                stats: Stats::default(),
+                seen: Seen::default(),
+            },
             fleet,
             registry,
-            stats: Stats::default(),
         })
     }
 
-    /// The numbers that it writes.
-    pub(crate) const fn stats(&self) -> &Stats {
-        &self.stats
+    /// What can be told of it.
+    pub(crate) const fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    const fn stats(&self) -> &Stats {
+        &self.shown.stats
     }
 
     /// Runs for ever: connects, and connects again when the connection has ended.
     pub(crate) async fn run(self) -> io::Result<()> {
         let topics = Topics::of(self.fleet.name());
         let seal = Seal::new(self.fleet.name(), self.fleet.key());
-        let mut member = Member::new(self.me, seal, topics.clone(), self.stats.clone());
+        let mut member = Member::new(&self.shown, seal, topics.clone());
         let mut slices = interval_at(Instant::now() + SLICE, SLICE);
         slices.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pace = Pace {
@@ -97,7 +126,7 @@ impl Session {
             let Err(error) = self
                 .serve(&mut member, &topics, &mut pace, &mut backoff, &mut warned)
                 .await;
-            self.stats.connected(false);
+            self.stats().connected(false);
             member.aggregate(None, 0, pace.now());
             if !std::mem::replace(&mut warned, true) {
                 let (engine, error) = (self.fleet.engine(), in_full(&error));
@@ -117,16 +146,18 @@ impl Session {
         backoff: &mut Backoff,
         warned: &mut bool,
     ) -> Result<std::convert::Infallible, EngineError> {
-        let connecting = Redis::connect(self.fleet.engine(), self.tls.as_ref(), self.stats.clone());
+        let connecting =
+            Redis::connect(self.fleet.engine(), self.tls.as_ref(), self.stats().clone());
         let engine = self.apart(member, pace, connecting).await?;
         let connected = Connected {
             verdicts: engine.subscribe(&topics.verdicts).await?,
             engine: &engine,
             lease: Lease::default(),
             reports: None,
+            overviews: None,
         };
         (*backoff, *warned) = (Backoff::default(), false);
-        self.stats.connected(true);
+        self.stats().connected(true);
         tracing::info!(engine = %self.fleet.engine(), fleet = &**self.fleet.name(), "in a fleet");
         self.together(member, topics, pace, connected).await
     }
@@ -145,7 +176,7 @@ impl Session {
                 _ = pace.slices.tick() => {
                     member.set_routes(self.routes());
                     for _ in member.reports(pace.now()) {
-                        self.stats.drop_one(Dropping::Disconnected);
+                        self.stats().drop_one(Dropping::Disconnected);
                     }
                 }
             }
@@ -171,6 +202,9 @@ impl Session {
                 report = next(&mut connected.reports) => {
                     member.hear_report(pace.now(), &report.ok_or(EngineError::Ended)?);
                 }
+                overview = next(&mut connected.overviews) => {
+                    member.hear_overview(&overview.ok_or(EngineError::Ended)?);
+                }
             }
         }
     }
@@ -187,6 +221,7 @@ impl Session {
             engine,
             lease,
             reports,
+            overviews,
             ..
         } = connected;
         if member.set_routes(self.routes()) && lease.term(pace.now()).is_some() {
@@ -195,7 +230,7 @@ impl Session {
         }
         for report in member.reports(pace.now()) {
             engine.publish(&topics.reports, report).await?;
-            self.stats.reported();
+            self.stats().reported();
         }
         let asked = pace.now();
         if lease.is_due(asked, member.verdict_age(asked)) {
@@ -210,8 +245,17 @@ impl Session {
         } else if !member.is_aggregator() && reports.take().is_some() {
             engine.unsubscribe(&topics.reports).await?;
         }
+        let wants = self.shown.seen.is_watched() && !member.is_aggregator();
+        if wants && overviews.is_none() {
+            *overviews = Some(engine.subscribe(&topics.overviews).await?);
+        } else if !wants && overviews.take().is_some() {
+            engine.unsubscribe(&topics.overviews).await?;
+        }
         if let Some(verdict) = member.verdict(pace.now()) {
             engine.publish(&topics.verdicts, verdict).await?;
+        }
+        if let Some(overview) = member.overview(pace.now()) {
+            engine.publish(&topics.overviews, overview).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker_tower::core::fleet::{Dropped, Ignored};
+use breaker_tower::core::fleet::{Dropped, Ignored, InstanceId};
 use tokio::time::Instant;
 
 /// Numbers that the session writes and telemetry reads. Clones share them.
@@ -21,9 +21,22 @@ pub(crate) struct Numbers {
     pub(crate) reports: u64,
     /// The newest term of a verdict.
     pub(crate) term: Option<u64>,
+    /// Who sent it.
+    pub(crate) speaker: Option<Speaker>,
     verdict: Option<Instant>,
     dropped: [u64; Dropping::ALL.len()],
     ignored: [u64; Ignored::ALL.len()],
+}
+
+/// Who publishes verdicts, as it says of itself: for people only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Speaker {
+    /// None of an older version.
+    pub(crate) instance: Option<InstanceId>,
+    /// What it calls its machine.
+    pub(crate) host: Option<Arc<str>>,
+    /// Members that it knows.
+    pub(crate) members: Option<u32>,
 }
 
 /// Why a message was dropped.
@@ -63,9 +76,10 @@ impl Stats {
         }
     }
 
-    pub(super) fn verdict(&self, term: u64) {
+    pub(super) fn verdict(&self, term: u64, speaker: Speaker) {
         let mut numbers = self.lock();
         numbers.term = Some(term);
+        numbers.speaker = Some(speaker);
         numbers.verdict = Some(Instant::now());
     }
 

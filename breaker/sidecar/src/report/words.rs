@@ -148,6 +148,66 @@ words! {
     }
 }
 
+words! {
+    /// How far the fleet is with a route.
+    FleetStage {
+        /// There is nothing to tell.
+        Quiet = "quiet",
+        /// An alarm whose share of hits is too small to open.
+        Alarm = "alarm",
+        /// No requests.
+        Open = "open",
+        /// A few sidecars send probes.
+        Probing = "probing",
+        /// Each sidecar admits a share of its requests.
+        Ramp = "ramp",
+        /// No verdict is in force, or one that this version does not know.
+        #[serde(other)]
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Why a verdict, or what it says of a route, is not followed.
+    Ignored {
+        /// A newer aggregator has spoken.
+        OldTerm = "old_term",
+        /// It was received before, or a newer one was.
+        Replayed = "replayed",
+        /// It was received more than 3 s ago.
+        Stale = "stale",
+        /// Too few sidecars report.
+        Quorum = "quorum",
+        /// The share of hits is not surely as large as the policy asks for.
+        Weak = "weak",
+        /// The sidecar's own requests go well.
+        OwnEvidence = "own_evidence",
+        /// An operator decides.
+        Forced = "forced",
+        /// The sidecar's breaker has tripped again by itself.
+        Left = "left",
+        /// A reason that this version does not know.
+        #[serde(other)]
+        Unknown = "unknown",
+    }
+}
+
+impl From<core::fleet::Ignored> for Ignored {
+    fn from(ignored: core::fleet::Ignored) -> Self {
+        match ignored {
+            core::fleet::Ignored::OldTerm => Self::OldTerm,
+            core::fleet::Ignored::Replayed => Self::Replayed,
+            core::fleet::Ignored::Stale => Self::Stale,
+            core::fleet::Ignored::Quorum => Self::Quorum,
+            core::fleet::Ignored::Weak => Self::Weak,
+            core::fleet::Ignored::OwnEvidence => Self::OwnEvidence,
+            core::fleet::Ignored::Forced => Self::Forced,
+            core::fleet::Ignored::Left => Self::Left,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 impl From<core::EndpointState> for EndpointState {
     fn from(state: core::EndpointState) -> Self {
         match state {
@@ -288,6 +348,9 @@ mod tests {
         }
         for signal in policy::Signal::ALL {
             assert_eq!(Signal::from(signal).name(), signal.name());
+        }
+        for ignored in core::fleet::Ignored::ALL {
+            assert_eq!(Ignored::from(ignored).name(), ignored.name());
         }
         for condition in &Condition::EXAMPLES {
             assert_eq!(Signal::from(condition).name(), condition.signal());

@@ -1,7 +1,10 @@
 //! A breaker as a part of a fleet. Each breaker has a clock of its own, which stays in here.
 
-use breaker_core::SourceId;
+use std::time::Duration;
+
 use breaker_core::fleet::{FleetEffect, Ignored, InForce, Reporter, RouteName, RouteReport};
+use breaker_core::policy::Signal;
+use breaker_core::{SourceId, Timestamp};
 
 use super::BreakerHandle;
 
@@ -31,6 +34,16 @@ impl BreakerHandle {
         own: &Reporter,
     ) -> Result<FleetEffect, Ignored> {
         self.with(|breaker, now| breaker.follow_fleet(&verdict.received_at(now).of(name, own), now))
+    }
+
+    /// Requests that ended in the `last` time, and how many of them hit, of what `own` remembers:
+    /// 64 half seconds with requests.
+    pub fn own_evidence(&self, own: &Reporter, signal: Signal, last: Duration) -> (u64, u64) {
+        self.with(|_breaker, now| {
+            let last = u64::try_from(last.as_nanos()).unwrap_or(u64::MAX);
+            let from = Timestamp::from_nanos(now.as_nanos().saturating_sub(last));
+            own.since(signal, from)
+        })
     }
 
     /// Whether the fleet leads the recovery.

@@ -73,6 +73,11 @@ impl Part {
         };
     }
 
+    /// Whether it sees what the others don't.
+    pub(in crate::fleet) const fn stands_out(&self) -> bool {
+        self.is_outlier
+    }
+
     /// Follows the evidence of this instance alone. Returns whether it stands out from now on.
     pub(super) fn stand_out(&mut self, ratio: i32, line: i32) -> bool {
         self.alone = self.alone.saturating_add(ratio).clamp(0, line);

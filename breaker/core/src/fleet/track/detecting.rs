@@ -47,7 +47,7 @@ impl Track {
             let Some((mut numbers, since)) = of.pooled.alarm() else {
                 continue;
             };
-            let normal = median_normal(&parts);
+            let normal = median(parts.iter().map(|(_, part)| part.normal()));
             numbers.normal = Ratio::new(normal).unwrap_or(Ratio::ONE);
             let asked = opens_from(&self.route.policy, of.signal, normal / ABOVE_USUAL);
             let this_opens = asked.is_some_and(|asked| {
@@ -104,8 +104,9 @@ fn select<'a>(parts: &'a mut [Part], counted: &[Counted]) -> Vec<(InstanceId, &'
         .collect()
 }
 
-fn median_normal(parts: &[(InstanceId, &mut Part)]) -> f64 {
-    let mut normals: Vec<_> = parts.iter().map(|(_, part)| part.normal()).collect();
+/// The median of what is normal; 0 of none.
+pub(super) fn median(normals: impl Iterator<Item = f64>) -> f64 {
+    let mut normals: Vec<_> = normals.collect();
     if normals.is_empty() {
         return 0.0;
     }

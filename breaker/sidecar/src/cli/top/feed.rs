@@ -50,7 +50,7 @@ pub(super) async fn follow(client: Client, ear: UpdateSender) {
 async fn watch(client: &Client, ear: &UpdateSender, heard: &mut bool) -> Result<(), ClientError> {
     let mut events = SseStream::new(client.watch("/api/v1/watch").await?);
     let status = client.get("/api/v1/status").await?;
-    let _ = ear.send(Update::Status(status)).await;
+    let _ = ear.send(Update::Status(Box::new(status))).await;
     let mut latest = Reading::default();
     // A sidecar that says nothing, not even that it is there, is lost.
     while let Ok(Some(Ok(event))) = time::timeout(SILENCE, events.next()).await {
@@ -80,7 +80,7 @@ async fn watch(client: &Client, ear: &UpdateSender, heard: &mut bool) -> Result<
 /// Asks for a while; then watching may be possible.
 async fn poll(client: &Client, ear: &UpdateSender, heard: &mut bool) -> Result<(), ClientError> {
     if let Ok(status) = client.get("/api/v1/status").await {
-        let _ = ear.send(Update::Status(status)).await;
+        let _ = ear.send(Update::Status(Box::new(status))).await;
     }
     for _ in 0..POLLS {
         let breakers: Breakers = client.get("/api/v1/breakers").await?;
@@ -99,7 +99,7 @@ pub(super) async fn ask(client: Client, effect: Effect, ear: UpdateSender) {
         Effect::Leave => {}
         Effect::Status => {
             if let Ok(status) = client.get("/api/v1/status").await {
-                let _ = ear.send(Update::Status(status)).await;
+                let _ = ear.send(Update::Status(Box::new(status))).await;
             }
         }
         Effect::Source(name, source) => of_source(&client, name, source, &ear).await,

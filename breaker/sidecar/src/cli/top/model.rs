@@ -94,7 +94,7 @@ pub(super) enum Change {
 /// What `top` is told.
 #[derive(Debug)]
 pub(super) enum Update {
-    Status(Status),
+    Status(Box<Status>),
     Reading(Reading),
     Polled(Breakers),
     Event(Event),
@@ -157,7 +157,7 @@ impl Model {
         match told {
             Update::Status(status) => {
                 self.panic.clone_from(&status.panic);
-                self.status = Some(status);
+                self.status = Some(*status);
             }
             Update::Reading(Reading {
                 t,

@@ -1,5 +1,6 @@
 //! The resources as messages: what differs from JSON is that words are enumerations.
 
+mod fleet;
 mod upstreams;
 
 use breaker_proto::v1;
@@ -300,6 +301,7 @@ impl From<Status> for v1::Status {
             token_required: status.token_required,
             configuration: Some(status.configuration.into()),
             sandbox: status.sandbox.map(v1::Sandbox::from),
+            fleet: status.fleet.map(v1::Fleet::from),
             panic: status.panic.map(|panic| v1::Panic {
                 since: panic.since,
                 remaining: panic.remaining,

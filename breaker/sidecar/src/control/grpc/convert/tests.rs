@@ -6,7 +6,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::*;
-use crate::report::{self, EndpointState, Origin, State, Upstreams};
+use crate::report::{self, EndpointState, FleetPage, Origin, State, Upstreams};
 
 #[test]
 fn every_value_is_called_as_the_word_is() {
@@ -46,6 +46,7 @@ fn what_is_told_as_json_is_told_by_grpc_too() {
     messages.compare(&schema_for!(Reloaded), "ReloadConfigurationResponse");
     messages.compare(&schema_for!(Event), "Event");
     messages.compare(&schema_for!(Upstreams), "ListUpstreamsResponse");
+    messages.compare(&schema_for!(FleetPage), "FleetPage");
 }
 
 /// The messages of `control.proto`.
