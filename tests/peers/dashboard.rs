@@ -3,11 +3,12 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use breaker_tests::{Script, Setup, Sidecar, Upstream};
 
-use crate::tools::{installed, run};
+use crate::tools::{free_ports, installed, run, serve};
 
 /// What the sidecar of the modes wants to see.
 const TOKEN: &str = "a-token-that-is-long-enough";
@@ -75,6 +76,30 @@ async fn all_can_be_read_and_reached_in_both_themes_and_on_a_phone() {
     let (mut sidecar, _upstream) = failing().await;
     let proxy = sidecar.url("/pay/x").to_string();
     case("accessible", &mut sidecar, &[&proxy]).await;
+}
+
+#[tokio::test]
+async fn the_fleet_has_a_page_and_a_panel_and_its_end_is_seen() {
+    let [port] = free_ports();
+    let mut command = Command::new("redis-server");
+    command.args([
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        &port.to_string(),
+        "--save",
+        "",
+    ]);
+    let redis = serve(command, port).await;
+    let upstream = Upstream::start().await;
+    let fleet = format!("fleet: {{ name: shop, engine: 'redis://127.0.0.1:{port}' }}");
+    let setup = Setup::of(upstream.address())
+        .policy("adaptive")
+        .more(&fleet);
+    let mut sidecar = setup.clone().start().await;
+    let _other = setup.start().await;
+    let id = redis.id().to_string();
+    case("fleet", &mut sidecar, &[&id]).await;
 }
 
 #[tokio::test]

@@ -200,6 +200,38 @@ def case_accessible(page, proxy):
     expect(page.locator("html")).not_to_have_attribute("data-theme", before)
 
 
+def case_fleet(page, redis):
+    live(page)
+    link = page.locator("#fleet-link")
+    expect(link).to_have_text("Fleet shop · 2 sidecars")
+    link.click()
+    expect(page.locator("#fleet-name")).to_have_text("Fleet shop")
+    expect(page.locator("#fleet-name")).to_be_focused()
+    sidecars = page.get_by_role("region", name="Sidecars of the fleet").locator("tbody tr")
+    expect(sidecars).to_have_count(2)
+    expect(sidecars.filter(has_text="aggregates")).to_have_count(1)
+    expect(sidecars.filter(has_text="this one")).to_have_count(1)
+    routes = page.get_by_role("region", name="Routes over all sidecars").locator("tbody tr")
+    expect(routes).to_have_count(1)
+    expect(routes).to_contain_text("Quiet")
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        for width in (1280, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            for path, place in (("/#/fleet", sidecars.first), ("/#/route/pay", page.get_by_text("All 0 sidecars"))):
+                live(page, path)
+                expect(place).to_be_visible()
+                found = page.evaluate(AUDIT)
+                assert found == [], f"{theme}, {path}, {width}: {found}"
+    live(page, "/#/fleet")
+    os.kill(int(redis), signal.SIGKILL)
+    expect(page.locator("#fleet .state")).to_have_text("Alone")
+    expect(page.locator("#fleet .sentence")).to_contain_text("can't be reached: each breaker is alone")
+    expect(link).to_have_text("Fleet shop: alone")
+    found = page.evaluate(AUDIT)
+    assert found == [], found
+
+
 def case_many(page, count):
     live(page)
     tiles = page.locator("#tiles li")

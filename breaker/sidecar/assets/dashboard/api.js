@@ -16,6 +16,7 @@ export const historyOf = (name, source, since) =>
   request("GET", `breakers/${encodeURIComponent(name)}/history?${new URLSearchParams({ source, since })}`);
 export const policy = (name) => request("GET", `breakers/${encodeURIComponent(name)}/policy`);
 export const upstream = (name) => request("GET", `upstreams/${encodeURIComponent(name)}`);
+export const fleet = () => request("GET", "fleet");
 export const status = () => request("GET", "status");
 
 export function setMode(name, mode, seconds) {

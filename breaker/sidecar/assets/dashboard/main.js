@@ -2,6 +2,8 @@
 
 import { announce } from "./announce.js";
 import { attribute, byId, make, text } from "./dom.js";
+import * as fleet from "./fleet.js";
+import * as fleetPage from "./fleetpage.js";
 import * as format from "./format.js";
 import { follow } from "./live.js";
 import * as route from "./route.js";
@@ -11,6 +13,8 @@ import * as tiles from "./tiles.js";
 
 const connection = byId("connection");
 const overview = byId("overview");
+/** The place of the fleet's page: no route is called so. */
+const FLEET = Symbol("fleet");
 let place = null;
 let drawing = false;
 
@@ -25,6 +29,7 @@ function draw() {
     panic();
     refused();
     if (place === null) tiles.update();
+    else if (place === FLEET) fleetPage.update();
     else route.update();
   });
 }
@@ -71,8 +76,16 @@ function panic() {
 }
 
 function connected(is) {
-  if (is === "live" && connection.dataset.state !== "live") store.identify().then(draw);
-  if (is !== "live" && connection.dataset.state === "live") store.disconnected();
+  if (is === "live" && connection.dataset.state !== "live") {
+    store.identify().then(() => {
+      fleet.follow(store.state.status?.fleet, draw);
+      draw();
+    });
+  }
+  if (is !== "live" && connection.dataset.state === "live") {
+    store.disconnected();
+    fleet.stop();
+  }
   connection.dataset.state = is;
   age();
 }
@@ -87,13 +100,16 @@ function age() {
 
 function navigate() {
   const [, name] = location.hash.match(/^#\/route\/(.+)$/) ?? [];
-  const next = name === undefined ? null : decodeURIComponent(name);
+  const next = location.hash === "#/fleet" ? FLEET : name === undefined ? null : decodeURIComponent(name);
   overview.hidden = next !== null;
-  byId("route").hidden = next === null;
-  if (next === null) route.close();
+  byId("route").hidden = next === null || next === FLEET;
+  byId("fleet").hidden = next !== FLEET;
+  if (next === null || next === FLEET) route.close();
   else route.open(next);
+  if (next === FLEET) fleetPage.open();
+  else fleetPage.close();
   // A reader goes on where the page begins; the first page is where it is already.
-  if (place !== undefined && document.body.dataset.ready) (next === null ? byId("main") : byId("route-name")).focus({ preventScroll: true });
+  if (place !== undefined && document.body.dataset.ready) (next === null ? byId("main") : byId(next === FLEET ? "fleet-name" : "route-name")).focus({ preventScroll: true });
   document.body.dataset.ready = "yes";
   place = next;
   scrollTo(0, 0);

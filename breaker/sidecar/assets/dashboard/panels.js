@@ -75,9 +75,9 @@ export function unmatched(place, list) {
   place.replaceChildren(...idle.map(({ source, unmatched }) => make("p", {}, make("b", {}, `Feed ${source}: `), unmatched.detail)));
 }
 
-/** A table with a row each of a list, made anew only when it has other rows. */
-function table(place, columns, list) {
-  const names = list.map(({ source, text }) => `${source} ${text ?? ""}`).join();
+/** A table with a row each of a list, made anew only when it has other rows, by their keys. */
+export function table(place, columns, list, key = ({ source, text }) => `${source} ${text ?? ""}`) {
+  const names = list.map(key).join();
   if (place.dataset.of !== names) {
     place.dataset.of = names;
     const head = make("tr", {}, ...columns.map(([title, , kind]) => make("th", { scope: "col", class: kind }, title)));

@@ -5,6 +5,7 @@ import { charts } from "./charts.js";
 import { attribute, byId, chip, make, setChip, text, WORDS } from "./dom.js";
 import * as format from "./format.js";
 import { endpoints } from "./endpoints.js";
+import * as fleet from "./fleet.js";
 import { askMode, askReset } from "./modes.js";
 import { conditions, failures, log, policy, sources, unmatched } from "./panels.js";
 import { chooser } from "./source.js";
@@ -18,7 +19,7 @@ let shown = null;
 export function open(name) {
   close();
   const parts = {
-    name, charts: charts(), endpoints: endpoints(), chip: chip("closed"),
+    name, charts: charts(), endpoints: endpoints(), fleet: fleet.panel(), chip: chip("closed"),
     title: make("h1", { id: "route-name" }, name), sentence: make("p", { class: "sentence" }),
     facts: make("p", { class: "facts" }), sources: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Numbers of the sources" }), scores: make("div", { class: "scores" }),
     failures: make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Kinds of failure" }), unmatched: make("div", { class: "unmatched" }),
@@ -35,7 +36,7 @@ export function open(name) {
       make("div", { class: "title" }, parts.title, parts.chip), parts.sentence, parts.facts, steer),
     panel("The last five minutes", parts.chooser.element, parts.charts.panel),
     make("div", { class: "stack" }, panel("History", parts.log), panel("Policy in force", parts.policy)),
-    make("div", { class: "wide stack" }, parts.endpoints.panel, panel("Sources, each apart", parts.unmatched, parts.sources, parts.failures, parts.bounds, parts.scores)),
+    make("div", { class: "wide stack" }, parts.fleet.panel, parts.endpoints.panel, panel("Sources, each apart", parts.unmatched, parts.sources, parts.failures, parts.bounds, parts.scores)),
   ];
   page.replaceChildren(...parts.body, parts.missing);
   shown = parts;
@@ -73,6 +74,7 @@ export function update() {
   failures(parts.failures, list);
   unmatched(parts.unmatched, list);
   log(parts.log, route.events);
+  parts.fleet.update(parts.name);
   parts.endpoints.update(report.upstream, state.t);
   // Those of the source that the points are of; requests in flight are the proxy's, whichever that is.
   const points = parts.chooser.points(route);

@@ -87,6 +87,8 @@ const ASSETS: &[Asset] = assets! {
     "charts.js"
     "dom.js"
     "endpoints.js"
+    "fleet.js"
+    "fleetpage.js"
     "format.js"
     "live.js"
     "modes.js"
