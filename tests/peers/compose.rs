@@ -51,6 +51,30 @@ impl Demo {
             .collect()
     }
 
+    /// Runs the demo of the fleet to its end; what chaos printed.
+    async fn run_fleet(&self) -> String {
+        let mut run = self.compose();
+        run.env("CLICOLOR_FORCE", "0")
+            .env_remove("BREAKER_CONTROL_TOKEN");
+        run.args(["run", "--rm", "-T", "fleet-chaos"]);
+        output(run, Duration::from_secs(180)).await
+    }
+
+    /// Kills the engine of the fleet while orders are served, and starts it again.
+    async fn kill_redis_for_a_while(&self) {
+        let is_in_force = async || {
+            let status = fleet_document("/api/v1/status").await;
+            status.is_some_and(|status| status["fleet"]["fresh"] == true)
+        };
+        eventually!(is_in_force().await, "no fleet");
+        for (does, then) in [("kill", false), ("start", true)] {
+            let mut redis = self.compose();
+            redis.args([does, "fleet-redis"]);
+            output(redis, Duration::from_secs(30)).await;
+            eventually!(is_in_force().await == then, "after {does}");
+        }
+    }
+
     fn compose(&self) -> Command {
         let plugin = Command::new("docker").args(["compose", "version"]).output();
         let mut compose = match plugin {
@@ -121,6 +145,14 @@ fn trips(printed: &str, breaker: &str) -> Option<u32> {
     trips.and_then(|(trips, _)| trips.parse().ok())
 }
 
+/// A document of the first replica of the fleet, if it answers.
+async fn fleet_document(path: &str) -> Option<Value> {
+    let address = Uri::try_from(format!("http://127.0.0.1:9911{path}")).unwrap();
+    let request = Request::get(address).body(Empty::new()).unwrap();
+    let answer = send(request).await.ok()?;
+    serde_json::from_slice(&answer.body).ok()
+}
+
 /// While the shop is open, each sidecar has its dashboard, and changes need the token that the
 /// documentation names.
 async fn dashboards_answer() {
@@ -153,9 +185,10 @@ async fn dashboards_answer() {
 }
 
 /// The names of the images, as docker-compose.yml and deploy/image read them.
-const IMAGES: [(&str, &str); 2] = [
+const IMAGES: [(&str, &str); 3] = [
     ("BREAKER_IMAGE", "breaker-test"),
     ("BREAKER_CHAOS_IMAGE", "breaker-chaos-test"),
+    ("BREAKER_REDIS_IMAGE", "breaker-redis-test"),
 ];
 /// The profile of three ledgers, and the file of their sidecar.
 const LEDGERS: &str = "ledgers";
@@ -192,10 +225,29 @@ async fn of_three_ledgers_one_may_break() {
     assert!(served >= 0.68 * orders, "{printed}");
 }
 
+/// Eight replicas with one order a second in all: seven failures are what the fleet needs, and five
+/// in a row what one alone does, each after eight seconds.
+#[tokio::test]
+async fn a_fleet_opens_long_before_replicas_that_are_alone_and_redis_may_die() {
+    let demo = Demo::build("fleet").await;
+    let (printed, ()) = tokio::join!(demo.run_fleet(), demo.kill_redis_for_a_while());
+    let [failed, alone_failed] = row(&printed, "failed before the outage ");
+    assert_eq!((failed, alone_failed), (0.0, 0.0), "{printed}");
+    assert!(printed.contains("no verdict is in force"), "{printed}");
+    let [all, _] = row(&printed, "all breakers open after ");
+    let [_, first_alone] = row(&printed, "first breaker open after ");
+    assert!(all < 15.0 && first_alone > 20.0, "{printed}");
+    assert!(all < first_alone / 2.0, "{printed}");
+}
+
 #[test]
 fn reads_rows() {
     let printed = "failed       47 (1.0 %)     2,266 (47.2 %)\nP99       1.4 s       > 2.9 s\n";
     assert_eq!(row(printed, "failed "), [47.0, 2266.0]);
     assert_eq!(row(printed, "P99 "), [1.4, 2.9]);
     assert_eq!(row("failed   47 (1.0 %)\n", "failed "), [47.0]);
+    assert_eq!(
+        row("open after   6.4 s    > 45.0 s\n", "open after "),
+        [6.4, 45.0]
+    );
 }

@@ -19,6 +19,7 @@ use tracing_subscriber::filter::ParseError;
 
 use crate::chaos::{self, Chaos};
 use crate::collector::Collector;
+use crate::fleet::{self, DemoReplica, FleetDemo};
 use crate::service::{Service, ServiceSettings};
 
 /// The chaos demo of Breaker: a shop that fails by a script, behind sidecars and without
@@ -47,6 +48,9 @@ enum Command {
     Collector(CollectorArgs),
     /// Sends orders, sets faults, narrates, and prints a table at the end
     Run(RunArgs),
+    /// Sends few orders to replicas in a fleet and to replicas that are alone, breaks the ledger,
+    /// and says when their breakers open
+    Fleet(FleetArgs),
 }
 
 /// Arguments of `breaker-chaos service`.
@@ -137,6 +141,34 @@ struct RunArgs {
     pace: f64,
 }
 
+/// Arguments of `breaker-chaos fleet`.
+#[derive(Debug, Args)]
+struct FleetArgs {
+    /// The replicas in a fleet: HOST (ports 8080 and 9900), or HOST:PORT/HOST:ADMIN-PORT
+    #[arg(long, value_name = "REPLICA,..", value_delimiter = ',', value_parser = fleet::replica)]
+    together: Vec<DemoReplica>,
+    /// The replicas that are alone
+    #[arg(long, value_name = "REPLICA,..", value_delimiter = ',', value_parser = fleet::replica)]
+    alone: Vec<DemoReplica>,
+    /// The fault port of the ledger behind all of them
+    #[arg(long, value_name = "URL")]
+    faults: Uri,
+    /// Orders a second, of each group in all
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = value_parser!(u32).range(1..=1000)
+    )]
+    rate: u32,
+    /// For how long the ledger is well: replicas count in a fleet after a minute
+    #[arg(long, value_name = "TIME", default_value = "65s", value_parser = time)]
+    well: Duration,
+    /// For how long the outage is watched, at most
+    #[arg(long, value_name = "TIME", default_value = "45s", value_parser = time)]
+    watched: Duration,
+}
+
 impl Cli {
     /// Does it.
     pub(crate) fn run(self) -> ExitCode {
@@ -150,6 +182,7 @@ impl Cli {
             Command::Service(service) => until_stopped(service.serve()),
             Command::Collector(collector) => until_stopped(collector.serve()),
             Command::Run(run) => until_stopped(run.chaos().run()),
+            Command::Fleet(fleet) => until_stopped(fleet.demo().run()),
         }
     }
 }
@@ -194,6 +227,20 @@ impl RunArgs {
             collector: self.collector,
             rate: self.rate,
             pace: self.pace,
+        }
+    }
+}
+
+impl FleetArgs {
+    fn demo(self) -> FleetDemo {
+        let faults = format!("{}fault", self.faults).parse();
+        FleetDemo {
+            together: self.together,
+            alone: self.alone,
+            faults: faults.unwrap_or(self.faults),
+            rate: self.rate,
+            well: self.well,
+            watched: self.watched,
         }
     }
 }

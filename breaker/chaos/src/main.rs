@@ -3,12 +3,13 @@
 //!
 //! A shop of three services that can be made to fail, the script that does it, and the collector
 //! that hears of it: checkout calls payments, payments calls the ledger, and a sidecar stands
-//! before each. `docs/demo.md` tells the whole.
+//! before each. Beside it, the demo of a fleet. `docs/demo.md` tells the whole.
 
 mod chaos;
 mod cli;
 mod collector;
 mod fault;
+mod fleet;
 mod next;
 mod pool;
 mod service;
