@@ -6,6 +6,7 @@
 
 mod loads;
 mod logs;
+mod tables;
 mod traces;
 
 use std::fs;

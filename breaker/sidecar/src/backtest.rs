@@ -4,11 +4,12 @@
 //! whose format is recognised (`formats`) and of which its reader makes requests (`line`); each
 //! policy judges them by its failure rules (`judge`); they are put into the order of their start
 //! (`reorder`) and fed to the breakers of their route, one for each policy ([`Replay`]). What came
-//! of it is a [`Findings`], told as [`text`](Findings::text), [`json`](Findings::json) or
-//! [`html`](Findings::html).
+//! of it is a [`Findings`]. Its [`BacktestDocument`] is told as text, JSON or a page; those of
+//! parts (`shard`) are put together by `merge`.
 //!
 //! Memory is bounded, whatever the trace: see the constants at the end.
 
+mod document;
 mod findings;
 mod formats;
 mod happening;
@@ -16,9 +17,11 @@ mod html;
 mod judge;
 mod line;
 mod loss;
+mod merge;
 mod read;
 mod reorder;
 mod routes;
+mod shard;
 mod source;
 mod survey;
 mod timeline;
@@ -32,16 +35,19 @@ use breaker_tower::Policy;
 use breaker_tower::core::policy::yaml::nearest;
 use breaker_tower::core::replay::{Replay, Request};
 
-use self::findings::Ledger;
+pub use self::document::BacktestDocument;
 pub use self::findings::Unmatched;
 pub use self::findings::{Findings, PolicyFindings};
+use self::findings::{Ledger, PartOf};
 pub use self::happening::Happening;
 use self::judge::Judge;
 use self::line::Line;
 pub use self::loss::Lost;
 use self::loss::{Bad, Why};
+pub use self::merge::MergeError;
 use self::reorder::{Recorded, Reorder};
 use self::routes::Routes;
+pub use self::shard::{BadShard, Shard};
 use self::survey::Survey;
 use self::timeline::Timeline;
 pub use self::tune::{Candidate, Tuning};
@@ -64,6 +70,8 @@ pub struct Options {
     pub strict: bool,
     /// Whether to keep what the page shows.
     pub timelines: bool,
+    /// Only the routes of this part of them.
+    pub shard: Option<Shard>,
 }
 
 /// A backtest under way.
@@ -86,6 +94,8 @@ pub struct Backtest {
     /// Requests of such routes.
     passed: u64,
     survey: Option<Survey>,
+    /// Requests of wanted routes, in whichever part.
+    met: u64,
 }
 
 /// A route: a breaker for each policy.
@@ -111,6 +121,7 @@ impl Options {
             tolerance: Duration::from_secs(60),
             strict: false,
             timelines: false,
+            shard: None,
         }
     }
 }
@@ -140,6 +151,7 @@ impl Backtest {
             unwanted: HashSet::new(),
             passed: 0,
             survey: None,
+            met: 0,
             options,
         }
     }
@@ -177,9 +189,13 @@ impl Backtest {
             survey.finish();
         }
         let routes = self.routes.len();
-        let findings = self
-            .ledger
-            .findings(self.lost, self.formats, routes, timelines, unmatched);
+        let part = PartOf {
+            shard: self.options.shard,
+            options: self.options.hash(),
+            met: self.met,
+        };
+        let ledger = self.ledger;
+        let findings = ledger.findings(self.lost, self.formats, routes, timelines, unmatched, part);
         (findings, self.survey)
     }
 
@@ -188,13 +204,22 @@ impl Backtest {
         if !self.wants(&line.route) {
             return Ok(());
         }
+        self.met += 1;
+        let is_here = self
+            .options
+            .shard
+            .is_none_or(|shard| shard.has(&line.route));
         let request = Recorded {
             at: line.at,
             latency: line.latency.map_or(Recorded::NEVER, nanos),
-            route: self.routes.index(&line.route),
+            // What is elsewhere goes through the same order: it says which requests are too late.
+            route: match is_here {
+                true => self.routes.index(&line.route),
+                false => Recorded::ELSEWHERE,
+            },
             classifications: self.judge.classifications(line.ending),
         };
-        if !self.reorder.push(request) {
+        if !self.reorder.push(request) && is_here {
             return Err(Bad::new(
                 Why::Late,
                 format!(
@@ -252,6 +277,9 @@ impl Backtest {
     }
 
     fn feed(&mut self, request: &Recorded) {
+        if request.route == Recorded::ELSEWHERE {
+            return;
+        }
         let index = request.route as usize;
         if index >= self.lanes.len() {
             self.lanes.resize_with(index + 1, || None);

@@ -633,6 +633,57 @@ fn a_backtest_shows_policies_side_by_side_and_writes_a_page() {
 }
 
 #[test]
+fn a_backtest_in_parts_is_merged_to_what_the_whole_prints() {
+    let other = trace().replace("\"pay\"", "\"search\"");
+    let folder = Folder::new("backtest_parts")
+        .with("pay.jsonl", &trace())
+        .with("search.jsonl", &other);
+    let traces = ["--policy", "sensitive", "pay.jsonl", "search.jsonl"];
+    for part in ["1/3", "2/3", "3/3"] {
+        let output = folder.breaker(&[&["backtest", "--shard", part], &traces[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let file = folder.0.join(format!("{}.json", &part[..1]));
+        fs::write(file, stdout(&output)).unwrap();
+    }
+    let merge = ["backtest", "--merge", "2.json", "1.json", "3.json"];
+    for more in [&[][..], &["--json"], &["--html", "page.html"]] {
+        let whole = folder.breaker(&[&["backtest"], &traces[..], more].concat());
+        let page = fs::read_to_string(folder.0.join("page.html")).ok();
+        let merged = folder.breaker(&[&merge[..], more].concat());
+        assert_eq!(merged.status.code(), Some(0), "{}", stderr(&merged));
+        assert_eq!(stdout(&merged), stdout(&whole), "{more:?}");
+        assert_eq!(fs::read_to_string(folder.0.join("page.html")).ok(), page);
+    }
+
+    let missing = folder.breaker(&["backtest", "--merge", "1.json", "3.json"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(
+        stderr(&missing).contains("part 2/3 is missing"),
+        "{}",
+        stderr(&missing)
+    );
+    let none = folder.breaker(&["backtest", "--merge", "none.json"]);
+    assert!(
+        stderr(&none).contains("none.json can't be read"),
+        "{}",
+        stderr(&none)
+    );
+    let bad = folder.breaker(&[&["backtest", "--shard", "4/3"], &traces[..]].concat());
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(
+        stderr(&bad).contains("must be a part such as 3/8"),
+        "{}",
+        stderr(&bad)
+    );
+    let both = folder.breaker(&[&["backtest", "--shard", "1/3", "--json"], &traces[..]].concat());
+    assert!(
+        stderr(&both).contains("cannot be used with"),
+        "{}",
+        stderr(&both)
+    );
+}
+
+#[test]
 fn a_backtest_tells_bad_lines_and_strictly_stops_at_the_first() {
     let bad = trace() + "what\n";
     let folder = Folder::new("backtest_bad")

@@ -1,17 +1,15 @@
 //! What came of a backtest, and how it is told.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::sync::Arc;
 
-use breaker_tower::core::replay::{Replay, Report};
-use breaker_tower::core::{Event, Timestamp, Transition};
-use serde::Serialize;
-
+use super::document::BacktestDocument;
 use super::happening::Happening;
 use super::loss::Lost;
+use super::shard::Shard;
 use super::timeline::Timeline;
-use super::when;
+use breaker_tower::core::replay::{Replay, Report};
+use breaker_tower::core::{Event, Timestamp, Transition};
 
 /// What came of a backtest.
 #[derive(Debug)]
@@ -30,6 +28,17 @@ pub struct Findings {
     /// The wanted routes that the trace does not have.
     pub unmatched: Vec<Unmatched>,
     pub(super) timelines: Vec<(Arc<str>, Timeline)>,
+    pub(super) part: PartOf,
+}
+
+/// Of which whole it is a part.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PartOf {
+    pub(super) shard: Option<Shard>,
+    /// A hash of the options.
+    pub(super) options: u64,
+    /// Requests of the trace, those of other parts included.
+    pub(super) met: u64,
 }
 
 /// A wanted route that the trace does not have.
@@ -63,46 +72,6 @@ pub struct PolicyFindings {
 pub(super) struct Ledger {
     policies: Vec<PolicyFindings>,
     span: Option<(Timestamp, Timestamp)>,
-}
-
-/// The last line of `--json`.
-#[derive(Serialize)]
-struct SummaryLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<&'a str>,
-    summary: Summary,
-    lost: &'a Lost,
-    trace: Trace<'a>,
-    kind: &'static str,
-}
-
-/// What the trace is, for those who wonder whether it was read rightly.
-#[derive(Serialize)]
-struct Trace<'a> {
-    formats: &'a BTreeSet<&'static str>,
-    routes: usize,
-    /// When the first and the last request began, and the dates of that, where the trace has dates.
-    first: Option<f64>,
-    first_time: Option<String>,
-    last: Option<f64>,
-    last_time: Option<String>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Summary {
-    requests: u64,
-    admitted: u64,
-    rejected: u64,
-    rejected_good: u64,
-    admitted_bad: u64,
-    trips: u64,
-    first_trip: Option<f64>,
-    /// The date of that, where the trace has dates.
-    first_trip_time: Option<String>,
-    /// Alerts that were given.
-    alerts: u64,
-    /// Of the rejected ones, those for which a limit in flight had no room.
-    shed: u64,
 }
 
 // === impl Ledger ===
@@ -159,6 +128,7 @@ impl Ledger {
         routes: usize,
         timelines: Vec<(Arc<str>, Timeline)>,
         unmatched: Vec<Unmatched>,
+        part: PartOf,
     ) -> Findings {
         for policy in &mut self.policies {
             // Each route's are in order; a stable sort keeps those of one time so.
@@ -172,6 +142,7 @@ impl Ledger {
             routes,
             timelines,
             unmatched,
+            part,
         }
     }
 }
@@ -211,190 +182,27 @@ impl Findings {
             .map_or(0, |policy| policy.report.requests)
     }
 
+    /// What there is to tell of it.
+    pub fn document(&self) -> BacktestDocument {
+        BacktestDocument::of(self)
+    }
+
     /// A table with a row for each policy, then what each did.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        self.table(&mut text);
-        self.trace(&mut text);
-        for policy in &self.policies {
-            let several = self.policies.len() > 1;
-            let title = if several {
-                format!("{}:\n", policy.label)
-            } else {
-                String::new()
-            };
-            text += &format!("\n{title}");
-            if policy.events.is_empty() {
-                text += "no events\n";
-            }
-            let routes = policy
-                .events
-                .iter()
-                .map(|event| event.route.chars().count());
-            let width = routes.max().unwrap_or_default();
-            for event in &policy.events {
-                let (at, route) = (time(event.at), &event.route);
-                let (title, reason) = (event.title(), event.reason());
-                // Writing to a text can't fail.
-                let _ = writeln!(text, "{at:>14}  {route:<width$}  {title}  {reason}");
-            }
-            if policy.left_out > 0 {
-                let _ = writeln!(text, "and {} more events", policy.left_out);
-            }
-        }
-        if self.lost.lines > 0 {
-            let (lines, why) = (self.lost.lines, self.lost.words());
-            let _ = writeln!(text, "\n{lines} bad lines were left out: {why}");
-        }
-        text
+        self.document().text()
     }
 
     /// A line for each event, then one with the summary; with several policies each says of which
     /// it is.
     pub fn json(&self) -> String {
-        let several = self.policies.len() > 1;
-        fn label(policy: &PolicyFindings) -> &str {
-            &policy.label
-        }
-        let name = |policy| several.then(|| label(policy));
-        let mut events: Vec<_> = self
-            .policies
-            .iter()
-            .flat_map(|policy| policy.events.iter().map(move |event| (policy, event)))
-            .collect();
-        events.sort_by_key(|(_, event)| event.at);
-        let mut text = String::new();
-        for (policy, event) in events {
-            push_line(&mut text, &event.told(name(policy)));
-        }
-        for policy in &self.policies {
-            let line = SummaryLine {
-                policy: name(policy),
-                summary: Summary::of(&policy.report),
-                lost: &self.lost,
-                trace: Trace::of(self),
-                kind: "summary",
-            };
-            push_line(&mut text, &line);
-        }
-        text
+        self.document().json()
     }
 
     /// A page that shows it all, and needs nothing but itself.
     pub fn html(&self) -> String {
-        super::html::page(self)
+        self.document().html()
     }
-
-    /// What was read, from when to when.
-    fn trace(&self, text: &mut String) {
-        let Some((first, last)) = self.span else {
-            return;
-        };
-        let count = |count: u64, what| match count {
-            1 => format!("1 {what}"),
-            count => format!("{count} {what}s"),
-        };
-        let requests = count(self.requests(), "request");
-        let routes = count(self.routes as u64, "route");
-        let formats: Vec<_> = self.formats.iter().copied().collect();
-        let (first, last, formats) = (time(first), time(last), formats.join(", "));
-        let _ = writeln!(
-            text,
-            "\n{requests} of {routes} from {first} to {last}, read as {formats}"
-        );
-    }
-
-    fn table(&self, text: &mut String) {
-        const HEAD: [&str; 9] = [
-            "policy",
-            "requests",
-            "rejected",
-            "rejected_good",
-            "admitted_bad",
-            "shed",
-            "alerts",
-            "trips",
-            "first trip",
-        ];
-        let rows = self.policies.iter().map(|policy| {
-            let report = &policy.report;
-            [
-                policy.label.clone(),
-                report.requests.to_string(),
-                report.rejected.to_string(),
-                report.rejected_good.to_string(),
-                report.admitted_bad.to_string(),
-                report.shed.to_string(),
-                report.alerts.to_string(),
-                report.trips.to_string(),
-                report.first_trip.map_or("never".to_owned(), time),
-            ]
-        });
-        let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned))
-            .chain(rows)
-            .collect();
-        let widths: Vec<_> = (0..HEAD.len())
-            .map(|column| {
-                rows.iter()
-                    .map(|row| row[column].chars().count())
-                    .max()
-                    .unwrap_or_default()
-            })
-            .collect();
-        for row in &rows {
-            let _ = write!(text, "{:<width$}", row[0], width = widths[0]);
-            for (cell, width) in row.iter().zip(&widths).skip(1) {
-                let _ = write!(text, "  {cell:>width$}");
-            }
-            text.push('\n');
-        }
-    }
-}
-
-// === impl Trace ===
-
-impl<'a> Trace<'a> {
-    fn of(findings: &'a Findings) -> Self {
-        let (first, last) = findings.span.unzip();
-        Self {
-            formats: &findings.formats,
-            routes: findings.routes,
-            first: first.map(Timestamp::as_secs_f64),
-            first_time: first.and_then(when::date),
-            last: last.map(Timestamp::as_secs_f64),
-            last_time: last.and_then(when::date),
-        }
-    }
-}
-
-// === impl Summary ===
-
-impl Summary {
-    pub(super) fn of(report: &Report) -> Self {
-        Self {
-            requests: report.requests,
-            admitted: report.admitted,
-            rejected: report.rejected,
-            rejected_good: report.rejected_good,
-            admitted_bad: report.admitted_bad,
-            trips: report.trips,
-            first_trip: report.first_trip.map(Timestamp::as_secs_f64),
-            first_trip_time: report.first_trip.and_then(when::date),
-            alerts: report.alerts,
-            shed: report.shed,
-        }
-    }
-}
-
-fn push_line(text: &mut String, line: &impl Serialize) {
-    *text += &serde_json::to_string(line).expect("texts and finite numbers are JSON");
-    text.push('\n');
-}
-
-/// A date, where the trace has dates, or else seconds.
-fn time(at: Timestamp) -> String {
-    when::date(at).unwrap_or_else(|| format!("{:.3}", at.as_secs_f64()))
 }
 
 /// Of one policy: 20 MB.
-const MOST_EVENTS: usize = 100_000;
+pub(super) const MOST_EVENTS: usize = 100_000;

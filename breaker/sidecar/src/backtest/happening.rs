@@ -1,9 +1,11 @@
 //! What a breaker did in a backtest, for people and programs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use breaker_tower::State;
 use breaker_tower::core::{Event, Reason, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::when;
 
@@ -19,7 +21,26 @@ pub struct Happening {
     pub event: Event,
 }
 
-/// An event in a form of its own, as a line of `--json` and an entry of the page.
+/// An event as a document: what is told of it, in whole nanoseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ToldEvent {
+    pub(super) at: u64,
+    pub(super) route: String,
+    /// A few words, for the table.
+    pub(super) title: String,
+    pub(super) reason: String,
+    kind: String,
+    from: Option<String>,
+    to: Option<String>,
+    source: Option<String>,
+    signal: Option<String>,
+    limit: Option<u64>,
+    lasted: Option<u64>,
+    admitted: Option<u64>,
+    rejected: Option<u64>,
+}
+
+/// The same as a line of `--json` and an entry of the page.
 #[derive(Serialize)]
 pub(super) struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,17 +49,17 @@ pub(super) struct EventLine<'a> {
     /// The date, where the trace has dates.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
-    kind: &'static str,
+    kind: &'a str,
     route: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'static str>,
+    from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'static str>,
-    reason: String,
+    to: Option<&'a str>,
+    reason: &'a str,
     source: Option<&'a str>,
     /// What alerts watch.
     #[serde(skip_serializing_if = "Option::is_none")]
-    signal: Option<&'static str>,
+    signal: Option<&'a str>,
     /// Requests in flight that shedding admits at first.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
@@ -50,6 +71,39 @@ pub(super) struct EventLine<'a> {
     admitted: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<u64>,
+}
+
+impl<'a> EventLine<'a> {
+    /// With the name of its policy, where there are several.
+    pub(super) fn of(event: &'a ToldEvent, policy: Option<&'a str>) -> Self {
+        let at = Timestamp::from_nanos(event.at);
+        Self {
+            policy,
+            t: at.as_secs_f64(),
+            time: when::date(at),
+            kind: &event.kind,
+            route: &event.route,
+            from: event.from.as_deref(),
+            to: event.to.as_deref(),
+            reason: &event.reason,
+            source: event.source.as_deref(),
+            signal: event.signal.as_deref(),
+            limit: event.limit,
+            lasted: event
+                .lasted
+                .map(|lasted| Duration::from_nanos(lasted).as_secs_f64()),
+            admitted: event.admitted,
+            rejected: event.rejected,
+        }
+    }
+}
+
+impl ToldEvent {
+    /// Whether a breaker tripped.
+    pub(super) fn is_trip(&self) -> bool {
+        let between = (self.from.as_deref(), self.to.as_deref());
+        between == (Some(State::Closed.name()), Some(State::Open.name()))
+    }
 }
 
 impl Happening {
@@ -130,18 +184,18 @@ impl Happening {
             _ => String::new(),
         }
     }
+}
 
-    /// With the name of its policy, where there are several.
-    pub(super) fn told<'a>(&'a self, policy: Option<&'a str>) -> EventLine<'a> {
-        let mut told = EventLine {
-            policy,
-            t: self.at.as_secs_f64(),
-            time: when::date(self.at),
-            kind: self.kind(),
-            route: &self.route,
+impl From<&Happening> for ToldEvent {
+    fn from(happening: &Happening) -> Self {
+        let mut told = Self {
+            at: happening.at.as_nanos(),
+            route: happening.route.to_string(),
+            title: happening.title(),
+            reason: happening.reason(),
+            kind: happening.kind().to_owned(),
             from: None,
             to: None,
-            reason: self.reason(),
             source: None,
             signal: None,
             limit: None,
@@ -149,13 +203,16 @@ impl Happening {
             admitted: None,
             rejected: None,
         };
-        match &self.event {
+        let nanos = |time: &Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        match &happening.event {
             Event::Transition(moved) => {
-                (told.from, told.to) = (Some(moved.from.name()), Some(moved.to.name()));
+                told.from = Some(moved.from.name().to_owned());
+                told.to = Some(moved.to.name().to_owned());
                 told.source = source(&moved.reason);
             }
             Event::Alert(alert) => {
-                (told.source, told.signal) = (Some(&*alert.source), Some(alert.signal()));
+                told.source = Some(alert.source.to_string());
+                told.signal = Some(alert.signal().to_owned());
             }
             Event::AlertEnded {
                 source,
@@ -163,8 +220,9 @@ impl Happening {
                 lasted,
                 ..
             } => {
-                (told.source, told.signal) = (Some(&**source), Some(*signal));
-                told.lasted = Some(lasted.as_secs_f64());
+                told.source = Some(source.to_string());
+                told.signal = Some((*signal).to_owned());
+                told.lasted = Some(nanos(lasted));
             }
             Event::SheddingStarted { reason, limit, .. } => {
                 (told.source, told.limit) = (source(reason), Some(*limit));
@@ -175,7 +233,7 @@ impl Happening {
                 rejected,
                 ..
             } => {
-                told.lasted = Some(lasted.as_secs_f64());
+                told.lasted = Some(nanos(lasted));
                 (told.admitted, told.rejected) = (Some(*admitted), Some(*rejected));
             }
             _ => {}
@@ -199,9 +257,11 @@ const fn at(event: &Event) -> Option<Timestamp> {
 }
 
 /// Where that was observed on which a transition rests, if it rests on observations of a source.
-fn source(reason: &Reason) -> Option<&str> {
+fn source(reason: &Reason) -> Option<String> {
     match reason {
-        Reason::Tripped { source, .. } | Reason::FeedUnhealthy { source, .. } => Some(source),
+        Reason::Tripped { source, .. } | Reason::FeedUnhealthy { source, .. } => {
+            Some(source.to_string())
+        }
         _ => None,
     }
 }

@@ -1,12 +1,11 @@
 //! The page: one file with its data, style and script in it.
 
-use breaker_tower::State;
-use breaker_tower::core::Event;
+use breaker_tower::core::Timestamp;
 use serde::Serialize;
 
-use super::findings::{Findings, Summary};
-use super::happening::{EventLine, Happening};
-use super::timeline::Timeline;
+use super::document::{BacktestDocument, Summary};
+use super::happening::EventLine;
+use super::timeline::ToldTimeline;
 
 /// What the page's script reads.
 #[derive(Serialize)]
@@ -29,8 +28,8 @@ struct Route<'a> {
     name: &'a str,
     start: f64,
     width: f64,
-    requests: Vec<u64>,
-    failed: Vec<u64>,
+    requests: &'a [u64],
+    failed: &'a [u64],
     /// Seconds; null where nothing was answered.
     p50: Vec<Option<f64>>,
     p99: Vec<Option<f64>>,
@@ -40,8 +39,8 @@ struct Route<'a> {
 /// What a policy did on a route.
 #[derive(Serialize)]
 struct Of<'a> {
-    rejected_good: Vec<u64>,
-    rejected_bad: Vec<u64>,
+    rejected_good: &'a [u64],
+    rejected_bad: &'a [u64],
     events: Vec<Shown<'a>>,
 }
 
@@ -52,12 +51,9 @@ struct Shown<'a> {
     trip: bool,
 }
 
-pub(super) fn page(findings: &Findings) -> String {
-    let mut routes: Vec<_> = findings
-        .timelines
-        .iter()
-        .map(|(name, timeline)| route(findings, name, timeline))
-        .collect();
+pub(super) fn page(outcome: &BacktestDocument) -> String {
+    let timelines = outcome.timelines.iter();
+    let mut routes: Vec<_> = timelines.map(|timeline| route(outcome, timeline)).collect();
     // Those in trouble first, then the busy ones.
     routes.sort_by_key(|route| {
         let trips: usize = route
@@ -68,17 +64,15 @@ pub(super) fn page(findings: &Findings) -> String {
         std::cmp::Reverse((trips, route.requests.iter().sum::<u64>()))
     });
     let data = Data {
-        span: findings
-            .span
-            .map(|(from, to)| [from.as_secs_f64(), to.as_secs_f64()]),
-        routes_in_trace: findings.routes,
-        bad_lines: findings.lost.lines,
-        policies: findings
+        span: outcome.span.map(|(from, to)| [seconds(from), seconds(to)]),
+        routes_in_trace: outcome.routes,
+        bad_lines: outcome.lost.lines,
+        policies: outcome
             .policies
             .iter()
             .map(|policy| Policy {
                 name: &policy.label,
-                summary: Summary::of(&policy.report),
+                summary: Summary::of(&policy.sums),
             })
             .collect(),
         routes,
@@ -88,45 +82,40 @@ pub(super) fn page(findings: &Findings) -> String {
     PAGE.replacen(MARK, &data.replace('<', "\\u003c"), 1)
 }
 
-fn route<'a>(findings: &'a Findings, name: &'a str, timeline: &Timeline) -> Route<'a> {
-    let bins = timeline.bins();
-    let seconds = |quantile| {
-        bins.iter()
-            .map(move |bin| Some(bin.quantile(quantile)? as f64 / 1e6))
-            .collect()
+fn route<'a>(outcome: &'a BacktestDocument, timeline: &'a ToldTimeline) -> Route<'a> {
+    let latencies = |micros: &[Option<u64>]| {
+        let micros = micros.iter();
+        micros.map(|micros| Some((*micros)? as f64 / 1e6)).collect()
     };
-    let policies = findings
-        .policies
-        .iter()
-        .enumerate()
-        .map(|(index, policy)| Of {
-            rejected_good: bins.iter().map(|bin| bin.rejected[index].good).collect(),
-            rejected_bad: bins.iter().map(|bin| bin.rejected[index].bad).collect(),
-            events: policy
-                .events
-                .iter()
-                .filter(|event| &*event.route == name)
-                .take(MOST_EVENTS)
-                .map(|event| Shown {
-                    told: event.told(None),
-                    trip: is_trip(event),
-                })
-                .collect(),
-        });
+    let policies = outcome.policies.iter().enumerate();
+    let policies = policies.map(|(index, policy)| Of {
+        rejected_good: &timeline.rejected_good[index],
+        rejected_bad: &timeline.rejected_bad[index],
+        events: policy
+            .events
+            .iter()
+            .filter(|event| event.route == timeline.name)
+            .take(MOST_EVENTS)
+            .map(|event| Shown {
+                told: EventLine::of(event, None),
+                trip: event.is_trip(),
+            })
+            .collect(),
+    });
     Route {
-        name,
-        start: timeline.start().as_secs_f64(),
-        width: timeline.width().as_secs_f64(),
-        requests: bins.iter().map(|bin| bin.requests).collect(),
-        failed: bins.iter().map(|bin| bin.failed).collect(),
-        p50: seconds(0.5),
-        p99: seconds(0.99),
+        name: &timeline.name,
+        start: seconds(timeline.start),
+        width: std::time::Duration::from_nanos(timeline.width).as_secs_f64(),
+        requests: &timeline.requests,
+        failed: &timeline.failed,
+        p50: latencies(&timeline.p50),
+        p99: latencies(&timeline.p99),
         policies: policies.collect(),
     }
 }
 
-fn is_trip(happening: &Happening) -> bool {
-    matches!(&happening.event, Event::Transition(moved) if (moved.from, moved.to) == (State::Closed, State::Open))
+fn seconds(nanos: u64) -> f64 {
+    Timestamp::from_nanos(nanos).as_secs_f64()
 }
 
 const PAGE: &str = include_str!("page.html");

@@ -1,11 +1,12 @@
 //! What of a trace is left out, and why.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What of a trace was left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Lost {
     /// Bad lines, those of requests that came too late included.
@@ -13,7 +14,7 @@ pub struct Lost {
     /// Requests that ended too long before others that stand before them.
     pub late: u64,
     /// The lines, by why.
-    pub why: BTreeMap<&'static str, u64>,
+    pub why: BTreeMap<Cow<'static, str>, u64>,
 }
 
 /// Why a line is left out.
@@ -46,8 +47,17 @@ pub(super) struct Bad {
 impl Lost {
     pub(super) fn count(&mut self, why: Why) {
         self.lines += 1;
-        *self.why.entry(why.name()).or_default() += 1;
+        *self.why.entry(why.name().into()).or_default() += 1;
         self.late += u64::from(why == Why::Late);
+    }
+
+    /// Adds what another part lost.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.late += other.late;
+        for (why, lines) in &other.why {
+            *self.why.entry(why.clone()).or_default() += lines;
+        }
     }
 
     /// `2 bad fields, 1 too late`.

@@ -144,6 +144,11 @@ impl Backtest {
         if self.options.strict {
             return Err(TraceError(problem));
         }
+        // Of lines that belong to no route, one part tells.
+        let is_elsewhere = self.options.shard.is_some_and(|shard| !shard.is_first());
+        if is_elsewhere && bad.why != Why::Late {
+            return Ok(());
+        }
         self.lost.count(bad.why);
         match self.lost.lines {
             ..=MOST_COMPLAINTS => complain(&problem),

@@ -41,6 +41,8 @@ pub(super) struct Reorder {
 
 impl Recorded {
     pub(super) const NEVER: u64 = u64::MAX;
+    /// The route of what is in another part: it only takes part in the order.
+    pub(super) const ELSEWHERE: u32 = u32::MAX;
 
     /// Of what was never answered nobody knows when it was written.
     fn end(&self) -> Timestamp {

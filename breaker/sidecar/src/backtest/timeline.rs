@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use breaker_tower::core::{Classification, Timestamp};
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use super::judge::Classifications;
 
@@ -15,6 +16,23 @@ pub(super) struct Timeline {
     width: Duration,
     policies: usize,
     bins: Vec<Bin>,
+}
+
+/// The same as a document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ToldTimeline {
+    pub(super) name: String,
+    /// Nanoseconds.
+    pub(super) start: u64,
+    pub(super) width: u64,
+    pub(super) requests: Vec<u64>,
+    pub(super) failed: Vec<u64>,
+    /// Microseconds; none where nothing was answered.
+    pub(super) p50: Vec<Option<u64>>,
+    pub(super) p99: Vec<Option<u64>>,
+    /// Of each policy.
+    pub(super) rejected_good: Vec<Vec<u64>>,
+    pub(super) rejected_bad: Vec<Vec<u64>>,
 }
 
 /// What happened in one bin, by the start of requests.
@@ -69,15 +87,31 @@ impl Timeline {
         self.bins[index].count(latency, classifications, rejected_by);
     }
 
-    pub(super) const fn start(&self) -> Timestamp {
-        self.start
+    /// It as a document, of the route called `name`.
+    pub(super) fn told(&self, name: &str) -> ToldTimeline {
+        let of = |of: &dyn Fn(&Bin) -> u64| self.bins.iter().map(of).collect();
+        let quantile = |quantile| self.bins.iter().map(|bin| bin.quantile(quantile)).collect();
+        let policies = 0..self.policies;
+        ToldTimeline {
+            name: name.to_owned(),
+            start: self.start.as_nanos(),
+            width: u64::try_from(self.width.as_nanos()).unwrap_or(u64::MAX),
+            requests: of(&|bin| bin.requests),
+            failed: of(&|bin| bin.failed),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            rejected_good: policies
+                .clone()
+                .map(|policy| of(&|bin| bin.rejected[policy].good))
+                .collect(),
+            rejected_bad: policies
+                .map(|policy| of(&|bin| bin.rejected[policy].bad))
+                .collect(),
+        }
     }
 
-    pub(super) const fn width(&self) -> Duration {
-        self.width
-    }
-
-    pub(super) fn bins(&self) -> &[Bin] {
+    #[cfg(test)]
+    fn bins(&self) -> &[Bin] {
         &self.bins
     }
 

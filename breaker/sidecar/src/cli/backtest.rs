@@ -1,11 +1,15 @@
 //! `breaker backtest`: what would policies have done on recorded traffic?
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use breaker_sidecar::backtest::{self, Backtest as Test, Findings, Options, TraceError, Tuning};
+use anyhow::Context as _;
+use breaker_sidecar::backtest::{
+    self, Backtest as Test, BacktestDocument, Findings, Options, Shard, TraceError, Tuning,
+};
 use breaker_tower::Policy;
 use breaker_tower::core::InvalidValue;
 use breaker_tower::core::policy::yaml::Period;
@@ -18,7 +22,11 @@ use super::{BAD_INPUT, FAILED, output, run};
 #[derive(Debug, Args)]
 pub(crate) struct Backtest {
     /// A built-in policy or a file; may be given several times, to see policies side by side
-    #[arg(long = "policy", value_name = "NAME|FILE", required = true)]
+    #[arg(
+        long = "policy",
+        value_name = "NAME|FILE",
+        required_unless_present = "merge"
+    )]
     policies: Vec<String>,
     /// Prints JSON lines: one for each event, then the summary
     #[arg(long)]
@@ -30,6 +38,17 @@ pub(crate) struct Backtest {
     /// Writes a page that shows it all into this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Only the routes of part I of N, by a hash of their names: prints a document for --merge
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["json", "tune", "html"])]
+    shard: Option<Shard>,
+    /// Puts the documents of all parts together: TRACE are those that --shard printed
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "policies", "tune", "strict", "routes", "timeout", "tolerance", "format", "shard",
+        ]
+    )]
+    merge: bool,
     /// Stops at the first bad line, with exit code 1
     #[arg(long)]
     strict: bool,
@@ -53,6 +72,16 @@ pub(crate) struct Backtest {
 
 impl Backtest {
     pub(super) fn run(self) -> ExitCode {
+        if self.merge {
+            return match merged(&self.traces) {
+                Ok(outcome) if outcome.requests() == 0 => {
+                    output::complain(&no_requests(outcome.bad_lines()));
+                    ExitCode::from(FAILED)
+                }
+                Ok(outcome) => self.tell(&outcome),
+                Err(error) => fail(BAD_INPUT, &format!("{error:#}")),
+            };
+        }
         let policies = match policies(&self.policies) {
             Ok(policies) => policies,
             Err(error) => return fail(BAD_INPUT, &error.to_string()),
@@ -67,9 +96,13 @@ impl Backtest {
         for unmatched in &findings.unmatched {
             output::complain(&format!("{unmatched}\n"));
         }
+        if self.shard.is_some() && findings.unmatched.is_empty() {
+            // No route may be in it.
+            return output::print(&findings.document().line());
+        }
         let is_empty = findings.requests() == 0;
         if is_empty && findings.unmatched.is_empty() {
-            output::complain(&no_requests(&findings));
+            output::complain(&no_requests(findings.lost.lines));
         }
         if is_empty || !findings.unmatched.is_empty() {
             // A program wants to know what was lost.
@@ -78,8 +111,12 @@ impl Backtest {
             }
             return ExitCode::from(FAILED);
         }
+        self.tell(&findings.document())
+    }
+
+    fn tell(&self, outcome: &BacktestDocument) -> ExitCode {
         if let Some(file) = &self.html
-            && let Err(error) = fs::write(file, findings.html())
+            && let Err(error) = fs::write(file, outcome.html())
         {
             return fail(
                 FAILED,
@@ -87,8 +124,8 @@ impl Backtest {
             );
         }
         output::print(&match self.json {
-            true => findings.json(),
-            false => findings.text(),
+            true => outcome.json(),
+            false => outcome.text(),
         })
     }
 
@@ -108,7 +145,9 @@ impl Backtest {
         options.timeout = self.timeout;
         options.tolerance = self.tolerance;
         options.strict = self.strict;
-        options.timelines = self.html.is_some();
+        // Whether a page is wanted is said when the parts are merged.
+        options.timelines = self.html.is_some() || self.shard.is_some();
+        options.shard = self.shard;
         options
     }
 
@@ -121,9 +160,25 @@ impl Backtest {
     }
 }
 
+/// The whole of which these files are the parts; `-` is standard input.
+fn merged(files: &[PathBuf]) -> anyhow::Result<BacktestDocument> {
+    let mut documents = Vec::with_capacity(files.len());
+    for file in files {
+        let name = file.display().to_string();
+        let mut text = String::new();
+        let read = match name.as_str() {
+            "-" => std::io::stdin().read_to_string(&mut text).map(|_| text),
+            _ => fs::read_to_string(file),
+        };
+        let text = read.with_context(|| format!("{name} can't be read"))?;
+        documents.push((name, text));
+    }
+    Ok(BacktestDocument::merge(&documents)?)
+}
+
 /// A backtest of nothing looks like one without trouble.
-fn no_requests(findings: &Findings) -> String {
-    match findings.lost.lines {
+fn no_requests(bad_lines: u64) -> String {
+    match bad_lines {
         0 => "there is no request in the trace\n".to_owned(),
         lines => format!("there is no request in the trace, and {lines} bad lines\n"),
     }
