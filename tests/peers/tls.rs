@@ -304,6 +304,90 @@ async fn a_python_client_calls_by_grpc_over_tls() {
     );
 }
 
+/// A sidecar that receives telemetry by both protocols, of senders with a certificate.
+async fn receiving(files: &Files, upstream: &Upstream, grpc: u16, http: u16) -> Sidecar {
+    let (cert, key) = (files.path("server.crt"), files.path("server.key"));
+    let roots = files.path("ca.crt");
+    let allow = "spiffe://example.org/ns/shop/sa/*";
+    let clients = format!("{{ roots: {roots}, allow: [\"{allow}\"] }}");
+    let tls = format!("{{ cert: {cert}, key: {key}, clients: {clients} }}");
+    let addresses = format!("grpc: 127.0.0.1:{grpc}, http: 127.0.0.1:{http}");
+    Setup::of(upstream.address())
+        .route("feeds: [{ name: ledger, span: client }]")
+        .more(&format!(
+            "telemetry: {{ receive: {{ {addresses}, tls: {tls} }} }}"
+        ))
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn senders_of_telemetry_are_taken_with_a_certificate() {
+    let files = Files::new().await;
+    let upstream = Upstream::start().await;
+    let [grpc, http] = free_ports();
+    let sidecar = receiving(&files, &upstream, grpc, http).await;
+    let roots = files.path("ca.crt");
+    let (cert, key) = (files.path("client.crt"), files.path("client.key"));
+    let batches = async |sidecar: &Sidecar| {
+        let metrics = sidecar.metrics().await;
+        let batches = metrics.sum("breaker_receiver_batches_total", &[]);
+        batches.unwrap_or(0.0)
+    };
+
+    let url = format!("https://localhost:{http}/v1/traces");
+    let json = [
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "20",
+        "--cacert",
+        &roots,
+        "--header",
+        "content-type: application/json",
+        "--data",
+        "{}",
+        &url,
+    ];
+    for version in ["--http1.1", "--http2"] {
+        let shown = ["--cert", &cert, "--key", &key, version];
+        let told = run("curl", [&json[..], &shown].concat(), b"").await;
+        assert_eq!(told.stdout, "{}", "{}", told.stderr);
+    }
+    let refused = Command::new("curl").args(json).output().unwrap();
+    assert!(!refused.status.success());
+    eventually!(handshakes(&sidecar, "no_certificate").await == 1.0);
+    assert_eq!(batches(&sidecar).await, 2.0);
+
+    // OpenTelemetry's SDK for Python, by both protocols.
+    let script = files.0.path().join("export.py");
+    let text = "import sys\n\
+         from opentelemetry.sdk.trace import TracerProvider\n\
+         from opentelemetry.sdk.trace.export import SimpleSpanProcessor\n\
+         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc\n\
+         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http\n\
+         for exporter in (Grpc(timeout=10), Http(endpoint=sys.argv[1], timeout=10)):\n\
+         \x20   provider = TracerProvider()\n\
+         \x20   provider.add_span_processor(SimpleSpanProcessor(exporter))\n\
+         \x20   with provider.get_tracer('shop').start_as_current_span('pay'): pass\n\
+         \x20   provider.shutdown()\n";
+    fs::write(&script, text).unwrap();
+    let mut python = Command::new(installed("venv/bin/python"));
+    let grpc = format!("https://localhost:{grpc}");
+    python.arg(&script).arg(&url).envs([
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*grpc),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", &roots),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &cert),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key),
+    ]);
+    // They would go before what the exporter is told.
+    python.env_remove("REQUESTS_CA_BUNDLE");
+    python.env_remove("CURL_CA_BUNDLE");
+    let mut python = Process::spawn(python);
+    assert!(python.ended().await.success(), "{}", python.log());
+    assert_eq!(batches(&sidecar).await, 4.0, "{}", python.log());
+}
+
 #[tokio::test]
 async fn the_admin_port_speaks_tls_to_curl_and_to_our_own_commands() {
     let files = Files::new().await;

@@ -145,6 +145,9 @@ impl Config {
         if config.admin_tls == self.admin_tls {
             config.admin_tls.clone_from(&self.admin_tls);
         }
+        if config.receive == self.receive {
+            config.receive.clone_from(&self.receive);
+        }
         Ok(config)
     }
 

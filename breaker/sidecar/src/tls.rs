@@ -12,6 +12,7 @@ mod provider;
 mod rotating;
 mod server;
 mod spiffe;
+mod under_way;
 mod verify;
 
 pub(crate) mod failure;
@@ -26,7 +27,8 @@ pub(crate) use self::handshake::Handshake;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::provider::provider;
 pub(crate) use self::rotating::{Rotate, Rotated, Use};
-pub(crate) use self::server::{Accepted, NOT_TLS, Opening};
+pub(crate) use self::server::{Accepted, Opening};
+pub(crate) use self::under_way::{NOT_TLS, UnderWay};
 
 pub use self::client::{Client, ClientSettings};
 pub use self::dial::SecureDial;

@@ -369,6 +369,33 @@ fn the_variables_follow_the_addresses_that_are_received_on() {
 }
 
 #[test]
+fn a_receiver_in_tls_is_explained_and_its_variables_say_so() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = "{ cert: tls.crt, key: tls.key, clients: { roots: tls.crt, require: false } }";
+    let folder = Folder::new("otlp_tls")
+        .with("policies/strict.yaml", STRICT)
+        .with("tls.crt", &certified.cert.pem())
+        .with("tls.key", &certified.signing_key.serialize_pem())
+        .with(
+            "breaker.yaml",
+            &format!("telemetry: {{ receive: {{ http: 127.0.0.1:4318, tls: {tls} }} }}\n{GOOD}"),
+        );
+    let run = ["run", "--config", "breaker.yaml", "--otlp-env", "--json"];
+    let report: Value = serde_json::from_str(stdout(&folder.breaker(&run))).unwrap();
+    assert_eq!(
+        report["OTEL_EXPORTER_OTLP_ENDPOINT"],
+        "https://127.0.0.1:4318"
+    );
+    let check = folder.breaker(&["check", "breaker.yaml"]);
+    for line in [
+        "OTLP/HTTP on 127.0.0.1:4318, in TLS from 1.3 on; clients may show a certificate: any",
+        "receiver: valid until ",
+    ] {
+        assert!(stdout(&check).contains(line), "{}", stdout(&check));
+    }
+}
+
+#[test]
 fn without_a_receiver_there_are_no_variables() {
     let folder = Folder::new("otlp_env_nothing").with(
         "zero.yaml",

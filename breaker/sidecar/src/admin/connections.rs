@@ -30,7 +30,7 @@ use self::places::{Place, Places};
 use crate::accept::Acceptor;
 use crate::descriptors::Spares;
 use crate::sockets::{Listener, Peer};
-use crate::tls::Server;
+use crate::tls::{Server, UnderWay};
 
 /// Serves `router` on `listener` until `shutdown`.
 pub(super) async fn serve(
@@ -40,7 +40,7 @@ pub(super) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let mut shutdown = pin!(shutdown);
-    let places = Places::default();
+    let (places, handshakes) = (Places::default(), UnderWay::default());
     let spares = Arc::new(Spares::hold());
     let (stop, stopped) = watch::channel(false);
     let mut connections = Acceptor::new(&listener, "admin");
@@ -61,11 +61,12 @@ pub(super) async fn serve(
         };
         let (router, stopped, spares) = (router.clone(), stopped.clone(), spares.clone());
         let (place, tls) = (places.take(peer), tls.clone());
+        let handshakes = handshakes.clone();
         tokio::spawn(async move {
             let stream = match tls {
                 None => Some(stream),
                 Some(tls) => tokio::select! {
-                    stream = tls.take(stream, FIRST) => stream,
+                    stream = handshakes.secure(&tls, stream, FIRST) => stream,
                     () = place.evicted() => None,
                 },
             };

@@ -9,8 +9,8 @@ use crate::hosts;
 
 /// Answers only requests that were meant for this machine. A page of another site can point a name
 /// of its own at 127.0.0.1 (DNS rebinding) and would then read what is here; but its requests carry
-/// that name. HTTP/2 is no browser's, since those speak it over TLS only, and its clients call a
-/// server by names of their own: Envoy by that of the cluster.
+/// that name. Browsers speak HTTP/2 over TLS only, where such a name has no certificate; other
+/// clients call a server by names of their own: Envoy by that of the cluster.
 pub(super) async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
     let host = hosts::named(request.uri(), request.headers());
     if request.version() == Version::HTTP_2 || host.is_some_and(|host| hosts::is_local(host.host()))

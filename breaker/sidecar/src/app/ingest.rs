@@ -37,6 +37,7 @@ impl Ingest {
         let receiver = Receiver::bind(Settings {
             grpc: receive.grpc(),
             http: receive.http(),
+            tls: receive.tls().cloned(),
             forward,
             cors: receive.cors().to_vec(),
             ..Settings::default()

@@ -30,6 +30,10 @@ pub(super) fn variables(config: &Config) -> Result<Vec<Variable>, &'static str> 
     if address.port() == 0 {
         return Err("telemetry.receive has port 0: its port is not known before it runs");
     }
+    let scheme = match receive.tls() {
+        Some(_) => "https",
+        None => "http",
+    };
     let variable = |name, value: &str, why| Variable {
         name,
         value: value.to_owned(),
@@ -38,7 +42,7 @@ pub(super) fn variables(config: &Config) -> Result<Vec<Variable>, &'static str> 
     Ok(vec![
         variable(
             "OTEL_EXPORTER_OTLP_ENDPOINT",
-            &format!("http://{}", reachable(address)),
+            &format!("{scheme}://{}", reachable(address)),
             "where the sidecar receives telemetry",
         ),
         variable(

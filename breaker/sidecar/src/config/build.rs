@@ -78,9 +78,15 @@ pub(super) fn config(
             findings.add("log.file", "must not be the file of state");
         }
     }
+    let identity = raw.identity.map(|raw| tls::identity(&raw, folder));
+    let identity = findings.check("identity", identity.transpose()).flatten();
+    let secrets = tls::Known {
+        folder,
+        identity: identity.as_ref(),
+    };
     let told = raw.telemetry.is_some();
     let telemetry = raw.telemetry.and_then(|raw| {
-        let telemetry = telemetry::build(raw, folder);
+        let telemetry = telemetry::build(raw, secrets);
         findings.check("telemetry", telemetry)
     });
     // Feeds without anything that feeds them are told only where it is sure.
@@ -102,14 +108,12 @@ pub(super) fn config(
     }
     let policies = Policies::load(&raw.policies, folder, &mut origin, &mut findings);
 
-    let identity = raw.identity.map(|raw| tls::identity(&raw, folder));
-    let identity = findings.check("identity", identity.transpose()).flatten();
-    let secrets = tls::Known {
-        folder,
-        identity: identity.as_ref(),
-    };
-    let tls = raw.tls.as_ref().map(|raw| tls::server(raw, secrets));
-    let admin_tls = raw.admin_tls.map(|raw| tls::server(&raw.into(), secrets));
+    let tls = raw.tls.as_ref().map(|raw| {
+        let clients = raw.clients.as_ref();
+        tls::server(&raw.shown(), clients, secrets)
+    });
+    let admin_tls = raw.admin_tls.as_ref();
+    let admin_tls = admin_tls.map(|raw| tls::server(&raw.shown(), None, secrets));
     let admin_tls = findings.check("admin_tls", admin_tls.transpose()).flatten();
     let clients_are_known = raw.tls.as_ref().is_some_and(|raw| raw.clients.is_some());
     let tls = findings.check("tls", tls.transpose()).flatten();

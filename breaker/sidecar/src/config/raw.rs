@@ -33,7 +33,8 @@ pub(super) use self::retry::RawRetry;
 pub(super) use self::route::{RawDeadline, RawGrpc, RawMatch, RawMode, RawPolicyChoice, RawRoute};
 pub(super) use self::telemetry::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
 pub(super) use self::tls::{
-    RawAdminTls, RawClients, RawForwarding, RawIdentity, RawTls, RawTlsVersion, RawUpstreamTls,
+    ListenerFields, RawAdminTls, RawClients, RawForwarding, RawIdentity, RawReceiveTls, RawTls,
+    RawTlsVersion, RawUpstreamTls,
 };
 pub(super) use self::upstream::{
     EjectChoice, RawBalance, RawDiscover, RawEject, RawHealth, RawProtocol, RawRecord, RawUpstream,

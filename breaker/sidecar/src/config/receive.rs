@@ -6,16 +6,19 @@ use breaker_tower::core::InvalidField;
 use http::Uri;
 
 use super::problem::Problems;
-use super::raw::{RawForward, RawReceive};
+use super::raw::{RawClients, RawForward, RawReceive};
 use super::scalar::Address;
 use super::telemetry::{LOOP, is_url};
+use super::tls::{self, Known};
 use crate::ingest::loops_back;
+use crate::tls::Server;
 
 /// Where OTLP is received, and where it is sent on to. It has an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Receive {
     grpc: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    tls: Option<Server>,
     forward: Option<Forward>,
     cors: Vec<String>,
 }
@@ -27,7 +30,7 @@ pub struct Forward {
     http: Option<Uri>,
 }
 
-pub(super) fn build(raw: RawReceive) -> Result<Receive, Problems> {
+pub(super) fn build(raw: RawReceive, known: Known<'_>) -> Result<Receive, Problems> {
     let mut problems = Problems::default();
     let address = |address: Option<Address>| address.map(|Address(address)| address);
     let (grpc, http) = match (address(raw.grpc), address(raw.http)) {
@@ -43,6 +46,7 @@ pub(super) fn build(raw: RawReceive) -> Result<Receive, Problems> {
     let mut receive = Receive {
         grpc,
         http,
+        tls: None,
         forward: None,
         cors: raw.cors,
     };
@@ -52,6 +56,12 @@ pub(super) fn build(raw: RawReceive) -> Result<Receive, Problems> {
             problems.add(InvalidField::new(format!("cors[{index}]"), rule));
         }
     }
+    let tls = raw.tls.map(|mut raw| {
+        let clients = raw.clients.take().map(RawClients::from);
+        let tls = tls::server(&raw.shown(), clients.as_ref(), known);
+        tls.map_err(|broken| broken.within("tls"))
+    });
+    receive.tls = problems.keep(tls.transpose());
     if let Some(raw) = raw.forward {
         receive.forward = problems.check(forward(raw, &receive));
     }
@@ -144,6 +154,11 @@ impl Receive {
     /// Where OTLP/HTTP is received; it may be the same address.
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// What senders must speak, if it is TLS.
+    pub const fn tls(&self) -> Option<&Server> {
+        self.tls.as_ref()
     }
 
     /// Where all of it is sent on to.

@@ -9,17 +9,21 @@ use http::{HeaderName, HeaderValue, Uri};
 use super::problem::{Problems, time_within};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
 use super::receive::{self, Receive};
+use super::tls::Known;
 use crate::collector::{Compression, Configured, Protocol};
 
 pub(super) fn build(
     raw: RawTelemetry,
-    folder: &Path,
+    known: Known<'_>,
 ) -> Result<(Option<Configured>, Option<Receive>), Problems> {
     let mut problems = Problems::default();
-    let receive = raw.receive.map(receive::build).transpose();
+    let receive = raw
+        .receive
+        .map(|raw| receive::build(raw, known))
+        .transpose();
     let receive = receive.map_err(|problems| problems.within("receive"));
     let receive = problems.keep(receive);
-    let export = problems.keep(raw.export.map(|raw| export(raw, folder)).transpose());
+    let export = problems.keep(raw.export.map(|raw| export(raw, known.folder)).transpose());
     let endpoint = export.as_ref().and_then(|export| export.endpoint.as_ref());
     let endpoint = endpoint.and_then(|endpoint| endpoint.parse().ok());
     if let (Some(receive), Some(endpoint)) = (&receive, endpoint)

@@ -7,7 +7,9 @@ use breaker_tower::core::InvalidField;
 use rustls::pki_types::ServerName;
 
 use super::problem::{Problems, time_within};
-use super::raw::{RawClients, RawForwarding, RawIdentity, RawTls, RawTlsVersion, RawUpstreamTls};
+use super::raw::{
+    ListenerFields, RawClients, RawForwarding, RawIdentity, RawTlsVersion, RawUpstreamTls,
+};
 use crate::tls::{
     Client, ClientSettings, Clients, Fault, Forwarding, MinVersion, Pair, Pattern, Roots, Server,
     ServerSettings,
@@ -50,8 +52,12 @@ pub(super) fn identity(raw: &RawIdentity, folder: &Path) -> Result<Identity, Pro
     Ok(identity)
 }
 
-/// TLS on a listener.
-pub(super) fn server(raw: &RawTls, known: Known<'_>) -> Result<Server, Problems> {
+/// TLS on a listener, which asks for certificates of clients if there is `clients`.
+pub(super) fn server(
+    raw: &ListenerFields<'_>,
+    clients: Option<&RawClients>,
+    known: Known<'_>,
+) -> Result<Server, Problems> {
     let mut problems = Problems::default();
     let certificates = problems.keep(pairs(raw, known));
     let handshake_timeout = problems.keep(time_within(
@@ -60,8 +66,8 @@ pub(super) fn server(raw: &RawTls, known: Known<'_>) -> Result<Server, Problems>
         10..=60_000,
         HANDSHAKE_TIMEOUT,
     ));
-    let clients = raw.clients.as_ref().map(|raw| {
-        let clients = clients(raw, known);
+    let clients = clients.map(|raw| {
+        let clients = asked(raw, known);
         clients.map_err(|broken| broken.within("clients"))
     });
     let clients = problems.keep(clients.transpose());
@@ -82,13 +88,13 @@ pub(super) fn server(raw: &RawTls, known: Known<'_>) -> Result<Server, Problems>
     server.map_err(|fault| problem(&fault).into())
 }
 
-fn pairs(raw: &RawTls, known: Known<'_>) -> Result<Vec<Pair>, Problems> {
+fn pairs(raw: &ListenerFields<'_>, known: Known<'_>) -> Result<Vec<Pair>, Problems> {
     let mut problems = Problems::default();
     let pair = |cert: &str, key: &str, problems: &mut Problems| Pair {
         cert: problems.keep(file("cert", cert, known.folder)),
         key: problems.keep(file("key", key, known.folder)),
     };
-    let pairs = match (&raw.cert, &raw.key, &raw.certificates) {
+    let pairs = match (raw.cert, raw.key, raw.certificates) {
         (Some(cert), Some(key), None) => vec![pair(cert, key, &mut problems)],
         (None, None, None) => match known.identity {
             Some(identity) => vec![identity.pair.clone()],
@@ -121,7 +127,7 @@ fn pairs(raw: &RawTls, known: Known<'_>) -> Result<Vec<Pair>, Problems> {
     Ok(pairs)
 }
 
-fn clients(raw: &RawClients, known: Known<'_>) -> Result<Clients, Problems> {
+fn asked(raw: &RawClients, known: Known<'_>) -> Result<Clients, Problems> {
     let mut problems = Problems::default();
     let of_identity = known.identity.and_then(|identity| identity.roots.clone());
     let roots = match (&raw.roots, of_identity) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Route};
+use super::{Config, Receive, Route};
 use crate::tls::{Rotate, Use, date};
 
 impl Config {
@@ -46,7 +46,13 @@ impl Config {
             .admin_tls
             .iter()
             .map(|tls| (Use::Admin, tls.rotating()));
-        listener.chain(admin).chain(secured).collect()
+        let receiver = self.receive.iter().filter_map(Receive::tls);
+        let receiver = receiver.map(|tls| (Use::Receiver, tls.rotating()));
+        listener
+            .chain(admin)
+            .chain(receiver)
+            .chain(secured)
+            .collect()
     }
 
     /// What our certificates are for, and until when they are valid, in words.

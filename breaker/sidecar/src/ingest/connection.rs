@@ -8,21 +8,44 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::intake::Handler;
 use super::settings::Limits;
+use crate::sockets::Stream;
+use crate::tls::{Server, UnderWay};
 
-/// Serves a connection, to a loopback address or not, until it is closed, was idle for too long, or
-/// `stopping` turns true.
-pub(super) async fn serve(
-    intake: Arc<Handler>,
-    stream: TcpStream,
-    is_loopback: bool,
-    mut stopping: watch::Receiver<bool>,
-) {
+/// What the connections of one listener share.
+#[derive(Clone)]
+pub(super) struct Port {
+    pub(super) intake: Arc<Handler>,
+    pub(super) is_loopback: bool,
+    /// What senders must speak if it is TLS, and the handshakes of all listeners.
+    pub(super) secured: Option<(Server, UnderWay)>,
+}
+
+/// Serves a connection until it is closed, was idle for too long, or `stopping` turns true.
+pub(super) async fn serve(port: Port, stream: Stream, mut stopping: watch::Receiver<bool>) {
+    let stream = match &port.secured {
+        None => Some(stream),
+        Some((tls, handshakes)) => tokio::select! {
+            stream = handshakes.secure(tls, stream, tls.settings().handshake_timeout) => stream,
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+        },
+    };
+    if let Some(stream) = stream {
+        requests(port, stream, stopping).await;
+    }
+}
+
+/// Answers the requests of a connection.
+async fn requests(port: Port, stream: Stream, mut stopping: watch::Receiver<bool>) {
+    let Port {
+        intake,
+        is_loopback,
+        ..
+    } = port;
     let activity = Arc::new(Activity::new());
     let limits = &intake.limits;
     let builder = builder(limits);

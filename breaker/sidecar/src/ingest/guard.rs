@@ -36,8 +36,8 @@ impl Guard {
     /// The page that sends this request, if one does. `is_loopback`: it came to a loopback address.
     ///
     /// As on the admin port, a name that is not of this machine was pointed here by somebody (DNS
-    /// rebinding). HTTP/2 is no browser's, since those speak it over TLS only, and its clients call
-    /// a server by names of their own.
+    /// rebinding). Browsers speak HTTP/2 over TLS only, where such a name has no certificate; other
+    /// clients call a server by names of their own.
     pub(super) fn check(&self, head: &Parts, is_loopback: bool) -> Result<Option<Page>, Refusal> {
         let named = hosts::named(&head.uri, &head.headers);
         let is_local = || {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::batch::Sampler;
-use super::connection;
+use super::connection::{self, Port};
 use super::forward::{Forwarder, Marker, Targets};
 use super::guard::Guard;
 use super::intake::Handler;
@@ -22,6 +22,7 @@ use super::settings::Settings;
 use super::stats::Stats;
 use crate::accept::Acceptor;
 use crate::collector::OtlpError;
+use crate::tls::{Server, UnderWay};
 
 /// Listeners for OTLP that are bound, and don't serve yet.
 #[derive(Debug)]
@@ -142,8 +143,9 @@ impl Receiver {
         let guard = Guard::new(self.settings.cors);
         let intake = Handler::new(sampler, forwarder, limits, self.stats, self.marker, guard);
         let intake = Arc::new(intake);
+        let tls = self.settings.tls;
 
-        accept(listeners, intake, connections, grace, shutdown).await;
+        accept(listeners, intake, tls, connections, grace, shutdown).await;
         if let Some((forwarder, tasks, flush)) = senders {
             forwarder.finish(tasks, flush).await;
         }
@@ -155,20 +157,25 @@ impl Receiver {
 async fn accept(
     listeners: Vec<TcpListener>,
     intake: Arc<Handler>,
+    tls: Option<Server>,
     connections: usize,
     grace: Duration,
     shutdown: impl Future<Output = ()>,
 ) {
     let (stop, stopping) = watch::channel(false);
     let places = Arc::new(Semaphore::new(connections));
+    let secured = tls.map(|tls| (tls, UnderWay::default()));
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(listen(
-            listener,
-            intake.clone(),
-            places.clone(),
-            stopping.clone(),
-        ));
+        let is_loopback = listener
+            .local_addr()
+            .is_ok_and(|address| address.ip().is_loopback());
+        let port = Port {
+            intake: intake.clone(),
+            is_loopback,
+            secured: secured.clone(),
+        };
+        loops.spawn(listen(listener, port, places.clone(), stopping.clone()));
     }
     drop((intake, stopping));
     shutdown.await;
@@ -183,15 +190,12 @@ async fn accept(
 /// Takes connections from one listener until `stopping`, then waits for their end.
 async fn listen(
     listener: TcpListener,
-    intake: Arc<Handler>,
+    port: Port,
     places: Arc<Semaphore>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
     let mut acceptor = Acceptor::new(&listener, "telemetry");
-    let is_loopback = listener
-        .local_addr()
-        .is_ok_and(|address| address.ip().is_loopback());
     loop {
         let accepted = async {
             // Beyond the limit, senders wait in the kernel's queue.
@@ -203,7 +207,7 @@ async fn listen(
             Some(_) = connections.join_next() => continue,
             accepted = accepted => accepted,
         };
-        let served = connection::serve(intake.clone(), stream, is_loopback, stopping.clone());
+        let served = connection::serve(port.clone(), stream.into(), stopping.clone());
         connections.spawn(async move {
             let _place = place;
             served.await;

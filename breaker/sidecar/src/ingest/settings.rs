@@ -9,6 +9,7 @@ use http::Uri;
 
 use super::batch::PREFIX;
 use crate::collector::Protocol;
+use crate::tls::Server;
 
 /// `telemetry.receive`: what is received where.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Settings {
     /// Where OTLP/HTTP is expected. The same address as that of gRPC makes one listener; every
     /// listener answers both.
     pub http: Option<SocketAddr>,
+    /// What senders must speak, if it is TLS.
+    pub tls: Option<Server>,
     /// Where batches are sent on to; `None`: nowhere.
     pub forward: Option<Forward>,
     /// Origins whose pages may send telemetry from a browser, such as `https://shop.example.com`;

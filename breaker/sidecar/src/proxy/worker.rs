@@ -13,7 +13,6 @@ use tokio::time::{Instant, interval, timeout};
 
 use super::Observers;
 use super::generation::RouteSnapshot;
-use super::handshake::UnderWay;
 use super::limits::Limits;
 use super::listener::accept;
 use super::route::RouteTable;
@@ -23,7 +22,7 @@ use crate::message::limited::Limit;
 use crate::message::spawn::{Kind, LocalExecutor};
 use crate::message::timers::Timers;
 use crate::sockets::Listener;
-use crate::tls::Server;
+use crate::tls::{Server, UnderWay};
 use crate::upstream::directory::Directory;
 
 /// What the connections of one thread share.
@@ -34,7 +33,7 @@ pub(crate) struct Worker {
     pub(crate) http2: http2::Builder<Streams>,
     /// What clients must speak, if they are to speak TLS.
     pub(crate) tls: Option<Server>,
-    pub(crate) handshakes: Rc<UnderWay>,
+    pub(crate) handshakes: UnderWay,
     /// What parked connections are read into.
     pub(crate) scratch: RefCell<Box<[u8]>>,
     directory: Directory,
@@ -89,7 +88,7 @@ impl Worker {
             http1,
             http2,
             tls,
-            handshakes: Rc::default(),
+            handshakes: UnderWay::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             directory,
             observe,

@@ -61,6 +61,8 @@ pub(crate) enum Use {
     Listener,
     /// Clients of the admin port.
     Admin,
+    /// Senders of telemetry.
+    Receiver,
     /// An upstream of this name.
     Upstream(String),
 }
@@ -70,6 +72,7 @@ impl fmt::Display for Use {
         match self {
             Self::Listener => f.write_str("listener"),
             Self::Admin => f.write_str("admin"),
+            Self::Receiver => f.write_str("receiver"),
             Self::Upstream(name) => write!(f, "upstream {name}"),
         }
     }

@@ -1,6 +1,5 @@
 //! TLS as a server: for clients of the proxy, of the admin port and of the receiver.
 
-use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,6 @@ use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -143,28 +141,6 @@ impl Server {
             peer,
             stream: Stream::Tls(Box::new(Transport::from(secured))),
         })
-    }
-
-    /// The same of a connection that nothing is known of yet, whose first byte comes within
-    /// `limit`; `None` if nothing comes of it. Who speaks no TLS is told.
-    pub(crate) async fn take(&self, mut stream: Stream, limit: Duration) -> Option<Stream> {
-        let first = poll_fn(|cx| stream.poll_peek(cx));
-        let first = timeout(limit, first).await.ok()?.ok()??;
-        let opening = Opening::of(first);
-        if opening == Opening::Tls {
-            let accepted = self.accept(stream).await;
-            return accepted.ok().map(|accepted| accepted.stream);
-        }
-        if opening == Opening::Text {
-            // What was not read would reset the connection before this is.
-            let told = async {
-                stream.write_all(NOT_TLS).await?;
-                stream.shutdown().await?;
-                stream.read(&mut [0; 4096]).await
-            };
-            let _ = timeout(FAREWELL, told).await;
-        }
-        None
     }
 }
 
@@ -298,12 +274,6 @@ fn is_named(pattern: &str, name: &str) -> bool {
 
 /// What a handshake begins with (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 22;
-/// The answer to plain HTTP where clients are to speak TLS.
-pub(crate) const NOT_TLS: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 31\r\n\
-      connection: close\r\n\r\nthis port speaks TLS (https://)";
-/// How long that may take.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

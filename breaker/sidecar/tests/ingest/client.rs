@@ -14,6 +14,7 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic_types::pb;
@@ -36,7 +37,18 @@ pub(crate) async fn send<B>(address: SocketAddr, request: Request<B>) -> hyper::
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
 {
-    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    send_on(TcpStream::connect(address).await.unwrap(), request).await
+}
+
+/// The same on a connection that there is.
+pub(crate) async fn send_on<B>(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<B>,
+) -> hyper::Result<Answer>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+{
+    let io = TokioIo::new(stream);
     let answer = async {
         let response = if request.version() == Version::HTTP_2 {
             let (mut sender, connection) =

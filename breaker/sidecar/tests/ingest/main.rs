@@ -13,5 +13,6 @@ mod outcomes;
 mod overload;
 mod peers;
 mod refusals;
+mod secured;
 mod success;
 mod tls;

@@ -87,6 +87,7 @@ fn words(of: &Use) -> (&'static str, Option<&str>) {
     match of {
         Use::Listener => ("listener", None),
         Use::Admin => ("admin", None),
+        Use::Receiver => ("receiver", None),
         Use::Upstream(name) => ("upstream", Some(name)),
     }
 }

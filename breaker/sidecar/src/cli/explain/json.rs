@@ -74,6 +74,7 @@ fn receive(receive: &Receive) -> Value {
     json!({
         "grpc": receive.grpc().map(|address| address.to_string()),
         "http": receive.http().map(|address| address.to_string()),
+        "tls": receive.tls().is_some(),
         "forward": forward,
     })
 }

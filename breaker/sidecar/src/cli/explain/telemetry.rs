@@ -8,7 +8,7 @@ use breaker_sidecar::config::{Config, Feed, Receive, Route, in_words};
 use breaker_tower::Policy;
 use breaker_tower::core::policy::Condition;
 
-use super::line;
+use super::{line, secured};
 
 /// Where telemetry is received, and where it is sent on to.
 pub(super) fn received(receive: &Receive) -> String {
@@ -25,7 +25,9 @@ pub(super) fn received(receive: &Receive) -> String {
             format!("sends it on to {}", targets.join(" and "))
         }
     };
-    format!("{}; {forward}", addresses.join(", "))
+    let tls = receive.tls().map(|tls| secured(tls.settings()));
+    let tls = tls.map_or(String::new(), |tls| format!(", in TLS {tls}"));
+    format!("{}{tls}; {forward}", addresses.join(", "))
 }
 
 fn trimmed(url: String) -> String {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::RawReceiveTls;
 use crate::config::scalar::Address;
 
 /// The addresses that receive telemetry from applications, for the feeds of routes.
@@ -23,6 +24,8 @@ pub(in crate::config) struct RawReceive {
     #[schemars(extend("x-default" = "127.0.0.1:4318, unless grpc is given"))]
     #[schemars(extend("examples" = ["127.0.0.1:4318"]))]
     pub(in crate::config) http: Option<Address>,
+    /// TLS on both. Without it, senders speak no TLS.
+    pub(in crate::config) tls: Option<RawReceiveTls>,
     /// The collector to which all received telemetry is forwarded unchanged.
     #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14317"]))]
     pub(in crate::config) forward: Option<RawForward>,

@@ -47,65 +47,84 @@ pub(in crate::config) struct RawUpstreamTls {
     pub(in crate::config) min: Option<RawTlsVersion>,
 }
 
-/// TLS on a listener.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "Tls")]
-pub(in crate::config) struct RawTls {
-    /// A PEM file with the certificate and its chain, leaf first, relative to this file.
-    #[schemars(extend("x-default" = "that of identity", "examples" = ["tls/tls.crt"]))]
-    pub(in crate::config) cert: Option<String>,
-    /// A PEM file with the key of the certificate, relative to this file.
-    #[schemars(extend("x-default" = "that of identity", "examples" = ["tls/tls.key"]))]
-    pub(in crate::config) key: Option<String>,
-    /// Certificates instead of cert and key, chosen by the name that a client asks for (SNI). The
-    /// first one is for clients that ask for none or for another.
-    #[schemars(length(min = 1, max = 64))]
-    pub(in crate::config) certificates: Option<Vec<RawPair>>,
-    /// The lowest version of TLS.
-    #[schemars(extend("default" = "1.3", "examples" = ["1.2"]))]
-    pub(in crate::config) min: Option<RawTlsVersion>,
-    /// How long a handshake may take.
-    #[schemars(extend("default" = "5s", "x-range" = "10ms to 1m", "examples" = ["2s"]))]
-    pub(in crate::config) handshake_timeout: Option<Period>,
-    /// Certificates of clients. Without it, clients are asked for none.
-    pub(in crate::config) clients: Option<RawClients>,
-}
-
-/// TLS on the admin port.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "AdminTls")]
-pub(in crate::config) struct RawAdminTls {
-    /// A PEM file with the certificate and its chain, leaf first, relative to this file.
-    #[schemars(extend("x-default" = "that of identity", "examples" = ["tls/tls.crt"]))]
-    pub(in crate::config) cert: Option<String>,
-    /// A PEM file with the key of the certificate, relative to this file.
-    #[schemars(extend("x-default" = "that of identity", "examples" = ["tls/tls.key"]))]
-    pub(in crate::config) key: Option<String>,
-    /// Certificates instead of cert and key, chosen by the name that a client asks for (SNI). The
-    /// first one is for clients that ask for none or for another.
-    #[schemars(length(min = 1, max = 64))]
-    pub(in crate::config) certificates: Option<Vec<RawPair>>,
-    /// The lowest version of TLS.
-    #[schemars(extend("default" = "1.3", "examples" = ["1.2"]))]
-    pub(in crate::config) min: Option<RawTlsVersion>,
-    /// How long a handshake may take.
-    #[schemars(extend("default" = "5s", "x-range" = "10ms to 1m", "examples" = ["2s"]))]
-    pub(in crate::config) handshake_timeout: Option<Period>,
-}
-
-impl From<RawAdminTls> for RawTls {
-    fn from(raw: RawAdminTls) -> Self {
-        Self {
-            cert: raw.cert,
-            key: raw.key,
-            certificates: raw.certificates,
-            min: raw.min,
-            handshake_timeout: raw.handshake_timeout,
-            clients: None,
+/// Declares a section of TLS on a listener. The sections differ by what is asked of clients alone,
+/// and one can't be flattened into another: then unknown fields would be no errors.
+macro_rules! listener {
+    (
+        $(#[$said:meta])+
+        $name:ident as $shown:literal $({ $(#[$asked:meta])+ $clients:ty })?
+    ) => {
+        $(#[$said])+
+        #[derive(Debug, Default, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+        #[schemars(rename = $shown)]
+        pub(in crate::config) struct $name {
+            /// A PEM file with the certificate and its chain, leaf first, relative to this file.
+            #[schemars(extend("x-default" = "that of identity", "examples" = ["tls/tls.crt"]))]
+            cert: Option<String>,
+            /// A PEM file with the key of the certificate, relative to this file.
+            #[schemars(extend("x-default" = "that of identity", "examples" = ["tls/tls.key"]))]
+            key: Option<String>,
+            /// Certificates instead of cert and key, chosen by the name that a client asks for
+            /// (SNI). The first one is for clients that ask for none or for another.
+            #[schemars(length(min = 1, max = 64))]
+            certificates: Option<Vec<RawPair>>,
+            /// The lowest version of TLS.
+            #[schemars(extend("default" = "1.3", "examples" = ["1.2"]))]
+            min: Option<RawTlsVersion>,
+            /// How long a handshake may take.
+            #[schemars(extend("default" = "5s", "x-range" = "10ms to 1m", "examples" = ["2s"]))]
+            handshake_timeout: Option<Period>,
+            $(
+                $(#[$asked])+
+                pub(in crate::config) clients: Option<$clients>,
+            )?
         }
+
+        impl $name {
+            /// What all listeners have.
+            pub(in crate::config) fn shown(&self) -> ListenerFields<'_> {
+                ListenerFields {
+                    cert: self.cert.as_deref(),
+                    key: self.key.as_deref(),
+                    certificates: self.certificates.as_deref(),
+                    min: self.min,
+                    handshake_timeout: self.handshake_timeout,
+                }
+            }
+        }
+    };
+}
+
+listener! {
+    /// TLS on a listener.
+    RawTls as "Tls" {
+        /// Certificates of clients. Without it, clients are asked for none.
+        RawClients
     }
+}
+
+listener! {
+    /// TLS on the admin port.
+    RawAdminTls as "AdminTls"
+}
+
+listener! {
+    /// TLS on the receiver of telemetry.
+    RawReceiveTls as "ReceiveTls" {
+        /// Certificates of senders. Without it, senders are asked for none.
+        RawSenders
+    }
+}
+
+/// What a listener shows, and how it speaks.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct ListenerFields<'a> {
+    pub(in crate::config) cert: Option<&'a str>,
+    pub(in crate::config) key: Option<&'a str>,
+    pub(in crate::config) certificates: Option<&'a [RawPair]>,
+    pub(in crate::config) min: Option<RawTlsVersion>,
+    pub(in crate::config) handshake_timeout: Option<Period>,
 }
 
 /// A certificate and its key.
@@ -141,6 +160,35 @@ pub(in crate::config) struct RawClients {
     /// removed.
     #[schemars(extend("default" = "none", "examples" = ["xfcc"]))]
     pub(in crate::config) forward: Option<RawForwarding>,
+}
+
+/// Certificates of senders. Nobody is told of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping of fields")]
+#[schemars(rename = "TlsSenders")]
+pub(in crate::config) struct RawSenders {
+    /// A PEM file with the certificates that sign those of senders, relative to this file.
+    #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
+    roots: Option<String>,
+    /// Whether a sender without a certificate is refused.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    require: Option<bool>,
+    /// The SPIFFE IDs that a sender's certificate may have. In the path, * stands for one segment,
+    /// and a final ** for the rest.
+    #[schemars(extend("x-default" = "any certificate that roots have signed"))]
+    #[schemars(extend("examples" = [["spiffe://example.org/ns/shop/sa/*"]]))]
+    allow: Option<Vec<String>>,
+}
+
+impl From<RawSenders> for RawClients {
+    fn from(raw: RawSenders) -> Self {
+        Self {
+            roots: raw.roots,
+            require: raw.require,
+            allow: raw.allow,
+            forward: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

@@ -222,6 +222,12 @@ fn with(path: &str, value: Value) -> (Value, String) {
             };
         }
     }
+    if path.starts_with("telemetry.receive.tls.") && !path.contains("certificates[]") {
+        config["telemetry"] = json!({ "receive": { "tls": pair } });
+    }
+    if path.starts_with("telemetry.receive.tls.clients") {
+        config["telemetry"]["receive"]["tls"]["clients"] = json!({ "roots": "tls/ca.crt" });
+    }
     if path.starts_with("tls.clients") || path.ends_with("match.peer") {
         config["tls"] = pair;
         config["tls"]["clients"] = json!({ "roots": "tls/ca.crt" });

@@ -263,12 +263,58 @@ fn tls_on_a_listener_has_certificates_and_may_ask_for_some() {
         found.starts_with("b.yaml:1: admin_tls.clients: is not a field here"),
         "{found}"
     );
+    let receiver = |fields: &str| {
+        let text = of_listener(fields).replacen("tls: ", "telemetry: {receive: {tls: ", 1);
+        text.replacen("}\n", "}}}\n", 1)
+    };
+    for (fields, error) in [
+        (pair.to_owned(), ""),
+        (
+            format!("{pair}, clients: {{roots: ca.crt, require: false, allow: ['spiffe://a/b']}}"),
+            "",
+        ),
+        (
+            "cert: good.crt, key: early.key".to_owned(),
+            "key: must be the key of the first certificate",
+        ),
+        (
+            format!("{pair}, clients: {{}}"),
+            "clients.roots: is required, unless identity has roots",
+        ),
+        (
+            format!("{pair}, clients: {{roots: empty}}"),
+            "clients.roots: must have certificates in PEM form",
+        ),
+        (
+            format!("{pair}, clients: {{roots: ca.crt, forward: xfcc}}"),
+            "clients.forward: is not a field here",
+        ),
+        (
+            format!("{pair}, handshake_timeout: 1ms"),
+            "handshake_timeout: must be 10ms to 1m",
+        ),
+        (
+            "".to_owned(),
+            "cert: is required, unless there is certificates or identity",
+        ),
+    ] {
+        let found = errors(&receiver(&fields), folder.path());
+        let error = match error {
+            "" => String::new(),
+            error => format!("b.yaml:1: telemetry.receive.tls.{error}"),
+        };
+        assert!(found.starts_with(&error), "{fields}: {found}");
+        assert_eq!(found.is_empty(), error.is_empty(), "{fields}: {found}");
+    }
     let with_identity = |fields: &str| {
         let identity = of_identity("cert: good.crt, key: good.key, roots: ca.crt");
         format!("tls: {{{fields}}}\n{identity}")
     };
     for fields in ["", "clients: {}"] {
         assert_eq!(errors(&with_identity(fields), folder.path()), "");
+        let identity = of_identity("cert: good.crt, key: good.key, roots: ca.crt");
+        let receiver = format!("telemetry: {{receive: {{tls: {{{fields}}}}}}}\n{identity}");
+        assert_eq!(errors(&receiver, folder.path()), "");
     }
     let peer = of_listener(pair).replace(
         "upstream: a}",

@@ -84,10 +84,15 @@ async fn connect(authority: &Authority, address: SocketAddr) -> TlsStream<TcpStr
 
 /// Asks for something, and returns the serial number of the certificate that the connection has.
 async fn ask(stream: &mut TlsStream<TcpStream>) -> u64 {
-    let request = b"GET /pay HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    stream.write_all(request).await.unwrap();
+    let request = "GET /pay HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    ask_by(stream, request, b"done").await
+}
+
+/// The same by this request, whose answer ends so.
+async fn ask_by(stream: &mut TlsStream<TcpStream>, request: &str, end: &[u8]) -> u64 {
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    while !answer.ends_with(b"done") {
+    while !answer.ends_with(end) {
         answer.push(stream.read_u8().await.unwrap());
     }
     assert!(answer.starts_with(b"HTTP/1.1 200"));
@@ -195,4 +200,78 @@ async fn a_thousand_rotations_under_load_lose_no_request() {
     let totals = bench.breaker("pay").snapshot().totals;
     assert_eq!((totals.success, totals.failure), (asked + 1, 0));
     bench.stop().await;
+}
+
+/// A sidecar that receives telemetry in TLS.
+async fn receiving(authority: &Authority) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let service = serve().await;
+    write(folder.path(), &authority.sign(1, false));
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nwatch: false\n\
+         telemetry: {{ receive: {{ http: 127.0.0.1:0, tls: {{ cert: tls.crt, key: tls.key }} }} }}\n\
+         upstreams: {{ app: {{ endpoints: ['http://{}'] }} }}\n\
+         routes:\n  - {{ name: pay, upstream: app, feeds: [{{ name: ledger }}] }}\n",
+        service.0
+    );
+    fs::write(folder.path().join("breaker.yaml"), text).unwrap();
+    Bench::of(folder, String::new(), service)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_receivers_certificates_are_replaced_without_a_lost_batch() {
+    const BATCH: &str = "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\n\
+                         Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    let authority = Arc::new(Authority::new());
+    let bench = receiving(&authority).await;
+    let over = Arc::<AtomicBool>::default();
+    let address = bench.receives.unwrap();
+    let senders = [false, true].map(|keeps| {
+        let (authority, over) = (authority.clone(), over.clone());
+        tokio::spawn(async move {
+            let (mut stream, mut sent) = (None, 0_u64);
+            while !over.load(Ordering::Relaxed) {
+                let mut open = match stream.take() {
+                    Some(open) if keeps => open,
+                    _ => connect(&authority, address).await,
+                };
+                ask_by(&mut open, BATCH, b"{}").await;
+                sent += 1;
+                stream = Some(open);
+            }
+            sent
+        })
+    });
+    for version in 2..=101 {
+        write(bench.folder.path(), &authority.sign(version, false));
+        let reloader = bench.reloader.clone();
+        let rotated = tokio::task::spawn_blocking(move || reloader.0.rotate());
+        assert!(!rotated.await.unwrap());
+    }
+    over.store(true, Ordering::Relaxed);
+    let mut sent = 0;
+    for sender in senders {
+        sent += sender.await.expect("a sender without an error");
+    }
+    let mut last = connect(&authority, address).await;
+    assert_eq!(ask_by(&mut last, BATCH, b"{}").await, 101);
+    assert_eq!(bench.reloader.certificates().applied, 100);
+    let metrics = bench.metrics().await;
+    for line in [
+        "breaker_tls_certificate_expiry_seconds{breaker_tls_use=\"receiver\"} ".to_owned(),
+        format!(
+            "breaker_receiver_batches_total{{breaker_telemetry_signal=\"traces\"}} {}",
+            sent + 1
+        ),
+    ] {
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    // A reload leaves the receiver as it is: its files are followed, not its configuration.
+    let text = fs::read_to_string(bench.file()).unwrap();
+    bench.write_text(&text.replace("ledger", "cash"));
+    assert_eq!(bench.reload().await.updated, ["pay"]);
+    write(bench.folder.path(), &authority.sign(102, false));
+    bench.reload().await;
+    let mut last = connect(&authority, address).await;
+    assert_eq!(ask_by(&mut last, BATCH, b"{}").await, 102);
 }
