@@ -49,7 +49,8 @@ mod tape;
 mod trace;
 mod worker;
 
-pub(crate) mod body;
+pub(crate) mod age;
+mod body;
 pub(crate) mod check;
 pub(crate) mod limits;
 pub(crate) mod path;

@@ -66,7 +66,7 @@ pub(super) async fn serve(
             let stream = match tls {
                 None => Some(stream),
                 Some(tls) => tokio::select! {
-                    stream = handshakes.secure(&tls, stream, FIRST) => stream,
+                    accepted = handshakes.secure(&tls, stream, FIRST) => accepted.map(|it| it.stream),
                     () = place.evicted() => None,
                 },
             };

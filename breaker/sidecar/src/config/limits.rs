@@ -76,6 +76,12 @@ pub(super) fn build(raw: &RawLimits) -> Result<(Limits, BodyLimits), Problems> {
             1_000..=7_200_000,
             default.tcp_keepalive,
         )),
+        age: problems.keep(time_or_off(
+            "max_connection_age",
+            raw.max_connection_age,
+            1_000..=86_400_000,
+            default.age,
+        )),
         streams: problems.keep(within(
             "max_streams",
             raw.max_streams,

@@ -154,6 +154,10 @@ pub(super) struct RawLimits {
     /// Time after which a tunnel (a WebSocket) is closed if neither side sends anything.
     #[schemars(extend("default" = "1h", "x-range" = "10ms to 24h", "examples" = ["10m"]))]
     pub(super) tunnel_idle_timeout: Option<OrOff<Period>>,
+    /// Time after which a client's connection takes no more requests, ± 10 %. The next answer says
+    /// so; over HTTP/2 it is GOAWAY. Tunnels go on.
+    #[schemars(extend("default" = "off", "x-range" = "1s to 24h", "examples" = ["1h"]))]
+    pub(super) max_connection_age: Option<OrOff<Period>>,
     /// Silence after which TCP sends keepalive probes to clients and upstreams.
     #[schemars(extend("default" = "60s", "x-range" = "1s to 2h", "examples" = ["30s"]))]
     pub(super) tcp_keepalive: Option<OrOff<Period>>,

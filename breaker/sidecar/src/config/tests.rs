@@ -84,7 +84,7 @@ trusted_proxies: [10.0.0.0/8, '2001:db8::1']
 limits: { max_connections: 10, max_streams: 7, max_header_bytes: 16KiB, max_body_bytes: 2MB, header_timeout: 2s,
           body_idle_timeout: off, body_timeout: 1m, idle_timeout: 3s, write_timeout: 4s, encoded_slash: true,
           max_response_fields: 300, max_response_header_bytes: 32KiB, half_closed_timeout: 1s, tunnel_idle_timeout: off,
-          tcp_keepalive: 30s }
+          tcp_keepalive: 30s, max_connection_age: 1h }
 policies: [policies]
 telemetry:
   export: { endpoint: 'http://127.0.0.1:4318', protocol: http/protobuf, interval: 5s, timeout: 3s,
@@ -131,6 +131,7 @@ routes:
     assert_eq!(limits.half_closed, Duration::from_secs(1));
     assert_eq!(limits.tunnel_idle, None);
     assert_eq!(limits.tcp_keepalive, Some(Duration::from_secs(30)));
+    assert_eq!(limits.age, Some(Duration::from_secs(3600)));
 
     let export = config.export().expect("an export");
     assert_eq!(export.endpoint.as_deref(), Some("http://127.0.0.1:4318"));

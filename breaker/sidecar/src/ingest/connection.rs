@@ -1,6 +1,7 @@
 //! Connections of senders: HTTP/1.1 and HTTP/2 on every one, none that stays for nothing.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::intake::Handler;
 use super::settings::Limits;
 use crate::sockets::Stream;
-use crate::tls::{Server, UnderWay};
+use crate::tls::{Accepted, Server, UnderWay};
 
 /// What the connections of one listener share.
 #[derive(Clone)]
@@ -27,20 +28,25 @@ pub(super) struct Port {
 
 /// Serves a connection until it is closed, was idle for too long, or `stopping` turns true.
 pub(super) async fn serve(port: Port, stream: Stream, mut stopping: watch::Receiver<bool>) {
-    let stream = match &port.secured {
-        None => Some(stream),
-        Some((tls, handshakes)) => tokio::select! {
-            stream = handshakes.secure(tls, stream, tls.settings().handshake_timeout) => stream,
-            _ = stopping.wait_for(|stopping| *stopping) => None,
-        },
+    let Some((tls, handshakes)) = &port.secured else {
+        return requests(port, stream, None, stopping).await;
     };
-    if let Some(stream) = stream {
-        requests(port, stream, stopping).await;
+    let accepted = tokio::select! {
+        accepted = handshakes.secure(tls, stream, tls.settings().handshake_timeout) => accepted,
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+    };
+    if let Some(Accepted { stream, peer, .. }) = accepted {
+        requests(port, stream, peer.and_then(|peer| peer.expires()), stopping).await;
     }
 }
 
-/// Answers the requests of a connection.
-async fn requests(port: Port, stream: Stream, mut stopping: watch::Receiver<bool>) {
+/// Answers the requests of a connection, until the sender's certificate expires if it has one.
+async fn requests(
+    port: Port,
+    stream: Stream,
+    expires: Option<Instant>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let Port {
         intake,
         is_loopback,
@@ -59,9 +65,16 @@ async fn requests(port: Port, stream: Stream, mut stopping: watch::Receiver<bool
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
+    let expired = async {
+        match expires {
+            Some(expires) => sleep_until(expires).await,
+            None => pending().await,
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = activity.idle(limits.idle) => None,
+        () = expired => None,
         // An error: the receiver is gone, and with it this task, soon.
         _ = stopping.wait_for(|stopping| *stopping) => None,
     };

@@ -4,11 +4,20 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
+use super::limited::Limit;
 use super::trust::Trusted;
 use super::upgrade::Upgraded;
 use crate::sockets::Peer;
 use crate::tls;
+
+/// When a connection takes no more requests, and which limit says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) at: Instant,
+    pub(crate) by: Limit,
+}
 
 /// One client connection.
 pub(crate) struct Client {
@@ -16,6 +25,8 @@ pub(crate) struct Client {
     address: HeaderValue,
     /// Whether it comes by TLS, and by which certificate.
     secured: Option<Option<tls::Peer>>,
+    /// When it takes no more requests, if that is said.
+    ends: Option<Ends>,
     /// Whether the peer is a proxy that is believed where requests came from.
     is_trusted: bool,
     /// Requests whose response is not yet handed over.
@@ -54,6 +65,7 @@ impl Client {
         Self {
             address: address.unwrap_or(HeaderValue::from_static("unknown")),
             secured: None,
+            ends: None,
             is_trusted: trusted.has(peer),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
@@ -76,6 +88,21 @@ impl Client {
             secured: Some(certificate),
             ..self
         }
+    }
+
+    /// It takes no more requests from then on.
+    pub(crate) fn until(self, ends: Option<Ends>) -> Self {
+        Self { ends, ..self }
+    }
+
+    pub(crate) const fn ends(&self) -> Option<Ends> {
+        self.ends
+    }
+
+    /// The limit by which it takes no more requests, if it has reached one.
+    pub(crate) fn is_over(&self) -> Option<Limit> {
+        let ends = self.ends?;
+        (Instant::now() >= ends.at).then_some(ends.by)
     }
 
     pub(crate) fn address(&self) -> &HeaderValue {

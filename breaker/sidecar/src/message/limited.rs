@@ -28,13 +28,17 @@ pub(crate) enum Limit {
     HalfClosedTimeout,
     /// A close.
     TunnelIdleTimeout,
+    /// A close after the next answer.
+    MaxConnectionAge,
+    /// The same: the client's certificate has expired.
+    CertificateExpiry,
 }
 
 static COUNTS: [AtomicU64; Limit::ALL.len()] = [const { AtomicU64::new(0) }; Limit::ALL.len()];
 
 impl Limit {
     /// All limits, in the order of their numbers.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::MaxConnections,
         Self::MaxInFlight,
         Self::MaxHeaderBytes,
@@ -46,6 +50,8 @@ impl Limit {
         Self::WriteTimeout,
         Self::HalfClosedTimeout,
         Self::TunnelIdleTimeout,
+        Self::MaxConnectionAge,
+        Self::CertificateExpiry,
     ];
 
     /// Its name in the configuration, and in metrics.
@@ -62,6 +68,8 @@ impl Limit {
             Self::WriteTimeout => "write_timeout",
             Self::HalfClosedTimeout => "half_closed_timeout",
             Self::TunnelIdleTimeout => "tunnel_idle_timeout",
+            Self::MaxConnectionAge => "max_connection_age",
+            Self::CertificateExpiry => "certificate_expiry",
         }
     }
 

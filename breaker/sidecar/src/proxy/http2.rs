@@ -14,7 +14,7 @@ use super::frames::Budgeted;
 use super::front::RequestService;
 use super::socket::Socket;
 use super::worker::Worker;
-use crate::message::client::Client;
+use crate::message::client::{Client, Ends};
 use crate::message::limited::Limit;
 use crate::message::timers::{Deadline, Timers};
 use crate::sockets::Stream;
@@ -28,6 +28,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: Stream
     let mut drained = pin!(worker.drained());
     let keep_alive = worker.limits.keep_alive;
     let mut look = Deadline::new(Instant::now() + keep_alive, &worker.timers);
+    let ends = client.ends();
+    let mut end = ends.map(|ends| Deadline::new(ends.at, &worker.timers));
     let mut requests = 0;
     let mut is_ending = false;
     let mut half = Owed::new(worker.limits.header);
@@ -51,6 +53,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: Stream
         while !is_ending {
             if drained.as_mut().poll(cx).is_ready() {
                 is_ending = true;
+            } else if let Some(limit) = reached(&mut end, ends, cx) {
+                is_ending = true;
+                limit.acts();
             } else if look.poll(cx).is_ready() {
                 is_ending = client.is_idle() && client.requests() == requests;
                 requests = client.requests();
@@ -76,6 +81,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Rc<Client>, stream: Stream
         }
     })
     .await;
+}
+
+/// The limit by which a connection takes no more requests, once it is reached.
+fn reached(end: &mut Option<Deadline>, ends: Option<Ends>, cx: &mut Context<'_>) -> Option<Limit> {
+    let is_ready = end.as_mut().is_some_and(|end| end.poll(cx).is_ready());
+    ends.filter(|_| is_ready).map(|ends| ends.by)
 }
 
 /// Something that the peer owes, for so long at most: the rest of what it has begun, or room for

@@ -32,6 +32,12 @@ pub struct Limits {
     /// Silence after which TCP asks a peer whether it is there, of clients and upstreams. `None`
     /// for never. Default 60 s.
     pub tcp_keepalive: Option<Duration>,
+    /// Time after which a connection takes no more requests, ± 10 %. `None` for no limit, which is
+    /// the default.
+    pub age: Option<Duration>,
+    /// Time for which a connection is kept at most whose client's certificate has expired, if it is
+    /// not idle before. Default 5 min.
+    pub expired: Duration,
     /// Idle time after which a connection's buffers are given back. Default 200 ms.
     pub park_after: Duration,
     /// Connections per worker that hold buffers while idle; beyond it they are parked at once.
@@ -58,6 +64,8 @@ impl Default for Limits {
             half_closed: Duration::from_secs(2),
             tunnel_idle: Some(Duration::from_secs(60 * 60)),
             tcp_keepalive: Some(Duration::from_secs(60)),
+            age: None,
+            expired: Duration::from_secs(5 * 60),
             park_after: Duration::from_millis(200),
             unparked: 256,
             streams: 250,

@@ -16,6 +16,8 @@ pub(crate) struct Named {
     pub(crate) subject: String,
     pub(crate) uris: Vec<String>,
     pub(crate) dns: Vec<String>,
+    /// Until when it is valid, in seconds since 1970.
+    pub(crate) until: i64,
 }
 
 impl Named {
@@ -26,6 +28,7 @@ impl Named {
         let (_, leaf) = parsed.map_err(|_error| CertificateError::BadEncoding)?;
         let mut named = Self {
             subject: leaf.subject().to_string(),
+            until: leaf.validity().not_after.timestamp(),
             ..Self::default()
         };
         let names = leaf.subject_alternative_name();

@@ -1,6 +1,7 @@
 //! A client that has shown a certificate, and how upstreams are told of it.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,9 +9,11 @@ use http::{HeaderName, HeaderValue};
 use rustls::SupportedCipherSuite;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
 
 use super::identity::Named;
 use super::spiffe::SpiffeId;
+use crate::clock::unix_now;
 
 /// How upstreams are told of a client's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub enum Forwarding {
 pub(crate) struct Peer {
     /// Its SPIFFE ID, if it has one.
     pub(crate) id: Option<SpiffeId>,
+    /// Until when its certificate is valid, in seconds since 1970.
+    until: i64,
     /// What upstreams are told.
     pub(crate) told: Option<(HeaderName, HeaderValue)>,
 }
@@ -48,8 +53,15 @@ impl Peer {
         };
         Some(Self {
             id: named.spiffe,
+            until: named.until,
             told,
         })
+    }
+
+    /// When its certificate expires, as the clock goes now; `None` if nobody lives to see it.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        let left = self.until as f64 - unix_now();
+        Instant::now().checked_add(Duration::try_from_secs_f64(left.max(0.0)).ok()?)
     }
 }
 

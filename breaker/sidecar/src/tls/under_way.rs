@@ -61,14 +61,11 @@ impl UnderWay {
         tls: &Server,
         mut stream: Stream,
         limit: Duration,
-    ) -> Option<Stream> {
+    ) -> Option<Accepted> {
         let first = poll_fn(|cx| stream.poll_peek(cx));
         let first = timeout(limit, first).await.ok()?.ok()??;
         match Opening::of(first) {
-            Opening::Tls => {
-                let accepted = self.shake(tls, stream).await;
-                return accepted.ok().map(|accepted| accepted.stream);
-            }
+            Opening::Tls => return self.shake(tls, stream).await.ok(),
             Opening::Text => {
                 // What was not read would reset the connection before this is.
                 let told = async {

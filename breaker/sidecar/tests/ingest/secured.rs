@@ -1,8 +1,13 @@
 //! Senders behind TLS: real clients, those that show no certificate, and those that are none.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "certificates expire by the wall clock"
+)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use breaker_sidecar::ingest::{Limits, Settings, Signal};
 use breaker_sidecar::tls::{Clients, Forwarding, Pair, Server, ServerSettings, handshakes};
@@ -12,7 +17,10 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
+    date_time_ymd,
+};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
@@ -94,6 +102,17 @@ impl Authority {
         alpn: &[&str],
         shown: Option<(&Self, &str)>,
     ) -> TlsStream<TcpStream> {
+        self.connect_until(receiver, alpn, shown, None).await
+    }
+
+    /// The same with a certificate that is valid until then.
+    async fn connect_until(
+        &self,
+        receiver: &Running,
+        alpn: &[&str],
+        shown: Option<(&Self, &str)>,
+        until: Option<SystemTime>,
+    ) -> TlsStream<TcpStream> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
@@ -106,6 +125,11 @@ impl Authority {
                 let key = KeyPair::generate().unwrap();
                 let mut params = CertificateParams::default();
                 params.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
+                if let Some(until) = until {
+                    let since = until.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+                    let since = Duration::from_secs(since.as_secs());
+                    params.not_after = date_time_ymd(1970, 1, 1) + since;
+                }
                 let leaf = params.signed_by(&key, &signer.issuer).unwrap();
                 let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
                 let chain = vec![leaf.der().clone()];
@@ -184,6 +208,31 @@ async fn senders_show_certificates_where_they_must() {
     let stream = authority.connect(&receiver, &["http/1.1"], shown).await;
     assert_eq!(send(stream).await.unwrap().status, StatusCode::OK);
     assert_eq!(receiver.kept.take().len(), 2);
+}
+
+#[tokio::test]
+async fn a_sender_goes_when_its_certificate_expires() {
+    let authority = Authority::new();
+    let receiver = authority.receiver(Some(authority.asking()), Limits::default(), USUAL);
+    let until = SystemTime::now() + Duration::from_secs(3);
+    let mut stream = authority
+        .connect_until(
+            &receiver,
+            &["http/1.1"],
+            Some((&authority, ID)),
+            Some(until),
+        )
+        .await;
+    let request = "POST /v1/logs HTTP/1.1\r\nHost: localhost\r\n\
+                   Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"{}") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let end = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    end.expect("an end in time").expect("the end is said");
+    assert!(SystemTime::now() >= until - Duration::from_secs(1));
 }
 
 #[tokio::test]

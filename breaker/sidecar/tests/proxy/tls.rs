@@ -1,7 +1,9 @@
 //! TLS to upstreams, which show what they like, and are shown what they ask for; from clients it is
 //! in `listener`.
 
+mod age;
 mod authority;
+mod hostile;
 mod listener;
 
 use std::sync::Arc;

@@ -183,6 +183,10 @@ const SECTIONS: &[(&str, &str)] = &[
         "5:26: limits.tcp_keepalive: must be 1s to 2h",
     ),
     (
+        "limits: { max_connection_age: 10ms }",
+        "5:31: limits.max_connection_age: must be 1s to 24h",
+    ),
+    (
         "limits: { half_closed_timeout: 2h }",
         "5:32: limits.half_closed_timeout: must be 0s to 1h",
     ),

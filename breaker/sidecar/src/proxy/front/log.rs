@@ -71,7 +71,13 @@ impl RequestLog {
         stream::hands_on();
         self.status = Some(response.status());
         self.is_complete = response.body().is_end_stream();
-        let ends = self.worker.is_draining()
+        let over = self.in_flight.client().is_over();
+        if self.version < Version::HTTP_2
+            && let Some(limit) = over
+        {
+            limit.acts();
+        }
+        let ends = self.worker.is_draining() || over.is_some()
             // What follows on the connection is not the next request, or not for long (RFC 9112,
             // 9.6).
             || self.in_flight.client().owes_content() && self.is_forwarded

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use breaker_sidecar::tls::Pair;
 use rcgen::{
@@ -59,6 +60,12 @@ impl Leaf {
 
     pub(crate) fn until_2020(mut self) -> Self {
         self.0.not_after = date_time_ymd(2020, 1, 1);
+        self
+    }
+
+    /// Until then, in seconds since 1970.
+    pub(crate) fn until(mut self, seconds: u64) -> Self {
+        self.0.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
         self
     }
 

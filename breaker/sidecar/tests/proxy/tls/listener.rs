@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::authority::{Authority, Leaf};
 use crate::harness::{GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, status};
 
-fn settings(authority: &Authority) -> ServerSettings {
+pub(super) fn settings(authority: &Authority) -> ServerSettings {
     ServerSettings {
         certificates: vec![authority.pair("server", &Leaf::server())],
         min: Default::default(),
@@ -27,7 +27,7 @@ fn settings(authority: &Authority) -> ServerSettings {
     }
 }
 
-fn asking(authority: &Authority) -> Clients {
+pub(super) fn asking(authority: &Authority) -> Clients {
     Clients {
         roots: authority.file(),
         require: true,
@@ -36,13 +36,17 @@ fn asking(authority: &Authority) -> Clients {
     }
 }
 
-fn sidecar(origin: &Origin, settings: ServerSettings) -> Sidecar {
+pub(super) fn sidecar(origin: &Origin, settings: ServerSettings) -> Sidecar {
     let tls = Some(Server::new(settings).unwrap());
     Sidecar::with(origin.address, |options| options.tls = tls)
 }
 
 /// A client that trusts `authority`, and shows what that or another has signed.
-fn client(authority: &Authority, alpn: &[&str], shown: Option<(&Authority, Leaf)>) -> ClientConfig {
+pub(super) fn client(
+    authority: &Authority,
+    alpn: &[&str],
+    shown: Option<(&Authority, Leaf)>,
+) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider);
     let config = config.with_safe_default_protocol_versions().unwrap();
@@ -58,7 +62,7 @@ fn client(authority: &Authority, alpn: &[&str], shown: Option<(&Authority, Leaf)
     config
 }
 
-async fn connect(
+pub(super) async fn connect(
     sidecar: &Sidecar,
     config: ClientConfig,
     name: &str,
@@ -71,7 +75,7 @@ async fn connect(
 }
 
 /// Sends a request, and reads until the end; the last is an error if the end was not said.
-async fn exchange(
+pub(super) async fn exchange(
     stream: &mut TlsStream<TcpStream>,
     request: &str,
 ) -> (String, std::io::Result<usize>) {
@@ -91,11 +95,11 @@ fn alert(error: &std::io::Error) -> Option<AlertDescription> {
     }
 }
 
-fn count(word: &str) -> u64 {
+pub(super) fn count(word: &str) -> u64 {
     handshakes(word).unwrap()
 }
 
-const CLOSE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+pub(super) const CLOSE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn both_protocols_are_spoken_by_alpn_and_without_it_what_comes() {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -274,4 +275,57 @@ async fn the_receivers_certificates_are_replaced_without_a_lost_batch() {
     bench.reload().await;
     let mut last = connect(&authority, address).await;
     assert_eq!(ask_by(&mut last, BATCH, b"{}").await, 102);
+}
+
+/// As Kubernetes replaces the files of a secret: they are links through `..data`, a link to a
+/// directory that is another one from one moment to the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn directories_that_are_swapped_while_they_are_read_refuse_nothing() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::create_dir(&secret).unwrap();
+    let swap = |secret: &Path, version: u64| {
+        let name = format!("..{version}");
+        fs::create_dir(secret.join(&name)).unwrap();
+        write(&secret.join(&name), &authority.sign(version, false));
+        symlink(&name, secret.join("..data_tmp")).unwrap();
+        fs::rename(secret.join("..data_tmp"), secret.join("..data")).unwrap();
+        if version > 1 {
+            fs::remove_dir_all(secret.join(format!("..{}", version - 1))).unwrap();
+        }
+    };
+    swap(&secret, 1);
+    for name in ["tls.crt", "tls.key"] {
+        symlink(Path::new("..data").join(name), secret.join(name)).unwrap();
+    }
+    let service = serve().await;
+    let text = format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nwatch: false\n\
+         tls: {{ cert: secret/tls.crt, key: secret/tls.key }}\n\
+         upstreams: {{ app: {{ endpoints: ['http://{}'] }} }}\n\
+         routes:\n  - {{ name: pay, upstream: app }}\n",
+        service.0
+    );
+    fs::write(folder.path().join("breaker.yaml"), text).unwrap();
+    let bench = Bench::of(folder, String::new(), service);
+    let over = Arc::<AtomicBool>::default();
+    let reading = {
+        let (reloader, over) = (bench.reloader.clone(), over.clone());
+        tokio::task::spawn_blocking(move || {
+            let mut torn = 0;
+            while !over.load(Ordering::Relaxed) {
+                torn += u32::from(reloader.0.rotate());
+            }
+            torn
+        })
+    };
+    for version in 2..=200 {
+        swap(&secret, version);
+    }
+    over.store(true, Ordering::Relaxed);
+    reading.await.unwrap();
+    bench.reload().await;
+    assert_eq!(bench.reloader.certificates().refused, 0);
+    assert_eq!(serial(&authority, &bench).await, 200);
 }
