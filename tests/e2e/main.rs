@@ -5,6 +5,7 @@
 
 mod abuse;
 mod access;
+mod canary;
 mod chaos;
 mod cli;
 mod control;

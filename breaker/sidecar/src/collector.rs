@@ -6,6 +6,7 @@ mod tls;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry_otlp::ExporterBuildError;
 
@@ -25,8 +26,8 @@ pub struct Configured {
     pub interval: Option<Duration>,
     /// How long an export may take, its repetitions included.
     pub timeout: Option<Duration>,
-    /// Sent with each export.
-    pub headers: Vec<(String, String)>,
+    /// Sent with each export. They carry credentials: the values are sensitive.
+    pub headers: HeaderMap,
     /// How exports are compressed.
     pub compression: Option<Compression>,
     /// A PEM file with the certificates to trust instead of the system's.
@@ -35,6 +36,14 @@ pub struct Configured {
     pub client_certificate: Option<PathBuf>,
     /// A PEM file with its key.
     pub client_key: Option<PathBuf>,
+}
+
+/// A header of exports and its value, if they are. Headers carry credentials: no debug output may
+/// show them.
+pub(crate) fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    let mut value = HeaderValue::from_str(value).ok()?;
+    value.set_sensitive(true);
+    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
 }
 
 /// How to speak to a collector.

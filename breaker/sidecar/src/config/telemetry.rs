@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use breaker_tower::core::InvalidField;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 
 use super::problem::{Problems, time_within};
 use super::raw::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
 use super::receive::{self, Receive};
 use super::tls::Known;
-use crate::collector::{Compression, Configured, Protocol};
+use crate::collector::{Compression, Configured, Protocol, header};
 
 pub(super) fn build(
     raw: RawTelemetry,
@@ -40,14 +40,14 @@ fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problems> {
     if let Some(endpoint) = &raw.endpoint {
         problems.keep(check_endpoint(endpoint));
     }
+    let mut headers = HeaderMap::new();
     for (name, value) in &raw.headers {
-        let is_header =
-            HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok();
-        if !is_header {
-            problems.add(InvalidField::new(
+        match header(name, value) {
+            Some((name, value)) => drop(headers.insert(name, value)),
+            None => problems.add(InvalidField::new(
                 format!("export.headers.{name}"),
                 "must be a header and its value",
-            ));
+            )),
         }
     }
     let time = |field: &str, value, range| match value {
@@ -68,7 +68,7 @@ fn export(raw: RawExport, folder: &Path) -> Result<Configured, Problems> {
         protocol: raw.protocol.map(Protocol::from),
         interval: problems.keep(time("interval", raw.interval, 100..=3_600_000)),
         timeout: problems.keep(time("timeout", raw.timeout, 100..=600_000)),
-        headers: raw.headers.into_iter().collect(),
+        headers,
         compression: raw.compression.map(Compression::from),
         certificate: problems.keep(file("certificate", raw.certificate)),
         client_certificate: problems.keep(file("client_certificate", raw.client_certificate)),

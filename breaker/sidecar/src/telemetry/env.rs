@@ -7,6 +7,7 @@
 mod export;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use opentelemetry_sdk::metrics::Temporality;
@@ -18,7 +19,7 @@ use super::signal::Signal;
 use crate::collector::Configured;
 
 /// Environment variables, as an argument: tests don't touch those of the process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 
 impl Environment {
@@ -42,6 +43,13 @@ impl Environment {
         [own, format!("OTEL_EXPORTER_OTLP_{setting}")]
             .into_iter()
             .find_map(|name| self.get(&name).map(|value| (name.clone(), value)))
+    }
+}
+
+/// Without the values: some are credentials.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

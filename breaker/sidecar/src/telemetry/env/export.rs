@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 
 use super::Reader;
-use crate::collector::{Compression, Configured, Protocol};
+use crate::collector::{Compression, Configured, Protocol, header};
 use crate::telemetry::settings::{Export, SettingError};
 use crate::telemetry::signal::Signal;
 
@@ -30,7 +30,7 @@ impl Reader<'_> {
             endpoint: self.endpoint(signal, configured, protocol)?,
             protocol,
             timeout: longest.map_or(timeout, |longest| timeout.min(longest)),
-            headers: self.headers(signal, &configured.headers)?,
+            headers: self.headers(signal, &configured.headers),
             compression: configured
                 .compression
                 .or_else(|| self.word(signal, "COMPRESSION", &COMPRESSIONS))
@@ -80,8 +80,11 @@ impl Reader<'_> {
         let error = |rule| SettingError {
             name: name.clone(),
             rule,
-            value: value.to_owned(),
+            value: without_user(value),
         };
+        if value.contains('@') {
+            return Err(error(USER_RULE));
+        }
 
         let with_scheme = if value.contains("://") || protocol == Protocol::HttpProtobuf {
             value.to_owned()
@@ -120,11 +123,7 @@ impl Reader<'_> {
     }
 
     /// Headers of both; for one that both have, the configuration's value.
-    fn headers(
-        &mut self,
-        signal: Signal,
-        configured: &[(String, String)],
-    ) -> Result<HeaderMap, SettingError> {
+    fn headers(&mut self, signal: Signal, configured: &HeaderMap) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if let Some((variable, list)) = self.environment.otlp(signal, "HEADERS") {
             for (key, value) in self.pairs(&variable, list) {
@@ -134,15 +133,10 @@ impl Reader<'_> {
                 }
             }
         }
-        for (key, value) in configured {
-            let (name, value) = header(key, value).ok_or_else(|| SettingError {
-                name: format!("telemetry.export.headers.{key}"),
-                rule: "must be a valid header name and value",
-                value: key.clone(),
-            })?;
-            headers.insert(name, value);
+        for (name, value) in configured {
+            headers.insert(name.clone(), value.clone());
         }
-        Ok(headers)
+        headers
     }
 
     fn timeout(&mut self, signal: Signal) -> Option<Duration> {
@@ -155,6 +149,15 @@ impl Reader<'_> {
             .clone()
             .or_else(|| Some(self.environment.otlp(signal, setting)?.1.into()))
     }
+}
+
+/// A URL without what stands before its host: that may be a password.
+fn without_user(url: &str) -> String {
+    let Some((before, host)) = url.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let scheme = before.find("://").map_or("", |end| &before[..end + 3]);
+    format!("{scheme}…@{host}")
 }
 
 fn default_endpoint(signal: Signal, protocol: Protocol) -> Uri {
@@ -170,13 +173,6 @@ fn default_endpoint(signal: Signal, protocol: Protocol) -> Uri {
     }
 }
 
-fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let mut value = HeaderValue::from_str(value).ok()?;
-    // Headers carry credentials: no debug output may show them.
-    value.set_sensitive(true);
-    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
-}
-
 const PROTOCOLS: [(&str, Protocol); 2] = [
     ("grpc", Protocol::Grpc),
     ("http/protobuf", Protocol::HttpProtobuf),
@@ -185,5 +181,6 @@ const COMPRESSIONS: [(&str, Compression); 2] =
     [("none", Compression::None), ("gzip", Compression::Gzip)];
 
 const ENDPOINT_RULE: &str = "must be a URL with the scheme http or https";
+const USER_RULE: &str = "must not name a user; credentials are for OTEL_EXPORTER_OTLP_HEADERS";
 const HTTP_PORT: u16 = 4318;
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -151,7 +151,9 @@ fn the_variable_for_metrics_goes_before_that_for_all_signals_and_the_configurati
         endpoint: Some("http://file:4318".to_owned()),
         interval: Some(Duration::from_secs(7)),
         timeout: Some(Duration::from_secs(8)),
-        headers: vec![("team".to_owned(), "file".to_owned())],
+        headers: [crate::collector::header("team", "file").unwrap()]
+            .into_iter()
+            .collect(),
         ..Configured::default()
     });
     let export = &metrics.export;
