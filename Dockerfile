@@ -5,13 +5,12 @@
 #   deploy/image                                       builds both with the toolchain of this machine, for where no registry can be reached
 
 FROM rust:1.95-bookworm AS build
+# It puts the list of crates into the binaries.
+RUN cargo install --locked cargo-auditable@0.7.7
 WORKDIR /src
 COPY . .
 # C in static binaries needs the C library's archive, which the image has.
-RUN RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile dist --package breaker-sidecar --package breaker-chaos \
-      --target "$(rustc --print host-tuple)" \
- && mkdir /image \
- && cd "target/$(rustc --print host-tuple)/dist" && install breaker breaker-chaos /image
+RUN mkdir /image && folder=$(deploy/static dist) && install "$folder/breaker" "$folder/breaker-chaos" /image
 
 # What deploy/image takes begins here.
 FROM scratch AS breaker
