@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use breaker_sidecar::config::Address;
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use clap::{Args, Parser, Subcommand, value_parser};
 use http::Uri;
 use tokio::runtime::Builder;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use serde::Deserialize;
 
 /// What is wrong with a service, as `PUT /fault` takes it: `{"kind": "errors", "share": 0.5}`.

@@ -12,7 +12,7 @@ use breaker_sidecar::live::{Live, Update};
 use breaker_sidecar::registry::Origin;
 use breaker_sidecar::registry::Watched;
 use breaker_tower::Policy;
-use breaker_tower::core::{Breaker, Outcome, Timestamp};
+use breaker_tower::breaker_core::{Breaker, Outcome, Timestamp};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::Builder;
 

@@ -8,7 +8,7 @@ use breaker_otlp::convention::Facts;
 use breaker_otlp::matching::MatchSet;
 use breaker_otlp::{Attributes, SpanKind, StatusCode};
 use breaker_sidecar::config::Config;
-use breaker_tower::core::policy::FailureRules;
+use breaker_tower::breaker_core::policy::FailureRules;
 use criterion::{Criterion, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};

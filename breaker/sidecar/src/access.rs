@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use breaker_tower::Decision;
-use breaker_tower::core::{Attribution, TraceId};
+use breaker_tower::breaker_core::{Attribution, TraceId};
 use http::StatusCode;
 
-use self::file::Followed;
+use self::file::FollowedFile;
 use self::line::Line;
 use crate::lines::Lines;
 use crate::message::Finished;
@@ -83,7 +83,7 @@ pub struct Journal {
 }
 
 /// A request that is over.
-pub(crate) struct Entry<'a> {
+pub(crate) struct LogEntry<'a> {
     pub(crate) finished: &'a Finished<'a>,
     /// Without the query.
     pub(crate) path: &'a str,
@@ -190,7 +190,7 @@ impl Log {
             Vec::new()
         };
         let lines = match &settings.file {
-            Some(file) => Lines::held(Followed::open(file.clone())?, notice),
+            Some(file) => Lines::held(FollowedFile::open(file.clone())?, notice),
             None => {
                 let output = io::stdout().as_fd().try_clone_to_owned()?;
                 Lines::held(File::from(output), notice)
@@ -218,7 +218,7 @@ impl Log {
 
 impl Journal {
     /// Writes a line, if the request is to have one.
-    pub(crate) fn tell(&self, entry: &Entry<'_>) {
+    pub(crate) fn tell(&self, entry: &LogEntry<'_>) {
         let failure = Failure::of(entry.finished, entry.decision.as_ref());
         let settings = &self.log.settings;
         let wanted = match settings.which {
@@ -270,7 +270,7 @@ impl Journal {
 
 // === impl Entry ===
 
-impl Entry<'_> {
+impl LogEntry<'_> {
     fn trace(&self) -> Option<TraceId> {
         TraceId::new(self.finished.trace?.trace_id)
     }

@@ -32,8 +32,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use breaker_tower::Policy;
-use breaker_tower::core::policy::yaml::nearest;
-use breaker_tower::core::replay::{Replay, Request};
+use breaker_tower::breaker_core::policy::yaml::nearest;
+use breaker_tower::breaker_core::replay::{Replay, Request};
 
 pub use self::document::BacktestDocument;
 pub use self::findings::Unmatched;

@@ -51,10 +51,10 @@ pub struct BaselineStore {
 
 /// How often the file was written, and how often that failed. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Saves(Arc<Counts>);
+pub struct Saves(Arc<BaselineCounts>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct BaselineCounts {
     succeeded: AtomicU64,
     failed: AtomicU64,
 }

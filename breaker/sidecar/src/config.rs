@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::policy::yaml::{self, Document};
+use breaker_tower::breaker_core::policy::yaml::{self, Document};
 use breaker_tower::{Mode, Policy};
 
 use self::build::{ADMIN, DRAIN, DRAIN_DELAY, LISTEN, processors};

@@ -8,7 +8,7 @@ mod service;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use breaker_tower::core::{Event, Timestamp};
+use breaker_tower::breaker_core::{Event, Timestamp};
 use breaker_tower::{BreakerHandle, Policy, State};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval};

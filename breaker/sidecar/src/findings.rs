@@ -12,7 +12,7 @@ mod unmatched;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use breaker_tower::core::TraceId;
+use breaker_tower::breaker_core::TraceId;
 use tokio::time::Instant;
 
 use self::kinds::Kinds;

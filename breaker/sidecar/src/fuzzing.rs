@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use breaker_tower::core::policy::yaml;
-use breaker_tower::core::{Breaker, Classification, Mode, Outcome, Ratio, Timestamp};
+use breaker_tower::breaker_core::policy::yaml;
+use breaker_tower::breaker_core::{Breaker, Classification, Mode, Outcome, Ratio, Timestamp};
 use breaker_tower::{Policy, TraceContext};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use rustls::pki_types::CertificateDer;

@@ -31,21 +31,9 @@ mod sampler;
 mod settings;
 mod stats;
 
-use std::hash::{BuildHasher, RandomState};
-
 pub use self::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
 pub use self::receiver::{Addresses, Receiver, ReceiverError};
 pub use self::refusal::Reason;
 pub use self::sampler::{FeedBinding, FeedSampler, SampleCounts, SampleDisposition};
 pub use self::settings::{Forward, Limits, Retry, Settings, Tls, loops_back};
 pub use self::stats::{Lost, SignalSnapshot, Snapshot, Stats};
-
-/// A number by chance, from the seeds that the standard library draws for its hash maps.
-fn chance_bits() -> u64 {
-    RandomState::new().hash_one(0_u8)
-}
-
-/// A number by chance, 0 to 1.
-fn chance() -> f64 {
-    chance_bits() as f64 / u64::MAX as f64
-}

@@ -32,6 +32,7 @@ pub mod live;
 pub mod load;
 pub mod message;
 pub mod proxy;
+mod random;
 pub mod recording;
 pub mod registry;
 pub mod report;

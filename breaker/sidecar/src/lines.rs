@@ -17,12 +17,12 @@ use tokio::time::Instant;
 /// The queue of a log, and the thread behind it, once there is one. Dropped, what waits is still
 /// written.
 pub struct Lines {
-    shared: Arc<Shared>,
+    shared: Arc<LineQueue>,
     /// Until it has its thread.
     unstarted: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
-struct Shared {
+struct LineQueue {
     waiting: Mutex<Waiting>,
     /// There is a line to write, or nobody logs any more.
     filled: Condvar,
@@ -41,7 +41,7 @@ struct Waiting {
 
 /// The thread's side.
 struct Writer<W> {
-    shared: Arc<Shared>,
+    shared: Arc<LineQueue>,
     sink: W,
     /// Makes the line that tells of so many that were dropped.
     notice: fn(u64) -> Vec<u8>,
@@ -57,7 +57,7 @@ impl Lines {
     /// Queues lines for `sink`, which nobody writes before [`Self::begin`]. `notice` makes the line
     /// that tells how many were dropped.
     pub fn held(sink: impl Write + Send + 'static, notice: fn(u64) -> Vec<u8>) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LineQueue {
             waiting: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
@@ -191,7 +191,7 @@ fn captured(line: &[u8]) -> bool {
 
 // === impl Shared ===
 
-impl Shared {
+impl LineQueue {
     fn drop_one(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
         DROPPED.fetch_add(1, Ordering::Relaxed);

@@ -16,11 +16,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use tokio::time::Instant;
 
 use self::files::Files;
-use self::writer::{Entry, Writer};
+use self::writer::{RecordedRequest, Writer};
 use crate::clock::since_epoch;
 use crate::proxy::{Exchange, RequestRecorder};
 
@@ -40,7 +40,7 @@ pub struct Settings {
 /// A recording under way, as a worker sees it; clones write to the same file.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    sender: SyncSender<Entry>,
+    sender: SyncSender<RecordedRequest>,
     /// The names by index, as JSON with quotes.
     routes: Arc<[Arc<str>]>,
     dropped: Arc<AtomicU64>,
@@ -51,7 +51,7 @@ pub struct Recording {
 #[derive(Debug)]
 pub struct Unwritten {
     writer: Writer,
-    receiver: Receiver<Entry>,
+    receiver: Receiver<RecordedRequest>,
 }
 
 /// The thread that writes. It ends when all of its [`Recording`]s are dropped.
@@ -112,7 +112,7 @@ impl RequestRecorder for Recording {
         let Some(route) = self.routes.get(exchange.route) else {
             return;
         };
-        let entry = Entry {
+        let entry = RecordedRequest {
             route: route.clone(),
             at: self.clock.unix(exchange.started),
             latency: exchange.latency,

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use breaker_tower::core::policy::yaml::nearest;
+use breaker_tower::breaker_core::policy::yaml::nearest;
 use breaker_tower::{BreakerHandle, Policy};
 
 use self::panic::Declared;
@@ -25,7 +25,7 @@ pub struct Registry(Arc<RwLock<Contents>>);
 
 /// A breaker, with where its policy comes from.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct RegisteredBreaker {
     breaker: BreakerHandle,
     configured: Arc<Policy>,
     overriding: Option<Arc<Policy>>,
@@ -56,7 +56,7 @@ pub struct Unknown {
 
 #[derive(Debug, Default)]
 struct Contents {
-    entries: Arc<[Entry]>,
+    entries: Arc<[RegisteredBreaker]>,
     policies: Arc<Policies>,
     panic: Option<Declared>,
 }
@@ -65,7 +65,7 @@ struct Contents {
 
 impl Registry {
     /// The breakers of `entries`, and the `policies` that can be named.
-    pub fn new(entries: impl IntoIterator<Item = Entry>, policies: Policies) -> Self {
+    pub fn new(entries: impl IntoIterator<Item = RegisteredBreaker>, policies: Policies) -> Self {
         Self(Arc::new(RwLock::new(Contents {
             entries: entries.into_iter().collect(),
             policies: Arc::new(policies),
@@ -76,7 +76,11 @@ impl Registry {
     /// Takes over what another configuration has. A breaker that was there under its name keeps its
     /// override; each is given the policy that is now in force for it, and keeps its state. Those
     /// that `entries` doesn't have are forgotten.
-    pub fn replace(&self, entries: impl IntoIterator<Item = Entry>, policies: Policies) {
+    pub fn replace(
+        &self,
+        entries: impl IntoIterator<Item = RegisteredBreaker>,
+        policies: Policies,
+    ) {
         let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let before = contents.entries.iter();
         let before: HashMap<_, _> = before
@@ -97,7 +101,7 @@ impl Registry {
     }
 
     /// The breakers as they are now.
-    pub fn list(&self) -> Arc<[Entry]> {
+    pub fn list(&self) -> Arc<[RegisteredBreaker]> {
         self.read(|contents| contents.entries.clone())
     }
 
@@ -105,7 +109,7 @@ impl Registry {
     ///
     /// # Errors
     /// When there is none.
-    pub fn find(&self, name: &str) -> Result<Entry, Unknown> {
+    pub fn find(&self, name: &str) -> Result<RegisteredBreaker, Unknown> {
         let entries = self.list();
         find(&entries, name)
             .cloned()
@@ -122,7 +126,11 @@ impl Registry {
     ///
     /// # Errors
     /// When no breaker is called `name`.
-    pub fn set_override(&self, name: &str, policy: Option<Arc<Policy>>) -> Result<Entry, Unknown> {
+    pub fn set_override(
+        &self,
+        name: &str,
+        policy: Option<Arc<Policy>>,
+    ) -> Result<RegisteredBreaker, Unknown> {
         let mut contents = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut entries = contents.entries.to_vec();
         let Some(entry) = entries.iter_mut().find(|entry| &**entry.name() == name) else {
@@ -197,19 +205,19 @@ impl Contents {
     }
 }
 
-impl FromIterator<Entry> for Registry {
-    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+impl FromIterator<RegisteredBreaker> for Registry {
+    fn from_iter<I: IntoIterator<Item = RegisteredBreaker>>(entries: I) -> Self {
         Self::new(entries, Policies::default())
     }
 }
 
-fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
+fn find<'a>(entries: &'a [RegisteredBreaker], name: &str) -> Option<&'a RegisteredBreaker> {
     entries.iter().find(|entry| &**entry.name() == name)
 }
 
 // === impl Entry ===
 
-impl Entry {
+impl RegisteredBreaker {
     /// A breaker for which the configuration has this policy.
     pub fn new(breaker: BreakerHandle, configured: Arc<Policy>) -> Self {
         Self {
@@ -300,7 +308,7 @@ impl Entry {
     }
 }
 
-impl From<&BreakerHandle> for Entry {
+impl From<&BreakerHandle> for RegisteredBreaker {
     fn from(breaker: &BreakerHandle) -> Self {
         Self::new(breaker.clone(), breaker.policy())
     }
@@ -321,7 +329,7 @@ impl Origin {
 // === impl Unknown ===
 
 impl Unknown {
-    fn among(entries: &[Entry], name: &str) -> Self {
+    fn among(entries: &[RegisteredBreaker], name: &str) -> Self {
         let mut known: Vec<&str> = entries.iter().map(|entry| &**entry.name()).collect();
         let mut nearby = Vec::new();
         while nearby.len() < MOST_NEAR

@@ -10,7 +10,7 @@ mod words;
 
 use std::time::Duration;
 
-use breaker_tower::core::{Reason as Why, SheddingSnapshot, Snapshot, Totals};
+use breaker_tower::breaker_core::{Reason as Why, SheddingSnapshot, Snapshot, Totals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub use self::window::{Anomaly, Concurrency, Quantiles, Window};
 pub use self::words::{
     Action, EndpointState, FleetStage, Ignored, Mode, Origin, Signal, State, Unit,
 };
-use crate::registry::Entry;
+use crate::registry::RegisteredBreaker;
 use crate::registry::Watched;
 
 use crate::findings::Findings;
@@ -80,7 +80,7 @@ pub struct Breaker {
     /// How long the oldest of them has been waiting for its response.
     pub oldest_in_flight: Option<f64>,
     /// Counts since the start.
-    pub totals: Counts,
+    pub totals: RequestTotals,
     /// Transitions since the start, by kind.
     pub transitions: Vec<Transitions>,
     /// The windows, the proxy's first.
@@ -126,7 +126,7 @@ pub struct Shedding {
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Counts {
+pub struct RequestTotals {
     /// Requests that succeeded.
     pub success: u64,
     /// Requests that failed.
@@ -157,16 +157,16 @@ pub struct Transitions {
     pub count: u64,
 }
 
-impl From<&[Entry]> for Breakers {
-    fn from(entries: &[Entry]) -> Self {
+impl From<&[RegisteredBreaker]> for Breakers {
+    fn from(entries: &[RegisteredBreaker]) -> Self {
         Self {
             breakers: entries.iter().map(Breaker::from).collect(),
         }
     }
 }
 
-impl From<&Entry> for Breaker {
-    fn from(entry: &Entry) -> Self {
+impl From<&RegisteredBreaker> for Breaker {
+    fn from(entry: &RegisteredBreaker) -> Self {
         Self::new(&Watched::from(entry), &entry.breaker().snapshot())
     }
 }
@@ -251,7 +251,7 @@ impl Breaker {
             failed_recoveries: snapshot.failed_recoveries,
             in_flight: snapshot.in_flight,
             oldest_in_flight: seconds(snapshot.oldest_in_flight),
-            totals: Counts::new(&snapshot.totals, watched.findings()),
+            totals: RequestTotals::new(&snapshot.totals, watched.findings()),
             // Zeros are for those who watch a counter rise; here is what happened.
             transitions: snapshot
                 .transitions
@@ -298,7 +298,7 @@ impl From<&SheddingSnapshot> for Shedding {
     }
 }
 
-impl Counts {
+impl RequestTotals {
     fn new(totals: &Totals, findings: &Findings) -> Self {
         Self {
             success: totals.success,

@@ -42,7 +42,7 @@ mod trace;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{Event, State};
+use breaker_tower::breaker_core::{Event, State};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::SdkTracer;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::EndpointSettings;
+use breaker_tower::breaker_core::EndpointSettings;
 use http::uri::PathAndQuery;
 use rustls::pki_types::ServerName;
 

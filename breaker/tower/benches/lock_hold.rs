@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use breaker_tower::core::{Breaker, Feed, Outcome, Sample, SourceId, Timestamp};
+use breaker_tower::breaker_core::{Breaker, Feed, Outcome, Sample, SourceId, Timestamp};
 use breaker_tower::{Mode, Policy};
 use tokio::time::Instant;
 

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use breaker_tower::core::Ratio;
-use breaker_tower::core::policy::{Builder, Open};
+use breaker_tower::breaker_core::Ratio;
+use breaker_tower::breaker_core::policy::{Builder, Open};
 use breaker_tower::{BreakerHandle, BreakerLayer, BreakerSet, Policy, State};
 use bytes::Bytes;
 use criterion::measurement::WallTime;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use breaker_tower::{BreakerHandle, Mode, OnDrop, Policy};
 use criterion::{Criterion, criterion_group, criterion_main};
 

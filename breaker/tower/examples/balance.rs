@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use breaker_tower::core::policy::FailureRules;
-use breaker_tower::core::{
+use breaker_tower::breaker_core::policy::FailureRules;
+use breaker_tower::breaker_core::{
     Candidate, Classification, EndpointId, EndpointSettings, EndpointState, Endpoints, Outcome,
     Timestamp,
 };

@@ -4,8 +4,8 @@
 
 #![expect(clippy::print_stdout, reason = "an example")]
 
-use breaker_tower::core::Classification;
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::Classification;
+use breaker_tower::breaker_core::policy::yaml;
 use breaker_tower::{BreakerHandle, OnDrop, State};
 
 const AT_FIRST: &str = "

@@ -23,7 +23,7 @@ use crate::set::BreakerSet;
 /// [`Rejected`].
 ///
 /// ```
-/// use breaker_tower::core::Classification;
+/// use breaker_tower::breaker_core::Classification;
 /// use breaker_tower::{AnyLayer, BreakerHandle, Policy};
 /// use tower::{Layer, Service, ServiceExt, service_fn};
 ///

@@ -70,7 +70,7 @@ impl BreakerHandle {
     /// [`Classification`](breaker_core::Classification) or an [`Ending`].
     ///
     /// ```
-    /// use breaker_tower::core::Classification;
+    /// use breaker_tower::breaker_core::Classification;
     /// use breaker_tower::{BreakerHandle, Policy};
     ///
     /// # enum QueryError { NotFound, Disconnected }

@@ -94,7 +94,7 @@ impl<P, C, R, O, U> BreakerLayer<P, C, R, O, U> {
     /// as usual.
     ///
     /// ```
-    /// use breaker_tower::core::{Attribution, Classification};
+    /// use breaker_tower::breaker_core::{Attribution, Classification};
     /// use breaker_tower::{BreakerHandle, BreakerLayer, Ending, Policy, Seen};
     /// use http::StatusCode;
     ///

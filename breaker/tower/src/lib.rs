@@ -39,7 +39,7 @@
 //! A breaker for each key, and a custom classifier:
 //!
 //! ```
-//! use breaker_tower::core::{Classification, policy::FailureRules};
+//! use breaker_tower::breaker_core::{Classification, policy::FailureRules};
 //! use breaker_tower::{BreakerLayer, BreakerSet, Classified, Classify, Ending, HttpClassifier, Policy};
 //! use http::{HeaderMap, Request, StatusCode};
 //!
@@ -103,7 +103,7 @@ mod timeout;
 mod trace_context;
 mod uploads;
 
-pub use breaker_core as core;
+pub use breaker_core;
 pub use breaker_core::{Mode, Policy, Rejected, Snapshot, State};
 
 pub use answer::{RejectedExt, grpc_answer};

@@ -7,7 +7,7 @@
 
 use std::alloc::System;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use breaker_tower::{BreakerSet, OnDrop, Policy};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::{Router, routing::get};
-use breaker_tower::core::policy::{Condition, TripEntry};
+use breaker_tower::breaker_core::policy::{Condition, TripEntry};
 use breaker_tower::{BreakerHandle, BreakerLayer, CallError, Policy, State, rejection};
 use reqwest::{Client, Method, Request, Url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

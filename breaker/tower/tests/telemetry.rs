@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use breaker_tower::testing::TestBreaker;
 use breaker_tower::{BreakerSet, OnDrop, Policy, telemetry};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};

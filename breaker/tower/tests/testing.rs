@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Classification, Event};
+use breaker_tower::breaker_core::{Classification, Event};
 use breaker_tower::testing::TestBreaker;
 use breaker_tower::{Mode, OnDrop, Policy, State};
 

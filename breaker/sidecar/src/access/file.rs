@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use crate::files;
 
 /// What is written is added to the file that has this path now, or had it a second ago.
-pub(super) struct Followed {
+pub(super) struct FollowedFile {
     path: PathBuf,
     file: File,
     looked_at: Instant,
 }
 
-impl Followed {
+impl FollowedFile {
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         Ok(Self {
             file: open(&path)?,
@@ -58,7 +58,7 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-impl Write for Followed {
+impl Write for FollowedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.follow()?;
         self.file.write(bytes)
@@ -85,7 +85,7 @@ mod tests {
             ("", "three\n"),
         ] {
             fs::write(&path, there).unwrap();
-            let mut file = Followed::open(path.clone()).unwrap();
+            let mut file = FollowedFile::open(path.clone()).unwrap();
             file.write_all(b"three\n").unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), expected);
         }
@@ -95,7 +95,7 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-        let mut file = Followed::open(path.clone()).unwrap();
+        let mut file = FollowedFile::open(path.clone()).unwrap();
         file.write_all(b"one\n").unwrap();
         fs::rename(&path, &moved).unwrap();
         // Within the second it is still the old one.

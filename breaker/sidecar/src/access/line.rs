@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use breaker_tower::core::Attribution;
+use breaker_tower::breaker_core::Attribution;
 use http::{StatusCode, Version};
 use serde::Serialize;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use super::{Entry, Format};
+use super::{Format, LogEntry};
 use crate::lines;
 use crate::message::decision::outcome;
 use crate::message::failure::Failure;
@@ -20,7 +20,7 @@ pub(super) struct Line<'a> {
     pub(super) endpoint: Option<&'a String>,
     pub(super) failure: Option<Failure>,
     pub(super) attribution: Option<Attribution>,
-    pub(super) entry: &'a Entry<'a>,
+    pub(super) entry: &'a LogEntry<'a>,
 }
 
 /// The fields in their order. Times are in seconds.
@@ -58,7 +58,7 @@ impl Line<'_> {
     }
 
     fn fields(&self) -> Fields<'_> {
-        let Entry {
+        let LogEntry {
             finished,
             path,
             decision,

@@ -53,8 +53,8 @@ fn lines(access: &Access, file: &std::path::Path) -> Vec<String> {
     text.lines().map(without_time).collect()
 }
 
-fn entry<'a>(finished: &'a Finished<'a>, decision: Option<Decision>) -> Entry<'a> {
-    Entry {
+fn entry<'a>(finished: &'a Finished<'a>, decision: Option<Decision>) -> LogEntry<'a> {
+    LogEntry {
         finished,
         path: "/a",
         decision,
@@ -93,7 +93,7 @@ fn a_line_says_whose_fault_it_was_and_forges_no_other() {
         trace: Some(context(TRACE)),
         ..finished(502, Some(ErrorKind::ConnectRefused))
     };
-    journal.tell(&Entry {
+    journal.tell(&LogEntry {
         path: "/a\u{9b}2J\u{85}route=x\u{202e}\u{e0001}",
         ..entry(&refused, None)
     });

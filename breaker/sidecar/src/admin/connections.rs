@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::time;
 use tokio_io_timeout::TimeoutWriter;
 
-use self::places::{Place, Places};
+use self::places::{ConnectionSlot, Places};
 use crate::accept::Acceptor;
 use crate::descriptors::Spares;
 use crate::sockets::{Listener, Peer};
@@ -88,7 +88,7 @@ pub(super) async fn serve(
 async fn connection<S>(
     stream: S,
     peer: Peer,
-    place: Place,
+    place: ConnectionSlot,
     router: Router,
     mut stopped: watch::Receiver<bool>,
 ) where

@@ -23,7 +23,7 @@ use self::messages::{
 };
 use crate::control::AdminState;
 use crate::proxy::respond;
-use crate::registry::{Entry, Registry};
+use crate::registry::{RegisteredBreaker, Registry};
 
 /// The path of the method.
 pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -61,7 +61,7 @@ impl UnaryService<CheckRequest> for Authorization {
 impl Authorization {
     /// The breaker that the route names, else the listener, else the only one there is. Never one
     /// that Envoy's client could choose.
-    fn breaker(&self, request: &tonic::Request<CheckRequest>) -> Result<Entry, Status> {
+    fn breaker(&self, request: &tonic::Request<CheckRequest>) -> Result<RegisteredBreaker, Status> {
         let attributes = request.get_ref().attributes.as_ref();
         let of_route = attributes.and_then(|all| all.context_extensions.get("breaker"));
         let name = match (of_route, request.metadata().get("x-breaker")) {

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use breaker_tower::{BreakerHandle, OnDrop, Policy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use crate::control::explain;
 use crate::control::{AdminState, Pooling, Problem, Readiness, Reload, Tokens};
 use crate::live::{self, Live};
 use crate::proxy::{Route, RouteTable, Routes};
-use crate::registry::{Entry, Registry};
+use crate::registry::{RegisteredBreaker, Registry};
 use crate::report;
 use crate::telemetry::{Environment, Settings, Telemetry};
 use crate::upstream::{Endpoint, Upstream};
@@ -40,7 +40,7 @@ pub(crate) struct Server {
 
 impl Server {
     async fn start() -> Self {
-        Self::with([Entry::from(&tripped())].into_iter().collect()).await
+        Self::with([RegisteredBreaker::from(&tripped())].into_iter().collect()).await
     }
 
     pub(crate) async fn with(registry: Registry) -> Self {
@@ -193,7 +193,7 @@ async fn a_health_check_does_not_wait_for_a_long_answer() {
     let policy = Arc::new(Policy::sensitive());
     let breakers = (0..3000).map(|number| {
         let name = format!("route-{number}");
-        Entry::from(&BreakerHandle::new(name, policy.clone()))
+        RegisteredBreaker::from(&BreakerHandle::new(name, policy.clone()))
     });
     let server = Server::with(breakers.collect()).await;
     for path in ["/breakers", "/api/v1/breakers", "/metrics"] {

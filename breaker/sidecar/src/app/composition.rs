@@ -10,7 +10,7 @@ use crate::baselines::TrackedBreaker;
 use crate::config::{Config, Fallback, Route};
 use crate::findings::Findings;
 use crate::proxy::{self, Retries, RouteError, RouteTable};
-use crate::registry::{Entry, Registry};
+use crate::registry::{RegisteredBreaker, Registry};
 
 /// A configuration that runs, or is about to.
 #[derive(Debug)]
@@ -149,9 +149,9 @@ impl ActiveConfig {
         Registry::new(self.entries(), self.config.policies().clone())
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = RegisteredBreaker> {
         self.routes().flat_map(|known| {
-            let entry = Entry::new(known.breaker.clone(), known.route.policy().clone());
+            let entry = RegisteredBreaker::new(known.breaker.clone(), known.route.policy().clone());
             let upstream = known.route.upstream();
             let upstream = upstream.map(|upstream| upstream.name.as_str().into());
             let fallback = known.route.fallback();
@@ -232,11 +232,11 @@ fn stand_in_of(route: &Route) -> Option<BreakerHandle> {
     Some(BreakerHandle::new(name, policy.clone()))
 }
 
-fn stand_in_entry(known: Known<'_>) -> Option<Entry> {
+fn stand_in_entry(known: Known<'_>) -> Option<RegisteredBreaker> {
     let Some(Fallback::Upstream { upstream, policy }) = known.route.fallback() else {
         return None;
     };
-    let entry = Entry::new(known.stand_in?.clone(), policy.clone()).standing_in();
+    let entry = RegisteredBreaker::new(known.stand_in?.clone(), policy.clone()).standing_in();
     Some(entry.with_upstream(Some(upstream.name.as_str().into())))
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use breaker_tower::core::Feed;
+use breaker_tower::breaker_core::Feed;
 use tokio::sync::watch;
 
 use super::StartError;

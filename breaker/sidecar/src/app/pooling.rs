@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use breaker_tower::core::fleet::{
+use breaker_tower::breaker_core::fleet::{
     MemberOverview, Numbers, RouteOverview, RouteVerdict, SignalOverview, Stage,
 };
-use breaker_tower::core::policy;
+use breaker_tower::breaker_core::policy;
 
 use super::StartError;
 use crate::config::Config;

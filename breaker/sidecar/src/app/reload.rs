@@ -8,7 +8,7 @@ mod watch;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::policy::yaml;
 use breaker_tower::{BreakerHandle, Events};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -27,12 +27,12 @@ use crate::proxy::{RouteError, Routes};
 use crate::registry::Registry;
 use crate::telemetry::Reloads;
 
-use self::rotation::{Counts, Rotating};
+use self::rotation::{Rotating, RotationCounts};
 pub(super) use self::watch::watch;
 
 /// Loads the configuration anew. Clones are of the same sidecar.
 #[derive(Clone, Debug)]
-pub struct Reloader(Arc<Shared>);
+pub struct Reloader(Arc<ReloadState>);
 
 /// Why a reload was refused. What ran before goes on.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ pub(super) struct ReloadTargets {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ReloadState {
     /// Held for as long as a reload takes: there is one at a time.
     running: Mutex<ActiveConfig>,
     told: Mutex<ReloadStatus>,
@@ -90,7 +90,7 @@ struct Shared {
     /// metrics does not wait for a reload.
     rotating: Mutex<Rotating>,
     /// How these files fared.
-    rotated: Mutex<Counts>,
+    rotated: Mutex<RotationCounts>,
     reached: ReloadTargets,
     /// There if the process is confined.
     confinement: OnceLock<Confinement>,
@@ -121,7 +121,7 @@ impl Reloader {
         }
         let tried = running.config.mark();
         let rotating = running.config.certificates().into();
-        Self(Arc::new(Shared {
+        Self(Arc::new(ReloadState {
             running: Mutex::new(running),
             told: Mutex::new(ReloadStatus {
                 configuration,
@@ -213,7 +213,7 @@ impl Reload for Reloader {
 
 // === impl Shared ===
 
-impl Shared {
+impl ReloadState {
     fn reload(&self) -> Result<Reloaded, ReloadError> {
         let mut running = self.running();
         // Before they are read: what changes meanwhile is something new to try.

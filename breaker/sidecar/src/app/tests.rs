@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use breaker_tower::core::policy::{LatencyMeasure, Signal};
-use breaker_tower::core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
+use breaker_tower::breaker_core::policy::{LatencyMeasure, Signal};
+use breaker_tower::breaker_core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

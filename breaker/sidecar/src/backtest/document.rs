@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use breaker_tower::core::Timestamp;
-use breaker_tower::core::replay::Report;
+use breaker_tower::breaker_core::Timestamp;
+use breaker_tower::breaker_core::replay::Report;
 use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;

@@ -8,8 +8,8 @@ use super::happening::Happening;
 use super::loss::Lost;
 use super::shard::Shard;
 use super::timeline::Timeline;
-use breaker_tower::core::replay::{Replay, Report};
-use breaker_tower::core::{Event, Timestamp, Transition};
+use breaker_tower::breaker_core::replay::{Replay, Report};
+use breaker_tower::breaker_core::{Event, Timestamp, Transition};
 
 /// What came of a backtest.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::State;
-use breaker_tower::core::{Event, Reason, Timestamp};
+use breaker_tower::breaker_core::{Event, Reason, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::when;

@@ -1,6 +1,6 @@
 //! The page: one file with its data, style and script in it.
 
-use breaker_tower::core::Timestamp;
+use breaker_tower::breaker_core::Timestamp;
 use serde::Serialize;
 
 use super::document::{BacktestDocument, Summary};

@@ -1,8 +1,8 @@
 //! How requests ended, by the failure rules of each policy.
 
 use breaker_tower::Policy;
-use breaker_tower::core::Classification;
-use breaker_tower::core::policy::FailureRules;
+use breaker_tower::breaker_core::Classification;
+use breaker_tower::breaker_core::policy::FailureRules;
 
 use super::line::Ending;
 
@@ -91,7 +91,7 @@ const CALLER_LEFT: u16 = 499;
 
 #[cfg(test)]
 mod tests {
-    use breaker_tower::core::policy::yaml;
+    use breaker_tower::breaker_core::policy::yaml;
 
     use super::*;
 

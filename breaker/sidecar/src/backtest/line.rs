@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use breaker_tower::core::policy::GrpcCode;
-use breaker_tower::core::{Classification, InvalidValue, Timestamp};
+use breaker_tower::breaker_core::policy::GrpcCode;
+use breaker_tower::breaker_core::{Classification, InvalidValue, Timestamp};
 use serde::{Deserialize, Deserializer};
 
 use breaker_otlp::StatusCode;

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::policy::yaml;
 use siphasher::sip::SipHasher13;
 
 use super::document::{BacktestDocument, ReportSums, VERSION};

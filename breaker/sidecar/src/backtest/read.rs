@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use breaker_tower::core::Timestamp;
+use breaker_tower::breaker_core::Timestamp;
 use serde::de::IgnoredAny;
 
 use super::formats::{self, Format, Reader};

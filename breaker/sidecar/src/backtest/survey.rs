@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use breaker_tower::Policy;
-use breaker_tower::core::{Classification, Timestamp};
+use breaker_tower::breaker_core::{Classification, Timestamp};
 use hdrhistogram::Histogram;
 
 use super::findings::Findings;

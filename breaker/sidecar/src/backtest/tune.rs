@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use breaker_tower::Policy;
-use breaker_tower::core::policy::{Condition, Quantile, TripEntry, yaml};
-use breaker_tower::core::{InvalidField, Ratio};
+use breaker_tower::breaker_core::policy::{Condition, Quantile, TripEntry, yaml};
+use breaker_tower::breaker_core::{InvalidField, Ratio};
 use serde::Serialize;
 
 use super::survey::{Survey, Worst};

@@ -1,6 +1,6 @@
 //! Dates as logs write them, and as people read them. Proleptic Gregorian, without leap seconds.
 
-use breaker_tower::core::Timestamp;
+use breaker_tower::breaker_core::Timestamp;
 
 /// The time of `2026-11-28T09:15:04.960Z`, with any offset; a space may stand for the `T`, and
 /// slashes for the hyphens.

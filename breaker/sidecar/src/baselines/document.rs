@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use breaker_tower::core::policy::{LatencyMeasure, Signal};
-use breaker_tower::core::{Baseline, InvalidField, LatencyBounds, SignalBaseline, SourceBaseline};
+use breaker_tower::breaker_core::policy::{LatencyMeasure, Signal};
+use breaker_tower::breaker_core::{
+    Baseline, InvalidField, LatencyBounds, SignalBaseline, SourceBaseline,
+};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 

@@ -1,8 +1,8 @@
 use std::fs;
 
 use breaker_tower::Policy;
-use breaker_tower::core::policy::{LatencyMeasure, Signal};
-use breaker_tower::core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
+use breaker_tower::breaker_core::policy::{LatencyMeasure, Signal};
+use breaker_tower::breaker_core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
 
 use super::*;
 

@@ -11,8 +11,8 @@ use breaker_sidecar::backtest::{
     self, Backtest as Test, BacktestDocument, Findings, Options, Shard, TraceError, Tuning,
 };
 use breaker_tower::Policy;
-use breaker_tower::core::InvalidValue;
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::InvalidValue;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use breaker_sidecar::config::{self, Config, ConfigError};
 use breaker_tower::Policy;
-use breaker_tower::core::policy::yaml::{self, Document};
+use breaker_tower::breaker_core::policy::yaml::{self, Document};
 use clap::Args;
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use breaker_sidecar::control::{Policy as Resource, Reloaded, SetMode, SetPanic, Status};
 use breaker_sidecar::report::{Breaker, Breakers, Mode, Origin};
 use breaker_tower::Policy as Rules;
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use clap::{ArgGroup, Args, ValueEnum};
 use http::Method;
 use serde::Serialize;

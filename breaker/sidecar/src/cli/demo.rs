@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use breaker_sidecar::config::{Address, in_words};
 use breaker_sidecar::demo::{self, SHORTEST};
-use breaker_tower::core::InvalidValue;
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::InvalidValue;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use clap::Args;
 use tokio::runtime::Builder;
 

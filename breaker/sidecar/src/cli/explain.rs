@@ -17,10 +17,10 @@ use breaker_sidecar::proxy::Match;
 use breaker_sidecar::sandbox;
 use breaker_sidecar::tls::{MinVersion, ServerSettings};
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
-use breaker_tower::core::policy::{
+use breaker_tower::breaker_core::policy::{
     Action, Condition, FailureRules, GrpcCode, LatencyMeasure, Signal,
 };
-use breaker_tower::core::{Classification, Ratio};
+use breaker_tower::breaker_core::{Classification, Ratio};
 use breaker_tower::{Mode, Policy};
 
 use self::recovery::recovery;

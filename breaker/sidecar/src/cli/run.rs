@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use breaker_tower::Policy;
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::policy::yaml;
 use clap::{ArgGroup, Args, value_parser};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::policy::yaml;
 use clap::{Args, ValueEnum};
 
 use super::output;

@@ -13,7 +13,7 @@ use breaker_sidecar::report::{
     Breaker, Breakers, FleetPage, Mode, Origin, PROXY, Quantiles, State, Upstream, Window,
 };
 use breaker_sidecar::sandbox::Sandbox;
-use breaker_tower::core::Ratio;
+use breaker_tower::breaker_core::Ratio;
 use clap::Args;
 
 use self::detail::in_detail;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anstyle::Style;
 use breaker_sidecar::control::{Admit as Admitted, Eject as Ejected};
 use breaker_sidecar::report::{Endpoint, EndpointState, Upstream, Upstreams as All};
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use clap::Args;
 use http::Method;
 

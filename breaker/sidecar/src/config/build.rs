@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::InvalidField;
-use breaker_tower::core::policy::yaml::{self, Document};
+use breaker_tower::breaker_core::InvalidField;
+use breaker_tower::breaker_core::policy::yaml::{self, Document};
 use ipnet::IpNet;
 
 use super::clash::{check_distinct, check_free, check_loops, check_patterns};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::policy::yaml;
 
 /// A configuration that can't be used.
 #[derive(Clone, Debug)]

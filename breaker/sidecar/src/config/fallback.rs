@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use breaker_tower::Policy;
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::Policy;
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 
 use super::policies::Policies;
 use super::problem::{Problems, check_name, time_within};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use breaker_tower::core::{InvalidField, InvalidValue};
+use breaker_tower::breaker_core::{InvalidField, InvalidValue};
 use http::Uri;
 use percent_encoding::percent_decode_str;
 

@@ -1,6 +1,6 @@
 //! `limits`: bounds on what a client may send and hold.
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 
 use super::problem::{Problems, time_or_off, time_within, within};
 use super::raw::RawLimits;

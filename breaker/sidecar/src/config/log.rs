@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 
 use super::problem::Problems;
 use super::raw::{RawAccess, RawLog, RawLogFormat};

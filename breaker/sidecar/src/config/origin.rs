@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use breaker_tower::core::InvalidValue;
+use breaker_tower::breaker_core::InvalidValue;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::policies::files;

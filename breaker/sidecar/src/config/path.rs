@@ -1,6 +1,6 @@
 //! `match.path`: patterns, as far as they can be wrong alone.
 
-use breaker_tower::core::{InvalidField, InvalidValue};
+use breaker_tower::breaker_core::{InvalidField, InvalidValue};
 use matchit::Router;
 
 use super::problem::Problems;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use breaker_tower::Policy;
-use breaker_tower::core::InvalidField;
-use breaker_tower::core::policy::yaml::{self, Document, nearest};
+use breaker_tower::breaker_core::InvalidField;
+use breaker_tower::breaker_core::policy::yaml::{self, Document, nearest};
 use serde::Deserialize;
 
 use super::error::ConfigError;

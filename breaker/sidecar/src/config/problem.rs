@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use breaker_tower::core::InvalidField;
-use breaker_tower::core::policy::yaml::{self, Document, Period, nearest};
+use breaker_tower::breaker_core::InvalidField;
+use breaker_tower::breaker_core::policy::yaml::{self, Document, Period, nearest};
 
 use super::scalar::OrOff;
 

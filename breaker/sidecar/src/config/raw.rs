@@ -15,7 +15,7 @@ mod upstream;
 
 use std::collections::BTreeMap;
 
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

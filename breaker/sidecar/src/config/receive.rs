@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 use http::Uri;
 
 use super::problem::Problems;

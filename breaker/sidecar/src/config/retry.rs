@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use breaker_tower::core::InvalidField;
-use breaker_tower::core::policy::GrpcCode;
-use breaker_tower::core::policy::yaml::Share;
+use breaker_tower::breaker_core::InvalidField;
+use breaker_tower::breaker_core::policy::GrpcCode;
+use breaker_tower::breaker_core::policy::yaml::Share;
 use http::Method;
 
 use super::problem::{Problems, time_within, within};

@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-use breaker_tower::core::InvalidValue;
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::InvalidValue;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 use http::{HeaderMap, Uri};
 
 use super::problem::{Problems, time_within};

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::policy::yaml;
 
 use super::*;
 use crate::collector::{Compression, Protocol};

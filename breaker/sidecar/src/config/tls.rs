@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 use rustls::pki_types::ServerName;
 
 use super::problem::{Problems, time_within};

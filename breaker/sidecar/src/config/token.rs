@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use breaker_tower::core::InvalidValue;
+use breaker_tower::breaker_core::InvalidValue;
 use subtle::ConstantTimeEq;
 
 use crate::sandbox::explained;

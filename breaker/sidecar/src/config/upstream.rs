@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use breaker_tower::core::{InvalidField, InvalidValue};
+use breaker_tower::breaker_core::{InvalidField, InvalidValue};
 use http::uri::Authority;
 
 use super::problem::{Problems, time_or_off, time_within, within};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::Policy;
-use breaker_tower::core::policy::yaml::{self, Document};
-use breaker_tower::core::policy::{Condition, LatencyMeasure, Signal};
+use breaker_tower::breaker_core::policy::yaml::{self, Document};
+use breaker_tower::breaker_core::policy::{Condition, LatencyMeasure, Signal};
 
 use super::policies::Policies;
 use super::problem::in_words;

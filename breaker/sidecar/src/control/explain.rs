@@ -12,7 +12,7 @@ mod words;
 use std::fmt::Write;
 use std::time::Duration;
 
-use breaker_tower::core::{Attribution, Diagnosis, Reason, Snapshot, SourceDiagnosis};
+use breaker_tower::breaker_core::{Attribution, Diagnosis, Reason, Snapshot, SourceDiagnosis};
 use breaker_tower::{Mode, Policy, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use self::words::{count, rate, span};
 use crate::config::TraceUrl;
-use crate::registry::Entry;
+use crate::registry::RegisteredBreaker;
 use crate::report::{FailureKind, FleetStatus, Upstream};
 
 /// What a breaker believes.
@@ -34,7 +34,7 @@ impl Explanation {
     /// Of the breaker of `entry`, whose requests go to `upstream`, in `fleet`. Traces are looked at
     /// where `trace_url` says.
     pub fn new(
-        entry: &Entry,
+        entry: &RegisteredBreaker,
         upstream: Option<&Upstream>,
         trace_url: Option<&TraceUrl>,
         fleet: Option<&FleetStatus>,

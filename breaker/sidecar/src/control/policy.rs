@@ -1,12 +1,12 @@
 //! The policy of a breaker, as a resource.
 
-use breaker_tower::core::policy::{Policy as Rules, yaml};
+use breaker_tower::breaker_core::policy::{Policy as Rules, yaml};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use crate::config::Policies;
-use crate::registry::Entry;
+use crate::registry::RegisteredBreaker;
 use crate::report::{Action, Origin};
 
 /// The policy of a breaker.
@@ -51,8 +51,8 @@ pub enum Choice {
     Name(String),
 }
 
-impl From<&Entry> for Policy {
-    fn from(entry: &Entry) -> Self {
+impl From<&RegisteredBreaker> for Policy {
+    fn from(entry: &RegisteredBreaker) -> Self {
         let policy = entry.policy();
         let entries = policy.trip().iter().enumerate();
         let conditions = entries.flat_map(|(index, entry)| {

@@ -16,17 +16,17 @@ use super::status::{Configuration, ReloadRefused, Reloaded, Status};
 use crate::clock::unix_now;
 use crate::control::explain::Explanation;
 use crate::live::{Event, Kind, TooManyWatchers, Watcher};
-use crate::registry::Entry;
+use crate::registry::RegisteredBreaker;
 use crate::report;
 use crate::sockets::Peer;
 use crate::telemetry::Change;
 
 /// The operations of the control API. Clones are of the same sidecar.
 #[derive(Clone, Debug)]
-pub(crate) struct Control(Arc<Shared>);
+pub(crate) struct Control(Arc<ControlState>);
 
 #[derive(Debug)]
-struct Shared {
+struct ControlState {
     state: AdminState,
     /// In seconds since 1970.
     started: f64,
@@ -36,7 +36,7 @@ struct Shared {
 impl Control {
     /// Control of `state`.
     pub(crate) fn new(state: AdminState) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(ControlState {
             state,
             started: unix_now(),
             since: Instant::now(),
@@ -50,7 +50,7 @@ impl Control {
     // --- what is
 
     pub(super) fn status(&self) -> Status {
-        let Shared {
+        let ControlState {
             state,
             started,
             since,
@@ -232,7 +232,7 @@ impl Control {
         reloaded.map_err(|ReloadRefused(why)| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why))
     }
 
-    fn find(&self, name: &str) -> Result<Entry, Problem> {
+    fn find(&self, name: &str) -> Result<RegisteredBreaker, Problem> {
         Ok(self.0.state.registry.find(name)?)
     }
 
@@ -240,7 +240,7 @@ impl Control {
         &self,
         peer: Option<Peer>,
         action: &'static str,
-        entry: Option<&Entry>,
+        entry: Option<&RegisteredBreaker>,
         before: &str,
         after: &str,
         reason: Option<&str>,
@@ -272,7 +272,7 @@ impl FromRef<Control> for AdminState {
 }
 
 /// A policy for the audit: its name, and where it comes from.
-fn described(entry: &Entry) -> String {
+fn described(entry: &RegisteredBreaker) -> String {
     format!("{} ({})", entry.policy().name(), entry.origin().name())
 }
 

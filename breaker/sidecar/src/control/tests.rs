@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::admin::tests::Server;
 use crate::config::Token;
-use crate::registry::Entry;
+use crate::registry::RegisteredBreaker;
 
 /// A server with two breakers, and what it answers.
 struct Bench {
@@ -40,7 +40,10 @@ impl Bench {
     async fn with(token: Option<&str>, reload: Option<Arc<dyn Reload>>) -> Self {
         let pay = BreakerHandle::new("pay", Rules::sensitive());
         let search = BreakerHandle::new("search", Rules::conservative());
-        let registry = [&pay, &search].map(Entry::from).into_iter().collect();
+        let registry = [&pay, &search]
+            .map(RegisteredBreaker::from)
+            .into_iter()
+            .collect();
         let token = token.map(|token| Token::new(token).unwrap());
         let server = Server::steered(registry, token, reload).await;
         Self { server, pay }
@@ -234,7 +237,7 @@ async fn a_reset_closes_and_forgets() {
     let bench = Bench::new().await;
     for _ in 0..20 {
         let request = bench.pay.try_acquire(OnDrop::Ignored).unwrap();
-        request.finish(breaker_tower::core::Classification::Failure);
+        request.finish(breaker_tower::breaker_core::Classification::Failure);
     }
     assert_eq!(bench.pay.state(), State::Open);
     let answer = bench.ask("POST /api/v1/breakers/pay/reset", &[], "").await;

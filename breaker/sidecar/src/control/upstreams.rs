@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{self, EndpointId};
+use breaker_tower::breaker_core::{self, EndpointId};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -136,7 +136,7 @@ impl Control {
         })?;
         let mut known = known.endpoints.iter();
         let state = known.find(|known| known.id == id).map(|known| known.state);
-        let state = state.unwrap_or(core::EndpointState::In).into();
+        let state = state.unwrap_or(breaker_core::EndpointState::In).into();
         Ok((upstream, id, state))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use breaker_tower::State;
-use breaker_tower::core::{Event, Transition};
+use breaker_tower::breaker_core::{Event, Transition};
 
 use super::load::Call;
 use super::script::{INCIDENT_BEGINS, INCIDENT_ENDS};
@@ -162,7 +162,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use breaker_tower::core::{Breaker, Outcome, Policy, Timestamp};
+    use breaker_tower::breaker_core::{Breaker, Outcome, Policy, Timestamp};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::TraceId;
+use breaker_tower::breaker_core::TraceId;
 
 use super::{Failed, plain};
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use breaker_tower::core::TraceId;
+use breaker_tower::breaker_core::TraceId;
 use tokio::time::Instant;
 
 use super::kinds::MAX_KINDS;

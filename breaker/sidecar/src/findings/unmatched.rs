@@ -1,6 +1,6 @@
 //! Why a feed matches nothing, though telemetry arrives.
 
-use breaker_tower::core::policy::yaml::nearest;
+use breaker_tower::breaker_core::policy::yaml::nearest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_proto::fleet as wire;
-use breaker_tower::core::fleet::{
+use breaker_tower::breaker_core::fleet::{
     InstanceId, Numbers, ProbeReport, Report, RouteName, RouteReport, RouteVerdict, SignalReport,
     Stage, Verdict,
 };
-use breaker_tower::core::policy::Signal;
-use breaker_tower::core::{Ratio, State};
+use breaker_tower::breaker_core::policy::Signal;
+use breaker_tower::breaker_core::{Ratio, State};
 use prost::Message;
 use wire::route_verdict::Stage as WireStage;
 

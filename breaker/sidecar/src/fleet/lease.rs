@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::Timestamp;
+use breaker_tower::breaker_core::Timestamp;
 
 /// The lease, as one instance knows it.
 #[derive(Debug, Default)]

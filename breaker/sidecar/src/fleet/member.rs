@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::Timestamp;
-use breaker_tower::core::fleet::{
+use breaker_tower::breaker_core::Timestamp;
+use breaker_tower::breaker_core::fleet::{
     Aggregator, AggregatorSettings, FleetEvent, FleetRoute, InstanceId, Replica, Report, RouteName,
     RouteReport,
 };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::BreakerHandle;
-use breaker_tower::core::Policy;
-use breaker_tower::core::fleet::{
+use breaker_tower::breaker_core::Policy;
+use breaker_tower::breaker_core::fleet::{
     FleetEffect, Ignored, InForce, InstanceId, Reporter, RouteName, RouteReport, RouteVerdict,
     Stage, Verdict,
 };
-use breaker_tower::core::policy::Signal;
+use breaker_tower::breaker_core::policy::Signal;
 use tokio::time::Instant;
 
 use super::seen::{Opened, RouteSeen};

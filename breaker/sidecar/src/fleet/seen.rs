@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker_tower::core::fleet::{Ignored, Overview, RouteVerdict};
-use breaker_tower::core::policy::Signal;
+use breaker_tower::breaker_core::fleet::{Ignored, Overview, RouteVerdict};
+use breaker_tower::breaker_core::policy::Signal;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 

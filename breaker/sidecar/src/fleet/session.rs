@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::Timestamp;
-use breaker_tower::core::fleet::InstanceId;
+use breaker_tower::breaker_core::Timestamp;
+use breaker_tower::breaker_core::fleet::InstanceId;
 use bytes::Bytes;
 use rustix::system::uname;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
@@ -21,6 +21,7 @@ use super::seen::Seen;
 use super::stats::{Dropping, Stats};
 use crate::causes::in_full;
 use crate::config::Fleet;
+use crate::random;
 use crate::registry::Registry;
 use crate::tls::{self, Client, ClientSettings};
 
@@ -90,7 +91,7 @@ impl Session {
             shown: Shown {
                 name: fleet.name().clone(),
                 engine: fleet.engine().to_string(),
-                me: InstanceId(random().ok_or(StartError::NoRandom)?),
+                me: InstanceId(random_bytes().ok_or(StartError::NoRandom)?),
                 host: uname().nodename().to_string_lossy().into(),
                 stats: Stats::default(),
                 seen: Seen::default(),
@@ -132,7 +133,7 @@ impl Session {
                 let (engine, error) = (self.fleet.engine(), in_full(&error));
                 tracing::warn!(%engine, error, "the fleet's engine is gone: each breaker is alone");
             }
-            let pause = sleep(backoff.pause(chance()));
+            let pause = sleep(backoff.pause(random::unit()));
             self.apart(&mut member, &mut pace, pause).await;
         }
     }
@@ -291,19 +292,14 @@ async fn next(messages: &mut Option<Messages>) -> Option<Bytes> {
     }
 }
 
-fn random() -> Option<[u8; 8]> {
+fn random_bytes() -> Option<[u8; 8]> {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(bytes)
 }
 
 fn seed() -> u64 {
-    u64::from_be_bytes(random().unwrap_or_default())
-}
-
-/// 0 to 1.
-fn chance() -> f64 {
-    (seed() >> 11) as f64 / (1_u64 << 53) as f64
+    u64::from_be_bytes(random_bytes().unwrap_or_default())
 }
 
 const SLICE: Duration = Duration::from_millis(500);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker_tower::core::fleet::{Dropped, Ignored, InstanceId};
+use breaker_tower::breaker_core::fleet::{Dropped, Ignored, InstanceId};
 use tokio::time::Instant;
 
 /// Numbers that the session writes and telemetry reads. Clones share them.

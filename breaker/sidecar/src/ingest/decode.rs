@@ -13,7 +13,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::overload::Place;
+use super::overload::BatchSlot;
 use super::refusal::Refusal;
 use super::settings::Limits;
 
@@ -87,7 +87,7 @@ pub(super) async fn collect<B>(
     mut body: B,
     mut buffer: Vec<u8>,
     bounds: &Bounds,
-    place: &mut Place,
+    place: &mut BatchSlot,
     mut check: impl FnMut(&[u8]) -> Result<(), Refusal>,
 ) -> Result<Vec<u8>, Refusal>
 where
@@ -126,7 +126,7 @@ pub(super) fn decompress(
     coding: Coding,
     message: &[u8],
     limit: usize,
-    place: &mut Place,
+    place: &mut BatchSlot,
 ) -> Result<Vec<u8>, Refusal> {
     match coding {
         // RFC 9110, 8.4.1.2: zlib's format, and some send what is within it alone.
@@ -152,7 +152,7 @@ fn is_zlib(message: &[u8]) -> bool {
     method & 0x0f == 8 && method >> 4 <= 7 && u16::from_be_bytes([method, flags]) % 31 == 0
 }
 
-fn read(mut decoder: impl Read, limit: usize, place: &mut Place) -> Result<Vec<u8>, Refusal> {
+fn read(mut decoder: impl Read, limit: usize, place: &mut BatchSlot) -> Result<Vec<u8>, Refusal> {
     let broken =
         |error: io::Error| Refusal::Malformed(format!("the compression is broken: {error}"));
     let mut decoded = Vec::new();

@@ -27,10 +27,10 @@ use tokio::time::timeout;
 use self::queue::Queue;
 use self::sender::Sender;
 use super::batch::{Batch, Signal};
-use super::chance_bits;
 use super::settings::Forward;
 use super::stats::{Lost, Stats};
 use crate::message::headers::list;
+use crate::random;
 
 pub(super) use self::target::Targets;
 
@@ -156,7 +156,7 @@ fn strip(headers: &mut HeaderMap) {
 impl Marker {
     /// A mark of this process, drawn by chance.
     pub(super) fn draw() -> Self {
-        let value = format!("{:016x}{:016x}", chance_bits(), chance_bits());
+        let value = format!("{:016x}{:016x}", random::bits(), random::bits());
         Self(HeaderValue::try_from(value).expect("digits are visible ASCII"))
     }
 

@@ -11,7 +11,7 @@ use http_body::Body;
 
 use super::batch::{PREFIX, Signal};
 use super::decode::{Bounds, Coding, collect};
-use super::overload::Place;
+use super::overload::BatchSlot;
 use super::refusal::Refusal;
 use super::settings::Limits;
 
@@ -45,7 +45,7 @@ pub(super) fn route(head: &Parts) -> Result<(Signal, Option<Coding>), Refusal> {
 pub(super) async fn read<B>(
     body: B,
     limits: &Limits,
-    place: &mut Place,
+    place: &mut BatchSlot,
 ) -> Result<(Bytes, bool), Refusal>
 where
     B: Body<Data = Bytes> + Unpin,

@@ -9,7 +9,7 @@ use http_body::Body;
 use super::batch::{Encoding, PREFIX, Signal};
 use super::decode::{Bounds, Coding, collect};
 use super::grpc;
-use super::overload::Place;
+use super::overload::BatchSlot;
 use super::refusal::Refusal;
 use super::settings::Limits;
 
@@ -45,7 +45,7 @@ pub(super) async fn read<B>(
     body: B,
     compressed: bool,
     limits: &Limits,
-    place: &mut Place,
+    place: &mut BatchSlot,
 ) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,

@@ -18,7 +18,7 @@ use super::batch::{Accepted, Batch, Encoding, Sampler, Signal, Transport};
 use super::decode::{Coding, decompress};
 use super::forward::{Forwarder, Marker};
 use super::guard::{Guard, Page};
-use super::overload::{Overload, Place};
+use super::overload::{BatchSlot, Overload};
 use super::refusal::Refusal;
 use super::reply::{self, Dialect};
 use super::settings::Limits;
@@ -168,7 +168,11 @@ impl Handler {
 
     /// Decompresses, samples and queues a batch: a small one at once, another one beside, so that
     /// others needn't wait for it.
-    async fn digest(self: &Arc<Self>, batch: Batch, mut place: Place) -> Result<Accepted, Refusal> {
+    async fn digest(
+        self: &Arc<Self>,
+        batch: Batch,
+        mut place: BatchSlot,
+    ) -> Result<Accepted, Refusal> {
         if batch.frame.len() <= SMALL {
             let most = SMALL_PAYLOAD.min(self.limits.batch);
             match self.sample(&batch, most, &mut place) {
@@ -189,7 +193,12 @@ impl Handler {
         digested.await.unwrap_or(Err(Refusal::Internal))
     }
 
-    fn sample(&self, batch: &Batch, most: usize, place: &mut Place) -> Result<Accepted, Refusal> {
+    fn sample(
+        &self,
+        batch: &Batch,
+        most: usize,
+        place: &mut BatchSlot,
+    ) -> Result<Accepted, Refusal> {
         let message = batch.message();
         let payload = match batch.coding {
             None => Cow::Borrowed(&*message),

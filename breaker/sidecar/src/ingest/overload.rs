@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use super::refusal::Refusal;
 use super::settings::Limits;
-use crate::ingest::chance;
+use crate::random;
 
 /// What all requests hold. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Overload(Arc<Shared>);
+pub(super) struct Overload(Arc<OverloadState>);
 
 #[derive(Debug)]
-struct Shared {
+struct OverloadState {
     requests: AtomicUsize,
     bytes: AtomicUsize,
     max_requests: usize,
@@ -23,8 +23,8 @@ struct Shared {
 
 /// A request's place, given back when dropped, with the bytes that it holds.
 #[derive(Debug)]
-pub(super) struct Place {
-    shared: Arc<Shared>,
+pub(super) struct BatchSlot {
+    shared: Arc<OverloadState>,
     bytes: usize,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Place {
 
 impl Overload {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(OverloadState {
             requests: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             max_requests: limits.requests,
@@ -42,8 +42,8 @@ impl Overload {
 
     /// A place for a request that means to send `announced` bytes, as far as it says. They are not
     /// reserved: a sender that announces and then dawdles would keep others out.
-    pub(super) fn admit(&self, announced: usize) -> Result<Place, Refusal> {
-        let place = Place {
+    pub(super) fn admit(&self, announced: usize) -> Result<BatchSlot, Refusal> {
+        let place = BatchSlot {
             shared: self.0.clone(),
             bytes: 0,
         };
@@ -61,7 +61,7 @@ impl Overload {
 
 // === impl Place ===
 
-impl Place {
+impl BatchSlot {
     /// Holds `more` bytes more.
     pub(super) fn grow(&mut self, more: usize) -> Result<(), Refusal> {
         let before = self.shared.bytes.fetch_add(more, Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for BatchSlot {
     fn drop(&mut self) {
         self.shared.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.shared.requests.fetch_sub(1, Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl Drop for Place {
 fn overloaded() -> Refusal {
     // Senders that were refused together shall not come back together.
     Refusal::Overloaded {
-        retry: RETRY.mul_f64(0.5 + chance()),
+        retry: RETRY.mul_f64(0.5 + random::unit()),
     }
 }
 

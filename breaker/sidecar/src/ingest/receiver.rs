@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 use http::{HeaderName, HeaderValue};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 use http::Uri;
 
 use super::batch::PREFIX;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use breaker_tower::core;
+use breaker_tower::breaker_core;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -147,8 +147,10 @@ impl Event {
     /// What happened just now to the endpoints of an upstream.
     pub fn happened(happened: &Happened) -> Self {
         let kind = match &happened.what {
-            Occurrence::Endpoints(core::EndpointEvent::Ejected { .. }) => Kind::Ejected,
-            Occurrence::Endpoints(core::EndpointEvent::Readmitted { .. }) => Kind::Readmitted,
+            Occurrence::Endpoints(breaker_core::EndpointEvent::Ejected { .. }) => Kind::Ejected,
+            Occurrence::Endpoints(breaker_core::EndpointEvent::Readmitted { .. }) => {
+                Kind::Readmitted
+            }
             Occurrence::Endpoints(_) => Kind::UpstreamPanic,
             Occurrence::Discovered(_) => Kind::Discovered,
         };
@@ -170,10 +172,10 @@ impl Event {
     }
 
     /// What the breaker told just now, unless it is of no interest here.
-    pub fn told(breaker: &str, told: &core::Event) -> Option<Self> {
+    pub fn told(breaker: &str, told: &breaker_core::Event) -> Option<Self> {
         let event = |kind| Self::now(kind, breaker.to_owned());
         Some(match told {
-            core::Event::Transition(change) => Self {
+            breaker_core::Event::Transition(change) => Self {
                 from: Some(change.from.into()),
                 to: Some(change.to.into()),
                 source: source(&change.reason).map(|source| source.to_string()),
@@ -181,7 +183,7 @@ impl Event {
                 traces: change.traces.iter().map(ToString::to_string).collect(),
                 ..event(Kind::Transition)
             },
-            core::Event::RampStarted { succeeded, .. } => Self {
+            breaker_core::Event::RampStarted { succeeded, .. } => Self {
                 reason: Some(Reason {
                     label: "ramp_started".into(),
                     detail: format!(
@@ -190,7 +192,7 @@ impl Event {
                 }),
                 ..event(Kind::Ramp)
             },
-            core::Event::Alert(alert) => {
+            breaker_core::Event::Alert(alert) => {
                 let evidence: Vec<_> = alert.evidence.iter().map(ToString::to_string).collect();
                 let first = alert.evidence.first()?;
                 Self {
@@ -200,7 +202,7 @@ impl Event {
                     ..event(Kind::Alert)
                 }
             }
-            core::Event::AlertEnded {
+            breaker_core::Event::AlertEnded {
                 source,
                 signal,
                 lasted,
@@ -213,14 +215,14 @@ impl Event {
                 }),
                 ..event(Kind::Alert)
             },
-            core::Event::ClosedWithErrors { share, usual, .. } => Self {
+            breaker_core::Event::ClosedWithErrors { share, usual, .. } => Self {
                 reason: Some(Reason {
                     label: "closed_with_errors".into(),
                     detail: format!("closed though {share} of the requests fail, {usual} is usual"),
                 }),
                 ..event(Kind::Alert)
             },
-            core::Event::UsualChanged { source, change, .. } => Self {
+            breaker_core::Event::UsualChanged { source, change, .. } => Self {
                 source: Some(source.to_string()),
                 reason: Some(Reason {
                     label: "usual_changed".into(),
@@ -228,11 +230,11 @@ impl Event {
                 }),
                 ..event(Kind::Alert)
             },
-            core::Event::ModeChanged { to, .. } => Self {
+            breaker_core::Event::ModeChanged { to, .. } => Self {
                 mode: Some((*to).into()),
                 ..event(Kind::Mode)
             },
-            core::Event::SheddingStarted { reason, limit, .. } => Self {
+            breaker_core::Event::SheddingStarted { reason, limit, .. } => Self {
                 source: source(reason).map(|source| source.to_string()),
                 reason: Some(Reason {
                     label: "shedding_started".into(),
@@ -240,7 +242,7 @@ impl Event {
                 }),
                 ..event(Kind::Shedding)
             },
-            core::Event::SheddingEnded {
+            breaker_core::Event::SheddingEnded {
                 admitted, rejected, ..
             } => Self {
                 reason: Some(Reason {
@@ -251,7 +253,7 @@ impl Event {
                 }),
                 ..event(Kind::Shedding)
             },
-            core::Event::Reset { from, .. } => Self {
+            breaker_core::Event::Reset { from, .. } => Self {
                 from: Some((*from).into()),
                 ..event(Kind::Reset)
             },
@@ -260,11 +262,10 @@ impl Event {
     }
 }
 
-fn source(reason: &core::Reason) -> Option<&Arc<str>> {
+fn source(reason: &breaker_core::Reason) -> Option<&Arc<str>> {
     match reason {
-        core::Reason::Tripped { source, .. } | core::Reason::FeedUnhealthy { source, .. } => {
-            Some(source)
-        }
+        breaker_core::Reason::Tripped { source, .. }
+        | breaker_core::Reason::FeedUnhealthy { source, .. } => Some(source),
         _ => None,
     }
 }

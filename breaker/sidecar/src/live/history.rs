@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use breaker_tower::core::{Snapshot, SourceSnapshot, SourceTotals};
+use breaker_tower::breaker_core::{Snapshot, SourceSnapshot, SourceTotals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

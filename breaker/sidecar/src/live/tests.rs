@@ -2,8 +2,10 @@
 
 use std::sync::Mutex;
 
-use breaker_tower::core::policy::{Builder, Condition, TripEntry};
-use breaker_tower::core::{self, Breaker, Event as Told, Outcome, Policy, Ratio, Timestamp};
+use breaker_tower::breaker_core::policy::{Builder, Condition, TripEntry};
+use breaker_tower::breaker_core::{
+    self, Breaker, Event as Told, Outcome, Policy, Ratio, Timestamp,
+};
 
 use super::*;
 use crate::registry::Origin;
@@ -291,7 +293,7 @@ fn a_kind_has_one_name_in_json_and_elsewhere() {
 
 #[test]
 fn the_beginning_and_the_end_of_shedding_are_events() {
-    let reason = core::Reason::Tripped {
+    let reason = breaker_core::Reason::Tripped {
         source: "ledger".into(),
         evidence: Vec::new(),
     };
@@ -446,11 +448,12 @@ async fn a_breaker_of_several_sources_has_a_history_of_each() {
     let mut bench = Bench::new("pay");
     let feed = {
         let mut breaker = bench.breaker.lock().unwrap();
-        breaker.set_feeds([core::Feed::new("spans")], Timestamp::ZERO)[0]
+        breaker.set_feeds([breaker_core::Feed::new("spans")], Timestamp::ZERO)[0]
     };
     for second in 1..=3 {
         let now = Timestamp::from_millis(second * 1000);
-        let sample = core::Sample::new(core::Classification::Success, None, now).times(7);
+        let sample =
+            breaker_core::Sample::new(breaker_core::Classification::Success, None, now).times(7);
         bench.second(2, good()).await;
         let mut breaker = bench.breaker.lock().unwrap();
         breaker.observe(feed, &sample, now);
@@ -465,7 +468,7 @@ async fn a_breaker_of_several_sources_has_a_history_of_each() {
     assert_eq!(requests(Some("spans"))[1..], [7, 7, 7]);
     assert_eq!(requests(None), requests(Some("proxy")));
     // Without the feed its history ends.
-    let none: [core::Feed; 0] = [];
+    let none: [breaker_core::Feed; 0] = [];
     let now = Timestamp::from_millis(5000);
     bench.breaker.lock().unwrap().set_feeds(none, now);
     bench.second(1, good()).await;

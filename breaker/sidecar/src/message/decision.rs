@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use breaker_tower::{Decision, Observer, Rejected, Witness};
 use http::Request;
 use tokio::time::Instant;

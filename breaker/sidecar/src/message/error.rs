@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use breaker_tower::core::Attribution;
+use breaker_tower::breaker_core::Attribution;
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

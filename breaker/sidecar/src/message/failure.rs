@@ -3,8 +3,8 @@
 use std::fmt;
 
 use breaker_tower::Decision;
-use breaker_tower::core::Classification;
-use breaker_tower::core::policy::GrpcCode;
+use breaker_tower::breaker_core::Classification;
+use breaker_tower::breaker_core::policy::GrpcCode;
 
 use super::error::ErrorKind;
 use super::record::Finished;

@@ -1,7 +1,6 @@
 //! How long a client's connection may live: by the configuration, and by the client's certificate.
 //! Nobody looks at a certificate again after the handshake, so a connection could outlive it.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +8,7 @@ use tokio::time::Instant;
 use super::limits::Limits;
 use crate::message::client::Ends;
 use crate::message::limited::Limit;
+use crate::random;
 use crate::tls;
 
 /// When a connection that begins now takes no more requests: what comes first.
@@ -36,8 +36,7 @@ fn expiry(certificate: Option<&tls::Peer>) -> Option<Instant> {
 
 /// ± 10 %: connections that began together do not end together.
 fn jittered(age: Duration) -> Duration {
-    let part = RandomState::new().hash_one(()) >> 40;
-    age.mul_f64(0.9 + 0.2 * part as f64 / (1_u64 << 24) as f64)
+    age.mul_f64(0.9 + 0.2 * random::unit())
 }
 
 #[cfg(test)]

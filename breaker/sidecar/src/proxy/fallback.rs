@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use breaker_tower::core::Attribution;
+use breaker_tower::breaker_core::Attribution;
 use breaker_tower::{BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Rejected, Respond};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};

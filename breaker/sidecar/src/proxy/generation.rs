@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use breaker_tower::Decision;
-use breaker_tower::core::TraceId;
+use breaker_tower::breaker_core::TraceId;
 use tokio::time::Instant;
 
 use super::Observers;

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
-use breaker_tower::core::policy::FailureRules;
-use breaker_tower::core::{Attribution, Classification};
+use breaker_tower::breaker_core::policy::FailureRules;
+use breaker_tower::breaker_core::{Attribution, Classification};
 use breaker_tower::{Classified, Classify, Ending, HttpClassifier};
 use http::{Extensions, HeaderMap, StatusCode};
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker_tower::core::policy::GrpcCode;
-use breaker_tower::core::{Ratio, RetryBudget, Timestamp};
+use breaker_tower::breaker_core::policy::GrpcCode;
+use breaker_tower::breaker_core::{Ratio, RetryBudget, Timestamp};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use http::StatusCode;
 use tokio::time::Instant;
 

@@ -1,8 +1,8 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use breaker_tower::core::Event;
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::Event;
+use breaker_tower::breaker_core::policy::yaml;
 use breaker_tower::{Policy, State};
 use bytes::Bytes;
 use http::{Request, StatusCode};

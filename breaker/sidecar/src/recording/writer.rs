@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use tokio::time::Instant;
 
 use super::files::Files;
@@ -14,7 +14,7 @@ use super::word;
 
 /// A request on its way.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct RecordedRequest {
     /// As JSON, with quotes.
     pub(super) route: Arc<str>,
     /// Since 1970.
@@ -52,7 +52,7 @@ impl Writer {
     }
 
     /// Writes until nobody sends any more.
-    pub(super) fn run(mut self, entries: &Receiver<Entry>) {
+    pub(super) fn run(mut self, entries: &Receiver<RecordedRequest>) {
         loop {
             match entries.recv_timeout(PAUSE) {
                 Ok(entry) => self.push(&entry),
@@ -74,7 +74,7 @@ impl Writer {
         self.warn();
     }
 
-    fn push(&mut self, entry: &Entry) {
+    fn push(&mut self, entry: &RecordedRequest) {
         let route = &entry.route;
         let (at, latency) = (Micros(entry.at), Micros(entry.latency));
         // Writing to memory can't fail.

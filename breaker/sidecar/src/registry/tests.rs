@@ -2,9 +2,9 @@ use breaker_tower::{Mode, OnDrop, State};
 
 use super::*;
 
-fn entry(name: &str, policy: Policy) -> Entry {
+fn entry(name: &str, policy: Policy) -> RegisteredBreaker {
     let policy = Arc::new(policy);
-    Entry::new(BreakerHandle::new(name, policy.clone()), policy)
+    RegisteredBreaker::new(BreakerHandle::new(name, policy.clone()), policy)
 }
 
 fn two() -> Registry {
@@ -51,7 +51,7 @@ fn a_reload_keeps_overrides_and_the_state_of_what_stays() {
     registry
         .set_override("pay", Some(Arc::new(Policy::conservative())))
         .unwrap();
-    let stays = Entry::new(pay.clone(), Arc::new(Policy::combined()));
+    let stays = RegisteredBreaker::new(pay.clone(), Arc::new(Policy::combined()));
     registry.replace(
         [stays, entry("new", Policy::adaptive())],
         Policies::default(),
@@ -72,7 +72,10 @@ fn a_reload_sets_the_policy_where_nothing_overrides_it() {
     let registry = two();
     let pay = registry.find("pay").unwrap().breaker().clone();
     registry.replace(
-        [Entry::new(pay.clone(), Arc::new(Policy::combined()))],
+        [RegisteredBreaker::new(
+            pay.clone(),
+            Arc::new(Policy::combined()),
+        )],
         Policies::default(),
     );
     assert_eq!(pay.policy().name(), "combined");

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use breaker_tower::Policy;
-use breaker_tower::core::Snapshot;
+use breaker_tower::breaker_core::Snapshot;
 
-use super::{Entry, Origin, Panic};
+use super::{Origin, Panic, RegisteredBreaker};
 use crate::findings::Findings;
 
 /// A breaker under watch.
@@ -103,8 +103,8 @@ impl Watched {
     }
 }
 
-impl From<&Entry> for Watched {
-    fn from(entry: &Entry) -> Self {
+impl From<&RegisteredBreaker> for Watched {
+    fn from(entry: &RegisteredBreaker) -> Self {
         let watched = entry.breaker().clone();
         let (name, policy) = (entry.name().clone(), entry.policy().clone());
         let watched = Self::new(name, policy, entry.origin(), move || watched.snapshot());

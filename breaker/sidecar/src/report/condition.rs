@@ -1,6 +1,6 @@
 //! Conditions as they stand.
 
-use breaker_tower::core;
+use breaker_tower::breaker_core;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,8 @@ pub struct ConditionStatus {
     pub holds: bool,
 }
 
-impl From<&core::ConditionStatus> for ConditionStatus {
-    fn from(status: &core::ConditionStatus) -> Self {
+impl From<&breaker_core::ConditionStatus> for ConditionStatus {
+    fn from(status: &breaker_core::ConditionStatus) -> Self {
         let condition = &status.condition;
         Self {
             entry: u32::try_from(status.entry).unwrap_or(u32::MAX),
@@ -58,7 +58,7 @@ mod tests {
     use std::time::Duration;
 
     use breaker_tower::Policy;
-    use breaker_tower::core::{Outcome, Timestamp};
+    use breaker_tower::breaker_core::{Outcome, Timestamp};
     use serde_json::json;
 
     use super::*;
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_source_lists_its_conditions_with_what_is_observed_beside_the_bound() {
         let now = Timestamp::ZERO;
-        let mut breaker = core::Breaker::new(Policy::sensitive(), 1, now);
+        let mut breaker = breaker_core::Breaker::new(Policy::sensitive(), 1, now);
         for request in 0..4 {
             let permit = breaker.try_acquire(now).unwrap();
             let outcome = match request {

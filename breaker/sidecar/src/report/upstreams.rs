@@ -1,6 +1,6 @@
 //! What is known of the endpoints of upstreams, as JSON. Durations and latencies are in seconds.
 
-use breaker_tower::core::{EndpointSnapshot, Timestamp};
+use breaker_tower::breaker_core::{EndpointSnapshot, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! What the window of one source says.
 
-use breaker_tower::core::{Anomaly as Detected, Latencies, Snapshot, SourceSnapshot};
+use breaker_tower::breaker_core::{Anomaly as Detected, Latencies, Snapshot, SourceSnapshot};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use breaker_proto::v1;
-use breaker_tower::core;
-use breaker_tower::core::policy;
+use breaker_tower::breaker_core;
+use breaker_tower::breaker_core::policy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -192,54 +192,54 @@ words! {
     }
 }
 
-impl From<core::fleet::Ignored> for Ignored {
-    fn from(ignored: core::fleet::Ignored) -> Self {
+impl From<breaker_core::fleet::Ignored> for Ignored {
+    fn from(ignored: breaker_core::fleet::Ignored) -> Self {
         match ignored {
-            core::fleet::Ignored::OldTerm => Self::OldTerm,
-            core::fleet::Ignored::Replayed => Self::Replayed,
-            core::fleet::Ignored::Stale => Self::Stale,
-            core::fleet::Ignored::Quorum => Self::Quorum,
-            core::fleet::Ignored::Weak => Self::Weak,
-            core::fleet::Ignored::OwnEvidence => Self::OwnEvidence,
-            core::fleet::Ignored::Forced => Self::Forced,
-            core::fleet::Ignored::Left => Self::Left,
+            breaker_core::fleet::Ignored::OldTerm => Self::OldTerm,
+            breaker_core::fleet::Ignored::Replayed => Self::Replayed,
+            breaker_core::fleet::Ignored::Stale => Self::Stale,
+            breaker_core::fleet::Ignored::Quorum => Self::Quorum,
+            breaker_core::fleet::Ignored::Weak => Self::Weak,
+            breaker_core::fleet::Ignored::OwnEvidence => Self::OwnEvidence,
+            breaker_core::fleet::Ignored::Forced => Self::Forced,
+            breaker_core::fleet::Ignored::Left => Self::Left,
             _ => Self::Unknown,
         }
     }
 }
 
-impl From<core::EndpointState> for EndpointState {
-    fn from(state: core::EndpointState) -> Self {
+impl From<breaker_core::EndpointState> for EndpointState {
+    fn from(state: breaker_core::EndpointState) -> Self {
         match state {
-            core::EndpointState::Out => Self::Out,
-            core::EndpointState::Probing => Self::Probing,
+            breaker_core::EndpointState::Out => Self::Out,
+            breaker_core::EndpointState::Probing => Self::Probing,
             _ => Self::In,
         }
     }
 }
 
-impl From<core::State> for State {
-    fn from(state: core::State) -> Self {
+impl From<breaker_core::State> for State {
+    fn from(state: breaker_core::State) -> Self {
         match state {
-            core::State::Closed => Self::Closed,
-            core::State::Open => Self::Open,
-            core::State::HalfOpen => Self::HalfOpen,
+            breaker_core::State::Closed => Self::Closed,
+            breaker_core::State::Open => Self::Open,
+            breaker_core::State::HalfOpen => Self::HalfOpen,
         }
     }
 }
 
-impl From<core::Mode> for Mode {
-    fn from(mode: core::Mode) -> Self {
+impl From<breaker_core::Mode> for Mode {
+    fn from(mode: breaker_core::Mode) -> Self {
         match mode {
-            core::Mode::ForcedOpen => Self::ForcedOpen,
-            core::Mode::ForcedClosed => Self::ForcedClosed,
-            core::Mode::Shadow => Self::Shadow,
+            breaker_core::Mode::ForcedOpen => Self::ForcedOpen,
+            breaker_core::Mode::ForcedClosed => Self::ForcedClosed,
+            breaker_core::Mode::Shadow => Self::Shadow,
             _ => Self::Auto,
         }
     }
 }
 
-impl From<Mode> for core::Mode {
+impl From<Mode> for breaker_core::Mode {
     fn from(mode: Mode) -> Self {
         match mode {
             Mode::Auto => Self::Auto,
@@ -333,23 +333,23 @@ impl From<Origin> for v1::Origin {
 
 #[cfg(test)]
 mod tests {
-    use breaker_tower::core::policy::Condition;
+    use breaker_tower::breaker_core::policy::Condition;
 
     use super::*;
 
     #[test]
     fn every_word_of_the_core_is_the_same_word_here() {
-        for state in core::State::ALL {
+        for state in breaker_core::State::ALL {
             assert_eq!(State::from(state).name(), state.name());
         }
-        for mode in core::Mode::ALL {
+        for mode in breaker_core::Mode::ALL {
             assert_eq!(Mode::from(mode).name(), mode.name());
-            assert_eq!(core::Mode::from(Mode::from(mode)), mode);
+            assert_eq!(breaker_core::Mode::from(Mode::from(mode)), mode);
         }
         for signal in policy::Signal::ALL {
             assert_eq!(Signal::from(signal).name(), signal.name());
         }
-        for ignored in core::fleet::Ignored::ALL {
+        for ignored in breaker_core::fleet::Ignored::ALL {
             assert_eq!(Ignored::from(ignored).name(), ignored.name());
         }
         for condition in &Condition::EXAMPLES {

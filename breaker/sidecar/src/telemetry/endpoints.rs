@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use breaker_tower::core::{EndpointSnapshot, EndpointState};
+use breaker_tower::breaker_core::{EndpointSnapshot, EndpointState};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker_tower::core::TraceId;
+use breaker_tower::breaker_core::TraceId;
 
 use crate::clock::since_epoch;
 

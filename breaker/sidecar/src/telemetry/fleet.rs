@@ -54,9 +54,9 @@ fn gauge(meter: &Meter, metric: Metric, stats: &Stats, of: fn(&Numbers) -> Optio
 }
 
 /// Counts by reason, where there are reasons.
-type Counts = Vec<(Option<&'static str>, u64)>;
+type LabelledCounts = Vec<(Option<&'static str>, u64)>;
 
-fn counter(meter: &Meter, metric: Metric, stats: &Stats, of: fn(&Numbers) -> Counts) {
+fn counter(meter: &Meter, metric: Metric, stats: &Stats, of: fn(&Numbers) -> LabelledCounts) {
     let stats = stats.clone();
     meter
         .u64_observable_counter(metric.name)

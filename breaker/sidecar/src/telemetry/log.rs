@@ -5,7 +5,7 @@ pub(crate) mod otlp;
 use std::fmt;
 use std::sync::Arc;
 
-use breaker_tower::core::{Alert, Event, Evidence, Ratio, Reason, State, Transition};
+use breaker_tower::breaker_core::{Alert, Event, Evidence, Ratio, Reason, State, Transition};
 
 /// What an operator changed.
 #[derive(Clone, Copy, Debug)]

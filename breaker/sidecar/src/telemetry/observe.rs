@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use breaker_tower::core::{Attribution, Mode, Snapshot, State};
+use breaker_tower::breaker_core::{Attribution, Mode, Snapshot, State};
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
 use tokio::time::Instant;

@@ -11,7 +11,7 @@ mod traces;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{Breaker, Outcome, Policy, Snapshot, Timestamp};
+use breaker_tower::breaker_core::{Breaker, Outcome, Policy, Snapshot, Timestamp};
 
 use crate::registry::Origin;
 use crate::registry::{Breakers, Watched};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use breaker_tower::core::Attribution;
+use breaker_tower::breaker_core::Attribution;
 use breaker_tower::{Decision, TraceContext};
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;

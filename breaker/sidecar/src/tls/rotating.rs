@@ -24,9 +24,9 @@ pub(crate) trait Source: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What was made last, and the files that it was made of. Clones share it.
-pub(crate) struct Rotating<S: Source>(Arc<Shared<S>>);
+pub(crate) struct Rotating<S: Source>(Arc<RotatingState<S>>);
 
-struct Shared<S: Source> {
+struct RotatingState<S: Source> {
     source: S,
     current: RwLock<Arc<S::Made>>,
     tried: Mutex<Tried>,
@@ -95,7 +95,7 @@ impl<S: Source> Rotating<S> {
     pub(crate) fn new(source: S) -> Result<Self, Fault> {
         let mark = mark(&source.files());
         let made = source.make()?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(RotatingState {
             source,
             current: RwLock::new(Arc::new(made)),
             tried: Mutex::new(Tried { mark, failed: 0 }),
@@ -119,7 +119,7 @@ impl<S: Source> Rotate for Rotating<S> {
     }
 
     fn rotate(&self) -> Rotated {
-        let Shared {
+        let RotatingState {
             source,
             current,
             tried,

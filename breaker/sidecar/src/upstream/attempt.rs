@@ -9,7 +9,7 @@ mod tracked;
 use std::rc::Rc;
 
 use breaker_tower::BreakerHandle;
-use breaker_tower::core::Attribution;
+use breaker_tower::breaker_core::Attribution;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::Body;
 use tokio::time::Instant;

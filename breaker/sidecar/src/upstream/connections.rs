@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::EndpointId;
+use breaker_tower::breaker_core::EndpointId;
 use http::HeaderValue;
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;

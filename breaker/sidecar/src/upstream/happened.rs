@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::EndpointEvent;
+use breaker_tower::breaker_core::EndpointEvent;
 
 use super::Endpoint;
 
@@ -130,7 +130,7 @@ impl fmt::Display for Discovered {
 
 #[cfg(test)]
 mod tests {
-    use breaker_tower::core::{EjectReason, EndpointId, Readmission, Timestamp};
+    use breaker_tower::breaker_core::{EjectReason, EndpointId, Readmission, Timestamp};
 
     use super::*;
 

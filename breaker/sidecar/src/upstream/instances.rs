@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use breaker_tower::core::{
+use breaker_tower::breaker_core::{
     EjectReason, EndpointEvent, EndpointId, Endpoints, EndpointsSnapshot, MAX_ENDPOINTS, Timestamp,
 };
 use tokio::sync::watch;

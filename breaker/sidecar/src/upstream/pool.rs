@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{Candidate, EndpointId};
+use breaker_tower::breaker_core::{Candidate, EndpointId};
 use tokio::time::{Instant, timeout};
 
 use super::attempt::{Attempt, Tracked};

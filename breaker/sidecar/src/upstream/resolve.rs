@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, vec};
 
-use breaker_tower::core::MAX_ENDPOINTS;
+use breaker_tower::breaker_core::MAX_ENDPOINTS;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt as _};
 

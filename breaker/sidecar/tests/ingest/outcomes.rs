@@ -10,7 +10,7 @@ use breaker_otlp::SpanKind;
 use breaker_otlp::convention::{CALLER_GONE, CALLERS_DEADLINE};
 use breaker_otlp::matching::{FeedMatcher, Pattern, Takes, Test};
 use breaker_sidecar::ingest::{FeedBinding, FeedSampler, Receiver, Signal};
-use breaker_tower::core::Feed;
+use breaker_tower::breaker_core::Feed;
 use breaker_tower::{BreakerHandle, Policy};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

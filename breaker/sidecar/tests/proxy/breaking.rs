@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use breaker_sidecar::proxy::Route;
-use breaker_tower::core::Ratio;
-use breaker_tower::core::policy::{Condition, TripEntry};
+use breaker_tower::breaker_core::Ratio;
+use breaker_tower::breaker_core::policy::{Condition, TripEntry};
 use breaker_tower::{Mode, Policy, State};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;

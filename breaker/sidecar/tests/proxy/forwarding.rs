@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Match, PathRules, Route};
 use breaker_sidecar::upstream::{Endpoint, Upstream};
-use breaker_tower::core::Balance;
+use breaker_tower::breaker_core::Balance;
 use breaker_tower::{BreakerHandle, Policy};
 use http::Method;
 use tokio::io::AsyncWriteExt;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Route};
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
-use breaker_tower::core::Balance;
+use breaker_tower::breaker_core::Balance;
 use breaker_tower::{BreakerHandle, Policy};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;

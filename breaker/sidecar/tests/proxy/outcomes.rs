@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use breaker_sidecar::message::ErrorKind;
 use breaker_sidecar::proxy::Limits;
-use breaker_tower::core::Mode;
+use breaker_tower::breaker_core::Mode;
 use tokio::net::TcpListener;
 
 use crate::harness::{Client, GET, Options, Origin, Sidecar, eventually, header, status};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Route};
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
-use breaker_tower::core::Balance;
+use breaker_tower::breaker_core::Balance;
 use breaker_tower::{BreakerHandle, Policy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};

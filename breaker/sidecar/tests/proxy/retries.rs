@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Retries, RetryRules, Route};
 use breaker_sidecar::upstream::{Endpoint, Upstream};
-use breaker_tower::core::policy::{Condition, Open, TripEntry};
-use breaker_tower::core::{Balance, Ratio};
+use breaker_tower::breaker_core::policy::{Condition, Open, TripEntry};
+use breaker_tower::breaker_core::{Balance, Ratio};
 use breaker_tower::{BreakerHandle, Policy, State};
 use http::Method;
 use tokio::io::AsyncWriteExt;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use breaker_sidecar::tls::{Client, ClientSettings, MinVersion, Roots};
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
-use breaker_tower::core::Balance;
+use breaker_tower::breaker_core::Balance;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};

@@ -1,6 +1,6 @@
 //! Spans are told what the breaker counted, however a request ends.
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use breaker_tower::{Decision, Mode, State};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};

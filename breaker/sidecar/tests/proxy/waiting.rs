@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use breaker_sidecar::upstream::{Protocol, Upstream};
-use breaker_tower::core::Ratio;
-use breaker_tower::core::policy::{Condition, LatencyMeasure, TripEntry};
+use breaker_tower::breaker_core::Ratio;
+use breaker_tower::breaker_core::policy::{Condition, LatencyMeasure, TripEntry};
 use breaker_tower::{Policy, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

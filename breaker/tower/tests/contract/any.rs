@@ -2,7 +2,7 @@
 
 use std::io;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use breaker_tower::{AnyLayer, BreakerHandle, BreakerSet, Mode, State, rejection};
 use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{Layer, Service, ServiceExt, service_fn};

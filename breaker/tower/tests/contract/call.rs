@@ -6,7 +6,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use breaker_tower::core::{Attribution, Classification};
+use breaker_tower::breaker_core::{Attribution, Classification};
 use breaker_tower::{BoxError, BreakerHandle, CallError, Ending, OnDrop, State, rejection};
 use tokio::time::{error::Elapsed, timeout};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::policy::{Condition, HalfOpen, Open, Ramp, TripEntry};
-use breaker_tower::core::{Ratio, Totals};
+use breaker_tower::breaker_core::policy::{Condition, HalfOpen, Open, Ramp, TripEntry};
+use breaker_tower::breaker_core::{Ratio, Totals};
 use breaker_tower::{BoxError, BreakerBody, BreakerHandle, BreakerLayer, BreakerService, Policy};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -46,7 +46,7 @@ pub(crate) fn touchy() -> Policy {
 
 /// `sensitive`, without jitter.
 pub(crate) fn sensitive() -> Policy {
-    let builder: breaker_tower::core::policy::Builder = Policy::sensitive().into();
+    let builder: breaker_core::policy::Builder = Policy::sensitive().into();
     builder
         .open(Open {
             jitter: Ratio::ZERO,

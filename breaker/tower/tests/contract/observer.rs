@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use breaker_tower::core::{Attribution, Classification};
+use breaker_tower::breaker_core::{Attribution, Classification};
 use breaker_tower::{
     BreakerHandle, BreakerLayer, BreakerService, Decision, Mode, Observer, State, Witness,
 };

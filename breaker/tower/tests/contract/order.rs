@@ -138,7 +138,7 @@ async fn load_shed_outside_is_not_counted() {
 #[cfg(feature = "tower")]
 #[tokio::test(start_paused = true)]
 async fn load_shed_inside_is_ignored() {
-    use breaker_tower::core::Attribution;
+    use breaker_tower::breaker_core::Attribution;
 
     let (breaker, layer) = breaker();
     let service = ServiceBuilder::new()

@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use breaker_tower::core::policy::FailureRules;
-use breaker_tower::core::{Attribution, Classification};
+use breaker_tower::breaker_core::policy::FailureRules;
+use breaker_tower::breaker_core::{Attribution, Classification};
 use breaker_tower::{
     BoxError, BreakerHandle, BreakerLayer, Classified, Classify, Ending, HttpClassifier, Seen,
     State,

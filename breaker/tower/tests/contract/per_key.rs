@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{Classification, Event, Feed, Sample};
+use breaker_tower::breaker_core::{Classification, Event, Feed, Sample};
 use breaker_tower::{BreakerHandle, BreakerLayer, BreakerSet, Mode, OnDrop, State, rejection};
 use http::{Request, Response};
 use tokio::time::advance;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use breaker_tower::core::policy::{Builder, Condition, LatencyMeasure, TripEntry};
+use breaker_tower::breaker_core::policy::{Builder, Condition, LatencyMeasure, TripEntry};
 use breaker_tower::{BreakerHandle, BreakerLayer, Decision, Observer, Policy, State, Witness};
 use http::Request;
 use http_body_util::BodyExt;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
-use breaker_tower::core::policy::Builder;
+use breaker_tower::breaker_core::policy::Builder;
 use breaker_tower::{
     BreakerHandle, BreakerLayer, Mode, OnDrop, Rejected, RejectedExt, State, rejection,
 };
@@ -75,7 +75,7 @@ async fn an_answer_is_marked_for_the_breakers_before_it_and_needs_no_body() {
 
 #[tokio::test(start_paused = true)]
 async fn the_policy_says_status_and_body_of_a_rejection() {
-    let mut reject = breaker_tower::core::policy::Reject::default();
+    let mut reject = breaker_core::policy::Reject::default();
     (reject.status, reject.body) = (599, Some("come back later".into()));
     let policy = Builder::from(touchy()).reject(reject).build().unwrap();
     let breaker = BreakerHandle::new("test", policy);

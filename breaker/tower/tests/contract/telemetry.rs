@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Classification, Event, Feed, Observed, Sample, TraceId};
+use breaker_tower::breaker_core::{Classification, Event, Feed, Observed, Sample, TraceId};
 use breaker_tower::{BreakerHandle, Policy, State};
 use tokio::time::advance;
 use tower::{Service, ServiceExt};
@@ -40,7 +40,7 @@ async fn a_feed_trips_and_says_what_became_of_its_samples() {
     let old = Sample::new(
         Classification::Failure,
         None,
-        breaker_tower::core::Timestamp::from_millis(50_000),
+        breaker_core::Timestamp::from_millis(50_000),
     );
     let mut told = Vec::new();
     breaker.observe(feed, [failed.times(19), old, failed], |what| {

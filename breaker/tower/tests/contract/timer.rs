@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Event, Reason};
+use breaker_tower::breaker_core::{Event, Reason};
 use breaker_tower::{BreakerHandle, BreakerLayer, BreakerSet, Mode, OnDrop, State};
 use tokio::time::{Instant, advance, sleep};
 use tower::{Service, ServiceExt};
@@ -230,7 +230,7 @@ async fn a_slow_request_after_a_long_idle_time_does_not_trip() {
 
 fn fail_once(breaker: &BreakerHandle) {
     let request = breaker.try_acquire(OnDrop::Ignored).unwrap();
-    request.finish(breaker_tower::core::Classification::Failure);
+    request.finish(breaker_core::Classification::Failure);
 }
 
 fn paused_runtime() -> tokio::runtime::Runtime {

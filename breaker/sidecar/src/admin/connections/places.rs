@@ -20,7 +20,7 @@ pub(super) struct Places(Arc<Mutex<Vec<Arc<Holder>>>>);
 
 /// A place, for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     holder: Arc<Holder>,
     places: Places,
 }
@@ -66,7 +66,7 @@ pub(super) struct Answer {
 impl Places {
     /// A place for `peer`. Where there is none left, or its share is used up, another connection
     /// has to go.
-    pub(super) fn take(&self, peer: Peer) -> Place {
+    pub(super) fn take(&self, peer: Peer) -> ConnectionSlot {
         let peer = peer.ip();
         let holder = Arc::new(Holder {
             peer,
@@ -85,7 +85,7 @@ impl Places {
             evict(&mut holders, |_| true);
         }
         holders.push(holder.clone());
-        Place {
+        ConnectionSlot {
             holder,
             places: self.clone(),
         }
@@ -109,7 +109,7 @@ fn evict(holders: &mut Vec<Arc<Holder>>, may_go: impl Fn(&Holder) -> bool) {
 
 // === impl Place ===
 
-impl Place {
+impl ConnectionSlot {
     /// A request has come.
     pub(super) fn begin(&self) -> Busy {
         let mut doing = self.holder.doing();
@@ -131,7 +131,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let own = |holder: &Arc<Holder>| !Arc::ptr_eq(holder, &self.holder);
         self.places.holders().retain(own);
@@ -211,7 +211,7 @@ mod tests {
         SocketAddr::from(([10, 0, 0, last], 1)).into()
     }
 
-    fn is_evicted(place: &Place) -> bool {
+    fn is_evicted(place: &ConnectionSlot) -> bool {
         place.evicted().now_or_never().is_some()
     }
 
@@ -246,7 +246,7 @@ mod tests {
         while places.holders().len() < MOST {
             others.push(places.take(peer(u8::try_from(others.len() / 64).unwrap() + 20)));
         }
-        let asked: Vec<_> = others.iter().map(Place::begin).collect();
+        let asked: Vec<_> = others.iter().map(ConnectionSlot::begin).collect();
         let _one = places.take(peer(30));
         assert!(is_evicted(&idle) && !is_evicted(&busy));
         drop((request, asked));

@@ -14,14 +14,20 @@ use super::messages::{
     HttpRequest, HttpResponse,
 };
 use super::{CHECK, MAX_MESSAGE};
-use crate::registry::Entry;
+use crate::registry::RegisteredBreaker;
 
 /// A breaker that admits, and one that refuses.
 async fn pay_and_broken() -> Server {
     let pay = BreakerHandle::new("pay", Policy::sensitive());
     let broken = BreakerHandle::new("broken", Policy::sensitive());
     broken.force(Mode::ForcedOpen);
-    Server::with([&pay, &broken].map(Entry::from).into_iter().collect()).await
+    Server::with(
+        [&pay, &broken]
+            .map(RegisteredBreaker::from)
+            .into_iter()
+            .collect(),
+    )
+    .await
 }
 
 async fn check(server: &Server, request: Request<CheckRequest>) -> Result<CheckResponse, Status> {
@@ -131,7 +137,7 @@ async fn the_client_of_the_proxy_does_not_choose() {
 #[tokio::test]
 async fn the_only_breaker_needs_no_name_and_an_unknown_one_is_an_error() {
     let pay = BreakerHandle::new("pay", Policy::sensitive());
-    let server = Server::with([Entry::from(&pay)].into_iter().collect()).await;
+    let server = Server::with([RegisteredBreaker::from(&pay)].into_iter().collect()).await;
     assert!(is_allowed(&check(&server, request([], [])).await.unwrap()));
     let empty = Request::new(CheckRequest { attributes: None });
     assert!(is_allowed(&check(&server, empty).await.unwrap()));

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
-use breaker_tower::core::policy::{self, HalfOpen, Reject};
+use breaker_tower::breaker_core::policy::{self, HalfOpen, Reject};
 use breaker_tower::{BreakerHandle, Mode, Policy, State};
 use serde_json::{Value, json};
 
 use super::super::tests::Server;
-use crate::registry::Entry;
+use crate::registry::RegisteredBreaker;
 
 /// A server that has one breaker, `pay`.
 async fn server(pay: &BreakerHandle) -> Server {
-    Server::with([Entry::from(pay)].into_iter().collect()).await
+    Server::with([RegisteredBreaker::from(pay)].into_iter().collect()).await
 }
 
 fn open(policy: Policy) -> BreakerHandle {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::{Reloader, Shared};
+use super::{ReloadState, Reloader};
 use crate::telemetry::{Certificates, Expiry};
 use crate::tls::{Rotate, Rotated, Use};
 
@@ -12,7 +12,7 @@ pub(super) type Rotating = Arc<[(Use, Box<dyn Rotate>)]>;
 
 /// How often certificates were put in force, and how often refused.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct RotationCounts {
     applied: u64,
     refused: u64,
 }
@@ -38,7 +38,7 @@ impl Reloader {
     }
 }
 
-impl Shared {
+impl ReloadState {
     /// Looks at all files of certificates. Tells whether some can't be used and are to be looked at
     /// once more: of a pair, one file may be there before the other.
     pub(super) fn rotate(&self) -> bool {
@@ -77,7 +77,7 @@ impl Shared {
         rotating.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, RotationCounts> {
         self.rotated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::Timestamp;
+use breaker_tower::breaker_core::Timestamp;
 
 use super::Reader;
 use super::span::{Sides, invalid};
@@ -111,7 +111,7 @@ impl TraceVisitor for Visitor<'_> {
 #[cfg(test)]
 mod tests {
     use breaker_tower::Policy;
-    use breaker_tower::core::Classification;
+    use breaker_tower::breaker_core::Classification;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use breaker_tower::core::Timestamp;
+use breaker_tower::breaker_core::Timestamp;
 use serde_json::Value;
 
 use super::text::{route_of_path, route_of_request};

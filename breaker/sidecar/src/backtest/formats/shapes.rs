@@ -1,7 +1,7 @@
 //! What the columns of the logs and results mean that are rows of JSON or CSV.
 
-use breaker_tower::core::Classification;
-use breaker_tower::core::policy::GrpcCode;
+use breaker_tower::breaker_core::Classification;
+use breaker_tower::breaker_core::policy::GrpcCode;
 
 use super::envoy;
 use super::row::Unit::{Millis, Nanos, Seconds};

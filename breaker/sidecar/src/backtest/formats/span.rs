@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use breaker_tower::core::Timestamp;
+use breaker_tower::breaker_core::Timestamp;
 
 use crate::backtest::line::{Ending, Line};
 use crate::backtest::loss::{Bad, Why};

@@ -3,7 +3,7 @@
 use breaker_sidecar::config::{Config, Feed, Receive, Route};
 use breaker_sidecar::report::Action;
 use breaker_tower::Policy;
-use breaker_tower::core::policy::Recovery;
+use breaker_tower::breaker_core::policy::Recovery;
 use serde_json::{Value, json};
 
 use super::{endpoints, requests, telemetry, warnings};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use breaker_sidecar::config::in_words;
 use breaker_tower::Policy;
-use breaker_tower::core::policy::Recovery;
+use breaker_tower::breaker_core::policy::Recovery;
 
 use super::line;
 

@@ -6,7 +6,7 @@ use breaker_otlp::SpanKind;
 use breaker_otlp::matching::{FeedMatcher, Pattern, SpanKinds, Takes};
 use breaker_sidecar::config::{Config, Feed, Receive, Route, in_words};
 use breaker_tower::Policy;
-use breaker_tower::core::policy::Condition;
+use breaker_tower::breaker_core::policy::Condition;
 
 use super::{line, secured};
 

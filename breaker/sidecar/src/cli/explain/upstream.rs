@@ -4,8 +4,8 @@ use breaker_sidecar::config::Fallback;
 use breaker_sidecar::config::in_words;
 use breaker_sidecar::proxy::{RetryOn, RetryRules};
 use breaker_sidecar::upstream::{Check, Endpoint, HealthCheck, Subset, Upstream};
-use breaker_tower::core::policy::GrpcCode;
-use breaker_tower::core::{Balance, Ratio};
+use breaker_tower::breaker_core::policy::GrpcCode;
+use breaker_tower::breaker_core::{Balance, Ratio};
 use http::Method;
 
 use super::line;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;

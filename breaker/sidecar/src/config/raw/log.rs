@@ -1,6 +1,6 @@
 //! The shape of `log`.
 
-use breaker_tower::core::policy::yaml::Share;
+use breaker_tower::breaker_core::policy::yaml::Share;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

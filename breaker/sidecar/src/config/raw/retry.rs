@@ -1,6 +1,6 @@
 //! The shape of a route's `retry`.
 
-use breaker_tower::core::policy::yaml::{Period, Share};
+use breaker_tower::breaker_core::policy::yaml::{Period, Share};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

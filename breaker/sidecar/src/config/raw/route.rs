@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use breaker_tower::core::policy::yaml::{Period, RawPolicy};
+use breaker_tower::breaker_core::policy::yaml::{Period, RawPolicy};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

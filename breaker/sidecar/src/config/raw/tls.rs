@@ -1,6 +1,6 @@
 //! The shape of `identity`, `tls` and `upstreams.NAME.tls`.
 
-use breaker_tower::core::policy::yaml::Period;
+use breaker_tower::breaker_core::policy::yaml::Period;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::config::path;

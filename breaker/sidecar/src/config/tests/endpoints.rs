@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use breaker_tower::core::Balance;
+use breaker_tower::breaker_core::Balance;
 
 use crate::config::Config;
 use crate::upstream::{Check, Endpoint, Subset};

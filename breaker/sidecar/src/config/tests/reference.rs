@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 
-use breaker_tower::core::policy::yaml;
+use breaker_tower::breaker_core::policy::yaml;
 use serde_json::Value;
 
 use super::root;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use breaker_tower::core::policy::yaml::{self, Period};
+use breaker_tower::breaker_core::policy::yaml::{self, Period};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! `upstreams.NAME.balance` and `eject`: which endpoint gets a request.
 
-use breaker_tower::core::policy::yaml::{Period, Share};
-use breaker_tower::core::{Balance, EndpointSettings, InvalidField};
+use breaker_tower::breaker_core::policy::yaml::{Period, Share};
+use breaker_tower::breaker_core::{Balance, EndpointSettings, InvalidField};
 
 use crate::config::problem::Problems;
 use crate::config::raw::{EjectChoice, RawBalance, RawEject, RawUpstream};

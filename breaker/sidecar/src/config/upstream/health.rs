@@ -1,6 +1,6 @@
 //! `upstreams.NAME.health`: health checks.
 
-use breaker_tower::core::InvalidField;
+use breaker_tower::breaker_core::InvalidField;
 use http::uri::PathAndQuery;
 
 use crate::config::problem::{time_within, within};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use breaker_tower::core::EjectReason;
+use breaker_tower::breaker_core::EjectReason;
 
 use super::words::{count, span};
 use crate::report::{Endpoint, EndpointState, Upstream};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use breaker_tower::core::Snapshot;
-use breaker_tower::core::policy::{Action, Recovery, TripEntry};
+use breaker_tower::breaker_core::Snapshot;
+use breaker_tower::breaker_core::policy::{Action, Recovery, TripEntry};
 use breaker_tower::{Policy, State};
 
 use super::words::span;

@@ -1,6 +1,6 @@
 //! What a closed breaker keeps away, why, and until when.
 
-use breaker_tower::core::SheddingSnapshot;
+use breaker_tower::breaker_core::SheddingSnapshot;
 
 use super::words::span;
 

@@ -4,8 +4,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use breaker_tower::core::policy::{Action, Condition, Signal, TripEntry, Unit};
-use breaker_tower::core::{Anomaly, ConditionStatus, Ratio, SourceDiagnosis, SourceSnapshot};
+use breaker_tower::breaker_core::policy::{Action, Condition, Signal, TripEntry, Unit};
+use breaker_tower::breaker_core::{
+    Anomaly, ConditionStatus, Ratio, SourceDiagnosis, SourceSnapshot,
+};
 use breaker_tower::{Policy, State};
 
 use super::words::{count, percent, rate, span};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Breaker, Classification, Feed, Outcome, Sample, Timestamp};
+use breaker_tower::breaker_core::{Breaker, Classification, Feed, Outcome, Sample, Timestamp};
 
 use super::*;
 
@@ -16,9 +16,9 @@ struct Bench {
 
 impl Bench {
     fn new(policy: Policy) -> Self {
-        use breaker_tower::core::policy::{Builder, Open};
+        use breaker_tower::breaker_core::policy::{Builder, Open};
         let open = Open {
-            jitter: breaker_tower::core::Ratio::ZERO,
+            jitter: breaker_tower::breaker_core::Ratio::ZERO,
             ..policy.open()
         };
         let policy = Builder::from(policy).open(open).build().unwrap();
@@ -175,8 +175,8 @@ fn a_window_with_too_few_requests_and_a_feed() {
 
 #[test]
 fn a_breaker_that_sheds() {
-    use breaker_tower::core::Ratio;
-    use breaker_tower::core::policy::{Builder, Condition, TripEntry};
+    use breaker_tower::breaker_core::Ratio;
+    use breaker_tower::breaker_core::policy::{Builder, Condition, TripEntry};
     let slow = Condition::SlowRate {
         share: Ratio::of(1, 2),
         threshold: 200 * MS,

@@ -11,8 +11,8 @@ use crate::control::readiness::Phase;
 use crate::control::status::{Configuration, Refused, Reloaded, Status};
 use crate::live::{Event, Kind};
 use crate::report::{
-    Anomaly, Breaker, Concurrency, ConditionStatus, Counts, FailureKind, Miss, Quantiles, Reason,
-    Shedding, Transitions, Unmatched, Window,
+    Anomaly, Breaker, Concurrency, ConditionStatus, FailureKind, Miss, Quantiles, Reason,
+    RequestTotals, Shedding, Transitions, Unmatched, Window,
 };
 use crate::sandbox::Sandbox;
 
@@ -161,8 +161,8 @@ impl From<&Reason> for v1::Reason {
     }
 }
 
-impl From<&Counts> for v1::Totals {
-    fn from(totals: &Counts) -> Self {
+impl From<&RequestTotals> for v1::Totals {
+    fn from(totals: &RequestTotals) -> Self {
         Self {
             success: totals.success,
             failure: totals.failure,

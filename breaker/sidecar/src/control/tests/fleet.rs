@@ -64,7 +64,10 @@ fn overview() -> Value {
 pub(super) async fn bench() -> Bench {
     let pay = BreakerHandle::new("pay", Rules::sensitive());
     let search = BreakerHandle::new("search", Rules::conservative());
-    let registry = [&pay, &search].map(Entry::from).into_iter().collect();
+    let registry = [&pay, &search]
+        .map(RegisteredBreaker::from)
+        .into_iter()
+        .collect();
     let server = Server::pooled(registry, None, None, Some(Arc::new(KnownFleet))).await;
     Bench { server, pay }
 }

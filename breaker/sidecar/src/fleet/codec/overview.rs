@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_proto::fleet as wire;
-use breaker_tower::core::fleet::{MemberOverview, Overview, RouteOverview, SignalOverview};
+use breaker_tower::breaker_core::fleet::{MemberOverview, Overview, RouteOverview, SignalOverview};
 use prost::Message;
 
 use super::{
@@ -136,9 +136,9 @@ const ROOM: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use breaker_tower::core::Ratio;
-    use breaker_tower::core::fleet::{InstanceId, Stage};
-    use breaker_tower::core::policy::Signal;
+    use breaker_tower::breaker_core::Ratio;
+    use breaker_tower::breaker_core::fleet::{InstanceId, Stage};
+    use breaker_tower::breaker_core::policy::Signal;
 
     use super::super::tests::{report, verdict};
     use super::*;

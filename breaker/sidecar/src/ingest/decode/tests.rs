@@ -9,7 +9,7 @@ use http_body_util::Full;
 use super::*;
 use crate::ingest::overload::Overload;
 
-fn place(memory: usize) -> Place {
+fn place(memory: usize) -> BatchSlot {
     let limits = Limits {
         memory,
         ..Limits::default()

@@ -10,9 +10,9 @@ use super::pace::Pace;
 use super::queue::Queue;
 use super::target::{Attempt, Targets};
 use crate::ingest::batch::{Batch, Signal};
-use crate::ingest::chance;
 use crate::ingest::settings::Retry;
 use crate::ingest::stats::{Lost, Stats};
+use crate::random;
 
 /// What sends the batches of one signal.
 pub(super) struct Sender {
@@ -71,7 +71,7 @@ impl Sender {
                     asked
                 }
             };
-            self.pause(pace.pause(asked, chance())).await;
+            self.pause(pace.pause(asked, random::unit())).await;
             // After the pause: the next batch, too, comes no sooner than the target asked for.
             if start.elapsed() >= self.retry.give_up {
                 return Some(Lost::GaveUp);

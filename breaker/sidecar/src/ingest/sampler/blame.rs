@@ -2,7 +2,7 @@
 
 use breaker_otlp::convention::Facts;
 use breaker_otlp::{Attributes, Value};
-use breaker_tower::core::TraceId;
+use breaker_tower::breaker_core::TraceId;
 
 use crate::findings::{Failed, OTHER};
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use breaker_tower::core::SourceId;
-use breaker_tower::core::policy::FailureRules;
+use breaker_tower::breaker_core::SourceId;
+use breaker_tower::breaker_core::policy::FailureRules;
 use breaker_tower::{BreakerHandle, Policy};
 
 use super::disposition::SampleCounts;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Classification, Observed, Sample, TraceId};
+use breaker_tower::breaker_core::{Classification, Observed, Sample, TraceId};
 use tokio::time::Instant;
 
 use super::blame::Blames;
@@ -46,7 +46,7 @@ pub(super) fn tell(
                 fed.told.count(SampleDisposition::Late, sample.count);
                 return None;
             };
-            let at = breaker_tower::core::Timestamp::from_nanos(at);
+            let at = breaker_tower::breaker_core::Timestamp::from_nanos(at);
             Some(
                 Sample::new(sample.classification, Some(sample.latency), at)
                     .times(u32::try_from(sample.count).unwrap_or(u32::MAX))

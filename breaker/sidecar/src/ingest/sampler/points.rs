@@ -4,7 +4,7 @@ use super::blame::Blames;
 use super::disposition::SampleDisposition;
 use super::feeds::{FeedBinding, Policies};
 use super::gathered::Gathered;
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 
 use breaker_otlp::convention::Facts;
 use breaker_otlp::matching::{MatchSet, Matching};

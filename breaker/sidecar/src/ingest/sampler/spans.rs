@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tower::core::{Classification, TraceId};
+use breaker_tower::breaker_core::{Classification, TraceId};
 
 use super::blame::Blames;
 use super::disposition::SampleDisposition;

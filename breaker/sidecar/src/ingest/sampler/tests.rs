@@ -1,6 +1,6 @@
 use std::sync::atomic::Ordering;
 
-use breaker_tower::core::Feed;
+use breaker_tower::breaker_core::Feed;
 use breaker_tower::{BreakerHandle, Policy, State};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

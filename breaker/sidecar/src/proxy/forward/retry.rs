@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use breaker_tower::core::policy::GrpcCode;
-use breaker_tower::core::{Attribution, EndpointId, State};
+use breaker_tower::breaker_core::policy::GrpcCode;
+use breaker_tower::breaker_core::{Attribution, EndpointId, State};
 use breaker_tower::{Classified, Classify, Ending, HttpClassifier, is_grpc};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};

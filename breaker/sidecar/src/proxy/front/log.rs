@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use breaker_tower::TraceContext;
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::uri::PathAndQuery;
@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::body::{Content, FrontBody};
-use crate::access::Entry;
+use crate::access::LogEntry;
 use crate::message::client::InFlight;
 use crate::message::decision::Decided;
 use crate::message::error::{ErrorKind, ProxyError};
@@ -149,7 +149,7 @@ impl Drop for RequestLog {
             observing.blame(&finished, &self.decided, &judged.decision);
         }
         if let Some(access) = &self.observing.access {
-            access.tell(&Entry {
+            access.tell(&LogEntry {
                 finished: &finished,
                 path: self.path.as_ref().map_or("", PathAndQuery::path),
                 decision: judged.map(|judged| judged.decision),

@@ -5,7 +5,9 @@ mod endpoints;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use breaker_tower::core::{Alert, Event, Evidence, Mode, Reason, State, TraceId, Transition};
+use breaker_tower::breaker_core::{
+    Alert, Event, Evidence, Mode, Reason, State, TraceId, Transition,
+};
 use opentelemetry::logs::{AnyValue, LogRecord, Logger as _, LoggerProvider, Severity};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};

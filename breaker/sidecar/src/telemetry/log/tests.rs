@@ -2,7 +2,7 @@ use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use breaker_tower::core::{Breaker, Outcome, Policy, Timestamp};
+use breaker_tower::breaker_core::{Breaker, Outcome, Policy, Timestamp};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 

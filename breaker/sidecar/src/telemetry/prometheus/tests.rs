@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::TraceId;
+use breaker_tower::breaker_core::TraceId;
 use http::{Method, StatusCode, Version};
 
 use crate::telemetry::tests::{breakers, tripped};

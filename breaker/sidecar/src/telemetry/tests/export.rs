@@ -2,7 +2,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{Breaker, Event, Outcome, Policy, Timestamp};
+use breaker_tower::breaker_core::{Breaker, Event, Outcome, Policy, Timestamp};
 use http::{Method, StatusCode, Version};
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_tower::Mode;
-use breaker_tower::core::{
+use breaker_tower::breaker_core::{
     Breaker, Candidate, EndpointEvent, EndpointId, EndpointSettings, Endpoints, Event, Outcome,
     Policy, Readmission, Timestamp, TraceId,
 };
@@ -315,7 +315,7 @@ fn what_is_about_no_trace_names_none() {
 #[test]
 fn shedding_is_a_warning_with_its_limit_and_its_end_has_the_counts() {
     let yaml = "name: shed\nmin_requests: 10\ntrip:\n  - { p50: 1ms, action: shed }\n";
-    let policy = breaker_tower::core::policy::yaml::parse(yaml, None).unwrap();
+    let policy = breaker_tower::breaker_core::policy::yaml::parse(yaml, None).unwrap();
     let slow = Outcome::success(Duration::from_millis(5));
     let mut breaker = after(90, slow, policy);
     breaker.handle_timeout(Timestamp::from_millis(100));
@@ -344,7 +344,7 @@ fn shedding_is_a_warning_with_its_limit_and_its_end_has_the_counts() {
 #[test]
 fn an_alert_is_a_warning_with_its_numbers() {
     let yaml = "name: watch\nmin_requests: 10\ntrip:\n  - { error_rate: 50%, action: alert }\n";
-    let policy = breaker_tower::core::policy::yaml::parse(yaml, None).unwrap();
+    let policy = breaker_tower::breaker_core::policy::yaml::parse(yaml, None).unwrap();
     let records = records(&mut failed(policy));
     let [record] = &records[..] else {
         panic!("{records:?}");

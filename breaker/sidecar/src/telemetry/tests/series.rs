@@ -1,13 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::Classification;
+use breaker_tower::breaker_core::Classification;
 use breaker_tower::{BreakerHandle, OnDrop, Policy};
 use http::{Method, StatusCode, Version};
 
 use super::breakers;
 use crate::findings::{Failed, Findings};
-use crate::registry::{Breakers, Entry, Registry, Watched};
+use crate::registry::{Breakers, RegisteredBreaker, Registry, Watched};
 use crate::telemetry::{Catalog, Environment, Exposition, Finished, Recorder, Settings, Telemetry};
 
 fn telemetry() -> (Telemetry, Recorder) {
@@ -114,7 +114,7 @@ fn workers_share_the_series() {
 #[tokio::test(start_paused = true)]
 async fn a_limit_in_force_has_a_gauge() {
     let yaml = "name: shed\nmin_requests: 1\ntrip:\n  - { p50: 10ms, action: shed }\n";
-    let policy = breaker_tower::core::policy::yaml::parse(yaml, None).unwrap();
+    let policy = breaker_tower::breaker_core::policy::yaml::parse(yaml, None).unwrap();
     let sheds = BreakerHandle::new("pay", policy);
     let idle = BreakerHandle::new("other", Policy::adaptive());
     for breaker in [&sheds, &idle] {
@@ -124,7 +124,7 @@ async fn a_limit_in_force_has_a_gauge() {
     }
     let breakers = [&sheds, &idle]
         .into_iter()
-        .map(|breaker| Watched::from(&Entry::from(breaker)));
+        .map(|breaker| Watched::from(&RegisteredBreaker::from(breaker)));
     let settings = Settings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
     let text = telemetry.exposition(Exposition::Prometheus).1;
@@ -147,7 +147,7 @@ fn each_detector_of_a_source_has_a_score() {
     }
     let breakers = [&adaptive, &sensitive]
         .into_iter()
-        .map(|breaker| Watched::from(&Entry::from(breaker)));
+        .map(|breaker| Watched::from(&RegisteredBreaker::from(breaker)));
     let settings = Settings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
     let text = telemetry.exposition(Exposition::Prometheus).1;
@@ -182,7 +182,7 @@ fn how_requests_failed_is_counted_by_source_kind_and_endpoint_until_the_route_is
         };
         findings.failed("proxy", failed, now);
     }
-    let pay = Entry::from(&BreakerHandle::new("pay", Policy::sensitive()));
+    let pay = RegisteredBreaker::from(&BreakerHandle::new("pay", Policy::sensitive()));
     let registry: Registry = [pay.with_findings(findings)].into_iter().collect();
     let settings = Settings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, registry.watched()).unwrap();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::{self, Attribution, Classification, Outcome};
+use breaker_tower::breaker_core::{self, Attribution, Classification, Outcome};
 use breaker_tower::{BreakerHandle, Classified, Classify, HttpClassifier};
 use http::{HeaderMap, Response};
 use http_body::Body;
@@ -21,7 +21,7 @@ use crate::upstream::instances::InstanceSet;
 pub(crate) struct Tracked {
     set: Arc<InstanceSet>,
     /// `None` once it has ended.
-    attempt: Option<core::Attempt>,
+    attempt: Option<breaker_core::Attempt>,
     began: Instant,
     judged_by: Option<JudgedBy>,
     /// What the answer says so far.
@@ -36,7 +36,7 @@ pub(super) struct JudgedBy {
 }
 
 impl Tracked {
-    pub(crate) fn new(set: Arc<InstanceSet>, attempt: core::Attempt) -> Self {
+    pub(crate) fn new(set: Arc<InstanceSet>, attempt: breaker_core::Attempt) -> Self {
         Self {
             set,
             attempt: Some(attempt),

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
-use breaker_tower::core::EndpointId;
+use breaker_tower::breaker_core::EndpointId;
 
 use super::Instance;
 

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use breaker_tower::core::{Candidate, Outcome};
+use breaker_tower::breaker_core::{Candidate, Outcome};
 
 use super::*;
 

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::EndpointId;
+use breaker_tower::breaker_core::EndpointId;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Empty;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_tower::core::policy::{LatencyMeasure, Signal};
-use breaker_tower::core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
+use breaker_tower::breaker_core::policy::{LatencyMeasure, Signal};
+use breaker_tower::breaker_core::{Baseline, LatencyBounds, SignalBaseline, SourceBaseline};
 use breaker_tower::{Mode, OnDrop, Policy, State};
 
 use super::bench::{Bench, PAY, eventually};
@@ -17,7 +17,7 @@ const SLOWER: &str =
 fn trip(bench: &Bench) {
     for _ in 0..20 {
         let request = bench.breaker("pay").try_acquire(OnDrop::Ignored).unwrap();
-        request.finish(breaker_tower::core::Classification::Failure);
+        request.finish(breaker_tower::breaker_core::Classification::Failure);
     }
     assert_eq!(bench.breaker("pay").state(), State::Open);
 }

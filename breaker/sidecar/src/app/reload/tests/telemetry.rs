@@ -1,7 +1,7 @@
 //! Feeds, over a reload.
 
 use breaker_tower::State;
-use breaker_tower::core::Snapshot;
+use breaker_tower::breaker_core::Snapshot;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;

@@ -1,6 +1,6 @@
 //! What happens to the endpoints of upstreams as log records, with the numbers.
 
-use breaker_tower::core::{EjectReason, EndpointEvent};
+use breaker_tower::breaker_core::{EjectReason, EndpointEvent};
 use opentelemetry::logs::{LogRecord, Severity};
 use opentelemetry_sdk::logs::SdkLogRecord;
 

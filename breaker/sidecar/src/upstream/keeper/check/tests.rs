@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use breaker_tower::core::EjectReason;
+use breaker_tower::breaker_core::EjectReason;
 
 use super::*;
 use crate::upstream::Names;
