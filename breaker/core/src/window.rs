@@ -358,8 +358,8 @@ impl Contents {
             failed: None,
             standing: [0; SLICES],
             recounted: Timestamp::ZERO,
-            latency: SlicedHistogram::new(),
-            concurrency: SlicedHistogram::new(),
+            latency: SlicedHistogram::default(),
+            concurrency: SlicedHistogram::default(),
         }
     }
 

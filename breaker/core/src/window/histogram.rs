@@ -6,10 +6,10 @@ use hdrhistogram::Histogram;
 
 use super::SLICES;
 use super::packed::Packed;
-use super::values::{Values, empty};
+use super::values::{GROWS, Values, empty};
 
 /// Values of the last [`SLICES`] slices, to 2 significant digits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SlicedHistogram {
     live: Values,
     /// `None` until there is a value in one of them.
@@ -17,7 +17,7 @@ pub(super) struct SlicedHistogram {
 }
 
 /// The slices that have ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Sealed {
     slices: [Packed; SLICES - 1],
     /// The sum of `slices`, so that reading a quantile unpacks nothing.
@@ -32,20 +32,16 @@ struct Sealed {
 // === impl SlicedHistogram ===
 
 impl SlicedHistogram {
-    pub(super) const fn new() -> Self {
-        Self {
-            live: Values::new(),
-            sealed: None,
-        }
-    }
-
     /// Records `count` times `value`, `slices_ago` slices before the live one: less than
     /// [`SLICES`].
     #[inline]
     pub(super) fn record(&mut self, value: u64, count: u32, slices_ago: usize) {
         match slices_ago {
             0 => self.live.record(value, count),
-            _ => self.ended().record(value, count, slices_ago),
+            _ => {
+                let sealed = self.sealed.get_or_insert_default();
+                sealed.record(value, count, slices_ago);
+            }
         }
     }
 
@@ -55,7 +51,7 @@ impl SlicedHistogram {
         if self.sealed.is_none() && self.live.is_empty() {
             return;
         }
-        let sealed = self.sealed.get_or_insert_with(|| Box::new(Sealed::new()));
+        let sealed = self.sealed.get_or_insert_default();
         sealed.advance(&self.live, slices);
         self.live.reset();
     }
@@ -80,24 +76,11 @@ impl SlicedHistogram {
     pub(super) fn bytes(&self) -> usize {
         self.live.bytes() + self.sealed.as_ref().map_or(0, |sealed| sealed.bytes())
     }
-
-    fn ended(&mut self) -> &mut Sealed {
-        self.sealed.get_or_insert_with(|| Box::new(Sealed::new()))
-    }
 }
 
 // === impl Sealed ===
 
 impl Sealed {
-    fn new() -> Self {
-        Self {
-            slices: Default::default(),
-            sum: Values::new(),
-            next: 0,
-            reopened: None,
-        }
-    }
-
     fn record(&mut self, value: u64, count: u32, slices_ago: usize) {
         let slices = self.slices.len();
         let index = (self.next + slices - slices_ago.min(slices)) % slices;
@@ -115,8 +98,8 @@ impl Sealed {
         }
         let sealed = &self.slices[index];
         let (_, values) = self.reopened.get_or_insert_with(|| {
-            let mut values = Values::new();
-            sealed.add_to(&mut values);
+            let mut values = Values::default();
+            sealed.for_each_bucket(|value, count| values.record(value, count));
             (index, values)
         });
         values
@@ -144,7 +127,7 @@ impl Sealed {
         if !self.forget(&expired, live) {
             self.sum.reset();
             for packed in &self.slices {
-                packed.add_to(&mut self.sum);
+                packed.for_each_bucket(|value, count| self.sum.record(value, count));
             }
         }
     }
@@ -159,15 +142,12 @@ impl Sealed {
         if sealed * BUCKETS_A_BYTE < sum.distinct_values() {
             return false;
         }
-        let mut gone = Values::Many(Box::new(empty()));
+        let mut gone = empty();
         for packed in expired {
-            packed.add_to(&mut gone);
+            packed.for_each_bucket(|value, count| gone.record_n(value, count).expect(GROWS));
         }
-        let Values::Many(gone) = gone else {
-            return false;
-        };
         // Not where there was so much that counters were full.
-        let is_done = sum.subtract(&*gone).is_ok();
+        let is_done = sum.subtract(&gone).is_ok();
         if is_done {
             live.add_to(sum);
         }
@@ -193,7 +173,6 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::values::GROWS;
     use super::*;
 
     /// The values of a slice, then how many slices on the next one is.
@@ -212,7 +191,7 @@ mod tests {
             slices in proptest::collection::vec(slice(), 1..30),
             late in 0..SLICES,
         ) {
-            let mut sliced = SlicedHistogram::new();
+            let mut sliced = SlicedHistogram::default();
             let mut model = VecDeque::from(vec![Vec::new(); SLICES]);
             for (values, steps) in slices {
                 for value in values {
@@ -242,7 +221,7 @@ mod tests {
 
         #[test]
         fn full_counters_are_no_error(value in 1_u64..1_000, steps in 1..SLICES) {
-            let mut sliced = SlicedHistogram::new();
+            let mut sliced = SlicedHistogram::default();
             for _ in 0..2 * SLICES {
                 for other in 1..2_000 {
                     sliced.record(other, 1, 0);

@@ -24,14 +24,14 @@ impl Packed {
         Self(bytes.into_boxed_slice())
     }
 
-    /// Adds what is packed to `values`.
-    pub(super) fn add_to(&self, values: &mut Values) {
+    /// Tells the value of each bucket and how many it has, ascending.
+    pub(super) fn for_each_bucket(&self, mut tell: impl FnMut(u64, u32)) {
         let mut bytes = &*self.0;
         let mut value = 0;
         while let (Some(distance), Some(count)) = (read_leb128(&mut bytes), read_leb128(&mut bytes))
         {
             value += distance;
-            values.record(value, u32::try_from(count).unwrap_or(u32::MAX));
+            tell(value, u32::try_from(count).unwrap_or(u32::MAX));
         }
     }
 
@@ -70,11 +70,11 @@ mod tests {
     proptest! {
         #[test]
         fn packing_loses_nothing(values in proptest::collection::vec(1_u64..3_600_000_000, 0..500)) {
-            let (mut recorded, mut unpacked) = (Values::new(), Values::new());
+            let (mut recorded, mut unpacked) = (Values::default(), Values::default());
             for value in values {
                 recorded.record(value, 1);
             }
-            Packed::of(&recorded).add_to(&mut unpacked);
+            Packed::of(&recorded).for_each_bucket(|value, count| unpacked.record(value, count));
             let buckets = |values: &Values| {
                 let mut buckets = Vec::new();
                 values.for_each_bucket(|value, count| buckets.push((value, count)));

@@ -13,11 +13,13 @@ pub(super) enum Values {
     Many(Box<Histogram<u32>>),
 }
 
-impl Values {
-    pub(super) const fn new() -> Self {
+impl Default for Values {
+    fn default() -> Self {
         Self::Few(Vec::new())
     }
+}
 
+impl Values {
     /// Records `count` times `value`; a counter that is full stays so.
     #[inline]
     pub(super) fn record(&mut self, value: u64, count: u32) {
@@ -155,7 +157,7 @@ mod tests {
             small in proptest::collection::vec((1_u64..600, 1_u32..5), 0..FEW),
         ) {
             for values in [values, small] {
-                let (mut few, mut histogram) = (Values::new(), empty());
+                let (mut few, mut histogram) = (Values::default(), empty());
                 for (value, count) in values {
                     few.record(value, count);
                     histogram.record_n(value, count).unwrap();
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn one_more_than_few_are_a_histogram_and_stay_one() {
-        let mut values = Values::new();
+        let mut values = Values::default();
         for value in 1..=FEW as u64 {
             values.record(value, 1);
             values.record(value, u32::MAX);
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_value_of_more_than_32_bits_is_not_lost() {
-        let mut values = Values::new();
+        let mut values = Values::default();
         for value in [1, 1 << 40] {
             values.record(value, 1);
         }
