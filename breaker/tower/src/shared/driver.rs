@@ -57,8 +57,7 @@ impl Driver {
         if let Some(replaced) = replaces {
             timers.due.remove(&(replaced, shared.id));
         }
-        timers.due.insert((due, shared.id), Arc::downgrade(shared));
-        timers.wake_for((due, shared.id));
+        timers.add(shared, due);
         true
     }
 
@@ -117,9 +116,7 @@ impl Driver {
 
     /// The breaker that was called is to be called again.
     fn again(&self, shared: &Arc<SharedBreaker>, due: Instant) {
-        let mut timers = self.lock();
-        timers.due.insert((due, shared.id), Arc::downgrade(shared));
-        timers.wake_for((due, shared.id));
+        self.lock().add(shared, due);
     }
 
     /// The task of `wake` is gone. If there is no other, nobody keeps the times that are due: the
@@ -159,8 +156,10 @@ impl Timers {
         task.is_some_and(|task| Arc::ptr_eq(&task.wake, wake))
     }
 
-    /// Wakes the task if it would sleep too long for this one.
-    fn wake_for(&self, key: (Instant, u64)) {
+    /// Notes when `shared` is due, and wakes the task if it would sleep too long for that.
+    fn add(&mut self, shared: &Arc<SharedBreaker>, due: Instant) {
+        let key = (due, shared.id);
+        self.due.insert(key, Arc::downgrade(shared));
         let is_first = self
             .due
             .first_key_value()
