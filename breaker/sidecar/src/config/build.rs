@@ -89,7 +89,7 @@ pub(super) fn config(
         let telemetry = telemetry::build(raw, secrets);
         findings.check("telemetry", telemetry)
     });
-    // Feeds without anything that feeds them are told only where it is sure.
+    // A feed needs a receiver. If `telemetry` is invalid, nobody knows whether there is one.
     let can_receive = told
         && telemetry
             .as_ref()

@@ -2,13 +2,13 @@
 //! upstream that leads here would be asked by each request again and again, until there are no more
 //! sockets.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue};
 
 use crate::message::headers::{Fields, append};
+use crate::random;
 
 /// The value for requests. Another process has another one: one sidecar may lead to another.
 pub(crate) fn ourselves() -> HeaderValue {
@@ -59,11 +59,8 @@ fn without_comments(value: &[u8]) -> Vec<u8> {
 }
 
 /// Leaked, once: a value that is counted would be shared by all workers.
-static OURSELVES: LazyLock<&'static str> = LazyLock::new(|| {
-    // Keyed by chance.
-    let id = RandomState::new().build_hasher().finish();
-    format!("1.1 breaker-{id:016x}").leak()
-});
+static OURSELVES: LazyLock<&'static str> =
+    LazyLock::new(|| format!("1.1 breaker-{:016x}", random::bits()).leak());
 /// The same without the protocol.
 static NAME: LazyLock<&'static str> = LazyLock::new(|| {
     OURSELVES
