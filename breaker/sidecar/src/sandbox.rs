@@ -30,7 +30,7 @@ pub use self::rules::Rules;
 #[clap(rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "the configuration makes it")]
 pub enum Mode {
-    /// The process runs with the layers that there are, and logs which are missing.
+    /// The process runs with the layers that the system has, and logs which are missing.
     #[default]
     BestEffort,
     /// The process does not start.

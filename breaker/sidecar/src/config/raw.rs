@@ -51,11 +51,11 @@ pub(crate) struct RawConfig {
     /// The admin port: health, metrics and breakers. A non-loopback address needs a control token.
     #[schemars(extend("default" = "127.0.0.1:9900", "examples" = ["127.0.0.1:9901"]))]
     pub(super) admin: Option<ListenAddress>,
-    /// TLS on listen. Without it, clients speak no TLS.
+    /// TLS on listen. Without it, listen has no TLS.
     pub(super) tls: Option<RawTls>,
-    /// TLS on admin. Without it, the admin port speaks no TLS.
+    /// TLS on admin. Without it, the admin port has no TLS.
     pub(super) admin_tls: Option<RawAdminTls>,
-    /// The certificate of this sidecar, and whom it trusts.
+    /// The certificate of this sidecar, and the certificates that it trusts.
     pub(super) identity: Option<RawIdentity>,
     /// The control API on the admin port.
     pub(super) control: Option<RawControl>,
@@ -76,8 +76,8 @@ pub(crate) struct RawConfig {
     /// The access log.
     pub(super) log: Option<RawLog>,
     /// Addresses and networks of the proxies in front of this one, such as 10.0.0.0/8 or 192.0.2.7,
-    /// or unix: for all clients of a Unix socket. Their X-Forwarded-For, -Proto, -Host and
-    /// Forwarded are passed on and appended to; those of other clients are replaced.
+    /// or unix: for all clients of a Unix socket. This proxy passes on their X-Forwarded-For,
+    /// -Proto, -Host and Forwarded, and appends to them. It replaces those of other clients.
     #[serde(default)]
     #[schemars(extend("examples" = [["10.0.0.0/8", "192.0.2.7"]]))]
     pub(super) trusted_proxies: Vec<String>,
@@ -113,18 +113,18 @@ pub(super) struct RawLimits {
     /// Streams open at once on an HTTP/2 connection.
     #[schemars(range(min = 1, max = 10000), extend("default" = 250, "examples" = [100]))]
     pub(super) max_streams: Option<u32>,
-    /// Size of a request line and its headers; a larger one is answered 431.
+    /// Size of a request line and its headers; a larger one gets 431.
     #[schemars(extend("default" = "64KiB", "x-range" = "8KiB to 1MiB", "examples" = ["16KiB"]))]
     pub(super) max_header_bytes: Option<Size>,
-    /// Header fields of a response; more are answered 502, which does not count against the
-    /// upstream.
+    /// Header fields of a response. If there are more, the client gets 502, which does not count
+    /// against the upstream.
     #[schemars(range(min = 16, max = 4096), extend("default" = 256, "examples" = [512]))]
     pub(super) max_response_fields: Option<usize>,
-    /// Size of a response's status line and headers; a larger one is answered 502, which does not
-    /// count against the upstream.
+    /// Size of a response's status line and headers. If they are larger, the client gets 502, which
+    /// does not count against the upstream.
     #[schemars(extend("default" = "64KiB", "x-range" = "8KiB to 1MiB", "examples" = ["128KiB"]))]
     pub(super) max_response_header_bytes: Option<Size>,
-    /// Size of a request body; a larger one is answered 413.
+    /// Size of a request body; a larger one gets 413.
     #[schemars(extend("default" = "off", "x-range" = "any", "examples" = ["10MiB"]))]
     pub(super) max_body_bytes: Option<OrOff<Size>>,
     /// Time from the first byte of a header section to its last. Also the time from the start of a
@@ -147,21 +147,21 @@ pub(super) struct RawLimits {
     /// Time for which a client may leave a waiting response unread.
     #[schemars(extend("default" = "60s", "x-range" = "10ms to 1h", "examples" = ["20s"]))]
     pub(super) write_timeout: Option<Period>,
-    /// Time for which a client that has closed its sending side still gets its answer, from the
-    /// last byte in either direction.
+    /// Time for which a client that has closed its sending side still gets its answer. It counts
+    /// from the last byte in either direction.
     #[schemars(extend("default" = "2s", "x-range" = "0s to 1h", "examples" = ["10s"]))]
     pub(super) half_closed_timeout: Option<Period>,
     /// Time after which a tunnel (a WebSocket) is closed if neither side sends anything.
     #[schemars(extend("default" = "1h", "x-range" = "10ms to 24h", "examples" = ["10m"]))]
     pub(super) tunnel_idle_timeout: Option<OrOff<Period>>,
-    /// Time after which a client's connection takes no more requests, ± 10 %. The next answer says
-    /// so; over HTTP/2 it is GOAWAY. Tunnels go on.
+    /// Time after which a client's connection takes no more requests, ± 10 %. The next answer has
+    /// Connection: close; over HTTP/2, the proxy sends GOAWAY. Tunnels continue.
     #[schemars(extend("default" = "off", "x-range" = "1s to 24h", "examples" = ["1h"]))]
     pub(super) max_connection_age: Option<OrOff<Period>>,
     /// Silence after which TCP sends keepalive probes to clients and upstreams.
     #[schemars(extend("default" = "60s", "x-range" = "1s to 2h", "examples" = ["30s"]))]
     pub(super) tcp_keepalive: Option<OrOff<Period>>,
-    /// Whether %2F and %5C in a path are passed on; otherwise they are answered 400.
+    /// Whether a path may contain %2F and %5C. If not, such a request gets 400.
     #[schemars(extend("default" = false, "examples" = [true]))]
     pub(super) encoded_slash: Option<bool>,
     /// Whether several slashes in a row in a path are merged into one before routing.
@@ -195,8 +195,8 @@ pub(super) struct RawControl {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Dashboard")]
 pub(super) struct RawDashboard {
-    /// Where a trace is shown: an http or https URL that contains {trace_id}. It makes trace ids
-    /// links, on the dashboard and in `breaker explain`.
+    /// The URL of the page that shows a trace: http or https, with {trace_id} in it. The dashboard
+    /// shows trace ids as links, and `breaker explain` prints their URLs.
     #[schemars(extend("x-default" = "none: trace ids are text"))]
     #[schemars(extend("examples" = ["https://jaeger.example/trace/{trace_id}"]))]
     pub(super) trace_url: String,

@@ -259,9 +259,9 @@ impl JsonSchema for ListenAddress {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "title": "address or socket",
-            "description": "An address with a port, 127.0.0.1:8080, [::1]:8080 or localhost:8080, \
-                            or a Unix socket, unix:/run/breaker.sock, with a mode if users \
-                            other than its owner and group may use it: \
+            "description": "An address with a port (127.0.0.1:8080, [::1]:8080 or localhost:8080), \
+                            or a Unix socket (unix:/run/breaker.sock). If users other than its \
+                            owner and group may use the socket, add a mode: \
                             unix:/run/breaker.sock?mode=0666.",
             "type": "string",
             "examples": ["127.0.0.1:8080", "unix:/run/breaker.sock"],

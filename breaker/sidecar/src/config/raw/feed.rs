@@ -48,8 +48,7 @@ pub(in crate::config) struct RawFeed {
     /// policy, or fields that override those of a `base`. Recovery follows the route's policy.
     #[schemars(extend("x-default" = "the route's", "examples" = ["sensitive"]))]
     pub(in crate::config) policy: Option<RawPolicyChoice>,
-    /// How long a feed that tripped the breaker must be silent until it no longer prevents
-    /// recovery.
+    /// Time of silence after which a feed that tripped the breaker no longer prevents recovery.
     #[serde(alias = "quiet")]
     #[schemars(extend("default" = "30s", "x-range" = "1s to 1h", "examples" = ["2m"]))]
     pub(in crate::config) silence_timeout: Option<Period>,
@@ -63,9 +62,9 @@ pub(in crate::config) enum RawSpanKind {
     Client,
     /// The service that answers.
     Server,
-    /// Who takes messages out of a queue.
+    /// The service that takes messages out of a queue.
     Consumer,
-    /// Who puts messages into a queue.
+    /// The service that puts messages into a queue.
     Producer,
     /// Within a service.
     Internal,
@@ -200,8 +199,8 @@ impl JsonSchema for RawPattern {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "title": "pattern",
-            "description": "What an attribute must be: a value, a list of values, or a test: \
-                            one of prefix, glob, present and not.",
+            "description": "What an attribute must be: a value, a list of values, or one of the \
+                            tests prefix, glob, present and not.",
             "anyOf": [
                 { "type": ["string", "integer", "boolean"] },
                 { "type": "array", "items": generator.subschema_for::<Self>(), "minItems": 1 },

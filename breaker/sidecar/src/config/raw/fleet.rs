@@ -17,11 +17,11 @@ pub(in crate::config) struct RawFleet {
     #[schemars(extend("examples" = ["pay"]))]
     pub(in crate::config) name: String,
     /// The URL of the Redis or Valkey that carries the messages: redis://HOST:PORT, or rediss://
-    /// for TLS; the port is 6379 if it is left out. USER:PASSWORD@ may precede the host.
+    /// for TLS. The default port is 6379. USER:PASSWORD@ may precede the host.
     #[schemars(extend("examples" = ["redis://127.0.0.1:6379"]))]
     pub(in crate::config) engine: String,
     /// A file with the key that signs the messages, relative to this file: 32 to 4096 bytes, the
-    /// same in all sidecars of the fleet. Messages without a good signature are dropped.
+    /// same in all sidecars of the fleet. The sidecar drops messages without a valid signature.
     #[schemars(extend("x-default" = "none: messages are not signed"))]
     #[schemars(extend("examples" = ["fleet.key"]))]
     pub(in crate::config) key_file: Option<String>,

@@ -9,11 +9,10 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Log")]
 pub(in crate::config) struct RawLog {
-    /// Which requests have a line in the access log: none (off), those that failed, were rejected
-    /// or were answered with status 500 or above (errors), or all.
+    /// Which requests have a line in the access log.
     #[schemars(extend("default" = "off", "examples" = ["errors"]))]
     pub(in crate::config) access: Option<RawAccess>,
-    /// The format of a line in the access log: json, or text for people.
+    /// The format of a line in the access log.
     #[schemars(extend("default" = "json", "examples" = ["text"]))]
     pub(in crate::config) format: Option<RawLogFormat>,
     /// A file for the access log, relative to this one.

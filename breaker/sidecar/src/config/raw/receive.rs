@@ -24,7 +24,7 @@ pub(in crate::config) struct RawReceive {
     #[schemars(extend("x-default" = "127.0.0.1:4318, unless grpc is given"))]
     #[schemars(extend("examples" = ["127.0.0.1:4318"]))]
     pub(in crate::config) http: Option<Address>,
-    /// TLS on both. Without it, senders speak no TLS.
+    /// TLS on both addresses. Without it, neither has TLS.
     pub(in crate::config) tls: Option<RawReceiveTls>,
     /// The collector to which all received telemetry is forwarded unchanged.
     #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14317"]))]

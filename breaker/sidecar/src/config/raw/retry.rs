@@ -26,7 +26,7 @@ pub(in crate::config) struct RawRetry {
     #[schemars(extend("x-default" = "none: the route's timeout is that of all attempts"))]
     #[schemars(extend("x-range" = "1ms to routes[].timeout", "examples" = ["800ms"]))]
     pub(in crate::config) per_try: Option<Period>,
-    /// The most retries there may be, as a share of the requests of the last 10 s. One retry in
+    /// The maximum number of retries, as a share of the requests of the last 10 s. One retry in
     /// 10 s is always allowed.
     #[schemars(extend("default" = "20%", "x-range" = "0% to 100%", "examples" = ["10%"]))]
     pub(in crate::config) budget: Option<Share>,

@@ -40,7 +40,7 @@ pub(in crate::config) struct RawRoute {
     pub(in crate::config) retry: Option<RawRetry>,
     /// What answers the requests that the breaker rejects.
     pub(in crate::config) fallback: Option<RawFallback>,
-    /// Deadlines of callers: they are enforced, and the time left is passed on.
+    /// Deadlines of callers. The proxy enforces them, and passes on the time that is left.
     pub(in crate::config) deadline: Option<RawDeadline>,
     /// The version of the service behind the route, such as v42: 1 to 128 characters. A change
     /// discards the baselines.
@@ -49,7 +49,7 @@ pub(in crate::config) struct RawRoute {
     /// The mode at startup.
     #[schemars(extend("default" = "auto", "examples" = ["shadow"]))]
     pub(in crate::config) mode: Option<RawMode>,
-    /// Concurrent requests for each worker; more are answered 429.
+    /// Concurrent requests for each worker; further ones get 429.
     #[schemars(range(min = 1, max = 1_000_000))]
     #[schemars(extend("x-default" = "no limit", "examples" = [100]))]
     pub(in crate::config) max_in_flight: Option<usize>,

@@ -56,7 +56,7 @@ pub(in crate::config) struct RawExport {
     /// A PEM file with the certificate to show to the collector, relative to this file.
     #[schemars(extend("x-default" = "none", "examples" = ["client.pem"]))]
     pub(in crate::config) client_certificate: Option<String>,
-    /// A PEM file with its key, relative to this file.
+    /// A PEM file with the key of client_certificate, relative to this file.
     #[schemars(extend("x-default" = "none", "examples" = ["client.key"]))]
     pub(in crate::config) client_key: Option<String>,
 }

@@ -4,8 +4,8 @@ use breaker_tower::breaker_core::policy::yaml::Period;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The certificate of this sidecar, and whom it trusts: for TLS in both directions, where nothing
-/// else is said there.
+/// The certificate of this sidecar, and the certificates that it trusts. TLS with clients and with
+/// upstreams uses them if its own section has none.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Identity")]
@@ -17,7 +17,7 @@ pub(in crate::config) struct RawIdentity {
     #[schemars(extend("examples" = ["tls/tls.key"]))]
     pub(in crate::config) key: String,
     /// A PEM file with the certificates to trust, relative to this file.
-    #[schemars(extend("x-default" = "none: each section says its own"))]
+    #[schemars(extend("x-default" = "none: each section names its own"))]
     #[schemars(extend("examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<String>,
 }
@@ -27,16 +27,18 @@ pub(in crate::config) struct RawIdentity {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "UpstreamTls")]
 pub(in crate::config) struct RawUpstreamTls {
-    /// A PEM file with the certificates to trust, relative to this file; or system.
+    /// A PEM file with the certificates to trust, relative to this file, or system for the
+    /// system's.
     #[schemars(extend("x-default" = "those of identity, or else system"))]
     #[schemars(extend("examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<String>,
-    /// The name that the certificate must have, a DNS name or an address; it is also sent (SNI).
+    /// The name that the certificate must have: a DNS name or an address. The sidecar also sends it
+    /// (SNI).
     #[schemars(extend("x-default" = "the host of the endpoint", "examples" = ["pay.shop"]))]
     pub(in crate::config) name: Option<String>,
     /// The SPIFFE IDs that the certificate may have, instead of the name. In the path, * stands for
     /// one segment, and a final ** for the rest.
-    #[schemars(extend("x-default" = "none: the name counts"))]
+    #[schemars(extend("x-default" = "none: the name must match"))]
     #[schemars(extend("examples" = [["spiffe://example.org/ns/shop/sa/pay"]]))]
     pub(in crate::config) allow: Option<Vec<String>>,
     /// Whether the certificate of identity is shown to an upstream that asks for one.
@@ -65,8 +67,8 @@ macro_rules! listener {
             /// A PEM file with the key of the certificate, relative to this file.
             #[schemars(extend("x-default" = "that of identity", "examples" = ["tls/tls.key"]))]
             key: Option<String>,
-            /// Certificates instead of cert and key, chosen by the name that a client asks for
-            /// (SNI). The first one is for clients that ask for none or for another.
+            /// Certificates instead of cert and key. The name that a client sends (SNI) selects one
+            /// of them. The first one is for clients that send no name, or another name.
             #[schemars(length(min = 1, max = 64))]
             certificates: Option<Vec<RawPair>>,
             /// The lowest version of TLS.
@@ -99,7 +101,7 @@ macro_rules! listener {
 listener! {
     /// TLS on a listener.
     RawTls as "Tls" {
-        /// Certificates of clients. Without it, clients are asked for none.
+        /// Certificates of clients. Without it, the proxy does not ask for them.
         RawClients
     }
 }
@@ -112,7 +114,7 @@ listener! {
 listener! {
     /// TLS on the receiver of telemetry.
     RawReceiveTls as "ReceiveTls" {
-        /// Certificates of senders. Without it, senders are asked for none.
+        /// Certificates of senders. Without it, the receiver does not ask for them.
         RawSenders
     }
 }
@@ -145,7 +147,8 @@ pub(in crate::config) struct RawPair {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "TlsClients")]
 pub(in crate::config) struct RawClients {
-    /// A PEM file with the certificates that sign those of clients, relative to this file.
+    /// A PEM file with the certificates of the CAs that sign clients' certificates, relative to
+    /// this file.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<String>,
     /// Whether a client without a certificate is refused.
@@ -156,18 +159,19 @@ pub(in crate::config) struct RawClients {
     #[schemars(extend("x-default" = "any certificate that roots have signed"))]
     #[schemars(extend("examples" = [["spiffe://example.org/ns/shop/sa/*"]]))]
     pub(in crate::config) allow: Option<Vec<String>>,
-    /// How upstreams are told of a client's certificate. Such header fields of clients are always
-    /// removed.
+    /// The header field that tells upstreams of a client's certificate. The proxy always removes
+    /// such fields from requests of clients.
     #[schemars(extend("default" = "none", "examples" = ["xfcc"]))]
     pub(in crate::config) forward: Option<RawForwarding>,
 }
 
-/// Certificates of senders. Nobody is told of them.
+/// Certificates of senders. The sidecar does not pass them on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "TlsSenders")]
 pub(in crate::config) struct RawSenders {
-    /// A PEM file with the certificates that sign those of senders, relative to this file.
+    /// A PEM file with the certificates of the CAs that sign senders' certificates, relative to
+    /// this file.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
     roots: Option<String>,
     /// Whether a sender without a certificate is refused.
@@ -195,7 +199,7 @@ impl From<RawSenders> for RawClients {
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Forwarding")]
 pub(in crate::config) enum RawForwarding {
-    /// Not at all.
+    /// No field.
     None,
     /// X-Forwarded-Client-Cert, as Envoy writes it.
     Xfcc,

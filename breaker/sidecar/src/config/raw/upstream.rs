@@ -39,7 +39,7 @@ pub(in crate::config) struct RawUpstream {
     #[schemars(extend("x-default" = "16 if there are more than 32, otherwise all"))]
     #[schemars(extend("x-range" = "1 to 1024", "examples" = [8]))]
     pub(in crate::config) subset: Option<OrOff<usize>>,
-    /// TLS to its instances, which are https://, or found by discover.
+    /// TLS to its instances. They have https://, or are found by discover.
     pub(in crate::config) tls: Option<RawUpstreamTls>,
     /// The protocol of its instances.
     #[schemars(extend("x-default" = "auto, or h2c for endpoints with h2c://"))]
@@ -59,8 +59,9 @@ pub(in crate::config) struct RawUpstream {
     /// for less than this time; otherwise they open a new one.
     #[schemars(extend("default" = "4s", "x-range" = "0s to 1h", "examples" = ["1s"]))]
     pub(in crate::config) reuse_after: Option<Period>,
-    /// Time between pings on an HTTP/2 connection with open streams; without an answer within 10 s,
-    /// it is closed. gRPC servers end connections that are pinged more often than every 5m.
+    /// Time between pings on an HTTP/2 connection with open streams. If a ping gets no answer
+    /// within 10 s, the connection is closed. gRPC servers end connections that are pinged more
+    /// often than every 5m.
     #[schemars(extend("default" = "off", "x-range" = "10s to 1h", "examples" = ["5m"]))]
     pub(in crate::config) http2_ping: Option<OrOff<Period>>,
     /// Time after which a connection takes no further requests, ± 20 %. So a load balancer
@@ -90,10 +91,10 @@ pub(in crate::config) struct RawDiscover {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Record")]
 pub(in crate::config) enum RawRecord {
-    /// A and AAAA: an address each.
+    /// A and AAAA records: each has an address.
     #[default]
     A,
-    /// SRV: a name, a port and a weight each.
+    /// SRV records: each has a name, a port and a weight.
     Srv,
 }
 
@@ -101,8 +102,8 @@ pub(in crate::config) enum RawRecord {
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Balance")]
 pub(in crate::config) enum RawBalance {
-    /// Of two endpoints chosen at random, the one with less load, which is latency times requests
-    /// in flight.
+    /// Of two endpoints chosen at random, the one with less load (latency times requests in
+    /// flight).
     P2c,
     /// In turn, by weight.
     RoundRobin,
@@ -120,8 +121,8 @@ pub(in crate::config) enum EjectChoice {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Eject")]
 pub(in crate::config) struct RawEject {
-    /// The largest share of the endpoints that is ejected at a time, rounded down, but at least
-    /// one of two. If more are bad, all are used.
+    /// The largest share of the endpoints that may be ejected at a time, rounded down, but at least
+    /// one if there are two or more. If more are bad, all are used.
     #[schemars(extend("default" = "50%", "x-range" = "0% to 100%", "examples" = ["30%"]))]
     pub(in crate::config) max_ejected: Option<Share>,
     /// An attempt with at least this latency misses the deadline, as does one that hangs.
@@ -175,7 +176,7 @@ pub(in crate::config) struct RawEjectRamp {
     /// The share at the start.
     #[schemars(extend("default" = "10%", "x-range" = "1% to 100%", "examples" = ["25%"]))]
     pub(in crate::config) start: Option<Share>,
-    /// How long it grows.
+    /// How long the share grows.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["1m"]))]
     pub(in crate::config) r#for: Option<Period>,
 }

@@ -267,10 +267,11 @@ fn is_plain(text: &str) -> bool {
 const HEAD: &str = "# Configuration
 <!-- A test writes it: UPDATE_DOCS=1 cargo test -p breaker-sidecar --lib reference -->
 This page has every field of configuration and policy files. `breaker schema` and
-`breaker schema policy` give editors the same information as JSON Schema. `breaker check FILE`
+`breaker schema policy` print the same information as JSON Schema, for editors. `breaker check FILE`
 reports the errors in a file, and where they are. [`examples/`](../examples) has complete files.
-Times, sizes and other values are explained [at the end](#values). In a path, `[]` marks a list, and
-`NAME` a name that you choose. [Limits](limits.md) describes the effect of limits in each protocol.
+[The end of this page](#values) explains times, sizes and other values. In the path of a field, `[]`
+marks a list, and `NAME` is a name that you choose. [Limits](limits.md) describes the effect of
+limits in each protocol.
 
 ## Variables
 | in a value | `NAME` is not set | `NAME` is empty | `NAME` is `x` |
@@ -280,14 +281,16 @@ Times, sizes and other values are explained [at the end](#values). In a path, `[
 | `$${NAME}` | `${NAME}` | `${NAME}` | `${NAME}` |
 | `$NAME` | `$NAME` | `$NAME` | `$NAME` |
 
-Environment variables are expanded before a value is parsed as a time, a number or another type:
-`listen: 127.0.0.1:${PORT:-8080}`, `timeout: ${T:-5s}`. Quote them within `[]` and `{}`, where
-braces have a meaning in YAML. Field names, comments and the values of variables are not expanded. A
-variable is a part of one value, and can't add a field. Errors show the name of a variable but not
-its value, unless the value has fewer than six bytes.
+Breaker expands environment variables before it parses a value as a time, a number or another type:
+`listen: 127.0.0.1:${PORT:-8080}`, `timeout: ${T:-5s}`. Quote values with variables within `[]` and
+`{}`, because braces have a meaning in YAML there. Breaker does not expand variables in field names,
+in comments and in the values of variables. A variable is a part of one value, and can't add a
+field. Errors show the name of a variable but not its value, unless the value has fewer than six
+bytes.
 
-Configurations and policies in files are expanded. A policy that is sent to the control API is not,
-because its sender must not be able to read the environment of the sidecar.
+Breaker expands variables in configuration and policy files. It does not expand them in a policy
+that somebody sends to the control API, because the sender must not be able to read the environment
+of the sidecar.
 
 ## Paths
 | `match.path` | matches |
@@ -300,24 +303,26 @@ because its sender must not be able to read the environment of the sidecar.
 | `[/users, /people]` | either |
 | `/{{x}}` | `/{x}` |
 
-A slash at the end makes no difference, unless routes have both forms; then each form matches only
-its own route. The most specific pattern wins: a literal segment before a parameter, a parameter
-before `{*rest}`. Paths are normalised before they are matched: `.` and `..` are resolved, needless
-percent-encodings are decoded, and several slashes in a row become one, unless
-`limits.merge_slashes` is `false`. The upstream gets the normalised path. Patterns of other
-programs, such as `/users/*`, `/users/:id` and `/users/<id>`, are errors; the message gives the
-right form.
+A slash at the end makes no difference. If routes have both forms, each form matches only its own
+route. The most specific pattern wins: a literal segment before a parameter, and a parameter before
+`{*rest}`. Breaker normalises a path before it matches it. It resolves `.` and `..`, decodes
+needless percent-encodings, and merges several slashes in a row unless `limits.merge_slashes` is
+`false`. The upstream gets the normalised path. Patterns of other programs, such as `/users/*`,
+`/users/:id` and `/users/<id>`, are errors. The message shows the right form.
 
-For matching, percent-encoded characters are decoded if a path may contain them unencoded:
+For matching, Breaker decodes percent-encoded characters that a path may also contain unencoded:
 `/u/%40me` matches `/u/@me`, and `/%7Bx%7D` matches `/{{x}}`. The upstream gets these characters as
 the client sent them. `%2F`, `%5C`, `%25`, `%3F`, `%23`, spaces, controls and non-ASCII characters
-stay encoded, in patterns too. Path parameters are a part of their segment: `/admin;x` does not
-match `/admin`. If the application ignores path parameters, as servlets do, such a request may reach
-it through a route with a wider pattern, such as `/{*rest}`. A dot at the end of a host makes no
-difference: `example.com.` matches `example.com`.
+stay encoded, in patterns too.
+
+Path parameters are a part of their segment: `/admin;x` does not match `/admin`. Some applications,
+such as servlets, ignore path parameters. Such a request may reach them through a route with a wider
+pattern, such as `/{*rest}`. A dot at the end of a host makes no difference: `example.com.` matches
+`example.com`.
 ";
 const POLICY: &str = "
 # Policies
-These are the fields of a policy file. A `policy` in a route or feed has the same fields; there they
-override those of a `base`. [Policies](../policies/README.md) explains what they are for.
+These are the fields of a policy file. A `policy` in a route or feed has the same fields. There,
+they override the fields of its `base`. [Policies](../policies/README.md) explains what they are
+for.
 ";
