@@ -1,13 +1,13 @@
 //! `breaker backtest`: what policies would have done on recorded traffic.
 //!
-//! The way of a request: a file or standard input is decompressed and cut into records (`source`),
-//! whose format is recognised (`formats`) and of which its reader makes requests (`line`); each
-//! policy judges them by its failure rules (`judge`); they are put into the order of their start
-//! (`reorder`) and fed to the breakers of their route, one for each policy ([`Replay`]). What came
-//! of it is a [`Findings`]. Its [`BacktestDocument`] is told as text, JSON or a page; those of
-//! parts (`shard`) are put together by `merge`.
+//! The way of a request: `source` decompresses a file or standard input and cuts it into records.
+//! `formats` recognises the format, whose reader turns records into requests (`line`). `judge`
+//! applies the failure rules of each policy to a request. `reorder` sorts the requests by their
+//! start. The breakers of their route, one for each policy, get them by [`Replay`]. The result is a
+//! [`Findings`]. Its [`BacktestDocument`] can be written as text, JSON or an HTML page. `merge`
+//! merges the documents of parts (`shard`).
 //!
-//! Memory is bounded, whatever the trace: see the constants at the end.
+//! Memory is bounded for every trace: see the constants at the end.
 
 mod document;
 mod findings;
@@ -60,21 +60,21 @@ pub struct Options {
     pub policies: Vec<(String, Policy)>,
     /// Only these routes; all if there are none.
     pub routes: Vec<String>,
-    /// The format of all traces by one of [`formats`]; recognised if not said.
+    /// The format of all traces, one of [`formats`]. `None`: each file's format is recognised.
     pub format: Option<&'static str>,
-    /// When a request that was never answered has failed. Default 60 s.
+    /// Time after which a request without an answer has failed. Default 60 s.
     pub timeout: Duration,
-    /// How far requests may be out of order. Default 60 s.
+    /// By how much time requests may be out of order. Default 60 s.
     pub tolerance: Duration,
     /// Whether the first bad line is an error.
     pub strict: bool,
-    /// Whether to keep what the page shows.
+    /// Whether to keep the timelines that the HTML page shows.
     pub timelines: bool,
-    /// Only the routes of this part of them.
+    /// Which part of the routes to test; `None` for all.
     pub shard: Option<Shard>,
 }
 
-/// A backtest under way.
+/// A running backtest.
 #[derive(Debug)]
 pub struct Backtest {
     options: Options,
@@ -82,19 +82,19 @@ pub struct Backtest {
     judge: Judge,
     routes: Routes,
     reorder: Reorder,
-    /// By the route's number.
+    /// Indexed by the number of the route.
     lanes: Vec<Option<Lane>>,
     ledger: Ledger,
     lost: Lost,
     formats: BTreeSet<&'static str>,
-    /// Of [`Options::routes`], those that the trace has.
+    /// Indices of [`Options::routes`] that the trace has.
     matched: HashSet<usize>,
-    /// Routes of the trace that are not wanted, to name the nearest: some of them.
+    /// Some of the routes that are not wanted, to suggest a similar name.
     unwanted: HashSet<Box<str>>,
-    /// Requests of such routes.
+    /// Requests of routes that are not wanted.
     passed: u64,
     survey: Option<Survey>,
-    /// Requests of wanted routes, in whichever part.
+    /// Requests of wanted routes, in all parts.
     met: u64,
 }
 
@@ -111,7 +111,7 @@ struct Lane {
 pub struct TraceError(String);
 
 impl Options {
-    /// The usual ones, for `policies`.
+    /// The default options, for `policies`.
     pub const fn new(policies: Vec<(String, Policy)>) -> Self {
         Self {
             policies,
@@ -127,10 +127,10 @@ impl Options {
 }
 
 impl Backtest {
-    /// At most so many policies at once.
+    /// The maximum number of policies.
     pub const MOST_POLICIES: usize = Judge::MOST;
 
-    /// A backtest that has read nothing; of policies beyond the most nothing is told.
+    /// A backtest that has read nothing. It ignores policies beyond [`Self::MOST_POLICIES`].
     pub fn new(mut options: Options) -> Self {
         options.policies.truncate(Judge::MOST);
         let policies: Vec<_> = options
@@ -156,12 +156,12 @@ impl Backtest {
         }
     }
 
-    /// All is read: those in flight end.
+    /// Ends the backtest, and with it all requests in flight.
     pub fn finish(self) -> Findings {
         self.finish_survey().0
     }
 
-    /// [`Self::finish`], with what was surveyed.
+    /// [`Self::finish`], with the survey.
     fn finish_survey(mut self) -> (Findings, Option<Survey>) {
         while let Some(request) = self.reorder.pop() {
             self.feed(&request);
@@ -199,7 +199,7 @@ impl Backtest {
         (findings, self.survey)
     }
 
-    /// A request of a trace.
+    /// Takes a request of a trace.
     fn meet(&mut self, line: &Line<'_>) -> Result<(), Bad> {
         if !self.wants(&line.route) {
             return Ok(());
@@ -212,7 +212,8 @@ impl Backtest {
         let request = Recorded {
             at: line.at,
             latency: line.latency.map_or(Recorded::NEVER, nanos),
-            // What is elsewhere goes through the same order: it says which requests are too late.
+            // Requests of other parts take part in the sorting: they decide which requests are too
+            // late.
             route: match is_here {
                 true => self.routes.index(&line.route),
                 false => Recorded::ELSEWHERE,
@@ -243,7 +244,7 @@ impl Backtest {
             self.matched.insert(index);
             return true;
         }
-        // A look at each would cost a fifth of the time that reading takes.
+        // To look at each of them would add a fifth to the time of reading.
         self.passed += 1;
         let is_looked_at = self.passed < LOOKED_AT || self.passed.is_multiple_of(64);
         if is_looked_at && self.unwanted.len() < MOST_UNWANTED && !self.unwanted.contains(route) {
@@ -322,29 +323,29 @@ impl Backtest {
     }
 }
 
-/// What [`Options::format`] may be.
+/// The possible values of [`Options::format`].
 pub fn formats() -> impl Iterator<Item = &'static str> {
     formats::names()
 }
 
 fn nanos(latency: Duration) -> u64 {
-    // What takes longer than 584 years has not been answered.
+    // A request of more than 584 years counts as one without an answer.
     u64::try_from(latency.as_nanos()).unwrap_or(Recorded::NEVER)
 }
 
-/// Any number does: a backtest gives the same answer twice.
+/// Any constant will do. It makes a backtest repeatable.
 const SEED: u64 = 1;
-/// Routes with breakers of their own; further ones are one, called `other`.
+/// Routes with breakers of their own. Further routes share one, called `other`.
 pub const MOST_ROUTES: usize = 10_000;
-/// Requests that are held back to be put in order: 48 MB.
+/// Requests that wait to be sorted: 48 MB.
 const MOST_HELD: usize = 2 << 20;
-/// Routes that the page can show, by their first requests.
+/// Routes that the HTML page can show: the first ones of the trace.
 const MOST_TIMELINES: usize = 64;
-/// Routes that are remembered though nobody wants them.
+/// Unwanted routes that are remembered.
 const MOST_UNWANTED: usize = 1000;
-/// Requests of routes that nobody wants whose names are all looked at; of further ones some are.
+/// Requests of unwanted routes of which every name is looked at. After these, each 64th is.
 const LOOKED_AT: u64 = 10_000;
-/// Routes that are named where one was not found.
+/// Routes that are listed if a wanted one was not found.
 const MOST_NAMED: usize = 5;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What came of a backtest, as a document: it is told as text, JSON lines or a page, and those
-//! of the parts of a backtest can be merged. Times are whole nanoseconds, so that nothing is
-//! rounded on the way.
+//! The result of a backtest as a document. It can be written as text, JSON lines or an HTML page.
+//! The documents of the parts of a backtest can be merged. Times are whole nanoseconds, so that
+//! nothing is rounded before the output.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use super::shard::Shard;
 use super::timeline::ToldTimeline;
 use super::when;
 
-/// What came of a backtest, or of a part of it.
+/// The result of a backtest, or of a part of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BacktestDocument {
     /// The version of this document.
@@ -25,7 +25,7 @@ pub struct BacktestDocument {
     pub(super) shard: Option<Shard>,
     /// A hash of the options: parts of different backtests must not be merged.
     pub(super) options: u64,
-    /// Requests of the trace, those of other parts included.
+    /// Requests of the trace, including those of other parts.
     pub(super) met: u64,
     pub(super) policies: Vec<PolicyDocument>,
     pub(super) lost: Lost,
@@ -45,7 +45,7 @@ pub(super) struct PolicyDocument {
     pub(super) left_out: u64,
 }
 
-/// A report over all routes.
+/// The sum of the reports of all routes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ReportSums {
     pub(super) requests: u64,
@@ -70,12 +70,12 @@ struct SummaryLine<'a> {
     kind: &'static str,
 }
 
-/// What the trace is, for those who wonder whether it was read rightly.
+/// Facts about the trace, to check whether it was read correctly.
 #[derive(Serialize)]
 struct Trace<'a> {
     formats: &'a BTreeSet<Cow<'static, str>>,
     routes: usize,
-    /// When the first and the last request began, and the dates of that, where the trace has dates.
+    /// When the first and the last request began, with the dates if the trace has dates.
     first: Option<f64>,
     first_time: Option<String>,
     last: Option<f64>,
@@ -91,11 +91,11 @@ pub(super) struct Summary {
     admitted_bad: u64,
     trips: u64,
     first_trip: Option<f64>,
-    /// The date of that, where the trace has dates.
+    /// The date of `first_trip`, if the trace has dates.
     first_trip_time: Option<String>,
-    /// Alerts that were given.
+    /// The number of alerts.
     alerts: u64,
-    /// Of the rejected ones, those for which a limit in flight had no room.
+    /// Rejected requests that exceeded the limit of requests in flight.
     shed: u64,
 }
 
@@ -130,8 +130,9 @@ impl BacktestDocument {
         outcome
     }
 
-    /// Puts events and timelines into an order that does not depend on the order of routes in the
-    /// trace. Each route's events are in order; a stable sort keeps those of one time so.
+    /// Sorts events and timelines independently of the order of routes in the trace. The events of
+    /// each route are in order. The sort is stable, so it keeps the order of events of the same
+    /// time.
     pub(super) fn sort(&mut self) {
         for policy in &mut self.policies {
             policy
@@ -142,14 +143,14 @@ impl BacktestDocument {
             .sort_by(|a, b| (a.start, &a.name).cmp(&(b.start, &b.name)));
     }
 
-    /// How many requests there were.
+    /// The number of requests.
     pub fn requests(&self) -> u64 {
         self.policies
             .first()
             .map_or(0, |policy| policy.sums.requests)
     }
 
-    /// Bad lines.
+    /// The number of bad lines.
     pub const fn bad_lines(&self) -> u64 {
         self.lost.lines
     }
@@ -161,7 +162,7 @@ impl BacktestDocument {
         text
     }
 
-    /// A table with a row for each policy, then what each did.
+    /// A table with a row for each policy, followed by the events of each policy.
     pub fn text(&self) -> String {
         let mut text = String::new();
         self.table(&mut text);
@@ -185,7 +186,7 @@ impl BacktestDocument {
             for event in &policy.events {
                 let (at, route) = (time(event.at), &event.route);
                 let (title, reason) = (&event.title, &event.reason);
-                // Writing to a text can't fail.
+                // Writing to a `String` can't fail.
                 let _ = writeln!(text, "{at:>14}  {route:<width$}  {title}  {reason}");
             }
             if policy.left_out > 0 {
@@ -199,8 +200,8 @@ impl BacktestDocument {
         text
     }
 
-    /// A line for each event, then one with the summary; with several policies each says of which
-    /// it is.
+    /// A line for each event, followed by a line with the summary. If there are several policies,
+    /// each line names its policy.
     pub fn json(&self) -> String {
         let several = self.policies.len() > 1;
         fn label(policy: &PolicyDocument) -> &str {
@@ -230,12 +231,12 @@ impl BacktestDocument {
         text
     }
 
-    /// A page that shows it all, and needs nothing but itself.
+    /// A self-contained HTML page with all results.
     pub fn html(&self) -> String {
         super::html::page(self)
     }
 
-    /// What was read, from when to when.
+    /// What was read, and the time that it covers.
     fn trace(&self, text: &mut String) {
         let Some((first, last)) = self.span else {
             return;
@@ -353,7 +354,7 @@ fn push_line(text: &mut String, line: &impl Serialize) {
     text.push('\n');
 }
 
-/// A date, where the trace has dates, or else seconds.
+/// A date if the trace has dates, otherwise seconds.
 fn time(nanos: u64) -> String {
     date(nanos).unwrap_or_else(|| format!("{:.3}", seconds(nanos)))
 }
@@ -366,5 +367,5 @@ fn seconds(nanos: u64) -> f64 {
     Timestamp::from_nanos(nanos).as_secs_f64()
 }
 
-/// Grows when older programs can't read it any more.
+/// Increases when older versions can't read the document any more.
 pub(super) const VERSION: u32 = 1;

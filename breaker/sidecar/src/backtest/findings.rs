@@ -1,4 +1,4 @@
-//! What came of a backtest, and how it is told.
+//! The results of a backtest, and their output.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::timeline::Timeline;
 use breaker_tower::breaker_core::replay::{Replay, Report};
 use breaker_tower::breaker_core::{Event, Timestamp, Transition};
 
-/// What came of a backtest.
+/// The results of a backtest.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Findings {
@@ -19,11 +19,11 @@ pub struct Findings {
     pub policies: Vec<PolicyFindings>,
     /// What was left out.
     pub lost: Lost,
-    /// By which of [`formats`](super::formats) the traces were read.
+    /// The formats of the traces, of [`formats`](super::formats).
     pub formats: BTreeSet<&'static str>,
     /// How many routes the trace has.
     pub routes: usize,
-    /// When the first and the last request began; `None` of no requests.
+    /// When the first and the last request began. `None` if there were no requests.
     pub span: Option<(Timestamp, Timestamp)>,
     /// The wanted routes that the trace does not have.
     pub unmatched: Vec<Unmatched>,
@@ -31,13 +31,13 @@ pub struct Findings {
     pub(super) part: PartOf,
 }
 
-/// Of which whole it is a part.
+/// What the part of a backtest belongs to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PartOf {
     pub(super) shard: Option<Shard>,
     /// A hash of the options.
     pub(super) options: u64,
-    /// Requests of the trace, those of other parts included.
+    /// Requests of the trace, including those of other parts.
     pub(super) met: u64,
 }
 
@@ -45,9 +45,9 @@ pub(super) struct PartOf {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unmatched {
-    /// What was wanted.
+    /// The name of the route.
     pub route: String,
-    /// A route of the trace that may be meant.
+    /// The most similar name of a route of the trace.
     pub nearest: Option<String>,
     /// Some routes that the trace has.
     pub known: Vec<String>,
@@ -57,17 +57,17 @@ pub struct Unmatched {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PolicyFindings {
-    /// The name that tells it from the others.
+    /// The name that distinguishes the policy from the others.
     pub label: String,
-    /// Over all routes.
+    /// The sum over all routes.
     pub report: Report,
-    /// What the breakers of all routes did, in the order of its time; at most 100,000 events.
+    /// The events of the breakers of all routes, by time; at most 100,000.
     pub events: Vec<Happening>,
-    /// Events that were too many to be kept.
+    /// Events beyond this maximum.
     pub left_out: u64,
 }
 
-/// What is written down while requests are fed.
+/// Collects results while requests are replayed.
 #[derive(Debug)]
 pub(super) struct Ledger {
     policies: Vec<PolicyFindings>,
@@ -90,12 +90,12 @@ impl Ledger {
         }
     }
 
-    /// A request began at `at`, which is not before the last one.
+    /// Notes that a request began at `at`, not before the previous one.
     pub(super) fn span(&mut self, at: Timestamp) {
         self.span = Some((self.span.map_or(at, |span| span.0), at));
     }
 
-    /// Takes what `replay`, of `route` and a policy, has done since.
+    /// Takes the new events of `replay`, which is that of `route` and a policy.
     pub(super) fn take(&mut self, policy: usize, route: &Arc<str>, replay: &mut Replay) {
         let findings = &mut self.policies[policy];
         while let Some(event) = replay.poll_event() {
@@ -107,7 +107,7 @@ impl Ledger {
         }
     }
 
-    /// Adds the report of a route that is over.
+    /// Adds the final report of a route.
     pub(super) fn close(&mut self, policy: usize, route: &Report) {
         let sum = &mut self.policies[policy].report;
         sum.requests += route.requests;
@@ -131,7 +131,7 @@ impl Ledger {
         part: PartOf,
     ) -> Findings {
         for policy in &mut self.policies {
-            // Each route's are in order; a stable sort keeps those of one time so.
+            // The events of each route are in order. A stable sort keeps the order of equal times.
             policy.events.sort_by_key(|event| event.at);
         }
         Findings {
@@ -161,7 +161,7 @@ impl std::fmt::Display for Unmatched {
 // === impl PolicyFindings ===
 
 impl PolicyFindings {
-    /// The changes of state, with the routes whose breakers made them.
+    /// The transitions, with the routes of their breakers.
     pub fn transitions(&self) -> impl Iterator<Item = (&Arc<str>, &Transition)> {
         self.events
             .iter()
@@ -175,34 +175,34 @@ impl PolicyFindings {
 // === impl Findings ===
 
 impl Findings {
-    /// How many requests there were.
+    /// The number of requests.
     pub fn requests(&self) -> u64 {
         self.policies
             .first()
             .map_or(0, |policy| policy.report.requests)
     }
 
-    /// What there is to tell of it.
+    /// The document of these results.
     pub fn document(&self) -> BacktestDocument {
         BacktestDocument::of(self)
     }
 
-    /// A table with a row for each policy, then what each did.
+    /// A table with a row for each policy, followed by the events of each policy.
     pub fn text(&self) -> String {
         self.document().text()
     }
 
-    /// A line for each event, then one with the summary; with several policies each says of which
-    /// it is.
+    /// A line for each event, followed by a line with the summary. If there are several policies,
+    /// each line names its policy.
     pub fn json(&self) -> String {
         self.document().json()
     }
 
-    /// A page that shows it all, and needs nothing but itself.
+    /// A self-contained HTML page with all results.
     pub fn html(&self) -> String {
         self.document().html()
     }
 }
 
-/// Of one policy: 20 MB.
+/// Events of one policy: 20 MB.
 pub(super) const MOST_EVENTS: usize = 100_000;

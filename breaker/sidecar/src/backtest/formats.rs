@@ -1,9 +1,9 @@
-//! The formats that are read: one table, from which files are recognised and docs/backtest.md is
-//! checked.
+//! The formats that Breaker can read, as one table. It is used to recognise files, and a test
+//! compares docs/backtest.md with it.
 //!
-//! A format has a [`Reader`], which makes requests of records: lines, or the JSON values of a file
-//! that is one array or is written over many lines (see `source`). Rows of JSON or CSV with one
-//! request each need no more than a [`Shape`].
+//! A format has a [`Reader`], which turns records into requests. Records are lines, or the JSON
+//! values of a file that is one array or has values of several lines (see `source`). If each row of
+//! JSON or CSV is one request, a [`Shape`] is enough.
 
 mod combined;
 mod envoy;
@@ -23,16 +23,16 @@ use self::row::{Rows, Shape};
 use super::line::Line;
 use super::loss::Bad;
 
-/// Makes requests of the records of one file.
+/// Turns the records of one file into requests.
 pub(super) trait Reader {
-    /// Tells `take` of each request of `record`. A record that is none, like a heading, has no
-    /// requests.
+    /// Calls `take` for each request of `record`. Some records have no requests, for example a
+    /// heading.
     ///
     /// # Errors
     /// What is wrong with the record, or with some of its requests.
     fn read(&mut self, record: &[u8], take: &mut dyn FnMut(&Line<'_>)) -> Result<(), Bad>;
 
-    /// Why a file may have had no requests, where the reader knows.
+    /// Why a file had no requests, if the reader knows.
     fn nothing(&self) -> Option<String> {
         None
     }
@@ -48,9 +48,9 @@ pub(super) struct Format {
     pub(super) name: &'static str,
     /// What it is, for the docs.
     pub(super) what: &'static str,
-    /// How it is told from others, for the docs.
+    /// How Breaker recognises it, for the docs.
     pub(super) mark: &'static str,
-    /// What is read of it, for the docs.
+    /// The fields that are read, for the docs.
     pub(super) fields: &'static str,
     is: fn(&Record<'_>) -> bool,
     read: Read,
@@ -60,20 +60,21 @@ pub(super) struct Format {
 enum Read {
     /// By a reader of its own.
     By(fn() -> Box<dyn Reader>),
-    /// Each line is a request, or none.
+    /// Each line is one request or no request.
     Line(fn(&str) -> Result<Option<Line<'_>>, Bad>),
     /// Each JSON object is a row.
     Json(&'static Shape),
-    /// Each line is a row, whose columns the first line names; or else these are they.
+    /// Each line is a row of CSV. The first line names the columns; without it, these are the
+    /// columns.
     Csv(&'static Shape, &'static [&'static str]),
-    /// Not at all: it says why.
+    /// It can't be read, for this reason.
     Not(&'static str),
 }
 
-/// A record that is to be recognised.
+/// A record whose format is to be recognised.
 struct Record<'a> {
     text: &'a str,
-    /// If it is JSON.
+    /// The record as JSON, if it is JSON.
     json: Option<Value>,
 }
 
@@ -90,7 +91,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     read.map(|format| format.name)
 }
 
-/// The format of a file that has `record`, if it is one of those that are known.
+/// The format of a file that contains `record`, if the format is known.
 pub(super) fn recognise(record: &[u8]) -> Option<&'static Format> {
     let text = str::from_utf8(record).ok()?.trim();
     let is_json = text.starts_with(['{', '[']);
@@ -149,7 +150,7 @@ impl Record<'_> {
     }
 }
 
-/// All of them; the first that recognises a record has it.
+/// All formats. The first one that recognises a record is used.
 pub(super) static FORMATS: &[Format] = &[
     Format {
         name: "otlp",

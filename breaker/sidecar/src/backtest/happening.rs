@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use super::when;
 
-/// Something that one route's breaker did.
+/// An event of the breaker of one route.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Happening {
-    /// When.
+    /// The time.
     pub at: Timestamp,
     /// The route.
     pub route: Arc<str>,
-    /// What.
+    /// The event.
     pub event: Event,
 }
 
-/// An event as a document: what is told of it, in whole nanoseconds.
+/// An event in a [`BacktestDocument`](super::BacktestDocument), with times in whole nanoseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ToldEvent {
     pub(super) at: u64,
@@ -40,13 +40,13 @@ pub(super) struct ToldEvent {
     rejected: Option<u64>,
 }
 
-/// The same as a line of `--json` and an entry of the page.
+/// The same event as a line of `--json` and as an entry of the HTML page.
 #[derive(Serialize)]
 pub(super) struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) policy: Option<&'a str>,
     pub(super) t: f64,
-    /// The date, where the trace has dates.
+    /// The date, if the trace has dates.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
     kind: &'a str,
@@ -57,16 +57,16 @@ pub(super) struct EventLine<'a> {
     to: Option<&'a str>,
     reason: &'a str,
     source: Option<&'a str>,
-    /// What alerts watch.
+    /// The signal of an alert.
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<&'a str>,
-    /// Requests in flight that shedding admits at first.
+    /// The first limit of shedding: requests in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
-    /// Seconds that what ended had lasted.
+    /// For an event that ends something: how long it lasted, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     lasted: Option<f64>,
-    /// Requests that were admitted while it lasted.
+    /// Requests that were admitted in this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     admitted: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ pub(super) struct EventLine<'a> {
 }
 
 impl<'a> EventLine<'a> {
-    /// With the name of its policy, where there are several.
+    /// The line of `event`, with the name of its policy if there are several.
     pub(super) fn of(event: &'a ToldEvent, policy: Option<&'a str>) -> Self {
         let at = Timestamp::from_nanos(event.at);
         Self {
@@ -107,7 +107,7 @@ impl ToldEvent {
 }
 
 impl Happening {
-    /// None of an event that a backtest can't have, as one of an operator's.
+    /// `None` for an event that can't happen in a backtest, such as a change by an operator.
     pub(super) fn new(route: &Arc<str>, event: Event) -> Option<Self> {
         Some(Self {
             at: at(&event)?,
@@ -131,7 +131,7 @@ impl Happening {
         }
     }
 
-    /// A few words: the transition, or the kind.
+    /// A short title: the transition, or the kind of event.
     pub(super) fn title(&self) -> String {
         match &self.event {
             Event::Transition(moved) => format!("{:>9} → {:<9}", moved.from, moved.to),
@@ -139,7 +139,7 @@ impl Happening {
         }
     }
 
-    /// Why, with the numbers.
+    /// The reason, with its numbers.
     pub(super) fn reason(&self) -> String {
         match &self.event {
             Event::Transition(moved) => moved.reason.to_string(),
@@ -256,7 +256,7 @@ const fn at(event: &Event) -> Option<Timestamp> {
     }
 }
 
-/// Where that was observed on which a transition rests, if it rests on observations of a source.
+/// The source whose observations caused a transition, if there is one.
 fn source(reason: &Reason) -> Option<String> {
     match reason {
         Reason::Tripped { source, .. } | Reason::FeedUnhealthy { source, .. } => {

@@ -1,4 +1,4 @@
-//! The page: one file with its data, style and script in it.
+//! The HTML page: one file with data, style and script.
 
 use breaker_tower::breaker_core::Timestamp;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::document::{BacktestDocument, Summary};
 use super::happening::EventLine;
 use super::timeline::ToldTimeline;
 
-/// What the page's script reads.
+/// The data for the script of the page.
 #[derive(Serialize)]
 struct Data<'a> {
     span: Option<[f64; 2]>,
@@ -30,13 +30,13 @@ struct Route<'a> {
     width: f64,
     requests: &'a [u64],
     failed: &'a [u64],
-    /// Seconds; null where nothing was answered.
+    /// In seconds; null for a bin without answers.
     p50: Vec<Option<f64>>,
     p99: Vec<Option<f64>>,
     policies: Vec<Of<'a>>,
 }
 
-/// What a policy did on a route.
+/// The results of one policy on one route.
 #[derive(Serialize)]
 struct Of<'a> {
     rejected_good: &'a [u64],
@@ -54,7 +54,7 @@ struct Shown<'a> {
 pub(super) fn page(outcome: &BacktestDocument) -> String {
     let timelines = outcome.timelines.iter();
     let mut routes: Vec<_> = timelines.map(|timeline| route(outcome, timeline)).collect();
-    // Those in trouble first, then the busy ones.
+    // Routes with trips first, then by the number of requests.
     routes.sort_by_key(|route| {
         let trips: usize = route
             .policies
@@ -78,7 +78,7 @@ pub(super) fn page(outcome: &BacktestDocument) -> String {
         routes,
     };
     let data = serde_json::to_string(&data).expect("texts and finite numbers are JSON");
-    // A route's name must not end the script that it stands in.
+    // A route's name must not end the script element that contains it.
     PAGE.replacen(MARK, &data.replace('<', "\\u003c"), 1)
 }
 
@@ -119,7 +119,7 @@ fn seconds(nanos: u64) -> f64 {
 }
 
 const PAGE: &str = include_str!("page.html");
-/// Where the data goes.
+/// The placeholder for the data.
 const MARK: &str = "{\"data\":null}";
-/// Of one route and policy.
+/// Events of one route and policy.
 const MOST_EVENTS: usize = 2000;

@@ -6,12 +6,12 @@ use breaker_tower::breaker_core::policy::FailureRules;
 
 use super::line::Ending;
 
-/// What each policy makes of a request: two bits each. The fourth value is a failure by a timeout,
-/// which is one to all of them.
+/// The classification of a request by each policy, in two bits each. The fourth value is a failure
+/// by a timeout, which is a failure for all policies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Classifications(u32);
 
-/// Judges for all policies at once.
+/// Classifies requests by the rules of all policies.
 #[derive(Debug)]
 pub(super) struct Judge {
     rules: Vec<FailureRules>,
@@ -19,7 +19,7 @@ pub(super) struct Judge {
 }
 
 impl Classifications {
-    /// Of each policy, the classification that `of` gives for its index.
+    /// The classifications that `of` returns for the index of each policy.
     pub(super) fn new(policies: usize, mut of: impl FnMut(usize) -> Classification) -> Self {
         let bits = (0..policies).map(|index| {
             let classification = match of(index) {
@@ -32,7 +32,7 @@ impl Classifications {
         Self(bits.fold(0, |all, bits| all | bits))
     }
 
-    /// A timeout ended it.
+    /// A timeout ended the request.
     const TIMED_OUT: Self = Self(u32::MAX);
 
     pub(super) const fn timed_out(self) -> bool {
@@ -49,7 +49,7 @@ impl Classifications {
 }
 
 impl Judge {
-    /// So many policies fit into the bits.
+    /// The number of policies that fit into the bits.
     pub(super) const MOST: usize = 16;
 
     pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
@@ -73,8 +73,8 @@ impl Judge {
                 .copied()
                 .unwrap_or_default(),
             Ending::Grpc(code) => each(&|rules| rules.of_grpc(code)),
-            // As it is with spans: it says nothing of the service, unless a policy has it that it
-            // does.
+            // As for spans: this says nothing about the service, unless a policy counts it as a
+            // failure.
             Ending::CallerLeft => each(&|rules| match rules.of_http(CALLER_LEFT) {
                 Classification::Success => Classification::Ignored,
                 classification => classification,
@@ -86,7 +86,7 @@ impl Judge {
     }
 }
 
-/// Of nginx, and of those that follow it.
+/// The status of nginx, which others have adopted.
 const CALLER_LEFT: u16 = 499;
 
 #[cfg(test)]

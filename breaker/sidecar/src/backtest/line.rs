@@ -1,7 +1,7 @@
 //! A line of a trace: `{"t": 12.345, "route": "pay", "latency": 0.023, "status": 200}`.
 //!
-//! The form that a recording has is read byte by byte; whatever else is JSON, and whatever is none,
-//! goes to serde, which is slower (see the benchmark) and has the words for what is wrong.
+//! Lines in the form that Breaker records are parsed byte by byte. All other lines go to serde. It
+//! is slower (see the benchmark), but reads any JSON and has the error messages.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct Line<'a> {
     pub(super) ending: Ending<'a>,
 }
 
-/// How a request ended, as far as the line says.
+/// How a request ended, according to the line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ending<'a> {
     /// An HTTP status, for each policy to judge.
@@ -33,7 +33,7 @@ pub(super) enum Ending<'a> {
     CallerLeft,
     /// The sender's timeout ended it: a failure by the rules of every policy.
     TimedOut,
-    /// What a span says, with its own status.
+    /// The facts of a span, with its status.
     Span(Facts<'a>, StatusCode),
     Outcome(Classification),
 }
@@ -54,7 +54,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// A request that ended at `end`, and had begun so long before.
+    /// A request that ended at `end` and began `since` before.
     pub(super) fn ended(
         end: Timestamp,
         since: Duration,
@@ -71,7 +71,8 @@ impl<'a> Line<'a> {
 impl Ending<'_> {
     pub(super) const FAILURE: Self = Self::Outcome(Classification::Failure);
 
-    /// The same, ended by the sender's timeout; where it was a failure.
+    /// [`Self::TimedOut`] if `timed_out`, unless the line says success or ignored. Otherwise this
+    /// ending.
     const fn timed_out(self, timed_out: bool) -> Self {
         match self {
             Self::Outcome(Classification::Success | Classification::Ignored) => self,
@@ -80,7 +81,7 @@ impl Ending<'_> {
         }
     }
 
-    /// The status of an access log; none if it is none.
+    /// The status in an access log; `None` if it is not a status.
     pub(super) fn logged(status: u16) -> Option<Self> {
         match status {
             499 => Some(Self::CallerLeft),
@@ -89,7 +90,7 @@ impl Ending<'_> {
     }
 }
 
-/// What programs call a route may be longer than a name.
+/// Other programs may have longer names of routes than Breaker.
 fn clipped(mut route: Cow<'_, str>) -> Cow<'_, str> {
     let mut length = route.len().min(MOST_ROUTE);
     while !route.is_char_boundary(length) {
@@ -124,7 +125,7 @@ impl<'a> Scanner<'a> {
         Self { rest }
     }
 
-    /// The line, if it has the form of a recording's.
+    /// The line, if it has the form that Breaker records.
     fn line(mut self) -> Option<Line<'a>> {
         let (mut at, mut route, mut latency, mut ending) = (None, None, None, None);
         let mut timed_out = None;
@@ -132,7 +133,7 @@ impl<'a> Scanner<'a> {
         loop {
             let key = self.text()?;
             self.eat(b':')?;
-            // A name that comes twice is not for this place to judge.
+            // serde decides what a duplicate name means.
             let first = match key {
                 "t" => at.replace(self.nanos()?).is_none(),
                 "route" => route.replace(self.text()?).is_none(),
@@ -198,8 +199,8 @@ impl<'a> Scanner<'a> {
         str::from_utf8(text).ok()
     }
 
-    /// Seconds without sign and exponent, in nanoseconds: exactly, which a float of today's seconds
-    /// is not.
+    /// Seconds without sign and exponent, as exact nanoseconds. A float can't hold the nanoseconds
+    /// of a time of today exactly.
     fn nanos(&mut self) -> Option<u64> {
         self.skip();
         let seconds = self.digits(10)?;
@@ -210,7 +211,7 @@ impl<'a> Scanner<'a> {
         let before = self.rest.len();
         let fraction = self.digits(9)?;
         let scale = 9 - (before - self.rest.len());
-        // What is below a nanosecond is cut off.
+        // Digits below a nanosecond are cut off.
         while let [b'0'..=b'9', rest @ ..] = self.rest {
             self.rest = rest;
         }
@@ -218,14 +219,13 @@ impl<'a> Scanner<'a> {
         seconds.checked_mul(NANOS)?.checked_add(fraction)
     }
 
-    /// One to `most` digits, the first of which is a zero only if it may lead a fraction or stands
-    /// alone.
+    /// One to `most` digits. The first digit is zero only in a fraction or if it is the only digit.
     fn digits(&mut self, most: usize) -> Option<u64> {
         let start = self.rest;
         let mut value = 0;
         while let [digit @ b'0'..=b'9', rest @ ..] = self.rest {
             if start.len() - self.rest.len() == most {
-                // Of a fraction there may be more, of seconds not.
+                // A fraction may have more digits, seconds may not.
                 return (most < 10).then_some(value);
             }
             value = value * 10 + u64::from(digit - b'0');
@@ -270,7 +270,7 @@ struct Raw<'a> {
     t: f64,
     #[serde(borrow)]
     route: Cow<'a, str>,
-    /// The outer option is whether it is there.
+    /// The outer option says whether the field is present.
     #[serde(default, deserialize_with = "present")]
     latency: Option<Option<f64>>,
     status: Option<i64>,
@@ -287,7 +287,7 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<f64>>, D
 impl<'a> Raw<'a> {
     fn read(line: &'a [u8]) -> Result<Self, InvalidValue> {
         serde_json::from_slice(line).map_err(|error| {
-            // A line of a file has one number too many otherwise.
+            // The message must not have a line number: files have line numbers of their own.
             let text = error.to_string();
             match text.rsplit_once(" at line 1 column ") {
                 Some((rule, column)) => format!("{rule} at column {column}").into(),
@@ -353,9 +353,9 @@ const fn is_status(status: u16) -> bool {
 }
 
 const NANOS: u64 = 1_000_000_000;
-/// The year 2286; what is later can't be nanoseconds.
+/// The year 2286. Nanoseconds since 1970 fit into 64 bits until 2554.
 const MOST_SECONDS: f64 = 1e10;
-/// Bytes of a route's name.
+/// The maximum length of a route's name, in bytes.
 pub(super) const MOST_ROUTE: usize = 256;
 
 #[cfg(test)]

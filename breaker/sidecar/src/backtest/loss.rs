@@ -1,36 +1,36 @@
-//! What of a trace is left out, and why.
+//! Lines and requests of a trace that the backtest leaves out, with the reasons.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What of a trace was left out.
+/// How much of a trace was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Lost {
-    /// Bad lines, those of requests that came too late included.
+    /// Bad lines, including those of requests that came too late.
     pub lines: u64,
-    /// Requests that ended too long before others that stand before them.
+    /// Requests that ended too long before an earlier line of the trace.
     pub late: u64,
-    /// The lines, by why.
+    /// The lines, by the reason.
     pub why: BTreeMap<Cow<'static, str>, u64>,
 }
 
 /// Why a line is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// It does not have the form of its format.
+    /// It does not have the syntax of its format.
     Syntax,
-    /// A field is missing, or has no possible value.
+    /// A field is missing, or has an invalid value.
     Field,
-    /// It comes too long after others that ended later.
+    /// Its request ended too long before an earlier line.
     Late,
-    /// It has more bytes than a line may have.
+    /// It is longer than a line may be.
     TooLong,
-    /// The file ends in the middle, or can't be decompressed.
+    /// The file is truncated, or can't be decompressed.
     CutOff,
-    /// Spans without ids, name or good times.
+    /// It has spans without ids or a name, or with invalid times.
     Spans,
     /// It comes before the first line of a known format.
     Unknown,
@@ -40,7 +40,7 @@ pub(super) enum Why {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bad {
     pub(super) why: Why,
-    /// For people, who know file and line from elsewhere.
+    /// A message for people, without file and line.
     pub(super) text: String,
 }
 
@@ -51,7 +51,7 @@ impl Lost {
         self.late += u64::from(why == Why::Late);
     }
 
-    /// Adds what another part lost.
+    /// Adds what another part has left out.
     pub(super) fn add(&mut self, other: &Self) {
         self.lines += other.lines;
         self.late += other.late;

@@ -1,4 +1,4 @@
-//! The parts of a backtest put together.
+//! Merges the parts of a backtest.
 
 use std::hash::{Hash, Hasher};
 
@@ -9,17 +9,16 @@ use super::document::{BacktestDocument, ReportSums, VERSION};
 use super::findings::MOST_EVENTS;
 use super::{MOST_TIMELINES, Options};
 
-/// Why parts can't be put together.
+/// Why parts can't be merged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct MergeError(String);
 
 impl BacktestDocument {
-    /// The whole of which `documents` are the parts, with their names: all of one backtest, each
-    /// once.
+    /// The whole backtest whose parts are `documents`, with their names. It needs each part once.
     ///
-    /// # Errors
-    /// When one is no such document, they are of different backtests, or a part is missing.
+    /// # Errors When one is not such a document, when they are of different backtests, or when a
+    /// part is missing.
     pub fn merge(documents: &[(String, String)]) -> Result<Self, MergeError> {
         let mut parts = Vec::with_capacity(documents.len());
         for (name, document) in documents {
@@ -94,7 +93,7 @@ impl ReportSums {
 }
 
 impl Options {
-    /// A hash of what must be the same in all parts.
+    /// A hash of the options that must be the same in all parts.
     pub(super) fn hash(&self) -> u64 {
         let mut hasher = SipHasher13::new();
         for (label, policy) in &self.policies {
@@ -115,7 +114,7 @@ fn read(name: &str, document: &str) -> Result<BacktestDocument, MergeError> {
     Ok(part)
 }
 
-/// That `part` is the one that comes `next`.
+/// Checks that `part` is the `next` one.
 fn check_next(name: &str, next: u32, part: u32, all: u32) -> Result<(), MergeError> {
     match part {
         part if part < next => Err(MergeError(format!(

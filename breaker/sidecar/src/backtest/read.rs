@@ -1,4 +1,4 @@
-//! Files of a backtest: which comes first, of what format each is, and what is wrong with it.
+//! Reads the files of a backtest: their order, formats and errors.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -16,19 +16,18 @@ use super::{Backtest, TraceError};
 #[derive(Default)]
 struct Trace {
     reader: Option<Box<dyn Reader>>,
-    /// Where it has its first record that is of no known format.
+    /// The line of the first record without a known format, and its error.
     unknown: Option<(u64, String)>,
-    /// Records that came before one of a known format.
+    /// Records before the first one of a known format.
     before: u64,
 }
 
 impl Backtest {
-    /// Reads the traces at `paths`, the one that begins first first; `-` is standard input. What is
-    /// wrong with lines goes to `complain`.
+    /// Reads the traces at `paths`, in the order of their first requests. `-` is standard input.
+    /// Calls `complain` with errors of lines.
     ///
-    /// # Errors
-    /// When a file can't be opened or is of no known format, or in a strict backtest at the first
-    /// bad line.
+    /// # Errors When a file can't be opened or has no known format. In a strict backtest, also at
+    /// the first bad line.
     pub fn read_files(
         &mut self,
         paths: &[impl AsRef<Path>],
@@ -38,7 +37,7 @@ impl Backtest {
         for path in paths.iter().map(AsRef::as_ref) {
             begins.push((first_time(path, self.format())?, path));
         }
-        // Rotated files have the latest one first, and by name 10 is before 2.
+        // The names of rotated files don't help: the latest one is the first, and 10 is before 2.
         begins.sort_by_key(|(begins, _)| *begins);
         for (_, path) in begins {
             self.read(&path.display().to_string(), open(path)?, &mut complain)?;
@@ -46,10 +45,9 @@ impl Backtest {
         Ok(())
     }
 
-    /// Reads a trace called `name`. What is wrong with lines goes to `complain`.
+    /// Reads a trace called `name`. Calls `complain` with errors of lines.
     ///
-    /// # Errors
-    /// When it is of no known format, or in a strict backtest at the first bad line.
+    /// # Errors When it has no known format. In a strict backtest, also at the first bad line.
     pub fn read(
         &mut self,
         name: &str,
@@ -68,7 +66,7 @@ impl Backtest {
                 Ok(Some(Text::TooLong)) => {
                     Some(Bad::new(Why::TooLong, "more than 64 MiB in one line"))
                 }
-                // A file that is cut off or broken: what came before counts.
+                // The file is truncated or broken. The lines before this count.
                 Err(error) => {
                     is_over = true;
                     Some(Bad::new(
@@ -144,7 +142,7 @@ impl Backtest {
         if self.options.strict {
             return Err(TraceError(problem));
         }
-        // Of lines that belong to no route, one part tells.
+        // Only the first part reports lines that belong to no route.
         let is_elsewhere = self.options.shard.is_some_and(|shard| !shard.is_first());
         if is_elsewhere && bad.why != Why::Late {
             return Ok(());
@@ -174,8 +172,8 @@ fn open(path: &Path) -> Result<Box<dyn Read>, TraceError> {
         .map_err(|error| TraceError(format!("{} can't be read: {error}", path.display())))
 }
 
-/// When the first good request of the file at `path` began, among its first records. Standard input
-/// can't be read twice: it comes first.
+/// When the first good request among the first records of the file at `path` began. Standard input
+/// can't be read twice, so it comes first.
 fn first_time(path: &Path, format: Option<&'static Format>) -> Result<Timestamp, TraceError> {
     let mut first = None;
     if path.as_os_str() == "-" {
@@ -192,7 +190,7 @@ fn first_time(path: &Path, format: Option<&'static Format>) -> Result<Timestamp,
             reader = format.and_then(|format| format.reader(record).ok());
         }
         if let Some(reader) = &mut reader {
-            // What is wrong is told when the file is read.
+            // Errors are reported later, when the whole file is read.
             let _ = reader.read(record, &mut |line| {
                 first = Some(first.map_or(line.at, |first: Timestamp| first.min(line.at)));
             });
@@ -204,8 +202,8 @@ fn first_time(path: &Path, format: Option<&'static Format>) -> Result<Timestamp,
     Ok(first.unwrap_or_default())
 }
 
-/// Lines whose faults are told.
+/// Bad lines that are reported.
 const MOST_COMPLAINTS: u64 = 10;
 const MORE_COMPLAINTS: u64 = MOST_COMPLAINTS + 1;
-/// Records in which a file's format and first request are looked for.
+/// Records that are searched for a file's format and first request.
 const FIRST_RECORDS: u64 = 100;

@@ -1,9 +1,9 @@
-//! Requests in the order of their start, from traces that have them in about that order, or in the
-//! order of their end.
+//! Sorts requests by their start. Traces have them in about this order, or in the order of their
+//! end.
 //!
-//! Logs are written when requests end, and one that hung for long began long before its neighbours.
-//! So a request is too late only if others that ended later, by more than the tolerance, came
-//! before it. One that began before what is already told is told at once.
+//! Most logs have a line when a request ends. So a request that hung for long began long before its
+//! neighbours. A request is too late only if an earlier line has a request that ended later, by
+//! more than the tolerance. A request that began before the last released one is released at once.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,38 +13,38 @@ use breaker_tower::breaker_core::Timestamp;
 
 use super::judge::Classifications;
 
-/// A request, as small as it can be: millions of them wait here.
+/// A request in few bytes, because millions of them wait here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Recorded {
     pub(super) at: Timestamp,
-    /// Nanoseconds; [`Self::NEVER`] if it was never answered.
+    /// In nanoseconds; [`Self::NEVER`] if it was never answered.
     pub(super) latency: u64,
     pub(super) route: u32,
     pub(super) classifications: Classifications,
 }
 
-/// Holds requests back until none that began before them is to be expected.
+/// Holds requests back until no request that began earlier can be expected.
 #[derive(Debug)]
 pub(super) struct Reorder {
     tolerance: Duration,
     most: usize,
-    /// Those that came in order, or nearly: they are put where they belong.
+    /// Requests that came nearly in order: each is inserted at its place.
     ordered: VecDeque<Recorded>,
-    /// Those that did not: to put them there would move too many.
+    /// All others: inserting them into `ordered` would move too many.
     strays: BinaryHeap<Reverse<Recorded>>,
     latest: Timestamp,
     /// The latest end of a request.
     latest_end: Timestamp,
-    /// When what was told last began, at most: what begins before this comes after its turn.
+    /// The latest start of a released request. A request that began earlier has missed its turn.
     released: Timestamp,
 }
 
 impl Recorded {
     pub(super) const NEVER: u64 = u64::MAX;
-    /// The route of what is in another part: it only takes part in the order.
+    /// The route of requests of other parts, which only take part in the sorting.
     pub(super) const ELSEWHERE: u32 = u32::MAX;
 
-    /// Of what was never answered nobody knows when it was written.
+    /// If a request was never answered, the time of its line is unknown.
     fn end(&self) -> Timestamp {
         match self.latency {
             Self::NEVER => self.at,
@@ -66,7 +66,7 @@ impl Reorder {
         }
     }
 
-    /// Takes a request, unless it comes too late: says so.
+    /// Takes a request. Returns `false` if it comes too late.
     pub(super) fn push(&mut self, request: Recorded) -> bool {
         let end = request.end();
         if request.at < self.released && end + self.tolerance < self.latest_end {
@@ -81,15 +81,14 @@ impl Reorder {
         true
     }
 
-    /// Where among those in order one belongs that began `at`; `None` if that is not near the end.
+    /// The index in `ordered` for a request that began `at`. `None` if it is not near the end.
     fn place(&self, at: Timestamp) -> Option<usize> {
         let later = self.ordered.iter().rev().take(NEAR + 1);
         let later = later.take_while(|held| held.at > at).count();
         (later <= NEAR).then(|| self.ordered.len() - later)
     }
 
-    /// The next request that nothing can come before: it is as old as the tolerance, or there is no
-    /// room for more.
+    /// The next request that is due: it is older than the tolerance, or there is no room for more.
     pub(super) fn pop_due(&mut self) -> Option<Recorded> {
         let first = self.first()?.at;
         let is_full = self.ordered.len() + self.strays.len() > self.most;
@@ -99,7 +98,7 @@ impl Reorder {
         self.pop()
     }
 
-    /// The next request, when no more come.
+    /// The next request, after the end of the trace.
     pub(super) fn pop(&mut self) -> Option<Recorded> {
         let next = match (self.ordered.front(), self.strays.peek()) {
             (Some(ordered), Some(Reverse(stray))) if stray < ordered => {
@@ -120,7 +119,7 @@ impl Reorder {
     }
 }
 
-/// So many may move for one: a heap with all that wait takes longer.
+/// An insertion may move so many requests. A heap of all waiting requests would be slower.
 const NEAR: usize = 64;
 
 #[cfg(test)]
@@ -154,7 +153,7 @@ mod tests {
 
     #[test]
     fn whatever_the_distance_all_are_put_in_order() {
-        // Every other one belongs so many places before: near, at the bound, and far.
+        // Every second request belongs so many places earlier: near, at the bound, and far away.
         for distance in [1, NEAR as u64, NEAR as u64 + 1, 5 * NEAR as u64] {
             let mut reorder = Reorder::new(Duration::from_secs(1000), 1 << 20);
             for number in 0..2000 {

@@ -1,4 +1,4 @@
-//! Names of routes as small numbers.
+//! Numbers for the names of routes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ impl Routes {
         }
     }
 
-    /// The number of the route called `name`. When there are too many, all further ones are one,
-    /// called [`OTHER`].
+    /// The number of the route called `name`. If there are too many routes, all further ones share
+    /// one, called [`OTHER`].
     pub(super) fn index(&mut self, name: &str) -> u32 {
         if let Some(index) = self.indices.get(name) {
             return *index;
@@ -52,7 +52,7 @@ impl Routes {
     }
 }
 
-/// The route of those that are too many.
+/// The route for all further routes.
 pub(super) const OTHER: &str = "other";
 
 #[cfg(test)]

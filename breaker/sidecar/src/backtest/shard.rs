@@ -1,4 +1,4 @@
-//! A part of a backtest: the routes whose names fall into it. Routes are independent, so parts can
+//! A part of a backtest: the routes whose names hash to it. Routes are independent, so parts can
 //! run on different machines.
 
 use std::fmt;
@@ -15,7 +15,7 @@ pub struct Shard {
     of: u32,
 }
 
-/// A text that is no part.
+/// A text that does not name a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a part such as 3/8: 1 to {MOST} parts")]
 pub struct BadShard;
@@ -38,7 +38,7 @@ impl Shard {
         hasher.finish() % u64::from(self.of) == u64::from(self.part - 1)
     }
 
-    /// Whether it is the one that tells of lines without a route.
+    /// Whether this part reports the lines without a route.
     pub(super) const fn is_first(self) -> bool {
         self.part == 1
     }
@@ -84,7 +84,7 @@ mod tests {
             sizes.iter().all(|size| (70..=130).contains(size)),
             "{sizes:?}"
         );
-        // The same on every machine and in every version.
+        // The hash must be the same on every machine and in every version.
         assert!(shards[0].has("pay"));
     }
 

@@ -1,5 +1,5 @@
-//! Records of a file, decompressed as its first bytes say, in constant memory: its lines, or the
-//! JSON objects of a file that is a list or is written over many lines.
+//! The records of a file, in constant memory: its lines, or its JSON objects if the file is a list
+//! or has objects of several lines. The first bytes of a file show whether it is compressed.
 
 mod values;
 
@@ -12,11 +12,11 @@ use memchr::memchr;
 
 use self::values::Values;
 
-/// The lines of something that is read once.
+/// The records of an input.
 pub(super) struct Lines<R> {
     input: R,
     buffer: Vec<u8>,
-    /// What of the buffer is read and not yet told.
+    /// `start..end` of the buffer is read, but not returned yet.
     start: usize,
     end: usize,
     is_over: bool,
@@ -27,17 +27,17 @@ pub(super) struct Lines<R> {
 /// What a record is.
 #[derive(Clone, Copy, Debug)]
 enum Framing {
-    /// The first line will say.
+    /// Not known before the first line.
     Unknown,
     Lines,
     Values(Values),
 }
 
-/// A line without its end.
+/// A record, without the end of its line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Text<'a> {
     Whole(&'a [u8]),
-    /// It has more than [`MOST_LINE`] bytes, and was left out.
+    /// The record has more than [`MOST_LINE`] bytes and is left out.
     TooLong,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     decompressed(file)
 }
 
-/// What is in `input`: its first bytes say whether it is compressed.
+/// The content of `input`, decompressed if its first bytes show a compression.
 pub(super) fn decompressed(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut magic = Vec::with_capacity(MAGIC);
     (&mut input).take(MAGIC as u64).read_to_end(&mut magic)?;
@@ -62,7 +62,7 @@ pub(super) fn decompressed(mut input: impl Read + 'static) -> io::Result<Box<dyn
         return Err(io::Error::new(ErrorKind::InvalidData, *what));
     }
     let (is_gzip, is_zstd) = (starts(&[0x1f, 0x8b]), starts(&[0x28, 0xb5, 0x2f, 0xfd]));
-    // What vegeta writes begins with the name of its type.
+    // vegeta's output begins with the name of a type.
     if !is_gzip && !is_zstd && memchr::memmem::find(&magic, b"\x06Result\x01").is_some() {
         let what = "it is vegeta's binary form: `vegeta encode` makes JSON of it";
         return Err(io::Error::new(ErrorKind::InvalidData, what));
@@ -88,7 +88,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// The number of the line in which the record begins that was told last, from 1.
+    /// The number of the line in which the last record began, from 1.
     pub(super) const fn number(&self) -> u64 {
         self.number
     }
@@ -113,8 +113,8 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Where the first line begins that is not empty, once it is whole in the buffer. A byte order
-    /// mark is gone then.
+    /// The start of the first line that is not empty, after the whole line has been read. Skips a
+    /// byte order mark.
     fn peek_line(&mut self) -> io::Result<Option<usize>> {
         loop {
             let text = &self.buffer[self.start..self.end];
@@ -167,7 +167,7 @@ impl<R: Read> Lines<R> {
                 );
             }
             if values.is_between() {
-                // Nothing of a value is there: what was scanned is not needed any more.
+                // No value has begun, so the scanned bytes are not needed any more.
                 self.start = self.end;
             } else if let Some(start) = values.take_start() {
                 self.start = scanned + start;
@@ -199,7 +199,7 @@ impl<R: Read> Lines<R> {
         Text::Whole(&self.buffer[line])
     }
 
-    /// Room for more in the buffer. Says by how much everything in it was moved.
+    /// Makes room in the buffer. Returns by how many bytes its content moved.
     fn make_room(&mut self) -> usize {
         let moved = self.start;
         self.buffer.copy_within(self.start..self.end, 0);
@@ -224,7 +224,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Goes to the end of a line that is too long.
+    /// Skips the rest of a line that is too long.
     fn skip(&mut self) -> io::Result<()> {
         self.number += 1;
         while !self.is_over {
@@ -240,9 +240,9 @@ impl<R: Read> Lines<R> {
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// As many first bytes as it takes to know what a file is.
+/// The number of first bytes that identify a file.
 const MAGIC: usize = 32;
-/// What is told from text by its first bytes, and not read.
+/// Files that are recognised by their first bytes and can't be read, with the reason.
 const OTHERS: &[(&[u8], &str)] = &[
     (b"\xff\xfe", "it is UTF-16: save it as UTF-8"),
     (b"\xfe\xff", "it is UTF-16: save it as UTF-8"),
@@ -267,7 +267,7 @@ const OTHERS: &[(&[u8], &str)] = &[
     ),
 ];
 const FIRST_BUFFER: usize = 256 << 10;
-/// Bytes of a line: as many as a batch of telemetry may have.
+/// The maximum length of a line, in bytes: the same as of a batch of telemetry.
 const MOST_LINE: usize = 64 << 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What healthy traffic is like, window by window: the worst that thresholds must bear.
+//! Surveys healthy traffic by windows. Thresholds must be above the worst window.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 
 use super::findings::Findings;
 
-/// The worst windows of all routes. Windows follow each other; those with too few requests do not
-/// count, as they do not for a breaker.
+/// The worst windows of all routes. The windows are consecutive. As for a breaker, windows with too
+/// few requests do not count.
 #[derive(Debug)]
 pub(super) struct Survey {
     window: Duration,
@@ -57,7 +57,7 @@ impl Survey {
         }
     }
 
-    /// Counts a request. Of more routes than [`MOST_ROUTES`] only the first are looked at.
+    /// Counts a request. Ignores all routes after the first [`MOST_ROUTES`].
     pub(super) fn count(
         &mut self,
         route: u32,
@@ -85,12 +85,12 @@ impl Survey {
         self.worst.run = self.worst.run.max(window.run);
         if let Some(latency) = latency {
             let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-            // It grows; to saturate would be to stay within what it has.
+            // The histogram grows, so this can't fail.
             let _ = window.latencies.record(micros.clamp(1, MOST_MICROS));
         }
     }
 
-    /// No more requests come.
+    /// Ends the last windows: no more requests will come.
     pub(super) fn finish(&mut self) {
         for window in self.routes.iter_mut().flatten() {
             self.worst.take(window, self.min_requests);

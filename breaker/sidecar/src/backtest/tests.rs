@@ -13,7 +13,7 @@ fn options(names: &[&str]) -> Options {
     Options::new(names.iter().map(policy).collect())
 }
 
-/// What came of `trace`, and the complaints.
+/// The findings of `trace`, and the complaints.
 fn backtest(options: Options, trace: &str) -> (Findings, Vec<String>) {
     let mut complaints = Vec::new();
     let mut backtest = Backtest::new(options);
@@ -24,7 +24,7 @@ fn backtest(options: Options, trace: &str) -> (Findings, Vec<String>) {
     (backtest.finish(), complaints)
 }
 
-/// 100 requests a second for 40 s, which fail from the tenth second to the fifteenth.
+/// 100 requests/s for 40 s. They fail from second 10 to second 15.
 fn incident() -> String {
     let mut trace = String::new();
     for number in 0..4000 {
@@ -280,8 +280,7 @@ fn a_file_that_is_cut_off_counts_up_to_there() {
     assert_eq!(backtest.finish().lost.lines, complaints.len() as u64);
 }
 
-/// 200 requests a second for 10 minutes, nine in ten of which take 1.2 s in the second five: they
-/// queue.
+/// 200 requests/s for 10 min. In the last 5 min, nine of ten take 1.2 s, as in a queue.
 fn slow() -> String {
     let mut trace = String::new();
     for number in 0..120_000_u32 {

@@ -1,5 +1,5 @@
-//! What a route's traffic was over time, in a bounded number of bins: when they are too few, each
-//! becomes twice as wide.
+//! The traffic of a route over time, in a bounded number of bins. If they are too few, each becomes
+//! twice as wide.
 
 use std::time::Duration;
 
@@ -18,36 +18,36 @@ pub(super) struct Timeline {
     bins: Vec<Bin>,
 }
 
-/// The same as a document.
+/// A timeline in a document.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ToldTimeline {
     pub(super) name: String,
-    /// Nanoseconds.
+    /// In nanoseconds.
     pub(super) start: u64,
     pub(super) width: u64,
     pub(super) requests: Vec<u64>,
     pub(super) failed: Vec<u64>,
-    /// Microseconds; none where nothing was answered.
+    /// In microseconds; `None` for a bin without answers.
     pub(super) p50: Vec<Option<u64>>,
     pub(super) p99: Vec<Option<u64>>,
-    /// Of each policy.
+    /// For each policy.
     pub(super) rejected_good: Vec<Vec<u64>>,
     pub(super) rejected_bad: Vec<Vec<u64>>,
 }
 
-/// What happened in one bin, by the start of requests.
+/// The requests that began in one bin.
 #[derive(Clone, Debug)]
 pub(super) struct Bin {
     pub(super) requests: u64,
     /// By the rules of the first policy.
     pub(super) failed: u64,
-    /// Microseconds. One significant digit: a pixel shows no more.
+    /// In microseconds, with one significant digit: a pixel shows no more.
     latencies: Histogram<u32>,
-    /// Of each policy.
+    /// For each policy.
     pub(super) rejected: Vec<Rejected>,
 }
 
-/// Requests that a policy rejected, by what they had been.
+/// Requests that a policy rejected, by whether they were good in the trace.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rejected {
     pub(super) good: u64,
@@ -64,8 +64,7 @@ impl Timeline {
         }
     }
 
-    /// Counts a request, whose latency is `None` if it was never answered. Times must not go
-    /// backwards.
+    /// Counts a request. `latency` is `None` if it was never answered. Times must not decrease.
     pub(super) fn count(
         &mut self,
         at: Timestamp,
@@ -79,7 +78,7 @@ impl Timeline {
             self.widen();
             index = since / self.width.as_nanos();
         }
-        // Below the most bins, so it is no large number.
+        // It is less than `MOST_BINS`, so it fits.
         let index = index as usize;
         if index >= self.bins.len() {
             self.bins.resize(index + 1, Bin::new(self.policies));
@@ -87,7 +86,7 @@ impl Timeline {
         self.bins[index].count(latency, classifications, rejected_by);
     }
 
-    /// It as a document, of the route called `name`.
+    /// The timeline for a document; the route is called `name`.
     pub(super) fn told(&self, name: &str) -> ToldTimeline {
         let of = |of: &dyn Fn(&Bin) -> u64| self.bins.iter().map(of).collect();
         let quantile = |quantile| self.bins.iter().map(|bin| bin.quantile(quantile)).collect();
@@ -135,7 +134,7 @@ impl Bin {
         }
     }
 
-    /// Microseconds of the quantile, if there were answers.
+    /// The quantile in microseconds, if there were answers.
     pub(super) fn quantile(&self, quantile: f64) -> Option<u64> {
         let latencies = &self.latencies;
         (!latencies.is_empty()).then(|| latencies.value_at_quantile(quantile))
@@ -179,7 +178,7 @@ impl Bin {
 }
 
 const FIRST_WIDTH: Duration = Duration::from_millis(250);
-/// More than a page has pixels for.
+/// More than the HTML page has pixels.
 const MOST_BINS: usize = 480;
 /// An hour.
 const MOST_MICROS: u64 = 3_600_000_000;

@@ -1,9 +1,10 @@
-//! `breaker backtest --tune`: thresholds from healthy traffic, each tried on it.
+//! `breaker backtest --tune`: derives thresholds from healthy traffic, and tests each of them on
+//! it.
 //!
-//! A first pass finds the worst windows. Thresholds around them become policies with one condition
-//! each, and a second pass replays the traffic against each: the alarms are those that a breaker
-//! would have had, not what a formula says. Of each condition the lowest threshold without an alarm
-//! is proposed.
+//! A first pass finds the worst windows. Thresholds near their values become policies with one
+//! condition each. A second pass replays the traffic with each policy. So the alarms are those of a
+//! real breaker and not of a formula. The result proposes the lowest threshold without an alarm for
+//! each condition.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -17,13 +18,13 @@ use serde::Serialize;
 use super::survey::{Survey, Worst};
 use super::{Backtest, Options, TraceError};
 
-/// What thresholds would have done on healthy traffic.
+/// The results of thresholds on healthy traffic.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Tuning {
-    /// By condition, the lowest threshold first.
+    /// Sorted by condition, and then by threshold.
     pub candidates: Vec<Candidate>,
-    /// The policy with the lowest thresholds that had no alarm, where there are any.
+    /// The policy with the lowest thresholds that had no alarm, if there are any.
     pub proposal: Option<Policy>,
     requests: u64,
     routes: usize,
@@ -32,15 +33,15 @@ pub struct Tuning {
     base: Policy,
 }
 
-/// A threshold that was tried.
+/// A tested threshold.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// What was tried.
+    /// The condition with the threshold.
     pub condition: Condition,
     /// How often it would have opened a breaker.
     pub alarms: u64,
-    /// The good requests that this would have rejected.
+    /// The good requests that the open breaker would have rejected.
     pub rejected_good: u64,
 }
 
@@ -55,12 +56,11 @@ struct Line<'a> {
 }
 
 impl Tuning {
-    /// Tries thresholds for `options`' first policy, of which all but the conditions stays, on the
-    /// traces at `paths`.
+    /// Tests thresholds on the traces at `paths`. The policies are the first one of `options` with
+    /// other conditions.
     ///
-    /// # Errors
-    /// As [`Backtest::read_files`], for standard input, which can't be read twice, and without
-    /// enough traffic.
+    /// # Errors As [`Backtest::read_files`]. Also for standard input, which can't be read twice,
+    /// and if there is not enough traffic.
     pub fn of(
         options: &Options,
         paths: &[impl AsRef<Path>],
@@ -125,7 +125,7 @@ impl Tuning {
         })
     }
 
-    /// A table, and the policy that is proposed as a file would have it.
+    /// A table, and the proposed policy in the form of a file.
     pub fn text(&self) -> String {
         let Self {
             requests,
@@ -143,7 +143,7 @@ impl Tuning {
             .iter()
             .map(|one| one.condition.to_string().chars().count());
         let width = width.max().unwrap_or_default();
-        // Writing to a text can't fail.
+        // Writing to a `String` can't fail.
         let _ = writeln!(
             text,
             "{:<width$}  alarms    a day  rejected_good",
@@ -175,7 +175,7 @@ impl Tuning {
         text
     }
 
-    /// A line for each threshold, and the proposal last.
+    /// A line for each threshold. The last line is the proposal.
     pub fn json(&self) -> String {
         let lines = self.candidates.iter().map(|one| {
             let line = Line {
@@ -199,10 +199,10 @@ impl Tuning {
     }
 }
 
-/// Thresholds around the worst that was seen, by condition and rising: as many as there may be
-/// policies at once.
+/// Thresholds near the worst values, sorted by condition and ascending. There are as many as a
+/// backtest may have policies.
 fn conditions(worst: &Worst, policy: &Policy) -> Vec<Condition> {
-    // One failure among as few requests as may be judged is no alarm.
+    // A single failure in the smallest window that counts must not be an alarm.
     let errors = worst.errors.max(1.0 / policy.min_requests() as f64);
     let share =
         |factor: f64| Ratio::new((errors * factor * 1000.0).ceil() / 1000.0).unwrap_or(Ratio::ONE);
@@ -222,12 +222,12 @@ fn conditions(worst: &Worst, policy: &Policy) -> Vec<Condition> {
         .unwrap_or(MOST_RUN)
         .clamp(2, MOST_RUN);
     all.extend([run, run + run.div_ceil(2), run * 2].map(Condition::ConsecutiveFailures));
-    // Small numbers become the same when they are rounded.
+    // Rounding makes small numbers equal.
     all.dedup();
     all
 }
 
-/// Up to two digits, in whole milliseconds.
+/// Rounds up to two digits, in whole milliseconds.
 fn rounded(time: Duration) -> Duration {
     let millis = u64::try_from(time.as_micros().div_ceil(1000))
         .unwrap_or(u64::MAX)
@@ -236,8 +236,8 @@ fn rounded(time: Duration) -> Duration {
     Duration::from_millis(millis.div_ceil(step) * step)
 }
 
-/// Of each condition the lowest threshold without an alarm. A P99 alerts only, as it does in the
-/// built-in policies.
+/// The lowest threshold without an alarm for each condition. A P99 only alerts, as in the built-in
+/// policies.
 fn proposal(base: &Policy, candidates: &[Candidate]) -> Option<Policy> {
     let mut entries: Vec<TripEntry> = Vec::new();
     for candidate in candidates.iter().filter(|candidate| candidate.alarms == 0) {
@@ -272,14 +272,14 @@ fn with(base: &Policy, entries: impl Into<Vec<TripEntry>>) -> Result<Policy, Inv
         .build()
 }
 
-/// Failures in a row that may be a threshold, before it is doubled.
+/// The maximum of consecutive failures for a threshold, before it is doubled.
 const MOST_RUN: u32 = 1000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// 20 requests a second for an hour: 1 % fail, each hundredth is slow.
+    /// 20 requests/s for an hour: 1 % fail, and every hundredth is slow.
     fn healthy() -> tempfile::NamedTempFile {
         let mut trace = String::new();
         for number in 0..72_000_u32 {

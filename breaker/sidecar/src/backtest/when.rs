@@ -15,8 +15,7 @@ pub(super) fn rfc3339(text: &str) -> Option<Timestamp> {
     at(days, nanos_of_day(clock)?, offset(zone)?)
 }
 
-/// The time of the Common Log Format, `28/Nov/2026:09:15:04 +0000`; without an offset it is taken
-/// as UTC.
+/// The time of the Common Log Format, `28/Nov/2026:09:15:04 +0000`. Without an offset, it is UTC.
 pub(super) fn common_log(text: &str) -> Option<Timestamp> {
     let (date, clock) = text.split_once(':')?;
     let mut date = date.split('/');
@@ -27,7 +26,7 @@ pub(super) fn common_log(text: &str) -> Option<Timestamp> {
     at(days, nanos_of_day(clock)?, offset(zone)?)
 }
 
-/// `2026-11-28T09:15:04.960Z`, where `at` can be a date: traces may count from zero.
+/// `2026-11-28T09:15:04.960Z`, if `at` is a date: a trace may also count from zero.
 pub(super) fn date(at: Timestamp) -> Option<String> {
     let millis = at.as_nanos() / 1_000_000;
     let (seconds, millis) = (millis / 1000, millis % 1000);
@@ -61,7 +60,7 @@ fn nanos_of_day(clock: &str) -> Option<i128> {
     is_clock.then(|| i128::from(hour * 3600 + minute * 60 + second) * NANOS + fraction)
 }
 
-/// Seconds east of Greenwich.
+/// The offset in seconds east of Greenwich.
 fn offset(zone: &str) -> Option<i64> {
     let zone = zone.trim();
     let (sign, zone) = match zone.as_bytes().first() {
@@ -112,7 +111,7 @@ const MONTHS: [&str; 12] = [
 ];
 const DAY: u64 = 86_400;
 const NANOS: i128 = 1_000_000_000;
-/// In 1973: what is earlier counts from the begin of a test.
+/// A time in 1973. Smaller times count from the start of a test.
 const FIRST_DATE: u64 = 100_000_000;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Logs that go on where the combined format ends: nginx, Apache and Traefik.
+//! Logs in the combined format with additional fields at the end: nginx, Apache and Traefik.
 //!
-//! The date is when nginx writes the line, at the request's end; of Apache and Traefik it is the
-//! begin. It has whole seconds.
+//! The date has whole seconds. For nginx, it is the end of the request; for Apache and Traefik, the
+//! start.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ impl<'a> Combined<'a> {
             .parse()
             .ok()
             .filter(|status| *status <= 999)?;
-        // The common format ends here; the combined one has referer and user agent.
+        // The common format ends here. The combined format also has referer and user agent.
         let rest = match &after[3..] {
             [referer, agent, rest @ ..] if referer.quoted().and(agent.quoted()).is_some() => rest,
             rest => rest,
@@ -124,7 +124,7 @@ impl<'a> Combined<'a> {
         })
     }
 
-    /// nginx has seconds with three decimals.
+    /// nginx writes seconds with three decimals.
     fn request_time(&self) -> Option<Duration> {
         if let Some(named) = self.named(&["rt=", "request_time=", "reqtime="]) {
             return seconds(named);
@@ -133,14 +133,14 @@ impl<'a> Combined<'a> {
         texts.filter(|text| text.contains('.')).find_map(seconds)
     }
 
-    /// Apache's `%D` has microseconds.
+    /// Apache's `%D` writes microseconds.
     fn micros(&self) -> Option<Duration> {
         let mut bare = self.rest.iter().rev().filter_map(|token| token.bare());
         bare.find_map(|text| text.parse().ok())
             .map(Duration::from_micros)
     }
 
-    /// The router, and how long it took.
+    /// The name of the router, and the duration.
     fn traefik(&self) -> Option<(&'a str, Duration)> {
         let [count, router, server, lasted] = &self.rest[..] else {
             return None;
@@ -160,7 +160,7 @@ fn seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// nginx tries several upstreams one after the other: `0.001, 0.020`, and `-` is none.
+/// The sum of the times of the upstreams that nginx tried: `0.001, 0.020`. `-` means no time.
 pub(super) fn sum(list: &str) -> Option<Duration> {
     let times = list
         .split([',', ':'])

@@ -1,5 +1,5 @@
-//! Envoy's access log in its default text form, and Istio's, which has more words between the flags
-//! and the bytes.
+//! Envoy's access log in the default text format, and Istio's log, which has more fields between
+//! the flags and the bytes.
 
 use std::time::Duration;
 
@@ -39,8 +39,9 @@ pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
     )))
 }
 
-/// How a request ended by code and flags: 0 is no answer, because the caller left or for another
-/// reason. `UT` is the timeout of the route or of its caller's `x-envoy-upstream-rq-timeout-ms`.
+/// How a request ended, by code and flags. Code 0 means no answer, because the caller left or for
+/// another reason. `UT` is the timeout of the route or of the caller's
+/// `x-envoy-upstream-rq-timeout-ms`.
 pub(super) fn ending(code: &str, flags: &str) -> Option<Ending<'static>> {
     let has = |wanted| flags.split(',').any(|flag| flag == wanted);
     match code.parse().ok()? {
@@ -51,8 +52,8 @@ pub(super) fn ending(code: &str, flags: &str) -> Option<Ending<'static>> {
     }
 }
 
-/// The first three whole numbers in a row are bytes received, bytes sent and the duration; the
-/// upstream's time follows.
+/// The first three consecutive whole numbers are bytes received, bytes sent and the duration. The
+/// upstream's time follows them.
 fn durations(tokens: &[Token<'_>]) -> Option<(Duration, Option<Duration>)> {
     let number = |token: &Token<'_>| token.bare().and_then(|text| text.parse::<u64>().ok());
     let numbers: Vec<_> = tokens.iter().map(number).collect();

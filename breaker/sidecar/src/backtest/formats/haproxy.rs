@@ -1,8 +1,7 @@
-//! HAProxy's HTTP log, with or without what syslog writes before it.
+//! HAProxy's HTTP log, with or without a prefix of syslog.
 //!
 //! `127.0.0.1:44420 [28/Nov/2026:09:15:04.606] web shop/s1 0/0/0/1/1 200 117 - - ---- 1/1/0/0/0 0/0
-//! "GET / HTTP/1.1"`. The date has no zone and is taken as UTC. Of a timer that never ran there is
-//! -1.
+//! "GET / HTTP/1.1"`. The date has no time zone and is read as UTC. A timer that never ran is -1.
 
 use std::time::Duration;
 
@@ -14,7 +13,8 @@ pub(super) fn is(line: &str) -> bool {
     matches!(parse(line), Ok(Some(_)))
 }
 
-/// Lines without a date in brackets are of other matters, such as a server that is down.
+/// Lines without a date in brackets are not requests. They report, for example, that a server is
+/// down.
 pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
     let rest = line.split_once(" [").map(|(_, rest)| rest);
     let Some((date, rest)) = rest.and_then(|rest| rest.split_once("] ")) else {
@@ -50,7 +50,7 @@ pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
     let ending = match (state.as_bytes().first(), status.parse::<u16>()) {
         // The caller left, or was too slow.
         (Some(b'C' | b'c'), _) => Ending::CallerLeft,
-        // No head came within `timeout server`.
+        // The head of the answer did not arrive within `timeout server`.
         _ if state.starts_with("sH") => Ending::TimedOut,
         (_, Ok(status)) => Ending::logged(status)
             .ok_or_else(|| Bad::field(format!("status must be 100 to 999, not {status}")))?,
@@ -62,7 +62,7 @@ pub(super) fn parse(line: &str) -> Result<Option<Line<'_>>, Bad> {
     Ok(Some(Line::began(start, latency, backend.into(), ending)))
 }
 
-/// Milliseconds, the inner `None` for -1; `+` marks what was logged before it was over.
+/// Milliseconds; the inner `None` stands for -1. `+` marks a time that was logged before its end.
 fn timer(text: &str) -> Option<Option<u64>> {
     match text.trim_start_matches('+') {
         "-1" => Some(None),

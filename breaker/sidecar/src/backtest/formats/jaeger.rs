@@ -1,5 +1,5 @@
-//! Jaeger's JSON: traces with their spans, as its page's download and its API give them, or span by
-//! span, as its databases have them.
+//! Jaeger's JSON: traces with spans, as the UI and the API export them, or single spans, as its
+//! databases store them.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -68,7 +68,8 @@ impl Reader for Jaeger {
             Document::Span(span) => vec![Trace { spans: vec![span] }],
         };
         let mut invalid = 0;
-        // Jaeger keeps a span that came twice twice; those of one document are of few traces.
+        // Jaeger stores a span twice if it was received twice. The spans of one document belong to
+        // few traces.
         let mut known = HashSet::new();
         for span in traces.iter().flat_map(|trace| &trace.spans) {
             let tags: Vec<_> = span

@@ -29,8 +29,8 @@ pub(super) fn reader() -> Box<dyn Reader> {
     Box::new(Otlp::default())
 }
 
-/// The request in `record`: all of it, or what is in its `result`. Gateways of gRPC have one around
-/// each message of a stream.
+/// The request in `record`: the whole record, or the value of its `result`. A gRPC gateway wraps
+/// each message of a stream in a `result`.
 pub(super) fn request(record: &[u8]) -> &[u8] {
     let inner = || {
         let fields = record.trim_ascii().strip_prefix(b"{")?.strip_suffix(b"}")?;
@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// As the Collector's file exporter writes it, with a client's span that is no request here.
+    /// As the Collector's file exporter writes it, with a client span, which is not a request here.
     const LINE: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"checkout"}}]},"scopeSpans":[{"scope":{"name":"io"},"spans":[
         {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"GET /pay","kind":2,"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712660250000000","attributes":[{"key":"http.route","value":{"stringValue":"/pay/{id}"}},{"key":"http.response.status_code","value":{"intValue":"503"}}],"status":{"code":2}},
         {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b175","name":"SELECT","kind":3,"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712660250000000"},

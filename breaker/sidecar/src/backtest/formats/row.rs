@@ -1,4 +1,5 @@
-//! Rows of JSON or CSV, each of which is a request: what the columns mean is said by a [`Shape`].
+//! Rows of JSON or CSV, each of which is one request. A [`Shape`] defines the meaning of the
+//! columns.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,25 +13,26 @@ use crate::backtest::line::{Ending, Line};
 use crate::backtest::loss::Bad;
 use crate::backtest::when;
 
-/// Which columns of a row are what. Of several names the first that is there counts.
+/// The meaning of the columns of a row. If several names are given, the first one that the row has
+/// is used.
 pub(super) struct Shape {
-    /// When; numbers since 1970 in this unit, or dates.
+    /// The time: a number since 1970 in this unit, or a date.
     pub(super) time: &'static [(&'static str, Unit)],
     pub(super) is_time: Anchor,
-    /// How long it took to its end.
+    /// The time from the start of the request to its end.
     pub(super) lasted: &'static [(&'static str, Unit)],
-    /// How long the upstream took, where that is another column.
+    /// The time that the upstream took, if another column has it.
     pub(super) latency: &'static [(&'static str, Unit)],
-    /// Whether a latency of 0 is none, and not one that was rounded.
+    /// Whether a latency of 0 means no latency, and not a rounded one.
     pub(super) is_zero_none: bool,
     pub(super) route: &'static [(&'static str, Names)],
-    /// Its route where none of the columns is there.
+    /// The route if the row has none of these columns.
     pub(super) else_route: &'static str,
     /// Whether a row is a request at all.
     pub(super) is_request: fn(&Row<'_>) -> bool,
-    /// Which rows that are, in words; empty if all are.
+    /// Which rows are requests, in words; empty if all are.
     pub(super) requests: &'static str,
-    /// None where the row does not say how it ended.
+    /// `None` if the row does not say how the request ended.
     pub(super) ending: fn(&Row<'_>) -> Option<Ending<'static>>,
 }
 
@@ -41,14 +43,14 @@ pub(super) enum Unit {
     Nanos,
 }
 
-/// Which end of the request its time is.
+/// Whether the time is that of the start or of the end of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
     End,
 }
 
-/// What a column that names the route has.
+/// What the column for the route contains.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Names {
     Route,
@@ -57,7 +59,7 @@ pub(super) enum Names {
     Request,
 }
 
-/// A row, whose columns have names.
+/// A row with named columns.
 pub(super) enum Row<'a> {
     Json(Value),
     Csv {
@@ -69,10 +71,10 @@ pub(super) enum Row<'a> {
 /// Reads rows.
 pub(super) struct Rows {
     shape: &'static Shape,
-    /// None of JSON.
+    /// `None` for JSON.
     columns: Option<Vec<String>>,
     requests: u64,
-    /// Rows that are no requests.
+    /// Rows that are not requests.
     others: u64,
 }
 
@@ -86,8 +88,8 @@ impl Rows {
         }
     }
 
-    /// The heading is `first` if it has the names of the time; else there is none, and `columns`
-    /// are the usual ones.
+    /// `first` is a heading if it names a column of the time. Otherwise the file has no heading,
+    /// and `columns` are the default.
     pub(super) fn csv(shape: &'static Shape, columns: &[&str], first: &[u8]) -> Self {
         let first = cells(str::from_utf8(first).unwrap_or_default().trim_end());
         let is_heading = first
@@ -116,7 +118,7 @@ impl Reader for Rows {
             Some(columns) => {
                 let text = str::from_utf8(record).map_err(|_| Bad::syntax("it is no UTF-8"))?;
                 let cells = cells(text.trim_end());
-                // Files that were put together have a heading in the middle.
+                // A concatenated file also has headings in the middle.
                 if cells.iter().eq(columns.iter()) {
                     return Ok(());
                 }
@@ -171,7 +173,7 @@ impl Shape {
 }
 
 impl Row<'_> {
-    /// What the column called `name` has, if it has something; `a.b` is the field `b` of the object
+    /// The value of the column `name`, if it is not empty. `a.b` is the field `b` of the object
     /// `a`.
     pub(super) fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         let text = match self {
@@ -220,8 +222,8 @@ fn first<T>(
     read(&text, unit).ok_or_else(|| Bad::field(format!("{name} must be {what}, not {text:?}")))
 }
 
-/// Programs can be told to write another unit than their usual one, and today's seconds have ten
-/// digits in each of them.
+/// Users can configure another unit than the default. The number of digits shows the unit: a time
+/// of today has ten digits in seconds.
 fn time(text: &str, unit: Unit) -> Option<Timestamp> {
     if let Ok(whole) = text.parse::<u64>() {
         let nanos = unit.nanos().min(likely_nanos(whole as f64));
@@ -236,7 +238,7 @@ fn time(text: &str, unit: Unit) -> Option<Timestamp> {
     when::rfc3339(text).or_else(|| when::common_log(text))
 }
 
-/// The longest unit, in nanoseconds, in which this can be a time before the year 5000.
+/// The largest unit, in nanoseconds, in which this number is a time before the year 5000.
 const fn likely_nanos(number: f64) -> u64 {
     match number {
         ..1e11 => 1_000_000_000,
@@ -263,7 +265,7 @@ fn duration(text: &str, unit: Unit) -> Option<Duration> {
     }
 }
 
-/// The cells of a line of CSV; a quoted one may have commas, and quotes twice.
+/// The cells of a line of CSV. A quoted cell may contain commas and doubled quotes.
 fn cells(line: &str) -> Vec<Cow<'_, str>> {
     let mut cells = Vec::new();
     let mut rest = Some(line);

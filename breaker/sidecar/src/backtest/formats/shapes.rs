@@ -1,4 +1,4 @@
-//! What the columns of the logs and results mean that are rows of JSON or CSV.
+//! The meaning of the columns of logs and results that are rows of JSON or CSV.
 
 use breaker_tower::breaker_core::Classification;
 use breaker_tower::breaker_core::policy::GrpcCode;
@@ -8,7 +8,7 @@ use super::row::Unit::{Millis, Nanos, Seconds};
 use super::row::{Anchor, Names, Row, Shape};
 use crate::backtest::line::Ending;
 
-/// What most have in common: each row is a request, and its time is the begin.
+/// The usual shape: each row is a request, and the time is its start.
 const ROW: Shape = Shape {
     time: &[],
     is_time: Anchor::Start,
@@ -28,8 +28,8 @@ pub(super) static CADDY: Shape = Shape {
     lasted: &[("duration", Seconds)],
     route: &[("request.uri", Names::Path)],
     ending: |row| match row.number("status")? {
-        // No handler wrote anything, as for a site that is not configured: it says nothing of a
-        // service.
+        // No handler wrote an answer, for example because the site is not configured. So the row
+        // does not concern a service.
         0 => Some(Ending::Outcome(Classification::Ignored)),
         status => Ending::logged(status),
     },
@@ -121,21 +121,21 @@ pub(super) static K6_CSV: Shape = Shape {
     ..ROW
 };
 
-/// As JSON and as CSV.
+/// The same columns in JSON and in CSV.
 pub(super) static VEGETA: Shape = Shape {
     time: &[("timestamp", Nanos)],
     lasted: &[("latency", Nanos)],
     route: &[("url", Names::Path), ("attack", Names::Route)],
     else_route: "vegeta",
     ending: |row| match row.number::<u16>("code")? {
-        // An answer whose body broke off has a good status, and an error.
+        // If the body of an answer broke off, the row has a good status and an error.
         status if status < 400 && row.get("error").is_some() => Some(Ending::FAILURE),
         status => Ending::logged(status).or(Some(Ending::FAILURE)),
     },
     ..ROW
 };
 
-/// Older versions have only the first nine of them, and still older ones the first six.
+/// Older versions write only the first nine columns, and still older versions the first six.
 pub(super) const VEGETA_COLUMNS: &[&str] = &[
     "timestamp",
     "code",
@@ -173,13 +173,13 @@ pub(super) static JMETER: Shape = Shape {
     route: &[("label", Names::Route)],
     else_route: "jmeter",
     is_request: |row| {
-        // A transaction is the sum of samples, each of which has a row too.
+        // A transaction is the sum of samples. Each sample has a row of its own.
         let message = row.get("responseMessage").unwrap_or_default();
         !message.starts_with("Number of samples in transaction")
     },
     requests: "rows of samples, and not of transactions",
     ending: |row| {
-        // An assertion may not like what came with a status of 200.
+        // An assertion may fail although the status is 200.
         let failed = row
             .get("success")
             .is_some_and(|text| text.eq_ignore_ascii_case("false"));
@@ -222,7 +222,7 @@ fn status(row: &Row<'_>, names: &[&str]) -> Option<Ending<'static>> {
         .and_then(Ending::logged)
 }
 
-/// Load generators have a status of 0, or none, where there was no answer.
+/// Load generators write the status 0, or no status, if there was no answer.
 fn status_or_none(row: &Row<'_>, name: &str) -> Option<Ending<'static>> {
     match row.number(name).unwrap_or(0) {
         0 => Some(Ending::FAILURE),

@@ -1,4 +1,4 @@
-//! Spans that are not OTLP: their tags as attributes, so that one rule judges all spans.
+//! Spans that are not OTLP. Their tags become attributes, so that the same rule judges all spans.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::backtest::loss::{Bad, Why};
 use breaker_otlp::convention::Facts;
 use breaker_otlp::{Attributes, StatusCode};
 
-/// How many spans of which side a file has, to say why it has no requests.
+/// Counts the spans of a file by kind, to explain why it has no requests.
 #[derive(Debug, Default)]
 pub(super) struct Sides {
     pub(super) server: u64,
     pub(super) other: u64,
 }
 
-/// A server's span, with times in microseconds.
+/// A server span, with times in microseconds.
 pub(super) struct Served<'a> {
     pub(super) start: u64,
     pub(super) lasted: Option<u64>,
@@ -70,7 +70,7 @@ impl Served<'_> {
     }
 }
 
-/// What is wrong with so many spans, if there are any.
+/// The error for so many bad spans, if there are any.
 pub(super) fn invalid(spans: u64) -> Result<(), Bad> {
     match spans {
         0 => Ok(()),
@@ -81,7 +81,7 @@ pub(super) fn invalid(spans: u64) -> Result<(), Bad> {
     }
 }
 
-/// A message of `KeyValue`s in the field [`FIELD`], all with texts.
+/// A message with `KeyValue`s of strings in the field [`FIELD`].
 fn encoded(tags: &[(&str, Cow<'_, str>)]) -> Vec<u8> {
     let mut message = Vec::new();
     for (name, value) in tags {

@@ -5,8 +5,8 @@ use super::*;
 use crate::backtest::line::Ending;
 use crate::backtest::source::{Lines, Text, decompressed};
 
-/// What `file` is, and its requests: milliseconds since [`BEGIN`], latency in milliseconds, how it
-/// ended, route.
+/// The format of `file`, and its requests: milliseconds since [`BEGIN`], latency in milliseconds,
+/// how the request ended, route.
 fn read(file: &str) -> (&'static str, Vec<String>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/backtest")

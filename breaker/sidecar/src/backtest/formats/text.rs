@@ -1,4 +1,4 @@
-//! What logs in text have in common: tokens, and the path of a request as the name of its route.
+//! What all text logs need: tokens, and the path of a request as the name of its route.
 
 use std::borrow::Cow;
 
@@ -32,7 +32,8 @@ impl<'a> Token<'a> {
     }
 }
 
-/// The words of `line`: `[…]` and `"…"`, in which a backslash hides what follows, are one each.
+/// The words of `line`. `[…]` is one word, and so is `"…"`, in which a backslash escapes the next
+/// character.
 pub(super) fn tokens(line: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = line.trim_start();
@@ -77,8 +78,8 @@ pub(super) fn route_of_request(request: &str) -> Cow<'_, str> {
     route_of_path(second.unwrap_or(first))
 }
 
-/// The route of a path or URL: without query and authority, and `{id}` for what looks like one, so
-/// that each user is not a route.
+/// The route of a path or URL: without query and authority. `{id}` replaces segments that look like
+/// an id, so that not every user becomes a route.
 pub(super) fn route_of_path(url: &str) -> Cow<'_, str> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let path = match path.split_once("://") {
@@ -102,8 +103,7 @@ pub(super) fn route_of_path(url: &str) -> Cow<'_, str> {
     Cow::Owned(path.chars().take(MOST_PATH).collect())
 }
 
-/// Whether a segment of a path is a number, a UUID, a hash, or something else that is long and has
-/// digits.
+/// Whether a segment of a path is a number, a UUID, a hash, or another long text with digits.
 fn is_id(segment: &str) -> bool {
     let count = |is: fn(&u8) -> bool| segment.bytes().filter(is).count();
     let digits = count(u8::is_ascii_digit);
@@ -112,9 +112,9 @@ fn is_id(segment: &str) -> bool {
     digits > 0 && (digits == length || hex == length && length >= 8 || digits >= 3 && length >= 20)
 }
 
-/// Of one line; what is further back is not looked at.
+/// Words of one line. Further words are ignored.
 const MOST_TOKENS: usize = 64;
-/// Characters, of at most four bytes each.
+/// In characters of at most four bytes each.
 const MOST_PATH: usize = MOST_ROUTE / 4;
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ struct Span {
 }
 
 impl Span {
-    /// What it is called; but Envoy calls all of them by their host.
+    /// The name of the span. Envoy names all spans by their host: then the path of the URL.
     fn route(&self) -> Cow<'_, str> {
         let path_after_name = |url: &str| {
             let (_, rest) = url.split_once("://")?;
@@ -51,7 +51,7 @@ pub(super) fn reader() -> Box<dyn Reader> {
 
 impl Reader for Zipkin {
     fn read(&mut self, record: &[u8], take: &mut dyn FnMut(&Line<'_>)) -> Result<(), Bad> {
-        // Lists come span by span (see `source`).
+        // `source` splits lists into single spans.
         let span: Span =
             serde_json::from_slice(record).map_err(|error| Bad::syntax(error.to_string()))?;
         if span.kind != "SERVER" {
@@ -67,7 +67,8 @@ impl Reader for Zipkin {
             start: span.timestamp,
             lasted: span.duration,
             name: span.route(),
-            // Any text there is an error; Brave writes the status, others a message.
+            // Any text in this tag means an error. Brave writes the status there, others write a
+            // message.
             is_error: span.tags.get("error").is_some_and(|text| text != "false"),
             tags: tags.collect(),
         };

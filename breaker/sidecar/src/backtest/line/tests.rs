@@ -79,7 +79,7 @@ fn a_failure_may_be_a_timeout_and_nothing_else_is_one() {
             Some(expected.clone()),
             "{text}"
         );
-        // Not scanned for its exponent.
+        // The fast parser does not read exponents.
         let other = text.replace(":0.5,", ":5e-1,");
         assert_eq!(parse(other.as_bytes()), Ok(expected), "{other}");
     }
@@ -185,7 +185,7 @@ proptest::proptest! {
         let text = format!(r#"{{"t":{seconds}.{micros:06},"route":"a","latency":{:?},"status":200}}"#, f64::from(latency) / 1e6);
         let by_serde = Raw::read(text.as_bytes()).and_then(Raw::checked).expect("it is good");
         if let Some(scanned) = Scanner::new(text.as_bytes()).line() {
-            // A float has not all digits of the nanoseconds since 1970.
+            // A float can't hold all digits of the nanoseconds since 1970.
             let apart = scanned.at.as_nanos().abs_diff(by_serde.at.as_nanos());
             proptest::prop_assert!(apart < 1_000, "{} {}", text, apart);
             proptest::prop_assert_eq!(scanned.latency, by_serde.latency);

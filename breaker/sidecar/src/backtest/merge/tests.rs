@@ -35,8 +35,8 @@ fn parts(trace: &str, of: u32) -> Vec<(String, String)> {
     parts.collect()
 }
 
-/// Requests of so many routes, of which some have an incident of their own; with bad lines, lines
-/// out of order and lines that come too late.
+/// Requests of so many routes, some of which have an incident. There are also bad lines, lines out
+/// of order and lines that come too late.
 fn trace(routes: u64, requests: u64, luck: u64) -> String {
     let mut trace = String::new();
     let mut luck = luck | 1;
@@ -50,7 +50,7 @@ fn trace(routes: u64, requests: u64, luck: u64) -> String {
         let second = number / 50;
         let fails = route % 3 == 0 && (begins..begins + 8).contains(&second);
         let status = if fails && draw(10) < 9 { 503 } else { 200 };
-        // Some end late, some are written far too late.
+        // Some requests end late, and some are written much too late.
         let back = match draw(100) {
             0 => 200,
             1..5 => draw(50),

@@ -1,19 +1,20 @@
-//! JSON objects that are not one a line: a list of them, or each written over many lines.
+//! JSON objects in a file that does not have one object per line: a list, or objects of several
+//! lines.
 
-/// Finds where objects begin and end, in pieces of text that follow each other.
+/// Finds where objects begin and end, in consecutive pieces of text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Values {
     depth: u32,
     in_text: bool,
     is_hidden: bool,
-    /// Where the object begins in the piece that was scanned last.
+    /// Where the object begins in the last scanned piece.
     start: Option<usize>,
-    /// The line that is scanned, and that in which the object begins.
+    /// The current line, and the line in which the object begins.
     line: u64,
     begins: u64,
 }
 
-/// An object: where it begins, unless that was in an earlier piece, and where it ends.
+/// The start and the end of an object. `start` is `None` if it is in an earlier piece.
 pub(super) struct Found {
     pub(super) start: Option<usize>,
     pub(super) end: usize,
@@ -33,8 +34,8 @@ impl Default for Values {
 }
 
 impl Values {
-    /// Scans a piece up to the end of the object that is begun, or of the next one. What is between
-    /// objects (white space, commas and the brackets of lists) is passed over.
+    /// Scans a piece up to the end of the current or the next object. Skips white space, commas and
+    /// brackets between objects.
     pub(super) fn scan(&mut self, piece: &[u8]) -> Option<Found> {
         for (index, byte) in piece.iter().enumerate() {
             self.line += u64::from(*byte == b'\n');
@@ -71,17 +72,17 @@ impl Values {
         self.depth == 0
     }
 
-    /// Where the object begins in the piece that was scanned last, if it begins there.
+    /// Where the object begins in the last scanned piece, if it begins there.
     pub(super) const fn take_start(&mut self) -> Option<usize> {
         self.start.take()
     }
 
-    /// The line in which the object begins that was found last.
+    /// The line in which the last object begins.
     pub(super) const fn begins(&self) -> u64 {
         self.begins
     }
 
-    /// What finds the next object.
+    /// The scanner for the next object.
     pub(super) fn next(&self) -> Self {
         Self {
             line: self.line,
@@ -91,14 +92,14 @@ impl Values {
     }
 }
 
-/// Whether a file with the first line at the begin of `text` is one of these: it begins a list, or
-/// an object that goes on in other lines.
+/// Whether the first line of `text` shows such a file: it begins a list, or an object that
+/// continues on the next line.
 pub(super) fn is_first_line(text: &[u8]) -> bool {
     let end = memchr::memchr(b'\n', text).unwrap_or(text.len());
     let (line, more) = (text[..end].trim_ascii(), &text[end..]);
     match line {
         [b'['] => true,
-        // A date in brackets begins a log.
+        // A bracket with a date begins a line of a log.
         [b'[', rest @ ..] => matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[' | b']')),
         [b'{', ..] => {
             let goes_on = matches!(line.last(), Some(b'{' | b'[' | b','));
