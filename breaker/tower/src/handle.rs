@@ -151,8 +151,8 @@ impl BreakerHandle {
     ///
     /// # Errors
     /// [`Rejected`] if the breaker rejects; this is counted.
-    pub fn ask(&self) -> Result<(), Rejected> {
-        self.with(Breaker::ask)
+    pub fn check(&self) -> Result<(), Rejected> {
+        self.with(Breaker::check)
     }
 
     /// Counts a request as ignored, because it ended before the breaker was asked. It takes no

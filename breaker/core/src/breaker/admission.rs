@@ -55,14 +55,14 @@ impl Breaker {
     /// # Errors
     /// [`Rejected`] if the breaker is open or has no free slot half-open. The rejection is counted,
     /// but not as an outcome.
-    pub fn ask(&mut self, now: Timestamp) -> Result<(), Rejected> {
+    pub fn check(&mut self, now: Timestamp) -> Result<(), Rejected> {
         let now = self.advance(now);
         self.arrive(now);
         let may_probe = self.may_probe();
         let admitted = match &mut self.phase {
             Phase::Closed { .. } => true,
             Phase::Open { .. } => false,
-            Phase::Probing(probing) => may_probe && probing.ask(&self.policy.half_open(), now),
+            Phase::Probing(probing) => may_probe && probing.check(&self.policy.half_open(), now),
             Phase::AdaptiveRamp(ramp) => ramp.admit(now),
             Phase::Ramp(ramp) => ramp.admit(&self.policy.ramp(), now),
         };

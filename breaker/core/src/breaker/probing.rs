@@ -101,7 +101,7 @@ impl Probing {
     }
 
     /// Lets a request through of which nothing will be heard, if there is room among those alone.
-    pub(super) fn ask(&mut self, rules: &HalfOpen, now: Timestamp) -> bool {
+    pub(super) fn check(&mut self, rules: &HalfOpen, now: Timestamp) -> bool {
         self.asked.retain(|until| *until > now);
         let has_room = self.asked.len() < rules.concurrent as usize;
         if has_room {

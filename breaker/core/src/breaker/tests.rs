@@ -128,7 +128,7 @@ impl Bench {
 
     /// How many of `requests` may be sent.
     fn ask(&mut self, requests: u32) -> u32 {
-        let verdicts = (0..requests).map(|_| self.breaker.ask(at(self.now)));
+        let verdicts = (0..requests).map(|_| self.breaker.check(at(self.now)));
         verdicts.filter(Result::is_ok).count() as u32
     }
 

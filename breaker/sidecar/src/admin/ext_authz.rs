@@ -50,7 +50,7 @@ impl UnaryService<CheckRequest> for Authorization {
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
         let verdict = self
             .breaker(&request)
-            .map(|entry| match entry.breaker().ask() {
+            .map(|entry| match entry.breaker().check() {
                 Ok(()) => allowed(),
                 Err(rejected) => denied(entry.name(), &rejected, is_call(request.get_ref())),
             });

@@ -34,7 +34,7 @@ pub(super) async fn verdict(
     let Ok(entry) = state.registry.find(&name) else {
         return no_such_breaker();
     };
-    match entry.breaker().ask() {
+    match entry.breaker().check() {
         // To say what is in a window takes longer than to say yes, which is all that a HEAD asks
         // for.
         Ok(()) if method == Method::HEAD => StatusCode::OK.into_response(),

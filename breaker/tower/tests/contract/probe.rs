@@ -82,14 +82,14 @@ async fn outcomes_of_before_the_trip_decide_nothing_half_open() {
 #[tokio::test(start_paused = true)]
 async fn who_only_asks_is_told_and_holds_nothing_for_longer_than_a_probe_may_take() {
     let (mut service, mut upstream, breaker) = behind(touchy());
-    assert!(breaker.ask().is_ok());
+    assert!(breaker.check().is_ok());
     trip(&mut service, &mut upstream).await;
-    assert_eq!(breaker.ask().unwrap_err().retry_after, OPEN_FOR);
+    assert_eq!(breaker.check().unwrap_err().retry_after, OPEN_FOR);
     advance(OPEN_FOR).await;
-    assert!(breaker.ask().is_ok());
-    assert!(breaker.ask().is_err());
+    assert!(breaker.check().is_ok());
+    assert!(breaker.check().is_err());
     advance(PROBE_TIMEOUT).await;
-    assert!(breaker.ask().is_ok());
+    assert!(breaker.check().is_ok());
     let snapshot = breaker.snapshot();
     assert_eq!((snapshot.state, snapshot.in_flight), (State::HalfOpen, 0));
 }

@@ -15,7 +15,7 @@ fn a_closed_breaker_lets_all_pass_and_holds_nothing_in_flight() {
 fn an_open_breaker_refuses_and_counts_that() {
     let mut bench = Bench::open();
     bench.pass_to(4.0);
-    let rejected = bench.breaker.ask(at(4.0)).unwrap_err();
+    let rejected = bench.breaker.check(at(4.0)).unwrap_err();
     assert_eq!(rejected.state, State::Open);
     assert_eq!(rejected.retry_after, Duration::from_secs(6));
     assert_eq!(rejected.reason().label(), "error_rate");
