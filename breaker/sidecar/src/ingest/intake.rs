@@ -163,12 +163,12 @@ impl Handler {
             frame,
             headers: std::mem::take(&mut head.headers),
         };
-        self.digest(batch, place).await
+        self.process(batch, place).await
     }
 
     /// Decompresses, samples and queues a batch: a small one at once, another one beside, so that
     /// others needn't wait for it.
-    async fn digest(
+    async fn process(
         self: &Arc<Self>,
         batch: Batch,
         mut place: BatchSlot,
@@ -183,14 +183,14 @@ impl Handler {
         }
         let turn = self.large.clone().acquire_owned().await;
         let this = self.clone();
-        let digested = tokio::task::spawn_blocking(move || {
+        let processed = tokio::task::spawn_blocking(move || {
             // Goes on to its end though the sender may be gone; so the turn is this thread's.
             let _turn = turn;
             let sampled = this.sample(&batch, this.limits.batch, &mut place);
             this.settle(batch, sampled)
         });
         // A panic in the sampler is this request's end only.
-        digested.await.unwrap_or(Err(Refusal::Internal))
+        processed.await.unwrap_or(Err(Refusal::Internal))
     }
 
     fn sample(
