@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use breaker_sidecar::registry::Breakers;
 use breaker_sidecar::telemetry::{
-    Catalog, Environment, Finished, Recorder, Sent, Settings, Telemetry,
+    Catalog, Environment, ExportSettings, Finished, Recorder, Sent, Telemetry,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Method, StatusCode, Version};
 
 fn recorder() -> Recorder {
-    let settings = Settings::resolve(None, &Environment::default()).expect("no setting");
+    let settings = ExportSettings::resolve(None, &Environment::default()).expect("no setting");
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter([])).expect("no export");
     telemetry.recorder(Arc::new(Catalog {
         routes: vec!["pay".into(), "list".into()],

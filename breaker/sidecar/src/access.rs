@@ -28,7 +28,7 @@ use crate::message::failure::Failure;
 /// What is written, how and where to.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the configuration makes it")]
-pub struct Settings {
+pub struct AccessLogSettings {
     /// Which requests have a line.
     pub which: Which,
     /// How a line is written.
@@ -67,7 +67,7 @@ pub struct Access(Arc<Mutex<Option<Arc<Log>>>>);
 /// An access log that is open.
 #[derive(Debug)]
 pub struct Log {
-    settings: Settings,
+    settings: AccessLogSettings,
     lines: Lines,
 }
 
@@ -101,7 +101,10 @@ impl Access {
     ///
     /// # Errors
     /// When the file can't be opened.
-    pub fn open(&self, settings: Option<&Settings>) -> Result<Option<Arc<Log>>, OpenError> {
+    pub fn open(
+        &self,
+        settings: Option<&AccessLogSettings>,
+    ) -> Result<Option<Arc<Log>>, OpenError> {
         let Some(settings) = settings else {
             return Ok(None);
         };
@@ -183,7 +186,7 @@ impl std::error::Error for OpenError {}
 // === impl Log ===
 
 impl Log {
-    fn open(settings: &Settings) -> io::Result<Self> {
+    fn open(settings: &AccessLogSettings) -> io::Result<Self> {
         // Lost lines are reported in the log, not in the access log.
         let notice = |dropped| {
             tracing::warn!(dropped, "lines of the access log could not be written");

@@ -36,12 +36,12 @@ use crate::descriptors;
 use crate::fleet;
 use crate::ingest::Addresses;
 use crate::live::{self, Live};
-use crate::proxy::{self, Limits, Observers, Proxy, RouteTable};
-use crate::recording::{self, Recording, Unwritten};
+use crate::proxy::{Limits, Observers, Proxy, ProxySettings, Route, RouteTable};
+use crate::recording::{Recording, RecordingSettings, Unwritten};
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::sockets::{ListenAddress, Listening};
-use crate::telemetry::{Catalog, Environment, Settings, Telemetry};
+use crate::telemetry::{Catalog, Environment, ExportSettings, Telemetry};
 use crate::tls::Server;
 use crate::upstream::{Happened, Names};
 
@@ -63,7 +63,7 @@ pub struct App {
     followed: mpsc::UnboundedReceiver<EventSubscription>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
     happened: mpsc::UnboundedReceiver<Happened>,
-    settings: Settings,
+    settings: ExportSettings,
     readiness: Readiness,
     drain: Duration,
     recording: Option<(Recording, Unwritten)>,
@@ -84,7 +84,7 @@ impl App {
     /// When an address is taken or not ours, or the environment has a setting that can't be
     /// followed.
     pub fn bind(config: &Config, environment: &Environment) -> Result<Self, StartError> {
-        let mut settings = Settings::resolve(config.export(), environment)
+        let mut settings = ExportSettings::resolve(config.export(), environment)
             .map_err(|error| StartError::Setting(error.to_string()))?;
         check_loop(config, &mut settings)?;
         check_control(config)?;
@@ -123,7 +123,7 @@ impl App {
         };
         let (tell, happened) = mpsc::unbounded_channel();
         let proxy = if config.proxies() {
-            let proxy = Proxy::bind(proxy::Settings {
+            let proxy = Proxy::bind(ProxySettings {
                 listen: config.listen().clone(),
                 workers: config.workers(),
                 limits,
@@ -185,7 +185,7 @@ impl App {
     ///
     /// # Errors
     /// When the file can't be written to.
-    pub fn record(&mut self, settings: &recording::Settings) -> Result<(), StartError> {
+    pub fn record(&mut self, settings: &RecordingSettings) -> Result<(), StartError> {
         let opened = Recording::open(settings);
         let opened = opened.map_err(|source| StartError::Recording {
             file: settings.file.clone(),
@@ -366,7 +366,7 @@ fn observers(
     tape: Option<&Recording>,
     access: &Access,
 ) -> Observers {
-    let names = || table.routes().iter().map(proxy::Route::name);
+    let names = || table.routes().iter().map(Route::name);
     let journal = access.journal(names().cloned(), table.endpoints().map(ToString::to_string));
     let endpoints = table.endpoints();
     let catalog = Arc::new(Catalog {

@@ -44,7 +44,7 @@ use self::build::{ADMIN, DRAIN, DRAIN_DELAY, LISTEN, processors};
 use self::origin::ConfigSource;
 use self::policies::unreadable;
 use self::raw::RawConfig;
-use crate::access;
+use crate::access::AccessLogSettings;
 use crate::collector::Configured;
 use crate::message::{BodyLimits, Trusted};
 use crate::proxy::{DeadlineRules, Limits, Match};
@@ -81,7 +81,7 @@ pub struct Config {
     drain_delay: Duration,
     watch: bool,
     limits: Limits,
-    access: Option<access::Settings>,
+    access: Option<AccessLogSettings>,
     trusted_proxies: Trusted,
     state: Option<PathBuf>,
     sandbox: SandboxMode,
@@ -291,7 +291,7 @@ impl Config {
     }
 
     /// Which requests have lines of their own, and where; `None` if none has.
-    pub fn access(&self) -> Option<&access::Settings> {
+    pub fn access(&self) -> Option<&AccessLogSettings> {
         self.access.as_ref()
     }
 

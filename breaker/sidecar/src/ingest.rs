@@ -35,5 +35,5 @@ pub use self::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
 pub use self::receiver::{Addresses, Receiver, ReceiverError};
 pub use self::refusal::Reason;
 pub use self::sampler::{FeedBinding, FeedSampler, SampleCounts, SampleDisposition};
-pub use self::settings::{Forward, Limits, Retry, Settings, Tls, loops_back};
+pub use self::settings::{Forward, Limits, ReceiverSettings, Retry, Tls, loops_back};
 pub use self::stats::{Lost, SignalSnapshot, Snapshot, Stats};

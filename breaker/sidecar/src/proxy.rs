@@ -73,7 +73,7 @@ pub use trace::{Span, Tracer};
 
 /// What a proxy is made of.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ProxySettings {
     /// Where it listens.
     pub listen: ListenAddress,
     /// Threads; at least one.
@@ -139,7 +139,7 @@ impl Proxy {
     /// # Errors
     ///
     /// Fails if the address is not ours or taken.
-    pub fn bind(settings: Settings) -> io::Result<Self> {
+    pub fn bind(settings: ProxySettings) -> io::Result<Self> {
         let listeners = listener::bind(
             &settings.listen,
             settings.workers,

@@ -27,7 +27,7 @@ use crate::proxy::{Exchange, RequestRecorder};
 /// Where to record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct RecordingSettings {
     /// The file that is written to. What it has is kept.
     pub file: PathBuf,
     /// Bytes after which another file is begun. Default 1 GiB; files are never smaller than what is
@@ -66,7 +66,7 @@ struct Clock {
     unix: Duration,
 }
 
-impl Settings {
+impl RecordingSettings {
     /// The usual ones, for `file`.
     pub const fn new(file: PathBuf) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Recording {
     ///
     /// # Errors
     /// When the file can't be opened.
-    pub fn open(settings: &Settings) -> io::Result<(Self, Unwritten)> {
+    pub fn open(settings: &RecordingSettings) -> io::Result<(Self, Unwritten)> {
         let files = Files::open(settings)?;
         let (sender, receiver) = sync_channel(QUEUE);
         let dropped = Arc::<AtomicU64>::default();

@@ -63,7 +63,7 @@ pub use self::received::Received;
 pub use self::record::{Catalog, Finished, Recorder, Sent};
 pub use self::reloads::Reloads;
 pub use self::settings::{
-    Batches, Export, Logs, Metrics, Sampling, SettingError, Settings, Traces,
+    Batches, Export, ExportSettings, Logs, Metrics, Sampling, SettingError, Traces,
 };
 pub use self::trace::Tracer;
 use crate::baselines::Saves;
@@ -93,7 +93,10 @@ impl Telemetry {
     ///
     /// # Errors
     /// When certificates can't be read, or the thread of the exports can't be started.
-    pub fn start(settings: Settings, breakers: Breakers) -> Result<(Self, Exporting), OtlpError> {
+    pub fn start(
+        settings: ExportSettings,
+        breakers: Breakers,
+    ) -> Result<(Self, Exporting), OtlpError> {
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
@@ -114,7 +117,7 @@ impl Telemetry {
             logger: None,
             instance: resource::instance(&resource),
         };
-        let Settings {
+        let ExportSettings {
             metrics,
             traces,
             logs,

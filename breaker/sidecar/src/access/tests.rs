@@ -30,7 +30,7 @@ fn context(trace_id: u128) -> TraceContext {
 
 fn journal(which: Which, sample: f64, file: &std::path::Path) -> (Access, Journal) {
     let access = Access::default();
-    let settings = Settings {
+    let settings = AccessLogSettings {
         which,
         format: Format::Text,
         file: Some(file.to_owned()),
@@ -144,7 +144,7 @@ fn a_log_that_is_wanted_as_it_is_stays_open() {
     let settings = journal.log.settings.clone();
     let again = access.open(Some(&settings)).unwrap().unwrap();
     assert!(Arc::ptr_eq(&again, &journal.log));
-    let nowhere = Settings {
+    let nowhere = AccessLogSettings {
         file: Some(folder.path().join("none/access.log")),
         ..settings
     };

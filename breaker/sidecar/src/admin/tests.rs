@@ -15,7 +15,7 @@ use crate::live::{self, Live};
 use crate::proxy::{Route, RouteTable, Routes};
 use crate::registry::{RegisteredBreaker, Registry};
 use crate::report;
-use crate::telemetry::{Environment, Settings, Telemetry};
+use crate::telemetry::{Environment, ExportSettings, Telemetry};
 use crate::upstream::{Endpoint, Upstream};
 
 /// A breaker that 20 failures opened, and that rejected one request.
@@ -63,7 +63,7 @@ impl Server {
         reload: Option<Arc<dyn Reload>>,
         fleet: Option<Arc<dyn Pooling>>,
     ) -> Self {
-        let settings = Settings::resolve(None, &Environment::default()).unwrap();
+        let settings = ExportSettings::resolve(None, &Environment::default()).unwrap();
         let (telemetry, _) = Telemetry::start(settings, registry.watched()).unwrap();
         let readiness = Readiness::default();
         let live = Live::new(registry.watched());

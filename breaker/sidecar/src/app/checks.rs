@@ -2,11 +2,11 @@
 
 use super::StartError;
 use crate::config::Config;
-use crate::telemetry::Settings;
+use crate::telemetry::ExportSettings;
 
 /// What is exported, by the configuration or by the environment, must not come back as an
 /// application's telemetry.
-pub(super) fn check_loop(config: &Config, settings: &mut Settings) -> Result<(), StartError> {
+pub(super) fn check_loop(config: &Config, settings: &mut ExportSettings) -> Result<(), StartError> {
     let Some(receive) = config.receive() else {
         return Ok(());
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{App, StartError};
 use crate::config::{Config, port_of};
 use crate::sandbox::{self, Layer, Rules, Sandbox};
-use crate::telemetry::Settings;
+use crate::telemetry::ExportSettings;
 
 /// A process that is confined.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Confinement {
 
 /// What a sidecar needs: its configuration, what the environment says beside it, and the system's
 /// files.
-fn rules(config: &Config, settings: &Settings, recorded: Option<&Path>) -> Rules {
+fn rules(config: &Config, settings: &ExportSettings, recorded: Option<&Path>) -> Rules {
     let mut rules = config.needs();
     for export in settings.exports() {
         rules.connects(port_of(&export.endpoint));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn all(config: &Config, environment: &Environment, recorded: Option<&Path>) -> Rules {
-        let settings = Settings::resolve(config.export(), environment).unwrap();
+        let settings = ExportSettings::resolve(config.export(), environment).unwrap();
         rules(config, &settings, recorded)
     }
 

@@ -11,9 +11,9 @@ use super::composition::Known;
 use crate::config::Config;
 use crate::findings::PROXY;
 use crate::ingest::{
-    Addresses, FeedBinding, FeedSampler, Forward, Receiver, ReceiverError, Settings,
+    Addresses, FeedBinding, FeedSampler, Forward, Receiver, ReceiverError, ReceiverSettings,
 };
-use crate::telemetry::{self, Received};
+use crate::telemetry::{ExportSettings, Received};
 
 /// A receiver whose sockets are bound, and the sampler of what it takes in.
 #[derive(Debug)]
@@ -34,13 +34,13 @@ impl Ingest {
         let forward = receive
             .forward()
             .map(|forward| Forward::to_both(forward.grpc().cloned(), forward.http().cloned()));
-        let receiver = Receiver::bind(Settings {
+        let receiver = Receiver::bind(ReceiverSettings {
             grpc: receive.grpc(),
             http: receive.http(),
             tls: receive.tls().cloned(),
             forward,
             cors: receive.cors().to_vec(),
-            ..Settings::default()
+            ..ReceiverSettings::default()
         })
         .map_err(cannot_receive)?;
         Ok(Some(Self {
@@ -60,7 +60,7 @@ impl Ingest {
     }
 
     /// Marks what this process exports, so that it is known if it comes back.
-    pub(super) fn mark(&self, settings: &mut telemetry::Settings) {
+    pub(super) fn mark(&self, settings: &mut ExportSettings) {
         let (name, value) = self.receiver.marker();
         for export in settings.exports_mut() {
             export.headers.insert(name.clone(), value.clone());

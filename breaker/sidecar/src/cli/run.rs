@@ -22,7 +22,7 @@ use breaker_sidecar::config::{self, Config, ConfigError, EndpointUrl, Size};
 use breaker_sidecar::control::Readiness;
 use breaker_sidecar::descriptors;
 use breaker_sidecar::ingest::Addresses;
-use breaker_sidecar::recording;
+use breaker_sidecar::recording::RecordingSettings;
 use breaker_sidecar::sandbox::Mode;
 use breaker_sidecar::sockets::ListenAddress;
 use breaker_sidecar::telemetry::Environment;
@@ -129,8 +129,8 @@ impl Record {
     }
 }
 
-fn recording(file: PathBuf, max_size: Size, rotate: u32) -> recording::Settings {
-    let mut settings = recording::Settings::new(file);
+fn recording(file: PathBuf, max_size: Size, rotate: u32) -> RecordingSettings {
+    let mut settings = RecordingSettings::new(file);
     settings.max_size = max_size.bytes();
     settings.rotate = rotate;
     settings
@@ -193,7 +193,7 @@ fn print_otlp_env(config: &Config, json: bool) -> ExitCode {
     }
 }
 
-fn serve(config: &Config, recording: Option<&recording::Settings>) -> ExitCode {
+fn serve(config: &Config, recording: Option<&RecordingSettings>) -> ExitCode {
     descriptors::raise();
     let mut app = match App::bind(config, &Environment::of_process()) {
         Ok(app) => app,

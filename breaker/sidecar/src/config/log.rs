@@ -6,10 +6,10 @@ use breaker_tower::breaker_core::InvalidField;
 
 use super::problem::Problems;
 use super::raw::{RawAccess, RawLog, RawLogFormat};
-use crate::access::{Format, Settings, Which};
+use crate::access::{AccessLogSettings, Format, Which};
 
 /// The access log; `None` if it is off.
-pub(super) fn build(raw: &RawLog, folder: &Path) -> Result<Option<Settings>, Problems> {
+pub(super) fn build(raw: &RawLog, folder: &Path) -> Result<Option<AccessLogSettings>, Problems> {
     let mut problems = Problems::default();
     if raw.file.as_deref() == Some("") {
         problems.add(InvalidField::new("file", "must be the path of a file"));
@@ -25,7 +25,7 @@ pub(super) fn build(raw: &RawLog, folder: &Path) -> Result<Option<Settings>, Pro
         Some(RawAccess::All) => Some(Which::All),
     };
     problems.finish()?;
-    Ok(which.map(|which| Settings {
+    Ok(which.map(|which| AccessLogSettings {
         which,
         format: match raw.format {
             None | Some(RawLogFormat::Json) => Format::Json,

@@ -18,7 +18,7 @@ use super::connection::{self, Port};
 use super::forward::{Forwarder, Marker, Targets};
 use super::guard::Guard;
 use super::intake::Handler;
-use super::settings::Settings;
+use super::settings::ReceiverSettings;
 use super::stats::Stats;
 use crate::accept::Acceptor;
 use crate::collector::OtlpError;
@@ -29,7 +29,7 @@ use crate::tls::{Server, UnderWay};
 pub struct Receiver {
     listeners: Vec<std::net::TcpListener>,
     addresses: Addresses,
-    settings: Settings,
+    settings: ReceiverSettings,
     targets: Option<Targets>,
     stats: Arc<Stats>,
     marker: Marker,
@@ -72,7 +72,7 @@ impl Receiver {
     /// # Errors
     ///
     /// Fails if the settings make no sense, an address is taken, or a certificate can't be used.
-    pub fn bind(settings: Settings) -> Result<Self, ReceiverError> {
+    pub fn bind(settings: ReceiverSettings) -> Result<Self, ReceiverError> {
         settings.check()?;
         let targets = settings.forward.as_ref().map(Targets::new).transpose()?;
         let mut listeners = Vec::new();

@@ -13,7 +13,7 @@ use crate::tls::Server;
 
 /// `telemetry.receive`: what is received where.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct ReceiverSettings {
     /// Where OTLP/gRPC is expected.
     pub grpc: Option<SocketAddr>,
     /// Where OTLP/HTTP is expected. The same address as that of gRPC makes one listener; every
@@ -101,9 +101,9 @@ pub struct Retry {
     pub give_up: Duration,
 }
 
-// === impl Settings ===
+// === impl ReceiverSettings ===
 
-impl Settings {
+impl ReceiverSettings {
     /// Checks that the settings make sense together.
     ///
     /// # Errors

@@ -4,19 +4,19 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::Settings;
+use super::RecordingSettings;
 use crate::files;
 
 /// The file that is written to, and those before it.
 #[derive(Debug)]
 pub(super) struct Files {
-    settings: Settings,
+    settings: RecordingSettings,
     current: File,
     size: u64,
 }
 
 impl Files {
-    pub(super) fn open(settings: &Settings) -> io::Result<Self> {
+    pub(super) fn open(settings: &RecordingSettings) -> io::Result<Self> {
         let current = files::append(&settings.file)?;
         Ok(Self {
             size: current.metadata()?.len(),
@@ -41,7 +41,7 @@ impl Files {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let Settings { file, rotate, .. } = &self.settings;
+        let RecordingSettings { file, rotate, .. } = &self.settings;
         // From the oldest on: each takes the place of the one that is older.
         for number in (1..*rotate).rev() {
             move_to(&numbered(file, number), &numbered(file, number + 1))?;

@@ -21,8 +21,8 @@ use crate::backtest::{Backtest, Options};
 use crate::config::Config;
 use crate::telemetry::Environment;
 
-fn settings(folder: &tempfile::TempDir) -> Settings {
-    Settings::new(folder.path().join("trace.jsonl"))
+fn settings(folder: &tempfile::TempDir) -> RecordingSettings {
+    RecordingSettings::new(folder.path().join("trace.jsonl"))
 }
 
 fn exchange(latency: u64, status: Option<StatusCode>, classification: Classification) -> Exchange {
@@ -67,7 +67,7 @@ fn requests_are_written_as_a_backtest_reads_them() {
 fn files_are_rotated_and_only_so_many_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     for (rotate, expected) in [(2, vec!["7\n8\n", "5\n6\n", "3\n4\n"]), (0, vec!["7\n8\n"])] {
-        let settings = Settings {
+        let settings = RecordingSettings {
             file: folder.path().join(format!("trace{rotate}")),
             max_size: 4,
             rotate,
@@ -105,7 +105,7 @@ fn what_the_disk_does_not_keep_up_with_is_dropped_and_counted() {
 #[test]
 fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::new(folder.path().to_owned());
+    let settings = RecordingSettings::new(folder.path().to_owned());
     assert!(Recording::open(&settings).is_err());
 }
 
@@ -214,7 +214,7 @@ async fn a_backtest_of_a_recording_trips_when_the_live_breaker_did_and_why() {
 
 /// Runs the sidecar on `config` and records what `ask` does with its address.
 async fn recorded<F: Future<Output = ()>>(
-    settings: &Settings,
+    settings: &RecordingSettings,
     config: Config,
     ask: impl FnOnce(SocketAddr) -> F,
 ) -> String {

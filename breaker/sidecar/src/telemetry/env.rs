@@ -14,7 +14,7 @@ use opentelemetry_sdk::metrics::Temporality;
 
 use super::meters::Histograms;
 use super::percent;
-use super::settings::{Batches, Logs, Metrics, Sampling, SettingError, Settings, Traces};
+use super::settings::{Batches, ExportSettings, Logs, Metrics, Sampling, SettingError, Traces};
 use super::signal::Signal;
 use crate::collector::Configured;
 
@@ -60,11 +60,11 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     }
 }
 
-/// See [`Settings::resolve`].
+/// See [`ExportSettings::resolve`].
 pub(crate) fn resolve(
     configured: Option<&Configured>,
     environment: &Environment,
-) -> Result<Settings, SettingError> {
+) -> Result<ExportSettings, SettingError> {
     let mut reader = Reader {
         environment,
         warnings: Vec::new(),
@@ -76,7 +76,7 @@ pub(crate) fn resolve(
             .then(or_default)
     };
     let [metrics, traces, logs] = [Signal::Metrics, Signal::Traces, Signal::Logs].map(export);
-    Ok(Settings {
+    Ok(ExportSettings {
         metrics: metrics
             .map(|configured| reader.metrics(&configured))
             .transpose()?,

@@ -12,7 +12,7 @@ use crate::collector::{Compression, Configured, Protocol};
 
 /// All of telemetry's settings, complete.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct ExportSettings {
     /// How metrics are exported, if they are.
     pub metrics: Option<Metrics>,
     /// How spans of requests are made and exported, if they are.
@@ -112,7 +112,7 @@ pub struct SettingError {
     pub value: String,
 }
 
-impl Settings {
+impl ExportSettings {
     /// Where each of the signals is exported to.
     pub(crate) fn exports(&self) -> impl Iterator<Item = &Export> {
         let metrics = self.metrics.as_ref().map(|metrics| &metrics.export);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use breaker_sidecar::ingest::{
-    Accepted, Addresses, Encoding, Forward, Malformed, Receiver, Retry, Sampler, Settings, Signal,
-    Snapshot, Stats,
+    Accepted, Addresses, Encoding, Forward, Malformed, Receiver, ReceiverSettings, Retry, Sampler,
+    Signal, Snapshot, Stats,
 };
 use bytes::Bytes;
 use http::Uri;
@@ -70,7 +70,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(settings: Settings) -> Self {
+    pub(crate) fn start(settings: ReceiverSettings) -> Self {
         let receiver = Receiver::bind(settings).unwrap();
         let addresses = receiver.addresses();
         let (shutdown, told) = oneshot::channel();
@@ -93,7 +93,7 @@ impl Running {
     }
 
     pub(crate) fn forwarding(forward: Forward) -> Self {
-        Self::start(Settings {
+        Self::start(ReceiverSettings {
             forward: Some(forward),
             ..settings()
         })
@@ -112,11 +112,11 @@ impl Running {
     }
 }
 
-pub(crate) fn settings() -> Settings {
-    Settings {
+pub(crate) fn settings() -> ReceiverSettings {
+    ReceiverSettings {
         grpc: Some(ANY),
         http: Some(ANY),
-        ..Settings::default()
+        ..ReceiverSettings::default()
     }
 }
 

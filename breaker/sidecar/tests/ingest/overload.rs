@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::ingest::{Limits, Reason, Settings, Signal};
+use breaker_sidecar::ingest::{Limits, Reason, ReceiverSettings, Signal};
 use http::Version;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,7 +15,7 @@ const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const UNAVAILABLE: i32 = 14;
 
 fn limited(limits: Limits) -> Running {
-    Running::start(Settings {
+    Running::start(ReceiverSettings {
         limits,
         ..settings()
     })

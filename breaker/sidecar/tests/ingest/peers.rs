@@ -1,6 +1,6 @@
 //! tonic's clients, as SDKs use them.
 
-use breaker_sidecar::ingest::{Encoding, Limits, Settings, Signal};
+use breaker_sidecar::ingest::{Encoding, Limits, ReceiverSettings, Signal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -82,7 +82,7 @@ async fn tonics_clients_are_understood_with_and_without_compression() {
 
 #[tokio::test]
 async fn tonics_clients_understand_refusals() {
-    let receiver = Running::start(Settings {
+    let receiver = Running::start(ReceiverSettings {
         limits: Limits {
             batch: 1000,
             ..Limits::default()

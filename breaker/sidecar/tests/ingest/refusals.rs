@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_sidecar::ingest::{Limits, Reason, Settings, Signal};
+use breaker_sidecar::ingest::{Limits, Reason, ReceiverSettings, Signal};
 use http::{Method, Version};
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,7 @@ const UNIMPLEMENTED: i32 = 12;
 const INTERNAL: i32 = 13;
 
 fn limited(batch: usize) -> Running {
-    Running::start(Settings {
+    Running::start(ReceiverSettings {
         limits: Limits {
             batch,
             ..Limits::default()
@@ -304,7 +304,7 @@ async fn other_paths_methods_types_and_compressions_are_refused_by_name() {
 
 #[tokio::test]
 async fn bodies_that_dawdle_are_refused() {
-    let receiver = Running::start(Settings {
+    let receiver = Running::start(ReceiverSettings {
         limits: Limits {
             body_pause: Duration::from_millis(50),
             ..Limits::default()
@@ -333,7 +333,7 @@ async fn bodies_that_dawdle_are_refused() {
 
 #[tokio::test]
 async fn connections_without_a_request_are_closed_after_a_while() {
-    let receiver = Running::start(Settings {
+    let receiver = Running::start(ReceiverSettings {
         limits: Limits {
             idle: Duration::from_millis(50),
             ..Limits::default()

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use breaker_sidecar::ingest::{Limits, Settings, Signal};
+use breaker_sidecar::ingest::{Limits, ReceiverSettings, Signal};
 use breaker_sidecar::tls::{Clients, Forwarding, Pair, Server, ServerSettings, handshakes};
 use bytes::Bytes;
 use http::{StatusCode, Version};
@@ -79,7 +79,7 @@ impl Authority {
             handshake_timeout: patience,
             clients,
         });
-        Running::start(Settings {
+        Running::start(ReceiverSettings {
             tls: Some(tls.unwrap()),
             limits,
             ..settings()

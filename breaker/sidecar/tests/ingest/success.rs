@@ -1,7 +1,7 @@
 //! Batches that are taken: every signal, encoding, compression and protocol; each goes on byte for
 //! byte.
 
-use breaker_sidecar::ingest::{Encoding, Settings, Signal};
+use breaker_sidecar::ingest::{Encoding, ReceiverSettings, Signal};
 use bytes::Bytes;
 use http::Version;
 use prost::Message;
@@ -137,7 +137,7 @@ async fn each_port_answers_both_protocols() {
     let one = Running::plain();
     assert_eq!(one.addresses.grpc, one.addresses.http);
     let other_http = std::net::SocketAddr::from(([127, 0, 0, 2], 0));
-    let two = Running::start(Settings {
+    let two = Running::start(ReceiverSettings {
         http: Some(other_http),
         ..settings()
     });

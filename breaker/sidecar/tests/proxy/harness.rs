@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use breaker_sidecar::message::{Finished, Recorder, Sent};
 use breaker_sidecar::proxy::{
-    Limits, Observers, Proxy, Route, RouteTable, Running, Settings, Span, Tracer,
+    Limits, Observers, Proxy, ProxySettings, Route, RouteTable, Running, Span, Tracer,
 };
 use breaker_sidecar::tls::Server;
 use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
@@ -209,7 +209,7 @@ impl Sidecar {
         at_head: Option<Hook>,
         tls: Option<Server>,
     ) -> Self {
-        let settings = Settings {
+        let settings = ProxySettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             workers: 1,
             limits,

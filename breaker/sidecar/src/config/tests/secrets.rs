@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use crate::config::{Config, ConfigError};
-use crate::telemetry::{Environment, Settings};
+use crate::telemetry::{Environment, ExportSettings};
 
 const CANARY: &str = "canary0123456789abcdef0123456789";
 
@@ -50,7 +50,7 @@ fn no_debug_output_has_a_secret() {
     ]
     .into_iter()
     .collect();
-    let settings = Settings::resolve(config.export(), &environment).unwrap();
+    let settings = ExportSettings::resolve(config.export(), &environment).unwrap();
     for (what, shown) in [
         ("the configuration", format!("{config:?} {config:#?}")),
         ("the environment", format!("{environment:?}")),
@@ -92,7 +92,7 @@ fn no_error_repeats_a_secret() {
         let environment: Environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.clone())]
             .into_iter()
             .collect();
-        let error = Settings::resolve(None, &environment).expect_err(&endpoint);
+        let error = ExportSettings::resolve(None, &environment).expect_err(&endpoint);
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains(CANARY), "{shown}");
         assert!(shown.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{shown}");

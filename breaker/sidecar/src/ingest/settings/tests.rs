@@ -4,12 +4,12 @@ fn url(text: &str) -> Uri {
     text.parse().unwrap()
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> ReceiverSettings {
+    ReceiverSettings {
         grpc: Some("127.0.0.1:4317".parse().unwrap()),
         http: Some("127.0.0.1:4318".parse().unwrap()),
         forward: Some(Forward::to(url("http://collector:4317"), None)),
-        ..Settings::default()
+        ..ReceiverSettings::default()
     }
 }
 
@@ -49,7 +49,7 @@ fn settings_that_make_no_sense_name_their_field() {
         settings
     };
     for (settings, field) in [
-        (Settings::default(), "grpc"),
+        (ReceiverSettings::default(), "grpc"),
         (limits(|limits| limits.batch = 0), "limits"),
         (limits(|limits| limits.batch = usize::MAX), "limits.batch"),
         (

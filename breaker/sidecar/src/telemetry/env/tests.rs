@@ -6,7 +6,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().copied().collect()
 }
 
-fn settings(configured: Option<&Configured>, variables: &[(&str, &str)]) -> Settings {
+fn settings(configured: Option<&Configured>, variables: &[(&str, &str)]) -> ExportSettings {
     let settings = resolve(configured, &environment(variables)).unwrap();
     assert_eq!(settings.warnings, [] as [String; 0]);
     settings

@@ -6,7 +6,7 @@ use http::{Method, StatusCode, Version};
 
 use crate::telemetry::tests::{breakers, tripped};
 use crate::telemetry::{
-    Catalog, Environment, Exposition, Finished, Histograms, Settings, Telemetry,
+    Catalog, Environment, ExportSettings, Exposition, Finished, Histograms, Telemetry,
 };
 
 const TRACE: u128 = 0x1234_5678_9012_3456_7890_1234_5678_9012;
@@ -21,7 +21,7 @@ fn scrape_as(
     millis: &[u64],
     trace: Option<TraceId>,
 ) -> String {
-    let mut settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let mut settings = ExportSettings::resolve(None, &Environment::default()).unwrap();
     settings.histograms = histograms;
     let (telemetry, _) = Telemetry::start(settings, breakers([("pay", tripped())])).unwrap();
     let recorder = telemetry.recorder(Arc::new(Catalog {

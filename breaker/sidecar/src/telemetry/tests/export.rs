@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use super::collector::{Collector, Received};
 use super::{breakers, tripped};
 use crate::telemetry::{
-    Catalog, Environment, Exporting, Exposition, Finished, Sent, Settings, Telemetry,
+    Catalog, Environment, ExportSettings, Exporting, Exposition, Finished, Sent, Telemetry,
 };
 
 pub(super) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -26,7 +26,7 @@ fn start(address: SocketAddr, variables: &[(&str, &str)]) -> (Telemetry, Exporti
             ("OTEL_SERVICE_NAME", "shop"),
         ])
         .collect();
-    let settings = Settings::resolve(None, &environment).unwrap();
+    let settings = ExportSettings::resolve(None, &environment).unwrap();
     Telemetry::start(settings, breakers([("pay", tripped())])).unwrap()
 }
 
@@ -205,7 +205,7 @@ async fn shutdown_exports_what_the_interval_has_not() {
         interval: Some(Duration::from_secs(3600)),
         ..Default::default()
     };
-    let settings = Settings::resolve(Some(&configured), &Environment::default()).unwrap();
+    let settings = ExportSettings::resolve(Some(&configured), &Environment::default()).unwrap();
     let (telemetry, exporting) =
         Telemetry::start(settings, breakers([("pay", tripped())])).unwrap();
     traffic(&telemetry);
@@ -261,7 +261,7 @@ async fn delta_exports_tell_each_request_once_and_prometheus_all() {
 
 #[test]
 fn the_time_that_a_breaker_was_open_is_recorded_when_it_ends() {
-    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let settings = ExportSettings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, breakers([])).unwrap();
     let route = Arc::from("pay");
 
@@ -301,7 +301,7 @@ async fn a_certificate_that_is_none_is_an_error_and_no_panic() {
         ]
         .into_iter()
         .collect();
-        let settings = Settings::resolve(None, &environment).unwrap();
+        let settings = ExportSettings::resolve(None, &environment).unwrap();
         let error = Telemetry::start(settings, breakers([])).unwrap_err();
         assert!(
             error.to_string().ends_with("no certificate in it"),

@@ -8,10 +8,12 @@ use http::{Method, StatusCode, Version};
 use super::breakers;
 use crate::findings::{Failed, Findings};
 use crate::registry::{Breakers, RegisteredBreaker, Registry, Watched};
-use crate::telemetry::{Catalog, Environment, Exposition, Finished, Recorder, Settings, Telemetry};
+use crate::telemetry::{
+    Catalog, Environment, ExportSettings, Exposition, Finished, Recorder, Telemetry,
+};
 
 fn telemetry() -> (Telemetry, Recorder) {
-    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let settings = ExportSettings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, breakers([])).unwrap();
     let recorder = telemetry.recorder(Arc::new(Catalog {
         routes: vec!["pay".into()],
@@ -125,7 +127,7 @@ async fn a_limit_in_force_has_a_gauge() {
     let breakers = [&sheds, &idle]
         .into_iter()
         .map(|breaker| Watched::from(&RegisteredBreaker::from(breaker)));
-    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let settings = ExportSettings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
     let text = telemetry.exposition(Exposition::Prometheus).1;
     let limits = text
@@ -148,7 +150,7 @@ fn each_detector_of_a_source_has_a_score() {
     let breakers = [&adaptive, &sensitive]
         .into_iter()
         .map(|breaker| Watched::from(&RegisteredBreaker::from(breaker)));
-    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let settings = ExportSettings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, Breakers::from_iter(breakers)).unwrap();
     let text = telemetry.exposition(Exposition::Prometheus).1;
     let scores = text
@@ -184,7 +186,7 @@ fn how_requests_failed_is_counted_by_source_kind_and_endpoint_until_the_route_is
     }
     let pay = RegisteredBreaker::from(&BreakerHandle::new("pay", Policy::sensitive()));
     let registry: Registry = [pay.with_findings(findings)].into_iter().collect();
-    let settings = Settings::resolve(None, &Environment::default()).unwrap();
+    let settings = ExportSettings::resolve(None, &Environment::default()).unwrap();
     let (telemetry, _) = Telemetry::start(settings, registry.watched()).unwrap();
     let series = || -> Vec<String> {
         let text = telemetry.exposition(Exposition::Prometheus).1;

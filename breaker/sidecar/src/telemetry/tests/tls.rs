@@ -19,7 +19,7 @@ use super::collector::Collector;
 use super::export::{ANY, FAILED_TWICE, assert_complete, traffic};
 use super::{breakers, tripped};
 use crate::collector::OtlpError;
-use crate::telemetry::{Environment, Exporting, Exposition, Settings, Telemetry};
+use crate::telemetry::{Environment, ExportSettings, Exporting, Exposition, Telemetry};
 
 const PROTOCOLS: [&str; 2] = ["grpc", "http/protobuf"];
 const CA: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
@@ -118,7 +118,7 @@ fn start(
             ("OTEL_SERVICE_NAME", "shop"),
         ])
         .collect();
-    let settings = Settings::resolve(None, &environment).unwrap();
+    let settings = ExportSettings::resolve(None, &environment).unwrap();
     Telemetry::start(settings, breakers([("pay", tripped())]))
 }
 
