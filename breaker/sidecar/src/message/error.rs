@@ -171,24 +171,6 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the upstream certainly has done nothing with the request, so that it may be sent
-    /// again, whatever its method is.
-    pub const fn is_unsent(self) -> bool {
-        matches!(
-            self,
-            Self::ConnectRefused
-                | Self::ConnectTimeout
-                | Self::Unreachable
-                | Self::TlsCertificate
-                | Self::TlsAlert
-                | Self::TlsProtocol
-                | Self::Resolve
-                | Self::ResolveTimeout
-                | Self::Refused
-                | Self::NoStream
-        )
-    }
-
     /// Whether this counts against one endpoint, compared with others: what is the upstream's, and
     /// what is ours only since no upstream should be judged by our limits. All have the same.
     pub(crate) const fn is_of_endpoint(self) -> bool {
@@ -256,8 +238,6 @@ impl ErrorKind {
 #[error("{kind}")]
 pub struct ProxyError {
     kind: ErrorKind,
-    /// Whether this request certainly was not processed, though others of this kind may have been.
-    is_unsent: bool,
     /// Whether only one endpoint of several fails so.
     is_of_one_endpoint: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -270,20 +250,6 @@ impl ProxyError {
             source: Some(source.into()),
             ..Self::from(kind)
         }
-    }
-
-    /// Notes that the upstream certainly has done nothing with the request.
-    #[must_use]
-    pub(crate) fn unsent(self) -> Self {
-        Self {
-            is_unsent: true,
-            ..self
-        }
-    }
-
-    /// Returns whether the upstream certainly has done nothing with the request.
-    pub const fn is_unsent(&self) -> bool {
-        self.is_unsent || self.kind.is_unsent()
     }
 
     /// Returns what went wrong.
@@ -314,7 +280,6 @@ impl From<ErrorKind> for ProxyError {
     fn from(kind: ErrorKind) -> Self {
         Self {
             kind,
-            is_unsent: false,
             is_of_one_endpoint: false,
             source: None,
         }

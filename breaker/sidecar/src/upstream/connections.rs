@@ -250,7 +250,7 @@ impl Connections {
         };
         let Connected { stream, chosen } = self.connect(offered).await?;
         if chosen == Some(Alpn::Http1) {
-            return Err(ProxyError::from(ErrorKind::NotHttp2).unsent());
+            return Err(ErrorKind::NotHttp2.into());
         }
         self.share(stream).await
     }

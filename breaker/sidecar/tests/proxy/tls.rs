@@ -340,6 +340,28 @@ async fn an_endpoint_that_refuses_our_certificate_gets_the_request_never_and_ano
 }
 
 #[tokio::test]
+async fn what_an_endpoint_that_closes_in_the_handshake_never_got_goes_to_another_one() {
+    let authority = Authority::new();
+    for (protocol, alpn) in [(Protocol::H2c, "h2"), (Protocol::Http1, "http/1.1")] {
+        let closing = Secure {
+            origin: Origin::raw(|stream| async move { drop(stream) }).await,
+            requests: Arc::default(),
+        };
+        let taking = Secure::start(authority.server(&Leaf::server(), &[alpn], None)).await;
+        let sidecar = sidecar(&[&closing, &taking], trusting(&authority), |upstream| {
+            upstream.protocol = protocol;
+            upstream.balancing.balance = Balance::RoundRobin;
+        });
+        for _ in 0..10 {
+            let answer = sidecar.ask(POST).await;
+            assert_eq!(status(&answer), "200", "{protocol:?}: {answer}");
+        }
+        assert_eq!(taking.requests(), 10);
+        assert_eq!(sidecar.totals(), (10, 0, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_protocol_switch_goes_by_http1_whatever_the_upstream_chooses() {
     let authority = Authority::new();
     let config = authority.server(&Leaf::server(), &["h2", "http/1.1"], None);

@@ -95,10 +95,10 @@ impl Pending {
         let place = match opened {
             Ok(place) => Rc::new(place),
             Err(error) => {
-                let request = error.is_unsent().then(|| Box::new(request));
+                // Nothing was sent yet, whatever ended the connection.
                 return Err(Lost {
                     error,
-                    request,
+                    request: Some(Box::new(request)),
                     is_other_connection_better: false,
                     is_excused: false,
                 });
@@ -202,7 +202,7 @@ impl Lost {
             _ => error,
         };
         Self {
-            error: error.unsent(),
+            error,
             request,
             is_other_connection_better: true,
             is_excused: false,
