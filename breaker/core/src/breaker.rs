@@ -203,6 +203,11 @@ impl Breaker {
         self.events.pop_front()
     }
 
+    /// Whether there is an event to [poll](Self::poll_event).
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     // --- getters
 
     /// The state.
@@ -230,11 +235,6 @@ impl Breaker {
     /// sequential recovery are judged by themselves.
     const fn tries_conditions(&self) -> bool {
         matches!(self.phase, Phase::Closed { .. } | Phase::Ramp(_))
-    }
-
-    fn histograms_due(&self) -> Option<Timestamp> {
-        let sources = self.sources.iter().filter(|_| self.tries_conditions());
-        sources.filter_map(Source::histograms_due).min()
     }
 
     /// Tries the entries of its policy on a source: those on counts always, those on histograms

@@ -44,6 +44,8 @@ pub struct Policy {
     failure: FailureRules,
     reject: Reject,
     honour_retry_after: bool,
+    /// What follows from the others, since each request asks for it.
+    observes_readers: bool,
 }
 
 /// Where the latency of a request ends.
@@ -151,11 +153,8 @@ impl Policy {
 
     /// Whether it matters that a caller does not read its answer: the latency lasts to the end of
     /// the body, or the requests in flight are counted.
-    pub fn observes_readers(&self) -> bool {
-        self.latency == LatencyMeasure::Complete
-            || self
-                .conditions()
-                .any(|condition| matches!(condition, Condition::Concurrency(_)))
+    pub const fn observes_readers(&self) -> bool {
+        self.observes_readers
     }
 
     /// What counts as a failure.

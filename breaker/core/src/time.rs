@@ -80,6 +80,17 @@ pub(crate) fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Opti
     }
 }
 
+/// After all times.
+pub(crate) const NEVER: Timestamp = Timestamp(u64::MAX);
+
+/// [`NEVER`] for no time, of which the least is found without a branch.
+pub(crate) const fn or_never(time: Option<Timestamp>) -> Timestamp {
+    match time {
+        Some(time) => time,
+        None => NEVER,
+    }
+}
+
 /// A duration to the millisecond, for people.
 pub(crate) struct ToMillis(pub(crate) Duration);
 

@@ -234,8 +234,10 @@ impl Window {
     /// When the last of it will have expired, and its memory can go.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
         self.contents.as_ref()?;
-        let slices = self.live_slice + SLICES as u64;
-        Some(Timestamp::from_nanos(slices.saturating_mul(self.slice)))
+        let others = (SLICES as u64 - 1) * self.slice;
+        Some(Timestamp::from_nanos(
+            self.live_ends.as_nanos().saturating_add(others),
+        ))
     }
 
     /// Forgets what is older than the window.

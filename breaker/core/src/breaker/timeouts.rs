@@ -2,7 +2,7 @@
 
 use super::{Breaker, Phase};
 use crate::event::Reason;
-use crate::time::{Timestamp, earliest};
+use crate::time::{NEVER, Timestamp, earliest, or_never};
 
 impl Breaker {
     /// Call this at the time of [`Self::poll_timeout`], or later.
@@ -23,29 +23,40 @@ impl Breaker {
     }
 
     /// When [`Self::handle_timeout`] must be called next, if nothing else happens before.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let phase = match &self.phase {
+        // At each use of the breaker: without branches for what there is not.
+        let mut due = or_never(self.next_ageing)
+            .min(or_never(self.mode_until))
+            .min(or_never(self.alerts_due));
+        if !matches!(self.phase, Phase::Closed { .. }) {
+            due = due.min(or_never(self.phase_ends()));
+        }
+        if self.shedding.is_some() {
+            due = due.min(or_never(self.shedding_ends()));
+        }
+        let tries_conditions = self.tries_conditions();
+        for source in &self.sources {
+            due = due.min(or_never(source.window.expires_at()));
+            if tries_conditions {
+                due = due.min(or_never(source.histograms_due()));
+            }
+        }
+        (due < NEVER).then_some(due)
+    }
+
+    /// When time alone ends the phase, or lets it be judged; `None` while closed.
+    #[inline(never)]
+    fn phase_ends(&self) -> Option<Timestamp> {
+        let ends = match &self.phase {
             Phase::Closed { .. } | Phase::AdaptiveRamp(_) => None,
             // The fleet says when, until it falls silent.
             Phase::Open { until, .. } => self.lead_ends().or(*until),
             Phase::Probing(probing) => probing.next_expiry(),
             Phase::Ramp(ramp) => ramp.ends_at(&self.policy.ramp()),
         };
-        // A fold over a handful of options, because it is done at each use of the breaker.
-        let mut due = earliest(phase, self.next_ageing);
-        due = earliest(due, self.mode_until);
-        if !matches!(self.phase, Phase::Closed { .. }) {
-            due = earliest(due, self.lead_ends());
-        }
-        due = earliest(due, self.histograms_due());
-        due = earliest(due, self.quiet_ends());
-        due = earliest(due, self.shedding_ends());
-        due = earliest(due, self.trial_ends());
-        due = earliest(due, self.alerts_due);
-        for source in &self.sources {
-            due = earliest(due, source.window.expires_at());
-        }
-        due
+        let ends = earliest(ends, self.lead_ends());
+        earliest(ends, earliest(self.quiet_ends(), self.trial_ends()))
     }
 
     /// Lets time pass: what was due by `now` happens. Returns the time it is, which is never before

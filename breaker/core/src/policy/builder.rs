@@ -32,6 +32,7 @@ impl Builder {
             failure: FailureRules::default(),
             reject: Reject::default(),
             honour_retry_after: false,
+            observes_readers: false,
         })
     }
 
@@ -182,6 +183,10 @@ impl Builder {
             "reject.body",
             "must be at most 64 KiB",
         )?;
+        policy.observes_readers = policy.latency == LatencyMeasure::Complete
+            || policy
+                .conditions()
+                .any(|condition| matches!(condition, Condition::Concurrency(_)));
         Ok(self.0)
     }
 }
