@@ -30,6 +30,13 @@ struct Moment {
     tenth: u32,
 }
 
+impl Default for CallerDeadline {
+    /// [`Self::NONE`].
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl CallerDeadline {
     /// No deadline, whatever the request's header fields say: the service's own time is shorter.
     pub const NONE: Self = Self(None);

@@ -6,35 +6,19 @@ use http::{HeaderMap, Response};
 use http_body::Body;
 
 use crate::classify::{Classified, Classify, Ending};
-use crate::deadline::CallerDeadline;
 use crate::observer::{Watched, Witness};
+use crate::shared::flight::Flight;
 
 pub(crate) struct Exchange<C, W: Witness> {
     pub(crate) request: Watched<W>,
     classifier: C,
-    deadline: CallerDeadline,
-    /// The answer is all head: nobody will read its body to the end.
-    bodiless: bool,
-    /// What the head has told, once it has come.
-    head: Option<Classified>,
-    /// The breaker knows that the answer has well begun.
-    begun: bool,
 }
 
 impl<C, W: Witness> Exchange<C, W> {
-    pub(crate) const fn new(
-        request: Watched<W>,
-        classifier: C,
-        deadline: CallerDeadline,
-        bodiless: bool,
-    ) -> Self {
+    pub(crate) const fn new(request: Watched<W>, classifier: C) -> Self {
         Self {
             request,
             classifier,
-            deadline,
-            bodiless,
-            head: None,
-            begun: false,
         }
     }
 
@@ -44,28 +28,31 @@ impl<C, W: Witness> Exchange<C, W> {
     where
         C: Classify,
     {
+        let Some(Flight { policy, answer, .. }) = self.request.request().known() else {
+            return;
+        };
         let status = response.status();
-        self.request.answered(status);
+        answer.status = Some(status);
         let head = if response.extensions().get::<Rejected>().is_some() {
             Classified::Head(Ending::caused_by(Attribution::InnerBreaker))
-        } else if self.deadline.forced_head(status, response.headers()) {
+        } else if answer.deadline.forced_head(status, response.headers()) {
             Classified::Head(Ending::caused_by(Attribution::Caller))
         } else {
-            let rules = self.request.request().policy().failure();
             let (headers, extensions) = (response.headers(), response.extensions());
-            self.classifier.response(rules, status, headers, extensions)
+            self.classifier
+                .response(policy.failure(), status, headers, extensions)
         };
-        self.head = Some(head);
+        answer.head = Some(head);
         let is_whole = response.body().is_end_stream();
         let classification = match head {
-            Classified::Head(ending) if is_whole || self.bodiless => {
+            Classified::Head(ending) if is_whole || answer.is_bodiless => {
                 return self.request.end(ending);
             }
             Classified::Head(ending) => Some(ending.classification),
             Classified::AtTrailers => None,
         };
+        answer.has_begun = classification == Some(Classification::Success);
         self.request.request().responded(classification);
-        self.begun = classification == Some(Classification::Success);
         if is_whole {
             self.ended(None);
         } else {
@@ -76,9 +63,13 @@ impl<C, W: Witness> Exchange<C, W> {
     /// A part of the body has come, and not the last. With the first one a gRPC answer has well
     /// begun.
     pub(crate) fn flows(&mut self) {
-        if !self.begun && self.head == Some(Classified::AtTrailers) {
-            self.begun = true;
-            self.request.request().begun();
+        let request = self.request.request();
+        if let Some(Flight { answer, .. }) = request.known()
+            && !answer.has_begun
+            && answer.head == Some(Classified::AtTrailers)
+        {
+            answer.has_begun = true;
+            request.begun();
         }
     }
 
@@ -98,13 +89,15 @@ impl<C, W: Witness> Exchange<C, W> {
     where
         C: Classify,
     {
-        let ending = match self.head {
+        let Some(Flight { policy, answer, .. }) = self.request.request().known() else {
+            return;
+        };
+        let ending = match answer.head {
             Some(Classified::Head(ending)) => ending,
-            _ if self.deadline.forced_trailers(trailers) => Ending::caused_by(Attribution::Caller),
-            _ => {
-                let rules = self.request.request().policy().failure();
-                self.classifier.trailers(rules, trailers)
+            _ if answer.deadline.forced_trailers(trailers) => {
+                Ending::caused_by(Attribution::Caller)
             }
+            _ => self.classifier.trailers(policy.failure(), trailers),
         };
         self.request.end(ending);
     }
@@ -114,19 +107,24 @@ impl<C, W: Witness> Exchange<C, W> {
     where
         C: Classify,
     {
-        let ending = self.deadline.or_error(&self.classifier, error);
-        self.request.end(ending);
+        if let Some(Flight { answer, .. }) = self.request.request().known() {
+            let ending = answer.deadline.or_error(&self.classifier, error);
+            self.request.end(ending);
+        }
     }
 
     /// No head of an answer has come in time.
     pub(crate) fn timed_out(&mut self) {
-        let ending = self.deadline.or(Ending::TIMED_OUT);
-        self.request.end(ending);
+        if let Some(Flight { answer, .. }) = self.request.request().known() {
+            let ending = answer.deadline.or(Ending::TIMED_OUT);
+            self.request.end(ending);
+        }
     }
 
     /// The caller went away. A head that was a failure stays one: no body could have mended it.
     pub(crate) fn left(&mut self) {
-        if let Some(Classified::Head(ending)) = self.head
+        if let Some(Flight { answer, .. }) = self.request.request().known()
+            && let Some(Classified::Head(ending)) = answer.head
             && ending.classification == Classification::Failure
         {
             self.request.end(ending);

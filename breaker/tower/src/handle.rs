@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_core::{
-    Attribution, Baseline, Breaker, Diagnosis, Event, Feed, Mode, Observed, Policy, Rejected,
-    Sample, Snapshot, SourceId, State, Timestamp,
+    Attribution, Baseline, Breaker, Diagnosis, Event, Feed, Mode, Observed, Outcome, Permit,
+    Policy, Rejected, Sample, Snapshot, SourceId, State, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::sync::futures::OwnedNotified;
@@ -21,6 +21,7 @@ use crate::shared::clock::Clock;
 #[cfg(feature = "testing")]
 use crate::shared::clock::ManualClock;
 use crate::shared::driver::Driver;
+use crate::shared::flight::Flight;
 
 /// A breaker that services and operators share. Clones are the same breaker.
 ///
@@ -139,11 +140,8 @@ impl BreakerHandle {
     /// [`Self::try_acquire`] of a handle that its caller has no more use for: what is returned
     /// holds it.
     pub(crate) fn into_in_flight(self, on_drop: OnDrop) -> Result<InFlight, Rejected> {
-        let (permit, policy, state) = self.with(|breaker, now| {
-            let permit = breaker.try_acquire(now)?;
-            Ok((permit, breaker.policy().clone(), breaker.state()))
-        })?;
-        Ok(InFlight::new(self, permit, policy, state, on_drop))
+        let flight = self.0.admit()?;
+        Ok(InFlight::new(self, flight, on_drop))
     }
 
     /// Asks for a verdict without a permit, for a request that another proxy sends and whose
@@ -300,6 +298,15 @@ impl BreakerHandle {
     pub(crate) fn admitting(&self) -> OwnedNotified {
         self.0.drive_here();
         self.0.admitting()
+    }
+
+    /// Records the end of a request, by what `outcome` makes of it.
+    fn end<T>(
+        &self,
+        flight: Box<Flight>,
+        outcome: impl FnOnce(&Flight, &Permit, Timestamp) -> (Outcome, T),
+    ) -> Option<T> {
+        self.0.end(flight, outcome)
     }
 
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Breaker, Timestamp) -> T) -> T {

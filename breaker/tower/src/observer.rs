@@ -65,7 +65,6 @@ impl<W: Witness> Witness for Option<W> {
 pub(crate) struct Watched<W: Witness> {
     request: InFlight,
     witness: W,
-    status: Option<StatusCode>,
 }
 
 /// Reports a failure when it is dropped by a panic that came after it.
@@ -76,20 +75,11 @@ struct FailOnPanic<'a, W: Witness> {
 
 impl<W: Witness> Watched<W> {
     pub(crate) const fn new(request: InFlight, witness: W) -> Self {
-        Self {
-            request,
-            witness,
-            status: None,
-        }
+        Self { request, witness }
     }
 
     pub(crate) const fn request(&mut self) -> &mut InFlight {
         &mut self.request
-    }
-
-    /// The head of the response has come.
-    pub(crate) const fn answered(&mut self, status: StatusCode) {
-        self.status = Some(status);
     }
 
     /// Does `act`, on whose panic the request has failed. Its drop would not tell: it may come long
@@ -105,16 +95,13 @@ impl<W: Witness> Watched<W> {
     /// The outcome is known; nothing, if it was known before.
     pub(crate) fn end(&mut self, ending: Ending) {
         let is_watching = self.witness.is_watching();
-        let Some(mut decision) = self.request.end(ending, is_watching) else {
-            return;
-        };
-        if is_watching {
-            let rules = self.request.policy().failure();
-            let by_status = |status: &StatusCode| Some(rules.of_http(status.as_u16()));
+        let known = self.request.known().filter(|_| is_watching);
+        let known = known.map(|flight| (flight.policy.clone(), flight.answer.status));
+        let decision = self.request.end(ending, is_watching);
+        if let (Some(mut decision), Some((policy, status))) = (decision, known) {
+            let by_status = |status: &StatusCode| Some(policy.failure().of_http(status.as_u16()));
             let classification = decision.classification();
-            decision.status = self
-                .status
-                .filter(|status| by_status(status) == classification);
+            decision.status = status.filter(|status| by_status(status) == classification);
             decision.grpc = ending.grpc;
             self.witness.decided(decision);
         }

@@ -8,7 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// or as busy as it may be, or one to which the request has come back. `None` if no intermediary
 /// says either.
 pub(crate) fn caused_by(headers: &HeaderMap) -> Option<Attribution> {
-    let values = headers.get_all(PROXY_STATUS).into_iter();
+    // Nearly always there is none.
+    headers.get(&PROXY_STATUS)?;
+    let values = headers.get_all(&PROXY_STATUS).into_iter();
     let mut parameters = values.flat_map(|value| parameters(value.as_bytes()));
     parameters.find_map(|parameter| match parameter {
         (b"error", b"destination_unavailable" | b"connection_limit_reached") => {
@@ -23,7 +25,7 @@ pub(crate) fn caused_by(headers: &HeaderMap) -> Option<Attribution> {
 /// Says in `headers` that an answer comes from here, and why.
 pub(crate) fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
     if let Some(value) = proxy_status(error, details) {
-        headers.insert(PROXY_STATUS, value);
+        headers.insert(&PROXY_STATUS, value);
     }
 }
 
@@ -77,7 +79,7 @@ fn pieces(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 #[cfg(test)]
 mod tests {
@@ -125,7 +127,7 @@ mod tests {
             (",;=,", false),
         ] {
             let mut headers = HeaderMap::new();
-            headers.append(PROXY_STATUS, value.parse().unwrap());
+            headers.append(&PROXY_STATUS, value.parse().unwrap());
             let found = caused_by(&headers) == Some(Attribution::InnerBreaker);
             assert_eq!(found, expected, "{value}");
         }
@@ -135,7 +137,7 @@ mod tests {
     fn fields_may_be_repeated() {
         let mut headers = HeaderMap::new();
         for value in ["cdn; hit", "inner; error=destination_unavailable"] {
-            headers.append(PROXY_STATUS, value.parse().unwrap());
+            headers.append(&PROXY_STATUS, value.parse().unwrap());
         }
         assert_eq!(caused_by(&headers), Some(Attribution::InnerBreaker));
     }
@@ -147,7 +149,7 @@ mod tests {
         mark(&mut headers, "destination_unavailable", details);
         assert_eq!(caused_by(&headers), Some(Attribution::InnerBreaker));
         assert_eq!(
-            headers[PROXY_STATUS],
+            headers[&PROXY_STATUS],
             "breaker; error=destination_unavailable; \
              details=\"100% >= 8%; \\\"a\\\\b\\\"??c, error=x\""
         );
@@ -157,7 +159,7 @@ mod tests {
     fn a_loop_is_the_proxys_doing() {
         let mut headers = HeaderMap::new();
         let value = "breaker; error=proxy_loop_detected; details=\"x\"";
-        headers.append(PROXY_STATUS, value.parse().unwrap());
+        headers.append(&PROXY_STATUS, value.parse().unwrap());
         assert_eq!(caused_by(&headers), Some(Attribution::Proxy));
     }
 }

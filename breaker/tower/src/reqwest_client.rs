@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use breaker_core::Rejected;
-use http::{Extensions, Method};
+use http::Extensions;
 use reqwest::{Body, Error, Request, RequestBuilder, Response, ResponseBuilderExt as _};
 use tower_service::Service;
 
@@ -92,10 +92,9 @@ fn boxed(rejected: Rejected) -> BoxError {
 }
 
 fn exchange<C>(mut admitted: InFlight, classifier: C, request: &Request) -> Exchange<C, ()> {
-    admitted.traced(request.headers());
     let deadline = CallerDeadline::of_headers(request.headers());
-    let is_head = request.method() == Method::HEAD;
-    Exchange::new(Watched::new(admitted, ()), classifier, deadline, is_head)
+    admitted.sends(request.method(), request.headers(), deadline);
+    Exchange::new(Watched::new(admitted, ()), classifier)
 }
 
 /// The answer to `call`, whose body reports how the request ended.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use breaker_core::Rejected;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::futures::OwnedNotified;
 use tower_service::Service;
@@ -155,17 +155,15 @@ where
         let mut witness = self.observer.begin(&request);
         match self.admit(&request) {
             Ok(mut admitted) => {
-                admitted.traced(request.headers());
                 let deadline = CallerDeadline::of(&request);
-                let is_head = request.method() == Method::HEAD;
+                admitted.sends(request.method(), request.headers(), deadline);
                 let timeout = self.options.timeout.map(|period| {
                     let is_grpc = grpc::is_call(request.headers());
                     Box::new(Timeout::new(period, is_grpc))
                 });
                 let request = self.uploads.hand_on(request, &mut admitted);
                 let watched = Watched::new(admitted, witness);
-                let mut exchange =
-                    Exchange::new(watched, self.classifier.clone(), deadline, is_head);
+                let mut exchange = Exchange::new(watched, self.classifier.clone());
                 let call = || self.inner.call(request);
                 let future = exchange.request.failing_on_panic(call);
                 ResponseFuture::admitted(future, exchange, timeout)

@@ -4,6 +4,7 @@
 pub(crate) mod audience;
 pub(crate) mod clock;
 pub(crate) mod driver;
+pub(crate) mod flight;
 #[cfg(feature = "tracing")]
 mod log;
 
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use breaker_core::{Breaker, Event, Mode, State, Timestamp};
+use breaker_core::{Breaker, Event, Mode, Outcome, Permit, Rejected, State, Timestamp};
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use self::audience::Audience;
 use self::clock::Clock;
 use self::driver::Driver;
+use self::flight::Flight;
 
 pub(crate) struct SharedBreaker {
     pub(crate) name: Arc<str>,
@@ -66,6 +68,8 @@ struct Locked {
     breaker: Breaker,
     /// For when the driver's timer is set.
     armed: Option<Timestamp>,
+    /// Whether it was closed, with nothing said by an operator, when that was last noted.
+    admits_all: bool,
 }
 
 /// The driver's timer is to be set for `due`.
@@ -98,6 +102,7 @@ impl SharedBreaker {
             state: Mutex::new(Locked {
                 breaker,
                 armed: None,
+                admits_all: true,
             }),
             clock,
             driver,
@@ -115,6 +120,38 @@ impl SharedBreaker {
         let now = self.now();
         let mut locked = self.lock();
         let result = act(&mut locked.breaker, now);
+        if !locked.is_settled(now) {
+            self.follow_up(locked, now);
+        }
+        result
+    }
+
+    /// Asks for a permit to send a request.
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Box<Flight>, Rejected> {
+        self.with(|breaker, now| {
+            let permit = breaker.try_acquire(now)?;
+            Ok(Flight::begin(permit, breaker.policy(), breaker.state()))
+        })
+    }
+
+    /// Records the end of a request, by what `outcome` makes of it.
+    pub(crate) fn end<T>(
+        self: &Arc<Self>,
+        mut flight: Box<Flight>,
+        outcome: impl FnOnce(&Flight, &Permit, Timestamp) -> (Outcome, T),
+    ) -> Option<T> {
+        let permit = flight.permit.take()?;
+        let result = self.with(|breaker, now| {
+            let (outcome, result) = outcome(&flight, &permit, now);
+            breaker.record(permit, outcome, now);
+            result
+        });
+        flight.give_back();
+        Some(result)
+    }
+
+    #[inline(never)]
+    fn follow_up(self: &Arc<Self>, mut locked: MutexGuard<'_, Locked>, now: Timestamp) {
         let follow_up = self.settle(&mut locked, now);
         drop(locked);
         if let Some(rearm) = &follow_up.rearm {
@@ -124,7 +161,6 @@ impl SharedBreaker {
             self.driver.move_here();
         }
         self.tell(&follow_up);
-        result
     }
 
     /// Lets the driver run where the caller waits for what time alone does.
@@ -214,14 +250,13 @@ impl SharedBreaker {
         if self.rejecting.load(Ordering::Relaxed) != rejecting {
             self.rejecting.store(rejecting, Ordering::Release);
         }
-        let weight = Weight::of(&locked.breaker) as u8;
-        if self.weight.load(Ordering::Relaxed) != weight {
-            self.weight.store(weight, Ordering::Relaxed);
+        let weight = Weight::of(&locked.breaker);
+        if self.weight.load(Ordering::Relaxed) != weight as u8 {
+            self.weight.store(weight as u8, Ordering::Relaxed);
         }
+        locked.admits_all = weight == Weight::Closed && !rejecting;
         let due = locked.breaker.poll_timeout();
-        let is_late = locked
-            .armed
-            .is_some_and(|armed| now.saturating_since(armed) > PATIENCE_WITH_DRIVER);
+        let is_late = locked.is_late(now);
         let sooner = due.filter(|due| locked.armed.is_none_or(|armed| *due < armed));
         let rearm = sooner.map(|due| Rearm {
             replaces: locked.armed.replace(due),
@@ -249,6 +284,29 @@ impl SharedBreaker {
     fn lock(&self) -> MutexGuard<'_, Locked> {
         // The core does not panic; if it did, its numbers would still be good enough to go on with.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Locked {
+    /// Whether nothing follows from the last use of the breaker, which is nearly always so.
+    #[inline]
+    fn is_settled(&self, now: Timestamp) -> bool {
+        let breaker = &self.breaker;
+        self.admits_all
+            && breaker.state() == State::Closed
+            && breaker.mode() == Mode::Auto
+            && !breaker.has_events()
+            && !self.is_late(now)
+            && match (breaker.poll_timeout(), self.armed) {
+                (None, _) => true,
+                (Some(due), armed) => armed.is_some_and(|armed| armed <= due),
+            }
+    }
+
+    /// Whether the driver has not come in time.
+    fn is_late(&self, now: Timestamp) -> bool {
+        let armed = self.armed;
+        armed.is_some_and(|armed| now.saturating_since(armed) > PATIENCE_WITH_DRIVER)
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use breaker_core::policy::LatencyMeasure;
-use breaker_core::{Breaker, Classification, Outcome, Permit, Policy, State, Timestamp, TraceId};
-use http::HeaderMap;
+use breaker_core::{Breaker, Classification, Outcome, Permit, Policy, Timestamp};
+use http::{HeaderMap, Method};
 
 use super::BreakerHandle;
 use crate::classify::Ending;
+use crate::deadline::CallerDeadline;
 use crate::decision::Decision;
+use crate::shared::flight::{Flight, Held, Reader};
 use crate::trace_context::trace_of;
 
 /// An admitted request. If it is dropped before its outcome is known, it reports what its
@@ -19,21 +21,8 @@ use crate::trace_context::trace_of;
 #[must_use = "dropping it reports an end that nobody has looked at"]
 pub struct InFlight {
     breaker: BreakerHandle,
-    policy: Arc<Policy>,
-    permit: Held,
-    /// The latency to the head of the response, once that has come.
-    head_latency: Option<Duration>,
-    /// For how long the upstream was waited for, before the caller last paused reading.
-    spent: Duration,
-    /// When the upstream's time began first, if the caller ever paused.
-    began: Option<Timestamp>,
-    /// Whether the caller is waited for, to take what has come.
-    is_paused: bool,
-    /// Read at once: an id is less than half as large as the field, and the request is moved
-    /// several times.
-    trace: Option<TraceId>,
-    /// The breaker's when it was admitted.
-    state: State,
+    /// Small, because a request is moved several times; `None` once its outcome is known.
+    flight: Option<Box<Flight>>,
     on_drop: OnDrop,
 }
 
@@ -48,13 +37,6 @@ pub enum OnDrop {
     /// The request failed: right where failures leave by `?`. Callers that go away count as
     /// failures too.
     Failure,
-}
-
-/// Where the permit is: with the request, or with the upload of its body too.
-#[derive(Debug)]
-enum Held {
-    Alone(Option<Permit>),
-    WithUpload(Arc<Mutex<Option<Permit>>>),
 }
 
 /// The upload of a request's body. While it lasts, the upstream's time does not run.
@@ -75,48 +57,51 @@ struct UploadEnd {
 // === impl InFlight ===
 
 impl InFlight {
-    pub(crate) fn new(
-        breaker: BreakerHandle,
-        permit: Permit,
-        policy: Arc<Policy>,
-        state: State,
-        on_drop: OnDrop,
-    ) -> Self {
+    pub(crate) const fn new(breaker: BreakerHandle, flight: Box<Flight>, on_drop: OnDrop) -> Self {
         Self {
             breaker,
-            policy,
-            permit: Held::Alone(Some(permit)),
-            head_latency: None,
-            spent: Duration::ZERO,
-            began: None,
-            is_paused: false,
-            trace: None,
-            state,
+            flight: Some(flight),
             on_drop,
         }
     }
 
     /// Records the trace of the request from its header fields: a trip names the traces behind it.
     pub fn traced(&mut self, headers: &HeaderMap) {
-        self.trace = trace_of(headers);
+        if let Some(flight) = &mut self.flight {
+            flight.trace = trace_of(headers);
+        }
+    }
+
+    /// How the request is sent, as far as the meaning of its answer depends on that.
+    pub(crate) fn sends(&mut self, method: &Method, headers: &HeaderMap, deadline: CallerDeadline) {
+        if let Some(flight) = &mut self.flight {
+            flight.trace = trace_of(headers);
+            flight.answer.deadline = deadline;
+            flight.answer.is_bodiless = method == Method::HEAD;
+        }
     }
 
     /// The policy under which the request was admitted.
-    pub const fn policy(&self) -> &Arc<Policy> {
-        &self.policy
+    pub fn policy(&self) -> &Arc<Policy> {
+        let flight = self.flight.as_ref();
+        &flight.expect("`finish` takes the request").policy
+    }
+
+    /// What is known of the request; `None` once its outcome is known.
+    pub(crate) fn known(&mut self) -> Option<&mut Flight> {
+        self.flight.as_deref_mut()
     }
 
     /// Whether the request is a probe of a half-open breaker.
     pub fn is_probe(&mut self) -> bool {
-        self.permit
-            .with(|permit| permit.is_probe())
+        self.with_permit(|permit, _, _| permit.is_probe())
             .unwrap_or(false)
     }
 
     /// The caller is still sending its request. The upstream's time begins when the returned value
     /// and its clones are dropped.
     pub fn uploading(&mut self) -> Option<Upload> {
-        if let Held::Alone(Some(permit)) = &mut self.permit {
+        if let Held::Alone(Some(permit)) = &mut self.flight.as_mut()?.permit {
             self.breaker.with(|breaker, _| breaker.uploading(permit));
         }
         self.shared()
@@ -124,12 +109,13 @@ impl InFlight {
 
     /// The upload of a request of which nothing is awaited yet.
     pub(crate) fn shared(&mut self) -> Option<Upload> {
-        let Held::Alone(permit) = &mut self.permit else {
+        let flight = self.flight.as_mut()?;
+        let Held::Alone(permit) = &mut flight.permit else {
             return None;
         };
         let permit = permit.take()?;
         let permit = Arc::new(Mutex::new(Some(permit)));
-        self.permit = Held::WithUpload(permit.clone());
+        flight.permit = Held::WithUpload(permit.clone());
         Some(Upload(Arc::new(UploadEnd {
             breaker: self.breaker.clone(),
             permit,
@@ -142,8 +128,7 @@ impl InFlight {
     /// request no longer ages after a head that is no failure. After a successful head, it counts
     /// as a success unless it fails later.
     pub fn responded(&mut self, classification: Option<Classification>) {
-        let breaker = &self.breaker;
-        let latency = self.permit.with(|permit| {
+        let latency = self.with_permit(|permit, _, breaker| {
             if !matches!(classification, None | Some(Classification::Success)) {
                 return breaker.now().saturating_since(permit.admitted());
             }
@@ -156,54 +141,52 @@ impl InFlight {
                 latency
             })
         });
-        if self.policy.latency() == LatencyMeasure::Head {
-            self.head_latency = latency;
+        if let Some(flight) = &mut self.flight
+            && flight.policy.latency() == LatencyMeasure::Head
+        {
+            flight.head_latency = latency;
         }
     }
 
     /// The answer has begun well, although it can't be judged yet: the first message of a gRPC
     /// stream arrived. It counts as a success from now on, unless it fails later.
     pub fn begun(&mut self) {
-        let breaker = &self.breaker;
-        self.permit
-            .with(|permit| breaker.with(|breaker, now| breaker.begun(permit, now)));
+        self.with_permit(|permit, _, breaker| {
+            breaker.with(|breaker, now| breaker.begun(permit, now));
+        });
     }
 
     /// The caller does not read on: the upstream's time does not run until [`Self::resumed`].
     /// Nothing happens if the policy does not [observe](Policy::observes_readers) that.
     pub fn paused(&mut self) {
-        if self.is_paused || !self.policy.observes_readers() {
-            return;
-        }
-        self.is_paused = true;
-        let breaker = &self.breaker;
-        let began = &mut self.began;
-        let ran = self.permit.with(|permit| {
-            if !permit.is_uploading() {
-                began.get_or_insert(permit.admitted());
+        self.with_permit(|permit, reader, breaker| {
+            if reader.is_paused || !reader.is_observed {
+                return;
             }
-            breaker.with(|breaker, now| breaker.paused(permit, now))
+            reader.is_paused = true;
+            if !permit.is_uploading() {
+                reader.began.get_or_insert(permit.admitted());
+            }
+            reader.spent += breaker.with(|breaker, now| breaker.paused(permit, now));
         });
-        self.spent += ran.unwrap_or_default();
     }
 
     /// The caller has read what there was, and the upstream is waited for.
     pub fn resumed(&mut self) {
-        if std::mem::take(&mut self.is_paused) {
-            let breaker = &self.breaker;
-            self.permit
-                .with(|permit| breaker.with(|breaker, now| breaker.resumed(permit, now)));
-        }
+        self.with_permit(|permit, reader, breaker| {
+            if std::mem::take(&mut reader.is_paused) {
+                breaker.with(|breaker, now| breaker.resumed(permit, now));
+            }
+        });
     }
 
     /// For how long the service has been waited for; `None` while it waits for its caller.
     pub(crate) fn waited(&mut self) -> Option<Duration> {
-        let now = self.breaker.now();
-        let waited = self.permit.with(|permit| {
-            let waits = !permit.is_uploading();
-            waits.then(|| now.saturating_since(permit.admitted()))
+        let waited = self.with_permit(|permit, reader, breaker| {
+            let waits = !permit.is_uploading() && !reader.is_paused;
+            waits.then(|| breaker.now().saturating_since(permit.admitted()))
         });
-        waited.flatten().filter(|_| !self.is_paused)
+        waited.flatten()
     }
 
     /// The outcome is known.
@@ -215,17 +198,15 @@ impl InFlight {
     /// before. With `wants_trace` its trace is named if it has one, else only where the breaker has
     /// a use for it.
     pub(crate) fn end(&mut self, ending: Ending, wants_trace: bool) -> Option<Decision> {
-        let permit = self.permit.take()?;
-        let (head_latency, state) = (self.head_latency, self.state);
-        let (spent, began, is_paused) = (self.spent, self.began, self.is_paused);
-        let (policy, trace) = (&self.policy, self.trace);
-        Some(self.breaker.with(|breaker, now| {
-            let running = match is_paused {
+        let flight = self.flight.take()?;
+        self.breaker.end(flight, |flight, permit, now| {
+            let reader = &flight.reader;
+            let running = match reader.is_paused {
                 true => Duration::ZERO,
                 false => now.saturating_since(permit.admitted()),
             };
-            let waited = now.saturating_since(began.unwrap_or(permit.admitted()));
-            let latency = head_latency.unwrap_or(spent + running);
+            let waited = now.saturating_since(reader.began.unwrap_or(permit.admitted()));
+            let latency = flight.head_latency.unwrap_or(reader.spent + running);
             let outcome = Outcome::new(ending.classification, latency)
                 .caused_by(ending.attribution)
                 .timed_out(ending.timed_out)
@@ -233,19 +214,34 @@ impl InFlight {
             let classification = outcome.classification;
             let is_suspect = || {
                 classification == Classification::Failure
-                    || policy.slow_from().is_some_and(|bound| latency >= bound)
+                    || flight
+                        .policy
+                        .slow_from()
+                        .is_some_and(|bound| latency >= bound)
             };
-            let trace = trace.filter(|_| wants_trace || is_suspect());
-            breaker.record(permit, outcome.traced(trace), now);
-            Decision {
+            let trace = flight.trace.filter(|_| wants_trace || is_suspect());
+            let decision = Decision {
                 ending: Some((classification, ending.attribution)),
                 timed_out: ending.timed_out,
                 latency,
                 waited,
                 trace,
-                ..Decision::rejected(state)
-            }
-        }))
+                ..Decision::rejected(flight.state)
+            };
+            (outcome.traced(trace), decision)
+        })
+    }
+
+    /// Does something with the permit, unless the outcome is known.
+    fn with_permit<T>(
+        &mut self,
+        act: impl FnOnce(&mut Permit, &mut Reader, &BreakerHandle) -> T,
+    ) -> Option<T> {
+        let flight = self.flight.as_mut()?;
+        let reader = &mut flight.reader;
+        flight
+            .permit
+            .with(|permit| act(permit, reader, &self.breaker))
     }
 }
 
@@ -302,30 +298,6 @@ impl Drop for UploadEnd {
     fn drop(&mut self) {
         if !*self.is_cut.get_mut() {
             self.tell(|breaker, permit, now| breaker.uploaded(permit, now));
-        }
-    }
-}
-
-// === impl Held ===
-
-impl Held {
-    fn with<T>(&mut self, act: impl FnOnce(&mut Permit) -> T) -> Option<T> {
-        match self {
-            Self::Alone(permit) => permit.as_mut().map(act),
-            Self::WithUpload(permit) => permit
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .as_mut()
-                .map(act),
-        }
-    }
-
-    fn take(&mut self) -> Option<Permit> {
-        match self {
-            Self::Alone(permit) => permit.take(),
-            Self::WithUpload(permit) => {
-                permit.lock().unwrap_or_else(PoisonError::into_inner).take()
-            }
         }
     }
 }
