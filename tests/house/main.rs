@@ -7,6 +7,7 @@ mod errors;
 mod image;
 mod metrics;
 mod paths;
+mod surface;
 mod threats;
 mod width;
 mod words;
