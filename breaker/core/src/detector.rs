@@ -1,12 +1,13 @@
-//! Anomaly detectors: sequential tests with a stated budget of false alarms, which need no minimum
-//! of requests and no length of window.
+//! Anomaly detectors: sequential tests with a fixed false-alarm budget. They need no minimum of
+//! requests and no window.
 //!
-//! What is observed is a [`Signal`] of hits and misses: failures, requests slower than usual,
-//! requests slower than the deadline. Several detectors watch each signal, on time scales from a
-//! tenth of a second to five seconds, against what was learned to be normal (`baseline`). Their
-//! lines follow from the budget (`scale`): of all detectors of a breaker together, with independent
-//! requests that hit no oftener than is normal, the probability of a false alarm within t is at
-//! most t / run length.
+//! A detector observes a [`Signal`], which is a sequence of hits and misses. A hit is a failure, a
+//! request slower than usual, or a request that missed the deadline. Several detectors watch each
+//! signal, on time scales from a tenth of a second to five seconds. They compare it with the share
+//! of hits that was learned to be normal (`baseline`). Their alarm thresholds (`line` in this
+//! module) follow from the budget (`sequential_test`). Assume that requests are independent and hit
+//! no more often than is normal. Then the probability that any detector of a breaker raises a false
+//! alarm within t is at most t / run length.
 //!
 //! References: Shiryaev 1963, Roberts 1966, Pollak, Ann. Stat. 13 (1985) 206; Page, Biometrika 41
 //! (1954) 100; Lorden 1971; Moustakides, Ann. Stat. 36 (2008) 787; Shin, Ramdas, Rinaldo,
@@ -53,26 +54,27 @@ use crate::time::Timestamp;
 /// The detectors of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Detectors {
-    /// The share of failures that the policy says is usual.
+    /// The share of failures that the policy declares as usual.
     declared: Ratio,
     budget: FalseAlarmBudget,
     bounds: LatencyBounds,
     signals: Vec<SignalDetector>,
-    /// Learned where the latency is watched.
+    /// Learned if the policy watches latencies.
     threshold: Option<Threshold>,
-    /// The signals of which hits were observed since those were last judged, a bit each. Silence
-    /// leaves none.
+    /// A bit for each signal of which hits were observed since its last judgement. Silence sets no
+    /// bit.
     struck: u8,
-    /// Requests that were answered well, within the deadline and later. They stay in silence.
+    /// How many requests were answered well, within the deadline and after it. Silence does not
+    /// change them.
     on_time: u32,
     late: u32,
-    /// Kept where a fleet asks for it.
+    /// Counts for a fleet, once it has asked for them.
     counted: Counted,
 }
 
 impl Detectors {
-    /// The detectors that `policy` asks for, of the proxy's own source or of a feed; none, if it
-    /// asks for none.
+    /// The detectors that `policy` needs, for the proxy's own source or for a feed; `None` if it
+    /// needs none.
     pub(crate) fn of(policy: &Policy, feed: bool) -> Option<Box<Self>> {
         let signals: Vec<_> = policy
             .signals()
@@ -104,7 +106,7 @@ impl Detectors {
         Some(Box::new(detectors))
     }
 
-    /// Whether they are those that `policy` asks for.
+    /// Whether these are the detectors that `policy` needs.
     pub(crate) fn fit(&self, policy: &Policy) -> bool {
         let own = self.signals.iter().map(SignalDetector::signal);
         let asks = |signal: &SignalDetector| signal.tells() == policy.asks_for_any(signal.signal());
@@ -114,12 +116,12 @@ impl Detectors {
             && self.declared == policy.usual_errors()
     }
 
-    /// How many detectors these are.
+    /// The number of detectors.
     pub(crate) fn count(&self) -> usize {
         self.signals.iter().map(SignalDetector::detectors).sum()
     }
 
-    /// Shares the budget among `detectors`, those of other sources too.
+    /// Shares the budget among `detectors`, which includes the detectors of other sources.
     pub(crate) fn set_family_size(&mut self, detectors: usize) {
         for signal in &mut self.signals {
             signal.set_budget(self.budget.run_length(), detectors);
@@ -129,7 +131,7 @@ impl Detectors {
         }
     }
 
-    /// The latency from which on a request is slow, where latency is watched.
+    /// The latency from which on a request is slow; `None` if latencies are not watched.
     pub(crate) fn threshold(&self) -> Option<Duration> {
         self.threshold.as_ref().map(Threshold::value)
     }
@@ -139,7 +141,7 @@ impl Detectors {
         self.observe(Signal::Errors, failed, count, at, learn);
     }
 
-    /// A request that was observed as no failure at `begun` has failed at `at`, after all.
+    /// A request failed at `at`. At `begun` it had been observed as no failure.
     pub(crate) fn failed_after(&mut self, begun: Timestamp, at: Timestamp, learn: bool) {
         self.struck |= bit(Signal::Errors);
         if let Some(detector) = self.detector_mut(Signal::Errors) {
@@ -147,8 +149,8 @@ impl Detectors {
         }
     }
 
-    /// `count` requests took `latency` until `at`. Those that have `crossed` a bound while they
-    /// hung are observed already.
+    /// `count` requests that ended at `at` took `latency`. They are not observed again for a bound
+    /// that they `crossed` while they hung.
     pub(crate) fn took(
         &mut self,
         latency: Duration,
@@ -174,7 +176,7 @@ impl Detectors {
         }
     }
 
-    /// A request was answered well after `latency`, whatever the state.
+    /// A request was answered well after `latency`, in any state of the breaker.
     pub(crate) fn answered(&mut self, latency: Duration) {
         if latency >= self.bounds.deadline {
             self.late += 1;
@@ -186,14 +188,14 @@ impl Detectors {
         }
     }
 
-    /// Whether most of what is answered well misses the deadline: the service is slow by nature,
-    /// and a missed deadline says nothing.
+    /// Whether most good answers miss the deadline. Then the service is slow by nature, and a
+    /// missed deadline is no evidence.
     pub(crate) const fn is_slow_by_nature(&self) -> bool {
         self.late >= FEW_LATE && self.late >= self.on_time
     }
 
-    /// Whether a hit of `signal` is to be told and not acted on, as what it asks for is not what
-    /// the service usually does.
+    /// Whether a hit of `signal` is only reported and never acted on, because the service usually
+    /// exceeds this bound.
     pub(crate) fn only_tells(&self, signal: Signal) -> bool {
         match signal {
             Signal::Errors => false,
@@ -205,27 +207,26 @@ impl Detectors {
         }
     }
 
-    /// The share of failures that is usual, whether it is normal or not; 0, if nothing is known.
+    /// The usual share of failures, even if it is above the normal share; 0 if nothing was learned.
     pub(crate) fn usual_errors(&self) -> f64 {
         self.detector(Signal::Errors)
             .map_or(0.0, SignalDetector::usual)
     }
 
-    /// `count` requests in flight have just reached the age from which on they are hits of
-    /// `signal`.
+    /// `count` requests in flight have just reached the age at which they are hits of `signal`.
     pub(crate) fn crossed(&mut self, signal: Signal, count: u32, at: Timestamp, learn: bool) {
         self.observe(signal, true, count, at, learn);
     }
 
-    /// Whether there is something to say: see [`Self::alarm`].
+    /// Whether [`Self::alarm`] returns an anomaly.
     pub(crate) fn has_alarm(&self, signal: Signal, at_least: Ratio, blip: Duration) -> bool {
         let mut detector = self.detector(signal).into_iter();
         detector.any(|detector| detector.has_alarm(at_least, blip))
             || at_least == Ratio::ZERO && self.rise(signal).is_some()
     }
 
-    /// What there is to say of `signal`, if it is an alarm, its share of hits is `at_least`,
-    /// surely, and it is no `blip`.
+    /// The anomaly of `signal`: there is an alarm, the lower bound of the share of hits is
+    /// `at_least` or more, and the change has lasted for `blip` or longer.
     pub(crate) fn alarm(&self, signal: Signal, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
         let alarm = self.detector(signal)?.alarm(at_least, blip);
         alarm.or_else(|| {
@@ -234,7 +235,7 @@ impl Detectors {
         })
     }
 
-    /// Whether there is no alarm, and no hit that was not judged yet.
+    /// Whether there is no alarm, and each hit has been judged.
     pub(crate) fn are_well(&self) -> bool {
         let mut signals = self.signals.iter();
         self.struck == 0
@@ -245,12 +246,12 @@ impl Detectors {
                 .is_none_or(|known| known.rise().is_none())
     }
 
-    /// Whether only the slow scale of `signal` has an alarm, or its latency creeps up.
+    /// Whether `signal` has an alarm only of its slow scale, or its latency rises slowly.
     pub(crate) fn is_slow(&self, signal: Signal) -> bool {
         self.detector(signal).is_some_and(SignalDetector::is_slow) || self.rise(signal).is_some()
     }
 
-    /// The slow rise of `signal`, where nothing else has an alarm.
+    /// The slow rise of `signal`, if no scale has an alarm.
     fn rise(&self, signal: Signal) -> Option<Rise<'_>> {
         let rise = self.threshold.as_ref()?.rise()?;
         (signal == Signal::Latency && !self.is_told(signal)).then_some(rise)
@@ -267,12 +268,12 @@ impl Detectors {
         self.struck & bit(signal) != 0
     }
 
-    /// What was observed until now has been judged.
+    /// Call this when all observations so far have been judged.
     pub(crate) const fn forget_struck(&mut self) {
         self.struck &= NEWS;
     }
 
-    /// The changes of what is usual that have not been told.
+    /// The changes of the usual share that have not been reported yet.
     pub(crate) fn take_changes(&mut self) -> impl Iterator<Item = UsualChange> {
         let news = self.struck & NEWS != 0;
         self.struck &= !NEWS;
@@ -280,7 +281,7 @@ impl Detectors {
         signals.filter_map(SignalDetector::take_change)
     }
 
-    /// What each signal says that is nearest to an alarm.
+    /// For each signal, the result of the detector that is nearest to an alarm.
     pub(crate) fn scores(&self) -> Vec<Anomaly> {
         let score = |detector: &SignalDetector| {
             let rise = self.rise(detector.signal());
@@ -289,7 +290,7 @@ impl Detectors {
         self.signals.iter().filter_map(score).collect()
     }
 
-    /// Forgets all evidence; not what was learned.
+    /// Discards all evidence, but keeps the baselines.
     pub(crate) fn reset(&mut self) {
         for signal in &mut self.signals {
             signal.reset();
@@ -299,7 +300,7 @@ impl Detectors {
         }
     }
 
-    /// What was learned of the source `name`, which these are the detectors of.
+    /// The baselines of these detectors. `name` is the name of their source.
     pub(crate) fn learned(&self, name: &Arc<str>) -> Option<SourceBaseline> {
         let signals = self.signals.iter().filter_map(SignalDetector::learned);
         let p95s = self.threshold.as_ref().map(Threshold::learned);
@@ -307,8 +308,8 @@ impl Detectors {
         SourceBaseline::new(name.clone(), self.bounds, signals.collect::<Vec<_>>(), p95s).ok()
     }
 
-    /// Begins with what was learned before, as far as it was learned of the same; the evidence is
-    /// forgotten. Returns whether it was of any use.
+    /// Restores the baselines that were learned under the same bounds, and discards the evidence.
+    /// Returns whether anything was restored.
     pub(crate) fn restore(&mut self, learned: &SourceBaseline) -> bool {
         let same_measure = learned.bounds().measure == self.bounds.measure;
         let mut restored = false;
@@ -333,7 +334,7 @@ impl Detectors {
         restored
     }
 
-    /// Memory, in bytes.
+    /// The size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let signals: usize = self
             .signals
@@ -366,12 +367,12 @@ impl Detectors {
     }
 }
 
-/// The counts of answers are halved at so many.
+/// At this many answers, the counts of answers are halved.
 const ANSWERED: u32 = 100_000;
-/// With fewer late answers nothing is said of the nature of a service.
+/// The fewest late answers with which a service counts as slow by nature.
 const FEW_LATE: u32 = 3;
 
-/// Among the bits of [`Detectors::struck`]: there is a change to tell.
+/// A bit of [`Detectors::struck`]: there is a change to report.
 const NEWS: u8 = 1 << 7;
 
 const fn bit(signal: Signal) -> u8 {

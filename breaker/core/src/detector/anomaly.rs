@@ -1,4 +1,4 @@
-//! What detectors say.
+//! The results of detectors.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,30 +17,32 @@ pub struct Anomaly {
     pub signal: Signal,
     /// The estimated share of hits since the change.
     pub share: Ratio,
-    /// The lower bound of that share, valid at any time and for any point of change (a confidence
-    /// sequence).
+    /// The lower bound of that share. It is valid at any time and for any start of the change (a
+    /// confidence sequence).
     pub low: Ratio,
     /// The upper bound of that share (Wilson, 95 %).
     pub high: Ratio,
-    /// The upper bound of the normal share, as it was learned.
+    /// The upper bound of the learned normal share.
     pub normal: Ratio,
-    /// How many observations there were since the change.
+    /// The number of observations since the change.
     pub observations: u64,
-    /// When the share seems to have changed.
+    /// The estimated time of the change.
     pub since: Timestamp,
-    /// The evidence of an anomaly in nats, of the scale that is nearest to its alarm threshold.
+    /// The evidence of an anomaly in nats. It is that of the scale that is nearest to its alarm
+    /// threshold.
     pub evidence: f64,
     /// The alarm threshold of the evidence.
     pub line: f64,
-    /// Whether there is an alarm. It lasts until the evidence has fallen to half of the threshold.
+    /// Whether there is an alarm. An alarm lasts until the evidence has fallen to half of the
+    /// threshold.
     pub alarming: bool,
-    /// The usual share, as it was learned.
+    /// The learned usual share.
     pub usual: Ratio,
-    /// Whether only the scale of minutes detects it. Then it is reported, whatever the action, and
-    /// never acted on.
+    /// Whether only a slow detector has an alarm: the slow scale, or the test for a rise on the
+    /// first day. Such an alarm is reported, whatever the action, and never acted on.
     pub slow: bool,
-    /// For a P95 that has crept up on the first day: its old and new value. The shares then are
-    /// those of requests that take at least twice the old value.
+    /// The old and the new P95, if the P95 has risen slowly on the first day. The shares above are
+    /// then those of requests that take at least twice the old value.
     pub crept: Option<Creep>,
 }
 
@@ -50,7 +52,7 @@ pub struct Anomaly {
 pub struct Creep {
     /// The old value.
     pub from: Duration,
-    /// The value now.
+    /// The present value.
     pub to: Duration,
 }
 
@@ -61,7 +63,7 @@ impl Anomaly {
     }
 }
 
-/// A new baseline: a different share of hits has been usual for hours, and is accepted.
+/// A new baseline was accepted, because a different share of hits has been usual for hours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
 pub struct UsualChange {
@@ -87,7 +89,7 @@ impl fmt::Display for UsualChange {
     }
 }
 
-/// What the rise of a P95 on the first day says.
+/// The result for a P95 that has risen slowly on the first day.
 pub(super) fn of_rise(rise: &Rise<'_>) -> Anomaly {
     let estimate = rise.scale.estimate();
     let share = |value| Ratio::new(value).unwrap_or(Ratio::ONE);

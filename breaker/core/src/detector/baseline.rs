@@ -1,36 +1,37 @@
-//! What share of hits is normal, learned from the time in which nothing is wrong.
+//! The normal share of hits, learned while nothing is wrong.
 //!
-//! Observations wait a minute before they are learned from: an incident is noticed in less, and
-//! what waits is dropped then, so that a failing service never teaches that failing is normal. What
-//! was learned fades with a half-life of 30 minutes, and is held within bounds: below the floor the
-//! first single failure would be an anomaly, and nothing above the cap is ever normal.
+//! An observation waits for a minute before it is learned. An incident is detected within this
+//! minute, and then the waiting observations are dropped. So a failing service never teaches that
+//! failures are normal. What was learned decays with a half-life of 30 minutes. The normal share is
+//! kept between two bounds. Below the floor, the first single failure would be an anomaly. A share
+//! above the cap is never normal.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Between which shares the normal one is held.
+/// The bounds of the normal share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) floor: f64,
     pub(super) cap: f64,
 }
 
-/// After 1 min without a request it is as it was; so it is after 1 h and 3 d: in silence nothing
-/// turns, and what is then left of it after the next request has faded by the time that passed,
-/// with a share that is the same and less sure.
+/// After 1 min without a request it is unchanged, and so it is after 1 h and 3 d, because buckets
+/// end only at a request. At the next request, the counts decay by the time that has passed. The
+/// share stays the same, but is less certain.
 #[derive(Clone, Debug)]
 pub(super) struct Baseline {
     bounds: Bounds,
-    /// Of those that count, faded.
+    /// The counts that have been learned, with decay.
     observations: f64,
     hits: f64,
-    /// The buckets that wait, oldest first; the last is live.
+    /// The waiting buckets, oldest first. The last one is live.
     waiting: [Bucket; BUCKETS],
     live_ends: Timestamp,
     started: bool,
     share: f64,
-    /// Of the live buckets that have ended since [`Self::take_passed`].
+    /// The sum of the live buckets that have ended since the last [`Self::take_passed`].
     passed: Bucket,
 }
 
@@ -59,24 +60,23 @@ impl Baseline {
         self.bounds
     }
 
-    /// Holds the share that is normal between other bounds from now on.
+    /// Sets the bounds of the normal share.
     pub(super) fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
         self.settle_share();
     }
 
-    /// What was observed in the live buckets that have ended since the last call.
+    /// The sum of the live buckets that have ended since the last call.
     pub(super) fn take_passed(&mut self) -> Bucket {
         std::mem::take(&mut self.passed)
     }
 
-    /// The share of hits that is normal at most.
+    /// The upper bound of the normal share of hits.
     pub(super) const fn share(&self) -> f64 {
         self.share
     }
 
-    /// Learns of `count` hits or misses at `at`. Returns whether [`Self::share`] may be another
-    /// than before.
+    /// Learns `count` hits or misses at `at`. Returns whether [`Self::share`] may have changed.
     pub(super) fn learn(&mut self, hit: bool, count: u32, at: Timestamp) -> bool {
         let turns = at >= self.live_ends;
         if turns {
@@ -88,8 +88,7 @@ impl Baseline {
         turns
     }
 
-    /// A miss of before is a hit, as of `at`. Returns whether [`Self::share`] may be another than
-    /// before.
+    /// An earlier miss became a hit at `at`. Returns whether [`Self::share`] may have changed.
     pub(super) fn turn_into_hit(&mut self, at: Timestamp) -> bool {
         let turns = at >= self.live_ends;
         if turns {
@@ -98,7 +97,7 @@ impl Baseline {
         let misses = |bucket: &&mut Bucket| bucket.observations > bucket.hits;
         match self.waiting.iter_mut().rev().find(misses) {
             Some(bucket) => bucket.hits += 1,
-            // It is learned already, or dropped.
+            // The miss was already learned or dropped.
             None => {
                 let live = &mut self.waiting[BUCKETS - 1];
                 live.observations += 1;
@@ -108,27 +107,27 @@ impl Baseline {
         turns
     }
 
-    /// Lets time pass until `at`: what was learned fades.
+    /// Lets time pass until `at`: what was learned decays.
     pub(super) fn pass(&mut self, at: Timestamp) {
         if self.started && at >= self.live_ends {
             self.turn(at);
         }
     }
 
-    /// What was learned: observations and hits, faded; not what waits.
+    /// The learned observations and hits, with decay and without the waiting ones.
     pub(super) const fn learned(&self) -> (f64, f64) {
         (self.observations, self.hits)
     }
 
-    /// Begins with what was learned before. That no time seems to have passed since then is meant:
-    /// what was usual before a stop is the best guess of what is after it.
+    /// Begins with an earlier baseline. It does not decay over the time since it was saved: the
+    /// baseline before a stop is the best guess for the time after it.
     pub(super) fn restore(&mut self, observations: f64, hits: f64) {
         (self.observations, self.hits) = (observations, hits);
         self.drop_waiting();
         self.settle_share();
     }
 
-    /// Something is wrong: what waits was perhaps part of it.
+    /// Drops the waiting observations: something is wrong, and they may be part of it.
     pub(super) fn drop_waiting(&mut self) {
         self.waiting = [Bucket::default(); BUCKETS];
     }
@@ -183,9 +182,9 @@ pub(super) fn normal_at_most(hits: f64, observations: f64) -> f64 {
 }
 
 const BUCKET: Duration = Duration::from_secs(10);
-/// A full minute, and the live bucket.
+/// Six buckets are a full minute; one more is live.
 const BUCKETS: usize = 7;
-/// Of a bucket: 2^(−10/1800).
+/// The decay over a bucket: 2^(−10/1800).
 const FADING: f64 = 0.996_156_587_2;
 
 #[cfg(test)]
@@ -197,7 +196,7 @@ mod tests {
         cap: 0.02,
     };
 
-    /// Learns of 100 observations a second, of which one in `one_in` is a hit.
+    /// Learns 100 observations a second. One in `one_in` is a hit.
     fn teach(baseline: &mut Baseline, seconds: std::ops::Range<u64>, one_in: u64) {
         for index in seconds.start * 100..seconds.end * 100 {
             let hit = index % one_in == 0;

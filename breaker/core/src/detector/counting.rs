@@ -1,18 +1,20 @@
-//! What the detectors have observed, for reports to a fleet.
+//! Counts of what the detectors have observed, for reports to a fleet.
 
 use super::Detectors;
 use crate::policy::Signal;
 
-/// Observations and hits by signal, once somebody has asked for them.
+/// Observations and hits by signal; `None` until the first request for them.
 pub(super) type Counted = Option<Box<[(u64, u64); Signal::ALL.len()]>>;
 
 impl Detectors {
-    /// Observations of `signal` and how many of them were hits, since the first call.
+    /// The number of observations of `signal`, and how many of them were hits, since the first
+    /// call.
     pub(crate) fn counted(&mut self, signal: Signal) -> (u64, u64) {
         self.counted.get_or_insert_default()[signal as usize]
     }
 
-    /// The share of hits of `signal` that is normal, where it is watched.
+    /// The upper bound of the normal share of hits of `signal`; `None` if the signal is not
+    /// watched.
     pub(crate) fn normal(&self, signal: Signal) -> Option<f64> {
         self.detector(signal).map(|detector| detector.normal())
     }

@@ -1,6 +1,6 @@
-//! What a request has been observed for while it hung.
+//! Which hits of a hung request have been observed.
 
-/// How much of its age a request has been observed for already, while it hung.
+/// Which bounds a request crossed while it hung. It has been observed as a hit for each of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Crossed {
     pub(crate) threshold: bool,
@@ -8,7 +8,7 @@ pub(crate) struct Crossed {
 }
 
 impl Crossed {
-    /// What was crossed before too.
+    /// The bounds that were crossed now or `before`.
     pub(crate) const fn and(self, before: Self) -> Self {
         Self {
             threshold: self.threshold || before.threshold,

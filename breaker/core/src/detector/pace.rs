@@ -1,31 +1,32 @@
-//! How fast evidence fades: as fast as the signal goes.
+//! How fast evidence decays. This depends on how often requests arrive.
 //!
-//! Evidence must outlast the usual gap between two requests, or a route with one request each five
-//! minutes could never gather any; and it must not outlast a silence. So its half-life is a minute,
-//! or ten usual gaps where those are longer, and never more than an hour. What is usual is the
-//! median of the last gaps before the one over which evidence fades: one long silence among them
-//! changes nothing, and a signal that gets faster or slower is followed within a few requests.
+//! Evidence must outlast the usual gap between two requests. Otherwise a route with one request
+//! every five minutes could never gather any. But evidence must not outlast a silence. So its
+//! half-life is a minute or ten usual gaps, whichever is longer, and at most an hour. The usual gap
+//! is the median of the last gaps before the one over which the evidence decays. So one long
+//! silence among them changes nothing, and the median follows a change of the request rate within a
+//! few requests.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The last gaps between observations. Requests within a second of each other are one arrival here.
+/// The last gaps between arrivals. Requests within a second of each other are one arrival.
 ///
-/// In silence it stays as it is, for however long: the silence itself is one gap, which counts only
-/// from the next observation on.
+/// A silence of any length does not change it. The silence is one gap, which counts only from the
+/// next observation on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pace {
     last: Timestamp,
-    /// When the next observation is another arrival.
+    /// An observation from this time on is another arrival.
     due: Timestamp,
-    /// In seconds, each a second at least once known; the next is written at `next`.
+    /// In seconds. A known gap is at least one second. The next gap is written at `next`.
     gaps: [u32; GAPS],
     next: usize,
 }
 
 impl Pace {
-    /// When something was observed last, to a second.
+    /// The time of the last arrival.
     pub(crate) const fn last(&self) -> Timestamp {
         self.last
     }
@@ -35,7 +36,7 @@ impl Pace {
         at >= self.due
     }
 
-    /// Something was observed at `at`, by which [`Self::turns`].
+    /// Notes an arrival at `at`; call it if [`Self::turns`].
     #[cold]
     pub(crate) fn turn(&mut self, at: Timestamp) {
         if self.due > Timestamp::ZERO {
@@ -47,7 +48,7 @@ impl Pace {
         self.due = at + ARRIVAL;
     }
 
-    /// What is left of evidence after so many nanoseconds.
+    /// The part of the evidence that is left after this many nanoseconds.
     pub(crate) fn fading(&self, nanos: u64) -> f64 {
         (-(nanos as f64) / 1e9 / self.half_life()).exp2()
     }
@@ -65,7 +66,7 @@ const ARRIVAL: Duration = Duration::from_secs(1);
 const GAPS_OF_HALF_LIFE: f64 = 10.0;
 /// In seconds.
 const LEAST: f64 = 60.0;
-/// In seconds: of what was known a day ago nothing is left.
+/// In seconds. After a day, no evidence is left.
 const MOST: f64 = 3600.0;
 
 #[cfg(test)]

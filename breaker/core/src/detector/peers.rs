@@ -1,38 +1,39 @@
-//! What the endpoints of one upstream have observed lately: what an endpoint is compared with.
+//! What the endpoints of one upstream have observed lately. An endpoint is compared with this.
 
 use super::baseline::{Baseline, Bounds};
 use crate::time::Timestamp;
 
-/// Hits and misses of the last ten seconds, in half seconds; and of about a minute.
+/// Hits and misses of the last ten seconds, in slots of half a second, and of about the last
+/// minute.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     slots: [Count; SLOTS],
-    /// The number of the live slot since the origin of time.
+    /// The number of the live slot, counted from the origin of time.
     live: u64,
     sum: Count,
-    /// Of the slots that have ended, with a half-life of 30 s.
+    /// The slots that have ended, with a half-life of 30 s.
     faded: Faded,
 }
 
-/// Hits among observations that fade.
+/// Hits and observations, with decay.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Faded {
     hits: f32,
     observations: f32,
 }
 
-/// Hits among observations.
+/// Hits and observations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) hits: u32,
     pub(super) observations: u32,
 }
 
-/// The signal of all endpoints that are in, together.
+/// The observations of all endpoints that are not ejected, together.
 #[derive(Clone, Debug)]
 pub(super) struct Company {
     pub(super) all: Recent,
-    /// What was learned to be normal, for want of peers.
+    /// What was learned to be normal. It counts most while the peers have few observations.
     pub(super) baseline: Baseline,
 }
 
@@ -86,7 +87,7 @@ impl Recent {
         self.put(self.live, more);
     }
 
-    /// What was added as a miss at `missed` is a hit, if it is still known, or one more otherwise.
+    /// The miss that was added at `missed` becomes a hit. If it is no longer known, a hit is added.
     pub(super) fn turn_into_hit(&mut self, missed: Timestamp, at: Timestamp) {
         self.pass(at);
         let slot = missed.as_nanos() / SLOT;
@@ -130,20 +131,20 @@ impl Recent {
         }
     }
 
-    /// Of the ten seconds before `now`.
+    /// The counts of the ten seconds before `now`.
     pub(super) fn of_ten_seconds(&self, now: Timestamp) -> Count {
         let mut then = self.clone();
         then.pass(now);
         then.sum
     }
 
-    /// Of the live half second and the one before.
+    /// The counts of the live half second and the one before.
     fn of_a_second(&self) -> Count {
         let before = self.live.saturating_sub(1);
         self.slots[place(self.live)].and(self.slots[place(before)])
     }
 
-    /// Takes away what `part` has counted.
+    /// Subtracts what `part` has counted.
     pub(super) fn remove(&mut self, part: &mut Self) {
         let live = self.live.max(part.live);
         self.pass_to(live);
@@ -157,16 +158,16 @@ impl Recent {
 }
 
 impl Company {
-    /// Whether a hit of an endpoint whose own are `own` is more likely its own matter than that of
-    /// all. `normal` is what [`Self::normal`] says.
+    /// Whether a hit of one endpoint is more likely a fault of this endpoint than of all. `own` are
+    /// the observations of the endpoint, and `normal` is the result of [`Self::normal`].
     ///
-    /// No test with an error bound: what follows from it costs little if it is wrong. With few
-    /// observations an endpoint that mostly hits is set against peers that hardly do.
+    /// This test has no error bound, because a wrong result costs little. With few observations, it
+    /// compares an endpoint that mostly hits with peers that hardly do.
     pub(super) fn is_alone(&mut self, own: &mut Recent, normal: f64, at: Timestamp) -> bool {
         self.all.pass(at);
         own.pass_to(self.all.live);
         let others = self.all.sum.less(own.sum);
-        // With the hit that is asked about.
+        // Includes the hit in question.
         let share = f64::from(own.sum.hits + 1) / f64::from(own.sum.observations + 1);
         let peers = f64::from(others.hits) / f64::from(others.observations.max(1));
         let is_outlier = share >= 0.5 && peers <= share / 4.0;
@@ -180,13 +181,14 @@ impl Company {
         }
     }
 
-    /// The share of hits that is normal at most for an endpoint whose own are `own`, as of now.
+    /// The upper bound of the normal share of hits for an endpoint at this time. `own` are the
+    /// observations of the endpoint.
     ///
-    /// One and a half times the share of its peers, of which the largest of three counts: what the
-    /// share of the last ten seconds may be at most, given what was learned; that share itself; and
-    /// that of the last second. So an endpoint is never blamed for what has just befallen all, and
-    /// what is normal is known also where there are few requests: then the last minute stands for
-    /// ten seconds.
+    /// It is one and a half times the largest of three shares of its peers. The first is the upper
+    /// bound of the share of the last ten seconds, given what was learned. The second is the share
+    /// of the last ten seconds itself. The third is that of the last second. So an endpoint is
+    /// never blamed for a fault that has just begun for all. If there are few requests, the last
+    /// minute replaces the ten seconds.
     pub(super) fn normal(&mut self, own: &mut Recent, at: Timestamp) -> f64 {
         self.all.pass(at);
         own.pass_to(self.all.live);
@@ -213,20 +215,20 @@ const fn place(slot: u64) -> usize {
     (slot % SLOTS as u64) as usize
 }
 
-/// Observations of peers that say something of a hit.
+/// The fewest observations of peers with which a hit can be compared.
 const FEW: u32 = 2;
 const SLOTS: usize = 20;
 /// In nanoseconds: half a second.
 const SLOT: u64 = 500_000_000;
-/// What is left after a slot of what fades: 2^(−0.5/30).
+/// The decay over a slot: 2^(−0.5/30).
 const FADING: f32 = 0.988_514_1;
-/// So many observations of peers in ten seconds are enough.
+/// This many observations of peers in ten seconds are enough.
 const MANY: u32 = 50;
-/// What was learned weighs as much as so many observations of peers; and so does what is taken for
-/// usual until something is.
+/// The weight of what was learned, as a number of observations of peers. The usual share that is
+/// assumed at first has the same weight.
 const LEARNED: f64 = 100.0;
 const UNKNOWN: f64 = 0.005;
-/// There is no share of which nothing more could be told.
+/// With a normal share above this, no share could be distinguished from it.
 const MOST: f64 = 0.95;
 
 #[cfg(test)]

@@ -1,21 +1,22 @@
 //! Whether one endpoint of an upstream is worse than the others.
 //!
-//! The same sequential test as a route's ([`SequentialTest`]), against another null: not what was
-//! learned to be normal, but what the endpoint's peers have just observed ([`Company::normal`]).
-//! What befalls all endpoints is then no evidence against any: it is the matter of the route's
-//! breaker.
+//! This is the same sequential test as that of a route ([`SequentialTest`]), with another null
+//! hypothesis. An endpoint is not compared with a learned normal share, but with what its peers
+//! have just observed ([`Company::normal`]). So a fault of all endpoints is no evidence against any
+//! of them. It is left to the breaker of the route.
 //!
-//! A scale whose alternative is hardly more than what is normal is off while that is so. An
-//! observation then has the likelihood ratio 1, so that R − n stays a supermartingale. The null is
-//! known before the observation that it judges. So the budget of [`SequentialTest`] holds, for all
-//! detectors of all endpoints of an upstream together: while no endpoint's share of hits exceeds
-//! what is normal among its peers, the probability that one is ejected within t is at most t / run
-//! length. As everywhere, independence is assumed, and that the peers' share is not overestimated
-//! by luck; what is normal is therefore half as much again as that share is at most.
+//! A scale is off while its alternative is hardly more than the normal share. An observation then
+//! has the likelihood ratio 1, so that R − n stays a supermartingale. The null hypothesis is known
+//! before the observation that it judges. So the budget of [`SequentialTest`] holds, for all
+//! detectors of all endpoints of an upstream together. While no endpoint has a share of hits above
+//! the normal share of its peers, the probability that any endpoint is ejected within t is at most
+//! t / run length. There are two assumptions. Observations are independent, as everywhere. And the
+//! share of the peers is not overestimated by chance. Therefore the normal share is one and a half
+//! times the upper bound of that share.
 //!
 //! # Time without a request
-//! Of evidence after 1 min half is left, and after 1 h and 3 d nothing, as of a route's. Peers are
-//! forgotten after 10 s; what was learned fades only with what is learned next.
+//! After 1 min half of the evidence is left, and after 1 h and 3 d none, as for a route. Peers are
+//! forgotten after 10 s. What was learned decays only when something new is learned.
 
 use std::fmt;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(crate) struct Relative {
     deadline: SignalTest<{ DEADLINE.len() }>,
 }
 
-/// What the endpoints of an upstream that are in have in common.
+/// What the endpoints of an upstream that are not ejected have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
     errors: Company,
@@ -50,17 +51,17 @@ pub struct Difference {
     pub signal: Signal,
     /// The share of hits since the change.
     pub share: Ratio,
-    /// The least that share is, as the lower bound of its Wilson interval at 95 %.
+    /// The lower bound of that share (Wilson, 95 %).
     pub low: Ratio,
-    /// The share up to which nothing is wrong: half as much again as that of the peers.
+    /// The upper bound of the normal share: one and a half times the share of the peers.
     pub normal: Ratio,
-    /// Observations since the change.
+    /// The number of observations since the change.
     pub observations: u64,
-    /// When the change began.
+    /// The time of the change.
     pub since: Timestamp,
     /// The evidence, in nats.
     pub evidence: f64,
-    /// The evidence from which on the endpoint is ejected.
+    /// The evidence at which the endpoint is ejected.
     pub line: f64,
 }
 
@@ -72,7 +73,7 @@ struct SignalTest<const SCALES: usize> {
     pace: Pace,
     recent: Recent,
     normal: f64,
-    /// Until then `normal` is near enough, but for hits.
+    /// Until this time, `normal` is accurate enough for misses. It is updated before each hit.
     fresh_until: Timestamp,
     alarming: bool,
 }
@@ -94,19 +95,19 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What an observation is judged by.
+/// The circumstances of an observation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances {
-    /// When.
+    /// The time of the observation.
     pub(crate) at: Timestamp,
-    /// Whether no other endpoint is in.
+    /// Whether all other endpoints are ejected.
     pub(crate) alone: bool,
-    /// Whether nothing is wrong, so that the observation may be learned from.
+    /// Whether nothing is wrong, so that the observation may be learned.
     pub(crate) learn: bool,
 }
 
 impl Relative {
-    /// The detectors of one of so many endpoints.
+    /// The detectors of one endpoint of an upstream that has `endpoints`.
     pub(crate) fn new(run_length: Duration, endpoints: usize) -> Self {
         let mut relative = Self {
             errors: SignalTest::new(Signal::Errors, &ERRORS),
@@ -116,7 +117,7 @@ impl Relative {
         relative
     }
 
-    /// Shares the budget among all detectors of so many endpoints.
+    /// Shares the budget among all detectors of all `endpoints`.
     pub(crate) fn set_budget(&mut self, run_length: Duration, endpoints: usize) {
         let detectors = (ERRORS.len() + DEADLINE.len()).saturating_mul(endpoints);
         let errors = self.errors.scales.iter_mut();
@@ -125,23 +126,23 @@ impl Relative {
         }
     }
 
-    /// A request ended, or is answered well so far.
+    /// A request has ended, or has been answered well so far.
     pub(crate) fn ended(&mut self, failed: bool, peers: &mut Peers, now: Circumstances) {
         self.errors.observe(failed, 1, &mut peers.errors, now);
     }
 
-    /// A request that was observed as no failure at `begun` has failed after all.
+    /// A request failed. At `begun` it had been observed as no failure.
     pub(crate) fn failed_after(&mut self, begun: Timestamp, peers: &mut Peers, now: Circumstances) {
         self.errors.turn_into_hit(begun, &mut peers.errors, now);
     }
 
-    /// So many requests were answered within the deadline, or were not.
+    /// `count` requests were answered within the deadline, or (if `late`) were not.
     pub(crate) fn took(&mut self, late: bool, count: u32, peers: &mut Peers, now: Circumstances) {
         self.deadline.observe(late, count, &mut peers.deadline, now);
     }
 
-    /// Whether a failure that is about to be observed is more likely the endpoint's own matter than
-    /// that of all.
+    /// Whether a failure that is about to be observed is more likely a fault of this endpoint than
+    /// of all.
     pub(crate) fn is_own_failure(&mut self, peers: &mut Peers, now: Circumstances) -> bool {
         let family_size = &mut peers.errors;
         self.errors.settle_normal(family_size, now);
@@ -149,24 +150,24 @@ impl Relative {
         family_size.is_alone(&mut self.errors.recent, normal, now.at)
     }
 
-    /// What is wrong with the endpoint and not with its peers.
+    /// How the endpoint is worse than its peers.
     pub(crate) fn alarm(&self) -> Option<Difference> {
         self.errors.alarm().or_else(|| self.deadline.alarm())
     }
 
-    /// Whether [`Self::alarm`] has something to say.
+    /// Whether [`Self::alarm`] returns a difference.
     pub(crate) const fn is_alarming(&self) -> bool {
         self.errors.alarming || self.deadline.alarming
     }
 
-    /// The share of failures among so many requests of the ten seconds before `now`.
+    /// The share of failures in the ten seconds before `now`, and the number of requests.
     pub(crate) fn failures(&self, now: Timestamp) -> (Ratio, u64) {
         let recent = self.errors.recent.of_ten_seconds(now);
         let observations = u64::from(recent.observations);
         (Ratio::of(recent.hits.into(), observations), observations)
     }
 
-    /// The endpoint is out: it is no peer, and keeps no evidence for when it comes back.
+    /// The endpoint is ejected. It is no longer a peer, and keeps no evidence for its return.
     pub(crate) fn leave(&mut self, peers: &mut Peers) {
         self.errors.leave(&mut peers.errors);
         self.deadline.leave(&mut peers.deadline);
@@ -181,7 +182,7 @@ impl Peers {
         }
     }
 
-    /// Something is wrong: what was observed lately teaches nothing.
+    /// Drops the waiting observations: something is wrong, and they must not be learned.
     pub(crate) fn drop_waiting(&mut self) {
         self.errors.baseline.drop_waiting();
         self.deadline.baseline.drop_waiting();
@@ -203,7 +204,8 @@ impl<const SCALES: usize> SignalTest<SCALES> {
 
     fn observe(&mut self, hit: bool, count: u32, family_size: &mut Company, now: Circumstances) {
         let at = now.at;
-        // A hit is judged by what is known before it; misses, which are many, may wait for that.
+        // A hit is judged by what is known before it. Misses are many, so `normal` is updated for
+        // them only now and then.
         if hit || at >= self.fresh_until {
             self.settle_normal(family_size, now);
         }
@@ -252,7 +254,7 @@ impl<const SCALES: usize> SignalTest<SCALES> {
         } else {
             family_size.normal(&mut self.recent, now.at)
         };
-        // Logarithms are most of what this costs.
+        // Most of the cost is that of the logarithms.
         if (normal - self.normal).abs() > NEAR * self.normal {
             self.normal = normal;
             for scale in &mut self.scales {
@@ -302,8 +304,9 @@ const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Dete
     }
 }
 
-/// As of a route, but that slices are shorter, and less is asked of the finest: what befalls all
-/// for a moment is no evidence here, and an endpoint that is out for seconds costs nobody anything.
+/// The scales of a route, but with shorter slices, and a lower `at_least` for the finest scale. A
+/// short fault of all endpoints is no evidence here, and ejecting an endpoint for seconds costs
+/// nothing.
 static ERRORS: [DetectorParams; 4] = [
     rule(100, 0.9, 3.0, 0.5),
     rule(500, 0.5, 3.0, 0.0),
@@ -316,15 +319,15 @@ static DEADLINE: [DetectorParams; 3] = [
     rule(5000, 0.2, 4.0, 0.0),
 ];
 
-/// Of both signals. What is usual for all endpoints is normal for each, however bad it is: that is
-/// the matter of the route.
+/// The bounds for both signals. A share that is usual for all endpoints is normal for each, however
+/// bad it is: it is left to the breaker of the route.
 const NORMAL: Bounds = Bounds {
     floor: 0.01,
     cap: 0.95,
 };
-/// An endpoint without peers is only judged to learn whether those that are out might be better: it
-/// must fail nearly all the time.
+/// The normal share of an endpoint without peers. It is judged only to decide whether the ejected
+/// endpoints might be better, so it must fail nearly all the time.
 const ALONE: f64 = 0.5;
 const FRESH: Duration = Duration::from_millis(100);
-/// Shares that differ by so small a part of themselves are the same.
+/// A relative difference below this counts as none.
 const NEAR: f64 = 0.02;

@@ -1,43 +1,44 @@
-//! One detector: the evidence that the share of hits is now of the order of its alternative, and no
-//! longer what is normal.
+//! One detector: the evidence that the share of hits is now about its alternative, and no longer
+//! the normal share.
 //!
-//! A Shiryaev–Roberts statistic over slices of time. In a slice the log-likelihood ratio of its
-//! observations is summed; at its end `R = (1 + R) · exp(min(sum, cap))`. Slices without an
-//! observation say nothing and add nothing. The cap is what makes the detector wait through short
-//! blips: no alarm comes from fewer slices than `line / cap`.
+//! The evidence is a Shiryaev–Roberts statistic over slices of time. In a slice, the log-likelihood
+//! ratios of its observations are added up. At the end of the slice,
+//! `R = (1 + R) · exp(min(sum, cap))`. A slice without an observation changes nothing. Because of
+//! the cap, the detector waits through short blips: an alarm needs at least `line / cap` slices.
 //!
 //! # The budget, and why silence keeps it
-//! Number the slices that have an observation; let `L` be the likelihood ratio of one of them and
-//! `F` what is known before it. While hits have at most the normal share, `E[L | F] ≤ 1`: equal to
-//! 1 at the normal share, less below it, since the ratio rises with each hit (Shin, Ramdas,
-//! Rinaldo, arXiv 2203.03532, on e-detectors for composite hypotheses). Capping only lowers `L`.
+//! Number the slices that have an observation. Let `L` be the likelihood ratio of one of them, and
+//! `F` what is known before it. While hits have at most the normal share, `E[L | F] ≤ 1`. It is
+//! equal to 1 at the normal share, and less below it, because the ratio rises with each hit (Shin,
+//! Ramdas, Rinaldo, arXiv 2203.03532, on e-detectors for composite hypotheses). Capping only lowers
+//! `L`.
 //!
-//! Over a gap of k empty slices R is multiplied by `f = 2^(−k · slice / half-life)`, in one step.
-//! `f ≤ 1`, and it is known when the next slice begins: it follows from the time of arrivals alone,
-//! of which independent outcomes know nothing, and the half-life from the gaps before this one
+//! Over a gap of k empty slices, R is multiplied by `f = 2^(−k · slice / half-life)`, in one step.
+//! `f ≤ 1`, and it is known when the next slice begins. It depends only on the times of arrivals,
+//! which are independent of the outcomes. The half-life depends on the gaps before this one
 //! ([`Pace`](super::pace::Pace)). So with n slices observed,
 //!
 //! `E[R after | F] = f · (1 + R) · E[L | F] ≤ 1 + R`,
 //!
-//! and R − n is a supermartingale that begins at 0, as it is without fading (Pollak, Ann. Stat. 13
+//! and R − n is a supermartingale that begins at 0, as it is without decay (Pollak, Ann. Stat. 13
 //! (1985) 206; Shiryaev 1963; Roberts 1966). Hence
 //! `P(R reaches exp(line) within n slices) ≤ n · exp(−line)` (Doob). A time t has at most t / slice
-//! slices with an observation, so that with `line = ln(detectors · run length / slice)` the
-//! probability of a false alarm within t is at most t / run length over all detectors (union).
-//! Silence only makes n smaller: a night is no evidence, and costs none of the budget. That R is
-//! held at the line once it is there changes nothing before the alarm.
+//! slices with an observation. So with `line = ln(detectors · run length / slice)`, the probability
+//! of a false alarm of any detector within t is at most t / run length (union bound). Silence only
+//! makes n smaller: a night is no evidence, and uses nothing of the budget. R is not raised above
+//! the line; before the alarm, this changes nothing.
 //!
-//! What the bound does not cover is dependence between outcomes (a real blip), for which there is
-//! the cap, and a normal share learned wrong.
+//! The bound does not cover two cases. Outcomes may depend on each other (a real blip); the cap is
+//! for this case. And the learned normal share may be wrong.
 //!
 //! # Time without a request
-//! After k half-lives `2^−k` of R is left, and of the counts of the estimate. The half-life is a
-//! minute, or the time that ten requests usually take, at most an hour. At some requests a second:
-//! after 1 min half is left, after 1 h and after 3 d nothing; at one request each 5 min: after 1
-//! min nearly all, after 1 h 40 %, after 3 d nothing.
+//! After k half-lives, `2^−k` of R is left, and as much of the counts of the estimate. The
+//! half-life is a minute or ten usual gaps between requests, whichever is longer, and at most an
+//! hour. At a few requests a second, half is left after 1 min, and nothing after 1 h and 3 d. At
+//! one request every 5 min, nearly all is left after 1 min, 40 % after 1 h, and nothing after 3 d.
 //!
-//! Beside it a CUSUM of the same ratios (Page 1954) says since when the share has been another, and
-//! what it has been since then.
+//! In parallel, a CUSUM of the same ratios (Page 1954) estimates when the share of hits changed,
+//! and what it has been since then.
 
 use std::time::Duration;
 
@@ -51,13 +52,12 @@ use crate::time::Timestamp;
 pub(super) struct DetectorParams {
     /// The length of a slice.
     pub(super) slice: Duration,
-    /// The share of hits that it notices soonest, and how many times what is normal that is at
-    /// least.
+    /// The share of hits that the scale detects soonest. It is at least `times` the normal share.
     pub(super) alternative: f64,
     pub(super) times: f64,
-    /// How many slices it takes to reach the line at least.
+    /// The least number of slices that an alarm takes.
     pub(super) slices: f64,
-    /// There is no alarm while the lower bound of the estimated share is less.
+    /// There is no alarm while the lower bound of the estimated share is below this.
     pub(super) at_least: f64,
 }
 
@@ -65,33 +65,34 @@ pub(super) struct DetectorParams {
 pub(super) struct SequentialTest {
     rule: &'static DetectorParams,
     slice: u64,
-    /// Evidence (in nats) from which on there is an alarm.
+    /// The alarm threshold of the evidence, in nats.
     line: f64,
-    /// The most evidence that one slice adds.
+    /// The most evidence that one slice can add.
     cap: f64,
-    /// What a hit adds, and what a miss takes away.
+    /// The log-likelihood ratios of a hit and of a miss. That of a miss is negative.
     hit: f64,
     miss: f64,
-    /// `ln(1 + R)` of the slices that have ended, as of the beginning of the live one. It is held
-    /// at the line: an anomaly that lasts must not take as long to be over.
+    /// `ln(1 + R)` of the slices that have ended, as of the beginning of the live slice. It is at
+    /// most the line, so that the end of a long anomaly does not take as long as the anomaly.
     ended: f64,
-    /// The sum over the live slice, and when that ends; until the first observation none is live.
+    /// The sum over the live slice, and the end of the live slice. No slice is live before the
+    /// first observation.
     live: f64,
     live_ends: Timestamp,
     started: bool,
-    /// The CUSUM, and the observations since it was zero, which fade: of a change that lasts, the
-    /// estimate follows what comes.
+    /// The CUSUM, and the counts since it was zero. The counts decay, so that the estimate follows
+    /// the latest observations while a change lasts.
     drift: f64,
     since: Timestamp,
     observations: f64,
     hits: f64,
     choice: Choice,
-    /// As of the last observation: in silence it stays, and the first observation after it decides
-    /// anew, of what has faded till then.
+    /// Whether there was an alarm at the last observation. Silence does not change it. The next
+    /// observation decides anew, with the evidence that has decayed until then.
     alarming: bool,
 }
 
-/// What a scale has observed since the share of hits changed.
+/// What a scale has observed since the change of the share of hits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Estimate {
     pub(super) hits: f64,
@@ -123,22 +124,22 @@ impl SequentialTest {
         }
     }
 
-    /// Sets the line for a run length of `run_length` with `detectors` of its kind at once.
+    /// Sets the line for `run_length`, if the budget is shared by `detectors`.
     pub(super) fn set_budget(&mut self, run_length: Duration, detectors: usize) {
         self.line = line_of(run_length, self.rule.slice, detectors);
         self.cap = self.line / self.rule.slices;
         self.ended = self.ended.min(self.line);
     }
 
-    /// Sets the share of hits that is normal. What the scale looks for is twice that at least, or
-    /// more times: where a tenth is usual, 6 % are no anomaly.
+    /// Sets the normal share of hits. The scale then looks for at least `times` this share: where
+    /// 10 % are usual, 6 % are no anomaly.
     pub(super) fn set_normal(&mut self, share: f64) {
         (self.hit, self.miss) = log_ratios(self.rule.alternative, self.rule.times, share);
     }
 
-    /// Sets the share of hits up to which nothing is wrong, where it is known from elsewhere, and
-    /// looks for the rule's alternative. While that is hardly more, the scale is off: what it
-    /// observes then is no evidence for anything.
+    /// Sets the share of hits up to which nothing is wrong, if it is known from another source. The
+    /// scale looks for the alternative of its rule. While the alternative is hardly more than
+    /// `share`, the scale is off, and its observations are no evidence.
     pub(super) fn set_null(&mut self, share: f64) {
         let alternative = self.rule.alternative;
         (self.hit, self.miss) = if alternative <= HARDLY_MORE * share {
@@ -149,17 +150,16 @@ impl SequentialTest {
         };
     }
 
-    /// Whether there is an alarm, and the scale is not off.
+    /// Whether there is an alarm and the scale is not off.
     pub(super) fn is_alarming_relatively(&self) -> bool {
         self.alarming && self.hit > 0.0
     }
 
-    /// Observes `count` hits or misses at `at`. A time before the live slice is taken as one in it.
-    /// `pace` says how fast evidence fades.
+    /// Observes `count` hits or misses at `at`. A time before the live slice counts as within it.
+    /// `pace` defines the decay of the evidence.
     #[inline]
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, pace: &Pace) {
-        // Nearly all there is to observe are misses while nothing is wrong. They only take evidence
-        // away.
+        // In health, nearly all observations are misses, which only reduce the evidence.
         if !hit && self.drift == 0.0 && !self.alarming && at < self.live_ends {
             self.live += f64::from(count) * self.miss;
         } else {
@@ -167,10 +167,9 @@ impl SequentialTest {
         }
     }
 
-    /// Takes back one miss that was observed at `missed`, as far as it is still known: from the
-    /// live slice if it is there, where it is as if it had never been, and from the estimate if it
-    /// is in that. A slice that has ended keeps it: the request then weighs less than a hit, and
-    /// never more.
+    /// Takes back one miss that was observed at `missed`, if it is still known. In the live slice
+    /// and in the estimate, it is as if the miss had never been. A slice that has ended keeps the
+    /// miss. The request then has less weight than a hit, and never more.
     pub(super) fn take_back_miss(&mut self, missed: Timestamp) {
         let live_from = self.live_ends.as_nanos().saturating_sub(self.slice);
         if self.started && missed.as_nanos() >= live_from {
@@ -193,7 +192,7 @@ impl SequentialTest {
         }
     }
 
-    /// Observes so many hits and misses at `at`.
+    /// Observes `hits` and `misses` at `at`.
     pub(super) fn add(&mut self, hits: f64, misses: f64, at: Timestamp, pace: &Pace) {
         if at >= self.live_ends {
             self.turn(at, pace);
@@ -227,8 +226,7 @@ impl SequentialTest {
         (self.drift, self.observations, self.hits) = (0.0, 0.0, 0.0);
     }
 
-    /// Ends the live slice, and lets what it leaves fade over the empty ones since then, in one
-    /// step.
+    /// Ends the live slice. The evidence decays over the empty slices since then, in one step.
     #[cold]
     fn turn(&mut self, at: Timestamp, pace: &Pace) {
         let length = Duration::from_nanos(self.slice);
@@ -248,7 +246,8 @@ impl SequentialTest {
         self.ended = shiryaev_roberts(self.ended, self.live.min(self.cap), left).min(self.line);
         self.live = 0.0;
         if self.drift > 0.0 {
-            // What a change has come to follows what comes, while requests come too.
+            // The estimate follows the latest observations, also while requests arrive without
+            // gaps.
             let kept = pace.fading(passed);
             self.drift *= left;
             self.observations *= kept;
@@ -257,7 +256,7 @@ impl SequentialTest {
         self.live_ends = self.live_ends + Duration::from_nanos(passed);
     }
 
-    /// Forgets all evidence.
+    /// Discards all evidence.
     pub(super) fn reset(&mut self) {
         (self.ended, self.live) = (0.0, 0.0);
         self.forget_change();
@@ -271,32 +270,32 @@ impl SequentialTest {
         self.ended + self.live.min(self.cap)
     }
 
-    /// The evidence from which on there is an alarm.
+    /// The alarm threshold of the evidence.
     pub(super) const fn line(&self) -> f64 {
         self.line
     }
 
-    /// Whether the line was reached, and the evidence has not fallen to half of it since.
+    /// Whether the evidence has reached the line, and has not fallen to half of it since.
     pub(super) const fn is_alarming(&self) -> bool {
         self.alarming
     }
 
-    /// Whether it has gathered nothing that speaks for a change.
+    /// Whether there is no evidence of a change.
     pub(super) const fn is_at_rest(&self) -> bool {
         self.drift == 0.0
     }
 
-    /// Where changes began before counts no longer: it is all over.
+    /// Begins an episode: the starts of earlier changes no longer count.
     pub(super) const fn begin_episode(&mut self) {
         self.choice.forget_starts();
     }
 
-    /// Whether the share since the change is at least `least`, surely.
+    /// Whether the lower bound of the share since the change is `least` or more.
     pub(super) fn is_at_least(&self, least: f64) -> bool {
         self.choice.is_at_least(least)
     }
 
-    /// The share since the change, at least.
+    /// The lower bound of the share since the change.
     pub(super) fn low(&self) -> f64 {
         self.choice.low()
     }
@@ -313,8 +312,8 @@ impl SequentialTest {
     }
 }
 
-/// What a hit and a miss add to the log-likelihood ratio where the share `normal` is normal: of
-/// `alternative`, or of `times` what is normal where that is more.
+/// The log-likelihood ratios of a hit and of a miss if `normal` is the normal share. The
+/// alternative is `alternative` or `times` the normal share, whichever is more.
 pub(crate) fn log_ratios(alternative: f64, times: f64, normal: f64) -> (f64, f64) {
     let times = (times * normal).min(f64::midpoint(1.0, normal));
     let alternative = alternative.max(times);
@@ -322,14 +321,14 @@ pub(crate) fn log_ratios(alternative: f64, times: f64, normal: f64) -> (f64, f64
     ((alternative / normal).ln(), miss.ln())
 }
 
-/// A step of the statistic of Shiryaev and Roberts, R = (1 + R) · exp(`ratio`), of which the part
-/// `left` stays. What goes in and comes out is ln(1 + R).
+/// A step of the Shiryaev–Roberts statistic, R = (1 + R) · exp(`ratio`), of which the part `left`
+/// remains after decay. Both `evidence` and the result are ln(1 + R).
 pub(crate) fn shiryaev_roberts(evidence: f64, ratio: f64, left: f64) -> f64 {
     (left * (evidence + ratio).exp()).ln_1p()
 }
 
-/// The evidence from which on there is an alarm, of a run length and `detectors` that judge once a
-/// slice each: ln(detectors · run length / slice).
+/// The alarm threshold for `run_length`, if each of `detectors` judges once a slice: ln(detectors ·
+/// run length / slice).
 pub(crate) fn line_of(run_length: Duration, slice: Duration, detectors: usize) -> f64 {
     let slices = run_length.as_secs_f64() / slice.as_secs_f64();
     (detectors.max(1) as f64 * slices).ln()
@@ -339,12 +338,13 @@ const fn nanos_of(slice: Duration) -> u64 {
     slice.as_nanos() as u64
 }
 
-/// An alarm is over when the evidence is this part of the line: an anomaly at the line is one
-/// alarm, and not a hundred.
+/// An alarm ends when the evidence has fallen to this part of the line. So an anomaly near the line
+/// is one alarm and not a hundred.
 pub(crate) const ALARM_ENDS: f64 = 0.5;
-/// An alternative that is no more than so many times the null is hardly another thing.
+/// If the alternative is at most this many times the null hypothesis, the two can hardly be
+/// distinguished.
 const HARDLY_MORE: f64 = 1.2;
-/// Of fewer observations nothing is left to say.
+/// With fewer observations than this, nothing is known of a change.
 const FORGOTTEN: f64 = 0.1;
 
 #[cfg(test)]

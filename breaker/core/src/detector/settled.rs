@@ -1,8 +1,8 @@
-//! What a signal has been like for hours: whether that is another usual than before.
+//! What share of hits a signal has had for hours: whether it is a new usual share.
 //!
-//! Time is cut into blocks of ten minutes, or as long as fifty observations take. When [`BLOCKS`]
-//! of them in a row have had the same share of hits, and no trip among them, that share is what is
-//! usual, alarm or not. A share that still rises is none of that kind.
+//! Time is divided into blocks of ten minutes, or of fifty observations if these take longer. If
+//! [`BLOCKS`] blocks in a row have had the same share of hits, and no trip, this share is usual,
+//! even during an alarm. A share that still rises is not the same share.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use super::baseline::Bucket;
 use super::wilson;
 use crate::time::Timestamp;
 
-/// The last blocks, and the live one.
+/// The last blocks and the live block.
 ///
-/// After 1 min without a request, as after 1 h and 3 d, it is as it was: a block with a silence in
-/// it goes on until it has its observations.
+/// After 1 min without a request it is unchanged, and so it is after 1 h and 3 d: a block with a
+/// silence in it lasts until it has its observations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settled {
     live: Bucket,
-    /// When the live block may end, once it has begun.
+    /// The earliest end of the live block, once it has begun.
     live_ends: Option<Timestamp>,
-    /// Made when the first block ends: an idle breaker is to be small.
+    /// Allocated when the first block ends, so that an idle breaker stays small.
     ended: Option<Box<Blocks>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Blocks {
-    /// Oldest first, from the end.
+    /// Oldest first. The last `filled` of them are in use.
     blocks: [Bucket; BLOCKS],
     filled: usize,
 }
 
 impl Settled {
-    /// What was observed until `at`. Returns the block that has ended with it.
+    /// Takes what was observed until `at`. Returns the live block if it has ended now.
     pub(super) fn count(&mut self, passed: Bucket, at: Timestamp) -> Option<Bucket> {
         self.live = self.live.and(passed);
         let ends = *self.live_ends.get_or_insert(at + BLOCK);
@@ -47,7 +47,7 @@ impl Settled {
         Some(block)
     }
 
-    /// Something happened that is not usual: hours begin anew.
+    /// Something unusual has happened: the count of blocks begins anew.
     pub(super) fn restart(&mut self) {
         (self.live, self.live_ends) = (Bucket::default(), None);
         if let Some(ended) = &mut self.ended {
@@ -55,7 +55,7 @@ impl Settled {
         }
     }
 
-    /// What was observed in these hours, if they are full and steady.
+    /// What was observed in all blocks, if all are filled and their shares are the same.
     pub(super) fn steady(&self) -> Option<Span> {
         let ended = self.ended.as_ref().filter(|ended| ended.filled == BLOCKS)?;
         let all = ended.blocks.iter().copied().reduce(Bucket::and)?;
@@ -69,7 +69,7 @@ impl Settled {
             let random_unit = DEVIATIONS * (share * (1.0 - share) / observations).sqrt();
             (block.hits as f64 / observations - share).abs() <= share * ALIKE + random_unit
         };
-        // A slow rise is alike from block to block, and not from hour to hour.
+        // In a slow rise, each block may be like all of them, but the two halves are not.
         let (earlier, later) = ended.blocks.split_at(BLOCKS / 2);
         let halves =
             [earlier, later].map(|half| half.iter().copied().fold(Bucket::default(), Bucket::and));
@@ -83,7 +83,7 @@ impl Settled {
     }
 }
 
-/// Hours that were all alike.
+/// What was observed in blocks with the same share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Span {
     pub(super) observations: f64,
@@ -95,8 +95,8 @@ impl Span {
         self.hits / self.observations.max(1.0)
     }
 
-    /// The share is this at least, and at most, with a confidence of 99.9 % each: it is asked
-    /// often.
+    /// The lower and the upper bound of the share, each with a confidence of 99.9 %. It is that
+    /// high because the bounds are evaluated often.
     pub(super) fn bounds(self) -> (f64, f64) {
         wilson::interval_at(SURE, self.hits, self.observations)
     }
@@ -105,9 +105,10 @@ impl Span {
 const BLOCK: Duration = Duration::from_secs(600);
 /// Two hours.
 const BLOCKS: usize = 12;
-/// A block with fewer observations goes on.
+/// The least number of observations of a block. A block with fewer does not end.
 const ENOUGH: u64 = 50;
-/// A block is like the others if its share differs by less than this part, and what chance may do.
+/// The share of a block may differ from that of all by this part, plus [`DEVIATIONS`] standard
+/// deviations for chance.
 const ALIKE: f64 = 0.2;
 const DEVIATIONS: f64 = 3.5;
 const SURE: f64 = 3.0;
@@ -116,7 +117,8 @@ const SURE: f64 = 3.0;
 mod tests {
     use super::*;
 
-    /// Counts blocks of 600 s with so many hits of each thousand of 5,000 observations.
+    /// Counts blocks of 600 s with 5,000 observations each. `blocks` are the hits per thousand
+    /// observations.
     fn after(blocks: &[u64]) -> Settled {
         let mut settled = Settled::default();
         settled.count(Bucket::default(), Timestamp::ZERO);

@@ -1,4 +1,4 @@
-//! The detectors of one signal of hits and misses: several time scales over one baseline.
+//! The detectors of one signal: several time scales with one baseline.
 
 mod alarm;
 mod learning;
@@ -24,17 +24,18 @@ pub(super) struct SignalDetector {
     scales: Box<[SequentialTest]>,
     pace: Pace,
     alarmed: Alarmed,
-    /// The least share of hits that is another thing than usual.
+    /// An `at_least` above zero is raised to this share, which is midway between the usual share
+    /// and near-total failure.
     unusual: f64,
     alarming: bool,
     last_hit: Timestamp,
-    /// Between which shares the normal one is held while none above was accepted, and what a policy
-    /// declares to be usual; 0 if nothing.
+    /// The bounds of the normal share until a higher share is accepted, and the share that the
+    /// policy declares as usual (0 if none).
     bounds: Bounds,
     declared: f64,
     settled: Settled,
-    /// Whether an alarm of whatever share is asked for: then there is a slow scale too, from when
-    /// something is known on.
+    /// Whether the policy has an entry for any alarm, without `at_least`. Then there is also a slow
+    /// scale, once something was learned.
     tells: bool,
     slow: Option<Box<Slow>>,
     /// Whether there was an alarm in the live block.
@@ -42,17 +43,18 @@ pub(super) struct SignalDetector {
     /// The budget, of how many detectors.
     run_length: Duration,
     family_size: usize,
-    /// The share that was usual for hours, whatever it is, and the one by which the cap was raised.
+    /// The share of the last steady hours, if it was accepted or gave no alarm; and the accepted
+    /// share that has raised the cap.
     usual: Option<f64>,
     accepted: Option<f64>,
-    /// What is to be told.
+    /// A change of the usual share that is to be reported.
     change: Option<UsualChange>,
 }
 
 impl SignalDetector {
-    /// The detectors of `signal` of the proxy's own source, or of a feed.
+    /// The detectors of `signal`, for the proxy's own source or for a feed.
     ///
-    /// `tells` says whether an alarm of whatever share is asked for.
+    /// `tells` says whether the policy has an entry for any alarm, without `at_least`.
     pub(super) fn new(signal: Signal, feed: bool, tells: bool) -> Self {
         let (rules, bounds) = match signal {
             Signal::Errors => (&ERRORS[..], if feed { FEED_ERRORS } else { PROXY_ERRORS }),
@@ -88,12 +90,12 @@ impl SignalDetector {
         self.signal
     }
 
-    /// Whether an alarm of whatever share is asked for.
+    /// Whether the policy has an entry for any alarm, without `at_least`.
     pub(super) const fn tells(&self) -> bool {
         self.tells
     }
 
-    /// How many detectors these are.
+    /// The number of detectors.
     pub(super) fn detectors(&self) -> usize {
         self.scales.len() + usize::from(self.tells)
     }
@@ -108,8 +110,8 @@ impl SignalDetector {
         }
     }
 
-    /// Observes `count` hits or misses at `at`. They are learned from if `learn` says so and
-    /// nothing is wrong. Returns whether something is to be told.
+    /// Observes `count` hits or misses at `at`. They are learned if `learn` is set. Returns whether
+    /// there is a change to report.
     pub(super) fn observe(&mut self, hit: bool, count: u32, at: Timestamp, learn: bool) -> bool {
         let news = learn && self.learn(hit, count, at);
         if hit {
@@ -121,7 +123,8 @@ impl SignalDetector {
             scale.observe(hit, count, at, &self.pace);
             alarming |= scale.is_alarming();
         }
-        // After the scales: this gap must not say how fast evidence fades over itself.
+        // After the scales, because the gap before this observation must not change the half-life
+        // for itself.
         if self.pace.turns(at) {
             self.pace.turn(at);
         }
@@ -129,7 +132,7 @@ impl SignalDetector {
         news
     }
 
-    /// What was observed as a miss at `missed` is a hit at `at`, and no miss.
+    /// The request that was observed as a miss at `missed` became a hit at `at`.
     #[cold]
     pub(super) fn turn_into_hit(&mut self, missed: Timestamp, at: Timestamp, learn: bool) {
         if learn && !self.alarming && self.baseline.turn_into_hit(at) {
@@ -146,8 +149,7 @@ impl SignalDetector {
         self.settle_alarm(alarming);
     }
 
-    /// A hit while the scale that looks for a fifth has nothing that speaks for a change: an
-    /// episode begins.
+    /// At a hit, an episode begins if the scale that looks for 20 % has no evidence of a change.
     fn begin_episode(&mut self) {
         if self.scales[OF_EPISODES].is_at_rest() {
             for scale in &mut self.scales {
@@ -163,7 +165,8 @@ impl SignalDetector {
         self.alarming = alarming;
     }
 
-    /// Forgets all evidence, and what would be learned from; not what was learned.
+    /// Discards all evidence, and the observations that wait to be learned, but keeps the
+    /// baselines.
     pub(super) fn reset(&mut self) {
         for scale in &mut self.scales {
             scale.reset();
@@ -184,5 +187,5 @@ impl SignalDetector {
     }
 }
 
-/// The scale that looks for a fifth of hits, of each signal.
+/// The index of the scale that looks for 20 % of hits, for each signal.
 const OF_EPISODES: usize = 2;

@@ -1,13 +1,14 @@
-//! What goes on for long, below what the other scales see.
+//! Lasting faults that are too small for the other scales.
 //!
-//! The normal share of those has a floor, since they judge within seconds, and act. This scale
-//! takes slices of half a minute, compares with what has been usual for hours, without a floor, and
-//! is only told. It is fed where ten seconds end, and costs a request nothing.
+//! The other scales have a floor of the normal share, because they judge within seconds and are
+//! acted on. This scale has slices of half a minute and no floor, and compares with the usual share
+//! of the last hours. Its alarms are only reported. It gets its observations every ten seconds, and
+//! costs a request nothing.
 //!
-//! It is one more of the detectors among which the budget is shared, with the same statistic and
-//! the same bound: what is normal is taken from blocks that have ended, so it is known before the
-//! slices that it judges. Of latencies it leaves half of its part of the budget to the rise on the
-//! first day ([`super::trend`]), which is only told too.
+//! It is one more of the detectors that share the budget, with the same statistic and the same
+//! bound. Its normal share is learned from blocks that have ended, so it is known before the slices
+//! that it judges. For latencies, it leaves half of its part of the budget to the test for a rise
+//! on the first day ([`super::trend`]), which is only reported too.
 
 use std::time::Duration;
 
@@ -18,14 +19,14 @@ use super::settled::Span;
 use crate::policy::Signal;
 use crate::time::Timestamp;
 
-/// After 1 min without a request its evidence has halved, after 1 h there is none, as with any
-/// [`SequentialTest`]; what is usual stays.
+/// After 1 min without a request half of its evidence is left, and after 1 h none, as with any
+/// [`SequentialTest`]. The usual share stays.
 #[derive(Clone, Debug)]
 pub(super) struct Slow {
     scale: SequentialTest,
-    /// How many share one detector's part of the budget.
+    /// How many tests share one detector's part of the budget.
     sharers: usize,
-    /// Of the blocks without an alarm, with a half-life of two hours.
+    /// The blocks without an alarm, with a half-life of two hours.
     known: Span,
     normal: f64,
 }
@@ -55,7 +56,7 @@ impl Slow {
         self.scale.set_budget(run_length, detectors);
     }
 
-    /// Observes what has `passed` until `at`.
+    /// Observes the counts that `passed` until `at`.
     pub(super) fn observe(&mut self, passed: Bucket, at: Timestamp, pace: &Pace) {
         let misses = passed.observations.saturating_sub(passed.hits);
         if passed.observations > 0 {
@@ -63,8 +64,8 @@ impl Slow {
         }
     }
 
-    /// A block without an alarm: it is usual. No less than `declared` is normal, where that is said
-    /// to be usual.
+    /// Learns a block without an alarm. If the policy declares a usual share, the normal share is
+    /// at least one and a half times `declared`.
     pub(super) fn learn(&mut self, block: Bucket, declared: f64) {
         self.know(
             Span {
@@ -75,7 +76,7 @@ impl Slow {
         );
     }
 
-    /// What is usual is what was in `span`: the evidence against it is void.
+    /// The share in `span` is the new usual share. The evidence against it is discarded.
     pub(super) fn accept(&mut self, span: Span, declared: f64) {
         self.know(span, declared);
         self.scale.reset();
@@ -100,12 +101,12 @@ impl Slow {
         &self.scale
     }
 
-    /// The share that is normal at most.
+    /// The upper bound of the normal share.
     pub(super) const fn normal(&self) -> f64 {
         self.normal
     }
 
-    /// The share that is usual.
+    /// The usual share.
     pub(super) fn usual(&self) -> f64 {
         self.known.share()
     }
@@ -121,13 +122,14 @@ const fn rule(alternative: f64) -> DetectorParams {
     }
 }
 
-/// A rise from 0.01 to 0.1 % is not told: so small a share varies.
+/// A rise from 0.01 to 0.1 % is not reported: so small a share varies by itself.
 static ERRORS: DetectorParams = rule(0.005);
-/// Latencies vary far more: a deploy that makes all a little slower is none.
+/// Latencies vary far more. A deploy that makes all requests a little slower is no anomaly.
 static LATENCY: DetectorParams = rule(0.1);
 
-/// The slow scale of latencies and the rise on the first day are one detector to the budget.
+/// The slow scale of latencies and the test for a rise on the first day count as one detector in
+/// the budget.
 pub(super) const SHARERS: usize = 2;
-/// Of a block: 2^(−1/12).
+/// The decay over a block: 2^(−1/12).
 const FADING: f64 = 0.943_874_312_7;
 const MOST: f64 = 0.8;

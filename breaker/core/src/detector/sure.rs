@@ -1,56 +1,60 @@
-//! Whether a share is at least so much, where the change that it is of was chosen by looking.
+//! A lower bound of the share of hits since a change. The start of the change was chosen from the
+//! same observations.
 //!
-//! The observations since a change are those that speak most for one, and they are looked at again
-//! after each. An interval for a sample whose size is fixed before (Wilson) is then too narrow:
-//! nine failures in a row are no rarity among thousands of requests of which a third fails. What
-//! holds at any time, and wherever the change is put, is an e-process.
+//! The start is chosen as the point since which the observations indicate a change most, and the
+//! share is evaluated again after each observation. An interval for a sample of fixed size (Wilson)
+//! is then too narrow. For example, nine failures in a row are not rare among thousands of requests
+//! of which a third fails. An e-process is valid at any time and for any start.
 //!
-//! Let the null be that hits have at most the share L. For each start j, known before what comes
-//! after it, and each alternative q > L, the likelihood ratio of the observations from j on has a
-//! mean of at most 1 at any time. Mixed over the alternatives, with [`WEIGHTS`], it still has; and
-//! so has the mixture over starts, `M = Σ w_j · E_j`, with weights `w_j` whose sum is 1 at most.
-//! Hence `P(M ever reaches 1 / α) ≤ α` (Ville 1939; Robbins, Ann. Math. Stat. 41 (1970) 1397;
-//! Howard, Ramdas, McAuliffe, Sekhon, Ann. Stat. 49 (2021) 1055; mixtures over starts: Shin,
-//! Ramdas, Rinaldo, arXiv 2203.03532).
+//! Let the null hypothesis be that hits have at most the share L. Take a start j, which is known
+//! before the observations after it, and an alternative q > L. The likelihood ratio of the
+//! observations from j on has a mean of at most 1 at any time. A mixture over the alternatives,
+//! with [`WEIGHTS`], also has a mean of at most 1. So has the mixture over starts,
+//! `M = Σ w_j · E_j`, if the weights `w_j` add up to at most 1. Hence `P(M ever reaches 1 / α) ≤ α`
+//! (Ville 1939; Robbins, Ann. Math. Stat. 41 (1970) 1397; Howard, Ramdas, McAuliffe, Sekhon, Ann.
+//! Stat. 49 (2021) 1055; mixtures over starts: Shin, Ramdas, Rinaldo, arXiv 2203.03532).
 //!
 //! * The i-th change that begins in an episode has the weight `(6 / π²) / i²`. An episode begins
-//!   when the scale that looks for a fifth of hits begins to gather evidence, and lasts until that
-//!   has none left. Where a third fails for good, it is one, and each further change must be surer.
-//! * A change is begun by its first hit, which therefore does not count: the start lies behind it.
-//! * What counts does not fade while the change lasts: fading would be a start at each moment. A
-//!   silence that leaves nothing of the scale's own estimate ends the change.
+//!   when the scale that looks for 20 % of hits begins to gather evidence. It ends when this scale
+//!   has no evidence left. If a third of the requests fails for good, this is one episode, and each
+//!   further change in it needs stronger evidence.
+//! * The first hit of a change does not count, because it selected the start. The start is after
+//!   it.
+//! * The counts do not decay while the change lasts, because decay would amount to a new start at
+//!   each moment. A change ends in a silence after which nothing is left of the scale's own
+//!   estimate.
 
-/// What the choice of where a change begins costs, in nats.
+/// The counts since the start of a change, and the price of having chosen this start, in nats.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Choice {
-    /// How many changes began in this episode, and what it costs to have chosen the last.
+    /// How many changes have begun in this episode, and the price of the last start.
     begun: f64,
     price: f64,
-    /// Since the last began, with its first hit.
+    /// The counts since the last start, including its first hit.
     hits: f64,
     observations: f64,
 }
 
 impl Choice {
-    /// Another change begins, with a hit.
+    /// Another change begins with a hit.
     pub(super) fn begin(&mut self) {
         self.begun += 1.0;
         self.price = 2.0 * self.begun.ln() + NORM;
         (self.hits, self.observations) = (0.0, 0.0);
     }
 
-    /// So many hits and misses more.
+    /// Counts `hits` and `misses`.
     pub(super) const fn count(&mut self, hits: f64, misses: f64) {
         self.hits += hits;
         self.observations += hits + misses;
     }
 
-    /// Another episode: what was tried before no longer counts.
+    /// Another episode begins: earlier starts no longer count.
     pub(super) const fn forget_starts(&mut self) {
         self.begun = 0.0;
     }
 
-    /// Whether the share of hits is `least`, at least.
+    /// Whether the lower bound of the share of hits is `least` or more.
     pub(super) fn is_at_least(&self, least: f64) -> bool {
         let (hits, observations) = (self.hits - 1.0, self.observations - 1.0);
         let misses = (observations - hits).max(0.0);
@@ -69,7 +73,7 @@ impl Choice {
         mixture.ln() >= SURE + self.price
     }
 
-    /// The largest share for which that is so, to a thousandth.
+    /// The lower bound: the largest share for which [`Self::is_at_least`] holds, to a thousandth.
     pub(super) fn low(&self) -> f64 {
         let (mut low, mut high) = (0.0, 1.0);
         for _ in 0..10 {
@@ -84,11 +88,13 @@ impl Choice {
     }
 }
 
-/// Alternatives, as places between the share of the null and 1, and their weights.
+/// The alternatives, as positions between the share of the null hypothesis and 1, and their
+/// weights.
 const WEIGHTS: [(f64, f64); 3] = [(0.3, 0.2), (0.6, 0.3), (0.97, 0.5)];
-/// ln(π² / 6), with which the weights of all starts have the sum 1.
+/// ln(π² / 6), with which the weights of all starts add up to 1.
 const NORM: f64 = 0.497_700_302_470_745_3;
-/// ln 8: an error of 1 in 8 an episode, if the share is just that of the null; far less below it.
+/// ln 8. If the true share is exactly that of the null hypothesis, an episode is wrong with a
+/// probability of at most 1 in 8. Below that share, the probability is far smaller.
 const SURE: f64 = 2.079_441_541_680;
 
 #[cfg(test)]
@@ -102,7 +108,7 @@ mod tests {
         choice
     }
 
-    /// How many hits in a row it takes to be sure of 40 %.
+    /// How many hits in a row make a lower bound of 40 %.
     fn hits_needed(earlier: u32) -> u32 {
         let is_enough = |hits: &u32| chosen(earlier, f64::from(*hits), 0.0).is_at_least(0.4);
         (1..100).find(is_enough).unwrap()
@@ -132,7 +138,8 @@ mod tests {
         let mut luck = crate::rng::Rng::new(1);
         let mut wrong = 0;
         for _ in 0..400 {
-            // The start is put wherever the hits since then speak most for more: as a CUSUM does.
+            // As a CUSUM does, this puts the start at the point since which the hits indicate a
+            // change most.
             let mut choice = Choice::default();
             let mut drift = 0.0_f64;
             let sure = (0..2000).any(|_| {

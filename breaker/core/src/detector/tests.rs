@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Something that a detector is told of.
+/// An observation of a detector.
 #[derive(Clone, Copy, Debug)]
 struct Told {
-    /// Nanoseconds after the one before; negative: the clock was set back.
+    /// Nanoseconds after the previous observation. If negative, the clock was set back.
     gap: i64,
     failed: bool,
     latency: u64,
@@ -37,7 +37,7 @@ fn detectors() -> Box<Detectors> {
     Detectors::of(&Policy::adaptive(), false).unwrap()
 }
 
-/// Tells all of it, from `start` on, and returns the scores after each.
+/// Makes all observations, from `start` on, and returns the scores after each.
 fn play(told: &[Told], start: u64) -> Vec<Vec<(f64, u64, bool)>> {
     let mut detectors = detectors();
     let mut now = start;
@@ -73,7 +73,7 @@ proptest! {
 
     #[test]
     fn where_the_origin_of_time_lies_changes_nothing(told in told(), start in 0..u64::MAX / 4) {
-        // Late enough for no clock that is set back to reach the origin.
+        // So late that a clock that is set back never reaches the origin.
         let early = u64::MAX / 8;
         prop_assert_eq!(play(&told, early), play(&told, early + start));
     }
@@ -86,10 +86,10 @@ proptest! {
             now = now.saturating_add_signed(one.gap);
             tell(&mut detectors, one, Timestamp::from_nanos(now));
         }
-        // The slices that have ended by now end first: time passing is no success.
+        // First end the slices that are over by now: time that passes is no success.
         let now = Timestamp::from_nanos(now);
         detectors.ended(false, 0, now, false);
-        // Told is the scale that is nearest to its line, which may be another one afterwards.
+        // The anomaly is that of the scale nearest to its line, which may change.
         let nearness = |detectors: &Detectors| {
             let score = &detectors.scores()[0];
             score.evidence / score.line
@@ -126,8 +126,8 @@ fn taught() -> (Box<Detectors>, u64) {
     (detectors, 1_800_000)
 }
 
-/// Lets all fail from `from` on, `rate` a second, until there is an alarm; returns after how many
-/// failures.
+/// Lets all requests fail from `from` on, at `rate` requests a second, until there is an alarm.
+/// Returns the number of failures.
 fn failures_until_alarm(detectors: &mut Detectors, from: u64, gap: u64) -> u64 {
     (1..10_000)
         .find(|index| {
@@ -180,7 +180,7 @@ fn a_lower_bound_tells_partial_from_total_failure() {
     let (mut detectors, now) = taught();
     for index in 0..30_000_u64 {
         let at = Timestamp::from_millis(now + index * 10);
-        // A fifth fails, in an order without a pattern.
+        // A fifth of the requests fails, in an order without a pattern.
         let failed = (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % 5 == 0;
         detectors.ended(failed, 1, at, true);
         assert_eq!(

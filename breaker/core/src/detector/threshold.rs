@@ -1,9 +1,9 @@
-//! From which latency on a request is slow: twice what its P95 usually is.
+//! The latency from which on a request is slow: twice the usual P95.
 //!
-//! Of each minute with enough requests the P95 is kept for a day; the threshold is twice the median
-//! of them. A median over a day does not follow an incident of hours, and twice leaves room for a
-//! deploy that makes all a little slower. Until a day is known it follows a slow rise, though,
-//! which is why that is looked for beside it ([`super::trend`]).
+//! The P95 of each minute with enough requests is kept for a day. The threshold is twice the median
+//! of these P95s. A median over a day does not follow an incident of hours. The factor of two
+//! leaves room for a deploy that makes all requests a little slower. But until a day is known, the
+//! median follows a slow rise. Therefore [`super::trend`] looks for such a rise.
 
 use std::time::Duration;
 
@@ -15,17 +15,18 @@ use crate::time::{Timestamp, micros};
 #[derive(Clone, Debug)]
 pub(super) struct Threshold {
     value: Duration,
-    /// The latencies of the live minute, by bucket.
+    /// The latencies of the live minute, as counts by bucket.
     minute: [u32; BUCKETS],
     samples: u32,
     minute_ends: Timestamp,
     started: bool,
-    /// For each minute of the last day the bucket of its P95, or [`NONE`]; and how often each
-    /// bucket is in there.
+    /// For each minute of the last day, the bucket of its P95, or [`NONE`]. `kept` counts how often
+    /// each bucket occurs in `day`.
     day: Box<[u8; MINUTES]>,
     kept: [u16; BUCKETS],
     next: usize,
-    /// How many minutes of the first day are left, and what watches it, from the first minute on.
+    /// How many minutes of the first day are left, and the test that watches it, from the first
+    /// minute on.
     first_day: usize,
     trend: Option<Box<Trend>>,
     run_length: Duration,
@@ -33,7 +34,7 @@ pub(super) struct Threshold {
 }
 
 impl Threshold {
-    /// `watches` says whether a rise on the first day is looked for.
+    /// `watches` says whether to look for a rise on the first day.
     pub(super) fn new(watches: bool) -> Self {
         Self {
             value: UNKNOWN,
@@ -63,18 +64,18 @@ impl Threshold {
         self.value
     }
 
-    /// Whether it was learned.
+    /// Whether the threshold was learned.
     pub(super) fn is_known(&self) -> bool {
         self.median().is_some()
     }
 
-    /// Whether a minute ends before what ended at `at`.
+    /// Whether the live minute is over at `at`.
     pub(super) fn turns(&self, at: Timestamp) -> bool {
         at >= self.minute_ends
     }
 
-    /// Learns of `count` requests that took `latency`, and ended at `at`. `told` says whether there
-    /// is an alarm on latencies, if a minute ends.
+    /// Learns `count` requests that took `latency` and ended at `at`. `told` says whether a scale
+    /// of the latencies has an alarm; it is used if a minute ends.
     pub(super) fn learn(&mut self, latency: Duration, count: u32, told: bool, at: Timestamp) {
         if self.turns(at) {
             self.turn(told, at);
@@ -84,15 +85,15 @@ impl Threshold {
         self.samples = self.samples.saturating_add(count);
     }
 
-    /// The buckets of the P95s of the last day's minutes, oldest first; those before the first that
-    /// is known are left out.
+    /// The buckets of the P95s of the last day's minutes, oldest first, without the minutes before
+    /// the first known P95.
     pub(super) fn learned(&self) -> Vec<u8> {
         let (newer, older) = self.day.split_at(self.next);
         let minutes = older.iter().chain(newer).copied();
         minutes.skip_while(|bucket| *bucket == NONE).collect()
     }
 
-    /// Begins with the P95s of another day.
+    /// Begins with the P95s of an earlier day.
     pub(super) fn restore(&mut self, p95s: &[u8]) {
         let watches = self.first_day > 0;
         let (run_length, detectors) = (self.run_length, self.detectors);
@@ -105,7 +106,7 @@ impl Threshold {
         self.first_day = self.first_day.saturating_sub(p95s.len());
     }
 
-    /// The rise that there is to tell of.
+    /// The rise that is to be reported.
     pub(super) fn rise(&self) -> Option<Rise<'_>> {
         let trend = self.trend.as_ref().filter(|trend| trend.is_alarming())?;
         let (from, to) = trend.levels();
@@ -116,7 +117,7 @@ impl Threshold {
         })
     }
 
-    /// Forgets the evidence of a rise; not what was learned.
+    /// Discards the evidence of a rise, but keeps what was learned.
     pub(super) fn reset(&mut self) {
         if let Some(trend) = &mut self.trend {
             trend.reset();
@@ -153,7 +154,7 @@ impl Threshold {
         self.settle_value();
     }
 
-    /// The live minute has ended, with its P95, and so many minutes have passed with it.
+    /// The live minute has ended with this P95. `minutes` have passed since its start.
     fn watch_first_day(&mut self, p95: u8, told: bool, minutes: u64) {
         self.first_day = self
             .first_day
@@ -211,7 +212,7 @@ impl Threshold {
     }
 }
 
-/// The P95 has crept from one value to another.
+/// A slow rise of the P95 from one value to another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rise<'a> {
     pub(super) scale: &'a SequentialTest,
@@ -219,7 +220,7 @@ pub(super) struct Rise<'a> {
     pub(super) to: Duration,
 }
 
-/// The bucket in which the item of `rank` lies, counted from 1.
+/// The bucket of the item of `rank`, counted from 1.
 fn nth(counts: impl Iterator<Item = u64>, rank: u64) -> Option<u8> {
     let mut seen = 0;
     for (index, count) in counts.enumerate() {
@@ -231,7 +232,8 @@ fn nth(counts: impl Iterator<Item = u64>, rank: u64) -> Option<u8> {
     None
 }
 
-/// Buckets are sixteenths of octaves of 64 µs, up to 4 s; the last holds all above too.
+/// A bucket is a sixteenth of an octave, in units of 64 µs, up to 4 s. The last bucket also has all
+/// longer latencies.
 fn bucket_of(latency: Duration) -> usize {
     let units = micros(latency) / UNIT;
     if units < 16 {
@@ -254,18 +256,18 @@ fn latency_of(bucket: u8) -> Duration {
     Duration::from_micros(units * UNIT)
 }
 
-/// A histogram of its own, because the HDR ones of the window take ten times the memory for digits
-/// that nobody asks for here.
+/// This is not one of the HDR histograms of the window, because they take ten times the memory for
+/// a precision that is not needed here.
 const BUCKETS: usize = SourceBaseline::BUCKETS as usize;
 /// In µs.
 const UNIT: u64 = 64;
 const NONE: u8 = SourceBaseline::NO_P95;
 const MINUTE: Duration = Duration::from_secs(60);
 const MINUTES: usize = SourceBaseline::MINUTES;
-/// A minute with fewer requests says nothing.
+/// A minute with fewer requests has no P95.
 const ENOUGH: u32 = 20;
 const UNKNOWN: Duration = Duration::from_secs(1);
-/// No latency below it is ever slow.
+/// A shorter latency is never slow.
 pub(crate) const LEAST: Duration = Duration::from_millis(50);
 const MOST: Duration = Duration::from_secs(2);
 
@@ -277,7 +279,7 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// One request a second, each of `latency`, for so many minutes.
+    /// One request a second for `minutes`, each of `latency`.
     fn run(threshold: &mut Threshold, minutes: std::ops::Range<u64>, latency: Duration) {
         for second in minutes.start * 60..minutes.end * 60 {
             threshold.learn(latency, 1, false, Timestamp::from_millis(second * 1000));

@@ -1,28 +1,29 @@
-//! A latency that creeps up on the first day, so slowly that what is usual creeps with it.
+//! A latency that rises on the first day, so slowly that the usual P95 rises with it.
 //!
-//! A request is slow from twice what the P95 usually is, the median over a day. On the first day
-//! that median is over what there is of it: under a steady rise it is half-way up, and twice of it
-//! is never reached, or late. So until a day is known the latencies of each minute are compared
-//! with a reference that does not rise: the lowest level of ten minutes (the median of their P95s).
-//! It begins anew when another scale has had an alarm for ten minutes: what jumps is told by those.
-//! And it is accepted anew when an alarm of this has stood for two hours that were all alike. From
-//! the second day on the median is what it should be, and this is gone.
+//! A request is slow if it takes twice the usual P95 or longer, and the usual P95 is the median
+//! over a day. On the first day, it is the median of the minutes so far. Under a steady rise, this
+//! median is half-way between the first and the latest P95, so the latest P95 reaches twice the
+//! median late or never. So until a day is known, the latencies of each minute are compared with a
+//! reference that does not rise. Ten minutes have a level, the median of their P95s, and the
+//! reference is the lowest level. If another scale has had an alarm for ten minutes, that scale has
+//! reported the change, and the reference is learned anew. If an alarm of this test has lasted for
+//! two hours with a steady level, this level becomes the reference. From the second day on the
+//! median is reliable, and this test is dropped.
 //!
 //! # The budget
-//! A hit is a request slower than twice the reference P95. While the P95 is at most twice what it
-//! was, a twentieth of the requests at most are hits: so 5 % is what is normal, and the rest is a
-//! [`SequentialTest`] as any other, with slices of a minute. It shares a detector's part of the
-//! budget with the slow scale of latencies, and has the same supermartingale, since the reference
-//! is known before the minute that it judges. It holds against what takes twice as long; a deploy
-//! that adds three quarters stays below it, however long it lasts. The cap is a tenth of the line:
-//! no alarm comes from fewer than ten minutes.
+//! A hit is a request slower than twice the reference P95. While the P95 is at most twice the
+//! reference, at most 5 % of the requests are hits. So 5 % is the normal share, and the test is a
+//! [`SequentialTest`] like any other, with slices of a minute. It shares one detector's part of the
+//! budget with the slow scale of latencies. It has the same supermartingale, because the reference
+//! is known before the minute that it judges. It detects only requests that take twice as long: a
+//! deploy that makes all requests 75 % slower gives no alarm, however long it lasts. The cap is a
+//! tenth of the line, so an alarm takes at least ten minutes.
 //!
-//! That the lowest of many levels lies below the true one by chance makes a hit likelier than a
-//! twentieth only where ten P95s together are off by half: with 20 requests a minute, the fewest of
-//! which a P95 is known, they are off by a fifth (one deviation, of lognormal latencies with σ =
-//! 1).
+//! By chance, the lowest of many levels is below the true level. This makes more than 5 % hits only
+//! if ten P95s together are too low by half. A P95 needs at least 20 requests a minute. With 20,
+//! its standard deviation is a fifth (for lognormal latencies with σ = 1).
 //!
-//! It costs a minute's end, and a request nothing.
+//! The cost is at the end of each minute. A request costs nothing.
 
 use std::time::Duration;
 
@@ -31,8 +32,8 @@ use super::sequential_test::{DetectorParams, SequentialTest};
 use super::slow::SHARERS;
 use crate::time::Timestamp;
 
-/// After 1 min without a request its evidence is as it was; after 1 h less than a fiftieth is left;
-/// after 3 d it is gone, as a day is over. The reference stays.
+/// After 1 min without a request its evidence is unchanged, and after 1 h less than a fiftieth is
+/// left. After 3 d it is gone, because the first day is over. The reference stays.
 #[derive(Clone, Debug)]
 pub(super) struct Trend {
     scale: SequentialTest,
@@ -40,11 +41,11 @@ pub(super) struct Trend {
     /// The P95s of the live block.
     block: [u8; BLOCK],
     filled: usize,
-    /// The levels of the last blocks in which the alarm stood, oldest first, and how many there
-    /// are.
+    /// The levels of the last blocks that ended during an alarm of this test, oldest first, and
+    /// their number.
     levels: [u8; BLOCKS],
     known: usize,
-    /// Minutes in a row in which another scale had an alarm.
+    /// How many minutes in a row another scale had an alarm.
     told: usize,
     /// The bucket of the reference.
     lowest: Option<u8>,
@@ -53,7 +54,7 @@ pub(super) struct Trend {
 }
 
 impl Trend {
-    /// `usual` is the bucket of the P95 that was usual before, if something is known of that.
+    /// `usual` is the bucket of the usual P95 so far, if it is known.
     pub(super) fn new(usual: Option<u8>, run_length: Duration, detectors: usize) -> Box<Self> {
         let mut trend = Box::new(Self {
             scale: SequentialTest::new(&RULE),
@@ -76,8 +77,8 @@ impl Trend {
         self.scale.set_budget(run_length, detectors);
     }
 
-    /// The bucket above which a request of the next minute is a hit; `None` while there is no
-    /// reference.
+    /// A request of the next minute is a hit if its bucket is above this one; `None` while there is
+    /// no reference.
     pub(super) fn hits_above(&self) -> Option<u8> {
         self.lowest.map(|lowest| lowest.saturating_add(OCTAVE))
     }
@@ -92,8 +93,8 @@ impl Trend {
         }
     }
 
-    /// A minute has ended at `at`, with so many `hits` and `misses` by [`Self::hits_above`], and
-    /// the P95 in that bucket, if it is known.
+    /// A minute has ended at `at`. [`Self::hits_above`] has divided its requests into `hits` and
+    /// `misses`. `p95` is the bucket of its P95, if it is known.
     pub(super) fn minute(&mut self, hits: u64, misses: u64, p95: Option<u8>, at: Timestamp) {
         self.told = 0;
         if self.lowest.is_some() && hits + misses > 0 {
@@ -124,7 +125,7 @@ impl Trend {
             self.levels[BLOCKS - 1] = self.level;
         }
         if self.is_steady() {
-            // It has come to stay.
+            // The new level is permanent.
             let mut levels = self.levels;
             levels.sort_unstable();
             self.lowest = Some(levels[BLOCKS / 2]);
@@ -160,7 +161,7 @@ impl Trend {
         (lowest, self.level.max(lowest))
     }
 
-    /// Forgets all evidence, and what lies in the live block; not the reference.
+    /// Discards all evidence and the live block, but keeps the reference.
     pub(super) fn reset(&mut self) {
         self.scale.reset();
         (self.filled, self.known) = (0, 0);
@@ -175,24 +176,24 @@ static RULE: DetectorParams = DetectorParams {
     at_least: 0.0,
 };
 
-/// At most so many requests take twice as long as the P95 of before, while the P95 is at most twice
-/// of that.
+/// While the P95 is at most twice the reference, at most this share of the requests takes longer
+/// than twice the reference.
 pub(super) const NORMAL: f64 = 0.05;
-/// Minutes of which a P95 is known.
+/// The minutes of a block, without those that have no P95.
 const BLOCK: usize = 10;
 /// Two hours.
 const BLOCKS: usize = 12;
-/// In sixteenths of octaves: levels so near are alike.
+/// In sixteenths of an octave. Levels that differ by at most this are alike.
 const ALIKE: u8 = 3;
-/// Twice as long, in buckets.
+/// The number of buckets of a factor of two.
 const OCTAVE: u8 = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Minutes of 600 requests with the P95 in this bucket, of which so many are hits if that is
-    /// above the reference. Returns in which of them it was alarming.
+    /// Plays minutes of 600 requests with the P95 in bucket `p95`. `hits` of them are hits if this
+    /// bucket is above the reference. Returns the minutes in which there was an alarm.
     fn run(trend: &mut Trend, minutes: std::ops::Range<u64>, hits: u64, p95: u8) -> Vec<u64> {
         minutes
             .filter(|minute| {

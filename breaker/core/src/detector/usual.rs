@@ -1,15 +1,15 @@
-//! What share of hits is usual, whether it is normal or not.
+//! The usual share of hits, which may be above the normal share.
 //!
-//! What is normal is bounded, so that nothing above the bound ever passes for health
-//! ([`super::baseline`]). What is usual is not: of a service of which a fifth of the requests has
-//! failed for an hour while its breaker was closed, a fifth is what a recovery leads back to. It is
-//! what was learned as normal, together with the same of the time in which there was an alarm.
+//! The normal share is bounded, so that a share above the bound never counts as health
+//! ([`super::baseline`]). The usual share may be higher, up to [`MOST`]. If a fifth of a service's
+//! requests has failed for an hour while the breaker was closed, a recovery leads back to a fifth.
+//! The usual share combines the baseline with what was observed during alarms.
 
 use super::baseline::{Baseline, Bounds, Bucket};
 use crate::time::Timestamp;
 
-/// What was observed during alarms, closed. It fades with a half-life of 30 minutes, in silence
-/// too.
+/// What was observed during alarms while the breaker was closed. It decays with a half-life of 30
+/// minutes, also in silence.
 #[derive(Clone, Debug)]
 pub(super) struct Alarmed(Baseline);
 
@@ -22,8 +22,7 @@ impl Alarmed {
         Self(Baseline::new(all))
     }
 
-    /// Learns of `count` hits or misses at `at`. Returns whether what is usual may be another than
-    /// before.
+    /// Learns `count` hits or misses at `at`. Returns whether the usual share may have changed.
     pub(super) fn learn(&mut self, hit: bool, count: u32, at: Timestamp) -> bool {
         self.0.learn(hit, count, at)
     }
@@ -32,28 +31,28 @@ impl Alarmed {
         self.0.pass(at);
     }
 
-    /// What has passed since the last call.
+    /// What was observed since the last call.
     pub(super) fn take_passed(&mut self) -> Bucket {
         self.0.take_passed()
     }
 
-    /// The breaker opened: what waits was part of what it opened for.
+    /// The breaker opened: the waiting observations were part of the reason.
     pub(super) fn drop_waiting(&mut self) {
         self.0.drop_waiting();
     }
 
-    /// The usual share, of this and of what was learned as `normal`.
+    /// The usual share, from these observations and from those learned as `normal`.
     pub(super) fn usual(&self, normal: &Baseline) -> f64 {
         let (observations, hits) = self.0.learned();
         let (more, more_hits) = normal.learned();
         let all = observations + more;
-        // As if some had been observed without a hit: on a route with a request each few minutes an
-        // outage is not usual before it is noticed.
+        // The count of observations is raised as if there had been more misses. So on a route with
+        // a request every few minutes, an outage does not become usual before it is detected.
         ((hits + more_hits) / (all + UNSURE)).min(MOST)
     }
 }
 
-/// The share midway between two in logit.
+/// The share midway between two shares on the logit scale.
 pub(crate) fn midway(one: f64, other: f64) -> f64 {
     let odds = (one / (1.0 - one) * (other / (1.0 - other))).sqrt();
     odds / (1.0 + odds)
@@ -68,8 +67,8 @@ pub(crate) fn midway_to_total(usual: f64) -> f64 {
     }
 }
 
-/// What is as good as all.
+/// A share that counts as near-total failure.
 pub(crate) const NEAR_TOTAL: f64 = 0.95;
 const UNSURE: f64 = 200.0;
-/// Whatever was seen while nobody could open (forced closed), total failure is never usual.
+/// Total failure is never usual, even if it was observed while the breaker was forced closed.
 pub(super) const MOST: f64 = 0.5;

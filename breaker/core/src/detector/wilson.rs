@@ -1,13 +1,13 @@
-//! What is known of a share after few observations.
+//! Confidence intervals of a share after few observations.
 
-/// The Wilson score interval at 95 % of a share of which `hits` of `observations` are known; all of
-/// 0..=1, of none. Wilson, J. Am. Stat. Assoc. 22 (1927) 209: unlike the normal interval it stays
-/// sensible at shares near 0 and 1.
+/// The Wilson score interval at 95 % of a share, if there were `hits` among `observations`. It is
+/// 0..=1 if there were no observations. Wilson, J. Am. Stat. Assoc. 22 (1927) 209: unlike the
+/// normal interval, it is also good for shares near 0 and 1.
 pub(crate) fn interval(hits: f64, observations: f64) -> (f64, f64) {
     interval_at(Z, hits, observations)
 }
 
-/// The same where the bounds are `z` standard deviations away.
+/// The same interval with bounds that are `z` standard deviations away.
 pub(super) fn interval_at(z: f64, hits: f64, observations: f64) -> (f64, f64) {
     if observations <= 0.0 {
         return (0.0, 1.0);

@@ -1,4 +1,4 @@
-//! What there is to say: which scale has an alarm, and with which share of hits.
+//! Which scale has an alarm, and with which share of hits.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::detector::slow::Slow;
 use crate::ratio::Ratio;
 
 impl SignalDetector {
-    /// The share of hits that is normal at most.
+    /// The upper bound of the normal share of hits.
     pub(in crate::detector) const fn normal(&self) -> f64 {
         self.baseline.share()
     }
@@ -23,8 +23,8 @@ impl SignalDetector {
         !self.alarming && self.slow.as_ref().is_some_and(|slow| slow.is_alarming())
     }
 
-    /// What there is to say, if there is an alarm with a share of hits that is `at_least`, surely,
-    /// and it is no `blip`.
+    /// The anomaly: there is an alarm, the lower bound of the share of hits is `at_least` or more,
+    /// and the change has lasted for `blip` or longer.
     pub(in crate::detector) fn alarm(&self, at_least: Ratio, blip: Duration) -> Option<Anomaly> {
         if !self.alarming {
             let slow = self.slow.as_ref().filter(|slow| slow.is_alarming())?;
@@ -35,7 +35,7 @@ impl SignalDetector {
         Some(self.told(clearest))
     }
 
-    /// Whether [`Self::alarm`] has something to say.
+    /// Whether [`Self::alarm`] returns an anomaly.
     pub(in crate::detector) fn has_alarm(&self, at_least: Ratio, blip: Duration) -> bool {
         if self.alarming {
             self.alarming(at_least, blip).next().is_some()
@@ -45,24 +45,24 @@ impl SignalDetector {
     }
 
     fn alarming(&self, at_least: Ratio, blip: Duration) -> impl Iterator<Item = &SequentialTest> {
-        // Near-total is relative: what is usual here must not open.
+        // A share that is usual here must not open the breaker.
         let least = at_least.get().max(self.unusual);
         let lasts = move |scale: &&SequentialTest| {
-            // To the latest hit, not to now: what is over gets no longer.
+            // Until the latest hit, not until now: a fault that is over does not get longer.
             blip == Duration::ZERO || self.last_hit.saturating_since(scale.estimate().since) >= blip
         };
         self.scales.iter().filter(lasts).filter(move |scale| {
             if at_least == Ratio::ZERO {
                 return scale.is_alarming();
             }
-            // The finest scale raises no alarm before it is sure of near-total failure; beside
-            // another's it may be as sure as is asked.
+            // On its own, the finest scale raises an alarm only for near-total failure. If another
+            // scale has an alarm, the finest may show the share that is asked for.
             let speaks = scale.is_alarming() || scale.evidence() >= scale.line();
             speaks && scale.is_at_least(least)
         })
     }
 
-    /// What the scale says that is nearest to an alarm.
+    /// The result of the scale that is nearest to its alarm threshold.
     pub(in crate::detector) fn score(&self) -> Option<Anomaly> {
         if let Some(slow) = self.slow.as_ref().filter(|_| self.is_slow()) {
             return Some(self.told_slowly(slow));

@@ -1,4 +1,5 @@
-//! What is usual: learned where nothing is wrong, declared by the policy, or accepted after hours.
+//! The usual share: learned while nothing is wrong, declared by the policy, or accepted after
+//! hours.
 
 use super::SignalDetector;
 use crate::baseline::SignalBaseline;
@@ -11,7 +12,7 @@ use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
 impl SignalDetector {
-    /// Says that this share of hits is usual, whatever is learned.
+    /// Declares this share of hits as usual, whatever was learned.
     pub(in crate::detector) fn declare(&mut self, usual: f64) {
         self.declared = usual;
         self.settle_bounds();
@@ -27,15 +28,15 @@ impl SignalDetector {
         turns && self.turn(at)
     }
 
-    /// Ten seconds have passed: what they have shown is learned. Returns whether something is to be
-    /// told.
+    /// Ten seconds have passed: learns what was observed in them. Returns whether there is a change
+    /// to report.
     #[cold]
     fn turn(&mut self, at: Timestamp) -> bool {
         self.baseline.pass(at);
         self.alarmed.pass(at);
         let passed = self.baseline.take_passed().and(self.alarmed.take_passed());
         if let Some(slow) = &mut self.slow {
-            // They were observed before the request that tells that they have passed.
+            // These observations were made before the present one, which ends the ten seconds.
             slow.observe(passed, self.pace.last().min(at), &self.pace);
         }
         self.spoiled |= self.alarming || self.is_slow();
@@ -51,8 +52,8 @@ impl SignalDetector {
         self.change.is_some()
     }
 
-    /// Whether the last hours were all alike, with a share for which what is normal is too little,
-    /// or far more than was accepted.
+    /// Accepts the share of the last blocks if they are all alike and the share is above what is
+    /// normal, or far below the accepted share.
     fn judge_usual(&mut self) {
         let Some(span) = self.settled.steady() else {
             return;
@@ -74,8 +75,7 @@ impl SignalDetector {
         }
     }
 
-    /// From now on, what was observed in these hours is usual. What there was to say against it is
-    /// void.
+    /// From now on, the share in `span` is usual. The evidence against it is discarded.
     fn accept(&mut self, span: Span) {
         let before = self.usual.or(self.accepted);
         self.accepted = (1.5 * span.share() > self.bounds.cap).then(|| span.share());
@@ -98,7 +98,7 @@ impl SignalDetector {
         });
     }
 
-    /// The change of what is usual that has not been told.
+    /// The change of the usual share, if it has not been reported yet.
     pub(in crate::detector) fn take_change(&mut self) -> Option<UsualChange> {
         self.change.take()
     }
@@ -117,16 +117,16 @@ impl SignalDetector {
         self.alarmed.usual(&self.baseline).max(self.declared)
     }
 
-    /// What was learned.
+    /// The baseline.
     pub(in crate::detector) fn learned(&self) -> Option<SignalBaseline> {
         let (observations, hits) = self.baseline.learned();
         SignalBaseline::new(self.signal, observations, hits).ok()
     }
 
-    /// Begins with what was learned before.
+    /// Begins with an earlier baseline.
     pub(in crate::detector) fn restore(&mut self, learned: &SignalBaseline) {
         let (observations, hits) = (learned.observations(), learned.hits());
-        // A share above the cap is learned only where it was accepted, or was never alarming.
+        // A share above the cap was learned only if it was accepted or never gave an alarm.
         let share = (hits / observations.max(1.0)).min(MOST);
         self.accepted = (1.5 * share > self.bounds.cap).then_some(share);
         self.usual = (observations >= 1.0).then_some(share);
@@ -142,5 +142,5 @@ impl SignalDetector {
     }
 }
 
-/// Nothing above is ever normal.
+/// A share above this is never normal.
 const MOST_NORMAL: f64 = 0.8;

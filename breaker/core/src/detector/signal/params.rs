@@ -1,4 +1,4 @@
-//! The time scales of each kind of signal, and between which shares its normal one is held.
+//! The time scales of each kind of signal, and the bounds of its normal share.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ const fn rule(millis: u64, alternative: f64, slices: f64, at_least: f64) -> Dete
     }
 }
 
-/// Failures are judged within tenths of seconds where nearly all fail, which the finest scale must
-/// be sure of.
+/// If nearly all requests fail, the finest scale detects this within tenths of a second. Its
+/// `at_least` makes sure that the failure is near-total.
 pub(super) static ERRORS: [DetectorParams; 4] = [
     rule(100, 0.9, 3.0, 0.7),
     rule(1500, 0.5, 3.0, 0.0),
     rule(2000, 0.2, 3.0, 0.0),
     rule(2500, 0.06, 3.0, 0.0),
 ];
-/// Latencies take longer to show, and pauses of a second are common: no alarm comes from fewer than
+/// Latencies take longer to show, and pauses of a second are common. So an alarm takes at least
 /// four slices.
 pub(super) static LATENCY: [DetectorParams; 3] = [
     rule(1000, 0.9, 4.0, 0.0),
