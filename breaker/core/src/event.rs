@@ -206,6 +206,9 @@ pub enum Reason {
     RampLimit,
     /// The fleet led the recovery and has fallen silent: the breaker goes on by itself, from open.
     FleetSilent,
+    /// A brain held the breaker open and has fallen silent: the breaker goes on by itself, from
+    /// open.
+    BrainSilent,
     /// An operator set the mode.
     Forced(Mode),
     /// An operator reset the breaker.
@@ -261,6 +264,7 @@ impl Reason {
                 | Self::FeedUnhealthy { .. }
                 | Self::RampFailed { .. }
                 | Self::FleetSilent
+                | Self::BrainSilent
         )
     }
 
@@ -279,6 +283,7 @@ impl Reason {
             Self::RampCompleted { .. } => "ramp_completed",
             Self::RampLimit => "ramp_limit",
             Self::FleetSilent => "fleet_silent",
+            Self::BrainSilent => "brain_silent",
             Self::Forced(_) => "forced",
             Self::Reset => "reset",
         }
@@ -335,6 +340,7 @@ impl fmt::Display for Reason {
             }
             Self::RampLimit => f.write_str("the limit of the ramp still binds"),
             Self::FleetSilent => f.write_str("no verdict of the fleet for 3s"),
+            Self::BrainSilent => f.write_str("no word of the brain for 3s"),
             Self::Forced(mode) => write!(f, "mode set to {mode}"),
             Self::Reset => f.write_str("reset"),
         }

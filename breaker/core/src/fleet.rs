@@ -92,6 +92,12 @@
 //! p0 that was learned wrong; an instance that invents healthy requests, which can hide a fault:
 //! then each breaker is as good as alone.
 //!
+//! # Another breaker as the judge
+//! Without any fleet, a breaker can follow one elsewhere that sees more, such as one that telemetry
+//! of all services feeds. What that one says is a [`Verdict`] of [`Judge::Brain`]: it opens by the
+//! same rules, except for the quorum. It names no probers and no share: once it is not open any
+//! more, each follower tries by itself.
+//!
 //! # What a request pays
 //! Nothing: verdicts are events of the breaker, and counts are differences of counters that it has
 //! anyway. Only latency and deadline signals add an increment to what a request costs, once
@@ -110,18 +116,20 @@ mod replica;
 mod report;
 mod reporter;
 mod track;
+mod tripped;
 mod verdict;
 
 pub(crate) use self::acting::{Asked, asked, raised};
 pub use self::aggregator::{Aggregator, AggregatorSettings, FleetEvent, FleetRoute};
 pub use self::overview::{MemberOverview, Overview, RouteOverview, SignalOverview};
-pub(crate) use self::replica::{FRESH, has_quorum};
+pub(crate) use self::replica::FRESH;
 pub use self::replica::{Ignored, InForce, Instruction, Replica};
 pub use self::report::{
     Dropped, InstanceId, ProbeReport, Report, RouteName, RouteReport, SignalReport,
 };
 pub use self::reporter::{FleetCounts, Reporter, SignalCounts};
-pub use self::verdict::{FleetEffect, Numbers, RouteVerdict, Stage, Verdict};
+pub use self::tripped::TripNumbers;
+pub use self::verdict::{FleetEffect, Judge, Numbers, RouteVerdict, Stage, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::detector::Anomaly;
 use crate::event::Reason;
+use crate::fleet::TripNumbers;
 use crate::latency_counts::LatencyCounts;
 use crate::outcome::Attribution;
 use crate::policy::{Action, Condition, Quantile};
@@ -32,6 +33,9 @@ pub struct Snapshot {
     /// Why and how long ago the breaker tripped, until it is closed again. Half-open phases that
     /// failed since then do not hide this reason; [`Self::failed_recoveries`] counts them.
     pub tripped: Option<(Arc<Reason>, Duration)>,
+    /// Whether another breaker that this one follows, a brain, opened it or holds it open. Then it
+    /// has no evidence of its own that others could follow.
+    pub by_brain: bool,
     /// How long the state has lasted.
     pub lasted: Duration,
     /// How long the breaker will stay open, while it is open and not forced.
@@ -269,6 +273,14 @@ impl Snapshot {
             _ => None,
         };
         tripped.or_else(alerting).or_else(busiest).unwrap_or(proxy)
+    }
+
+    /// What tripped the breaker, for others that follow it: until it is closed again, if its own
+    /// evidence was a share of requests.
+    pub fn trip_numbers(&self) -> Option<TripNumbers> {
+        let (reason, ago) = self.tripped.as_ref()?;
+        let numbers = TripNumbers::of(reason)?;
+        (!self.by_brain).then(|| numbers.after(*ago))
     }
 }
 

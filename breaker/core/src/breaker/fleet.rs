@@ -8,9 +8,11 @@
 //!   conditions stay on; a breaker that trips in a led ramp goes its own way until the route is
 //!   quiet. The fleet closes only what it has led through a ramp, and only if the own requests of
 //!   that ramp went well.
+//! * A brain leads nothing: a breaker stays open while the brain is open, and then tries by itself.
 //! * When no verdict is in force for 3 s, each breaker goes on by itself: open, with twice the
 //!   jitter, so that not all of them probe at once.
 
+mod held;
 mod led;
 mod opening;
 
@@ -19,8 +21,9 @@ use std::sync::Arc;
 use super::{Breaker, Phase};
 use crate::alert::StandingAlert;
 use crate::event::Reason;
-use crate::fleet::has_quorum;
-use crate::fleet::{FRESH, FleetCounts, FleetEffect, Ignored, Instruction, SignalCounts, Stage};
+use crate::fleet::{
+    FRESH, FleetCounts, FleetEffect, Ignored, Instruction, Judge, SignalCounts, Stage,
+};
 use crate::policy::{Open, Signal};
 use crate::ratio::Ratio;
 use crate::source::{SourceId, find};
@@ -30,6 +33,7 @@ use crate::time::Timestamp;
 /// What the fleet has to do with this breaker.
 #[derive(Clone, Debug)]
 pub(super) struct FleetLink {
+    judge: Judge,
     name: Arc<str>,
     lead: Option<Lead>,
     /// It has tripped by itself while it was led: it is on its own until the route is quiet.
@@ -38,6 +42,8 @@ pub(super) struct FleetLink {
     alerts: Vec<Option<Box<StandingAlert>>>,
     /// When a verdict last gave one.
     told: Timestamp,
+    /// When it last began to try by itself, after a brain had held it open.
+    tried: Timestamp,
 }
 
 /// The fleet leads the recovery.
@@ -49,6 +55,8 @@ struct Lead {
     is_prober: bool,
     /// Whether it ramps: if it is open then, it has tripped by itself.
     ramps: bool,
+    /// Where a brain holds it open: until when it would be open by itself.
+    own_until: Option<Timestamp>,
 }
 
 impl Breaker {
@@ -119,7 +127,10 @@ impl Breaker {
             self.renew_lead(instruction);
             return Ok(FleetEffect::None);
         };
-        has_quorum(verdict)?;
+        if instruction.judge == Judge::Brain {
+            return self.follow_brain(instruction, verdict, now);
+        }
+        instruction.has_quorum(verdict)?;
         match (&verdict.stage, self.state()) {
             (Stage::Alarm, State::Closed) => self.fleet_alerts(instruction, verdict, now),
             (Stage::Alarm, _) => Ok(self.fleet_is_quiet(now)),
@@ -132,7 +143,7 @@ impl Breaker {
         }
     }
 
-    /// Whether the fleet leads the recovery.
+    /// Whether the fleet leads the recovery, or a brain holds it open.
     pub fn is_led(&self) -> bool {
         self.lead().is_some()
     }
@@ -174,16 +185,34 @@ impl Breaker {
         link.is_some_and(|link| link.lead.take().is_some())
     }
 
-    fn link(&mut self) -> &mut FleetLink {
-        self.fleet.get_or_insert_with(|| {
+    fn link(&mut self, judge: Judge) -> &mut FleetLink {
+        let link = self.fleet.get_or_insert_with(|| {
             Box::new(FleetLink {
-                name: Arc::from("fleet"),
+                judge,
+                name: Arc::from(judge.name()),
                 lead: None,
                 left: false,
                 alerts: Vec::new(),
                 told: Timestamp::ZERO,
+                tried: Timestamp::ZERO,
             })
-        })
+        });
+        if link.judge != judge {
+            (link.judge, link.name) = (judge, Arc::from(judge.name()));
+        }
+        link
+    }
+
+    /// Why it goes on alone.
+    pub(super) fn silence(&self) -> Reason {
+        match self.judge_followed() {
+            Judge::Fleet => Reason::FleetSilent,
+            Judge::Brain => Reason::BrainSilent,
+        }
+    }
+
+    fn judge_followed(&self) -> Judge {
+        self.fleet.as_ref().map_or(Judge::Fleet, |link| link.judge)
     }
 
     fn renew_lead(&mut self, instruction: &Instruction<'_>) {
@@ -216,7 +245,8 @@ impl Breaker {
         };
         let backed_off = self.backed_off(now);
         let open_for = open.jittered(backed_off, &mut self.rng);
-        self.open(open_for, Reason::FleetSilent, now);
+        let reason = self.silence();
+        self.open(open_for, reason, now);
     }
 
     /// The route is quiet, or only has an alarm.
@@ -226,6 +256,10 @@ impl Breaker {
         };
         link.left = false;
         self.drop_fleet_alerts(now);
+        if self.judge_followed() == Judge::Brain {
+            self.try_by_itself(now);
+            return FleetEffect::None;
+        }
         if !self.unlead() {
             return FleetEffect::None;
         }

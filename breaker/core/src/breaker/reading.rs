@@ -28,6 +28,7 @@ impl Breaker {
                 .tripped
                 .clone()
                 .map(|reason| (reason, now.saturating_since(self.tripped_at))),
+            by_brain: self.is_by_brain(),
             lasted: now.saturating_since(self.since),
             open_remaining: match &self.phase {
                 Phase::Open {
@@ -127,7 +128,7 @@ impl Breaker {
             may_be(reopened.0, reopened.1, "feed_unhealthy");
         }
         if self.fleet.is_some() {
-            may_be(reopened.0, reopened.1, "fleet_silent");
+            may_be(reopened.0, reopened.1, self.silence().label());
         }
         for reason in ["probes_failed", "ramp_failed"] {
             may_be(reopened.0, reopened.1, reason);

@@ -10,7 +10,7 @@ use super::overview::{MemberOverview, Overview};
 use super::pooled::{MOST_LEFT_OUT, SLICE};
 use super::report::{Dropped, InstanceId, Report, RouteName};
 use super::track::{Slice, Track};
-use super::verdict::{RouteVerdict, Verdict};
+use super::verdict::{Judge, RouteVerdict, Verdict};
 use crate::field::InvalidField;
 use crate::policy::{Policy, Signal};
 use crate::rng::Rng;
@@ -282,6 +282,7 @@ impl Aggregator {
         self.seq += 1;
         self.published = Some((now, routes.clone()));
         Some(Verdict {
+            judge: Judge::Fleet,
             term: self.term,
             seq: self.seq,
             settled: now.saturating_since(self.began) >= SETTLED,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::report::{InstanceId, RouteName};
 use super::reporter::Reporter;
 use super::track::LEAST_QUORUM;
-use super::verdict::{RouteVerdict, Verdict};
+use super::verdict::{Judge, RouteVerdict, Verdict};
 use crate::detector::interval;
 use crate::ratio::Ratio;
 use crate::time::{Timestamp, nanos};
@@ -31,6 +31,7 @@ pub struct InForce<'a> {
 /// [`Breaker::follow_fleet`]: crate::Breaker::follow_fleet
 #[derive(Clone, Copy, Debug)]
 pub struct Instruction<'a> {
+    pub(crate) judge: Judge,
     pub(crate) me: InstanceId,
     pub(crate) received: Timestamp,
     /// `None` if the route is quiet.
@@ -125,6 +126,7 @@ impl<'a> InForce<'a> {
     pub fn of(&self, name: &RouteName, own: &'a Reporter) -> Instruction<'a> {
         let mut routes = self.verdict.routes.iter();
         Instruction {
+            judge: self.verdict.judge,
             me: self.me,
             received: self.received,
             settled: self.verdict.settled,
@@ -135,9 +137,15 @@ impl<'a> InForce<'a> {
 }
 
 impl Instruction<'_> {
-    /// Whether a breaker may open that would open on the share `at_least`.
-    pub(crate) fn may_open(&self, verdict: &RouteVerdict, at_least: Ratio) -> Result<(), Ignored> {
-        has_quorum(verdict)?;
+    /// Whether a breaker may open that would open on the share `at_least`. Own requests contradict
+    /// that if they ended after `tried`, and after the change.
+    pub(crate) fn may_open(
+        &self,
+        verdict: &RouteVerdict,
+        at_least: Ratio,
+        tried: Timestamp,
+    ) -> Result<(), Ignored> {
+        self.has_quorum(verdict)?;
         if verdict.numbers.low < at_least {
             return Err(Ignored::Weak);
         }
@@ -145,7 +153,7 @@ impl Instruction<'_> {
             .received
             .as_nanos()
             .saturating_sub(nanos(verdict.since));
-        let changed = Timestamp::from_nanos(changed);
+        let changed = Timestamp::from_nanos(changed).max(tried);
         let (observations, hits) = self.own.since(verdict.signal, changed);
         let (_, high) = interval(hits as f64, observations as f64);
         if observations >= ENOUGH_OWN && high < at_least.get() / 2.0 {
@@ -153,15 +161,15 @@ impl Instruction<'_> {
         }
         Ok(())
     }
-}
 
-/// Whether enough instances stand behind a verdict.
-pub(crate) fn has_quorum(verdict: &RouteVerdict) -> Result<(), Ignored> {
-    let needed = verdict.heard.div_ceil(2).max(LEAST_QUORUM as u32);
-    if verdict.reporting >= needed {
-        Ok(())
-    } else {
-        Err(Ignored::Quorum)
+    /// Whether enough instances stand behind a verdict.
+    pub(crate) fn has_quorum(&self, verdict: &RouteVerdict) -> Result<(), Ignored> {
+        let needed = verdict.heard.div_ceil(2).max(LEAST_QUORUM as u32);
+        if self.judge == Judge::Brain || verdict.reporting >= needed {
+            Ok(())
+        } else {
+            Err(Ignored::Quorum)
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Fleets in virtual time: how soon they see, how rarely they are wrong, and what they do then.
 
+mod brain;
 mod breakers;
 mod detection;
 mod false_alarms;

@@ -15,6 +15,8 @@ use crate::ratio::Ratio;
     reason = "a message, built by who reads it"
 )]
 pub struct Verdict {
+    /// Who has judged.
+    pub judge: Judge,
     /// Grows with each new aggregator.
     pub term: u64,
     /// Grows with each verdict of a term.
@@ -24,6 +26,18 @@ pub struct Verdict {
     pub settled: bool,
     /// The routes that are not quiet.
     pub routes: Vec<Arc<RouteVerdict>>,
+}
+
+/// Who judges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Judge {
+    /// Many instances, by the evidence that they pool: it takes a quorum, and it leads recoveries.
+    #[default]
+    Fleet,
+    /// Another breaker of the same name, by evidence of its own: it needs no quorum. A breaker that
+    /// follows it stays open for as long as it is open, and then tries by itself.
+    Brain,
 }
 
 /// What the fleet believes of one route.
@@ -111,6 +125,16 @@ pub enum FleetEffect {
     Led,
     /// The recovery that the fleet led is over.
     Closed,
+}
+
+impl Judge {
+    /// The source of a breaker that it is: the attribute `breaker.source` of metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet",
+            Self::Brain => "brain",
+        }
+    }
 }
 
 impl Stage {

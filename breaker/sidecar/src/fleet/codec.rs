@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use breaker_proto::fleet as wire;
 use breaker_tower::breaker_core::fleet::{
-    InstanceId, Numbers, ProbeReport, Report, RouteName, RouteReport, RouteVerdict, SignalReport,
+    InstanceId, Judge, Numbers, ProbeReport, Report, RouteName, RouteReport, RouteVerdict, SignalReport,
     Stage, Verdict,
 };
 use breaker_tower::breaker_core::policy::Signal;
@@ -94,6 +94,7 @@ pub(super) fn decode_verdict(bytes: &[u8]) -> Result<(Verdict, Speaker), Malform
         members: (verdict.members > 0).then_some(verdict.members),
     };
     let verdict = Verdict {
+        judge: Judge::Fleet,
         term: verdict.term,
         seq: verdict.seq,
         settled,
@@ -346,6 +347,7 @@ mod tests {
     pub(super) fn verdict(stage: Stage) -> Verdict {
         let share = |parts: u32| Ratio::new(f64::from(parts) / PARTS).unwrap();
         Verdict {
+            judge: Judge::Fleet,
             term: 4,
             seq: 5,
             settled: true,

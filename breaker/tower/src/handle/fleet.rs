@@ -59,7 +59,7 @@ mod tests {
 
     use breaker_core::Policy;
     use breaker_core::fleet::{
-        InstanceId, Numbers, ProbeReport, Replica, RouteVerdict, Stage, Verdict,
+        InstanceId, Judge, Numbers, ProbeReport, Replica, RouteVerdict, Stage, Verdict,
     };
     use breaker_core::policy::Signal;
     use breaker_core::{Ratio, State, Timestamp};
@@ -79,6 +79,7 @@ mod tests {
         assert!(breaker.report_to_fleet(&mut reporter, 0, false).is_none());
         assert!(breaker.report_to_fleet(&mut reporter, 0, true).is_some());
         let verdict = Verdict {
+            judge: Judge::Fleet,
             term: 1,
             seq: 1,
             settled: true,

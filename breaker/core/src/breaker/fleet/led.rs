@@ -14,10 +14,11 @@ use crate::time::Timestamp;
 impl Breaker {
     pub(super) fn take_lead(&mut self, instruction: &Instruction<'_>) -> &mut Lead {
         let until = instruction.received + FRESH;
-        self.link().lead.insert(Lead {
+        self.link(instruction.judge).lead.insert(Lead {
             until,
             is_prober: false,
             ramps: false,
+            own_until: None,
         })
     }
 
@@ -45,7 +46,7 @@ impl Breaker {
         self.take_lead(instruction);
         match stage {
             Stage::Alarm => {}
-            Stage::Open { remaining } => self.stay_open(verdict, *remaining, now),
+            Stage::Open { remaining } => self.stay_open(instruction, verdict, *remaining, now),
             Stage::Probing { probers } => {
                 let is_prober = probers.contains(&instruction.me);
                 self.take_lead(instruction).is_prober = is_prober;
@@ -61,13 +62,19 @@ impl Breaker {
         Ok(FleetEffect::Led)
     }
 
-    fn stay_open(&mut self, verdict: &RouteVerdict, remaining: Duration, now: Timestamp) {
+    fn stay_open(
+        &mut self,
+        instruction: &Instruction<'_>,
+        verdict: &RouteVerdict,
+        remaining: Duration,
+        now: Timestamp,
+    ) {
         match &mut self.phase {
             Phase::Open { until, .. } => *until = Some(now + remaining),
             Phase::Closed { .. } => {}
             Phase::Probing(_) | Phase::Ramp(_) | Phase::AdaptiveRamp(_) => {
                 let reason = Reason::FeedUnhealthy {
-                    source: self.link().name.clone(),
+                    source: self.link(instruction.judge).name.clone(),
                     succeeded: verdict.trial.succeeded.into(),
                     failed: verdict.trial.failed.into(),
                     needed: self.policy.half_open().success,

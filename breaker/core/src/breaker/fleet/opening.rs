@@ -22,10 +22,11 @@ impl Breaker {
         now: Timestamp,
     ) -> Result<FleetEffect, Ignored> {
         let policy = self.policy.clone();
+        let tried = self.tried();
         let mut refused = None;
         let mut told = false;
         for asked in asked(&policy, verdict.signal, Action::Alert) {
-            if let Err(why) = instruction.may_open(verdict, asked.at_least) {
+            if let Err(why) = instruction.may_open(verdict, asked.at_least, tried) {
                 refused = Some(why);
                 continue;
             }
@@ -33,7 +34,7 @@ impl Breaker {
                 continue;
             }
             told = true;
-            self.fleet_alert(verdict, &asked, now);
+            self.fleet_alert(instruction, verdict, &asked, now);
         }
         match refused {
             Some(why) if !told => Err(why),
@@ -42,11 +43,17 @@ impl Breaker {
         }
     }
 
-    fn fleet_alert(&mut self, verdict: &RouteVerdict, asked: &Asked, now: Timestamp) {
+    fn fleet_alert(
+        &mut self,
+        instruction: &Instruction<'_>,
+        verdict: &RouteVerdict,
+        asked: &Asked,
+        now: Timestamp,
+    ) {
         let evidence = evidence(verdict, asked, now);
         let signal = asked.condition.signal();
         let entries = self.policy.trip().len();
-        let link = self.link();
+        let link = self.link(instruction.judge);
         link.alerts.resize(entries, None);
         link.told = now;
         let standing = &mut link.alerts[asked.entry];
@@ -101,6 +108,13 @@ impl Breaker {
         }
     }
 
+    /// Since when own requests are of its own trial; the beginning, if no brain ever held it open.
+    fn tried(&self) -> Timestamp {
+        self.fleet
+            .as_ref()
+            .map_or(Timestamp::ZERO, |link| link.tried)
+    }
+
     /// Opens on the entries of the own policy, as on any other source.
     pub(super) fn fleet_opens(
         &mut self,
@@ -114,6 +128,7 @@ impl Breaker {
             Signal::Errors => self.usual_errors(SourceId::PROXY),
             Signal::Latency | Signal::Deadline => 0.0,
         };
+        let tried = self.tried();
         let mut refused = None;
         for mut asked in asked(&policy, verdict.signal, Action::Open) {
             asked.at_least = raised(asked.at_least, usual);
@@ -121,11 +136,11 @@ impl Breaker {
                 refused = refused.or(Some(Ignored::Weak));
                 continue;
             }
-            if let Err(why) = instruction.may_open(verdict, asked.at_least) {
+            if let Err(why) = instruction.may_open(verdict, asked.at_least, tried) {
                 refused = Some(why);
                 continue;
             }
-            let source = self.link().name.clone();
+            let source = self.link(instruction.judge).name.clone();
             let reason = Reason::Tripped {
                 source,
                 evidence: vec![evidence(verdict, &asked, now)],

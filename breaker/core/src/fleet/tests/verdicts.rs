@@ -33,6 +33,7 @@ fn open_verdict() -> RouteVerdict {
 
 fn verdict(term: u64, seq: u64, route: RouteVerdict) -> Verdict {
     Verdict {
+        judge: Judge::Fleet,
         term,
         seq,
         settled: true,
