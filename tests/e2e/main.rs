@@ -13,6 +13,7 @@ mod drain;
 mod exhaustion;
 mod fallback;
 mod faults;
+mod follow;
 mod handshakes;
 mod idle;
 mod neutral;

@@ -75,6 +75,8 @@ pub struct App {
     access: Access,
     #[cfg(feature = "fleet")]
     fleet: Option<fleet::Session>,
+    #[cfg(feature = "fleet")]
+    follower: Option<fleet::Follower>,
 }
 
 impl App {
@@ -141,6 +143,8 @@ impl App {
         let registry = composition.registry();
         #[cfg(feature = "fleet")]
         let fleet = pooling::join(config, &registry)?;
+        #[cfg(feature = "fleet")]
+        let follower = pooling::follow(config, &registry);
         let (follow, followed) = mpsc::unbounded_channel();
         let (events, reload_events) = mpsc::unbounded_channel();
         let tokens = Tokens::new(config.token().cloned());
@@ -178,6 +182,8 @@ impl App {
             access,
             #[cfg(feature = "fleet")]
             fleet,
+            #[cfg(feature = "fleet")]
+            follower,
         })
     }
 
@@ -284,6 +290,10 @@ impl App {
                 fleet: self.fleet.as_ref().map(pooling::shown),
                 #[cfg(not(feature = "fleet"))]
                 fleet: None,
+                #[cfg(feature = "fleet")]
+                following: self.follower.as_ref().map(pooling::followed),
+                #[cfg(not(feature = "fleet"))]
+                following: None,
             },
             listener: self.admin,
             tls: self.admin_tls,
@@ -307,6 +317,13 @@ impl App {
         });
         #[cfg(feature = "fleet")]
         let fleet = fleet.transpose()?;
+        #[cfg(feature = "fleet")]
+        let follower = self.follower.map(|follower| {
+            telemetry.show_followed(&follower.shown().stats);
+            Part::start("follow", move || follower.run())
+        });
+        #[cfg(feature = "fleet")]
+        let follower = follower.transpose()?;
         let (tape, unwritten) = self.recording.unzip();
         let writing = unwritten.map(Unwritten::start).transpose()?;
         let access = self.access.clone();
@@ -330,6 +347,10 @@ impl App {
         #[cfg(feature = "fleet")]
         if let Some(fleet) = fleet {
             fleet.stop().await;
+        }
+        #[cfg(feature = "fleet")]
+        if let Some(follower) = follower {
+            follower.stop().await;
         }
         if let Some(writing) = writing {
             // The workers are gone, and their tapes with them. A disk that hangs is not waited for.

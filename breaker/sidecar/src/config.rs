@@ -10,6 +10,7 @@ mod error;
 mod fallback;
 mod feed;
 mod fleet;
+mod follow;
 mod limits;
 mod log;
 mod origin;
@@ -57,6 +58,7 @@ pub use self::error::ConfigError;
 pub use self::fallback::Fallback;
 pub use self::feed::Feed;
 pub use self::fleet::{EngineUrl, Fleet, FleetKey};
+pub use self::follow::Follow;
 pub use self::policies::Policies;
 pub use self::problem::in_words;
 pub use self::receive::{Forward, Receive};
@@ -88,6 +90,7 @@ pub struct Config {
     export: Option<Configured>,
     receive: Option<Receive>,
     fleet: Option<Fleet>,
+    follow: Option<Follow>,
     policies: Policies,
     warnings: Vec<yaml::Error>,
     routes: Vec<Route>,
@@ -148,6 +151,9 @@ impl Config {
         if config.receive == self.receive {
             config.receive.clone_from(&self.receive);
         }
+        if config.follow == self.follow {
+            config.follow.clone_from(&self.follow);
+        }
         Ok(config)
     }
 
@@ -205,6 +211,7 @@ impl Config {
             export: None,
             receive: None,
             fleet: None,
+            follow: None,
             policies: Policies::default(),
             warnings: Vec::new(),
             routes: vec![route],
@@ -318,6 +325,11 @@ impl Config {
     /// The fleet that it is in, if it is in one.
     pub fn fleet(&self) -> Option<&Fleet> {
         self.fleet.as_ref()
+    }
+
+    /// The Breaker that it follows, if it follows one.
+    pub fn follow(&self) -> Option<&Follow> {
+        self.follow.as_ref()
     }
 
     /// The policies that can be named.

@@ -40,7 +40,7 @@ use axum::{Router, middleware};
 
 pub use self::api::{SetMode, SetPanic};
 pub(crate) use self::aside::{aside, json};
-pub use self::fleet::Pooling;
+pub use self::fleet::{Following, Pooling};
 pub(crate) use self::panic::end_panics;
 pub use self::policy::{Choice, Condition, Policy};
 pub use self::problem::{Broken, Problem};

@@ -4,6 +4,7 @@
 mod condition;
 mod failure;
 mod fleet;
+mod following;
 mod upstreams;
 mod window;
 mod words;
@@ -22,6 +23,7 @@ pub use self::fleet::{
     FleetAggregator, FleetCount, FleetEvidence, FleetMember, FleetOpening, FleetOverview,
     FleetPage, FleetRoute, FleetStatus, OverviewRoute, OverviewSignal, OwnEvidence,
 };
+pub use self::following::{FollowingStatus, TripEvidence};
 pub use self::upstreams::{Endpoint, Upstream, Upstreams};
 pub use self::window::{Anomaly, Concurrency, Quantiles, Window};
 pub use self::words::{
@@ -89,6 +91,10 @@ pub struct Breaker {
     /// else the proxy, or the busiest feed where the proxy has no traffic.
     #[serde(default)]
     pub source: String,
+    /// What tripped it, until it is closed again, for those that follow it. None if that was no
+    /// share of its requests, or if it follows another Breaker that opened it or holds it open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tripped: Option<TripEvidence>,
 }
 
 /// The policy that a breaker follows.
@@ -195,7 +201,9 @@ impl Breaker {
             transitions,
             source,
             sources,
+            tripped,
         } = self;
+        let since = |of: &Option<TripEvidence>| of.as_ref().map(|of| (of.requests, of.hits));
         *name == other.name
             && *upstream == other.upstream
             && *fallback == other.fallback
@@ -215,6 +223,7 @@ impl Breaker {
             && *transitions == other.transitions
             && *source == other.source
             && *sources == other.sources
+            && since(tripped) == since(&other.tripped)
     }
 
     /// Whether it sheds: the limit of a ramp belongs to the trial.
@@ -266,6 +275,7 @@ impl Breaker {
                 .collect(),
             sources: windows(watched.findings(), snapshot),
             source: snapshot.deciding().name.to_string(),
+            tripped: snapshot.trip_numbers().map(TripEvidence::from),
         }
     }
 }

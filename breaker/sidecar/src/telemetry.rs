@@ -9,7 +9,7 @@
 //! * `process`: what this process takes of the machine.
 //! * `env`, `settings`: what is exported where.
 //! * `received`: what telemetry in counts; `reloads`: how reloads have ended.
-//! * `fleet`: what a fleet is like, as seen from here.
+//! * `fleet`: what a fleet is like, as seen from here; `follow`: the Breaker that is followed.
 //! * `log`: a line and a log record for each event of a breaker.
 
 mod certificates;
@@ -20,6 +20,8 @@ mod exemplars;
 mod export;
 #[cfg(feature = "fleet")]
 mod fleet;
+#[cfg(feature = "fleet")]
+mod follow;
 mod log;
 mod meters;
 pub(crate) mod names;
@@ -181,6 +183,12 @@ impl Telemetry {
     #[cfg(feature = "fleet")]
     pub(crate) fn show_fleet(&self, stats: &crate::fleet::Stats) {
         fleet::register(self.meters.meter(), stats);
+    }
+
+    /// Shows what `stats` says of the Breaker that is followed beside the rest.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn show_followed(&self, stats: &crate::fleet::FollowStats) {
+        follow::register(self.meters.meter(), stats);
     }
 
     /// Shows how the state file fares beside the rest.

@@ -37,6 +37,37 @@ pub struct Status {
     /// The fleet that it is in, if it is in one.
     #[prost(message, optional, tag = "11")]
     pub fleet: ::core::option::Option<Fleet>,
+    /// The Breaker that it follows, if it follows one.
+    #[prost(message, optional, tag = "12")]
+    pub following: ::core::option::Option<Following>,
+}
+/// The Breaker that a sidecar follows, the brain, as the sidecar sees it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Following {
+    /// Its address.
+    #[prost(string, tag = "1")]
+    pub brain: ::prost::alloc::string::String,
+    /// Whether it is heard.
+    #[prost(bool, tag = "2")]
+    pub connected: bool,
+    /// How old its last message is.
+    #[prost(double, optional, tag = "3")]
+    pub age: ::core::option::Option<f64>,
+    /// Whether that is young enough to be followed: 3 s. If not, each breaker is alone.
+    #[prost(bool, tag = "4")]
+    pub fresh: bool,
+    /// How many routes it has that are unknown here.
+    #[prost(uint64, tag = "5")]
+    pub unknown_routes: u64,
+    /// The routes that are followed here and that it does not have.
+    #[prost(string, repeated, tag = "6")]
+    pub missing_routes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it said that was not followed since the start, by reason.
+    #[prost(message, repeated, tag = "7")]
+    pub ignored: ::prost::alloc::vec::Vec<FleetCount>,
+    /// The routes that are followed.
+    #[prost(message, repeated, tag = "8")]
+    pub routes: ::prost::alloc::vec::Vec<FleetRoute>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetFleetRequest {}
@@ -116,7 +147,7 @@ pub struct FleetCount {
     #[prost(uint64, tag = "2")]
     pub count: u64,
 }
-/// What the fleet believes of a route, and what is observed and done here.
+/// What the fleet or the brain believes of a route, and what is observed and done here.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FleetRoute {
     /// The name of the route.
@@ -413,7 +444,8 @@ pub struct WatchBreakersResponse {
     #[prost(double, tag = "1")]
     pub time: f64,
     /// With `all`, one for each route. Otherwise those that have changed since the reading before: the
-    /// others are as they were, except that their state has lasted for longer. Empty for an event.
+    /// others are as they were, except that their state has lasted for longer. For an event: the
+    /// breaker that it is about, if it is about one, as it is now.
     #[prost(message, repeated, tag = "2")]
     pub breakers: ::prost::alloc::vec::Vec<Breaker>,
     /// The event, if it is one.
@@ -526,6 +558,41 @@ pub struct Breaker {
     /// number. Not set if nothing does.
     #[prost(string, optional, tag = "20")]
     pub fallback: ::core::option::Option<::prost::alloc::string::String>,
+    /// What tripped it, until it is closed again, for those who follow it. Not set if that was no
+    /// share of its requests, or if it follows another Breaker that opened it or holds it open.
+    #[prost(message, optional, tag = "21")]
+    pub tripped: ::core::option::Option<TripEvidence>,
+}
+/// The numbers that tripped a breaker.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TripEvidence {
+    /// What hits are: errors, latency (slow requests) or deadline (late ones).
+    #[prost(string, tag = "1")]
+    pub signal: ::prost::alloc::string::String,
+    /// How long ago the share of hits changed.
+    #[prost(double, tag = "2")]
+    pub lasted: f64,
+    /// Requests from then on until it tripped.
+    #[prost(uint64, tag = "3")]
+    pub requests: u64,
+    /// Of these, hits.
+    #[prost(uint64, tag = "4")]
+    pub hits: u64,
+    /// The lower bound of the share of hits (Wilson, 95 %).
+    #[prost(double, tag = "5")]
+    pub low: f64,
+    /// Its upper bound.
+    #[prost(double, tag = "6")]
+    pub high: f64,
+    /// The share that is normal; 0 if that is not known.
+    #[prost(double, tag = "7")]
+    pub normal: f64,
+    /// The evidence in nats; 0 for a condition on the error rate.
+    #[prost(double, tag = "8")]
+    pub evidence: f64,
+    /// From which evidence on it is an alarm.
+    #[prost(double, tag = "9")]
+    pub line: f64,
 }
 /// A concurrency limit.
 #[derive(Clone, PartialEq, ::prost::Message)]

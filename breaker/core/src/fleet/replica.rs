@@ -149,11 +149,13 @@ impl Instruction<'_> {
         if verdict.numbers.low < at_least {
             return Err(Ignored::Weak);
         }
-        let changed = self
-            .received
-            .as_nanos()
-            .saturating_sub(nanos(verdict.since));
-        let changed = Timestamp::from_nanos(changed).max(tried);
+        let changed = before(self.received, verdict.since);
+        let changed = match self.judge {
+            Judge::Fleet => changed,
+            // It may have seen enough in a moment in which nothing ended here.
+            Judge::Brain => changed.min(before(self.received, LEAST_OWN)),
+        };
+        let changed = changed.max(tried);
         let (observations, hits) = self.own.since(verdict.signal, changed);
         let (_, high) = interval(hits as f64, observations as f64);
         if observations >= ENOUGH_OWN && high < at_least.get() / 2.0 {
@@ -171,6 +173,10 @@ impl Instruction<'_> {
             Err(Ignored::Quorum)
         }
     }
+}
+
+fn before(at: Timestamp, passed: Duration) -> Timestamp {
+    Timestamp::from_nanos(at.as_nanos().saturating_sub(nanos(passed)))
 }
 
 impl Ignored {
@@ -203,5 +209,7 @@ impl Ignored {
 
 /// How long a verdict is in force.
 pub(crate) const FRESH: Duration = Duration::from_secs(3);
+/// Own requests are asked for of that time at least where a brain judges.
+const LEAST_OWN: Duration = Duration::from_secs(2);
 /// Own requests since the change that can contradict the fleet.
 const ENOUGH_OWN: u64 = 20;

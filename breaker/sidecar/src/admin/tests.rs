@@ -78,6 +78,7 @@ impl Server {
             reload,
             sandbox: None,
             fleet,
+            following: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -159,6 +160,10 @@ async fn breakers_are_told_with_their_reason_and_window() {
     let one = report::Breaker {
         lasted: pay.lasted,
         open_remaining: pay.open_remaining,
+        tripped: one.tripped.map(|tripped| report::TripEvidence {
+            lasted: pay.tripped.as_ref().unwrap().lasted,
+            ..tripped
+        }),
         ..one
     };
     assert_eq!((status, &one), (200, pay));

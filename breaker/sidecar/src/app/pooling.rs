@@ -1,4 +1,4 @@
-//! The fleet as documents: what the admin port tells of it.
+//! The fleet, and the Breaker that is followed, as documents: what the admin port tells of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,13 @@ use breaker_tower::breaker_core::policy;
 
 use super::StartError;
 use crate::config::Config;
-use crate::control::Pooling;
-use crate::fleet::{OverviewSeen, RouteSeen, Session, Shown};
+use crate::control::{Following, Pooling};
+use crate::fleet::{Followed, Follower, OverviewSeen, RouteSeen, Session, Shown};
 use crate::registry::Registry;
 use crate::report::{
     FleetAggregator, FleetCount, FleetEvidence, FleetMember, FleetOpening, FleetOverview,
-    FleetRoute, FleetStage, FleetStatus, OverviewRoute, OverviewSignal, OwnEvidence,
+    FleetRoute, FleetStage, FleetStatus, FollowingStatus, OverviewRoute, OverviewSignal,
+    OwnEvidence,
 };
 
 /// A member of the fleet that the configuration has, if it has one.
@@ -26,6 +27,17 @@ pub(super) fn join(config: &Config, registry: &Registry) -> Result<Option<Sessio
         .map(|fleet| Session::new(fleet.clone(), registry.clone()));
     let session = session.transpose();
     session.map_err(|error| StartError::Setting(format!("fleet: {error}")))
+}
+
+/// Who follows the Breaker that the configuration has, if it has one.
+pub(super) fn follow(config: &Config, registry: &Registry) -> Option<Follower> {
+    let follow = config.follow()?.clone();
+    Some(Follower::new(follow, registry.clone()))
+}
+
+/// Who tells of the brain.
+pub(super) fn followed(follower: &Follower) -> Arc<dyn Following> {
+    Arc::new(follower.shown().clone())
 }
 
 /// Who tells of it.
@@ -82,6 +94,26 @@ impl Pooling for Shown {
             members: overview.members.iter().map(member).collect(),
             routes: overview.routes.iter().map(route_of_all).collect(),
         })
+    }
+}
+
+impl Following for Followed {
+    fn following(&self) -> FollowingStatus {
+        let numbers = self.stats.numbers();
+        let age = numbers.age();
+        let fresh = age.is_some_and(|age| age <= FRESH);
+        let routes = self.seen.routes();
+        let missing = numbers.missing.iter();
+        FollowingStatus {
+            brain: self.brain.clone(),
+            connected: numbers.connected,
+            age: age.map(|age| age.as_secs_f64()),
+            fresh,
+            unknown_routes: numbers.unknown as u64,
+            missing_routes: missing.map(ToString::to_string).collect(),
+            ignored: counts(numbers.ignored()),
+            routes: routes.iter().map(|seen| route(seen, fresh)).collect(),
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use breaker_sidecar::config::in_words;
 use breaker_sidecar::control::{Refused, Status as Sidecar};
 use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{
-    Breaker, Breakers, FleetPage, Mode, Origin, PROXY, Quantiles, State, Upstream, Window,
+    Breaker, Breakers, FleetPage, FollowingStatus, Mode, Origin, PROXY, Quantiles, State, Upstream,
+    Window,
 };
 use breaker_sidecar::sandbox::Sandbox;
 use breaker_tower::breaker_core::Ratio;
@@ -135,7 +136,22 @@ fn identity(status: &Sidecar) -> String {
     let up = span(status.uptime.floor());
     let sandbox = status.sandbox.as_ref();
     let sandbox = sandbox.map_or(String::new(), |it| format!("\nsandbox: {}", in_sandbox(it)));
-    format!("breaker {version}{on}{instance}, up {up}{sandbox}")
+    let follows = status.following.as_ref().map(in_following);
+    let follows = follows.unwrap_or_default();
+    format!("breaker {version}{on}{instance}, up {up}{sandbox}{follows}")
+}
+
+/// Which Breaker it follows, and whether that is heard.
+fn in_following(following: &FollowingStatus) -> String {
+    let mut text = format!("\nfollows {}", following.brain);
+    text += match following.fresh {
+        true => "",
+        false => ": not heard, each breaker is alone",
+    };
+    if following.fresh && !following.missing_routes.is_empty() {
+        text += &format!(", which has no {}", following.missing_routes.join(", "));
+    }
+    text
 }
 
 /// The layers in force, and what is missing.

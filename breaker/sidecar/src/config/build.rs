@@ -15,8 +15,8 @@ use super::origin::ConfigSource;
 use super::problem::{Findings, time_within, within};
 use super::raw::{RawConfig, RawDrain};
 use super::{
-    Config, Policies, Receive, Token, TraceUrl, fallback, fleet, limits, log, route, telemetry,
-    tls, upstream, warnings,
+    Config, Policies, Receive, Token, TraceUrl, fallback, fleet, follow, limits, log, route,
+    telemetry, tls, upstream, warnings,
 };
 use crate::message::Trusted;
 use crate::sockets::SCHEME;
@@ -146,9 +146,20 @@ pub(super) fn config(
         let route = findings.check(&format!("routes[{index}]"), route);
         routes.extend(route.flatten().map(|route| (index, route)));
     }
+    let raw_fleet = raw.fleet.is_some();
     let fleet = raw.fleet.as_ref();
     let fleet = fleet.map(|raw| fleet::build(raw, folder, &routes));
     let fleet = findings.check("fleet", fleet.transpose()).flatten();
+    let follow = raw.follow.as_ref().map(|raw| {
+        let context = follow::Context {
+            secrets,
+            routes: &routes,
+            admin: admin.tcp(),
+            is_in_fleet: raw_fleet,
+        };
+        follow::build(raw, &context)
+    });
+    let follow = findings.check("follow", follow.transpose()).flatten();
     check_patterns(&routes, &mut findings);
     fallback::check_chains(&routes, &mut findings);
     findings.finish()?;
@@ -180,6 +191,7 @@ pub(super) fn config(
         export,
         receive,
         fleet,
+        follow,
         policies,
         warnings,
         routes: routes.into_iter().map(|(_, route)| route).collect(),

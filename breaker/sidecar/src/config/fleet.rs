@@ -73,36 +73,13 @@ pub(super) fn build(
                     allows that";
         problems.add(InvalidField::new("engine", rule));
     }
-    let known = routes.iter().map(|(_, route)| route);
-    let known = known.filter(|route| route.upstream().is_some());
-    let known: Vec<&str> = known.map(|route| &**route.name()).collect();
-    let wanted = match &raw.routes {
-        None | Some(RawFleetRoutes::All) => {
-            if known.len() > MAX_ROUTES {
-                let rule = format!("must be a list of names: more than {MAX_ROUTES} routes");
-                problems.add(InvalidField::new("routes", rule));
-            }
-            FleetRoutes::All
-        }
-        Some(RawFleetRoutes::Named(names)) => {
-            if !(1..=MAX_ROUTES).contains(&names.len()) {
-                let rule = format!("must have 1 to {MAX_ROUTES} entries");
-                problems.add(InvalidField::new("routes", rule));
-            }
-            for (index, name) in names.iter().enumerate() {
-                let field = format!("routes[{index}]");
-                if !known.contains(&&**name) {
-                    let rule = unknown(name, &known, "a route that has an upstream");
-                    problems.add(InvalidField::new(field, rule));
-                } else if names[..index].contains(name) {
-                    problems.add(InvalidField::new(field, "must not name a route again"));
-                }
-            }
-            FleetRoutes::Named(names.clone().into())
-        }
-    };
+    let wanted = problems.check(FleetRoutes::build(raw.routes.as_ref(), routes));
+    if wanted == Some(FleetRoutes::All) && names(routes).len() > MAX_ROUTES {
+        let rule = format!("must be a list of names: more than {MAX_ROUTES} routes");
+        problems.add(InvalidField::new("routes", rule));
+    }
     problems.finish()?;
-    let Some(engine) = engine else {
+    let (Some(engine), Some(wanted)) = (engine, wanted) else {
         return Err(Problems::default());
     };
     Ok(Fleet {
@@ -112,6 +89,52 @@ pub(super) fn build(
         key_file: raw.key_file.as_ref().map(|file| folder.join(file)),
         routes: wanted,
     })
+}
+
+/// The names of the routes that have an upstream.
+fn names(routes: &[(usize, Route)]) -> Vec<&str> {
+    let routes = routes.iter().map(|(_, route)| route);
+    let routes = routes.filter(|route| route.upstream().is_some());
+    routes.map(|route| &**route.name()).collect()
+}
+
+// === impl FleetRoutes ===
+
+impl FleetRoutes {
+    /// `routes` are those of the file that break no rule of their own.
+    pub(super) fn build(
+        raw: Option<&RawFleetRoutes>,
+        routes: &[(usize, Route)],
+    ) -> Result<Self, Problems> {
+        let Some(RawFleetRoutes::Named(named)) = raw else {
+            return Ok(Self::All);
+        };
+        let mut problems = Problems::default();
+        if !(1..=MAX_ROUTES).contains(&named.len()) {
+            let rule = format!("must have 1 to {MAX_ROUTES} entries");
+            problems.add(InvalidField::new("routes", rule));
+        }
+        let known = names(routes);
+        for (index, name) in named.iter().enumerate() {
+            let field = format!("routes[{index}]");
+            if !known.contains(&&**name) {
+                let rule = unknown(name, &known, "a route that has an upstream");
+                problems.add(InvalidField::new(field, rule));
+            } else if named[..index].contains(name) {
+                problems.add(InvalidField::new(field, "must not name a route again"));
+            }
+        }
+        problems.finish()?;
+        Ok(Self::Named(named.clone().into()))
+    }
+
+    /// Whether the route with this name is among them.
+    pub(super) fn has(&self, route: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|name| name == route),
+        }
+    }
 }
 
 // === impl Fleet ===
@@ -140,10 +163,7 @@ impl Fleet {
 
     /// Whether evidence of the route with this name is pooled.
     pub(crate) fn has(&self, route: &str) -> bool {
-        match &self.routes {
-            FleetRoutes::All => true,
-            FleetRoutes::Named(names) => names.iter().any(|name| name == route),
-        }
+        self.routes.has(route)
     }
 }
 

@@ -5,6 +5,7 @@ mod drain;
 mod fallback;
 mod feed;
 mod fleet;
+mod follow;
 mod log;
 mod receive;
 mod retry;
@@ -27,6 +28,7 @@ pub(super) use self::drain::RawDrain;
 pub(super) use self::fallback::RawFallback;
 pub(super) use self::feed::{OneOrMany, RawFeed, RawPattern, RawSpanKind, RawTest};
 pub(super) use self::fleet::{RawFleet, RawFleetRoutes};
+pub(super) use self::follow::RawFollow;
 pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
 pub(super) use self::retry::RawRetry;
@@ -96,6 +98,8 @@ pub(crate) struct RawConfig {
     pub(super) telemetry: Option<RawTelemetry>,
     /// Sidecars that pool their evidence.
     pub(super) fleet: Option<RawFleet>,
+    /// Another Breaker, the brain, whose open breakers open those of the same name here.
+    pub(super) follow: Option<RawFollow>,
     /// The services behind the proxy, by name; optional if no route has one.
     pub(super) upstreams: Option<BTreeMap<String, RawUpstream>>,
     /// The routes, each with its own breaker. The most specific path wins.

@@ -62,6 +62,13 @@ impl Config {
                 .into_iter()
                 .for_each(|file| rules.reads(file));
         }
+        if let Some(follow) = self.follow() {
+            rules.connects(port_of(follow.brain()));
+            follow
+                .token_file()
+                .into_iter()
+                .for_each(|file| read(file, &mut rules));
+        }
         rules
     }
 }

@@ -47,6 +47,15 @@ impl Token {
         }
     }
 
+    /// The token itself, for who is to be shown it.
+    #[cfg_attr(
+        not(feature = "fleet"),
+        expect(dead_code, reason = "who follows nobody")
+    )]
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Receive, Route};
+use super::{Config, Follow, Receive, Route};
 use crate::tls::{Rotate, Use, date};
 
 impl Config {
@@ -48,10 +48,13 @@ impl Config {
             .map(|tls| (Use::Admin, tls.rotating()));
         let receiver = self.receive.iter().filter_map(Receive::tls);
         let receiver = receiver.map(|tls| (Use::Receiver, tls.rotating()));
+        let brain = self.follow.iter().filter_map(Follow::tls);
+        let brain = brain.map(|tls| (Use::Upstream(BRAIN.into()), tls.rotating()));
         listener
             .chain(admin)
             .chain(receiver)
             .chain(secured)
+            .chain(brain)
             .collect()
     }
 
@@ -73,3 +76,6 @@ impl Config {
         self.origin.mark_now()
     }
 }
+
+/// What the certificate is called that is shown to the Breaker that is followed.
+const BRAIN: &str = "brain";

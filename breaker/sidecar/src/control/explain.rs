@@ -1,6 +1,7 @@
 //! What a breaker believes, in plain words: its state and why, what it observes against what it
 //! takes, and what would change its state.
 
+mod brain;
 mod endpoints;
 mod failures;
 mod fleet;
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 use self::words::{count, rate, span};
 use crate::config::TraceUrl;
 use crate::registry::RegisteredBreaker;
-use crate::report::{FailureKind, FleetStatus, Upstream};
+use crate::report::{FailureKind, FleetStatus, FollowingStatus, Upstream};
 
 /// What a breaker believes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,13 +32,14 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Of the breaker of `entry`, whose requests go to `upstream`, in `fleet`. Traces are looked at
-    /// where `trace_url` says.
+    /// Of the breaker of `entry`, whose requests go to `upstream`, in `fleet`, or
+    /// of a sidecar that is `following` a brain. Traces are looked at where `trace_url` says.
     pub fn new(
         entry: &RegisteredBreaker,
         upstream: Option<&Upstream>,
         trace_url: Option<&TraceUrl>,
         fleet: Option<&FleetStatus>,
+        following: Option<&FollowingStatus>,
     ) -> Self {
         let (breaker, findings) = (entry.breaker(), entry.findings());
         // Read apart, they would be of different moments, and contradict each other.
@@ -53,6 +55,9 @@ impl Explanation {
         }
         if let Some(fleet) = fleet {
             fleet::explain(&mut text, fleet, breaker.name());
+        }
+        if let Some(following) = following {
+            brain::explain(&mut text, following, breaker.name());
         }
         if let Some(upstream) = upstream {
             endpoints::explain(&mut text, upstream);

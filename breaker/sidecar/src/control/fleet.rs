@@ -1,4 +1,5 @@
-//! The fleet of this sidecar, as far as the control API tells of it.
+//! The fleet of this sidecar, or the Breaker that it follows, as far as the control API tells of
+//! it.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use http::StatusCode;
 
 use super::problem::Problem;
 use super::service::Control;
-use crate::report::{FleetOverview, FleetPage, FleetStatus};
+use crate::report::{FleetOverview, FleetPage, FleetStatus, FollowingStatus};
 
 /// Who knows of the fleet.
 #[async_trait]
@@ -17,6 +18,12 @@ pub trait Pooling: fmt::Debug + Send + Sync {
 
     /// What the aggregator sees; waits some seconds for it, if need be.
     async fn overview(&self) -> Option<FleetOverview>;
+}
+
+/// Who knows of the Breaker that is followed.
+pub trait Following: fmt::Debug + Send + Sync {
+    /// What is known of it.
+    fn following(&self) -> FollowingStatus;
 }
 
 impl Control {

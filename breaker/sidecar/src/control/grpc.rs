@@ -168,7 +168,7 @@ impl Service for Grpc {
     ) -> Result<Response<Self::WatchBreakersStream>, Status> {
         let watcher = self.0.watch();
         let watcher = watcher.map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        Ok(Response::new(Box::pin(updates(watcher))))
+        Ok(Response::new(Box::pin(updates(watcher, self.0.clone()))))
     }
 
     async fn set_mode(
@@ -255,8 +255,11 @@ impl Service for Grpc {
 }
 
 /// What a watcher is told, for as long as the caller takes it.
-fn updates(watcher: Watcher) -> impl Stream<Item = Result<v1::WatchBreakersResponse, Status>> {
-    stream::unfold(watcher, |mut watcher| async {
+fn updates(
+    watcher: Watcher,
+    control: Control,
+) -> impl Stream<Item = Result<v1::WatchBreakersResponse, Status>> {
+    stream::unfold((watcher, control), |(mut watcher, control)| async {
         let response = match watcher.next().await? {
             Update::All(reading) => {
                 let made = aside(move || v1::WatchBreakersResponse {
@@ -278,12 +281,17 @@ fn updates(watcher: Watcher) -> impl Stream<Item = Result<v1::WatchBreakersRespo
             }
             Update::Event(event) => v1::WatchBreakersResponse {
                 time: event.t,
-                breakers: Vec::new(),
+                // Until the next reading, it may have changed again.
+                breakers: (event.breaker.as_deref())
+                    .and_then(|name| control.breaker(name).ok())
+                    .map(v1::Breaker::from)
+                    .into_iter()
+                    .collect(),
                 event: Some((&*event).into()),
                 all: false,
             },
         };
-        Some((Ok(response), watcher))
+        Some((Ok(response), (watcher, control)))
     })
 }
 

@@ -69,6 +69,7 @@ impl Control {
             panic: state.registry.panic(),
             sandbox: state.sandbox.clone(),
             fleet: state.fleet.as_ref().map(|fleet| fleet.fleet()),
+            following: state.following.as_ref().map(|brain| brain.following()),
             configuration: self.configuration(),
         }
     }
@@ -97,6 +98,7 @@ impl Control {
 
     pub(super) fn explanation(&self, name: &str) -> Result<Explanation, Problem> {
         let trace_url = self.configuration().trace_url;
+        let state = self.state();
         let entry = self.find(name)?;
         // It may have gone with a reload meanwhile.
         let upstream = entry.upstream().and_then(|name| self.upstream(name).ok());
@@ -104,10 +106,11 @@ impl Control {
             &entry,
             upstream.as_ref(),
             trace_url.as_ref(),
-            self.state()
-                .fleet
+            state.fleet.as_ref().map(|fleet| fleet.fleet()).as_ref(),
+            state
+                .following
                 .as_ref()
-                .map(|fleet| fleet.fleet())
+                .map(|brain| brain.following())
                 .as_ref(),
         ))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::fleet::Pooling;
+use super::fleet::{Following, Pooling};
 use super::readiness::Readiness;
 use super::status::Reload;
 use super::trust::Tokens;
@@ -33,4 +33,6 @@ pub struct AdminState {
     pub sandbox: Option<Sandbox>,
     /// Who knows of the fleet, if it is in one.
     pub fleet: Option<Arc<dyn Pooling>>,
+    /// Who knows of the Breaker that it follows, if it follows one.
+    pub following: Option<Arc<dyn Following>>,
 }

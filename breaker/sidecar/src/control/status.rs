@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::readiness::Phase;
 use crate::config::TraceUrl;
 use crate::registry::Panic;
-use crate::report::FleetStatus;
+use crate::report::{FleetStatus, FollowingStatus};
 use crate::sandbox::Sandbox;
 
 /// What a sidecar is.
@@ -43,6 +43,9 @@ pub struct Status {
     /// The fleet that it is in, if it is in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<FleetStatus>,
+    /// The Breaker that it follows, if it follows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<FollowingStatus>,
 }
 
 /// The configuration that a sidecar follows, and how the last attempt to load another one ended.

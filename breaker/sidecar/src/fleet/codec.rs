@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use breaker_proto::fleet as wire;
 use breaker_tower::breaker_core::fleet::{
-    InstanceId, Judge, Numbers, ProbeReport, Report, RouteName, RouteReport, RouteVerdict, SignalReport,
-    Stage, Verdict,
+    InstanceId, Judge, Numbers, ProbeReport, Report, RouteName, RouteReport, RouteVerdict,
+    SignalReport, Stage, Verdict,
 };
 use breaker_tower::breaker_core::policy::Signal;
 use breaker_tower::breaker_core::{Ratio, State};

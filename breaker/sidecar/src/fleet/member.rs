@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use breaker_tower::breaker_core::Timestamp;
 use breaker_tower::breaker_core::fleet::{
-    Aggregator, AggregatorSettings, FleetEvent, FleetRoute, InstanceId, Replica, Report, RouteName,
-    RouteReport,
+    Aggregator, AggregatorSettings, FleetEvent, InstanceId, Replica, Report, RouteName, RouteReport,
 };
 use bytes::Bytes;
 use siphasher::sip::SipHasher13;
@@ -16,12 +15,11 @@ use siphasher::sip::SipHasher13;
 use super::codec::{
     decode_overview, decode_report, decode_verdict, encode_overview, encode_report, encode_verdict,
 };
-use super::reported::{MemberRoute, Reported};
+use super::reported::{MemberRoute, ReportedRoutes};
 use super::seal::Seal;
 use super::seen::Seen;
 use super::session::Shown;
 use super::stats::{Dropping, Speaker, Stats};
-use crate::findings::PROXY;
 
 /// The state of a member. Its clock began when the process did.
 #[derive(Debug)]
@@ -33,8 +31,7 @@ pub(super) struct Member {
     stats: Stats,
     seen: Seen,
     seq: u64,
-    routes: Vec<Reported>,
-    names: Arc<[RouteName]>,
+    routes: ReportedRoutes,
     config: u64,
     named: Option<Timestamp>,
     reported: Option<Timestamp>,
@@ -78,8 +75,7 @@ impl Member {
             stats: of.stats.clone(),
             seen: of.seen.clone(),
             seq: 0,
-            routes: Vec::new(),
-            names: Arc::from([]),
+            routes: ReportedRoutes::default(),
             config: 0,
             named: None,
             reported: None,
@@ -94,24 +90,11 @@ impl Member {
     /// Takes over the routes of a configuration. Returns whether they are other than before: then
     /// an aggregator must begin again, with another term.
     pub(super) fn set_routes(&mut self, routes: Vec<MemberRoute>) -> bool {
-        let is_same = routes.len() == self.routes.len()
-            && routes
-                .iter()
-                .zip(&self.routes)
-                .all(|(next, now)| now.is(next));
-        if is_same {
+        if !self.routes.replace(routes) {
             return false;
         }
-        let mut before = std::mem::take(&mut self.routes);
-        let routes = routes.into_iter();
-        self.routes = routes.map(|of| Reported::new(of, &mut before)).collect();
-        let names = self.routes.iter().map(|route| RouteName {
-            route: route.of.breaker.name().clone(),
-            source: PROXY.into(),
-        });
-        self.names = names.collect();
         let mut hasher = SipHasher13::new();
-        self.names.hash(&mut hasher);
+        self.routes.names().hash(&mut hasher);
         self.config = hasher.finish();
         (self.named, self.informed) = (None, None);
         self.end_aggregator();
@@ -123,18 +106,12 @@ impl Member {
     pub(super) fn reports(&mut self, now: Timestamp) -> Vec<Bytes> {
         let term = Some(self.term());
         let all = self.informed != term || is_due(self.reported, HEARTBEAT, now);
-        let routes = self.routes.iter_mut().enumerate();
-        let routes: Vec<_> = routes
-            .filter_map(|(index, route)| {
-                let index = u16::try_from(index).expect("200 at most");
-                route.report(index, all)
-            })
-            .collect();
+        let routes = self.routes.reports(all);
         self.show();
         let mut messages = Vec::new();
         if is_due(self.named, NAMED, now) || self.informed != term {
             self.named = Some(now);
-            let names = Some(self.names.clone());
+            let names = Some(self.routes.names().clone());
             messages.push(self.report(now, names, Vec::new()));
         }
         for routes in routes.chunks(ROUTES_OF_A_REPORT) {
@@ -183,18 +160,15 @@ impl Member {
             Err(why) => return self.stats.ignore(why),
         };
         self.stats.verdict(verdict.term, speaker);
-        for (route, name) in self.routes.iter_mut().zip(&*self.names) {
-            if let Err(why) = route.follow(in_force, name, &verdict) {
-                self.stats.ignore(why);
-            }
+        for why in self.routes.follow(in_force, &verdict) {
+            self.stats.ignore(why);
         }
         // What a breaker has just done must not be told without why.
         self.show();
     }
 
     fn show(&self) {
-        let seen = self.routes.iter().map(|route| route.seen(self.me));
-        self.seen.set_routes(seen);
+        self.seen.set_routes(self.routes.seen(self.me));
     }
 
     /// Adds a report to the evidence, if this is the aggregator.
@@ -220,9 +194,7 @@ impl Member {
         }
         self.end_aggregator();
         self.aggregator = term.and_then(|term| {
-            let routes = self.routes.iter().zip(&*self.names);
-            let routes =
-                routes.map(|(route, name)| FleetRoute::new(name.clone(), route.of.policy.clone()));
+            let routes = self.routes.of_fleet();
             let settings = AggregatorSettings::default();
             match Aggregator::new(term, &settings, routes, seed, now) {
                 Ok(aggregator) => Some((term, aggregator)),

@@ -263,17 +263,7 @@ impl Session {
 
     /// The routes of the configuration that is in force.
     fn routes(&self) -> Vec<MemberRoute> {
-        let entries = self.registry.list();
-        let pooled = entries.iter().filter(|entry| {
-            let is_route = entry.upstream().is_some() && !entry.is_stand_in();
-            is_route && self.fleet.has(entry.name())
-        });
-        pooled
-            .map(|entry| MemberRoute {
-                breaker: entry.breaker().clone(),
-                policy: entry.policy().clone(),
-            })
-            .collect()
+        MemberRoute::of(&self.registry, |name| self.fleet.has(name))
     }
 }
 

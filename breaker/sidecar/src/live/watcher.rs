@@ -121,6 +121,9 @@ impl Reading {
         self.panic = changes.panic;
         for (breaker, point) in self.breakers.iter_mut().zip(&mut self.points) {
             breaker.lasted += passed;
+            if let Some(tripped) = &mut breaker.tripped {
+                tripped.lasted += passed;
+            }
             point.t = changes.t;
         }
         let positions = self.breakers.iter().enumerate();

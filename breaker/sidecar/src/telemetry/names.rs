@@ -305,6 +305,37 @@ pub(crate) const FLEET_IGNORED: Metric = Metric {
     description: "Verdicts, or what they say of a route, that were not followed",
 };
 
+#[cfg(feature = "fleet")]
+pub(crate) const FOLLOW_CONNECTED: Metric = Metric {
+    name: "breaker.follow.connected",
+    unit: "{brain}",
+    description: "1 while the brain is heard, else 0",
+};
+#[cfg(feature = "fleet")]
+pub(crate) const FOLLOW_AGE: Metric = Metric {
+    name: "breaker.follow.age",
+    unit: "s",
+    description: "Time since the last message of the brain; no value before the first",
+};
+#[cfg(feature = "fleet")]
+pub(crate) const FOLLOW_UNKNOWN: Metric = Metric {
+    name: "breaker.follow.unknown_routes",
+    unit: "{route}",
+    description: "Routes of the brain that are unknown here",
+};
+#[cfg(feature = "fleet")]
+pub(crate) const FOLLOW_MISSING: Metric = Metric {
+    name: "breaker.follow.missing_routes",
+    unit: "{route}",
+    description: "Routes that follow the brain and that it does not have",
+};
+#[cfg(feature = "fleet")]
+pub(crate) const FOLLOW_IGNORED: Metric = Metric {
+    name: "breaker.follow.ignored",
+    unit: "{verdict}",
+    description: "What the brain said of a route that was not followed",
+};
+
 // Events, as log records.
 /// The name of the log record that tells of an alert.
 pub const EVENT_ALERT: &str = "breaker.alert";
@@ -383,6 +414,9 @@ pub(crate) const LIMIT: &str = "breaker.limit";
 /// Why a message of the fleet was dropped, or a verdict was not followed.
 #[cfg(feature = "fleet")]
 pub(crate) const FLEET_REASON: &str = "breaker.fleet.reason";
+/// Why what the brain said was not followed.
+#[cfg(feature = "fleet")]
+pub(crate) const FOLLOW_REASON: &str = "breaker.follow.reason";
 pub(crate) const MODE_FROM: &str = "breaker.mode.from";
 pub(crate) const MODE_TO: &str = "breaker.mode.to";
 /// The evidence of an anomaly in nats, and the line at which it is an alarm.

@@ -144,9 +144,15 @@ fn good_requests_of_its_own_keep_it_closed() {
     for _ in 0..10 {
         let _ = follower.pass(10, 0);
     }
-    follower.said = Some(open(5));
-    for _ in 0..20 {
-        assert_eq!(follower.pass(10, 0), Err(Ignored::OwnEvidence));
+    // Also where the brain has seen enough in a moment in which not much ended here.
+    for since in [250, 2000] {
+        follower.said = Some(RouteVerdict {
+            since: Duration::from_millis(since),
+            ..open(5)
+        });
+        for _ in 0..20 {
+            assert_eq!(follower.pass(10, 0), Err(Ignored::OwnEvidence));
+        }
     }
     assert_eq!(follower.state(), State::Closed);
 }

@@ -31,6 +31,7 @@ pub(super) fn changed(running: &Config, next: &Config) -> Vec<&'static str> {
         ("telemetry.export", running.export() != next.export()),
         ("telemetry.receive", running.receive() != next.receive()),
         ("fleet", running.fleet() != next.fleet()),
+        ("follow", running.follow() != next.follow()),
         // The proxy listens from the start, or never.
         (
             "routes without any upstream",

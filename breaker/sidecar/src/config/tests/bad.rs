@@ -329,7 +329,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "panel: true",
-        "5:1: panel: is not a field here; the fields are listen, admin, tls, admin_tls, identity, control, dashboard, workers, drain, watch, limits, log, trusted_proxies, policies, state, sandbox, telemetry, fleet, upstreams, routes",
+        "5:1: panel: is not a field here; the fields are listen, admin, tls, admin_tls, identity, control, dashboard, workers, drain, watch, limits, log, trusted_proxies, policies, state, sandbox, telemetry, fleet, follow, upstreams, routes",
     ),
 ];
 

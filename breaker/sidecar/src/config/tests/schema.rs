@@ -235,6 +235,9 @@ fn with(path: &str, value: Value) -> (Value, String) {
     if path.starts_with("fleet.") {
         config["fleet"] = json!({ "name": "pay", "engine": "redis://127.0.0.1" });
     }
+    if path.starts_with("follow.") {
+        config["follow"] = json!({ "brain": "https://brain:9900" });
+    }
     let mut at = &mut config;
     let mut told = String::new();
     for segment in path.split('.') {

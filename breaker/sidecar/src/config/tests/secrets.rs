@@ -66,6 +66,7 @@ fn no_error_repeats_a_secret() {
     let folder = folder();
     for more in [
         format!("fleet: {{ name: pay, engine: 'http://u:{CANARY}@redis' }}"),
+        format!("follow: {{ brain: 'http://u:{CANARY}@brain' }}"),
         format!("telemetry: {{ export: {{ endpoint: 'ftp://u:{CANARY}@c' }} }}"),
         format!("telemetry: {{ export: {{ endpoint: 'http://u:{CANARY}@c' }} }}"),
         format!("telemetry: {{ export: {{ headers: {{ a: \"{CANARY}\\n\" }} }} }}"),

@@ -98,6 +98,15 @@ fn sidecars(evidence: &FleetEvidence) -> String {
 }
 
 fn numbers(evidence: &FleetEvidence) -> String {
+    if evidence.requests == 0 {
+        return "the aggregator before opened it".to_owned();
+    }
+    let all = observed(evidence);
+    format!("{all} (without the sidecars that add most)")
+}
+
+/// What was observed, in numbers.
+pub(super) fn observed(evidence: &FleetEvidence) -> String {
     let FleetEvidence {
         requests,
         hits,
@@ -106,18 +115,16 @@ fn numbers(evidence: &FleetEvidence) -> String {
         normal,
         ..
     } = evidence;
-    if *requests == 0 {
-        return "the aggregator before opened it".to_owned();
-    }
     let verb = verb(evidence.signal);
-    let (lasted, low, normal) = (time(*lasted), percent(*low), share(*normal));
-    format!(
-        "{hits} of {requests} requests {verb} within {lasted}, surely {low} or more, where \
-         {normal} is normal (without the sidecars that add most)"
-    )
+    let (lasted, low) = (time(*lasted), percent(*low));
+    let normal = match *normal > 0.0 {
+        true => format!(", where {} is normal", share(*normal)),
+        false => String::new(),
+    };
+    format!("{hits} of {requests} requests {verb} within {lasted}, surely {low} or more{normal}")
 }
 
-fn own(own: &OwnEvidence) -> String {
+pub(super) fn own(own: &OwnEvidence) -> String {
     let OwnEvidence { requests, hits, .. } = own;
     match requests {
         0 => "no request ended in 30s".to_owned(),
@@ -138,7 +145,7 @@ const fn verb(signal: Signal) -> &'static str {
 }
 
 /// Why a verdict is not followed.
-const fn because(ignored: Ignored) -> &'static str {
+pub(super) const fn because(ignored: Ignored) -> &'static str {
     match ignored {
         Ignored::OldTerm => "a newer aggregator has spoken",
         Ignored::Replayed => "it was received before",
@@ -152,7 +159,7 @@ const fn because(ignored: Ignored) -> &'static str {
     }
 }
 
-fn time(seconds: f64) -> String {
+pub(super) fn time(seconds: f64) -> String {
     span(Duration::from_secs_f64(seconds.clamp(0.0, 1e9)))
 }
 

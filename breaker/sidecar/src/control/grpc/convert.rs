@@ -59,6 +59,7 @@ impl From<&Breaker> for v1::Breaker {
             shedding: breaker.shedding.as_ref().map(v1::Shedding::from),
             transitions: breaker.transitions.iter().map(Into::into).collect(),
             source: breaker.source.clone(),
+            tripped: breaker.tripped.as_ref().map(Into::into),
         }
     }
 }
@@ -302,6 +303,7 @@ impl From<Status> for v1::Status {
             configuration: Some(status.configuration.into()),
             sandbox: status.sandbox.map(v1::Sandbox::from),
             fleet: status.fleet.map(v1::Fleet::from),
+            following: status.following.map(v1::Following::from),
             panic: status.panic.map(|panic| v1::Panic {
                 since: panic.since,
                 remaining: panic.remaining,

@@ -118,7 +118,10 @@ async fn what_happens_is_told_to_watchers_between_readings() {
     let event = loop {
         let next = told.message().await.unwrap().expect("more to come");
         if let Some(event) = next.event {
-            assert!(next.breakers.is_empty());
+            let about: Vec<_> = next.breakers.iter().map(|of| &*of.name).collect();
+            assert_eq!(about, ["pay"], "with what it is like now");
+            let policy = next.breakers[0].policy.as_ref().unwrap();
+            assert_eq!(policy.name, "conservative");
             break event;
         }
     };

@@ -1,10 +1,11 @@
-//! The fleet as messages.
+//! The fleet as messages, and the Breaker that is followed.
 
 use breaker_proto::v1;
 
 use crate::report::{
     FleetAggregator, FleetCount, FleetEvidence, FleetMember, FleetOpening, FleetOverview,
-    FleetPage, FleetRoute, FleetStatus, OverviewRoute, OverviewSignal, OwnEvidence,
+    FleetPage, FleetRoute, FleetStatus, FollowingStatus, OverviewRoute, OverviewSignal,
+    OwnEvidence, TripEvidence,
 };
 
 impl From<FleetPage> for v1::FleetPage {
@@ -32,6 +33,37 @@ impl From<FleetStatus> for v1::Fleet {
             dropped: fleet.dropped.into_iter().map(Into::into).collect(),
             ignored: fleet.ignored.into_iter().map(Into::into).collect(),
             routes: fleet.routes.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<FollowingStatus> for v1::Following {
+    fn from(following: FollowingStatus) -> Self {
+        Self {
+            brain: following.brain,
+            connected: following.connected,
+            age: following.age,
+            fresh: following.fresh,
+            unknown_routes: following.unknown_routes,
+            missing_routes: following.missing_routes,
+            ignored: following.ignored.into_iter().map(Into::into).collect(),
+            routes: following.routes.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&TripEvidence> for v1::TripEvidence {
+    fn from(of: &TripEvidence) -> Self {
+        Self {
+            signal: of.signal.to_string(),
+            lasted: of.lasted,
+            requests: of.requests,
+            hits: of.hits,
+            low: of.low,
+            high: of.high,
+            normal: of.normal,
+            evidence: of.evidence,
+            line: of.line,
         }
     }
 }

@@ -1,0 +1,177 @@
+//! The task that follows another Breaker, the brain: it watches the brain's breakers, and lets
+//! those of the same name here do as they do.
+//!
+//! * `watch`: the connection; `brain`: what was said; `stats`: what telemetry tells of it.
+
+mod brain;
+mod stats;
+mod watch;
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use breaker_tower::breaker_core::Timestamp;
+use breaker_tower::breaker_core::fleet::{InstanceId, Replica};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+
+use self::brain::Brain;
+use self::watch::{Watch, WatchError};
+use super::backoff::Backoff;
+use super::reported::{MemberRoute, ReportedRoutes};
+use super::seen::Seen;
+use crate::causes::in_full;
+use crate::config::Follow;
+use crate::random;
+use crate::registry::Registry;
+
+pub(crate) use self::stats::{FollowNumbers, FollowStats};
+
+/// A sidecar that is about to follow a brain.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    follow: Follow,
+    registry: Registry,
+    shown: Followed,
+}
+
+/// What can be told of it. Clones share what changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Followed {
+    /// Where the brain is.
+    pub(crate) brain: String,
+    pub(crate) stats: FollowStats,
+    pub(crate) seen: Seen,
+}
+
+/// What goes on from one connection to the next.
+struct State {
+    routes: ReportedRoutes,
+    replica: Replica,
+    /// Counts connections.
+    term: u64,
+    /// Counts messages.
+    seq: u64,
+    began: Instant,
+    slices: Interval,
+    backoff: Backoff,
+    warned: bool,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    /// Lets the breakers of `registry` follow.
+    pub(crate) fn new(follow: Follow, registry: Registry) -> Self {
+        let shown = Followed {
+            brain: follow.brain().to_string().trim_end_matches('/').to_owned(),
+            stats: FollowStats::default(),
+            seen: Seen::default(),
+        };
+        Self {
+            follow,
+            registry,
+            shown,
+        }
+    }
+
+    /// What can be told of it.
+    pub(crate) const fn shown(&self) -> &Followed {
+        &self.shown
+    }
+
+    /// Runs for ever: connects, and connects again when the brain is lost.
+    pub(crate) async fn run(self) -> io::Result<()> {
+        let mut slices = interval_at(Instant::now() + SLICE, SLICE);
+        slices.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut state = State {
+            routes: ReportedRoutes::default(),
+            replica: Replica::new(NOBODY),
+            term: 0,
+            seq: 0,
+            began: Instant::now(),
+            slices,
+            backoff: Backoff::default(),
+            warned: false,
+        };
+        self.observe(&mut state);
+        loop {
+            let Err(error) = self.watch(&mut state).await;
+            self.shown.stats.lost();
+            if !std::mem::replace(&mut state.warned, true) {
+                let (brain, error) = (&self.shown.brain, in_full(&error));
+                tracing::warn!(brain, error, "the brain is lost: each breaker is alone");
+            }
+            let pause = sleep(state.backoff.pause(random::unit()));
+            self.meanwhile(&mut state, pause).await;
+        }
+    }
+
+    /// Connects, and follows what is said until nothing more is.
+    async fn watch(&self, state: &mut State) -> Result<Infallible, WatchError> {
+        let mut watch = self.meanwhile(state, Watch::begin(&self.follow)).await?;
+        let mut brain = Brain::default();
+        state.term += 1;
+        loop {
+            let message = self.meanwhile(state, watch.next()).await?;
+            if state.seq == 0 || state.warned {
+                tracing::info!(brain = self.shown.brain, "follows a brain");
+            }
+            (state.backoff, state.warned) = (Backoff::default(), false);
+            let now = state.now();
+            let impossible = brain.hear(message, now);
+            self.obey(state, &brain, impossible, now);
+        }
+    }
+
+    /// Lets the breakers here do what the brain says.
+    fn obey(&self, state: &mut State, brain: &Brain, impossible: usize, now: Timestamp) {
+        let names = state.routes.names();
+        let missing = brain.missing(names).cloned().collect();
+        let stats = &self.shown.stats;
+        stats.heard(brain.unknown(names), missing, impossible);
+        state.seq += 1;
+        let verdict = brain.verdict(names, (state.term, state.seq), now);
+        match state.replica.verdict(now, now, &verdict) {
+            Ok(in_force) => {
+                for why in state.routes.follow(in_force, &verdict) {
+                    stats.ignore(why);
+                }
+            }
+            Err(why) => stats.ignore(why),
+        }
+        self.shown.seen.set_routes(state.routes.seen(NOBODY));
+    }
+
+    /// Waits for `what`, and remembers meanwhile what happens to the own requests.
+    async fn meanwhile<T>(&self, state: &mut State, what: impl Future<Output = T>) -> T {
+        let mut what = std::pin::pin!(what);
+        loop {
+            tokio::select! {
+                done = &mut what => return done,
+                _ = state.slices.tick() => self.observe(state),
+            }
+        }
+    }
+
+    fn observe(&self, state: &mut State) {
+        let _ = state.routes.replace(self.routes());
+        let _ = state.routes.reports(false);
+        self.shown.seen.set_routes(state.routes.seen(NOBODY));
+    }
+
+    /// The routes of the configuration that is in force.
+    fn routes(&self) -> Vec<MemberRoute> {
+        MemberRoute::of(&self.registry, |name| self.follow.has(name))
+    }
+}
+
+impl State {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.began.elapsed().as_nanos() as u64)
+    }
+}
+
+/// A brain names no probers.
+const NOBODY: InstanceId = InstanceId([0; 8]);
+const SLICE: Duration = Duration::from_millis(500);

@@ -1,0 +1,315 @@
+//! What a brain has said of its breakers, and what that means for those of the same name here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker_proto::v1;
+use breaker_tower::breaker_core::fleet::{
+    Judge, Numbers, ProbeReport, RouteName, RouteVerdict, Stage, Verdict,
+};
+use breaker_tower::breaker_core::policy::Signal;
+use breaker_tower::breaker_core::{Ratio, Timestamp};
+
+/// The breakers of a brain, as far as it has told.
+#[derive(Debug, Default)]
+pub(super) struct Brain(HashMap<String, Told>);
+
+/// A breaker of the brain, when it was last told.
+#[derive(Clone, Debug)]
+struct Told {
+    at: Timestamp,
+    /// `None` while it says nothing against its route.
+    opinion: Option<Opinion>,
+}
+
+#[derive(Clone, Debug)]
+struct Opinion {
+    stage: Stage,
+    signal: Signal,
+    since: Duration,
+    numbers: Numbers,
+}
+
+/// A message says something impossible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Impossible;
+
+impl Brain {
+    /// Takes in a message that arrived at `now`. Returns how many of its breakers it can't be
+    /// believed of; nothing is held against those.
+    pub(super) fn hear(&mut self, message: v1::WatchBreakersResponse, now: Timestamp) -> usize {
+        if message.all {
+            self.0.clear();
+        }
+        let mut impossible = 0;
+        for breaker in message.breakers {
+            let opinion = opinion(&breaker).unwrap_or_else(|Impossible| {
+                impossible += 1;
+                None
+            });
+            self.0.insert(breaker.name, Told { at: now, opinion });
+        }
+        impossible
+    }
+
+    /// What it says at `now` of the routes that are called so.
+    pub(super) fn verdict(
+        &self,
+        names: &[RouteName],
+        (term, seq): (u64, u64),
+        now: Timestamp,
+    ) -> Verdict {
+        let routes = names.iter().filter_map(|name| {
+            let told = self.0.get(&*name.route)?;
+            let Opinion {
+                stage,
+                signal,
+                since,
+                numbers,
+            } = told.opinion.clone()?;
+            let passed = now.saturating_since(told.at);
+            Some(Arc::new(RouteVerdict {
+                name: name.clone(),
+                stage: match stage {
+                    Stage::Open { remaining } => Stage::Open {
+                        remaining: remaining.saturating_sub(passed),
+                    },
+                    stage => stage,
+                },
+                signal,
+                since: since + passed,
+                numbers,
+                trial: ProbeReport::default(),
+                reporting: 1,
+                heard: 1,
+            }))
+        });
+        Verdict {
+            judge: Judge::Brain,
+            term,
+            seq,
+            settled: true,
+            routes: routes.collect(),
+        }
+    }
+
+    /// How many breakers it has that are called otherwise.
+    pub(super) fn unknown(&self, names: &[RouteName]) -> usize {
+        let known = names
+            .iter()
+            .filter(|name| self.0.contains_key(&*name.route));
+        self.0.len() - known.count()
+    }
+
+    /// The names that none of its breakers has.
+    pub(super) fn missing<'a>(&self, names: &'a [RouteName]) -> impl Iterator<Item = &'a Arc<str>> {
+        let names = names.iter().map(|name| &name.route);
+        names.filter(|name| !self.0.contains_key(&***name))
+    }
+}
+
+/// What a breaker of the brain says against its route.
+fn opinion(breaker: &v1::Breaker) -> Result<Option<Opinion>, Impossible> {
+    // What an operator there decides is no evidence, and in shadow mode nothing is meant to act.
+    if breaker.mode() != v1::Mode::Auto {
+        return Ok(None);
+    }
+    let stage = match breaker.state() {
+        v1::State::Open => Stage::Open {
+            remaining: duration(breaker.open_remaining.unwrap_or_default())?,
+        },
+        v1::State::HalfOpen => Stage::Probing {
+            probers: Vec::new(),
+        },
+        _ => return Ok(None),
+    };
+    let Some(tripped) = &breaker.tripped else {
+        // Without numbers nothing opens, and nothing is held open.
+        return Ok(match stage {
+            Stage::Open { .. } => Some(Opinion {
+                stage: Stage::Alarm,
+                signal: Signal::Errors,
+                since: Duration::ZERO,
+                numbers: Numbers::default(),
+            }),
+            _ => None,
+        });
+    };
+    let signals = Signal::ALL.into_iter();
+    let signal = signals
+        .into_iter()
+        .find(|signal| signal.name() == tripped.signal);
+    if tripped.hits > tripped.requests {
+        return Err(Impossible);
+    }
+    Ok(Some(Opinion {
+        stage,
+        signal: signal.ok_or(Impossible)?,
+        since: duration(tripped.lasted)?,
+        numbers: Numbers {
+            observations: tripped.requests,
+            hits: tripped.hits,
+            low: share(tripped.low)?,
+            high: share(tripped.high)?,
+            normal: share(tripped.normal)?,
+            evidence: number(tripped.evidence)?,
+            line: number(tripped.line)?,
+        },
+    }))
+}
+
+fn share(share: f64) -> Result<Ratio, Impossible> {
+    Ratio::new(share).ok_or(Impossible)
+}
+
+fn number(number: f64) -> Result<f64, Impossible> {
+    let is_good = number.is_finite() && number >= 0.0;
+    is_good.then_some(number).ok_or(Impossible)
+}
+
+fn duration(seconds: f64) -> Result<Duration, Impossible> {
+    let seconds = number(seconds)?;
+    Ok(Duration::from_secs_f64(seconds.min(LONGEST)))
+}
+
+/// Ten years, in seconds.
+const LONGEST: f64 = 315_360_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<RouteName> {
+        let names = names.iter().map(|name| RouteName {
+            route: (*name).into(),
+            source: "proxy".into(),
+        });
+        names.collect()
+    }
+
+    fn open(name: &str) -> v1::Breaker {
+        v1::Breaker {
+            name: name.to_owned(),
+            state: v1::State::Open.into(),
+            mode: v1::Mode::Auto.into(),
+            open_remaining: Some(5.0),
+            tripped: Some(v1::TripEvidence {
+                signal: "errors".to_owned(),
+                lasted: 2.0,
+                requests: 50,
+                hits: 48,
+                low: 0.85,
+                high: 0.99,
+                normal: 0.02,
+                evidence: 25.0,
+                line: 24.0,
+            }),
+            ..v1::Breaker::default()
+        }
+    }
+
+    fn heard(all: bool, breakers: Vec<v1::Breaker>) -> (Brain, usize) {
+        let mut brain = Brain::default();
+        let impossible = brain.hear(message(all, breakers), Timestamp::from_millis(1000));
+        (brain, impossible)
+    }
+
+    fn message(all: bool, breakers: Vec<v1::Breaker>) -> v1::WatchBreakersResponse {
+        v1::WatchBreakersResponse {
+            time: 0.0,
+            breakers,
+            event: None,
+            all,
+        }
+    }
+
+    fn verdict(brain: &Brain, millis: u64) -> Vec<Arc<RouteVerdict>> {
+        let now = Timestamp::from_millis(millis);
+        brain
+            .verdict(&names(&["pay", "search"]), (1, 1), now)
+            .routes
+    }
+
+    #[test]
+    fn what_is_open_there_is_told_with_its_numbers_and_as_time_goes_by() {
+        let (mut brain, impossible) = heard(true, vec![open("pay"), open("other")]);
+        assert_eq!(impossible, 0);
+        let told = verdict(&brain, 1500);
+        let [pay] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(&*pay.name.route, "pay");
+        let remaining = Duration::from_millis(4500);
+        assert_eq!(pay.stage, Stage::Open { remaining });
+        assert_eq!(pay.since, Duration::from_millis(2500));
+        assert_eq!((pay.numbers.observations, pay.numbers.hits), (50, 48));
+        let names = names(&["pay", "search"]);
+        assert_eq!(brain.unknown(&names), 1);
+        let missing: Vec<_> = brain.missing(&names).map(|name| &**name).collect();
+        assert_eq!(missing, ["search"]);
+
+        // Changes replace what they name; all replaces all.
+        let mut half_open = open("pay");
+        half_open.set_state(v1::State::HalfOpen);
+        let _ = brain.hear(
+            message(false, vec![half_open]),
+            Timestamp::from_millis(2000),
+        );
+        let probers = Vec::new();
+        assert_eq!(verdict(&brain, 2000)[0].stage, Stage::Probing { probers });
+        let _ = brain.hear(
+            message(true, vec![open("search")]),
+            Timestamp::from_millis(2000),
+        );
+        assert_eq!(&*verdict(&brain, 2000)[0].name.route, "search");
+    }
+
+    #[test]
+    fn an_operator_and_shadow_mode_there_say_nothing_here() {
+        for mode in [
+            v1::Mode::ForcedOpen,
+            v1::Mode::ForcedClosed,
+            v1::Mode::Shadow,
+        ] {
+            let mut breaker = open("pay");
+            breaker.set_mode(mode);
+            let (brain, _) = heard(true, vec![breaker]);
+            assert!(verdict(&brain, 1000).is_empty(), "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_without_numbers_holds_nothing_open() {
+        let mut breaker = open("pay");
+        breaker.tripped = None;
+        let (brain, impossible) = heard(true, vec![breaker]);
+        assert_eq!(impossible, 0);
+        assert_eq!(verdict(&brain, 1000)[0].stage, Stage::Alarm);
+        assert_eq!(verdict(&brain, 1000)[0].numbers.low, Ratio::ZERO);
+    }
+
+    #[test]
+    fn what_is_impossible_is_counted_and_held_against_nobody() {
+        type Spoil = fn(&mut v1::TripEvidence);
+        let spoils: [Spoil; 8] = [
+            |it| it.low = f64::NAN,
+            |it| it.high = 1.5,
+            |it| it.normal = -0.1,
+            |it| it.hits = 51,
+            |it| it.lasted = f64::INFINITY,
+            |it| it.evidence = f64::NAN,
+            |it| it.line = -1.0,
+            |it| it.signal = "mood".to_owned(),
+        ];
+        for (index, spoil) in spoils.into_iter().enumerate() {
+            let mut breaker = open("pay");
+            spoil(breaker.tripped.as_mut().unwrap());
+            let (brain, impossible) = heard(true, vec![breaker, open("search")]);
+            assert_eq!(impossible, 1, "{index}");
+            let told = verdict(&brain, 1000);
+            assert_eq!((told.len(), &*told[0].name.route), (1, "search"), "{index}");
+        }
+        let mut breaker = open("pay");
+        breaker.open_remaining = Some(-1.0);
+        assert_eq!(heard(true, vec![breaker]).1, 1);
+    }
+}
