@@ -1,5 +1,7 @@
-//! Sidecars that pool their evidence by way of a real Redis.
+//! Sidecars that pool their evidence by way of a real Redis, and of a real NATS.
 
+mod nats;
+mod secure;
 mod settings;
 
 use std::io::{Read, Write};
@@ -17,7 +19,12 @@ const VERDICTS: &str = "breaker/fleet/v1/{pay}/verdicts";
 
 /// A sidecar of the fleet `pay`.
 async fn member(upstream: &Upstream, redis: u16, more: &str) -> Sidecar {
-    let fleet = format!("fleet: {{ name: pay, engine: 'redis://127.0.0.1:{redis}'{more} }}");
+    member_by(upstream, &format!("redis://127.0.0.1:{redis}"), more).await
+}
+
+/// The same, by this engine.
+async fn member_by(upstream: &Upstream, engine: &str, more: &str) -> Sidecar {
+    let fleet = format!("fleet: {{ name: pay, engine: '{engine}'{more} }}");
     let setup = Setup::of(upstream.address()).policy("adaptive");
     setup.more(&fleet).start().await
 }
@@ -89,16 +96,20 @@ async fn aggregates(sidecar: &Sidecar) -> bool {
     members.is_some_and(|members| members > 0.0)
 }
 
-/// 0.2 requests a second each, one after the other; a member counts only after a minute.
 #[tokio::test]
 async fn eight_sidecars_open_together_where_one_alone_would_not() {
     let [port] = free_ports();
     let _redis = redis(port).await;
+    open_together(&format!("redis://127.0.0.1:{port}")).await;
+}
+
+/// 0.2 requests a second each, one after the other; a member counts only after a minute.
+async fn open_together(engine: &str) {
     let upstream = Upstream::start().await;
     let began = Instant::now();
     let mut sidecars = Vec::new();
     for _ in 0..8 {
-        sidecars.push(member(&upstream, port, "").await);
+        sidecars.push(member_by(&upstream, engine, "").await);
     }
     let alone = Setup::of(upstream.address()).policy("adaptive");
     let alone = alone.start().await;
@@ -146,9 +157,15 @@ async fn eight_sidecars_open_together_where_one_alone_would_not() {
 #[tokio::test]
 async fn no_request_fails_when_redis_is_killed_and_it_is_found_again() {
     let [port] = free_ports();
-    let server = redis(port).await;
+    let engine = format!("redis://127.0.0.1:{port}");
+    lose_and_find(&engine, async || redis(port).await).await;
+}
+
+/// The engine is killed, and started again.
+async fn lose_and_find(engine: &str, start: impl AsyncFn() -> Process) {
+    let server = start().await;
     let upstream = Upstream::start().await;
-    let mut sidecar = member(&upstream, port, "").await;
+    let mut sidecar = member_by(&upstream, engine, "").await;
     eventually!(term(&sidecar).await > 0.0);
     let before = term(&sidecar).await;
     let ask = async |requests: u32| {
@@ -164,7 +181,7 @@ async fn no_request_fails_when_redis_is_killed_and_it_is_found_again() {
     eventually!(!is_connected(&sidecar).await);
     eventually!(dropped(&sidecar, "disconnected").await > 0.0);
     ask(50).await;
-    let _server = redis(port).await;
+    let _server = start().await;
     eventually!(is_connected(&sidecar).await);
     // It has come back empty, and yet the term grows.
     eventually!(term(&sidecar).await > before);
@@ -181,12 +198,17 @@ async fn no_request_fails_when_redis_is_killed_and_it_is_found_again() {
 async fn another_takes_over_from_an_aggregator_that_is_killed() {
     let [port] = free_ports();
     let _redis = redis(port).await;
+    take_over(&format!("redis://127.0.0.1:{port}")).await;
+}
+
+/// The aggregator is killed.
+async fn take_over(engine: &str) {
     let upstream = Upstream::start().await;
-    let first = member(&upstream, port, "").await;
+    let first = member_by(&upstream, engine, "").await;
     eventually!(aggregates(&first).await);
     let others = [
-        member(&upstream, port, "").await,
-        member(&upstream, port, "").await,
+        member_by(&upstream, engine, "").await,
+        member_by(&upstream, engine, "").await,
     ];
     eventually!(term(&others[0]).await > 0.0 && term(&others[1]).await > 0.0);
     let before = term(&first).await;

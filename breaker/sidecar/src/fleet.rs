@@ -1,10 +1,10 @@
-//! The fleet: sidecars that pool their evidence by way of Redis or Valkey. And without a fleet, a
-//! sidecar that follows another Breaker.
+//! The fleet: sidecars that pool their evidence by way of Redis, Valkey or NATS. And without a
+//! fleet, a sidecar that follows another Breaker.
 //!
 //! * `member`: what this sidecar reports, believes and, while it has the lease, adds up. Time is an
 //!   argument, and messages are bytes.
 //! * `codec`: the messages; `seal`: their signatures; `lease`: who is the aggregator.
-//! * `engine`: what carries the messages; `redis`: Redis and Valkey.
+//! * `engine`: what carries the messages; `redis`: Redis and Valkey; `nats`: NATS.
 //! * `session`: the task that connects all this; `backoff`: when it tries again.
 //! * `reported`: its routes.
 //! * `follow`: the task of a sidecar that follows another Breaker.
@@ -19,6 +19,8 @@ mod engine;
 mod follow;
 mod lease;
 mod member;
+#[cfg(feature = "nats")]
+mod nats;
 mod redis;
 mod reported;
 mod seal;

@@ -27,11 +27,21 @@ pub struct Fleet {
 /// Where the engine is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EngineUrl {
+    broker: Broker,
     host: String,
     port: u16,
     is_secure: bool,
     user: Option<String>,
     password: Option<String>,
+}
+
+/// Which kind of engine it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// Redis or Valkey.
+    Redis,
+    /// NATS.
+    Nats,
 }
 
 /// What signs the messages.
@@ -65,10 +75,17 @@ pub(super) fn build(
     });
     let engine = EngineUrl::new(&raw.engine).map_err(|rule| InvalidField::new("engine", rule));
     let engine = problems.check(engine);
+    let is_nats = engine
+        .as_ref()
+        .is_some_and(|engine| engine.broker == Broker::Nats);
+    if is_nats && !cfg!(feature = "nats") {
+        let rule = "needs a build with the feature nats, which this one has not";
+        problems.add(InvalidField::new("engine", rule));
+    }
     if let Some(engine) = &engine
         && !(engine.is_local() || engine.is_secure || raw.key_file.is_some() || raw.allow_remote)
     {
-        let rule = "must be on a loopback address, or have TLS (rediss://) or a key_file beside it: \
+        let rule = "must be on a loopback address, or have TLS (rediss:// or tls://) or a key_file beside it: \
                     whoever can publish there can open breakers; allow_remote: true beside it \
                     allows that";
         problems.add(InvalidField::new("engine", rule));
@@ -179,9 +196,11 @@ impl EngineUrl {
     pub(crate) fn new(text: &str) -> Result<Self, InvalidValue> {
         let rule = || InvalidValue::from(URL_RULE);
         let url: Uri = text.parse().map_err(|_error| rule())?;
-        let is_secure = match url.scheme_str() {
-            Some("redis" | "valkey") => false,
-            Some("rediss" | "valkeys") => true,
+        let (broker, is_secure) = match url.scheme_str() {
+            Some("redis" | "valkey") => (Broker::Redis, false),
+            Some("rediss" | "valkeys") => (Broker::Redis, true),
+            Some("nats") => (Broker::Nats, false),
+            Some("tls") => (Broker::Nats, true),
             _ => return Err(rule()),
         };
         let authority = url.authority().ok_or_else(rule)?;
@@ -191,7 +210,12 @@ impl EngineUrl {
         let (user, password) = match authority.as_str().rsplit_once('@') {
             None => (None, None),
             Some((before, _)) => {
-                let (user, password) = before.split_once(':').ok_or_else(rule)?;
+                let (user, password) = match (before.split_once(':'), broker) {
+                    (Some(both), _) => both,
+                    // A token.
+                    (None, Broker::Nats) => ("", before),
+                    (None, Broker::Redis) => return Err(rule()),
+                };
                 let decoded = |text: &str| {
                     let text = percent_decode_str(text).decode_utf8();
                     text.map(|text| (!text.is_empty()).then(|| text.into_owned()))
@@ -201,7 +225,7 @@ impl EngineUrl {
             }
         };
         let port = match authority.port() {
-            None => PORT,
+            None => broker.port(),
             Some(_) => authority
                 .port_u16()
                 .filter(|port| *port != 0)
@@ -212,12 +236,17 @@ impl EngineUrl {
             .trim_start_matches('[')
             .trim_end_matches(']');
         Ok(Self {
+            broker,
             host: host.to_owned(),
             port,
             is_secure,
             user,
             password,
         })
+    }
+
+    pub(crate) const fn broker(&self) -> Broker {
+        self.broker
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -249,7 +278,12 @@ impl EngineUrl {
 /// Without the password.
 impl fmt::Display for EngineUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_secure { "rediss" } else { "redis" };
+        let scheme = match (self.broker, self.is_secure) {
+            (Broker::Redis, false) => "redis",
+            (Broker::Redis, true) => "rediss",
+            (Broker::Nats, false) => "nats",
+            (Broker::Nats, true) => "tls",
+        };
         match self.host.contains(':') {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
             false => write!(f, "{scheme}://{}:{}", self.host, self.port),
@@ -260,6 +294,17 @@ impl fmt::Display for EngineUrl {
 impl fmt::Debug for EngineUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+// === impl Broker ===
+
+impl Broker {
+    const fn port(self) -> u16 {
+        match self {
+            Self::Redis => 6379,
+            Self::Nats => 4222,
+        }
     }
 }
 
@@ -291,9 +336,8 @@ impl fmt::Debug for FleetKey {
     }
 }
 
-const URL_RULE: &str = "must be a URL such as redis://127.0.0.1:6379, or \
-                        rediss://user:password@redis:6379, without a path";
-const PORT: u16 = 6379;
+const URL_RULE: &str = "must be a URL such as redis://127.0.0.1:6379, \
+                        rediss://user:password@redis:6379 or nats://127.0.0.1:4222, without a path";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;
 /// Their names must fit into one report.
 const MAX_ROUTES: usize = 200;
@@ -314,8 +358,22 @@ mod tests {
         let url = EngineUrl::new("valkey://:secret@[::1]").unwrap();
         assert_eq!((url.host(), url.port(), url.user()), ("::1", 6379, None));
         assert!(url.is_local() && !url.is_secure());
+        let url = EngineUrl::new("nats://t%2Fk@127.0.0.1").unwrap();
+        assert_eq!(
+            (url.port(), url.user(), url.password()),
+            (4222, None, Some("t/k"))
+        );
+        assert_eq!(
+            (url.broker(), url.to_string()),
+            (Broker::Nats, "nats://127.0.0.1:4222".to_owned())
+        );
+        let url = EngineUrl::new("tls://u:p@nats:4333").unwrap();
+        assert_eq!((url.user(), url.password()), (Some("u"), Some("p")));
+        assert!(url.is_secure() && url.to_string() == "tls://nats:4333");
         for bad in [
             "",
+            "nats://",
+            "nats://h/x",
             "redis",
             "http://h",
             "redis://",

@@ -57,6 +57,10 @@ pub(super) enum EngineError {
     /// It refuses, or does not answer.
     #[error(transparent)]
     Refused(#[from] redis::RedisError),
+    /// NATS refuses, or does not answer.
+    #[cfg(feature = "nats")]
+    #[error("{0}")]
+    Nats(String),
     /// It takes too long.
     #[error("it does not answer in time")]
     Slow,

@@ -14,13 +14,17 @@ use super::backoff::Backoff;
 use super::engine::{Engine, EngineError, Messages};
 use super::lease::{Lease, TTL};
 use super::member::{Member, Topics};
+#[cfg(feature = "nats")]
+use super::nats::Nats;
 use super::redis::Redis;
 use super::reported::MemberRoute;
 use super::seal::Seal;
 use super::seen::Seen;
 use super::stats::{Dropping, Stats};
 use crate::causes::in_full;
-use crate::config::Fleet;
+#[cfg(feature = "nats")]
+use crate::config::Broker;
+use crate::config::{EngineUrl, Fleet};
 use crate::random;
 use crate::registry::Registry;
 use crate::tls::{self, Client, ClientSettings};
@@ -29,9 +33,19 @@ use crate::tls::{self, Client, ClientSettings};
 #[derive(Debug)]
 pub(crate) struct Session {
     fleet: Fleet,
-    tls: Option<Client>,
+    tls: Tls,
     registry: Registry,
     shown: Shown,
+}
+
+/// How TLS is spoken to each kind of engine.
+#[derive(Debug)]
+enum Tls {
+    /// With Redis, if it is.
+    Redis(Option<Client>),
+    /// With NATS, where the server says whether it is.
+    #[cfg(feature = "nats")]
+    Nats(Box<rustls::ClientConfig>),
 }
 
 /// What can be told of a member. Clones share what changes.
@@ -84,10 +98,8 @@ impl Session {
     /// # Errors
     /// When there is nothing to trust for TLS, or nothing random for an id.
     pub(crate) fn new(fleet: Fleet, registry: Registry) -> Result<Self, StartError> {
-        let tls = fleet.engine().is_secure();
-        let tls = tls.then(|| Client::new(ClientSettings::default()));
         Ok(Self {
-            tls: tls.transpose().map_err(StartError::Tls)?,
+            tls: Tls::of(fleet.engine()).map_err(StartError::Tls)?,
             shown: Shown {
                 name: fleet.name().clone(),
                 engine: fleet.engine().to_string(),
@@ -147,9 +159,33 @@ impl Session {
         backoff: &mut Backoff,
         warned: &mut bool,
     ) -> Result<std::convert::Infallible, EngineError> {
-        let connecting =
-            Redis::connect(self.fleet.engine(), self.tls.as_ref(), self.stats().clone());
-        let engine = self.apart(member, pace, connecting).await?;
+        let (url, stats) = (self.fleet.engine(), self.stats().clone());
+        match &self.tls {
+            Tls::Redis(tls) => {
+                let connecting = Redis::connect(url, tls.as_ref(), stats);
+                let engine = self.apart(member, pace, connecting).await?;
+                self.serve_by(engine, member, topics, pace, backoff, warned)
+                    .await
+            }
+            #[cfg(feature = "nats")]
+            Tls::Nats(tls) => {
+                let connecting = Nats::connect(url, (**tls).clone(), stats);
+                let engine = self.apart(member, pace, connecting).await?;
+                self.serve_by(engine, member, topics, pace, backoff, warned)
+                    .await
+            }
+        }
+    }
+
+    async fn serve_by<E: Engine>(
+        &self,
+        engine: E,
+        member: &mut Member,
+        topics: &Topics,
+        pace: &mut Pace,
+        backoff: &mut Backoff,
+        warned: &mut bool,
+    ) -> Result<std::convert::Infallible, EngineError> {
         let connected = Connected {
             verdicts: engine.subscribe(&topics.verdicts).await?,
             engine: &engine,
@@ -264,6 +300,23 @@ impl Session {
     /// The routes of the configuration that is in force.
     fn routes(&self) -> Vec<MemberRoute> {
         MemberRoute::of(&self.registry, |name| self.fleet.has(name))
+    }
+}
+
+// === impl Tls ===
+
+impl Tls {
+    fn of(engine: &EngineUrl) -> Result<Self, tls::Fault> {
+        match engine.broker() {
+            #[cfg(feature = "nats")]
+            Broker::Nats => super::nats::tls().map(|tls| Self::Nats(Box::new(tls))),
+            // Without the feature, the configuration refuses NATS.
+            _ => {
+                let tls = engine.is_secure();
+                let tls = tls.then(|| Client::new(ClientSettings::default()));
+                tls.transpose().map(Self::Redis)
+            }
+        }
     }
 }
 

@@ -17,7 +17,8 @@ pub(in crate::config) struct RawFleet {
     #[schemars(extend("examples" = ["pay"]))]
     pub(in crate::config) name: String,
     /// The URL of the Redis or Valkey that carries the messages: redis://HOST:PORT, or rediss://
-    /// for TLS. The default port is 6379. USER:PASSWORD@ may precede the host.
+    /// for TLS. Or that of a NATS server with JetStream: nats://HOST:PORT, or tls:// for TLS. The
+    /// default ports are 6379 and 4222. USER:PASSWORD@ may precede the host, for NATS also TOKEN@.
     #[schemars(extend("examples" = ["redis://127.0.0.1:6379"]))]
     pub(in crate::config) engine: String,
     /// A file with the key that signs the messages, relative to this file: 32 to 4096 bytes, the

@@ -78,14 +78,14 @@ const SAID: &[(&str, &str)] = &[
     ),
     (
         "{ name: shop, engine: 'http://localhost' }",
-        "6:30: fleet.engine: must be a URL such as redis://127.0.0.1:6379, or \
-         rediss://user:password@redis:6379, without a path",
+        "6:30: fleet.engine: must be a URL such as redis://127.0.0.1:6379, \
+         rediss://user:password@redis:6379 or nats://127.0.0.1:4222, without a path",
     ),
     (
         "{ name: shop, engine: 'redis://10.0.0.1' }",
-        "6:30: fleet.engine: must be on a loopback address, or have TLS (rediss://) or a key_file \
-         beside it: whoever can publish there can open breakers; allow_remote: true beside it \
-         allows that",
+        "6:30: fleet.engine: must be on a loopback address, or have TLS (rediss:// or tls://) \
+         or a key_file beside it: whoever can publish there can open breakers; allow_remote: true \
+         beside it allows that",
     ),
     (
         "{ name: shop, engine: 'redis://localhost', routes: [pya] }",
