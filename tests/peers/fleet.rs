@@ -1,6 +1,7 @@
 //! Sidecars that pool their evidence by way of a real Redis, and of a real NATS.
 
 mod nats;
+mod second;
 mod secure;
 mod settings;
 
