@@ -22,6 +22,7 @@ mod python;
 mod recorder;
 mod rotel;
 mod shop;
+mod spiffe;
 mod tls;
 mod tools;
 mod top;

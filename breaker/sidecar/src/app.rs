@@ -14,6 +14,7 @@ mod reload;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::sockets::{ListenAddress, Listening};
 use crate::telemetry::{Catalog, Environment, ExportSettings, Telemetry};
-use crate::tls::Server;
+use crate::tls::{Server, Workload};
 use crate::upstream::{Happened, Names};
 
 pub use self::error::StartError;
@@ -63,6 +64,7 @@ pub struct App {
     followed: mpsc::UnboundedReceiver<EventSubscription>,
     reload_events: mpsc::UnboundedReceiver<live::Event>,
     happened: mpsc::UnboundedReceiver<Happened>,
+    workloads: mpsc::UnboundedReceiver<Workload>,
     settings: ExportSettings,
     readiness: Readiness,
     drain: Duration,
@@ -147,6 +149,7 @@ impl App {
         let follower = pooling::follow(config, &registry);
         let (follow, followed) = mpsc::unbounded_channel();
         let (events, reload_events) = mpsc::unbounded_channel();
+        let (hear, workloads) = mpsc::unbounded_channel();
         let tokens = Tokens::new(config.token().cloned());
         let access = Access::default();
         access.replace(access.open(config.access()).map_err(StartError::Access)?);
@@ -159,6 +162,7 @@ impl App {
             feeds: ingest.as_ref().map(|ingest| ingest.sampler().clone()),
             followed: follow,
             events,
+            workloads: hear,
         };
         Ok(Self {
             tokens,
@@ -172,6 +176,7 @@ impl App {
             followed,
             reload_events,
             happened,
+            workloads,
             settings,
             readiness: Readiness::default(),
             drain: config.drain(),
@@ -300,7 +305,8 @@ impl App {
             followed: self.followed,
             reload_events: self.reload_events,
             happened: self.happened,
-            reloader,
+            workloads: self.workloads,
+            reloader: reloader.clone(),
             keeper: self.keeper.clone(),
         };
         let operation = Part::start("admin", move || operation.run())?;
@@ -331,8 +337,19 @@ impl App {
             move |table: &RouteTable| observers(table, &telemetry, tape.as_ref(), &access);
         let proxy = self.proxy.map(|proxy| proxy.start(&stopped, observers));
         let running = proxy.transpose()?;
-        readiness.ready();
-        shutdown.await;
+        {
+            let mut shutdown = pin!(shutdown);
+            // Without an identity it would refuse everybody.
+            let identified = async {
+                reloader.identified().await;
+                readiness.ready();
+                std::future::pending().await
+            };
+            tokio::select! {
+                () = &mut shutdown => {}
+                () = identified => {}
+            }
+        }
 
         readiness.drain();
         tracing::info!(grace = ?self.drain, "draining");

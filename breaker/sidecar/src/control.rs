@@ -47,7 +47,7 @@ pub use self::problem::{Broken, Problem};
 pub use self::readiness::{Phase, Readiness};
 pub(crate) use self::service::Control;
 pub use self::state::AdminState;
-pub use self::status::{Configuration, Refused, Reload, ReloadRefused, Reloaded, Status};
+pub use self::status::{Configuration, Identity, Refused, Reload, ReloadRefused, Reloaded, Status};
 pub use self::trust::Tokens;
 pub use self::upstreams::{Admit, Eject};
 

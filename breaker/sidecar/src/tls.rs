@@ -1,6 +1,7 @@
 //! TLS: who we are, whom we trust, and what a handshake has told.
 
 mod alpn;
+mod anchors;
 mod client;
 mod dates;
 mod dial;
@@ -14,6 +15,7 @@ mod server;
 mod spiffe;
 mod under_way;
 mod verify;
+mod workload;
 
 pub(crate) mod failure;
 pub(crate) mod identity;
@@ -29,13 +31,17 @@ pub(crate) use self::provider::provider;
 pub(crate) use self::rotating::{Rotate, Rotated, Use};
 pub(crate) use self::server::{Accepted, Opening};
 pub(crate) use self::under_way::{NOT_TLS, UnderWay};
+pub(crate) use self::workload::News;
+#[cfg(test)]
+pub(crate) use self::workload::agent;
 
 pub use self::client::{Client, ClientSettings};
 pub use self::dial::SecureDial;
 pub use self::error::{Fault, TlsError};
-pub use self::files::{Pair, Roots};
+pub use self::files::{Credentials, Pair, Roots};
 pub use self::handshake::handshakes;
 pub use self::peer::Forwarding;
 pub use self::provider::MinVersion;
 pub use self::server::{Clients, Server, ServerSettings};
-pub use self::spiffe::{Pattern, SpiffeId};
+pub use self::spiffe::{Pattern, SpiffeId, TrustDomain};
+pub use self::workload::Workload;

@@ -40,6 +40,9 @@ pub struct Status {
     /// The Breaker that it follows, if it follows one.
     #[prost(message, optional, tag = "12")]
     pub following: ::core::option::Option<Following>,
+    /// What SPIFFE Workload APIs say that it is.
+    #[prost(message, repeated, tag = "13")]
+    pub identities: ::prost::alloc::vec::Vec<Identity>,
 }
 /// The Breaker that a sidecar follows, the brain, as the sidecar sees it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -68,6 +71,25 @@ pub struct Following {
     /// The routes that are followed.
     #[prost(message, repeated, tag = "8")]
     pub routes: ::prost::alloc::vec::Vec<FleetRoute>,
+}
+/// What a SPIFFE Workload API says that a sidecar is, and whom to trust.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Identity {
+    /// The socket.
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    /// The SPIFFE ID; absent until the agent has given one.
+    #[prost(string, optional, tag = "2")]
+    pub id: ::core::option::Option<::prost::alloc::string::String>,
+    /// Until when its certificate is valid, in seconds since 1970.
+    #[prost(double, optional, tag = "3")]
+    pub until: ::core::option::Option<f64>,
+    /// The trust domains whose certificates are trusted.
+    #[prost(string, repeated, tag = "4")]
+    pub trust_domains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why the agent gave nothing new when it was last asked.
+    #[prost(string, optional, tag = "5")]
+    pub error: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetFleetRequest {}

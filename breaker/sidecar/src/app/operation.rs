@@ -12,7 +12,7 @@ use crate::control::{AdminState, end_panics};
 use crate::live::{self, Live};
 use crate::sockets::Listening;
 use crate::telemetry::Telemetry;
-use crate::tls::Server;
+use crate::tls::{Server, Workload};
 use crate::upstream::Happened;
 
 /// What is for operators: the admin port, and who tells what happens.
@@ -23,6 +23,7 @@ pub(super) struct Operation {
     pub(super) followed: mpsc::UnboundedReceiver<EventSubscription>,
     pub(super) reload_events: mpsc::UnboundedReceiver<live::Event>,
     pub(super) happened: mpsc::UnboundedReceiver<Happened>,
+    pub(super) workloads: mpsc::UnboundedReceiver<Workload>,
     pub(super) reloader: Reloader,
     pub(super) keeper: Option<Arc<BaselineStore>>,
 }
@@ -37,6 +38,8 @@ impl Operation {
         tasks.spawn(tell_all(self.reload_events, live.clone()));
         tasks.spawn(live.run());
         tasks.spawn(end_panics(self.state.clone()));
+        let heard = reload::follow_workloads(self.workloads, self.reloader.clone());
+        tasks.spawn(heard);
         if self.reloader.watches() {
             tasks.spawn(reload::watch(self.reloader));
         }

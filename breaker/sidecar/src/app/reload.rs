@@ -4,6 +4,7 @@
 mod fixed;
 mod rotation;
 mod watch;
+mod workload;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -20,15 +21,18 @@ use crate::access::{Access, OpenError};
 use crate::baselines::Baselines;
 use crate::clock::unix_now;
 use crate::config::ConfigError;
-use crate::control::{Configuration, Refused, Reload, ReloadRefused, Reloaded, Tokens};
+use crate::control::{Configuration, Identity, Refused, Reload, ReloadRefused, Reloaded, Tokens};
 use crate::ingest::FeedSampler;
 use crate::live::Event;
 use crate::proxy::{RouteError, Routes};
 use crate::registry::Registry;
 use crate::telemetry::Reloads;
+use crate::tls::Workload;
 
 use self::rotation::{Rotating, RotationCounts};
 pub(super) use self::watch::watch;
+use self::workload::await_identities;
+pub(super) use self::workload::follow_workloads;
 
 /// Loads the configuration anew. Clones are of the same sidecar.
 #[derive(Clone, Debug)]
@@ -55,6 +59,9 @@ pub enum ReloadError {
     /// It needs what the process gave up when it started.
     #[error("{} is outside of the sandbox; restart to change it", .0.join(", "))]
     Outside(Vec<String>),
+    /// It needs an identity of a SPIFFE Workload API, which gives none.
+    #[error("no identity of {0}: {1}")]
+    Unidentified(String, String),
     /// The sidecar is ending, or there is a bug.
     #[error("the reload did not end: {0}")]
     Unfinished(String),
@@ -77,6 +84,8 @@ pub(super) struct ReloadTargets {
     pub(super) followed: mpsc::UnboundedSender<EventSubscription>,
     /// Who is told how reloads end.
     pub(super) events: mpsc::UnboundedSender<Event>,
+    /// Who listens to Workload APIs.
+    pub(super) workloads: mpsc::UnboundedSender<Workload>,
 }
 
 #[derive(Debug)]
@@ -118,6 +127,10 @@ impl Reloader {
         };
         for breaker in running.all_breakers() {
             reached.follow(breaker);
+        }
+        for workload in config.workloads() {
+            // Whoever listens is made with this.
+            let _ = reached.workloads.send(workload);
         }
         let tried = running.config.mark();
         let rotating = running.config.certificates().into();
@@ -205,6 +218,10 @@ impl Reload for Reloader {
         Self::configuration(self)
     }
 
+    fn identities(&self) -> Vec<Identity> {
+        Self::identities(self)
+    }
+
     async fn reload(&self) -> Result<Reloaded, ReloadRefused> {
         let reloaded = Self::reload(self).await;
         reloaded.map_err(|error| ReloadRefused(error.to_string()))
@@ -274,6 +291,7 @@ impl ReloadState {
         if !outside.is_empty() {
             return Err(ReloadError::Outside(outside));
         }
+        await_identities(&running.config, &config, &self.reached.workloads)?;
         let next = ActiveConfig::new(config, Some(running))?;
         let access = self.reached.access.open(next.config.access())?;
         if let Some(access) = &access {

@@ -38,6 +38,10 @@ pub(super) fn configuration(config: &Config) -> String {
     if let Some(tls) = config.tls() {
         line(&mut words, "tls", &secured(tls.settings()));
     }
+    for workload in config.workloads() {
+        let text = format!("by the SPIFFE Workload API at {workload}, heard when it runs");
+        line(&mut words, "identity", &text);
+    }
     for (of, until) in config.expiries() {
         line(
             &mut words,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 use breaker_sidecar::config::in_words;
-use breaker_sidecar::control::{Refused, Status as Sidecar};
+use breaker_sidecar::control::{Identity, Refused, Status as Sidecar};
 use breaker_sidecar::registry::Panic;
 use breaker_sidecar::report::{
     Breaker, Breakers, FleetPage, FollowingStatus, Mode, Origin, PROXY, Quantiles, State, Upstream,
@@ -138,7 +138,12 @@ fn identity(status: &Sidecar) -> String {
     let sandbox = sandbox.map_or(String::new(), |it| format!("\nsandbox: {}", in_sandbox(it)));
     let follows = status.following.as_ref().map(in_following);
     let follows = follows.unwrap_or_default();
-    format!("breaker {version}{on}{instance}, up {up}{sandbox}{follows}")
+    let identities = status.identities.iter();
+    let now = status.started + status.uptime;
+    let identities: String = identities
+        .map(|it| format!("\n{}", in_identity(it, now)))
+        .collect();
+    format!("breaker {version}{on}{instance}, up {up}{identities}{sandbox}{follows}")
 }
 
 /// Which Breaker it follows, and whether that is heard.
@@ -150,6 +155,23 @@ fn in_following(following: &FollowingStatus) -> String {
     };
     if following.fresh && !following.missing_routes.is_empty() {
         text += &format!(", which has no {}", following.missing_routes.join(", "));
+    }
+    text
+}
+
+/// What a SPIFFE Workload API says that a sidecar is.
+fn in_identity(identity: &Identity, now: f64) -> String {
+    let trusts = identity.trust_domains.join(", ");
+    let mut text = match (&identity.id, identity.until) {
+        (Some(id), Some(until)) if until < now => format!("identity: {id}, which has expired"),
+        (Some(id), Some(until)) => {
+            let left = span((until - now).floor());
+            format!("identity: {id}, for another {left}, trusts {trusts}")
+        }
+        _ => format!("identity: none of {}", identity.agent),
+    };
+    if let Some(error) = &identity.error {
+        text += &format!("; {error}");
     }
     text
 }

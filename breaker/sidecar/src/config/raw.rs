@@ -9,6 +9,7 @@ mod follow;
 mod log;
 mod receive;
 mod retry;
+mod roots;
 mod route;
 mod telemetry;
 mod tls;
@@ -32,6 +33,7 @@ pub(super) use self::follow::RawFollow;
 pub(super) use self::log::{RawAccess, RawLog, RawLogFormat};
 pub(super) use self::receive::{RawForward, RawReceive};
 pub(super) use self::retry::RawRetry;
+pub(super) use self::roots::RawRoots;
 pub(super) use self::route::{RawDeadline, RawGrpc, RawMatch, RawMode, RawPolicyChoice, RawRoute};
 pub(super) use self::telemetry::{RawCompression, RawExport, RawExportProtocol, RawTelemetry};
 pub(super) use self::tls::{

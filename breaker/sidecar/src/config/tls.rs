@@ -8,18 +8,18 @@ use rustls::pki_types::ServerName;
 
 use super::problem::{Problems, time_within};
 use super::raw::{
-    ListenerFields, RawClients, RawForwarding, RawIdentity, RawTlsVersion, RawUpstreamTls,
+    ListenerFields, RawClients, RawForwarding, RawIdentity, RawRoots, RawTlsVersion, RawUpstreamTls,
 };
 use crate::tls::{
-    Client, ClientSettings, Clients, Fault, Forwarding, MinVersion, Pair, Pattern, Roots, Server,
-    ServerSettings,
+    Client, ClientSettings, Clients, Credentials, Fault, Forwarding, MinVersion, Pair, Pattern,
+    Roots, Server, ServerSettings, Workload,
 };
 
 /// `identity`, as far as it is good.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    pub(super) pair: Pair,
-    pub(super) roots: Option<PathBuf>,
+    pub(super) shown: Credentials,
+    pub(super) roots: Option<Roots>,
 }
 
 /// What a section of TLS may refer to.
@@ -32,24 +32,71 @@ pub(super) struct Known<'a> {
 
 pub(super) fn identity(raw: &RawIdentity, folder: &Path) -> Result<Identity, Problems> {
     let mut problems = Problems::default();
-    let identity = Identity {
-        pair: Pair {
-            cert: problems.keep(file("cert", &raw.cert, folder)),
-            key: problems.keep(file("key", &raw.key, folder)),
-        },
-        roots: raw
-            .roots
-            .as_ref()
-            .map(|roots| problems.keep(file("roots", roots, folder))),
+    let shown = problems.check(shown(raw, folder));
+    let known = Known {
+        folder,
+        identity: None,
     };
+    let roots = raw.roots.as_ref();
+    let roots = roots.map(|raw| problems.keep(of_peers(raw, known)));
     problems.finish()?;
+    let shown = shown.ok_or_else(|| InvalidField::new("cert", "is required"))?;
     // Read here too, so that what is wrong is told of the field that names it.
-    identity.pair.load().map_err(|fault| problem(&fault))?;
-    if let Some(roots) = &identity.roots {
-        let roots = Roots::File(roots.clone()).load();
+    shown.load().map_err(|fault| problem(&fault))?;
+    if let Some(roots) = &roots {
+        let roots = roots.load();
         roots.map_err(|error| InvalidField::new("roots", error.to_string()))?;
     }
-    Ok(identity)
+    let heard = shown.workload().cloned().map(Roots::Spiffe);
+    Ok(Identity {
+        roots: roots.or(heard),
+        shown,
+    })
+}
+
+fn shown(raw: &RawIdentity, folder: &Path) -> Result<Credentials, InvalidField> {
+    match (&raw.spiffe, &raw.cert, &raw.key) {
+        (Some(socket), None, None) => {
+            let workload = Workload::new(socket);
+            let workload = workload.map_err(|rule| InvalidField::new("spiffe", rule));
+            workload.map(Credentials::Spiffe)
+        }
+        (Some(_), _, _) => {
+            let rule = "must not be there together with cert and key";
+            Err(InvalidField::new("spiffe", rule))
+        }
+        (None, None, _) => {
+            let rule = "is required, unless there is spiffe";
+            Err(InvalidField::new("cert", rule))
+        }
+        (None, Some(_), None) => {
+            let rule = "is required, unless there is spiffe";
+            Err(InvalidField::new("key", rule))
+        }
+        (None, Some(cert), Some(key)) => Ok(Credentials::Files(Pair {
+            cert: file("cert", cert, folder)?,
+            key: file("key", key, folder)?,
+        })),
+    }
+}
+
+/// Roots of peers that have certificates by somebody we know.
+fn of_peers(raw: &RawRoots, known: Known<'_>) -> Result<Roots, InvalidField> {
+    match raw {
+        RawRoots::Text(word) if word == "spiffe" => {
+            let shown = known.identity.map(|identity| &identity.shown);
+            let workload = shown.and_then(Credentials::workload).cloned();
+            let rule = "needs identity.spiffe, or the socket: { spiffe: unix:///… }";
+            let workload = workload.ok_or_else(|| InvalidField::new("roots", rule));
+            workload.map(Roots::Spiffe)
+        }
+        RawRoots::Text(path) => file("roots", path, known.folder).map(Roots::File),
+        RawRoots::Heard(heard) => {
+            let workload = Workload::new(&heard.spiffe);
+            let workload = workload.map_err(|rule| InvalidField::new("roots.spiffe", rule));
+            workload.map(Roots::Spiffe)
+        }
+    }
 }
 
 /// TLS on a listener, which asks for certificates of clients if there is `clients`.
@@ -74,9 +121,9 @@ pub(super) fn server(
     problems.finish()?;
     // Each by itself, so that what is wrong is told of the field that names it.
     if raw.certificates.is_some() {
-        for (index, pair) in certificates.iter().enumerate() {
+        for (index, shown) in certificates.iter().enumerate() {
             let broken = |fault| problem(&fault).within(&format!("certificates[{index}]"));
-            pair.load().map_err(broken)?;
+            shown.load().map_err(broken)?;
         }
     }
     let server = Server::new(ServerSettings {
@@ -88,16 +135,18 @@ pub(super) fn server(
     server.map_err(|fault| problem(&fault).into())
 }
 
-fn pairs(raw: &ListenerFields<'_>, known: Known<'_>) -> Result<Vec<Pair>, Problems> {
+fn pairs(raw: &ListenerFields<'_>, known: Known<'_>) -> Result<Vec<Credentials>, Problems> {
     let mut problems = Problems::default();
-    let pair = |cert: &str, key: &str, problems: &mut Problems| Pair {
-        cert: problems.keep(file("cert", cert, known.folder)),
-        key: problems.keep(file("key", key, known.folder)),
+    let pair = |cert: &str, key: &str, problems: &mut Problems| {
+        Credentials::Files(Pair {
+            cert: problems.keep(file("cert", cert, known.folder)),
+            key: problems.keep(file("key", key, known.folder)),
+        })
     };
     let pairs = match (raw.cert, raw.key, raw.certificates) {
         (Some(cert), Some(key), None) => vec![pair(cert, key, &mut problems)],
         (None, None, None) => match known.identity {
-            Some(identity) => vec![identity.pair.clone()],
+            Some(identity) => vec![identity.shown.clone()],
             None => {
                 let rule = "is required, unless there is certificates or identity";
                 return Err(InvalidField::new("cert", rule).into());
@@ -131,14 +180,12 @@ fn asked(raw: &RawClients, known: Known<'_>) -> Result<Clients, Problems> {
     let mut problems = Problems::default();
     let of_identity = known.identity.and_then(|identity| identity.roots.clone());
     let roots = match (&raw.roots, of_identity) {
-        (Some(roots), _) => problems.keep(file("roots", roots, known.folder)),
+        (Some(roots), _) => problems.keep(of_peers(roots, known)),
         (None, Some(roots)) => roots,
         (None, None) => {
-            problems.add(InvalidField::new(
-                "roots",
-                "is required, unless identity has roots",
-            ));
-            PathBuf::new()
+            let rule = "is required, unless identity has roots";
+            problems.add(InvalidField::new("roots", rule));
+            Roots::default()
         }
     };
     let allow = problems.keep(patterns(raw.allow.as_deref()));
@@ -161,10 +208,10 @@ pub(super) fn client(raw: Option<&RawUpstreamTls>, known: Known<'_>) -> Result<C
     let default = RawUpstreamTls::default();
     let raw = raw.unwrap_or(&default);
     let of_identity = known.identity.and_then(|identity| identity.roots.clone());
-    let roots = match raw.roots.as_deref() {
-        None => of_identity.map_or(Roots::System, Roots::File),
-        Some("system") => Roots::System,
-        Some(roots) => Roots::File(problems.keep(file("roots", roots, known.folder))),
+    let roots = match &raw.roots {
+        None => of_identity.unwrap_or_default(),
+        Some(RawRoots::Text(word)) if word == "system" => Roots::System,
+        Some(roots) => problems.keep(of_peers(roots, known)),
     };
     let name = raw.name.as_ref().map(|name| {
         let name = ServerName::try_from(name.clone());
@@ -182,7 +229,7 @@ pub(super) fn client(raw: Option<&RawUpstreamTls>, known: Known<'_>) -> Result<C
         roots,
         min: min(raw.min),
         allow,
-        present: shown.map(|identity| identity.pair.clone()),
+        present: shown.map(|identity| identity.shown.clone()),
         name,
     });
     client.map_err(|fault| problem(&fault).into())

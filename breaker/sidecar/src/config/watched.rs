@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Config, Follow, Receive, Route};
-use crate::tls::{Rotate, Use, date};
+use crate::tls::{Rotate, Use, Workload, date};
 
 impl Config {
     /// The file that it was loaded from, if it was.
@@ -56,6 +56,18 @@ impl Config {
             .chain(secured)
             .chain(brain)
             .collect()
+    }
+
+    /// The SPIFFE Workload APIs that certificates or roots come from.
+    pub fn workloads(&self) -> Vec<Workload> {
+        let mut workloads = Vec::new();
+        let certificates = self.certificates();
+        for workload in certificates.iter().flat_map(|(_, it)| it.workloads()) {
+            if !workloads.contains(&workload) {
+                workloads.push(workload);
+            }
+        }
+        workloads
     }
 
     /// What our certificates are for, and until when they are valid, in words.

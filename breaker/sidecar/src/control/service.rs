@@ -70,6 +70,10 @@ impl Control {
             sandbox: state.sandbox.clone(),
             fleet: state.fleet.as_ref().map(|fleet| fleet.fleet()),
             following: state.following.as_ref().map(|brain| brain.following()),
+            identities: match &state.reload {
+                Some(reload) => reload.identities(),
+                None => Vec::new(),
+            },
             configuration: self.configuration(),
         }
     }

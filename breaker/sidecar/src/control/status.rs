@@ -46,6 +46,25 @@ pub struct Status {
     /// The Breaker that it follows, if it follows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowingStatus>,
+    /// What SPIFFE Workload APIs say that it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<Identity>,
+}
+
+/// What a SPIFFE Workload API says that a sidecar is, and whom to trust.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// The socket.
+    pub agent: String,
+    /// The SPIFFE ID; none until the agent has said one.
+    pub id: Option<String>,
+    /// Until when its certificate is valid, in seconds since 1970.
+    pub until: Option<f64>,
+    /// The trust domains whose certificates are trusted.
+    pub trust_domains: Vec<String>,
+    /// Why the agent gave nothing new when it was listened to last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The configuration that a sidecar follows, and how the last attempt to load another one ended.
@@ -113,6 +132,9 @@ impl fmt::Display for Reloaded {
 pub trait Reload: fmt::Debug + Send + Sync {
     /// What is followed now.
     fn configuration(&self) -> Configuration;
+
+    /// What SPIFFE Workload APIs say that we are.
+    fn identities(&self) -> Vec<Identity>;
 
     /// Loads the configuration and takes it over.
     ///

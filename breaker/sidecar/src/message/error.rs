@@ -47,6 +47,9 @@ pub enum ErrorKind {
     /// What the upstream speaks is not TLS, or none of our versions.
     #[error("upstream broke the TLS handshake")]
     TlsProtocol,
+    /// The Workload API has given us no identity to show, or none that is valid now.
+    #[error("no valid identity of this sidecar for TLS")]
+    NoIdentity,
     /// The upstream's name has no address.
     #[error("upstream name not resolved")]
     Resolve,
@@ -99,7 +102,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ClientGone,
         Self::RequestBodyMalformed,
         Self::RequestBodyTooLarge,
@@ -112,6 +115,7 @@ impl ErrorKind {
         Self::TlsCertificate,
         Self::TlsAlert,
         Self::TlsProtocol,
+        Self::NoIdentity,
         Self::Resolve,
         Self::ResolveTimeout,
         Self::Terminated,
@@ -155,6 +159,7 @@ impl ErrorKind {
             | Self::ResponseHeadTooLarge
             | Self::Unreceived
             | Self::NotHttp2
+            | Self::NoIdentity
             | Self::Internal => Attribution::Proxy,
             Self::ConnectRefused
             | Self::ConnectTimeout
@@ -228,7 +233,7 @@ impl ErrorKind {
             Self::ResponseIncomplete | Self::ReadingPaused => "http_response_incomplete",
             Self::ResponseBodyTimeout => "connection_read_timeout",
             Self::UpgradeUnasked => "http_upgrade_failed",
-            Self::Internal => "proxy_internal_error",
+            Self::NoIdentity | Self::Internal => "proxy_internal_error",
         }
     }
 }

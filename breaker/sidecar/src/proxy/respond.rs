@@ -325,7 +325,9 @@ const fn status_of(kind: ErrorKind) -> StatusCode {
         | ErrorKind::ResponseTimeout
         | ErrorKind::DeadlineExceeded
         | ErrorKind::ResponseBodyTimeout => StatusCode::GATEWAY_TIMEOUT,
-        ErrorKind::Refused | ErrorKind::NoStream => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Refused | ErrorKind::NoStream | ErrorKind::NoIdentity => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,
     }

@@ -29,6 +29,13 @@ impl Transport {
         self.stream.get_ref().0
     }
 
+    /// What the other side has shown.
+    #[cfg(test)]
+    pub(crate) fn shown(&self) -> Option<Vec<u8>> {
+        let shown = self.stream.get_ref().1.peer_certificates();
+        Some(shown?.first()?.to_vec())
+    }
+
     pub(super) fn alert(&self) -> &Alert {
         &self.alert
     }

@@ -4,18 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use tokio_rustls::TlsConnector;
 
+use super::anchors::Anchors;
 use super::error::{Fault, TlsError};
-use super::files::{Pair, Roots};
+use super::files::{Credentials, Roots};
 use super::provider::{MinVersion, provider};
 use super::rotating::{Rotate, Rotating, Source};
 use super::spiffe::Pattern;
-use super::verify::BySpiffe;
+use super::verify::Servers;
+use super::workload::Workload;
 use super::{Alpn, Transport, failure};
+use crate::clock::unix_now;
 use crate::sockets::Stream;
 
 /// Whom to trust, and what to show.
@@ -29,7 +32,7 @@ pub struct ClientSettings {
     /// The SPIFFE IDs of servers; empty if they are known by their names.
     pub allow: Vec<Pattern>,
     /// What is shown to servers that ask.
-    pub present: Option<Pair>,
+    pub present: Option<Credentials>,
     /// What servers are called; else as their endpoint is.
     pub name: Option<ServerName<'static>>,
 }
@@ -44,6 +47,8 @@ pub(crate) struct Made {
     config: Arc<ClientConfig>,
     /// Until when what is shown is valid, in seconds since 1970.
     until: Option<i64>,
+    /// Whether it needs what the Workload API says, and there is nothing yet.
+    lacks_identity: bool,
 }
 
 /// A connection to a server, and the protocol that it chose, if it chose one.
@@ -76,6 +81,16 @@ impl Client {
     /// Stays the same for as long as the certificates do.
     pub(crate) fn generation(&self) -> Arc<Made> {
         self.0.current()
+    }
+
+    /// Whether the Workload API has given us no identity yet, or one that is over. Without it a
+    /// server would refuse us, or we it, for no fault of the server's.
+    pub(crate) fn lacks_identity(&self) -> bool {
+        let made = self.0.current();
+        let workload = self.settings().present.as_ref();
+        let is_heard = workload.is_some_and(|shown| shown.workload().is_some());
+        let is_over = made.until.is_some_and(|until| unix_now() > until as f64);
+        made.lacks_identity || is_heard && is_over
     }
 
     /// Shakes hands with the server called `name`.
@@ -113,8 +128,13 @@ impl Source for ClientSettings {
     type Made = Made;
 
     fn files(&self) -> Vec<PathBuf> {
-        let shown = self.present.iter().flat_map(Pair::files);
+        let shown = self.present.iter().flat_map(Credentials::files);
         shown.chain(self.roots.file()).cloned().collect()
+    }
+
+    fn workloads(&self) -> Vec<Workload> {
+        let shown = self.present.iter().filter_map(Credentials::workload);
+        shown.chain(self.roots.workload()).cloned().collect()
     }
 
     fn until(made: &Made) -> Option<i64> {
@@ -122,33 +142,33 @@ impl Source for ClientSettings {
     }
 
     fn make(&self) -> Result<Made, Fault> {
-        let in_roots = Fault::at("roots");
         let refused = |error: String| Fault::new("roots", TlsError::Refused(error));
-        let roots = Arc::new(self.roots.load().map_err(in_roots)?);
-        let chains = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider());
-        let chains = chains.build().map_err(|error| refused(error.to_string()))?;
+        let anchors = self.roots.anchors().map_err(Fault::at("roots"))?;
         let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min.versions())
             .map_err(|error| refused(error.to_string()))?;
-        let config = if self.allow.is_empty() {
-            config.with_webpki_verifier(chains)
-        } else {
-            let verifier = Arc::new(BySpiffe {
-                chains,
-                roots,
-                allow: self.allow.clone(),
-            });
-            config
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
+        let config = match anchors {
+            Anchors::All(roots) if self.allow.is_empty() => config.with_root_certificates(roots),
+            anchors => {
+                let verifier = Servers {
+                    anchors,
+                    allow: self.allow.clone(),
+                };
+                let config = config.dangerous();
+                config.with_custom_certificate_verifier(Arc::new(verifier))
+            }
         };
-        let Some(pair) = &self.present else {
+        let shown = self.present.as_ref().map(Credentials::load);
+        let shown = shown.transpose()?.flatten();
+        let mut workloads = self.workloads().into_iter();
+        let lacks_identity = workloads.any(|it| it.svid().is_none());
+        let Some(shown) = shown else {
             return Ok(Made {
                 config: Arc::new(config.with_no_client_auth()),
                 until: None,
+                lacks_identity,
             });
         };
-        let shown = pair.load()?;
         let resolver = Arc::new(SingleCertAndKey::from(shown.certified));
         let mut config = config.with_client_cert_resolver(resolver);
         // A server does not look at our certificate again when it resumes.
@@ -156,6 +176,7 @@ impl Source for ClientSettings {
         Ok(Made {
             config: Arc::new(config),
             until: Some(shown.validity.until),
+            lacks_identity,
         })
     }
 }

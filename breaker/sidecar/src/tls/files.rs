@@ -9,9 +9,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::anchors::Anchors;
 use super::dates::Validity;
 use super::error::{Fault, TlsError};
 use super::provider::provider;
+use super::workload::Workload;
 use crate::sandbox::explained;
 
 /// A certificate with the chain that leads to it, leaf first, and its key.
@@ -23,8 +25,18 @@ pub struct Pair {
     pub key: PathBuf,
 }
 
+/// What we show of ourselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "made by the configuration")]
+pub enum Credentials {
+    /// A certificate and its key, in files.
+    Files(Pair),
+    /// What the Workload API says that we are.
+    Spiffe(Workload),
+}
+
 /// A pair as it was read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Loaded {
     pub(crate) certified: Arc<CertifiedKey>,
     pub(crate) validity: Validity,
@@ -38,6 +50,42 @@ pub enum Roots {
     System,
     /// Those of a file.
     File(PathBuf),
+    /// Those that the Workload API says, each for its own trust domain.
+    Spiffe(Workload),
+}
+
+// === impl Credentials ===
+
+impl Credentials {
+    /// Reads files, and checks that they can be used now; or takes what the Workload API has said,
+    /// which may be nothing yet.
+    pub(crate) fn load(&self) -> Result<Option<Loaded>, Fault> {
+        match self {
+            Self::Files(pair) => pair.load().map(Some),
+            Self::Spiffe(workload) => Ok(workload.svid().map(|svid| svid.shown.clone())),
+        }
+    }
+
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let pair = match self {
+            Self::Files(pair) => Some(pair),
+            Self::Spiffe(_) => None,
+        };
+        pair.into_iter().flat_map(Pair::files)
+    }
+
+    pub(crate) const fn workload(&self) -> Option<&Workload> {
+        match self {
+            Self::Files(_) => None,
+            Self::Spiffe(workload) => Some(workload),
+        }
+    }
+}
+
+impl From<Pair> for Credentials {
+    fn from(pair: Pair) -> Self {
+        Self::Files(pair)
+    }
 }
 
 // === impl Pair ===
@@ -81,7 +129,18 @@ impl Pair {
 // === impl Roots ===
 
 impl Roots {
-    /// Reads them.
+    /// Reads them; of the Workload API, takes what was heard, for each trust domain.
+    pub(super) fn anchors(&self) -> Result<Anchors, TlsError> {
+        Ok(match self {
+            Self::Spiffe(workload) => {
+                let svid = workload.svid();
+                Anchors::ByDomain(svid.map(|svid| svid.bundles.clone()).unwrap_or_default())
+            }
+            others => Anchors::All(Arc::new(others.load()?)),
+        })
+    }
+
+    /// Reads them, where they are for all.
     pub(crate) fn load(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         match self {
@@ -104,14 +163,23 @@ impl Roots {
                     })?;
                 }
             }
+            // Nobody is trusted for all.
+            Self::Spiffe(_) => {}
         }
         Ok(roots)
     }
 
-    pub(crate) fn file(&self) -> Option<&PathBuf> {
+    pub(crate) const fn file(&self) -> Option<&PathBuf> {
         match self {
-            Self::System => None,
+            Self::System | Self::Spiffe(_) => None,
             Self::File(file) => Some(file),
+        }
+    }
+
+    pub(crate) const fn workload(&self) -> Option<&Workload> {
+        match self {
+            Self::System | Self::File(_) => None,
+            Self::Spiffe(workload) => Some(workload),
         }
     }
 }

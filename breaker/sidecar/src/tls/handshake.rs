@@ -23,6 +23,7 @@ pub(crate) enum Handshake {
     Closed,
     Timeout,
     Crowded,
+    NoIdentity,
 }
 
 static COUNTS: [AtomicU64; Handshake::ALL.len()] =
@@ -30,7 +31,7 @@ static COUNTS: [AtomicU64; Handshake::ALL.len()] =
 
 impl Handshake {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Success,
         Self::NoCertificate,
         Self::Expired,
@@ -44,6 +45,7 @@ impl Handshake {
         Self::Closed,
         Self::Timeout,
         Self::Crowded,
+        Self::NoIdentity,
     ];
 
     /// Its word in metrics.
@@ -62,6 +64,7 @@ impl Handshake {
             Self::Closed => "closed",
             Self::Timeout => "timeout",
             Self::Crowded => "crowded",
+            Self::NoIdentity => "no_identity",
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is made of certificate files, and made anew when they change.
+//! What is made of certificates, in files or of the Workload API, and made anew when they change.
 
 use std::fmt;
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::error::Fault;
+use super::workload::Workload;
 
 /// How something is made of files.
 pub(crate) trait Source: fmt::Debug + Send + Sync + 'static {
@@ -15,6 +16,9 @@ pub(crate) trait Source: fmt::Debug + Send + Sync + 'static {
 
     /// The files.
     fn files(&self) -> Vec<PathBuf>;
+
+    /// What it takes of the Workload API.
+    fn workloads(&self) -> Vec<Workload>;
 
     /// Reads them, checks them, and makes it.
     fn make(&self) -> Result<Self::Made, Fault>;
@@ -83,6 +87,9 @@ pub(crate) trait Rotate: fmt::Debug + Send + Sync {
     /// The files.
     fn files(&self) -> Vec<PathBuf>;
 
+    /// What it takes of the Workload API.
+    fn workloads(&self) -> Vec<Workload>;
+
     /// Looks at the files, and makes it anew of others.
     fn rotate(&self) -> Rotated;
 
@@ -93,7 +100,7 @@ pub(crate) trait Rotate: fmt::Debug + Send + Sync {
 impl<S: Source> Rotating<S> {
     /// Makes it of the files as they are now.
     pub(crate) fn new(source: S) -> Result<Self, Fault> {
-        let mark = mark(&source.files());
+        let mark = mark(&source);
         let made = source.make()?;
         Ok(Self(Arc::new(RotatingState {
             source,
@@ -118,6 +125,10 @@ impl<S: Source> Rotate for Rotating<S> {
         self.0.source.files()
     }
 
+    fn workloads(&self) -> Vec<Workload> {
+        self.0.source.workloads()
+    }
+
     fn rotate(&self) -> Rotated {
         let RotatingState {
             source,
@@ -126,7 +137,7 @@ impl<S: Source> Rotate for Rotating<S> {
         } = &*self.0;
         let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
         // Before they are read: what changes meanwhile is something new to try.
-        let mark = mark(&source.files());
+        let mark = mark(source);
         if tried.mark == mark && tried.failed == 0 {
             return Rotated::Same;
         }
@@ -170,12 +181,15 @@ impl<S: Source> fmt::Debug for Rotating<S> {
     }
 }
 
-/// Tells files apart by what they have in them.
-fn mark(files: &[PathBuf]) -> u64 {
+/// Tells apart what files have in them, and what the Workload API has said.
+fn mark(source: &impl Source) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for file in files {
+    for file in source.files() {
         let read = fs::read(file);
         read.map_err(|error| error.kind()).hash(&mut hasher);
+    }
+    for workload in source.workloads() {
+        workload.version().hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
-};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -16,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::alpn::Alpn;
 use super::error::{Fault, TlsError};
 use super::failure::Failure;
-use super::files::{Loaded, Pair, Roots};
+use super::files::{Credentials, Roots};
 use super::handshake::Handshake;
 use super::identity::Named;
 use super::peer::{Forwarding, Peer};
@@ -24,6 +22,8 @@ use super::provider::{MinVersion, provider};
 use super::rotating::{Rotate, Rotating, Source};
 use super::spiffe::Pattern;
 use super::verify::Identified;
+use super::workload::Workload;
+use crate::clock::unix_now;
 use crate::sockets::{Stream, Transport};
 
 /// What is shown to clients, and what they must show.
@@ -31,7 +31,7 @@ use crate::sockets::{Stream, Transport};
 #[expect(clippy::exhaustive_structs, reason = "made by the configuration")]
 pub struct ServerSettings {
     /// Chosen by the name that the client wants; the first one for others. At least one.
-    pub certificates: Vec<Pair>,
+    pub certificates: Vec<Credentials>,
     /// The lowest version.
     pub min: MinVersion,
     /// How long a handshake may take.
@@ -44,8 +44,8 @@ pub struct ServerSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "made by the configuration")]
 pub struct Clients {
-    /// A file with those that have signed them.
-    pub roots: PathBuf,
+    /// Those that have signed them.
+    pub roots: Roots,
     /// Whether a client without one is refused.
     pub require: bool,
     /// Their SPIFFE IDs; empty for any.
@@ -61,7 +61,7 @@ pub struct Server(Rotating<ServerSettings>);
 /// What is made of the settings.
 pub(crate) struct Made {
     config: Arc<ServerConfig>,
-    until: i64,
+    shown: Arc<ByName>,
     /// What we are called, for `By` of `X-Forwarded-Client-Cert`.
     own: Named,
 }
@@ -89,7 +89,19 @@ pub(crate) enum Opening {
 
 /// Certificates by the name that a client wants.
 #[derive(Debug)]
-struct ByName(Vec<(Vec<String>, Arc<CertifiedKey>)>);
+struct ByName(Vec<Shown>);
+
+/// A certificate of ours.
+#[derive(Debug)]
+struct Shown {
+    names: Vec<String>,
+    certified: Arc<CertifiedKey>,
+    /// Until when it is valid, in seconds since 1970.
+    until: i64,
+    /// Whether it is shown when it is over: one of a file is, for clients to say so. One of the
+    /// Workload API would have been renewed, if we still were who it says.
+    outlasts: bool,
+}
 
 // === impl Server ===
 
@@ -126,7 +138,10 @@ impl Server {
             Ok(Err((error, stream))) => {
                 let failure = Failure::from(error);
                 tracing::debug!(%failure, "a client's handshake failed");
-                Handshake::of(&failure).counts();
+                match made.shown.valid().next() {
+                    Some(_) => Handshake::of(&failure).counts(),
+                    None => Handshake::NoIdentity.counts(),
+                }
                 return Err(Some(stream));
             }
             Ok(Ok(secured)) => secured,
@@ -173,31 +188,40 @@ impl Source for ServerSettings {
     type Made = Made;
 
     fn files(&self) -> Vec<PathBuf> {
-        let shown = self.certificates.iter().flat_map(Pair::files);
-        let roots = self.clients.iter().map(|clients| &clients.roots);
+        let shown = self.certificates.iter().flat_map(Credentials::files);
+        let roots = self.clients.iter().filter_map(|it| it.roots.file());
+        shown.chain(roots).cloned().collect()
+    }
+
+    fn workloads(&self) -> Vec<Workload> {
+        let shown = self.certificates.iter().filter_map(Credentials::workload);
+        let roots = self.clients.iter().filter_map(|it| it.roots.workload());
         shown.chain(roots).cloned().collect()
     }
 
     fn until(made: &Made) -> Option<i64> {
-        Some(made.until)
+        made.shown.0.iter().map(|shown| shown.until).min()
     }
 
     fn make(&self) -> Result<Made, Fault> {
         let refused = |error: String| Fault::new("cert", TlsError::Refused(error));
-        let loaded = self.certificates.iter().map(Pair::load);
-        let loaded = loaded.collect::<Result<Vec<Loaded>, _>>()?;
-        let until = loaded.iter().map(|it| it.validity.until).min();
-        let named = loaded.iter().map(|it| {
-            let leaf = it.certified.cert.first();
+        let (mut shown, mut own) = (Vec::new(), None);
+        for certificate in &self.certificates {
+            let Some(loaded) = certificate.load()? else {
+                continue;
+            };
+            let leaf = loaded.certified.cert.first();
             let named = leaf.map(Named::of).transpose().unwrap_or_default();
-            named.unwrap_or_default()
-        });
-        let named: Vec<_> = named.collect();
-        let own = named.first().cloned().unwrap_or_default();
-        let names = named.into_iter().map(|named| named.dns);
-        let by_name = names
-            .zip(loaded.into_iter().map(|it| it.certified))
-            .collect();
+            let named = named.unwrap_or_default();
+            own.get_or_insert_with(|| named.clone());
+            shown.push(Shown {
+                names: named.dns,
+                certified: loaded.certified,
+                until: loaded.validity.until,
+                outlasts: certificate.workload().is_none(),
+            });
+        }
+        let shown = Arc::new(ByName(shown));
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min.versions())
             .map_err(|error| refused(error.to_string()))?;
@@ -205,23 +229,14 @@ impl Source for ServerSettings {
             None => config.with_no_client_auth(),
             Some(clients) => {
                 let in_roots = Fault::at("clients.roots");
-                let roots = Roots::File(clients.roots.clone())
-                    .load()
-                    .map_err(in_roots)?;
-                let chains = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
-                let chains = match clients.require {
-                    true => chains,
-                    false => chains.allow_unauthenticated(),
-                };
+                let anchors = clients.roots.anchors().map_err(in_roots)?;
+                let verifier = Identified::new(anchors, clients.require, clients.allow.clone());
                 let refused = |error: String| Fault::new("clients.roots", TlsError::Refused(error));
-                let chains = chains.build().map_err(|error| refused(error.to_string()))?;
-                config.with_client_cert_verifier(Arc::new(Identified {
-                    chains,
-                    allow: clients.allow.clone(),
-                }))
+                let verifier = verifier.map_err(|error| refused(error.to_string()))?;
+                config.with_client_cert_verifier(Arc::new(verifier))
             }
         };
-        let mut config = config.with_cert_resolver(Arc::new(ByName(by_name)));
+        let mut config = config.with_cert_resolver(shown.clone());
         config.alpn_protocols = [Alpn::Http2, Alpn::Http1]
             .map(|alpn| alpn.name().to_vec())
             .into();
@@ -235,30 +250,37 @@ impl Source for ServerSettings {
         }
         Ok(Made {
             config: Arc::new(config),
-            until: until.unwrap_or(i64::MAX),
-            own,
+            shown,
+            own: own.unwrap_or_default(),
         })
     }
 }
 
 // === impl ByName ===
 
+impl ByName {
+    /// Those that may be shown now.
+    fn valid(&self) -> impl Iterator<Item = &Shown> + Clone {
+        let now = unix_now();
+        let all = self.0.iter();
+        all.filter(move |shown| shown.outlasts || now <= shown.until as f64)
+    }
+}
+
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
         let wanted = hello.server_name().and_then(|name| {
             let named = |names: &[String]| names.iter().any(|pattern| is_named(pattern, name));
-            let mut fitting = self.0.iter().filter(|(names, _)| named(names));
+            let mut fitting = self.valid().filter(|shown| named(&shown.names));
             // One name may have keys of several kinds.
             let signing = fitting
                 .clone()
-                .find(|(_, it)| it.key.choose_scheme(schemes).is_some());
+                .find(|shown| shown.certified.key.choose_scheme(schemes).is_some());
             signing.or_else(|| fitting.next())
         });
-        let first = || self.0.first();
-        wanted
-            .or_else(first)
-            .map(|(_, certified)| certified.clone())
+        let first = || self.valid().next();
+        wanted.or_else(first).map(|shown| shown.certified.clone())
     }
 }
 

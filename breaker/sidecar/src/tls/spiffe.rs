@@ -7,6 +7,10 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SpiffeId(String);
 
+/// Whose roots have signed a SPIFFE ID: `example.org`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrustDomain(String);
+
 /// SPIFFE IDs of one trust domain: in the path, `*` stands for one segment, and a final `**` for
 /// the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +34,12 @@ impl SpiffeId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whose roots have signed it.
+    pub(crate) fn trust_domain(&self) -> TrustDomain {
+        let parts = split(&self.0);
+        TrustDomain(parts.map_or_else(|_rule| String::new(), |(domain, _)| domain.to_owned()))
+    }
 }
 
 impl FromStr for SpiffeId {
@@ -44,6 +54,25 @@ impl FromStr for SpiffeId {
 }
 
 impl fmt::Display for SpiffeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// === impl TrustDomain ===
+
+/// By its name, or by its ID: `spiffe://example.org`.
+impl FromStr for TrustDomain {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let domain = text.strip_prefix("spiffe://").unwrap_or(text);
+        check_domain(domain)?;
+        Ok(Self(domain.to_owned()))
+    }
+}
+
+impl fmt::Display for TrustDomain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -172,6 +201,23 @@ mod tests {
             &long(2049),
         ] {
             assert!(bad.parse::<SpiffeId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_trust_domain_is_that_of_an_id_by_its_name_or_by_its_own_id() {
+        let id: SpiffeId = "spiffe://example.org/ns/shop".parse().unwrap();
+        for text in ["example.org", "spiffe://example.org"] {
+            assert_eq!(text.parse(), Ok(id.trust_domain()), "{text}");
+        }
+        for bad in [
+            "",
+            "spiffe://",
+            "spiffe://example.org/",
+            "Example.org",
+            "a:1",
+        ] {
+            assert!(bad.parse::<TrustDomain>().is_err(), "{bad}");
         }
     }
 

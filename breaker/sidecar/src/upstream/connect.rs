@@ -45,6 +45,9 @@ pub(crate) async fn connect(
     limit: Duration,
 ) -> Result<Connected, ProxyError> {
     let deadline = Instant::now() + limit;
+    if way.tls.is_some_and(tls::Client::lacks_identity) {
+        return Err(ErrorKind::NoIdentity.into());
+    }
     let stream = dial(way.endpoint, way.name, way.turn, deadline).await?;
     if let (Some(time), Stream::Tcp(stream)) = (way.tcp_keepalive, &stream) {
         keep_alive(&SockRef::from(stream), time);

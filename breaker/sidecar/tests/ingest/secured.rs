@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use breaker_sidecar::ingest::{Limits, ReceiverSettings, Signal};
-use breaker_sidecar::tls::{Clients, Forwarding, Pair, Server, ServerSettings, handshakes};
+use breaker_sidecar::tls::{Clients, Forwarding, Pair, Roots, Server, ServerSettings, handshakes};
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use http_body_util::Full;
@@ -74,7 +74,7 @@ impl Authority {
             key: self.path("tls.key"),
         };
         let tls = Server::new(ServerSettings {
-            certificates: vec![pair],
+            certificates: vec![pair.into()],
             min: Default::default(),
             handshake_timeout: patience,
             clients,
@@ -88,7 +88,7 @@ impl Authority {
 
     fn asking(&self) -> Clients {
         Clients {
-            roots: self.path("ca.crt"),
+            roots: Roots::File(self.path("ca.crt")),
             require: true,
             allow: vec!["spiffe://example.org/ns/shop/sa/*".parse().unwrap()],
             forward: Forwarding::None,

@@ -68,11 +68,16 @@ impl ReloadState {
         is_doubtful
     }
 
+    /// Counts something of the Workload API that can't be used.
+    pub(super) fn refused(&self) {
+        self.counts().refused += 1;
+    }
+
     pub(super) fn rotates(&self, rotating: Vec<(Use, Box<dyn Rotate>)>) {
         *self.rotating.lock().unwrap_or_else(PoisonError::into_inner) = rotating.into();
     }
 
-    fn rotating(&self) -> Rotating {
+    pub(super) fn rotating(&self) -> Rotating {
         let rotating = self.rotating.lock();
         rotating.unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -3,6 +3,7 @@ mod certificates;
 mod configmap;
 mod routes;
 mod telemetry;
+mod workload;
 
 use std::fs;
 

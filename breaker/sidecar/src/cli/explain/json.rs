@@ -14,6 +14,7 @@ pub(in crate::cli) fn configuration(config: &Config) -> Value {
         "listen": config.proxies().then(|| config.listen().to_string()),
         "admin": config.admin().to_string(),
         "certificates": config.expiries().iter().map(certificate).collect::<Vec<_>>(),
+        "workloads": config.workloads().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "workers": config.workers(),
         "drain": config.drain().as_secs_f64(),
         "drain_delay": config.drain_delay().as_secs_f64(),

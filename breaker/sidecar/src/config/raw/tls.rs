@@ -4,22 +4,31 @@ use breaker_tower::breaker_core::policy::yaml::Period;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::roots::RawRoots;
+
 /// The certificate of this sidecar, and the certificates that it trusts. TLS with clients and with
 /// upstreams uses them if its own section has none.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Identity")]
 pub(in crate::config) struct RawIdentity {
+    /// The socket of the SPIFFE Workload API, which has the certificate and whom to trust; instead
+    /// of cert and key.
+    #[schemars(extend("x-default" = "none", "examples" = ["unix:///run/spire/agent.sock"]))]
+    pub(in crate::config) spiffe: Option<String>,
     /// A PEM file with the certificate and its chain, leaf first, relative to this file.
+    #[schemars(extend("x-default" = "required, unless there is spiffe"))]
     #[schemars(extend("examples" = ["tls/tls.crt"]))]
-    pub(in crate::config) cert: String,
+    pub(in crate::config) cert: Option<String>,
     /// A PEM file with the key of the certificate, relative to this file.
+    #[schemars(extend("x-default" = "required, unless there is spiffe"))]
     #[schemars(extend("examples" = ["tls/tls.key"]))]
-    pub(in crate::config) key: String,
-    /// A PEM file with the certificates to trust, relative to this file.
-    #[schemars(extend("x-default" = "none: each section names its own"))]
+    pub(in crate::config) key: Option<String>,
+    /// A PEM file with the certificates to trust, relative to this file; or a mapping with
+    /// spiffe, the socket of the SPIFFE Workload API that has them.
+    #[schemars(extend("x-default" = "those of spiffe, or else none: each section names its own"))]
     #[schemars(extend("examples" = ["tls/ca.crt"]))]
-    pub(in crate::config) roots: Option<String>,
+    pub(in crate::config) roots: Option<RawRoots>,
 }
 
 /// TLS to an upstream.
@@ -27,11 +36,12 @@ pub(in crate::config) struct RawIdentity {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "UpstreamTls")]
 pub(in crate::config) struct RawUpstreamTls {
-    /// A PEM file with the certificates to trust, relative to this file, or system for the
-    /// system's.
+    /// A PEM file with the certificates to trust, relative to this file; system for the system's;
+    /// spiffe for those that identity.spiffe has for each trust domain; or a mapping with spiffe,
+    /// the socket of the SPIFFE Workload API.
     #[schemars(extend("x-default" = "those of identity, or else system"))]
     #[schemars(extend("examples" = ["tls/ca.crt"]))]
-    pub(in crate::config) roots: Option<String>,
+    pub(in crate::config) roots: Option<RawRoots>,
     /// The name that the certificate must have: a DNS name or an address. The sidecar also sends it
     /// (SNI).
     #[schemars(extend("x-default" = "the host of the endpoint", "examples" = ["pay.shop"]))]
@@ -148,9 +158,10 @@ pub(in crate::config) struct RawPair {
 #[schemars(rename = "TlsClients")]
 pub(in crate::config) struct RawClients {
     /// A PEM file with the certificates of the CAs that sign clients' certificates, relative to
-    /// this file.
+    /// this file; spiffe for those that identity.spiffe has for each trust domain; or a mapping
+    /// with spiffe, the socket of the SPIFFE Workload API.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
-    pub(in crate::config) roots: Option<String>,
+    pub(in crate::config) roots: Option<RawRoots>,
     /// Whether a client without a certificate is refused.
     #[schemars(extend("default" = true, "examples" = [false]))]
     pub(in crate::config) require: Option<bool>,
@@ -171,9 +182,10 @@ pub(in crate::config) struct RawClients {
 #[schemars(rename = "TlsSenders")]
 pub(in crate::config) struct RawSenders {
     /// A PEM file with the certificates of the CAs that sign senders' certificates, relative to
-    /// this file.
+    /// this file; spiffe for those that identity.spiffe has for each trust domain; or a mapping
+    /// with spiffe, the socket of the SPIFFE Workload API.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
-    roots: Option<String>,
+    roots: Option<RawRoots>,
     /// Whether a sender without a certificate is refused.
     #[schemars(extend("default" = true, "examples" = [false]))]
     require: Option<bool>,

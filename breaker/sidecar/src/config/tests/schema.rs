@@ -212,7 +212,10 @@ fn with(path: &str, value: Value) -> (Value, String) {
     }
     let pair = json!({ "cert": "tls/tls.crt", "key": "tls/tls.key" });
     if path.starts_with("identity.") || path.ends_with(".present") {
-        config["identity"] = pair.clone();
+        config["identity"] = match path {
+            "identity.spiffe" => json!({}),
+            _ => pair.clone(),
+        };
     }
     for listener in ["tls", "admin_tls"] {
         if path.starts_with(&format!("{listener}.")) {

@@ -10,6 +10,7 @@ use rcgen::{
 use tempfile::TempDir;
 
 use super::super::Config;
+use crate::tls::{Credentials, Roots, Workload};
 
 /// A folder with the files of a good pair, and of some that are bad.
 pub(super) fn folder() -> TempDir {
@@ -109,6 +110,33 @@ fn a_pair_must_match_be_whole_in_order_and_valid_now() {
             "b.yaml:1: identity.roots: must have certificates in PEM form: ",
         ),
         ("key: good.key", "b.yaml:1: identity.cert: is required"),
+        ("cert: good.crt", "b.yaml:1: identity.key: is required"),
+        ("spiffe: 'unix:///run/agent.sock'", ""),
+        ("spiffe: 'unix:///run/agent.sock', roots: ca.crt", ""),
+        (
+            "cert: good.crt, key: good.key, roots: {spiffe: 'unix:///run/agent.sock'}",
+            "",
+        ),
+        (
+            "spiffe: /run/agent.sock",
+            "b.yaml:1: identity.spiffe: must be unix:// and an absolute path",
+        ),
+        (
+            "spiffe: 'unix:///run/agent.sock', cert: good.crt, key: good.key",
+            "b.yaml:1: identity.spiffe: must not be there together with cert and key",
+        ),
+        (
+            "cert: good.crt, key: good.key, roots: {spiffe: agent.sock}",
+            "b.yaml:1: identity.roots.spiffe: must be unix:// and an absolute path",
+        ),
+        (
+            "cert: good.crt, key: good.key, roots: spiffe",
+            "b.yaml:1: identity.roots: needs identity.spiffe, or the socket",
+        ),
+        (
+            "cert: good.crt, key: good.key, roots: 7",
+            "b.yaml:1: identity.roots: must be the path of a file, or a mapping with spiffe",
+        ),
     ] {
         let found = errors(&of_identity(fields), folder.path());
         assert!(found.starts_with(error), "{fields}: {found}");
@@ -138,6 +166,18 @@ fn tls_to_an_upstream_belongs_to_https_and_names_what_it_trusts() {
         (
             format!("{https}{{roots: empty}}"),
             "b.yaml:2: upstreams.a.tls.roots: must have certificates in PEM form",
+        ),
+        (
+            format!("{https}{{roots: {{spiffe: 'unix:///run/a.sock'}}}}"),
+            "",
+        ),
+        (
+            format!("{https}{{roots: spiffe}}"),
+            "b.yaml:2: upstreams.a.tls.roots: needs identity.spiffe, or the socket",
+        ),
+        (
+            format!("{https}{{roots: {{spiffe: 'unix:///a', file: ca.crt}}}}"),
+            "b.yaml:2: upstreams.a.tls.roots.file: is not a field here",
         ),
         (
             format!("{https}{{roots: ca.crt, name: 'a b'}}"),
@@ -325,4 +365,38 @@ fn tls_on_a_listener_has_certificates_and_may_ask_for_some() {
         found.starts_with("b.yaml:3: routes[0].match.peer: needs tls.clients"),
         "{found}"
     );
+}
+
+#[test]
+fn an_identity_of_the_workload_api_is_used_in_both_directions_where_they_say_nothing() {
+    let agent = "unix:///run/agent.sock";
+    let with = |identity: &str, clients: &str, upstream: &str| {
+        let text = format!(
+            "identity: {{{identity}}}\ntls: {{clients: {{{clients}}}}}\n\
+             upstreams: {{a: {{endpoints: ['https://pay.shop'], tls: {{{upstream}}}}}}}\n\
+             routes: [{{name: a, upstream: a}}]\n"
+        );
+        Config::parse(&text, None, Path::new("/none")).unwrap()
+    };
+    let own = format!("spiffe: '{agent}'");
+    let workload = Workload::new(agent).unwrap();
+    let roots = Roots::Spiffe(workload.clone());
+    for (clients, upstream) in [("", ""), ("roots: spiffe", "roots: spiffe")] {
+        let config = with(&own, clients, upstream);
+        let server = config.tls().unwrap().settings().clone();
+        let shown = Credentials::Spiffe(workload.clone());
+        assert_eq!(server.certificates, std::slice::from_ref(&shown));
+        assert_eq!(server.clients.unwrap().roots, roots);
+        let upstream = config.routes()[0].upstream().unwrap().tls.clone().unwrap();
+        assert_eq!(upstream.settings().present, Some(shown));
+        assert_eq!(upstream.settings().roots, roots);
+        assert_eq!(config.workloads(), std::slice::from_ref(&workload));
+    }
+    let other = "roots: {spiffe: 'unix:///run/other.sock'}";
+    let config = with(&own, other, "roots: system, present: false");
+    let names: Vec<_> = config.workloads().iter().map(ToString::to_string).collect();
+    assert_eq!(names, [agent, "unix:///run/other.sock"]);
+    let upstream = config.routes()[0].upstream().unwrap().tls.clone().unwrap();
+    assert_eq!(upstream.settings().roots, Roots::System);
+    assert!(!upstream.lacks_identity(), "it needs none");
 }

@@ -8,7 +8,7 @@ use breaker_tower::Mode;
 
 use crate::control::policy::{Condition, Policy};
 use crate::control::readiness::Phase;
-use crate::control::status::{Configuration, Refused, Reloaded, Status};
+use crate::control::status::{Configuration, Identity, Refused, Reloaded, Status};
 use crate::live::{Event, Kind};
 use crate::report::{
     Anomaly, Breaker, Concurrency, ConditionStatus, FailureKind, Miss, Quantiles, Reason,
@@ -304,11 +304,24 @@ impl From<Status> for v1::Status {
             sandbox: status.sandbox.map(v1::Sandbox::from),
             fleet: status.fleet.map(v1::Fleet::from),
             following: status.following.map(v1::Following::from),
+            identities: status.identities.into_iter().map(Into::into).collect(),
             panic: status.panic.map(|panic| v1::Panic {
                 since: panic.since,
                 remaining: panic.remaining,
                 reason: panic.reason,
             }),
+        }
+    }
+}
+
+impl From<Identity> for v1::Identity {
+    fn from(identity: Identity) -> Self {
+        Self {
+            agent: identity.agent,
+            id: identity.id,
+            until: identity.until,
+            trust_domains: identity.trust_domains,
+            error: identity.error,
         }
     }
 }

@@ -24,7 +24,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::causes;
 use crate::sockets::Stream;
-use crate::tls::Alpn;
+use crate::tls::{Alpn, Client};
 use crate::upstream::connect::{Connected, Way, connect};
 use crate::upstream::directory::{Directory, Question};
 use crate::upstream::instances::{Instance, InstanceSet};
@@ -87,7 +87,9 @@ async fn check(upstream: &Upstream, set: &InstanceSet, it: &Instance, directory:
     let mut is_first = true;
     loop {
         sleep(pause(std::mem::take(&mut is_first))).await;
-        if set.unused_for() >= UNUSED {
+        // Without an identity of ours, nothing is known of the endpoint.
+        let lacks_identity = upstream.tls.as_ref().is_some_and(Client::lacks_identity);
+        if lacks_identity || set.unused_for() >= UNUSED {
             continue;
         }
         let way = Way {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker_sidecar::tls::Pair;
+use breaker_sidecar::tls::{Credentials, Pair};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
@@ -107,7 +107,7 @@ impl Authority {
     }
 
     /// Signs what a leaf says, as files.
-    pub(crate) fn pair(&self, name: &str, leaf: &Leaf) -> Pair {
+    pub(crate) fn pair(&self, name: &str, leaf: &Leaf) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let signed = leaf.0.signed_by(&key, &self.issuer).unwrap();
         let pair = Pair {
@@ -116,7 +116,7 @@ impl Authority {
         };
         std::fs::write(&pair.cert, signed.pem()).unwrap();
         std::fs::write(&pair.key, key.serialize_pem()).unwrap();
-        pair
+        pair.into()
     }
 
     pub(crate) fn signed(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Match, Route};
-use breaker_sidecar::tls::{Clients, Forwarding, Server, ServerSettings, handshakes};
+use breaker_sidecar::tls::{Clients, Forwarding, Roots, Server, ServerSettings, handshakes};
 use breaker_tower::{BreakerHandle, Policy};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -29,7 +29,7 @@ pub(super) fn settings(authority: &Authority) -> ServerSettings {
 
 pub(super) fn asking(authority: &Authority) -> Clients {
     Clients {
-        roots: authority.file(),
+        roots: Roots::File(authority.file()),
         require: true,
         allow: Vec::new(),
         forward: Forwarding::None,

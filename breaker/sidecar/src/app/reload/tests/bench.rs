@@ -151,6 +151,11 @@ impl Bench {
         exchange(self.admin, "/metrics").await
     }
 
+    /// What the admin port answers.
+    pub(super) async fn admin(&self, path: &str) -> String {
+        exchange(self.admin, path).await
+    }
+
     /// What happened to a breaker, by what admin answers: kind, label and detail of each event.
     pub(super) async fn told(&self, name: &str) -> Vec<String> {
         let answer = exchange(self.admin, &format!("/api/v1/breakers/{name}/history")).await;

@@ -1,0 +1,126 @@
+//! Identities of the SPIFFE Workload API, put in force when an agent says others.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+
+use super::{ReloadError, Reloader};
+use crate::config::Config;
+use crate::control::Identity;
+use crate::tls::{News, Workload};
+
+/// Listens to those of `heard` and puts in force what they say, for as long as it is polled.
+pub(in crate::app) async fn follow_workloads(
+    mut heard: mpsc::UnboundedReceiver<Workload>,
+    reloader: Reloader,
+) {
+    let mut following = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = heard.recv() => match next {
+                Some(workload) => drop(following.spawn(follow(workload, reloader.clone()))),
+                None => break,
+            },
+            Some(_) = following.join_next() => {}
+        }
+    }
+    while following.join_next().await.is_some() {}
+}
+
+async fn follow(workload: Workload, reloader: Reloader) {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let agent = workload.to_string();
+    let following = workload.follow(move |news| {
+        // Who reads it ends with this.
+        let _ = tell.send(news);
+    });
+    let telling = async {
+        while let Some(news) = told.recv().await {
+            match news {
+                News::Renewed => {
+                    let state = reloader.0.clone();
+                    // What can't be used was refused before; files beside it are looked at later.
+                    let _ = spawn_blocking(move || state.rotate()).await;
+                }
+                News::Refused(why) => {
+                    reloader.0.refused();
+                    tracing::warn!(agent, "identity not renewed, the one before stays: {why}");
+                }
+                News::Unheard(why) => {
+                    tracing::warn!(agent, "identity not heard, the one before stays: {why}");
+                }
+            }
+        }
+    };
+    tokio::join!(following, telling);
+}
+
+impl Reloader {
+    /// What Workload APIs have said.
+    pub(super) fn identities(&self) -> Vec<Identity> {
+        let mut workloads: Vec<Workload> = Vec::new();
+        for workload in self.0.rotating().iter().flat_map(|(_, it)| it.workloads()) {
+            if !workloads.contains(&workload) {
+                workloads.push(workload);
+            }
+        }
+        let identities = workloads.iter().map(|workload| {
+            let svid = workload.svid();
+            let svid = svid.as_deref();
+            let domains = svid.into_iter().flat_map(|svid| svid.bundles.keys());
+            Identity {
+                agent: workload.to_string(),
+                id: svid.map(|svid| svid.id.to_string()),
+                until: svid.map(|svid| svid.shown.validity.until as f64),
+                trust_domains: domains.map(ToString::to_string).collect(),
+                error: workload.problem(),
+            }
+        });
+        identities.collect()
+    }
+
+    /// Waits until the Workload APIs of the configuration that runs have said who we are.
+    pub(in crate::app) async fn identified(&self) {
+        loop {
+            let workloads = self.0.running().config.workloads();
+            let mut workloads = workloads.into_iter();
+            let Some(missing) = workloads.find(|it| it.svid().is_none()) else {
+                return;
+            };
+            // Meanwhile another configuration may be in force.
+            let _ = timeout(BETWEEN_LOOKS, missing.identified()).await;
+        }
+    }
+}
+
+/// Waits for what `next` needs of Workload APIs that `running` does not have: an identity that is
+/// yet to come would fail requests that are served now.
+pub(super) fn await_identities(
+    running: &Config,
+    next: &Config,
+    begin: &mpsc::UnboundedSender<Workload>,
+) -> Result<(), ReloadError> {
+    let known = running.workloads();
+    let new = next.workloads().into_iter();
+    for workload in new.filter(|workload| !known.contains(workload)) {
+        // Nobody listens for a sidecar that has ended.
+        let _ = begin.send(workload.clone());
+        let identified = timeout(FIRST_IDENTITY, workload.identified());
+        // A reload is a thread of its own, which may wait.
+        let identified = tokio::runtime::Handle::current().block_on(identified);
+        if identified.is_err() {
+            let why = workload.problem();
+            return Err(ReloadError::Unidentified(
+                workload.to_string(),
+                why.unwrap_or_else(|| "the agent says nothing".to_owned()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How long a reload waits for an identity.
+const FIRST_IDENTITY: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

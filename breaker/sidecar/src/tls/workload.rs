@@ -1,0 +1,258 @@
+//! The SPIFFE Workload API: an agent of this machine tells who we are, shows it by certificates
+//! that it renews, and says whom to trust.
+//!
+//! What an agent has said is shared by all that use its socket. It is heard by whoever polls
+//! [`Workload::follow`].
+
+#[cfg(test)]
+pub(crate) mod agent;
+mod api;
+mod svid;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use self::api::{ApiError, Session};
+use crate::random;
+use crate::sockets::{SCHEME, path_of};
+
+pub(crate) use self::svid::Svid;
+
+/// The Workload API at a socket, and what it has said. Clones share it, and so do all of the same
+/// socket.
+#[derive(Clone)]
+pub struct Workload(Arc<Shared>);
+
+struct Shared {
+    socket: PathBuf,
+    heard: watch::Sender<Heard>,
+}
+
+/// What was heard last.
+#[derive(Clone, Default)]
+struct Heard {
+    /// How often another identity was put in force.
+    version: u64,
+    svid: Option<Arc<Svid>>,
+    /// Why nothing was heard when it was tried last, or nothing that is of use.
+    problem: Option<String>,
+}
+
+/// What came of listening to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// There is another identity, or other roots.
+    Renewed,
+    /// What it says can't be used. What it said before stays.
+    Refused(String),
+    /// It says nothing, or not to us.
+    Unheard(String),
+}
+
+static KNOWN: Mutex<BTreeMap<PathBuf, Weak<Shared>>> = Mutex::new(BTreeMap::new());
+
+// === impl Workload ===
+
+impl Workload {
+    /// The one at the socket of a text such as `unix:///run/spire/agent.sock`.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        // A URL whose authority is empty, or none.
+        let path = text.strip_prefix("unix://").unwrap_or_else(|| {
+            let path = text.strip_prefix(SCHEME);
+            path.unwrap_or_default()
+        });
+        let text = format!("{SCHEME}{path}");
+        let path = path_of(&text).map_err(|_rule| RULE)?.to_owned();
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, shared| shared.strong_count() > 0);
+        if let Some(shared) = known.get(&path).and_then(Weak::upgrade) {
+            return Ok(Self(shared));
+        }
+        let shared = Arc::new(Shared {
+            socket: path.clone(),
+            heard: watch::Sender::default(),
+        });
+        known.insert(path, Arc::downgrade(&shared));
+        Ok(Self(shared))
+    }
+
+    /// Where the socket is.
+    pub fn socket(&self) -> &Path {
+        &self.0.socket
+    }
+
+    /// Who we are, and whom we trust; `None` until that was heard.
+    pub(crate) fn svid(&self) -> Option<Arc<Svid>> {
+        self.0.heard.borrow().svid.clone()
+    }
+
+    /// Another number whenever there is another identity, or other roots.
+    pub(super) fn version(&self) -> u64 {
+        self.0.heard.borrow().version
+    }
+
+    /// Why the agent gave nothing when it was listened to last.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.0.heard.borrow().problem.clone()
+    }
+
+    /// Waits until there is an identity, whoever listens for it.
+    pub(crate) async fn identified(&self) {
+        let mut heard = self.0.heard.subscribe();
+        // It can't be gone: it is ours.
+        let _ = heard.wait_for(|heard| heard.svid.is_some()).await;
+    }
+
+    /// Listens to the agent and puts in force what it says, until nobody else has this.
+    pub(crate) async fn follow(self, mut tell: impl FnMut(News)) {
+        let shared = Arc::downgrade(&self.0);
+        drop(self);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Some(socket) = shared.upgrade().map(|it| it.socket.clone()) else {
+                return;
+            };
+            let ended = listen(&socket, &shared, &mut pause, &mut tell).await;
+            let Some(workload) = shared.upgrade().map(Self) else {
+                return;
+            };
+            let news = match ended {
+                ApiError::Refused(fault) => News::Refused(fault.to_string()),
+                other => News::Unheard(other.to_string()),
+            };
+            if workload.failed(&news) {
+                tell(news);
+            }
+            drop(workload);
+            // ± 20 %, so that the sidecars of a machine do not come back in step.
+            sleep(pause.mul_f64(0.8 + 0.4 * random::unit())).await;
+            pause = (2 * pause).min(LAST_PAUSE);
+        }
+    }
+
+    /// Notes a problem. Tells whether it is another one than before.
+    fn failed(&self, news: &News) -> bool {
+        let problem = match news {
+            News::Renewed => None,
+            News::Refused(why) | News::Unheard(why) => Some(why.clone()),
+        };
+        self.0.heard.send_if_modified(|heard| {
+            let is_new = heard.problem != problem;
+            heard.problem = problem;
+            is_new
+        })
+    }
+
+    /// Puts what was heard in force. Tells whether it is something else than before.
+    fn heard(&self, svid: Svid) -> bool {
+        let mut is_new = false;
+        self.0.heard.send_modify(|heard| {
+            is_new = heard.svid.as_ref().is_none_or(|before| !before.is(&svid));
+            heard.problem = None;
+            if is_new {
+                heard.version += 1;
+                heard.svid = Some(Arc::new(svid));
+            }
+        });
+        is_new
+    }
+}
+
+impl PartialEq for Workload {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Workload {}
+
+impl fmt::Debug for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Workload({self})")
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unix://{}", self.socket().display())
+    }
+}
+
+/// Hears what an agent says, until it says no more or something that can't be used.
+async fn listen(
+    socket: &Path,
+    shared: &Weak<Shared>,
+    pause: &mut Duration,
+    tell: &mut impl FnMut(News),
+) -> ApiError {
+    let begun = async {
+        let mut session = Session::open(socket).await?;
+        let first = session.next().await?;
+        Ok((session, first))
+    };
+    let (mut session, mut said) = match timeout(FIRST_ANSWER, begun).await {
+        Ok(Ok(begun)) => begun,
+        Ok(Err(error)) => return error,
+        Err(_late) => return ApiError::Silent,
+    };
+    loop {
+        let svid = match Svid::of(&said) {
+            Ok(svid) => svid,
+            Err(fault) => return fault.into(),
+        };
+        match shared.upgrade().map(Workload) {
+            Some(workload) if workload.heard(svid) => tell(News::Renewed),
+            Some(_) => {}
+            None => return ApiError::Ended,
+        }
+        *pause = FIRST_PAUSE;
+        said = match session.next().await {
+            Ok(said) => said,
+            Err(error) => return error,
+        };
+    }
+}
+
+const RULE: &str = "must be unix:// and an absolute path of at most 107 bytes, as in \
+                    unix:///run/spire/agent.sock";
+/// Between attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// Within what time an agent must say something at all.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_a_url_with_an_absolute_path_and_known_once() {
+        let workload = Workload::new("unix:///run/a/agent.sock").unwrap();
+        assert_eq!(workload.socket(), Path::new("/run/a/agent.sock"));
+        assert_eq!(workload.to_string(), "unix:///run/a/agent.sock");
+        let same = Workload::new("unix:/run/a/agent.sock").unwrap();
+        let other = Workload::new("unix:///run/b/agent.sock").unwrap();
+        assert_eq!(workload, same);
+        assert_ne!(workload, other);
+        for wrong in [
+            "",
+            "/run/agent.sock",
+            "unix://run/agent.sock",
+            "unix://",
+            "unix:///",
+            "tcp://127.0.0.1:8081",
+            "unix:///a?b",
+        ] {
+            assert!(Workload::new(wrong).is_err(), "{wrong}");
+        }
+    }
+}
