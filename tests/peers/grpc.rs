@@ -12,7 +12,7 @@ use crate::tools::{installed, run};
 /// As `sensitive`, but soon half-open, at a time that the test can rely on.
 const QUICK: &str = "{ base: sensitive, open: { for: 2s, jitter: 0% } }";
 
-async fn server() -> (Process, SocketAddr) {
+pub(crate) async fn server() -> (Process, SocketAddr) {
     let mut command = Command::new(installed("venv/bin/python"));
     command.arg(script("server.py"));
     let mut process = Process::spawn(command);
@@ -28,9 +28,13 @@ async fn sidecar(server: SocketAddr) -> Sidecar {
 
 /// Calls through `sidecar`, one JSON value a call.
 async fn call(sidecar: &Sidecar, arguments: &[&str]) -> Vec<Value> {
+    call_at(&sidecar.address().to_string(), arguments).await
+}
+
+/// The same to an address.
+pub(crate) async fn call_at(address: &str, arguments: &[&str]) -> Vec<Value> {
     let client = script("client.py");
-    let address = sidecar.address().to_string();
-    let arguments = [client.as_str(), &address]
+    let arguments = [client.as_str(), address]
         .into_iter()
         .chain(arguments.iter().copied());
     let output = run(installed("venv/bin/python"), arguments, b"").await;

@@ -24,6 +24,7 @@ mod rotel;
 mod shop;
 mod spiffe;
 mod tls;
+mod tls_peers;
 mod tools;
 mod top;
 mod verdict;

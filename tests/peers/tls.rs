@@ -1,4 +1,5 @@
-//! TLS with programs that nobody here wrote: openssl, curl, nginx, h2load and gRPC for Python.
+//! TLS with programs that nobody here wrote: openssl, curl, nginx, h2load and OpenTelemetry's SDK
+//! for Python.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +11,10 @@ use tempfile::TempDir;
 use crate::tools::{free_ports, installed, nginx, run};
 
 /// Certificates that openssl has made: `ca.crt`, and pairs signed by it.
-struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         let days = ["-days", "30"];
         let request = ["req", "-x509", "-subj", "/CN=authority"];
@@ -58,7 +59,7 @@ impl Files {
             .await;
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 }
@@ -271,37 +272,6 @@ async fn an_upstream_alone_is_trusted_by_the_systems_roots() {
     assert_eq!(refused.ended().await.code(), Some(2));
     eventually!(refused.log().contains("SSL_CERT_FILE"));
     assert!(refused.log().contains("roots:"), "{}", refused.log());
-}
-
-#[tokio::test]
-async fn a_python_client_calls_by_grpc_over_tls() {
-    let files = Files::new().await;
-    let upstream = Upstream::start().await;
-    let sidecar = secured(&files, &upstream, "").await;
-    let script = files.0.path().join("call.py");
-    let text = "import sys, grpc\n\
-         roots = open(sys.argv[2], 'rb').read()\n\
-         channel = grpc.secure_channel(sys.argv[1], grpc.ssl_channel_credentials(roots))\n\
-         call = channel.unary_unary('/pay.Pay/Pay')\n\
-         try:\n\
-         \x20   call(b'', timeout=10)\n\
-         except grpc.RpcError as error:\n\
-         \x20   print(error.code().name)\n";
-    fs::write(&script, text).unwrap();
-    let address = format!("localhost:{}", sidecar.address().port());
-    let (script, roots) = (script.to_str().unwrap(), files.path("ca.crt"));
-    let python = installed("venv/bin/python");
-    let output = run(python, [script, &address, &roots], b"").await;
-    // The upstream is no gRPC server, and answers by HTTP/1.1 alone: that it was asked is enough.
-    assert_ne!(output.stdout.trim(), "", "{}", output.stderr);
-    assert_eq!(handshakes(&sidecar, "success").await, 1.0);
-    assert_eq!(
-        sidecar
-            .metrics()
-            .await
-            .sum("breaker_tls_handshakes_total", &[]),
-        Some(1.0)
-    );
 }
 
 /// A sidecar that receives telemetry by both protocols, of senders with a certificate.

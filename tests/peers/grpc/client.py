@@ -1,4 +1,5 @@
-"""`client.py ADDRESS METHOD MESSAGE... [--times N] [--retry]`: calls, prints one JSON line a call."""
+"""`client.py ADDRESS METHOD MESSAGE... [--times N] [--retry] [--tls ROOTS CERT KEY]`: calls, prints one
+JSON line a call."""
 
 import argparse
 import json
@@ -29,14 +30,23 @@ def main():
     parser.add_argument("messages", nargs="+")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--retry", action="store_true")
+    parser.add_argument("--tls", nargs=3)
     options = parser.parse_args()
 
     channel_options = [("grpc.enable_retries", int(options.retry))]
     if options.retry:
         channel_options.append(("grpc.service_config", json.dumps(RETRY)))
-    with grpc.insecure_channel(options.address, channel_options) as channel:
+    with connect(options, channel_options) as channel:
         for _ in range(options.times):
             print(json.dumps(call(channel, options.method, [m.encode() for m in options.messages])), flush=True)
+
+
+def connect(options, channel_options):
+    if not options.tls:
+        return grpc.insecure_channel(options.address, channel_options)
+    roots, cert, key = (open(file, "rb").read() for file in options.tls)
+    credentials = grpc.ssl_channel_credentials(roots, key, cert)
+    return grpc.secure_channel(options.address, credentials, channel_options)
 
 
 def call(channel, method, messages):
