@@ -6,6 +6,7 @@
 use std::error::Error;
 
 use breaker_tower::breaker_core::Attribution;
+use rustls::AlertDescription;
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -245,6 +246,8 @@ pub struct ProxyError {
     kind: ErrorKind,
     /// Whether only one endpoint of several fails so.
     is_of_one_endpoint: bool,
+    /// The alert of TLS that it is, if it is one.
+    alert: Option<AlertDescription>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -255,6 +258,22 @@ impl ProxyError {
             source: Some(source.into()),
             ..Self::from(kind)
         }
+    }
+
+    /// An alert of TLS, by which the upstream refused to speak with us.
+    pub(crate) fn refused_by(
+        alert: AlertDescription,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            alert: Some(alert),
+            ..Self::caused_by(ErrorKind::TlsAlert, source)
+        }
+    }
+
+    /// Returns the number of the alert of TLS that it is, if it is one (RFC 8446, section 6).
+    pub fn alert(&self) -> Option<u8> {
+        self.alert.map(u8::from)
     }
 
     /// Returns what went wrong.
@@ -286,6 +305,7 @@ impl From<ErrorKind> for ProxyError {
         Self {
             kind,
             is_of_one_endpoint: false,
+            alert: None,
             source: None,
         }
     }

@@ -124,6 +124,9 @@ pub(crate) fn failed(form: Form, error: &ProxyError) -> Response<ResponseBody> {
         &kind.to_string(),
         Some(kind.proxy_status()),
     );
+    if let Some(alert) = error.alert() {
+        mark_alert(response.headers_mut(), alert);
+    }
     if kind.spoils_connection() {
         close(form, &mut response);
     }
@@ -303,6 +306,16 @@ fn grpc(code: u16, message: &str) -> Response<Bytes> {
 fn mark(headers: &mut HeaderMap, error: &str, details: &str) {
     if let Some(value) = proxy_status(error, details) {
         headers.insert(PROXY_STATUS, value);
+    }
+}
+
+/// Adds the number of an alert of TLS to the error (RFC 9209, section 2.3.15).
+fn mark_alert(headers: &mut HeaderMap, alert: u8) {
+    if let Some(status) = headers.get_mut(PROXY_STATUS) {
+        let told = [status.as_bytes(), format!("; alert-id={alert}").as_bytes()].concat();
+        if let Ok(told) = HeaderValue::from_bytes(&told) {
+            *status = told;
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::directory::NameSubscription;
 use crate::accept::is_exhausted;
 use crate::message::error::{ErrorKind, ProxyError};
 use crate::sockets::Stream;
-use crate::tls::failure::Kind;
+use crate::tls::failure::{Failure, Kind};
 use crate::tls::{self, Alpn, Secured};
 
 /// Where a connection goes, and how.
@@ -66,16 +66,17 @@ pub(crate) async fn connect(
     timeout_at(deadline, shaken)
         .await
         .map_err(|_late| ErrorKind::ConnectTimeout)?
-        .map_err(|failure| ProxyError::caused_by(kind_of_tls(failure.kind), failure))
+        .map_err(of_tls)
 }
 
-const fn kind_of_tls(kind: Kind) -> ErrorKind {
-    match kind {
+fn of_tls(failure: Failure) -> ProxyError {
+    let kind = match failure.kind {
         Kind::Certificate => ErrorKind::TlsCertificate,
-        Kind::Alert(_) => ErrorKind::TlsAlert,
+        Kind::Alert(alert) => return ProxyError::refused_by(alert, failure),
         Kind::Protocol => ErrorKind::TlsProtocol,
         Kind::Closed => ErrorKind::Terminated,
-    }
+    };
+    ProxyError::caused_by(kind, failure)
 }
 
 async fn dial(

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustls::AlertDescription;
 use tokio::time::{Instant, timeout};
 
 use super::HeadLimits;
@@ -99,11 +100,12 @@ impl Exchange {
         self.traffic.has_read.get()
     }
 
-    /// Whether the upstream has refused the connection by an alert of TLS, so that it read nothing
-    /// of the request.
-    pub(crate) fn was_refused(&self) -> bool {
+    /// The alert of TLS by which the upstream has refused the connection, if it has: it read
+    /// nothing of the request.
+    pub(crate) fn refusal(&self) -> Option<AlertDescription> {
         let alert = self.alert.as_ref().and_then(Alert::heard);
-        self.idle_since.is_none() && !self.has_read() && alert.is_some_and(refuses)
+        let is_new = self.idle_since.is_none() && !self.has_read();
+        alert.filter(|alert| is_new && refuses(*alert))
     }
 
     /// Whether the last exchange is complete, as far as is known without looking.

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::AlertDescription;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -236,11 +237,12 @@ impl StreamSlot {
         self.connection.has_answered.get()
     }
 
-    /// Whether the upstream has refused the connection by an alert of TLS, so that it read nothing
-    /// of the request.
-    pub(crate) fn was_refused(&self) -> bool {
+    /// The alert of TLS by which the upstream has refused the connection, if it has: it read
+    /// nothing of the request.
+    pub(crate) fn refusal(&self) -> Option<AlertDescription> {
         let alert = self.connection.alert.as_ref().and_then(Alert::heard);
-        self.connection.peer.reads() == 0 && alert.is_some_and(refuses)
+        let is_new = self.connection.peer.reads() == 0;
+        alert.filter(|alert| is_new && refuses(*alert))
     }
 
     /// The request is given up without an answer. If nothing at all was read meanwhile, the

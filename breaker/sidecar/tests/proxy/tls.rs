@@ -2,6 +2,7 @@
 //! in `listener`.
 
 mod age;
+mod alert;
 mod authority;
 mod hostile;
 mod listener;

@@ -135,9 +135,9 @@ impl Pending {
         };
         let unsent = failed.take_message();
         let error = failed.into_error();
-        if place.was_refused() {
+        if let Some(alert) = place.refusal() {
             return Err(Lost {
-                error: ProxyError::caused_by(ErrorKind::TlsAlert, error),
+                error: ProxyError::refused_by(alert, error),
                 request: unsent.map(Box::new).or_else(|| spare.whole()),
                 is_other_connection_better: false,
                 is_excused: false,

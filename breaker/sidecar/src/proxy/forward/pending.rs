@@ -208,11 +208,11 @@ impl Pending {
             };
             let unsent = failed.take_message();
             let error = self.wait.error(failed.into_error());
-            if !exchange.was_refused() {
+            let Some(alert) = exchange.refusal() else {
                 return Err(self.attempt.failed(error));
-            }
+            };
             // As if it could not be connected to.
-            let error = ProxyError::caused_by(ErrorKind::TlsAlert, error);
+            let error = ProxyError::refused_by(alert, error);
             tried.push(connections.id());
             let again = unsent.or_else(|| spare?.whole().map(|whole| *whole));
             let (Some(next), Some(again)) = (shared.pool.pick(&tried), again) else {
