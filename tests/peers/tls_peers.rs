@@ -1,13 +1,13 @@
-//! TLS with more programs that nobody here wrote: grpcio, with a gRPC server behind the sidecar, and
-//! sslyze, which looks for what is weak.
+//! TLS with more programs that nobody here wrote: grpcio, with a gRPC server behind the sidecar, curl
+//! at the admin port, and sslyze, which looks for what is weak.
 
-use breaker_tests::{Setup, Sidecar, Upstream};
+use breaker_tests::{Process, Setup, Sidecar, Upstream, breaker};
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::grpc;
 use crate::tls::Files;
-use crate::tools::installed;
+use crate::tools::{installed, run};
 
 #[tokio::test]
 async fn grpcio_calls_over_tls_with_its_certificate_and_gets_every_trailer() {
@@ -44,6 +44,49 @@ async fn grpcio_calls_over_tls_with_its_certificate_and_gets_every_trailer() {
     let metrics = sidecar.metrics().await;
     let counted = metrics.sum("breaker_tls_handshakes_total", &labels);
     assert!(counted >= Some(1.0), "{}", metrics.text());
+}
+
+#[tokio::test]
+async fn the_admin_port_asks_curl_and_our_own_commands_for_certificates() {
+    let files = Files::new().await;
+    let upstream = Upstream::start().await;
+    let [cert, key, roots] = ["server.crt", "server.key", "ca.crt"].map(|it| files.path(it));
+    let allow = "spiffe://example.org/ns/shop/sa/*";
+    let clients = format!("clients: {{ roots: {roots}, allow: [\"{allow}\"] }}");
+    let tls = format!("admin_tls: {{ cert: {cert}, key: {key}, {clients} }}");
+    let config = files.path("breaker.yaml");
+    std::fs::write(&config, Setup::of(upstream.address()).more(&tls).yaml()).unwrap();
+    let mut sidecar = Process::spawn(breaker(["run", "--config", &config]));
+    let port = sidecar.wait_for("address", |log| {
+        let (_, rest) = log.split_once("admin=127.0.0.1:")?;
+        rest.split_once('\n')
+            .map(|(port, _)| port.trim().to_owned())
+    });
+    let admin = format!("https://localhost:{}", port.await);
+    let [own_cert, own_key] = ["client.crt", "client.key"].map(|it| files.path(it));
+    let ca = ["--ca", &roots];
+    let shown = ["--cert", &own_cert, "--key", &own_key];
+    let foreign = ["--cert", &cert, "--key", &key];
+    for (shows, code) in [(&shown[..], 0), (&foreign, 1), (&[], 1)] {
+        for command in [&["status", "--admin", &admin][..], &["health", &admin]] {
+            let arguments = [command, &ca, shows].concat();
+            let output = breaker(&arguments).output().unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(code),
+                "{arguments:?}: {output:?}"
+            );
+        }
+    }
+    let half = breaker(["status", "--admin", &admin, "--cert", &own_cert]);
+    let half = Command::from(half).output().await.unwrap();
+    assert_eq!(half.status.code(), Some(2), "{half:?}");
+    let url = format!("{admin}/readyz");
+    let usual = ["--silent", "--max-time", "20", "--cacert", &roots, &url];
+    let answer = run("curl", [&usual[..], &shown].concat(), b"").await;
+    assert_eq!(answer.stdout, "ready\n");
+    let refused = Command::new("curl").args(usual).status().await.unwrap();
+    assert!(!refused.success());
 }
 
 /// What sslyze says of a sidecar whose lowest version is this, compared with a recommendation of

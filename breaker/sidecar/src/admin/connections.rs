@@ -63,15 +63,23 @@ pub(super) async fn serve(
         let (place, tls) = (places.take(peer), tls.clone());
         let handshakes = handshakes.clone();
         tokio::spawn(async move {
-            let stream = match tls {
-                None => Some(stream),
+            let secured = match tls {
+                None => Some((stream, None)),
                 Some(tls) => tokio::select! {
-                    accepted = handshakes.secure(&tls, stream, FIRST) => accepted.map(|it| it.stream),
+                    accepted = handshakes.secure(&tls, stream, FIRST) => {
+                        accepted.map(|it| (it.stream, it.peer.and_then(|peer| peer.expires())))
+                    }
                     () = place.evicted() => None,
                 },
             };
-            if let Some(stream) = stream {
-                connection(stream, peer, place, router, stopped).await;
+            if let Some((stream, expires)) = secured {
+                let served = connection(stream, peer, place, router, stopped);
+                match expires {
+                    None => served.await,
+                    // Nobody looks at a certificate again after the handshake. A probe or a change
+                    // that is under way is asked for again; a watcher would stay for ever.
+                    Some(expires) => drop(time::timeout_at(expires, served).await),
+                }
             }
             spares.refill();
         });

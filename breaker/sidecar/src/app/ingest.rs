@@ -11,7 +11,7 @@ use super::composition::Known;
 use crate::config::Config;
 use crate::findings::PROXY;
 use crate::ingest::{
-    Addresses, FeedBinding, FeedSampler, Forward, Receiver, ReceiverError, ReceiverSettings,
+    Addresses, FeedBinding, FeedSampler, Forward, Limits, Receiver, ReceiverError, ReceiverSettings,
 };
 use crate::telemetry::{ExportSettings, Received};
 
@@ -40,7 +40,10 @@ impl Ingest {
             tls: receive.tls().cloned(),
             forward,
             cors: receive.cors().to_vec(),
-            ..ReceiverSettings::default()
+            limits: Limits {
+                age: receive.max_connection_age(),
+                ..Limits::default()
+            },
         })
         .map_err(cannot_receive)?;
         Ok(Some(Self {

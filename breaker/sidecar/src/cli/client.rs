@@ -5,10 +5,9 @@ mod connect;
 mod error;
 mod paths;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use breaker_sidecar::tls::{self, ClientSettings, Roots, SecureDial};
+use breaker_sidecar::tls::{self, ClientSettings, Pair, Roots, SecureDial};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -19,7 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::time;
 
 pub(super) use self::admin_url::AdminUrl;
-pub(super) use self::connect::{CA_VARIABLE, Connect, TOKEN_VARIABLE};
+pub(super) use self::connect::{Connect, TOKEN_VARIABLE, Trust};
 pub(super) use self::error::{ClientError, Unreachable};
 pub(super) use self::paths::{breaker_path, upstream_path};
 
@@ -43,18 +42,15 @@ pub(super) struct Content {
 impl Client {
     fn new(connect: Connect) -> Result<Self, ClientError> {
         let token = connect::token(connect.token_file.as_deref())?;
-        Self::of(connect.admin, token, connect.ca)
+        Self::of(connect.admin, token, connect.trust)
     }
 
-    fn of(
-        admin: AdminUrl,
-        token: Option<HeaderValue>,
-        ca: Option<PathBuf>,
-    ) -> Result<Self, ClientError> {
+    fn of(admin: AdminUrl, token: Option<HeaderValue>, trust: Trust) -> Result<Self, ClientError> {
         let tls = admin.is_secure().then(|| {
-            let roots = ca.map_or(Roots::System, Roots::File);
+            let shown = trust.cert.zip(trust.key);
             tls::Client::new(ClientSettings {
-                roots,
+                roots: trust.ca.map_or(Roots::System, Roots::File),
+                present: shown.map(|(cert, key)| Pair { cert, key }.into()),
                 ..ClientSettings::default()
             })
         });
@@ -114,9 +110,9 @@ impl Client {
     pub(super) async fn status(
         admin: AdminUrl,
         path: &str,
-        ca: Option<PathBuf>,
+        trust: Trust,
     ) -> Result<StatusCode, ClientError> {
-        let client = Self::of(admin, None, ca)?;
+        let client = Self::of(admin, None, trust)?;
         let (status, _) = client.exchange(Method::GET, path, None).await?;
         Ok(status)
     }

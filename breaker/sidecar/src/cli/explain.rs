@@ -38,6 +38,9 @@ pub(super) fn configuration(config: &Config) -> String {
     if let Some(tls) = config.tls() {
         line(&mut words, "tls", &secured(tls.settings()));
     }
+    if let Some(tls) = config.admin_tls() {
+        line(&mut words, "admin tls", &secured(tls.settings()));
+    }
     for workload in config.workloads() {
         let text = format!("by the SPIFFE Workload API at {workload}, heard when it runs");
         line(&mut words, "identity", &text);

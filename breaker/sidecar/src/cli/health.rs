@@ -1,7 +1,6 @@
 //! `breaker health`: for health checks, in images that have no other program.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,9 +26,8 @@ pub(crate) struct Health {
         value_parser = asked
     )]
     asked: Asked,
-    /// With https://: a PEM file with the certificates to trust, instead of the system's
-    #[arg(long, env = client::CA_VARIABLE, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    trust: client::Trust,
 }
 
 /// What is asked.
@@ -47,7 +45,8 @@ impl Health {
                 match self.asked.clone() {
                     Asked::Url(url) => Ok(Client::new()?.get(&url, LIMIT).await?.status()),
                     Asked::Admin(admin, path) => {
-                        let status = client::Client::status(admin, path.as_str(), self.ca.clone());
+                        let trust = self.trust.clone();
+                        let status = client::Client::status(admin, path.as_str(), trust);
                         let status = timeout(LIMIT, status).await?;
                         status.map_err(|error| anyhow!("{error}"))
                     }

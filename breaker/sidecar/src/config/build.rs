@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::clash::{check_distinct, check_free, check_loops, check_patterns};
 use super::origin::ConfigSource;
 use super::problem::{Findings, time_within, within};
-use super::raw::{RawConfig, RawDrain};
+use super::raw::{RawClients, RawConfig, RawDrain};
 use super::{
     Config, Policies, Receive, Token, TraceUrl, fallback, fleet, follow, limits, log, route,
     telemetry, tls, upstream, warnings,
@@ -112,8 +112,10 @@ pub(super) fn config(
         let clients = raw.clients.as_ref();
         tls::server(&raw.shown(), clients, secrets)
     });
-    let admin_tls = raw.admin_tls.as_ref();
-    let admin_tls = admin_tls.map(|raw| tls::server(&raw.shown(), None, secrets));
+    let admin_tls = raw.admin_tls.map(|mut raw| {
+        let clients = raw.clients.take().map(RawClients::from);
+        tls::server(&raw.shown(), clients.as_ref(), secrets)
+    });
     let admin_tls = findings.check("admin_tls", admin_tls.transpose()).flatten();
     let clients_are_known = raw.tls.as_ref().is_some_and(|raw| raw.clients.is_some());
     let tls = findings.check("tls", tls.transpose()).flatten();

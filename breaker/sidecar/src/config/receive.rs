@@ -1,11 +1,12 @@
 //! `telemetry.receive`: where applications send their telemetry to.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use breaker_tower::breaker_core::InvalidField;
 use http::Uri;
 
-use super::problem::Problems;
+use super::problem::{Problems, time_or_off};
 use super::raw::{RawClients, RawForward, RawReceive};
 use super::scalar::Address;
 use super::telemetry::{LOOP, is_url};
@@ -21,6 +22,7 @@ pub struct Receive {
     tls: Option<Server>,
     forward: Option<Forward>,
     cors: Vec<String>,
+    max_connection_age: Option<Duration>,
 }
 
 /// Where telemetry is sent on to. It has a URL.
@@ -49,6 +51,12 @@ pub(super) fn build(raw: RawReceive, known: Known<'_>) -> Result<Receive, Proble
         tls: None,
         forward: None,
         cors: raw.cors,
+        max_connection_age: problems.keep(time_or_off(
+            "max_connection_age",
+            raw.max_connection_age,
+            1_000..=86_400_000,
+            None,
+        )),
     };
     for (index, origin) in receive.cors.iter().enumerate() {
         if !is_origin(origin) {
@@ -169,6 +177,11 @@ impl Receive {
     /// The origins whose pages may send telemetry from a browser.
     pub fn cors(&self) -> &[String] {
         &self.cors
+    }
+
+    /// How long a sender's connection takes batches; `None`: for ever.
+    pub const fn max_connection_age(&self) -> Option<Duration> {
+        self.max_connection_age
     }
 
     /// The addresses, at least one, with the names of their fields.

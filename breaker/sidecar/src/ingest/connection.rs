@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::intake::Handler;
 use super::settings::Limits;
+use crate::random;
 use crate::sockets::Stream;
 use crate::tls::{Accepted, Server, UnderWay};
 
@@ -40,7 +41,8 @@ pub(super) async fn serve(port: Port, stream: Stream, mut stopping: watch::Recei
     }
 }
 
-/// Answers the requests of a connection, until the sender's certificate expires if it has one.
+/// Answers the requests of a connection, until it is too old, or the sender's certificate expires
+/// if it has one.
 async fn requests(
     port: Port,
     stream: Stream,
@@ -65,16 +67,20 @@ async fn requests(
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let expired = async {
-        match expires {
-            Some(expires) => sleep_until(expires).await,
-            None => pending().await,
-        }
-    };
+    let aged = limits
+        .age
+        .map(|age| Instant::now() + random::jittered(age, JITTER));
+    let (expired, aged) = (reached(expires), reached(aged));
+    let mut grace = limits.grace;
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = activity.idle(limits.idle) => None,
         () = expired => None,
+        () = aged => {
+            // Nothing is wrong with what is under way.
+            grace = limits.body;
+            None
+        }
         // An error: the receiver is gone, and with it this task, soon.
         _ = stopping.wait_for(|stopping| *stopping) => None,
     };
@@ -82,7 +88,7 @@ async fn requests(
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();
-            let Ok(ended) = timeout(limits.grace, connection).await else {
+            let Ok(ended) = timeout(grace, connection).await else {
                 return;
             };
             ended
@@ -90,6 +96,14 @@ async fn requests(
     };
     if let Err(error) = ended {
         tracing::debug!(error, "a connection with telemetry ended");
+    }
+}
+
+/// Waits for a time, if there is one.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }
 
@@ -167,6 +181,8 @@ impl Drop for Busy {
     }
 }
 
+/// Connections that began together do not end together.
+const JITTER: f64 = 0.1;
 /// Bytes of a head; credentials can be long.
 const MAX_HEAD: usize = 32 * 1024;
 const MAX_STREAMS: u32 = 128;

@@ -50,6 +50,8 @@ pub struct Limits {
     /// A connection without a request is closed after this; also the time for a head in HTTP/1.
     /// Default 2 min: longer than the minute between two exports of metrics.
     pub idle: Duration,
+    /// How long a connection takes requests, ± 10 %. Default for ever.
+    pub age: Option<Duration>,
     /// For requests under way at the end. Default 1 s.
     pub grace: Duration,
 }
@@ -284,6 +286,7 @@ impl Default for Limits {
             body_pause: Duration::from_secs(10),
             body: Duration::from_secs(60),
             idle: Duration::from_secs(120),
+            age: None,
             grace: Duration::from_secs(1),
         }
     }

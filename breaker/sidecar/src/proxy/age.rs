@@ -1,8 +1,6 @@
 //! How long a client's connection may live: by the configuration, and by the client's certificate.
 //! Nobody looks at a certificate again after the handshake, so a connection could outlive it.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::limits::Limits;
@@ -14,7 +12,7 @@ use crate::tls;
 /// When a connection that begins now takes no more requests: what comes first.
 pub(crate) fn ends(limits: &Limits, certificate: Option<&tls::Peer>) -> Option<Ends> {
     let of_age = limits.age.map(|age| Ends {
-        at: Instant::now() + jittered(age),
+        at: Instant::now() + random::jittered(age, JITTER),
         by: Limit::MaxConnectionAge,
     });
     let of_certificate = expiry(certificate).map(|at| Ends {
@@ -34,25 +32,5 @@ fn expiry(certificate: Option<&tls::Peer>) -> Option<Instant> {
     certificate.and_then(tls::Peer::expires)
 }
 
-/// ± 10 %: connections that began together do not end together.
-fn jittered(age: Duration) -> Duration {
-    age.mul_f64(0.9 + 0.2 * random::unit())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_within_a_tenth_and_differ() {
-        let age = Duration::from_secs(100);
-        let ages: Vec<_> = (0..200).map(|_| jittered(age).as_secs_f64()).collect();
-        assert!(ages.iter().all(|age| (90.0..=110.0).contains(age)));
-        let (least, most) = ages
-            .iter()
-            .fold((200.0_f64, 0.0_f64), |(least, most), age| {
-                (least.min(*age), most.max(*age))
-            });
-        assert!(least < 95.0 && most > 105.0, "{least} to {most}");
-    }
-}
+/// Connections that began together do not end together.
+const JITTER: f64 = 0.1;

@@ -133,8 +133,8 @@ impl Workload {
                 tell(news);
             }
             drop(workload);
-            // ± 20 %, so that the sidecars of a machine do not come back in step.
-            sleep(pause.mul_f64(0.8 + 0.4 * random::unit())).await;
+            // The sidecars of a machine do not come back in step.
+            sleep(random::jittered(pause, 0.2)).await;
             pause = (2 * pause).min(LAST_PAUSE);
         }
     }

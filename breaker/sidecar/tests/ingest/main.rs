@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure of the harness is the test's")]
 
+mod aging;
 mod bombs;
 mod client;
 mod collector;

@@ -28,9 +28,22 @@ pub(in crate::cli) struct Connect {
     /// A file with the control token, instead of BREAKER_CONTROL_TOKEN
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) trust: Trust,
+}
+
+/// With TLS, whom to trust and what to show.
+#[derive(Clone, Debug, Default, Args)]
+pub(in crate::cli) struct Trust {
     /// With https://: a PEM file with the certificates to trust, instead of the system's
     #[arg(long, env = CA_VARIABLE, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
+    /// With https://: a PEM file with the certificate to show, and its chain
+    #[arg(long, env = CERT_VARIABLE, value_name = "FILE", requires = "key")]
+    pub(super) cert: Option<PathBuf>,
+    /// With https://: a PEM file with the key of the certificate
+    #[arg(long, env = KEY_VARIABLE, value_name = "FILE", requires = "cert")]
+    pub(super) key: Option<PathBuf>,
 }
 
 // === impl Connect ===
@@ -87,4 +100,6 @@ pub(super) fn token(file: Option<&Path>) -> Result<Option<HeaderValue>, ClientEr
 /// The environment variable with the control token.
 pub(in crate::cli) const TOKEN_VARIABLE: &str = "BREAKER_CONTROL_TOKEN";
 /// The environment variable with the file of certificates to trust.
-pub(in crate::cli) const CA_VARIABLE: &str = "BREAKER_ADMIN_CA";
+const CA_VARIABLE: &str = "BREAKER_ADMIN_CA";
+const CERT_VARIABLE: &str = "BREAKER_ADMIN_CERT";
+const KEY_VARIABLE: &str = "BREAKER_ADMIN_KEY";

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use breaker_tower::breaker_core::policy::yaml::Period;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::RawReceiveTls;
-use crate::config::scalar::Address;
+use crate::config::scalar::{Address, OrOff};
 
 /// The addresses that receive telemetry from applications, for the feeds of routes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,6 +35,10 @@ pub(in crate::config) struct RawReceive {
     #[serde(default)]
     #[schemars(extend("examples" = [["https://shop.example.com"]]))]
     pub(in crate::config) cors: Vec<String>,
+    /// Time after which a sender's connection takes no more batches, ± 10 %; over HTTP/2 it says so
+    /// by GOAWAY. Changed roots and allow of tls then reach senders that stay.
+    #[schemars(extend("default" = "off", "x-range" = "1s to 24h", "examples" = ["1h"]))]
+    pub(in crate::config) max_connection_age: Option<OrOff<Period>>,
     /// Whether addresses other than loopback are allowed. Whoever can send telemetry there can open
     /// breakers.
     #[serde(default)]

@@ -118,14 +118,17 @@ listener! {
 
 listener! {
     /// TLS on the admin port.
-    RawAdminTls as "AdminTls"
+    RawAdminTls as "AdminTls" {
+        /// Certificates of clients. Without it, the admin port does not ask for them.
+        RawPeers
+    }
 }
 
 listener! {
     /// TLS on the receiver of telemetry.
     RawReceiveTls as "ReceiveTls" {
         /// Certificates of senders. Without it, the receiver does not ask for them.
-        RawSenders
+        RawPeers
     }
 }
 
@@ -176,28 +179,28 @@ pub(in crate::config) struct RawClients {
     pub(in crate::config) forward: Option<RawForwarding>,
 }
 
-/// Certificates of senders. The sidecar does not pass them on.
+/// Certificates of clients. The sidecar does not pass them on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
-#[schemars(rename = "TlsSenders")]
-pub(in crate::config) struct RawSenders {
-    /// A PEM file with the certificates of the CAs that sign senders' certificates, relative to
+#[schemars(rename = "TlsPeers")]
+pub(in crate::config) struct RawPeers {
+    /// A PEM file with the certificates of the CAs that sign clients' certificates, relative to
     /// this file; spiffe for those that identity.spiffe has for each trust domain; or a mapping
     /// with spiffe, the socket of the SPIFFE Workload API.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
     roots: Option<RawRoots>,
-    /// Whether a sender without a certificate is refused.
+    /// Whether a client without a certificate is refused.
     #[schemars(extend("default" = true, "examples" = [false]))]
     require: Option<bool>,
-    /// The SPIFFE IDs that a sender's certificate may have. In the path, * stands for one segment,
+    /// The SPIFFE IDs that a client's certificate may have. In the path, * stands for one segment,
     /// and a final ** for the rest.
     #[schemars(extend("x-default" = "any certificate that roots have signed"))]
     #[schemars(extend("examples" = [["spiffe://example.org/ns/shop/sa/*"]]))]
     allow: Option<Vec<String>>,
 }
 
-impl From<RawSenders> for RawClients {
-    fn from(raw: RawSenders) -> Self {
+impl From<RawPeers> for RawClients {
+    fn from(raw: RawPeers) -> Self {
         Self {
             roots: raw.roots,
             require: raw.require,

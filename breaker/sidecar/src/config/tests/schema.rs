@@ -225,6 +225,9 @@ fn with(path: &str, value: Value) -> (Value, String) {
             };
         }
     }
+    if path.starts_with("admin_tls.clients") {
+        config["admin_tls"]["clients"] = json!({ "roots": "tls/ca.crt" });
+    }
     if path.starts_with("telemetry.receive.tls.") && !path.contains("certificates[]") {
         config["telemetry"] = json!({ "receive": { "tls": pair } });
     }

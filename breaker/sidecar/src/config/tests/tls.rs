@@ -296,13 +296,22 @@ fn tls_on_a_listener_has_certificates_and_may_ask_for_some() {
         assert!(found.starts_with(error), "{fields}: {found}");
         assert_eq!(found.is_empty(), error.is_empty(), "{fields}: {found}");
     }
-    let admin = format!("{pair}, clients: {{roots: ca.crt}}");
-    let admin = of_listener(&admin).replacen("tls", "admin_tls", 1);
-    let found = errors(&admin, folder.path());
-    assert!(
-        found.starts_with("b.yaml:1: admin_tls.clients: is not a field here"),
-        "{found}"
-    );
+    for (clients, error) in [
+        ("{roots: ca.crt, require: false}", ""),
+        (
+            "{roots: ca.crt, forward: xfcc}",
+            "b.yaml:1: admin_tls.clients.forward: is not a field here",
+        ),
+        (
+            "{roots: empty}",
+            "b.yaml:1: admin_tls.clients.roots: must have certificates in PEM form",
+        ),
+    ] {
+        let admin = of_listener(&format!("{pair}, clients: {clients}"));
+        let found = errors(&admin.replacen("tls", "admin_tls", 1), folder.path());
+        assert!(found.starts_with(error), "{clients}: {found}");
+        assert_eq!(found.is_empty(), error.is_empty(), "{clients}: {found}");
+    }
     let receiver = |fields: &str| {
         let text = of_listener(fields).replacen("tls: ", "telemetry: {receive: {tls: ", 1);
         text.replacen("}\n", "}}}\n", 1)
