@@ -23,6 +23,7 @@ mod recorder;
 mod rotel;
 mod shop;
 mod spiffe;
+mod strace;
 mod tls;
 mod tls_peers;
 mod tools;

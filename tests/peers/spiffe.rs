@@ -15,18 +15,18 @@ use crate::tools::{envoy, free_ports, installed, serve};
 
 /// Workloads, by the numbers of their sockets.
 const PATHS: [&str; 3] = ["ns/shop/sa/checkout", "ns/shop/sa/pay", "ns/shop/sa/envoy"];
-const CHECKOUT: usize = 0;
-const PAY: usize = 1;
+pub(crate) const CHECKOUT: usize = 0;
+pub(crate) const PAY: usize = 1;
 const ENVOY: usize = 2;
 
 /// An agent with the certificates of all workloads.
-struct Agent {
+pub(crate) struct Agent {
     folder: TempDir,
     process: Process,
 }
 
 impl Agent {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/spiffe/agent.py");
         let mut command = Command::new(installed("venv/bin/python"));
@@ -38,22 +38,22 @@ impl Agent {
         Self { folder, process }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn identity(&self, workload: usize) -> String {
+    pub(crate) fn identity(&self, workload: usize) -> String {
         let socket = self.path(&format!("{workload}.sock"));
         format!("identity: {{ spiffe: \"unix://{}\" }}\n", socket.display())
     }
 
     /// Signs new certificates for all.
-    fn rotate(&self) {
+    pub(crate) fn rotate(&self) {
         self.process.hang_up();
     }
 }
 
-fn id(workload: usize) -> String {
+pub(crate) fn id(workload: usize) -> String {
     format!("spiffe://example.org/{}", PATHS[workload])
 }
 
