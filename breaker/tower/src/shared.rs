@@ -9,7 +9,7 @@ pub(crate) mod flight;
 mod log;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use breaker_core::{Breaker, Event, Mode, Outcome, Permit, Rejected, State, Timestamp};
@@ -281,8 +281,38 @@ impl SharedBreaker {
         }
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Locked> {
-        // The core does not panic; if it did, its numbers would still be good enough to go on with.
+        self.try_lock().unwrap_or_else(|| self.lock_contended())
+    }
+
+    #[inline]
+    fn try_lock(&self) -> Option<MutexGuard<'_, Locked>> {
+        match self.state.try_lock() {
+            Ok(locked) => Some(locked),
+            // The core does not panic; if it did, its numbers would still be good enough to go on
+            // with.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Waits for the lock awake, as it is held for less time than it takes to go to sleep and to be
+    /// woken. Between two tries it waits ever longer: each takes the breaker's memory from the core
+    /// that uses it, and a core that goes on for some requests before another one does is faster
+    /// than two that take turns.
+    #[cold]
+    fn lock_contended(&self) -> MutexGuard<'_, Locked> {
+        let mut pauses = FIRST_PAUSES;
+        for _ in 0..TRIES {
+            for _ in 0..pauses {
+                std::hint::spin_loop();
+            }
+            if let Some(locked) = self.try_lock() {
+                return locked;
+            }
+            pauses = (2 * pauses).min(MOST_PAUSES);
+        }
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -320,6 +350,11 @@ impl Drop for SharedBreaker {
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// Pauses before the second and between later tries to take the lock, and how many tries there are:
+/// some 100 µs in all, after which the thread that holds it does not run.
+const FIRST_PAUSES: u32 = 64;
+const MOST_PAUSES: u32 = 256;
+const TRIES: u32 = 30;
 /// How late the driver may be on a busy runtime. If it is later, its runtime may not run at all.
 const PATIENCE_WITH_DRIVER: Duration = Duration::from_millis(50);
 /// Transitions are seconds apart: this many are minutes.
