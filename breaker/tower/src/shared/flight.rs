@@ -13,6 +13,7 @@ use crate::deadline::CallerDeadline;
 thread_local! {
     /// Of requests that ended on this thread. Not of one breaker: of many that have few requests,
     /// each would keep its own.
+    #[expect(clippy::vec_box, reason = "the boxes come and go as they are")]
     static SPARE: RefCell<Vec<Box<Flight>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -27,12 +28,12 @@ pub(crate) struct Flight {
     pub(crate) trace: Option<TraceId>,
     /// The breaker's when it was admitted.
     pub(crate) state: State,
-    pub(crate) answer: Answer,
+    pub(crate) answer: KnownAnswer,
 }
 
 /// What is known of the answer to a request.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct KnownAnswer {
     /// Until when the caller waits for it.
     pub(crate) deadline: CallerDeadline,
     /// It is all head: nobody will read its body to the end.
@@ -82,7 +83,7 @@ impl Flight {
         flight.reader = Reader::new(policy);
         flight.trace = None;
         flight.state = state;
-        flight.answer = Answer::default();
+        flight.answer = KnownAnswer::default();
         flight
     }
 
@@ -106,7 +107,7 @@ impl Flight {
             head_latency: None,
             trace: None,
             state,
-            answer: Answer::default(),
+            answer: KnownAnswer::default(),
         }
     }
 }
