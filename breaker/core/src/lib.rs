@@ -42,6 +42,7 @@
 //! );
 //! # Ok::<(), breaker_core::Rejected>(())
 //! ```
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod adaptive_ramp;
 mod alert;

@@ -35,6 +35,7 @@ pub struct Invalid(#[from] serde_json::Error);
 
 /// A request as protobuf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Transcoded {
     /// Its bytes, without the invalid items.
     pub message: Vec<u8>,

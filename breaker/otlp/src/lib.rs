@@ -9,6 +9,7 @@
 //! [`read_traces`] and [`read_metrics`] pass the contents of an encoded request to a visitor,
 //! without allocating. [`json`] converts OTLP/JSON to protobuf. None of them panics, and their
 //! recursion is bounded, whatever the bytes.
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod attributes;
 pub mod convention;

@@ -67,6 +67,7 @@
 //! .classify(Strict);
 //! # drop(layer);
 //! ```
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![cfg_attr(doc, doc = include_str!("../docs/calls.md"))]
 #![cfg_attr(doc, doc = include_str!("../docs/frameworks.md"))]
 #![cfg_attr(doc, doc = include_str!("../docs/outcomes.md"))]

@@ -48,7 +48,7 @@ pub struct Anomaly {
 
 /// A P95 that has risen slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
+#[non_exhaustive]
 pub struct Creep {
     /// The old value.
     pub from: Duration,
@@ -65,7 +65,7 @@ impl Anomaly {
 
 /// A new baseline was accepted, because a different share of hits has been usual for hours.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "all that there is to say of it")]
+#[non_exhaustive]
 pub struct UsualChange {
     /// The signal.
     pub signal: Signal,

@@ -9,6 +9,7 @@ use crate::state::State;
 
 /// An instance of the fleet: 8 random bytes, which are drawn at each start of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a plain wrapper")]
 pub struct InstanceId(pub [u8; 8]);
 
 /// What an instance has seen since its last report. The message that carries it has 16 KiB at most.
