@@ -56,10 +56,10 @@ type Real<'a> = dyn FnMut(&[Label], f64) + 'a;
 /// An attribute beside the breaker's name.
 type Label = (&'static str, Arc<str>);
 
-const METRICS: [Metric; 8] = [
+const METRICS: [Metric; 11] = [
     Metric {
         name: "breaker.state",
-        unit: "",
+        unit: "{state}",
         description: "1 for the current state and 0 for the others",
         read: Read::Gauge(|snapshot, tell| {
             for state in State::ALL {
@@ -70,7 +70,7 @@ const METRICS: [Metric; 8] = [
     },
     Metric {
         name: "breaker.mode",
-        unit: "",
+        unit: "{mode}",
         description: "1 for the current mode and 0 for the others",
         read: Read::Gauge(|snapshot, tell| {
             for mode in Mode::ALL {
@@ -137,6 +137,35 @@ const METRICS: [Metric; 8] = [
             }
         }),
     },
+    Metric {
+        name: "breaker.alerts",
+        unit: "{alert}",
+        description: "Alerts",
+        read: Read::Counter(|snapshot, tell| {
+            for alert in &snapshot.alerts {
+                tell(&about(&alert.source, alert.signal), alert.count);
+            }
+        }),
+    },
+    Metric {
+        name: "breaker.alerting",
+        unit: "1",
+        description: "1 while an alert lasts, else 0",
+        read: Read::Gauge(alerting),
+    },
+    Metric {
+        name: "breaker.anomaly.score",
+        unit: "1",
+        description: "Evidence of an anomaly as a share of the alarm threshold",
+        read: Read::Gauge(|snapshot, tell| {
+            for source in &snapshot.sources {
+                for anomaly in &source.anomalies {
+                    let labels = about(&source.name, anomaly.signal.name());
+                    tell(&labels, anomaly.score());
+                }
+            }
+        }),
+    },
 ];
 
 const NAME: &str = "breaker.name";
@@ -153,6 +182,26 @@ fn requests(snapshot: &Snapshot, tell: &mut Whole<'_>) {
     }
     tell(&[outcome("rejected")], totals.rejected);
     tell(&[outcome("would_reject")], totals.would_reject);
+}
+
+/// What the policy may alert on begins with 0.
+fn alerting(snapshot: &Snapshot, tell: &mut Real<'_>) {
+    for alert in &snapshot.alerts {
+        let mut sources = snapshot.sources.iter();
+        let source = sources.find(|source| source.name == alert.source);
+        let stands = source.is_some_and(|source| {
+            let mut standing = source.standing_alerts.iter();
+            standing.any(|standing| standing.signal == alert.signal)
+        });
+        tell(&about(&alert.source, alert.signal), f64::from(stands));
+    }
+}
+
+fn about(source: &Arc<str>, signal: &'static str) -> [Label; 2] {
+    [
+        ("breaker.source", source.clone()),
+        ("breaker.signal", signal.into()),
+    ]
 }
 
 fn latency(snapshot: &Snapshot, tell: &mut Real<'_>) {

@@ -71,6 +71,45 @@ fn the_recorder_of_metrics_gets_all_numbers() {
 }
 
 #[test]
+fn alerts_and_evidence_have_the_names_of_the_sidecar() {
+    let test = TestBreaker::new("pay", Policy::adaptive());
+    for request in 0..40 {
+        let admitted = test.handle().try_acquire(OnDrop::Ignored).unwrap();
+        let failed = [Classification::Success, Classification::Failure][request % 2];
+        test.advance(Duration::from_millis(1));
+        admitted.finish(failed);
+    }
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || telemetry::record(test.handle()));
+    let seen: Vec<_> = snapshotter.snapshot().into_vec();
+    let of = |name: &str| -> Vec<_> {
+        let named = seen.iter().filter(|(key, ..)| key.key().name() == name);
+        named
+            .map(|(key, _, _, value)| {
+                let labels = key.key().labels().map(|label| label.value().to_owned());
+                (labels.collect::<Vec<_>>().join(" "), format!("{value:?}"))
+            })
+            .collect()
+    };
+    let snapshot = test.handle().snapshot();
+    assert!(!snapshot.alerts.is_empty());
+    for name in ["breaker.alerts", "breaker.alerting"] {
+        assert_eq!(of(name).len(), snapshot.alerts.len(), "{name}");
+    }
+    let scores = of("breaker.anomaly.score");
+    let errors = scores
+        .iter()
+        .find(|(labels, _)| labels == "pay proxy errors");
+    let score = snapshot.sources[0].anomalies[0].score();
+    assert!(score > 0.0);
+    assert_eq!(
+        errors.unwrap().1,
+        format!("{:?}", DebugValue::Gauge(score.into()))
+    );
+}
+
+#[test]
 fn instruments_observe_the_breakers_of_a_set_with_those_to_come() {
     let exporter = InMemoryMetricExporter::default();
     let reader = PeriodicReader::builder(exporter.clone()).build();
