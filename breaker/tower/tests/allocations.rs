@@ -1,10 +1,5 @@
 //! A request through the layer allocates nothing, once others were in flight before it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy sees test functions only, not their helpers"
-)]
-
 use std::alloc::System;
 use std::convert::Infallible;
 

@@ -22,10 +22,6 @@ pub(crate) struct FrontBody {
     pub(super) account: RequestLog,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are of a route: a box would cost each an allocation"
-)]
 pub(super) enum Content {
     Route(RouteBody),
     Substitute(Box<SubstituteBody>),
