@@ -4,7 +4,9 @@
 //!
 //! What goes well is relative to a base: the share of bad requests that there was at the smallest
 //! share, or that is usual. More load would make it no better and less load neither, so it is no
-//! reason to stay at a tenth for ever; only what is worse than that is.
+//! reason to stay at a tenth for ever; only what is worse than that is. The base is known from few
+//! requests: of a fifth, a tenth or none may have been bad among the first sixteen. So a slice is
+//! compared with it as two samples are.
 
 use std::time::Duration;
 
@@ -23,7 +25,9 @@ pub(crate) struct AdaptiveRamp {
     slice: Tally,
     /// Which slice it is.
     number: u32,
+    /// In a row, at all of the traffic: those that were clean, and those that were not dirty.
     clean_slices: u32,
+    borne_slices: u32,
     total: Tally,
     /// The share of bad requests that is not for the load: what is usual, or was seen while the
     /// share was smallest.
@@ -62,6 +66,7 @@ impl AdaptiveRamp {
             slice: Tally::default(),
             number: 0,
             clean_slices: 0,
+            borne_slices: 0,
             total: probes,
         }
     }
@@ -120,20 +125,23 @@ impl AdaptiveRamp {
             }
         }
         let bad = slice.failed as f64 / slice.samples() as f64;
-        let spread = (self.base * (1.0 - self.base) / slice.samples() as f64).sqrt();
+        let spread = deviation(self.low, slice);
         let was_full = self.share >= 1.0;
+        let of_all = |slices: u32| if was_full { slices + 1 } else { 0 };
+        self.borne_slices = of_all(self.borne_slices);
         if bad <= CLEAN.max(self.base + spread) {
             self.share = (self.share * 1.5).min(1.0);
-            self.clean_slices = if was_full { self.clean_slices + 1 } else { 0 };
+            self.clean_slices = of_all(self.clean_slices);
         } else {
             self.clean_slices = 0;
         }
         if bad >= DIRTY.max(self.base + SURE * spread) {
             self.share /= 2.0;
+            self.borne_slices = 0;
         }
         if self.share < LEAST_SHARE {
             RampStep::Failed(slice)
-        } else if self.clean_slices >= CLEAN_SLICES {
+        } else if self.clean_slices >= CLEAN_SLICES || self.borne_slices >= BORNE_SLICES {
             RampStep::Done
         } else {
             RampStep::GoesOn
@@ -161,6 +169,16 @@ impl AdaptiveRamp {
     }
 }
 
+/// One standard deviation of the difference between the shares of bad requests in two samples of
+/// the same service. The share is estimated from both, with half a request of each kind more: none
+/// among a few is not never.
+fn deviation(one: Tally, other: Tally) -> f64 {
+    let [few, more] = [one, other].map(|tally| tally.samples().max(1) as f64);
+    let failed = one.failed.saturating_add(other.failed) as f64;
+    let share = (failed + 0.5) / (few + more + 1.0);
+    (share * (1.0 - share) * (1.0 / few + 1.0 / more)).sqrt()
+}
+
 const SLICE: Duration = Duration::from_millis(500);
 /// A slice with fewer requests goes on.
 const ENOUGH: u64 = 3;
@@ -170,10 +188,14 @@ const DIRTY: f64 = 0.3;
 const BELOW: f64 = 0.75;
 /// Of fewer requests at the smallest share nothing is said.
 const KNOWN: u64 = 10;
-/// In standard deviations of a slice: a slice is dirty if it is worse than the base by so many.
+/// In standard deviations of the difference between a slice and the base: a slice is dirty if it is
+/// worse by so many.
 const SURE: f64 = 1.5;
 const LEAST_SHARE: f64 = 0.04;
 const CLEAN_SLICES: u32 = 2;
+/// Five seconds of all the traffic: there is no more to admit. What has not halved the share till
+/// then would not open a closed breaker.
+const BORNE_SLICES: u32 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -230,6 +252,40 @@ mod tests {
         assert!(ramp.share().get() > 0.3);
         slice(&mut ramp, 2500, 6);
         assert!(ramp.share().get() < 0.3);
+    }
+
+    #[test]
+    fn a_lucky_base_does_not_hold_the_ramp_up() {
+        // A fifth is bad, and of the first sixteen requests only two were.
+        let mut ramp = ramp();
+        ramp.low.count(true, 6);
+        assert_eq!(slice(&mut ramp, 500, 8), RampStep::GoesOn);
+        assert_eq!(ramp.share().to_string(), "15%");
+        for index in 2..=4 {
+            ramp.count(true, 32);
+            ramp.count(false, 8);
+            let step = ramp.judge(Timestamp::from_millis(index * 500));
+            assert_eq!(step, RampStep::GoesOn);
+        }
+        assert_eq!(ramp.share().to_string(), "50.63%", "all were clean");
+    }
+
+    #[test]
+    fn five_seconds_of_all_the_traffic_that_nothing_halves_end_it() {
+        let mut ramp = ramp();
+        for index in 1..=6 {
+            slice(&mut ramp, index * 500, 10);
+        }
+        assert_eq!(ramp.share(), Ratio::ONE);
+        // Neither clean nor dirty, and one that is.
+        let mut run = |slices: std::ops::RangeInclusive<u64>, good| {
+            let mut steps = slices.map(|index| (index, slice(&mut ramp, index * 500, good)));
+            steps.find(|(_, step)| *step != RampStep::GoesOn)
+        };
+        assert_eq!(run(7..=15, 8), None);
+        assert_eq!(run(16..=16, 5), None);
+        assert_eq!(run(17..=18, 10), None, "the share grows again");
+        assert_eq!(run(19..=40, 8), Some((28, RampStep::Done)));
     }
 
     #[test]
