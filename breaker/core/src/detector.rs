@@ -15,6 +15,7 @@
 
 mod anomaly;
 mod baseline;
+mod calm;
 mod counting;
 mod crossed;
 mod pace;
@@ -386,5 +387,7 @@ const fn bounds(policy: &Policy) -> LatencyBounds {
     }
 }
 
+#[cfg(test)]
+mod bound;
 #[cfg(test)]
 mod tests;

@@ -395,7 +395,7 @@ mod tests {
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(ids, sorted);
-        assert_eq!(ids.len(), 57);
+        assert_eq!(ids.len(), 58);
     }
 
     #[test]

@@ -176,9 +176,15 @@ impl Bucket {
 /// as much again as the share is at most, so that a drift of that size is none. Of few observations
 /// it says little.
 pub(super) fn normal_at_most(hits: f64, observations: f64) -> f64 {
+    1.5 * usual_at_most(hits, observations)
+}
+
+/// The share of hits is at most so much, where so many hits among so many observations were usual:
+/// two standard deviations more than it seems.
+pub(super) fn usual_at_most(hits: f64, observations: f64) -> f64 {
     let share = (hits + 0.5) / (observations + 1.0);
     let deviation = (share * (1.0 - share) / (observations + 1.0)).sqrt();
-    1.5 * (share + 2.0 * deviation)
+    share + 2.0 * deviation
 }
 
 const BUCKET: Duration = Duration::from_secs(10);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use self::params::{ERRORS, FEED_ERRORS, HARD, LATENCY, PROXY_ERRORS, SLOW};
 use super::UsualChange;
 use super::baseline::{Baseline, Bounds};
+use super::calm::Calm;
 use super::pace::Pace;
 use super::sequential_test::SequentialTest;
 use super::settled::Settled;
@@ -40,6 +41,7 @@ pub(super) struct SignalDetector {
     slow: Option<Box<Slow>>,
     /// Whether there was an alarm in the live block.
     spoiled: bool,
+    calm: Calm,
     /// The budget, of how many detectors.
     run_length: Duration,
     family_size: usize,
@@ -76,6 +78,7 @@ impl SignalDetector {
             tells,
             slow: None,
             spoiled: false,
+            calm: Calm::default(),
             run_length: Duration::MAX,
             family_size: 1,
             usual: None,
@@ -178,6 +181,8 @@ impl SignalDetector {
             slow.reset();
         }
         self.alarming = false;
+        self.calm.restart();
+        self.take_over_baseline();
     }
 
     /// Heap memory, in bytes.

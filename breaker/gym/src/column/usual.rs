@@ -46,6 +46,12 @@ pub(super) const USUAL: &[Column] = &[
         figures: &[FALSE_TRIPS, FALSE_ALERTS],
     },
     Column {
+        scenario: "D6f",
+        title: "4 % usual, twice in bursts: trips, alerts per day (≤ 10)",
+        cell: false_events,
+        figures: &[FALSE_TRIPS, FALSE_ALERTS],
+    },
+    Column {
         scenario: "D7",
         title: "cache mix: trips, alerts per day, good rejected % (≤ 0.1)",
         cell: false_events_and_rejected,

@@ -14,6 +14,12 @@ pub(super) const ENTRIES: &[NamedScenario] = &[
         make: noisy_day_with_retries,
     },
     NamedScenario {
+        id: "D6f",
+        title: "4 % errors are usual, twice as many in the bursts of noisy days, 4 d",
+        wanted: "≤ 10 alerts a day",
+        make: noisy_days_of_errors,
+    },
+    NamedScenario {
         id: "S01",
         title: "healthy, 50/s, 24 h",
         wanted: "silent",
@@ -69,6 +75,33 @@ fn noisy_day(luck: &mut RequestRng) -> Scenario {
     }
     for _ in 0..BLIPS {
         let from = luck.between(0.0, DAY - 3.0);
+        let errors = luck.between(0.1, 0.6);
+        scenario.phase(from, from + luck.between(0.2, 3.0), move |now, _| {
+            now.errors = errors;
+        });
+    }
+    scenario
+}
+
+fn noisy_days_of_errors(luck: &mut RequestRng) -> Scenario {
+    const USUAL: f64 = 0.04;
+    let days = 4;
+    let all = f64::from(days) * DAY;
+    let mut scenario = Scenario::healthy(all);
+    scenario.base.errors = USUAL;
+    scenario.phase(0.0, all, move |now, progress| {
+        let day = (TAU * progress * f64::from(days)).cos();
+        now.rate = 20.0f64.mul_add(-day, 25.0);
+    });
+    for _ in 0..days as usize * BURSTS {
+        let from = luck.between(0.0, all - 300.0);
+        scenario.phase(from, from + luck.between(30.0, 180.0), |now, _| {
+            now.rate *= 4.0;
+            now.errors = 2.0 * USUAL;
+        });
+    }
+    for _ in 0..days as usize * BLIPS {
+        let from = luck.between(0.0, all - 3.0);
         let errors = luck.between(0.1, 0.6);
         scenario.phase(from, from + luck.between(0.2, 3.0), move |now, _| {
             now.errors = errors;

@@ -102,6 +102,27 @@ fn three_times_a_high_usual_is_told_within_a_minute() {
 }
 
 #[test]
+fn what_keeps_still_for_twelve_hours_is_watched_more_closely() {
+    let mut service = Service::new(Policy::adaptive());
+    assert_eq!(changes(&service.hours(4.0, 0.03)).len(), 1);
+    assert_eq!(alerts(&service.hours(16.0, 0.03)), [0.0; 0]);
+    let normal = |service: &mut Service| {
+        let scores = &service.bench.snapshot().sources[0].anomalies;
+        scores[0].normal.get()
+    };
+    assert!((0.035..0.041).contains(&normal(&mut service)));
+    let before = service.bench.now;
+    let told = alerts(&service.run(1200, 0.05, 0.09));
+    assert!(
+        told.first().is_some_and(|at| at - before < 40.0),
+        "{told:?}"
+    );
+    // It is known to vary now.
+    service.hours(0.5, 0.03);
+    assert!(normal(&mut service) > 0.044);
+}
+
+#[test]
 fn what_was_accepted_is_left_when_it_is_usual_no_longer() {
     let mut service = Service::new(Policy::adaptive());
     service.hours(4.0, 0.08);

@@ -83,7 +83,7 @@ impl SignalDetector {
             share: share(estimate.hits / estimate.observations.max(1e-9)),
             low: share(scale.low()),
             high: share(estimate.high),
-            normal: share(self.baseline.share()),
+            normal: share(self.judged_normal()),
             observations: estimate.observations.round() as u64,
             since: estimate.since,
             evidence: scale.evidence(),

@@ -4,10 +4,12 @@
 use super::SignalDetector;
 use crate::baseline::SignalBaseline;
 use crate::detector::UsualChange;
-use crate::detector::baseline::{Bounds, normal_at_most};
+use crate::detector::baseline::{Bounds, normal_at_most, usual_at_most};
+use crate::detector::calm::NEAR;
 use crate::detector::settled::Span;
 use crate::detector::slow::Slow;
 use crate::detector::usual::{Alarmed, MOST, midway_to_total};
+use crate::policy::Signal;
 use crate::ratio::Ratio;
 use crate::time::Timestamp;
 
@@ -39,9 +41,14 @@ impl SignalDetector {
             // These observations were made before the present one, which ends the ten seconds.
             slow.observe(passed, self.pace.last().min(at), &self.pace);
         }
+        if let Some(near) = self.near_normal() {
+            self.calm.observe(passed, near);
+        }
         self.spoiled |= self.alarming || self.is_slow();
         if let Some(block) = self.settled.count(passed, at) {
-            if !std::mem::take(&mut self.spoiled) && self.tells {
+            let spoiled = std::mem::take(&mut self.spoiled);
+            self.calm.end_block(spoiled);
+            if !spoiled && self.tells {
                 let made = || Slow::new(self.signal, self.run_length, self.family_size);
                 let slow = self.slow.get_or_insert_with(made);
                 slow.learn(block, self.declared);
@@ -82,6 +89,7 @@ impl SignalDetector {
         self.usual = Some(span.share());
         self.baseline.restore(span.observations, span.hits);
         self.alarmed = Alarmed::new();
+        self.calm.restart();
         self.settle_bounds();
         for scale in &mut self.scales {
             scale.reset();
@@ -112,6 +120,25 @@ impl SignalDetector {
         self.take_over_baseline();
     }
 
+    /// The share of hits by which the scales judge: what is normal at most, or less where what was
+    /// accepted as usual has kept still for long.
+    pub(super) fn judged_normal(&self) -> f64 {
+        let normal = self.baseline.share();
+        let near = self.near_normal().filter(|_| self.calm.is_long());
+        near.map_or(normal, |near| {
+            let least = self.baseline.bounds().floor.max(self.bounds.cap);
+            normal.min(near.max(least))
+        })
+    }
+
+    /// How much is normal where an accepted share of failures keeps still. Other signals vary with
+    /// the load.
+    fn near_normal(&self) -> Option<f64> {
+        let accepted = self.accepted.filter(|_| self.signal == Signal::Errors)?;
+        let (observations, hits) = self.baseline.learned();
+        Some(NEAR * usual_at_most(hits, observations).max(accepted))
+    }
+
     /// The share of hits that is usual, normal or not; 0, if nothing is known.
     pub(in crate::detector) fn usual(&self) -> f64 {
         self.alarmed.usual(&self.baseline).max(self.declared)
@@ -135,8 +162,9 @@ impl SignalDetector {
     }
 
     pub(super) fn take_over_baseline(&mut self) {
+        let normal = self.judged_normal();
         for scale in &mut self.scales {
-            scale.set_normal(self.baseline.share());
+            scale.set_normal(normal);
         }
         self.unusual = midway_to_total(self.usual());
     }
