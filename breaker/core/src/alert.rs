@@ -21,6 +21,7 @@ pub(crate) struct StandingAlert {
     /// When it is told again, and how long after that once more.
     next: Timestamp,
     gap: Duration,
+    rarest: Duration,
     /// How often it was told.
     pub(crate) told: u64,
     /// The most that was observed when it was told.
@@ -38,10 +39,25 @@ impl StandingAlert {
             holds: true,
             next: now + FIRST_REPEAT,
             gap: FIRST_REPEAT,
+            rarest: RAREST_REPEAT,
             told: 1,
             worst: observed,
             over: false,
         }
+    }
+
+    /// The same, of what has been so from the first request on, as far as is known: perhaps it is
+    /// usual. It is repeated after hours where others are after minutes.
+    pub(crate) fn rarely_told(mut self) -> Self {
+        self.gap = FIRST_RARE_REPEAT;
+        self.next = self.begun + self.gap;
+        self.rarest = RAREST_OF_ALL;
+        self
+    }
+
+    /// Whether it ended so long ago that another is told whatever this one was.
+    pub(crate) fn is_past(&self, now: Timestamp) -> bool {
+        self.over && now.saturating_since(self.held) >= RAREST_REPEAT
     }
 
     /// Whether it goes on.
@@ -58,7 +74,7 @@ impl StandingAlert {
         now: Timestamp,
     ) -> bool {
         if self.over {
-            if now.saturating_since(self.held) >= RAREST_REPEAT {
+            if self.is_past(now) {
                 *self = Self::new(self.signal, observed(), now);
                 return true;
             }
@@ -75,7 +91,7 @@ impl StandingAlert {
         // Never less: else one that is worse in its midst than at its line would be news after each
         // repeat.
         self.worst = self.worst.max(observed);
-        self.gap = (2 * self.gap).min(RAREST_REPEAT);
+        self.gap = (2 * self.gap).min(self.rarest);
         self.next = now + self.gap;
         self.told += 1;
         true
@@ -123,3 +139,5 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(300);
 const FAR_WORSE: f64 = 2.0;
 const FIRST_REPEAT: Duration = Duration::from_secs(60);
 const RAREST_REPEAT: Duration = Duration::from_secs(3600);
+const FIRST_RARE_REPEAT: Duration = Duration::from_secs(3600);
+const RAREST_OF_ALL: Duration = Duration::from_secs(86_400);

@@ -258,6 +258,13 @@ impl Detectors {
         (signal == Signal::Latency && !self.is_told(signal)).then_some(rise)
     }
 
+    /// Whether the alarm of `signal` tells of a share that has been so from the first request on,
+    /// as far as is known.
+    pub(crate) fn may_be_usual(&self, signal: Signal) -> bool {
+        let detector = self.detector(signal);
+        detector.is_some_and(SignalDetector::may_be_usual)
+    }
+
     /// Whether a scale of `signal` has an alarm.
     fn is_told(&self, signal: Signal) -> bool {
         let detector = self.detector(signal);

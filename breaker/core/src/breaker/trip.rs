@@ -83,6 +83,7 @@ impl<'a> Observation<'a> {
         let now = self.now;
         let heard = self.is_heard();
         let mut standing = self.source.alerts[index].take();
+        standing = standing.filter(|standing| !standing.is_past(now));
         let mut observed = || {
             let first = entry.conditions.first();
             let evidence = first.and_then(|condition| self.evidence(condition));
@@ -92,7 +93,11 @@ impl<'a> Observation<'a> {
             Some(standing) => standing.hold(heard, observed, now),
             None => {
                 let signal = signal_of(&entry.conditions);
-                standing = Some(Box::new(StandingAlert::new(signal, observed(), now)));
+                let mut alert = StandingAlert::new(signal, observed(), now);
+                if self.may_be_usual(entry) {
+                    alert = alert.rarely_told();
+                }
+                standing = Some(Box::new(alert));
                 true
             }
         };
@@ -107,6 +112,16 @@ impl<'a> Observation<'a> {
             source: self.source.name.clone(),
             evidence: self.justify(entry),
             traces: self.source.exemplars(now),
+        })
+    }
+
+    /// Whether all that `entry` tells has been so from the first request on, as far as is known.
+    fn may_be_usual(&self, entry: &TripEntry) -> bool {
+        let Some(detectors) = &self.source.detectors else {
+            return false;
+        };
+        entry.conditions.iter().all(|condition| {
+            matches!(condition, Condition::Anomaly { signal, .. } if detectors.may_be_usual(*signal))
         })
     }
 

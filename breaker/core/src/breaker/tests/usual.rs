@@ -123,6 +123,21 @@ fn what_keeps_still_for_twelve_hours_is_watched_more_closely() {
 }
 
 #[test]
+fn what_was_so_from_the_first_request_on_is_repeated_after_hours() {
+    // One each minute, of which nothing is known for ten hours.
+    let mut service = Service::new(Policy::adaptive());
+    let told = alerts(&service.run(24 * 60, 60.0, 0.3));
+    assert!((1..=5).contains(&told.len()), "{told:?}");
+    let gaps: Vec<_> = told.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.iter().all(|gap| *gap > 3500.0), "{gaps:?}");
+    // What is worse than what is known is repeated after minutes.
+    let mut service = Service::new(Policy::adaptive());
+    service.hours(0.5, 0.003);
+    let told = alerts(&service.hours(0.5, 0.3));
+    assert!((4..=6).contains(&told.len()), "{told:?}");
+}
+
+#[test]
 fn what_was_accepted_is_left_when_it_is_usual_no_longer() {
     let mut service = Service::new(Policy::adaptive());
     service.hours(4.0, 0.08);

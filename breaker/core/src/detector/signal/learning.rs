@@ -139,6 +139,21 @@ impl SignalDetector {
         Some(NEAR * usual_at_most(hits, observations).max(accepted))
     }
 
+    /// Whether there is an alarm only because what is normal is bounded: its share is no more than
+    /// all that was learned would have as normal. There were no steady hours yet, and total failure
+    /// is never usual.
+    pub(in crate::detector) fn may_be_usual(&self) -> bool {
+        let (observations, hits) = self.baseline.learned();
+        let seems_normal = normal_at_most(hits, observations);
+        let mut alarming = self.scales.iter().filter(|scale| scale.is_alarming());
+        self.alarming
+            && self.usual.is_none()
+            && alarming.all(|scale| {
+                let estimate = scale.estimate();
+                estimate.low <= seems_normal.min(MOST)
+            })
+    }
+
     /// The share of hits that is usual, normal or not; 0, if nothing is known.
     pub(in crate::detector) fn usual(&self) -> f64 {
         self.alarmed.usual(&self.baseline).max(self.declared)
