@@ -120,6 +120,8 @@ impl World {
                         let good = std::mem::take(&mut seen.good);
                         seen.failed = Some(self.bench.now);
                         if good.is_some_and(|good| !self.covers(good)) {
+                            // Itself too: as good then, and as a failure now.
+                            self.counted_again += 1;
                             self.count_again();
                         }
                     }
@@ -144,6 +146,31 @@ impl World {
     fn covers(&self, seconds: f64) -> bool {
         let slice = |seconds: f64| at(seconds).as_nanos() / 1_000_000_000;
         slice(seconds) + 10 > slice(self.bench.now)
+    }
+
+    /// Each answered request is in the window once, as what it is. So failures / requests is
+    /// failed / answered, whatever is still flowing.
+    fn check_counts(&mut self) -> Result<(), TestCaseError> {
+        let snapshot = self.bench.snapshot();
+        let source = &snapshot.sources[0];
+        prop_assert_eq!(source.success, self.in_window(|seen| seen.good));
+        prop_assert_eq!(source.failure, self.in_window(|seen| seen.failed));
+        let all = self.seen.len() as u64;
+        let timed = source.latency.map_or(0, |latency| latency.samples);
+        prop_assert!(timed <= all);
+        for anomaly in &source.anomalies {
+            let most = all + self.counted_again;
+            prop_assert!(anomaly.observations <= most, "{anomaly:?}");
+            prop_assert!(anomaly.evidence.is_finite());
+        }
+        let totals = snapshot.totals;
+        let ended = self
+            .seen
+            .iter()
+            .filter(|seen| seen.permit.is_none())
+            .count() as u64;
+        prop_assert_eq!(totals.success + totals.failure + totals.ignored, ended);
+        Ok(())
     }
 
     /// How many of the times are in the window now.
@@ -171,10 +198,28 @@ fn measure() -> impl Strategy<Value = LatencyMeasure> {
     prop::sample::select(vec![LatencyMeasure::Head, LatencyMeasure::Complete])
 }
 
+#[test]
+fn an_answer_that_breaks_off_after_the_window_is_observed_once_more() {
+    let policy = watching(Policy::adaptive(), LatencyMeasure::Head);
+    let mut world = World::new(policy, Attribution::Proxy);
+    for (index, step) in [Step::End(Classification::Failure), Step::Begun]
+        .into_iter()
+        .enumerate()
+    {
+        world.play(&Act::Acquire);
+        world.step(index, step);
+    }
+    world.play(&Act::Pass(10_000));
+    world.step(1, Step::End(Classification::Failure));
+    world.check_counts().unwrap();
+    let anomalies = &world.bench.snapshot().sources[0].anomalies;
+    let errors = anomalies.iter().map(|anomaly| anomaly.observations).max();
+    assert_eq!(errors, Some(3), "one failure, one begin, and its end");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// So failures / requests is failed / answered, whatever is still flowing.
     #[test]
     fn the_window_has_each_answered_request_once_as_what_it_is(
         measure in measure(),
@@ -185,19 +230,7 @@ proptest! {
         let mut world = World::new(watching(policy, measure), Attribution::Proxy);
         for act in acts {
             world.play(&act);
-            let source = world.bench.snapshot().sources.swap_remove(0);
-            prop_assert_eq!(source.success, world.in_window(|seen| seen.good));
-            prop_assert_eq!(source.failure, world.in_window(|seen| seen.failed));
-            let timed = source.latency.map_or(0, |latency| latency.samples);
-            prop_assert!(timed <= world.seen.len() as u64);
-            for anomaly in source.anomalies {
-                let most = world.seen.len() as u64 + world.counted_again;
-                prop_assert!(anomaly.observations <= most, "{anomaly:?}");
-                prop_assert!(anomaly.evidence.is_finite());
-            }
-            let totals = world.bench.snapshot().totals;
-            let ended = world.seen.iter().filter(|seen| seen.permit.is_none()).count() as u64;
-            prop_assert_eq!(totals.success + totals.failure + totals.ignored, ended);
+            world.check_counts()?;
         }
     }
 
