@@ -55,6 +55,8 @@ pub(crate) struct Connections {
     chosen: Cell<Option<Alpn>>,
     /// The certificates that connections were made with.
     certificates: RefCell<Option<Arc<tls::Made>>>,
+    /// How often there were others before.
+    rotations: Cell<u64>,
     /// When a used connection last lost a request in doubt.
     doubted: Cell<Option<Instant>>,
     /// Whether a new connection has answered a request of that sort since.
@@ -99,6 +101,7 @@ impl Connections {
             speaks_http2: Cell::new(false),
             chosen: Cell::default(),
             certificates: RefCell::default(),
+            rotations: Cell::default(),
             doubted: Cell::new(None),
             is_proved: Cell::new(false),
         }
@@ -220,6 +223,9 @@ impl Connections {
             Protocol::Auto if !is_switch => &[Alpn::Http2, Alpn::Http1],
             _ => &[Alpn::Http1],
         };
+        self.follow_certificates();
+        // Before it is made: it may be made with those of before.
+        let rotations = self.rotations.get();
         let Connected { stream, chosen } = self.connect(offered).await?;
         if chosen == Some(Alpn::Http2) {
             let opened = self.share(stream).await?;
@@ -227,6 +233,7 @@ impl Connections {
             return Ok(Opened::Http2);
         }
         let mut exchange = Exchange::open(stream, self.head).await?;
+        exchange.rotations = rotations;
         if let Some(age) = self.upstream.max_connection_age {
             exchange.ages(self.jittered(age));
         }
@@ -300,6 +307,7 @@ impl Connections {
         let now = tls.generation();
         let before = self.certificates.replace(Some(now.clone()));
         if before.is_some_and(|before| !Arc::ptr_eq(&before, &now)) {
+            self.rotations.set(self.rotations.get() + 1);
             self.idle.take();
             self.shared.let_go(|_| true);
         }
@@ -337,8 +345,8 @@ impl Connections {
         until.is_none_or(|until| Instant::now() < until) && self.is_current(address)
     }
 
-    /// Whether neither we nor the upstream have given up a connection for its age, or for where it
-    /// goes.
+    /// Whether neither we nor the upstream have given up a connection for its age, for where it
+    /// goes, or for the certificates that it was made with.
     fn is_fresh(&self, exchange: &Exchange, now: Instant) -> bool {
         let limit = self.upstream.idle_timeout;
         exchange
@@ -346,6 +354,7 @@ impl Connections {
             .is_none_or(|since| now.duration_since(since) < limit)
             && exchange.idle_until.is_none_or(|until| now < until)
             && exchange.usable_until().is_none_or(|until| now < until)
+            && exchange.rotations == self.rotations.get()
             && self.is_current(exchange.peer())
     }
 }

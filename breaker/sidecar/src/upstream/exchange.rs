@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) idle_until: Option<Instant>,
     /// When it is too old to be used again.
     usable_until: Option<Instant>,
+    /// With which certificates it was made: how often there were others before.
+    pub(crate) rotations: u64,
 }
 
 impl Exchange {
@@ -70,6 +72,7 @@ impl Exchange {
             idle_since: None,
             idle_until: None,
             usable_until: None,
+            rotations: 0,
         })
     }
 
