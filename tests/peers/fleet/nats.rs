@@ -214,3 +214,33 @@ async fn a_nats_without_jetstream_is_told_to_lack_it() {
     assert!(log.contains("which needs JetStream"), "{log}");
     assert_eq!(get(sidecar.url("/")).await.status, 200);
 }
+
+/// Those that docs/fleet.md names, for the fleet `pay`.
+#[tokio::test]
+async fn a_nats_user_with_the_documented_rights_can_be_in_a_fleet() {
+    let [port] = free_ports();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nats.conf");
+    let rights =
+        "[\"breaker.fleet.v1.pay.*\", \"$JS.API.>\", \"$KV.breaker_fleets.>\", \"_INBOX.>\"]";
+    let users = format!(
+        "authorization: {{ users: [{{ user: shop, password: secret,\n\
+         permissions: {{ publish: {rights}, subscribe: {rights} }} }}] }}\n"
+    );
+    std::fs::write(&config, users).unwrap();
+    let _nats = nats(port, &["--config", config.to_str().unwrap()]).await;
+    let upstream = Upstream::start().await;
+    let engine = format!("nats://shop:secret@127.0.0.1:{port}");
+    let members = [
+        member_by(&upstream, &engine, "").await,
+        member_by(&upstream, &engine, "").await,
+    ];
+    eventually!(
+        document(&members[0], "/api/v1/status").await["fleet"]["members"] == 2
+            && document(&members[1], "/api/v1/status").await["fleet"]["members"] == 2
+    );
+    for sidecar in &members {
+        let page = document(sidecar, "/api/v1/fleet").await;
+        assert_eq!(page["overview"]["term"], page["fleet"]["term"], "{page}");
+    }
+}
