@@ -287,6 +287,43 @@ async fn a_reload_may_change_routes_and_not_the_brain() {
     assert!(is_connected(&sidecar).await);
 }
 
+#[tokio::test]
+async fn two_that_follow_each_other_do_not_hold_each_other_open() {
+    let (one, other) = (free_address(), free_address());
+    let upstream = Upstream::start().await;
+    let start = async |own: SocketAddr, brain: SocketAddr| {
+        let yaml = follower(&upstream, brain, "").yaml();
+        let yaml = yaml.replacen("admin: 127.0.0.1:0", &format!("admin: {own}"), 1);
+        Sidecar::start(yaml).await
+    };
+    let both = [start(one, other).await, start(other, one).await];
+    for sidecar in &both {
+        eventually!(is_connected(sidecar).await);
+    }
+    let until = async |state: &str| {
+        let began = Instant::now();
+        loop {
+            let mut are = true;
+            for sidecar in &both {
+                let _ = get(sidecar.url("/")).await;
+                are &= sidecar.metrics().await.state("pay") == state;
+            }
+            if are {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "not {state}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    for _ in 0..30 {
+        until("closed").await;
+    }
+    upstream.play(Script::Status(500));
+    until("open").await;
+    upstream.play(Script::Status(200));
+    until("closed").await;
+}
+
 /// Lets watch who has the token, and says nothing to them.
 async fn gateway(right: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
