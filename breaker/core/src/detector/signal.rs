@@ -188,7 +188,7 @@ impl SignalDetector {
     /// Heap memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let slow = self.slow.as_ref().map_or(0, |slow| size_of_val(&**slow));
-        size_of_val(&*self.scales) + self.settled.bytes() + slow
+        size_of_val(&*self.scales) + self.alarmed.bytes() + self.settled.bytes() + slow
     }
 }
 

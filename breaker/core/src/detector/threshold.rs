@@ -20,10 +20,9 @@ pub(super) struct Threshold {
     samples: u32,
     minute_ends: Timestamp,
     started: bool,
-    /// For each minute of the last day, the bucket of its P95, or [`NONE`]. `kept` counts how often
-    /// each bucket occurs in `day`.
-    day: Box<[u8; MINUTES]>,
-    kept: [u16; BUCKETS],
+    /// Made for the first P95 that is known, so that a key with few requests is small.
+    day: Option<Box<Day>>,
+    /// Where in the day the next minute is written.
     next: usize,
     /// How many minutes of the first day are left, and the test that watches it, from the first
     /// minute on.
@@ -31,6 +30,15 @@ pub(super) struct Threshold {
     trend: Option<Box<Trend>>,
     run_length: Duration,
     detectors: usize,
+}
+
+/// The P95s of the last day.
+#[derive(Clone, Debug)]
+struct Day {
+    /// For each minute the bucket of its P95, or [`NONE`]. `kept` counts how often each bucket
+    /// occurs.
+    minutes: [u8; MINUTES],
+    kept: [u16; BUCKETS],
 }
 
 impl Threshold {
@@ -42,8 +50,7 @@ impl Threshold {
             samples: 0,
             minute_ends: Timestamp::ZERO,
             started: false,
-            day: Box::new([NONE; MINUTES]),
-            kept: [0; BUCKETS],
+            day: None,
             next: 0,
             first_day: if watches { MINUTES } else { 0 },
             trend: None,
@@ -88,7 +95,10 @@ impl Threshold {
     /// The buckets of the P95s of the last day's minutes, oldest first, without the minutes before
     /// the first known P95.
     pub(super) fn learned(&self) -> Vec<u8> {
-        let (newer, older) = self.day.split_at(self.next);
+        let Some(day) = &self.day else {
+            return Vec::new();
+        };
+        let (newer, older) = day.minutes.split_at(self.next);
         let minutes = older.iter().chain(newer).copied();
         minutes.skip_while(|bucket| *bucket == NONE).collect()
     }
@@ -127,7 +137,8 @@ impl Threshold {
     /// Heap memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let trend = self.trend.as_ref().map_or(0, |trend| size_of_val(&**trend));
-        self.day.len() + trend
+        let day = self.day.as_ref().map_or(0, |day| size_of_val(&**day));
+        day + trend
     }
 
     #[cold]
@@ -195,20 +206,35 @@ impl Threshold {
     }
 
     fn keep(&mut self, bucket: u8) {
-        let forgotten = std::mem::replace(&mut self.day[self.next], bucket);
-        self.next = (self.next + 1) % MINUTES;
+        let next = self.next;
+        self.next = (next + 1) % MINUTES;
+        if bucket == NONE && self.day.is_none() {
+            return;
+        }
+        let day = self.day.get_or_insert_with(|| Box::new(Day::new()));
+        let forgotten = std::mem::replace(&mut day.minutes[next], bucket);
         if forgotten != NONE {
-            self.kept[usize::from(forgotten)] -= 1;
+            day.kept[usize::from(forgotten)] -= 1;
         }
         if bucket != NONE {
-            self.kept[usize::from(bucket)] += 1;
+            day.kept[usize::from(bucket)] += 1;
         }
     }
 
     fn median(&self) -> Option<u8> {
-        let counts = self.kept.iter().map(|count| u64::from(*count));
+        let day = self.day.as_ref()?;
+        let counts = day.kept.iter().map(|count| u64::from(*count));
         let all: u64 = counts.clone().sum();
         nth(counts, all.div_ceil(2).max(1))
+    }
+}
+
+impl Day {
+    const fn new() -> Self {
+        Self {
+            minutes: [NONE; MINUTES],
+            kept: [0; BUCKETS],
+        }
     }
 }
 
@@ -317,7 +343,7 @@ mod tests {
         let mut threshold = Threshold::new(true);
         threshold.set_budget(Duration::from_secs(30 * 86_400), 12);
         run(&mut threshold, 0..60, ms(100));
-        let small = Threshold::new(true).bytes();
+        let small = size_of::<Day>();
         assert!(threshold.bytes() > small);
         run(&mut threshold, 60..80, ms(300));
         let rise = threshold.rise().unwrap();

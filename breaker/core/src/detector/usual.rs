@@ -9,41 +9,53 @@ use super::baseline::{Baseline, Bounds, Bucket};
 use crate::time::Timestamp;
 
 /// What was observed during alarms while the breaker was closed. It decays with a half-life of 30
-/// minutes, also in silence.
+/// minutes, also in silence. Made in the first alarm, so that a breaker without one is small.
 #[derive(Clone, Debug)]
-pub(super) struct Alarmed(Baseline);
+pub(super) struct Alarmed(Option<Box<Baseline>>);
 
 impl Alarmed {
-    pub(super) fn new() -> Self {
-        let all = Bounds {
-            floor: 0.0,
-            cap: 1.0,
-        };
-        Self(Baseline::new(all))
+    pub(super) const fn new() -> Self {
+        Self(None)
     }
 
     /// Learns `count` hits or misses at `at`. Returns whether the usual share may have changed.
     pub(super) fn learn(&mut self, hit: bool, count: u32, at: Timestamp) -> bool {
-        self.0.learn(hit, count, at)
+        let all = Bounds {
+            floor: 0.0,
+            cap: 1.0,
+        };
+        let made = || Box::new(Baseline::new(all));
+        self.0.get_or_insert_with(made).learn(hit, count, at)
     }
 
     pub(super) fn pass(&mut self, at: Timestamp) {
-        self.0.pass(at);
+        if let Some(learned) = &mut self.0 {
+            learned.pass(at);
+        }
     }
 
     /// What was observed since the last call.
     pub(super) fn take_passed(&mut self) -> Bucket {
-        self.0.take_passed()
+        let learned = self.0.as_mut();
+        learned.map_or_else(Bucket::default, |learned| learned.take_passed())
     }
 
     /// The breaker opened: the waiting observations were part of the reason.
     pub(super) fn drop_waiting(&mut self) {
-        self.0.drop_waiting();
+        if let Some(learned) = &mut self.0 {
+            learned.drop_waiting();
+        }
+    }
+
+    /// Heap memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |learned| size_of_val(&**learned))
     }
 
     /// The usual share, from these observations and from those learned as `normal`.
     pub(super) fn usual(&self, normal: &Baseline) -> f64 {
-        let (observations, hits) = self.0.learned();
+        let learned = self.0.as_ref();
+        let (observations, hits) = learned.map_or((0.0, 0.0), |learned| learned.learned());
         let (more, more_hits) = normal.learned();
         let all = observations + more;
         // The count of observations is raised as if there had been more misses. So on a route with
