@@ -11,14 +11,20 @@ use breaker_tower::breaker_core::fleet::{
 use breaker_tower::breaker_core::policy::Signal;
 use breaker_tower::breaker_core::{Ratio, Timestamp};
 
-/// The breakers of a brain, as far as it has told.
+/// The breakers of a brain, as far as it has told on one connection.
 #[derive(Debug, Default)]
-pub(super) struct Brain(HashMap<String, Told>);
+pub(super) struct Brain {
+    told: HashMap<String, Told>,
+    /// When the last reading was begun, by the brain's clock.
+    read: Option<f64>,
+}
 
 /// A breaker of the brain, when it was last told.
 #[derive(Clone, Debug)]
 struct Told {
     at: Timestamp,
+    /// The time of the message, by the brain's clock.
+    time: f64,
     /// `None` while it says nothing against its route.
     opinion: Option<Opinion>,
 }
@@ -39,16 +45,32 @@ impl Brain {
     /// Takes in a message that arrived at `now`. Returns how many of its breakers it can't be
     /// believed of; nothing is held against those.
     pub(super) fn hear(&mut self, message: v1::WatchBreakersResponse, now: Timestamp) -> usize {
+        let is_reading = message.event.is_none();
+        // A reading takes a while, and an event may be told meanwhile: then that is newer. Readings
+        // themselves are in order, unless the brain's clock was set back.
+        let in_order = self.read.is_none_or(|read| message.time >= read);
+        let is_older = |told: &Told| is_reading && in_order && message.time < told.time;
+        if is_reading {
+            self.read = Some(message.time);
+        }
         if message.all {
-            self.0.clear();
+            self.told.retain(|_, told| is_older(told));
         }
         let mut impossible = 0;
         for breaker in message.breakers {
+            if self.told.get(&breaker.name).is_some_and(is_older) {
+                continue;
+            }
             let opinion = opinion(&breaker).unwrap_or_else(|Impossible| {
                 impossible += 1;
                 None
             });
-            self.0.insert(breaker.name, Told { at: now, opinion });
+            let told = Told {
+                at: now,
+                time: message.time,
+                opinion,
+            };
+            self.told.insert(breaker.name, told);
         }
         impossible
     }
@@ -61,7 +83,7 @@ impl Brain {
         now: Timestamp,
     ) -> Verdict {
         let routes = names.iter().filter_map(|name| {
-            let told = self.0.get(&*name.route)?;
+            let told = self.told.get(&*name.route)?;
             let Opinion {
                 stage,
                 signal,
@@ -98,14 +120,14 @@ impl Brain {
     pub(super) fn unknown(&self, names: &[RouteName]) -> usize {
         let known = names
             .iter()
-            .filter(|name| self.0.contains_key(&*name.route));
-        self.0.len() - known.count()
+            .filter(|name| self.told.contains_key(&*name.route));
+        self.told.len() - known.count()
     }
 
     /// The names that none of its breakers has.
     pub(super) fn missing<'a>(&self, names: &'a [RouteName]) -> impl Iterator<Item = &'a Arc<str>> {
         let names = names.iter().map(|name| &name.route);
-        names.filter(|name| !self.0.contains_key(&***name))
+        names.filter(|name| !self.told.contains_key(&***name))
     }
 }
 
@@ -224,6 +246,29 @@ mod tests {
         }
     }
 
+    /// An event of this time, by the brain's clock.
+    fn event(time: f64, breaker: v1::Breaker) -> v1::WatchBreakersResponse {
+        v1::WatchBreakersResponse {
+            event: Some(v1::Event::default()),
+            ..reading(time, false, vec![breaker])
+        }
+    }
+
+    fn reading(time: f64, all: bool, breakers: Vec<v1::Breaker>) -> v1::WatchBreakersResponse {
+        v1::WatchBreakersResponse {
+            time,
+            ..message(all, breakers)
+        }
+    }
+
+    fn closed(name: &str) -> v1::Breaker {
+        v1::Breaker {
+            state: v1::State::Closed.into(),
+            tripped: None,
+            ..open(name)
+        }
+    }
+
     fn verdict(brain: &Brain, millis: u64) -> Vec<Arc<RouteVerdict>> {
         let now = Timestamp::from_millis(millis);
         brain
@@ -261,6 +306,33 @@ mod tests {
             Timestamp::from_millis(2000),
         );
         assert_eq!(&*verdict(&brain, 2000)[0].name.route, "search");
+    }
+
+    #[test]
+    fn an_event_is_newer_than_the_reading_during_which_it_happened() {
+        let now = Timestamp::from_millis(1000);
+        for all in [false, true] {
+            let mut brain = Brain::default();
+            let is_open = |brain: &Brain| !verdict(brain, 1000).is_empty();
+            let _ = brain.hear(reading(9.0, true, vec![closed("pay")]), now);
+            let _ = brain.hear(event(10.5, open("pay")), now);
+            assert!(is_open(&brain));
+            let _ = brain.hear(reading(10.4, all, vec![closed("pay")]), now);
+            assert!(is_open(&brain), "all: {all}");
+            let _ = brain.hear(reading(10.4, all, Vec::new()), now);
+            assert!(is_open(&brain), "all: {all}");
+            let _ = brain.hear(event(10.6, closed("pay")), now);
+            assert!(!is_open(&brain), "all: {all}");
+            let _ = brain.hear(reading(11.4, all, vec![open("pay")]), now);
+            assert!(is_open(&brain), "all: {all}");
+
+            // The clock of the brain is set back by ten seconds.
+            let _ = brain.hear(event(11.5, open("pay")), now);
+            let _ = brain.hear(reading(2.4, all, vec![closed("pay")]), now);
+            assert!(!is_open(&brain), "all: {all}");
+            let _ = brain.hear(event(2.5, open("pay")), now);
+            assert!(is_open(&brain), "all: {all}");
+        }
     }
 
     #[test]
