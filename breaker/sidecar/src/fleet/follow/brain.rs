@@ -17,6 +17,8 @@ pub(super) struct Brain {
     told: HashMap<String, Told>,
     /// When the last reading was begun, by the brain's clock.
     read: Option<f64>,
+    /// Whether it has told of all that it has.
+    is_whole: bool,
 }
 
 /// A breaker of the brain, when it was last told.
@@ -54,6 +56,7 @@ impl Brain {
             self.read = Some(message.time);
         }
         if message.all {
+            self.is_whole = true;
             self.told.retain(|_, told| is_older(told));
         }
         let mut impossible = 0;
@@ -111,7 +114,8 @@ impl Brain {
             judge: Judge::Brain,
             term,
             seq,
-            settled: true,
+            // An event may come first: then what is not told is unknown.
+            settled: self.is_whole,
             routes: routes.collect(),
         }
     }
@@ -124,10 +128,10 @@ impl Brain {
         self.told.len() - known.count()
     }
 
-    /// The names that none of its breakers has.
+    /// The names that none of its breakers has, as far as that is known.
     pub(super) fn missing<'a>(&self, names: &'a [RouteName]) -> impl Iterator<Item = &'a Arc<str>> {
         let names = names.iter().map(|name| &name.route);
-        names.filter(|name| !self.told.contains_key(&***name))
+        names.filter(|name| self.is_whole && !self.told.contains_key(&***name))
     }
 }
 
@@ -333,6 +337,21 @@ mod tests {
             let _ = brain.hear(event(2.5, open("pay")), now);
             assert!(is_open(&brain), "all: {all}");
         }
+    }
+
+    #[test]
+    fn who_has_not_told_of_all_routes_says_nothing_of_the_others() {
+        let now = Timestamp::from_millis(1000);
+        let mut brain = Brain::default();
+        let names = names(&["pay", "search"]);
+        let _ = brain.hear(event(10.0, open("pay")), now);
+        assert!(!brain.verdict(&names, (1, 1), now).settled);
+        assert_eq!(brain.missing(&names).count(), 0);
+        let _ = brain.hear(reading(10.5, true, vec![open("pay")]), now);
+        assert!(brain.verdict(&names, (1, 2), now).settled);
+        assert_eq!(brain.missing(&names).count(), 1);
+        let _ = brain.hear(event(10.6, closed("pay")), now);
+        assert!(brain.verdict(&names, (1, 3), now).settled);
     }
 
     #[test]
