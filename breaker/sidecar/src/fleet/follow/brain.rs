@@ -166,23 +166,37 @@ fn opinion(breaker: &v1::Breaker) -> Result<Option<Opinion>, Impossible> {
     let signal = signals
         .into_iter()
         .find(|signal| signal.name() == tripped.signal);
-    if tripped.hits > tripped.requests {
-        return Err(Impossible);
-    }
     Ok(Some(Opinion {
         stage,
         signal: signal.ok_or(Impossible)?,
         since: duration(tripped.lasted)?,
-        numbers: Numbers {
-            observations: tripped.requests,
-            hits: tripped.hits,
-            low: share(tripped.low)?,
-            high: share(tripped.high)?,
-            normal: share(tripped.normal)?,
-            evidence: number(tripped.evidence)?,
-            line: number(tripped.line)?,
-        },
+        numbers: numbers(tripped)?,
     }))
+}
+
+fn numbers(tripped: &v1::TripEvidence) -> Result<Numbers, Impossible> {
+    let numbers = Numbers {
+        observations: tripped.requests,
+        hits: tripped.hits,
+        low: share(tripped.low)?,
+        high: share(tripped.high)?,
+        normal: share(tripped.normal)?,
+        evidence: number(tripped.evidence)?,
+        line: number(tripped.line)?,
+    };
+    if tripped.hits > tripped.requests || tripped.requests == 0 {
+        return Err(Impossible);
+    }
+    let hit = tripped.hits as f64 / tripped.requests as f64;
+    // The lower bound is of all since the change, and the counts fade: they may be apart, but not
+    // by more than chance allows (four standard deviations of a share of a half).
+    let apart = 2.0 / (tripped.requests as f64).sqrt();
+    let is_without_hits = tripped.hits == 0 && tripped.low > 0.0;
+    let rounded = 0.51 / tripped.requests as f64;
+    match is_without_hits || tripped.low > hit + apart || tripped.high < hit - rounded {
+        true => Err(Impossible),
+        false => Ok(numbers),
+    }
 }
 
 fn share(share: f64) -> Result<Ratio, Impossible> {
@@ -379,9 +393,21 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_of_all_since_the_change_may_be_beside_the_counts_that_fade() {
+        for (requests, hits, low, high) in [(50, 19, 0.4, 0.52), (5, 5, 0.57, 1.0), (8, 3, 0.4, 0.7)]
+        {
+            let mut breaker = open("pay");
+            let tripped = breaker.tripped.as_mut().unwrap();
+            (tripped.requests, tripped.hits) = (requests, hits);
+            (tripped.low, tripped.high) = (low, high);
+            assert_eq!(heard(true, vec![breaker]).1, 0, "{hits} of {requests}");
+        }
+    }
+
+    #[test]
     fn what_is_impossible_is_counted_and_held_against_nobody() {
         type Spoil = fn(&mut v1::TripEvidence);
-        let spoils: [Spoil; 8] = [
+        let spoils: [Spoil; 13] = [
             |it| it.low = f64::NAN,
             |it| it.high = 1.5,
             |it| it.normal = -0.1,
@@ -390,6 +416,11 @@ mod tests {
             |it| it.evidence = f64::NAN,
             |it| it.line = -1.0,
             |it| it.signal = "mood".to_owned(),
+            |it| (it.requests, it.hits, it.low, it.high) = (0, 0, 0.0, 1.0),
+            |it| (it.requests, it.hits, it.low, it.high) = (0, 0, 1.0, 1.0),
+            |it| (it.requests, it.hits, it.low) = (3, 0, 0.5),
+            |it| (it.requests, it.hits, it.low) = (1000, 200, 0.4),
+            |it| (it.low, it.high) = (0.1, 0.2),
         ];
         for (index, spoil) in spoils.into_iter().enumerate() {
             let mut breaker = open("pay");
