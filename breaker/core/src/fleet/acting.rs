@@ -15,6 +15,8 @@ pub(crate) struct Asked {
     pub(crate) condition: Condition,
     /// The share of hits must be this at least, surely.
     pub(crate) at_least: Ratio,
+    /// Of how many requests, where one breaker has seen them.
+    pub(crate) min_requests: u64,
     /// The change must last so long.
     pub(crate) blip: Duration,
 }
@@ -29,7 +31,7 @@ pub(crate) fn asked(
     let entries = policy.trip().iter().enumerate();
     entries
         .filter(move |(_, entry)| entry.action == action)
-        .filter_map(move |(index, entry)| asks(index, entry, signal))
+        .filter_map(move |(index, entry)| asks(policy, index, entry, signal))
 }
 
 /// The smallest share on which `policy` opens for `signal`, where the share `usual` is usual: what
@@ -60,7 +62,7 @@ pub(super) fn watched(policy: &Policy) -> Vec<Signal> {
     Signal::ALL.into_iter().filter(acts).collect()
 }
 
-fn asks(index: usize, entry: &TripEntry, signal: Signal) -> Option<Asked> {
+fn asks(policy: &Policy, index: usize, entry: &TripEntry, signal: Signal) -> Option<Asked> {
     let [condition] = entry.conditions[..] else {
         return None;
     };
@@ -77,6 +79,10 @@ fn asks(index: usize, entry: &TripEntry, signal: Signal) -> Option<Asked> {
         entry: index,
         condition,
         at_least,
+        min_requests: match condition.is_guarded() {
+            true => policy.min_requests(),
+            false => 0,
+        },
         blip,
     })
 }

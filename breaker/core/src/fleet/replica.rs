@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::acting::Asked;
 use super::report::{InstanceId, RouteName};
 use super::reporter::Reporter;
 use super::track::LEAST_QUORUM;
 use super::verdict::{Judge, RouteVerdict, Verdict};
 use crate::detector::interval;
-use crate::ratio::Ratio;
 use crate::time::{Timestamp, nanos};
 
 /// The receiving side of one instance: it remembers the newest verdict.
@@ -53,7 +53,8 @@ pub enum Ignored {
     Stale,
     /// Too few instances report.
     Quorum,
-    /// The share of hits is not surely as large as the policy asks for.
+    /// The share of hits is not surely as large as the policy asks for, or is one of too few
+    /// requests.
     Weak,
     /// The instance's own requests go well.
     OwnEvidence,
@@ -137,16 +138,20 @@ impl<'a> InForce<'a> {
 }
 
 impl Instruction<'_> {
-    /// Whether a breaker may open that would open on the share `at_least`. Own requests contradict
-    /// that if they ended after `tried`, and after the change.
+    /// Whether a breaker may open by the entry that is `asked`. Own requests contradict that if they
+    /// ended after `tried`, and after the change.
     pub(crate) fn may_open(
         &self,
         verdict: &RouteVerdict,
-        at_least: Ratio,
+        asked: &Asked,
         tried: Timestamp,
     ) -> Result<(), Ignored> {
         self.has_quorum(verdict)?;
-        if verdict.numbers.low < at_least {
+        let at_least = asked.at_least;
+        // What a brain has seen is what one breaker has: its own policy may have asked for less.
+        let too_few =
+            self.judge == Judge::Brain && verdict.numbers.observations < asked.min_requests;
+        if verdict.numbers.low < at_least || too_few {
             return Err(Ignored::Weak);
         }
         let changed = before(self.received, verdict.since);

@@ -178,7 +178,8 @@ words! {
         Stale = "stale",
         /// Too few sidecars report.
         Quorum = "quorum",
-        /// The share of hits is not surely as large as the policy asks for.
+        /// The share of hits is not surely as large as the policy asks for, or is one of too few
+        /// requests.
         Weak = "weak",
         /// The sidecar's own requests go well.
         OwnEvidence = "own_evidence",

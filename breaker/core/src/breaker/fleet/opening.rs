@@ -26,7 +26,7 @@ impl Breaker {
         let mut refused = None;
         let mut told = false;
         for asked in asked(&policy, verdict.signal, Action::Alert) {
-            if let Err(why) = instruction.may_open(verdict, asked.at_least, tried) {
+            if let Err(why) = instruction.may_open(verdict, &asked, tried) {
                 refused = Some(why);
                 continue;
             }
@@ -136,7 +136,7 @@ impl Breaker {
                 refused = refused.or(Some(Ignored::Weak));
                 continue;
             }
-            if let Err(why) = instruction.may_open(verdict, asked.at_least, tried) {
+            if let Err(why) = instruction.may_open(verdict, &asked, tried) {
                 refused = Some(why);
                 continue;
             }

@@ -4,6 +4,7 @@ use super::*;
 use crate::breaker::Breaker;
 use crate::event::Reason;
 use crate::outcome::Outcome;
+use crate::policy::{Condition, TripEntry};
 use crate::ratio::Ratio;
 use crate::source::SourceId;
 use crate::state::Mode;
@@ -135,6 +136,33 @@ fn one_brain_opens_by_the_policy_of_the_follower_and_without_a_quorum() {
     }
     assert_eq!(weak.pass(1, 1), Err(Ignored::Weak));
     assert_eq!(weak.state(), State::Closed);
+}
+
+#[test]
+fn the_share_that_opens_must_be_of_as_many_requests_as_the_follower_asks_for() {
+    let open_on = |observations: u64, conditions: [Condition; 1]| {
+        let policy = Policy::builder("half")
+            .min_requests(100)
+            .trip([TripEntry::open(conditions)])
+            .build()
+            .unwrap();
+        let mut follower = Follower::new(policy);
+        let mut said = open(5);
+        (said.numbers.observations, said.numbers.hits) = (observations, observations);
+        follower.said = Some(said);
+        follower.pass(0, 0)
+    };
+    let half = Condition::ErrorRate(Ratio::of(1, 2));
+    assert_eq!(open_on(5, [half]), Err(Ignored::Weak));
+    assert_eq!(open_on(99, [half]), Err(Ignored::Weak));
+    assert_eq!(open_on(100, [half]), Ok(FleetEffect::Opened));
+    // An anomaly needs no number of requests.
+    let anomaly = Condition::Anomaly {
+        signal: Signal::Errors,
+        at_least: Ratio::of(1, 2),
+        blip: Duration::ZERO,
+    };
+    assert_eq!(open_on(5, [anomaly]), Ok(FleetEffect::Opened));
 }
 
 #[test]

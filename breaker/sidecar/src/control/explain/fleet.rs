@@ -151,7 +151,9 @@ pub(super) const fn because(ignored: Ignored) -> &'static str {
         Ignored::Replayed => "it was received before",
         Ignored::Stale => "it was received too long ago",
         Ignored::Quorum => "too few sidecars report",
-        Ignored::Weak => "the share is not surely as large as the policy asks for",
+        Ignored::Weak => {
+            "the share is not surely as large as the policy asks for, or is one of too few requests"
+        }
         Ignored::OwnEvidence => "its own requests go well",
         Ignored::Forced => "an operator decides",
         Ignored::Left => "this breaker has tripped again by itself, and is on its own",
