@@ -98,6 +98,26 @@ async fn aggregates(sidecar: &Sidecar) -> bool {
 }
 
 #[tokio::test]
+async fn a_member_that_was_stopped_follows_nothing_that_was_said_meanwhile() {
+    let [port] = free_ports();
+    let _redis = redis(port).await;
+    let upstream = Upstream::start().await;
+    let one = member(&upstream, port, "").await;
+    eventually!(aggregates(&one).await);
+    let mut other = member(&upstream, port, "").await;
+    eventually!(is_connected(&other).await && term(&other).await > 0.0);
+    let id = other.process().id().to_string();
+    run("kill", ["-STOP", &id], b"").await;
+    sleep(Duration::from_secs(4)).await;
+    run("kill", ["-CONT", &id], b"").await;
+    let stale = [("breaker_fleet_reason", "stale")];
+    eventually!(number(&other, "breaker_fleet_ignored_total", &stale).await == Some(1.0));
+    eventually!(is_connected(&other).await);
+    let log = other.process().log();
+    assert!(log.contains("this process stood still"), "{log}");
+}
+
+#[tokio::test]
 async fn eight_sidecars_open_together_where_one_alone_would_not() {
     let [port] = free_ports();
     let _redis = redis(port).await;

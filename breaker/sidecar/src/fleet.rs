@@ -5,7 +5,7 @@
 //!   argument, and messages are bytes.
 //! * `codec`: the messages; `seal`: their signatures; `lease`: who is the aggregator.
 //! * `engine`: what carries the messages; `redis`: Redis and Valkey; `nats`: NATS.
-//! * `session`: the task that connects all this; `backoff`: when it tries again.
+//! * `session`: the task that connects all this; `backoff`: when it tries again; `pace`: its clock.
 //! * `reported`: its routes.
 //! * `follow`: the task of a sidecar that follows another Breaker.
 //! * `stats`: what telemetry tells of it; `seen`: what people are shown beside that.
@@ -21,6 +21,7 @@ mod lease;
 mod member;
 #[cfg(feature = "nats")]
 mod nats;
+mod pace;
 mod redis;
 mod reported;
 mod seal;

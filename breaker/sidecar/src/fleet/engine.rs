@@ -67,4 +67,7 @@ pub(super) enum EngineError {
     /// It has ended the connection.
     #[error("the connection has ended")]
     Ended,
+    /// What it has sent meanwhile is old.
+    #[error("this process stood still for more than 3s")]
+    StoodStill,
 }

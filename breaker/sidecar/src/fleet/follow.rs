@@ -9,15 +9,15 @@ mod watch;
 
 use std::convert::Infallible;
 use std::io;
-use std::time::Duration;
 
 use breaker_tower::breaker_core::Timestamp;
-use breaker_tower::breaker_core::fleet::{InstanceId, Replica};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+use breaker_tower::breaker_core::fleet::{Ignored, InstanceId, Replica};
+use tokio::time::sleep;
 
 use self::brain::Brain;
 use self::watch::{Watch, WatchError};
 use super::backoff::Backoff;
+use super::pace::Pace;
 use super::reported::{MemberRoute, ReportedRoutes};
 use super::seen::Seen;
 use crate::causes::in_full;
@@ -52,8 +52,7 @@ struct State {
     term: u64,
     /// Counts messages.
     seq: u64,
-    began: Instant,
-    slices: Interval,
+    pace: Pace,
     backoff: Backoff,
     warned: bool,
 }
@@ -82,15 +81,12 @@ impl Follower {
 
     /// Runs for ever: connects, and connects again when the brain is lost.
     pub(crate) async fn run(self) -> io::Result<()> {
-        let mut slices = interval_at(Instant::now() + SLICE, SLICE);
-        slices.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut state = State {
             routes: ReportedRoutes::default(),
             replica: Replica::new(NOBODY),
             term: 0,
             seq: 0,
-            began: Instant::now(),
-            slices,
+            pace: Pace::begin(),
             backoff: Backoff::default(),
             warned: false,
         };
@@ -109,16 +105,22 @@ impl Follower {
 
     /// Connects, and follows what is said until nothing more is.
     async fn watch(&self, state: &mut State) -> Result<Infallible, WatchError> {
+        // That was before this connection.
+        let _ = state.pace.stood_still();
         let mut watch = self.meanwhile(state, Watch::begin(&self.follow)).await?;
         let mut brain = Brain::default();
         state.term += 1;
         loop {
             let message = self.meanwhile(state, watch.next()).await?;
+            if state.pace.stood_still() {
+                self.shown.stats.ignore(Ignored::Stale);
+                return Err(WatchError::StoodStill);
+            }
             if state.seq == 0 || state.warned {
                 tracing::info!(brain = self.shown.brain, "follows a brain");
             }
             (state.backoff, state.warned) = (Backoff::default(), false);
-            let now = state.now();
+            let now = state.pace.now();
             let impossible = brain.hear(message, now);
             self.obey(state, &brain, impossible, now);
         }
@@ -149,7 +151,7 @@ impl Follower {
         loop {
             tokio::select! {
                 done = &mut what => return done,
-                _ = state.slices.tick() => self.observe(state),
+                () = state.pace.slice() => self.observe(state),
             }
         }
     }
@@ -166,12 +168,5 @@ impl Follower {
     }
 }
 
-impl State {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_nanos(self.began.elapsed().as_nanos() as u64)
-    }
-}
-
 /// A brain names no probers.
 const NOBODY: InstanceId = InstanceId([0; 8]);
-const SLICE: Duration = Duration::from_millis(500);

@@ -2,13 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use breaker_tower::breaker_core::Timestamp;
-use breaker_tower::breaker_core::fleet::InstanceId;
+use breaker_tower::breaker_core::fleet::{Ignored, InstanceId};
 use bytes::Bytes;
 use rustix::system::uname;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+use tokio::time::sleep;
 
 use super::backoff::Backoff;
 use super::engine::{Engine, EngineError, Messages};
@@ -16,6 +14,7 @@ use super::lease::{Lease, TTL};
 use super::member::{Member, Topics};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
+use super::pace::Pace;
 use super::redis::Redis;
 use super::reported::MemberRoute;
 use super::seal::Seal;
@@ -83,13 +82,6 @@ struct Connected<'a, E> {
     overviews: Option<Messages>,
 }
 
-/// A clock that began with the process, and the ticks of slices.
-#[derive(Debug)]
-struct Pace {
-    began: Instant,
-    slices: Interval,
-}
-
 // === impl Session ===
 
 impl Session {
@@ -127,12 +119,7 @@ impl Session {
         let topics = Topics::of(self.fleet.name());
         let seal = Seal::new(self.fleet.name(), self.fleet.key());
         let mut member = Member::new(&self.shown, seal, topics.clone());
-        let mut slices = interval_at(Instant::now() + SLICE, SLICE);
-        slices.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut pace = Pace {
-            began: Instant::now(),
-            slices,
-        };
+        let mut pace = Pace::begin();
         let mut backoff = Backoff::default();
         let mut warned = false;
         loop {
@@ -186,6 +173,8 @@ impl Session {
         backoff: &mut Backoff,
         warned: &mut bool,
     ) -> Result<std::convert::Infallible, EngineError> {
+        // That was before this subscription.
+        let _ = pace.stood_still();
         let connected = Connected {
             verdicts: engine.subscribe(&topics.verdicts).await?,
             engine: &engine,
@@ -210,7 +199,7 @@ impl Session {
         loop {
             tokio::select! {
                 done = &mut what => return done,
-                _ = pace.slices.tick() => {
+                () = pace.slice() => {
                     member.set_routes(self.routes());
                     for _ in member.reports(pace.now()) {
                         self.stats().drop_one(Dropping::Disconnected);
@@ -229,11 +218,16 @@ impl Session {
     ) -> Result<std::convert::Infallible, EngineError> {
         loop {
             tokio::select! {
-                _ = pace.slices.tick() => {
+                () = pace.slice() => {
                     self.slice(member, topics, pace, &mut connected).await?;
                 }
                 verdict = connected.verdicts.recv() => {
                     let verdict = verdict.ok_or(EngineError::Ended)?;
+                    if pace.stood_still() {
+                        // Others may wait behind it.
+                        self.stats().ignore(Ignored::Stale);
+                        return Err(EngineError::StoodStill);
+                    }
                     member.hear_verdict(pace.now(), &verdict);
                 }
                 report = next(&mut connected.reports) => {
@@ -320,14 +314,6 @@ impl Tls {
     }
 }
 
-// === impl Pace ===
-
-impl Pace {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_nanos(self.began.elapsed().as_nanos() as u64)
-    }
-}
-
 async fn next(messages: &mut Option<Messages>) -> Option<Bytes> {
     match messages {
         Some(messages) => messages.recv().await,
@@ -344,5 +330,3 @@ fn random_bytes() -> Option<[u8; 8]> {
 fn seed() -> u64 {
     u64::from_be_bytes(random_bytes().unwrap_or_default())
 }
-
-const SLICE: Duration = Duration::from_millis(500);

@@ -394,7 +394,8 @@ mod tests {
 
     #[test]
     fn a_bound_of_all_since_the_change_may_be_beside_the_counts_that_fade() {
-        for (requests, hits, low, high) in [(50, 19, 0.4, 0.52), (5, 5, 0.57, 1.0), (8, 3, 0.4, 0.7)]
+        for (requests, hits, low, high) in
+            [(50, 19, 0.4, 0.52), (5, 5, 0.57, 1.0), (8, 3, 0.4, 0.7)]
         {
             let mut breaker = open("pay");
             let tripped = breaker.tripped.as_mut().unwrap();

@@ -42,6 +42,9 @@ pub(super) enum WatchError {
     /// It takes too long.
     #[error("it has said nothing for 3s")]
     Silent,
+    /// What it has said meanwhile is old.
+    #[error("this process stood still for more than 3s")]
+    StoodStill,
 }
 
 impl Watch {
