@@ -71,6 +71,14 @@ pub(super) fn build(raw: &RawFollow, context: &Context<'_>) -> Result<Follow, Pr
     if let Some(file) = &token_file {
         let token = Token::read(file).map_err(|rule| InvalidField::new("token_file", rule));
         problems.check(token.map_err(Problems::from));
+        if brain
+            .as_ref()
+            .is_some_and(|brain| !(is_secure || is_local(brain)))
+        {
+            let rule = "needs a brain with https://, or on a loopback address: anyone on the way \
+                        could read the token";
+            problems.add(InvalidField::new("token_file", rule));
+        }
     }
     let routes = FleetRoutes::build(raw.routes.as_ref(), context.routes);
     let routes = problems.check(routes);

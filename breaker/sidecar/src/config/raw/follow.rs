@@ -18,7 +18,8 @@ pub(in crate::config) struct RawFollow {
     #[schemars(extend("default" = "all", "examples" = [["pay"]]))]
     pub(in crate::config) routes: Option<RawFleetRoutes>,
     /// A file with a token that is sent along, relative to this file. A Breaker lets everyone watch
-    /// who reaches its admin port; a gateway in front of it may want a token.
+    /// who reaches its admin port; a gateway in front of it may want a token. It is sent by TLS, or
+    /// on this machine.
     #[schemars(extend("x-default" = "none", "examples" = ["token"]))]
     pub(in crate::config) token_file: Option<String>,
     /// How the brain's certificate is checked, if the URL has the scheme https.

@@ -49,6 +49,23 @@ fn a_brain_elsewhere_needs_tls_or_consent() {
 }
 
 #[test]
+fn its_token_is_sent_to_nobody_in_the_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), "xyzzy-plugh\n").unwrap();
+    let with_token = |more: &str| {
+        let follow = format!("{{ token_file: token, brain: '{more} }}");
+        parsed(&follow, folder.path()).map_err(|error| error.to_string())
+    };
+    let error = with_token("http://brain.example:9900', allow_remote: true").unwrap_err();
+    let expected = "6:23: follow.token_file: needs a brain with https://, or on a loopback address: \
+                    anyone on the way could read the token";
+    assert!(error.ends_with(expected), "{error}");
+    for good in ["https://brain.example:9900'", "http://127.0.0.1:9901'"] {
+        assert!(with_token(good).is_ok(), "{good}");
+    }
+}
+
+#[test]
 fn its_token_is_a_file_with_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("token"), "two words\n").unwrap();

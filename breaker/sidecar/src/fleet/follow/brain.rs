@@ -61,7 +61,12 @@ impl Brain {
         }
         let mut impossible = 0;
         for breaker in message.breakers {
-            if self.told.get(&breaker.name).is_some_and(is_older) {
+            let known = self.told.get(&breaker.name);
+            if known.is_some_and(is_older) {
+                continue;
+            }
+            if known.is_none() && self.told.len() >= MOST {
+                impossible += 1;
                 continue;
             }
             let opinion = opinion(&breaker).unwrap_or_else(|Impossible| {
@@ -213,6 +218,8 @@ fn duration(seconds: f64) -> Result<Duration, Impossible> {
     Ok(Duration::from_secs_f64(seconds.min(LONGEST)))
 }
 
+/// Breakers that are remembered of a brain: twice as many as are tested.
+const MOST: usize = 20_000;
 /// Ten years, in seconds.
 const LONGEST: f64 = 315_360_000.0;
 
@@ -366,6 +373,25 @@ mod tests {
         assert_eq!(brain.missing(&names).count(), 1);
         let _ = brain.hear(event(10.6, closed("pay")), now);
         assert!(brain.verdict(&names, (1, 3), now).settled);
+    }
+
+    #[test]
+    fn a_brain_that_names_ever_more_breakers_is_not_believed_of_them() {
+        let now = Timestamp::from_millis(1000);
+        let mut brain = Brain::default();
+        let mut name = 0;
+        let mut more = |count: usize| {
+            let names = (name..name + count).map(|name| closed(&name.to_string()));
+            name += count;
+            brain.hear(message(false, names.collect()), now)
+        };
+        assert_eq!(more(19_999) + more(1), 0);
+        assert_eq!(more(30), 30);
+        assert_eq!(brain.told.len(), 20_000);
+        // Those that it has told of may still change.
+        assert_eq!(brain.hear(event(1.0, open("7")), now), 0);
+        assert_eq!(brain.hear(event(1.0, open("pay")), now), 1);
+        assert!(verdict(&brain, 1000).is_empty());
     }
 
     #[test]

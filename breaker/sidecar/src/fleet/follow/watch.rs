@@ -83,7 +83,8 @@ impl Watch {
 fn refused(status: &tonic::Status) -> WatchError {
     match status.message() {
         "" => WatchError::Refused(status.code().to_string()),
-        message => WatchError::Refused(message.to_owned()),
+        // It is of a stranger, and is logged.
+        message => WatchError::Refused(message.chars().take(TEXT).collect()),
     }
 }
 
@@ -131,3 +132,18 @@ async fn dial(host: &str, port: u16, tls: Option<&Client>) -> io::Result<Stream>
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The brain may have 10,000 routes.
 const MAX_MESSAGE: usize = 64 << 20;
+/// Characters of what is logged of a refusal.
+const TEXT: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_refusal_the_begin_is_logged() {
+        let said = |message: &str| refused(&tonic::Status::permission_denied(message)).to_string();
+        assert_eq!(said("not you"), "it refuses: not you");
+        let long = format!("it refuses: {}", "é".repeat(200));
+        assert_eq!(said(&"é".repeat(5000)), long);
+    }
+}
