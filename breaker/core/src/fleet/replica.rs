@@ -126,12 +126,24 @@ impl<'a> InForce<'a> {
     /// What it says of the route `name`, whose own evidence is `own`.
     pub fn of(&self, name: &RouteName, own: &'a Reporter) -> Instruction<'a> {
         let mut routes = self.verdict.routes.iter();
+        self.saying(
+            routes.find(|route| route.name == *name).map(|of| &**of),
+            own,
+        )
+    }
+
+    /// The same where what it says of the route is known: `None` if it leaves the route out.
+    pub const fn saying(
+        &self,
+        said: Option<&'a RouteVerdict>,
+        own: &'a Reporter,
+    ) -> Instruction<'a> {
         Instruction {
             judge: self.verdict.judge,
             me: self.me,
             received: self.received,
             settled: self.verdict.settled,
-            verdict: routes.find(|route| route.name == *name).map(|of| &**of),
+            verdict: said,
             own,
         }
     }

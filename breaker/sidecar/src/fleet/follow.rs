@@ -14,7 +14,7 @@ use breaker_tower::breaker_core::Timestamp;
 use breaker_tower::breaker_core::fleet::{Ignored, InstanceId, Replica};
 use tokio::time::sleep;
 
-use self::brain::Brain;
+use self::brain::{About, Brain};
 use self::watch::{Watch, WatchError};
 use super::backoff::Backoff;
 use super::pace::Pace;
@@ -120,29 +120,47 @@ impl Follower {
                 tracing::info!(brain = self.shown.brain, "follows a brain");
             }
             (state.backoff, state.warned) = (Backoff::default(), false);
-            let now = state.pace.now();
-            let impossible = brain.hear(message, now);
-            self.obey(state, &brain, impossible, now);
+            let (now, about) = (state.pace.now(), About::of(&message));
+            self.shown.stats.heard(brain.hear(message, now));
+            self.obey(state, &brain, &about, now);
         }
     }
 
-    /// Lets the breakers here do what the brain says.
-    fn obey(&self, state: &mut State, brain: &Brain, impossible: usize, now: Timestamp) {
-        let names = state.routes.names();
-        let missing = brain.missing(names).cloned().collect();
-        let stats = &self.shown.stats;
-        stats.heard(brain.unknown(names), missing, impossible);
+    /// Lets the breakers here do what the brain says: where many routes fail at once, many events
+    /// come, and each is about one route.
+    fn obey(&self, state: &mut State, brain: &Brain, about: &About, now: Timestamp) {
+        let names = state.routes.names().clone();
+        let (stats, seen) = (&self.shown.stats, &self.shown.seen);
+        let places = match about {
+            About::All => {
+                let missing = brain.missing(&names).cloned().collect();
+                stats.told_of_all(brain.unknown(&names), missing);
+                Some(0..names.len())
+            }
+            About::One(name) => {
+                let place = name.as_deref().and_then(|name| state.routes.place(name));
+                place.map(|place| place..place + 1)
+            }
+        };
         state.seq += 1;
-        let verdict = brain.verdict(names, (state.term, state.seq), now);
+        let Some(places) = places else {
+            return;
+        };
+        let numbers = (state.term, state.seq);
+        let verdict = brain.verdict(&names[places.clone()], numbers, now);
         match state.replica.verdict(now, now, &verdict) {
             Ok(in_force) => {
-                for why in state.routes.follow(in_force, &verdict) {
-                    stats.ignore(why);
-                }
+                let ignored = state.routes.follow_of(places.clone(), in_force, &verdict);
+                ignored.into_iter().for_each(|why| stats.ignore(why));
             }
             Err(why) => stats.ignore(why),
         }
-        self.shown.seen.set_routes(state.routes.seen(NOBODY));
+        match about {
+            About::All => seen.set_routes(state.routes.seen(NOBODY)),
+            About::One(_) => {
+                places.for_each(|place| seen.set_route(place, state.routes.seen_at(place, NOBODY)));
+            }
+        }
     }
 
     /// Waits for `what`, and remembers meanwhile what happens to the own requests.

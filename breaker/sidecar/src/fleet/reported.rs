@@ -1,5 +1,7 @@
 //! A route whose evidence is pooled: what is reported of it, and what became of verdicts on it.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +63,7 @@ struct RouteMemory {
 pub(super) struct ReportedRoutes {
     routes: Vec<Reported>,
     names: Arc<[RouteName]>,
+    places: HashMap<Arc<str>, usize>,
 }
 
 impl Default for ReportedRoutes {
@@ -68,6 +71,7 @@ impl Default for ReportedRoutes {
         Self {
             routes: Vec::new(),
             names: Arc::from([]),
+            places: HashMap::new(),
         }
     }
 }
@@ -92,11 +96,18 @@ impl ReportedRoutes {
             source: PROXY.into(),
         });
         self.names = names.collect();
+        let places = self.names.iter().enumerate();
+        self.places = places.map(|(at, name)| (name.route.clone(), at)).collect();
         true
     }
 
     pub(super) const fn names(&self) -> &Arc<[RouteName]> {
         &self.names
+    }
+
+    /// Where the route of this name is.
+    pub(super) fn place(&self, route: &str) -> Option<usize> {
+        self.places.get(route).copied()
     }
 
     /// What each has to report, where there is something; `all` of them where that is asked for.
@@ -109,10 +120,31 @@ impl ReportedRoutes {
 
     /// Follows a verdict that is in force. Returns why not, where it is not.
     pub(super) fn follow(&mut self, in_force: InForce<'_>, verdict: &Verdict) -> Vec<Ignored> {
-        let routes = self.routes.iter_mut().zip(&*self.names);
+        self.follow_of(0..self.routes.len(), in_force, verdict)
+    }
+
+    /// The same of some routes only.
+    pub(super) fn follow_of(
+        &mut self,
+        places: Range<usize>,
+        in_force: InForce<'_>,
+        verdict: &Verdict,
+    ) -> Vec<Ignored> {
+        let said = verdict.routes.iter().map(|of| (&of.name, of));
+        let said: HashMap<_, _> = said.collect();
+        let routes = self.routes[places.clone()].iter_mut();
         routes
-            .filter_map(|(route, name)| route.follow(in_force, name, verdict).err())
+            .zip(&self.names[places])
+            .filter_map(|(route, name)| {
+                let said = said.get(name).copied();
+                route.follow(in_force, said, verdict.settled).err()
+            })
             .collect()
+    }
+
+    /// What there is to see of the one there, by the sidecar `me`.
+    pub(super) fn seen_at(&self, place: usize, me: InstanceId) -> RouteSeen {
+        self.routes[place].seen(me)
     }
 
     /// What there is to see of them, by the sidecar `me`.
@@ -149,20 +181,18 @@ impl Reported {
         self.of.breaker.report_to_fleet(reporter, index, all)
     }
 
-    /// Follows what `verdict`, which is in force, says of it.
+    /// Follows what a verdict that is in force has said of it; nothing, if it is quiet, or if the
+    /// verdict is not `settled`.
     fn follow(
         &mut self,
         in_force: InForce<'_>,
-        name: &RouteName,
-        verdict: &Verdict,
+        said: Option<&Arc<RouteVerdict>>,
+        settled: bool,
     ) -> Result<(), Ignored> {
         let known = &mut self.known;
-        let effect = self
-            .of
-            .breaker
-            .follow_fleet(in_force, name, &known.reporter);
-        let said = verdict.routes.iter().find(|of| of.name == *name);
-        if said.is_some() || verdict.settled {
+        let breaker = &self.of.breaker;
+        let effect = breaker.follow_fleet(in_force, said.map(|said| &**said), &known.reporter);
+        if said.is_some() || settled {
             known.verdict = said.cloned();
         }
         known.ignored = effect.err();
@@ -201,3 +231,75 @@ impl Reported {
 
 /// What is shown of own requests.
 const LATELY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use breaker_tower::breaker_core::fleet::{Judge, Numbers, ProbeReport, Replica};
+    use breaker_tower::breaker_core::{Ratio, State, Timestamp};
+
+    use super::*;
+
+    fn route(name: &str) -> MemberRoute {
+        let policy = Arc::new(Policy::adaptive());
+        MemberRoute {
+            breaker: BreakerHandle::with_seed(name, policy.clone(), 7),
+            policy,
+        }
+    }
+
+    fn open(name: &RouteName) -> Arc<RouteVerdict> {
+        Arc::new(RouteVerdict {
+            name: name.clone(),
+            stage: Stage::Open {
+                remaining: Duration::from_secs(5),
+            },
+            signal: Signal::Errors,
+            since: Duration::from_secs(2),
+            numbers: Numbers {
+                observations: 50,
+                hits: 50,
+                low: Ratio::of(9, 10),
+                high: Ratio::ONE,
+                ..Numbers::default()
+            },
+            trial: ProbeReport::default(),
+            reporting: 1,
+            heard: 1,
+        })
+    }
+
+    #[tokio::test]
+    async fn what_an_event_does_not_name_is_not_touched() {
+        let mut routes = ReportedRoutes::default();
+        assert!(routes.replace(["pay", "search", "cart"].map(route).to_vec()));
+        let states = |routes: &ReportedRoutes| -> Vec<State> {
+            let routes = routes.routes.iter();
+            routes.map(|route| route.of.breaker.state()).collect()
+        };
+        let mut verdict = Verdict {
+            judge: Judge::Brain,
+            term: 1,
+            seq: 1,
+            settled: true,
+            routes: routes.names().iter().map(open).collect(),
+        };
+        let mut replica = Replica::new(InstanceId([0; 8]));
+        let now = Timestamp::ZERO;
+        let search = routes.place("search").unwrap();
+        assert_eq!((search, routes.place("other")), (1, None));
+        let in_force = replica.verdict(now, now, &verdict).unwrap();
+        assert_eq!(routes.follow_of(search..search + 1, in_force, &verdict), []);
+        assert_eq!(states(&routes), [State::Closed, State::Open, State::Closed]);
+        assert!(routes.seen_at(search, InstanceId([0; 8])).is_led);
+
+        // A reading names all; of whom it leaves out it says that nothing is wrong.
+        verdict.seq = 2;
+        let _ = verdict.routes.remove(1);
+        let in_force = replica.verdict(now, now, &verdict).unwrap();
+        assert_eq!(routes.follow(in_force, &verdict), []);
+        assert_eq!(states(&routes)[0], State::Open);
+        assert_eq!(states(&routes)[2], State::Open);
+        assert!(!routes.seen_at(search, InstanceId([0; 8])).is_led);
+        assert!(routes.seen_at(0, InstanceId([0; 8])).verdict.is_some());
+    }
+}

@@ -63,6 +63,12 @@ impl Seen {
         *locked(&self.0.routes) = routes.collect();
     }
 
+    pub(super) fn set_route(&self, place: usize, seen: RouteSeen) {
+        if let Some(of) = Arc::make_mut(&mut *locked(&self.0.routes)).get_mut(place) {
+            *of = seen;
+        }
+    }
+
     /// Whether somebody has looked of late, so that the overview is worth receiving.
     pub(super) fn is_watched(&self) -> bool {
         locked(&self.0.asked).is_some_and(|asked| asked.elapsed() < WATCHED)

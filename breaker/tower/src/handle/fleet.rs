@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_core::fleet::{FleetEffect, Ignored, InForce, Reporter, RouteName, RouteReport};
+use breaker_core::fleet::{FleetEffect, Ignored, InForce, Reporter, RouteReport, RouteVerdict};
 use breaker_core::policy::Signal;
 use breaker_core::{SourceId, Timestamp};
 
@@ -23,17 +23,21 @@ impl BreakerHandle {
         })
     }
 
-    /// Follows a verdict that has just been received; `own` is what this breaker reports as `name`.
+    /// Follows a verdict that has just been received, and that has `said` this of the breaker's route,
+    /// or leaves it out; `own` is what this breaker reports.
     ///
     /// # Errors
     /// Says why it is ignored.
     pub fn follow_fleet(
         &self,
         verdict: InForce<'_>,
-        name: &RouteName,
+        said: Option<&RouteVerdict>,
         own: &Reporter,
     ) -> Result<FleetEffect, Ignored> {
-        self.with(|breaker, now| breaker.follow_fleet(&verdict.received_at(now).of(name, own), now))
+        self.with(|breaker, now| {
+            let instruction = verdict.received_at(now).saying(said, own);
+            breaker.follow_fleet(&instruction, now)
+        })
     }
 
     /// Requests that ended in the `last` time, and how many of them hit, of what `own` remembers:
@@ -59,7 +63,7 @@ mod tests {
 
     use breaker_core::Policy;
     use breaker_core::fleet::{
-        InstanceId, Judge, Numbers, ProbeReport, Replica, RouteVerdict, Stage, Verdict,
+        InstanceId, Judge, Numbers, ProbeReport, Replica, RouteName, Stage, Verdict,
     };
     use breaker_core::policy::Signal;
     use breaker_core::{Ratio, State, Timestamp};
@@ -84,7 +88,7 @@ mod tests {
             seq: 1,
             settled: true,
             routes: vec![Arc::new(RouteVerdict {
-                name: name.clone(),
+                name,
                 stage: Stage::Open {
                     remaining: Duration::from_secs(5),
                 },
@@ -106,7 +110,7 @@ mod tests {
         let days = Timestamp::from_millis(1_000_000_000);
         let mut replica = Replica::new(InstanceId([1; 8]));
         let in_force = replica.verdict(days, days, &verdict).unwrap();
-        let effect = breaker.follow_fleet(in_force, &name, &reporter);
+        let effect = breaker.follow_fleet(in_force, Some(&verdict.routes[0]), &reporter);
         assert_eq!(effect, Ok(FleetEffect::Opened));
         assert_eq!((breaker.state(), breaker.is_led()), (State::Open, true));
     }

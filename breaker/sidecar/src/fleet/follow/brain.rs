@@ -21,6 +21,15 @@ pub(super) struct Brain {
     is_whole: bool,
 }
 
+/// What a message is about.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// The breakers of a reading, and that the others are as they were.
+    All,
+    /// The breaker of an event, if it is about one.
+    One(Option<String>),
+}
+
 /// A breaker of the brain, when it was last told.
 #[derive(Clone, Debug)]
 struct Told {
@@ -42,6 +51,15 @@ struct Opinion {
 /// A message says something impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Impossible;
+
+impl About {
+    pub(super) fn of(message: &v1::WatchBreakersResponse) -> Self {
+        match &message.event {
+            None => Self::All,
+            Some(_) => Self::One(message.breakers.first().map(|of| of.name.clone())),
+        }
+    }
+}
 
 impl Brain {
     /// Takes in a message that arrived at `now`. Returns how many of its breakers it can't be

@@ -29,11 +29,15 @@ impl FollowStats {
         self.lock().clone()
     }
 
-    pub(super) fn heard(&self, unknown: usize, missing: Vec<Arc<str>>, impossible: usize) {
+    pub(super) fn heard(&self, impossible: usize) {
         let mut numbers = self.lock();
         (numbers.connected, numbers.heard) = (true, Some(Instant::now()));
-        (numbers.unknown, numbers.missing) = (unknown, missing);
         numbers.impossible += impossible as u64;
+    }
+
+    pub(super) fn told_of_all(&self, unknown: usize, missing: Vec<Arc<str>>) {
+        let mut numbers = self.lock();
+        (numbers.unknown, numbers.missing) = (unknown, missing);
     }
 
     pub(super) fn lost(&self) {
