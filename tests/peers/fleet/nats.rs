@@ -110,6 +110,25 @@ async fn another_takes_over_the_lease_in_nats() {
 }
 
 #[tokio::test]
+async fn a_bucket_in_which_leases_never_end_is_refused_by_name() {
+    let [port] = free_ports();
+    let _nats = nats(port, &[]).await;
+    let bucket = br#"{"name":"KV_breaker_fleets","subjects":["$KV.breaker_fleets.>"],
+        "retention":"limits","discard":"new","storage":"memory","num_replicas":1,
+        "max_msgs_per_subject":1,"max_age":0,"allow_rollup_hdrs":true,"allow_direct":true}"#;
+    let create = "$JS.API.STREAM.CREATE.KV_breaker_fleets _INBOX.nobody";
+    publish(port, create, bucket.to_vec()).await;
+    let upstream = Upstream::start().await;
+    let mut sidecar = member_by(&upstream, &engine(port), "").await;
+    let refusal = "the bucket breaker_fleets keeps keys for ever";
+    eventually!(sidecar.process().log().contains(refusal));
+    assert!(!is_connected(&sidecar).await);
+    let delete = "$JS.API.STREAM.DELETE.KV_breaker_fleets _INBOX.nobody";
+    publish(port, delete, Vec::new()).await;
+    eventually!(aggregates(&sidecar).await);
+}
+
+#[tokio::test]
 async fn a_nats_that_is_stopped_leaves_the_breaker_alone() {
     let [port] = free_ports();
     let (nats, _folder) = nats(port, &[]).await;

@@ -209,7 +209,8 @@ async fn leases(client: &Client) -> Result<Store, EngineError> {
     let mut context = jetstream::new(client.clone());
     context.set_timeout(ANSWER);
     if let Ok(store) = context.get_key_value(BUCKET).await {
-        return Ok(store);
+        let status = store.status().await.map_err(|error| refused(&error))?;
+        return ends_leases(status.max_age()).map(|()| store);
     }
     let made = context.create_key_value(kv::Config {
         bucket: BUCKET.to_owned(),
@@ -225,6 +226,20 @@ async fn leases(client: &Client) -> Result<Store, EngineError> {
             "no bucket {BUCKET}, which needs JetStream: {error}"
         ))
     })
+}
+
+/// Whether a bucket that somebody else has made forgets each key after the time of a lease. If it
+/// did later, or never, a lease would outlive who holds it.
+fn ends_leases(max_age: Duration) -> Result<(), EngineError> {
+    let kept = match max_age {
+        TTL => return Ok(()),
+        Duration::ZERO => "for ever".to_owned(),
+        other => format!("for {other:?}"),
+    };
+    Err(EngineError::Nats(format!(
+        "the bucket {BUCKET} keeps keys {kept}, and must keep them for {TTL:?}: set its max_age, or \
+         delete it"
+    )))
 }
 
 async fn deliver_all(
@@ -296,6 +311,17 @@ const UNREAD: usize = 2048;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_that_keeps_leases_for_longer_is_refused_by_name() {
+        assert!(ends_leases(TTL).is_ok());
+        let said = |max_age| ends_leases(max_age).unwrap_err().to_string();
+        let expected = "the bucket breaker_fleets keeps keys for ever, and must keep them for 2s: \
+                        set its max_age, or delete it";
+        assert_eq!(said(Duration::ZERO), expected);
+        assert!(said(Duration::from_secs(60)).contains("keeps keys for 60s"));
+        assert!(said(Duration::from_millis(300)).contains("keeps keys for 300ms"));
+    }
 
     #[test]
     fn each_topic_has_a_subject_of_its_own() {
