@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::stats::{Dropping, Stats};
 use crate::tls::failure::Failure;
 
 /// A connection to a message broker that can also keep a lease.
@@ -16,11 +17,12 @@ pub(super) trait Engine {
     /// When the engine does not take it: the connection is of no more use.
     async fn publish(&self, topic: &str, message: Bytes) -> Result<(), EngineError>;
 
-    /// Listens to `topic` from now on. The receiver ends with the connection.
+    /// Listens to `topic` from now on, for messages of at most so many bytes. The receiver ends with
+    /// the connection.
     ///
     /// # Errors
     /// When the engine refuses.
-    async fn subscribe(&self, topic: &str) -> Result<Messages, EngineError>;
+    async fn subscribe(&self, topic: &str, most: usize) -> Result<Messages, EngineError>;
 
     /// Listens to `topic` no more.
     ///
@@ -44,6 +46,38 @@ pub(super) trait Engine {
 
 /// Messages of a topic. Those that don't fit are dropped: old evidence is worthless.
 pub(super) type Messages = mpsc::Receiver<Bytes>;
+
+/// What puts messages in the queue of a topic.
+#[derive(Debug)]
+pub(super) struct Queue {
+    messages: mpsc::Sender<Bytes>,
+    most: usize,
+    stats: Stats,
+}
+
+impl Queue {
+    /// A queue for messages of at most so many bytes.
+    pub(super) fn new(most: usize, stats: &Stats) -> (Self, Messages) {
+        let (messages, received) = mpsc::channel(UNREAD);
+        let stats = stats.clone();
+        let queue = Self {
+            messages,
+            most,
+            stats,
+        };
+        (queue, received)
+    }
+
+    /// Puts a message there, or drops it. What is too long must not even wait: a broker lets
+    /// messages through that are far longer than ours.
+    pub(super) fn push(&self, message: Bytes) {
+        if message.len() > self.most {
+            self.stats.drop_one(Dropping::TooLarge);
+        } else if self.messages.try_send(message).is_err() {
+            self.stats.drop_one(Dropping::Overflow);
+        }
+    }
+}
 
 /// Why an engine is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -70,4 +104,32 @@ pub(super) enum EngineError {
     /// What it has sent meanwhile is old.
     #[error("this process stood still for more than 3s")]
     StoodStill,
+}
+
+/// Messages that wait to be read, of a topic: two seconds of 500 instances.
+pub(super) const UNREAD: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_does_not_wait_and_what_does_not_fit_is_dropped() {
+        let stats = Stats::default();
+        let (queue, mut received) = Queue::new(4, &stats);
+        let dropped = |why: &str| {
+            let numbers = stats.numbers();
+            let mut dropped = numbers.dropped();
+            dropped.find(|(name, _)| *name == why).unwrap().1
+        };
+        queue.push(Bytes::from_static(b"12345"));
+        queue.push(Bytes::from_static(b"1234"));
+        assert_eq!((dropped("too_large"), received.len()), (1, 1));
+        assert_eq!(received.try_recv().unwrap(), "1234");
+        for _ in 0..2050 {
+            queue.push(Bytes::from_static(b"12"));
+        }
+        assert_eq!((dropped("overflow"), received.len()), (2, 2048));
+        assert_eq!(dropped("too_large"), 1);
+    }
 }

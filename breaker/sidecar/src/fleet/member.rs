@@ -322,7 +322,7 @@ pub(super) const REPORT_BYTES: usize = 16 << 10;
 /// Of a message.
 pub(super) const VERDICT_BYTES: usize = 4 << 10;
 /// Of a message.
-const OVERVIEW_BYTES: usize = 64 << 10;
+pub(super) const OVERVIEW_BYTES: usize = 64 << 10;
 /// Of the longest reports of a route, as many as fit.
 const ROUTES_OF_A_REPORT: usize = 128;
 const HEARTBEAT: Duration = Duration::from_secs(2);

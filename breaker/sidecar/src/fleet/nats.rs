@@ -15,11 +15,11 @@ use async_nats::{Client, ConnectOptions, Event, Subscriber, jetstream};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use rustls::ClientConfig;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::engine::{Engine, EngineError, Messages};
+use super::engine::{Engine, EngineError, Messages, Queue, UNREAD};
 use super::lease::TTL;
 use super::stats::{Dropping, Stats};
 use crate::causes::in_full;
@@ -117,18 +117,12 @@ impl Engine for Nats {
         in_time(self.client.publish(subject(topic), message)).await
     }
 
-    async fn subscribe(&self, topic: &str) -> Result<Messages, EngineError> {
+    async fn subscribe(&self, topic: &str, most: usize) -> Result<Messages, EngineError> {
         let messages = in_time(self.client.subscribe(subject(topic))).await?;
         // Once this is answered, the server knows of the subscription.
         in_time(self.client.flush()).await?;
-        let (deliver, received) = mpsc::channel(UNREAD);
-        let delivering = deliver_all(
-            messages,
-            deliver,
-            self.ended.subscribe(),
-            self.stats.clone(),
-        );
-        let task = tokio::spawn(delivering);
+        let (queue, received) = Queue::new(most, &self.stats);
+        let task = tokio::spawn(deliver_all(messages, queue, self.ended.subscribe()));
         locked(&self.listening).insert(topic.to_owned(), task);
         Ok(received)
     }
@@ -242,12 +236,7 @@ fn ends_leases(max_age: Duration) -> Result<(), EngineError> {
     )))
 }
 
-async fn deliver_all(
-    mut messages: Subscriber,
-    deliver: mpsc::Sender<Bytes>,
-    mut ended: watch::Receiver<bool>,
-    stats: Stats,
-) {
+async fn deliver_all(mut messages: Subscriber, queue: Queue, mut ended: watch::Receiver<bool>) {
     loop {
         let message = tokio::select! {
             message = messages.next() => message,
@@ -256,9 +245,7 @@ async fn deliver_all(
         let Some(message) = message else {
             return;
         };
-        if deliver.try_send(message.payload).is_err() {
-            stats.drop_one(Dropping::Overflow);
-        }
+        queue.push(message.payload);
     }
 }
 
@@ -305,9 +292,6 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(1);
 /// The connection has ended when three have no answer.
 const PING: Duration = Duration::from_secs(1);
-/// Messages that wait to be read, of a topic: two seconds of 500 instances.
-const UNREAD: usize = 2048;
-
 #[cfg(test)]
 mod tests {
     use super::*;

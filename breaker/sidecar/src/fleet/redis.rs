@@ -16,12 +16,11 @@ use ::redis::{
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::engine::{Engine, EngineError, Messages};
-use super::stats::{Dropping, Stats};
+use super::engine::{Engine, EngineError, Messages, Queue};
+use super::stats::Stats;
 use crate::config::EngineUrl;
 use crate::sockets::Stream;
 use crate::tls::Client;
@@ -32,11 +31,12 @@ pub(super) struct Redis {
     connection: MultiplexedConnection,
     topics: Topics,
     lease: Script,
+    stats: Stats,
     driver: JoinHandle<()>,
 }
 
 /// Who listens to which topic. Empty after the end of the connection.
-type Topics = Arc<Mutex<HashMap<Vec<u8>, mpsc::Sender<Bytes>>>>;
+type Topics = Arc<Mutex<HashMap<Vec<u8>, Queue>>>;
 
 impl Redis {
     /// Connects, in TLS if there is `tls`.
@@ -79,7 +79,7 @@ impl Redis {
             .set_response_timeout(Some(ANSWER))
             .set_push_sender(
                 move |push: PushInfo| -> Result<(), std::convert::Infallible> {
-                    deliver(&listening, push, &stats);
+                    deliver(&listening, push);
                     Ok(())
                 },
             );
@@ -94,6 +94,7 @@ impl Redis {
             connection,
             topics,
             lease: Script::new(LEASE),
+            stats,
             driver,
         })
     }
@@ -107,9 +108,9 @@ impl Engine for Redis {
         Ok(publish.exec_async(&mut connection).await?)
     }
 
-    async fn subscribe(&self, topic: &str) -> Result<Messages, EngineError> {
-        let (deliver, messages) = mpsc::channel(UNREAD);
-        locked(&self.topics).insert(topic.as_bytes().to_vec(), deliver);
+    async fn subscribe(&self, topic: &str, most: usize) -> Result<Messages, EngineError> {
+        let (queue, messages) = Queue::new(most, &self.stats);
+        locked(&self.topics).insert(topic.as_bytes().to_vec(), queue);
         self.connection.clone().subscribe(topic).await?;
         Ok(messages)
     }
@@ -142,23 +143,20 @@ impl Drop for Redis {
 }
 
 /// Hands a message to who listens to its topic.
-fn deliver(topics: &Topics, push: PushInfo, stats: &Stats) {
+fn deliver(topics: &Topics, push: PushInfo) {
     let mut topics = locked(topics);
     match (push.kind, &mut *push.data.into_iter().collect::<Vec<_>>()) {
         (PushKind::Disconnection, _) => topics.clear(),
         (PushKind::Message, [Value::BulkString(topic), Value::BulkString(message)]) => {
-            let Some(to) = topics.get(&**topic) else {
-                return;
-            };
-            if to.try_send(std::mem::take(message).into()).is_err() {
-                stats.drop_one(Dropping::Overflow);
+            if let Some(queue) = topics.get(&**topic) {
+                queue.push(std::mem::take(message).into());
             }
         }
         _ => {}
     }
 }
 
-fn locked(topics: &Topics) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, mpsc::Sender<Bytes>>> {
+fn locked(topics: &Topics) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Queue>> {
     topics.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -180,5 +178,3 @@ return term
 ";
 const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(1);
-/// Messages that wait to be read, of a topic: two seconds of 500 instances.
-const UNREAD: usize = 2048;

@@ -75,7 +75,8 @@ impl fmt::Debug for Seal {
     }
 }
 
-const SIGNATURE: usize = 32;
+/// Bytes of a signature.
+pub(super) const SIGNATURE: usize = 32;
 
 #[cfg(test)]
 mod tests {

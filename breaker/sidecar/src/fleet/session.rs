@@ -11,13 +11,13 @@ use tokio::time::sleep;
 use super::backoff::Backoff;
 use super::engine::{Engine, EngineError, Messages};
 use super::lease::{Lease, TTL};
-use super::member::{Member, Topics};
+use super::member::{Member, OVERVIEW_BYTES, REPORT_BYTES, Topics, VERDICT_BYTES};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
 use super::pace::Pace;
 use super::redis::Redis;
 use super::reported::MemberRoute;
-use super::seal::Seal;
+use super::seal::{SIGNATURE, Seal};
 use super::seen::Seen;
 use super::stats::{Dropping, Stats};
 use crate::causes::in_full;
@@ -176,7 +176,9 @@ impl Session {
         // That was before this subscription.
         let _ = pace.stood_still();
         let connected = Connected {
-            verdicts: engine.subscribe(&topics.verdicts).await?,
+            verdicts: engine
+                .subscribe(&topics.verdicts, VERDICT_BYTES + SIGNATURE)
+                .await?,
             engine: &engine,
             lease: Lease::default(),
             reports: None,
@@ -272,13 +274,21 @@ impl Session {
         let now = pace.now();
         member.aggregate(lease.term(now), seed(), now);
         if member.is_aggregator() && reports.is_none() {
-            *reports = Some(engine.subscribe(&topics.reports).await?);
+            *reports = Some(
+                engine
+                    .subscribe(&topics.reports, REPORT_BYTES + SIGNATURE)
+                    .await?,
+            );
         } else if !member.is_aggregator() && reports.take().is_some() {
             engine.unsubscribe(&topics.reports).await?;
         }
         let wants = self.shown.seen.is_watched() && !member.is_aggregator();
         if wants && overviews.is_none() {
-            *overviews = Some(engine.subscribe(&topics.overviews).await?);
+            *overviews = Some(
+                engine
+                    .subscribe(&topics.overviews, OVERVIEW_BYTES + SIGNATURE)
+                    .await?,
+            );
         } else if !wants && overviews.take().is_some() {
             engine.unsubscribe(&topics.overviews).await?;
         }
