@@ -129,6 +129,27 @@ async fn a_bucket_in_which_leases_never_end_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn what_nats_forbids_ends_the_connection_and_is_told_once() {
+    let [port] = free_ports();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nats.conf");
+    let rules = format!(
+        "authorization {{ users: [ {{ user: shop, password: horse, \
+         permissions: {{ publish: {{ deny: [\"{REPORTS}\"] }} }} }} ] }}"
+    );
+    std::fs::write(&file, rules).unwrap();
+    let _nats = nats(port, &["--config", file.to_str().unwrap()]).await;
+    let upstream = Upstream::start().await;
+    let engine = format!("nats://shop:horse@127.0.0.1:{port}");
+    let mut sidecar = member_by(&upstream, &engine, "").await;
+    let lost = "the fleet's engine is gone";
+    eventually!(sidecar.process().log().matches("in a fleet").count() > 1);
+    let log = sidecar.process().log();
+    assert!(log.contains("Permissions Violation for Publish"), "{log}");
+    assert_eq!(log.matches(lost).count(), 1, "{log}");
+}
+
+#[tokio::test]
 async fn a_nats_that_is_stopped_leaves_the_breaker_alone() {
     let [port] = free_ports();
     let (nats, _folder) = nats(port, &[]).await;

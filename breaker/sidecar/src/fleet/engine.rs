@@ -30,6 +30,11 @@ pub(super) trait Engine {
     /// When the engine does not answer.
     async fn unsubscribe(&self, topic: &str) -> Result<(), EngineError>;
 
+    /// Why the connection has ended.
+    fn why_ended(&self) -> EngineError {
+        EngineError::Ended
+    }
+
     /// Takes or renews the lease `key` for `ttl`, as `holder`; the term if it has it. A new holder
     /// gets a term that is higher than all before, and than `known`.
     ///

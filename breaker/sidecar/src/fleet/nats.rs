@@ -31,11 +31,18 @@ use crate::tls::{Fault, Roots, provider};
 pub(super) struct Nats {
     client: Client,
     leases: Store,
-    /// Set at the end of the connection.
-    ended: watch::Sender<bool>,
+    ended: watch::Sender<Option<End>>,
     listening: Mutex<HashMap<String, JoinHandle<()>>>,
     held: Mutex<Option<Held>>,
     stats: Stats,
+}
+
+/// Why a connection is of no more use.
+#[derive(Clone, Debug)]
+enum End {
+    Gone,
+    /// The server does not allow something, which it tells in no other way.
+    Forbidden(String),
 }
 
 /// A lease that this connection has.
@@ -65,7 +72,7 @@ impl Nats {
         tls: ClientConfig,
         stats: Stats,
     ) -> Result<Self, EngineError> {
-        let ended = watch::Sender::new(false);
+        let ended = watch::Sender::new(None);
         let (tells, counts) = (ended.clone(), stats.clone());
         let mut options = ConnectOptions::new()
             .name("breaker")
@@ -81,7 +88,10 @@ impl Nats {
             .event_callback(move |event| {
                 match event {
                     Event::Disconnected | Event::Closed | Event::ClientError(_) => {
-                        tells.send_replace(true);
+                        end(&tells, End::Gone);
+                    }
+                    Event::ServerError(error) => {
+                        end(&tells, End::Forbidden(error.to_string()));
                     }
                     Event::SlowConsumer(_) => counts.drop_one(Dropping::Overflow),
                     _ => {}
@@ -111,8 +121,8 @@ impl Nats {
 
 impl Engine for Nats {
     async fn publish(&self, topic: &str, message: Bytes) -> Result<(), EngineError> {
-        if *self.ended.borrow() {
-            return Err(EngineError::Ended);
+        if self.ended.borrow().is_some() {
+            return Err(self.why_ended());
         }
         in_time(self.client.publish(subject(topic), message)).await
     }
@@ -133,6 +143,13 @@ impl Engine for Nats {
             task.abort();
         }
         Ok(())
+    }
+
+    fn why_ended(&self) -> EngineError {
+        match &*self.ended.borrow() {
+            Some(End::Forbidden(what)) => EngineError::Nats(what.clone()),
+            _ => EngineError::Ended,
+        }
     }
 
     async fn lease(
@@ -236,11 +253,24 @@ fn ends_leases(max_age: Duration) -> Result<(), EngineError> {
     )))
 }
 
-async fn deliver_all(mut messages: Subscriber, queue: Queue, mut ended: watch::Receiver<bool>) {
+/// Ends a connection, if it has not ended yet: the first reason is the cause of the others.
+fn end(ended: &watch::Sender<Option<End>>, why: End) {
+    ended.send_if_modified(|end| {
+        let is_first = end.is_none();
+        end.get_or_insert(why);
+        is_first
+    });
+}
+
+async fn deliver_all(
+    mut messages: Subscriber,
+    queue: Queue,
+    mut ended: watch::Receiver<Option<End>>,
+) {
     loop {
         let message = tokio::select! {
             message = messages.next() => message,
-            _ = ended.wait_for(|ended| *ended) => None,
+            _ = ended.wait_for(Option::is_some) => None,
         };
         let Some(message) = message else {
             return;

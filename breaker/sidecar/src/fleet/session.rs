@@ -2,7 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use breaker_tower::breaker_core::Timestamp;
 use breaker_tower::breaker_core::fleet::{Ignored, InstanceId};
 use bytes::Bytes;
 use rustix::system::uname;
@@ -175,7 +177,7 @@ impl Session {
     ) -> Result<std::convert::Infallible, EngineError> {
         // That was before this subscription.
         let _ = pace.stood_still();
-        let connected = Connected {
+        let mut connected = Connected {
             verdicts: engine
                 .subscribe(&topics.verdicts, VERDICT_BYTES + SIGNATURE)
                 .await?,
@@ -184,10 +186,18 @@ impl Session {
             reports: None,
             overviews: None,
         };
-        (*backoff, *warned) = (Backoff::default(), false);
         self.stats().connected(true);
         tracing::info!(engine = %self.fleet.engine(), fleet = &**self.fleet.name(), "in a fleet");
-        self.together(member, topics, pace, connected).await
+        // An engine may forbid what is asked of it later: that must not begin anew at once, for ever.
+        let proven = pace.now() + PROVEN;
+        self.until(proven, member, topics, pace, &mut connected)
+            .await?;
+        (*backoff, *warned) = (Backoff::default(), false);
+        loop {
+            let later = pace.now() + PROVEN;
+            self.until(later, member, topics, pace, &mut connected)
+                .await?;
+        }
     }
 
     /// Waits for `what` without the fleet: reports are dropped.
@@ -211,20 +221,22 @@ impl Session {
         }
     }
 
-    async fn together<E: Engine>(
+    /// Serves until this time.
+    async fn until<E: Engine>(
         &self,
+        end: Timestamp,
         member: &mut Member,
         topics: &Topics,
         pace: &mut Pace,
-        mut connected: Connected<'_, E>,
-    ) -> Result<std::convert::Infallible, EngineError> {
-        loop {
+        connected: &mut Connected<'_, E>,
+    ) -> Result<(), EngineError> {
+        while pace.now() < end {
             tokio::select! {
                 () = pace.slice() => {
-                    self.slice(member, topics, pace, &mut connected).await?;
+                    self.slice(member, topics, pace, connected).await?;
                 }
                 verdict = connected.verdicts.recv() => {
-                    let verdict = verdict.ok_or(EngineError::Ended)?;
+                    let verdict = verdict.ok_or_else(|| connected.engine.why_ended())?;
                     if pace.stood_still() {
                         // Others may wait behind it.
                         self.stats().ignore(Ignored::Stale);
@@ -233,13 +245,16 @@ impl Session {
                     member.hear_verdict(pace.now(), &verdict);
                 }
                 report = next(&mut connected.reports) => {
-                    member.hear_report(pace.now(), &report.ok_or(EngineError::Ended)?);
+                    let report = report.ok_or_else(|| connected.engine.why_ended())?;
+                    member.hear_report(pace.now(), &report);
                 }
                 overview = next(&mut connected.overviews) => {
-                    member.hear_overview(&overview.ok_or(EngineError::Ended)?);
+                    let overview = overview.ok_or_else(|| connected.engine.why_ended())?;
+                    member.hear_overview(&overview);
                 }
             }
         }
+        Ok(())
     }
 
     /// What is done each half second.
@@ -340,3 +355,6 @@ fn random_bytes() -> Option<[u8; 8]> {
 fn seed() -> u64 {
     u64::from_be_bytes(random_bytes().unwrap_or_default())
 }
+
+/// After so long, a connection is one that lasts.
+const PROVEN: Duration = Duration::from_secs(3);
