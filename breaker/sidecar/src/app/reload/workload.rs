@@ -58,14 +58,20 @@ async fn follow(workload: Workload, reloader: Reloader) {
 }
 
 impl Reloader {
-    /// What Workload APIs have said.
-    pub(super) fn identities(&self) -> Vec<Identity> {
+    /// The Workload APIs of the configuration that runs. Who asks does not wait for a reload.
+    fn workloads(&self) -> Vec<Workload> {
         let mut workloads: Vec<Workload> = Vec::new();
         for workload in self.0.rotating().iter().flat_map(|(_, it)| it.workloads()) {
             if !workloads.contains(&workload) {
                 workloads.push(workload);
             }
         }
+        workloads
+    }
+
+    /// What Workload APIs have said.
+    pub(super) fn identities(&self) -> Vec<Identity> {
+        let workloads = self.workloads();
         let identities = workloads.iter().map(|workload| {
             let svid = workload.svid();
             let svid = svid.as_deref();
@@ -84,8 +90,7 @@ impl Reloader {
     /// Waits until the Workload APIs of the configuration that runs have said who we are.
     pub(in crate::app) async fn identified(&self) {
         loop {
-            let workloads = self.0.running().config.workloads();
-            let mut workloads = workloads.into_iter();
+            let mut workloads = self.workloads().into_iter();
             let Some(missing) = workloads.find(|it| it.svid().is_none()) else {
                 return;
             };

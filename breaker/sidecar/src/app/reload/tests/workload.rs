@@ -4,8 +4,11 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Waker};
+use std::thread;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -523,6 +526,25 @@ async fn a_reload_waits_for_the_identity_that_it_needs_and_is_refused_without() 
     assert_eq!(front.reload().await.updated, ["pay"]);
     assert_eq!(front.get("/pay").await, 200);
     assert_eq!(service.requests(), 1);
+}
+
+#[tokio::test]
+async fn who_waits_for_an_identity_does_not_wait_for_a_reload() {
+    let domain = Domain::new("example.org");
+    let place = Place::new();
+    let _agent = Agent::start(&place.socket, domain.svid(&domain.sign(OURS, 1)));
+    let bench = place.start().await;
+    eventually("identity", || applied(&bench) == 1).await;
+    // As a reload does that waits for another agent.
+    let _reloading = bench.reloader.0.running();
+    let (tell, told) = mpsc::channel();
+    let reloader = bench.reloader.clone();
+    thread::spawn(move || {
+        let mut context = Context::from_waker(Waker::noop());
+        let identified = pin!(reloader.identified()).poll(&mut context);
+        tell.send(identified.is_ready())
+    });
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
 }
 
 #[test]
