@@ -306,12 +306,14 @@ impl ReloadState {
         for breaker in next.new_breakers(running) {
             self.reached.follow(breaker);
         }
+        // Clients that were made before their identity was heard have it before they are called.
+        self.rotates(next.config.certificates());
+        self.rotate();
         // Before the routes, with which workers ask for it.
         self.reached.access.replace(access);
         self.reached.reach(&next);
         next.set_modes(running);
         *running = next;
-        self.rotates(running.config.certificates());
         Ok(Reloaded {
             changed: true,
             added,

@@ -15,6 +15,7 @@ use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tonic::Status;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -526,6 +527,26 @@ async fn a_reload_waits_for_the_identity_that_it_needs_and_is_refused_without() 
     assert_eq!(front.reload().await.updated, ["pay"]);
     assert_eq!(front.get("/pay").await, 200);
     assert_eq!(service.requests(), 1);
+}
+
+#[tokio::test]
+async fn routes_are_put_in_force_with_their_identity() {
+    let domain = Domain::new("example.org");
+    let place = Place::new();
+    let _agent = Agent::start(&place.socket, domain.svid(&domain.sign(THEIRS, 1)));
+    let (identity, plain) = (place.identity(), serve().await);
+    write(place.folder.path(), "", &format!("http://{}", plain.0), "");
+    let front = Bench::of(place.folder, String::new(), plain);
+    let tls = tls(OURS);
+    write(front.folder.path(), &identity, "https://127.0.0.1:9", &tls);
+    let state = front.reloader.0.clone();
+    let lacks_identity = spawn_blocking(move || {
+        let mut running = state.running();
+        state.try_reload(&mut running).unwrap();
+        let upstream = running.config.routes()[0].upstream().unwrap();
+        upstream.tls.as_ref().unwrap().lacks_identity()
+    });
+    assert!(!lacks_identity.await.unwrap());
 }
 
 #[tokio::test]
