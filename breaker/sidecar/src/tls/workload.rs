@@ -51,6 +51,8 @@ pub(crate) enum News {
     Renewed,
     /// What it says can't be used. What it said before stays.
     Refused(String),
+    /// It says that we have no identity any more.
+    Withdrawn(String),
     /// It says nothing, or not to us.
     Unheard(String),
 }
@@ -127,6 +129,9 @@ impl Workload {
             };
             let news = match ended {
                 ApiError::Refused(fault) => News::Refused(fault.to_string()),
+                denied @ ApiError::NoIdentity(_) if workload.withdraw() => {
+                    News::Withdrawn(denied.to_string())
+                }
                 other => News::Unheard(other.to_string()),
             };
             if workload.failed(&news) {
@@ -139,11 +144,20 @@ impl Workload {
         }
     }
 
+    /// Uses the identity no more, and trusts nobody by it. Tells whether there was one.
+    fn withdraw(&self) -> bool {
+        self.0.heard.send_if_modified(|heard| {
+            let withdrawn = heard.svid.take().is_some();
+            heard.version += u64::from(withdrawn);
+            withdrawn
+        })
+    }
+
     /// Notes a problem. Tells whether it is another one than before.
     fn failed(&self, news: &News) -> bool {
         let problem = match news {
             News::Renewed => None,
-            News::Refused(why) | News::Unheard(why) => Some(why.clone()),
+            News::Refused(why) | News::Withdrawn(why) | News::Unheard(why) => Some(why.clone()),
         };
         self.0.heard.send_if_modified(|heard| {
             let is_new = heard.problem != problem;

@@ -39,10 +39,10 @@ async fn follow(workload: Workload, reloader: Reloader) {
     let telling = async {
         while let Some(news) = told.recv().await {
             match news {
-                News::Renewed => {
-                    let state = reloader.0.clone();
-                    // What can't be used was refused before; files beside it are looked at later.
-                    let _ = spawn_blocking(move || state.rotate()).await;
+                News::Renewed => rotate(&reloader).await,
+                News::Withdrawn(why) => {
+                    tracing::warn!(agent, "identity withdrawn: {why}");
+                    rotate(&reloader).await;
                 }
                 News::Refused(why) => {
                     reloader.0.refused();
@@ -55,6 +55,12 @@ async fn follow(workload: Workload, reloader: Reloader) {
         }
     };
     tokio::join!(following, telling);
+}
+
+async fn rotate(reloader: &Reloader) {
+    let state = reloader.0.clone();
+    // What can't be used was refused before; files beside it are looked at later.
+    let _ = spawn_blocking(move || state.rotate()).await;
 }
 
 impl Reloader {

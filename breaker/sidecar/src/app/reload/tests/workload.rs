@@ -215,8 +215,8 @@ async fn an_agent_that_is_gone_or_garbled_leaves_the_identity_before() {
         "what is the same is not put in force again"
     );
 
-    agent.say(Err(Status::permission_denied("no more")));
-    eventually("denial", || problem(&bench).contains("no more")).await;
+    agent.say(Err(Status::unavailable("no more")));
+    eventually("failure", || problem(&bench).contains("no more")).await;
     assert_eq!(caller.call(bench.address).await.unwrap(), 1);
 
     drop(agent);
@@ -239,6 +239,27 @@ async fn an_agent_that_is_gone_or_garbled_leaves_the_identity_before() {
     garbling.abort();
     assert_eq!(bench.reloader.certificates().applied, 1);
     assert!(is_ready(&bench).await);
+}
+
+#[tokio::test]
+async fn an_identity_that_is_withdrawn_is_shown_to_nobody() {
+    let domain = Domain::new("example.org");
+    let caller = Caller::new(&domain, Some(&domain.sign(THEIRS, 9)));
+    let place = Place::new();
+    let agent = Agent::start(&place.socket, domain.svid(&domain.sign(OURS, 1)));
+    let bench = place.start().await;
+    eventually("identity", || applied(&bench) == 1).await;
+    assert_eq!(caller.call(bench.address).await.unwrap(), 1);
+    agent.say(Err(Status::permission_denied("no registration")));
+    eventually("denial", || problem(&bench).contains("no registration")).await;
+    eventually("withdrawal", || applied(&bench) == 2).await;
+    let before = handshakes("no_identity");
+    caller.call(bench.address).await.unwrap_err();
+    eventually("a refusal", || handshakes("no_identity") > before).await;
+    assert_eq!(bench.reloader.identities()[0].id, None);
+    agent.say(domain.svid(&domain.sign(OURS, 2)));
+    eventually("identity", || applied(&bench) == 3).await;
+    assert_eq!(caller.call(bench.address).await.unwrap(), 2);
 }
 
 #[tokio::test]
