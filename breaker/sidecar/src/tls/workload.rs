@@ -49,6 +49,8 @@ struct Heard {
 pub(crate) enum News {
     /// There is another identity, or other roots.
     Renewed,
+    /// What it says is used without trust domains whose roots can't be.
+    LeftOut(String),
     /// What it says can't be used. What it said before stays.
     Refused(String),
     /// It says that we have no identity any more.
@@ -157,7 +159,10 @@ impl Workload {
     fn failed(&self, news: &News) -> bool {
         let problem = match news {
             News::Renewed => None,
-            News::Refused(why) | News::Withdrawn(why) | News::Unheard(why) => Some(why.clone()),
+            News::LeftOut(why)
+            | News::Refused(why)
+            | News::Withdrawn(why)
+            | News::Unheard(why) => Some(why.clone()),
         };
         self.0.heard.send_if_modified(|heard| {
             let is_new = heard.problem != problem;
@@ -171,7 +176,7 @@ impl Workload {
         let mut is_new = false;
         self.0.heard.send_modify(|heard| {
             is_new = heard.svid.as_ref().is_none_or(|before| !before.is(&svid));
-            heard.problem = None;
+            heard.problem.clone_from(&svid.left_out);
             if is_new {
                 heard.version += 1;
                 heard.svid = Some(Arc::new(svid));
@@ -223,8 +228,14 @@ async fn listen(
             Ok(svid) => svid,
             Err(fault) => return fault.into(),
         };
+        let left_out = svid.left_out.clone();
         match shared.upgrade().map(Workload) {
-            Some(workload) if workload.heard(svid) => tell(News::Renewed),
+            Some(workload) if workload.heard(svid) => {
+                tell(News::Renewed);
+                if let Some(why) = left_out {
+                    tell(News::LeftOut(why));
+                }
+            }
             Some(_) => {}
             None => return ApiError::Ended,
         }

@@ -44,6 +44,10 @@ async fn follow(workload: Workload, reloader: Reloader) {
                     tracing::warn!(agent, "identity withdrawn: {why}");
                     rotate(&reloader).await;
                 }
+                News::LeftOut(why) => {
+                    reloader.0.refused();
+                    tracing::warn!(agent, "identity renewed, but not all roots: {why}");
+                }
                 News::Refused(why) => {
                     reloader.0.refused();
                     tracing::warn!(agent, "identity not renewed, the one before stays: {why}");

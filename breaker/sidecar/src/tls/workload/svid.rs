@@ -22,6 +22,8 @@ pub(crate) struct Svid {
     pub(crate) id: SpiffeId,
     pub(crate) shown: Loaded,
     pub(crate) bundles: BTreeMap<TrustDomain, Arc<RootCertStore>>,
+    /// Why federated domains are not trusted whose roots can't be used.
+    pub(super) left_out: Option<String>,
     /// Tells it from others.
     mark: u64,
 }
@@ -31,8 +33,8 @@ pub(crate) struct Svid {
 pub(crate) enum SvidError {
     #[error("svids: must have an entry")]
     Empty,
-    #[error("svids[0].spiffe_id: {0}")]
-    Id(&'static str),
+    #[error("svids[{0}].spiffe_id: {1}")]
+    Id(usize, &'static str),
     #[error("svids[0].x509_svid: must be certificates in DER form, at least one")]
     NoCertificate,
     #[error("svids[0].x509_svid: {0}")]
@@ -57,14 +59,19 @@ impl Svid {
         let first = said.svids.first().ok_or(SvidError::Empty)?;
         let (id, shown) = own(first)?;
         let mut bundles = BTreeMap::new();
+        let mut left_out = Vec::new();
+        // What another domain says is no reason to be without an identity: it is trusted by nobody.
         for (domain, bundle) in &said.federated_bundles {
-            let domain: TrustDomain = domain.parse().map_err(SvidError::Domain)?;
-            // Of one that has no roots now, nobody is trusted.
-            let roots = roots(bundle).ok_or_else(|| SvidError::Federated(domain.clone()))?;
-            bundles.insert(domain, Arc::new(roots));
+            match federated(domain, bundle) {
+                Ok((domain, roots)) => {
+                    bundles.insert(domain, Arc::new(roots));
+                }
+                Err(error) => left_out.push(error.to_string()),
+            }
         }
         for (index, svid) in said.svids.iter().enumerate() {
-            let id: SpiffeId = svid.spiffe_id.parse().map_err(SvidError::Id)?;
+            let id = svid.spiffe_id.parse();
+            let id: SpiffeId = id.map_err(|rule| SvidError::Id(index, rule))?;
             let roots = roots(&svid.bundle).filter(|roots| !roots.is_empty());
             let roots = roots.ok_or(SvidError::Bundle(index))?;
             bundles.insert(id.trust_domain(), Arc::new(roots));
@@ -73,6 +80,7 @@ impl Svid {
             id,
             shown,
             bundles,
+            left_out: (!left_out.is_empty()).then(|| left_out.join("; ")),
             mark: mark(said),
         })
     }
@@ -84,7 +92,8 @@ impl Svid {
 }
 
 fn own(said: &X509Svid) -> Result<(SpiffeId, Loaded), SvidError> {
-    let id: SpiffeId = said.spiffe_id.parse().map_err(SvidError::Id)?;
+    let id = said.spiffe_id.parse();
+    let id: SpiffeId = id.map_err(|rule| SvidError::Id(0, rule))?;
     let chain = certificates(&said.x509_svid).unwrap_or_default();
     let leaf = chain.first().ok_or(SvidError::NoCertificate)?;
     let named = Named::of(leaf).ok().and_then(|named| named.spiffe);
@@ -104,6 +113,15 @@ fn own(said: &X509Svid) -> Result<(SpiffeId, Loaded), SvidError> {
         validity,
     };
     Ok((id, shown))
+}
+
+/// A trust domain and its roots. Of one that has none now, nobody is trusted.
+fn federated(domain: &str, bundle: &[u8]) -> Result<(TrustDomain, RootCertStore), SvidError> {
+    let domain: TrustDomain = domain.parse().map_err(SvidError::Domain)?;
+    match roots(bundle) {
+        Some(roots) => Ok((domain, roots)),
+        None => Err(SvidError::Federated(domain)),
+    }
 }
 
 /// The certificates that stand one after the other.
@@ -166,7 +184,7 @@ mod tests {
             .x509_svid
             .clone();
         type Change<'a> = &'a dyn Fn(&mut X509SvidResponse);
-        let cases: [(Change<'_>, &str); 14] = [
+        let cases: [(Change<'_>, &str); 13] = [
             (&|said| said.svids.clear(), "svids: must have an entry"),
             (
                 &|said| said.svids[0].spiffe_id = "pay".to_owned(),
@@ -218,17 +236,11 @@ mod tests {
             ),
             (
                 &|said| {
-                    let domain = "spiffe://A/b".to_owned();
-                    said.federated_bundles.insert(domain, garbage());
+                    let mut second = said.svids[0].clone();
+                    second.spiffe_id = "pay".to_owned();
+                    said.svids.push(second);
                 },
-                "federated_bundles: must have a trust domain",
-            ),
-            (
-                &|said| {
-                    let domain = "spiffe://other.org".to_owned();
-                    said.federated_bundles.insert(domain, garbage());
-                },
-                "federated_bundles: other.org: must be the certificates",
+                "svids[1].spiffe_id: must be spiffe://",
             ),
         ];
         for (change, rule) in cases {
@@ -240,6 +252,27 @@ mod tests {
         let mut empty = good;
         let domain = "spiffe://other.org".to_owned();
         empty.federated_bundles.insert(domain, Vec::new());
-        assert!(Svid::of(&empty).is_ok(), "nobody of it is trusted");
+        let empty = Svid::of(&empty).unwrap();
+        assert_eq!(empty.left_out, None, "nobody of it is trusted");
+    }
+
+    #[test]
+    fn a_federated_domain_with_unusable_roots_is_left_out_alone() {
+        let (domain, other) = (Domain::new("example.org"), Domain::new("other.org"));
+        let good = domain.federated(&domain.sign("ns/pay", 1), &other);
+        for (name, rule) in [
+            ("spiffe://A/b", "must have a trust domain"),
+            ("spiffe://third.org", "third.org: must be the certificates"),
+        ] {
+            let mut said = good.clone();
+            let garbage = b"garbage".to_vec();
+            said.federated_bundles.insert(name.to_owned(), garbage);
+            let svid = Svid::of(&said).unwrap();
+            let trusted: Vec<_> = svid.bundles.keys().map(ToString::to_string).collect();
+            assert_eq!(trusted, ["example.org", "other.org"]);
+            let why = svid.left_out.unwrap();
+            let begins = format!("federated_bundles: {rule}");
+            assert!(why.starts_with(&begins), "{why}");
+        }
     }
 }

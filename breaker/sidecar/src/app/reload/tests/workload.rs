@@ -331,9 +331,22 @@ async fn a_trust_domain_is_trusted_by_its_own_roots_alone() {
         .unwrap_err();
     eventually("no certificate", || handshakes("no_certificate") > before).await;
 
+    // Unusable roots of another domain leave ours as they are.
+    let refusals = refused(&bench);
+    agent.say(ours.garbled(&ours.sign(OURS, 3), &other));
+    eventually("identity", || applied(&bench) == 2).await;
+    eventually("refusal", || refused(&bench) == refusals + 1).await;
+    assert!(problem(&bench).starts_with("federated_bundles: other.org: "));
+    let ours_called = Caller::new(&ours, Some(&ours.sign(THEIRS, 18)));
+    assert_eq!(ours_called.call(bench.address).await.unwrap(), 3);
+    let before = handshakes("unknown_ca");
+    let theirs = Caller::new(&ours, Some(&other.sign("x", 19)));
+    theirs.call(bench.address).await.unwrap_err();
+    eventually("unknown", || handshakes("unknown_ca") > before).await;
+
     // What is not federated any more is not trusted any more.
     agent.say(ours.svid(&ours.sign(OURS, 2)));
-    eventually("identity", || applied(&bench) == 2).await;
+    eventually("identity", || applied(&bench) == 3).await;
     let leaf = other.sign("x", 17);
     let before = handshakes("unknown_ca");
     Caller::new(&ours, Some(&leaf))
@@ -558,6 +571,7 @@ async fn routes_are_put_in_force_with_their_identity() {
     let (identity, plain) = (place.identity(), serve().await);
     write(place.folder.path(), "", &format!("http://{}", plain.0), "");
     let front = Bench::of(place.folder, String::new(), plain);
+    assert!(is_ready(&front).await);
     let tls = tls(OURS);
     write(front.folder.path(), &identity, "https://127.0.0.1:9", &tls);
     let state = front.reloader.0.clone();
