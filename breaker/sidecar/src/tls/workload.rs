@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use self::api::{ApiError, Session};
+use crate::clock::unix_now;
 use crate::random;
 use crate::sockets::{SCHEME, path_of};
 
@@ -228,6 +229,7 @@ async fn listen(
             Ok(svid) => svid,
             Err(fault) => return fault.into(),
         };
+        let until = svid.shown.validity.until as f64;
         let left_out = svid.left_out.clone();
         match shared.upgrade().map(Workload) {
             Some(workload) if workload.heard(svid) => {
@@ -240,9 +242,12 @@ async fn listen(
             None => return ApiError::Ended,
         }
         *pause = FIRST_PAUSE;
-        said = match session.next().await {
-            Ok(said) => said,
-            Err(error) => return error,
+        // One that has not renewed it by then may hang.
+        let left = Duration::from_secs_f64((until - unix_now()).clamp(0.0, MAX_LEFT) + 1.0);
+        said = match timeout(left, session.next()).await {
+            Ok(Ok(said)) => said,
+            Ok(Err(error)) => return error,
+            Err(_late) => return ApiError::Overdue,
         };
     }
 }
@@ -252,12 +257,38 @@ const RULE: &str = "must be unix:// and an absolute path of at most 107 bytes, a
 /// Between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// Beyond any life of a certificate, in seconds.
+const MAX_LEFT: f64 = 1e9;
 /// Within what time an agent must say something at all.
 const FIRST_ANSWER: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
+    use super::agent::{Agent, Domain};
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_lets_an_identity_expire_is_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent.sock");
+        let domain = Domain::new("example.org");
+        let agent = Agent::start(&socket, domain.svid(&domain.sign("ns/pay", 1)));
+        let workload = Workload::new(&format!("unix://{}", socket.display())).unwrap();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let _following = tokio::spawn(workload.clone().follow(move |news| {
+            let _ = tell.send(news);
+        }));
+        let mut next = async || timeout(Duration::from_secs(7200), told.recv()).await;
+        assert_eq!(next().await, Ok(Some(News::Renewed)));
+        let why = ApiError::Overdue.to_string();
+        assert_eq!(next().await, Ok(Some(News::Unheard(why.clone()))));
+        assert_eq!(workload.problem(), Some(why));
+        let mut heard = workload.0.heard.subscribe();
+        heard.wait_for(|it| it.problem.is_none()).await.unwrap();
+        assert_eq!(agent.asked(), 2);
+    }
 
     #[test]
     fn a_socket_is_a_url_with_an_absolute_path_and_known_once() {

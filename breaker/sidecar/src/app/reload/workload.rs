@@ -53,7 +53,10 @@ async fn follow(workload: Workload, reloader: Reloader) {
                     tracing::warn!(agent, "identity not renewed, the one before stays: {why}");
                 }
                 News::Unheard(why) => {
-                    tracing::warn!(agent, "identity not heard, the one before stays: {why}");
+                    tracing::warn!(
+                        agent,
+                        "identity not heard, the one before stays until it expires: {why}"
+                    );
                 }
             }
         }

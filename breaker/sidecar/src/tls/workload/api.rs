@@ -34,6 +34,8 @@ pub(super) enum ApiError {
     Failed(Code, String),
     #[error("the agent says nothing")]
     Silent,
+    #[error("the agent has not renewed the identity, which has expired")]
+    Overdue,
     #[error("the agent ended the stream")]
     Ended,
     #[error(transparent)]
