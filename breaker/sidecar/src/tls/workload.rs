@@ -12,6 +12,7 @@ mod svid;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -33,7 +34,12 @@ pub struct Workload(Arc<Shared>);
 struct Shared {
     socket: PathBuf,
     heard: watch::Sender<Heard>,
+    /// Whether somebody listens already.
+    followed: AtomicBool,
 }
+
+/// Who listens for all that have it, who are not kept by that.
+struct Follower(Weak<Shared>);
 
 /// What was heard last.
 #[derive(Clone, Default)]
@@ -85,6 +91,7 @@ impl Workload {
         let shared = Arc::new(Shared {
             socket: path.clone(),
             heard: watch::Sender::default(),
+            followed: AtomicBool::new(false),
         });
         known.insert(path, Arc::downgrade(&shared));
         Ok(Self(shared))
@@ -117,33 +124,19 @@ impl Workload {
         let _ = heard.wait_for(|heard| heard.svid.is_some()).await;
     }
 
-    /// Listens to the agent and puts in force what it says, until nobody else has this.
-    pub(crate) async fn follow(self, mut tell: impl FnMut(News)) {
-        let shared = Arc::downgrade(&self.0);
+    /// Listens to the agent and puts in force what it says, until nobody else has this. Ends at
+    /// once if somebody listens already.
+    pub(crate) async fn follow(self, tell: impl FnMut(News)) {
+        if self.0.followed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let follower = Follower(Arc::downgrade(&self.0));
+        let mut heard = self.0.heard.subscribe();
         drop(self);
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let Some(socket) = shared.upgrade().map(|it| it.socket.clone()) else {
-                return;
-            };
-            let ended = listen(&socket, &shared, &mut pause, &mut tell).await;
-            let Some(workload) = shared.upgrade().map(Self) else {
-                return;
-            };
-            let news = match ended {
-                ApiError::Refused(fault) => News::Refused(fault.to_string()),
-                denied @ ApiError::NoIdentity(_) if workload.withdraw() => {
-                    News::Withdrawn(denied.to_string())
-                }
-                other => News::Unheard(other.to_string()),
-            };
-            if workload.failed(&news) {
-                tell(news);
-            }
-            drop(workload);
-            // The sidecars of a machine do not come back in step.
-            sleep(random::jittered(pause, 0.2)).await;
-            pause = (2 * pause).min(LAST_PAUSE);
+        let gone = async { while heard.changed().await.is_ok() {} };
+        tokio::select! {
+            () = gone => {}
+            () = follower.run(tell) => {}
         }
     }
 
@@ -204,6 +197,46 @@ impl fmt::Debug for Workload {
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "unix://{}", self.socket().display())
+    }
+}
+
+// === impl Follower ===
+
+impl Follower {
+    async fn run(&self, mut tell: impl FnMut(News)) {
+        let Self(shared) = self;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Some(socket) = shared.upgrade().map(|it| it.socket.clone()) else {
+                return;
+            };
+            let ended = listen(&socket, shared, &mut pause, &mut tell).await;
+            let Some(workload) = shared.upgrade().map(Workload) else {
+                return;
+            };
+            let news = match ended {
+                ApiError::Refused(fault) => News::Refused(fault.to_string()),
+                denied @ ApiError::NoIdentity(_) if workload.withdraw() => {
+                    News::Withdrawn(denied.to_string())
+                }
+                other => News::Unheard(other.to_string()),
+            };
+            if workload.failed(&news) {
+                tell(news);
+            }
+            drop(workload);
+            // The sidecars of a machine do not come back in step.
+            sleep(random::jittered(pause, 0.2)).await;
+            pause = (2 * pause).min(LAST_PAUSE);
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.followed.store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -288,6 +321,24 @@ mod tests {
         let mut heard = workload.0.heard.subscribe();
         heard.wait_for(|it| it.problem.is_none()).await.unwrap();
         assert_eq!(agent.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_agent_is_listened_to_once_and_until_nobody_needs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent.sock");
+        let domain = Domain::new("example.org");
+        let agent = Agent::start(&socket, domain.svid(&domain.sign("ns/pay", 1)));
+        let workload = Workload::new(&format!("unix://{}", socket.display())).unwrap();
+        let first = tokio::spawn(workload.clone().follow(|_| {}));
+        workload.identified().await;
+        let patience = Duration::from_secs(5);
+        let second = timeout(patience, workload.clone().follow(|_| {}));
+        assert_eq!(second.await, Ok(()));
+        assert_eq!(agent.asked(), 1);
+        drop(workload);
+        let ended = timeout(patience, first).await;
+        ended.expect("an end without a word of the agent").unwrap();
     }
 
     #[test]
