@@ -262,6 +262,8 @@ async fn listen(
             Ok(svid) => svid,
             Err(fault) => return fault.into(),
         };
+        // It has the key, and the next one may be long in coming.
+        drop(said);
         let until = svid.shown.validity.until as f64;
         let left_out = svid.left_out.clone();
         match shared.upgrade().map(Workload) {
