@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::api::{ApiError, Session};
 use crate::clock::unix_now;
@@ -257,6 +257,7 @@ async fn listen(
         Ok(Err(error)) => return error,
         Err(_late) => return ApiError::Silent,
     };
+    let begun = Instant::now();
     loop {
         let svid = match Svid::of(&said) {
             Ok(svid) => svid,
@@ -276,10 +277,14 @@ async fn listen(
             Some(_) => {}
             None => return ApiError::Ended,
         }
-        *pause = FIRST_PAUSE;
         // One that has not renewed it by then may hang.
         let left = Duration::from_secs_f64((until - unix_now()).clamp(0.0, MAX_LEFT) + 1.0);
-        said = match timeout(left, session.next()).await {
+        let next = timeout(left, session.next()).await;
+        // One that always garbles what it says next is not asked again at once.
+        if begun.elapsed() >= LAST_PAUSE {
+            *pause = FIRST_PAUSE;
+        }
+        said = match next {
             Ok(Ok(said)) => said,
             Ok(Err(error)) => return error,
             Err(_late) => return ApiError::Overdue,
@@ -323,6 +328,21 @@ mod tests {
         let mut heard = workload.0.heard.subscribe();
         heard.wait_for(|it| it.problem.is_none()).await.unwrap();
         assert_eq!(agent.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_garbles_each_second_message_is_asked_ever_more_seldom() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent.sock");
+        let domain = Domain::new("example.org");
+        let good = domain.svid(&domain.sign("ns/pay", 1));
+        let agent = Agent::start_with(&socket, good, Some(Default::default()));
+        let workload = Workload::new(&format!("unix://{}", socket.display())).unwrap();
+        let _following = tokio::spawn(workload.clone().follow(|_| {}));
+        sleep(Duration::from_secs(120)).await;
+        // After 0.5, 1, 2, 4, 8 and 16 s, and each 30 s from then on.
+        let asked = agent.asked();
+        assert!((8..=14).contains(&asked), "{asked}");
     }
 
     #[tokio::test]

@@ -159,12 +159,22 @@ pub(crate) struct Agent {
 impl Agent {
     /// Serves at the socket, and says this.
     pub(crate) fn start(socket: &Path, said: impl Into<Said>) -> Self {
+        Self::start_with(socket, said, None)
+    }
+
+    /// The same, and says this next to whoever asks.
+    pub(crate) fn start_with(
+        socket: &Path,
+        said: impl Into<Said>,
+        next: Option<X509SvidResponse>,
+    ) -> Self {
         let _ = fs::remove_file(socket);
         let listener = UnixListener::bind(socket).unwrap();
         let (say, said) = watch::channel(said.into());
         let asked = Arc::<AtomicUsize>::default();
         let api = Api {
             said,
+            next,
             asked: asked.clone(),
         };
         let incoming = stream::unfold(listener, |listener| async {
@@ -208,6 +218,7 @@ impl From<X509SvidResponse> for Said {
 #[derive(Clone)]
 struct Api {
     said: watch::Receiver<Said>,
+    next: Option<X509SvidResponse>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -249,21 +260,25 @@ impl Service<Request<X509SvidRequest>> for Fetch {
     }
 
     fn call(&mut self, request: Request<X509SvidRequest>) -> Self::Future {
-        let Api { mut said, asked } = self.0.clone();
+        let Api {
+            mut said,
+            next,
+            asked,
+        } = self.0.clone();
         Box::pin(async move {
             asked.fetch_add(1, Ordering::Relaxed);
             let header = request.metadata().get("workload.spiffe.io");
             if header.is_none_or(|header| header != "true") {
                 return Err(Status::invalid_argument("security header missing"));
             }
-            said.borrow().clone()?;
-            said.mark_changed();
+            let first = said.borrow_and_update().clone()?;
+            let first = stream::iter([Ok(first)]).chain(stream::iter(next.map(Ok)));
             let said = stream::unfold(said, |mut said| async {
                 said.changed().await.ok()?;
                 let now = said.borrow_and_update().clone();
                 Some((now, said))
             });
-            Ok(Response::new(said.boxed() as _))
+            Ok(Response::new(first.chain(said).boxed() as _))
         })
     }
 }
