@@ -154,7 +154,7 @@ async fn before_there_is_an_identity_nobody_is_served_and_then_everybody() {
     eventually("problem", || problem(&bench).contains("no agent answers")).await;
     assert!(!is_ready(&bench).await);
     caller.call(bench.address).await.unwrap_err();
-    assert_eq!(handshakes("no_identity"), Some(1));
+    eventually("a refusal", || handshakes("no_identity") == Some(1)).await;
 
     let denied = Status::permission_denied("no identity issued");
     let agent = Agent::start(&socket, Err(denied));
