@@ -1,5 +1,5 @@
-//! TLS with more programs that nobody here wrote: grpcio, with a gRPC server behind the sidecar, curl
-//! at the admin port, and sslyze, which looks for what is weak.
+//! TLS with more programs that nobody here wrote: grpcio, with a gRPC server behind the sidecar,
+//! curl at the admin port, and sslyze, which looks for what is weak.
 
 use breaker_tests::{Process, Setup, Sidecar, Upstream, breaker};
 use serde_json::json;

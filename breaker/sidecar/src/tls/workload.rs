@@ -153,10 +153,9 @@ impl Workload {
     fn failed(&self, news: &News) -> bool {
         let problem = match news {
             News::Renewed => None,
-            News::LeftOut(why)
-            | News::Refused(why)
-            | News::Withdrawn(why)
-            | News::Unheard(why) => Some(why.clone()),
+            News::LeftOut(why) | News::Refused(why) | News::Withdrawn(why) | News::Unheard(why) => {
+                Some(why.clone())
+            }
         };
         self.0.heard.send_if_modified(|heard| {
             let is_new = heard.problem != problem;
