@@ -1,10 +1,12 @@
 //! Identities of the SPIFFE Workload API, put in force when an agent says others.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{ReloadError, Reloader};
 use crate::config::Config;
@@ -20,13 +22,41 @@ pub(in crate::app) async fn follow_workloads(
     loop {
         tokio::select! {
             next = heard.recv() => match next {
-                Some(workload) => drop(following.spawn(follow(workload, reloader.clone()))),
+                Some(workload) => drop(following.spawn(keep_following(workload, reloader.clone()))),
                 None => break,
             },
             Some(_) = following.join_next() => {}
         }
     }
     while following.join_next().await.is_some() {}
+}
+
+/// Listens until nobody needs it, also after a panic, if the configuration that runs needs it then.
+async fn keep_following(workload: Workload, reloader: Reloader) {
+    let agent = workload.to_string();
+    let named = |workload: &Workload| workload.to_string() == agent;
+    let mut first = Some(workload);
+    let begin = || {
+        let again = || reloader.workloads().into_iter().find(named);
+        let workload = first.take().or_else(again)?;
+        Some(follow(workload, reloader.clone()))
+    };
+    outlast_panics(&agent, begin).await;
+}
+
+/// Awaits what begins, and begins again whenever it panics.
+pub(super) async fn outlast_panics<F: Future<Output = ()>>(
+    agent: &str,
+    mut begin: impl FnMut() -> Option<F>,
+) {
+    while let Some(following) = begin() {
+        // What it shares with others is replaced as a whole.
+        if AssertUnwindSafe(following).catch_unwind().await.is_ok() {
+            return;
+        }
+        tracing::error!(agent, "listening to the agent panicked and begins again");
+        sleep(AFTER_PANIC).await;
+    }
 }
 
 async fn follow(workload: Workload, reloader: Reloader) {
@@ -141,4 +171,5 @@ pub(super) fn await_identities(
 
 /// How long a reload waits for an identity.
 const FIRST_IDENTITY: Duration = Duration::from_secs(5);
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

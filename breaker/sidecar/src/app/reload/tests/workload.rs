@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::super::workload::outlast_panics;
 use super::bench::{Bench, PATIENCE, eventually, serve};
 use crate::sockets::Stream;
 use crate::tls::agent::{Agent, Domain, Leaf};
@@ -601,6 +602,18 @@ async fn who_waits_for_an_identity_does_not_wait_for_a_reload() {
         tell.send(identified.is_ready())
     });
     assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_listens_to_an_agent_begins_again_after_a_panic() {
+    let mut begun = 0;
+    let begin = || {
+        begun += 1;
+        let is_first = begun == 1;
+        Some(async move { assert!(!is_first, "a bug") })
+    };
+    outlast_panics("agent", begin).await;
+    assert_eq!(begun, 2);
 }
 
 #[test]
