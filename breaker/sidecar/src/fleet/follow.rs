@@ -111,11 +111,13 @@ impl Follower {
         let mut brain = Brain::default();
         state.term += 1;
         loop {
-            let message = self.meanwhile(state, watch.next()).await?;
+            let message = self.meanwhile(state, watch.next()).await;
+            // Then its patience may also have ended, although the brain was not silent.
             if state.pace.stood_still() {
                 self.shown.stats.ignore(Ignored::Stale);
                 return Err(WatchError::StoodStill);
             }
+            let message = message?;
             if state.seq == 0 || state.warned {
                 tracing::info!(brain = self.shown.brain, "follows a brain");
             }
