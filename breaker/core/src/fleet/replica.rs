@@ -150,8 +150,8 @@ impl<'a> InForce<'a> {
 }
 
 impl Instruction<'_> {
-    /// Whether a breaker may open by the entry that is `asked`. Own requests contradict that if they
-    /// ended after `tried`, and after the change.
+    /// Whether a breaker may open by the entry that is `asked`. Own requests contradict that if
+    /// they ended after `tried`, and after the change.
     pub(crate) fn may_open(
         &self,
         verdict: &RouteVerdict,

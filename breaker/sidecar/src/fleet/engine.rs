@@ -17,8 +17,8 @@ pub(super) trait Engine {
     /// When the engine does not take it: the connection is of no more use.
     async fn publish(&self, topic: &str, message: Bytes) -> Result<(), EngineError>;
 
-    /// Listens to `topic` from now on, for messages of at most so many bytes. The receiver ends with
-    /// the connection.
+    /// Listens to `topic` from now on, for messages of at most so many bytes. The receiver ends
+    /// with the connection.
     ///
     /// # Errors
     /// When the engine refuses.

@@ -188,7 +188,8 @@ impl Session {
         };
         self.stats().connected(true);
         tracing::info!(engine = %self.fleet.engine(), fleet = &**self.fleet.name(), "in a fleet");
-        // An engine may forbid what is asked of it later: that must not begin anew at once, for ever.
+        // An engine may forbid what is asked of it later. Then the session must not begin anew at
+        // once, for ever.
         let proven = pace.now() + PROVEN;
         self.until(proven, member, topics, pace, &mut connected)
             .await?;

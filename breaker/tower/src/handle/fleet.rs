@@ -23,8 +23,8 @@ impl BreakerHandle {
         })
     }
 
-    /// Follows a verdict that has just been received, and that has `said` this of the breaker's route,
-    /// or leaves it out; `own` is what this breaker reports.
+    /// Follows a verdict that has just been received, and that has `said` this of the breaker's
+    /// route, or leaves it out; `own` is what this breaker reports.
     ///
     /// # Errors
     /// Says why it is ignored.
