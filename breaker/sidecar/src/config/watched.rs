@@ -49,7 +49,7 @@ impl Config {
         let receiver = self.receive.iter().filter_map(Receive::tls);
         let receiver = receiver.map(|tls| (Use::Receiver, tls.rotating()));
         let brain = self.follow.iter().filter_map(Follow::tls);
-        let brain = brain.map(|tls| (Use::Upstream(BRAIN.into()), tls.rotating()));
+        let brain = brain.map(|tls| (Use::Brain, tls.rotating()));
         listener
             .chain(admin)
             .chain(receiver)
@@ -88,6 +88,3 @@ impl Config {
         self.origin.mark_now()
     }
 }
-
-/// What the certificate is called that is shown to the Breaker that is followed.
-const BRAIN: &str = "brain";

@@ -67,6 +67,8 @@ pub(crate) enum Use {
     Admin,
     /// Senders of telemetry.
     Receiver,
+    /// The Breaker that is followed.
+    Brain,
     /// An upstream of this name.
     Upstream(String),
 }
@@ -77,6 +79,7 @@ impl fmt::Display for Use {
             Self::Listener => f.write_str("listener"),
             Self::Admin => f.write_str("admin"),
             Self::Receiver => f.write_str("receiver"),
+            Self::Brain => f.write_str("brain"),
             Self::Upstream(name) => write!(f, "upstream {name}"),
         }
     }

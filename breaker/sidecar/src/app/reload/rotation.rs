@@ -93,6 +93,18 @@ fn words(of: &Use) -> (&'static str, Option<&str>) {
         Use::Listener => ("listener", None),
         Use::Admin => ("admin", None),
         Use::Receiver => ("receiver", None),
+        Use::Brain => ("brain", None),
         Use::Upstream(name) => ("upstream", Some(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_called_brain_has_a_series_of_its_own() {
+        let upstream = Use::Upstream("brain".to_owned());
+        assert_ne!(words(&Use::Brain), words(&upstream));
     }
 }
