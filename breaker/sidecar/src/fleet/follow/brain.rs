@@ -126,7 +126,8 @@ impl Brain {
                     stage => stage,
                 },
                 signal,
-                since: since + passed,
+                // People read it, and the clocks of two machines agree no better.
+                since: in_millis(since + passed),
                 numbers,
                 trial: ProbeReport::default(),
                 reporting: 1,
@@ -156,6 +157,10 @@ impl Brain {
         let names = names.iter().map(|name| &name.route);
         names.filter(|name| self.is_whole && !self.told.contains_key(&***name))
     }
+}
+
+fn in_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What a breaker of the brain says against its route.
@@ -410,6 +415,15 @@ mod tests {
         assert_eq!(brain.hear(event(1.0, open("7")), now), 0);
         assert_eq!(brain.hear(event(1.0, open("pay")), now), 1);
         assert!(verdict(&brain, 1000).is_empty());
+    }
+
+    #[test]
+    fn how_long_a_change_has_lasted_is_told_in_milliseconds() {
+        let mut breaker = open("pay");
+        breaker.tripped.as_mut().unwrap().lasted = 10.000335177;
+        let (brain, _) = heard(true, vec![breaker]);
+        let told = verdict(&brain, 1003);
+        assert_eq!(told[0].since, Duration::from_millis(10_003));
     }
 
     #[test]
