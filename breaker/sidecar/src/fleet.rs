@@ -17,6 +17,7 @@ mod backoff;
 mod codec;
 mod engine;
 mod follow;
+mod ignored;
 mod lease;
 mod member;
 #[cfg(feature = "nats")]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use breaker_tower::breaker_core::fleet::{Dropped, Ignored, InstanceId};
 use tokio::time::Instant;
 
+use super::ignored::IgnoredCounts;
+
 /// Numbers that the session writes and telemetry reads. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stats(Arc<Mutex<Numbers>>);
@@ -25,7 +27,7 @@ pub(crate) struct Numbers {
     pub(crate) speaker: Option<Speaker>,
     verdict: Option<Instant>,
     dropped: [u64; Dropping::ALL.len()],
-    ignored: [u64; Ignored::ALL.len()],
+    ignored: IgnoredCounts,
 }
 
 /// Who publishes verdicts, as it says of itself: for people only.
@@ -70,10 +72,7 @@ impl Stats {
     }
 
     pub(super) fn ignore(&self, why: Ignored) {
-        let place = Ignored::ALL.iter().position(|known| *known == why);
-        if let Some(place) = place {
-            self.lock().ignored[place] += 1;
-        }
+        self.lock().ignored.add(why);
     }
 
     pub(super) fn verdict(&self, term: u64, speaker: Speaker) {
@@ -118,10 +117,7 @@ impl Numbers {
     /// Verdicts, or what they say of a route, that were not followed, by why.
     pub(crate) fn ignored(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.ignored.iter();
-        Ignored::ALL
-            .iter()
-            .zip(counts)
-            .map(|(why, count)| (why.name(), *count))
+        counts.map(|(why, count)| (why.name(), count))
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use breaker_tower::breaker_core::fleet::Ignored;
 use tokio::time::Instant;
 
+use crate::fleet::ignored::IgnoredCounts;
+
 /// Numbers that the task writes and telemetry reads. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FollowStats(Arc<Mutex<FollowNumbers>>);
@@ -20,7 +22,7 @@ pub(crate) struct FollowNumbers {
     /// Routes that follow and that the brain does not have.
     pub(crate) missing: Vec<Arc<str>>,
     heard: Option<Instant>,
-    ignored: [u64; Ignored::ALL.len()],
+    ignored: IgnoredCounts,
     impossible: u64,
 }
 
@@ -45,10 +47,7 @@ impl FollowStats {
     }
 
     pub(super) fn ignore(&self, why: Ignored) {
-        let place = Ignored::ALL.iter().position(|known| *known == why);
-        if let Some(place) = place {
-            self.lock().ignored[place] += 1;
-        }
+        self.lock().ignored.add(why);
     }
 
     fn lock(&self) -> MutexGuard<'_, FollowNumbers> {
@@ -64,7 +63,7 @@ impl FollowNumbers {
 
     /// What was said and not followed, by why.
     pub(crate) fn ignored(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let of_verdicts = Ignored::ALL.iter().zip(self.ignored);
+        let of_verdicts = self.ignored.iter();
         let of_verdicts = of_verdicts.filter(|(why, _)| APPLICABLE.contains(why));
         let of_verdicts = of_verdicts.map(|(why, count)| (why.name(), count));
         of_verdicts.chain([("impossible", self.impossible)])
