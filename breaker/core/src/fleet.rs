@@ -122,8 +122,7 @@ mod verdict;
 pub(crate) use self::acting::{Asked, asked, raised};
 pub use self::aggregator::{Aggregator, AggregatorSettings, FleetEvent, FleetRoute};
 pub use self::overview::{MemberOverview, Overview, RouteOverview, SignalOverview};
-pub(crate) use self::replica::FRESH;
-pub use self::replica::{Ignored, InForce, Instruction, Replica};
+pub use self::replica::{FRESH, Ignored, InForce, Instruction, Replica};
 pub use self::report::{
     Dropped, InstanceId, ProbeReport, Report, RouteName, RouteReport, SignalReport,
 };

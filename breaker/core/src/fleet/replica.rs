@@ -225,7 +225,7 @@ impl Ignored {
 }
 
 /// How long a verdict is in force.
-pub(crate) const FRESH: Duration = Duration::from_secs(3);
+pub const FRESH: Duration = Duration::from_secs(3);
 /// Own requests are asked for of that time at least where a brain judges.
 const LEAST_OWN: Duration = Duration::from_secs(2);
 /// Own requests since the change that can contradict the fleet.

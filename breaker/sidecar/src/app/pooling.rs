@@ -1,11 +1,10 @@
 //! The fleet, and the Breaker that is followed, as documents: what the admin port tells of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use breaker_tower::breaker_core::fleet::{
-    MemberOverview, Numbers, RouteOverview, RouteVerdict, SignalOverview, Stage,
+    FRESH, MemberOverview, Numbers, RouteOverview, RouteVerdict, SignalOverview, Stage,
 };
 use breaker_tower::breaker_core::policy;
 
@@ -239,6 +238,3 @@ fn route_of_all(route: &RouteOverview) -> OverviewRoute {
         evidence: verdict.map(evidence),
     }
 }
-
-/// A verdict that is older is not followed.
-const FRESH: Duration = Duration::from_secs(3);

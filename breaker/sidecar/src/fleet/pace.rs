@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use breaker_tower::breaker_core::Timestamp;
+use breaker_tower::breaker_core::fleet::FRESH;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// A clock that begins with the task, and the ticks of slices.
@@ -54,8 +55,6 @@ impl Pace {
 }
 
 const SLICE: Duration = Duration::from_millis(500);
-/// As long as what was said is followed.
-const FRESH: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

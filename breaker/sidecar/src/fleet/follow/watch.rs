@@ -1,10 +1,10 @@
 //! The connection to a brain: what it tells of its breakers, as it happens.
 
 use std::io;
-use std::time::Duration;
 
 use breaker_proto::v1;
 use breaker_proto::v1::control_client::ControlClient;
+use breaker_tower::breaker_core::fleet::FRESH;
 use http::uri::{Scheme, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -50,7 +50,7 @@ pub(super) enum WatchError {
 impl Watch {
     /// Connects to the brain, and watches its breakers.
     pub(super) async fn begin(follow: &Follow) -> Result<Self, WatchError> {
-        timeout(PATIENCE, Self::begin_slowly(follow))
+        timeout(FRESH, Self::begin_slowly(follow))
             .await
             .map_err(|_late| WatchError::Silent)?
     }
@@ -73,7 +73,7 @@ impl Watch {
 
     /// The next message; a brain speaks each second.
     pub(super) async fn next(&mut self) -> Result<v1::WatchBreakersResponse, WatchError> {
-        let message = timeout(PATIENCE, self.0.message()).await;
+        let message = timeout(FRESH, self.0.message()).await;
         let message = message.map_err(|_late| WatchError::Silent)?;
         let message = message.map_err(|status| refused(&status))?;
         message.ok_or(WatchError::Ended)
@@ -128,8 +128,6 @@ async fn dial(host: &str, port: u16, tls: Option<&Client>) -> io::Result<Stream>
     Ok(secured.map_err(io::Error::other)?.stream)
 }
 
-/// As long as what was said is followed.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// The brain may have 10,000 routes.
 const MAX_MESSAGE: usize = 64 << 20;
 /// Characters of what is logged of a refusal.
