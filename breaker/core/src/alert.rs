@@ -55,7 +55,7 @@ impl StandingAlert {
         self
     }
 
-    /// Whether it ended so long ago that another is told whatever this one was.
+    /// Whether it ended so long ago that a new alert is reported in any case.
     pub(crate) fn is_past(&self, now: Timestamp) -> bool {
         self.over && now.saturating_since(self.held) >= RAREST_REPEAT
     }

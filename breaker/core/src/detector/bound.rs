@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::sequential_test::{line_of, log_ratios};
 use crate::rng::Rng;
 
-/// Seconds until 20 requests a second, of which 9 % fail where 3 % did, are told from `times` 3 %:
-/// by the best test of the two shares (Page's; Moustakides 1986), alone with the whole budget of
-/// one false alarm in 30 days, without a cap. Sorted.
+/// Sorted delays, in seconds, until the best test of two shares (Page's; Moustakides 1986) raises
+/// its alarm. There are 20 requests a second, of which 9 % fail where 3 % did, and up to `times`
+/// 3 % is normal. The test has the whole budget of one false alarm in 30 days, and no cap.
 fn delays(times: f64) -> Vec<f64> {
     let line = line_of(Duration::from_secs(30 * 86_400), SLICE, 1);
     let (hit, miss) = log_ratios(TRIPLED, 1.0, times * USUAL);

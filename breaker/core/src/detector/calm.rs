@@ -57,7 +57,7 @@ impl Calm {
         };
     }
 
-    /// Something happened that is not usual: the hours begin anew.
+    /// Starts again to count the calm hours, after something that is not usual.
     pub(super) const fn restart(&mut self) {
         (self.blocks, self.varies) = (0, 0.0);
     }

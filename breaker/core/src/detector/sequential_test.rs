@@ -87,8 +87,8 @@ pub(super) struct SequentialTest {
     observations: f64,
     hits: f64,
     choice: Choice,
-    /// Whether there was an alarm at the last observation. Silence does not change it. The next
-    /// observation decides anew, with the evidence that has decayed until then.
+    /// Whether there was an alarm at the last observation. Silence does not change this. The next
+    /// observation decides again, by the evidence that has decayed until then.
     alarming: bool,
 }
 
