@@ -27,10 +27,16 @@ fn listed() -> BTreeSet<String> {
 }
 
 /// A call as strace writes it: its name and all of the line.
+///
+/// `None` is an exit, a signal, or the call of a thread that died before strace could read it,
+/// for which it writes `???`.
 fn call(line: &str) -> Option<(&str, &str)> {
     let (_pid, said) = line.split_once(' ')?;
     let said = said.trim_start();
-    if said.starts_with("+++") || said.starts_with("---") {
+    if ["+++", "---", "???", "<... ???"]
+        .iter()
+        .any(|no_call| said.starts_with(no_call))
+    {
         return None;
     }
     let resumed = said.strip_prefix("<... ");
@@ -44,6 +50,21 @@ fn said(url: &str) -> String {
         .args(["--silent", "--max-time", "5", url])
         .output();
     String::from_utf8_lossy(&asked.unwrap().stdout).into_owned()
+}
+
+#[test]
+fn a_line_of_strace_is_a_call_an_exit_a_signal_or_unread() {
+    let lines = [
+        ("7 openat(AT_FDCWD, \"a\") = 3", Some("openat")),
+        ("7 <... futex resumed>) = 0", Some("futex")),
+        ("7 ???( <unfinished ...>", None),
+        ("7 <... ??? resumed>) = ?", None),
+        ("7 +++ exited with 0 +++", None),
+        ("7 --- SIGTERM {si_signo=SIGTERM} ---", None),
+    ];
+    for (line, name) in lines {
+        assert_eq!(call(line).map(|(name, _)| name), name, "{line}");
+    }
 }
 
 #[tokio::test]
