@@ -114,7 +114,7 @@ pub(crate) const ALL: [Fleet; 9] = [
     outage("F3", "10 replicas, total outage", 10),
     one_bad(outage("F4", "one bad replica of ten", 10)),
     after_an_hour(with(
-        outage("F5", "one liar of ten, then an outage", 10),
+        outage("F5", "one of ten sends false data, outage", 10),
         Trouble::Liar,
         120.0,
     )),
