@@ -69,19 +69,21 @@ pub(crate) struct RawConfig {
     #[schemars(range(min = 1, max = 1024))]
     #[schemars(extend("x-default" = "one for each processor", "examples" = [4]))]
     pub(super) workers: Option<usize>,
-    /// Graceful shutdown: how long requests may take to end; as a mapping, `delay` and `timeout`.
+    /// Graceful shutdown: how long requests in flight may take to end, or a mapping with `delay`
+    /// and `timeout`.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["30s"]))]
     pub(super) drain: Option<RawDrain>,
     /// Whether to reload when this file or a policy file changes. SIGHUP always reloads.
     #[schemars(extend("default" = true, "examples" = [false]))]
     pub(super) watch: Option<bool>,
-    /// Limits on what a client may send and hold.
+    /// Limits on what clients and upstreams may send, and on how long they may take.
     pub(super) limits: Option<RawLimits>,
     /// The access log.
     pub(super) log: Option<RawLog>,
-    /// Addresses and networks of the proxies in front of this one, such as 10.0.0.0/8 or 192.0.2.7,
-    /// or unix: for all clients of a Unix socket. This proxy passes on their X-Forwarded-For,
-    /// -Proto, -Host and Forwarded, and appends to them. It replaces those of other clients.
+    /// Addresses and networks of the proxies in front of this one, such as 10.0.0.0/8 or 192.0.2.7.
+    /// The entry unix: stands for all clients of a Unix socket. From these proxies, this proxy
+    /// passes on X-Forwarded-For, -Proto, -Host and Forwarded, and appends to them. From other
+    /// clients, it replaces or removes these fields.
     #[serde(default)]
     #[schemars(extend("examples" = [["10.0.0.0/8", "192.0.2.7"]]))]
     pub(super) trusted_proxies: Vec<String>,
@@ -94,66 +96,69 @@ pub(crate) struct RawConfig {
     #[schemars(extend("x-default" = "none: a restart loses the baselines"))]
     #[schemars(extend("examples" = ["learned.json"]))]
     pub(super) state: Option<String>,
-    /// What this process gives up at its start, so that a bug in it can do less harm.
+    /// The sandbox: rights that this process gives up at its start, so that a bug in it can do less
+    /// harm.
     pub(super) sandbox: Option<RawSandbox>,
     /// Exported and received telemetry.
     pub(super) telemetry: Option<RawTelemetry>,
-    /// Sidecars that pool their evidence.
+    /// A group of sidecars whose breakers share their evidence.
     pub(super) fleet: Option<RawFleet>,
-    /// Another Breaker, the brain, whose open breakers open those of the same name here.
+    /// Another Breaker, called the brain. If a breaker opens there, the breaker with the same name
+    /// opens here, too.
     pub(super) follow: Option<RawFollow>,
-    /// The services behind the proxy, by name; optional if no route has one.
+    /// The services behind the proxy, by name; optional if no route has an upstream.
     pub(super) upstreams: Option<BTreeMap<String, RawUpstream>>,
-    /// The routes, each with its own breaker. The most specific path wins.
+    /// The routes, each with its own breaker. If several routes match, the one with the most
+    /// specific path wins.
     pub(super) routes: Vec<RawRoute>,
 }
 
-/// Limits on what a client may send and hold.
+/// Limits on what clients and upstreams may send, and on how long they may take.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Limits")]
 pub(super) struct RawLimits {
-    /// Connections of each worker; further connections wait.
+    /// Maximum number of connections of each worker; further connections wait.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 16384, "examples" = [4096]))]
     pub(super) max_connections: Option<usize>,
-    /// Streams open at once on an HTTP/2 connection.
+    /// Maximum number of open streams on an HTTP/2 connection.
     #[schemars(range(min = 1, max = 10000), extend("default" = 250, "examples" = [100]))]
     pub(super) max_streams: Option<u32>,
-    /// Size of a request line and its headers; a larger one gets 431.
+    /// Maximum size of a request line and its headers together; a larger request head gets 431.
     #[schemars(extend("default" = "64KiB", "x-range" = "8KiB to 1MiB", "examples" = ["16KiB"]))]
     pub(super) max_header_bytes: Option<Size>,
-    /// Header fields of a response. If there are more, the client gets 502, which does not count
-    /// against the upstream.
+    /// Maximum number of header fields of a response. If there are more, the client gets 502, which
+    /// does not count against the upstream.
     #[schemars(range(min = 16, max = 4096), extend("default" = 256, "examples" = [512]))]
     pub(super) max_response_fields: Option<usize>,
-    /// Size of a response's status line and headers. If they are larger, the client gets 502, which
-    /// does not count against the upstream.
+    /// Maximum size of a response's status line and headers together. If they are larger, the
+    /// client gets 502, which does not count against the upstream.
     #[schemars(extend("default" = "64KiB", "x-range" = "8KiB to 1MiB", "examples" = ["128KiB"]))]
     pub(super) max_response_header_bytes: Option<Size>,
-    /// Size of a request body; a larger one gets 413.
+    /// Maximum size of a request body; a larger one gets 413.
     #[schemars(extend("default" = "off", "x-range" = "any", "examples" = ["10MiB"]))]
     pub(super) max_body_bytes: Option<OrOff<Size>>,
-    /// Time from the first byte of a header section to its last. Also the time from the start of a
-    /// connection to its first byte.
+    /// Maximum time from the first byte of a header section to its last byte. Also the maximum time
+    /// from the start of a connection to its first byte.
     #[schemars(extend("x-default" = "15s, and 10s for the first byte of a connection"))]
     #[schemars(extend("x-range" = "10ms to 10m"))]
     #[schemars(extend("examples" = ["5s"]))]
     pub(super) header_timeout: Option<Period>,
-    /// Time between two pieces of a body; not applied to gRPC and text/event-stream.
+    /// Maximum time between two pieces of a body. It does not apply to gRPC and text/event-stream.
     #[schemars(extend("x-default" = "60s for requests, off for responses"))]
     #[schemars(extend("x-range" = "10ms to 1h"))]
     #[schemars(extend("examples" = ["30s"]))]
     pub(super) body_idle_timeout: Option<OrOff<Period>>,
-    /// Time for a whole request body.
+    /// Maximum time for a whole request body.
     #[schemars(extend("default" = "off", "x-range" = "10ms to 24h", "examples" = ["5m"]))]
     pub(super) body_timeout: Option<OrOff<Period>>,
     /// Time for which a connection is kept between requests.
     #[schemars(extend("default" = "75s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
     pub(super) idle_timeout: Option<Period>,
-    /// Time for which a client may leave a waiting response unread.
+    /// How long a client may leave the data of a response unread.
     #[schemars(extend("default" = "60s", "x-range" = "10ms to 1h", "examples" = ["20s"]))]
     pub(super) write_timeout: Option<Period>,
-    /// Time for which a client that has closed its sending side still gets its answer. It counts
+    /// How long a client that has closed its sending side still gets its answer. The time counts
     /// from the last byte in either direction.
     #[schemars(extend("default" = "2s", "x-range" = "0s to 1h", "examples" = ["10s"]))]
     pub(super) half_closed_timeout: Option<Period>,
@@ -164,7 +169,7 @@ pub(super) struct RawLimits {
     /// Connection: close; over HTTP/2, the proxy sends GOAWAY. Tunnels continue.
     #[schemars(extend("default" = "off", "x-range" = "1s to 24h", "examples" = ["1h"]))]
     pub(super) max_connection_age: Option<OrOff<Period>>,
-    /// Silence after which TCP sends keepalive probes to clients and upstreams.
+    /// Time without data after which TCP sends keepalive probes to a client or an upstream.
     #[schemars(extend("default" = "60s", "x-range" = "1s to 2h", "examples" = ["30s"]))]
     pub(super) tcp_keepalive: Option<OrOff<Period>>,
     /// Whether a path may contain %2F and %5C. If not, such a request gets 400.
@@ -175,12 +180,13 @@ pub(super) struct RawLimits {
     pub(super) merge_slashes: Option<bool>,
 }
 
-/// What this process gives up at its start, so that a bug in it can do less harm.
+/// The sandbox: rights that this process gives up at its start, so that a bug in it can do less
+/// harm.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Sandbox")]
 pub(super) struct RawSandbox {
-    /// What happens where the system lacks a layer of the sandbox.
+    /// What happens if the operating system lacks a layer of the sandbox.
     #[schemars(extend("default" = "best_effort", "examples" = ["required"]))]
     pub(super) mode: Option<Mode>,
 }
@@ -190,8 +196,8 @@ pub(super) struct RawSandbox {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Control")]
 pub(super) struct RawControl {
-    /// A file with the token that changes need, relative to this file. Without a token, only
-    /// programs on this machine may make changes.
+    /// A file, relative to this one, with the token that a caller needs to make changes. Without a
+    /// token, only programs on this machine may make changes.
     #[schemars(extend("examples" = ["token"]))]
     pub(super) token_file: String,
 }

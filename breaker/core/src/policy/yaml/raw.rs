@@ -30,15 +30,15 @@ pub struct RawPolicy {
     /// With fewer requests than this in the window, conditions on shares and quantiles do not hold.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20, "examples" = [50]))]
     min_requests: Option<u64>,
-    /// Entries. Any entry that holds triggers its action.
+    /// The trip entries. Each entry whose conditions all hold triggers its action.
     #[schemars(length(min = 1, max = 16))]
     #[schemars(extend("x-default" = "the base's; required without a base"))]
     trip: Option<Vec<RawTrip>>,
-    /// The false-alarm budget of all anomaly detectors of a breaker together.
+    /// How often all anomaly detectors of a breaker together may give a false alarm.
     #[serde(alias = "budget")]
     #[schemars(extend("default" = "30d", "examples" = ["3d"]))]
     false_alarm_budget: Option<RawBudget>,
-    /// An error rate that is normal for the service, whatever the baseline.
+    /// An error rate that is normal for the service, even if the learned baseline is lower.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 50%", "examples" = ["4%"]))]
     usual_errors: Option<Share>,
     /// A request with at least this latency misses the deadline.
@@ -49,7 +49,7 @@ pub struct RawPolicy {
     recovery: Option<RawRecovery>,
     /// How long the breaker stays open.
     open: Option<RawOpen>,
-    /// The half-open state after the open time.
+    /// The half-open state, which follows the open time.
     half_open: Option<RawHalfOpen>,
     /// How traffic returns after good probes.
     ramp: Option<RawRamp>,
@@ -60,7 +60,8 @@ pub struct RawPolicy {
     failure: Option<RawFailure>,
     /// The answer to a rejected HTTP request.
     reject: Option<RawReject>,
-    /// Whether an upstream's Retry-After opens the breaker for that time, capped by open.max.
+    /// Whether an upstream's Retry-After opens the breaker for the time that it asks for, but at
+    /// most for open.max.
     #[schemars(extend("default" = false, "examples" = [true]))]
     honour_retry_after: Option<bool>,
 }
@@ -89,7 +90,7 @@ struct RawOpen {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "HalfOpen")]
 struct RawHalfOpen {
-    /// How many probe outcomes decide.
+    /// How many probes decide by their outcomes.
     #[schemars(range(min = 1, max = 1000), extend("default" = 5, "examples" = [10]))]
     probes: Option<u32>,
     /// How many probes may be in flight at once.
@@ -113,7 +114,7 @@ struct RawRamp {
     /// The share admitted at the start.
     #[schemars(extend("default" = "10%", "x-range" = "1% to 100%", "examples" = ["25%"]))]
     start: Option<Share>,
-    /// The duration of the ramp; 0s closes at once.
+    /// The duration of the ramp. With 0s, the breaker closes at once.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["1m"]))]
     r#for: Option<Period>,
 }

@@ -11,16 +11,17 @@ use super::RawPolicyChoice;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Fallback")]
 pub(in crate::config) struct RawFallback {
-    /// The name of another upstream, without status, body or content_type. No route to this
-    /// upstream may itself have a fallback to an upstream.
+    /// The name of another upstream. It can't be combined with status, body or content_type. No
+    /// route to this upstream may itself have a fallback to an upstream.
     #[schemars(extend("x-default" = "none: the answer is fixed", "examples" = ["pay-replica"]))]
     pub(in crate::config) upstream: Option<String>,
-    /// The policy of that upstream's breaker: the name of a policy, or fields that override those
-    /// of a `base`. The breaker has the route's name with `:fallback` after it.
+    /// The policy of the second breaker, which protects the other upstream: the name of a policy,
+    /// or fields that override those of a `base`. This breaker has the route's name with
+    /// `:fallback` after it.
     #[schemars(extend("x-default" = "the route's policy", "examples" = ["sensitive"]))]
     pub(in crate::config) policy: Option<RawPolicyChoice>,
-    /// The status of a fixed answer. It must not need header fields of its own, as 206, 304 and 401
-    /// do. gRPC calls don't get the fixed answer: they are rejected.
+    /// The status of a fixed answer. A status that needs a header field of its own, such as 206,
+    /// 304 or 401, is an error. gRPC calls don't get the fixed answer: they are rejected.
     #[schemars(range(min = 200, max = 599), extend("default" = 200, "examples" = [404]))]
     pub(in crate::config) status: Option<u16>,
     /// The body of a fixed answer, at most 64 KiB.

@@ -18,8 +18,8 @@ use super::RawPolicyChoice;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Feed")]
 pub(in crate::config) struct RawFeed {
-    /// The name of the feed in reasons and metrics: 1 to 64 of a-z, 0-9, '.', '_' and '-', not
-    /// proxy; unique within the route.
+    /// The name of the feed in reasons and metrics, unique within the route: 1 to 64 characters of
+    /// a-z, 0-9, '.', '_' and '-'. The name proxy is not allowed.
     #[schemars(extend("examples" = ["ledger-db"]))]
     pub(in crate::config) name: String,
     /// The service that sends the telemetry: the attribute service.name of its resource.
@@ -44,11 +44,13 @@ pub(in crate::config) struct RawFeed {
     #[serde(default)]
     #[schemars(extend("x-default" = "any", "examples" = [{"db.system.name": ["postgresql", "mysql"]}]))]
     pub(in crate::config) r#match: BTreeMap<String, RawPattern>,
-    /// What counts as failing and slow in this feed, and when it trips the breaker: the name of a
-    /// policy, or fields that override those of a `base`. Recovery follows the route's policy.
+    /// The policy that says which requests of this feed are failed or slow, and when they trip the
+    /// breaker: the name of a policy, or fields that override those of a `base`. Recovery follows
+    /// the route's policy.
     #[schemars(extend("x-default" = "the route's", "examples" = ["sensitive"]))]
     pub(in crate::config) policy: Option<RawPolicyChoice>,
-    /// Time of silence after which a feed that tripped the breaker no longer prevents recovery.
+    /// If a feed has tripped the breaker and then sends nothing for this time, it no longer
+    /// prevents recovery.
     #[serde(alias = "quiet")]
     #[schemars(extend("default" = "30s", "x-range" = "1s to 1h", "examples" = ["2m"]))]
     pub(in crate::config) silence_timeout: Option<Period>,

@@ -8,30 +8,33 @@ use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-/// Sidecars that pool their evidence.
+/// A group of sidecars whose breakers share their evidence.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Fleet")]
 pub(in crate::config) struct RawFleet {
-    /// The name of the fleet, the same in all its sidecars: 1 to 64 of a-z, 0-9, '.', '_' and '-'.
+    /// The name of the fleet, the same in all its sidecars: 1 to 64 characters of a-z, 0-9, '.',
+    /// '_' and '-'.
     #[schemars(extend("examples" = ["pay"]))]
     pub(in crate::config) name: String,
-    /// The URL of the Redis or Valkey that carries the messages: redis://HOST:PORT, or rediss://
-    /// for TLS. Or that of a NATS server with JetStream: nats://HOST:PORT, or tls:// for TLS. The
-    /// default ports are 6379 and 4222. USER:PASSWORD@ may precede the host, for NATS also TOKEN@.
+    /// The URL of the engine, the server that carries the messages of the fleet. For Redis or
+    /// Valkey: redis://HOST:PORT, or rediss:// for TLS; the default port is 6379. For NATS with
+    /// JetStream: nats://HOST:PORT, or tls:// for TLS; the default port is 4222. USER:PASSWORD@ may
+    /// precede the host. For NATS, TOKEN@ may also precede it.
     #[schemars(extend("examples" = ["redis://127.0.0.1:6379"]))]
     pub(in crate::config) engine: String,
-    /// A file with the key that signs the messages, relative to this file: 32 to 4096 bytes, the
-    /// same in all sidecars of the fleet. The sidecar drops messages without a valid signature.
+    /// A file, relative to this one, with the key that signs the messages. The key has 32 to 4096
+    /// bytes, and is the same in all sidecars of the fleet. The sidecar drops messages without a
+    /// valid signature.
     #[schemars(extend("x-default" = "none: messages are not signed"))]
     #[schemars(extend("examples" = ["fleet.key"]))]
     pub(in crate::config) key_file: Option<String>,
-    /// The routes whose evidence is pooled: all that have an upstream, or a list of names. 200 at
-    /// most.
+    /// The routes whose evidence is shared: all that have an upstream, or a list of names. There
+    /// are at most 200.
     #[schemars(extend("default" = "all", "examples" = [["pay"]]))]
     pub(in crate::config) routes: Option<RawFleetRoutes>,
-    /// Whether an engine that is not on this machine is allowed without TLS and without a key.
-    /// Whoever can publish there can open breakers.
+    /// Whether an engine on another machine is allowed without TLS and without a key. Anyone who
+    /// can publish messages there can open breakers.
     #[serde(default)]
     #[schemars(extend("default" = false, "examples" = [true]))]
     pub(in crate::config) allow_remote: bool,

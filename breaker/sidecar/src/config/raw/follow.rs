@@ -6,7 +6,8 @@ use serde::Deserialize;
 use super::RawUpstreamTls;
 use super::fleet::RawFleetRoutes;
 
-/// Another Breaker, the brain, whose open breakers open those of the same name here.
+/// Another Breaker, called the brain. If a breaker opens there, the breaker with the same name
+/// opens here, too.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Follow")]
@@ -17,15 +18,15 @@ pub(in crate::config) struct RawFollow {
     /// The routes that follow: all that have an upstream, or a list of names.
     #[schemars(extend("default" = "all", "examples" = [["pay"]]))]
     pub(in crate::config) routes: Option<RawFleetRoutes>,
-    /// A file with a token that is sent along, relative to this file. A Breaker lets everyone watch
-    /// who reaches its admin port; a gateway in front of it may want a token. It is sent by TLS, or
-    /// on this machine.
+    /// A file, relative to this one, with a token that is sent to the brain. The brain itself needs
+    /// no token from those who only watch, but a gateway in front of it may need one. The token is
+    /// sent only over TLS, or within this machine.
     #[schemars(extend("x-default" = "none", "examples" = ["token"]))]
     pub(in crate::config) token_file: Option<String>,
     /// How the brain's certificate is checked, if the URL has the scheme https.
     pub(in crate::config) tls: Option<RawUpstreamTls>,
-    /// Whether a brain that is not on this machine is allowed without TLS. Whoever can answer in
-    /// its place can open breakers.
+    /// Whether a brain on another machine is allowed without TLS. Anyone who can answer in place of
+    /// the brain can open breakers.
     #[serde(default)]
     #[schemars(extend("default" = false, "examples" = [true]))]
     pub(in crate::config) allow_remote: bool,

@@ -31,16 +31,17 @@ pub(in crate::config) struct RawReceive {
     #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14317"]))]
     pub(in crate::config) forward: Option<RawForward>,
     /// Origins whose pages may send telemetry from a browser, such as https://shop.example.com.
-    /// Whoever sends telemetry can open breakers.
+    /// Anyone who sends telemetry can open breakers.
     #[serde(default)]
     #[schemars(extend("examples" = [["https://shop.example.com"]]))]
     pub(in crate::config) cors: Vec<String>,
-    /// Time after which a sender's connection takes no more batches, ± 10 %; over HTTP/2 it says so
-    /// by GOAWAY. Changed roots and allow of tls then reach senders that stay.
+    /// Time after which a sender's connection takes no more batches, ± 10 %. Over HTTP/2, the
+    /// receiver then sends GOAWAY. So changes of roots and allow in tls also apply to senders that
+    /// stay connected.
     #[schemars(extend("default" = "off", "x-range" = "1s to 24h", "examples" = ["1h"]))]
     pub(in crate::config) max_connection_age: Option<OrOff<Period>>,
-    /// Whether addresses other than loopback are allowed. Whoever can send telemetry there can open
-    /// breakers.
+    /// Whether addresses other than loopback are allowed. Anyone who can send telemetry there can
+    /// open breakers.
     #[serde(default)]
     #[schemars(extend("default" = false, "examples" = [true]))]
     pub(in crate::config) allow_remote: bool,
@@ -55,7 +56,7 @@ pub(in crate::config) enum RawForward {
     Urls(RawForwardUrls),
 }
 
-/// A collector's URLs, http or https; at least one.
+/// The URLs of a collector, with the scheme http or https. At least one is required.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "ForwardUrls")]

@@ -16,14 +16,15 @@ pub(in crate::config) struct RawRetry {
     /// How often a request is sent in all.
     #[schemars(range(min = 1, max = 5), extend("default" = 2, "examples" = [3]))]
     pub(in crate::config) attempts: Option<u32>,
-    /// After which results a request is sent again: connect, reset, timeout (of per_try), HTTP
+    /// The results after which a request is sent again: connect, reset, timeout (of per_try), HTTP
     /// statuses, and gRPC codes in the head of the answer.
     #[schemars(with = "Option<Vec<serde_json::Value>>")]
     #[schemars(extend("default" = ["connect", "reset", "timeout", "502-504", "UNAVAILABLE"]))]
     #[schemars(extend("examples" = [["connect", 503]]))]
     pub(in crate::config) on: Option<Vec<Word>>,
-    /// Time for the head of each attempt's answer; must be less than the route's timeout.
-    #[schemars(extend("x-default" = "none: the route's timeout is that of all attempts"))]
+    /// How long each attempt may wait for the head of its answer; must be less than the route's
+    /// timeout.
+    #[schemars(extend("x-default" = "none: only the route's timeout applies"))]
     #[schemars(extend("x-range" = "1ms to routes[].timeout", "examples" = ["800ms"]))]
     pub(in crate::config) per_try: Option<Period>,
     /// The maximum number of retries, as a share of the requests of the last 10 s. One retry in
@@ -33,7 +34,8 @@ pub(in crate::config) struct RawRetry {
     /// Requests with a larger body are sent once.
     #[schemars(extend("default" = "64KiB", "x-range" = "0 to 64KiB", "examples" = ["16KiB"]))]
     pub(in crate::config) body: Option<Size>,
-    /// The methods of requests that may be sent again: idempotent, or a list. gRPC calls are POST.
+    /// The methods of requests that may be sent again: idempotent, or a list. gRPC calls have the
+    /// method POST.
     #[schemars(extend("default" = "idempotent", "examples" = [["GET", "POST"]]))]
     pub(in crate::config) methods: Option<OneOrMany<String>>,
 }

@@ -15,7 +15,7 @@ pub(in crate::config) enum RawRoots {
     Heard(RawHeardRoots),
 }
 
-/// The certificates to trust that the SPIFFE Workload API has, those of each trust domain.
+/// The certificates to trust, which the SPIFFE Workload API supplies for each trust domain.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "HeardRoots")]

@@ -18,21 +18,23 @@ use crate::config::scalar::{FieldName, HeaderWanted, OrOff};
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Route")]
 pub(in crate::config) struct RawRoute {
-    /// The name of the route and its breaker: 1 to 64 of a-z, 0-9, '.', '_' and '-'; unique among
-    /// routes.
+    /// The name of the route and its breaker, unique among routes: 1 to 64 characters of a-z, 0-9,
+    /// '.', '_' and '-'.
     #[schemars(extend("examples" = ["pay"]))]
     pub(in crate::config) name: String,
-    /// Which requests the route matches; without it, all that match no other route.
+    /// Which requests the route matches. Without it, the route matches all requests that match no
+    /// other route.
     pub(in crate::config) r#match: Option<RawMatch>,
-    /// The name of an upstream. Without it, the route is not in the proxy: telemetry is the only
-    /// source of its breaker, and other proxies ask for its verdict.
-    #[schemars(extend("x-default" = "none: the route is not in the proxy", "examples" = ["pay"]))]
+    /// The name of an upstream. Without it, the proxy does not use the route. Its breaker then
+    /// judges only received telemetry, and other proxies can ask for its verdict.
+    #[schemars(extend("x-default" = "none: the proxy does not use the route"))]
+    #[schemars(extend("examples" = ["pay"]))]
     pub(in crate::config) upstream: Option<String>,
     /// The name of a policy, or fields that override those of a `base`.
     #[schemars(extend("default" = "adaptive", "examples" = ["sensitive"]))]
     pub(in crate::config) policy: Option<RawPolicyChoice>,
     /// Time from the end of the request to the head of the response.
-    #[schemars(extend("x-default" = "15s, which a gRPC call's own deadline extends"))]
+    #[schemars(extend("x-default" = "15s, or a gRPC call's own deadline"))]
     #[schemars(extend("x-range" = "1ms to 1h"))]
     #[schemars(extend("examples" = ["2s"]))]
     pub(in crate::config) timeout: Option<OrOff<Period>>,
@@ -42,14 +44,14 @@ pub(in crate::config) struct RawRoute {
     pub(in crate::config) fallback: Option<RawFallback>,
     /// Deadlines of callers. The proxy enforces them, and passes on the time that is left.
     pub(in crate::config) deadline: Option<RawDeadline>,
-    /// The version of the service behind the route, such as v42: 1 to 128 characters. A change
-    /// discards the baselines.
+    /// The version of the service behind the route, such as v42: 1 to 128 characters. If it
+    /// changes, the baselines are discarded.
     #[schemars(extend("x-default" = "none", "examples" = ["v42"]))]
     pub(in crate::config) version: Option<String>,
     /// The mode at startup.
     #[schemars(extend("default" = "auto", "examples" = ["shadow"]))]
     pub(in crate::config) mode: Option<RawMode>,
-    /// Concurrent requests for each worker; further ones get 429.
+    /// Maximum number of concurrent requests for each worker; further ones get 429.
     #[schemars(range(min = 1, max = 1_000_000))]
     #[schemars(extend("x-default" = "no limit", "examples" = [100]))]
     pub(in crate::config) max_in_flight: Option<usize>,
@@ -63,15 +65,15 @@ pub(in crate::config) struct RawRoute {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Deadline")]
 pub(in crate::config) struct RawDeadline {
-    /// Whether grpc-timeout of gRPC calls is read.
+    /// Whether the field grpc-timeout of gRPC calls is read as a deadline.
     #[schemars(extend("default" = true, "examples" = [false]))]
     pub(in crate::config) grpc: Option<bool>,
-    /// A header field with the deadline in milliseconds, such as x-request-timeout-ms. A field that
-    /// HTTP, gRPC or the proxy uses is an error.
+    /// The name of a header field that has the deadline in milliseconds, such as
+    /// x-request-timeout-ms. The name of a field that HTTP, gRPC or the proxy uses is an error.
     #[schemars(with = "Option<String>")]
     #[schemars(extend("x-default" = "none", "examples" = ["x-request-timeout-ms"]))]
     pub(in crate::config) header: Option<FieldName>,
-    /// The maximum; longer deadlines are cut to it.
+    /// The longest deadline; a longer one is shortened to this.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 24h", "examples" = ["30s"]))]
     pub(in crate::config) max: Option<Period>,
 }
@@ -91,7 +93,7 @@ pub(in crate::config) struct RawMatch {
     /// The methods.
     #[schemars(extend("x-default" = "any", "examples" = [["GET", "HEAD"]]))]
     pub(in crate::config) methods: Option<Vec<String>>,
-    /// Headers that must be present, with this value, or with any value if it is true.
+    /// Headers that must be present: each with the given value, or with any value if true is given.
     #[serde(default)]
     #[schemars(extend("x-default" = "any", "examples" = [{"x-canary": true}]))]
     pub(in crate::config) headers: BTreeMap<String, HeaderWanted>,

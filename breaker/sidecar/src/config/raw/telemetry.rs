@@ -13,13 +13,15 @@ use super::RawReceive;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Telemetry")]
 pub(in crate::config) struct RawTelemetry {
-    /// Metrics and events by OTLP. The OTEL_* variables supply missing fields.
+    /// The export of metrics and events by OTLP. The OTEL_* environment variables supply missing
+    /// fields.
     pub(in crate::config) export: Option<RawExport>,
     /// The addresses that receive telemetry from applications, for the feeds of routes.
     pub(in crate::config) receive: Option<RawReceive>,
 }
 
-/// Metrics and events by OTLP. The OTEL_* variables supply missing fields.
+/// The export of metrics and events by OTLP. The OTEL_* environment variables supply missing
+/// fields.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Export")]

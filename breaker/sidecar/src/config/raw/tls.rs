@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use super::roots::RawRoots;
 
-/// The certificate of this sidecar, and the certificates that it trusts. TLS with clients and with
-/// upstreams uses them if its own section has none.
+/// The certificate of this sidecar, and the certificates that it trusts. The sections for TLS with
+/// clients and with upstreams use them if they have none of their own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Identity")]
 pub(in crate::config) struct RawIdentity {
-    /// The socket of the SPIFFE Workload API, which has the certificate and whom to trust; instead
-    /// of cert and key.
+    /// The socket of the SPIFFE Workload API, which supplies the certificate and the certificates
+    /// to trust. Use it instead of cert and key.
     #[schemars(extend("x-default" = "none", "examples" = ["unix:///run/spire/agent.sock"]))]
     pub(in crate::config) spiffe: Option<String>,
     /// A PEM file with the certificate and its chain, leaf first, relative to this file.
@@ -24,9 +24,9 @@ pub(in crate::config) struct RawIdentity {
     #[schemars(extend("x-default" = "required, unless there is spiffe"))]
     #[schemars(extend("examples" = ["tls/tls.key"]))]
     pub(in crate::config) key: Option<String>,
-    /// A PEM file with the certificates to trust, relative to this file; or a mapping with
-    /// spiffe, the socket of the SPIFFE Workload API that has them.
-    #[schemars(extend("x-default" = "those of spiffe, or else none: each section names its own"))]
+    /// The certificates to trust: a PEM file, relative to this file; or a mapping with spiffe, the
+    /// socket of the SPIFFE Workload API that supplies them.
+    #[schemars(extend("x-default" = "those of spiffe. Without it, each section needs its own"))]
     #[schemars(extend("examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<RawRoots>,
 }
@@ -36,14 +36,14 @@ pub(in crate::config) struct RawIdentity {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "UpstreamTls")]
 pub(in crate::config) struct RawUpstreamTls {
-    /// A PEM file with the certificates to trust, relative to this file; system for the system's;
-    /// spiffe for those that identity.spiffe has for each trust domain; or a mapping with spiffe,
-    /// the socket of the SPIFFE Workload API.
+    /// The certificates to trust: a PEM file, relative to this file; system for those of the
+    /// operating system; spiffe for those that identity.spiffe supplies for each trust domain; or a
+    /// mapping with spiffe, the socket of the SPIFFE Workload API that supplies them.
     #[schemars(extend("x-default" = "those of identity, or else system"))]
     #[schemars(extend("examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<RawRoots>,
-    /// The name that the certificate must have: a DNS name or an address. The sidecar also sends it
-    /// (SNI).
+    /// The name that the certificate must have: a DNS name or an address. The sidecar also sends
+    /// this name (SNI).
     #[schemars(extend("x-default" = "the host of the endpoint", "examples" = ["pay.shop"]))]
     pub(in crate::config) name: Option<String>,
     /// The SPIFFE IDs that the certificate may have, instead of the name. In the path, * stands for
@@ -77,8 +77,8 @@ macro_rules! listener {
             /// A PEM file with the key of the certificate, relative to this file.
             #[schemars(extend("x-default" = "that of identity", "examples" = ["tls/tls.key"]))]
             key: Option<String>,
-            /// Certificates instead of cert and key. The name that a client sends (SNI) selects one
-            /// of them. The first one is for clients that send no name, or another name.
+            /// Several certificates, instead of cert and key. The name that a client sends (SNI)
+            /// selects one of them. Clients that send no name, or an unknown one, get the first.
             #[schemars(length(min = 1, max = 64))]
             certificates: Option<Vec<RawPair>>,
             /// The lowest version of TLS.
@@ -111,7 +111,7 @@ macro_rules! listener {
 listener! {
     /// TLS on a listener.
     RawTls as "Tls" {
-        /// Certificates of clients. Without it, the proxy does not ask for them.
+        /// Certificates of clients. Without this section, the proxy does not ask for them.
         RawClients
     }
 }
@@ -119,7 +119,7 @@ listener! {
 listener! {
     /// TLS on the admin port.
     RawAdminTls as "AdminTls" {
-        /// Certificates of clients. Without it, the admin port does not ask for them.
+        /// Certificates of clients. Without this section, the admin port does not ask for them.
         RawPeers
     }
 }
@@ -127,7 +127,7 @@ listener! {
 listener! {
     /// TLS on the receiver of telemetry.
     RawReceiveTls as "ReceiveTls" {
-        /// Certificates of senders. Without it, the receiver does not ask for them.
+        /// Certificates of senders. Without this section, the receiver does not ask for them.
         RawPeers
     }
 }
@@ -160,9 +160,9 @@ pub(in crate::config) struct RawPair {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "TlsClients")]
 pub(in crate::config) struct RawClients {
-    /// A PEM file with the certificates of the CAs that sign clients' certificates, relative to
-    /// this file; spiffe for those that identity.spiffe has for each trust domain; or a mapping
-    /// with spiffe, the socket of the SPIFFE Workload API.
+    /// The certificates of the CAs that sign clients' certificates: a PEM file, relative to this
+    /// file; spiffe for those that identity.spiffe supplies for each trust domain; or a mapping
+    /// with spiffe, the socket of the SPIFFE Workload API that supplies them.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<RawRoots>,
     /// Whether a client without a certificate is refused.
@@ -173,8 +173,8 @@ pub(in crate::config) struct RawClients {
     #[schemars(extend("x-default" = "any certificate that roots have signed"))]
     #[schemars(extend("examples" = [["spiffe://example.org/ns/shop/sa/*"]]))]
     pub(in crate::config) allow: Option<Vec<String>>,
-    /// The header field that tells upstreams of a client's certificate. The proxy always removes
-    /// such fields from requests of clients.
+    /// The header field in which upstreams get the client's certificate. If a client sends such a
+    /// field itself, the proxy always removes it.
     #[schemars(extend("default" = "none", "examples" = ["xfcc"]))]
     pub(in crate::config) forward: Option<RawForwarding>,
 }
@@ -184,9 +184,9 @@ pub(in crate::config) struct RawClients {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "TlsPeers")]
 pub(in crate::config) struct RawPeers {
-    /// A PEM file with the certificates of the CAs that sign clients' certificates, relative to
-    /// this file; spiffe for those that identity.spiffe has for each trust domain; or a mapping
-    /// with spiffe, the socket of the SPIFFE Workload API.
+    /// The certificates of the CAs that sign clients' certificates: a PEM file, relative to this
+    /// file; spiffe for those that identity.spiffe supplies for each trust domain; or a mapping
+    /// with spiffe, the socket of the SPIFFE Workload API that supplies them.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
     roots: Option<RawRoots>,
     /// Whether a client without a certificate is refused.

@@ -17,31 +17,31 @@ use crate::config::scalar::OrOff;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Upstream")]
 pub(in crate::config) struct RawUpstream {
-    /// Its instances: http://host:port, https://host:port for TLS, unix:/path of a socket, or
-    /// h2c://host:port for HTTP/2 without TLS. A host name is one endpoint, however many addresses
-    /// it has.
+    /// The instances of the upstream: http://host:port, https://host:port for TLS, unix:/path of a
+    /// socket, or h2c://host:port for HTTP/2 without TLS. A host name is one endpoint, even if it
+    /// has several addresses.
     #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
     #[schemars(extend("x-default" = "required, unless there is discover"))]
     pub(in crate::config) endpoints: Option<Vec<String>>,
-    /// Where its instances are looked up; each address becomes an endpoint. Use it instead of
-    /// endpoints.
+    /// Where the instances of the upstream are looked up, instead of endpoints. Each address
+    /// becomes an endpoint.
     pub(in crate::config) discover: Option<RawDiscover>,
     /// How an endpoint is chosen for a request, if there are two or more.
     #[schemars(extend("default" = "p2c", "examples" = ["round_robin"]))]
     pub(in crate::config) balance: Option<RawBalance>,
-    /// When an endpoint that is worse than the others gets no requests; false for never.
+    /// When an endpoint is ejected because it is worse than the others; false for never.
     #[schemars(extend("x-default" = "true, with these defaults", "examples" = [false]))]
     pub(in crate::config) eject: Option<EjectChoice>,
     /// Health checks of each endpoint.
     pub(in crate::config) health: Option<RawHealth>,
     /// How many endpoints this sidecar uses if there are more; off for all, up to 1024. Each
-    /// sidecar makes its own choice, evenly over all endpoints.
+    /// sidecar chooses at random, so that all sidecars together use all endpoints.
     #[schemars(extend("x-default" = "16 if there are more than 32, otherwise all"))]
     #[schemars(extend("x-range" = "1 to 1024", "examples" = [8]))]
     pub(in crate::config) subset: Option<OrOff<usize>>,
-    /// TLS to its instances. They have https://, or are found by discover.
+    /// TLS to the instances. It requires endpoints with https://, or discover.
     pub(in crate::config) tls: Option<RawUpstreamTls>,
-    /// The protocol of its instances.
+    /// The protocol of the instances.
     #[schemars(extend("x-default" = "auto, or h2c for endpoints with h2c://"))]
     #[schemars(extend("examples" = ["http1"]))]
     pub(in crate::config) protocol: Option<RawProtocol>,
@@ -55,8 +55,8 @@ pub(in crate::config) struct RawUpstream {
     /// Unused connections kept for each endpoint and worker.
     #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
     pub(in crate::config) max_idle: Option<usize>,
-    /// Requests that can't be sent twice reuse an HTTP/1.1 connection only if it has been unused
-    /// for less than this time; otherwise they open a new one.
+    /// A request that must not be sent twice reuses an HTTP/1.1 connection only if the connection
+    /// has been unused for less than this time. Otherwise the request opens a new one.
     #[schemars(extend("default" = "4s", "x-range" = "0s to 1h", "examples" = ["1s"]))]
     pub(in crate::config) reuse_after: Option<Period>,
     /// Time between pings on an HTTP/2 connection with open streams. If a ping gets no answer
@@ -64,8 +64,8 @@ pub(in crate::config) struct RawUpstream {
     /// often than every 5m.
     #[schemars(extend("default" = "off", "x-range" = "10s to 1h", "examples" = ["5m"]))]
     pub(in crate::config) http2_ping: Option<OrOff<Period>>,
-    /// Time after which a connection takes no further requests, ± 20 %. So a load balancer
-    /// behind the endpoint can distribute the connections anew.
+    /// Time after which a connection takes no further requests, ± 20 %. So if the endpoint is a
+    /// load balancer, it can distribute the new connections over its present servers.
     #[schemars(extend("default" = "10m", "x-range" = "1s to 24h", "examples" = ["1m"]))]
     pub(in crate::config) max_connection_age: Option<OrOff<Period>>,
 }
@@ -78,7 +78,7 @@ pub(in crate::config) struct RawDiscover {
     /// The name to look up.
     #[schemars(extend("examples" = ["pay.shop.svc"]))]
     pub(in crate::config) name: String,
-    /// The port of the instances; with record srv, the records have it.
+    /// The port of the instances. With record srv, it is in the records.
     #[schemars(range(min = 1, max = 65535), extend("examples" = [9001]))]
     #[schemars(extend("x-default" = "required with record a"))]
     pub(in crate::config) port: Option<u32>,
@@ -121,11 +121,13 @@ pub(in crate::config) enum EjectChoice {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Eject")]
 pub(in crate::config) struct RawEject {
-    /// The largest share of the endpoints that may be ejected at a time, rounded down, but at least
-    /// one if there are two or more. If more are bad, all are used.
+    /// The largest share of the endpoints that may be ejected at the same time, rounded down. If
+    /// there are two or more, one may always be ejected. If more are bad than may be ejected, all
+    /// are used.
     #[schemars(extend("default" = "50%", "x-range" = "0% to 100%", "examples" = ["30%"]))]
     pub(in crate::config) max_ejected: Option<Share>,
-    /// An attempt with at least this latency misses the deadline, as does one that hangs.
+    /// An attempt with at least this latency misses the deadline. An attempt that hangs for this
+    /// time misses it, too.
     #[schemars(extend("default" = "1s", "x-range" = "10ms to 1h", "examples" = ["500ms"]))]
     pub(in crate::config) deadline: Option<Period>,
     /// How long an endpoint is ejected.
@@ -136,7 +138,8 @@ pub(in crate::config) struct RawEject {
     pub(in crate::config) ramp: Option<RawEjectRamp>,
 }
 
-/// How long an endpoint is ejected: `for × factor^n`, capped at `max`, ± `jitter`.
+/// How long an endpoint is ejected: `for × factor^n`, capped at `max`, ± `jitter`; n counts failed
+/// recoveries.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "EjectOpen")]
@@ -202,7 +205,7 @@ pub(in crate::config) struct RawHealth {
     /// Failed checks in a row after which an endpoint gets no requests.
     #[schemars(range(min = 1, max = 1000), extend("default" = 3, "examples" = [2]))]
     pub(in crate::config) unhealthy: Option<u32>,
-    /// Good checks in a row after which it gets requests again.
+    /// Good checks in a row after which an endpoint gets requests again.
     #[schemars(range(min = 1, max = 1000), extend("default" = 2, "examples" = [1]))]
     pub(in crate::config) healthy: Option<u32>,
 }
@@ -211,12 +214,12 @@ pub(in crate::config) struct RawHealth {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Protocol")]
 pub(in crate::config) enum RawProtocol {
-    /// In TLS, what the endpoint chooses by ALPN: HTTP/2 or HTTP/1.1. Otherwise HTTP/2 for gRPC
+    /// With TLS, HTTP/2 or HTTP/1.1, as the endpoint chooses by ALPN. Without TLS, HTTP/2 for gRPC
     /// requests that arrived over HTTP/2, and HTTP/1.1 for others.
     Auto,
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2, by TLS.
+    /// HTTP/2 with TLS.
     H2,
     /// HTTP/2 without TLS.
     H2c,

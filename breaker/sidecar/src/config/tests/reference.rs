@@ -266,12 +266,12 @@ fn is_plain(text: &str) -> bool {
 
 const HEAD: &str = "# Configuration
 <!-- A test writes it: UPDATE_DOCS=1 cargo test -p breaker-sidecar --lib reference -->
-This page has every field of configuration and policy files. `breaker schema` and
+This page describes every field of configuration and policy files. `breaker schema` and
 `breaker schema policy` print the same information as JSON Schema, for editors. `breaker check FILE`
 reports the errors in a file, and where they are. [`examples/`](../examples) has complete files.
-[The end of this page](#values) explains times, sizes and other values. In the path of a field, `[]`
-marks a list, and `NAME` is a name that you choose. [Limits](limits.md) describes the effect of
-limits in each protocol.
+[The end of this page](#values) says how to write times, sizes and other values. In the path of a
+field, `[]` marks a list, and `NAME` is a name that you choose. [Limits](limits.md) describes the
+effect of limits in each protocol.
 
 ## Variables
 | in a value | `NAME` is not set | `NAME` is empty | `NAME` is `x` |
@@ -282,15 +282,15 @@ limits in each protocol.
 | `$NAME` | `$NAME` | `$NAME` | `$NAME` |
 
 Breaker expands environment variables before it parses a value as a time, a number or another type:
-`listen: 127.0.0.1:${PORT:-8080}`, `timeout: ${T:-5s}`. Quote values with variables within `[]` and
-`{}`, because braces have a meaning in YAML there. Breaker does not expand variables in field names,
-in comments and in the values of variables. A variable is a part of one value, and can't add a
-field. Errors show the name of a variable but not its value, unless the value has fewer than six
-bytes.
+`listen: 127.0.0.1:${PORT:-8080}`, `timeout: ${T:-5s}`. Within `[]` and `{}`, quote a value that
+contains a variable, because YAML gives braces a meaning there. Breaker does not expand variables in
+field names, in comments or in the values of variables. The value of a variable is only text within
+one value of the file, so it can't add a field. An error shows the name of a variable. It shows the
+value only if the value has fewer than six bytes.
 
-Breaker expands variables in configuration and policy files. It does not expand them in a policy
-that somebody sends to the control API, because the sender must not be able to read the environment
-of the sidecar.
+Breaker expands variables in configuration files and policy files. If a client sends a policy to the
+control API, Breaker does not expand variables in it, because the client must not be able to read
+the environment of the sidecar.
 
 ## Paths
 | `match.path` | matches |
@@ -303,26 +303,29 @@ of the sidecar.
 | `[/users, /people]` | either |
 | `/{{x}}` | `/{x}` |
 
-A slash at the end makes no difference. If routes have both forms, each form matches only its own
-route. The most specific pattern wins: a literal segment before a parameter, and a parameter before
-`{*rest}`. Breaker normalises a path before it matches it. It resolves `.` and `..`, decodes
-needless percent-encodings, and merges several slashes in a row unless `limits.merge_slashes` is
-`false`. The upstream gets the normalised path. Patterns of other programs, such as `/users/*`,
-`/users/:id` and `/users/<id>`, are errors. The message shows the right form.
+A slash at the end makes no difference. But if one route has a pattern with the slash, and another
+route has the same pattern without it, each pattern matches only its own form. The most specific
+pattern wins: a literal segment before a parameter, and a parameter before `{*rest}`. The syntax of
+other programs, such as `/users/*`, `/users/:id` and `/users/<id>`, is an error. The error shows the
+right form.
 
-For matching, Breaker decodes percent-encoded characters that a path may also contain unencoded:
-`/u/%40me` matches `/u/@me`, and `/%7Bx%7D` matches `/{{x}}`. The upstream gets these characters as
-the client sent them. `%2F`, `%5C`, `%25`, `%3F`, `%23`, spaces, controls and non-ASCII characters
-stay encoded, in patterns too.
+Breaker normalises each path, and the upstream gets the normalised path. Breaker resolves `.` and
+`..`. It decodes letters, digits, `-`, `.`, `_` and `~` if they are percent-encoded. It merges
+several slashes in a row unless `limits.merge_slashes` is `false`.
 
-Path parameters are a part of their segment: `/admin;x` does not match `/admin`. Some applications,
-such as servlets, ignore path parameters. Such a request may reach them through a route with a wider
-pattern, such as `/{*rest}`. A dot at the end of a host makes no difference: `example.com.` matches
-`example.com`.
+Other percent-encoded characters that a path may also contain unencoded are decoded only for
+matching: `/u/%40me` matches `/u/@me`, and `/%7Bx%7D` matches `/{{x}}`. The upstream gets these
+characters as the client sent them. `%2F`, `%5C`, `%25`, `%3F`, `%23`, spaces, controls and
+non-ASCII characters stay encoded, in patterns too.
+
+The part of a segment after a `;` also counts: `/admin;x` does not match `/admin`. Some
+applications, such as servlets, ignore this part. So a request for `/admin;x` can reach the `/admin`
+of such an application through a route with a wider pattern, such as `/{*rest}`. A dot at the end of
+a host makes no difference: `example.com.` matches `example.com`.
 ";
 const POLICY: &str = "
 # Policies
-These are the fields of a policy file. A `policy` in a route or feed has the same fields. There,
-they override the fields of its `base`. [Policies](../policies/README.md) explains what they are
+These are the fields of a policy file. A `policy` in a route or feed has the same fields, which
+override the fields of its `base`. [Policies](../policies/README.md) explains what the fields are
 for.
 ";

@@ -34,9 +34,10 @@ pub(super) enum RawBudget {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Recovery")]
 pub(super) enum RawRecovery {
-    /// Probes by counts, the ramp by time.
+    /// The number of good probes decides, and the ramp grows with time.
     Counted,
-    /// Probes by a sequential test, the ramp by the outcomes of its requests.
+    /// A sequential test of the probes decides, and the ramp grows with the outcomes of its
+    /// requests.
     Sequential,
 }
 

@@ -35,7 +35,8 @@ pub(super) struct RawTrip {
     /// The 99.9th percentile of the latency is at least this.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["5s"]))]
     p999: Option<Period>,
-    /// The share of requests slower than slow_threshold, including hung ones, is at least this.
+    /// The share of slow requests, with a latency of at least slow_threshold, is at least this.
+    /// Hung requests count, too.
     #[schemars(extend("x-default" = "none"))]
     #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
     #[schemars(extend("examples" = ["30%"]))]
@@ -48,7 +49,7 @@ pub(super) struct RawTrip {
     #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
     #[schemars(extend("examples" = ["20%"]))]
     timeout_rate: Option<Share>,
-    /// At least this many requests are in flight, and do not wait for their caller.
+    /// At least this many requests are in flight. Requests that wait for their caller do not count.
     #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [200]))]
     concurrency: Option<u64>,
     /// At least this many failures without a success between them.
@@ -57,11 +58,11 @@ pub(super) struct RawTrip {
     /// The detectors of this signal have an alarm.
     #[schemars(extend("x-default" = "none", "examples" = ["errors"]))]
     anomaly: Option<RawSignal>,
-    /// With anomaly: the lower bound of the estimated share is at least this.
+    /// Only with anomaly: the lower bound of the estimated share of hits must be at least this.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 100%", "examples" = ["50%"]))]
     at_least: Option<Share>,
-    /// With anomaly: at least this time has passed from the change to the latest hit; anything
-    /// shorter is a blip.
+    /// Only with anomaly: the time from the change to the latest hit must be at least this. A
+    /// shorter disturbance is a blip, and does not count.
     #[schemars(extend("default" = "0s", "x-range" = "0s to 1m", "examples" = ["3s"]))]
     blip: Option<Period>,
     /// The action when all conditions hold.
