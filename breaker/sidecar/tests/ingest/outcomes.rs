@@ -99,13 +99,13 @@ const ROWS: &[Row] = rows![
         (Point, UNSET, &[(HTTP, Int(499))]),
         (Point, UNSET, &[(ERROR_TYPE, Text("499"))]),
     ];
-    "HTTP status 0 or 9999, and no other word", "success", "yes", [
+    "HTTP status 0 or 9999, and nothing else", "success", "yes", [
         (Client, UNSET, &[(HTTP, Int(0))]),
         (Server, UNSET, &[(HTTP, Int(9999))]),
         (Server, UNSET, &[(HTTP, Text("9999"))]),
         (Point, UNSET, &[(HTTP, Int(9999))]),
     ];
-    "HTTP status 0 or 9999, and a word of failure", "failure", "yes", [
+    "HTTP status 0 or 9999, and another attribute that means failure", "failure", "yes", [
         (Client, ERROR, &[(HTTP, Int(0))]),
         (Server, ERROR, &[(HTTP, Int(9999))]),
         (Server, UNSET, &[(HTTP, Int(9999)), (OLD_HTTP, Int(500))]),
@@ -144,7 +144,7 @@ const ROWS: &[Row] = rows![
         (Server, ERROR, &[(RPC, Text("DEADLINE_EXCEEDED"))]),
         (Point, UNSET, &[(RPC, Text("DEADLINE_EXCEEDED"))]),
     ];
-    "gRPC status 9999: UNKNOWN, as gRPC has it", "failure", "yes", [
+    "gRPC status 9999, which means UNKNOWN in gRPC", "failure", "yes", [
         (Client, UNSET, &[(GRPC, Int(9999))]),
         (Point, UNSET, &[(GRPC, Int(9999))]),
     ];

@@ -83,24 +83,25 @@ pub(super) const ROWS: &[Row] = rows![
         Answers("HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
     "answer 505", "HTTP/1", "upstream", "success", "yes", "505",
         Answers("HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n"), PLAIN;
-    "508 of a proxy, which says proxy_loop_detected", "HTTP/1", "proxy", "ignored", "no", "508",
+    "508 by a proxy, with proxy_loop_detected", "HTTP/1", "proxy", "ignored", "no", "508",
         Answers("HTTP/1.1 508 No\r\nProxy-Status: x; error=proxy_loop_detected\r\nContent-Length: 0\r\n\r\n"), PLAIN;
     "body shorter than its Content-Length", "HTTP/1", "upstream", "failure", "yes", "cut",
         Answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
     "closed before the head", "HTTP/1", "upstream", "failure", "yes", "502", Answers(""), PLAIN;
-    "not HTTP", "HTTP/1", "upstream", "failure", "yes", "502", Answers("SSH-2.0-x\r\n\r\n"), PLAIN;
+    "answer is not HTTP", "HTTP/1", "upstream", "failure", "yes",
+        "502", Answers("SSH-2.0-x\r\n\r\n"), PLAIN;
     "Transfer-Encoding that is not chunked alone", "HTTP/1", "upstream", "failure", "yes", "502",
         Answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), PLAIN;
-    "used connection closed before the request came", "HTTP/1", "upstream", "success", "yes", "200",
-        ClosesUnused, "Content-Length: 2\r\n\r\nhi";
-    "the same, and the content has not all come", "HTTP/1", "upstream", "success", "no", "200",
+    "reused connection closed before the request arrived", "HTTP/1", "upstream", "success", "yes",
+        "200", ClosesUnused, "Content-Length: 2\r\n\r\nhi";
+    "the same, while the upload is incomplete", "HTTP/1", "upstream", "success", "no", "200",
         ClosesUnused, "Content-Length: 3\r\n\r\nhi";
-    "used connection closed after the request came, once", "HTTP/1", "proxy", "ignored", "no", "502",
-        ClosesUsed, "Content-Length: 2\r\n\r\nhi";
+    "reused connection closed after the request arrived, once", "HTTP/1", "proxy", "ignored", "no",
+        "502", ClosesUsed, "Content-Length: 2\r\n\r\nhi";
     "no head within the route's timeout", "HTTP/1", "upstream", "failure", "yes", "504", Hangs, PLAIN;
     "connection refused", "HTTP/1", "upstream", "failure", "yes", "502", Refuses, PLAIN;
     "name not resolved", "HTTP/1", "name", "ignored", "no", "502", Unknown, PLAIN;
-    "body pauses longer than we allow", "HTTP/1", "proxy", "ignored", "yes", "cut",
+    "body pauses longer than body_idle_timeout", "HTTP/1", "proxy", "ignored", "yes", "cut",
         Pauses("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), PLAIN;
     "rejection by a breaker further upstream", "HTTP/1", "inner_breaker", "ignored", "no", "503",
         Answers("HTTP/1.1 503 No\r\nProxy-Status: x; error=destination_unavailable\r\n\
@@ -109,19 +110,19 @@ pub(super) const ROWS: &[Row] = rows![
         "Transfer-Encoding: chunked\r\n\r\nzz\r\n";
     "request body too large", "HTTP/1", "caller", "ignored", "no", "413", Hangs,
         "Transfer-Encoding: chunked\r\n\r\n40\r\n0123456789012345678901234567890123456789012345678901234567890123\r\n0\r\n\r\n";
-    "body breaks off, the caller has paused reading", "HTTP/1", "caller", "ignored", "yes", "cut",
-        GivesUpSending, PLAIN;
-    "closed before the head, the upload flows", "HTTP/1", "upstream", "failure", "yes", "502",
+    "body breaks off while the caller has paused reading", "HTTP/1", "caller", "ignored", "yes",
+        "cut", GivesUpSending, PLAIN;
+    "closed before the head, during an upload", "HTTP/1", "upstream", "failure", "yes", "502",
         Answers(""), "Content-Length: 3\r\n\r\nhi";
-    "closed before the head, the upload pauses", "HTTP/1", "caller", "ignored", "no", "408",
+    "closed before the head, while an upload pauses", "HTTP/1", "caller", "ignored", "no", "408",
         GivesUp, "Content-Length: 3\r\n\r\nhi";
-    "takes nothing of an upload for the route's timeout", "HTTP/1", "upstream", "failure", "yes",
+    "upload without progress for the route's timeout", "HTTP/1", "upstream", "failure", "yes",
         "504", TakesNothing, "Content-Length: 100000000\r\n\r\n";
     "caller's deadline passes without a head", "HTTP/1", "caller", "ignored", "no", "504", Hangs,
         "X-Time: 50\r\n\r\n";
     "caller's deadline is zero", "HTTP/1", "caller", "ignored", "no", "504", Answers(OK),
         "X-Time: 0\r\n\r\n";
-    "caller's deadline is no number, answer 200", "HTTP/1", "upstream", "success", "yes", "200",
+    "caller's deadline is malformed, answer 200", "HTTP/1", "upstream", "success", "yes", "200",
         Answers(OK), "X-Time: soon\r\n\r\n";
     "the caller closes before the head", "HTTP/1", "caller", "ignored", "no", "-",
         Loses(Leaves::Closes), PLAIN;

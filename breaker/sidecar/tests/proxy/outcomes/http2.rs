@@ -113,15 +113,15 @@ pub(super) const ROWS: &[Row] = rows![
     "closed before the head", "HTTP/2", "upstream", "failure", "yes", "502", Ends(Closed), Gets;
     "RST_STREAM before the head", "HTTP/2", "upstream", "failure", "yes", "502",
         Ends(Reset(Reason::INTERNAL_ERROR)), Gets;
-    "not HTTP/2 where HTTP/2 is configured", "HTTP/2", "upstream", "failure", "yes", "502",
-        Http1, Gets;
+    "answer is not HTTP/2, although HTTP/2 is configured", "HTTP/2", "upstream", "failure", "yes",
+        "502", Http1, Gets;
     "no head within the route's timeout", "HTTP/2", "upstream", "failure", "yes", "504",
         Ends(Never), Gets;
-    "takes nothing of an upload for the route's timeout", "HTTP/2", "upstream", "failure", "yes",
+    "upload without progress for the route's timeout", "HTTP/2", "upstream", "failure", "yes",
         "504", Ends(Never), Uploads;
     "connection refused", "HTTP/2", "upstream", "failure", "yes", "502", Refuses, Gets;
     "name not resolved", "HTTP/2", "name", "ignored", "no", "502", Unknown, Gets;
-    "body pauses longer than we allow", "HTTP/2", "proxy", "ignored", "yes", "cut",
+    "body pauses longer than body_idle_timeout", "HTTP/2", "proxy", "ignored", "yes", "cut",
         Answers(OK, Never), Gets;
     "rejection by a breaker further upstream", "HTTP/2", "inner_breaker", "ignored", "no", "503",
         Answers((503, ["proxy-status", "x; error=destination_unavailable"]), With("")), Gets;
@@ -151,7 +151,7 @@ pub(super) const ROWS: &[Row] = rows![
         Ends(Never), Says(["x-time", "50"]);
     "caller's deadline is zero", "HTTP/2", "caller", "ignored", "no", "504",
         Answers(OK, With("ok")), Says(["x-time", "0"]);
-    "caller's deadline is no number, answer 200", "HTTP/2", "upstream", "success", "yes", "200",
+    "caller's deadline is malformed, answer 200", "HTTP/2", "upstream", "success", "yes", "200",
         Answers(OK, With("ok")), Says(["x-time", "soon"]);
     "the upstream does not speak HTTP/2", "gRPC", "proxy", "ignored", "no", "200", OnlyHttp1,
         Posts(["content-type", "application/grpc"], "");
