@@ -55,9 +55,9 @@ pub(crate) struct RawConfig {
     /// The admin port: health, metrics and breakers. A non-loopback address needs a control token.
     #[schemars(extend("default" = "127.0.0.1:9900", "examples" = ["127.0.0.1:9901"]))]
     pub(super) admin: Option<ListenAddress>,
-    /// TLS on listen. Without it, listen has no TLS.
+    /// TLS with the clients that connect to listen. Without this section, there is no TLS.
     pub(super) tls: Option<RawTls>,
-    /// TLS on admin. Without it, the admin port has no TLS.
+    /// TLS on the admin port. Without this section, there is no TLS.
     pub(super) admin_tls: Option<RawAdminTls>,
     /// The certificate of this sidecar, and the certificates that it trusts.
     pub(super) identity: Option<RawIdentity>,
@@ -152,7 +152,7 @@ pub(super) struct RawLimits {
     /// Maximum time for a whole request body.
     #[schemars(extend("default" = "off", "x-range" = "10ms to 24h", "examples" = ["5m"]))]
     pub(super) body_timeout: Option<OrOff<Period>>,
-    /// Time for which a connection is kept between requests.
+    /// How long a connection is kept between two requests.
     #[schemars(extend("default" = "75s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
     pub(super) idle_timeout: Option<Period>,
     /// How long a client may leave the data of a response unread.

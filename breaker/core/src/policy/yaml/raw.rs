@@ -53,7 +53,7 @@ pub struct RawPolicy {
     half_open: Option<RawHalfOpen>,
     /// How traffic returns after good probes.
     ramp: Option<RawRamp>,
-    /// Where the latency of a request ends.
+    /// When the measurement of a request's latency ends.
     #[schemars(extend("default" = "head", "examples" = ["complete"]))]
     latency: Option<RawLatency>,
     /// Which answers are failures.
@@ -123,9 +123,9 @@ struct RawRamp {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Latency")]
 enum RawLatency {
-    /// Latency ends at the head of the response.
+    /// At the head of the response.
     Head,
-    /// Latency ends at the end of the body.
+    /// At the end of the body of the response.
     Complete,
 }
 
@@ -151,10 +151,10 @@ struct RawFailure {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Reject")]
 struct RawReject {
-    /// The status.
+    /// The status of the answer.
     #[schemars(range(min = 400, max = 599), extend("default" = 503, "examples" = [429]))]
     status: Option<u16>,
-    /// The body, instead of the problem document.
+    /// The body of the answer, instead of the problem document.
     #[schemars(extend("x-default" = "a problem document"))]
     #[schemars(extend("x-range" = "at most 64KiB"))]
     #[schemars(extend("examples" = ["busy"]))]

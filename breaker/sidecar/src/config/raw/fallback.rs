@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::RawPolicyChoice;
 
 /// What answers the requests that the breaker rejects: another upstream, or a fixed answer. Without
-/// it, they get the rejection of the policy.
+/// a fallback, these requests get the rejection of the policy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Fallback")]

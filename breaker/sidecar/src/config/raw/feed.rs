@@ -60,15 +60,15 @@ pub(in crate::config) struct RawFeed {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "SpanKind")]
 pub(in crate::config) enum RawSpanKind {
-    /// The service that calls.
+    /// Spans of the service that calls.
     Client,
-    /// The service that answers.
+    /// Spans of the service that answers.
     Server,
-    /// The service that takes messages out of a queue.
+    /// Spans of the service that takes messages out of a queue.
     Consumer,
-    /// The service that puts messages into a queue.
+    /// Spans of the service that puts messages into a queue.
     Producer,
-    /// Within a service.
+    /// Spans within a service.
     Internal,
 }
 

@@ -15,7 +15,7 @@ pub(in crate::config) struct RawFollow {
     /// The URL of the brain's admin port.
     #[schemars(extend("examples" = ["https://brain:9900"]))]
     pub(in crate::config) brain: String,
-    /// The routes that follow: all that have an upstream, or a list of names.
+    /// The routes that follow the brain: all that have an upstream, or a list of names.
     #[schemars(extend("default" = "all", "examples" = [["pay"]]))]
     pub(in crate::config) routes: Option<RawFleetRoutes>,
     /// A file, relative to this one, with a token that is sent to the brain. The brain itself needs

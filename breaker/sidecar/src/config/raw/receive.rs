@@ -17,15 +17,15 @@ use crate::config::scalar::{Address, OrOff};
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Receive")]
 pub(in crate::config) struct RawReceive {
-    /// Where OTLP/gRPC is received.
+    /// The address that receives OTLP/gRPC.
     #[schemars(extend("x-default" = "127.0.0.1:4317, unless http is given"))]
     #[schemars(extend("examples" = ["127.0.0.1:4317"]))]
     pub(in crate::config) grpc: Option<Address>,
-    /// Where OTLP/HTTP is received.
+    /// The address that receives OTLP/HTTP.
     #[schemars(extend("x-default" = "127.0.0.1:4318, unless grpc is given"))]
     #[schemars(extend("examples" = ["127.0.0.1:4318"]))]
     pub(in crate::config) http: Option<Address>,
-    /// TLS on both addresses. Without it, neither has TLS.
+    /// TLS on both addresses. Without this section, there is no TLS.
     pub(in crate::config) tls: Option<RawReceiveTls>,
     /// The collector to which all received telemetry is forwarded unchanged.
     #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14317"]))]

@@ -97,8 +97,8 @@ pub(in crate::config) struct RawMatch {
     #[serde(default)]
     #[schemars(extend("x-default" = "any", "examples" = [{"x-canary": true}]))]
     pub(in crate::config) headers: BTreeMap<String, HeaderWanted>,
-    /// The SPIFFE ID of the client, by its certificate. In the path, * stands for one segment, and
-    /// a final ** for the rest.
+    /// The SPIFFE ID in the client's certificate. In the path, * stands for one segment, and a
+    /// final ** for the rest.
     #[schemars(extend("x-default" = "any"))]
     #[schemars(extend("examples" = ["spiffe://example.org/ns/*/sa/checkout"]))]
     pub(in crate::config) peer: Option<String>,

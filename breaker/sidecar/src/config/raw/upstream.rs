@@ -45,14 +45,14 @@ pub(in crate::config) struct RawUpstream {
     #[schemars(extend("x-default" = "auto, or h2c for endpoints with h2c://"))]
     #[schemars(extend("examples" = ["http1"]))]
     pub(in crate::config) protocol: Option<RawProtocol>,
-    /// Time for a connection to be established.
+    /// Maximum time until a connection is established.
     #[schemars(extend("default" = "1s", "x-range" = "1ms to 1m", "examples" = ["500ms"]))]
     pub(in crate::config) connect_timeout: Option<Period>,
-    /// Time after which an unused connection is closed; must be less than the upstream's own. The
-    /// last HTTP/2 connection of an endpoint is kept.
+    /// Time after which an unused connection is closed; must be less than the idle timeout of the
+    /// upstream itself. The last HTTP/2 connection of an endpoint is kept.
     #[schemars(extend("default" = "4s", "x-range" = "1ms to 1h", "examples" = ["30s"]))]
     pub(in crate::config) idle_timeout: Option<Period>,
-    /// Unused connections kept for each endpoint and worker.
+    /// Maximum number of unused connections that are kept for each endpoint and worker.
     #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
     pub(in crate::config) max_idle: Option<usize>,
     /// A request that must not be sent twice reuses an HTTP/1.1 connection only if the connection

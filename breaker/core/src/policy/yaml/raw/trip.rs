@@ -41,7 +41,7 @@ pub(super) struct RawTrip {
     #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
     #[schemars(extend("examples" = ["30%"]))]
     slow_rate: Option<Share>,
-    /// The latency from which a request is slow.
+    /// A request with at least this latency is slow.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["1s"]))]
     slow_threshold: Option<Period>,
     /// The share of requests that the route's timeout ended is at least this.
@@ -52,10 +52,10 @@ pub(super) struct RawTrip {
     /// At least this many requests are in flight. Requests that wait for their caller do not count.
     #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [200]))]
     concurrency: Option<u64>,
-    /// At least this many failures without a success between them.
+    /// There are at least this many failures without a success between them.
     #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [5]))]
     consecutive_failures: Option<u32>,
-    /// The detectors of this signal have an alarm.
+    /// A detector of this signal has an alarm.
     #[schemars(extend("x-default" = "none", "examples" = ["errors"]))]
     anomaly: Option<RawSignal>,
     /// Only with anomaly: the lower bound of the estimated share of hits must be at least this.
