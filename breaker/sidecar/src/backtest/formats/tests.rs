@@ -1,3 +1,5 @@
+mod published;
+
 use std::fs;
 use std::path::Path;
 
@@ -54,7 +56,7 @@ type Expected = (&'static str, &'static str, &'static [&'static str]);
 
 #[test]
 fn the_files_of_real_programs_and_documented_ones_are_read() {
-    for (file, format, expected) in MADE.iter().chain(PUBLISHED).chain(DOCUMENTED) {
+    for (file, format, expected) in MADE.iter().chain(published::FILES).chain(DOCUMENTED) {
         let (name, requests) = read(file);
         let expected: Vec<_> = expected.iter().map(|&line| line.to_owned()).collect();
         assert_eq!((name, requests), (*format, expected), "{file}");
@@ -444,34 +446,6 @@ const MADE: &[Expected] = &[
             "21630364 501.5 Failure /hang",
             "21630867 100.8 Ignored /hang",
         ],
-    ),
-];
-
-const PUBLISHED: &[Expected] = &[
-    (
-        "published/jaeger.json",
-        "jaeger",
-        &["1706678909210 0.1 Success okey-dokey-0"],
-    ),
-    (
-        "published/vegeta-2016.csv",
-        "vegeta-csv",
-        &["1476696644002 2.1 200 vegeta"],
-    ),
-    (
-        "published/vegeta-2016.json",
-        "vegeta-json",
-        &["1476696653992 0.5 200 vegeta"],
-    ),
-    (
-        "published/vegeta-2019.json",
-        "vegeta-json",
-        &["1572853576885 1.1 Failure vegeta"],
-    ),
-    (
-        "published/vegeta-2022.json",
-        "vegeta-json",
-        &["1647533552078 788.6 Failure /api/authorizations/v1/access_review"],
     ),
 ];
 
