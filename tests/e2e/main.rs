@@ -16,6 +16,7 @@ mod faults;
 mod follow;
 mod handshakes;
 mod idle;
+mod keys;
 mod neutral;
 mod recovery;
 mod reload;

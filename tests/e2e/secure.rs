@@ -51,7 +51,7 @@ impl Authority {
         (chain, key.serialize_pem())
     }
 
-    fn signed(&self, name: &str, key: &KeyPair) -> (String, rcgen::Certificate) {
+    pub(crate) fn signed(&self, name: &str, key: &KeyPair) -> (String, rcgen::Certificate) {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![

@@ -1,16 +1,18 @@
 //! TLS to a collector.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_rustls::builderstates::WantsProtocols1;
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::pki_types::CertificateDer;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ConfigBuilder, InconsistentKeys, RootCertStore};
 
 use super::OtlpError;
-use crate::tls::{Roots, provider};
+use crate::tls::{Roots, provider, signer_of};
 
 /// Whom to trust, and what to show.
 #[derive(Debug)]
@@ -65,11 +67,16 @@ fn identify(
 ) -> Result<ClientConfig, OtlpError> {
     match (trust.client_certificate, trust.client_key) {
         (Some(chain), Some(key_file)) => {
-            let key = PrivateKeyDer::from_pem_file(key_file)
-                .map_err(|error| file(key_file, error.to_string()))?;
-            config
-                .with_client_auth_cert(certificates(chain)?, key)
-                .map_err(|error| file(chain, error.to_string()))
+            let key = signer_of(key_file);
+            let key = key.map_err(|error| file(key_file, error.to_string()))?;
+            let shown = CertifiedKey::new(certificates(chain)?, key);
+            match shown.keys_match() {
+                // Some keys can't tell their public half.
+                Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                    Ok(config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))))
+                }
+                Err(error) => Err(file(chain, error.to_string())),
+            }
         }
         (None, None) => Ok(config.with_no_client_auth()),
         _ => Err(OtlpError::Tls(

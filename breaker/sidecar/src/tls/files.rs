@@ -1,18 +1,19 @@
 //! Certificates and keys, as PEM files.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::anchors::Anchors;
 use super::dates::Validity;
 use super::error::{Fault, TlsError};
-use super::provider::provider;
+use super::keys::{self, KeyError};
 use super::workload::Workload;
 use crate::sandbox::explained;
 
@@ -98,16 +99,8 @@ impl Pair {
         let chain = certificates(&self.cert).map_err(in_cert)?;
         let validity = Validity::of_chain(&chain).map_err(in_cert)?;
         validity.check_now().map_err(in_cert)?;
-        let pem = read(&self.key).map_err(in_key)?;
-        let key = PrivateKeyDer::from_pem_slice(&pem)
-            .map_err(|_error| in_key(TlsError::NoKey(self.key.clone())))?;
-        let key = provider().key_provider.load_private_key(key);
-        let key = key.map_err(|source| {
-            in_key(TlsError::BadKey {
-                file: self.key.clone(),
-                source,
-            })
-        })?;
+        let key = keys::signer_of(&self.key);
+        let key = key.map_err(|error| in_key(error.of(&self.key)))?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
@@ -186,7 +179,7 @@ impl Roots {
 
 /// The certificates of a file, at least one.
 pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = read(file)?;
+    let pem = fs::read(file).map_err(|error| unreadable(file, error))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
@@ -194,9 +187,22 @@ pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|error| TlsError::Unreadable {
+fn unreadable(file: &Path, error: io::Error) -> TlsError {
+    TlsError::Unreadable {
         file: file.to_owned(),
         why: explained(file, error).to_string(),
-    })
+    }
+}
+
+impl KeyError {
+    fn of(self, file: &Path) -> TlsError {
+        match self {
+            Self::Unreadable(error) => unreadable(file, error),
+            Self::NoKey => TlsError::NoKey(file.to_owned()),
+            Self::BadKey(source) => TlsError::BadKey {
+                file: file.to_owned(),
+                source,
+            },
+        }
+    }
 }

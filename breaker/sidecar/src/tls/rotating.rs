@@ -1,12 +1,13 @@
 //! What is made of certificates, in files or of the Workload API, and made anew when they change.
 
 use std::fmt;
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::error::Fault;
+use super::keys;
 use super::workload::Workload;
 
 /// How something is made of files.
@@ -188,8 +189,9 @@ impl<S: Source> fmt::Debug for Rotating<S> {
 fn mark(source: &impl Source) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in source.files() {
-        let read = fs::read(file);
-        read.map_err(|error| error.kind()).hash(&mut hasher);
+        let read = keys::read(&file);
+        let read = read.as_deref().map_err(io::Error::kind);
+        read.hash(&mut hasher);
     }
     for workload in source.workloads() {
         workload.version().hash(&mut hasher);

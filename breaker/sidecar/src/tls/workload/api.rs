@@ -14,6 +14,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
+use zeroize::Zeroize;
 
 use super::svid::SvidError;
 use crate::causes;
@@ -69,6 +70,12 @@ pub(crate) struct X509Svid {
     /// The roots of its trust domain, in DER form.
     #[prost(bytes = "vec", tag = "4")]
     pub(super) bundle: Vec<u8>,
+}
+
+impl Drop for X509Svid {
+    fn drop(&mut self) {
+        self.x509_svid_key.zeroize();
+    }
 }
 
 /// It has a key.

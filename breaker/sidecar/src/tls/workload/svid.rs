@@ -14,7 +14,7 @@ use crate::tls::dates::Validity;
 use crate::tls::error::TlsError;
 use crate::tls::files::Loaded;
 use crate::tls::identity::Named;
-use crate::tls::provider::provider;
+use crate::tls::keys;
 use crate::tls::spiffe::{SpiffeId, TrustDomain};
 
 /// An X.509-SVID, and the roots of each trust domain.
@@ -102,9 +102,9 @@ fn own(said: &X509Svid) -> Result<(SpiffeId, Loaded), SvidError> {
     }
     let validity = Validity::of_chain(&chain).map_err(SvidError::Certificate)?;
     validity.check_now().map_err(SvidError::Certificate)?;
-    let key = PrivatePkcs8KeyDer::from(said.x509_svid_key.clone());
-    let key = provider().key_provider.load_private_key(key.into());
-    let certified = CertifiedKey::new(chain, key.map_err(|_error| SvidError::Key)?);
+    let key = PrivatePkcs8KeyDer::from(&*said.x509_svid_key);
+    let key = keys::signer(&key.into()).map_err(|_error| SvidError::Key)?;
+    let certified = CertifiedKey::new(chain, key);
     if certified.keys_match().is_err() {
         return Err(SvidError::Mismatch);
     }
