@@ -124,9 +124,10 @@ impl Workload {
         let _ = heard.wait_for(|heard| heard.svid.is_some()).await;
     }
 
-    /// Listens to the agent and puts in force what it says, until nobody else has this. Ends at
-    /// once if somebody listens already.
-    pub(crate) async fn follow(self, tell: impl FnMut(News)) {
+    /// Listens to the agent and keeps what it says, until nobody else has this. Ends at once if
+    /// somebody listens already. Nothing more is read while `tell` is awaited: an agent that says
+    /// more than can be put in force waits for its window of HTTP/2.
+    pub(crate) async fn follow<F: Future<Output = ()>>(self, tell: impl FnMut(News) -> F) {
         if self.0.followed.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -202,7 +203,7 @@ impl fmt::Display for Workload {
 // === impl Follower ===
 
 impl Follower {
-    async fn run(&self, mut tell: impl FnMut(News)) {
+    async fn run<F: Future<Output = ()>>(&self, mut tell: impl FnMut(News) -> F) {
         let Self(shared) = self;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -220,10 +221,11 @@ impl Follower {
                 }
                 other => News::Unheard(other.to_string()),
             };
-            if workload.failed(&news) {
-                tell(news);
-            }
+            let is_new = workload.failed(&news);
             drop(workload);
+            if is_new {
+                tell(news).await;
+            }
             // The sidecars of a machine do not come back in step.
             sleep(random::jittered(pause, 0.2)).await;
             pause = (2 * pause).min(LAST_PAUSE);
@@ -240,11 +242,11 @@ impl Drop for Follower {
 }
 
 /// Hears what an agent says, until it says no more or something that can't be used.
-async fn listen(
+async fn listen<F: Future<Output = ()>>(
     socket: &Path,
     shared: &Weak<Shared>,
     pause: &mut Duration,
-    tell: &mut impl FnMut(News),
+    tell: &mut impl FnMut(News) -> F,
 ) -> ApiError {
     let begun = async {
         let mut session = Session::open(socket).await?;
@@ -266,14 +268,15 @@ async fn listen(
         drop(said);
         let until = svid.shown.validity.until as f64;
         let left_out = svid.left_out.clone();
-        match shared.upgrade().map(Workload) {
-            Some(workload) if workload.heard(svid) => {
-                tell(News::Renewed);
+        let is_new = shared.upgrade().map(|it| Workload(it).heard(svid));
+        match is_new {
+            Some(true) => {
+                tell(News::Renewed).await;
                 if let Some(why) = left_out {
-                    tell(News::LeftOut(why));
+                    tell(News::LeftOut(why)).await;
                 }
             }
-            Some(_) => {}
+            Some(false) => {}
             None => return ApiError::Ended,
         }
         // One that has not renewed it by then may hang.
@@ -303,7 +306,9 @@ const FIRST_ANSWER: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
+    use std::future::ready;
+
+    use tokio::sync::{Semaphore, mpsc};
 
     use super::agent::{Agent, Domain};
     use super::*;
@@ -318,6 +323,7 @@ mod tests {
         let (tell, mut told) = mpsc::unbounded_channel();
         let _following = tokio::spawn(workload.clone().follow(move |news| {
             let _ = tell.send(news);
+            ready(())
         }));
         let mut next = async || timeout(Duration::from_secs(7200), told.recv()).await;
         assert_eq!(next().await, Ok(Some(News::Renewed)));
@@ -337,11 +343,42 @@ mod tests {
         let good = domain.svid(&domain.sign("ns/pay", 1));
         let agent = Agent::start_with(&socket, good, Some(Default::default()));
         let workload = Workload::new(&format!("unix://{}", socket.display())).unwrap();
-        let _following = tokio::spawn(workload.clone().follow(|_| {}));
+        let _following = tokio::spawn(workload.clone().follow(|_| ready(())));
         sleep(Duration::from_secs(120)).await;
         // After 0.5, 1, 2, 4, 8 and 16 s, and each 30 s from then on.
         let asked = agent.asked();
         assert!((8..=14).contains(&asked), "{asked}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_more_is_heard_until_what_was_heard_is_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent.sock");
+        let domain = Domain::new("example.org");
+        let agent = Agent::start(&socket, domain.svid(&domain.sign("ns/pay", 0)));
+        let workload = Workload::new(&format!("unix://{}", socket.display())).unwrap();
+        let gate = Arc::new(Semaphore::new(0));
+        let (opened, mut heard) = (gate.clone(), workload.0.heard.subscribe());
+        let _following = tokio::spawn(workload.clone().follow(move |_| {
+            let opened = opened.clone();
+            async move { opened.acquire().await.unwrap().forget() }
+        }));
+        workload.identified().await;
+        let (mut id, patience) = (String::new(), Duration::from_secs(20));
+        for serial in 1..=100 {
+            id = format!("ns/pay/{serial}");
+            agent.say(domain.svid(&domain.sign(&id, serial)));
+            // It lets the agent say it, and whoever listens hear it.
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(workload.version(), 1);
+        gate.add_permits(1000);
+        let is_last = |heard: &Heard| {
+            let svid = heard.svid.as_ref();
+            svid.is_some_and(|svid| svid.id.as_str().ends_with(&id))
+        };
+        let last = timeout(patience, heard.wait_for(is_last)).await;
+        drop(last.expect("the last one").unwrap());
     }
 
     #[tokio::test]
@@ -351,10 +388,10 @@ mod tests {
         let domain = Domain::new("example.org");
         let agent = Agent::start(&socket, domain.svid(&domain.sign("ns/pay", 1)));
         let workload = Workload::new(&format!("unix://{}", socket.display())).unwrap();
-        let first = tokio::spawn(workload.clone().follow(|_| {}));
+        let first = tokio::spawn(workload.clone().follow(|_| ready(())));
         workload.identified().await;
         let patience = Duration::from_secs(5);
-        let second = timeout(patience, workload.clone().follow(|_| {}));
+        let second = timeout(patience, workload.clone().follow(|_| ready(())));
         assert_eq!(second.await, Ok(()));
         assert_eq!(agent.asked(), 1);
         drop(workload);

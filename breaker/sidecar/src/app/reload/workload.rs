@@ -1,6 +1,7 @@
 //! Identities of the SPIFFE Workload API, put in force when an agent says others.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -60,38 +61,34 @@ pub(super) async fn outlast_panics<F: Future<Output = ()>>(
 }
 
 async fn follow(workload: Workload, reloader: Reloader) {
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let agent = workload.to_string();
-    let following = workload.follow(move |news| {
-        // Who reads it ends with this.
-        let _ = tell.send(news);
-    });
-    let telling = async {
-        while let Some(news) = told.recv().await {
-            match news {
-                News::Renewed => rotate(&reloader).await,
-                News::Withdrawn(why) => {
-                    tracing::warn!(agent, "identity withdrawn: {why}");
-                    rotate(&reloader).await;
-                }
-                News::LeftOut(why) => {
-                    reloader.0.refused();
-                    tracing::warn!(agent, "identity renewed, but not all roots: {why}");
-                }
-                News::Refused(why) => {
-                    reloader.0.refused();
-                    tracing::warn!(agent, "identity not renewed, the one before stays: {why}");
-                }
-                News::Unheard(why) => {
-                    tracing::warn!(
-                        agent,
-                        "identity not heard, the one before stays until it expires: {why}"
-                    );
-                }
-            }
+    let agent: Arc<str> = workload.to_string().into();
+    let tell = |news| put_in_force(news, agent.clone(), reloader.clone());
+    workload.follow(tell).await;
+}
+
+async fn put_in_force(news: News, agent: Arc<str>, reloader: Reloader) {
+    let agent = &*agent;
+    match news {
+        News::Renewed => rotate(&reloader).await,
+        News::Withdrawn(why) => {
+            tracing::warn!(agent, "identity withdrawn: {why}");
+            rotate(&reloader).await;
         }
-    };
-    tokio::join!(following, telling);
+        News::LeftOut(why) => {
+            reloader.0.refused();
+            tracing::warn!(agent, "identity renewed, but not all roots: {why}");
+        }
+        News::Refused(why) => {
+            reloader.0.refused();
+            tracing::warn!(agent, "identity not renewed, the one before stays: {why}");
+        }
+        News::Unheard(why) => {
+            tracing::warn!(
+                agent,
+                "identity not heard, the one before stays until it expires: {why}"
+            );
+        }
+    }
 }
 
 async fn rotate(reloader: &Reloader) {
