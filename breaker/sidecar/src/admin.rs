@@ -82,6 +82,7 @@ async fn readyz(State(state): State<AdminState>) -> (StatusCode, &'static str) {
     match state.readiness.phase() {
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         Phase::Ready => (StatusCode::OK, "ready\n"),
+        Phase::NoIdentity => (StatusCode::SERVICE_UNAVAILABLE, "no identity\n"),
         Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }

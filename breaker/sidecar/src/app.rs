@@ -339,15 +339,9 @@ impl App {
         let running = proxy.transpose()?;
         {
             let mut shutdown = pin!(shutdown);
-            // Without an identity it would refuse everybody.
-            let identified = async {
-                reloader.identified().await;
-                readiness.ready();
-                std::future::pending().await
-            };
             tokio::select! {
                 () = &mut shutdown => {}
-                () = identified => {}
+                () = reloader.tell(&readiness) => {}
             }
         }
 

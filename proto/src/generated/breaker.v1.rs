@@ -1106,6 +1106,8 @@ pub enum Readiness {
     Ready = 2,
     /// No longer: it is shutting down.
     Draining = 3,
+    /// It was ready, but has no valid identity: it refuses every handshake.
+    NoIdentity = 4,
 }
 impl Readiness {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1118,6 +1120,7 @@ impl Readiness {
             Self::Starting => "READINESS_STARTING",
             Self::Ready => "READINESS_READY",
             Self::Draining => "READINESS_DRAINING",
+            Self::NoIdentity => "READINESS_NO_IDENTITY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1127,6 +1130,7 @@ impl Readiness {
             "READINESS_STARTING" => Some(Self::Starting),
             "READINESS_READY" => Some(Self::Ready),
             "READINESS_DRAINING" => Some(Self::Draining),
+            "READINESS_NO_IDENTITY" => Some(Self::NoIdentity),
             _ => None,
         }
     }

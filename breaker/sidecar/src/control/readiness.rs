@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// Whether the proxy takes traffic: starting, then ready, then draining. Clones share it.
+/// Whether the proxy takes traffic: starting, then ready, then draining. A ready one that loses its
+/// identity is not ready until it has one again. Clones share it.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<watch::Sender<Phase>>);
 
@@ -21,6 +22,8 @@ pub enum Phase {
     Starting,
     /// It does.
     Ready,
+    /// It did, and has no valid identity now: it would refuse every handshake.
+    NoIdentity,
     /// No more: it ends.
     Draining,
 }
@@ -30,13 +33,22 @@ pub enum Phase {
 impl Readiness {
     /// The proxy takes traffic from now on. Says nothing once it drains.
     pub fn ready(&self) {
-        // Only a start can become ready: a drain that came first stands.
+        // A drain that came first stands.
+        self.change(&[Phase::Starting, Phase::NoIdentity], Phase::Ready);
+    }
+
+    /// The proxy refuses every handshake until it is ready again. Says nothing unless it is ready.
+    pub(crate) fn lacks_identity(&self) {
+        self.change(&[Phase::Ready], Phase::NoIdentity);
+    }
+
+    fn change(&self, from: &[Phase], to: Phase) {
         self.0.send_if_modified(|phase| {
-            let starting = *phase == Phase::Starting;
-            if starting {
-                *phase = Phase::Ready;
+            let changes = from.contains(phase);
+            if changes {
+                *phase = to;
             }
-            starting
+            changes
         });
     }
 
@@ -50,11 +62,12 @@ impl Readiness {
         self.phase() == Phase::Ready
     }
 
-    /// `starting`, `ready` or `draining`.
+    /// `starting`, `ready`, `no_identity` or `draining`.
     pub fn name(&self) -> &'static str {
         match self.phase() {
             Phase::Starting => "starting",
             Phase::Ready => "ready",
+            Phase::NoIdentity => "no_identity",
             Phase::Draining => "draining",
         }
     }

@@ -20,6 +20,14 @@ pub(super) enum Anchors {
 }
 
 impl Anchors {
+    /// Whether the Workload API has said none.
+    pub(super) fn are_missing(&self) -> bool {
+        match self {
+            Self::All(_) => false,
+            Self::ByDomain(bundles) => bundles.is_empty(),
+        }
+    }
+
     /// Those that a leaf must lead to.
     pub(super) fn of(&self, leaf: &CertificateDer<'_>) -> Result<&RootCertStore, CertificateError> {
         match self {

@@ -86,11 +86,7 @@ impl Client {
     /// Whether the Workload API has given us no identity yet, or one that is over. Without it a
     /// server would refuse us, or we it, for no fault of the server's.
     pub(crate) fn lacks_identity(&self) -> bool {
-        let made = self.0.current();
-        let workload = self.settings().present.as_ref();
-        let is_heard = workload.is_some_and(|shown| shown.workload().is_some());
-        let is_over = made.until.is_some_and(|until| unix_now() > until as f64);
-        made.lacks_identity || is_heard && is_over
+        self.0.lacks_identity()
     }
 
     /// Shakes hands with the server called `name`.
@@ -139,6 +135,13 @@ impl Source for ClientSettings {
 
     fn until(made: &Made) -> Option<i64> {
         made.until
+    }
+
+    fn lacks_identity(&self, made: &Made) -> bool {
+        let shown = self.present.as_ref();
+        let is_heard = shown.is_some_and(|shown| shown.workload().is_some());
+        let is_over = made.until.is_some_and(|until| unix_now() > until as f64);
+        made.lacks_identity || is_heard && is_over
     }
 
     fn make(&self) -> Result<Made, Fault> {

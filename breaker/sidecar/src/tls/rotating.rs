@@ -26,6 +26,10 @@ pub(crate) trait Source: fmt::Debug + Send + Sync + 'static {
 
     /// Until when our certificates in it are valid, in seconds since 1970.
     fn until(made: &Self::Made) -> Option<i64>;
+
+    /// Whether handshakes fail for want of what the Workload API says: it has said nothing yet, has
+    /// taken it back, or it has expired.
+    fn lacks_identity(&self, made: &Self::Made) -> bool;
 }
 
 /// What was made last, and the files that it was made of. Clones share it.
@@ -99,6 +103,9 @@ pub(crate) trait Rotate: fmt::Debug + Send + Sync {
 
     /// Until when our certificates in it are valid, in seconds since 1970.
     fn until(&self) -> Option<i64>;
+
+    /// Whether handshakes fail now for want of an identity.
+    fn lacks_identity(&self) -> bool;
 }
 
 impl<S: Source> Rotating<S> {
@@ -170,6 +177,10 @@ impl<S: Source> Rotate for Rotating<S> {
 
     fn until(&self) -> Option<i64> {
         S::until(&self.current())
+    }
+
+    fn lacks_identity(&self) -> bool {
+        self.source().lacks_identity(&self.current())
     }
 }
 

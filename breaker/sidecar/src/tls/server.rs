@@ -64,6 +64,8 @@ pub(crate) struct Made {
     shown: Arc<ByName>,
     /// What we are called, for `By` of `X-Forwarded-Client-Cert`.
     own: Named,
+    /// Whether clients must be known by roots that the Workload API has not said, or taken back.
+    trusts_nobody: bool,
 }
 
 /// A connection of a client after its handshake.
@@ -203,6 +205,10 @@ impl Source for ServerSettings {
         made.shown.0.iter().map(|shown| shown.until).min()
     }
 
+    fn lacks_identity(&self, made: &Made) -> bool {
+        made.trusts_nobody || made.shown.valid().next().is_none()
+    }
+
     fn make(&self) -> Result<Made, Fault> {
         let refused = |error: String| Fault::new("cert", TlsError::Refused(error));
         let (mut shown, mut own) = (Vec::new(), None);
@@ -225,11 +231,13 @@ impl Source for ServerSettings {
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min.versions())
             .map_err(|error| refused(error.to_string()))?;
+        let mut trusts_nobody = false;
         let config = match &self.clients {
             None => config.with_no_client_auth(),
             Some(clients) => {
                 let in_roots = Fault::at("clients.roots");
                 let anchors = clients.roots.anchors().map_err(in_roots)?;
+                trusts_nobody = clients.require && anchors.are_missing();
                 let verifier = Identified::new(anchors, clients.require, clients.allow.clone());
                 let refused = |error: String| Fault::new("clients.roots", TlsError::Refused(error));
                 let verifier = verifier.map_err(|error| refused(error.to_string()))?;
@@ -252,6 +260,7 @@ impl Source for ServerSettings {
             config: Arc::new(config),
             shown,
             own: own.unwrap_or_default(),
+            trusts_nobody,
         })
     }
 }

@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::{ReloadError, Reloader};
 use crate::config::Config;
-use crate::control::Identity;
-use crate::tls::{News, Workload};
+use crate::control::{Identity, Readiness};
+use crate::tls::{News, Use, Workload};
 
 /// Listens to those of `heard` and puts in force what they say, for as long as it is polled.
 pub(in crate::app) async fn follow_workloads(
@@ -128,7 +128,7 @@ impl Reloader {
     }
 
     /// Waits until the Workload APIs of the configuration that runs have said who we are.
-    pub(in crate::app) async fn identified(&self) {
+    pub(super) async fn identified(&self) {
         loop {
             let mut workloads = self.workloads().into_iter();
             let Some(missing) = workloads.find(|it| it.svid().is_none()) else {
@@ -137,6 +137,33 @@ impl Reloader {
             // Meanwhile another configuration may be in force.
             let _ = timeout(BETWEEN_LOOKS, missing.identified()).await;
         }
+    }
+
+    /// Says that the sidecar is ready when it has its identities, and whether it still is, for as
+    /// long as it is polled.
+    pub(in crate::app) async fn tell(&self, readiness: &Readiness) {
+        // Without one it would refuse everybody, or fail requests of some routes.
+        self.identified().await;
+        loop {
+            while self.refuses_clients() {
+                sleep(UNTIL_IN_FORCE).await;
+            }
+            readiness.ready();
+            // An identity expires by the clock of the machine, which may jump.
+            while !self.refuses_clients() {
+                sleep(BETWEEN_LOOKS).await;
+            }
+            readiness.lacks_identity();
+            tracing::warn!("not ready: the identity is over, and clients are refused");
+        }
+    }
+
+    /// Whether handshakes of the proxy's clients fail for want of an identity. One that only some
+    /// upstreams need does not matter: other routes work.
+    pub(super) fn refuses_clients(&self) -> bool {
+        let rotating = self.0.rotating();
+        let mut listeners = rotating.iter().filter(|(of, _)| *of == Use::Listener);
+        listeners.any(|(_, it)| it.lacks_identity())
     }
 }
 
@@ -170,3 +197,5 @@ pub(super) fn await_identities(
 const FIRST_IDENTITY: Duration = Duration::from_secs(5);
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// What was heard is put in force by another task.
+const UNTIL_IN_FORCE: Duration = Duration::from_millis(50);

@@ -130,6 +130,7 @@ impl From<Phase> for v1::Readiness {
         match phase {
             Phase::Starting => Self::Starting,
             Phase::Ready => Self::Ready,
+            Phase::NoIdentity => Self::NoIdentity,
             Phase::Draining => Self::Draining,
         }
     }

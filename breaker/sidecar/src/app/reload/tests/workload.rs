@@ -142,6 +142,20 @@ fn problem(bench: &Bench) -> String {
     identities[0].error.clone().unwrap_or_default()
 }
 
+/// Waits for an answer of `/readyz`.
+async fn becomes(bench: &Bench, status: &str, word: &str) {
+    let head = format!("HTTP/1.1 {status} ");
+    let answers = async {
+        loop {
+            let answer = bench.admin("/readyz").await;
+            if answer.starts_with(&head) && answer.trim_end().ends_with(word) {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, answers).await.expect(word);
+}
+
 async fn is_ready(bench: &Bench) -> bool {
     bench.admin("/readyz").await.starts_with("HTTP/1.1 200")
 }
@@ -167,8 +181,7 @@ async fn before_there_is_an_identity_nobody_is_served_and_then_everybody() {
     agent.say(domain.svid(&domain.sign(OURS, 1)));
     eventually("identity", || applied(&bench) == 1).await;
     assert_eq!(caller.call(bench.address).await.unwrap(), 1);
-    let ready = async { while !is_ready(&bench).await {} };
-    timeout(PATIENCE, ready).await.expect("readiness");
+    becomes(&bench, "200", "ready").await;
     assert_eq!(problem(&bench), "");
     let status = bench.admin("/api/v1/status").await;
     for part in [
@@ -252,6 +265,7 @@ async fn an_identity_that_is_withdrawn_is_shown_to_nobody() {
     let bench = place.start().await;
     eventually("identity", || applied(&bench) == 1).await;
     assert_eq!(caller.call(bench.address).await.unwrap(), 1);
+    becomes(&bench, "200", "ready").await;
     agent.say(Err(Status::permission_denied("no registration")));
     eventually("denial", || problem(&bench).contains("no registration")).await;
     eventually("withdrawal", || applied(&bench) == 2).await;
@@ -259,9 +273,11 @@ async fn an_identity_that_is_withdrawn_is_shown_to_nobody() {
     caller.call(bench.address).await.unwrap_err();
     eventually("a refusal", || handshakes("no_identity") > before).await;
     assert_eq!(bench.reloader.identities()[0].id, None);
+    becomes(&bench, "503", "no identity").await;
     agent.say(domain.svid(&domain.sign(OURS, 2)));
     eventually("identity", || applied(&bench) == 3).await;
     assert_eq!(caller.call(bench.address).await.unwrap(), 2);
+    becomes(&bench, "200", "ready").await;
 }
 
 #[tokio::test]
@@ -274,6 +290,7 @@ async fn an_identity_that_is_over_is_shown_to_nobody() {
     let agent = Agent::start(&place.socket, domain.svid(&brief));
     let bench = place.start().await;
     eventually("identity", || applied(&bench) == 1).await;
+    becomes(&bench, "200", "ready").await;
     let mut before = caller.connect(bench.address).await.unwrap();
     assert_eq!(ask(&mut before).await.unwrap(), 1);
     let refused = async {
@@ -282,10 +299,14 @@ async fn an_identity_that_is_over_is_shown_to_nobody() {
         }
     };
     timeout(PATIENCE, refused).await.expect("a refusal");
+    becomes(&bench, "503", "no identity").await;
+    let status = bench.admin("/api/v1/status").await;
+    assert!(status.contains(r#""readiness":"no_identity""#), "{status}");
     assert_eq!(ask(&mut before).await.unwrap(), 1, "connections go on");
     agent.say(domain.svid(&domain.sign(OURS, 2)));
     eventually("identity", || applied(&bench) == 2).await;
     assert_eq!(caller.call(bench.address).await.unwrap(), 2);
+    becomes(&bench, "200", "ready").await;
 }
 
 #[tokio::test]
@@ -383,6 +404,7 @@ impl Service {
         let rotating = server.rotating();
         tokio::spawn(workload.clone().follow(move |_| {
             rotating.rotate();
+            ready(())
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -404,7 +426,6 @@ impl Service {
 
     fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
-            ready(())
     }
 }
 
@@ -513,6 +534,8 @@ async fn without_an_identity_an_upstream_is_not_called_and_not_blamed() {
     let client = upstream.tls.as_ref().unwrap();
     assert!(!client.lacks_identity());
     eventually("expiry", || client.lacks_identity()).await;
+    let refuses = front.reloader.refuses_clients();
+    assert!(!refuses, "other routes may need no identity");
 }
 
 #[tokio::test]
