@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 
 use breaker_tests::{Setup, Upstream, eventually};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::secure::Authority;
 use crate::traffic::in_turn;
 
 const CONNECTIONS: usize = 10_000;
+/// Connections in TLS: those that come first, and those that are measured.
+const FIRST: usize = 500;
+const SECURED: usize = 2_000;
 /// Descriptors of a process for everything else.
 const SPARE: usize = 500;
 /// Connections that are being opened at once; fewer than the kernel holds until they are accepted.
@@ -62,6 +66,48 @@ async fn ten_thousand_idle_connections_are_fine() {
     }
 }
 
+/// The first connections of a process also pay for what serves them all, such as buffers that are
+/// used again: docs/performance.md.
+#[tokio::test]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was measured is a part of the result"
+)]
+async fn an_idle_tls_connection_takes_at_most_14_kib() {
+    assert!(
+        descriptors() >= FIRST + SECURED + SPARE,
+        "too few descriptors"
+    );
+    let authority = Authority::new();
+    let upstream = Upstream::start().await;
+    let setup = Setup::of(upstream.address()).more("workers: 1");
+    let setup = setup.more(&format!("tls: {{ {} }}", authority.pair()));
+    let mut sidecar = setup.start().await;
+    let id = sidecar.process().id();
+    let connector = authority.connector(None);
+    let mut idle = Vec::new();
+    let mut open = async |count| {
+        while idle.len() < count {
+            let mut stream = connector.connect(sidecar.address()).await.unwrap();
+            ask(&mut stream).await;
+            idle.push(stream);
+        }
+    };
+    open(FIRST).await;
+    let before = resident_kib(id);
+    open(FIRST + SECURED).await;
+    let mut per_connection;
+    eventually!(
+        {
+            let grown = resident_kib(id).saturating_sub(before);
+            per_connection = grown as f64 / SECURED as f64;
+            per_connection <= 14.0
+        },
+        "{per_connection:.2} KiB resident for each connection"
+    );
+    eprintln!("{SECURED} idle connections in TLS: {per_connection:.2} KiB resident for each");
+}
+
 /// Allows this process, and those that it starts, the descriptors that the test needs, or as many
 /// as may be; returns how many those are.
 fn descriptors() -> usize {
@@ -84,7 +130,7 @@ async fn used_once(address: SocketAddr) -> TcpStream {
     stream
 }
 
-async fn ask(stream: &mut TcpStream) {
+async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let request = b"GET /pay/x HTTP/1.1\r\nHost: pay\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();

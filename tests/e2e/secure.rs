@@ -23,6 +23,20 @@ pub(crate) struct Authority {
     files: TempDir,
 }
 
+/// A client of the sidecar.
+pub(crate) struct Connector(TlsConnector);
+
+impl Connector {
+    pub(crate) async fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = TcpStream::connect(address).await?;
+        self.0.connect(name, stream).await
+    }
+}
+
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
@@ -78,6 +92,11 @@ impl Authority {
         address: SocketAddr,
         shown: Option<&str>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connector(shown).connect(address).await
+    }
+
+    /// Connects a client as often as it is wanted.
+    pub(crate) fn connector(&self, shown: Option<&str>) -> Connector {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a root");
@@ -94,10 +113,7 @@ impl Authority {
                 config.expect("a pair")
             }
         };
-        let name = ServerName::try_from("localhost").expect("a name");
-        let stream = TcpStream::connect(address).await?;
-        let connector = TlsConnector::from(Arc::new(config));
-        connector.connect(name, stream).await
+        Connector(Arc::new(config).into())
     }
 
     /// What a request that ends its connection is answered; empty if it is not.
