@@ -17,34 +17,44 @@ from pathlib import Path
 
 import measure
 import report
-from proxies import LOAD_CORE, PROXIES, PROXY_CORE, UPSTREAM, Running, build
+import tls
+from proxies import LOAD_CORE, PROXIES, PROXY_CORE, UPSTREAM, Running, build, build_breaker, install
 
 
 def main():
     options = arguments()
-    proxies = [proxy for proxy in PROXIES if proxy.name in options.only]
+    proxies = tls.PROXIES if options.tls else [proxy for proxy in PROXIES if proxy.name in options.only]
     if os.cpu_count() < 2:
         raise SystemExit("compare: needs two cores, one for the proxy and one for the load")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    build(options.only)
+    install()
+    build_breaker() if options.tls else build(options.only)
 
     noise = Noise()
     rounds = []
     with tempfile.TemporaryDirectory(prefix="breaker-compare-") as directory:
+        if options.tls:
+            tls.make_certificate(directory)
+        measured = tls.one_round if options.tls else one_round
         with Running(UPSTREAM, directory, LOAD_CORE) as upstream:
             for number in range(1, options.rounds + 1):
                 values = {}
                 for proxy in proxies:
                     say(f"round {number} of {options.rounds}: {proxy.name}")
-                    values[proxy.name] = one_round(proxy, directory, upstream.port, options)
+                    values[proxy.name] = measured(proxy, directory, upstream.port, options)
                 rounds.append(values)
 
-    print(report.table(proxies, rounds))
+    if options.tls:
+        print(report.table(proxies, rounds, report.TLS_COLUMNS))
+        print(*tls.ratios(rounds), sep="\n")
+    else:
+        print(report.table(proxies, rounds))
     print()
+    latencies = "" if options.tls else f"latencies at {options.rate:,} requests/s; "
     print(
         f"Median of {options.rounds} interleaved rounds of {options.seconds} s, in brackets the ratio to Breaker's; "
-        f"latencies at {options.rate:,} requests/s; {report.machine()}; "
+        f"{latencies}{report.machine()}; "
         f"other programs took {noise.share():.0%} of the processors."
     )
 
@@ -70,6 +80,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of each load (default 5)")
     parser.add_argument("--rate", type=int, default=4000, help="requests/s for the latencies (default 4000)")
+    parser.add_argument("--tls", action="store_true", help="compare TLS 1.3, and measure the sandbox")
     parser.add_argument("--only", type=lambda text: text.split(","), default=names, metavar="A,B", help=", ".join(names))
     options = parser.parse_args()
     unknown = set(options.only) - set(names)

@@ -24,6 +24,7 @@ class Proxy:
     config: str  # a file in configs/, or none
     command: tuple  # with placeholders, as in the configuration
     http2: str = "HTTP1"  # the port for cleartext HTTP/2; none if it cannot
+    tls: str = ""  # what stands at @TLS@ in its configuration; without it, it speaks cleartext
 
 
 BREAKER = os.environ.get("BREAKER_BIN", str(TARGET / "dist" / "breaker"))
@@ -45,11 +46,15 @@ PROXIES = [
 UPSTREAM = Proxy("upstream", "", "upstream.conf", ("nginx", "-p", "@DIR@", "-c", "@CONFIG@"))
 
 
-def build(names):
-    """Installs and builds what is to be measured."""
+def install():
+    """Installs the peers."""
     subprocess.run([ROOT / "tests/peers/install", PEERS, "compare"], check=True)
     # Debian keeps servers where only root's PATH looks.
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
+
+
+def build(names):
+    """Builds what is to be measured."""
     subprocess.run(["rustc", "--edition=2024", "-O", "-o", STEADY, HERE / "steady.rs"], check=True)
     if "breaker" in names:
         build_breaker()
@@ -74,6 +79,7 @@ class Running:
         ports = free_ports(3)
         self.ports = {"HTTP1": ports[0], "HTTP2": ports[1], "ADMIN": ports[2]}
         values = {**self.ports, "UPSTREAM": upstream_port or ports[0], "DIR": directory, "BASE": ports[0]}
+        values["TLS"] = fill(proxy.tls, values)
         if proxy.config:
             config = Path(directory) / proxy.config
             config.write_text(fill((HERE / "configs" / proxy.config).read_text(), values))

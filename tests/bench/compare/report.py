@@ -20,13 +20,23 @@ COLUMNS = [
 ]
 
 
-def table(proxies, rounds):
+TLS_COLUMNS = [
+    ("cpu_us", "CPU µs/request", "{:.1f}"),
+    ("rps", "requests/s", "{:,.0f}"),
+    ("full_us", "CPU µs/full handshake", "{:.0f}"),
+    ("resumed_us", "CPU µs/resumed handshake", "{:.0f}"),
+    ("connection_kib", "KiB/idle connection", "{:.1f}"),
+    ("first_kib", "KiB, of the first 1,000", "{:.1f}"),
+]
+
+
+def table(proxies, rounds, columns=COLUMNS):
     """`rounds` is a list of dictionaries from a proxy's name to its values."""
     medians = {proxy.name: medians_of(proxy.name, rounds) for proxy in proxies}
     ours = medians.get("breaker", {})
-    lines = ["| | " + " | ".join(title for _, title, _ in COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines = ["| | " + " | ".join(title for _, title, _ in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for proxy in proxies:
-        cells = [cell(medians[proxy.name].get(key), ours.get(key), form, proxy.name) for key, _, form in COLUMNS]
+        cells = [cell(medians[proxy.name].get(key), ours.get(key), form, proxy.name) for key, _, form in columns]
         lines.append(f"| {proxy.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
