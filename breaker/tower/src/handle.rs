@@ -300,13 +300,15 @@ impl BreakerHandle {
         self.0.admitting()
     }
 
-    /// Records the end of a request, by what `outcome` makes of it.
+    /// Records the end of a request, by what `outcome` makes of it; of one that ended well when its
+    /// head came, then.
     fn end<T>(
         &self,
         flight: Box<Flight>,
+        with_head: Option<Timestamp>,
         outcome: impl FnOnce(&Flight, &Permit, Timestamp) -> (Outcome, T),
     ) -> Option<T> {
-        self.0.end(flight, outcome)
+        self.0.end(flight, with_head, outcome)
     }
 
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Breaker, Timestamp) -> T) -> T {

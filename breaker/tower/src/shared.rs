@@ -134,18 +134,29 @@ impl SharedBreaker {
         })
     }
 
-    /// Records the end of a request, by what `outcome` makes of it.
+    /// Records the end of a request, by what `outcome` makes of it; of one that ended well when its
+    /// head came, then.
     pub(crate) fn end<T>(
         self: &Arc<Self>,
         mut flight: Box<Flight>,
+        with_head: Option<Timestamp>,
         outcome: impl FnOnce(&Flight, &Permit, Timestamp) -> (Outcome, T),
     ) -> Option<T> {
         let permit = flight.permit.take()?;
-        let result = self.with(|breaker, now| {
-            let (outcome, result) = outcome(&flight, &permit, now);
-            breaker.record(permit, outcome, now);
-            result
-        });
+        let now = with_head.unwrap_or_else(|| self.now());
+        let (outcome, result) = outcome(&flight, &permit, now);
+        let mut locked = self.lock();
+        locked.breaker.record(permit, outcome, now);
+        // With the head, a breaker that admits all has done what follows.
+        let is_settled = match with_head {
+            Some(_) => locked.admits_all && !locked.breaker.has_events(),
+            None => locked.is_settled(now),
+        };
+        if is_settled {
+            drop(locked);
+        } else {
+            self.follow_up(locked, now);
+        }
         flight.give_back();
         Some(result)
     }

@@ -128,6 +128,7 @@ impl InFlight {
     /// request no longer ages after a head that is no failure. After a successful head, it counts
     /// as a success unless it fails later.
     pub fn responded(&mut self, classification: Option<Classification>) {
+        let mut whole_at = None;
         let latency = self.with_permit(|permit, _, breaker| {
             if !matches!(classification, None | Some(Classification::Success)) {
                 return breaker.now().saturating_since(permit.admitted());
@@ -135,7 +136,10 @@ impl InFlight {
             breaker.with(|breaker, now| {
                 let latency = now.saturating_since(permit.admitted());
                 match classification {
-                    Some(_) => breaker.responded_well(permit, latency, now),
+                    Some(_) => {
+                        breaker.responded_well(permit, latency, now);
+                        whole_at = Some(now);
+                    }
                     None => breaker.responded(permit, latency, now),
                 }
                 latency
@@ -145,6 +149,7 @@ impl InFlight {
             && flight.policy.latency() == LatencyMeasure::Head
         {
             flight.head_latency = latency;
+            flight.whole_at = whole_at;
         }
     }
 
@@ -173,6 +178,7 @@ impl InFlight {
 
     /// The caller has read what there was, and the upstream is waited for.
     pub fn resumed(&mut self) {
+        self.awaited();
         self.with_permit(|permit, reader, breaker| {
             if std::mem::take(&mut reader.is_paused) {
                 breaker.with(|breaker, now| breaker.resumed(permit, now));
@@ -191,15 +197,27 @@ impl InFlight {
 
     /// The outcome is known.
     pub fn finish(mut self, ending: impl Into<Ending>) {
+        self.awaited();
         self.end(ending.into(), false);
     }
 
+    /// More of the answer may have come after its head.
+    fn awaited(&mut self) {
+        if let Some(flight) = &mut self.flight {
+            flight.whole_at = None;
+        }
+    }
+
     /// Reports how the request ended, and returns what was made of it; `None` if that was known
-    /// before. With `wants_trace` its trace is named if it has one, else only where the breaker has
-    /// a use for it.
-    pub(crate) fn end(&mut self, ending: Ending, wants_trace: bool) -> Option<Decision> {
+    /// before. If `is_watched`, the time of the end is exact and its trace is named if it has one;
+    /// else only where the breaker has a use for it.
+    pub(crate) fn end(&mut self, ending: Ending, is_watched: bool) -> Option<Decision> {
         let flight = self.flight.take()?;
-        self.breaker.end(flight, |flight, permit, now| {
+        let is_exact = is_watched || ending.classification != Classification::Success;
+        // An answer that was never waited for after its head ended well with it, as far as anybody
+        // knows. Then the clock need not be read again.
+        let with_head = flight.whole_at.filter(|_| !is_exact);
+        self.breaker.end(flight, with_head, |flight, permit, now| {
             let reader = &flight.reader;
             let running = match reader.is_paused {
                 true => Duration::ZERO,
@@ -219,7 +237,7 @@ impl InFlight {
                         .slow_from()
                         .is_some_and(|bound| latency >= bound)
             };
-            let trace = flight.trace.filter(|_| wants_trace || is_suspect());
+            let trace = flight.trace.filter(|_| is_watched || is_suspect());
             let decision = Decision {
                 ending: Some((classification, ending.attribution)),
                 timed_out: ending.timed_out,

@@ -24,6 +24,9 @@ pub(crate) struct Flight {
     pub(crate) permit: Held,
     /// The latency to the head of the response, once that has come.
     pub(crate) head_latency: Option<Duration>,
+    /// When a good head came, while nothing after it was waited for: nobody knows that the rest
+    /// came later.
+    pub(crate) whole_at: Option<Timestamp>,
     pub(crate) reader: Reader,
     pub(crate) trace: Option<TraceId>,
     /// The breaker's when it was admitted.
@@ -80,6 +83,7 @@ impl Flight {
         }
         flight.permit = Held::Alone(Some(permit));
         flight.head_latency = None;
+        flight.whole_at = None;
         flight.reader = Reader::new(policy);
         flight.trace = None;
         flight.state = state;
@@ -105,6 +109,7 @@ impl Flight {
             policy,
             permit: Held::Alone(Some(permit)),
             head_latency: None,
+            whole_at: None,
             trace: None,
             state,
             answer: KnownAnswer::default(),
