@@ -15,6 +15,7 @@ mod grpc;
 mod harness;
 mod observer;
 mod order;
+mod order_http;
 mod outcome;
 mod per_key;
 mod probe;
