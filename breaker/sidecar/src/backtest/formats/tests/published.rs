@@ -35,6 +35,19 @@ fn the_figures_of_a_whole_file_are_those_of_vegetas_own_report() {
 
 pub(super) const FILES: &[Expected] = &[
     (
+        "published/jaeger-demo.json",
+        "jaeger",
+        &[
+            "1789068874544 0.9 Success /api/data",
+            "1789068874553 188.6 Failure /api/data",
+            "1789068874564 0.5 Success flagd.evaluation.v2.Service/ResolveBoolean",
+            "1789068874584 0.8 Success flagd.evaluation.v2.Service/ResolveBoolean",
+            "1789068874559 185.8 Failure oteldemo.AdService/GetAds",
+            "1789068874543 2.4 Success GET",
+            "1789068874548 195.3 Failure GET",
+        ],
+    ),
+    (
         "published/jaeger.json",
         "jaeger",
         &["1706678909210 0.1 Success okey-dokey-0"],
