@@ -6,7 +6,7 @@ use std::time::Duration;
 use breaker_tower::breaker_core::Timestamp;
 
 use super::Reader;
-use super::span::{Sides, invalid};
+use super::span::{Sides, invalid, route};
 use crate::backtest::line::{Ending, Line, MOST_ROUTE};
 use crate::backtest::loss::Bad;
 use breaker_otlp::convention::Facts;
@@ -87,10 +87,10 @@ impl TraceVisitor for Visitor<'_> {
             return;
         }
         self.sides.server += 1;
-        let route = match span.attributes.get("http.route") {
-            Some(Value::Str(route)) if !route.is_empty() => route,
-            _ => span.name,
-        };
+        let route = route(span.name, |key| match span.attributes.get(key) {
+            Some(Value::Str(text)) => Some(text),
+            _ => None,
+        });
         let is_route = (1..=MOST_ROUTE).contains(&route.len());
         if !is_route || span.start == 0 || span.end < span.start {
             return self.invalid_span();
@@ -98,7 +98,7 @@ impl TraceVisitor for Visitor<'_> {
         (self.take)(&Line::began(
             Timestamp::from_nanos(span.start),
             Duration::from_nanos(span.end - span.start),
-            route.into(),
+            route,
             Ending::Span(Facts::of(span.attributes), span.status),
         ));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use breaker_tower::breaker_core::Timestamp;
 
+use super::text::route_of_path;
 use crate::backtest::line::{Ending, Line};
 use crate::backtest::loss::{Bad, Why};
 use breaker_otlp::convention::Facts;
@@ -38,15 +39,13 @@ impl Sides {
 
 impl Served<'_> {
     pub(super) fn take(&self, take: &mut dyn FnMut(&Line<'_>)) -> bool {
-        let tag = |name| {
+        let tag = |name: &str| {
             self.tags
                 .iter()
                 .find(|(key, _)| *key == name)
                 .map(|(_, text)| &**text)
         };
-        let route = tag("http.route")
-            .filter(|route| !route.is_empty())
-            .unwrap_or(&self.name);
+        let route = route(&self.name, tag);
         let (Some(lasted), Some(start)) = (self.lasted, self.start.checked_mul(1000)) else {
             return false;
         };
@@ -63,11 +62,31 @@ impl Served<'_> {
         take(&Line::began(
             Timestamp::from_nanos(start),
             Duration::from_micros(lasted),
-            route.into(),
+            route,
             Ending::Span(facts, status),
         ));
         true
     }
+}
+
+/// The route of a server span with this name and these attributes: the path, if the name is one
+/// that a library gives where it knows no route.
+pub(super) fn route<'a>(
+    name: &'a str,
+    attribute: impl Fn(&str) -> Option<&'a str>,
+) -> Cow<'a, str> {
+    let attribute = |key: &str| attribute(key).filter(|text| !text.is_empty());
+    if let Some(route) = attribute("http.route") {
+        return route.into();
+    }
+    let is_general = GENERAL
+        .iter()
+        .any(|general| general.eq_ignore_ascii_case(name));
+    let path = || PATHS.iter().find_map(|key| attribute(key));
+    is_general
+        .then(path)
+        .flatten()
+        .map_or(name.into(), route_of_path)
 }
 
 /// The error for so many bad spans, if there are any.
@@ -102,3 +121,55 @@ fn push(message: &mut Vec<u8>, field: u32, content: &[u8]) {
 }
 
 const FIELD: u32 = 9;
+
+/// Names of spans that name no route: the method, `HTTP` for any other method, and Envoy's
+/// `ingress`.
+const GENERAL: [&str; 11] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "HTTP", "INGRESS", "OPTIONS", "PATCH", "POST", "PUT",
+    "TRACE",
+];
+
+/// Attributes with the path of a request, alone or in a URL.
+const PATHS: [&str; 5] = [
+    "url.path",
+    "http.target",
+    "http.path",
+    "url.full",
+    "http.url",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_that_names_no_route_has_the_path_of_its_request() {
+        for (name, attributes, expected) in [
+            (
+                "GET",
+                &[("http.url", "http://shop/users/7?x=1")][..],
+                "/users/{id}",
+            ),
+            ("get", &[("http.path", "/pay")], "/pay"),
+            (
+                "HTTP",
+                &[("url.path", ""), ("url.full", "https://shop")],
+                "/",
+            ),
+            ("ingress", &[("http.target", "/pay?x=1")], "/pay"),
+            (
+                "GET",
+                &[("http.route", "/users/{n}"), ("url.path", "/users/7")],
+                "/users/{n}",
+            ),
+            ("GET", &[("peer.address", "10.0.0.1")], "GET"),
+            ("GET /users", &[("url.path", "/users/7")], "GET /users"),
+        ] {
+            let attribute = |wanted: &str| {
+                let found = attributes.iter().find(|(key, _)| *key == wanted);
+                found.map(|(_, text)| *text)
+            };
+            assert_eq!(route(name, attribute), expected, "{name} {attributes:?}");
+        }
+    }
+}

@@ -43,8 +43,8 @@ pub(super) const FILES: &[Expected] = &[
             "1789068874564 0.5 Success flagd.evaluation.v2.Service/ResolveBoolean",
             "1789068874584 0.8 Success flagd.evaluation.v2.Service/ResolveBoolean",
             "1789068874559 185.8 Failure oteldemo.AdService/GetAds",
-            "1789068874543 2.4 Success GET",
-            "1789068874548 195.3 Failure GET",
+            "1789068874543 2.4 Success /api/data/",
+            "1789068874548 195.3 Failure /api/data",
         ],
     ),
     (
