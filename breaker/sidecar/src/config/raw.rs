@@ -81,9 +81,10 @@ pub(crate) struct RawConfig {
     /// The access log.
     pub(super) log: Option<RawLog>,
     /// Addresses and networks of the proxies in front of this one, such as 10.0.0.0/8 or 192.0.2.7.
-    /// The entry unix: stands for all clients of a Unix socket. From these proxies, this proxy
-    /// passes on X-Forwarded-For, -Proto, -Host and Forwarded, and appends to them. From other
-    /// clients, it replaces or removes these fields.
+    /// The entry unix: stands for all clients of a Unix socket. In requests from these proxies,
+    /// this proxy keeps X-Forwarded-For, -Proto, -Host and Forwarded, and appends the peer's
+    /// address to X-Forwarded-For and Forwarded. In requests from other clients, it replaces or
+    /// removes these fields.
     #[serde(default)]
     #[schemars(extend("examples" = [["10.0.0.0/8", "192.0.2.7"]]))]
     pub(super) trusted_proxies: Vec<String>,

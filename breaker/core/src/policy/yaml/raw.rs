@@ -90,7 +90,7 @@ struct RawOpen {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "HalfOpen")]
 struct RawHalfOpen {
-    /// How many probes decide by their outcomes.
+    /// The number of probes whose outcomes decide whether more requests are admitted.
     #[schemars(range(min = 1, max = 1000), extend("default" = 5, "examples" = [10]))]
     probes: Option<u32>,
     /// How many probes may be in flight at once.
@@ -111,7 +111,7 @@ struct RawHalfOpen {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Ramp")]
 struct RawRamp {
-    /// The share admitted at the start.
+    /// The share of requests that is admitted at the start.
     #[schemars(extend("default" = "10%", "x-range" = "1% to 100%", "examples" = ["25%"]))]
     start: Option<Share>,
     /// The duration of the ramp. With 0s, the breaker closes at once.

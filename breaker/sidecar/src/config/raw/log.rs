@@ -15,11 +15,12 @@ pub(in crate::config) struct RawLog {
     /// The format of a line in the access log.
     #[schemars(extend("default" = "json", "examples" = ["text"]))]
     pub(in crate::config) format: Option<RawLogFormat>,
-    /// A file for the access log, relative to this one.
+    /// The file of the access log, relative to this one.
     #[schemars(extend("x-default" = "none: standard output", "examples" = ["access.log"]))]
     pub(in crate::config) file: Option<String>,
-    /// The share of these requests that have a line in the log. If requests have trace ids, the ids
-    /// decide which requests these are. So sidecars with the same share log the same traces.
+    /// The share of the requests selected by access that have a line in the log. If a request has a
+    /// trace id, the id decides whether it is logged. So sidecars with the same share log the same
+    /// traces.
     #[schemars(extend("default" = "100%", "x-range" = "more than 0%, up to 100%"))]
     #[schemars(extend("examples" = ["1%"]))]
     pub(in crate::config) sample: Option<Share>,

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::roots::RawRoots;
 
-/// The certificate of this sidecar, and the certificates that it trusts. The sections for TLS with
-/// clients and with upstreams use them if they have none of their own.
+/// The certificate of this sidecar, and the certificates that it trusts. A section for TLS with
+/// clients or upstreams uses these certificates if it names no others.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Identity")]
@@ -26,7 +26,7 @@ pub(in crate::config) struct RawIdentity {
     pub(in crate::config) key: Option<String>,
     /// The certificates to trust: a PEM file, relative to this file; or a mapping with spiffe, the
     /// socket of the SPIFFE Workload API that supplies them.
-    #[schemars(extend("x-default" = "those of spiffe. Without it, each section needs its own"))]
+    #[schemars(extend("x-default" = "those of spiffe; without spiffe, each section needs its own"))]
     #[schemars(extend("examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<RawRoots>,
 }

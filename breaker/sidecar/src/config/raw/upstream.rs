@@ -17,9 +17,9 @@ use crate::config::scalar::OrOff;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Upstream")]
 pub(in crate::config) struct RawUpstream {
-    /// The instances of the upstream: http://host:port, https://host:port for TLS, unix:/path of a
-    /// socket, or h2c://host:port for HTTP/2 without TLS. A host name is one endpoint, even if it
-    /// has several addresses.
+    /// The instances of the upstream: http://host:port, https://host:port for TLS, unix:/path for a
+    /// Unix socket, or h2c://host:port for HTTP/2 without TLS. A host name is one endpoint, even if
+    /// it has several addresses.
     #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
     #[schemars(extend("x-default" = "required, unless there is discover"))]
     pub(in crate::config) endpoints: Option<Vec<String>>,
@@ -34,8 +34,9 @@ pub(in crate::config) struct RawUpstream {
     pub(in crate::config) eject: Option<EjectChoice>,
     /// Health checks of each endpoint.
     pub(in crate::config) health: Option<RawHealth>,
-    /// How many endpoints this sidecar uses if there are more; off for all, up to 1024. Each
-    /// sidecar chooses at random, so that all sidecars together use all endpoints.
+    /// The number of endpoints that this sidecar uses if the upstream has more; off for all, up to
+    /// 1024. Each sidecar chooses its endpoints at random, so that all sidecars together use all
+    /// endpoints.
     #[schemars(extend("x-default" = "16 if there are more than 32, otherwise all"))]
     #[schemars(extend("x-range" = "1 to 1024", "examples" = [8]))]
     pub(in crate::config) subset: Option<OrOff<usize>>,
@@ -56,7 +57,7 @@ pub(in crate::config) struct RawUpstream {
     #[schemars(range(min = 0, max = 65536), extend("default" = 256, "examples" = [32]))]
     pub(in crate::config) max_idle: Option<usize>,
     /// A request that must not be sent twice reuses an HTTP/1.1 connection only if the connection
-    /// has been unused for less than this time. Otherwise the request opens a new one.
+    /// has been unused for less than this time. Otherwise the request opens a new connection.
     #[schemars(extend("default" = "4s", "x-range" = "0s to 1h", "examples" = ["1s"]))]
     pub(in crate::config) reuse_after: Option<Period>,
     /// Time between pings on an HTTP/2 connection with open streams. If a ping gets no answer
@@ -78,7 +79,7 @@ pub(in crate::config) struct RawDiscover {
     /// The name to look up.
     #[schemars(extend("examples" = ["pay.shop.svc"]))]
     pub(in crate::config) name: String,
-    /// The port of the instances. With record srv, it is in the records.
+    /// The port of the instances. With record srv, the records have the port.
     #[schemars(range(min = 1, max = 65535), extend("examples" = [9001]))]
     #[schemars(extend("x-default" = "required with record a"))]
     pub(in crate::config) port: Option<u32>,
@@ -134,7 +135,7 @@ pub(in crate::config) struct RawEject {
     pub(in crate::config) open: Option<RawEjectOpen>,
     /// How an endpoint is tried before it comes back.
     pub(in crate::config) half_open: Option<RawEjectHalfOpen>,
-    /// How the share of an endpoint grows if it comes back or is new.
+    /// How an endpoint's share of the requests grows after it comes back, or if it is new.
     pub(in crate::config) ramp: Option<RawEjectRamp>,
 }
 
@@ -163,7 +164,7 @@ pub(in crate::config) struct RawEjectOpen {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "EjectHalfOpen")]
 pub(in crate::config) struct RawEjectHalfOpen {
-    /// How many requests must succeed, one after the other.
+    /// How many probes in a row must succeed.
     #[schemars(range(min = 1, max = 1000), extend("default" = 2, "examples" = [5]))]
     pub(in crate::config) probes: Option<u32>,
     /// A probe without an answer after this time has failed.
@@ -171,15 +172,15 @@ pub(in crate::config) struct RawEjectHalfOpen {
     pub(in crate::config) probe_timeout: Option<Period>,
 }
 
-/// How the share of an endpoint grows.
+/// How an endpoint's share of the requests grows.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "EjectRamp")]
 pub(in crate::config) struct RawEjectRamp {
-    /// The share at the start.
+    /// The share at the start, as a part of the full share.
     #[schemars(extend("default" = "10%", "x-range" = "1% to 100%", "examples" = ["25%"]))]
     pub(in crate::config) start: Option<Share>,
-    /// How long the share grows.
+    /// How long the share grows until it is full.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["1m"]))]
     pub(in crate::config) r#for: Option<Period>,
 }

@@ -35,7 +35,7 @@ pub(super) struct RawTrip {
     /// The 99.9th percentile of the latency is at least this.
     #[schemars(extend("x-default" = "none", "x-range" = "1ms to 1h", "examples" = ["5s"]))]
     p999: Option<Period>,
-    /// The share of slow requests, with a latency of at least slow_threshold, is at least this.
+    /// The share of slow requests (with a latency of at least slow_threshold) is at least this.
     /// Hung requests count, too.
     #[schemars(extend("x-default" = "none"))]
     #[schemars(extend("x-range" = "more than 0% and at most 100%"))]
@@ -55,14 +55,15 @@ pub(super) struct RawTrip {
     /// There are at least this many failures without a success between them.
     #[schemars(range(min = 1), extend("x-default" = "none", "examples" = [5]))]
     consecutive_failures: Option<u32>,
-    /// A detector of this signal has an alarm.
+    /// A detector has an alarm on this signal.
     #[schemars(extend("x-default" = "none", "examples" = ["errors"]))]
     anomaly: Option<RawSignal>,
-    /// Only with anomaly: the lower bound of the estimated share of hits must be at least this.
+    /// Only with anomaly: the lower bound of the estimated share of hits (requests that the signal
+    /// counts) must be at least this.
     #[schemars(extend("default" = "0%", "x-range" = "0% to 100%", "examples" = ["50%"]))]
     at_least: Option<Share>,
-    /// Only with anomaly: the time from the change to the latest hit must be at least this. A
-    /// shorter disturbance is a blip, and does not count.
+    /// Only with anomaly: the time from the start of the anomaly to the latest hit must be at least
+    /// this. A shorter disturbance is a blip, and does not count.
     #[schemars(extend("default" = "0s", "x-range" = "0s to 1m", "examples" = ["3s"]))]
     blip: Option<Period>,
     /// The action when all conditions hold.
