@@ -284,7 +284,7 @@ effect of limits in each protocol.
 Breaker expands environment variables before it parses a value as a time, a number or another type:
 `listen: 127.0.0.1:${PORT:-8080}`, `timeout: ${T:-5s}`. Within `[]` and `{}`, quote a value that
 contains a variable, because YAML gives braces a meaning there. Breaker does not expand variables in
-field names, in comments or in the values of variables. The value of a variable is only text within
+field names, in comments or in the values of variables. The value of a variable becomes text within
 one value of the file, so it can't add a field. An error shows the name of a variable. It shows the
 value only if the value has fewer than six bytes.
 
@@ -313,8 +313,8 @@ Breaker normalises each path, and the upstream gets the normalised path. Breaker
 `..`. It decodes letters, digits, `-`, `.`, `_` and `~` if they are percent-encoded. It merges
 several slashes in a row unless `limits.merge_slashes` is `false`.
 
-Other percent-encoded characters that a path may also contain unencoded are decoded only for
-matching: `/u/%40me` matches `/u/@me`, and `/%7Bx%7D` matches `/{{x}}`. The upstream gets these
+Some other characters can be in a path with or without percent-encoding. Breaker decodes them only
+for matching: `/u/%40me` matches `/u/@me`, and `/%7Bx%7D` matches `/{{x}}`. The upstream gets these
 characters as the client sent them. `%2F`, `%5C`, `%25`, `%3F`, `%23`, spaces, controls and
 non-ASCII characters stay encoded, in patterns too.
 
