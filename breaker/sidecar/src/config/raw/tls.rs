@@ -36,9 +36,10 @@ pub(in crate::config) struct RawIdentity {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "UpstreamTls")]
 pub(in crate::config) struct RawUpstreamTls {
-    /// The certificates to trust: a PEM file, relative to this file; system for those of the
-    /// operating system; spiffe for those that identity.spiffe supplies for each trust domain; or a
-    /// mapping with spiffe, the socket of the SPIFFE Workload API that supplies them.
+    /// The certificates to trust: the path of a PEM file, relative to this file, or one of the
+    /// following. The word system: those of the operating system. The word spiffe: those that
+    /// identity.spiffe supplies for each trust domain. A mapping with spiffe, a socket: those that
+    /// the SPIFFE Workload API at this socket supplies.
     #[schemars(extend("x-default" = "those of identity, or else system"))]
     #[schemars(extend("examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<RawRoots>,
@@ -160,9 +161,10 @@ pub(in crate::config) struct RawPair {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "TlsClients")]
 pub(in crate::config) struct RawClients {
-    /// The certificates of the CAs that sign clients' certificates: a PEM file, relative to this
-    /// file; spiffe for those that identity.spiffe supplies for each trust domain; or a mapping
-    /// with spiffe, the socket of the SPIFFE Workload API that supplies them.
+    /// The certificates of the CAs that sign clients' certificates: the path of a PEM file,
+    /// relative to this file, or one of the following. The word spiffe: those that identity.spiffe
+    /// supplies for each trust domain. A mapping with spiffe, a socket: those that the SPIFFE
+    /// Workload API at this socket supplies.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
     pub(in crate::config) roots: Option<RawRoots>,
     /// Whether a client without a certificate is refused.
@@ -184,9 +186,10 @@ pub(in crate::config) struct RawClients {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "TlsPeers")]
 pub(in crate::config) struct RawPeers {
-    /// The certificates of the CAs that sign clients' certificates: a PEM file, relative to this
-    /// file; spiffe for those that identity.spiffe supplies for each trust domain; or a mapping
-    /// with spiffe, the socket of the SPIFFE Workload API that supplies them.
+    /// The certificates of the CAs that sign clients' certificates: the path of a PEM file,
+    /// relative to this file, or one of the following. The word spiffe: those that identity.spiffe
+    /// supplies for each trust domain. A mapping with spiffe, a socket: those that the SPIFFE
+    /// Workload API at this socket supplies.
     #[schemars(extend("x-default" = "those of identity", "examples" = ["tls/ca.crt"]))]
     roots: Option<RawRoots>,
     /// Whether a client without a certificate is refused.
