@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use breaker_tests::{Process, Script, Upstream, breaker, eventually, get, send};
+use breaker_tests::{Process, Script, Upstream, breaker, eventually, free_ports, get, send};
 use bytes::Bytes;
 use http::{Request, Uri};
 use http_body_util::Full;
@@ -93,11 +92,6 @@ async fn command(arguments: Vec<String>) -> Output {
     command.await.unwrap().unwrap()
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 #[tokio::test]
 async fn no_secret_is_in_anything_that_is_said() {
     let mut search = Search::default();
@@ -119,7 +113,7 @@ async fn no_secret_is_in_anything_that_is_said() {
     let password = search.hide("the password of the engine");
     let export = search.hide("a header of exports");
     let of_environment = search.hide("a header of exports in the environment");
-    let (dead, ports) = (free_port(), [free_port(), free_port(), free_port()]);
+    let [dead, ports @ ..] = free_ports::<4>();
     let [listen, admin, receive] = ports.map(|port| format!("127.0.0.1:{port}"));
     let config = |engine: &str| {
         format!(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use breaker_tests::{Metrics, Setup, Sidecar, Upstream, breaker, eventually, get};
+use breaker_tests::{Metrics, Setup, Sidecar, Upstream, breaker, eventually, free_address, get};
 use serde_json::Value;
 
 /// The command with its arguments, of the sidecar at this address.
@@ -192,9 +192,7 @@ async fn every_change_and_refusal_is_told_with_who_asked_and_never_the_token() {
 
 #[test]
 fn nobody_there_is_told_with_what_to_do() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address();
     let output = breaker(["status", "--admin", &format!("http://{address}")])
         .output()
         .unwrap();

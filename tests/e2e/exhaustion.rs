@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use breaker_tests::{Setup, Sidecar, Tiny, Upstream, breaker, eventually, get};
+use breaker_tests::{Setup, Sidecar, Tiny, Upstream, breaker, eventually, free_ports, get};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -150,7 +150,7 @@ async fn on_a_full_disk_traffic_goes_on_and_files_come_back() {
 #[tokio::test]
 async fn a_log_that_nobody_can_write_is_nobodys_trouble() {
     let upstream = Upstream::start().await;
-    let ports = [free_port(), free_port()];
+    let ports: [u16; 2] = free_ports();
     let yaml = Setup::of(upstream.address()).yaml();
     let yaml = yaml
         .replacen("127.0.0.1:0", &format!("127.0.0.1:{}", ports[0]), 1)
@@ -181,9 +181,4 @@ async fn a_log_that_nobody_can_write_is_nobodys_trouble() {
     assert_eq!(get(url(ports[0], "/pay/x")).await.status, 200);
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(0));
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

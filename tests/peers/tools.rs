@@ -1,13 +1,13 @@
 //! Where the programs are, and how they are run.
 
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, fs};
 
+pub(crate) use breaker_tests::free_ports;
 use breaker_tests::{Process, eventually};
 use tokio::io::AsyncWriteExt;
 use tokio::time;
@@ -30,23 +30,6 @@ pub(crate) fn installed(path: &str) -> PathBuf {
         path.display()
     );
     path
-}
-
-/// Ports for programs that cannot choose one and tell it.
-///
-/// Not of the ports that the system gives to who asks for any: between this look and the program's
-/// bind another would get one.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let block = 20_000 + (process::id() % 1000) as u16 * 12;
-    let free = || {
-        let ports = (0..12).map(|_| block + NEXT.fetch_add(1, Ordering::Relaxed) % 12);
-        let mut sockets = ports.filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
-        sockets.next()
-    };
-    let sockets =
-        [(); N].map(|()| free().unwrap_or_else(|| TcpListener::bind("127.0.0.1:0").unwrap()));
-    sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
 /// The block of a page of the documentation, in this language, that begins so.
