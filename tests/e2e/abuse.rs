@@ -6,7 +6,7 @@ mod attacker;
 
 use std::time::Duration;
 
-use breaker_tests::{Script, Seen, Setup, Sidecar, Upstream, eventually, get};
+use breaker_tests::{PATIENCE, Script, Seen, Setup, Sidecar, Upstream, eventually, get};
 use bytes::Bytes;
 use http::Response;
 use tokio::task::JoinSet;
@@ -81,7 +81,7 @@ async fn good(sidecar: &Sidecar, times: usize, policy: &str) {
 }
 
 /// Lets `act` go on 60 times a second from the moment at which the service is well again, while
-/// somebody asks twice a second. Returns whether the breaker closes within 20 s.
+/// somebody asks twice a second. Returns whether the breaker closes.
 async fn besieged<F>(base: &str, act: impl Fn(Attacker) -> F) -> bool
 where
     F: Future<Output = ()> + Send + 'static,
@@ -97,7 +97,7 @@ where
     let mut siege = JoinSet::new();
     let mut attacks = interval(Duration::from_micros(16_667));
     let mut asks = interval(Duration::from_millis(487));
-    let deadline = sleep(Duration::from_secs(20));
+    let deadline = sleep(PATIENCE);
     tokio::pin!(deadline);
     loop {
         tokio::select! {

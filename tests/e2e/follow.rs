@@ -1,12 +1,14 @@
 //! A sidecar that follows another Breaker, the brain, which telemetry feeds.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use breaker_tests::{Script, Setup, Sidecar, Upstream, breaker, eventually, get, send};
+use breaker_tests::{
+    Script, Setup, Sidecar, Upstream, breaker, calmly, eventually, free_address, get, send,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{Full, StreamBody};
@@ -24,11 +26,6 @@ struct Brain {
     sidecar: Sidecar,
     receiver: SocketAddr,
     spans: u64,
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 impl Brain {
@@ -125,86 +122,92 @@ async fn is_connected(sidecar: &Sidecar) -> bool {
 
 #[tokio::test]
 async fn a_brain_that_telemetry_feeds_opens_its_follower_which_is_alone_without_it() {
-    let admin = free_address();
-    let mut brain = Brain::start(admin).await;
-    let upstream = Upstream::start().await;
-    let mut sidecar = follower(&upstream, admin, "").start().await;
-    eventually!(is_connected(&sidecar).await);
-    assert_eq!(get(sidecar.url("/")).await.status, 200);
-    let unknown = "breaker_follow_unknown_routes";
-    assert_eq!(number(&sidecar, unknown, &[]).await, Some(1.0));
-    assert_eq!(following(&sidecar).await["missing_routes"], json!([]));
+    calmly(async || {
+        let admin = free_address();
+        let mut brain = Brain::start(admin).await;
+        let upstream = Upstream::start().await;
+        let mut sidecar = follower(&upstream, admin, "").start().await;
+        eventually!(is_connected(&sidecar).await);
+        assert_eq!(get(sidecar.url("/")).await.status, 200);
+        let unknown = "breaker_follow_unknown_routes";
+        assert_eq!(number(&sidecar, unknown, &[]).await, Some(1.0));
+        assert_eq!(following(&sidecar).await["missing_routes"], json!([]));
 
-    brain.open().await;
-    eventually!(sidecar.metrics().await.state("pay") == "open");
-    assert_eq!(get(sidecar.url("/")).await.status, 503);
-    let text = explanation(&sidecar).await;
-    let expected = format!("Brain http://{admin}: ");
-    assert!(text.contains(&expected), "{text}");
-    assert!(text.contains("last opened this breaker"), "{text}");
-    assert!(text.contains("(source brain)"), "{text}");
-    let told = following(&sidecar).await;
-    assert_eq!(told["routes"][0]["led"], true, "{told}");
-    // It has nothing of its own that others could follow.
-    let pay = get(sidecar.admin_url("/api/v1/breakers/pay")).await;
-    let pay: Value = serde_json::from_slice(&pay.body).unwrap();
-    assert_eq!(pay.get("tripped"), None, "{pay}");
+        brain.open().await;
+        eventually!(sidecar.metrics().await.state("pay") == "open");
+        assert_eq!(get(sidecar.url("/")).await.status, 503);
+        let text = explanation(&sidecar).await;
+        let expected = format!("Brain http://{admin}: ");
+        assert!(text.contains(&expected), "{text}");
+        assert!(text.contains("last opened this breaker"), "{text}");
+        assert!(text.contains("(source brain)"), "{text}");
+        let told = following(&sidecar).await;
+        assert_eq!(told["routes"][0]["led"], true, "{told}");
+        // It has nothing of its own that others could follow.
+        let pay = get(sidecar.admin_url("/api/v1/breakers/pay")).await;
+        let pay: Value = serde_json::from_slice(&pay.body).unwrap();
+        assert_eq!(pay.get("tripped"), None, "{pay}");
 
-    // Killed.
-    drop(brain);
-    eventually!(!is_connected(&sidecar).await);
-    eventually!(following(&sidecar).await["fresh"] == false);
-    eventually!(following(&sidecar).await["routes"][0]["led"] == false);
-    let text = explanation(&sidecar).await;
-    assert!(
-        text.contains("it can't be heard, so this breaker is alone"),
-        "{text}"
-    );
-    let began = Instant::now();
-    while sidecar.metrics().await.state("pay") != "closed" {
+        // Killed.
+        drop(brain);
+        eventually!(!is_connected(&sidecar).await);
+        eventually!(following(&sidecar).await["fresh"] == false);
+        eventually!(following(&sidecar).await["routes"][0]["led"] == false);
+        let text = explanation(&sidecar).await;
         assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "it tries by itself"
+            text.contains("it can't be heard, so this breaker is alone"),
+            "{text}"
         );
-        let _ = get(sidecar.url("/")).await;
-        sleep(Duration::from_millis(100)).await;
-    }
+        let began = Instant::now();
+        while sidecar.metrics().await.state("pay") != "closed" {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "it tries by itself"
+            );
+            let _ = get(sidecar.url("/")).await;
+            sleep(Duration::from_millis(100)).await;
+        }
 
-    let _brain = Brain::start(admin).await;
-    eventually!(is_connected(&sidecar).await);
-    let log = sidecar.process().log();
-    assert_eq!(log.matches("the brain is lost").count(), 1, "{log}");
+        let _brain = Brain::start(admin).await;
+        eventually!(is_connected(&sidecar).await);
+        let log = sidecar.process().log();
+        assert_eq!(log.matches("the brain is lost").count(), 1, "{log}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn good_requests_of_its_own_keep_it_closed() {
-    let admin = free_address();
-    let mut brain = Brain::start(admin).await;
-    let upstream = Upstream::start().await;
-    let sidecar = follower(&upstream, admin, "").start().await;
-    eventually!(is_connected(&sidecar).await);
-    let own = [("breaker_follow_reason", "own_evidence")];
-    let ask = async {
-        loop {
-            assert_eq!(get(sidecar.url("/")).await.status, 200);
-            sleep(Duration::from_millis(10)).await;
+    calmly(async || {
+        let admin = free_address();
+        let mut brain = Brain::start(admin).await;
+        let upstream = Upstream::start().await;
+        let sidecar = follower(&upstream, admin, "").start().await;
+        eventually!(is_connected(&sidecar).await);
+        let own = [("breaker_follow_reason", "own_evidence")];
+        let ask = async {
+            loop {
+                assert_eq!(get(sidecar.url("/")).await.status, 200);
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let ignored = "breaker_follow_ignored_total";
+        let tell = async {
+            eventually!(
+                following(&sidecar).await["routes"][0]["own"][0]["requests"].as_u64() > Some(150)
+            );
+            brain.open().await;
+            eventually!(number(&sidecar, ignored, &own).await > Some(0.0));
+        };
+        tokio::select! {
+            () = ask => {}
+            () = tell => {}
         }
-    };
-    let ignored = "breaker_follow_ignored_total";
-    let tell = async {
-        eventually!(
-            following(&sidecar).await["routes"][0]["own"][0]["requests"].as_u64() > Some(150)
-        );
-        brain.open().await;
-        eventually!(number(&sidecar, ignored, &own).await > Some(0.0));
-    };
-    tokio::select! {
-        () = ask => {}
-        () = tell => {}
-    }
-    assert_eq!(sidecar.metrics().await.state("pay"), "closed");
-    let text = explanation(&sidecar).await;
-    assert!(text.contains("its own requests go well"), "{text}");
+        assert_eq!(sidecar.metrics().await.state("pay"), "closed");
+        let text = explanation(&sidecar).await;
+        assert!(text.contains("its own requests go well"), "{text}");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tests::{Script, Setup, Sidecar, Upstream, eventually, get};
+use breaker_tests::{Script, Setup, Sidecar, Upstream, calmly, eventually, get};
 use tokio::time;
 
 use crate::traffic::in_turn;
@@ -35,45 +35,51 @@ async fn good_probes_and_a_good_ramp_close_it() {
 
 #[tokio::test]
 async fn a_failed_probe_opens_it_for_longer() {
-    let upstream = Upstream::start().await;
-    let sidecar = tripped(&upstream).await;
-    eventually!({
-        get(sidecar.url("/pay/x")).await;
-        sidecar
-            .metrics()
-            .await
-            .transitions("pay", "half_open", "open")
-            == 1.0
-    });
-    let reached = upstream.count();
-    // 300 ms doubled: still open after 400 ms.
-    time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(get(sidecar.url("/pay/x")).await.status, 503);
-    assert_eq!(upstream.count(), reached);
+    calmly(async || {
+        let upstream = Upstream::start().await;
+        let sidecar = tripped(&upstream).await;
+        eventually!({
+            get(sidecar.url("/pay/x")).await;
+            sidecar
+                .metrics()
+                .await
+                .transitions("pay", "half_open", "open")
+                == 1.0
+        });
+        let reached = upstream.count();
+        // 300 ms doubled: still open after 400 ms.
+        time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(get(sidecar.url("/pay/x")).await.status, 503);
+        assert_eq!(upstream.count(), reached);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn probes_that_their_callers_abandon_do_not_wedge_it() {
-    let upstream = Upstream::start().await;
-    let sidecar = tripped(&upstream).await;
-    upstream.play(Script::Hang);
-    time::sleep(Duration::from_millis(350)).await;
-    let reached = upstream.count();
-    for _ in 0..20 {
-        let leaving = crate::traffic::at_once(&sidecar, 1);
-        time::sleep(Duration::from_millis(20)).await;
-        drop(leaving);
-    }
-    // An abandoned probe keeps its slot until an answer was due, 100 ms as long as that is not
-    // known.
-    let reached = upstream.count() - reached;
-    assert!((1..=8).contains(&reached), "{reached} of 20 reached it");
-    eventually!(upstream.in_flight() == 0);
-    upstream.play(Script::Status(200));
-    eventually!({
-        get(sidecar.url("/pay/x")).await;
-        sidecar.metrics().await.state("pay") == "closed"
-    });
+    calmly(async || {
+        let upstream = Upstream::start().await;
+        let sidecar = tripped(&upstream).await;
+        upstream.play(Script::Hang);
+        time::sleep(Duration::from_millis(350)).await;
+        let reached = upstream.count();
+        for _ in 0..20 {
+            let leaving = crate::traffic::at_once(&sidecar, 1);
+            time::sleep(Duration::from_millis(20)).await;
+            drop(leaving);
+        }
+        // An abandoned probe keeps its slot until an answer was due, 100 ms as long as that is not
+        // known.
+        let reached = upstream.count() - reached;
+        assert!((1..=8).contains(&reached), "{reached} of 20 reached it");
+        eventually!(upstream.in_flight() == 0);
+        upstream.play(Script::Status(200));
+        eventually!({
+            get(sidecar.url("/pay/x")).await;
+            sidecar.metrics().await.state("pay") == "closed"
+        });
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -100,16 +106,19 @@ async fn a_probe_that_hangs_has_failed_after_its_lease() {
 
 #[tokio::test]
 async fn answers_to_requests_from_before_the_trip_decide_nothing() {
-    let upstream = Upstream::start().await;
-    upstream.play(Script::Delay(Duration::from_millis(1_500)));
-    let policy =
-        "{ base: sensitive, trip: [{ error_rate: 8% }], open: { for: 100ms, jitter: 0% } }";
-    let sidecar = Setup::of(upstream.address()).policy(policy).start().await;
-    let late = crate::traffic::at_once(&sidecar, 50);
-    eventually!(upstream.in_flight() == 50);
-    upstream.play(Script::Status(500));
-    assert_eq!(in_turn(&sidecar, 21).await.last(), Some(&503));
-    eventually!(sidecar.metrics().await.state("pay") == "half_open");
-    assert_eq!(late.join_all().await, [200; 50]);
-    assert_eq!(sidecar.metrics().await.state("pay"), "half_open");
+    calmly(async || {
+        let upstream = Upstream::start().await;
+        upstream.play(Script::Delay(Duration::from_millis(1_500)));
+        let policy =
+            "{ base: sensitive, trip: [{ error_rate: 8% }], open: { for: 100ms, jitter: 0% } }";
+        let sidecar = Setup::of(upstream.address()).policy(policy).start().await;
+        let late = crate::traffic::at_once(&sidecar, 50);
+        eventually!(upstream.in_flight() == 50);
+        upstream.play(Script::Status(500));
+        assert_eq!(in_turn(&sidecar, 21).await.last(), Some(&503));
+        eventually!(sidecar.metrics().await.state("pay") == "half_open");
+        assert_eq!(late.join_all().await, [200; 50]);
+        assert_eq!(sidecar.metrics().await.state("pay"), "half_open");
+    })
+    .await;
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use breaker_tests::{Metrics, Script, Setup, Upstream, eventually, get, send};
+use breaker_tests::{Metrics, Script, Setup, Upstream, calmly, eventually, get, send};
 use http::Request;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -151,41 +151,44 @@ async fn lists_its_breakers_and_says_that_it_lives() {
 
 #[tokio::test]
 async fn a_dead_collector_costs_spans_and_changes_nothing_for_traffic() {
-    let upstream = Upstream::start().await;
-    // Accepts by its backlog, never answers.
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut sidecar = Setup::of(upstream.address())
-        .env(
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-            format!("http://{}", dead.local_addr().unwrap()),
-        )
-        .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
-        .env("OTEL_METRIC_EXPORT_TIMEOUT", "200")
-        .env("OTEL_TRACES_EXPORTER", "otlp")
-        .env("OTEL_BSP_SCHEDULE_DELAY", "100")
-        .env("OTEL_BSP_EXPORT_TIMEOUT", "200")
-        .start()
-        .await;
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(2) {
-        let sent = Instant::now();
-        assert_eq!(in_turn(&sidecar, 1).await, [200]);
-        assert!(
-            sent.elapsed() < Duration::from_millis(500),
-            "{:?}",
-            sent.elapsed()
-        );
-    }
-    let lost = [
-        ("breaker_telemetry_signal", "traces"),
-        ("breaker_telemetry_drop_reason", "export_failed"),
-    ];
-    let dropped = sidecar
-        .metrics()
-        .await
-        .sum("breaker_telemetry_dropped_total", &lost);
-    assert!(dropped > Some(0.0), "{dropped:?}");
-    sidecar.process().terminate();
-    let ended = tokio::time::timeout(Duration::from_secs(10), sidecar.process().ended());
-    assert_eq!(ended.await.expect("within 10 s").code(), Some(0));
+    calmly(async || {
+        let upstream = Upstream::start().await;
+        // Accepts by its backlog, never answers.
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut sidecar = Setup::of(upstream.address())
+            .env(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                format!("http://{}", dead.local_addr().unwrap()),
+            )
+            .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
+            .env("OTEL_METRIC_EXPORT_TIMEOUT", "200")
+            .env("OTEL_TRACES_EXPORTER", "otlp")
+            .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+            .env("OTEL_BSP_EXPORT_TIMEOUT", "200")
+            .start()
+            .await;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(2) {
+            let sent = Instant::now();
+            assert_eq!(in_turn(&sidecar, 1).await, [200]);
+            assert!(
+                sent.elapsed() < Duration::from_millis(500),
+                "{:?}",
+                sent.elapsed()
+            );
+        }
+        let lost = [
+            ("breaker_telemetry_signal", "traces"),
+            ("breaker_telemetry_drop_reason", "export_failed"),
+        ];
+        let dropped = sidecar
+            .metrics()
+            .await
+            .sum("breaker_telemetry_dropped_total", &lost);
+        assert!(dropped > Some(0.0), "{dropped:?}");
+        sidecar.process().terminate();
+        let ended = tokio::time::timeout(Duration::from_secs(10), sidecar.process().ended());
+        assert_eq!(ended.await.expect("within 10 s").code(), Some(0));
+    })
+    .await;
 }

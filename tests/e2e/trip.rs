@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breaker_tests::{Script, Setup, Sidecar, Upstream, eventually, get};
+use breaker_tests::{Script, Setup, Sidecar, Upstream, calmly, eventually, get};
 use http::Response;
 use tokio::time::Instant;
 
@@ -34,32 +34,35 @@ async fn nineteen_failures_are_too_few_to_judge() {
 
 #[tokio::test]
 async fn tells_callers_why_and_for_how_long() {
-    let upstream = Upstream::start().await;
-    upstream.play(Script::Status(500));
-    let sidecar = Setup::of(upstream.address()).start().await;
-    in_turn(&sidecar, 20).await;
-    let answer = get(sidecar.url("/pay/x")).await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.header("content-type"), "application/problem+json");
-    assert_eq!(answer.header("cache-control"), "no-store");
-    let proxy_status = answer.header("proxy-status");
-    assert!(
-        proxy_status.contains("; error=destination_unavailable; details=\""),
-        "{proxy_status}"
-    );
-    let retry_after: u64 = answer.header("retry-after").parse().unwrap();
-    assert!(
-        (7..=30).contains(&retry_after),
-        "{retry_after} s, of 10 s ± 20 %, spread"
-    );
-    let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(problem["retry_after"], retry_after);
-    assert_eq!(problem["breaker"], "pay");
-    assert_eq!(problem["state"], "open");
-    assert!(
-        problem["reason"].as_str().unwrap().contains("error_rate"),
-        "{problem}"
-    );
+    calmly(async || {
+        let upstream = Upstream::start().await;
+        upstream.play(Script::Status(500));
+        let sidecar = Setup::of(upstream.address()).start().await;
+        in_turn(&sidecar, 20).await;
+        let answer = get(sidecar.url("/pay/x")).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let proxy_status = answer.header("proxy-status");
+        assert!(
+            proxy_status.contains("; error=destination_unavailable; details=\""),
+            "{proxy_status}"
+        );
+        let retry_after: u64 = answer.header("retry-after").parse().unwrap();
+        assert!(
+            (7..=30).contains(&retry_after),
+            "{retry_after} s, of 10 s ± 20 %, spread"
+        );
+        let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(problem["retry_after"], retry_after);
+        assert_eq!(problem["breaker"], "pay");
+        assert_eq!(problem["state"], "open");
+        assert!(
+            problem["reason"].as_str().unwrap().contains("error_rate"),
+            "{problem}"
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -99,34 +102,40 @@ async fn opens_when_too_many_requests_are_in_flight() {
 
 #[tokio::test]
 async fn a_service_that_never_answers_opens_it_about_one_threshold_later() {
-    let upstream = Upstream::start().await;
-    upstream.play(Script::Hang);
-    let sidecar = Setup::of(upstream.address()).start().await;
-    let start = Instant::now();
-    let _hanging = at_once(&sidecar, 20);
-    eventually!(upstream.in_flight() == 20);
-    eventually!(sidecar.metrics().await.state("pay") == "open");
-    let waited = start.elapsed();
-    // The slow threshold of `sensitive` is 1 s.
-    assert!((1.0..3.0).contains(&waited.as_secs_f64()), "{waited:?}");
-    assert_eq!(get(sidecar.url("/pay/x")).await.status, 503);
-    assert_eq!(upstream.count(), 20);
+    calmly(async || {
+        let upstream = Upstream::start().await;
+        upstream.play(Script::Hang);
+        let sidecar = Setup::of(upstream.address()).start().await;
+        let start = Instant::now();
+        let _hanging = at_once(&sidecar, 20);
+        eventually!(upstream.in_flight() == 20);
+        eventually!(sidecar.metrics().await.state("pay") == "open");
+        let waited = start.elapsed();
+        // The slow threshold of `sensitive` is 1 s.
+        assert!((1.0..3.0).contains(&waited.as_secs_f64()), "{waited:?}");
+        assert_eq!(get(sidecar.url("/pay/x")).await.status, 503);
+        assert_eq!(upstream.count(), 20);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn opens_for_as_long_as_the_service_asks() {
-    let upstream = Upstream::start().await;
-    upstream.play(Script::answer(|_| {
-        let response = Response::builder().status(503).header("retry-after", "7");
-        response.body("wait".into()).unwrap()
-    }));
-    let policy = "{ base: sensitive, honour_retry_after: true }";
-    let sidecar = Setup::of(upstream.address()).policy(policy).start().await;
-    assert_eq!(get(sidecar.url("/pay/x")).await.text(), "wait");
-    let rejected = get(sidecar.url("/pay/x")).await;
-    assert_eq!(rejected.header("content-type"), "application/problem+json");
-    let retry_after: u64 = rejected.header("retry-after").parse().unwrap();
-    assert!((6..=20).contains(&retry_after), "{retry_after} s");
+    calmly(async || {
+        let upstream = Upstream::start().await;
+        upstream.play(Script::answer(|_| {
+            let response = Response::builder().status(503).header("retry-after", "7");
+            response.body("wait".into()).unwrap()
+        }));
+        let policy = "{ base: sensitive, honour_retry_after: true }";
+        let sidecar = Setup::of(upstream.address()).policy(policy).start().await;
+        assert_eq!(get(sidecar.url("/pay/x")).await.text(), "wait");
+        let rejected = get(sidecar.url("/pay/x")).await;
+        assert_eq!(rejected.header("content-type"), "application/problem+json");
+        let retry_after: u64 = rejected.header("retry-after").parse().unwrap();
+        assert!((6..=20).contains(&retry_after), "{retry_after} s");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod calm;
 mod client;
 mod disk;
 mod eventually;
@@ -24,6 +25,7 @@ mod setup;
 mod sidecar;
 mod upstream;
 
+pub use calm::calmly;
 pub use client::{Answer, get, send};
 pub use disk::Tiny;
 pub use held::Held;
@@ -35,4 +37,4 @@ pub use sidecar::{Sidecar, breaker};
 pub use upstream::{Script, Seen, Upstream};
 
 /// How long [`eventually!`] and everything that waits for a program to start are patient.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
