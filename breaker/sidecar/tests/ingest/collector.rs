@@ -14,9 +14,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -26,6 +26,8 @@ use crate::harness::{ANY, PATIENCE};
 /// A request as it came.
 #[derive(Debug)]
 pub(crate) struct Received {
+    /// Before it was answered.
+    pub(crate) at: Instant,
     pub(crate) version: Version,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
@@ -41,6 +43,8 @@ pub(crate) enum Reply {
     Grpc(Code, Option<f64>),
     /// Never.
     Never,
+    /// That it is not available, as soon as this is told.
+    Held(Arc<Notify>),
 }
 
 pub(crate) struct Collector {
@@ -141,6 +145,7 @@ async fn take(
         .starts_with(b"application/grpc");
     let reply = replies.lock().unwrap().pop_front();
     let received = Received {
+        at: Instant::now(),
         version: head.version,
         path: head.uri.path().to_owned(),
         headers: head.headers,
@@ -164,6 +169,10 @@ async fn take(
             refusal(Status::with_error_details(code, "later", details))
         }
         Some(Reply::Never) => std::future::pending().await,
+        Some(Reply::Held(told)) => {
+            told.notified().await;
+            refusal(Status::unavailable("as it was told"))
+        }
     })
 }
 

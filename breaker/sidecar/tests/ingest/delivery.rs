@@ -1,10 +1,12 @@
 //! Collectors in trouble: what is repeated, what is given up, and what it costs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_sidecar::ingest::{Forward, Lost, Retry, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -107,14 +109,13 @@ async fn the_pause_that_a_collector_asks_for_is_kept() {
     ]);
     let to_grpc = Running::forwarding(quick(Some(collector.address), None));
     export(to_grpc.address, TRACES, "", b"a").await;
-    collector.next().await;
-    let start = Instant::now();
-    collector.next().await;
-    // Less than that: the answer was on its way when the clock was started.
-    assert!(start.elapsed() > Duration::from_millis(300));
-    let start = Instant::now();
-    collector.next().await;
-    assert!(start.elapsed() > Duration::from_millis(900));
+    let [first, second, third] = [
+        collector.next().await.at,
+        collector.next().await.at,
+        collector.next().await.at,
+    ];
+    assert!(second - first >= Duration::from_millis(400));
+    assert!(third - second >= Duration::from_millis(1000));
 }
 
 #[tokio::test]
@@ -161,13 +162,16 @@ async fn a_collector_that_does_not_answer_is_asked_again() {
     let mut collector = Collector::start().await;
     collector.reply([Reply::Never]);
     let receiver = Running::forwarding(Forward {
-        timeout: Duration::from_millis(100),
+        timeout: Duration::from_millis(500),
         ..quick(Some(collector.address), None)
     });
     export(receiver.address, TRACES, "", b"a").await;
     collector.next().await;
     collector.next().await;
-    assert_eq!(receiver.stop().await.signal(TRACES).retries, 1);
+    let stats = receiver.stop().await;
+    // On a machine that has much to do, the answer to the second may come too late as well.
+    assert!(stats.signal(TRACES).retries >= 1);
+    assert_eq!(stats.signal(TRACES).forwarded, 1);
 }
 
 /// Passes bytes on to `target`, and for its first connection stops to at its second request: as if
@@ -215,17 +219,23 @@ async fn a_connection_that_went_silent_is_not_used_again() {
     export(receiver.address, TRACES, "", b"arrives").await;
     assert_eq!(&collector.next().await.body[5..], b"arrives");
     export(receiver.address, TRACES, "", b"is lost").await;
-    assert_eq!(&collector.next().await.body[5..], b"is lost");
+    // What arrived is sent again if its answer came late.
+    let mut next = collector.next().await.body;
+    while &next[5..] == b"arrives" {
+        next = collector.next().await.body;
+    }
+    assert_eq!(&next[5..], b"is lost");
     assert!(receiver.stop().await.signal(TRACES).retries >= 1);
 }
 
 #[tokio::test]
 async fn a_full_queue_drops_its_oldest_and_counts_them() {
     let mut collector = Collector::start().await;
-    collector.reply([Reply::Never]);
+    let refuse = Arc::<Notify>::default();
+    collector.reply([Reply::Held(refuse.clone())]);
     let receiver = Running::forwarding(Forward {
         queue_batches: 4,
-        timeout: Duration::from_millis(1000),
+        timeout: PATIENCE,
         ..quick(Some(collector.address), None)
     });
     export(receiver.address, TRACES, "", &[0]).await;
@@ -237,6 +247,7 @@ async fn a_full_queue_drops_its_oldest_and_counts_them() {
     let stats = receiver.stats();
     assert_eq!(stats.signal(TRACES).queued, 4);
     assert_eq!(stats.signal(TRACES).dropped(Lost::QueueFull), 6);
+    refuse.notify_one();
     for expected in [0, 7, 8, 9] {
         assert_eq!(collector.next().await.body[5..], [expected]);
     }

@@ -11,12 +11,13 @@ use breaker_sidecar::ingest::{
 };
 use bytes::Bytes;
 use http::Uri;
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take; never waited for in full unless a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps what it gets; what begins with `bad`, `part` or `panic` is treated so.
 #[derive(Default)]
@@ -136,10 +137,16 @@ pub(crate) fn url(address: SocketAddr) -> Uri {
     format!("http://{address}").parse().unwrap()
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, and that nobody else gets while this process runs, unless by
+/// its number.
 pub(crate) fn nobody() -> SocketAddr {
-    let listener = std::net::TcpListener::bind(ANY).unwrap();
-    listener.local_addr().unwrap()
+    let socket = TcpSocket::new_v4().unwrap();
+    // As the one has that listens there later.
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(ANY).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 pub(crate) const ANY: SocketAddr =

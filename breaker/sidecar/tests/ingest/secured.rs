@@ -288,7 +288,7 @@ async fn the_places_of_senders_that_do_not_go_on_come_back() {
         connections: 2,
         ..Limits::default()
     };
-    let receiver = authority.receiver(None, limits, Duration::from_millis(50));
+    let receiver = authority.receiver(None, limits, Duration::from_millis(300));
     let _halves = halves(&receiver, 20).await;
     let mut silent = TcpStream::connect(receiver.address).await.unwrap();
     assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);

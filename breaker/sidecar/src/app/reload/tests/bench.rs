@@ -27,7 +27,7 @@ use crate::telemetry::Environment;
 /// A route below `/pay`.
 pub(super) const PAY: &str =
     "  - { name: pay, upstream: app, match: { path: /pay }, policy: sensitive }\n";
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Bench {
     pub(super) folder: TempDir,
