@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use breaker_sidecar::proxy::Route;
+use breaker_tests::calmly;
 use breaker_tower::breaker_core::Ratio;
 use breaker_tower::breaker_core::policy::{Condition, TripEntry};
 use breaker_tower::{Mode, Policy, State};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
 
-use crate::harness::{GET, OK, Options, Origin, Sidecar, eventually, header, read_head, status};
+use crate::harness::{
+    Client, GET, OK, Options, Origin, Sidecar, eventually, header, nobody, read_head, status,
+};
 
 fn impatient() -> Options {
     Options {
@@ -23,11 +25,7 @@ fn impatient() -> Options {
 
 #[tokio::test]
 async fn a_refused_connection_is_502_and_a_failure() {
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = nobody();
     let sidecar = Sidecar::start(nobody, Options::default());
     let response = sidecar.ask(GET).await;
     assert_eq!(status(&response), "502");
@@ -84,21 +82,24 @@ async fn an_upstream_that_hangs_is_504_and_a_failure() {
 
 #[tokio::test]
 async fn a_slow_upload_is_not_the_upstreams_time() {
-    let origin = Origin::ok().await;
-    let sidecar = Sidecar::start(origin.address, impatient());
-    let mut client = sidecar.connect().await;
-    client
-        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
-        .await;
-    for byte in ["a", "b", "c", "d"] {
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        client.send(byte).await;
-    }
-    assert_eq!(status(&client.response().await), "200");
-    assert_eq!(sidecar.totals(), (1, 0, 0));
-    let slowest = sidecar.breaker.snapshot();
-    let window = slowest.sources[0].latency.as_ref().unwrap();
-    assert!(window.max < Duration::from_millis(60), "{window:?}");
+    calmly(async || {
+        let origin = Origin::ok().await;
+        let sidecar = Sidecar::start(origin.address, impatient());
+        let mut client = sidecar.connect().await;
+        client
+            .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+            .await;
+        for byte in ["a", "b", "c", "d"] {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            client.send(byte).await;
+        }
+        assert_eq!(status(&client.response().await), "200");
+        assert_eq!(sidecar.totals(), (1, 0, 0));
+        let slowest = sidecar.breaker.snapshot();
+        let window = slowest.sources[0].latency.as_ref().unwrap();
+        assert!(window.max < Duration::from_millis(60), "{window:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -244,40 +245,43 @@ async fn a_hang_opens_the_breaker_though_nothing_completes() {
 
 #[tokio::test]
 async fn timeouts_of_the_route_open_the_breaker_and_other_failures_do_not() {
-    let policy = || {
-        let timeouts = TripEntry::open([Condition::TimeoutRate(Ratio::of(1, 2))]);
-        let policy = Policy::builder("timeouts").min_requests(4).trip([timeouts]);
-        policy.build().unwrap()
-    };
-    let options = || Options {
-        policy: policy(),
-        route: |mut route| {
-            route.timeout = Some(Duration::from_millis(50));
-            route
-        },
-        ..Options::default()
-    };
-    let hangs = Origin::raw(|stream| async move {
-        std::future::pending::<()>().await;
-        drop(stream);
+    calmly(async || {
+        let policy = || {
+            let timeouts = TripEntry::open([Condition::TimeoutRate(Ratio::of(1, 2))]);
+            let policy = Policy::builder("timeouts").min_requests(4).trip([timeouts]);
+            policy.build().unwrap()
+        };
+        let options = || Options {
+            policy: policy(),
+            route: |mut route| {
+                route.timeout = Some(Duration::from_millis(200));
+                route
+            },
+            ..Options::default()
+        };
+        let hangs = Origin::raw(|stream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+        .await;
+        let sidecar = Sidecar::start(hangs.address, options());
+        for _ in 0..4 {
+            assert_eq!(status(&sidecar.ask(GET).await), "504");
+        }
+        assert_eq!(status(&sidecar.ask(GET).await), "503");
+        let reason = sidecar.breaker.snapshot().reason.to_string();
+        assert!(
+            reason.starts_with("100% ≥ 50% of the requests timed out, 4 requests"),
+            "{reason}"
+        );
+
+        let cuts = Origin::raw(|stream| async move { drop(stream) }).await;
+        let sidecar = Sidecar::start(cuts.address, options());
+        for _ in 0..8 {
+            assert_eq!(status(&sidecar.ask(GET).await), "502");
+        }
     })
     .await;
-    let sidecar = Sidecar::start(hangs.address, options());
-    for _ in 0..4 {
-        assert_eq!(status(&sidecar.ask(GET).await), "504");
-    }
-    assert_eq!(status(&sidecar.ask(GET).await), "503");
-    let reason = sidecar.breaker.snapshot().reason.to_string();
-    assert!(
-        reason.starts_with("100% ≥ 50% of the requests timed out, 4 requests"),
-        "{reason}"
-    );
-
-    let cuts = Origin::raw(|stream| async move { drop(stream) }).await;
-    let sidecar = Sidecar::start(cuts.address, options());
-    for _ in 0..8 {
-        assert_eq!(status(&sidecar.ask(GET).await), "502");
-    }
 }
 
 /// Sheds as soon as a request takes 50 ms.
@@ -288,6 +292,25 @@ fn shedding() -> Policy {
     }]);
     let policy = Policy::builder("shedding").min_requests(1).trip([slow]);
     policy.build().unwrap()
+}
+
+/// Sends `request` until it is refused. One that is admitted, as none was for a while, waits with
+/// the others.
+async fn refused(sidecar: &Sidecar, request: &str, waiting: &mut Vec<Client>) -> Client {
+    let counts = || {
+        let snapshot = sidecar.breaker.snapshot();
+        (snapshot.in_flight, snapshot.totals.rejected)
+    };
+    loop {
+        let (in_flight, rejected) = counts();
+        let mut client = sidecar.connect().await;
+        client.send(request).await;
+        eventually("a decision", || counts() != (in_flight, rejected)).await;
+        if counts().1 > rejected {
+            return client;
+        }
+        waiting.push(client);
+    }
 }
 
 #[tokio::test]
@@ -312,8 +335,13 @@ async fn a_shed_request_is_503_with_the_limit_and_soon_a_retry() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(sheds(), "{:?}", sidecar.breaker.snapshot());
+    // It decides on the last of them meanwhile.
+    let now = || sidecar.breaker.snapshot();
+    let decided = || now().in_flight + now().totals.rejected;
+    eventually("decisions", || decided() == waiting.len() as u64).await;
+    let before = now().totals.rejected;
 
-    let response = sidecar.ask(GET).await;
+    let response = refused(&sidecar, GET, &mut waiting).await.response().await;
     assert_eq!(status(&response), "503");
     assert_eq!(header(&response, "retry-after"), Some("1"));
     let marker = header(&response, "proxy-status").unwrap();
@@ -328,7 +356,7 @@ async fn a_shed_request_is_503_with_the_limit_and_soon_a_retry() {
         "\r\n\r\n",
         "\r\nContent-Type: application/grpc\r\nConnection: close\r\n\r\n",
     );
-    let response = sidecar.exchange(&call).await;
+    let response = refused(&sidecar, &call, &mut waiting).await.rest().await;
     assert_eq!(header(&response, "grpc-status"), Some("14"));
     let pushback = header(&response, "grpc-retry-pushback-ms").unwrap();
     let millis: u64 = pushback.parse().unwrap();
@@ -336,7 +364,7 @@ async fn a_shed_request_is_503_with_the_limit_and_soon_a_retry() {
 
     let snapshot = sidecar.breaker.snapshot();
     assert_eq!(
-        (snapshot.totals.rejected, snapshot.state),
+        (snapshot.totals.rejected - before, snapshot.state),
         (2, State::Closed)
     );
     assert_eq!(sidecar.totals(), (0, 0, 0));

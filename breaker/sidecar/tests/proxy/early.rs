@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use breaker_sidecar::proxy::Limits;
 use breaker_sidecar::upstream::{Protocol, Upstream};
+use breaker_tests::calmly;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -186,22 +187,25 @@ async fn an_exchange_that_is_complete_both_ways_goes_back_to_its_pool() {
 
 #[tokio::test]
 async fn connections_are_what_they_were_after_a_storm_of_early_answers() {
-    for (answer, stays) in [(WHOLE, true), (WHOLE, false), (PART, false)] {
-        let (origin, open) = hasty(answer).await;
-        let sidecar = Sidecar::start(origin.address, Options::default());
-        let mut clients = Vec::new();
-        for _ in 0..100 {
-            let mut client = sidecar.connect().await;
-            client.send(POST).await;
-            client.head().await;
-            clients.push(client);
+    calmly(async || {
+        for (answer, stays) in [(WHOLE, true), (WHOLE, false), (PART, false)] {
+            let (origin, open) = hasty(answer).await;
+            let sidecar = Sidecar::start(origin.address, Options::default());
+            let mut clients = Vec::new();
+            for _ in 0..100 {
+                let mut client = sidecar.connect().await;
+                client.send(POST).await;
+                client.head().await;
+                clients.push(client);
+            }
+            assert_eq!(open.load(Ordering::SeqCst), 100);
+            if !stays {
+                clients.clear();
+            }
+            eventually("closed", || open.load(Ordering::SeqCst) == 0).await;
         }
-        assert_eq!(open.load(Ordering::SeqCst), 100);
-        if !stays {
-            clients.clear();
-        }
-        eventually("closed", || open.load(Ordering::SeqCst) == 0).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Route};
-use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_sidecar::upstream::Endpoint;
 use breaker_tower::breaker_core::Balance;
 use breaker_tower::{BreakerHandle, Mode, Policy, State};
 
-use crate::harness::{GET, Origin, Sidecar, status};
+use crate::harness::{GET, Origin, Sidecar, patient, status};
 
 /// A sidecar before these endpoints, used in turn, with a policy that opens at 8 % of 20 requests.
 fn sidecar(origins: &[&Origin]) -> (Sidecar, BreakerHandle) {
     let endpoints = origins
         .iter()
         .map(|origin| Endpoint::Address(origin.address));
-    let mut upstream = Upstream::new("app", endpoints.collect());
+    let mut upstream = patient(endpoints.collect());
     upstream.balancing.balance = Balance::RoundRobin;
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
     let route = Route::new(breaker.clone(), Arc::new(upstream));

@@ -11,14 +11,15 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
-use crate::harness::{GET, Origin, Sidecar, eventually, header, read_head, status};
+use crate::harness::{
+    GET, Origin, Sidecar, eventually, header, nobody, patient, read_head, status,
+};
 use crate::http2::{connect, grpc, grpc_origin};
 
 /// A sidecar whose breaker is open, with this fallback.
 fn sidecar(own: &Origin, fallback: Fallback) -> Sidecar {
-    let upstream = Upstream::new("app", vec![Endpoint::Address(own.address)]);
+    let upstream = patient(vec![Endpoint::Address(own.address)]);
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
     breaker.force(Mode::ForcedOpen);
     let mut route = Route::new(breaker.clone(), Arc::new(upstream));
@@ -115,10 +116,7 @@ async fn what_the_other_upstream_answers_is_passed_on_whatever_it_is() {
 #[tokio::test]
 async fn without_an_answer_of_the_other_upstream_the_request_is_rejected() {
     let own = Origin::ok().await;
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = nobody.local_addr().unwrap();
-    drop(nobody);
-    let sidecar = sidecar(&own, upstream(address));
+    let sidecar = sidecar(&own, upstream(nobody()));
     let answer = sidecar.ask(GET).await;
     assert_eq!(status(&answer), "503");
     assert!(header(&answer, "retry-after").is_some(), "{answer}");
@@ -209,7 +207,7 @@ async fn a_hung_fallback_ends_with_the_routes_timeout() {
         drop(stream);
     });
     let replica = replica.await;
-    let upstream = Upstream::new("app", vec![Endpoint::Address(own.address)]);
+    let upstream = patient(vec![Endpoint::Address(own.address)]);
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
     breaker.force(Mode::ForcedOpen);
     let mut route = Route::new(breaker.clone(), Arc::new(upstream));

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Match, PathRules, Route};
-use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_sidecar::upstream::Endpoint;
 use breaker_tower::breaker_core::Balance;
 use breaker_tower::{BreakerHandle, Policy};
 use http::Method;
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::{GET, OK, Options, Origin, Sidecar, eventually, header, read_head, status};
+use crate::harness::{
+    GET, OK, Options, Origin, Sidecar, eventually, header, nobody, patient, read_head, status,
+};
 
 #[tokio::test]
 async fn requests_share_a_kept_connection() {
@@ -137,10 +139,7 @@ async fn the_authority_of_the_target_wins_over_host() {
 #[tokio::test]
 async fn slashes_are_matched_and_forwarded_as_they_are_where_they_are_not_merged() {
     let origin = Origin::ok().await;
-    let upstream = Arc::new(Upstream::new(
-        "app",
-        vec![Endpoint::Address(origin.address)],
-    ));
+    let upstream = Arc::new(patient(vec![Endpoint::Address(origin.address)]));
     let breaker = |name: &str| BreakerHandle::new(name, Policy::builtin("sensitive").unwrap());
     let matches = Match {
         paths: vec!["/a//b".to_owned(), "//".to_owned()],
@@ -181,10 +180,7 @@ async fn slashes_are_matched_and_forwarded_as_they_are_where_they_are_not_merged
 #[tokio::test]
 async fn the_path_that_is_matched_is_the_path_that_is_forwarded() {
     let origin = Origin::ok().await;
-    let upstream = Arc::new(Upstream::new(
-        "app",
-        vec![Endpoint::Address(origin.address)],
-    ));
+    let upstream = Arc::new(patient(vec![Endpoint::Address(origin.address)]));
     let breaker = |name: &str| BreakerHandle::new(name, Policy::builtin("sensitive").unwrap());
     let admin = Match {
         paths: vec!["/admin/{*rest}".to_owned()],
@@ -378,16 +374,12 @@ async fn telemetry_is_told_of_each_request_once() {
 #[tokio::test]
 async fn endpoints_take_turns_and_dead_ones_are_passed_over() {
     let (one, two) = (Origin::ok().await, Origin::ok().await);
-    let dead = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let dead = nobody();
     let endpoints = [one.address, dead, two.address]
         .map(Endpoint::Address)
         .to_vec();
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
-    let mut upstream = Upstream::new("app", endpoints);
+    let mut upstream = patient(endpoints);
     upstream.balancing.balance = Balance::RoundRobin;
     let route = Route::new(breaker.clone(), Arc::new(upstream));
     let sidecar = Sidecar::with_routes(vec![route], breaker, Limits::default(), Duration::ZERO);

@@ -14,12 +14,12 @@ use breaker_sidecar::tls::Server;
 use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
 use breaker_tower::{BreakerHandle, Decision, Policy, TraceContext};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take; never waited for in full unless a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running proxy with one route, `all`, unless said otherwise.
 pub(crate) struct Sidecar {
@@ -127,8 +127,7 @@ impl Sidecar {
     }
 
     pub(crate) fn start(endpoint: SocketAddr, options: Options) -> Self {
-        let upstream = Upstream::new("app", vec![Endpoint::Address(endpoint)]);
-        Self::to(upstream, options)
+        Self::to(patient(vec![Endpoint::Address(endpoint)]), options)
     }
 
     /// With this upstream.
@@ -136,7 +135,9 @@ impl Sidecar {
         let upstream = Arc::new((options.upstream)(upstream));
         let breaker = BreakerHandle::with_seed("all", options.policy, 1);
         let traced = options.traced.then(|| Arc::new(|| ()) as Hook);
-        let route = (options.route)(Route::new(breaker.clone(), upstream));
+        let mut route = Route::new(breaker.clone(), upstream);
+        route.timeout = Some(PATIENCE);
+        let route = (options.route)(route);
         Self::run(
             vec![route],
             breaker,
@@ -150,7 +151,12 @@ impl Sidecar {
 
     /// With an upstream that is known by name.
     pub(crate) fn by_name(endpoint: Endpoint, names: Names) -> Self {
-        let upstream = Arc::new(Upstream::new("app", vec![endpoint]));
+        Self::by_names(patient(vec![endpoint]), names)
+    }
+
+    /// With an upstream whose endpoints are looked up so.
+    pub(crate) fn by_names(upstream: Upstream, names: Names) -> Self {
+        let upstream = Arc::new(upstream);
         let breaker = BreakerHandle::with_seed("all", Policy::builtin("sensitive").unwrap(), 1);
         let route = Route::new(breaker.clone(), upstream);
         Self::run(
@@ -288,6 +294,22 @@ impl Drop for Sidecar {
     fn drop(&mut self) {
         self.begin_shutdown();
     }
+}
+
+/// An upstream that may take its time to accept a connection, as may all in this process.
+pub(crate) fn patient(endpoints: Vec<Endpoint>) -> Upstream {
+    let mut upstream = Upstream::new("app", endpoints);
+    upstream.connect_timeout = PATIENCE;
+    upstream
+}
+
+/// An address where nobody listens, and that nobody else gets while this process runs.
+pub(crate) fn nobody() -> SocketAddr {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// A client's raw connection.

@@ -15,9 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{
-    GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, read_head, status,
+    GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, nobody, read_head, status,
 };
-use crate::outcomes::closed;
 
 pub(crate) async fn connect<B>(sidecar: &Sidecar) -> SendRequest<B>
 where
@@ -159,7 +158,7 @@ async fn grpc_goes_by_http_2_and_its_status_is_read_from_the_trailers() {
 
 #[tokio::test]
 async fn our_own_answers_to_head_have_a_length_and_no_content() {
-    let sidecar = Sidecar::start(closed().await, Options::default());
+    let sidecar = Sidecar::start(nobody(), Options::default());
     let mut client = connect(&sidecar).await;
     let mut lengths = Vec::new();
     for (mode, status) in [(Mode::Auto, 502), (Mode::ForcedOpen, 503)] {

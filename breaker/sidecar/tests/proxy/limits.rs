@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use breaker_sidecar::message::limited;
 use breaker_sidecar::proxy::Route;
+use breaker_sidecar::upstream::Upstream;
+use breaker_tests::calmly;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
@@ -254,20 +256,24 @@ async fn a_stream_whose_client_takes_nothing_is_cut() {
 
 #[tokio::test]
 async fn a_client_that_reads_slowly_and_steadily_is_not_cut() {
-    let origin = large().await;
-    let sidecar = Sidecar::with(origin.address, |options| options.limits.write = ms(400));
-    let (mut sender, _ended) = connect_with(&sidecar, 16_384).await;
-    let (response, _) = sender.send_request(get(), true).unwrap();
-    let mut response = timeout(PATIENCE, response).await.unwrap().unwrap();
-    let begun = Instant::now();
-    while begun.elapsed() < ms(2000) {
-        let data = timeout(PATIENCE, response.body_mut().data()).await.unwrap();
-        let length = data.expect("more").expect("not cut").len();
-        sleep(ms(50)).await;
-        let window = response.body_mut().flow_control();
-        window.release_capacity(length).unwrap();
-    }
-    assert_eq!(limited("write_timeout"), Some(0));
+    calmly(async || {
+        let before = limited("write_timeout");
+        let origin = large().await;
+        let sidecar = Sidecar::with(origin.address, |options| options.limits.write = ms(400));
+        let (mut sender, _ended) = connect_with(&sidecar, 16_384).await;
+        let (response, _) = sender.send_request(get(), true).unwrap();
+        let mut response = timeout(PATIENCE, response).await.unwrap().unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < ms(2000) {
+            let data = timeout(PATIENCE, response.body_mut().data()).await.unwrap();
+            let length = data.expect("more").expect("not cut").len();
+            sleep(ms(50)).await;
+            let window = response.body_mut().flow_control();
+            window.release_capacity(length).unwrap();
+        }
+        assert_eq!(limited("write_timeout"), before);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -321,37 +327,40 @@ async fn closed_after(sidecar: &Sidecar, begin: &[u8], again: &[u8]) -> Duration
 
 #[tokio::test]
 async fn a_header_section_that_does_not_arrive_closes_the_connection() {
-    let origin = Origin::ok().await;
-    let sidecar = Sidecar::with(origin.address, |options| options.limits.header = ms(300));
-    let opened = [PREFACE, SETTINGS].concat();
-    let half_headers = [PREFACE, SETTINGS, HEADERS, b"abc"].concat();
-    // GET, http, /, and fields.
-    let section = [&[0x82, 0x86, 0x84][..], &[0x90; 97]].concat();
-    let open_headers = [PREFACE, SETTINGS, HEADERS, &section].concat();
-    let continued = [CONTINUATION, &[0x90]].concat();
-    for (begin, again) in [
-        (&PREFACE[..10], &b""[..]),
-        (PREFACE, b""),
-        (&opened[..opened.len() - 1], b""),
-        (&half_headers, b""),
-        (&half_headers, b"a"),
-        (&open_headers, b""),
-        (&open_headers, &continued),
-    ] {
-        let before = limited("header_timeout").unwrap();
-        let after = closed_after(&sidecar, begin, again).await;
-        assert!((ms(250)..ms(2000)).contains(&after), "{after:?}: {begin:?}");
-        assert_eq!(limited("header_timeout"), Some(before + 1), "{begin:?}");
-    }
-    // Byte by byte it is no other.
-    let mut client = sidecar.connect().await;
-    for byte in PREFACE {
-        if client.0.write_all(&[*byte]).await.is_err() {
-            return;
+    calmly(async || {
+        let origin = Origin::ok().await;
+        let sidecar = Sidecar::with(origin.address, |options| options.limits.header = ms(300));
+        let opened = [PREFACE, SETTINGS].concat();
+        let half_headers = [PREFACE, SETTINGS, HEADERS, b"abc"].concat();
+        // GET, http, /, and fields.
+        let section = [&[0x82, 0x86, 0x84][..], &[0x90; 97]].concat();
+        let open_headers = [PREFACE, SETTINGS, HEADERS, &section].concat();
+        let continued = [CONTINUATION, &[0x90]].concat();
+        for (begin, again) in [
+            (&PREFACE[..10], &b""[..]),
+            (PREFACE, b""),
+            (&opened[..opened.len() - 1], b""),
+            (&half_headers, b""),
+            (&half_headers, b"a"),
+            (&open_headers, b""),
+            (&open_headers, &continued),
+        ] {
+            let before = limited("header_timeout").unwrap();
+            let after = closed_after(&sidecar, begin, again).await;
+            assert!((ms(250)..ms(2000)).contains(&after), "{after:?}: {begin:?}");
+            assert_eq!(limited("header_timeout"), Some(before + 1), "{begin:?}");
         }
-        sleep(ms(100)).await;
-    }
-    panic!("the preface may take a second");
+        // Byte by byte it is no other.
+        let mut client = sidecar.connect().await;
+        for byte in PREFACE {
+            if client.0.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            sleep(ms(100)).await;
+        }
+        panic!("the preface may take a second");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -491,39 +500,47 @@ fn keep_alive_of(local: u16, remote: u16) -> Option<Duration> {
 
 #[tokio::test]
 async fn tcp_asks_whether_silent_peers_are_there() {
-    let origin = switching().await;
-    let sidecar = Sidecar::with(origin.address, |options| {
-        options.limits.tcp_keepalive = Some(Duration::from_secs(7));
-    });
-    let ours = sidecar.address.port();
-    let tunnelled = tunnel(&sidecar).await;
-    let mut http1 = sidecar.connect().await;
-    http1.send(GET).await;
-    assert!(http1.response().await.ends_with("ok"));
-    let stream = TcpStream::connect(sidecar.address).await.unwrap();
-    let http2_port = stream.local_addr().unwrap().port();
-    let (_sender, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    let peers = [
-        ("HTTP/1", http1.0.local_addr().unwrap().port()),
-        ("HTTP/2", http2_port),
-        ("tunnel", tunnelled.0.local_addr().unwrap().port()),
-    ];
-    for (what, port) in peers {
-        let rings = |within: Duration| within > ms(0) && within <= Duration::from_secs(7);
-        eventually(what, || keep_alive_of(ours, port).is_some_and(rings)).await;
-    }
-    // Upstreams: one of HTTP, one of the tunnel.
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let origin = format!(":{:04X}", origin.address.port());
-    let of_upstreams = table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .filter(|fields| fields[2].ends_with(&origin) && fields[3] == "01");
-    let timers: Vec<_> = of_upstreams.map(|fields| fields[5].to_owned()).collect();
-    assert_eq!(timers.len(), 2, "{timers:?}");
-    assert!(
-        timers.iter().all(|timer| timer.starts_with("02:")),
-        "{timers:?}"
-    );
+    calmly(async || {
+        let origin = switching().await;
+        let sidecar = Sidecar::with(origin.address, |options| {
+            options.limits.tcp_keepalive = Some(Duration::from_secs(7));
+            // Nobody closes them meanwhile.
+            options.upstream = |upstream| Upstream {
+                idle_timeout: PATIENCE,
+                ..upstream
+            };
+        });
+        let ours = sidecar.address.port();
+        let tunnelled = tunnel(&sidecar).await;
+        let mut http1 = sidecar.connect().await;
+        http1.send(GET).await;
+        assert!(http1.response().await.ends_with("ok"));
+        let stream = TcpStream::connect(sidecar.address).await.unwrap();
+        let http2_port = stream.local_addr().unwrap().port();
+        let (_sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let peers = [
+            ("HTTP/1", http1.0.local_addr().unwrap().port()),
+            ("HTTP/2", http2_port),
+            ("tunnel", tunnelled.0.local_addr().unwrap().port()),
+        ];
+        for (what, port) in peers {
+            let rings = |within: Duration| within > ms(0) && within <= Duration::from_secs(7);
+            eventually(what, || keep_alive_of(ours, port).is_some_and(rings)).await;
+        }
+        // Upstreams: one of HTTP, one of the tunnel.
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let origin = format!(":{:04X}", origin.address.port());
+        let of_upstreams = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|fields| fields[2].ends_with(&origin) && fields[3] == "01");
+        let timers: Vec<_> = of_upstreams.map(|fields| fields[5].to_owned()).collect();
+        assert_eq!(timers.len(), 2, "{timers:?}");
+        assert!(
+            timers.iter().all(|timer| timer.starts_with("02:")),
+            "{timers:?}"
+        );
+    })
+    .await;
 }

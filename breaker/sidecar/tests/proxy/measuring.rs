@@ -8,9 +8,10 @@ use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
 use breaker_tower::breaker_core::Balance;
 use breaker_tower::{BreakerHandle, Policy};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
 
-use crate::harness::{GET, OK, Options, Origin, Sidecar, eventually, read_head, status};
+use crate::harness::{
+    GET, OK, Options, Origin, Sidecar, eventually, nobody, patient, read_head, status,
+};
 
 async fn told(sidecar: &Sidecar, expected: &[&str]) {
     eventually(&format!("{expected:?}"), || {
@@ -45,14 +46,10 @@ async fn a_response_is_told_with_its_status_whatever_that_is() {
 #[tokio::test]
 async fn an_endpoint_that_is_passed_over_is_told_too() {
     let good = Origin::ok().await;
-    let dead = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let dead = nobody();
     let endpoints = [dead, good.address].map(Endpoint::Address).to_vec();
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
-    let mut upstream = Upstream::new("app", endpoints);
+    let mut upstream = patient(endpoints);
     upstream.balancing.balance = Balance::RoundRobin;
     let route = Route::new(breaker.clone(), Arc::new(upstream));
     let sidecar = Sidecar::with_routes(vec![route], breaker, Limits::default(), Duration::ZERO);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use breaker_sidecar::upstream::{Endpoint, Names};
+use breaker_sidecar::upstream::{Endpoint, Names, Upstream};
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
@@ -179,7 +179,7 @@ async fn a_dns_server_that_does_not_answer_is_504_within_the_connect_timeout() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let names = Names::of("", silent.local_addr().unwrap());
     let endpoint = Endpoint::Name("pay.example".to_owned(), 80);
-    let sidecar = Sidecar::by_name(endpoint, names);
+    let sidecar = Sidecar::by_names(Upstream::new("app", vec![endpoint]), names);
     let response = sidecar.ask(GET).await;
     assert_eq!(status(&response), "504", "{response}");
     let why = header(&response, "proxy-status").unwrap();

@@ -13,7 +13,6 @@ use std::time::Duration;
 use breaker_sidecar::message::ErrorKind;
 use breaker_sidecar::proxy::Limits;
 use breaker_tower::breaker_core::Mode;
-use tokio::net::TcpListener;
 
 use crate::harness::{Client, GET, Options, Origin, Sidecar, eventually, header, status};
 
@@ -66,12 +65,6 @@ fn unbounded() -> Options {
         },
         ..options()
     }
-}
-
-/// An address where nobody listens.
-pub(crate) async fn closed() -> std::net::SocketAddr {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    closed.local_addr().unwrap()
 }
 
 /// The caller goes away, with its request on its way to the upstream.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use breaker_sidecar::proxy::Limits;
 
-use crate::harness::{GET, Options, Origin, Sidecar, status};
+use crate::harness::{GET, Options, Origin, PATIENCE, Sidecar, status};
 
 fn parking() -> Limits {
     Limits {
@@ -87,7 +87,10 @@ async fn ten_thousand_idle_connections_are_fine() {
         return;
     };
     let origin = Origin::ok().await;
-    let sidecar = Sidecar::start(origin.address, Options::default());
+    let sidecar = Sidecar::with(origin.address, |options| {
+        // It takes seconds to open so many.
+        options.limits.first_byte = PATIENCE;
+    });
     let mut clients = Vec::new();
     for _ in 0..count {
         clients.push(sidecar.connect().await);

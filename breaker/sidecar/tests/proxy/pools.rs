@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Route};
 use breaker_sidecar::upstream::{Endpoint, Protocol, Upstream};
+use breaker_tests::calmly;
 use breaker_tower::breaker_core::Balance;
 use breaker_tower::{BreakerHandle, Policy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,10 +14,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::frames::{self, Act, Begun, DATA, PING, begin, frame, goaway, ok, origin, streams};
 use crate::harness::{
-    Client, GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, read_body, read_head,
-    status,
+    Client, GET, OK, Options, Origin, PATIENCE, Sidecar, eventually, header, nobody, patient,
+    read_body, read_head, status,
 };
-use crate::outcomes::closed;
 
 pub(crate) fn h2c() -> Options {
     Options {
@@ -323,7 +323,7 @@ async fn what_a_connection_in_use_loses_and_another_endpoint_gets_is_no_failure_
     let (closing, lost) = origin(Vec::new(), closing).await;
     let (good, _) = origin(Vec::new(), |begun| vec![Act::Send(ok(begun.stream))]).await;
     let endpoints = [closing.address, good.address].map(Endpoint::Address);
-    let mut upstream = h2c_of(Upstream::new("app", endpoints.into()));
+    let mut upstream = h2c_of(patient(endpoints.into()));
     upstream.balancing.balance = Balance::RoundRobin;
     let policy = Policy::builtin("sensitive").unwrap();
     let breaker = BreakerHandle::with_seed("all", policy, 1);
@@ -395,30 +395,33 @@ async fn slow_uploads_up_to_the_limit_of_streams_keep_nobody_out() {
 /// upstream need not reset them (RFC 9113, 8.1).
 #[tokio::test]
 async fn uploads_that_go_on_after_their_answers_keep_nobody_out() {
-    let (origin, seen) = origin(streams(1), |begun| vec![Act::Send(ok(begun.stream))]).await;
-    let sidecar = Sidecar::start(origin.address, h2c());
-    let mut uploads = Vec::new();
-    for _ in 0..8 {
-        let mut client = sidecar.connect().await;
-        let head = "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n";
-        client.send(head).await;
-        // More than the window of a stream has room for.
-        client.send(vec![b'x'; 100_000]).await;
-        assert_eq!(status(&client.head().await), "200");
-        uploads.push(client);
-    }
-    assert_eq!(
-        status(&sidecar.ask(GET).await),
-        "503",
-        "all streams are in use"
-    );
-    let mut tries = 0;
-    while status(&sidecar.ask(GET).await) != "200" {
-        tries += 1;
-        assert!(tries < 1000, "they are still in use");
-        sleep(Duration::from_millis(10)).await;
-    }
-    eventually("their connections have ended", || seen.open() <= 1).await;
+    calmly(async || {
+        let (origin, seen) = origin(streams(1), |begun| vec![Act::Send(ok(begun.stream))]).await;
+        let sidecar = Sidecar::start(origin.address, h2c());
+        let mut uploads = Vec::new();
+        for _ in 0..8 {
+            let mut client = sidecar.connect().await;
+            let head = "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 999999\r\n\r\n";
+            client.send(head).await;
+            // More than the window of a stream has room for.
+            client.send(vec![b'x'; 100_000]).await;
+            assert_eq!(status(&client.head().await), "200");
+            uploads.push(client);
+        }
+        assert_eq!(
+            status(&sidecar.ask(GET).await),
+            "503",
+            "all streams are in use"
+        );
+        let mut tries = 0;
+        while status(&sidecar.ask(GET).await) != "200" {
+            tries += 1;
+            assert!(tries < 1000, "they are still in use");
+            sleep(Duration::from_millis(10)).await;
+        }
+        eventually("their connections have ended", || seen.open() <= 1).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -527,26 +530,29 @@ async fn nobody_is_pinged_unless_that_is_set() {
 /// Whether a connection that nothing comes from any more is used for ever.
 #[tokio::test]
 async fn a_connection_that_is_silent_after_a_timeout_takes_no_further_requests() {
-    let silent = |begun: Begun| match (begun.connection, begun.request) {
-        (1, 2..) => Vec::new(),
-        _ => vec![Act::Send(ok(begun.stream))],
-    };
-    for (fields, first) in [("", "504"), ("X-Time: 600\r\n", "504")] {
-        let (origin, _) = origin(Vec::new(), silent).await;
-        let sidecar = Sidecar::with(origin.address, |options| {
-            options.upstream = h2c_of;
-            options.route = |mut route| {
-                route.timeout = Some(Duration::from_secs(1));
-                route.deadline.header = Some(http::HeaderName::from_static("x-time"));
-                route
-            };
-        });
-        assert_eq!(status(&sidecar.ask(GET).await), "200");
-        let request = GET.replace("Host: a\r\n", &format!("Host: a\r\n{fields}"));
-        assert_eq!(status(&sidecar.ask(&request).await), first);
-        assert_eq!(status(&sidecar.ask(GET).await), "200", "{fields}");
-        assert_eq!(origin.connections(), 2);
-    }
+    calmly(async || {
+        let silent = |begun: Begun| match (begun.connection, begun.request) {
+            (1, 2..) => Vec::new(),
+            _ => vec![Act::Send(ok(begun.stream))],
+        };
+        for (fields, first) in [("", "504"), ("X-Time: 600\r\n", "504")] {
+            let (origin, _) = origin(Vec::new(), silent).await;
+            let sidecar = Sidecar::with(origin.address, |options| {
+                options.upstream = h2c_of;
+                options.route = |mut route| {
+                    route.timeout = Some(Duration::from_secs(1));
+                    route.deadline.header = Some(http::HeaderName::from_static("x-time"));
+                    route
+                };
+            });
+            assert_eq!(status(&sidecar.ask(GET).await), "200");
+            let request = GET.replace("Host: a\r\n", &format!("Host: a\r\n{fields}"));
+            assert_eq!(status(&sidecar.ask(&request).await), first);
+            assert_eq!(status(&sidecar.ask(GET).await), "200", "{fields}");
+            assert_eq!(origin.connections(), 2);
+        }
+    })
+    .await;
 }
 
 /// Whether callers that read nothing use up what the streams of others need.
@@ -594,9 +600,9 @@ async fn what_an_endpoint_does_not_take_goes_to_the_next() {
     let refusing = |begun: Begun| suffer(Refused, begun.stream);
     let (refusing, refused) = origin(Vec::new(), refusing).await;
     let (good, seen) = origin(Vec::new(), |begun| vec![Act::Send(ok(begun.stream))]).await;
-    let closed = closed().await;
+    let closed = nobody();
     let endpoints = [closed, refusing.address, good.address].map(Endpoint::Address);
-    let mut upstream = h2c_of(Upstream::new("app", endpoints.into()));
+    let mut upstream = h2c_of(patient(endpoints.into()));
     upstream.balancing.balance = Balance::RoundRobin;
     let policy = Policy::builtin("sensitive").unwrap();
     let breaker = BreakerHandle::with_seed("all", policy, 1);

@@ -5,21 +5,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use breaker_sidecar::proxy::{Limits, Retries, RetryRules, Route};
-use breaker_sidecar::upstream::{Endpoint, Upstream};
+use breaker_sidecar::upstream::Endpoint;
+use breaker_tests::calmly;
 use breaker_tower::breaker_core::policy::{Condition, Open, TripEntry};
 use breaker_tower::breaker_core::{Balance, Ratio};
 use breaker_tower::{BreakerHandle, Policy, State};
 use http::Method;
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::{GET, OK, Origin, Sidecar, eventually, header, read_head, status};
+use crate::harness::{GET, OK, Origin, Sidecar, eventually, header, patient, read_head, status};
 
 /// A sidecar before these endpoints, whose route retries by these rules.
 fn sidecar(origins: &[&Origin], rules: RetryRules, timeout: Duration) -> Sidecar {
     let endpoints = origins
         .iter()
         .map(|origin| Endpoint::Address(origin.address));
-    let mut upstream = Upstream::new("app", endpoints.collect());
+    let mut upstream = patient(endpoints.collect());
     upstream.balancing.balance = Balance::RoundRobin;
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
     let mut route = Route::new(breaker.clone(), Arc::new(upstream));
@@ -203,21 +204,24 @@ async fn the_budget_bounds_retries_to_a_share_of_the_requests() {
 
 #[tokio::test]
 async fn an_endpoint_that_hangs_has_the_time_of_one_attempt() {
-    let hung = Origin::raw(|stream| async move {
-        std::future::pending::<()>().await;
-        drop(stream);
-    });
-    let hung = hung.await;
-    let good = Origin::ok().await;
-    let quick = RetryRules {
-        per_try: Some(Duration::from_millis(100)),
-        ..rules()
-    };
-    let sidecar = sidecar(&[&hung, &good], quick, Duration::from_secs(10));
-    for _ in 0..3 {
-        assert_eq!(status(&sidecar.ask(GET).await), "200");
-    }
-    assert_eq!(sidecar.totals(), (3, 0, 0));
+    calmly(async || {
+        let hung = Origin::raw(|stream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        });
+        let hung = hung.await;
+        let good = Origin::ok().await;
+        let quick = RetryRules {
+            per_try: Some(Duration::from_millis(100)),
+            ..rules()
+        };
+        let sidecar = sidecar(&[&hung, &good], quick, Duration::from_secs(10));
+        for _ in 0..3 {
+            assert_eq!(status(&sidecar.ask(GET).await), "200");
+        }
+        assert_eq!(sidecar.totals(), (3, 0, 0));
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -255,7 +259,7 @@ async fn a_probe_is_sent_once() {
         .trip([all_fail])
         .open(open);
     let breaker = BreakerHandle::new("all", policy.build().unwrap());
-    let upstream = Upstream::new("app", vec![Endpoint::Address(bad.address)]);
+    let upstream = patient(vec![Endpoint::Address(bad.address)]);
     let mut route = Route::new(breaker.clone(), Arc::new(upstream));
     route.retries = Some(Arc::new(Retries::new(rules())));
     let limits = Limits::default();
@@ -346,7 +350,7 @@ async fn hung_at_first() -> (Sidecar, Origin) {
         }
     });
     let origin = origin.await;
-    let upstream = Upstream::new("app", vec![Endpoint::Address(origin.address)]);
+    let upstream = patient(vec![Endpoint::Address(origin.address)]);
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
     let mut route = Route::new(breaker.clone(), Arc::new(upstream));
     route.retries = Some(Arc::new(Retries::new(RetryRules {
@@ -361,29 +365,35 @@ async fn hung_at_first() -> (Sidecar, Origin) {
 
 #[tokio::test]
 async fn each_attempt_is_told_what_is_left_of_the_callers_time() {
-    let (sidecar, origin) = hung_at_first().await;
-    let answer = sidecar
-        .ask("GET / HTTP/1.1\r\nHost: a\r\nx-time: 5000\r\n\r\n")
-        .await;
-    assert_eq!(status(&answer), "200");
-    let told = origin.heads();
-    let told: Vec<u64> = told
-        .iter()
-        .map(|head| header(head, "x-time").unwrap().parse().unwrap())
-        .collect();
-    let [first, second] = told[..] else {
-        panic!("{told:?}");
-    };
-    assert!(first <= 5000 && second + 100 <= first, "{told:?}");
+    calmly(async || {
+        let (sidecar, origin) = hung_at_first().await;
+        let answer = sidecar
+            .ask("GET / HTTP/1.1\r\nHost: a\r\nx-time: 5000\r\n\r\n")
+            .await;
+        assert_eq!(status(&answer), "200");
+        let told = origin.heads();
+        let told: Vec<u64> = told
+            .iter()
+            .map(|head| header(head, "x-time").unwrap().parse().unwrap())
+            .collect();
+        let [first, second] = told[..] else {
+            panic!("{told:?}");
+        };
+        assert!(first <= 5000 && second + 100 <= first, "{told:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_callers_time_bounds_retries_too() {
-    let (sidecar, origin) = hung_at_first().await;
-    let answer = sidecar
-        .ask("GET / HTTP/1.1\r\nHost: a\r\nx-time: 140\r\n\r\n")
-        .await;
-    assert_eq!(status(&answer), "504");
-    // Less than half of an attempt's time was left.
-    assert_eq!(origin.heads().len(), 1);
+    calmly(async || {
+        let (sidecar, origin) = hung_at_first().await;
+        let answer = sidecar
+            .ask("GET / HTTP/1.1\r\nHost: a\r\nx-time: 140\r\n\r\n")
+            .await;
+        assert_eq!(status(&answer), "504");
+        // Less than half of an attempt's time was left.
+        assert_eq!(origin.heads().len(), 1);
+    })
+    .await;
 }

@@ -22,12 +22,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use self::authority::{Authority, Leaf};
-use crate::harness::{GET, OK, Options, Origin, Sidecar, eventually, header, status};
+use crate::harness::{
+    GET, OK, Options, Origin, Sidecar, eventually, header, nobody, patient, status,
+};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -108,7 +110,7 @@ fn sidecar(
     let endpoints = endpoints
         .iter()
         .map(|it| Endpoint::Address(it.origin.address));
-    let mut upstream = Upstream::new("app", endpoints.collect());
+    let mut upstream = patient(endpoints.collect());
     upstream.tls = Some(client);
     set(&mut upstream);
     Sidecar::to(upstream, Options::default())
@@ -419,9 +421,7 @@ async fn large_bodies_pass_in_both_directions() {
 /// Without a listener nobody is there.
 #[tokio::test]
 async fn a_client_of_ours_can_be_refused_by_nobody() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = nobody();
     let authority = Authority::new();
     let nobody = Secure {
         origin: Origin {

@@ -84,7 +84,7 @@ async fn a_tunnel_ends_with_the_grace_period() {
 async fn a_tunnel_in_which_nothing_is_said_is_closed() {
     let origin = switching().await;
     let limits = Limits {
-        tunnel_idle: Some(Duration::from_millis(200)),
+        tunnel_idle: Some(Duration::from_millis(900)),
         ..Limits::default()
     };
     let options = Options {
@@ -97,7 +97,7 @@ async fn a_tunnel_in_which_nothing_is_said_is_closed() {
     client.head().await;
     let mut word = [0; 2];
     client.0.read_exact(&mut word).await.unwrap();
-    for _ in 0..5 {
+    for _ in 0..12 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         client.send("hi").await;
         client.0.read_exact(&mut word).await.unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use breaker_sidecar::upstream::{Protocol, Upstream};
+use breaker_tests::calmly;
 use breaker_tower::breaker_core::Ratio;
 use breaker_tower::breaker_core::policy::{Condition, LatencyMeasure, TripEntry};
 use breaker_tower::{Policy, State};
@@ -109,68 +110,74 @@ async fn read_to_end(stream: &mut TcpStream) {
 
 #[tokio::test]
 async fn uploads_that_the_upstream_does_not_take_open_the_breaker_while_they_hang() {
-    for protocol in [Protocol::Http1, Protocol::H2c] {
-        let origin = match protocol {
-            Protocol::H2c => opens_no_window().await,
-            _ => takes_nothing().await,
-        };
-        let options = Options {
-            policy: slow(LatencyMeasure::Head),
-            upstream: match protocol {
-                Protocol::H2c => |app| Upstream {
-                    protocol: Protocol::H2c,
-                    ..app
+    calmly(async || {
+        for protocol in [Protocol::Http1, Protocol::H2c] {
+            let origin = match protocol {
+                Protocol::H2c => opens_no_window().await,
+                _ => takes_nothing().await,
+            };
+            let options = Options {
+                policy: slow(LatencyMeasure::Head),
+                upstream: match protocol {
+                    Protocol::H2c => |app| Upstream {
+                        protocol: Protocol::H2c,
+                        ..app
+                    },
+                    _ => |app| app,
                 },
-                _ => |app| app,
-            },
-            // Who goes away is not seen behind what was not taken yet.
-            route: |mut route| {
-                route.timeout = Some(Duration::from_secs(3));
-                route
-            },
-            ..Options::default()
-        };
-        let sidecar = Sidecar::start(origin.address, options);
-        let mut uploads = Vec::new();
-        for _ in 0..5 {
-            uploads.push(upload(&sidecar).await);
+                // Who goes away is not seen behind what was not taken yet.
+                route: |mut route| {
+                    route.timeout = Some(Duration::from_secs(3));
+                    route
+                },
+                ..Options::default()
+            };
+            let sidecar = Sidecar::start(origin.address, options);
+            let mut uploads = Vec::new();
+            for _ in 0..5 {
+                uploads.push(upload(&sidecar).await);
+            }
+            eventually("open", || sidecar.breaker.state() == State::Open).await;
+            assert_eq!(sidecar.totals(), (0, 0, 0), "nothing has ended");
+            for upload in uploads {
+                upload.abort();
+            }
+            eventually("given up", || sidecar.breaker.snapshot().in_flight == 0).await;
         }
-        eventually("open", || sidecar.breaker.state() == State::Open).await;
-        assert_eq!(sidecar.totals(), (0, 0, 0), "nothing has ended");
-        for upload in uploads {
-            upload.abort();
-        }
-        eventually("given up", || sidecar.breaker.snapshot().in_flight == 0).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn callers_that_do_not_read_are_no_slow_upstream() {
-    let origin = large().await;
-    let options = Options {
-        policy: slow(LatencyMeasure::Complete),
-        traced: true,
-        ..Options::default()
-    };
-    let sidecar = Sidecar::start(origin.address, options);
-    let mut clients = readers(&sidecar, 6).await;
-    sleep(3 * SLOW).await;
-    assert_eq!(
-        sidecar.breaker.state(),
-        State::Closed,
-        "while they don't read"
-    );
-    for client in &mut clients {
-        read_to_end(&mut client.0).await;
-    }
-    eventually("ended", || sidecar.totals() == (6, 0, 0)).await;
-    assert_eq!(sidecar.breaker.state(), State::Closed);
-    eventually("told", || sidecar.decisions.lock().unwrap().len() == 6).await;
-    let decisions = sidecar.decisions.lock().unwrap();
-    for decision in decisions.iter() {
-        let latency = decision.unwrap().latency;
-        assert!(latency < 3 * SLOW, "{latency:?}");
-    }
+    calmly(async || {
+        let origin = large().await;
+        let options = Options {
+            policy: slow(LatencyMeasure::Complete),
+            traced: true,
+            ..Options::default()
+        };
+        let sidecar = Sidecar::start(origin.address, options);
+        let mut clients = readers(&sidecar, 6).await;
+        sleep(3 * SLOW).await;
+        assert_eq!(
+            sidecar.breaker.state(),
+            State::Closed,
+            "while they don't read"
+        );
+        for client in &mut clients {
+            read_to_end(&mut client.0).await;
+        }
+        eventually("ended", || sidecar.totals() == (6, 0, 0)).await;
+        assert_eq!(sidecar.breaker.state(), State::Closed);
+        eventually("told", || sidecar.decisions.lock().unwrap().len() == 6).await;
+        let decisions = sidecar.decisions.lock().unwrap();
+        for decision in decisions.iter() {
+            let latency = decision.unwrap().latency;
+            assert!(latency < 3 * SLOW, "{latency:?}");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

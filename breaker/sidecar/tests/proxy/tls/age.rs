@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use breaker_sidecar::message::limited;
 use breaker_sidecar::tls::{Server, ServerSettings};
+use breaker_tests::calmly;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -25,35 +26,42 @@ fn ms(millis: u64) -> Duration {
 
 #[tokio::test]
 async fn an_old_connection_is_told_with_its_next_answer_and_an_idle_one_is_closed() {
-    let origin = Origin::ok().await;
-    let sidecar = Sidecar::with(origin.address, |options| {
-        options.limits.age = Some(ms(300));
-        options.limits.park_after = ms(5);
-    });
-    let begun = Instant::now();
-    let mut busy = sidecar.connect().await;
-    let mut answers = 0;
-    loop {
-        busy.send(GET).await;
-        let answer = busy.response().await;
-        assert_eq!(status(&answer), "200");
-        answers += 1;
-        if header(&answer, "connection") == Some("close") {
-            break;
+    calmly(async || {
+        let before = limited("max_connection_age").unwrap();
+        let origin = Origin::ok().await;
+        let sidecar = Sidecar::with(origin.address, |options| {
+            options.limits.age = Some(ms(300));
+            options.limits.park_after = ms(5);
+        });
+        let begun = Instant::now();
+        let mut busy = sidecar.connect().await;
+        let mut answers = 0;
+        loop {
+            busy.send(GET).await;
+            let answer = busy.response().await;
+            assert_eq!(status(&answer), "200");
+            answers += 1;
+            if header(&answer, "connection") == Some("close") {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it lives for ever");
         }
-        assert!(begun.elapsed() < PATIENCE, "it lives for ever");
-    }
-    assert!(begun.elapsed() >= ms(270), "{:?}", begun.elapsed());
-    assert!(answers > 1);
-    assert_eq!(busy.rest().await, "");
-    assert_eq!(limited("max_connection_age"), Some(1));
+        assert!(begun.elapsed() >= ms(270), "{:?}", begun.elapsed());
+        assert!(answers > 1);
+        assert_eq!(busy.rest().await, "");
+        assert_eq!(limited("max_connection_age"), Some(before + 1));
 
-    let mut idle = sidecar.connect().await;
-    idle.send(GET).await;
-    assert_eq!(header(&idle.response().await, "connection"), None);
-    assert_eq!(idle.rest().await, "");
-    eventually("counted", || limited("max_connection_age") == Some(2)).await;
-    assert_eq!(sidecar.totals().1, 0);
+        let mut idle = sidecar.connect().await;
+        idle.send(GET).await;
+        assert_eq!(header(&idle.response().await, "connection"), None);
+        assert_eq!(idle.rest().await, "");
+        eventually("counted", || {
+            limited("max_connection_age") == Some(before + 2)
+        })
+        .await;
+        assert_eq!(sidecar.totals().1, 0);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -346,7 +346,7 @@ async fn a_route_can_be_for_some_clients_alone() {
     let authority = Authority::new();
     let origin = Origin::ok().await;
     let upstream = breaker_sidecar::upstream::Endpoint::Address(origin.address);
-    let upstream = breaker_sidecar::upstream::Upstream::new("app", vec![upstream]);
+    let upstream = crate::harness::patient(vec![upstream]);
     let breaker = BreakerHandle::new("all", Policy::builtin("sensitive").unwrap());
     let mut route = Route::new(breaker.clone(), Arc::new(upstream));
     route.matches = Match {
