@@ -446,8 +446,12 @@ fn turns_in_a_large_batch() -> u32 {
         is_told.store(true, Ordering::Release);
         turns.join().unwrap()
     });
-    assert_eq!(bench.fates(), [(SampleDisposition::Counted, COUNT)]);
-    turns
+    match bench.fates()[..] {
+        [(SampleDisposition::Counted, COUNT)] => turns,
+        // It took so long to make them that nobody was told of them.
+        [(SampleDisposition::Late, COUNT)] => 0,
+        ref fates => panic!("{fates:?}"),
+    }
 }
 
 fn named(service: &str) -> Option<Resource> {

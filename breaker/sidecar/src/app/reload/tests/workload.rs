@@ -525,7 +525,7 @@ async fn without_an_identity_an_upstream_is_not_called_and_not_blamed() {
     assert_eq!(handshakes("closed"), Some(0), "nobody has come");
 
     let id = format!("spiffe://example.org/{THEIRS}");
-    let brief = domain.sign_as(&id, 2, Duration::from_secs(3));
+    let brief = domain.sign_as(&id, 2, Duration::from_secs(8));
     let _checkout = Agent::start(&socket, domain.svid(&brief));
     eventually("identity", || applied(&front) == 1).await;
     assert_eq!(front.get("/pay").await, 200);
