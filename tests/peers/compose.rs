@@ -30,7 +30,7 @@ impl Demo {
         let mut build = Command::new(root().join("deploy/image"));
         let folder = Path::new(command.get_program()).parent().unwrap();
         build.arg(folder.canonicalize().unwrap()).envs(IMAGES);
-        output(build, Duration::from_secs(60)).await;
+        output(build, Duration::from_secs(180)).await;
         demo
     }
 
@@ -90,6 +90,8 @@ impl Demo {
         compose.envs(IMAGES);
         if self.profile == LEDGERS {
             compose.env("BREAKER_DEMO_LEDGER", LEDGERS);
+            // Free ones, as the other shop is open at the same time.
+            compose.envs(PORTS.map(|name| (name, "0")));
         }
         compose
     }
@@ -192,6 +194,12 @@ const IMAGES: [(&str, &str); 3] = [
 ];
 /// The profile of three ledgers, and the file of their sidecar.
 const LEDGERS: &str = "ledgers";
+/// Where its dashboards are, as docker-compose.yml reads it.
+const PORTS: [&str; 3] = [
+    "BREAKER_DEMO_LEDGER_PORT",
+    "BREAKER_DEMO_PAYMENTS_PORT",
+    "BREAKER_DEMO_CHECKOUT_PORT",
+];
 /// Where the dashboards are, and what the routes are called.
 const DASHBOARDS: [(u16, &str); 3] = [(9901, "ledger"), (9902, "payments"), (9903, "checkout")];
 

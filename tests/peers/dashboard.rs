@@ -40,7 +40,7 @@ async fn a_trip_is_seen_within_two_seconds_and_its_open_time_counts_down() {
 #[tokio::test]
 async fn a_breaker_that_sheds_is_seen_with_its_limit() {
     let upstream = Upstream::start().await;
-    upstream.play(Script::Delay(Duration::from_millis(300)));
+    upstream.play(Script::in_turn(Duration::from_millis(20)));
     let shed = "{ slow_rate: 50%, slow_threshold: 100ms, action: shed }";
     let policy = format!("{{ base: sensitive, trip: [{shed}] }}");
     let setup = Setup::of(upstream.address()).policy(policy);

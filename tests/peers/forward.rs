@@ -123,10 +123,15 @@ async fn passes_unchanged(receive: Receive, more: Environment, how: &str) {
         ("breaker_source", "cache"),
         ("breaker_feed_fate", "counted"),
     ];
-    let samples = sidecar
-        .metrics()
-        .await
-        .sum("breaker_feed_samples_total", &counted);
+    let mut samples;
+    eventually!(
+        {
+            let metrics = sidecar.metrics().await;
+            samples = metrics.sum("breaker_feed_samples_total", &counted);
+            samples >= Some(5.0)
+        },
+        "{samples:?}"
+    );
     assert_eq!(samples, Some(5.0));
     let names = || -> Vec<String> {
         let spans = rotel.spans().into_iter();

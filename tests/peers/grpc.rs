@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use breaker_tests::{Process, Setup, Sidecar};
+use breaker_tests::{Process, Setup, Sidecar, calmly};
 use serde_json::Value;
 
 use crate::tools::{installed, run};
@@ -89,16 +89,19 @@ async fn failures_told_in_trailers_open_the_breaker() {
 
 #[tokio::test]
 async fn a_client_that_retries_waits_as_long_as_it_is_told() {
-    let (_server, address) = server().await;
-    let sidecar = sidecar(address).await;
-    call(&sidecar, &["Fail", "x", "--times", "20"]).await;
-    // The first attempt is rejected; by the policy of the client alone all would be within 0.2 s.
-    let retried = &call(&sidecar, &["Say", "hello", "--retry"]).await[0];
-    assert_eq!(retried["code"], "OK", "{retried}");
-    assert_eq!(
-        retried["trailers"]["x-calls"], "1",
-        "the service saw more than one attempt"
-    );
-    let seconds = retried["seconds"].as_f64().unwrap();
-    assert!((0.5..10.0).contains(&seconds), "retried after {seconds} s");
+    calmly(async || {
+        let (_server, address) = server().await;
+        let sidecar = sidecar(address).await;
+        call(&sidecar, &["Fail", "x", "--times", "20"]).await;
+        // The first attempt is rejected; by the policy of the client alone all would be within 0.2 s.
+        let retried = &call(&sidecar, &["Say", "hello", "--retry"]).await[0];
+        assert_eq!(retried["code"], "OK", "{retried}");
+        assert_eq!(
+            retried["trailers"]["x-calls"], "1",
+            "the service saw more than one attempt"
+        );
+        let seconds = retried["seconds"].as_f64().unwrap();
+        assert!((0.5..10.0).contains(&seconds), "retried after {seconds} s");
+    })
+    .await;
 }

@@ -13,6 +13,8 @@ use super::load::{Load, Shape, Tally};
 use super::nginx::Nginx;
 
 const PORT: u16 = 8080;
+/// As the loads of endpoints that are this fast are chance.
+const IN_TURN: &str = ", balance: round_robin";
 
 fn at(last: u8) -> SocketAddr {
     ([127, 0, 1, last], PORT).into()
@@ -27,17 +29,18 @@ async fn some(count: u8) -> Vec<Nginx> {
     all
 }
 
-async fn sidecar(discover: &str) -> Sidecar {
+/// With more fields of the upstream.
+async fn sidecar(discover: &str, more: &str) -> Sidecar {
     Sidecar::start(format!(
         "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nworkers: 2\n\
-         upstreams: {{ pay: {{ discover: {{ {discover} }} }} }}\n\
+         upstreams: {{ pay: {{ discover: {{ {discover} }}{more} }} }}\n\
          routes: [{{ name: pay, upstream: pay }}]\n"
     ))
     .await
 }
 
 async fn by_addresses() -> Sidecar {
-    sidecar(&format!("name: pay.shop.test, port: {PORT}")).await
+    sidecar(&format!("name: pay.shop.test, port: {PORT}"), "").await
 }
 
 /// Waits until no more requests go to any but these; how long it took until the first one went to
@@ -132,14 +135,7 @@ async fn srv_records_say_ports_and_weights() {
         &format!("_http._tcp.pay 1 SRV 2 99 {PORT} three"),
     ])
     .await;
-    // In turn, as the loads of endpoints that are this fast are chance.
-    let name = "_http._tcp.pay.shop.test";
-    let sidecar = Sidecar::start(format!(
-        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nworkers: 2\n\
-         upstreams:\n  pay: {{ discover: {{ name: {name}, record: srv }}, balance: round_robin }}\n\
-         routes: [{{ name: pay, upstream: pay }}]\n"
-    ))
-    .await;
+    let sidecar = sidecar("name: _http._tcp.pay.shop.test, record: srv", IN_TURN).await;
     let load = Load::start(&sidecar.url("/"), &Shape::gets(10, 200));
     let start = load.more(1).await;
     let tally = load.more(800).await;
@@ -170,7 +166,7 @@ async fn a_name_server_that_fails_takes_no_endpoint_away() {
     }
     let all = some(3).await;
     let mut knot = Knot::start(&["pay 1 A 127.0.1.1", "pay 1 A 127.0.1.2"]).await;
-    let sidecar = by_addresses().await;
+    let sidecar = sidecar(&format!("name: pay.shop.test, port: {PORT}"), IN_TURN).await;
     let load = Load::start(&sidecar.url("/"), &Shape::gets(10, 200));
     load.more(200).await;
     knot.stop().await;

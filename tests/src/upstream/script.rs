@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::sync::Mutex;
 use tokio::time;
 
 use super::Seen;
@@ -32,6 +33,8 @@ pub enum Script {
     Status(u16),
     /// Answers with 200 after this time.
     Delay(Duration),
+    /// Answers with 200, one request after the other, each after this time.
+    InTurn(Arc<Mutex<()>>, Duration),
     /// Never answers.
     Hang,
     /// Resets the TCP connection instead of an answer.
@@ -62,6 +65,11 @@ impl Script {
         answer: impl Fn(&Seen) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
         Self::Late(delay, Arc::new(answer))
+    }
+
+    /// Answers with 200, one request after the other, each after `time`.
+    pub fn in_turn(time: Duration) -> Self {
+        Self::InTurn(Arc::default(), time)
     }
 
     pub(super) async fn perform(
@@ -98,6 +106,10 @@ impl Script {
         record(seen.clone());
         match self {
             Self::Delay(delay) | Self::Late(delay, _) => time::sleep(delay).await,
+            Self::InTurn(ref turn, delay) => {
+                let _turn = turn.lock().await;
+                time::sleep(delay).await;
+            }
             Self::Hang => future::pending().await,
             Self::Reset => fault.reset(),
             Self::Garbage => fault.garbage(),
@@ -119,6 +131,7 @@ impl fmt::Debug for Script {
         match self {
             Self::Status(status) => write!(f, "Status({status})"),
             Self::Delay(delay) => write!(f, "Delay({delay:?})"),
+            Self::InTurn(_, delay) => write!(f, "InTurn(.., {delay:?})"),
             Self::Hang => f.write_str("Hang"),
             Self::Reset => f.write_str("Reset"),
             Self::CloseMidBody => f.write_str("CloseMidBody"),
