@@ -68,11 +68,6 @@ pub(super) const FILES: &[Expected] = &[
         &["1572853576885 1.1 Failure vegeta"],
     ),
     (
-        "published/vegeta-2022.json",
-        "vegeta-json",
-        &["1647533552078 788.6 Failure /api/authorizations/v1/access_review"],
-    ),
-    (
         "published/vegeta-ccf.json",
         "vegeta-json",
         &["1647951471942 118.0 200 /app/log/private"],
