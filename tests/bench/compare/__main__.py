@@ -18,7 +18,7 @@ from pathlib import Path
 import measure
 import report
 import tls
-from proxies import LOAD_CORE, PROXIES, PROXY_CORE, UPSTREAM, Running, build, build_breaker, install
+from proxies import LOAD_CORE, PRIORITY, PROXIES, PROXY_CORE, UPSTREAM, Running, build, build_breaker, install
 
 
 def main():
@@ -26,6 +26,8 @@ def main():
     proxies = tls.PROXIES if options.tls else [proxy for proxy in PROXIES if proxy.name in options.only]
     if os.cpu_count() < 2:
         raise SystemExit("compare: needs two cores, one for the proxy and one for the load")
+    if options.realtime:
+        PRIORITY.extend(["chrt", "--rr", "10"])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     install()
@@ -81,6 +83,7 @@ def arguments():
     parser.add_argument("--seconds", type=int, default=5, help="of each load (default 5)")
     parser.add_argument("--rate", type=int, default=4000, help="requests/s for the latencies (default 4000)")
     parser.add_argument("--tls", action="store_true", help="compare TLS 1.3, and measure the sandbox")
+    parser.add_argument("--realtime", action="store_true", help="before other programs of a busy machine (for root)")
     parser.add_argument("--only", type=lambda text: text.split(","), default=names, metavar="A,B", help=", ".join(names))
     options = parser.parse_args()
     unknown = set(options.only) - set(names)

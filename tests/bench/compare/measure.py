@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from proxies import LOAD_CORE, STEADY
+from proxies import LOAD_CORE, PRIORITY, STEADY
 
 CONNECTIONS = 64
 IDLE_CONNECTIONS = 5_000
@@ -120,9 +120,10 @@ def h2load(port, *options, scheme="http"):
 
 
 def on_load_core(*command, seconds):
-    ran = subprocess.run(["taskset", "-c", LOAD_CORE, *map(str, command)], capture_output=True, text=True, timeout=seconds + 30)
+    command = [*PRIORITY, "taskset", "-c", LOAD_CORE, *map(str, command)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     if ran.returncode:
-        raise SystemExit(f"{command[0]} failed:\n{ran.stdout}{ran.stderr}")
+        raise SystemExit(f"{' '.join(command)} failed:\n{ran.stdout}{ran.stderr}")
     return ran.stdout
 
 

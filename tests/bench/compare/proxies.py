@@ -14,6 +14,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 PEERS = TARGET / "peers"
 
 PROXY_CORE, LOAD_CORE = "0", "1"
+PRIORITY = []  # what comes before each command that is measured or measures
 STEADY = PEERS / "steady"
 
 
@@ -86,7 +87,7 @@ class Running:
             values["CONFIG"] = config
         self.log = open(Path(directory) / f"{proxy.name}.log", "w+")
         self.process = subprocess.Popen(
-            ["taskset", "-c", core, *(fill(word, values) for word in proxy.command)],
+            [*PRIORITY, "taskset", "-c", core, *(fill(word, values) for word in proxy.command)],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,

@@ -45,14 +45,14 @@ def one_round(proxy, directory, upstream_port, options):
     """Measures a proxy from fresh starts: its memory, then requests and handshakes."""
     if proxy.name in IN_CLEARTEXT:
         with Running(proxy, directory, PROXY_CORE, upstream_port) as running:
-            measure.h2load(running.port, "--h1", "-D1", "-c8")
+            measure.h2load(running.port, "--h1", "-n2000", "-c8")
             # By the same program as TLS.
             load = lambda: measure.h2load(running.port, "--h1", f"-D{options.seconds}", f"-c{measure.CONNECTIONS}")
             return measure.under_load(running, load)
     with Running(proxy, directory, PROXY_CORE, upstream_port) as running:
         values = measure.idle_tls_connections(running)
     with Running(proxy, directory, PROXY_CORE, upstream_port) as running:
-        measure.h2load(running.port, "--h1", "-D1", "-c8", scheme="https")
+        measure.h2load(running.port, "--h1", "-n2000", "-c8", scheme="https")
         values.update(measure.full_load_tls(running, options.seconds))
         values["full_us"] = measure.handshakes(running, options.seconds, "full")
         values["resumed_us"] = measure.handshakes(running, options.seconds, "resumed")
