@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use breaker_tests::{Script, Sidecar, Upstream, eventually, get};
+use breaker_tests::{Script, Sidecar, Upstream, calmly, eventually, get};
 use http::Uri;
 use serde_json::Value;
 
@@ -92,61 +92,64 @@ async fn sidecar(receive: Receive) -> Sidecar {
 
 #[tokio::test]
 async fn an_envoy_that_runs_gets_a_breaker_from_its_own_telemetry() {
-    let upstream = Upstream::start().await;
-    let receive = Receive::grpc();
-    let sidecar = sidecar(receive).await;
-    let [port] = free_ports();
-    let config = configuration([
-        ("8000", port),
-        ("9001", upstream.address().port()),
-        ("9900", sidecar.admin_address().port()),
-        ("4317", receive.port()),
-    ]);
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("envoy.yaml");
-    fs::write(&file, config).unwrap();
-    let _envoy = serve(envoy(&file), port).await;
-    let url: Uri = format!("http://127.0.0.1:{port}/pay/x").parse().unwrap();
+    calmly(async || {
+        let upstream = Upstream::start().await;
+        let receive = Receive::grpc();
+        let sidecar = sidecar(receive).await;
+        let [port] = free_ports();
+        let config = configuration([
+            ("8000", port),
+            ("9001", upstream.address().port()),
+            ("9900", sidecar.admin_address().port()),
+            ("4317", receive.port()),
+        ]);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("envoy.yaml");
+        fs::write(&file, config).unwrap();
+        let _envoy = serve(envoy(&file), port).await;
+        let url: Uri = format!("http://127.0.0.1:{port}/pay/x").parse().unwrap();
 
-    for _ in 0..10 {
-        assert_eq!(get(url.clone()).await.status, 200);
-    }
-    upstream.play(Script::Status(500));
-    let mut denied;
-    eventually!(
-        {
-            denied = get(url.clone()).await;
-            denied.status != 500
-        },
-        "Envoy goes on sending"
-    );
-    assert_eq!(denied.status, 503, "{denied:?}");
-    let problem: Value = serde_json::from_slice(&denied.body).unwrap();
-    assert_eq!(problem["breaker"], "pay", "{problem}");
-    assert_eq!(problem["reason"], "error_rate", "{problem}");
-    let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains("(source edge)"), "{detail}");
-    let before = upstream.count();
-    assert_eq!(get(url.clone()).await.status, 503);
-    assert_eq!(upstream.count(), before, "the service is not left alone");
+        for _ in 0..10 {
+            assert_eq!(get(url.clone()).await.status, 200);
+        }
+        upstream.play(Script::Status(500));
+        let mut denied;
+        eventually!(
+            {
+                denied = get(url.clone()).await;
+                denied.status != 500
+            },
+            "Envoy goes on sending"
+        );
+        assert_eq!(denied.status, 503, "{denied:?}");
+        let problem: Value = serde_json::from_slice(&denied.body).unwrap();
+        assert_eq!(problem["breaker"], "pay", "{problem}");
+        assert_eq!(problem["reason"], "error_rate", "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("(source edge)"), "{detail}");
+        let before = upstream.count();
+        assert_eq!(get(url.clone()).await.status, 503);
+        assert_eq!(upstream.count(), before, "the service is not left alone");
 
-    for signal in ["traces", "metrics", "logs"] {
-        eventually!(batches(&sidecar, signal).await > 0.0, "no {signal}");
-    }
-    let refused = sidecar.metrics().await;
-    assert_eq!(
-        refused.sum("breaker_receiver_refused_total", &[]),
-        Some(0.0)
-    );
+        for signal in ["traces", "metrics", "logs"] {
+            eventually!(batches(&sidecar, signal).await > 0.0, "no {signal}");
+        }
+        let refused = sidecar.metrics().await;
+        assert_eq!(
+            refused.sum("breaker_receiver_refused_total", &[]),
+            Some(0.0)
+        );
 
-    upstream.play(Script::Status(200));
-    eventually!(
-        {
-            get(url.clone()).await;
-            report(&sidecar).await["state"] == "closed"
-        },
-        "it does not recover: {:#}",
-        report(&sidecar).await
-    );
-    assert_eq!(get(url).await.status, 200);
+        upstream.play(Script::Status(200));
+        eventually!(
+            {
+                get(url.clone()).await;
+                report(&sidecar).await["state"] == "closed"
+            },
+            "it does not recover: {:#}",
+            report(&sidecar).await
+        );
+        assert_eq!(get(url).await.status, 200);
+    })
+    .await;
 }

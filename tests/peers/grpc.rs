@@ -72,19 +72,22 @@ async fn unary_calls_and_streams_pass_with_their_trailers() {
 
 #[tokio::test]
 async fn failures_told_in_trailers_open_the_breaker() {
-    let (_server, address) = server().await;
-    let sidecar = sidecar(address).await;
-    let calls = call(&sidecar, &["Fail", "x", "--times", "21"]).await;
-    assert!(
-        calls.iter().all(|call| call["code"] == "UNAVAILABLE"),
-        "{calls:#?}"
-    );
-    assert_eq!(calls[19]["details"], "the service is down");
-    let rejected = &calls[20];
-    assert_ne!(rejected["details"], "the service is down", "{rejected}");
-    let pushback = rejected["trailers"]["grpc-retry-pushback-ms"].as_str();
-    let pushback: u64 = pushback.and_then(|ms| ms.parse().ok()).expect("a pushback");
-    assert!((1..=4_000).contains(&pushback), "{pushback} ms");
+    calmly(async || {
+        let (_server, address) = server().await;
+        let sidecar = sidecar(address).await;
+        let calls = call(&sidecar, &["Fail", "x", "--times", "21"]).await;
+        assert!(
+            calls.iter().all(|call| call["code"] == "UNAVAILABLE"),
+            "{calls:#?}"
+        );
+        assert_eq!(calls[19]["details"], "the service is down");
+        let rejected = &calls[20];
+        assert_ne!(rejected["details"], "the service is down", "{rejected}");
+        let pushback = rejected["trailers"]["grpc-retry-pushback-ms"].as_str();
+        let pushback: u64 = pushback.and_then(|ms| ms.parse().ok()).expect("a pushback");
+        assert!((1..=4_000).contains(&pushback), "{pushback} ms");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -93,7 +96,8 @@ async fn a_client_that_retries_waits_as_long_as_it_is_told() {
         let (_server, address) = server().await;
         let sidecar = sidecar(address).await;
         call(&sidecar, &["Fail", "x", "--times", "20"]).await;
-        // The first attempt is rejected; by the policy of the client alone all would be within 0.2 s.
+        // The first attempt is rejected; by the policy of the client alone all would be within
+        // 0.2 s.
         let retried = &call(&sidecar, &["Say", "hello", "--retry"]).await[0];
         assert_eq!(retried["code"], "OK", "{retried}");
         assert_eq!(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use breaker_tests::{Answer, Sidecar, eventually, get};
+use breaker_tests::{Answer, Sidecar, calmly, eventually, get};
 use serde_json::Value;
 use tokio::time::{self, Instant};
 
@@ -103,52 +103,55 @@ fn transitions(report: &Value) -> Vec<String> {
 /// The whole story: the answers of the application stay good, its database does not.
 #[tokio::test]
 async fn failing_calls_of_the_database_open_the_breaker_and_its_return_closes_it() {
-    let receive = Receive::grpc();
-    let [port] = free_ports();
-    let redis = Redis::start(port).await;
-    let shop = Shop::start(receive.advised().await, port).await;
-    let sidecar = in_front_of(&shop, receive, "db.system.name: redis").await;
+    calmly(async || {
+        let receive = Receive::grpc();
+        let [port] = free_ports();
+        let redis = Redis::start(port).await;
+        let shop = Shop::start(receive.advised().await, port).await;
+        let sidecar = in_front_of(&shop, receive, "db.system.name: redis").await;
 
-    let mut visits = Visits::default();
-    eventually!({
-        visits.visit(&sidecar).await;
-        window(&report(&sidecar).await, "cache")["requests"].as_u64() >= Some(30)
-    });
-    let healthy = report(&sidecar).await;
-    assert_eq!(healthy["state"], "closed");
-    assert_eq!(window(&healthy, "cache")["failures"], 0, "{healthy:#}");
-    assert_eq!(visits.rejected, 0);
+        let mut visits = Visits::default();
+        eventually!({
+            visits.visit(&sidecar).await;
+            window(&report(&sidecar).await, "cache")["requests"].as_u64() >= Some(30)
+        });
+        let healthy = report(&sidecar).await;
+        assert_eq!(healthy["state"], "closed");
+        assert_eq!(window(&healthy, "cache")["failures"], 0, "{healthy:#}");
+        assert_eq!(visits.rejected, 0);
 
-    drop(redis);
-    let open = visits.until(&sidecar, "open").await;
-    assert_eq!(open["reason"]["label"], "error_rate");
-    let detail = open["reason"]["detail"].as_str().unwrap();
-    assert!(detail.contains("(source cache)"), "{detail}");
-    assert_eq!(window(&open, "proxy")["failures"], 0, "{open:#}");
-    is_open_for_the_cache(&sidecar).await;
+        drop(redis);
+        let open = visits.until(&sidecar, "open").await;
+        assert_eq!(open["reason"]["label"], "error_rate");
+        let detail = open["reason"]["detail"].as_str().unwrap();
+        assert!(detail.contains("(source cache)"), "{detail}");
+        assert_eq!(window(&open, "proxy")["failures"], 0, "{open:#}");
+        is_open_for_the_cache(&sidecar).await;
 
-    // The probes are answered 200, and it is no recovery all the same.
-    visits.until(&sidecar, "half_open").await;
-    let again = visits.until(&sidecar, "open").await;
-    assert_eq!(again["reason"]["label"], "feed_unhealthy", "{again:#}");
+        // The probes are answered 200, and it is no recovery all the same.
+        visits.until(&sidecar, "half_open").await;
+        let again = visits.until(&sidecar, "open").await;
+        assert_eq!(again["reason"]["label"], "feed_unhealthy", "{again:#}");
 
-    let _redis = Redis::start(port).await;
-    let closed = visits.until(&sidecar, "closed").await;
-    assert_eq!(closed["reason"]["label"], "ramp_completed", "{closed:#}");
-    assert_eq!(
-        closed["totals"]["failure"], 0,
-        "the shop itself failed: {closed:#}"
-    );
-    let kinds = transitions(&closed);
-    assert!(
-        kinds.contains(&"half_open open feed_unhealthy".to_owned()),
-        "{kinds:?}"
-    );
-    let before = visits.rejected;
-    for _ in 0..30 {
-        visits.visit(&sidecar).await;
-    }
-    assert_eq!(visits.rejected, before, "closed, and yet it rejects");
+        let _redis = Redis::start(port).await;
+        let closed = visits.until(&sidecar, "closed").await;
+        assert_eq!(closed["reason"]["label"], "ramp_completed", "{closed:#}");
+        assert_eq!(
+            closed["totals"]["failure"], 0,
+            "the shop itself failed: {closed:#}"
+        );
+        let kinds = transitions(&closed);
+        assert!(
+            kinds.contains(&"half_open open feed_unhealthy".to_owned()),
+            "{kinds:?}"
+        );
+        let before = visits.rejected;
+        for _ in 0..30 {
+            visits.visit(&sidecar).await;
+        }
+        assert_eq!(visits.rejected, before, "closed, and yet it rejects");
+    })
+    .await;
 }
 
 /// Without a database from the start: until the breaker is open.
@@ -166,25 +169,34 @@ async fn opens(receive: Receive, environment: Environment, matching: &str) {
 
 #[tokio::test]
 async fn spans_over_http_as_protobuf_open_the_breaker() {
-    let receive = Receive::http();
-    let environment = receive.advised().await;
-    opens(receive, environment, "db.system.name: redis").await;
+    calmly(async || {
+        let receive = Receive::http();
+        let environment = receive.advised().await;
+        opens(receive, environment, "db.system.name: redis").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn spans_over_http_as_json_open_the_breaker() {
-    let receive = Receive::http();
-    let mut environment = receive.advised().await;
-    environment.push(variable("OTEL_TRACES_EXPORTER", "otlp_json_http"));
-    environment.push(variable("OTEL_METRICS_EXPORTER", "otlp_json_http"));
-    environment.push(variable("OTEL_LOGS_EXPORTER", "otlp_json_http"));
-    opens(receive, environment, "db.system.name: redis").await;
+    calmly(async || {
+        let receive = Receive::http();
+        let mut environment = receive.advised().await;
+        environment.push(variable("OTEL_TRACES_EXPORTER", "otlp_json_http"));
+        environment.push(variable("OTEL_METRICS_EXPORTER", "otlp_json_http"));
+        environment.push(variable("OTEL_LOGS_EXPORTER", "otlp_json_http"));
+        opens(receive, environment, "db.system.name: redis").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn spans_of_an_sdk_with_its_defaults_open_the_breaker() {
-    let receive = Receive::grpc();
-    opens(receive, receive.defaults(), "db.system: redis").await;
+    calmly(async || {
+        let receive = Receive::grpc();
+        opens(receive, receive.defaults(), "db.system: redis").await;
+    })
+    .await;
 }
 
 /// The breaker of a route without an upstream hears of a service that answers 500, and denies.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
-use breaker_tests::{Answer, Process, Script, Setup, Sidecar, Upstream, eventually, get};
+use breaker_tests::{Answer, Process, Script, Setup, Sidecar, Upstream, calmly, eventually, get};
 use http::Uri;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -154,47 +154,59 @@ fn is_intact(answer: &Answer) {
 
 #[tokio::test]
 async fn nginx_denies_while_the_breaker_is_open() {
-    let asking = Asking::start(&NGINX).await;
-    asking
-        .is_asked(|answer| {
-            has_its_headers(answer);
-            let problem: Value = serde_json::from_slice(&answer.body).unwrap();
-            assert_eq!(problem["status"], 503);
-        })
-        .await;
+    calmly(async || {
+        let asking = Asking::start(&NGINX).await;
+        asking
+            .is_asked(|answer| {
+                has_its_headers(answer);
+                let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+                assert_eq!(problem["status"], 503);
+            })
+            .await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn caddy_denies_with_the_whole_answer_while_the_breaker_is_open() {
-    let asking = Asking::start(&CADDY).await;
-    asking.is_asked(is_intact).await;
+    calmly(async || {
+        let asking = Asking::start(&CADDY).await;
+        asking.is_asked(is_intact).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn envoy_denies_with_the_whole_answer_while_the_breaker_is_open() {
-    let asking = Asking::start(&ENVOY).await;
-    asking.is_asked(is_intact).await;
+    calmly(async || {
+        let asking = Asking::start(&ENVOY).await;
+        asking.is_asked(is_intact).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn envoy_tells_a_grpc_client_in_its_own_terms() {
-    let asking = Asking::start(&ENVOY).await;
-    asking.trip().await;
-    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/grpc/client.py");
-    let arguments = [
-        client.to_str().unwrap(),
-        &asking.address.to_string(),
-        "Say",
-        "hello",
-    ];
-    let output = run(installed("venv/bin/python"), arguments, b"").await;
-    let call: Value = serde_json::from_str(output.stdout.lines().next().unwrap()).unwrap();
-    assert_eq!(call["code"], "UNAVAILABLE", "{call}");
-    let details = call["details"].as_str().unwrap();
-    assert!(details.starts_with("breaker pay is open: "), "{details}");
-    let pushback = call["trailers"]["grpc-retry-pushback-ms"].as_str();
-    let pushback: u64 = pushback.and_then(|ms| ms.parse().ok()).expect("a pushback");
-    assert!((1..=3_000).contains(&pushback), "{pushback} ms");
+    calmly(async || {
+        let asking = Asking::start(&ENVOY).await;
+        asking.trip().await;
+        let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/grpc/client.py");
+        let arguments = [
+            client.to_str().unwrap(),
+            &asking.address.to_string(),
+            "Say",
+            "hello",
+        ];
+        let output = run(installed("venv/bin/python"), arguments, b"").await;
+        let call: Value = serde_json::from_str(output.stdout.lines().next().unwrap()).unwrap();
+        assert_eq!(call["code"], "UNAVAILABLE", "{call}");
+        let details = call["details"].as_str().unwrap();
+        assert!(details.starts_with("breaker pay is open: "), "{details}");
+        let pushback = call["trailers"]["grpc-retry-pushback-ms"].as_str();
+        let pushback: u64 = pushback.and_then(|ms| ms.parse().ok()).expect("a pushback");
+        assert!((1..=3_000).contains(&pushback), "{pushback} ms");
+    })
+    .await;
 }
 
 #[tokio::test]

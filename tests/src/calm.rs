@@ -70,6 +70,10 @@ struct Seen {
 }
 
 impl Watch {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own sleeps, by a clock that no test pauses"
+    )]
     fn start() -> Self {
         let seen = Arc::new(Seen {
             began: Instant::now(),

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time;
 
 use super::Seen;
@@ -34,7 +34,7 @@ pub enum Script {
     /// Answers with 200 after this time.
     Delay(Duration),
     /// Answers with 200, one request after the other, each after this time.
-    InTurn(Arc<Mutex<()>>, Duration),
+    InTurn(Arc<Semaphore>, Duration),
     /// Never answers.
     Hang,
     /// Resets the TCP connection instead of an answer.
@@ -69,7 +69,7 @@ impl Script {
 
     /// Answers with 200, one request after the other, each after `time`.
     pub fn in_turn(time: Duration) -> Self {
-        Self::InTurn(Arc::default(), time)
+        Self::InTurn(Arc::new(Semaphore::new(1)), time)
     }
 
     pub(super) async fn perform(
@@ -107,7 +107,7 @@ impl Script {
         match self {
             Self::Delay(delay) | Self::Late(delay, _) => time::sleep(delay).await,
             Self::InTurn(ref turn, delay) => {
-                let _turn = turn.lock().await;
+                let _turn = turn.acquire().await;
                 time::sleep(delay).await;
             }
             Self::Hang => future::pending().await,

@@ -410,9 +410,9 @@ fn a_cumulative_histogram_counts_what_is_new_in_it() {
 /// On a machine that has much to do a thread may miss the whole of a batch, but not of all.
 #[test]
 fn requests_of_the_route_have_their_turn_while_a_large_batch_is_told() {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let end = Instant::now() + std::time::Duration::from_secs(60);
     while turns_in_a_large_batch() == 0 {
-        let is_over = std::time::Instant::now() > end;
+        let is_over = Instant::now() > end;
         assert!(!is_over, "each batch was told at once");
     }
 }
