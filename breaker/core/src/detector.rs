@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use self::anomaly::of_rise;
 pub use self::anomaly::{Anomaly, Creep, UsualChange};
+pub(crate) use self::baseline::usual_at_most;
 use self::counting::Counted;
 pub(crate) use self::crossed::Crossed;
 pub(crate) use self::pace::Pace;

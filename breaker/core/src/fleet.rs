@@ -74,13 +74,13 @@
 //!
 //! ```text
 //! lᵢ = xᵢ·ln(q/p0ᵢ) + (nᵢ − xᵢ)·ln((1 − q)/(1 − p0ᵢ))
-//! Lᵢ = min(lᵢ, h/3),  L = min(Σ Lᵢ, h/2),  R = (1 + R)·exp(L),  cᵢ += Lᵢ,  W = Σ cᵢ
-//! alarm: ln(1 + R) ≥ h  and  W − Σ top_f(cᵢ⁺) ≥ h,  where h = ln(J·ARL/Δ) + f·ln N
+//! Lᵢ = min(lᵢ, 2h/5),  L = min(Σ Lᵢ, h/2),  R = (1 + R)·exp(L),  cᵢ += Lᵢ,  W = Σ cᵢ
+//! alarm: ln(1 + R) ≥ h  and  W − Σ top_f(cᵢ⁺) ≥ h,  where h = ln(J·ARL/Δ)
 //! ```
 //!
 //! Δ is the slice, J the number of detectors of the route, ARL the run length of the policy's
-//! budget (30 or 3 days), N the number of instances that count, f how many may lie (1 up to 40
-//! instances, else 2).
+//! budget (30 or 3 days), f how many of the instances that count may lie (1 up to 40, else 2). p0ᵢ
+//! is what the instance has learned, or less by what all have learned together.
 //!
 //! **What is promised**: if instances are independent given the past, and each hits no oftener than
 //! its p0ᵢ, then the probability of a false alarm of a route within t is at most t / ARL, also if

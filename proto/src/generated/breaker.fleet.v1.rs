@@ -77,6 +77,12 @@ pub struct SignalReport {
     /// The share of hits that is normal for this instance; 0 if it is what it was.
     #[prost(uint32, tag = "4")]
     pub normal: u32,
+    /// From how many requests it has learned that; 0 if it is about as it was.
+    #[prost(uint32, tag = "5")]
+    pub learned: u32,
+    /// Of these, hits: at most as many.
+    #[prost(uint32, tag = "6")]
+    pub learned_hits: u32,
 }
 /// What the fleet believes. At most 4 KiB.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -22,7 +22,7 @@ use super::{Breaker, Phase};
 use crate::alert::StandingAlert;
 use crate::event::Reason;
 use crate::fleet::{
-    FRESH, FleetCounts, FleetEffect, Ignored, Instruction, Judge, SignalCounts, Stage,
+    FRESH, FleetCounts, FleetEffect, Ignored, Instruction, Judge, RouteVerdict, SignalCounts, Stage,
 };
 use crate::policy::{Open, Signal};
 use crate::ratio::Ratio;
@@ -86,12 +86,17 @@ impl Breaker {
             observations: hits + good,
             hits,
             normal: UNKNOWN_NORMAL,
+            ..SignalCounts::default()
         };
         if let Some(detectors) = &mut source.detectors {
             for signal in Signal::ALL {
                 let of = &mut counts.signals[signal as usize];
                 if let Some(normal) = detectors.normal(signal) {
                     of.normal = normal;
+                }
+                // Of the other signals, what is usual varies with the load.
+                if signal == Signal::Errors {
+                    (of.learned, of.learned_hits) = detectors.learned_for_fleet(signal);
                 }
                 if signal != Signal::Errors {
                     (of.observations, of.hits) = detectors.counted(signal);
@@ -137,10 +142,20 @@ impl Breaker {
             (Stage::Open { remaining }, State::Closed) => {
                 self.fleet_opens(instruction, verdict, *remaining, now)
             }
-            // It never opened, or has recovered by itself.
+            // The verdict that opened was lost on the way here. It would else admit all its
+            // requests until the fleet opens again, seconds later.
+            (Stage::Probing { .. }, State::Closed) if self.was_closed_before(verdict, now) => {
+                self.fleet_opens(instruction, verdict, FRESH, now)
+            }
+            // It has recovered by itself, or the worst is over.
             (_, State::Closed) => Ok(FleetEffect::None),
             (stage, _) => self.be_led(instruction, verdict, stage, now),
         }
+    }
+
+    /// Whether it was already closed when the change began: it has not opened in this incident.
+    fn was_closed_before(&self, verdict: &RouteVerdict, now: Timestamp) -> bool {
+        now.saturating_since(self.since) >= verdict.since
     }
 
     /// Whether the fleet leads the recovery, or a brain holds it open.

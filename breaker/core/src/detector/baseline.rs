@@ -181,7 +181,7 @@ pub(super) fn normal_at_most(hits: f64, observations: f64) -> f64 {
 
 /// The share of hits is at most so much, where so many hits among so many observations were usual:
 /// two standard deviations more than it seems.
-pub(super) fn usual_at_most(hits: f64, observations: f64) -> f64 {
+pub(crate) fn usual_at_most(hits: f64, observations: f64) -> f64 {
     let share = (hits + 0.5) / (observations + 1.0);
     let deviation = (share * (1.0 - share) / (observations + 1.0)).sqrt();
     share + 2.0 * deviation

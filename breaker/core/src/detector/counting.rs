@@ -19,6 +19,13 @@ impl Detectors {
         self.detector(signal).map(|detector| detector.normal())
     }
 
+    /// From how many observations of `signal` the normal share was learned, and how many hits these
+    /// had; none if it was declared or accepted, and so is not to be lowered.
+    pub(crate) fn learned_for_fleet(&self, signal: Signal) -> (f64, f64) {
+        let detector = self.detector(signal);
+        detector.map_or((0.0, 0.0), |detector| detector.learned_for_fleet())
+    }
+
     pub(super) fn count_for_fleet(&mut self, signal: Signal, hit: bool, count: u32) {
         if let Some(counted) = &mut self.counted {
             let (observations, hits) = &mut counted[signal as usize];

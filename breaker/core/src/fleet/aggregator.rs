@@ -89,6 +89,9 @@ pub struct Aggregator {
     began: Timestamp,
     slice_began: Timestamp,
     slices: u64,
+    /// Whether hits were reported since the tracks were last looked at.
+    has_news: bool,
+    looked: Timestamp,
     published: Option<(Timestamp, Vec<Arc<RouteVerdict>>)>,
     events: VecDeque<FleetEvent>,
     rng: Rng,
@@ -156,6 +159,8 @@ impl Aggregator {
             began: now,
             slice_began: now,
             slices: 0,
+            has_news: false,
+            looked: now,
             published: None,
             events: VecDeque::new(),
             rng: Rng::new(seed),
@@ -182,6 +187,7 @@ impl Aggregator {
                 let track = &mut self.tracks[track];
                 track.reserve(slots);
                 track.report(slot, member.id, of, counts, now);
+                self.has_news |= of.signals.iter().any(|of| of.hits > 0);
             }
         }
         Ok(())
@@ -190,10 +196,12 @@ impl Aggregator {
     /// Ends the live slice, if it has lasted for half a second: call it that often. Returns what to
     /// publish: at once where something has changed, else each second.
     ///
-    /// A call that comes late ends one long slice. That costs time, and none of the budget.
+    /// Call it also after reports: where these are enough for an alarm, that does not wait for the
+    /// end of the slice. A call that comes late ends one long slice. That costs time, and none of
+    /// the budget.
     pub fn slice(&mut self, now: Timestamp) -> Option<Verdict> {
         if now.saturating_since(self.slice_began) < SLICE {
-            return None;
+            return self.look(now);
         }
         self.slice_began = now;
         self.slices += 1;
@@ -212,6 +220,25 @@ impl Aggregator {
             track.end_slice(&slice, &mut self.rng, &mut self.events);
         }
         self.publish(now)
+    }
+
+    /// Looks into the live slice, but not so often that it would cost much.
+    fn look(&mut self, now: Timestamp) -> Option<Verdict> {
+        if !self.has_news || now.saturating_since(self.looked) < LOOKED {
+            return None;
+        }
+        (self.has_news, self.looked) = (false, now);
+        let slice = Slice {
+            number: self.slices,
+            members: &self.members,
+            left_out: self.left_out,
+            now,
+        };
+        let (rng, events) = (&mut self.rng, &mut self.events);
+        let alarms = self.tracks.iter_mut().fold(false, |alarms, track| {
+            track.look(&slice, rng, events) || alarms
+        });
+        if alarms { self.publish(now) } else { None }
     }
 
     /// When [`Self::slice`] must be called next.
@@ -297,6 +324,8 @@ impl Aggregator {
     }
 }
 
+/// The live slice is looked at this often at most: in an outage each member reports hits.
+const LOOKED: Duration = Duration::from_millis(20);
 /// A verdict is published this often at least.
 const EACH: Duration = Duration::from_secs(1);
 /// After so long all members have reported, if only by a heartbeat (each 2 s).

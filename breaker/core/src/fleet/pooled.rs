@@ -5,33 +5,39 @@
 //!
 //! ```text
 //! lᵢ = xᵢ·ln(q/p0ᵢ) + (nᵢ − xᵢ)·ln((1 − q)/(1 − p0ᵢ))
-//! Lᵢ = min(lᵢ, h/3)          no instance is more than a third of an alarm in a slice
+//! Lᵢ = min(lᵢ, 2h/5)         no instance is more than two fifths of an alarm in a slice
 //! L  = min(Σ Lᵢ, h/2)        no slice is more than half of an alarm
 //! R  = (1 + R)·exp(L)        Shiryaev–Roberts
 //! cᵢ += Lᵢ,  W = Σ cᵢ        since the change
 //! alarm: ln(1 + R) ≥ h  and  W − Σ top_f(cᵢ⁺) ≥ h
-//! h  = ln(J·ARL/Δ) + f·ln N
+//! h  = ln(J·ARL/Δ)
 //! ```
 //!
 //! in nats, where Δ is the length of a slice, J the number of detectors of the route, ARL the
-//! policy's run length, N the number of instances, and top_f the f largest. A slice without a
-//! request is no evidence: it changes nothing, but evidence fades over it as it does locally.
+//! policy's run length, and top_f the f largest. A slice without a request is no evidence: it
+//! changes nothing, but evidence fades over it as it does locally. Within a slice, R·exp(L so far)
+//! is a supermartingale too. So an alarm need not wait for the end of the slice ([`Pooled::look`]).
 //!
 //! # The promise
-//! Let at most f instances send whatever they like, and let the others, given the past, be
-//! independent, and each hit no oftener than its p0ᵢ. For any set S of f instances without which
-//! only honest ones are left, exp(Σ_{i∉S} lᵢ) has a mean of at most 1 in each slice. So the sum
-//! over all starts of its products is a Shiryaev–Roberts statistic R_S with `P(R_S ever reaches
-//! exp(h) within n slices) ≤ n·exp(−h)` (Shin, Ramdas, Rinaldo, arXiv 2203.03532).
-//! `W − Σ top_f(cᵢ⁺)` is `Σ_{i∉S} cᵢ` at most, which is the log-likelihood ratio since one start,
-//! and so ln(R_S) at most, *whichever* start that is. With the union over the N^f sets S and over
-//! J detectors, the probability of a false alarm within t is at most t / ARL. The caps only lower
-//! the statistic. (Sums of the statistics of single instances, Mei, Biometrika 97 (2010) 419, would
-//! also be safe under dependence, but take seven seconds where this takes one.)
+//! Let a set S of at most f instances send whatever they like, and let the others, given the past,
+//! be independent, and each hit no oftener than its p0ᵢ. Then exp(Σ_{i∉S} lᵢ) has a mean of at most
+//! 1 in each slice. So the sum over all starts of its products is a Shiryaev–Roberts statistic R_S
+//! with `P(R_S ever reaches exp(h) within n slices) ≤ n·exp(−h)` (Shin, Ramdas, Rinaldo, arXiv
+//! 2203.03532). `W − Σ top_f(cᵢ⁺)` is `Σ_{i∉S} cᵢ` at most, which is the log-likelihood ratio since
+//! one start, and so ln(R_S) at most, *whichever* start that is. So each alarm is one of R_S too,
+//! and with the union over J detectors the probability of a false alarm within t is at most
+//! t / ARL. The caps only lower the statistic. (Sums of the statistics of single instances, Mei,
+//! Biometrika 97 (2010) 419, would also be safe under dependence, but take seven seconds where this
+//! takes one.)
+//!
+//! Nobody knows S, but it takes no union over all sets: the alarm must hold without the *largest*
+//! f, and so without S. This needs an S that does not depend on what the others see. Who could
+//! corrupt an instance after a look at the others would have N^f choices.
 //!
 //! What it does not cover: dependence. A shock that all instances share is real, but may be short;
-//! for that there is the cap h/2, and the floor of p0. And an instance that claims healthy requests
-//! which it does not have can hide a fault: then each replica is as good as alone.
+//! for that there are the caps (no alarm comes from fewer than 3 + f instances' slices), and the
+//! floor of p0. And an instance that claims healthy requests which it does not have can hide a
+//! fault: then each replica is as good as alone.
 //!
 //! # When a change begins
 //! `W ≤ 0` is a new start. So is `W − Σ top_f(cᵢ⁺) ≤ −h/2`: else one liar would keep W above 0 for
@@ -40,10 +46,12 @@
 //!
 //! Evidence is kept in whole units of 2^−16 nats: sums of integers do not depend on their order.
 
+mod normal;
 mod part;
 
 use std::time::Duration;
 
+pub(super) use self::normal::pool_normals;
 pub(super) use self::part::Part;
 use self::part::units;
 pub(super) use self::part::{UNIT, ratio};
@@ -92,6 +100,8 @@ struct PooledScale {
     /// W − Σ top_f(cᵢ⁺), and h, as of the last slice.
     left: f64,
     line: f64,
+    /// What of both there is, as of the last look.
+    shown: f64,
     /// When the change began, when the live slice did, and when the last one ended that had
     /// requests.
     since: Option<Timestamp>,
@@ -103,6 +113,24 @@ struct PooledScale {
     alarming: bool,
 }
 
+/// Sums over the instances since the change: W, and what it comes from.
+#[derive(Debug, Default)]
+struct Since {
+    evidence: i64,
+    observations: u64,
+    hits: u64,
+    /// cᵢ⁺ of those with most, with their hits and observations.
+    largest: [(i32, u32, u32); MOST_LEFT_OUT],
+}
+
+/// The same without the largest, in nats.
+#[derive(Debug)]
+struct Without {
+    evidence: f64,
+    observations: u64,
+    hits: u64,
+}
+
 /// What a slice is judged by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -111,8 +139,6 @@ pub(super) struct Rules {
     pub(super) detectors: usize,
     /// f.
     pub(super) left_out: usize,
-    /// N.
-    pub(super) instances: usize,
 }
 
 impl Pooled {
@@ -145,19 +171,28 @@ impl Pooled {
                 continue;
             }
             let state = &mut self.scales[index];
-            state.line = line_of(rules.run_length, slice_of(scale), rules.detectors)
-                + rules.left_out as f64 * (rules.instances.max(1) as f64).ln();
-            let line = units(state.line);
-            let (mut sum, mut observations) = (0_i64, 0_u64);
+            let line = units(line_of(rules.run_length, slice_of(scale), rules.detectors)) + 1;
+            state.line = f64::from(line) / UNIT;
+            let is_silent = |(_, part): &(K, &mut Part)| part.scales[index].observations == 0;
+            if parts.iter().all(is_silent) {
+                state.began = now;
+                continue;
+            }
+            heard = true;
+            let left = self.pace.fading(nanos_between(state.heard, state.began));
+            let mut sum = 0_i64;
             for (name, part) in &mut *parts {
                 let live = &mut part.scales[index];
+                if left < 1.0 {
+                    live.evidence = (f64::from(live.evidence) * left) as i32;
+                }
                 if live.observations == 0 {
                     continue;
                 }
                 let slice = std::mem::take(&mut live.observations);
                 let hits = std::mem::take(&mut live.hits);
-                observations += u64::from(slice);
-                let ratio = ratio(slice, hits, part.normal(), scale.alternative).min(line / 3);
+                let ratio = ratio(slice, hits, part.normal(), scale.alternative);
+                let ratio = ratio.min(most_of_one(line));
                 sum += i64::from(ratio);
                 let live = &mut part.scales[index];
                 live.evidence = live.evidence.saturating_add(ratio);
@@ -167,14 +202,9 @@ impl Pooled {
                     outliers.push(*name);
                 }
             }
-            if observations > 0 {
-                heard = true;
-                let left = self.pace.fading(nanos_between(state.heard, state.began));
-                state.add(sum, left);
-                state.settle(parts, index, left, rules.left_out, now);
-                state.heard = now;
-            }
-            state.began = now;
+            state.add(sum, left);
+            state.settle(parts, index, rules.left_out, now);
+            (state.heard, state.began) = (now, now);
         }
         // After the scales: this gap must not say how fast evidence fades over itself.
         if heard && self.pace.turns(now) {
@@ -183,10 +213,61 @@ impl Pooled {
         outliers
     }
 
+    /// Whether [`Self::look`] could find something.
+    pub(super) fn may_alarm(&self, now: Timestamp) -> bool {
+        self.scales.iter().any(|state| state.is_worth_a_look(now))
+    }
+
+    /// Raises the alarms that the live slices of `parts` already suffice for, and counts these for
+    /// alarms that have just begun. Returns whether there was one.
+    pub(super) fn look<K>(
+        &mut self,
+        parts: &[(K, &mut Part)],
+        left_out: usize,
+        now: Timestamp,
+    ) -> bool {
+        let mut news = false;
+        for (index, (scale, state)) in SCALES.iter().zip(&mut self.scales).enumerate() {
+            if !state.is_worth_a_look(now) {
+                continue;
+            }
+            let left = self.pace.fading(nanos_between(state.heard, state.began));
+            let line = units(state.line);
+            let (mut live_sum, mut since) = (0_i64, Since::default());
+            for (_, part) in parts {
+                let of = &part.scales[index];
+                let ratio = match of.observations {
+                    0 => 0,
+                    all => {
+                        ratio(all, of.hits, part.normal(), scale.alternative).min(most_of_one(line))
+                    }
+                };
+                live_sum += i64::from(ratio);
+                let faded = (f64::from(of.evidence) * left) as i32;
+                since.add(
+                    faded.saturating_add(ratio),
+                    of.all_observations.saturating_add(of.observations),
+                    of.all_hits.saturating_add(of.hits),
+                    left_out,
+                );
+            }
+            let evidence = state.after(live_sum, left);
+            let without = since.without_the_largest();
+            if evidence >= state.line && without.evidence >= state.line {
+                state.alarming = true;
+                state.since.get_or_insert(state.began);
+                state.show(evidence, &without);
+                news = true;
+            }
+        }
+        news
+    }
+
     /// Forgets all evidence, with that of its parts.
     pub(super) fn forget(&mut self) {
         for scale in &mut self.scales {
             (scale.evidence, scale.left, scale.since) = (0.0, 0.0, None);
+            scale.shown = 0.0;
             (scale.observations, scale.hits, scale.alarming) = (0, 0, false);
         }
     }
@@ -208,7 +289,7 @@ impl Pooled {
             low: share(low),
             high: share(high),
             normal: Ratio::ZERO,
-            evidence: largest.evidence.min(largest.left),
+            evidence: largest.shown,
             line: largest.line,
         };
         Some((numbers, largest.since.unwrap_or(largest.began)))
@@ -216,7 +297,7 @@ impl Pooled {
 
     /// The evidence and the line of the scale that is nearest to an alarm.
     pub(super) fn nearest(&self) -> (f64, f64) {
-        let of = |scale: &PooledScale| (scale.evidence.min(scale.left).max(0.0), scale.line);
+        let of = |scale: &PooledScale| (scale.shown.max(0.0), scale.line);
         let reached = |(evidence, line): (f64, f64)| evidence / line.max(1.0);
         let scales = self.scales.iter().map(of);
         let nearest = scales.max_by(|a, b| reached(*a).total_cmp(&reached(*b)));
@@ -235,11 +316,30 @@ impl Pooled {
 }
 
 impl PooledScale {
-    /// Shiryaev–Roberts, held at the line, after a silence that leaves this part of R.
     fn add(&mut self, sum: i64, left: f64) {
+        self.evidence = self.after(sum, left);
+    }
+
+    /// Shiryaev–Roberts, held at the line, after a silence that leaves this part of R.
+    fn after(&self, sum: i64, left: f64) -> f64 {
         let ratio = (sum as f64 / UNIT).min(self.line / 2.0);
         let faded = (left * self.evidence.exp_m1()).ln_1p();
-        self.evidence = shiryaev_roberts(faded, ratio, 1.0).min(self.line);
+        shiryaev_roberts(faded, ratio, 1.0).min(self.line)
+    }
+
+    /// Whether the live slice can make an alarm: it adds half of the line, and less than a nat for
+    /// the 1 of 1 + R. Or whether more is to be known of an alarm that has just begun.
+    fn is_worth_a_look(&self, now: Timestamp) -> bool {
+        let is_new = || {
+            self.since
+                .is_none_or(|since| now.saturating_since(since) <= NEW)
+        };
+        self.line > 0.0 && self.evidence >= self.line / 2.0 - 1.0 && (!self.alarming || is_new())
+    }
+
+    fn show(&mut self, evidence: f64, without: &Without) {
+        self.shown = evidence.min(without.evidence);
+        (self.observations, self.hits) = (without.observations, without.hits);
     }
 
     /// Sums up what there is since the change, without the largest, and decides.
@@ -247,38 +347,18 @@ impl PooledScale {
         &mut self,
         parts: &mut [(K, &mut Part)],
         index: usize,
-        left: f64,
         left_out: usize,
         now: Timestamp,
     ) {
-        if left < 1.0 {
-            for (_, part) in &mut *parts {
-                let of = &mut part.scales[index];
-                of.evidence = (f64::from(of.evidence) * left) as i32;
-            }
-        }
-        let mut largest = [(0_i32, 0_u32, 0_u32); MOST_LEFT_OUT];
-        let largest = &mut largest[..left_out.min(MOST_LEFT_OUT)];
-        let (mut sum, mut observations, mut hits) = (0_i64, 0_u64, 0_u64);
+        let mut since = Since::default();
         for (_, part) in &*parts {
             let of = &part.scales[index];
-            sum += i64::from(of.evidence);
-            observations += u64::from(of.all_observations);
-            hits += u64::from(of.all_hits);
-            let this = (of.evidence, of.all_hits, of.all_observations);
-            // Smallest first.
-            if let Some(smallest) = largest.first_mut()
-                && this > *smallest
-            {
-                *smallest = this;
-                largest.sort_unstable();
-            }
+            since.add(of.evidence, of.all_observations, of.all_hits, left_out);
         }
-        let top: i64 = largest.iter().map(|of| i64::from(of.0)).sum();
-        self.hits = hits - largest.iter().map(|of| u64::from(of.1)).sum::<u64>();
-        self.observations = observations - largest.iter().map(|of| u64::from(of.2)).sum::<u64>();
-        self.left = (sum - top) as f64 / UNIT;
-        if sum <= 0 || self.left <= -self.line * SUNK {
+        let without = since.without_the_largest();
+        self.left = without.evidence;
+        self.show(self.evidence, &without);
+        if since.evidence <= 0 || self.left <= -self.line * SUNK {
             self.start_again(parts, index);
         } else {
             self.since.get_or_insert(self.began);
@@ -295,7 +375,7 @@ impl PooledScale {
                 let of = &mut part.scales[index];
                 of.evidence = (f64::from(of.evidence) * held) as i32;
             }
-            self.left = self.line;
+            (self.left, self.shown) = (self.line, self.line);
         }
         self.began = now;
     }
@@ -306,11 +386,51 @@ impl PooledScale {
             (of.evidence, of.all_observations, of.all_hits) = (0, 0, 0);
         }
         (self.left, self.since, self.observations, self.hits) = (0.0, None, 0, 0);
+        self.shown = 0.0;
     }
 
     fn bounds(&self) -> (f64, f64) {
         interval(self.hits as f64, self.observations as f64)
     }
+}
+
+impl Since {
+    fn add(&mut self, evidence: i32, observations: u32, hits: u32, left_out: usize) {
+        self.evidence += i64::from(evidence);
+        self.observations += u64::from(observations);
+        self.hits += u64::from(hits);
+        let largest = &mut self.largest[..left_out.min(MOST_LEFT_OUT)];
+        let this = (evidence, hits, observations);
+        // Smallest first.
+        if let Some(smallest) = largest.first_mut()
+            && this > *smallest
+        {
+            *smallest = this;
+            largest.sort_unstable();
+        }
+    }
+
+    fn without_the_largest(&self) -> Without {
+        let largest = self.largest.iter();
+        let top = largest.fold((0_i64, 0_u64, 0_u64), |sums, of| {
+            (
+                sums.0 + i64::from(of.0),
+                sums.1 + u64::from(of.1),
+                sums.2 + u64::from(of.2),
+            )
+        });
+        Without {
+            evidence: (self.evidence - top.0) as f64 / UNIT,
+            hits: self.hits - top.1,
+            observations: self.observations - top.2,
+        }
+    }
+}
+
+/// The most that an instance adds in a slice. Two such slices are no alarm, and three are one, even
+/// if the evidence has faded a little between them.
+const fn most_of_one(line: i32) -> i32 {
+    line / 5 * 2
 }
 
 fn slice_of(scale: &Scale) -> Duration {
@@ -321,6 +441,8 @@ fn nanos_between(earlier: Timestamp, later: Timestamp) -> u64 {
     later.as_nanos().saturating_sub(earlier.as_nanos())
 }
 
+/// An alarm that began so long ago at most may open at any moment.
+const NEW: Duration = Duration::from_secs(5);
 /// When the evidence without the largest is so many lines below 0, it starts again.
 const SUNK: f64 = 0.5;
 /// The scale by which instances stand out: half of all requests, in two seconds.

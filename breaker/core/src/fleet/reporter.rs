@@ -42,6 +42,10 @@ pub struct SignalCounts {
     pub hits: u64,
     /// The share of hits that is normal.
     pub normal: f64,
+    /// From how many observations that was learned, faded; 0 where the fleet must not lower it.
+    pub learned: f64,
+    /// Of these, hits.
+    pub learned_hits: f64,
 }
 
 /// Builds the reports of one route.
@@ -49,6 +53,11 @@ pub struct SignalCounts {
 pub struct Reporter {
     before: FleetCounts,
     normals: [u16; SIGNALS],
+    /// What was last told to be learned, and in how many full reports it was not.
+    learned: [u32; SIGNALS],
+    untold: u8,
+    /// Whether the next report is only for hits.
+    only_hits: bool,
     /// When the counts were last read.
     read: Option<Timestamp>,
     /// The differences of the last half seconds, oldest first.
@@ -73,6 +82,11 @@ impl Reporter {
         all: bool,
         now: Timestamp,
     ) -> Option<RouteReport> {
+        let mut both = counts.signals.iter().zip(&self.before.signals);
+        let has_hits = both.any(|(now, before)| now.hits > before.hits);
+        if std::mem::take(&mut self.only_hits) && !has_hits {
+            return None;
+        }
         let mut report = RouteReport {
             route,
             arrivals: small(counts.arrivals.saturating_sub(self.before.arrivals)),
@@ -80,6 +94,9 @@ impl Reporter {
             led: counts.led,
             ..RouteReport::default()
         };
+        self.untold += u8::from(all);
+        let tells = self.untold >= FULL_REPORTS || self.read.is_none();
+        self.untold = if tells { 0 } else { self.untold };
         for (index, of) in counts.signals.iter().enumerate() {
             let before = &self.before.signals[index];
             let began_again = of.observations < before.observations;
@@ -89,11 +106,23 @@ impl Reporter {
             let hits = small(of.hits.saturating_sub(before.hits)).min(observations);
             let normal = (of.normal * PARTS).round() as u16;
             let is_news = std::mem::replace(&mut self.normals[index], normal) != normal;
+            let (learned, learned_hits) = (of.learned.round(), of.learned_hits.round());
+            let told = f64::from(self.learned[index]);
+            let tells = tells || all && !(0.75 * told..=1.25 * told).contains(&learned);
             report.signals[index] = SignalReport {
                 observations,
                 hits,
                 normal: if is_news || all { normal } else { 0 },
+                learned: if tells { learned as u32 } else { 0 },
+                learned_hits: if tells {
+                    learned_hits.min(learned) as u32
+                } else {
+                    0
+                },
             };
+            if tells {
+                self.learned[index] = learned as u32;
+            }
         }
         let before = match self.before.epoch == counts.epoch {
             true => self.before.probes,
@@ -107,6 +136,13 @@ impl Reporter {
         self.remember(&report, now);
         self.before = *counts;
         (all || changed || !report.is_empty()).then_some(report)
+    }
+
+    /// Lets the next call of [`Self::report`] report only if there are hits that were not reported
+    /// yet: these are evidence, and should not wait for the next regular report. Else that call
+    /// changes nothing.
+    pub const fn only_hits(&mut self) {
+        self.only_hits = true;
     }
 
     /// Requests of `signal` that ended since `change`, and how many of them are hits.
@@ -136,6 +172,9 @@ fn small(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
+/// A new aggregator must hear again what was learned: after so many full reports, which come each
+/// two seconds.
+const FULL_REPORTS: u8 = 16;
 /// Half seconds with requests that are remembered.
 const REMEMBERED: usize = 64;
 /// Of a share that is in 1/10,000.

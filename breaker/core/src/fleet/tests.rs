@@ -7,6 +7,7 @@ mod false_alarms;
 mod membership;
 mod overview;
 mod properties;
+mod sparse;
 mod verdicts;
 
 use std::sync::Arc;
@@ -90,6 +91,7 @@ fn errors(observations: u32, hits: u32) -> RouteReport {
         observations,
         hits,
         normal: 150,
+        ..SignalReport::default()
     };
     route
 }

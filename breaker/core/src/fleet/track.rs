@@ -37,6 +37,8 @@ pub(super) struct Track {
     rate: f64,
     weight: f64,
     live_arrivals: u64,
+    /// Whether hits were reported since [`Self::look`].
+    has_news: bool,
     /// The last prober: the next ones come after it.
     last_prober: Option<InstanceId>,
 }
@@ -103,6 +105,7 @@ impl Track {
             rate: 0.0,
             weight: 0.0,
             live_arrivals: 0,
+            has_news: false,
             last_prober: None,
         }
     }
@@ -143,7 +146,8 @@ impl Track {
         standing.led = report.led;
         for signal in &mut self.signals {
             let of = report.signal(signal.signal);
-            signal.parts[slot].set_normal(of.normal);
+            signal.parts[slot].learn(of);
+            self.has_news |= counts && of.hits > 0;
             if counts {
                 signal.parts[slot].count(of);
                 signal.recent.count(of.observations, of.hits);
@@ -164,10 +168,47 @@ impl Track {
         rng: &mut Rng,
         events: &mut VecDeque<FleetEvent>,
     ) {
+        let (counted, left_out) = self.counted(slice);
+        self.fold_arrivals(slice.number);
+        self.signals.iter_mut().for_each(|of| of.recent.end_slice());
+        self.has_news = false;
+        if self.recovery.is_some() {
+            self.recover(&counted, left_out, rng, events, slice.now);
+        } else {
+            if slice.number.is_multiple_of(LEARNING) {
+                self.pool_normals(&counted, left_out);
+            }
+            self.end_detection(&counted, left_out, slice, events);
+            self.decide(&counted, left_out, slice.now, rng, events);
+        }
+    }
+
+    /// Looks whether what was reported in the live slice is already enough for an alarm. Returns
+    /// whether it is.
+    pub(super) fn look(
+        &mut self,
+        slice: &Slice<'_>,
+        rng: &mut Rng,
+        events: &mut VecDeque<FleetEvent>,
+    ) -> bool {
+        let has_news = std::mem::take(&mut self.has_news);
+        let may_alarm = self.signals.iter().any(|of| of.pooled.may_alarm(slice.now));
+        if !has_news || !may_alarm || self.recovery.is_some() {
+            return false;
+        }
+        let (counted, left_out) = self.counted(slice);
+        let alarms = self.has_early_alarm(&counted, left_out, slice.now);
+        if alarms {
+            self.decide(&counted, left_out, slice.now, rng, events);
+        }
+        alarms
+    }
+
+    /// The members that count, and how many of them may lie.
+    fn counted(&self, slice: &Slice<'_>) -> (Vec<Counted>, usize) {
         let track = self.route.index;
-        let counted: Vec<_> = slice
-            .members
-            .iter()
+        let members = slice.members.iter();
+        let counted: Vec<_> = members
             .filter(|(_, member)| member.counts(slice.now) && member.has(track))
             .map(|(slot, member)| Counted {
                 slot,
@@ -175,17 +216,11 @@ impl Track {
                 reports: member.reports(slice.now),
             })
             .collect();
-        self.fold_arrivals(slice.number);
-        self.signals.iter_mut().for_each(|of| of.recent.end_slice());
         let left_out = slice.left_out.unwrap_or(match counted.len() {
             0..=40 => 1,
             _ => 2,
         });
-        if self.recovery.is_some() {
-            self.recover(&counted, left_out, rng, events, slice.now);
-        } else {
-            self.detect(&counted, left_out, slice, rng, events);
-        }
+        (counted, left_out)
     }
 
     fn fold_arrivals(&mut self, number: u64) {
@@ -379,5 +414,7 @@ pub(super) const LEAST_QUORUM: usize = 4;
 const HELD: Duration = Duration::from_secs(60);
 /// Of a slice: 1 − e^(−0.5/30).
 const FOLDING: f64 = 0.016_528_5;
+/// Each so many slices, 10 s, it is settled what is normal by what all have learned.
+const LEARNING: u64 = 20;
 /// Each so many slices the arrivals of members are halved.
 const HALVING: u64 = 10;

@@ -131,6 +131,8 @@ fn route_out(report: &RouteReport) -> wire::RouteReport {
                 observations: of.observations,
                 hits: of.hits,
                 normal: of.normal.into(),
+                learned: of.learned,
+                learned_hits: of.learned_hits,
             })
             .collect(),
         probes_succeeded: report.probes.succeeded,
@@ -169,6 +171,8 @@ fn route_in(report: &wire::RouteReport) -> Result<RouteReport, Malformed> {
                 observations: of.observations,
                 hits: of.hits,
                 normal: share_in(of.normal)?.1,
+                learned: of.learned,
+                learned_hits: of.learned_hits,
             };
         }
     }
@@ -331,6 +335,8 @@ mod tests {
             observations: 5,
             hits: 4,
             normal: 150,
+            learned: 900,
+            learned_hits: 8,
         };
         Report {
             instance: InstanceId([1, 2, 3, 4, 5, 6, 7, 8]),

@@ -165,6 +165,14 @@ impl SignalDetector {
         SignalBaseline::new(self.signal, observations, hits).ok()
     }
 
+    /// What was learned to be normal; nothing where a share was declared or accepted.
+    pub(in crate::detector) const fn learned_for_fleet(&self) -> (f64, f64) {
+        match self.accepted.is_some() || self.declared > 0.0 {
+            true => (0.0, 0.0),
+            false => self.baseline.learned(),
+        }
+    }
+
     /// Begins with an earlier baseline.
     pub(in crate::detector) fn restore(&mut self, learned: &SignalBaseline) {
         let (observations, hits) = (learned.observations(), learned.hits());

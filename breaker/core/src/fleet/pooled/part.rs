@@ -12,6 +12,10 @@ pub(in crate::fleet) struct Part {
     alone: i32,
     /// In 1/10,000; 0 while it is not known.
     normal: u16,
+    /// The same by what all have learned.
+    pooled_normal: u16,
+    /// From how many observations it has learned, and how many hits these had.
+    learned: (u32, u32),
     is_outlier: bool,
 }
 
@@ -35,11 +39,27 @@ impl Part {
         }
     }
 
-    /// Sets the share that the instance takes for normal.
-    pub(in crate::fleet) const fn set_normal(&mut self, normal: u16) {
-        if normal > 0 {
-            self.normal = normal;
+    /// Takes in what the instance has learned to be normal.
+    pub(in crate::fleet) const fn learn(&mut self, report: &SignalReport) {
+        if report.normal > 0 {
+            self.normal = report.normal;
         }
+        if report.learned > 0 {
+            self.learned = (report.learned, report.learned_hits);
+        }
+    }
+
+    /// From how many observations the instance has learned, and how many hits these had, if it has
+    /// told.
+    pub(super) fn learned(&self) -> Option<(f64, f64)> {
+        let (observations, hits) = self.learned;
+        (observations > 0).then(|| (observations.into(), hits.into()))
+    }
+
+    /// Sets the share that is normal by what all have learned.
+    pub(super) fn set_pooled_normal(&mut self, share: Option<f64>) {
+        let share = share.map(|share| share.clamp(LEAST_POOLED, 1.0) * PARTS);
+        self.pooled_normal = share.map_or(0, |share| share.ceil() as u16);
     }
 
     /// The share that is normal for this instance, within the bounds of what may be.
@@ -48,7 +68,11 @@ impl Part {
             0 => UNKNOWN_NORMAL,
             known => f64::from(known) / PARTS,
         };
-        known.clamp(LEAST_NORMAL, MOST_NORMAL)
+        let known = known.clamp(LEAST_NORMAL, MOST_NORMAL);
+        match self.pooled_normal {
+            0 => known,
+            pooled => known.min(f64::from(pooled) / PARTS),
+        }
     }
 
     /// What the live slice of the shortest scale has.
@@ -57,19 +81,12 @@ impl Part {
     }
 
     /// Forgets all but what is normal.
-    pub(in crate::fleet) const fn forget_evidence(&mut self) {
-        let normal = self.normal;
+    pub(in crate::fleet) fn forget_evidence(&mut self) {
         *self = Self {
-            scales: [ScalePart {
-                observations: 0,
-                hits: 0,
-                evidence: 0,
-                all_observations: 0,
-                all_hits: 0,
-            }; SCALES.len()],
-            alone: 0,
-            normal,
-            is_outlier: false,
+            normal: self.normal,
+            pooled_normal: self.pooled_normal,
+            learned: self.learned,
+            ..Self::default()
         };
     }
 
@@ -112,6 +129,9 @@ const TIMES: f64 = 2.0;
 const PARTS: f64 = 10_000.0;
 /// No share below it is normal, nor one above.
 const LEAST_NORMAL: f64 = 0.01;
+/// Nor below this, by what all have learned: then three failures in a row of three instances are an
+/// alarm of the shortest scale, and one more for each that may lie.
+const LEAST_POOLED: f64 = 0.002;
 const MOST_NORMAL: f64 = 0.8;
 /// Of an instance that has not said what is normal.
 const UNKNOWN_NORMAL: f64 = 0.02;

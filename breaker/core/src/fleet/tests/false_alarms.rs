@@ -10,21 +10,23 @@ fn alarms(instances: usize, slices: u64, seed: u64, liar: bool) -> u64 {
         run_length: Duration::from_secs(250),
         detectors: pooled::DETECTORS,
         left_out: 1,
-        instances,
     };
     let mut pooled = pooled::Pooled::new(Timestamp::ZERO);
     let mut parts = vec![pooled::Part::default(); instances];
     let mut alarms = 0;
     for slice in 1..=slices {
         for (index, part) in parts.iter_mut().enumerate() {
-            part.set_normal(150);
+            part.learn(&SignalReport {
+                normal: 150,
+                ..SignalReport::default()
+            });
             let observations = u32::from(luck.unit() < 0.1);
             let share = if liar && index == 0 { 1.0 } else { 0.015 };
             let hits = u32::from(luck.unit() < share).min(observations);
             part.count(&SignalReport {
                 observations,
                 hits,
-                normal: 0,
+                ..SignalReport::default()
             });
         }
         let mut all: Vec<_> = parts.iter_mut().enumerate().collect();

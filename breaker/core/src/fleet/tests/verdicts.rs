@@ -136,7 +136,7 @@ fn reports_are_differences_and_silent_where_nothing_happened() {
     let expected = SignalReport {
         observations: 7,
         hits: 2,
-        normal: 0,
+        ..SignalReport::default()
     };
     assert_eq!(next.signals[0], expected);
     let all = reporter.report(3, &counts, true, at(2_000)).unwrap();

@@ -4,22 +4,22 @@ use std::collections::VecDeque;
 
 use super::super::acting::opens_from;
 use super::super::aggregator::FleetEvent;
-use super::super::pooled::{DETECTORS, Part, Rules};
+use super::super::pooled::{DETECTORS, Part, Rules, pool_normals};
 use super::super::report::InstanceId;
 use super::super::verdict::Numbers;
 use super::{ABOVE_USUAL, Cause, Counted, LEAST_QUORUM, Slice, Track};
 use crate::policy::Signal;
 use crate::ratio::Ratio;
 use crate::rng::Rng;
+use crate::time::Timestamp;
 
 impl Track {
     /// Lets the detectors judge the slice.
-    pub(super) fn detect(
+    pub(super) fn end_detection(
         &mut self,
         counted: &[Counted],
         left_out: usize,
         slice: &Slice<'_>,
-        rng: &mut Rng,
         events: &mut VecDeque<FleetEvent>,
     ) {
         let now = slice.now;
@@ -27,11 +27,7 @@ impl Track {
             run_length: self.route.policy.false_alarm_budget().run_length(),
             detectors: DETECTORS * self.signals.len(),
             left_out,
-            instances: counted.len(),
         };
-        let was_alarming = self.cause.is_some();
-        self.cause = None;
-        let mut opens = false;
         for of in &mut self.signals {
             let mut parts = select(&mut of.parts, counted);
             let outliers = of.pooled.end_slice(&mut parts, slice.number, &rules, now);
@@ -44,10 +40,48 @@ impl Track {
                     instance,
                 }
             }));
+        }
+    }
+
+    /// Whether the live slice is already enough for an alarm.
+    pub(super) fn has_early_alarm(
+        &mut self,
+        counted: &[Counted],
+        left_out: usize,
+        now: Timestamp,
+    ) -> bool {
+        let signals = self.signals.iter_mut();
+        signals.fold(false, |alarms, of| {
+            let parts = select(&mut of.parts, counted);
+            of.pooled.look(&parts, left_out, now) || alarms
+        })
+    }
+
+    /// Settles what is normal by what all have learned.
+    pub(super) fn pool_normals(&mut self, counted: &[Counted], left_out: usize) {
+        for of in &mut self.signals {
+            pool_normals(&mut select(&mut of.parts, counted), left_out);
+        }
+    }
+
+    /// Decides what follows from the alarms that there are.
+    pub(super) fn decide(
+        &mut self,
+        counted: &[Counted],
+        left_out: usize,
+        now: Timestamp,
+        rng: &mut Rng,
+        events: &mut VecDeque<FleetEvent>,
+    ) {
+        let was_alarming = self.cause.is_some();
+        self.cause = None;
+        let mut opens = false;
+        for of in &mut self.signals {
             let Some((mut numbers, since)) = of.pooled.alarm() else {
                 continue;
             };
-            let normal = median(parts.iter().map(|(_, part)| part.normal()));
+            let parts = counted.iter().map(|member| &of.parts[member.slot]);
+            let normal = median(parts.map(Part::normal));
             numbers.normal = Ratio::new(normal).unwrap_or(Ratio::ONE);
             let asked = opens_from(&self.route.policy, of.signal, normal / ABOVE_USUAL);
             let this_opens = asked.is_some_and(|asked| {

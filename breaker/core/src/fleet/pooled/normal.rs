@@ -1,0 +1,120 @@
+//! What is normal by what all instances have learned together.
+//!
+//! An instance with a request each eight seconds never learns that its errors are rarer than 1 %.
+//! Eight of them together do. So each also reports how many requests it has learned from, and how
+//! many of these were hits. The share that an instance takes for normal is then lowered to
+//!
+//! ```text
+//! p0ᵢ = 1.5 · (xᵢ + a) / (nᵢ + a/u),   u = the usual share over all instances, at most
+//! ```
+//!
+//! which is about u where the instance has learned little, and its own share where it has learned
+//! much: instances may differ. Nothing is raised by it.
+//!
+//! f instances may claim anything here too. So u is the largest over all ways to leave f out.
+
+use super::part::Part;
+use crate::detector::usual_at_most;
+
+/// Lowers what is normal for `parts`, where they have told what they learned.
+pub(in crate::fleet) fn pool_normals<K>(parts: &mut [(K, &mut Part)], left_out: usize) {
+    let told = parts.iter().filter_map(|(_, part)| part.learned());
+    let mut told: Vec<_> = told.collect();
+    let usual = match told.len() > left_out {
+        true => usual_without(&mut told, left_out),
+        false => 1.0,
+    };
+    for (_, part) in parts {
+        let pooled = part.learned().map(|(observations, hits)| {
+            let prior = PRIOR_HITS / usual;
+            ABOVE_USUAL * (hits + PRIOR_HITS) / (observations + prior)
+        });
+        part.set_pooled_normal(pooled);
+    }
+}
+
+/// The largest usual share that is left when so many are left out.
+fn usual_without(told: &mut [(f64, f64)], left_out: usize) -> f64 {
+    let all = told
+        .iter()
+        .fold((0.0, PRIOR_HITS), |sums, of| (sums.0 + of.0, sums.1 + of.1));
+    let mut best = all;
+    // Dinkelbach, Manag. Sci. 13 (1967) 492: the ratio only grows, and soon no more.
+    for _ in 0..STEPS {
+        let share = best.1 / best.0.max(1.0);
+        let lowers = |of: &(f64, f64)| share * of.0 - of.1;
+        told.sort_unstable_by(|a, b| lowers(b).total_cmp(&lowers(a)));
+        let out = told[..left_out].iter().filter(|of| lowers(of) > 0.0);
+        best = out.fold(all, |sums, of| (sums.0 - of.0, sums.1 - of.1));
+    }
+    let (observations, hits) = (best.0.max(0.0), best.1 - PRIOR_HITS);
+    let share = (best.1 / observations.max(1.0)).max(usual_at_most(hits, observations));
+    share.clamp(f64::MIN_POSITIVE, 1.0)
+}
+
+/// As locally (`detector/baseline.rs`).
+const ABOVE_USUAL: f64 = 1.5;
+/// What an instance is taken to have seen of the others: so many hits.
+const PRIOR_HITS: f64 = 2.0;
+const STEPS: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::report::SignalReport;
+
+    /// What is normal for each, in 1/10,000, if they have learned this and take 2 % for normal.
+    fn normals(learned: &[(u32, u32)], left_out: usize) -> Vec<u32> {
+        let mut parts = vec![Part::default(); learned.len()];
+        for (part, (observations, hits)) in parts.iter_mut().zip(learned) {
+            part.learn(&SignalReport {
+                normal: 200,
+                learned: *observations,
+                learned_hits: *hits,
+                ..SignalReport::default()
+            });
+        }
+        pool_normals(
+            &mut parts.iter_mut().map(|of| ((), of)).collect::<Vec<_>>(),
+            left_out,
+        );
+        let normals = parts.iter().map(|part| (part.normal() * 10_000.0).round());
+        normals.map(|normal| normal as u32).collect()
+    }
+
+    #[test]
+    fn what_none_knows_all_know_together() {
+        // 2.9/300 is 1 % for one alone.
+        assert_eq!(normals(&[(250, 0); 8], 1), [20; 8]);
+        assert_eq!(normals(&[(50, 0); 8], 1), [75; 8]);
+        assert_eq!(normals(&[(0, 0); 8], 1), [200; 8]);
+    }
+
+    #[test]
+    fn who_differs_keeps_its_own_share() {
+        let mut learned = [(3000, 3); 8];
+        learned[0] = (3000, 30);
+        let normals = normals(&learned, 1);
+        assert!((100..150).contains(&normals[0]), "{normals:?}");
+        assert!(
+            normals[1..].iter().all(|normal| *normal < 60),
+            "{normals:?}"
+        );
+    }
+
+    #[test]
+    fn a_claim_of_one_lowers_nothing_for_the_others() {
+        let honest = normals(&[(50, 1); 7], 0);
+        for lie in [(u32::MAX, 0), (1000, 0), (50, 0)] {
+            let mut learned = vec![(50, 1); 7];
+            learned.push(lie);
+            let normals = normals(&learned, 1);
+            let (others, honest) = (&normals[..7], &honest[..]);
+            let is_less = others
+                .iter()
+                .zip(honest)
+                .any(|(with, without)| with < without);
+            assert!(!is_less, "{lie:?}: {others:?} {honest:?}");
+        }
+    }
+}
