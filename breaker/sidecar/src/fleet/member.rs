@@ -35,6 +35,8 @@ pub(super) struct Member {
     config: u64,
     named: Option<Timestamp>,
     reported: Option<Timestamp>,
+    /// When it last reported of requests.
+    told: Timestamp,
     /// When it last published an overview.
     shown: Option<Timestamp>,
     /// The aggregator that knows all that was reported before.
@@ -79,6 +81,7 @@ impl Member {
             config: 0,
             named: None,
             reported: None,
+            told: Timestamp::ZERO,
             shown: None,
             informed: None,
             replica: Replica::new(of.me),
@@ -101,6 +104,16 @@ impl Member {
         true
     }
 
+    /// What to publish before the next regular reports: new failures are evidence. There are no more
+    /// messages than without that: only who has told nothing for half a second hurries.
+    pub(super) fn early_reports(&mut self, now: Timestamp) -> Vec<Bytes> {
+        if now.saturating_since(self.told) < SLICE || self.named.is_none() {
+            return Vec::new();
+        }
+        let routes = self.routes.hits();
+        self.tell(now, &routes)
+    }
+
     /// What to publish as reports now. Call it each half second, also while nobody can be reached:
     /// what happened then is not reported later.
     pub(super) fn reports(&mut self, now: Timestamp) -> Vec<Bytes> {
@@ -114,14 +127,22 @@ impl Member {
             let names = Some(self.routes.names().clone());
             messages.push(self.report(now, names, Vec::new()));
         }
-        for routes in routes.chunks(ROUTES_OF_A_REPORT) {
-            messages.push(self.report(now, None, routes.to_vec()));
-        }
+        messages.extend(self.tell(now, &routes));
         if all {
             self.informed = term;
             self.reported = Some(now);
         }
         messages
+    }
+
+    fn tell(&mut self, now: Timestamp, routes: &[RouteReport]) -> Vec<Bytes> {
+        if !routes.iter().all(RouteReport::is_empty) {
+            self.told = now;
+        }
+        let messages = routes.chunks(ROUTES_OF_A_REPORT);
+        messages
+            .map(|routes| self.report(now, None, routes.to_vec()))
+            .collect()
     }
 
     fn report(
@@ -325,6 +346,7 @@ pub(super) const VERDICT_BYTES: usize = 4 << 10;
 pub(super) const OVERVIEW_BYTES: usize = 64 << 10;
 /// Of the longest reports of a route, as many as fit.
 const ROUTES_OF_A_REPORT: usize = 128;
+const SLICE: Duration = Duration::from_millis(500);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const NAMED: Duration = Duration::from_secs(30);
 const SHOWN: Duration = Duration::from_secs(1);

@@ -11,8 +11,16 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 pub(super) struct Pace {
     began: Instant,
     slices: Interval,
+    looks: Interval,
     looked: Instant,
     stood_still: bool,
+}
+
+/// What it is time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Slice,
+    Look,
 }
 
 impl Pace {
@@ -21,9 +29,12 @@ impl Pace {
         let began = Instant::now();
         let mut slices = interval_at(began + SLICE, SLICE);
         slices.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval_at(began + LOOK, LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             began,
             slices,
+            looks,
             looked: began,
             stood_still: false,
         }
@@ -41,6 +52,19 @@ impl Pace {
         self.look();
     }
 
+    /// Waits for the end of a slice, or until it is time to look for what must not wait for that.
+    ///
+    /// Cancel safe.
+    pub(super) async fn turn(&mut self) -> Turn {
+        let turn = tokio::select! {
+            biased;
+            _ = self.slices.tick() => Turn::Slice,
+            _ = self.looks.tick() => Turn::Look,
+        };
+        self.look();
+        turn
+    }
+
     /// Whether the task was not run for more than 3 s, as while the process is stopped, since this
     /// was last asked. Then what was received meanwhile is old, and nothing in it says so.
     pub(super) fn stood_still(&mut self) -> bool {
@@ -54,6 +78,7 @@ impl Pace {
     }
 }
 
+const LOOK: Duration = Duration::from_millis(100);
 const SLICE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -61,6 +86,19 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn there_are_four_looks_in_a_slice() {
+        let mut pace = Pace::begin();
+        for _ in 0..3 {
+            for _ in 0..4 {
+                assert_eq!(pace.turn().await, Turn::Look);
+            }
+            // The fifth look is due at the same time.
+            assert_eq!(pace.turn().await, Turn::Slice);
+            assert_eq!(pace.turn().await, Turn::Look);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn it_stood_still_if_more_than_three_seconds_went_by_in_one_slice() {

@@ -118,6 +118,14 @@ impl ReportedRoutes {
             .collect()
     }
 
+    /// What each has to report before its turn: new hits.
+    pub(super) fn hits(&mut self) -> Vec<RouteReport> {
+        for route in &mut self.routes {
+            route.known.reporter.only_hits();
+        }
+        self.reports(false)
+    }
+
     /// Follows a verdict that is in force. Returns why not, where it is not.
     pub(super) fn follow(&mut self, in_force: InForce<'_>, verdict: &Verdict) -> Vec<Ignored> {
         self.follow_of(0..self.routes.len(), in_force, verdict)

@@ -16,7 +16,7 @@ use super::lease::{Lease, TTL};
 use super::member::{Member, OVERVIEW_BYTES, REPORT_BYTES, Topics, VERDICT_BYTES};
 #[cfg(feature = "nats")]
 use super::nats::Nats;
-use super::pace::Pace;
+use super::pace::{Pace, Turn};
 use super::redis::Redis;
 use super::reported::MemberRoute;
 use super::seal::{SIGNATURE, Seal};
@@ -233,9 +233,10 @@ impl Session {
     ) -> Result<(), EngineError> {
         while pace.now() < end {
             tokio::select! {
-                () = pace.slice() => {
-                    self.slice(member, topics, pace, connected).await?;
-                }
+                turn = pace.turn() => match turn {
+                    Turn::Slice => self.slice(member, topics, pace, connected).await?,
+                    Turn::Look => self.look(member, topics, pace, connected.engine).await?,
+                },
                 verdict = connected.verdicts.recv() => {
                     let verdict = verdict.ok_or_else(|| connected.engine.why_ended())?;
                     if pace.stood_still() {
@@ -248,12 +249,34 @@ impl Session {
                 report = next(&mut connected.reports) => {
                     let report = report.ok_or_else(|| connected.engine.why_ended())?;
                     member.hear_report(pace.now(), &report);
+                    // It may be enough for an alarm.
+                    if let Some(verdict) = member.verdict(pace.now()) {
+                        connected.engine.publish(&topics.verdicts, verdict).await?;
+                    }
                 }
                 overview = next(&mut connected.overviews) => {
                     let overview = overview.ok_or_else(|| connected.engine.why_ended())?;
                     member.hear_overview(&overview);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// What is done between slices: failures are reported, and judged, as they come.
+    async fn look<E: Engine>(
+        &self,
+        member: &mut Member,
+        topics: &Topics,
+        pace: &Pace,
+        engine: &E,
+    ) -> Result<(), EngineError> {
+        for report in member.early_reports(pace.now()) {
+            engine.publish(&topics.reports, report).await?;
+            self.stats().reported();
+        }
+        if let Some(verdict) = member.verdict(pace.now()) {
+            engine.publish(&topics.verdicts, verdict).await?;
         }
         Ok(())
     }
