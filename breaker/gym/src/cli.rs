@@ -10,6 +10,7 @@ use breaker_core::InvalidValue;
 use clap::Parser;
 use serde_json::json;
 
+use crate::fleet::HealthyFleet;
 use crate::gym::{self, Plan, Run};
 use crate::summary::{Summaries, summarise};
 use crate::table::{self, Style};
@@ -41,14 +42,15 @@ pub(crate) struct Cli {
     /// Lists scenarios and systems
     #[arg(long)]
     list: bool,
-    /// Measures how often healthy traffic sets systems off, instead of running scenarios
-    #[arg(long, conflicts_with_all = ["scenario", "markdown", "html", "list"])]
+    /// Measures how often healthy traffic sets systems off, instead of running scenarios; with
+    /// --fleet how often it opens a fleet
+    #[arg(long, conflicts_with_all = ["scenario", "html", "list"])]
     arl: bool,
     /// For --arl and --endpoints: simulated days at each error rate
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     days: u32,
     /// For --arl, --blips and --endpoints: requests a second, such as 0.5 or 1/60; 1, 100 and 1 by
-    /// default
+    /// default. With --fleet of each replica, 0.2 by default
     #[arg(long, value_parser = parse_rate)]
     rate: Option<f64>,
     /// For --arl: usual errors in per cent, such as 0.1,5,30
@@ -80,10 +82,16 @@ pub(crate) struct Cli {
     /// of running scenarios
     #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips"])]
     endpoints: bool,
-    /// Plays fleets of replicas that pool their evidence (F1 to F9), each with the fleet and
-    /// without
-    #[arg(long, conflicts_with_all = ["scenario", "system", "html", "list", "arl", "blips", "endpoints", "petshop", "json"])]
+    /// Plays fleets of replicas that pool their evidence (F1 to F10, --scenario chooses), each with
+    /// the fleet and without
+    #[arg(long, conflicts_with_all = ["system", "html", "list", "blips", "endpoints", "petshop", "json"])]
     fleet: bool,
+    /// For --fleet: replicas instead of those of the scenario; 10 by default with --arl
+    #[arg(long, value_parser = clap::value_parser!(u16).range(4..=1000), requires = "fleet")]
+    replicas: Option<u16>,
+    /// For --fleet --arl: the first replica reports failures that were none
+    #[arg(long, requires_all = ["fleet", "arl"])]
+    liar: bool,
     /// Plays levels of a real service (fixtures/petshop): which of its faults are told, and how
     /// often health is called a fault
     #[arg(long, conflicts_with_all = ["scenario", "html", "list", "arl", "blips", "endpoints"])]
@@ -123,7 +131,8 @@ impl Cli {
 
     fn plan(&self) -> Result<Plan, InvalidValue> {
         let mut scenarios = Vec::new();
-        for name in &self.scenario {
+        let of_requests = if self.fleet { &[][..] } else { &self.scenario };
+        for name in of_requests {
             match scenario::find(name) {
                 Some(entry) => scenarios.push(entry),
                 None => {
@@ -186,6 +195,28 @@ impl Cli {
         })
     }
 
+    fn measure_fleets(&self, plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+        if self.arl {
+            let healthy = HealthyFleet {
+                replicas: self.replicas.unwrap_or(10).into(),
+                rate: self.rate.unwrap_or(0.2),
+                errors: match &self.errors[..] {
+                    [] => arl::ERROR_RATES.to_vec(),
+                    errors => errors.to_vec(),
+                },
+                days: self.days,
+                liar: self.liar,
+            };
+            return fleet::measure_healthy(&healthy, plan.threads, self.markdown, out);
+        }
+        let replicas = self.replicas.map(usize::from);
+        let fleets = fleet::choose(&self.scenario, replicas, self.rate);
+        let fleets = fleets.map_err(|unknown| {
+            io::Error::other(format!("no fleet is called '{unknown}': F1 to F10"))
+        })?;
+        fleet::measure(&fleets, &plan.seeds, plan.threads, self.markdown, out)
+    }
+
     fn measure_blips(&self, threads: usize, out: &mut impl Write) -> io::Result<()> {
         let plan = blips::Plan {
             knobs: self.blip.clone(),
@@ -207,6 +238,9 @@ impl Cli {
         if self.list {
             return list(&mut out);
         }
+        if self.fleet {
+            return self.measure_fleets(plan, &mut out);
+        }
         if self.arl {
             return self.measure(plan, &mut out);
         }
@@ -222,9 +256,6 @@ impl Cli {
             }
             write!(out, "{}", endpoints::table(&results, self.markdown))?;
             return write!(out, "\n{}", endpoints::healthy_table(&healthy));
-        }
-        if self.fleet {
-            return fleet::measure(&plan.seeds, self.markdown, &mut out);
         }
         if self.petshop {
             let rows = petshop::measure(&plan.systems, self.hours, &plan.seeds, plan.threads);

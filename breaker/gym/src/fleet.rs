@@ -1,6 +1,7 @@
 //! Fleets of replicas that pool their evidence, in virtual time: real breakers, reporters, replicas
 //! and aggregators, and a transport with delay and loss.
 
+mod arl;
 mod scenario;
 mod table;
 
@@ -17,7 +18,8 @@ use breaker_core::{Breaker, InvalidField, Outcome, Policy, SourceId, State, Time
 use breaker_core::policy::Signal;
 
 use crate::luck::RequestRng;
-pub(crate) use scenario::{ALL, Fleet};
+pub(crate) use arl::{HealthyFleet, measure as measure_healthy};
+pub(crate) use scenario::{Fleet, choose};
 pub(crate) use table::measure;
 
 /// What one run shows.
@@ -51,6 +53,8 @@ struct Member {
     rng: RequestRng,
     next: f64,
     seq: u64,
+    /// The tick of the last report that said something.
+    told: u64,
     was: State,
     opened: Option<f64>,
     false_opens: u32,
@@ -90,10 +94,12 @@ pub(crate) fn play(fleet: &Fleet, seed: u64, pooled: bool) -> Result<Score, Inva
         let (at, now) = (tick as f64 * TICK, Timestamp::from_millis(tick * TICK_MS));
         for (index, member) in members.iter_mut().enumerate() {
             member.requests(fleet, index, at, &mut score);
-            if !pooled || !(tick + index as u64).is_multiple_of(TICKS_A_SLICE) {
+            if !pooled || !member.is_due(index, tick) {
                 continue;
             }
-            let report = member.report(fleet, index, at, &name, now);
+            let Some(report) = member.report(fleet, index, at, tick, &name, now) else {
+                continue;
+            };
             if fleet.connected(index, at) && link.unit() >= LOSS {
                 let arrival = tick + delay(&mut link);
                 transport.reports.entry(arrival).or_default().push(report);
@@ -159,6 +165,7 @@ impl Member {
             next: rng.exponential() / fleet.rate,
             rng,
             seq: 0,
+            told: 0,
             was: State::Closed,
             opened: None,
             false_opens: 0,
@@ -205,15 +212,31 @@ impl Member {
         self.was = state;
     }
 
+    /// Whether to report now, as a sidecar does: each half second, and sooner if there are hits and
+    /// the last report of requests is half a second old.
+    fn is_due(&mut self, index: usize, tick: u64) -> bool {
+        let tick = tick + index as u64;
+        if tick.is_multiple_of(TICKS_A_SLICE) {
+            return true;
+        }
+        let may_hurry = tick.is_multiple_of(TICKS_A_LOOK) && self.told + TICKS_A_SLICE <= tick;
+        if may_hurry {
+            self.reporter.only_hits();
+        }
+        may_hurry
+    }
+
     fn report(
         &mut self,
         fleet: &Fleet,
         index: usize,
         at: f64,
+        tick: u64,
         name: &RouteName,
         now: Timestamp,
-    ) -> Report {
-        let all = self.seq.is_multiple_of(SLICES_A_HEARTBEAT);
+    ) -> Option<Report> {
+        let tick = tick + index as u64;
+        let all = tick.is_multiple_of(TICKS_A_SLICE * SLICES_A_HEARTBEAT);
         self.seq += 1;
         let counts = self.breaker.fleet_counts(SourceId::PROXY, now);
         let mut route = self.reporter.report(0, &counts, all, now);
@@ -222,7 +245,10 @@ impl Member {
             errors.observations += LIES;
             errors.hits = errors.observations;
         }
-        Report {
+        if route.is_some_and(|route| !route.is_empty()) {
+            self.told = tick;
+        }
+        (all || route.is_some()).then(|| Report {
             instance: self.id,
             boot: 0,
             seq: self.seq,
@@ -231,7 +257,7 @@ impl Member {
             names: all.then(|| Arc::from([name.clone()])),
             host: None,
             routes: route.into_iter().collect(),
-        }
+        })
     }
 }
 
@@ -243,6 +269,7 @@ fn delay(link: &mut RequestRng) -> u64 {
 const TICK: f64 = 0.025;
 const TICK_MS: u64 = 25;
 const TICKS_A_SLICE: u64 = 20;
+const TICKS_A_LOOK: u64 = 4;
 const SLICES_A_HEARTBEAT: u64 = 4;
 /// The share of messages that are lost.
 const LOSS: f64 = 0.01;

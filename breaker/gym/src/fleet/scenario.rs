@@ -14,6 +14,8 @@ pub(crate) struct Fleet {
     pub(crate) lasts: f64,
     /// The share of errors in it.
     pub(crate) errors: f64,
+    /// The share of errors in health.
+    pub(crate) usual: f64,
     /// How many replicas it hits, the first ones.
     pub(crate) hit: usize,
     pub(crate) trouble: Trouble,
@@ -50,7 +52,7 @@ impl Fleet {
         if self.is_faulty(index, at) {
             self.errors
         } else {
-            USUAL
+            self.usual
         }
     }
 
@@ -81,6 +83,7 @@ const fn outage(id: &'static str, title: &'static str, replicas: usize) -> Fleet
         from: 300.0,
         lasts: 120.0,
         errors: 1.0,
+        usual: USUAL,
         hit: replicas,
         trouble: Trouble::None,
     }
@@ -102,13 +105,49 @@ const fn one_bad(mut fleet: Fleet) -> Fleet {
     fleet
 }
 
+/// One request a second over eight replicas, and next to no errors.
+const fn seldom(mut fleet: Fleet) -> Fleet {
+    fleet.rate = 0.125;
+    fleet.usual = 0.0002;
+    fleet
+}
+
 const fn after_an_hour(mut fleet: Fleet) -> Fleet {
     fleet.from = 3600.0;
     fleet
 }
 
+/// The scenarios with these names, or all; with other numbers of replicas and requests a second of
+/// each where these are given.
+///
+/// # Errors
+/// The first name that there is not.
+pub(crate) fn choose<'a>(
+    names: &'a [String],
+    replicas: Option<usize>,
+    rate: Option<f64>,
+) -> Result<Vec<Fleet>, &'a str> {
+    let mut chosen = Vec::new();
+    for name in names {
+        let mut all = ALL.into_iter();
+        let found = all.find(|fleet| fleet.id.eq_ignore_ascii_case(name));
+        chosen.push(found.ok_or(name.as_str())?);
+    }
+    if chosen.is_empty() {
+        chosen = ALL.to_vec();
+    }
+    for fleet in &mut chosen {
+        if let Some(replicas) = replicas {
+            fleet.hit = if fleet.hit == 1 { 1 } else { replicas };
+            fleet.replicas = replicas;
+        }
+        fleet.rate = rate.unwrap_or(fleet.rate);
+    }
+    Ok(chosen)
+}
+
 /// All scenarios.
-pub(crate) const ALL: [Fleet; 9] = [
+pub(crate) const ALL: [Fleet; 10] = [
     outage("F1", "200 replicas, total outage", 200),
     weak(outage("F2", "200 replicas, 5 % errors", 200)),
     outage("F3", "10 replicas, total outage", 10),
@@ -138,6 +177,7 @@ pub(crate) const ALL: [Fleet; 9] = [
         Trouble::None,
         60.0,
     ),
+    after_an_hour(seldom(outage("F10", "8 replicas, 1 request/s in all", 8))),
 ];
 
 /// Errors in health.

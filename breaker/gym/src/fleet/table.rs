@@ -2,21 +2,33 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
-use super::{ALL, Score, play};
+use super::{Fleet, Score, play};
+use crate::gym::in_parallel;
 
-/// Plays all scenarios with each seed, with and without the fleet.
-pub(crate) fn measure(seeds: &[u64], markdown: bool, out: &mut impl io::Write) -> io::Result<()> {
+/// Plays scenarios with each seed, with and without the fleet.
+pub(crate) fn measure(
+    fleets: &[Fleet],
+    seeds: &[u64],
+    threads: usize,
+    markdown: bool,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
     row(out, markdown, &HEAD.map(str::to_owned))?;
     if markdown {
         row(out, markdown, &HEAD.map(|_| "---".to_owned()))?;
     }
-    for fleet in &ALL {
+    for fleet in fleets {
         for (pooled, mode) in [(true, "fleet"), (false, "local")] {
-            let scores: Result<Vec<_>, _> = seeds
-                .iter()
-                .map(|seed| play(fleet, *seed, pooled))
-                .collect();
+            let scores = Mutex::new(Vec::new());
+            in_parallel(threads, seeds.len(), |index| {
+                let score = play(fleet, seeds[index], pooled);
+                let mut scores = scores.lock().unwrap_or_else(PoisonError::into_inner);
+                scores.push(score);
+            });
+            let scores = scores.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let scores: Result<Vec<_>, _> = scores.into_iter().collect();
             let scores = scores.map_err(io::Error::other)?;
             row(
                 out,
@@ -49,7 +61,11 @@ fn cells(title: &str, mode: &str, scores: &[Score]) -> [String; 12] {
         median(|score| opened(score, 0.5)),
         median(|score| opened(score, 0.95)),
         median(|score| opened(score, 1.0)),
-        mean(|score| score.wrong as f64),
+        format!(
+            "{} of {}",
+            scores.iter().filter(|score| score.wrong > 0).count(),
+            scores.len()
+        ),
         mean(|score| score.false_opens.into()),
         mean(|score| score.probes.into()),
         mean(|score| score.half_open.into()),
@@ -89,7 +105,7 @@ const HEAD: [&str; 12] = [
     "median s",
     "95 % s",
     "last s",
-    "wrong",
+    "wrong runs",
     "false opens",
     "probes",
     "half-open",

@@ -1,3 +1,4 @@
+use super::scenario::ALL;
 use super::table::opened;
 use super::*;
 
