@@ -161,8 +161,16 @@ struct FleetArgs {
         value_parser = value_parser!(u32).range(1..=1000)
     )]
     rate: u32,
-    /// For how long the ledger is well: replicas count in a fleet after a minute
-    #[arg(long, value_name = "TIME", default_value = "65s", value_parser = time)]
+    /// Orders a second before that, for a minute: what replicas learn from
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 30,
+        value_parser = value_parser!(u32).range(1..=1000)
+    )]
+    busy_rate: u32,
+    /// For how long the ledger is still well after that: what was learned counts after a minute
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = time)]
     well: Duration,
     /// For how long the outage is watched, at most
     #[arg(long, value_name = "TIME", default_value = "45s", value_parser = time)]
@@ -239,6 +247,7 @@ impl FleetArgs {
             alone: self.alone,
             faults: faults.unwrap_or(self.faults),
             rate: self.rate,
+            busy_rate: self.busy_rate,
             well: self.well,
             watched: self.watched,
         }

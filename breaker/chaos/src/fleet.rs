@@ -11,7 +11,7 @@ use breaker_sidecar::load::{self, Answer};
 use http::Uri;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 
 pub(crate) use self::group::DemoReplica;
 use self::group::{GroupTable, ReplicaGroup};
@@ -27,7 +27,10 @@ pub(crate) struct FleetDemo {
     pub(crate) faults: Uri,
     /// Orders a second, of each group in all.
     pub(crate) rate: u32,
-    /// For how long the ledger is well. Replicas count in a fleet after a minute.
+    /// The same in the first minute.
+    pub(crate) busy_rate: u32,
+    /// For how long the ledger is still well after that. What a replica has learned counts after a
+    /// minute, and so does the replica itself in a fleet.
     pub(crate) well: Duration,
     /// For how long the outage is watched, at most.
     pub(crate) watched: Duration,
@@ -58,18 +61,22 @@ impl FleetDemo {
         set_fault(&client, &self.faults, "none").await?;
         let rate = self.rate;
         anstream::println!(
-            "{size} replicas in a fleet and {others} that are alone: {rate} orders a second to each group"
+            "{size} replicas in a fleet and {others} that are alone: for a minute {} orders a second \
+             to each group, then {rate}",
+            self.busy_rate
         );
         let began = Instant::now();
-        let fails = began + self.well;
+        // Between two orders, as it is on average.
+        let fails = began + BUSY + self.well + Duration::from_millis(500) / rate;
         let (tell, mut told) = mpsc::unbounded_channel::<Told>();
         let entries = groups.each_ref().map(|group| group.orders());
         let load = orders(
             client.clone(),
             entries,
-            rate,
-            began,
-            fails + self.watched,
+            [
+                (self.busy_rate, began, began + BUSY),
+                (rate, began + BUSY, fails + self.watched),
+            ],
             tell,
         );
         let load = tokio::spawn(load);
@@ -78,12 +85,12 @@ impl FleetDemo {
         let mut has_failed = false;
         loop {
             tokio::select! {
+                () = sleep_until(fails), if !has_failed => {
+                    has_failed = true;
+                    set_fault(&client, &self.faults, "errors").await?;
+                    say(began, "the ledger breaks: each order fails");
+                }
                 _ = looks.tick() => {
-                    if !has_failed && Instant::now() >= fails {
-                        has_failed = true;
-                        set_fault(&client, &self.faults, "errors").await?;
-                        say(began, "the ledger breaks: each order fails");
-                    }
                     for group in &mut groups {
                         let news = match has_failed {
                             true => group.look(&client, fails).await,
@@ -115,17 +122,16 @@ impl FleetDemo {
     }
 }
 
-/// Sends orders to each group, in turn to its replicas.
+/// Sends orders to each group, in turn to its replicas: so many a second between two times, then
+/// others.
 async fn orders(
     client: Client,
     entries: [Vec<Uri>; 2],
-    rate: u32,
-    began: Instant,
-    ends: Instant,
+    phases: [(u32, Instant, Instant); 2],
     tell: mpsc::UnboundedSender<Told>,
 ) {
     let mut turn = 0;
-    load::run(rate, began, ends, |_, due| {
+    let mut send = |due| {
         for (group, entries) in entries.iter().enumerate() {
             let entry = entries[turn % entries.len()].clone();
             let (client, tell) = (client.clone(), tell.clone());
@@ -136,8 +142,10 @@ async fn orders(
             });
         }
         turn += 1;
-    })
-    .await;
+    };
+    for (rate, begins, ends) in phases {
+        load::run(rate, begins, ends, |_, due| send(due)).await;
+    }
 }
 
 async fn set_fault(client: &Client, faults: &Uri, kind: &str) -> anyhow::Result<()> {
@@ -173,8 +181,10 @@ pub(crate) fn replica(text: &str) -> anyhow::Result<DemoReplica> {
     })
 }
 
+/// How long the many orders last.
+const BUSY: Duration = Duration::from_secs(60);
 /// How often replicas are looked at.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(100);
 /// Of a customer.
 const CUSTOMER: Duration = Duration::from_secs(3);
 /// Until all replicas are ready.
