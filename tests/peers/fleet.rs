@@ -4,6 +4,7 @@ mod nats;
 mod second;
 mod secure;
 mod settings;
+mod several;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -57,6 +57,7 @@ use crate::tls::Server;
 pub use self::error::ConfigError;
 pub use self::fallback::Fallback;
 pub use self::feed::Feed;
+pub(crate) use self::fleet::Topology;
 pub use self::fleet::{Broker, EngineUrl, Fleet, FleetKey};
 pub use self::follow::Follow;
 pub use self::policies::Policies;

@@ -16,6 +16,8 @@ SIGNAL = {
     2: ("observations", "number"),
     3: ("hits", "number"),
     4: ("normal", "number"),
+    5: ("learned", "number"),
+    6: ("learned_hits", "number"),
 }
 ROUTE = {
     1: ("route", "number"),

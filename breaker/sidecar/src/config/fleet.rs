@@ -1,15 +1,16 @@
 //! `fleet`: with whom evidence is pooled, and by which engine.
 
+mod engine;
+
 use std::fmt;
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use breaker_tower::breaker_core::{InvalidField, InvalidValue};
-use http::Uri;
-use percent_encoding::percent_decode_str;
 
+pub(crate) use self::engine::Topology;
+pub use self::engine::{Broker, EngineUrl};
 use super::problem::{Problems, check_name, unknown};
 use super::raw::{RawFleet, RawFleetRoutes};
 use super::route::Route;
@@ -22,26 +23,6 @@ pub struct Fleet {
     key: Option<FleetKey>,
     key_file: Option<PathBuf>,
     routes: FleetRoutes,
-}
-
-/// Where the engine is.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EngineUrl {
-    broker: Broker,
-    host: String,
-    port: u16,
-    is_secure: bool,
-    user: Option<String>,
-    password: Option<String>,
-}
-
-/// Which kind of engine it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broker {
-    /// Redis or Valkey.
-    Redis,
-    /// NATS.
-    Nats,
 }
 
 /// What signs the messages.
@@ -77,13 +58,13 @@ pub(super) fn build(
     let engine = problems.check(engine);
     let is_nats = engine
         .as_ref()
-        .is_some_and(|engine| engine.broker == Broker::Nats);
+        .is_some_and(|engine| engine.broker() == Broker::Nats);
     if is_nats && !cfg!(feature = "nats") {
         let rule = "needs a build with the feature nats, which this one has not";
         problems.add(InvalidField::new("engine", rule));
     }
     if let Some(engine) = &engine
-        && !(engine.is_local() || engine.is_secure || raw.key_file.is_some() || raw.allow_remote)
+        && !(engine.is_local() || engine.is_secure() || raw.key_file.is_some() || raw.allow_remote)
     {
         let rule = "must be on a loopback address, or have TLS (rediss:// or tls://) or a key_file beside it: \
                     whoever can publish there can open breakers; allow_remote: true beside it \
@@ -184,130 +165,6 @@ impl Fleet {
     }
 }
 
-// === impl EngineUrl ===
-
-#[cfg_attr(
-    not(feature = "fleet"),
-    expect(dead_code, reason = "who is in no fleet")
-)]
-impl EngineUrl {
-    /// # Errors
-    /// The rule that the text breaks.
-    pub(crate) fn new(text: &str) -> Result<Self, InvalidValue> {
-        let rule = || InvalidValue::from(URL_RULE);
-        let url: Uri = text.parse().map_err(|_error| rule())?;
-        let (broker, is_secure) = match url.scheme_str() {
-            Some("redis" | "valkey") => (Broker::Redis, false),
-            Some("rediss" | "valkeys") => (Broker::Redis, true),
-            Some("nats") => (Broker::Nats, false),
-            Some("tls") => (Broker::Nats, true),
-            _ => return Err(rule()),
-        };
-        let authority = url.authority().ok_or_else(rule)?;
-        if !matches!(url.path(), "" | "/") || url.query().is_some() || authority.host().is_empty() {
-            return Err(rule());
-        }
-        let (user, password) = match authority.as_str().rsplit_once('@') {
-            None => (None, None),
-            Some((before, _)) => {
-                let (user, password) = match (before.split_once(':'), broker) {
-                    (Some(both), _) => both,
-                    // A token.
-                    (None, Broker::Nats) => ("", before),
-                    (None, Broker::Redis) => return Err(rule()),
-                };
-                let decoded = |text: &str| {
-                    let text = percent_decode_str(text).decode_utf8();
-                    text.map(|text| (!text.is_empty()).then(|| text.into_owned()))
-                };
-                let user = decoded(user).map_err(|_error| rule())?;
-                (user, decoded(password).map_err(|_error| rule())?)
-            }
-        };
-        let port = match authority.port() {
-            None => broker.port(),
-            Some(_) => authority
-                .port_u16()
-                .filter(|port| *port != 0)
-                .ok_or_else(rule)?,
-        };
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        Ok(Self {
-            broker,
-            host: host.to_owned(),
-            port,
-            is_secure,
-            user,
-            password,
-        })
-    }
-
-    pub(crate) const fn broker(&self) -> Broker {
-        self.broker
-    }
-
-    pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
-    pub(crate) const fn port(&self) -> u16 {
-        self.port
-    }
-
-    pub(crate) const fn is_secure(&self) -> bool {
-        self.is_secure
-    }
-
-    pub(crate) fn user(&self) -> Option<&str> {
-        self.user.as_deref()
-    }
-
-    pub(crate) fn password(&self) -> Option<&str> {
-        self.password.as_deref()
-    }
-
-    fn is_local(&self) -> bool {
-        let address = self.host.parse::<IpAddr>();
-        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    }
-}
-
-/// Without the password.
-impl fmt::Display for EngineUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match (self.broker, self.is_secure) {
-            (Broker::Redis, false) => "redis",
-            (Broker::Redis, true) => "rediss",
-            (Broker::Nats, false) => "nats",
-            (Broker::Nats, true) => "tls",
-        };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
-    }
-}
-
-impl fmt::Debug for EngineUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-// === impl Broker ===
-
-impl Broker {
-    const fn port(self) -> u16 {
-        match self {
-            Self::Redis => 6379,
-            Self::Nats => 4222,
-        }
-    }
-}
-
 // === impl FleetKey ===
 
 impl FleetKey {
@@ -336,52 +193,6 @@ impl fmt::Debug for FleetKey {
     }
 }
 
-const URL_RULE: &str = "must be a URL such as redis://127.0.0.1:6379, \
-                        rediss://user:password@redis:6379 or nats://127.0.0.1:4222, without a path";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 32..=4096;
 /// Their names must fit into one report.
 const MAX_ROUTES: usize = 200;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_taken_apart_and_its_password_is_not_shown() {
-        let url = EngineUrl::new("rediss://shop:p%40ss@redis.example:6380").unwrap();
-        assert_eq!(
-            (url.host(), url.port(), url.is_secure()),
-            ("redis.example", 6380, true)
-        );
-        assert_eq!((url.user(), url.password()), (Some("shop"), Some("p@ss")));
-        assert_eq!(format!("{url:?}"), "rediss://redis.example:6380");
-        let url = EngineUrl::new("valkey://:secret@[::1]").unwrap();
-        assert_eq!((url.host(), url.port(), url.user()), ("::1", 6379, None));
-        assert!(url.is_local() && !url.is_secure());
-        let url = EngineUrl::new("nats://t%2Fk@127.0.0.1").unwrap();
-        assert_eq!(
-            (url.port(), url.user(), url.password()),
-            (4222, None, Some("t/k"))
-        );
-        assert_eq!(
-            (url.broker(), url.to_string()),
-            (Broker::Nats, "nats://127.0.0.1:4222".to_owned())
-        );
-        let url = EngineUrl::new("tls://u:p@nats:4333").unwrap();
-        assert_eq!((url.user(), url.password()), (Some("u"), Some("p")));
-        assert!(url.is_secure() && url.to_string() == "tls://nats:4333");
-        for bad in [
-            "",
-            "nats://",
-            "nats://h/x",
-            "redis",
-            "http://h",
-            "redis://",
-            "redis://h/0",
-            "redis://h:0",
-            "redis://u@h",
-        ] {
-            assert!(EngineUrl::new(bad).is_err(), "{bad}");
-        }
-    }
-}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::Config;
+use super::{Config, Topology};
 use crate::sandbox::{Mode, Rules};
 use crate::upstream::Endpoint;
 
@@ -56,7 +56,12 @@ impl Config {
             rules.connects(port_of(url));
         }
         if let Some(fleet) = self.fleet() {
-            rules.connects(fleet.engine().port());
+            for (_, port) in fleet.engine().hosts() {
+                rules.connects(*port);
+            }
+            if *fleet.engine().topology() != Topology::Single {
+                rules.connects_anywhere("Redis says the ports of the fleet's engine");
+            }
             fleet
                 .key_file()
                 .into_iter()

@@ -100,6 +100,9 @@ pub(super) enum EngineError {
     #[cfg(feature = "nats")]
     #[error("{0}")]
     Nats(String),
+    /// Those who should know where it is don't, or lead to one that is not.
+    #[error("{0}")]
+    NotThere(&'static str),
     /// It takes too long.
     #[error("it does not answer in time")]
     Slow,

@@ -4,6 +4,8 @@
 //! cryptography of its own. Nothing reconnects by itself: the session starts again, and with it the
 //! subscriptions.
 
+mod locate;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +23,7 @@ use tokio::time::timeout;
 
 use super::engine::{Engine, EngineError, Messages, Queue};
 use super::stats::Stats;
-use crate::config::EngineUrl;
+use crate::config::{EngineUrl, Topology};
 use crate::sockets::Stream;
 use crate::tls::Client;
 
@@ -39,13 +41,29 @@ pub(super) struct Redis {
 type Topics = Arc<Mutex<HashMap<Vec<u8>, Queue>>>;
 
 impl Redis {
-    /// Connects, in TLS if there is `tls`.
+    /// Connects, in TLS if there is `tls`. `key` is that of the lease.
     pub(super) async fn connect(
         url: &EngineUrl,
+        key: &str,
         tls: Option<&Client>,
         stats: Stats,
     ) -> Result<Self, EngineError> {
-        let connecting = Self::connect_slowly(url, tls, stats);
+        match url.topology() {
+            Topology::Single => Self::connect_to(url, url.host(), url.port(), tls, stats).await,
+            Topology::Sentinel(master) => Self::by_sentinels(url, master, tls, &stats).await,
+            Topology::Cluster => Self::by_cluster(url, key, tls, &stats).await,
+        }
+    }
+
+    /// Connects to this server, with the login of `url`.
+    async fn connect_to(
+        url: &EngineUrl,
+        host: &str,
+        port: u16,
+        tls: Option<&Client>,
+        stats: Stats,
+    ) -> Result<Self, EngineError> {
+        let connecting = Self::connect_slowly(url, host, port, tls, stats);
         timeout(CONNECT, connecting)
             .await
             .map_err(|_| EngineError::Slow)?
@@ -53,15 +71,17 @@ impl Redis {
 
     async fn connect_slowly(
         url: &EngineUrl,
+        host: &str,
+        port: u16,
         tls: Option<&Client>,
         stats: Stats,
     ) -> Result<Self, EngineError> {
-        let stream = TcpStream::connect((url.host(), url.port())).await;
+        let stream = TcpStream::connect((host, port)).await;
         let stream = stream.map_err(EngineError::Connect)?;
         stream.set_nodelay(true).map_err(EngineError::Connect)?;
         let mut stream = Stream::Tcp(stream);
         if let Some(tls) = tls {
-            let name = ServerName::try_from(url.host().to_owned());
+            let name = ServerName::try_from(host.to_owned());
             let name = name.map_err(|error| EngineError::Connect(std::io::Error::other(error)))?;
             let secured = tls.connect(stream, &name, &[]).await;
             stream = secured.map_err(EngineError::Tls)?.stream;

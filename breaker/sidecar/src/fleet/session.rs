@@ -151,7 +151,7 @@ impl Session {
         let (url, stats) = (self.fleet.engine(), self.stats().clone());
         match &self.tls {
             Tls::Redis(tls) => {
-                let connecting = Redis::connect(url, tls.as_ref(), stats);
+                let connecting = Redis::connect(url, &topics.lease, tls.as_ref(), stats);
                 let engine = self.apart(member, pace, connecting).await?;
                 self.serve_by(engine, member, topics, pace, backoff, warned)
                     .await
