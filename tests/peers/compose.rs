@@ -57,7 +57,7 @@ impl Demo {
         run.env("CLICOLOR_FORCE", "0")
             .env_remove("BREAKER_CONTROL_TOKEN");
         run.args(["run", "--rm", "-T", "fleet-chaos"]);
-        output(run, Duration::from_secs(180)).await
+        output(run, Duration::from_secs(300)).await
     }
 
     /// Kills the engine of the fleet while orders are served, and starts it again.
@@ -233,8 +233,8 @@ async fn of_three_ledgers_one_may_break() {
     assert!(served >= 0.68 * orders, "{printed}");
 }
 
-/// Eight replicas with one order a second in all: seven failures are what the fleet needs, and five
-/// in a row what one alone does, each after eight seconds.
+/// Eight replicas with one order a second in all: four failures are what the fleet needs once it has
+/// learned, and five in a row what one alone does, each after eight seconds.
 #[tokio::test]
 async fn a_fleet_opens_long_before_replicas_that_are_alone_and_redis_may_die() {
     let demo = Demo::build("fleet").await;
@@ -244,7 +244,8 @@ async fn a_fleet_opens_long_before_replicas_that_are_alone_and_redis_may_die() {
     assert!(printed.contains("no verdict is in force"), "{printed}");
     let [all, _] = row(&printed, "all breakers open after ");
     let [_, first_alone] = row(&printed, "first breaker open after ");
-    assert!(all < 15.0 && first_alone > 20.0, "{printed}");
+    // 3.6 s where containers are not slow.
+    assert!(all < 8.0 && first_alone > 20.0, "{printed}");
     assert!(all < first_alone / 2.0, "{printed}");
 }
 
