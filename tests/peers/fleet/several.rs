@@ -49,6 +49,16 @@ async fn a_sentinel_leads_to_the_master_and_to_the_next_one() {
     let _replica = replica(second, first).await;
     let folder = tempfile::tempdir().unwrap();
     let _sentinel = sentinel(folder.path(), watcher, first).await;
+    // Only the servers have a user.
+    for server in [first, second] {
+        said(
+            server,
+            &[
+                "ACL", "SETUSER", "shop", "on", ">secret", "~*", "&*", "+@all",
+            ],
+        )
+        .await;
+    }
     eventually!(
         said(watcher, &["SENTINEL", "REPLICAS", "main"])
             .await
@@ -56,7 +66,8 @@ async fn a_sentinel_leads_to_the_master_and_to_the_next_one() {
     );
     let upstream = Upstream::start().await;
     // The first of them is not there.
-    let engine = format!("redis+sentinel://127.0.0.1:{nobody},127.0.0.1:{watcher}/main");
+    let engine =
+        format!("redis+sentinel://shop:secret@127.0.0.1:{nobody},127.0.0.1:{watcher}/main");
     let more = ", allow_remote: true";
     let members = [
         member_by(&upstream, &engine, more).await,

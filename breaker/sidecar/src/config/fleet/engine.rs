@@ -190,6 +190,16 @@ impl EngineUrl {
         self.password.as_deref()
     }
 
+    /// The same without user and password, if it has some.
+    pub(crate) fn without_login(&self) -> Option<Self> {
+        let has_login = self.user.is_some() || self.password.is_some();
+        has_login.then(|| Self {
+            user: None,
+            password: None,
+            ..self.clone()
+        })
+    }
+
     /// Whether it is on this machine. Nobody knows before where sentinels and clusters lead to.
     pub(super) fn is_local(&self) -> bool {
         let address = self.host().parse::<IpAddr>();

@@ -43,7 +43,12 @@ impl Redis {
         tls: Option<&Client>,
         stats: &Stats,
     ) -> Result<Option<Self>, EngineError> {
-        let sentinel = Self::connect_to(url, host, port, tls, stats.clone()).await?;
+        let mut sentinel = Self::connect_to(url, host, port, tls, stats.clone()).await;
+        if let (Err(EngineError::Refused(_)), Some(open)) = (&sentinel, url.without_login()) {
+            // Sentinels often have no password, and take none.
+            sentinel = Self::connect_to(&open, host, port, tls, stats.clone()).await;
+        }
+        let sentinel = sentinel?;
         let mut ask = cmd("SENTINEL");
         ask.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
         let address: Option<(String, u16)> =
