@@ -235,9 +235,10 @@ impl Aggregator {
             now,
         };
         let (rng, events) = (&mut self.rng, &mut self.events);
-        let alarms = self.tracks.iter_mut().fold(false, |alarms, track| {
-            track.look(&slice, rng, events) || alarms
-        });
+        let mut alarms = false;
+        for track in &mut self.tracks {
+            alarms |= track.look(&slice, rng, events);
+        }
         if alarms { self.publish(now) } else { None }
     }
 

@@ -122,11 +122,11 @@ const fn after_an_hour(mut fleet: Fleet) -> Fleet {
 ///
 /// # Errors
 /// The first name that there is not.
-pub(crate) fn choose<'a>(
-    names: &'a [String],
+pub(crate) fn choose(
+    names: &[String],
     replicas: Option<usize>,
     rate: Option<f64>,
-) -> Result<Vec<Fleet>, &'a str> {
+) -> Result<Vec<Fleet>, &str> {
     let mut chosen = Vec::new();
     for name in names {
         let mut all = ALL.into_iter();

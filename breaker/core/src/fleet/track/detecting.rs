@@ -50,11 +50,12 @@ impl Track {
         left_out: usize,
         now: Timestamp,
     ) -> bool {
-        let signals = self.signals.iter_mut();
-        signals.fold(false, |alarms, of| {
+        let mut alarms = false;
+        for of in &mut self.signals {
             let parts = select(&mut of.parts, counted);
-            of.pooled.look(&parts, left_out, now) || alarms
-        })
+            alarms |= of.pooled.look(&parts, left_out, now);
+        }
+        alarms
     }
 
     /// Settles what is normal by what all have learned.
