@@ -233,8 +233,8 @@ async fn of_three_ledgers_one_may_break() {
     assert!(served >= 0.68 * orders, "{printed}");
 }
 
-/// Eight replicas with one order a second in all: four failures are what the fleet needs once it has
-/// learned, and five in a row what one alone does, each after eight seconds.
+/// Eight replicas with one order a second in all: four failures are what the fleet needs once it
+/// has learned, and five in a row what one alone does, each after eight seconds.
 #[tokio::test]
 async fn a_fleet_opens_long_before_replicas_that_are_alone_and_redis_may_die() {
     let demo = Demo::build("fleet").await;

@@ -104,8 +104,8 @@ impl Member {
         true
     }
 
-    /// What to publish before the next regular reports: new failures are evidence. There are no more
-    /// messages than without that: only who has told nothing for half a second hurries.
+    /// What to publish before the next regular reports: new failures are evidence. There are no
+    /// more messages than without that: only who has told nothing for half a second hurries.
     pub(super) fn early_reports(&mut self, now: Timestamp) -> Vec<Bytes> {
         if now.saturating_since(self.told) < SLICE || self.named.is_none() {
             return Vec::new();

@@ -20,10 +20,10 @@ pub(in crate::config) struct RawFleet {
     /// The URL of the engine, the server that carries the messages of the fleet. For Redis or
     /// Valkey: redis://HOST:PORT, or rediss:// for TLS; the default port is 6379. For NATS with
     /// JetStream: nats://HOST:PORT, or tls:// for TLS; the default port is 4222. USER:PASSWORD@ may
-    /// precede the host. For NATS, TOKEN@ may also precede it.
-    /// For Redis with Sentinel: redis+sentinel://HOST:PORT,HOST:PORT/MASTER, where the hosts are the
-    /// sentinels; their default port is 26379. For a cluster: redis+cluster://HOST:PORT,HOST:PORT,
-    /// where the hosts are some of its nodes. With TLS: rediss+sentinel:// and rediss+cluster://.
+    /// precede the host. For NATS, TOKEN@ may also precede it. For Redis with Sentinel:
+    /// redis+sentinel://HOST:PORT,HOST:PORT/MASTER, where the hosts are the sentinels; their
+    /// default port is 26379. For a cluster: redis+cluster://HOST:PORT,HOST:PORT, where the hosts
+    /// are some of its nodes. With TLS: rediss+sentinel:// and rediss+cluster://.
     #[schemars(extend("examples" = ["redis://127.0.0.1:6379"]))]
     pub(in crate::config) engine: String,
     /// A file, relative to this one, with the key that signs the messages. The key has 32 to 4096
