@@ -74,6 +74,18 @@ async fn overheard(port: u16, topic: &'static str) -> Vec<u8> {
     tokio::task::spawn_blocking(hear).await.unwrap()
 }
 
+/// Why messages are dropped.
+const DROPPED: [&str; 8] = [
+    "disconnected",
+    "full",
+    "invalid",
+    "malformed",
+    "overflow",
+    "replayed",
+    "too_large",
+    "unsigned",
+];
+
 async fn number(sidecar: &Sidecar, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     sidecar.metrics().await.sum(name, labels)
 }
@@ -166,8 +178,9 @@ async fn open_together(engine: &str) {
     let state = alone.metrics().await.state("pay");
     assert_eq!(state, "closed", "all others are open after {opened:?}");
     for sidecar in &sidecars {
-        let metrics = sidecar.metrics().await;
-        assert_eq!(metrics.sum("breaker_fleet_dropped_total", &[]), Some(0.0));
+        for reason in DROPPED {
+            assert_eq!(dropped(sidecar, reason).await, 0.0, "{reason}");
+        }
         let text = told(sidecar, &["explain", "pay"]).await;
         assert!(text.contains("last opened this breaker"), "{text}");
         assert!(text.contains("by the evidence of 8 sidecars"), "{text}");

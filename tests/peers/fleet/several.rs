@@ -18,6 +18,8 @@ async fn replica(port: u16, of: u16) -> Process {
     command.args(["--save", "", "--appendonly", "no"]);
     command.args(["--replicaof", "127.0.0.1", &of.to_string()]);
     command.args(["--repl-diskless-sync-delay", "0"]);
+    // Else it leaves a file here.
+    command.args(["--repl-diskless-load", "on-empty-db"]);
     let replica = serve(command, port).await;
     eventually!(said(port, &["ROLE"]).await.contains("connected"));
     replica
