@@ -15,6 +15,7 @@ mod fleet;
 mod forward;
 mod grpc;
 mod h2load;
+mod image;
 mod kubernetes;
 mod otlp;
 mod promtool;
