@@ -22,6 +22,8 @@ use crate::shared::clock::Clock;
 use crate::shared::clock::ManualClock;
 use crate::shared::driver::Driver;
 use crate::shared::flight::Flight;
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+use crate::shared::tally::{FailureKind, Tally};
 
 /// A breaker that services and operators share. Clones are the same breaker.
 ///
@@ -194,6 +196,17 @@ impl BreakerHandle {
         self.with(|breaker, _| breaker.policy().clone())
     }
 
+    /// What metrics tell beside the snapshot.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    pub(crate) fn tally(&self) -> Tally {
+        self.0.tally()
+    }
+
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    fn failed(&self, kind: FailureKind) {
+        self.0.count(|tally| tally.failed(kind));
+    }
+
     /// The current snapshot of the breaker.
     pub fn snapshot(&self) -> Snapshot {
         self.with(Breaker::snapshot)
@@ -260,13 +273,30 @@ impl BreakerHandle {
 
     /// Adds a telemetry feed as a source with its own window.
     pub fn add_feed(&self, feed: Feed) -> SourceId {
-        self.with(|breaker, _| breaker.add_feed(feed))
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        let name = feed.name.clone();
+        let id = self.with(|breaker, _| breaker.add_feed(feed));
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        self.0.count(|tally| tally.add_feed(id, name));
+        id
     }
 
     /// Replaces all feeds by these, and returns their ids in the same order. A feed that keeps its
     /// name keeps its id, and its observations where its policy counts the same things.
     pub fn set_feeds(&self, feeds: impl IntoIterator<Item = Feed>) -> Vec<SourceId> {
-        self.with(|breaker, now| breaker.set_feeds(feeds, now))
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        let (feeds, names): (Vec<_>, Vec<_>) = feeds
+            .into_iter()
+            .map(|feed| {
+                let name = feed.name.clone();
+                (feed, name)
+            })
+            .unzip();
+        let ids = self.with(|breaker, now| breaker.set_feeds(feeds, now));
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        self.0
+            .count(|tally| tally.set_feeds(ids.iter().copied().zip(names)));
+        ids
     }
 
     /// Observes requests that a telemetry feed reports, in the order in which they ended as far as
@@ -277,11 +307,18 @@ impl BreakerHandle {
         samples: impl IntoIterator<Item = Sample>,
         mut told: impl FnMut(Observed),
     ) {
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        let mut fates = Vec::new();
         self.with(|breaker, now| {
             for sample in samples {
-                told(breaker.observe(feed, &sample, now));
+                let observed = breaker.observe(feed, &sample, now);
+                #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+                fates.push((observed, u64::from(sample.count)));
+                told(observed);
             }
         });
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        self.0.count(|tally| tally.observed(feed, fates));
     }
 
     /// Subscribes to events from now on.

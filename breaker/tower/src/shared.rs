@@ -5,11 +5,14 @@ pub(crate) mod audience;
 pub(crate) mod clock;
 pub(crate) mod driver;
 pub(crate) mod flight;
+mod lock;
 #[cfg(feature = "tracing")]
 mod log;
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+pub(crate) mod tally;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use breaker_core::{Breaker, Event, Mode, Outcome, Permit, Rejected, State, Timestamp};
@@ -31,6 +34,9 @@ pub(crate) struct SharedBreaker {
     /// Whether the breaker refused requests when it was last looked at. While it did not, time
     /// alone does not make it.
     rejecting: AtomicBool,
+    /// Whether it was closed, with nothing said by an operator, when that was last noted. Under the
+    /// lock.
+    admits_all: AtomicBool,
     /// How much would be lost with it, as of when it was last looked at.
     weight: AtomicU8,
     /// Told when it stops refusing.
@@ -68,8 +74,9 @@ struct Locked {
     breaker: Breaker,
     /// For when the driver's timer is set.
     armed: Option<Timestamp>,
-    /// Whether it was closed, with nothing said by an operator, when that was last noted.
-    admits_all: bool,
+    /// Made when there is something to count: a breaker of a key is to be small.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    tally: Option<Box<tally::Tally>>,
 }
 
 /// The driver's timer is to be set for `due`.
@@ -86,6 +93,9 @@ struct FollowUp {
     admits_again: bool,
     #[cfg(feature = "tracing")]
     events: Vec<Event>,
+    /// For how long the breaker was open, if it no longer is.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    was_open: Vec<Duration>,
 }
 
 impl SharedBreaker {
@@ -102,11 +112,13 @@ impl SharedBreaker {
             state: Mutex::new(Locked {
                 breaker,
                 armed: None,
-                admits_all: true,
+                #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+                tally: None,
             }),
             clock,
             driver,
             rejecting: AtomicBool::new(false),
+            admits_all: AtomicBool::new(true),
             weight: AtomicU8::new(Weight::Closed as u8),
             admitting: Arc::default(),
             events: OnceLock::new(),
@@ -120,7 +132,7 @@ impl SharedBreaker {
         let now = self.now();
         let mut locked = self.lock();
         let result = act(&mut locked.breaker, now);
-        if !locked.is_settled(now) {
+        if !self.is_settled(&locked, now) {
             self.follow_up(locked, now);
         }
         result
@@ -149,8 +161,8 @@ impl SharedBreaker {
         locked.breaker.record(permit, outcome, now);
         // With the head, a breaker that admits all has done what follows.
         let is_settled = match with_head {
-            Some(_) => locked.admits_all && !locked.breaker.has_events(),
-            None => locked.is_settled(now),
+            Some(_) => self.admits_all() && !locked.breaker.has_events(),
+            None => self.is_settled(&locked, now),
         };
         if is_settled {
             drop(locked);
@@ -246,9 +258,17 @@ impl SharedBreaker {
         let rejecting = locked.breaker.state() != State::Closed && locked.breaker.would_reject(now);
         #[cfg(feature = "tracing")]
         let mut events = Vec::new();
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        let mut was_open = Vec::new();
         while let Some(event) = locked.breaker.poll_event() {
             #[cfg(feature = "tracing")]
             events.push(event.clone());
+            #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+            if let Event::Transition(change) = &event
+                && change.from == State::Open
+            {
+                was_open.push(change.lasted);
+            }
             if let Some(audience) = &self.audience {
                 audience.tell(&self.name, self.id, &event);
             }
@@ -265,7 +285,8 @@ impl SharedBreaker {
         if self.weight.load(Ordering::Relaxed) != weight as u8 {
             self.weight.store(weight as u8, Ordering::Relaxed);
         }
-        locked.admits_all = weight == Weight::Closed && !rejecting;
+        let admits_all = weight == Weight::Closed && !rejecting;
+        self.admits_all.store(admits_all, Ordering::Relaxed);
         let due = locked.breaker.poll_timeout();
         let is_late = locked.is_late(now);
         let sooner = due.filter(|due| locked.armed.is_none_or(|armed| *due < armed));
@@ -279,6 +300,8 @@ impl SharedBreaker {
             admits_again,
             #[cfg(feature = "tracing")]
             events,
+            #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+            was_open,
         }
     }
 
@@ -287,63 +310,53 @@ impl SharedBreaker {
         for event in &follow_up.events {
             log::event(&self.name, self.id, event);
         }
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        for lasted in &follow_up.was_open {
+            #[cfg(feature = "metrics")]
+            metrics::histogram!(OPEN_DURATION, "breaker.name" => self.name.clone())
+                .record(lasted.as_secs_f64());
+            #[cfg(feature = "opentelemetry")]
+            self.count(|tally| tally.was_open(*lasted));
+        }
         if follow_up.admits_again {
             self.admitting.notify_waiters();
         }
     }
 
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, Locked> {
-        self.try_lock().unwrap_or_else(|| self.lock_contended())
-    }
-
-    #[inline]
-    fn try_lock(&self) -> Option<MutexGuard<'_, Locked>> {
-        match self.state.try_lock() {
-            Ok(locked) => Some(locked),
-            // The core does not panic; if it did, its numbers would still be good enough to go on
-            // with.
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
-    /// Waits for the lock awake, as it is held for less time than it takes to go to sleep and to be
-    /// woken. Between two tries it waits ever longer: each takes the breaker's memory from the core
-    /// that uses it, and a core that goes on for some requests before another one does is faster
-    /// than two that take turns.
-    #[cold]
-    fn lock_contended(&self) -> MutexGuard<'_, Locked> {
-        let mut pauses = FIRST_PAUSES;
-        for _ in 0..TRIES {
-            for _ in 0..pauses {
-                std::hint::spin_loop();
-            }
-            if let Some(locked) = self.try_lock() {
-                return locked;
-            }
-            pauses = (2 * pauses).min(MOST_PAUSES);
-        }
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Locked {
     /// Whether nothing follows from the last use of the breaker, which is nearly always so.
     #[inline]
-    fn is_settled(&self, now: Timestamp) -> bool {
-        let breaker = &self.breaker;
-        self.admits_all
+    fn is_settled(&self, locked: &Locked, now: Timestamp) -> bool {
+        let breaker = &locked.breaker;
+        self.admits_all()
             && breaker.state() == State::Closed
             && breaker.mode() == Mode::Auto
             && !breaker.has_events()
-            && !self.is_late(now)
-            && match (breaker.poll_timeout(), self.armed) {
+            && !locked.is_late(now)
+            && match (breaker.poll_timeout(), locked.armed) {
                 (None, _) => true,
                 (Some(due), armed) => armed.is_some_and(|armed| armed <= due),
             }
     }
 
+    #[inline]
+    fn admits_all(&self) -> bool {
+        self.admits_all.load(Ordering::Relaxed)
+    }
+
+    /// Counts what metrics tell beside the snapshot.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    pub(crate) fn count(&self, count: impl FnOnce(&mut tally::Tally)) {
+        count(self.lock().tally.get_or_insert_default());
+    }
+
+    /// What metrics tell beside the snapshot.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    pub(crate) fn tally(&self) -> tally::Tally {
+        self.lock().tally.as_deref().cloned().unwrap_or_default()
+    }
+}
+
+impl Locked {
     /// Whether the driver has not come in time.
     fn is_late(&self, now: Timestamp) -> bool {
         let armed = self.armed;
@@ -360,12 +373,9 @@ impl Drop for SharedBreaker {
     }
 }
 
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+pub(crate) const OPEN_DURATION: &str = "breaker.open.duration";
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-/// Pauses before the second and between later tries to take the lock, and how many tries there are:
-/// some 100 µs in all, after which the thread that holds it does not run.
-const FIRST_PAUSES: u32 = 64;
-const MOST_PAUSES: u32 = 256;
-const TRIES: u32 = 30;
 /// How late the driver may be on a busy runtime. If it is later, its runtime may not run at all.
 const PATIENCE_WITH_DRIVER: Duration = Duration::from_millis(50);
 /// Transitions are seconds apart: this many are minutes.

@@ -6,7 +6,11 @@
 //! * `tracing`: breakers log what they do, with the target `breaker`: transitions, alerts, changes
 //!   of the mode. Nothing needs to be called.
 //!
-//! None of them costs a request anything: totals are read when somebody asks for them.
+//! None of them costs a request anything, unless it fails: totals are read when somebody asks for
+//! them. `breaker.open.duration` is a histogram. With `metrics` it goes to the recorder that is
+//! current when the breaker stops being open; with `opentelemetry` it is told when instruments are
+//! observed. The `error.type` of `breaker.failures` is a status, the name of a gRPC status,
+//! `timeout` or, for other errors, `_OTHER`; after 16 kinds, others are `other`.
 
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -23,6 +27,7 @@ pub use self::metrics::record;
 pub use self::opentelemetry::register;
 use crate::handle::BreakerHandle;
 use crate::set::BreakerSet;
+use crate::shared::tally::Tally;
 
 /// Those breakers that metrics are about.
 pub trait Breakers {
@@ -48,6 +53,8 @@ struct Metric {
 enum Read {
     Counter(fn(&Snapshot, &mut Whole<'_>)),
     Gauge(fn(&Snapshot, &mut Real<'_>)),
+    /// A counter of what the snapshot does not have.
+    Tally(fn(&Tally, &mut Whole<'_>)),
 }
 
 type Whole<'a> = dyn FnMut(&[Label], u64) + 'a;
@@ -56,7 +63,7 @@ type Real<'a> = dyn FnMut(&[Label], f64) + 'a;
 /// An attribute beside the breaker's name.
 type Label = (&'static str, Arc<str>);
 
-const METRICS: [Metric; 11] = [
+const METRICS: [Metric; 13] = [
     Metric {
         name: "breaker.state",
         unit: "{state}",
@@ -99,6 +106,41 @@ const METRICS: [Metric; 11] = [
         unit: "{request}",
         description: "Requests by outcome",
         read: Read::Counter(requests),
+    },
+    Metric {
+        name: "breaker.failures",
+        unit: "{request}",
+        description: "Requests that failed, by how they failed",
+        read: Read::Tally(|tally, tell| {
+            for (kind, count) in &tally.failures {
+                let labels = [
+                    ("breaker.source", "proxy".into()),
+                    ("error.type", kind.label()),
+                ];
+                tell(&labels, *count);
+            }
+        }),
+    },
+    Metric {
+        name: "breaker.feed.samples",
+        unit: "{request}",
+        description: "Requests that feeds reported, by what became of them",
+        read: Read::Tally(|tally, tell| {
+            for feed in &tally.feeds {
+                let fates = [
+                    ("counted", feed.counted),
+                    ("late", feed.late),
+                    ("future", feed.future),
+                ];
+                for (fate, count) in fates {
+                    let labels = [
+                        ("breaker.source", feed.name.clone()),
+                        ("breaker.feed.fate", fate.into()),
+                    ];
+                    tell(&labels, count);
+                }
+            }
+        }),
     },
     Metric {
         name: "breaker.error_rate",
@@ -168,6 +210,7 @@ const METRICS: [Metric; 11] = [
     },
 ];
 
+const OPEN_TIME: &str = "How long the breaker was open, when it no longer is";
 const NAME: &str = "breaker.name";
 
 fn requests(snapshot: &Snapshot, tell: &mut Whole<'_>) {

@@ -5,16 +5,25 @@
     reason = "clippy sees test functions only, not their helpers"
 )]
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use breaker_tower::breaker_core::Classification;
+use breaker_tower::breaker_core::policy::GrpcCode;
+use breaker_tower::breaker_core::{Attribution, Classification, Feed, Sample, Timestamp};
 use breaker_tower::testing::TestBreaker;
-use breaker_tower::{BreakerSet, OnDrop, Policy, telemetry};
+use breaker_tower::{
+    BreakerHandle, BreakerLayer, BreakerSet, Ending, Mode, OnDrop, Policy, telemetry,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+use tower::{Layer, ServiceExt, service_fn};
 use tracing::field::{Field, Visit};
 
 /// Open, with one success, one failure and one rejection.
@@ -107,6 +116,170 @@ fn alerts_and_evidence_have_the_names_of_the_sidecar() {
         errors.unwrap().1,
         format!("{:?}", DebugValue::Gauge(score.into()))
     );
+}
+
+/// What the recorder of the crate `metrics` has of a metric: labels and value of each series.
+fn recorded(recorder: &DebuggingRecorder, name: &str) -> Vec<(String, DebugValue)> {
+    let seen = recorder.snapshotter().snapshot().into_vec();
+    let named = seen
+        .into_iter()
+        .filter(|(key, ..)| key.key().name() == name);
+    let mut series: Vec<_> = named
+        .map(|(key, _, _, value)| {
+            let labels = key.key().labels().map(|label| label.value().to_owned());
+            (labels.collect::<Vec<_>>().join(" "), value)
+        })
+        .collect();
+    series.sort_by(|(a, _), (b, _)| a.cmp(b));
+    series
+}
+
+/// A request through the layer that is answered with `status`.
+async fn answered(breaker: &BreakerHandle, status: u16) {
+    let service = service_fn(|_: Request<Empty<Bytes>>| {
+        let response = Response::builder().status(status);
+        ready(Ok::<_, Infallible>(
+            response.body(Empty::<Bytes>::new()).unwrap(),
+        ))
+    });
+    let service = BreakerLayer::new(breaker.clone()).layer(service);
+    drop(service.oneshot(Request::default()).await.unwrap());
+}
+
+#[tokio::test]
+async fn failures_are_counted_by_how_requests_failed() {
+    let test = TestBreaker::new("pay", Policy::adaptive());
+    let end = |ending: Ending| {
+        let request = test.handle().try_acquire(OnDrop::Ignored).unwrap();
+        test.advance(Duration::from_millis(1));
+        request.finish(ending);
+    };
+    end(Classification::Success.into());
+    end(Classification::Failure.into());
+    end(Ending::TIMED_OUT);
+    end(Ending::TIMED_OUT);
+    end(Ending {
+        grpc: Some(GrpcCode::UNAVAILABLE),
+        ..Classification::Failure.into()
+    });
+    end(Ending::caused_by(Attribution::Caller));
+    for status in [503, 500, 503, 404] {
+        answered(test.handle(), status).await;
+    }
+    let recorder = DebuggingRecorder::new();
+    metrics::with_local_recorder(&recorder, || telemetry::record(test.handle()));
+    let failures = recorded(&recorder, "breaker.failures");
+    let expected = [
+        ("pay proxy 500", 1),
+        ("pay proxy 503", 2),
+        ("pay proxy UNAVAILABLE", 1),
+        ("pay proxy _OTHER", 1),
+        ("pay proxy timeout", 2),
+    ];
+    let expected = expected.map(|(labels, count)| (labels.into(), DebugValue::Counter(count)));
+    assert_eq!(failures, expected);
+    let all = test.handle().snapshot().totals.failure;
+    assert_eq!(all, 7);
+}
+
+#[tokio::test]
+async fn kinds_of_failure_are_bounded() {
+    let test = TestBreaker::new("pay", Policy::adaptive());
+    test.handle().force(Mode::ForcedClosed);
+    for status in 500..550 {
+        answered(test.handle(), status).await;
+    }
+    let recorder = DebuggingRecorder::new();
+    metrics::with_local_recorder(&recorder, || telemetry::record(test.handle()));
+    let failures = recorded(&recorder, "breaker.failures");
+    assert_eq!(failures.len(), 17);
+    let rest = test.handle().snapshot().totals.failure - 16;
+    let rest = ("pay proxy other".into(), DebugValue::Counter(rest));
+    assert_eq!(failures.last(), Some(&rest));
+}
+
+#[test]
+fn samples_are_counted_by_what_became_of_them() {
+    let test = TestBreaker::new("pay", Policy::sensitive());
+    test.advance(Duration::from_secs(60));
+    let breaker = test.handle();
+    let feed = breaker.add_feed(Feed::new("app"));
+    let now = breaker.now();
+    let sample = |at| Sample::new(Classification::Success, None, at);
+    let mut many = sample(now);
+    many.count = 5;
+    let early = Timestamp::from_millis(1);
+    let ahead = now + Duration::from_secs(30);
+    let samples = [sample(now), many, sample(early), sample(ahead)];
+    breaker.observe(feed, samples, |_| {});
+    let recorder = DebuggingRecorder::new();
+    metrics::with_local_recorder(&recorder, || telemetry::record(breaker));
+    let expected = [
+        ("pay app counted", 6),
+        ("pay app future", 1),
+        ("pay app late", 1),
+    ];
+    let expected = expected.map(|(labels, count)| (labels.into(), DebugValue::Counter(count)));
+    assert_eq!(recorded(&recorder, "breaker.feed.samples"), expected);
+
+    // A feed that is gone is told no more; one that stays keeps its counts.
+    breaker.set_feeds([Feed::new("app"), Feed::new("more")]);
+    breaker.set_feeds([Feed::new("more")]);
+    let recorder = DebuggingRecorder::new();
+    metrics::with_local_recorder(&recorder, || telemetry::record(breaker));
+    let told = recorded(&recorder, "breaker.feed.samples");
+    let told: Vec<_> = told.into_iter().map(|(labels, _)| labels).collect();
+    assert_eq!(
+        told,
+        ["pay more counted", "pay more future", "pay more late"]
+    );
+}
+
+/// Open for 20 s, then tripped again.
+fn was_open() -> TestBreaker {
+    let test = used();
+    test.handle().force(Mode::ForcedClosed);
+    test.handle().force(Mode::Auto);
+    test.trip();
+    test.advance(Duration::from_secs(20));
+    test.handle().force(Mode::ForcedClosed);
+    test
+}
+
+#[test]
+fn the_recorder_of_metrics_gets_how_long_a_breaker_was_open() {
+    let recorder = DebuggingRecorder::new();
+    metrics::with_local_recorder(&recorder, was_open);
+    let durations = recorded(&recorder, "breaker.open.duration");
+    let [(labels, DebugValue::Histogram(durations))] = &durations[..] else {
+        panic!("{durations:?}");
+    };
+    assert_eq!(labels, "pay");
+    let sum: f64 = durations.iter().map(|seconds| seconds.into_inner()).sum();
+    assert_eq!((durations.len(), sum > 0.0), (2, true), "{durations:?}");
+}
+
+#[test]
+fn a_histogram_gets_how_long_a_breaker_was_open_once() {
+    let exporter = InMemoryMetricExporter::default();
+    let reader = PeriodicReader::builder(exporter.clone()).build();
+    let provider = SdkMeterProvider::builder().with_reader(reader).build();
+    let test = was_open();
+    telemetry::register(&provider.meter("breaker"), test.handle().clone());
+    for _ in 0..3 {
+        provider.force_flush().unwrap();
+    }
+    let exported = exporter.get_finished_metrics().unwrap();
+    let last = exported.last().unwrap();
+    let mut metrics = last.scope_metrics().flat_map(|scope| scope.metrics());
+    let durations = metrics.find(|metric| metric.name() == "breaker.open.duration");
+    let Some(AggregatedMetrics::F64(MetricData::Histogram(durations))) =
+        durations.map(|metric| metric.data())
+    else {
+        panic!("there is a histogram");
+    };
+    let counts: Vec<_> = durations.data_points().map(|point| point.count()).collect();
+    assert_eq!(counts, [2]);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::classify::Ending;
 use crate::deadline::CallerDeadline;
 use crate::decision::Decision;
 use crate::shared::flight::{Flight, Held, Reader};
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+use crate::shared::tally::FailureKind;
 use crate::trace_context::trace_of;
 
 /// An admitted request. If it is dropped before its outcome is known, it reports what its
@@ -217,7 +219,9 @@ impl InFlight {
         // An answer that was never waited for after its head ended well with it, as far as anybody
         // knows. Then the clock need not be read again.
         let with_head = flight.whole_at.filter(|_| !is_exact);
-        self.breaker.end(flight, with_head, |flight, permit, now| {
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        let kind = FailureKind::of(&ending, &flight.answer);
+        let decision = self.breaker.end(flight, with_head, |flight, permit, now| {
             let reader = &flight.reader;
             let running = match reader.is_paused {
                 true => Duration::ZERO,
@@ -247,7 +251,13 @@ impl InFlight {
                 ..Decision::rejected(flight.state)
             };
             (outcome.traced(trace), decision)
-        })
+        });
+        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+        if decision.and_then(|decision| decision.classification()) == Some(Classification::Failure)
+        {
+            self.breaker.failed(kind);
+        }
+        decision
     }
 
     /// Does something with the permit, unless the outcome is known.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use metrics::{Label as Pair, counter, describe_counter, describe_gauge, gauge};
+use metrics::{
+    Label as Pair, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+};
 
-use super::{Breakers, Label, METRICS, NAME, Read};
+use super::{Breakers, Label, METRICS, NAME, OPEN_TIME, Read};
+use crate::shared::OPEN_DURATION;
 
 /// Hands what `breakers` know to the current recorder: call it every few seconds, or before each
 /// scrape. Dots of names become what the exporter makes of them, mostly `_`.
@@ -18,16 +21,20 @@ use super::{Breakers, Label, METRICS, NAME, Read};
 pub fn record(breakers: &(impl Breakers + ?Sized)) {
     for metric in &METRICS {
         match metric.read {
-            Read::Counter(_) => describe_counter!(metric.name, metric.description),
+            Read::Counter(_) | Read::Tally(_) => describe_counter!(metric.name, metric.description),
             Read::Gauge(_) => describe_gauge!(metric.name, metric.description),
         }
     }
+    describe_histogram!(OPEN_DURATION, Unit::Seconds, OPEN_TIME);
     for breaker in breakers.breakers() {
-        let snapshot = breaker.snapshot();
+        let (snapshot, tally) = (breaker.snapshot(), breaker.tally());
         let name = breaker.name();
         for metric in &METRICS {
             match metric.read {
                 Read::Counter(read) => read(&snapshot, &mut |labels, value| {
+                    counter!(metric.name, pairs(name, labels)).absolute(value);
+                }),
+                Read::Tally(read) => read(&tally, &mut |labels, value| {
                     counter!(metric.name, pairs(name, labels)).absolute(value);
                 }),
                 Read::Gauge(read) => read(&snapshot, &mut |labels, value| {
