@@ -226,83 +226,127 @@ fn tower_resilience(group: &mut BenchmarkGroup<'_, WallTime>, bare: Cost) {
     }
 }
 
-/// As [`failsafe`], it has no layer.
-fn recloser(group: &mut BenchmarkGroup<'_, WallTime>, bare: Cost) {
+/// A call of `inner` by a breaker that has no layer: its future is used as its documentation shows.
+macro_rules! within {
+    ($breaker:expr, $inner:expr) => {{
+        let _ = now(std::future::poll_fn(|cx| $inner.poll_ready(cx)));
+        let answer = $inner.call(black_box(Request::default()));
+        read(now($breaker.call(async {
+            let Ok(response) = answer.await;
+            match response.status().is_server_error() {
+                true => Err(response),
+                false => Ok(response),
+            }
+        })))
+    }};
+}
+
+fn recloser_breaker() -> recloser::AsyncRecloser {
     let recloser = recloser::Recloser::custom()
         .error_rate(0.08)
         .closed_len(100)
         .open_wait(HOUR)
         .build();
-    let breaker = recloser::AsyncRecloser::from(recloser);
-    let inner = Inner::new();
+    recloser::AsyncRecloser::from(recloser)
+}
+
+fn recloser(group: &mut BenchmarkGroup<'_, WallTime>, bare: Cost) {
+    let (breaker, inner) = (recloser_breaker(), Inner::new());
     let mut service = inner.clone();
     closed_and_open(group, "recloser", bare, &inner, || {
-        let _ = now(std::future::poll_fn(|cx| service.poll_ready(cx)));
-        let answer = service.call(black_box(Request::default()));
-        read(now(breaker.call(async {
-            let Ok(response) = answer.await;
-            match response.status().is_server_error() {
-                true => Err(response),
-                false => Ok(response),
-            }
-        })))
+        within!(breaker, service)
+    });
+}
+
+/// Of a type that can't be named.
+macro_rules! failsafe_breaker {
+    () => {{
+        let policy = failsafe::failure_policy::success_rate_over_time_window(
+            0.92,
+            20,
+            Duration::from_secs(10),
+            failsafe::backoff::constant(HOUR),
+        );
+        failsafe::Config::new().failure_policy(policy).build()
+    }};
+}
+
+fn failsafe(group: &mut BenchmarkGroup<'_, WallTime>, bare: Cost) {
+    let (breaker, inner) = (failsafe_breaker!(), Inner::new());
+    let mut service = inner.clone();
+    closed_and_open(group, "failsafe", bare, &inner, || {
+        within!(breaker, service)
     });
 }
 
 /// Prints what a call takes if so many tasks share a breaker, each on a thread of its own.
 fn tasks() {
-    let breaker = BreakerLayer::new(BreakerHandle::new("pay", Policy::sensitive()));
-    let by_count = tower_resilience_layer!(false);
+    let runtime = tokio::runtime::Handle::current();
+    let policy = Policy::sensitive();
+    let ours = BreakerLayer::new(BreakerHandle::new("pay", policy.clone())).layer(Inner::new());
+    let host = |_: &Request<Empty<Bytes>>| "pay";
+    let keyed = BreakerLayer::per_key(BreakerSet::new(policy, 1000), host).layer(Inner::new());
+    let by_count = tower_resilience_layer!(false).layer(Inner::new());
+    let by_time = tower_resilience_layer!(true).layer(Inner::new());
+    let (failsafe, recloser) = (failsafe_breaker!(), recloser_breaker());
     for tasks in [1, 2, 8] {
-        let ours = shared_by(tasks, &breaker.layer(Inner::new()));
-        let peer = shared_by(tasks, &by_count.layer(Inner::new()));
+        let many = CALLS_OF_A_TASK;
+        let shared = |calls, call: &(dyn Fn() -> Box<dyn FnMut()> + Sync)| {
+            shared_by(&runtime, tasks, calls, call)
+        };
         println!(
-            "{tasks} tasks: breaker {ours:.0} ns, tower-resilience by count {peer:.0} ns a call"
+            "{tasks} tasks, ns a call: breaker {:.0}, by key {:.0}, tower-resilience by count \
+             {:.0}, by time {:.0}, failsafe {:.0}, recloser {:.0}",
+            shared(many, &|| of_layer(&ours)),
+            shared(many, &|| of_layer(&keyed)),
+            shared(many, &|| of_layer(&by_count)),
+            shared(CALLS_BY_TIME, &|| of_layer(&by_time)),
+            shared(many, &|| {
+                let (breaker, mut inner) = (failsafe.clone(), Inner::new());
+                Box::new(move || {
+                    black_box(within!(breaker, inner));
+                })
+            }),
+            shared(many, &|| {
+                let (breaker, mut inner) = (recloser.clone(), Inner::new());
+                Box::new(move || {
+                    black_box(within!(breaker, inner));
+                })
+            }),
         );
     }
 }
 
-fn shared_by<S, B>(tasks: u32, service: &S) -> f64
+fn of_layer<S, B>(service: &S) -> Box<dyn FnMut()>
 where
-    S: Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone + Send,
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone + 'static,
     B: Body,
 {
+    let mut service = service.clone();
+    Box::new(move || {
+        black_box(call(&mut service));
+    })
+}
+
+fn shared_by(
+    runtime: &tokio::runtime::Handle,
+    tasks: u32,
+    calls: u32,
+    begin_task: &(dyn Fn() -> Box<dyn FnMut()> + Sync),
+) -> f64 {
     let begin = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..tasks {
-            let mut service = service.clone();
-            scope.spawn(move || {
-                for _ in 0..CALLS_OF_A_TASK {
-                    black_box(call(&mut service));
+            scope.spawn(|| {
+                let _entered = runtime.enter();
+                let mut call = begin_task();
+                for _ in 0..calls {
+                    call();
                 }
             });
         }
     });
-    begin.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS_OF_A_TASK * tasks)
-}
-
-/// It has no layer for tower: its future is used as its documentation shows.
-fn failsafe(group: &mut BenchmarkGroup<'_, WallTime>, bare: Cost) {
-    let policy = failsafe::failure_policy::success_rate_over_time_window(
-        0.92,
-        20,
-        Duration::from_secs(10),
-        failsafe::backoff::constant(HOUR),
-    );
-    let breaker = failsafe::Config::new().failure_policy(policy).build();
-    let inner = Inner::new();
-    let mut service = inner.clone();
-    closed_and_open(group, "failsafe", bare, &inner, || {
-        let _ = now(std::future::poll_fn(|cx| service.poll_ready(cx)));
-        let answer = service.call(black_box(Request::default()));
-        read(now(breaker.call(async {
-            let Ok(response) = answer.await;
-            match response.status().is_server_error() {
-                true => Err(response),
-                false => Ok(response),
-            }
-        })))
-    });
+    begin.elapsed().as_secs_f64() * 1e9 / f64::from(calls * tasks)
 }
 
 fn overhead(criterion: &mut Criterion) {
@@ -326,6 +370,8 @@ fn overhead(criterion: &mut Criterion) {
 const HOUR: Duration = Duration::from_secs(3600);
 const CALLS_COUNTED: u32 = 10_000;
 const CALLS_OF_A_TASK: u32 = 1_000_000;
+/// It looks at every call of its window, for each call.
+const CALLS_BY_TIME: u32 = 20_000;
 
 criterion_group!(benches, overhead);
 criterion_main!(benches);
