@@ -5,8 +5,11 @@
 //! leaves room for a deploy that makes all requests a little slower. But until a day is known, the
 //! median follows a slow rise. Therefore [`super::trend`] looks for such a rise.
 
+mod minute;
+
 use std::time::Duration;
 
+use self::minute::Minute;
 use super::sequential_test::SequentialTest;
 use super::trend::Trend;
 use crate::baseline::SourceBaseline;
@@ -15,8 +18,8 @@ use crate::time::{Timestamp, micros};
 #[derive(Clone, Debug)]
 pub(super) struct Threshold {
     value: Duration,
-    /// The latencies of the live minute, as counts by bucket.
-    minute: [u32; BUCKETS],
+    /// The latencies of the live minute.
+    minute: Minute,
     samples: u32,
     minute_ends: Timestamp,
     started: bool,
@@ -46,7 +49,7 @@ impl Threshold {
     pub(super) fn new(watches: bool) -> Self {
         Self {
             value: UNKNOWN,
-            minute: [0; BUCKETS],
+            minute: Minute::default(),
             samples: 0,
             minute_ends: Timestamp::ZERO,
             started: false,
@@ -87,8 +90,7 @@ impl Threshold {
         if self.turns(at) {
             self.turn(told, at);
         }
-        let bucket = &mut self.minute[bucket_of(latency)];
-        *bucket = bucket.saturating_add(count);
+        self.minute.add(bucket_of(latency), count);
         self.samples = self.samples.saturating_add(count);
     }
 
@@ -138,7 +140,7 @@ impl Threshold {
     pub(super) fn bytes(&self) -> usize {
         let trend = self.trend.as_ref().map_or(0, |trend| size_of_val(&**trend));
         let day = self.day.as_ref().map_or(0, |day| size_of_val(&**day));
-        day + trend
+        day + trend + self.minute.bytes()
     }
 
     #[cold]
@@ -160,7 +162,7 @@ impl Threshold {
             self.keep(NONE);
         }
         self.minute_ends = self.minute_ends + Duration::from_nanos(minute.saturating_mul(minutes));
-        self.minute = [0; BUCKETS];
+        self.minute.clear();
         self.samples = 0;
         self.settle_value();
     }
@@ -183,8 +185,7 @@ impl Threshold {
         }
         let above = trend.hits_above().unwrap_or(u8::MAX);
         let above = usize::from(above).max(bucket_of(LEAST));
-        let counts = self.minute.iter().map(|count| u64::from(*count));
-        let hits: u64 = counts.skip(above + 1).sum();
+        let hits = self.minute.above(above);
         let misses = u64::from(self.samples).saturating_sub(hits);
         let p95 = (p95 != NONE).then_some(p95);
         trend.minute(hits, misses, p95, self.minute_ends);
@@ -201,8 +202,7 @@ impl Threshold {
             return NONE;
         }
         let rank = (f64::from(self.samples) * 0.95).ceil() as u64;
-        let counts = self.minute.iter().map(|count| u64::from(*count));
-        nth(counts, rank).unwrap_or(NONE)
+        self.minute.nth(rank).unwrap_or(NONE)
     }
 
     fn keep(&mut self, bucket: u8) {
@@ -344,7 +344,8 @@ mod tests {
         threshold.set_budget(Duration::from_secs(30 * 86_400), 12);
         run(&mut threshold, 0..60, ms(100));
         let small = size_of::<Day>();
-        assert!(threshold.bytes() > small);
+        let bytes = |threshold: &Threshold| threshold.bytes() - threshold.minute.bytes();
+        assert!(bytes(&threshold) > small);
         run(&mut threshold, 60..80, ms(300));
         let rise = threshold.rise().unwrap();
         assert!((ms(100)..ms(107)).contains(&rise.from), "{rise:?}");
@@ -355,7 +356,7 @@ mod tests {
         assert_eq!(restored.first_day, MINUTES - p95s.len());
         run(&mut threshold, 80..1450, ms(300));
         assert!(threshold.rise().is_none());
-        assert_eq!(threshold.bytes(), small);
+        assert_eq!(bytes(&threshold), small);
         restored.restore(&threshold.learned());
         run(&mut restored, 0..60, ms(900));
         assert!(restored.rise().is_none(), "a whole day was known");
