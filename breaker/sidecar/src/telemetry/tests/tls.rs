@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::collector::Collector;
-use super::export::{ANY, FAILED_TWICE, assert_complete, traffic};
+use super::export::{ANY, FAILED_TWICE, after_traffic, assert_complete, traffic};
 use super::{breakers, tripped};
 use crate::collector::OtlpError;
 use crate::telemetry::{Environment, ExportSettings, Exporting, Exposition, Telemetry};
@@ -149,7 +149,7 @@ async fn a_collector_is_trusted_by_the_certificate_that_is_set() {
         let files = [(CA, authority.path("ca"))];
         let (telemetry, exporting) = start(address, protocol, &files).unwrap();
         traffic(&telemetry);
-        assert_complete(&collector.next().await);
+        assert_complete(&after_traffic(&mut collector).await);
         exporting.shutdown(Duration::from_secs(5)).await;
     }
 }
@@ -195,7 +195,7 @@ async fn a_collector_that_asks_for_a_certificate_gets_the_one_that_is_set() {
         ];
         let (telemetry, exporting) = start(address, protocol, &files).unwrap();
         traffic(&telemetry);
-        assert_complete(&collector.next().await);
+        assert_complete(&after_traffic(&mut collector).await);
         exporting.shutdown(Duration::from_secs(5)).await;
     }
 }
