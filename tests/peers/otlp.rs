@@ -1,40 +1,34 @@
 //! What we export, as a collector that is not ours received it.
 
-use breaker_tests::{Script, Setup, Sidecar, Upstream, calmly, eventually, get};
+use breaker_tests::{Script, Setup, Sidecar, Upstream, eventually, get};
 
 use crate::rotel::{Collector, Item};
 
 #[tokio::test]
 async fn a_collector_receives_our_metrics_by_grpc() {
-    calmly(async || {
-        let upstream = Upstream::start().await;
-        let collector = Collector::start().await;
-        let export = format!(
-            "telemetry:\n  export: {{ endpoint: \"{}\", protocol: grpc, interval: 1s }}",
-            collector.grpc()
-        );
-        let sidecar = Setup::of(upstream.address()).more(&export).start().await;
-        trip(&sidecar, &upstream).await;
-        has_received_what_the_traffic_implies(&collector).await;
-    })
-    .await;
+    let upstream = Upstream::start().await;
+    let collector = Collector::start().await;
+    let export = format!(
+        "telemetry:\n  export: {{ endpoint: \"{}\", protocol: grpc, interval: 1s }}",
+        collector.grpc()
+    );
+    let sidecar = Setup::of(upstream.address()).more(&export).start().await;
+    trip(&sidecar, &upstream).await;
+    has_received_what_the_traffic_implies(&collector).await;
 }
 
 #[tokio::test]
 async fn a_collector_receives_our_metrics_by_http() {
-    calmly(async || {
-        let upstream = Upstream::start().await;
-        let collector = Collector::start().await;
-        let sidecar = Setup::of(upstream.address())
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http())
-            .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-            .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
-            .start()
-            .await;
-        trip(&sidecar, &upstream).await;
-        has_received_what_the_traffic_implies(&collector).await;
-    })
-    .await;
+    let upstream = Upstream::start().await;
+    let collector = Collector::start().await;
+    let sidecar = Setup::of(upstream.address())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http())
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
+        .start()
+        .await;
+    trip(&sidecar, &upstream).await;
+    has_received_what_the_traffic_implies(&collector).await;
 }
 
 #[tokio::test]

@@ -122,6 +122,8 @@ fn points(log: &str) -> Points {
             .or_else(|| line.strip_prefix("Count: "))
             .and_then(|value| value.parse().ok())
         {
+            // They come in any order.
+            attributes.sort();
             points.insert((metric.clone(), attributes.clone()), value);
         }
     }
@@ -163,7 +165,9 @@ fn reads_numbers_and_histograms() {
                NumberDataPoints #0\nData point attributes:\n     -> outcome: Str(failure)\nValue: 7\n\
                Metric #1\nDescriptor:\n     -> Name: duration\n     -> Unit: s\n\
                ExponentialHistogramDataPoints #0\nData point attributes:\n     -> http.response.status_code: Int(200)\n\
-               Count: 20\nBucket (1, 2], Count: 9\n";
+               \x20    -> http.route: Str(pay)\nCount: 19\nBucket (1, 2], Count: 9\n\
+               ExponentialHistogramDataPoints #0\nData point attributes:\n     -> http.route: Str(pay)\n\
+               \x20    -> http.response.status_code: Int(200)\nCount: 20\nBucket (1, 2], Count: 9\n";
     let points = points(log);
     let number = (
         "breaker.requests".into(),
@@ -171,7 +175,10 @@ fn reads_numbers_and_histograms() {
     );
     let histogram = (
         "duration".into(),
-        vec![("http.response.status_code".into(), "200".into())],
+        vec![
+            ("http.response.status_code".into(), "200".into()),
+            ("http.route".into(), "pay".into()),
+        ],
     );
     assert_eq!(points, Points::from([(number, 7.0), (histogram, 20.0)]));
 }
