@@ -234,30 +234,33 @@ async fn a_brain_that_is_stopped_is_silent_after_three_seconds() {
 
 #[tokio::test]
 async fn a_follower_that_was_stopped_follows_nothing_that_was_said_meanwhile() {
-    let admin = free_address();
-    let mut brain = Brain::start(admin).await;
-    let upstream = Upstream::start().await;
-    let mut sidecar = follower(&upstream, admin, "").start().await;
-    eventually!(is_connected(&sidecar).await);
-    let id = sidecar.process().id().to_string();
-    let signal = |name: &str| {
-        let status = Command::new("kill").args([name, &id]).status();
-        assert!(status.unwrap().success());
-    };
-    signal("-STOP");
-    let stopped = Instant::now();
-    brain.open().await;
-    force(&brain.sidecar, "forced_closed").await;
-    sleep(Duration::from_secs(4).saturating_sub(stopped.elapsed())).await;
-    signal("-CONT");
-    let stale = [("breaker_follow_reason", "stale")];
-    eventually!(number(&sidecar, "breaker_follow_ignored_total", &stale).await == Some(1.0));
-    eventually!(is_connected(&sidecar).await);
-    let transitions = number(&sidecar, "breaker_transitions_total", &[]).await;
-    assert_eq!(transitions.unwrap_or(0.0), 0.0);
-    assert_eq!(get(sidecar.url("/")).await.status, 200);
-    let log = sidecar.process().log();
-    assert!(log.contains("this process stood still"), "{log}");
+    calmly(async || {
+        let admin = free_address();
+        let mut brain = Brain::start(admin).await;
+        let upstream = Upstream::start().await;
+        let mut sidecar = follower(&upstream, admin, "").start().await;
+        eventually!(is_connected(&sidecar).await);
+        let id = sidecar.process().id().to_string();
+        let signal = |name: &str| {
+            let status = Command::new("kill").args([name, &id]).status();
+            assert!(status.unwrap().success());
+        };
+        signal("-STOP");
+        let stopped = Instant::now();
+        brain.open().await;
+        force(&brain.sidecar, "forced_closed").await;
+        sleep(Duration::from_secs(4).saturating_sub(stopped.elapsed())).await;
+        signal("-CONT");
+        let stale = [("breaker_follow_reason", "stale")];
+        eventually!(number(&sidecar, "breaker_follow_ignored_total", &stale).await == Some(1.0));
+        eventually!(is_connected(&sidecar).await);
+        let transitions = number(&sidecar, "breaker_transitions_total", &[]).await;
+        assert_eq!(transitions.unwrap_or(0.0), 0.0);
+        assert_eq!(get(sidecar.url("/")).await.status, 200);
+        let log = sidecar.process().log();
+        assert!(log.contains("this process stood still"), "{log}");
+    })
+    .await;
 }
 
 /// Forces a mode on the breaker `pay`.
