@@ -143,9 +143,24 @@ impl Receiver {
         let guard = Guard::new(self.settings.cors);
         let intake = Handler::new(sampler, forwarder, limits, self.stats, self.marker, guard);
         let intake = Arc::new(intake);
-        let tls = self.settings.tls;
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let ports = ports_of(&listeners, &intake, self.settings.tls);
+        let places = Arc::new(Semaphore::new(connections));
+        for (listener, port) in listeners.into_iter().zip(ports) {
+            tasks.spawn(listen(listener, port, places.clone(), stopping.clone()));
+        }
+        drop((intake, stopping));
 
-        accept(listeners, intake, tls, connections, grace, shutdown).await;
+        shutdown.await;
+        stop.send_replace(true);
+        // A moment more than what each connection gives itself.
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        timeout(grace + Duration::from_millis(100), ended)
+            .await
+            .ok();
+        // What has not ended by now takes nothing more in.
+        drop(tasks);
         if let Some((forwarder, tasks, flush)) = senders {
             forwarder.finish(tasks, flush).await;
         }
@@ -153,38 +168,17 @@ impl Receiver {
     }
 }
 
-/// Takes connections from all listeners until `shutdown`, and lets them finish for `grace`.
-async fn accept(
-    listeners: Vec<TcpListener>,
-    intake: Arc<Handler>,
-    tls: Option<Server>,
-    connections: usize,
-    grace: Duration,
-    shutdown: impl Future<Output = ()>,
-) {
-    let (stop, stopping) = watch::channel(false);
-    let places = Arc::new(Semaphore::new(connections));
+/// What each listener's connections need.
+fn ports_of(listeners: &[TcpListener], intake: &Arc<Handler>, tls: Option<Server>) -> Vec<Port> {
     let secured = tls.map(|tls| (tls, UnderWay::default()));
-    let mut loops = JoinSet::new();
-    for listener in listeners {
-        let is_loopback = listener
+    let ports = listeners.iter().map(|listener| Port {
+        intake: intake.clone(),
+        is_loopback: listener
             .local_addr()
-            .is_ok_and(|address| address.ip().is_loopback());
-        let port = Port {
-            intake: intake.clone(),
-            is_loopback,
-            secured: secured.clone(),
-        };
-        loops.spawn(listen(listener, port, places.clone(), stopping.clone()));
-    }
-    drop((intake, stopping));
-    shutdown.await;
-    stop.send_replace(true);
-    // A moment more than what each connection gives itself.
-    let ended = async { while loops.join_next().await.is_some() {} };
-    timeout(grace + Duration::from_millis(100), ended)
-        .await
-        .ok();
+            .is_ok_and(|address| address.ip().is_loopback()),
+        secured: secured.clone(),
+    });
+    ports.collect()
 }
 
 /// Takes connections from one listener until `stopping`, then waits for their end.
