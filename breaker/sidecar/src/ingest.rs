@@ -12,6 +12,8 @@
 //! * `forward`: the queue from which it is sent on, byte for byte.
 //! * `reply`: the answer; `refusal` has why there is none but an error.
 //!
+//! With the feature `kafka`, batches also come from topics of Kafka: `kafka`.
+//!
 //! The [`FeedSampler`] tells breakers what batches say about their feeds, which `breaker_otlp`
 //! reads.
 
@@ -23,6 +25,8 @@ mod grpc;
 mod guard;
 mod http;
 mod intake;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod overload;
 mod receiver;
 mod refusal;
@@ -32,6 +36,8 @@ mod settings;
 mod stats;
 
 pub use self::batch::{Accepted, Encoding, Malformed, Sampler, Signal};
+#[cfg(feature = "kafka")]
+pub use self::kafka::{KafkaSettings, KafkaStats};
 pub use self::receiver::{Addresses, Receiver, ReceiverError};
 pub use self::refusal::Reason;
 pub use self::sampler::{FeedBinding, FeedSampler, SampleCounts, SampleDisposition};

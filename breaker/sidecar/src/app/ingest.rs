@@ -9,7 +9,11 @@ use tokio::sync::watch;
 use super::StartError;
 use super::composition::Known;
 use crate::config::Config;
+#[cfg(feature = "kafka")]
+use crate::config::Kafka;
 use crate::findings::PROXY;
+#[cfg(feature = "kafka")]
+use crate::ingest::KafkaSettings;
 use crate::ingest::{
     Addresses, FeedBinding, FeedSampler, Forward, Limits, Receiver, ReceiverError, ReceiverSettings,
 };
@@ -37,6 +41,8 @@ impl Ingest {
         let receiver = Receiver::bind(ReceiverSettings {
             grpc: receive.grpc(),
             http: receive.http(),
+            #[cfg(feature = "kafka")]
+            kafka: receive.kafka().map(topics),
             tls: receive.tls().cloned(),
             forward,
             cors: receive.cors().to_vec(),
@@ -75,6 +81,8 @@ impl Ingest {
         Received {
             stats: self.receiver.stats(),
             feeds: self.sampler.clone(),
+            #[cfg(feature = "kafka")]
+            kafka: self.receiver.kafka(),
         }
     }
 
@@ -112,6 +120,17 @@ pub(super) fn feed<'a>(routes: impl IntoIterator<Item = Known<'a>>) -> Vec<FeedB
         known.findings.retain(is_source);
     }
     all
+}
+
+#[cfg(feature = "kafka")]
+fn topics(kafka: &Kafka) -> KafkaSettings {
+    KafkaSettings {
+        brokers: kafka.brokers().iter().map(ToString::to_string).collect(),
+        group: kafka.group().to_owned(),
+        traces: kafka.traces().to_vec(),
+        metrics: kafka.metrics().to_vec(),
+        reads_all: kafka.reads_all(),
+    }
 }
 
 fn cannot_receive(error: ReceiverError) -> StartError {

@@ -25,7 +25,9 @@ pub(super) fn variables(config: &Config) -> Result<Vec<Variable>, &'static str> 
     let (address, protocol) = match (receive.http(), receive.grpc()) {
         (Some(address), _) => (address, "http/protobuf"),
         (None, Some(address)) => (address, "grpc"),
-        (None, None) => return Err("telemetry.receive has no address"),
+        (None, None) => {
+            return Err("telemetry.receive has no address: it reads topics of Kafka alone");
+        }
     };
     if address.port() == 0 {
         return Err("telemetry.receive has port 0: its port is not known before it runs");

@@ -224,11 +224,13 @@ fn serve(config: &Config, recording: Option<&RecordingSettings>) -> ExitCode {
             None => tracing::info!(admin = %app.admin(), "listening; no route has an upstream"),
         }
         if let Some(Addresses { grpc, http }) = app.receives() {
+            let kafka = config.receive().and_then(|it| it.kafka());
+            let kafka = kafka.map(|kafka| kafka.topics().collect::<Vec<_>>().join(","));
             let (grpc, http) = (
                 grpc.map(tracing::field::display),
                 http.map(tracing::field::display),
             );
-            tracing::info!(grpc, http, "receiving telemetry");
+            tracing::info!(grpc, http, kafka, "receiving telemetry");
         }
         tokio::select! {
             ended = app.run(stop) => ended,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use breaker_tower::breaker_core::InvalidField;
 use http::Uri;
 
+use super::kafka::{self, Kafka};
 use super::problem::{Problems, time_or_off};
 use super::raw::{RawClients, RawForward, RawReceive};
 use super::scalar::Address;
@@ -14,11 +15,12 @@ use super::tls::{self, Known};
 use crate::ingest::loops_back;
 use crate::tls::Server;
 
-/// Where OTLP is received, and where it is sent on to. It has an address.
+/// Where OTLP is received, and where it is sent on to. It has an address, or topics of Kafka.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receive {
     grpc: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    kafka: Option<Kafka>,
     tls: Option<Server>,
     forward: Option<Forward>,
     cors: Vec<String>,
@@ -36,9 +38,21 @@ pub(super) fn build(raw: RawReceive, known: Known<'_>) -> Result<Receive, Proble
     let mut problems = Problems::default();
     let address = |address: Option<Address>| address.map(|Address(address)| address);
     let (grpc, http) = match (address(raw.grpc), address(raw.http)) {
-        (None, None) => (Some(GRPC), Some(HTTP)),
+        (None, None) if raw.kafka.is_none() => (Some(GRPC), Some(HTTP)),
         given => given,
     };
+    if grpc.is_none() && http.is_none() {
+        let needing = [
+            ("tls", raw.tls.is_some()),
+            ("forward", raw.forward.is_some()),
+            ("cors", !raw.cors.is_empty()),
+            ("max_connection_age", raw.max_connection_age.is_some()),
+        ];
+        for (field, _) in needing.into_iter().filter(|(_, given)| *given) {
+            let rule = "needs grpc or http beside it: it is not for what comes from Kafka";
+            problems.add(InvalidField::new(field, rule));
+        }
+    }
     for (field, address) in [("grpc", grpc), ("http", http)] {
         if !raw.allow_remote && address.is_some_and(|address| !address.ip().is_loopback()) {
             let rule = "must be a loopback address: whoever can send telemetry can open breakers; allow_remote: true beside it allows that";
@@ -48,6 +62,7 @@ pub(super) fn build(raw: RawReceive, known: Known<'_>) -> Result<Receive, Proble
     let mut receive = Receive {
         grpc,
         http,
+        kafka: None,
         tls: None,
         forward: None,
         cors: raw.cors,
@@ -70,6 +85,8 @@ pub(super) fn build(raw: RawReceive, known: Known<'_>) -> Result<Receive, Proble
         tls.map_err(|broken| broken.within("tls"))
     });
     receive.tls = problems.keep(tls.transpose());
+    let kafka = raw.kafka.map(kafka::build).transpose();
+    receive.kafka = problems.keep(kafka.map_err(|broken| broken.within("kafka")));
     if let Some(raw) = raw.forward {
         receive.forward = problems.check(forward(raw, &receive));
     }
@@ -164,6 +181,11 @@ impl Receive {
         self.http
     }
 
+    /// From which topics of Kafka it is read.
+    pub const fn kafka(&self) -> Option<&Kafka> {
+        self.kafka.as_ref()
+    }
+
     /// What senders must speak, if it is TLS.
     pub const fn tls(&self) -> Option<&Server> {
         self.tls.as_ref()
@@ -184,7 +206,7 @@ impl Receive {
         self.max_connection_age
     }
 
-    /// The addresses, at least one, with the names of their fields.
+    /// The addresses, with the names of their fields; none where telemetry comes from Kafka alone.
     pub fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + use<> {
         let both = [("grpc", self.grpc), ("http", self.http)].into_iter();
         both.filter_map(|(field, address)| Some((field, address?)))

@@ -55,6 +55,9 @@ impl Config {
         for url in forward {
             rules.connects(port_of(url));
         }
+        if self.receive().is_some_and(|it| it.kafka().is_some()) {
+            rules.connects_anywhere("the brokers of Kafka say their ports");
+        }
         if let Some(fleet) = self.fleet() {
             for (_, port) in fleet.engine().hosts() {
                 rules.connects(*port);

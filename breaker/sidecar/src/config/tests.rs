@@ -18,6 +18,7 @@ mod feeds;
 mod fleet;
 #[cfg(feature = "fleet")]
 mod follow;
+mod kafka;
 mod origin;
 mod reference;
 mod schema;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use breaker_tower::is_grpc;
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, Version};
@@ -166,6 +167,41 @@ impl Handler {
         self.process(batch, place).await
     }
 
+    /// Takes in a message of a topic: a batch in protobuf, as it is. It is not sent on: who else
+    /// wants it can read the topic. Refusals are the caller's to count.
+    #[cfg(feature = "kafka")]
+    pub(super) async fn take_message(
+        self: Arc<Self>,
+        signal: Signal,
+        message: Bytes,
+    ) -> Result<Accepted, Refusal> {
+        let (limit, size) = (self.limits.batch, message.len());
+        if size > limit {
+            return Err(Refusal::TooLarge { limit });
+        }
+        let mut place = self.overload.admit(size)?;
+        place.grow(size)?;
+        let this = self.clone();
+        let sample = move || {
+            let _place = place;
+            this.sampler.sample(signal, Encoding::Protobuf, &message)
+        };
+        let sampled = if size <= SMALL_PAYLOAD {
+            sample()
+        } else {
+            let turn = self.large.clone().acquire_owned().await;
+            let sampled = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                sample()
+            });
+            sampled.await.map_err(|_panicked| Refusal::Internal)?
+        };
+        let accepted = sampled?;
+        let (items, rejected) = (accepted.items, accepted.rejected);
+        self.stats.took(signal, items, rejected, size);
+        Ok(accepted)
+    }
+
     /// Decompresses, samples and queues a batch: a small one at once, another one beside, so that
     /// others needn't wait for it.
     async fn process(
@@ -282,7 +318,7 @@ async fn drain(mut body: Incoming) {
     let rest = async {
         let mut left = DRAIN_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
-            let size = frame.data_ref().map_or(0, bytes::Bytes::len);
+            let size = frame.data_ref().map_or(0, Bytes::len);
             match left.checked_sub(size) {
                 Some(less) => left = less,
                 None => break,
@@ -295,7 +331,7 @@ async fn drain(mut body: Incoming) {
 
 /// Bytes up to which a batch, as it came and decompressed, is not worth a thread.
 const SMALL: usize = 16 * 1024;
-const SMALL_PAYLOAD: usize = 256 * 1024;
+pub(super) const SMALL_PAYLOAD: usize = 256 * 1024;
 /// Large batches that are digested at once: more would take the processor from traffic.
 const LARGE_AT_ONCE: usize = 2;
 const DRAIN: std::time::Duration = std::time::Duration::from_secs(2);

@@ -18,6 +18,8 @@ use super::connection::{self, Port};
 use super::forward::{Forwarder, Marker, Targets};
 use super::guard::Guard;
 use super::intake::Handler;
+#[cfg(feature = "kafka")]
+use super::kafka::{self, KafkaStats};
 use super::settings::ReceiverSettings;
 use super::stats::Stats;
 use crate::accept::Acceptor;
@@ -33,6 +35,8 @@ pub struct Receiver {
     targets: Option<Targets>,
     stats: Arc<Stats>,
     marker: Marker,
+    #[cfg(feature = "kafka")]
+    kafka: Arc<KafkaStats>,
 }
 
 /// Where a receiver listens: the ports that were chosen, where port 0 was asked for.
@@ -96,6 +100,8 @@ impl Receiver {
             targets,
             stats: Arc::default(),
             marker: Marker::draw(),
+            #[cfg(feature = "kafka")]
+            kafka: Arc::default(),
         })
     }
 
@@ -107,6 +113,13 @@ impl Receiver {
     /// What it counts; to be read at any time.
     pub fn stats(&self) -> Arc<Stats> {
         self.stats.clone()
+    }
+
+    /// How the reading of topics of Kafka fares, if any are read.
+    #[cfg(feature = "kafka")]
+    pub fn kafka(&self) -> Option<Arc<KafkaStats>> {
+        let is_read = self.settings.kafka.is_some();
+        is_read.then(|| self.kafka.clone())
     }
 
     /// The field by which this process knows what it sent itself: what carries it is not taken in.
@@ -149,6 +162,11 @@ impl Receiver {
         let places = Arc::new(Semaphore::new(connections));
         for (listener, port) in listeners.into_iter().zip(ports) {
             tasks.spawn(listen(listener, port, places.clone(), stopping.clone()));
+        }
+        #[cfg(feature = "kafka")]
+        if let Some(kafka) = self.settings.kafka {
+            let (intake, stopping) = (intake.clone(), stopping.clone());
+            tasks.spawn(kafka::read(kafka, intake, self.kafka, stopping));
         }
         drop((intake, stopping));
 

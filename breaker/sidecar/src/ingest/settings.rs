@@ -19,6 +19,9 @@ pub struct ReceiverSettings {
     /// Where OTLP/HTTP is expected. The same address as that of gRPC makes one listener; every
     /// listener answers both.
     pub http: Option<SocketAddr>,
+    /// Topics of Kafka that are read beside.
+    #[cfg(feature = "kafka")]
+    pub kafka: Option<super::KafkaSettings>,
     /// What senders must speak, if it is TLS.
     pub tls: Option<Server>,
     /// Where batches are sent on to; `None`: nowhere.
@@ -112,7 +115,11 @@ impl ReceiverSettings {
     ///
     /// Tells the first field that breaks a rule.
     pub fn check(&self) -> Result<(), InvalidField> {
-        if self.grpc.is_none() && self.http.is_none() {
+        #[cfg(feature = "kafka")]
+        let reads_topics = self.kafka.is_some();
+        #[cfg(not(feature = "kafka"))]
+        let reads_topics = false;
+        if self.grpc.is_none() && self.http.is_none() && !reads_topics {
             return problem("grpc", "must be set, or http");
         }
         let limits = &self.limits;

@@ -226,6 +226,31 @@ pub(crate) const FEED_SAMPLES: Metric = Metric {
     description: "Requests that a feed told of, by whether they count",
 };
 
+#[cfg(feature = "kafka")]
+pub(crate) const KAFKA_CONNECTED: Metric = Metric {
+    name: "breaker.receiver.kafka.connected",
+    unit: "{cluster}",
+    description: "1 while a broker of Kafka answers, else 0",
+};
+#[cfg(feature = "kafka")]
+pub(crate) const KAFKA_PARTITIONS: Metric = Metric {
+    name: "breaker.receiver.kafka.partitions",
+    unit: "{partition}",
+    description: "Partitions of topics that this member of the group reads",
+};
+#[cfg(feature = "kafka")]
+pub(crate) const KAFKA_LAG: Metric = Metric {
+    name: "breaker.receiver.kafka.lag",
+    unit: "{message}",
+    description: "Messages in these partitions that have not been counted; no value while it is unknown",
+};
+#[cfg(feature = "kafka")]
+pub(crate) const KAFKA_PAUSES: Metric = Metric {
+    name: "breaker.receiver.kafka.pauses",
+    unit: "{pause}",
+    description: "How often reading paused because there was too much telemetry at once",
+};
+
 pub(crate) const RELOADS: Metric = Metric {
     name: "breaker.config.reloads",
     unit: "{reload}",

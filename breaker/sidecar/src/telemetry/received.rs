@@ -6,6 +6,8 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, StringValue};
 
 use super::names::{self, Metric};
+#[cfg(feature = "kafka")]
+use crate::ingest::KafkaStats;
 use crate::ingest::{FeedSampler, SampleDisposition, Snapshot, Stats};
 
 /// The counters of telemetry in.
@@ -16,11 +18,18 @@ pub struct Received {
     pub stats: Arc<Stats>,
     /// Of the feeds.
     pub feeds: Arc<FeedSampler>,
+    /// Of the topics of Kafka, if any are read.
+    #[cfg(feature = "kafka")]
+    pub kafka: Option<Arc<KafkaStats>>,
 }
 
 /// Registers the instruments that observe `received`.
 pub(super) fn register(meter: &Meter, received: &Received) {
-    let Received { stats, feeds } = received;
+    let Received { stats, feeds, .. } = received;
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &received.kafka {
+        topics(meter, kafka);
+    }
     counter(meter, names::RECEIVED, stats, |stats, counter| {
         for signal in &stats.signals {
             counter.observe(signal.batches, &[of(signal.signal.name())]);
@@ -82,6 +91,35 @@ fn queue(meter: &Meter, stats: Arc<Stats>) {
                 gauge.observe(signal.queued_bytes, &[of(signal.signal.name())]);
             }
         })
+        .build();
+}
+
+#[cfg(feature = "kafka")]
+fn topics(meter: &Meter, kafka: &Arc<KafkaStats>) {
+    let gauge = |metric: Metric, read: fn(&KafkaStats) -> Option<u64>| {
+        let kafka = kafka.clone();
+        meter
+            .u64_observable_gauge(metric.name)
+            .with_unit(metric.unit)
+            .with_description(metric.description)
+            .with_callback(move |gauge| {
+                if let Some(value) = read(&kafka) {
+                    gauge.observe(value, &[]);
+                }
+            })
+            .build()
+    };
+    gauge(names::KAFKA_CONNECTED, |kafka| {
+        Some(kafka.is_connected().into())
+    });
+    gauge(names::KAFKA_PARTITIONS, |kafka| Some(kafka.partitions()));
+    gauge(names::KAFKA_LAG, KafkaStats::lag);
+    let (kafka, metric) = (kafka.clone(), names::KAFKA_PAUSES);
+    meter
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(move |counter| counter.observe(kafka.pauses(), &[]))
         .build();
 }
 

@@ -75,6 +75,12 @@ fn receive(receive: &Receive) -> Value {
     json!({
         "grpc": receive.grpc().map(|address| address.to_string()),
         "http": receive.http().map(|address| address.to_string()),
+        "kafka": receive.kafka().map(|kafka| json!({
+            "brokers": kafka.brokers().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "group": kafka.group(),
+            "traces": kafka.traces(),
+            "metrics": kafka.metrics(),
+        })),
         "tls": receive.tls().is_some(),
         "forward": forward,
     })

@@ -17,7 +17,18 @@ pub(super) fn received(receive: &Receive) -> String {
         .addresses()
         .map(|(field, address)| format!("OTLP/{} on {address}", protocol(field)))
         .collect();
+    let topics = receive.kafka().map(|kafka| {
+        let topics: Vec<_> = kafka.topics().collect();
+        let brokers: Vec<_> = kafka.brokers().iter().map(ToString::to_string).collect();
+        format!(
+            "{} from Kafka at {} in group {}",
+            topics.join(" and "),
+            brokers.join(" or "),
+            kafka.group()
+        )
+    });
     let forward = match receive.forward() {
+        None if addresses.is_empty() => return topics.unwrap_or_default(),
         None => "sends it nowhere".to_owned(),
         Some(forward) => {
             let targets = [forward.grpc(), forward.http()].into_iter().flatten();
@@ -27,7 +38,8 @@ pub(super) fn received(receive: &Receive) -> String {
     };
     let tls = receive.tls().map(|tls| secured(tls.settings()));
     let tls = tls.map_or(String::new(), |tls| format!(", in TLS {tls}"));
-    format!("{}{tls}; {forward}", addresses.join(", "))
+    let topics = topics.map_or(String::new(), |topics| format!("; {topics}"));
+    format!("{}{tls}; {forward}{topics}", addresses.join(", "))
 }
 
 fn trimmed(url: String) -> String {

@@ -9,25 +9,28 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::RawReceiveTls;
+use super::{RawKafka, RawReceiveTls};
 use crate::config::scalar::{Address, OrOff};
 
-/// The addresses that receive telemetry from applications, for the feeds of routes.
+/// Where telemetry of applications is received, for the feeds of routes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Receive")]
 pub(in crate::config) struct RawReceive {
     /// The address that receives OTLP/gRPC.
-    #[schemars(extend("x-default" = "127.0.0.1:4317, unless http is given"))]
+    #[schemars(extend("x-default" = "127.0.0.1:4317, unless http or kafka is given"))]
     #[schemars(extend("examples" = ["127.0.0.1:4317"]))]
     pub(in crate::config) grpc: Option<Address>,
     /// The address that receives OTLP/HTTP.
-    #[schemars(extend("x-default" = "127.0.0.1:4318, unless grpc is given"))]
+    #[schemars(extend("x-default" = "127.0.0.1:4318, unless grpc or kafka is given"))]
     #[schemars(extend("examples" = ["127.0.0.1:4318"]))]
     pub(in crate::config) http: Option<Address>,
+    /// Topics of Kafka from which a consumer group reads telemetry. Needs a build with the feature
+    /// kafka.
+    pub(in crate::config) kafka: Option<RawKafka>,
     /// TLS on both addresses. Without this section, there is no TLS.
     pub(in crate::config) tls: Option<RawReceiveTls>,
-    /// The collector to which all received telemetry is forwarded unchanged.
+    /// The collector to which all telemetry that came to these addresses is forwarded unchanged.
     #[schemars(extend("x-default" = "none", "examples" = ["http://127.0.0.1:14317"]))]
     pub(in crate::config) forward: Option<RawForward>,
     /// Origins whose pages may send telemetry from a browser, such as https://shop.example.com.

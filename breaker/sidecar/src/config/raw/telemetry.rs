@@ -16,7 +16,7 @@ pub(in crate::config) struct RawTelemetry {
     /// The export of metrics and events by OTLP. The OTEL_* environment variables supply missing
     /// fields.
     pub(in crate::config) export: Option<RawExport>,
-    /// The addresses that receive telemetry from applications, for the feeds of routes.
+    /// Where telemetry of applications is received, for the feeds of routes.
     pub(in crate::config) receive: Option<RawReceive>,
 }
 

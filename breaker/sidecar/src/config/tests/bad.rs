@@ -281,7 +281,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "telemetry: { receive: { listen: 4317 } }",
-        "5:25: telemetry.receive.listen: is not a field here; the fields are grpc, http, tls, forward, cors, max_connection_age, allow_remote",
+        "5:25: telemetry.receive.listen: is not a field here; the fields are grpc, http, kafka, tls, forward, cors, max_connection_age, allow_remote",
     ),
     (
         "telemetry: { receive: true }",
