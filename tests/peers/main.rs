@@ -16,6 +16,8 @@ mod forward;
 mod grpc;
 mod h2load;
 mod image;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kubernetes;
 mod otlp;
 mod promtool;

@@ -37,6 +37,18 @@ impl Collector {
         .await
     }
 
+    /// Starts one that writes spans to a topic of the broker at this port.
+    #[cfg(feature = "kafka")]
+    pub(crate) async fn writing_to(port: u16, topic: &str) -> Self {
+        Self::exporting(&[
+            "--exporter=kafka",
+            &format!("--kafka-exporter-brokers=127.0.0.1:{port}"),
+            &format!("--kafka-exporter-traces-topic={topic}"),
+            "--kafka-exporter-compression=gzip",
+        ])
+        .await
+    }
+
     async fn exporting(exporter: &[&str]) -> Self {
         let [grpc, http] = free_ports();
         let mut command = Command::new(installed("venv/bin/python"));
