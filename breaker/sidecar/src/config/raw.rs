@@ -51,7 +51,7 @@ pub(super) use self::upstream::{
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(title = "Breaker configuration", rename = "Configuration")]
 pub(crate) struct RawConfig {
-    /// Where clients connect to.
+    /// The address that clients connect to.
     #[schemars(extend("default" = "127.0.0.1:8080", "examples" = ["0.0.0.0:8080"]))]
     pub(super) listen: Option<ListenAddress>,
     /// The admin port: health, metrics and breakers. A non-loopback address needs a control token.
@@ -71,8 +71,8 @@ pub(crate) struct RawConfig {
     #[schemars(range(min = 1, max = 1024))]
     #[schemars(extend("x-default" = "one for each processor", "examples" = [4]))]
     pub(super) workers: Option<usize>,
-    /// Graceful shutdown: how long requests in flight may take to end, or a mapping with `delay`
-    /// and `timeout`.
+    /// Graceful shutdown: the maximum time that requests in flight may take to end, or a mapping
+    /// with `delay` and `timeout`.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["30s"]))]
     pub(super) drain: Option<RawDrain>,
     /// Whether to reload when this file or a policy file changes. SIGHUP always reloads.
@@ -155,13 +155,13 @@ pub(super) struct RawLimits {
     /// Maximum time for a whole request body.
     #[schemars(extend("default" = "off", "x-range" = "10ms to 24h", "examples" = ["5m"]))]
     pub(super) body_timeout: Option<OrOff<Period>>,
-    /// How long a connection is kept between two requests.
+    /// Maximum time for which a connection is kept between two requests.
     #[schemars(extend("default" = "75s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
     pub(super) idle_timeout: Option<Period>,
-    /// How long a client may leave the data of a response unread.
+    /// Maximum time for which a client may leave the data of a response unread.
     #[schemars(extend("default" = "60s", "x-range" = "10ms to 1h", "examples" = ["20s"]))]
     pub(super) write_timeout: Option<Period>,
-    /// How long a client that has closed its sending side still gets its answer. The time counts
+    /// The time in which a client that has closed its sending side still gets its answer. It counts
     /// from the last byte in either direction.
     #[schemars(extend("default" = "2s", "x-range" = "0s to 1h", "examples" = ["10s"]))]
     pub(super) half_closed_timeout: Option<Period>,
@@ -189,7 +189,7 @@ pub(super) struct RawLimits {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Sandbox")]
 pub(super) struct RawSandbox {
-    /// What happens if the operating system lacks a layer of the sandbox.
+    /// The behaviour if the operating system lacks a layer of the sandbox.
     #[schemars(extend("default" = "best_effort", "examples" = ["required"]))]
     pub(super) mode: Option<Mode>,
 }

@@ -11,9 +11,9 @@ use self::trip::RawTrip;
 use super::codes::{Code, GrpcName, Statuses};
 use super::scalar::{Period, Share};
 
-/// A policy: when to trip and how to recover.
+/// A policy: the conditions to trip, and the rules of recovery.
 ///
-/// A field that is left out keeps the value of `base`, or its default when there is no base.
+/// A field that is left out keeps the value of `base`, or its default if there is no base.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(title = "Breaker policy", rename = "Policy")]
@@ -34,7 +34,7 @@ pub struct RawPolicy {
     #[schemars(length(min = 1, max = 16))]
     #[schemars(extend("x-default" = "the base's; required without a base"))]
     trip: Option<Vec<RawTrip>>,
-    /// How often all anomaly detectors of a breaker together may give a false alarm.
+    /// The rate of false alarms that all anomaly detectors of a breaker together may give.
     #[serde(alias = "budget")]
     #[schemars(extend("default" = "30d", "examples" = ["3d"]))]
     false_alarm_budget: Option<RawBudget>,
@@ -44,19 +44,19 @@ pub struct RawPolicy {
     /// A request with at least this latency misses the deadline.
     #[schemars(extend("default" = "1s", "x-range" = "10ms to 1h", "examples" = ["500ms"]))]
     deadline: Option<Period>,
-    /// How the half-open state and the ramp are judged.
+    /// The way in which the half-open state and the ramp are judged.
     #[schemars(extend("default" = "counted", "examples" = ["sequential"]))]
     recovery: Option<RawRecovery>,
-    /// How long the breaker stays open.
+    /// The time for which the breaker stays open.
     open: Option<RawOpen>,
     /// The half-open state, which follows the open time.
     half_open: Option<RawHalfOpen>,
-    /// How traffic returns after good probes.
+    /// The return of traffic after good probes.
     ramp: Option<RawRamp>,
-    /// When the measurement of a request's latency ends.
+    /// The point at which the measurement of a request's latency ends.
     #[schemars(extend("default" = "head", "examples" = ["complete"]))]
     latency: Option<RawLatency>,
-    /// Which answers are failures.
+    /// The answers that are failures.
     failure: Option<RawFailure>,
     /// The answer to a rejected HTTP request.
     reject: Option<RawReject>,
@@ -93,7 +93,7 @@ struct RawHalfOpen {
     /// The number of probes whose outcomes decide whether more requests are admitted.
     #[schemars(range(min = 1, max = 1000), extend("default" = 5, "examples" = [10]))]
     probes: Option<u32>,
-    /// How many probes may be in flight at once.
+    /// The maximum number of probes in flight at once.
     #[schemars(extend("default" = 3, "x-range" = "1 to half_open.probes", "examples" = [2]))]
     concurrent: Option<u32>,
     /// The share of probes that must succeed.
@@ -129,7 +129,7 @@ enum RawLatency {
     Complete,
 }
 
-/// Which answers are failures.
+/// The answers that are failures.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Failure")]

@@ -21,10 +21,11 @@ pub(in crate::config) enum RawDrain {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Drain")]
 pub(in crate::config) struct RawDrainTimes {
-    /// How long connections are still accepted after SIGTERM, while /readyz returns 503.
+    /// The time after SIGTERM during which connections are still accepted. During this time,
+    /// /readyz returns 503.
     #[schemars(extend("default" = "3s", "x-range" = "0s to 10m", "examples" = ["5s"]))]
     pub(in crate::config) delay: Option<Period>,
-    /// How long requests in flight may take to end after the delay.
+    /// Maximum time that requests in flight may take to end after the delay.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["30s"]))]
     pub(in crate::config) timeout: Option<Period>,
 }

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::RawPolicyChoice;
 
-/// What answers the requests that the breaker rejects: another upstream, or a fixed answer. Without
-/// a fallback, these requests get the rejection of the policy.
+/// The answer to requests that the breaker rejects: it comes from another upstream, or is fixed.
+/// Without a fallback, these requests get the rejection of the policy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Fallback")]

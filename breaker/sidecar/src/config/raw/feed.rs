@@ -92,16 +92,16 @@ pub(in crate::config) enum RawPattern {
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Test")]
 pub(in crate::config) struct RawTest {
-    /// How it begins.
+    /// The prefix of the value.
     #[schemars(extend("x-default" = "none", "examples" = ["/api/"]))]
     pub(in crate::config) prefix: Option<String>,
-    /// What it looks like; * stands for any characters and ? for one.
+    /// The form of the value; * stands for any characters and ? for one.
     #[schemars(extend("x-default" = "none", "examples" = ["orders-*"]))]
     pub(in crate::config) glob: Option<String>,
     /// Whether it is there, with any value.
     #[schemars(extend("x-default" = "none", "examples" = [true]))]
     pub(in crate::config) present: Option<bool>,
-    /// What it must not be. An absent attribute is nothing.
+    /// The value that the attribute must not have. An absent attribute has no value.
     #[schemars(extend("x-default" = "none", "examples" = ["health"]))]
     pub(in crate::config) not: Option<RawPattern>,
 }
@@ -201,8 +201,8 @@ impl JsonSchema for RawPattern {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "title": "pattern",
-            "description": "What an attribute must be: a value, a list of values, or one of the \
-                            tests prefix, glob, present and not.",
+            "description": "The value that an attribute must have: a value, a list of values, or \
+                            one of the tests prefix, glob, present and not.",
             "anyOf": [
                 { "type": ["string", "integer", "boolean"] },
                 { "type": "array", "items": generator.subschema_for::<Self>(), "minItems": 1 },

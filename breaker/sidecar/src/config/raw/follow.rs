@@ -23,7 +23,7 @@ pub(in crate::config) struct RawFollow {
     /// sent only over TLS, or within this machine.
     #[schemars(extend("x-default" = "none", "examples" = ["token"]))]
     pub(in crate::config) token_file: Option<String>,
-    /// How the brain's certificate is checked, if the URL has the scheme https.
+    /// The check of the brain's certificate, if the URL has the scheme https.
     pub(in crate::config) tls: Option<RawUpstreamTls>,
     /// Whether a brain on another machine is allowed without TLS. Anyone who can answer in place of
     /// the brain can open breakers.

@@ -11,11 +11,12 @@ use super::OneOrMany;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Kafka")]
 pub(in crate::config) struct RawKafka {
-    /// Brokers, as host or host:port. One that answers names the others. Connections have no TLS.
+    /// Brokers, as host or host:port. The first broker that answers names the other brokers of the
+    /// cluster. Connections have no TLS.
     #[schemars(extend("x-range" = "1 to 16 entries", "examples" = [["127.0.0.1:9092"]]))]
     pub(in crate::config) brokers: Vec<String>,
-    /// The consumer group, 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'. One of its members reads
-    /// each message.
+    /// The consumer group: 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'. Each message is
+    /// read by one member of the group.
     #[schemars(extend("examples" = ["breaker-shop"]))]
     pub(in crate::config) group: String,
     /// Topics with spans. Each message is one batch in OTLP's protobuf (otlp_proto).
@@ -26,8 +27,8 @@ pub(in crate::config) struct RawKafka {
     #[schemars(extend("x-default" = "otlp_metrics, unless traces is given"))]
     #[schemars(extend("x-range" = "1 to 16 entries", "examples" = ["otlp_metrics"]))]
     pub(in crate::config) metrics: Option<OneOrMany<String>>,
-    /// Where reading begins if the group has committed no offset, or if the broker no longer has
-    /// the message.
+    /// The position at which reading begins if the group has committed no offset, or if the broker
+    /// no longer has the message at that offset.
     #[serde(default)]
     #[schemars(extend("default" = "latest", "examples" = ["earliest"]))]
     pub(in crate::config) initial_offset: RawInitialOffset,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Log")]
 pub(in crate::config) struct RawLog {
-    /// Which requests have a line in the access log.
+    /// The requests that get a line in the access log.
     #[schemars(extend("default" = "off", "examples" = ["errors"]))]
     pub(in crate::config) access: Option<RawAccess>,
     /// The format of a line in the access log.

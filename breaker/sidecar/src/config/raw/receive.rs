@@ -12,7 +12,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use super::{RawKafka, RawReceiveTls};
 use crate::config::scalar::{Address, OrOff};
 
-/// Where telemetry of applications is received, for the feeds of routes.
+/// The addresses and topics from which Breaker receives telemetry of applications, for the feeds of
+/// routes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Receive")]

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use super::OneOrMany;
 use crate::config::scalar::{Size, Word};
 
-/// When a request is sent again, to another endpoint if there is one. A request that no endpoint
-/// has received is sent again even without these rules.
+/// The rules for retries. Breaker sends a request again to another endpoint, if there is one. Even
+/// without these rules, Breaker sends a request again if no endpoint has received it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Retry")]
 pub(in crate::config) struct RawRetry {
-    /// How often a request is sent in all.
+    /// Maximum number of times that a request is sent, the first time included.
     #[schemars(range(min = 1, max = 5), extend("default" = 2, "examples" = [3]))]
     pub(in crate::config) attempts: Option<u32>,
     /// The results after which a request is sent again: connect, reset, timeout (of per_try), HTTP
@@ -22,8 +22,8 @@ pub(in crate::config) struct RawRetry {
     #[schemars(extend("default" = ["connect", "reset", "timeout", "502-504", "UNAVAILABLE"]))]
     #[schemars(extend("examples" = [["connect", 503]]))]
     pub(in crate::config) on: Option<Vec<Word>>,
-    /// How long each attempt may wait for the head of its answer; must be less than the route's
-    /// timeout.
+    /// Maximum time that each attempt may wait for the head of its answer; must be less than the
+    /// route's timeout.
     #[schemars(extend("x-default" = "none: only the route's timeout applies"))]
     #[schemars(extend("x-range" = "1ms to routes[].timeout", "examples" = ["800ms"]))]
     pub(in crate::config) per_try: Option<Period>,

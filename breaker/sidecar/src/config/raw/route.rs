@@ -13,7 +13,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use super::{OneOrMany, RawFallback, RawFeed, RawRetry};
 use crate::config::scalar::{FieldName, HeaderWanted, OrOff};
 
-/// A route: which requests it matches, where they go, and its breaker.
+/// A route: the requests that it matches, their upstream, and its breaker.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Route")]
@@ -22,8 +22,8 @@ pub(in crate::config) struct RawRoute {
     /// '.', '_' and '-'.
     #[schemars(extend("examples" = ["pay"]))]
     pub(in crate::config) name: String,
-    /// Which requests the route matches. Without it, the route matches all requests that match no
-    /// other route.
+    /// The requests that the route matches. Without this section, the route matches all requests
+    /// that match no other route.
     pub(in crate::config) r#match: Option<RawMatch>,
     /// The name of an upstream. Without it, the proxy does not use the route. Its breaker then
     /// judges only received telemetry, and other proxies can ask for its verdict.
@@ -38,9 +38,9 @@ pub(in crate::config) struct RawRoute {
     #[schemars(extend("x-range" = "1ms to 1h"))]
     #[schemars(extend("examples" = ["2s"]))]
     pub(in crate::config) timeout: Option<OrOff<Period>>,
-    /// When a request is sent again.
+    /// The rules for retries.
     pub(in crate::config) retry: Option<RawRetry>,
-    /// What answers the requests that the breaker rejects.
+    /// The answer to requests that the breaker rejects.
     pub(in crate::config) fallback: Option<RawFallback>,
     /// Deadlines of callers. The proxy enforces them, and passes on the time that is left.
     pub(in crate::config) deadline: Option<RawDeadline>,
@@ -78,7 +78,7 @@ pub(in crate::config) struct RawDeadline {
     pub(in crate::config) max: Option<Period>,
 }
 
-/// Which requests belong to a route. All fields must match.
+/// The requests that belong to a route. A request must match all fields.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Match")]

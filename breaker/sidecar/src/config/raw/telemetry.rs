@@ -16,7 +16,8 @@ pub(in crate::config) struct RawTelemetry {
     /// The export of metrics and events by OTLP. The OTEL_* environment variables supply missing
     /// fields.
     pub(in crate::config) export: Option<RawExport>,
-    /// Where telemetry of applications is received, for the feeds of routes.
+    /// The addresses and topics from which Breaker receives telemetry of applications, for the
+    /// feeds of routes.
     pub(in crate::config) receive: Option<RawReceive>,
 }
 
@@ -39,7 +40,7 @@ pub(in crate::config) struct RawExport {
     #[schemars(extend("x-range" = "100ms to 1h"))]
     #[schemars(extend("examples" = ["30s"]))]
     pub(in crate::config) interval: Option<Period>,
-    /// How long an export may take.
+    /// Maximum time for an export.
     #[schemars(extend("x-default" = "10s, unless an OTEL_* variable says otherwise"))]
     #[schemars(extend("x-range" = "100ms to 10m"))]
     #[schemars(extend("examples" = ["5s"]))]
@@ -48,7 +49,7 @@ pub(in crate::config) struct RawExport {
     #[serde(default)]
     #[schemars(extend("examples" = [{"api-key": "secret"}]))]
     pub(in crate::config) headers: BTreeMap<String, String>,
-    /// How exports are compressed.
+    /// The compression of exports.
     #[schemars(extend("x-default" = "none, unless an OTEL_* variable says otherwise"))]
     #[schemars(extend("examples" = ["gzip"]))]
     pub(in crate::config) compression: Option<RawCompression>,

@@ -85,7 +85,7 @@ macro_rules! listener {
             /// The lowest version of TLS.
             #[schemars(extend("default" = "1.3", "examples" = ["1.2"]))]
             min: Option<RawTlsVersion>,
-            /// How long a handshake may take.
+            /// Maximum time for a handshake.
             #[schemars(extend("default" = "5s", "x-range" = "10ms to 1m", "examples" = ["2s"]))]
             handshake_timeout: Option<Period>,
             $(

@@ -23,13 +23,13 @@ pub(in crate::config) struct RawUpstream {
     #[schemars(length(min = 1, max = 64), extend("examples" = [["http://127.0.0.1:9001"]]))]
     #[schemars(extend("x-default" = "required, unless there is discover"))]
     pub(in crate::config) endpoints: Option<Vec<String>>,
-    /// Where the instances of the upstream are looked up, instead of endpoints. Each address
-    /// becomes an endpoint.
+    /// The DNS name at which the instances of the upstream are looked up, instead of endpoints.
+    /// Each address becomes an endpoint.
     pub(in crate::config) discover: Option<RawDiscover>,
-    /// How an endpoint is chosen for a request, if there are two or more.
+    /// The way in which Breaker chooses an endpoint for a request, if there are two or more.
     #[schemars(extend("default" = "p2c", "examples" = ["round_robin"]))]
     pub(in crate::config) balance: Option<RawBalance>,
-    /// When an endpoint is ejected because it is worse than the others; false for never.
+    /// The rules for ejecting an endpoint that is worse than the others; false to eject none.
     #[schemars(extend("x-default" = "true, with these defaults", "examples" = [false]))]
     pub(in crate::config) eject: Option<EjectChoice>,
     /// Health checks of each endpoint.
@@ -71,7 +71,7 @@ pub(in crate::config) struct RawUpstream {
     pub(in crate::config) max_connection_age: Option<OrOff<Period>>,
 }
 
-/// Where the instances of an upstream are found.
+/// The DNS name at which the instances of an upstream are looked up.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Discover")]
@@ -117,7 +117,7 @@ pub(in crate::config) enum EjectChoice {
     By(RawEject),
 }
 
-/// When an endpoint is ejected, and how it comes back.
+/// The rules for ejecting an endpoint and for its return.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "Eject")]
@@ -131,21 +131,22 @@ pub(in crate::config) struct RawEject {
     /// time misses it, too.
     #[schemars(extend("default" = "1s", "x-range" = "10ms to 1h", "examples" = ["500ms"]))]
     pub(in crate::config) deadline: Option<Period>,
-    /// How long an endpoint is ejected.
+    /// The time for which an endpoint is ejected.
     pub(in crate::config) open: Option<RawEjectOpen>,
-    /// How an endpoint is tried before it comes back.
+    /// The probes of an ejected endpoint before its return.
     pub(in crate::config) half_open: Option<RawEjectHalfOpen>,
-    /// How an endpoint's share of the requests grows after it comes back, or if it is new.
+    /// The growth of an endpoint's share of the requests after its return, or if the endpoint is
+    /// new.
     pub(in crate::config) ramp: Option<RawEjectRamp>,
 }
 
-/// How long an endpoint is ejected: `for × factor^n`, capped at `max`, ± `jitter`; n counts failed
-/// recoveries.
+/// The time for which an endpoint is ejected: `for × factor^n`, capped at `max`, ± `jitter`; n
+/// counts failed recoveries.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "EjectOpen")]
 pub(in crate::config) struct RawEjectOpen {
-    /// How long the first ejection lasts.
+    /// The duration of the first ejection.
     #[schemars(extend("default" = "5s", "x-range" = "10ms to 1h", "examples" = ["30s"]))]
     pub(in crate::config) r#for: Option<Period>,
     /// Each failed recovery multiplies the time by this.
@@ -159,12 +160,12 @@ pub(in crate::config) struct RawEjectOpen {
     pub(in crate::config) jitter: Option<Share>,
 }
 
-/// How an endpoint is tried before it comes back.
+/// The probes of an ejected endpoint before its return.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "EjectHalfOpen")]
 pub(in crate::config) struct RawEjectHalfOpen {
-    /// How many probes in a row must succeed.
+    /// The number of probes in a row that must succeed.
     #[schemars(range(min = 1, max = 1000), extend("default" = 2, "examples" = [5]))]
     pub(in crate::config) probes: Option<u32>,
     /// A probe without an answer after this time has failed.
@@ -172,7 +173,7 @@ pub(in crate::config) struct RawEjectHalfOpen {
     pub(in crate::config) probe_timeout: Option<Period>,
 }
 
-/// How an endpoint's share of the requests grows.
+/// The growth of an endpoint's share of the requests.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
 #[schemars(rename = "EjectRamp")]
@@ -180,7 +181,7 @@ pub(in crate::config) struct RawEjectRamp {
     /// The share at the start, as a part of the full share.
     #[schemars(extend("default" = "10%", "x-range" = "1% to 100%", "examples" = ["25%"]))]
     pub(in crate::config) start: Option<Share>,
-    /// How long the share grows until it is full.
+    /// The time in which the share grows until it is full.
     #[schemars(extend("default" = "10s", "x-range" = "0s to 1h", "examples" = ["1m"]))]
     pub(in crate::config) r#for: Option<Period>,
 }

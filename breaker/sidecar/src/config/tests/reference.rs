@@ -304,10 +304,10 @@ the environment of the sidecar.
 | `/{{x}}` | `/{x}` |
 
 A slash at the end makes no difference. But if one route has a pattern with the slash, and another
-route has the same pattern without it, each pattern matches only paths of its own form. The most
-specific pattern wins: a literal segment before a parameter, and a parameter before `{*rest}`. The
-syntax of other programs, such as `/users/*`, `/users/:id` and `/users/<id>`, is an error. The error
-shows the right form.
+route has the same pattern without it, each pattern matches only paths of its own form. If several
+patterns match a path, the most specific one wins: a literal segment has priority over a parameter,
+and a parameter has priority over `{*rest}`. The syntax of other programs, such as `/users/*`,
+`/users/:id` and `/users/<id>`, is an error. The error shows the right form.
 
 Breaker normalises each path, and the upstream gets the normalised path. Breaker resolves `.` and
 `..`. It decodes letters, digits, `-`, `.`, `_` and `~` if they are percent-encoded. It merges

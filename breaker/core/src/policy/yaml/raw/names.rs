@@ -29,7 +29,7 @@ pub(super) enum RawBudget {
     ThreeDays,
 }
 
-/// How the half-open state and the ramp are judged.
+/// The way in which the half-open state and the ramp are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Recovery")]
