@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::OneOrMany;
 use crate::config::scalar::{Size, Word};
 
-/// The rules for retries. Breaker sends a request again to another endpoint, if there is one. Even
+/// The rules for retries. Breaker sends the retry to another endpoint, if there is one. Even
 /// without these rules, Breaker sends a request again if no endpoint has received it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of fields")]
