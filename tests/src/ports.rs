@@ -45,14 +45,14 @@ const ALL: u16 = EACH * SLOTS as u16;
 mod tests {
     use std::net::TcpListener;
 
-    use super::{ALL, free_ports};
+    use super::{EACH, free_ports};
 
     #[test]
     fn no_port_is_given_twice_soon_or_while_it_is_taken() {
         let [first, second] = free_ports();
         assert_ne!(first, second);
         let _taken = TcpListener::bind(("127.0.0.1", first)).unwrap();
-        for _ in 0..ALL {
+        for _ in 0..EACH {
             assert_ne!(free_ports(), [first]);
         }
     }
