@@ -273,30 +273,14 @@ impl BreakerHandle {
 
     /// Adds a telemetry feed as a source with its own window.
     pub fn add_feed(&self, feed: Feed) -> SourceId {
-        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
-        let name = feed.name.clone();
-        let id = self.with(|breaker, _| breaker.add_feed(feed));
-        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
-        self.0.count(|tally| tally.add_feed(id, name));
-        id
+        self.0.add_feed(feed)
     }
 
     /// Replaces all feeds by these, and returns their ids in the same order. A feed that keeps its
     /// name keeps its id, and its observations where its policy counts the same things.
     pub fn set_feeds(&self, feeds: impl IntoIterator<Item = Feed>) -> Vec<SourceId> {
-        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
-        let (feeds, names): (Vec<_>, Vec<_>) = feeds
-            .into_iter()
-            .map(|feed| {
-                let name = feed.name.clone();
-                (feed, name)
-            })
-            .unzip();
-        let ids = self.with(|breaker, now| breaker.set_feeds(feeds, now));
-        #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
-        self.0
-            .count(|tally| tally.set_feeds(ids.iter().copied().zip(names)));
-        ids
+        // What the caller's iterator does is not done under the lock.
+        self.0.set_feeds(feeds.into_iter().collect())
     }
 
     /// Observes requests that a telemetry feed reports, in the order in which they ended as far as

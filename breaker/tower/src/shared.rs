@@ -4,6 +4,7 @@
 pub(crate) mod audience;
 pub(crate) mod clock;
 pub(crate) mod driver;
+mod feeds;
 pub(crate) mod flight;
 mod lock;
 #[cfg(feature = "tracing")]
@@ -129,9 +130,14 @@ impl SharedBreaker {
     /// Does something with the breaker, and sees to what follows from it: events, waiting services,
     /// the timer.
     pub(crate) fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Breaker, Timestamp) -> T) -> T {
+        self.with_locked(|locked, now| act(&mut locked.breaker, now))
+    }
+
+    #[inline]
+    fn with_locked<T>(self: &Arc<Self>, act: impl FnOnce(&mut Locked, Timestamp) -> T) -> T {
         let now = self.now();
         let mut locked = self.lock();
-        let result = act(&mut locked.breaker, now);
+        let result = act(&mut locked, now);
         if !self.is_settled(&locked, now) {
             self.follow_up(locked, now);
         }
@@ -346,7 +352,7 @@ impl SharedBreaker {
     /// Counts what metrics tell beside the snapshot.
     #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
     pub(crate) fn count(&self, count: impl FnOnce(&mut tally::Tally)) {
-        count(self.lock().tally.get_or_insert_default());
+        count(self.lock().tally());
     }
 
     /// What metrics tell beside the snapshot.
@@ -357,6 +363,11 @@ impl SharedBreaker {
 }
 
 impl Locked {
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    fn tally(&mut self) -> &mut tally::Tally {
+        self.tally.get_or_insert_default()
+    }
+
     /// Whether the driver has not come in time.
     fn is_late(&self, now: Timestamp) -> bool {
         let armed = self.armed;

@@ -233,6 +233,18 @@ fn samples_are_counted_by_what_became_of_them() {
         told,
         ["pay more counted", "pay more future", "pay more late"]
     );
+
+    // Under the same labels, a counter must never fall.
+    let [app, _] = breaker.set_feeds([Feed::new("app"), Feed::new("more")])[..] else {
+        panic!("there are two feeds");
+    };
+    assert_ne!(app, feed);
+    breaker.observe(app, [sample(breaker.now())], |_| {});
+    let recorder = DebuggingRecorder::new();
+    metrics::with_local_recorder(&recorder, || telemetry::record(breaker));
+    let told = recorded(&recorder, "breaker.feed.samples");
+    let counted = ("pay app counted".to_owned(), DebugValue::Counter(7));
+    assert_eq!(told[0], counted);
 }
 
 /// Open for 20 s, then tripped again.
@@ -260,12 +272,13 @@ fn the_recorder_of_metrics_gets_how_long_a_breaker_was_open() {
 }
 
 #[test]
-fn a_histogram_gets_how_long_a_breaker_was_open_once() {
+fn a_histogram_gets_how_long_a_breaker_was_open_once_even_if_named_twice() {
     let exporter = InMemoryMetricExporter::default();
     let reader = PeriodicReader::builder(exporter.clone()).build();
     let provider = SdkMeterProvider::builder().with_reader(reader).build();
     let test = was_open();
-    telemetry::register(&provider.meter("breaker"), test.handle().clone());
+    let twice = vec![test.handle().clone(); 2];
+    telemetry::register(&provider.meter("breaker"), twice);
     for _ in 0..3 {
         provider.force_flush().unwrap();
     }

@@ -16,6 +16,9 @@ pub(crate) struct Tally {
     /// At most [`MOST_KINDS`], then [`FailureKind::Rest`].
     pub(crate) failures: Vec<(FailureKind, u64)>,
     pub(crate) feeds: Vec<FeedTally>,
+    /// Feeds that are gone, the latest last, at most [`MOST_FORMER`]: a counter that returns under
+    /// the same name must not begin anew.
+    former: Vec<FeedTally>,
     #[cfg(feature = "opentelemetry")]
     pub(crate) open: OpenTimes,
 }
@@ -69,21 +72,23 @@ impl Tally {
         }
     }
 
-    /// There is a feed of this name; what was counted for its id stays.
+    /// There is a feed of this name too.
     pub(crate) fn add_feed(&mut self, id: SourceId, name: Arc<str>) {
-        if !self.feeds.iter().any(|feed| feed.id == id) {
-            self.feeds.push(FeedTally::new(id, name));
-        }
+        let feed = take(&mut self.former, |feed| feed.name == name);
+        self.feeds.push(FeedTally::known_as(id, name, feed));
     }
 
-    /// There are no other feeds than these.
+    /// There are no other feeds than these. What was counted for a feed of the same name goes on.
     pub(crate) fn set_feeds(&mut self, feeds: impl IntoIterator<Item = (SourceId, Arc<str>)>) {
-        let before = std::mem::take(&mut self.feeds);
+        let mut before = std::mem::take(&mut self.feeds);
         for (id, name) in feeds {
-            let known = before.iter().find(|feed| feed.id == id).cloned();
-            let feed = known.unwrap_or_else(|| FeedTally::new(id, name));
-            self.feeds.push(feed);
+            let feed = take(&mut before, |feed| feed.id == id);
+            let feed = feed.or_else(|| take(&mut self.former, |feed| feed.name == name));
+            self.feeds.push(FeedTally::known_as(id, name, feed));
         }
+        self.former.append(&mut before);
+        let surplus = self.former.len().saturating_sub(MOST_FORMER);
+        self.former.drain(..surplus);
     }
 
     /// Samples of a feed became this.
@@ -147,19 +152,30 @@ impl FailureKind {
 // === impl FeedTally ===
 
 impl FeedTally {
-    const fn new(id: SourceId, name: Arc<str>) -> Self {
+    /// Goes on with what was counted before, if there is something.
+    fn known_as(id: SourceId, name: Arc<str>, before: Option<Self>) -> Self {
+        let [counted, late, future] = before.map_or([0; 3], |before| {
+            [before.counted, before.late, before.future]
+        });
         Self {
             id,
             name,
-            counted: 0,
-            late: 0,
-            future: 0,
+            counted,
+            late,
+            future,
         }
     }
 }
 
+fn take(feeds: &mut Vec<FeedTally>, is_it: impl Fn(&FeedTally) -> bool) -> Option<FeedTally> {
+    let index = feeds.iter().position(is_it)?;
+    Some(feeds.remove(index))
+}
+
 /// As of the sidecar.
 const MOST_KINDS: usize = 16;
+/// A route has at most 16 feeds at once.
+const MOST_FORMER: usize = 64;
 /// Somebody reads them before there are as many: a breaker is open for seconds.
 #[cfg(feature = "opentelemetry")]
 const MOST_OPEN_TIMES: usize = 64;

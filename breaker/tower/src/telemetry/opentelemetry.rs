@@ -10,7 +10,8 @@ use super::{Breakers, Label, METRICS, Metric, NAME, OPEN_TIME, Read};
 use crate::handle::BreakerHandle;
 use crate::shared::OPEN_DURATION;
 
-/// Registers instruments that observe `breakers`, and those that come to a set later.
+/// Registers instruments that observe `breakers`, and those that come to a set later. Register each
+/// breaker once per meter: `breaker.open.duration` counts a time for each registration.
 ///
 /// ```
 /// use breaker_tower::{BreakerSet, Policy, telemetry};
@@ -94,7 +95,9 @@ impl OpenDurations {
         let before = std::mem::take(&mut *told);
         for breaker in breakers {
             let open = breaker.tally().open;
-            let known = before.get(&breaker.id()).copied().unwrap_or(0);
+            // It may be there twice.
+            let known = told.get(&breaker.id()).or(before.get(&breaker.id()));
+            let known = known.copied().unwrap_or(0);
             let new = usize::try_from(open.count - known).unwrap_or(usize::MAX);
             let labels = pairs(breaker.name(), &[]);
             for lasted in open.latest.iter().rev().take(new) {
