@@ -11,10 +11,24 @@ pub(crate) fn named(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     }
 }
 
+/// The plain host, and its port, or `usual` where it names none; `None` if its port is no port.
+pub(crate) fn parts(authority: &Authority, usual: u16) -> Option<(&str, u16)> {
+    // Of a port that is too large, `Authority` says nothing.
+    let port = match authority.as_str().ends_with(authority.host()) {
+        true => usual,
+        false => authority.port_u16().filter(|port| *port != 0)?,
+    };
+    Some((plain(authority.host()), port))
+}
+
+/// A host without the brackets of IPv6.
+pub(crate) fn plain(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 /// Whether this machine calls itself so.
 pub(crate) fn is_local(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    match address.parse::<std::net::IpAddr>() {
+    match plain(host).parse::<std::net::IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
@@ -23,6 +37,19 @@ pub(crate) fn is_local(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_authority_has_a_plain_host_and_a_port() {
+        let parts = |text: &str| {
+            let authority: Authority = text.parse().unwrap();
+            parts(&authority, 7).map(|(host, port)| format!("{host} {port}"))
+        };
+        assert_eq!(parts("u@a.b:80").as_deref(), Some("a.b 80"));
+        assert_eq!(parts("[::1]").as_deref(), Some("::1 7"));
+        for bad in ["a:0", "a:65536", "[::1]:99999"] {
+            assert_eq!(parts(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn only_loopback_is_local() {

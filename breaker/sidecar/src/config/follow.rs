@@ -1,6 +1,6 @@
 //! `follow`: another Breaker, and which routes do as its breakers do.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use breaker_tower::breaker_core::fleet::Judge;
@@ -13,6 +13,7 @@ use super::raw::RawFollow;
 use super::route::Route;
 use super::tls::{self, Known};
 use super::token::Token;
+use crate::hosts;
 use crate::ingest::loops_back;
 use crate::tls::Client;
 
@@ -120,15 +121,12 @@ fn brain(text: &str) -> Result<Uri, InvalidValue> {
 }
 
 fn is_local(url: &Uri) -> bool {
-    let host = host(url);
-    let address = host.parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    hosts::is_local(host(url))
 }
 
 /// The host of a URL, without the brackets of IPv6.
 fn host(url: &Uri) -> &str {
-    let host = url.host().unwrap_or_default();
-    host.trim_start_matches('[').trim_end_matches(']')
+    hosts::plain(url.host().unwrap_or_default())
 }
 
 #[cfg_attr(

@@ -1,13 +1,13 @@
 //! `telemetry.receive.kafka`: from which topics telemetry is read.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use breaker_tower::breaker_core::{InvalidField, InvalidValue};
 use http::uri::Authority;
 
 use super::problem::Problems;
 use super::raw::{OneOrMany, RawInitialOffset, RawKafka};
+use crate::hosts;
 
 /// Topics that are read by a consumer group. There is at least one, and at least one broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ fn checked(raw: RawKafka) -> Result<Kafka, Problems> {
         let Some(broker) = problems.check(broker) else {
             continue;
         };
-        if !broker.is_local() && !raw.allow_remote {
+        if !(hosts::is_local(&broker.host) || raw.allow_remote) {
             let rule = "must be on a loopback address: whoever can write to the topics can open breakers, and the connection \
                         has no TLS; allow_remote: true beside it allows that";
             problems.add(InvalidField::new(field, rule));
@@ -147,13 +147,7 @@ impl BrokerAddress {
     fn new(text: &str) -> Result<Self, InvalidValue> {
         let rule = || InvalidValue::from("must be host or host:port, such as kafka:9092");
         let authority: Authority = text.parse().map_err(|_error| rule())?;
-        let port = match authority.port() {
-            None => PORT,
-            Some(_) => authority
-                .port_u16()
-                .filter(|port| *port != 0)
-                .ok_or_else(rule)?,
-        };
+        let (plain, port) = hosts::parts(&authority, PORT).ok_or_else(rule)?;
         let host = authority.host();
         // What else the text has: a user, or a port that is no number. A comma would end the host.
         let shown = [format!("{host}:{port}"), host.to_owned()];
@@ -162,16 +156,10 @@ impl BrokerAddress {
         if !is_host || !shown.iter().any(|shown| shown == text) {
             return Err(rule());
         }
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         Ok(Self {
-            host: host.to_owned(),
+            host: plain.to_owned(),
             port,
         })
-    }
-
-    fn is_local(&self) -> bool {
-        let address = self.host.parse::<IpAddr>();
-        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 }
 

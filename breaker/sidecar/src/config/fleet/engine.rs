@@ -1,11 +1,12 @@
 //! Where the engine of a fleet is.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use breaker_tower::breaker_core::InvalidValue;
 use http::Uri;
 use percent_encoding::percent_decode_str;
+
+use crate::hosts;
 
 /// Where the engine is.
 #[derive(Clone, PartialEq, Eq)]
@@ -135,17 +136,7 @@ impl EngineUrl {
                 (user, decoded(password).map_err(|_error| rule())?)
             }
         };
-        let port = match authority.port() {
-            None => broker.port(),
-            Some(_) => authority
-                .port_u16()
-                .filter(|port| *port != 0)
-                .ok_or_else(rule)?,
-        };
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
+        let (host, port) = hosts::parts(authority, broker.port()).ok_or_else(rule)?;
         Ok(Self {
             broker,
             topology: Topology::Single,
@@ -202,9 +193,7 @@ impl EngineUrl {
 
     /// Whether it is on this machine. Nobody knows before where sentinels and clusters lead to.
     pub(super) fn is_local(&self) -> bool {
-        let address = self.host().parse::<IpAddr>();
-        let is_loopback = address.is_ok_and(|address| address.is_loopback());
-        self.topology == Topology::Single && (self.host() == "localhost" || is_loopback)
+        self.topology == Topology::Single && hosts::is_local(self.host())
     }
 }
 
