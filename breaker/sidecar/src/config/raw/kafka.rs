@@ -33,7 +33,8 @@ pub(in crate::config) struct RawKafka {
     #[schemars(extend("default" = "latest", "examples" = ["earliest"]))]
     pub(in crate::config) initial_offset: RawInitialOffset,
     /// Whether brokers on other machines are allowed. Anyone who can write to the topics, or change
-    /// messages on their way, can open breakers.
+    /// messages on their way, can open breakers. Only the addresses in brokers are checked: if such
+    /// a broker names a broker on another machine, Breaker connects to it.
     #[serde(default)]
     #[schemars(extend("default" = false, "examples" = [true]))]
     pub(in crate::config) allow_remote: bool,
