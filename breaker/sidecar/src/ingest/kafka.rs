@@ -15,12 +15,12 @@ mod reader;
 mod stats;
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
 use self::reader::{Ended, Reader};
@@ -62,7 +62,9 @@ pub(super) async fn read(
             stopping.clone(),
         );
         // A panic in it is the end of this client only.
-        let failed = match tokio::spawn(member).await {
+        let ended = tokio::spawn(member).await;
+        stats.gone();
+        let failed = match ended {
             Ok(Ended::Stopped) => return,
             Ok(Ended::Failed(error)) => error.to_string(),
             Err(panicked) => panicked.to_string(),
@@ -86,14 +88,51 @@ async fn member(
         Ok(reader) => reader,
         Err(error) => return Ended::Failed(error),
     };
-    let ended = reader.run(&mut stopping).await;
-    // It commits, and leaves the group; so it waits for a broker.
-    let left = spawn_blocking(|| drop(reader));
+    let (membership, has_left) = Membership::new(reader);
+    let ended = membership.run(&mut stopping).await;
+    drop(membership);
     if matches!(ended, Ended::Stopped) {
-        left.await.ok();
+        has_left.await.ok();
     }
     ended
 }
+
+/// A reader that leaves the group when it is dropped, also by a panic: on a thread of its own, as
+/// it waits for a broker.
+struct Membership(Option<(Reader, oneshot::Sender<()>)>);
+
+// === impl Membership ===
+
+impl Membership {
+    /// What is returned beside it ends when the reader has left.
+    fn new(reader: Reader) -> (Self, oneshot::Receiver<()>) {
+        let (left, has_left) = oneshot::channel();
+        (Self(Some((reader, left))), has_left)
+    }
+
+    async fn run(&self, stopping: &mut watch::Receiver<bool>) -> Ended {
+        let (reader, _) = self.0.as_ref().expect("only `drop` takes it");
+        reader.run(stopping).await
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let member = self.0.take();
+        let leave = move || {
+            if let Some((reader, left)) = member {
+                reader.leave();
+                // Nobody may wait for it.
+                left.send(()).ok();
+            }
+        };
+        // Without a thread, it leaves here.
+        let thread = thread::Builder::new().name("kafka".to_owned());
+        thread.spawn(leave).ok();
+    }
+}
+
+// === impl KafkaSettings ===
 
 impl KafkaSettings {
     /// What the messages of `topic` tell about.
@@ -118,7 +157,7 @@ impl KafkaSettings {
             true => "earliest",
             false => "latest",
         };
-        let response = batch + FETCH + FRAMING;
+        let response = RESPONSE.max(batch + FRAMING);
         client
             .set("bootstrap.servers", self.brokers.join(","))
             .set("client.id", "breaker")
@@ -159,6 +198,10 @@ const AHEAD: usize = 16 << 20;
 const FETCH: usize = 8 << 20;
 /// Bytes of a response that are of no message.
 const FRAMING: usize = 1 << 20;
+/// Bytes of a response at most: a larger one breaks the connection again and again, so it is far
+/// above what a broker takes as a rule. The first bytes of TLS and of HTTP, read as a size, are
+/// above it.
+const RESPONSE: usize = 256 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -129,7 +129,8 @@ impl Receiver {
     }
 
     /// Receives until `shutdown`, lets requests under way finish for a moment, and tries for a
-    /// bounded time to send on what waits. Dropped, it ends at once.
+    /// bounded time to send on what waits, and to leave the group of Kafka. Dropped, it ends at
+    /// once.
     ///
     /// # Errors
     ///
@@ -163,27 +164,32 @@ impl Receiver {
         for (listener, port) in listeners.into_iter().zip(ports) {
             tasks.spawn(listen(listener, port, places.clone(), stopping.clone()));
         }
+        let mut members = JoinSet::<()>::new();
         #[cfg(feature = "kafka")]
         if let Some(kafka) = self.settings.kafka {
             let (intake, stopping) = (intake.clone(), stopping.clone());
-            tasks.spawn(kafka::read(kafka, intake, self.kafka, stopping));
+            members.spawn(kafka::read(kafka, intake, self.kafka, stopping));
         }
         drop((intake, stopping));
 
         shutdown.await;
         stop.send_replace(true);
-        // A moment more than what each connection gives itself.
-        let ended = async { while tasks.join_next().await.is_some() {} };
-        timeout(grace + Duration::from_millis(100), ended)
-            .await
-            .ok();
-        // What has not ended by now takes nothing more in.
-        drop(tasks);
-        if let Some((forwarder, tasks, flush)) = senders {
-            forwarder.finish(tasks, flush).await;
-        }
+        let served = async {
+            // A moment more than what each connection gives itself.
+            ended(tasks, grace + Duration::from_millis(100)).await;
+            if let Some((forwarder, tasks, flush)) = senders {
+                forwarder.finish(tasks, flush).await;
+            }
+        };
+        tokio::join!(served, ended(members, LEAVING));
         Ok(())
     }
+}
+
+/// Waits for `tasks`. What has not ended `within` this time takes nothing more in.
+async fn ended(mut tasks: JoinSet<()>, within: Duration) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    timeout(within, all).await.ok();
 }
 
 /// What each listener's connections need.
@@ -228,3 +234,7 @@ async fn listen(
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
+
+/// For what a member of a group asks of its broker at the end: to take what it has read, and to let
+/// it go. Without that, others read the last second again, and its partitions wait.
+const LEAVING: Duration = Duration::from_secs(5);

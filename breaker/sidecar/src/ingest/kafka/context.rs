@@ -94,6 +94,8 @@ impl ConsumerContext for Context {
                 if self.is_paused.load(Ordering::Relaxed)
                     && let Err(error) = consumer.pause(partitions)
                 {
+                    // The reader tries again.
+                    self.pause(false);
                     tracing::debug!("Kafka: {error}");
                 }
             }

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::KafkaSettings;
@@ -83,8 +85,19 @@ impl Reader {
             }
             if again.is_none_or(|at| at <= Instant::now()) {
                 again = self.take_all(&mut waiting).await;
+            } else if !waiting.is_empty() {
+                // In case that it failed: more would come for ever.
+                self.pause(true);
             }
         }
+    }
+
+    /// Commits, and leaves the group: waits for a broker.
+    pub(super) fn leave(self) {
+        let stats = self.stats.clone();
+        // What the client says meanwhile is told too.
+        drop(self);
+        stats.gone();
     }
 
     /// Other members read anew what was not counted here.
@@ -97,7 +110,8 @@ impl Reader {
     /// Counts what waits. Returns when to go on, if there is no room for all of it.
     async fn take_all(&self, waiting: &mut VecDeque<BorrowedMessage<'_>>) -> Option<Instant> {
         while let Some(message) = waiting.front() {
-            if let Err(Refusal::Overloaded { retry }) = self.take(message).await {
+            let taken = self.take(message).await;
+            if let Err(Refusal::Overloaded { retry }) = taken {
                 self.pause(true);
                 return Some(Instant::now() + retry);
             }
@@ -106,9 +120,13 @@ impl Reader {
                 tracing::debug!("Kafka: {error}");
             }
             waiting.pop_front();
+            if taken.is_err() {
+                // Of many in a row, none waits for anything.
+                yield_now().await;
+            }
         }
-        self.pause(false);
-        None
+        let is_resumed = self.pause(false);
+        (!is_resumed).then(|| Instant::now() + RESUME)
     }
 
     async fn take(&self, message: &BorrowedMessage<'_>) -> Result<(), Refusal> {
@@ -137,21 +155,30 @@ impl Reader {
         taken.map(drop)
     }
 
-    /// Pauses all partitions, those too that come meanwhile, or resumes them.
-    fn pause(&self, is_paused: bool) {
-        if self.consumer.context().pause(is_paused) == is_paused {
-            return;
+    /// Pauses all partitions, those too that come meanwhile, or resumes them. Returns whether that
+    /// worked; if not, the next call tries again.
+    fn pause(&self, is_paused: bool) -> bool {
+        let context = self.consumer.context();
+        if context.pause(is_paused) == is_paused {
+            return true;
         }
-        let done = self.consumer.assignment().and_then(|partitions| {
-            if is_paused {
-                self.stats.paused();
-                self.consumer.pause(&partitions)
-            } else {
-                self.consumer.resume(&partitions)
-            }
+        let partitions = self.consumer.assignment();
+        let done = partitions.and_then(|partitions| match is_paused {
+            true => self.consumer.pause(&partitions),
+            false => self.consumer.resume(&partitions),
         });
-        if let Err(error) = done {
-            tracing::debug!("Kafka: {error}");
+        match done {
+            Ok(()) if is_paused => self.stats.paused(),
+            Ok(()) => {}
+            Err(error) => {
+                context.pause(!is_paused);
+                tracing::debug!("Kafka: {error}");
+                return false;
+            }
         }
+        true
     }
 }
+
+/// When resuming is tried again.
+const RESUME: Duration = Duration::from_secs(1);

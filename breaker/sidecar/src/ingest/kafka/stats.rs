@@ -40,6 +40,13 @@ impl KafkaStats {
         self.pauses.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The client is no more.
+    pub(super) fn gone(&self) {
+        self.connected.store(false, Ordering::Relaxed);
+        self.partitions.store(0, Ordering::Relaxed);
+        self.lag.store(-1, Ordering::Relaxed);
+    }
+
     /// Takes what the client says, and returns whether a broker answers.
     pub(super) fn observe(&self, statistics: &Statistics) -> bool {
         let is_connected = is_connected(statistics);

@@ -3,9 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use rdkafka::Statistics;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
-use tokio::task::JoinHandle;
+use rdkafka::statistics::Broker;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -13,8 +16,9 @@ use crate::ingest::batch::{Accepted, Encoding, Malformed, Sampler};
 use crate::ingest::forward::Marker;
 use crate::ingest::guard::Guard;
 use crate::ingest::intake::SMALL_PAYLOAD;
+use crate::ingest::receiver::Receiver;
 use crate::ingest::refusal::Reason;
-use crate::ingest::settings::Limits;
+use crate::ingest::settings::{Limits, ReceiverSettings};
 use crate::ingest::stats::Stats;
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -63,24 +67,27 @@ struct Member {
     task: JoinHandle<()>,
 }
 
+fn settings(cluster: &Cluster) -> KafkaSettings {
+    KafkaSettings {
+        brokers: vec![cluster.bootstrap_servers()],
+        group: "test".to_owned(),
+        traces: vec![SPANS.to_owned()],
+        metrics: vec![POINTS.to_owned()],
+        reads_all: true,
+    }
+}
+
+fn handler(kept: Arc<Kept>, limits: Limits) -> Arc<Handler> {
+    let (stats, guard) = (Arc::new(Stats::default()), Guard::new(Vec::new()));
+    let handler = Handler::new(kept, None, limits, stats, Marker::draw(), guard);
+    Arc::new(handler)
+}
+
 impl Member {
     fn join(cluster: &Cluster, limits: Limits) -> Self {
-        let settings = KafkaSettings {
-            brokers: vec![cluster.bootstrap_servers()],
-            group: "test".to_owned(),
-            traces: vec![SPANS.to_owned()],
-            metrics: vec![POINTS.to_owned()],
-            reads_all: true,
-        };
+        let settings = settings(cluster);
         let kept = Arc::new(Kept::default());
-        let handler = Arc::new(Handler::new(
-            kept.clone(),
-            None,
-            limits,
-            Arc::new(Stats::default()),
-            Marker::draw(),
-            Guard::new(Vec::new()),
-        ));
+        let handler = handler(kept.clone(), limits);
         let stats = Arc::new(KafkaStats::default());
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(read(settings, handler.clone(), stats.clone(), stopping));
@@ -149,6 +156,7 @@ fn the_client_is_set_up_as_the_documentation_says() {
         ("session.timeout.ms", "10000"),
         ("queued.max.messages.kbytes", "16384"),
         ("fetch.max.bytes", "8388608"),
+        ("receive.message.max.bytes", "268435456"),
         ("reconnect.backoff.ms", "100"),
         ("reconnect.backoff.max.ms", "10000"),
     ] {
@@ -297,4 +305,81 @@ async fn a_member_without_a_broker_ends_when_it_is_told_to() {
     member.leave().await;
 }
 
+#[tokio::test]
+async fn no_metric_stays_as_it_was_when_the_client_fails() {
+    let stats = Arc::new(KafkaStats::default());
+    let up = Broker {
+        state: "UP".to_owned(),
+        ..Broker::default()
+    };
+    let statistics = Statistics {
+        brokers: [("b".to_owned(), up)].into(),
+        ..Statistics::default()
+    };
+    assert!(stats.observe(&statistics));
+    // Without a topic, there is nothing to subscribe to.
+    let settings = KafkaSettings {
+        traces: Vec::new(),
+        metrics: Vec::new(),
+        ..settings(&cluster())
+    };
+    let handler = handler(Arc::default(), Limits::default());
+    let (stop, stopping) = watch::channel(false);
+    let task = tokio::spawn(read(settings, handler, stats.clone(), stopping));
+    eventually("failure", || !stats.is_connected()).await;
+    stop.send_replace(true);
+    timeout(PATIENCE, task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_is_dropped_holds_up_nobody() {
+    let cluster = cluster();
+    let (kept, stats) = (Arc::new(Kept::default()), Arc::new(KafkaStats::default()));
+    let handler = handler(kept.clone(), Limits::default());
+    let reader = Reader::new(settings(&cluster), handler, stats.clone()).unwrap();
+    let (membership, mut has_left) = Membership::new(reader);
+    let (_stop, mut stopping) = watch::channel(false);
+    write(&cluster, SPANS, &[b"a"]).await;
+    tokio::select! {
+        _ = membership.run(&mut stopping) => panic!("it goes on"),
+        () = eventually("message", || stats.is_connected() && kept.all().len() == 1) => {}
+    }
+    cluster.broker_round_trip_time(1, SLOW).unwrap();
+    drop(membership);
+    assert_eq!(has_left.try_recv(), Err(TryRecvError::Empty));
+    timeout(PATIENCE, has_left).await.unwrap().unwrap();
+    assert!(!stats.is_connected());
+}
+
+#[tokio::test]
+async fn a_receiver_waits_for_a_broker_that_is_slow_to_let_it_go() {
+    let cluster = cluster();
+    let receiver = Receiver::bind(ReceiverSettings {
+        grpc: None,
+        http: None,
+        kafka: Some(settings(&cluster)),
+        tls: None,
+        forward: None,
+        cors: Vec::new(),
+        limits: Limits {
+            grace: Duration::from_millis(1),
+            ..Limits::default()
+        },
+    });
+    let receiver = receiver.unwrap();
+    let (kept, stats) = (Arc::new(Kept::default()), receiver.kafka().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = receiver.run(kept.clone(), async { stopped.await.unwrap() });
+    let run = tokio::spawn(run);
+    write(&cluster, SPANS, &[b"a"]).await;
+    eventually("message", || stats.is_connected() && kept.all().len() == 1).await;
+    cluster.broker_round_trip_time(1, SLOW).unwrap();
+    stop.send(()).unwrap();
+    timeout(PATIENCE, run).await.unwrap().unwrap().unwrap();
+    // As of a member that has left, and was not cut off.
+    assert!(!stats.is_connected());
+}
+
+/// For a round trip: longer than the grace of a receiver, and shorter than it waits.
+const SLOW: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
