@@ -77,9 +77,10 @@ pub struct SignalReport {
     /// The share of hits that is normal for this instance; 0 if it is what it was.
     #[prost(uint32, tag = "4")]
     pub normal: u32,
-    /// From how many requests it has learned that; 0 if it is about as it was.
-    #[prost(uint32, tag = "5")]
-    pub learned: u32,
+    /// From how many requests it has learned that; left out if it is about as it was. 0 withdraws it:
+    /// the fleet must not lower the share any more.
+    #[prost(uint32, optional, tag = "5")]
+    pub learned: ::core::option::Option<u32>,
     /// Of these, hits: at most as many.
     #[prost(uint32, tag = "6")]
     pub learned_hits: u32,

@@ -83,8 +83,9 @@ pub struct SignalReport {
     pub hits: u32,
     /// The share of hits that this instance takes for normal, in 1/10,000; 0 if it is what it was.
     pub normal: u16,
-    /// From how many observations it has learned that; 0 if it is about as it was.
-    pub learned: u32,
+    /// From how many observations it has learned that; `None` if it is about as it was. 0 withdraws
+    /// it: the fleet must not lower the share any more.
+    pub learned: Option<u32>,
     /// Of these, hits.
     pub learned_hits: u32,
 }
@@ -133,7 +134,7 @@ impl RouteReport {
 
     pub(super) fn is_valid(&self) -> bool {
         let mut signals = self.signals.iter();
-        signals.all(|of| of.hits <= of.observations && of.learned_hits <= of.learned)
+        signals.all(|of| of.hits <= of.observations && of.learned_hits <= of.learned.unwrap_or(0))
     }
 }
 

@@ -108,16 +108,17 @@ impl Reporter {
             let is_news = std::mem::replace(&mut self.normals[index], normal) != normal;
             let (learned, learned_hits) = (of.learned.round(), of.learned_hits.round());
             let told = f64::from(self.learned[index]);
-            let tells = tells || all && !(0.75 * told..=1.25 * told).contains(&learned);
+            let is_withdrawn = learned == 0.0 && told > 0.0;
+            let is_other = !(0.75 * told..=1.25 * told).contains(&learned);
+            let tells = tells || is_withdrawn || all && is_other;
             report.signals[index] = SignalReport {
                 observations,
                 hits,
                 normal: if is_news || all { normal } else { 0 },
-                learned: if tells { learned as u32 } else { 0 },
-                learned_hits: if tells {
-                    learned_hits.min(learned) as u32
-                } else {
-                    0
+                learned: tells.then_some(learned as u32),
+                learned_hits: match tells {
+                    true => learned_hits.min(learned) as u32,
+                    false => 0,
                 },
             };
             if tells {

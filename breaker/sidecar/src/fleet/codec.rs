@@ -335,7 +335,7 @@ mod tests {
             observations: 5,
             hits: 4,
             normal: 150,
-            learned: 900,
+            learned: Some(900),
             learned_hits: 8,
         };
         Report {

@@ -69,7 +69,7 @@ mod tests {
         for (part, (observations, hits)) in parts.iter_mut().zip(learned) {
             part.learn(&SignalReport {
                 normal: 200,
-                learned: *observations,
+                learned: Some(*observations),
                 learned_hits: *hits,
                 ..SignalReport::default()
             });
@@ -116,5 +116,33 @@ mod tests {
                 .any(|(with, without)| with < without);
             assert!(!is_less, "{lie:?}: {others:?} {honest:?}");
         }
+    }
+
+    #[test]
+    fn what_was_learned_can_be_withdrawn() {
+        let mut parts = vec![Part::default(); 8];
+        let tell = |part: &mut Part, normal, learned| {
+            part.learn(&SignalReport {
+                normal,
+                learned,
+                ..SignalReport::default()
+            });
+        };
+        let pool = |parts: &mut [Part]| {
+            pool_normals(
+                &mut parts.iter_mut().map(|of| ((), of)).collect::<Vec<_>>(),
+                1,
+            );
+        };
+        parts.iter_mut().for_each(|of| tell(of, 100, Some(900)));
+        pool(&mut parts);
+        assert!(parts[0].normal() < 0.01);
+        // It has accepted 4 %. That counts at once, and for good.
+        tell(&mut parts[0], 400, Some(0));
+        assert_eq!(parts[0].normal(), 0.04);
+        tell(&mut parts[0], 0, None);
+        pool(&mut parts);
+        assert_eq!(parts[0].normal(), 0.04);
+        assert!(parts[1].normal() < 0.01);
     }
 }

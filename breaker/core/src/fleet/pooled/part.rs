@@ -44,8 +44,12 @@ impl Part {
         if report.normal > 0 {
             self.normal = report.normal;
         }
-        if report.learned > 0 {
-            self.learned = (report.learned, report.learned_hits);
+        if let Some(observations) = report.learned {
+            self.learned = (observations, report.learned_hits);
+            if observations == 0 {
+                // Withdrawn, as where a share was accepted: that counts from now on.
+                self.pooled_normal = 0;
+            }
         }
     }
 

@@ -16,7 +16,7 @@ fn failures_to_open(learned: u32) -> u32 {
             }
             let mut route = errors(u32::from(index.is_some()), hits);
             let of = &mut route.signals[Signal::Errors as usize];
-            (of.normal, of.learned) = (100, learned);
+            (of.normal, of.learned) = (100, Some(learned));
             let report = report(fleet.ids[each], fleet.seq, route);
             fleet.aggregator.report(now, &report).unwrap();
         }
@@ -79,21 +79,25 @@ fn what_was_learned_is_told_again_when_it_changes_or_after_half_a_minute() {
     (counts.signals[0].learned, counts.signals[0].learned_hits) = (99.6, 1.2);
     let mut learned = |counts: &FleetCounts, all: bool| {
         let report = reporter.report(0, counts, all, Timestamp::ZERO);
-        report.map_or((0, 0), |report| {
+        report.map_or((None, 0), |report| {
             (report.signals[0].learned, report.signals[0].learned_hits)
         })
     };
-    assert_eq!(learned(&counts, true), (100, 1));
+    assert_eq!(learned(&counts, true), (Some(100), 1));
     counts.signals[0].learned = 120.0;
-    assert_eq!(learned(&counts, true), (0, 0));
+    assert_eq!(learned(&counts, true), (None, 0));
     counts.signals[0].learned = 130.0;
-    assert_eq!(learned(&counts, false), (0, 0));
-    assert_eq!(learned(&counts, true), (130, 1));
-    let told = (1..).find(|_| learned(&counts, true) != (0, 0));
+    assert_eq!(learned(&counts, false), (None, 0));
+    assert_eq!(learned(&counts, true), (Some(130), 1));
+    let told = (1..).find(|_| learned(&counts, true).0.is_some());
     assert!(
         told.is_some_and(|times| (8..=16).contains(&times)),
         "{told:?}"
     );
+    // A share was accepted: that does not wait for the next full report.
+    (counts.signals[0].learned, counts.signals[0].learned_hits) = (0.0, 0.0);
+    assert_eq!(learned(&counts, false), (Some(0), 0));
+    assert_eq!(learned(&counts, true), (None, 0));
 }
 
 #[test]
