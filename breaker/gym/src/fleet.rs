@@ -53,7 +53,7 @@ struct Member {
     rng: RequestRng,
     next: f64,
     seq: u64,
-    /// The tick of the last report that said something.
+    /// The tick of the last report of requests.
     told: u64,
     was: State,
     opened: Option<f64>,
@@ -212,7 +212,7 @@ impl Member {
         self.was = state;
     }
 
-    /// Whether to report now, as a sidecar does: each half second, and sooner if there are hits and
+    /// Whether to report now, as a sidecar does: each half second, and sooner if requests ended and
     /// the last report of requests is half a second old.
     fn is_due(&mut self, index: usize, tick: u64) -> bool {
         let tick = tick + index as u64;
@@ -221,7 +221,7 @@ impl Member {
         }
         let may_hurry = tick.is_multiple_of(TICKS_A_LOOK) && self.told + TICKS_A_SLICE <= tick;
         if may_hurry {
-            self.reporter.only_hits();
+            self.reporter.only_requests();
         }
         may_hurry
     }
@@ -245,7 +245,7 @@ impl Member {
             errors.observations += LIES;
             errors.hits = errors.observations;
         }
-        if route.is_some_and(|route| !route.is_empty()) {
+        if route.is_some_and(|route| route.has_requests()) {
             self.told = tick;
         }
         (all || route.is_some()).then(|| Report {

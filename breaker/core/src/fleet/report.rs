@@ -127,6 +127,11 @@ impl RouteReport {
         *self == nothing
     }
 
+    /// Whether it tells of requests that ended.
+    pub fn has_requests(&self) -> bool {
+        self.signals.iter().any(|of| of.observations > 0)
+    }
+
     /// What was observed of `signal`.
     pub const fn signal(&self, signal: Signal) -> &SignalReport {
         &self.signals[signal as usize]

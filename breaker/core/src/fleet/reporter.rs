@@ -1,7 +1,7 @@
 //! The sending side of one route of one instance: differences of the breaker's counters.
 //!
-//! The request path counts nothing for the fleet. Each half second the reporter reads what the
-//! breaker counts anyway, and remembers the last differences: they are the own evidence that may
+//! The request path counts nothing for the fleet. Each half second, and sooner after a silence, the
+//! reporter reads what the breaker counts anyway, and remembers the last differences: they are the own evidence that may
 //! contradict a verdict.
 
 use std::collections::VecDeque;
@@ -56,8 +56,8 @@ pub struct Reporter {
     /// What was last told to be learned, and in how many full reports it was not.
     learned: [u32; SIGNALS],
     untold: u8,
-    /// Whether the next report is only for hits.
-    only_hits: bool,
+    /// Whether the next report is only for requests that ended.
+    only_requests: bool,
     /// When the counts were last read.
     read: Option<Timestamp>,
     /// The differences of the last half seconds, oldest first.
@@ -83,8 +83,8 @@ impl Reporter {
         now: Timestamp,
     ) -> Option<RouteReport> {
         let mut both = counts.signals.iter().zip(&self.before.signals);
-        let has_hits = both.any(|(now, before)| now.hits > before.hits);
-        if std::mem::take(&mut self.only_hits) && !has_hits {
+        let has_requests = both.any(|(now, before)| now.observations > before.observations);
+        if std::mem::take(&mut self.only_requests) && !has_requests {
             return None;
         }
         let mut report = RouteReport {
@@ -139,11 +139,14 @@ impl Reporter {
         (all || changed || !report.is_empty()).then_some(report)
     }
 
-    /// Lets the next call of [`Self::report`] report only if there are hits that were not reported
+    /// Lets the next call of [`Self::report`] report only if requests ended that were not reported
     /// yet: these are evidence, and should not wait for the next regular report. Else that call
     /// changes nothing.
-    pub const fn only_hits(&mut self) {
-        self.only_hits = true;
+    ///
+    /// Hits and misses alike: if only hits hurried, the aggregator would hear the bad half of what
+    /// happened first, and the bound on its false alarms would not hold.
+    pub const fn only_requests(&mut self) {
+        self.only_requests = true;
     }
 
     /// Requests of `signal` that ended since `change`, and how many of them are hits.

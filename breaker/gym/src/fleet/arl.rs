@@ -1,7 +1,8 @@
 //! How often healthy traffic opens a fleet, over days.
 //!
 //! Real breakers, reporters and an aggregator. The transport neither delays nor loses anything:
-//! that would only delay alarms. So a step is half a second, and a thousand days take minutes.
+//! that would only delay alarms. Reports come at the pace of a sidecar, which looks for requests
+//! each 0.1 s. So that is a step.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,8 @@ struct Member {
     reporter: Reporter,
     replica: Replica,
     seq: u64,
+    /// The tick of the last report of requests.
+    told: u64,
     was: State,
 }
 
@@ -126,22 +129,18 @@ fn run(of: &HealthyFleet, errors: f64, days: u32, seed: u64) -> Result<Opens, In
     let all_rates = of.rate * of.replicas as f64;
     let mut next = luck.exponential() / all_rates;
     let mut opens = Opens::default();
-    let mut busy = vec![false; of.replicas];
-    for slice in 1..=u64::from(days) * SLICES_A_DAY {
-        let end = slice as f64 / 2.0;
-        let now = Timestamp::from_millis(slice * 500);
+    for tick in 1..=u64::from(days) * TICKS_A_DAY {
+        let end = tick as f64 / 10.0;
+        let now = Timestamp::from_millis(tick * 100);
         while next <= end {
             let index = (luck.unit() * of.replicas as f64) as usize;
             let at = Timestamp::from_nanos((next * 1e9) as u64);
             opens.own += u64::from(members[index].request(luck.unit() < errors, at));
-            busy[index] = true;
             next += luck.exponential() / all_rates;
         }
         for (index, member) in members.iter_mut().enumerate() {
-            let all = (slice + index as u64).is_multiple_of(HEARTBEAT);
             let lies = of.liar && index == 0;
-            if std::mem::take(&mut busy[index]) || all || lies {
-                let report = member.report(all, lies, &name, now);
+            if let Some(report) = member.report(tick, index, lies, &name, now) {
                 // Nothing is dropped here.
                 let _ = aggregator.report(now, &report);
             }
@@ -160,7 +159,7 @@ fn run(of: &HealthyFleet, errors: f64, days: u32, seed: u64) -> Result<Opens, In
             opens.fleet += u64::from(matches!(event, FleetEvent::Opened { .. }));
             opens.alarms += u64::from(matches!(event, FleetEvent::AlarmBegan { .. }));
         }
-        if slice == SLICES_A_DAY && days > 1 {
+        if tick == TICKS_A_DAY && days > 1 {
             opens = Opens {
                 learning: opens.fleet + opens.alarms + opens.own,
                 ..Opens::default()
@@ -180,6 +179,7 @@ impl Member {
             reporter: Reporter::default(),
             replica: Replica::new(id),
             seq: 0,
+            told: 0,
             was: State::Closed,
         }
     }
@@ -197,16 +197,36 @@ impl Member {
         std::mem::replace(&mut self.was, state) == State::Closed && state == State::Open
     }
 
-    fn report(&mut self, all: bool, lies: bool, name: &RouteName, now: Timestamp) -> Report {
+    /// What there is to report at this tick, as a sidecar does (`Member::is_due` of the scenarios).
+    fn report(
+        &mut self,
+        tick: u64,
+        index: usize,
+        lies: bool,
+        name: &RouteName,
+        now: Timestamp,
+    ) -> Option<Report> {
+        let turn = tick + index as u64;
+        let is_regular = turn.is_multiple_of(TICKS_A_SLICE);
+        if !is_regular {
+            if tick < self.told + TICKS_A_SLICE {
+                return None;
+            }
+            self.reporter.only_requests();
+        }
+        let (all, lies) = (turn.is_multiple_of(HEARTBEAT), lies && is_regular);
         let counts = self.breaker.fleet_counts(SourceId::PROXY, now);
-        let mut route = self.reporter.report(0, &counts, all || lies, now);
-        if let (true, Some(route)) = (lies, &mut route) {
+        let mut route = self.reporter.report(0, &counts, all || lies, now)?;
+        if lies {
             let errors = &mut route.signals[Signal::Errors as usize];
             errors.observations += LIES;
             errors.hits = errors.observations;
         }
+        if route.has_requests() {
+            self.told = tick;
+        }
         self.seq += 1;
-        Report {
+        Some(Report {
             instance: self.id,
             boot: 0,
             seq: self.seq,
@@ -214,8 +234,8 @@ impl Member {
             config: 1,
             names: (self.seq == 1).then(|| Arc::from([name.clone()])),
             host: None,
-            routes: route.into_iter().collect(),
-        }
+            routes: vec![route],
+        })
     }
 }
 
@@ -239,8 +259,9 @@ const HEAD: [&str; 8] = [
     "alarms in 30 days",
     "own in 30 days",
 ];
-const SLICES_A_DAY: u64 = 172_800;
+const TICKS_A_DAY: u64 = 864_000;
+const TICKS_A_SLICE: u64 = 5;
 /// Of 30 s: enough not to be forgotten, and few.
-const HEARTBEAT: u64 = 60;
+const HEARTBEAT: u64 = 300;
 const PIECE: u32 = 25;
 const LATENCY: Duration = Duration::from_millis(5);

@@ -104,13 +104,16 @@ impl Member {
         true
     }
 
-    /// What to publish before the next regular reports: new failures are evidence. There are no
-    /// more messages than without that: only who has told nothing for half a second hurries.
+    /// What to publish before the next regular reports: requests that ended are evidence, whether
+    /// they failed or not (see [`Reporter::only_requests`]). That is one message in a half second at
+    /// most, as without it: only who has told of no request for half a second hurries.
+    ///
+    /// [`Reporter::only_requests`]: breaker_tower::breaker_core::fleet::Reporter::only_requests
     pub(super) fn early_reports(&mut self, now: Timestamp) -> Vec<Bytes> {
         if now.saturating_since(self.told) < SLICE || self.named.is_none() {
             return Vec::new();
         }
-        let routes = self.routes.hits();
+        let routes = self.routes.requests();
         self.tell(now, &routes)
     }
 
@@ -136,7 +139,7 @@ impl Member {
     }
 
     fn tell(&mut self, now: Timestamp, routes: &[RouteReport]) -> Vec<Bytes> {
-        if !routes.iter().all(RouteReport::is_empty) {
+        if routes.iter().any(RouteReport::has_requests) {
             self.told = now;
         }
         let messages = routes.chunks(ROUTES_OF_A_REPORT);

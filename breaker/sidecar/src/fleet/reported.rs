@@ -118,10 +118,10 @@ impl ReportedRoutes {
             .collect()
     }
 
-    /// What each has to report before its turn: new hits.
-    pub(super) fn hits(&mut self) -> Vec<RouteReport> {
+    /// What each has to report before its turn: requests that ended.
+    pub(super) fn requests(&mut self) -> Vec<RouteReport> {
         for route in &mut self.routes {
-            route.known.reporter.only_hits();
+            route.known.reporter.only_requests();
         }
         self.reports(false)
     }

@@ -263,7 +263,7 @@ impl Session {
         Ok(())
     }
 
-    /// What is done between slices: failures are reported, and judged, as they come.
+    /// What is done between slices: requests are reported, and judged, as they come.
     async fn look<E: Engine>(
         &self,
         member: &mut Member,

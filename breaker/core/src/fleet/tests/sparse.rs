@@ -53,21 +53,23 @@ fn four_failures_in_a_row_open_a_fleet_that_knows_next_to_none() {
 }
 
 #[test]
-fn hits_can_be_reported_before_their_turn() {
+fn requests_can_be_reported_before_their_turn() {
     let mut reporter = Reporter::default();
     let mut counts = FleetCounts::default();
     let at = |millis| Timestamp::from_millis(millis);
     assert!(reporter.report(0, &counts, true, at(500)).is_some());
-    counts.signals[0].observations = 3;
-    reporter.only_hits();
+    reporter.only_requests();
     assert_eq!(reporter.report(0, &counts, false, at(600)), None);
-    (counts.signals[0].observations, counts.signals[0].hits) = (5, 1);
-    reporter.only_hits();
-    let early = reporter.report(0, &counts, false, at(700)).unwrap();
-    assert_eq!(
-        (early.signals[0].observations, early.signals[0].hits),
-        (5, 1)
-    );
+    // Whether one hits must not make a difference to when it is heard of.
+    let mut early = |observations, hits, millis| {
+        (counts.signals[0].observations, counts.signals[0].hits) = (observations, hits);
+        reporter.only_requests();
+        let report = reporter.report(0, &counts, false, at(millis));
+        report.map(|report| (report.signals[0].observations, report.signals[0].hits))
+    };
+    assert_eq!(early(3, 0, 700), Some((3, 0)));
+    assert_eq!(early(5, 1, 800), Some((2, 1)));
+    assert_eq!(early(5, 1, 900), None);
     assert_eq!(reporter.since(Signal::Errors, at(0)), (5, 1));
     assert_eq!(reporter.report(0, &counts, false, at(1000)), None);
 }
