@@ -5,11 +5,12 @@
 //! many of these were hits. The share that an instance takes for normal is then lowered to
 //!
 //! ```text
-//! p0ᵢ = 1.5 · (xᵢ + a) / (nᵢ + a/u),   u = the usual share over all instances, at most
+//! p0ᵢ = 1.5 · max((xᵢ + a) / (nᵢ + a/u), xᵢ/nᵢ),   u = the usual share over all instances, at most
 //! ```
 //!
 //! which is about u where the instance has learned little, and its own share where it has learned
-//! much: instances may differ. Nothing is raised by it.
+//! much: instances may differ. A share of its own that is higher counts as it is, however little was
+//! learned. Nothing is raised by it.
 //!
 //! f instances may claim anything here too. So u is the largest over all ways to leave f out.
 
@@ -27,7 +28,8 @@ pub(in crate::fleet) fn pool_normals<K>(parts: &mut [(K, &mut Part)], left_out: 
     for (_, part) in parts {
         let pooled = part.learned().map(|(observations, hits)| {
             let prior = PRIOR_HITS / usual;
-            ABOVE_USUAL * (hits + PRIOR_HITS) / (observations + prior)
+            let shrunk = (hits + PRIOR_HITS) / (observations + prior);
+            ABOVE_USUAL * shrunk.max(hits / observations)
         });
         part.set_pooled_normal(pooled);
     }
@@ -94,12 +96,18 @@ mod tests {
     fn who_differs_keeps_its_own_share() {
         let mut learned = [(3000, 3); 8];
         learned[0] = (3000, 30);
-        let normals = normals(&learned, 1);
-        assert!((100..150).contains(&normals[0]), "{normals:?}");
+        let normals = self::normals(&learned, 1);
+        assert!((100..=150).contains(&normals[0]), "{normals:?}");
         assert!(
             normals[1..].iter().all(|normal| *normal < 60),
             "{normals:?}"
         );
+        // One of 40 that has learned little: 4 % of it must not become 1 % by what the others are.
+        let mut learned = [(250, 0); 40];
+        learned[0] = (250, 10);
+        let normals = self::normals(&learned, 1);
+        assert_eq!(normals[0], 200, "as it says: {normals:?}");
+        assert!(normals[1..].iter().all(|normal| *normal < 25));
     }
 
     #[test]
@@ -108,7 +116,7 @@ mod tests {
         for lie in [(u32::MAX, 0), (1000, 0), (50, 0)] {
             let mut learned = vec![(50, 1); 7];
             learned.push(lie);
-            let normals = normals(&learned, 1);
+            let normals = self::normals(&learned, 1);
             let (others, honest) = (&normals[..7], &honest[..]);
             let is_less = others
                 .iter()
