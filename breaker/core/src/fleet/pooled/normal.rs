@@ -12,7 +12,9 @@
 //! much: instances may differ. A share of its own that is higher counts as it is, however little was
 //! learned. Nothing is raised by it.
 //!
-//! f instances may claim anything here too. So u is the largest over all ways to leave f out.
+//! f instances may claim anything here too. So u is the larger of two: without those f without which the
+//! share is largest; and without those, chosen one after the other, without which its upper bound is.
+//! With f = 1 both are exact: who claims something can't lower u below what it is without it.
 
 use super::part::Part;
 use crate::detector::usual_at_most;
@@ -37,6 +39,11 @@ pub(in crate::fleet) fn pool_normals<K>(parts: &mut [(K, &mut Part)], left_out: 
 
 /// The largest usual share that is left when so many are left out.
 fn usual_without(told: &mut [(f64, f64)], left_out: usize) -> f64 {
+    largest_share(told, left_out).max(largest_bound(told, left_out))
+}
+
+/// By the share itself.
+fn largest_share(told: &mut [(f64, f64)], left_out: usize) -> f64 {
     let all = told
         .iter()
         .fold((0.0, PRIOR_HITS), |sums, of| (sums.0 + of.0, sums.1 + of.1));
@@ -49,9 +56,36 @@ fn usual_without(told: &mut [(f64, f64)], left_out: usize) -> f64 {
         let out = told[..left_out].iter().filter(|of| lowers(of) > 0.0);
         best = out.fold(all, |sums, of| (sums.0 - of.0, sums.1 - of.1));
     }
-    let (observations, hits) = (best.0.max(0.0), best.1 - PRIOR_HITS);
-    let share = (best.1 / observations.max(1.0)).max(usual_at_most(hits, observations));
-    share.clamp(f64::MIN_POSITIVE, 1.0)
+    bound((best.0, best.1 - PRIOR_HITS))
+}
+
+/// By its upper bound, which is also lower the more was observed.
+fn largest_bound(told: &[(f64, f64)], left_out: usize) -> f64 {
+    let sum = |sums: (f64, f64), of: &(f64, f64)| (sums.0 + of.0, sums.1 + of.1);
+    let mut left = told.iter().fold((0.0, 0.0), sum);
+    let mut out = vec![false; told.len()];
+    for _ in 0..left_out {
+        let without = |index: usize| (left.0 - told[index].0, left.1 - told[index].1);
+        let others = (0..told.len()).filter(|index| !out[*index]);
+        let bounds = others.map(|index| (bound(without(index)), index));
+        let Some((larger, index)) = bounds.max_by(|a, b| a.0.total_cmp(&b.0)) else {
+            break;
+        };
+        if larger <= bound(left) {
+            break;
+        }
+        (left, out[index]) = (without(index), true);
+    }
+    bound(left)
+}
+
+/// The usual share at most, of so many observations and hits.
+fn bound((observations, hits): (f64, f64)) -> f64 {
+    let (observations, hits) = (observations.max(0.0), hits.max(0.0));
+    let share = (hits + PRIOR_HITS) / observations.max(1.0);
+    share
+        .max(usual_at_most(hits, observations))
+        .clamp(f64::MIN_POSITIVE, 1.0)
 }
 
 /// As locally (`detector/baseline.rs`).
@@ -112,17 +146,19 @@ mod tests {
 
     #[test]
     fn a_claim_of_one_lowers_nothing_for_the_others() {
-        let honest = normals(&[(50, 1); 7], 0);
-        for lie in [(u32::MAX, 0), (1000, 0), (50, 0)] {
-            let mut learned = vec![(50, 1); 7];
-            learned.push(lie);
-            let normals = self::normals(&learned, 1);
-            let (others, honest) = (&normals[..7], &honest[..]);
-            let is_less = others
-                .iter()
-                .zip(honest)
-                .any(|(with, without)| with < without);
-            assert!(!is_less, "{lie:?}: {others:?} {honest:?}");
+        for of_each in [(50, 1), (100, 1), (250, 0), (1000, 3)] {
+            let honest = normals(&[of_each; 7], 0);
+            // Also about the share at which others than the liar are left out.
+            let lies =
+                (0..400).flat_map(|hits| [50, 1000, 20_000].map(|all| (all, hits * all / 20_000)));
+            for lie in lies.chain([(u32::MAX, 0)]) {
+                let mut learned = vec![of_each; 7];
+                learned.push(lie);
+                let normals = normals(&learned, 1);
+                let mut pairs = normals.iter().zip(&honest);
+                let is_less = pairs.any(|(with, without)| with < without);
+                assert!(!is_less, "{of_each:?} {lie:?}: {normals:?} {honest:?}");
+            }
         }
     }
 
