@@ -108,6 +108,8 @@ struct PooledScale {
     since: Option<Timestamp>,
     began: Timestamp,
     heard: Timestamp,
+    /// When hits last counted.
+    last_hit: Timestamp,
     /// Without those that add most.
     observations: u64,
     hits: u64,
@@ -181,7 +183,7 @@ impl Pooled {
             }
             heard = true;
             let left = self.pace.fading(nanos_between(state.heard, state.began));
-            let mut sum = 0_i64;
+            let (mut sum, mut any_hits) = (0_i64, false);
             for (name, part) in &mut *parts {
                 let live = &mut part.scales[index];
                 if left < 1.0 {
@@ -192,6 +194,7 @@ impl Pooled {
                 }
                 let slice = std::mem::take(&mut live.observations);
                 let hits = std::mem::take(&mut live.hits);
+                any_hits |= hits > 0;
                 let ratio = ratio(slice, hits, part.normal(), scale.alternative);
                 let ratio = ratio.min(most_of_one(line));
                 sum += i64::from(ratio);
@@ -204,6 +207,9 @@ impl Pooled {
                 }
             }
             state.add(sum, left);
+            if any_hits {
+                state.last_hit = now;
+            }
             state.settle(parts, index, rules.left_out, now);
             (state.heard, state.began) = (now, now);
         }
@@ -235,8 +241,10 @@ impl Pooled {
             let left = self.pace.fading(nanos_between(state.heard, state.began));
             let line = units(state.line);
             let (mut live_sum, mut since) = (0_i64, Since::default());
+            let mut any_hits = false;
             for (_, part) in parts {
                 let of = &part.scales[index];
+                any_hits |= of.hits > 0;
                 let ratio = match of.observations {
                     0 => 0,
                     all => {
@@ -257,6 +265,9 @@ impl Pooled {
             if evidence >= state.line && without.evidence >= state.line {
                 state.alarming = true;
                 state.since.get_or_insert(state.began);
+                if any_hits {
+                    state.last_hit = now;
+                }
                 state.show(evidence, &without);
                 news = true;
             }
@@ -278,8 +289,9 @@ impl Pooled {
         self.scales.iter().any(|scale| scale.alarming)
     }
 
-    /// The numbers of the alarm whose share is largest, surely, and since when it is so.
-    pub(super) fn alarm(&self) -> Option<(Numbers, Timestamp)> {
+    /// The numbers of the alarm whose share is largest, surely, since when it is so, and when hits
+    /// last counted.
+    pub(super) fn alarm(&self) -> Option<(Numbers, Timestamp, Timestamp)> {
         let alarming = self.scales.iter().filter(|scale| scale.alarming);
         let largest = alarming.max_by(|a, b| a.bounds().0.total_cmp(&b.bounds().0))?;
         let (low, high) = largest.bounds();
@@ -293,7 +305,8 @@ impl Pooled {
             evidence: largest.shown,
             line: largest.line,
         };
-        Some((numbers, largest.since.unwrap_or(largest.began)))
+        let since = largest.since.unwrap_or(largest.began);
+        Some((numbers, since, largest.last_hit))
     }
 
     /// The evidence and the line of the scale that is nearest to an alarm.

@@ -130,16 +130,16 @@ mod tests {
     fn who_differs_keeps_its_own_share() {
         let mut learned = [(3000, 3); 8];
         learned[0] = (3000, 30);
-        let normals = self::normals(&learned, 1);
-        assert!((100..=150).contains(&normals[0]), "{normals:?}");
+        let of_eight = normals(&learned, 1);
+        assert!((100..=150).contains(&of_eight[0]), "{of_eight:?}");
         assert!(
-            normals[1..].iter().all(|normal| *normal < 60),
-            "{normals:?}"
+            of_eight[1..].iter().all(|normal| *normal < 60),
+            "{of_eight:?}"
         );
         // One of 40 that has learned little: 4 % of it must not become 1 % by what the others are.
         let mut learned = [(250, 0); 40];
         learned[0] = (250, 10);
-        let normals = self::normals(&learned, 1);
+        let normals = normals(&learned, 1);
         assert_eq!(normals[0], 200, "as it says: {normals:?}");
         assert!(normals[1..].iter().all(|normal| *normal < 25));
     }

@@ -56,3 +56,22 @@ fn one_dead_instance_of_four_is_what_a_liar_would_be() {
     let seconds = median(4, 400, |index| if index == 0 { 1.0 } else { NORMAL });
     assert_eq!(seconds, f64::INFINITY);
 }
+
+#[test]
+fn a_change_that_was_shorter_than_a_blip_does_not_open_by_waiting() {
+    let blip = Duration::from_secs(3);
+    let policy = crate::policy::Builder::from(Policy::adaptive()).blip(blip);
+    let mut fleet = Fleet::with(aggregator(policy.build().unwrap()), 8, 0.2, 1);
+    let opens = |fleet: &mut Fleet, hits| {
+        fleet.pass_with(|_, _, _| errors(hits, hits));
+        let mut events = fleet.events().into_iter();
+        events.any(|event| matches!(event, FleetEvent::Opened { .. }))
+    };
+    fleet.warm_up();
+    // All requests of a second fail, and then there are none: that is an alarm, but it may be over.
+    for slice in 0..20 {
+        assert!(!opens(&mut fleet, u32::from(slice < 2)), "{slice}");
+    }
+    assert!(fleet.has_alarm());
+    assert!(opens(&mut fleet, 1));
+}

@@ -78,7 +78,7 @@ impl Track {
         self.cause = None;
         let mut opens = false;
         for of in &mut self.signals {
-            let Some((mut numbers, since)) = of.pooled.alarm() else {
+            let Some((mut numbers, since, last_hit)) = of.pooled.alarm() else {
                 continue;
             };
             let parts = counted.iter().map(|member| &of.parts[member.slot]);
@@ -86,7 +86,7 @@ impl Track {
             numbers.normal = Ratio::new(normal).unwrap_or(Ratio::ONE);
             let asked = opens_from(&self.route.policy, of.signal, normal / ABOVE_USUAL);
             let this_opens = asked.is_some_and(|asked| {
-                numbers.low >= asked.at_least && now.saturating_since(since) >= asked.blip
+                numbers.low >= asked.at_least && last_hit.saturating_since(since) >= asked.blip
             });
             if self.cause.is_none() || this_opens && !opens {
                 self.cause = Some(Cause {
