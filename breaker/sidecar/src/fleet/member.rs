@@ -110,7 +110,9 @@ impl Member {
     ///
     /// [`Reporter::only_requests`]: breaker_tower::breaker_core::fleet::Reporter::only_requests
     pub(super) fn early_reports(&mut self, now: Timestamp) -> Vec<Bytes> {
-        if now.saturating_since(self.told) < SLICE || self.named.is_none() {
+        let is_known = self.named.is_some() && self.informed == Some(self.term());
+        if now.saturating_since(self.told) < SLICE || !is_known {
+            // A new aggregator drops what it is told before it knows the names: that would be lost.
             return Vec::new();
         }
         let routes = self.routes.requests();
@@ -353,3 +355,83 @@ const SLICE: Duration = Duration::from_millis(500);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const NAMED: Duration = Duration::from_secs(30);
 const SHOWN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use breaker_tower::breaker_core::fleet::{Judge, Verdict};
+    use breaker_tower::breaker_core::{Classification, Policy};
+    use breaker_tower::{BreakerHandle, OnDrop};
+
+    use super::*;
+
+    struct Bench {
+        member: Member,
+        breaker: BreakerHandle,
+    }
+
+    impl Bench {
+        /// A member with a route, which has told its names at 0.5 s.
+        fn new() -> Self {
+            let shown = Shown {
+                name: "shop".into(),
+                engine: "redis://127.0.0.1:6379".to_owned(),
+                me: InstanceId([1; 8]),
+                host: "web-1".into(),
+                stats: Stats::default(),
+                seen: Seen::default(),
+            };
+            let policy = Arc::new(Policy::adaptive());
+            let breaker = BreakerHandle::with_seed("pay", policy.clone(), 7);
+            let mut member = Member::new(&shown, Seal::new("shop", None), Topics::of("shop"));
+            assert!(member.set_routes(vec![MemberRoute {
+                breaker: breaker.clone(),
+                policy,
+            }]));
+            assert_eq!(member.reports(at(500)).len(), 2);
+            Self { member, breaker }
+        }
+
+        fn request(&self) {
+            let flight = self.breaker.try_acquire(OnDrop::Ignored).unwrap();
+            flight.finish(Classification::Success);
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_does_not_hold_up_the_next_request() {
+        let mut bench = Bench::new();
+        bench.request();
+        assert_eq!(bench.member.early_reports(at(600)).len(), 1);
+        bench.request();
+        assert_eq!(bench.member.early_reports(at(700)).len(), 0, "too soon");
+        assert_eq!(bench.member.reports(at(1000)).len(), 1);
+        assert_eq!(bench.member.reports(at(1500)).len(), 0);
+        assert_eq!(bench.member.reports(at(2500)).len(), 1, "a heartbeat");
+        bench.request();
+        assert_eq!(bench.member.early_reports(at(2600)).len(), 1);
+    }
+
+    #[test]
+    fn a_new_aggregator_hears_the_names_before_requests() {
+        let mut bench = Bench::new();
+        let verdict = Verdict {
+            judge: Judge::Fleet,
+            term: 7,
+            seq: 1,
+            settled: false,
+            routes: Vec::new(),
+        };
+        let message = encode_verdict(&verdict, &Speaker::default(), VERDICT_BYTES);
+        let topic = bench.member.topics.verdicts.clone();
+        let sealed = bench.member.seal.seal(&topic, message);
+        bench.member.hear_verdict(at(600), &sealed);
+        assert_eq!(bench.member.term(), 7);
+        bench.request();
+        assert_eq!(bench.member.early_reports(at(1200)).len(), 0);
+        assert_eq!(bench.member.reports(at(1500)).len(), 2);
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+}
