@@ -235,7 +235,7 @@ impl Session {
             tokio::select! {
                 turn = pace.turn() => match turn {
                     Turn::Slice => self.slice(member, topics, pace, connected).await?,
-                    Turn::Look => self.look(member, topics, pace, connected.engine).await?,
+                    Turn::Look => self.look(member, topics, pace, connected).await?,
                 },
                 verdict = connected.verdicts.recv() => {
                     let verdict = verdict.ok_or_else(|| connected.engine.why_ended())?;
@@ -248,11 +248,13 @@ impl Session {
                 }
                 report = next(&mut connected.reports) => {
                     let report = report.ok_or_else(|| connected.engine.why_ended())?;
+                    if pace.stood_still() {
+                        // It is old, as a verdict is.
+                        return Err(EngineError::StoodStill);
+                    }
                     member.hear_report(pace.now(), &report);
                     // It may be enough for an alarm.
-                    if let Some(verdict) = member.verdict(pace.now()) {
-                        connected.engine.publish(&topics.verdicts, verdict).await?;
-                    }
+                    self.judge(member, topics, pace, connected).await?;
                 }
                 overview = next(&mut connected.overviews) => {
                     let overview = overview.ok_or_else(|| connected.engine.why_ended())?;
@@ -269,14 +271,30 @@ impl Session {
         member: &mut Member,
         topics: &Topics,
         pace: &Pace,
-        engine: &E,
+        connected: &Connected<'_, E>,
     ) -> Result<(), EngineError> {
         for report in member.early_reports(pace.now()) {
-            engine.publish(&topics.reports, report).await?;
+            connected.engine.publish(&topics.reports, report).await?;
             self.stats().reported();
         }
-        if let Some(verdict) = member.verdict(pace.now()) {
-            engine.publish(&topics.verdicts, verdict).await?;
+        self.judge(member, topics, pace, connected).await
+    }
+
+    /// Publishes a verdict, if there is one to publish, and if the lease is still held: another may
+    /// have it after a time in which this task was not run.
+    async fn judge<E: Engine>(
+        &self,
+        member: &mut Member,
+        topics: &Topics,
+        pace: &Pace,
+        connected: &Connected<'_, E>,
+    ) -> Result<(), EngineError> {
+        let now = pace.now();
+        if connected.lease.term(now).is_none() {
+            return Ok(());
+        }
+        if let Some(verdict) = member.verdict(now) {
+            connected.engine.publish(&topics.verdicts, verdict).await?;
         }
         Ok(())
     }
@@ -331,11 +349,12 @@ impl Session {
         } else if !wants && overviews.take().is_some() {
             engine.unsubscribe(&topics.overviews).await?;
         }
-        if let Some(verdict) = member.verdict(pace.now()) {
-            engine.publish(&topics.verdicts, verdict).await?;
-        }
+        self.judge(member, topics, pace, connected).await?;
         if let Some(overview) = member.overview(pace.now()) {
-            engine.publish(&topics.overviews, overview).await?;
+            connected
+                .engine
+                .publish(&topics.overviews, overview)
+                .await?;
         }
         Ok(())
     }
