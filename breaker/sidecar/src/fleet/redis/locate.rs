@@ -8,7 +8,10 @@
 //! In a cluster, all members connect to the node that has the slot of the fleet's lease. Messages
 //! reach every node, so a member that is at another for a while misses nothing.
 
+use std::time::Duration;
+
 use ::redis::{RedisError, Value, cmd};
+use tokio::time::timeout;
 
 use super::Redis;
 use crate::config::EngineUrl;
@@ -24,16 +27,9 @@ impl Redis {
         tls: Option<&Client>,
         stats: &Stats,
     ) -> Result<Self, EngineError> {
-        let mut last = EngineError::NotThere("no sentinel knows a master of this name");
-        for (host, port) in url.hosts() {
-            match Self::by_sentinel(url, (host, *port), master, tls, stats).await {
-                Ok(Some(redis)) => return Ok(redis),
-                // It may be one that has just started.
-                Ok(None) => {}
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let ask =
+            async |host: &str, port| Self::by_sentinel(url, (host, port), master, tls, stats).await;
+        search(url.hosts(), ask).await
     }
 
     async fn by_sentinel(
@@ -42,7 +38,7 @@ impl Redis {
         master: &str,
         tls: Option<&Client>,
         stats: &Stats,
-    ) -> Result<Option<Self>, EngineError> {
+    ) -> Result<Self, EngineError> {
         let mut sentinel = Self::connect_to(url, host, port, tls, stats.clone()).await;
         if let (Err(EngineError::Refused(_)), Some(open)) = (&sentinel, url.without_login()) {
             // Sentinels often have no password, and take none.
@@ -53,16 +49,16 @@ impl Redis {
         ask.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
         let address: Option<(String, u16)> =
             ask.query_async(&mut sentinel.connection.clone()).await?;
-        let Some((host, port)) = address else {
-            return Ok(None);
-        };
+        // It may be one that has just started.
+        let unknown = EngineError::NotThere("no sentinel knows a master of this name");
+        let (host, port) = address.ok_or(unknown)?;
         let redis = Self::connect_to(url, &host, port, tls, stats.clone()).await?;
         // What sentinels know may be old: a replica takes reports, and passes them on to nobody.
         let role: Vec<Value> = cmd("ROLE")
             .query_async(&mut redis.connection.clone())
             .await?;
         match role.first() {
-            Some(Value::BulkString(role)) if role == b"master" => Ok(Some(redis)),
+            Some(Value::BulkString(role)) if role == b"master" => Ok(redis),
             _ => Err(EngineError::NotThere(
                 "sentinels name a server that is no master",
             )),
@@ -76,14 +72,8 @@ impl Redis {
         tls: Option<&Client>,
         stats: &Stats,
     ) -> Result<Self, EngineError> {
-        let mut last = EngineError::NotThere("no node of the cluster has the fleet's slot");
-        for (host, port) in url.hosts() {
-            match Self::by_node(url, (host, *port), key, tls, stats).await {
-                Ok(redis) => return Ok(redis),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let ask = async |host: &str, port| Self::by_node(url, (host, port), key, tls, stats).await;
+        search(url.hosts(), ask).await
     }
 
     async fn by_node(
@@ -112,6 +102,29 @@ impl Redis {
     }
 }
 
+/// Asks one host after another for the server, until one leads to it. Of the errors, it returns the
+/// last answer: it says more than that another host can't be reached.
+async fn search<T>(
+    hosts: &[(String, u16)],
+    ask: impl AsyncFn(&str, u16) -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let is_silent =
+        |error: &EngineError| matches!(error, EngineError::Connect(_) | EngineError::Slow);
+    let mut last = EngineError::Slow;
+    let all = async {
+        for (host, port) in hosts {
+            match ask(host, *port).await {
+                Ok(found) => return Some(found),
+                Err(error) if is_silent(&error) && !is_silent(&last) => {}
+                Err(error) => last = error,
+            }
+        }
+        None
+    };
+    let found = timeout(SEARCH, all).await;
+    found.ok().flatten().ok_or(last)
+}
+
 /// Where a node refers to, from this host; `None` if it is another error.
 fn moved(error: &RedisError, host: &str) -> Option<(String, u16)> {
     let (address, _slot) = error.redirect_node()?;
@@ -122,6 +135,8 @@ fn moved(error: &RedisError, host: &str) -> Option<(String, u16)> {
     Some((named.to_owned(), port.parse().ok()?))
 }
 
+/// For all hosts together: else a list of hosts that do not answer would take minutes.
+const SEARCH: Duration = Duration::from_secs(10);
 /// While slots move, two nodes may refer to each other.
 const MOST_MOVES: usize = 4;
 
@@ -130,6 +145,27 @@ mod tests {
     use ::redis::parse_redis_value;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_says_more_than_a_host_that_is_gone() {
+        let hosts = ["gone", "unknown", "gone", "slow", "here"].map(|host| (host.to_owned(), 1));
+        let ask = async |host: &str, _| match host {
+            "here" => Ok(()),
+            "unknown" => Err(EngineError::NotThere("unknown")),
+            "gone" => Err(EngineError::Connect(
+                std::io::ErrorKind::ConnectionRefused.into(),
+            )),
+            _ => std::future::pending().await,
+        };
+        let why = async |hosts| search(hosts, ask).await.unwrap_err().to_string();
+        assert_eq!(why(&hosts[..1]).await, "cannot connect");
+        assert_eq!(why(&hosts[..3]).await, "unknown");
+        // All of them together get ten seconds.
+        let began = tokio::time::Instant::now();
+        assert_eq!(why(&hosts).await, "unknown");
+        assert_eq!(began.elapsed(), SEARCH);
+        assert!(search(&hosts[4..], ask).await.is_ok());
+    }
 
     #[test]
     fn a_node_says_where_a_slot_is() {
