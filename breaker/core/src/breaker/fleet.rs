@@ -61,7 +61,7 @@ struct Lead {
 
 impl Breaker {
     /// What this breaker has counted of `source`, for the report to the fleet. Call it each half
-    /// second while the breaker is in a fleet.
+    /// second while the breaker is in a fleet, and in between where requests must not wait for that.
     pub fn fleet_counts(&mut self, source: SourceId, now: Timestamp) -> FleetCounts {
         self.advance(now);
         let mut counts = FleetCounts {
@@ -94,11 +94,10 @@ impl Breaker {
                 if let Some(normal) = detectors.normal(signal) {
                     of.normal = normal;
                 }
-                // Of the other signals, what is usual varies with the load.
                 if signal == Signal::Errors {
                     (of.learned, of.learned_hits) = detectors.learned_for_fleet(signal);
-                }
-                if signal != Signal::Errors {
+                } else {
+                    // What is usual of these varies with the load.
                     (of.observations, of.hits) = detectors.counted(signal);
                 }
             }

@@ -101,7 +101,7 @@ struct PooledScale {
     /// W − Σ top_f(cᵢ⁺), and h, as of the last slice.
     left: f64,
     line: f64,
-    /// What of both there is, as of the last look.
+    /// The smaller of both, as of the last slice or the look that raised the alarm.
     shown: f64,
     /// When the change began, when the live slice did, and when the last one ended that had
     /// requests.
@@ -455,7 +455,8 @@ fn nanos_between(earlier: Timestamp, later: Timestamp) -> u64 {
     later.as_nanos().saturating_sub(earlier.as_nanos())
 }
 
-/// An alarm that began so long ago at most may open at any moment.
+/// An alarm whose change began so long ago at most is looked at between slices too: with a few more
+/// requests its share may be large enough to open.
 const NEW: Duration = Duration::from_secs(5);
 /// When the evidence without the largest is so many lines below 0, it starts again.
 const SUNK: f64 = 0.5;

@@ -10,7 +10,8 @@ use super::BreakerHandle;
 
 impl BreakerHandle {
     /// What `reporter` has to report of the proxy's own requests, as the route with this index;
-    /// see [`Reporter::report`]. Call it each half second while the breaker is in a fleet.
+    /// see [`Reporter::report`]. Call it each half second while the breaker is in a fleet, and in
+    /// between where requests must not wait for that: see [`Reporter::only_requests`].
     pub fn report_to_fleet(
         &self,
         reporter: &mut Reporter,
