@@ -2,8 +2,9 @@
 //!
 //! An instance with a request each five seconds needs 18 to 37 s to see a total outage. 200 of them
 //! together need one. So each instance reports its counts each half second, and sooner after a
-//! silence; one of them, the aggregator, adds them up and publishes verdicts; and each breaker takes verdicts as those of one
-//! more source, `fleet`. A breaker always works by itself: without a fresh verdict it is alone.
+//! silence; one of them, the aggregator, adds them up and publishes verdicts; and each breaker
+//! takes verdicts as those of one more source, `fleet`. A breaker always works by itself: without a
+//! fresh verdict it is alone.
 //!
 //! * [`pooled`](self#the-detector) evidence: counts, and never states or sums of local statistics.
 //! * [`Aggregator`]: members and routes; it opens, names probers, ramps and closes.

@@ -61,7 +61,7 @@ struct Lead {
 
 impl Breaker {
     /// What this breaker has counted of `source`, for the report to the fleet. Call it each half
-    /// second while the breaker is in a fleet, and in between where requests must not wait for that.
+    /// second while the breaker is in a fleet, and in between where requests must not wait.
     pub fn fleet_counts(&mut self, source: SourceId, now: Timestamp) -> FleetCounts {
         self.advance(now);
         let mut counts = FleetCounts {

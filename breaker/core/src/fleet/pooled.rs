@@ -16,8 +16,8 @@
 //! in nats, where Δ is the length of a slice, J the number of detectors of the route, ARL the
 //! policy's run length, and top_f the f largest. A slice without a request is no evidence: it
 //! changes nothing, but evidence fades over it as it does locally. Within a slice, R·exp(L so far)
-//! is a supermartingale too, if it does not depend on an outcome when it is reported. So an alarm need
-//! not wait for the end of the slice ([`Pooled::look`]).
+//! is a supermartingale too, if it does not depend on an outcome when it is reported. So an alarm
+//! need not wait for the end of the slice ([`Pooled::look`]).
 //!
 //! # The promise
 //! Let a set S of at most f instances send whatever they like, and let the others, given the past,

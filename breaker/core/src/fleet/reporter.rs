@@ -1,8 +1,8 @@
 //! The sending side of one route of one instance: differences of the breaker's counters.
 //!
 //! The request path counts nothing for the fleet. Each half second, and sooner after a silence, the
-//! reporter reads what the breaker counts anyway, and remembers the last differences: they are the own evidence that may
-//! contradict a verdict.
+//! reporter reads what the breaker counts anyway, and remembers the last differences: they are the
+//! own evidence that may contradict a verdict.
 
 use std::collections::VecDeque;
 

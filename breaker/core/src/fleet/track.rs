@@ -38,8 +38,8 @@ pub(super) struct Track {
     weight: f64,
     live_arrivals: u64,
     /// Whether hits were reported since [`Self::look`]. Misses only lower the evidence, so no look
-    /// could find more after them: with these left out, the looks are some of all that there could be,
-    /// and the bound on all holds.
+    /// could find more after them. With these left out, the looks are some of all that there could
+    /// be, and the bound on all holds.
     has_news: bool,
     /// The last prober: the next ones come after it.
     last_prober: Option<InstanceId>,

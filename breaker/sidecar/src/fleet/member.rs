@@ -105,8 +105,8 @@ impl Member {
     }
 
     /// What to publish before the next regular reports: requests that ended are evidence, whether
-    /// they failed or not (see [`Reporter::only_requests`]). That is one message in a half second at
-    /// most, as without it: only who has told of no request for half a second hurries.
+    /// they failed or not (see [`Reporter::only_requests`]). That is one message in a half second
+    /// at most, as without it: only who has told of no request for half a second hurries.
     ///
     /// [`Reporter::only_requests`]: breaker_tower::breaker_core::fleet::Reporter::only_requests
     pub(super) fn early_reports(&mut self, now: Timestamp) -> Vec<Bytes> {

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! which is about u where the instance has learned little, and its own share where it has learned
-//! much: instances may differ. A share of its own that is higher counts as it is, however little was
-//! learned. Nothing is raised by it.
+//! much: instances may differ. A share of its own that is higher counts as it is, however little
+//! was learned. Nothing is raised by it.
 //!
-//! f instances may claim anything here too. So u is the larger of two: without those f without which the
-//! share is largest; and without those, chosen one after the other, without which its upper bound is.
-//! With f = 1 both are exact: who claims something can't lower u below what it is without it.
+//! f instances may claim anything here too. So u is the larger of two: without those f without
+//! which the share is largest; and without those, chosen one after the other, without which its
+//! upper bound is. With f = 1 both are exact: who claims something can't lower u below what it is
+//! without it.
 
 use super::part::Part;
 use crate::detector::usual_at_most;
