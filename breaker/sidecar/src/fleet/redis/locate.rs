@@ -17,6 +17,7 @@ use super::Redis;
 use crate::config::EngineUrl;
 use crate::fleet::engine::EngineError;
 use crate::fleet::stats::Stats;
+use crate::hosts::plain;
 use crate::tls::Client;
 
 impl Redis {
@@ -131,8 +132,7 @@ fn moved(error: &RedisError, host: &str) -> Option<(String, u16)> {
     let (named, port) = address.rsplit_once(':')?;
     // Without a host it means its own.
     let named = if named.is_empty() { host } else { named };
-    let named = named.trim_start_matches('[').trim_end_matches(']');
-    Some((named.to_owned(), port.parse().ok()?))
+    Some((plain(named).to_owned(), port.parse().ok()?))
 }
 
 /// For all hosts together: else a list of hosts that do not answer would take minutes.
