@@ -164,6 +164,10 @@ impl Receiver {
         for (listener, port) in listeners.into_iter().zip(ports) {
             tasks.spawn(listen(listener, port, places.clone(), stopping.clone()));
         }
+        #[cfg_attr(
+            not(feature = "kafka"),
+            expect(unused_mut, reason = "only Kafka has members")
+        )]
         let mut members = JoinSet::<()>::new();
         #[cfg(feature = "kafka")]
         if let Some(kafka) = self.settings.kafka {
